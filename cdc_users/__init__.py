@@ -1,0 +1,1 @@
+"""The harness: who generates load, how it is measured, what is concluded."""

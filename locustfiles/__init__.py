@@ -1,0 +1,1 @@
+"""What is asked: one scenario per file, declarations only."""

@@ -1,0 +1,89 @@
+"""Child processes of a run: started in a session of their own, ready when they say so, stopped for certain."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from cdc_users.error import TargetError
+
+TAIL_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child: its name, its process, what its ready line said, and the file of its log."""
+
+    name: str
+    process: subprocess.Popen[str]
+    ready: Mapping[str, Any]
+    log: Path
+
+    def dead(self) -> str | None:
+        """Nothing while it runs; afterwards one line that names it, its exit and the end of its log."""
+        code = self.process.poll()
+        return None if code is None else f"{self.name} ended with {code}; {tail(self.log)}"
+
+    def stop(self, grace_s: float = 15.0) -> int:
+        """SIGTERM, then SIGKILL after the grace; returns the exit code."""
+        return stop(self.process, grace_s)
+
+
+def tail(log: Path) -> str:
+    """The path of a log and its last lines, for an error message."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:] if log.exists() else []
+    return f"log {log}" + "".join(f"\n    {line}" for line in lines)
+
+
+def stop(process: subprocess.Popen[str], grace_s: float) -> int:
+    """End a process: SIGTERM first, SIGKILL when the grace is over."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()
+
+
+def start(
+    name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], ready_s: float = 60.0
+) -> Child:
+    """Start a child and wait for its ready line, one JSON object on its standard output.
+
+    Its errors go to `log`. Raises TargetError when it ends or stays silent, with the end of that log.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C is for the run, which then stops its children in order
+        )
+    return Child(name, process, _ready_line(name, process, log, ready_s), log)
+
+
+def _ready_line(name: str, process: subprocess.Popen[str], log: Path, ready_s: float) -> Mapping[str, Any]:
+    assert process.stdout is not None
+    alarm = Timer(ready_s, process.kill)
+    alarm.start()
+    try:
+        line = process.stdout.readline()
+    finally:
+        alarm.cancel()
+    if line.startswith("{"):
+        ready: Mapping[str, Any] = json.loads(line)
+        return ready
+    code = stop(process, 1.0)
+    raise TargetError(f"{name} did not become ready within {ready_s:g} s (exit {code}); {tail(log)}")

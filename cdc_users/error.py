@@ -1,0 +1,35 @@
+"""Errors of the harness.
+
+HarnessError (exit 2)
+├── OptionsError    mistakes on the command line, in the form or in a configuration file, all of them together
+├── TargetError     (exit 3) a server or a child process that is needed does not answer
+└── ResultError     a result directory that cannot be written or read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class HarnessError(Exception):
+    """Root of what the harness itself can report; `exit_code` is what the process ends with."""
+
+    exit_code = 2
+
+
+class OptionsError(HarnessError):
+    """Every mistake of one set of options, each a sentence that names the value and the remedy."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class TargetError(HarnessError):
+    """Something that the run needs does not answer, or died; the message says what was tried."""
+
+    exit_code = 3
+
+
+class ResultError(HarnessError):
+    """A result directory that is in the way, cannot be written, or has another schema."""

@@ -1,0 +1,225 @@
+"""The one place where the harness and Locust meet: options, listeners, messages between workers and master.
+
+`declare` is called when a locustfile declares a scenario. From then on Locust's own life cycle drives the run:
+`init` reads the options and registers messages, `test_start` starts a run on the process that is not a worker,
+`test_stopping` and signals end it early, `quitting` waits until it has concluded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+from typing import Any
+
+import gevent
+import structlog
+from gevent.event import Event
+from locust import events, log
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.runners import MasterRunner, Runner, WorkerRunner
+
+from cdc_users import precision
+from cdc_users.error import OptionsError
+from cdc_users.measure.clock import Anchor
+from cdc_users.options import OPTIONS, Options, resolve, texts
+from cdc_users.run import Run
+from cdc_users.scenario import Scenario
+from cdc_users.users.lane import POOL, Assignment, Share
+
+logger = structlog.get_logger()
+
+REPORT_INTERVAL_S = 0.5
+ASSIGN, REPORT, HALT = "cdc_assign", "cdc_report", "cdc_halt"
+
+
+class Harness:
+    """What this process knows between Locust's events."""
+
+    def __init__(self) -> None:
+        self.declared: list[Scenario] = []
+        self.run: Run | None = None
+
+
+_HARNESS = Harness()
+
+
+def declare(scenario: Scenario) -> None:
+    """A locustfile declares a scenario: the first one registers options and listeners."""
+    _HARNESS.declared.append(scenario)
+    if len(_HARNESS.declared) > 1:
+        return
+    precision.install()
+    events.init_command_line_parser.add_listener(_add_options)
+    events.init.add_listener(_on_init)
+    events.test_start.add_listener(_on_test_start)
+    events.test_stopping.add_listener(_on_test_stopping)
+    events.quitting.add_listener(_on_quitting)
+
+
+def lanes_wanted() -> int | None:
+    """How many lanes the current run wants now; None when it has concluded."""
+    return _HARNESS.run.lanes_wanted if _HARNESS.run is not None else 0
+
+
+def current_run() -> Run | None:
+    """The run of this process, also after it has ended; None on workers."""
+    return _HARNESS.run
+
+
+def _add_options(parser: LocustArgumentParser) -> None:
+    sole = _HARNESS.declared[0].defaults if len(_HARNESS.declared) == 1 else {}
+    for option in OPTIONS:
+        default = sole.get(option.name, option.default)
+        shown = f" Default: {default}." if default else ""
+        parser.add_argument(
+            option.flag,
+            default="" if option.name != "threshold" else [],
+            action="append" if option.name == "threshold" else "store",
+            env_var=f"CDC_{option.name.upper()}",
+            metavar=option.name.upper(),
+            help=(option.help + shown).replace("%", "%%"),
+        )
+
+
+def _options(environment: Environment) -> Options:
+    scenario = _scenario(environment)
+    return resolve(texts(vars(environment.parsed_options), scenario.defaults))
+
+
+def _scenario(environment: Environment) -> Scenario:
+    shape = environment.shape_class
+    scenario = getattr(shape, "scenario", None)
+    if not isinstance(scenario, Scenario):
+        raise OptionsError(["the locustfile has no shape with a scenario; see locustfiles/throughput.py for one"])
+    return scenario
+
+
+def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
+    if not isinstance(runner, MasterRunner):
+        runner.register_message(ASSIGN, _on_assign)
+        runner.register_message(HALT, _on_halt)
+    if isinstance(runner, WorkerRunner):
+        return
+    runner.register_message(REPORT, _on_report)
+    _handle_signals(runner)
+    if environment.parsed_options is not None and environment.parsed_options.headless:
+        try:
+            shape: Any = environment.shape_class
+            shape.steps(_options(environment))
+        except OptionsError as error:
+            _explain(error)
+            sys.exit(error.exit_code)
+
+
+def _explain(error: OptionsError) -> None:
+    print("These options cannot be used:", file=sys.stderr)
+    for mistake in error.mistakes:
+        print(f"  {mistake}", file=sys.stderr)
+
+
+def _handle_signals(runner: Runner) -> None:
+    """End early but in order. Locust itself would kill a headless shape at once on SIGTERM."""
+    asked = Event()
+
+    def on_signal(name: str) -> None:
+        run = _HARNESS.run
+        if asked.is_set() or run is None or run.concluded.is_set():
+            # A second Ctrl-C, or nothing to conclude: leave now; the steward still cleans up.
+            os._exit(run.exit_code if run is not None and run.concluded.is_set() else 130)
+        asked.set()
+        run.request_stop(f"stopped early by {name}")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, on_signal, signal.Signals(number).name)
+
+
+def _on_test_start(environment: Environment, **_: Any) -> None:
+    runner = environment.runner
+    POOL.reset()
+    if runner is None or isinstance(runner, WorkerRunner):
+        return
+    if _HARNESS.run is not None:
+        _HARNESS.run.concluded.wait()
+    try:
+        options = _options(environment)
+        shape: Any = environment.shape_class
+        run = Run(environment, _scenario(environment), options, shape.steps(options), Messenger(runner))
+    except OptionsError as error:
+        _explain(error)
+        _HARNESS.run = None
+        gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
+        return
+    _HARNESS.run = run
+    run.start()
+
+
+def _on_test_stopping(environment: Environment, **_: Any) -> None:
+    run = _HARNESS.run
+    if run is not None and not run.concluded.is_set():
+        run.request_stop("stopped early")
+
+
+def _on_quitting(environment: Environment, **_: Any) -> None:
+    run = _HARNESS.run
+    if run is None:
+        return
+    if not run.concluded.is_set():
+        run.request_stop("stopped early")
+        run.concluded.wait()
+    if log.unhandled_greenlet_exception:
+        run.spoil("a listener or greenlet of the harness crashed; its traceback is in the log above")
+    environment.process_exit_code = run.exit_code
+
+
+class Messenger:
+    """What a run says to the processes with lanes, and who they are."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def workers(self) -> list[str]:
+        """The ids of the processes that run lanes."""
+        if isinstance(self._runner, MasterRunner):
+            clients = self._runner.clients
+            return [client.id for client in clients.ready + clients.spawning + clients.running]
+        return ["local"]
+
+    def assign(self, worker: str, assignment: Assignment) -> None:
+        """Give a process its share of a step."""
+        self._send(ASSIGN, dataclasses.asdict(assignment), worker)
+
+    def halt(self) -> None:
+        """Ask every process to take no further arrivals."""
+        for worker in self.workers():
+            self._send(HALT, {}, worker)
+
+    def _send(self, kind: str, data: dict[str, Any], worker: str) -> None:
+        self._runner.send_message(kind, data, worker if isinstance(self._runner, MasterRunner) else None)
+
+
+def _on_assign(environment: Environment, msg: Any, **_: Any) -> None:
+    assignment = Assignment(**msg.data)
+    # On the master's host its anchor is ours too; another host has a clock, and an anchor, of its own.
+    share = POOL.publish(assignment, Anchor.from_json(dict(assignment.anchor)).for_this_host())
+    gevent.spawn(_report_until_done, environment, share)
+
+
+def _on_halt(**_: Any) -> None:
+    if POOL.share is not None:
+        POOL.share.stop()
+
+
+def _report_until_done(environment: Environment, share: Share) -> None:
+    runner = environment.runner
+    assert runner is not None
+    while not share.done.wait(REPORT_INTERVAL_S):
+        runner.send_message(REPORT, share.report())
+    runner.send_message(REPORT, share.report())
+
+
+def _on_report(msg: Any, **_: Any) -> None:
+    if _HARNESS.run is not None:
+        _HARNESS.run.on_report(msg.node_id, msg.data)

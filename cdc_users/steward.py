@@ -1,0 +1,217 @@
+"""Creates what a run needs outside its own process, and removes it whatever happens to the run.
+
+`python -m cdc_users.steward` is a process of its own, without gevent: one JSON request a line on its standard input,
+one JSON answer a line on its standard output. When the input ends, because the run has finished or because
+it was killed, the steward removes all that it created and exits. If the steward is killed as well, the next
+run finds its journal and removes what is left.
+
+Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} creates one pipeline's objects;
+{"do": "release"} removes them; {"do": "close"} removes everything and ends. An answer is {"ok": ...} or
+{"error": text, "exit_code": 2 or 3}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from cdc_users import topic
+from cdc_users.error import HarnessError, TargetError
+from cdc_users.journal import Entry, Journal, abandoned
+from infra.postgres.publication import create_publication, drop_publication
+from infra.postgres.slot import drop_slot
+from infra.postgres.table import create_customers, create_schema, drop_schema
+from infra.stack.connector import DebeziumConnector, create_connector, delete_connector, wait_until_streaming
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.locate import locate
+
+STREAMING_DEADLINE_S = 60.0
+TOPIC_PREFIX = "cdc"
+
+
+def connect(dsn: str) -> Connection:
+    """An autocommit connection; the password, if any, comes from PGPASSWORD or PGPASSFILE."""
+    connection = psycopg2.connect(dsn, connect_timeout=10, application_name="locust-cdc")
+    connection.autocommit = True
+    return connection
+
+
+def remove(entry: Entry, endpoints: Endpoints) -> None:
+    """Remove one object of a run; one that is gone already is fine."""
+    removers: dict[str, Callable[[], None]] = {
+        "connector": lambda: delete_connector(endpoints, entry.name),
+        "topic": lambda: topic.delete_topics(endpoints.kafka_bootstrap, [entry.name]),
+        "group": lambda: topic.delete_groups(endpoints.kafka_bootstrap, [entry.name]),
+        "subjects": lambda: topic.delete_subjects(endpoints.schema_registry_url, entry.name),
+        "slot": lambda: _on_postgres(endpoints, lambda connection: drop_slot(connection, entry.name)),
+        "publication": lambda: _on_postgres(endpoints, lambda connection: drop_publication(connection, entry.name)),
+        "schema": lambda: _on_postgres(endpoints, lambda connection: drop_schema(connection, entry.name)),
+    }
+    removers[entry.kind]()
+
+
+def _on_postgres(endpoints: Endpoints, action: Callable[[Connection], Any]) -> None:
+    with closing(connect(endpoints.postgres_dsn)) as connection:
+        action(connection)
+
+
+def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
+    """Remove a journal's objects, last created first; returns what could not be removed."""
+    problems = []
+    for entry in reversed(journal.entries()):
+        try:
+            remove(entry, endpoints)
+        except (HarnessError, StackError, psycopg2.Error, OSError) as error:
+            problems.append(f"{entry.kind} {entry.name!r}: {error}")
+    return problems
+
+
+class Steward:
+    """Holds one run's journal and endpoints; one method a request."""
+
+    def __init__(self, checkout: Path) -> None:
+        self._checkout = checkout
+        self._journals = checkout / ".stack" / "runs"
+        self._journal: Journal | None = None
+        self._endpoints: Endpoints | None = None
+        self._run = ""
+        self._owns_stack = False
+
+    def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Find the stack or start one, clear away what dead runs left, and start this run's journal."""
+        self._run = str(request["run"])
+        endpoints = locate(self._checkout, os.environ)
+        self._owns_stack = endpoints is None
+        self._endpoints = endpoints = endpoints or self._start_stack(str(request["profile"]))
+        for old in abandoned(self._journals):
+            self._clear(old)
+        self._journal = Journal(self._journals / f"{self._run}.jsonl")
+        self._journal.open(self._run, endpoints.to_json(), owns_stack=self._owns_stack)
+        return {"endpoints": endpoints.to_json(), "owns_stack": self._owns_stack}
+
+    def _start_stack(self, profile: str) -> Endpoints:
+        command = [sys.executable, "-m", "infra.stack", "up", "--profile", profile]
+        # Its progress belongs on the terminal, never in this process's answers.
+        done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
+        endpoints = locate(self._checkout, os.environ) if done.returncode == 0 else None
+        if endpoints is None:
+            raise TargetError("the stack did not come up; its own message above says why (make stack-logs shows more)")
+        return endpoints
+
+    def _clear(self, old: Journal) -> None:
+        head = old.head()
+        if head and not remove_all(old, Endpoints.from_json(head["endpoints"])):
+            print(f"cleared away what run {head['run']} had left behind", file=sys.stderr)
+        old.remove()
+
+    def _creating(self, kind: str, name: str) -> str:
+        assert self._journal is not None
+        self._journal.add(kind, name)
+        return name
+
+    def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Create one pipeline: schema and tables, topic, and for Debezium publication, slot and connector."""
+        name, partitions = str(request["name"]), int(request["partitions"])
+        tables = [str(table) for table in request["tables"]]
+        topics = [f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
+        assert self._endpoints is not None
+        for wanted in topics:
+            self._creating("subjects", wanted)
+            topic.create_topic(self._endpoints.kafka_bootstrap, self._creating("topic", wanted), partitions)
+        group = self._creating("group", name.replace("_", "-"))
+        slot = None
+        if request["capture"] == "debezium":
+            slot = self._capture(name, tables, str(request["tuning"]))
+        return {"schema": name, "topics": topics, "group": group, "slot": slot}
+
+    def _capture(self, name: str, tables: list[str], tuning: str) -> str:
+        assert self._endpoints is not None
+        with closing(connect(self._endpoints.postgres_dsn)) as connection:
+            create_schema(connection, self._creating("schema", name), self._run)
+            created = [create_customers(connection, name, table) for table in tables]
+            create_publication(connection, self._creating("publication", name), created)
+        connector = DebeziumConnector(
+            name=self._creating("connector", name.replace("_", "-")),
+            slot=self._creating("slot", name),
+            publication=name,
+            topic_prefix=TOPIC_PREFIX,
+            tables=tuple(f"{name}.{table}" for table in tables),
+            tuning="throughput" if tuning == "throughput" else "latency",
+        )
+        create_connector(self._endpoints, connector)
+        wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
+        return connector.slot
+
+    def release(self) -> dict[str, Any]:
+        """Remove what `prepare` created so far; the stack stays."""
+        assert self._journal is not None
+        assert self._endpoints is not None
+        problems = remove_all(self._journal, self._endpoints)
+        self._journal.remove()
+        self._journal.open(self._run, self._endpoints.to_json(), owns_stack=self._owns_stack)
+        return {"problems": problems}
+
+    def close(self) -> dict[str, Any]:
+        """Remove everything, and take down a stack that this run started."""
+        if self._journal is None or self._endpoints is None:
+            return {"problems": []}
+        journal, self._journal = self._journal, None
+        # With the stack goes everything in it, so nothing needs to be removed one by one.
+        problems = self._stop_stack() if self._owns_stack else remove_all(journal, self._endpoints)
+        journal.remove()
+        return {"problems": problems}
+
+    def _stop_stack(self) -> list[str]:
+        command = [sys.executable, "-m", "infra.stack", "down"]
+        done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
+        return [] if done.returncode == 0 else [f"`python -m infra.stack down` ended with {done.returncode}"]
+
+
+def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out one request; failures become answers."""
+    actions: dict[str, Callable[[], dict[str, Any]]] = {
+        "open": lambda: steward.open(request),
+        "prepare": lambda: steward.prepare(request),
+        "release": steward.release,
+        "close": steward.close,
+    }
+    try:
+        return {"ok": actions[str(request["do"])]()}
+    except StackConfigError as error:
+        return {"error": str(error), "exit_code": 2}
+    except HarnessError as error:
+        return {"error": str(error), "exit_code": error.exit_code}
+    except (StackError, psycopg2.Error, OSError) as error:
+        return {"error": str(error).strip(), "exit_code": 3}
+
+
+def main() -> int:
+    """Serve requests until the input ends; then leave nothing behind."""
+    # The run decides when it ends, also after Ctrl-C in the terminal that both share.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    steward = Steward(Path(sys.argv[1]) if len(sys.argv) > 1 else Path.cwd())
+    for line in sys.stdin:
+        reply = answer(steward, json.loads(line))
+        try:
+            print(json.dumps(reply), flush=True)
+        except BrokenPipeError:
+            break  # the run died while this was under way
+    for problem in answer(steward, {"do": "close"}).get("ok", {}).get("problems", []):
+        print(f"left behind: {problem}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

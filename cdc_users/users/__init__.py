@@ -1,0 +1,1 @@
+"""Locust users: who generates load."""

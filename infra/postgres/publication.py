@@ -1,0 +1,23 @@
+"""Publications of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from infra.postgres.table import Table
+
+
+def create_publication(connection: Connection, name: str, tables: Sequence[Table]) -> None:
+    """Publish these tables; must come before the slot, or changes between the two are refused by pgoutput."""
+    listed = sql.SQL(", ").join(table.identifier for table in tables)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(sql.Identifier(name), listed))
+
+
+def drop_publication(connection: Connection, name: str) -> None:
+    """Drop a publication; one that is not there is fine."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))

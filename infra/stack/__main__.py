@@ -1,0 +1,169 @@
+"""`python -m infra.stack up|down|status|logs|env`: the servers of this checkout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import psutil
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+from infra.stack.locate import VARIABLE, locate
+from infra.stack.state import CHECKOUT, clear, exclusive, read_endpoints, recorded, state_of
+
+STATE = state_of()
+DOWN_S = 30.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; `--help` is meant to teach."""
+    top = argparse.ArgumentParser(prog="python -m infra.stack", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start PostgreSQL, Kafka, Schema Registry and Kafka Connect; idempotent")
+    up.add_argument("--profile", choices=("bench", "test"), default="bench", help="test starts quicker and runs slower")
+    up.add_argument("--ports", choices=("free", "well-known"), default="free", help="well-known: 5432 9092 8081 8083 8080")
+    commands.add_parser("down", help="stop everything and leave nothing behind")
+    commands.add_parser("status", help="say what is up, and whether it answers real requests")
+    logs = commands.add_parser("logs", help="show the servers' logs")
+    logs.add_argument("server", nargs="?", help="postgres, kafka, schema-registry or connect; all without")
+    commands.add_parser("env", help="print the endpoints as JSON (the format of the file that CDC_STACK may name)")
+    return top
+
+
+def up(options: argparse.Namespace) -> int:
+    """Bring the stack up unless it is; shows progress and what is where."""
+    with exclusive(STATE):
+        endpoints = locate(CHECKOUT, os.environ)
+        if endpoints is not None:
+            print(f"the stack is up ({endpoints.profile or endpoints.kind})")
+        else:
+            if clear(STATE):
+                print("cleared away what a crash had left behind")
+            endpoints = _launch(options)
+    _show(endpoints)
+    return 0
+
+
+def _launch(options: argparse.Namespace) -> Endpoints:
+    command = [sys.executable, "-m", "infra.stack.supervisor", str(CHECKOUT), options.ports, options.profile]
+    supervisor = subprocess.Popen(
+        command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        return _follow(supervisor)
+    except BaseException:
+        # Ctrl-C or SIGTERM in the middle: the supervisor takes down what it has started.
+        if supervisor.poll() is None:
+            supervisor.terminate()
+            supervisor.wait()
+        raise
+
+
+def _follow(supervisor: subprocess.Popen[str]) -> Endpoints:
+    assert supervisor.stdout is not None
+    for line in supervisor.stdout:
+        message = json.loads(line)
+        if "progress" in message:
+            print(f"  {message['progress']}", flush=True)
+        elif "failure" in message:
+            supervisor.wait()
+            error = StackError(message["failure"])
+            error.exit_code = message["exit_code"]
+            raise error
+        else:
+            print(f"the stack is up after {message['seconds']} s")
+            return Endpoints.from_json(message["ready"])
+    raise StackError(f"the supervisor ended with {supervisor.wait()} before the stack was ready")
+
+
+def _show(endpoints: Endpoints) -> None:
+    for name in ("postgres_dsn", "kafka_bootstrap", "schema_registry_url", "connect_url"):
+        print(f"  {name:20} {getattr(endpoints, name)}")
+
+
+def down(_: argparse.Namespace) -> int:
+    """Stop this checkout's servers; none running is fine."""
+    if os.environ.get(VARIABLE):
+        print(f"{VARIABLE} names servers that are not ours; nothing is stopped")
+        return 0
+    with exclusive(STATE):
+        processes, _places = recorded(STATE)
+        supervisor = processes[0].process() if processes else None
+        if supervisor is not None:
+            supervisor.terminate()
+            psutil.wait_procs([supervisor], timeout=DOWN_S)
+        clear(STATE)
+    print("the stack is down")
+    return 0
+
+
+def status(_: argparse.Namespace) -> int:
+    """Say what is up; 3 where it is not."""
+    endpoints = locate(CHECKOUT, os.environ)
+    if endpoints is None:
+        failure = STATE.root / "failure.json"
+        if failure.exists():
+            print(f"the stack is down; the last one ended because {json.loads(failure.read_text())['message']}")
+        else:
+            print("the stack is down; `python -m infra.stack up` starts it")
+        return StackError.exit_code
+    print(f"every server answers ({endpoints.kind}{', ' + endpoints.profile if endpoints.profile else ''})")
+    _show(endpoints)
+    for name, version in endpoints.versions.items():
+        print(f"  {name:20} {version}")
+    return 0
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Print the logs."""
+    found = sorted(STATE.logs.glob(f"{options.server or '*'}.log"))
+    if not found:
+        raise StackError(f"there is no log of {options.server or 'any server'}; the stack is down")
+    for path in found:
+        print(f"== {path.stem}")
+        print(path.read_text(encoding="utf-8", errors="replace"))
+    return 0
+
+
+def env(_: argparse.Namespace) -> int:
+    """Print the endpoints."""
+    endpoints = read_endpoints(STATE) if not os.environ.get(VARIABLE) else locate(CHECKOUT, os.environ)
+    if endpoints is None:
+        raise StackError("the stack is down; `python -m infra.stack up` starts it")
+    print(json.dumps(endpoints.to_json(), indent=2))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "up": up,
+    "down": down,
+    "status": status,
+    "logs": logs,
+    "env": env,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out one command; errors become one message and an exit code."""
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started_s = time.monotonic()
+    try:
+        return COMMANDS[options.command](options)
+    except StackError as error:
+        print(f"{error}\n(after {time.monotonic() - started_s:.1f} s)", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing is left running", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

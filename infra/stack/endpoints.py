@@ -1,0 +1,48 @@
+"""Where the servers are: the one answer that every kind of stack gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from infra.stack.error import StackConfigError
+
+Kind = Literal["process", "compose", "external"]
+Profile = Literal["bench", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Addresses and versions of a stack. Never a secret: passwords come from PGPASSWORD or PGPASSFILE.
+
+    `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that owns the
+    servers of a process stack.
+    """
+
+    kind: Kind
+    postgres_dsn: str
+    kafka_bootstrap: str
+    schema_registry_url: str
+    connect_url: str
+    profile: Profile | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    supervisor_pid: int | None = None
+    supervisor_started_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for endpoints.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Endpoints:
+        """Read what `to_json` wrote; raises StackConfigError for anything else."""
+        known = {item.name for item in fields(cls)}
+        unknown = sorted(set(data) - known)
+        missing = sorted({"postgres_dsn", "kafka_bootstrap", "schema_registry_url", "connect_url"} - set(data))
+        if unknown or missing:
+            raise StackConfigError(
+                f"endpoints are not understood: unknown {unknown or 'none'}, missing {missing or 'none'}; "
+                "`python -m infra.stack env` prints an example"
+            )
+        return cls(**{"kind": "external", **data})

@@ -1,0 +1,54 @@
+"""Processes by pid *and* start time, so that a reused pid is never taken for ours."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import sys
+from dataclasses import dataclass
+
+import psutil
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One process: its pid and when it started (seconds since the epoch)."""
+
+    pid: int
+    started_s: float
+
+    def process(self) -> psutil.Process | None:
+        """The process, if it still lives."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_s) < 1.0
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.Error:
+            return None
+
+    def kill(self, wait_s: float = 10.0) -> None:
+        """Kill it and its descendants, if it still lives, and wait until they are gone."""
+        process = self.process()
+        if process is None:
+            return
+        family = [process]
+        with contextlib.suppress(psutil.Error):
+            family += process.children(recursive=True)
+        for member in family:
+            with contextlib.suppress(psutil.Error):
+                member.kill()
+        psutil.wait_procs(family, timeout=wait_s)
+
+
+def identify(pid: int) -> Identity:
+    """The identity of a living process."""
+    return Identity(pid, psutil.Process(pid).create_time())
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Have the kernel signal this process when its parent dies (Linux; elsewhere the watcher does it alone)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))

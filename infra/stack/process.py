@@ -104,11 +104,13 @@ def _kafka(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, tem
         text = settings.render_properties(settings.kafka(listener, ports.controller, str(directory)))
         properties.write_text(text, encoding="utf-8")
 
+    quick, training = java.startup(files, "kafka", profile)
     return Recipe(
         name="kafka",
         command=[
             str(files.java),
             *java.flags("kafka", profile, run),
+            *quick,
             "-cp",
             java.class_path(files.kafka),
             "kafka.Kafka",
@@ -116,6 +118,7 @@ def _kafka(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, tem
         ],
         probe=lambda: probe_kafka(f"{HOST}:{ports.kafka}"),
         prepare=prepare,
+        training=training,
     )
 
 
@@ -159,17 +162,20 @@ def _kafka_template(files: java.JavaFiles, environ: Mapping[str, str], progress:
 def _registry(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, endpoints: Endpoints) -> Recipe:
     listener = Listener(HOST, ports.registry, HOST)
     properties = settings.registry(listener, ports.registry_management)
+    quick, training = java.startup(files, "schema-registry", profile)
     return Recipe(
         name="schema-registry",
         command=[
             str(files.java),
             *java.flags("schema-registry", profile, run),
+            *quick,
             *(f"-D{name}={value}" for name, value in properties.items()),
             "-jar",
             str(files.registry / "quarkus-run.jar"),
         ],
         probe=lambda: probe_registry(endpoints.schema_registry_url),
         prepare=lambda: None,
+        training=training,
     )
 
 
@@ -177,24 +183,26 @@ def _connect(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, e
     properties = run / "connect.properties"
     base = endpoints.schema_registry_url.removesuffix(REGISTRY_PATH)
     listener = Listener(HOST, ports.connect, HOST)
-    services = java.write_services(run)
 
     def prepare() -> None:
         rendered = settings.render_properties(settings.connect(listener, endpoints.kafka_bootstrap, base))
         properties.write_text(rendered, encoding="utf-8")
 
+    quick, training = java.startup(files, "connect", profile)
     return Recipe(
         name="connect",
         command=[
             str(files.java),
             *java.flags("connect", profile, run),
+            *quick,
             "-cp",
-            java.class_path([services, *files.connect]),
+            java.class_path(files.connect),
             "org.apache.kafka.connect.cli.ConnectDistributed",
             str(properties),
         ],
         probe=lambda: probe_connect(endpoints.connect_url),
         prepare=prepare,
+        training=training,
     )
 
 

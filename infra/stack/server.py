@@ -12,9 +12,13 @@ from pathlib import Path
 
 from infra.stack.error import StackError
 from infra.stack.identity import Identity, die_with_parent, identify
+from infra.stack.java import Training
 
 TAIL_LINES = 15
 POLL_S = 0.05
+GRACE_S = 10.0
+# At its first end a Java server writes down what it learned about its start.
+TRAINING_GRACE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Recipe:
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
     account: Account | None = None
+    training: Training | None = None
 
 
 @dataclass(slots=True)
@@ -72,15 +77,18 @@ class Server:
                 return
         raise StackError(f"{self.recipe.name} does not answer ({last})\n{log_tail(self.log)}")
 
-    def stop(self, grace_s: float) -> None:
+    def stop(self) -> None:
         """Its own stop signal, then SIGKILL for it and all its descendants."""
+        training = self.recipe.training
         if self.process.poll() is None:
             self.process.send_signal(self.recipe.stop_signal)
             try:
-                self.process.wait(grace_s)
+                self.process.wait(TRAINING_GRACE_S if training else GRACE_S)
             except subprocess.TimeoutExpired:
                 self.identity.kill()
                 self.process.wait()
+        if training is not None:
+            training.keep()
 
 
 def log_tail(log: Path) -> str:

@@ -27,7 +27,6 @@ from infra.stack.server import Recipe, Server, start
 from infra.stack.state import State, clear, state_of, write_json, write_processes
 
 READY_S = 90.0
-STOP_GRACE_S = 10.0
 WATCH_S = 0.2
 
 
@@ -117,7 +116,7 @@ class Supervisor:
         """Stop all servers at once and remove their directories."""
         if self._servers:
             with ThreadPoolExecutor(len(self._servers)) as pool:
-                list(pool.map(lambda server: server.stop(STOP_GRACE_S), self._servers))
+                list(pool.map(lambda server: server.stop(), self._servers))
 
 
 def say(**message: Any) -> None:

@@ -36,13 +36,15 @@ def create_topic(bootstrap: str, name: str, partitions: int) -> None:
 
 def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
     """Delete these topics; one that is not there is already as wanted."""
-    for name, future in _admin(bootstrap).delete_topics(list(names), operation_timeout=DEADLINE_S).items():
+    admin = _admin(bootstrap)  # kept until the futures are done: they end with their client
+    for name, future in admin.delete_topics(list(names), operation_timeout=DEADLINE_S).items():
         _settle(future, f"topic {name!r} cannot be deleted", KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 def delete_groups(bootstrap: str, names: Sequence[str]) -> None:
     """Delete these consumer groups; one that never committed is not there."""
-    for name, future in _admin(bootstrap).delete_consumer_groups(list(names), request_timeout=DEADLINE_S).items():
+    admin = _admin(bootstrap)
+    for name, future in admin.delete_consumer_groups(list(names), request_timeout=DEADLINE_S).items():
         _settle(future, f"consumer group {name!r} cannot be deleted", KafkaError.GROUP_ID_NOT_FOUND)
 
 

@@ -22,8 +22,9 @@ _MASK = (1 << (_HALF_BITS + 1)) - 1
 class LatencyHistogram:
     """Counts of latencies in microseconds, 1 us to one hour, to three significant digits.
 
-    What lies outside is counted apart: `negative` below zero, `too_long` above an hour; 0 counts as 1. Sums, minimum
-    and maximum are exact. Not safe for several threads.
+    Negative ones, which two clocks or a rounded time can make, belong to `count`, to the sum and to the ranks of
+    percentiles, and are told by `negative`; `too_long`, above an hour, is counted apart. 0 counts as 1. Sums, minimum and
+    maximum are exact. Not safe for several threads.
     """
 
     def __init__(self) -> None:
@@ -42,23 +43,24 @@ class LatencyHistogram:
 
     def record_many_us(self, values_us: NDArray[np.int64]) -> None:
         """Count many latencies at once; the cost a sample is some ten nanoseconds."""
-        inside = values_us[(values_us >= 0) & (values_us <= HIGHEST_US)]
-        self.negative += int((values_us < 0).sum())
-        self.too_long += int((values_us > HIGHEST_US).sum())
-        if inside.size == 0:
+        kept = values_us[values_us <= HIGHEST_US]
+        self.too_long += int(values_us.size - kept.size)
+        if kept.size == 0:
             return
-        low, high = int(inside.min()), int(inside.max())
+        low, high = int(kept.min()), int(kept.max())
         self.min_us = low if self.count == 0 else min(self.min_us, low)
-        self.max_us = max(self.max_us, high)
-        self.count += int(inside.size)
-        self.sum_us += int(inside.sum())
+        self.max_us = high if self.count == 0 else max(self.max_us, high)
+        self.count += int(kept.size)
+        self.sum_us += int(kept.sum())
+        inside = kept[kept >= 0]
+        self.negative += int(kept.size - inside.size)
         np.add.at(self._counts, _indexes(np.maximum(inside, LOWEST_US)), 1)
 
     def merge(self, other: LatencyHistogram) -> None:
         """Add another histogram's samples; nothing is lost."""
         if other.count:
             self.min_us = other.min_us if self.count == 0 else min(self.min_us, other.min_us)
-            self.max_us = max(self.max_us, other.max_us)
+            self.max_us = other.max_us if self.count == 0 else max(self.max_us, other.max_us)
         self._counts += other._counts
         self.count += other.count
         self.sum_us += other.sum_us
@@ -71,6 +73,7 @@ class LatencyHistogram:
         since._counts[:] = self._counts - earlier._counts
         since.count = self.count - earlier.count
         since.sum_us = self.sum_us - earlier.sum_us
+        since.negative = self.negative - earlier.negative
         values = [value for value, _ in since.buckets()]
         if values:
             since.min_us, since.max_us = values[0], values[-1]
@@ -80,7 +83,9 @@ class LatencyHistogram:
         """The value below which `percentile` % of the samples lie; None unless ten samples lie beyond it."""
         if self.count * (100 - percentile) / 100 < BEYOND - 1e-9:
             return None
-        rank = max(1, math.ceil(self.count * percentile / 100 - 1e-9))
+        rank = max(1, math.ceil(self.count * percentile / 100 - 1e-9)) - self.negative
+        if rank <= 0:
+            return float(self.min_us)
         index = int(np.searchsorted(np.cumsum(self._counts), rank))
         highest = self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(index))
         return float(min(highest, self.max_us))
@@ -102,16 +107,18 @@ class LatencyHistogram:
         }
 
     def buckets(self) -> Iterator[tuple[int, int]]:
-        """Each bucket that holds something: its lowest value in microseconds, and its count."""
+        """Each bucket that holds something: its lowest value in microseconds, and its count; negative ones at 0."""
+        if self.negative:
+            yield 0, self.negative
         for index in np.flatnonzero(self._counts):
             yield int(self._hdr.get_value_from_index(int(index))), int(self._counts[index])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the encoded histogram (HdrHistogram V2, base64) and the exact figures beside it."""
         # The library keeps these three beside the counts and needs them to encode.
-        self._hdr.total_count = self.count
+        self._hdr.total_count = self.count - self.negative
         self._hdr.min_value = max(self.min_us, LOWEST_US)
-        self._hdr.max_value = self.max_us
+        self._hdr.max_value = max(self.max_us, LOWEST_US)
         exact = {name: getattr(self, name) for name in _EXACT}
         return {"hdr": self._hdr.encode().decode("ascii"), **exact}
 

@@ -1,0 +1,51 @@
+"""Sinks for measuring the way there: one that counts, one that is slow."""
+
+from __future__ import annotations
+
+import asyncio
+
+from infra.platform.batch import Batch
+from infra.platform.sinks.connector import WriteStatus
+
+
+class CountingSink:
+    """Counts events, and can be awaited until so many have come."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._changed = asyncio.Condition()
+
+    async def write(self, batch: Batch) -> WriteStatus:
+        """See SinkConnector."""
+        async with self._changed:
+            self.count += len(batch)
+            self._changed.notify_all()
+        return WriteStatus.DURABLE
+
+    async def reached(self, count: int) -> None:
+        """Return when at least so many events have come."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.count >= count)
+
+    async def flush(self) -> None:
+        """See SinkConnector."""
+
+    async def close(self) -> None:
+        """See SinkConnector."""
+
+
+class SlowSink(CountingSink):
+    """Sleeps once in every write, whatever the batch's size."""
+
+    name = "slow"
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__()
+        self._delay_s = delay_s
+
+    async def write(self, batch: Batch) -> WriteStatus:
+        """See SinkConnector."""
+        await asyncio.sleep(self._delay_s)
+        return await super().write(batch)

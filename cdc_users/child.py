@@ -13,6 +13,7 @@ from threading import Timer
 from typing import Any
 
 from cdc_users.error import TargetError
+from infra.stack.identity import die_with_parent
 
 TAIL_LINES = 12
 
@@ -53,9 +54,7 @@ def stop(process: subprocess.Popen[str], grace_s: float) -> int:
     return process.wait()
 
 
-def start(
-    name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], ready_s: float = 60.0
-) -> Child:
+def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], ready_s: float = 60.0) -> Child:
     """Start a child and wait for its ready line, one JSON object on its standard output.
 
     Its errors go to `log`. Raises TargetError when it ends or stays silent, with the end of that log.
@@ -70,6 +69,7 @@ def start(
             text=True,
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C is for the run, which then stops its children in order
+            preexec_fn=lambda: die_with_parent(signal.SIGKILL),
         )
     return Child(name, process, _ready_line(name, process, log, ready_s), log)
 

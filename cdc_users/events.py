@@ -11,6 +11,7 @@ import dataclasses
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -21,12 +22,12 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
-from cdc_users import precision
-from cdc_users.error import OptionsError
+from cdc_users import artifact, precision
+from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
 from cdc_users.options import OPTIONS, Options, resolve, texts
 from cdc_users.run import Run
-from cdc_users.scenario import Scenario
+from cdc_users.scenario import Scenario, Step
 from cdc_users.users.lane import POOL, Assignment, Share
 
 logger = structlog.get_logger()
@@ -40,6 +41,7 @@ class Harness:
 
     def __init__(self) -> None:
         self.declared: list[Scenario] = []
+        self.options: Options | None = None
         self.run: Run | None = None
 
 
@@ -57,16 +59,17 @@ def declare(scenario: Scenario) -> None:
     events.test_start.add_listener(_on_test_start)
     events.test_stopping.add_listener(_on_test_stopping)
     events.quitting.add_listener(_on_quitting)
+    events.quit.add_listener(_on_quit)
 
 
-def lanes_wanted() -> int | None:
-    """How many lanes the current run wants now; None when it has concluded."""
-    return _HARNESS.run.lanes_wanted if _HARNESS.run is not None else 0
+def lanes_wanted(steps: Callable[[Options], tuple[Step, ...]]) -> int | None:
+    """How many lanes there should be now; None when the run has concluded.
 
-
-def current_run() -> Run | None:
-    """The run of this process, also after it has ended; None on workers."""
-    return _HARNESS.run
+    The first question comes before the run exists: Locust starts a test with a shape's first answer.
+    """
+    if _HARNESS.run is not None:
+        return _HARNESS.run.lanes_wanted
+    return max(step.lanes for step in steps(_HARNESS.options)) if _HARNESS.options is not None else None
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
@@ -76,8 +79,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
         shown = f" Default: {default}." if default else ""
         parser.add_argument(
             option.flag,
-            default="" if option.name != "threshold" else [],
-            action="append" if option.name == "threshold" else "store",
+            default="",
             env_var=f"CDC_{option.name.upper()}",
             metavar=option.name.upper(),
             help=(option.help + shown).replace("%", "%%"),
@@ -105,10 +107,10 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
         return
     runner.register_message(REPORT, _on_report)
     _handle_signals(runner)
-    if environment.parsed_options is not None and environment.parsed_options.headless:
+    parsed = environment.parsed_options
+    if parsed is not None and (parsed.headless or parsed.autostart):
         try:
-            shape: Any = environment.shape_class
-            shape.steps(_options(environment))
+            _HARNESS.options = _options(environment)
         except OptionsError as error:
             _explain(error)
             sys.exit(error.exit_code)
@@ -143,13 +145,15 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         return
     if _HARNESS.run is not None:
         _HARNESS.run.concluded.wait()
+        _HARNESS.run = None
     try:
-        options = _options(environment)
+        _HARNESS.options = options = _options(environment)
         shape: Any = environment.shape_class
         run = Run(environment, _scenario(environment), options, shape.steps(options), Messenger(runner))
-    except OptionsError as error:
-        _explain(error)
-        _HARNESS.run = None
+    except HarnessError as error:
+        _HARNESS.options = None
+        print(error, file=sys.stderr)
+        environment.process_exit_code = error.exit_code
         gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
         return
     _HARNESS.run = run
@@ -172,6 +176,14 @@ def _on_quitting(environment: Environment, **_: Any) -> None:
     if log.unhandled_greenlet_exception:
         run.spoil("a listener or greenlet of the harness crashed; its traceback is in the log above")
     environment.process_exit_code = run.exit_code
+
+
+def _on_quit(**_: Any) -> None:
+    """Locust's own files are complete now, or as complete as they will be."""
+    run = _HARNESS.run
+    parsed = run.environment.parsed_options if run is not None else None
+    if run is not None and parsed is not None:
+        artifact.copy_locust_files(run.directory, parsed.csv_prefix, parsed.html_file)
 
 
 class Messenger:
@@ -204,6 +216,7 @@ def _on_assign(environment: Environment, msg: Any, **_: Any) -> None:
     assignment = Assignment(**msg.data)
     # On the master's host its anchor is ours too; another host has a clock, and an anchor, of its own.
     share = POOL.publish(assignment, Anchor.from_json(dict(assignment.anchor)).for_this_host())
+    gevent.spawn(share.watch_loop)
     gevent.spawn(_report_until_done, environment, share)
 
 

@@ -42,7 +42,9 @@ def _close_files(writer: stats.StatsCSVFileWriter) -> None:
         handle.seek(0)
         writer.requests_csv(writer.requests_csv_writer)
         handle.truncate()
-        last = max((entry.last_request_timestamp or 0 for entry in writer.environment.stats.entries.values()), default=0)
+        last = max(
+            (entry.last_request_timestamp or 0 for entry in writer.environment.stats.entries.values()), default=0
+        )
         if last:
             writer._stats_history_data_rows(writer.stats_history_csv_writer, last + 1)
     _original_close(writer)

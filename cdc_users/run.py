@@ -6,16 +6,16 @@ the users never stops the conclusion. Everything ends in one result directory, o
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import json
+import os
 import secrets
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import gevent
@@ -23,18 +23,21 @@ import structlog
 from gevent.event import Event
 from locust.env import Environment
 
-from cdc_users import artifact, conclude
+from cdc_users import artifact, conclude, report
+from cdc_users.conclude import Facts, StepState
 from cdc_users.error import HarnessError, TargetError
-from cdc_users.fence import settle_unknown, write_fences
-from cdc_users.measure.clock import Anchor, new_anchor
-from cdc_users.measure.recorder import Recorder
-from cdc_users.observe.client import Snapshot
+from cdc_users.fence import send_fences, settle_unknown
+from cdc_users.measure.clock import new_anchor
+from cdc_users.measure.ledger import Outcomes, audit
+from cdc_users.measure.result import Verdict
 from cdc_users.options import Options
-from cdc_users.rig import Rig, prepare
+from cdc_users.rig import TABLE, Rig, prepare
 from cdc_users.scenario import Scenario, Step
 from cdc_users.steward_client import StewardClient
+from cdc_users.telemetry import read_ledger
 from cdc_users.users.lane import Assignment
-from cdc_users.watch import Watch
+from cdc_users.watch import Load, Watch
+from infra.stack.endpoints import Endpoints
 
 logger = structlog.get_logger()
 
@@ -43,8 +46,9 @@ LANES_UP_S = 30.0
 # Lanes connect between the announcement of a step and its first arrival.
 LEAD_S = 0.5
 LEAD_DISTRIBUTED_S = 1.5
-POLL_S = 0.1
+POLL_S = 0.05
 FENCE_S = 30.0
+SETTLE_S = 10.0
 STOPPED_DRAIN_S = 10.0
 
 
@@ -61,46 +65,6 @@ class Sender(Protocol):
         """Ask every process to take no further arrivals."""
 
 
-@dataclass(slots=True)
-class StepState:
-    """One step while it runs: what the processes reported, and when things happened (wall us)."""
-
-    number: int
-    step: Step
-    workers: tuple[str, ...] = ()
-    t0_us: int = 0
-    loaded_us: int = 0
-    drained_us: int = 0
-    drained: bool = False
-    reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def loaded(self) -> bool:
-        """Whether every process has worked through its share."""
-        return bool(self.workers) and all(self.reports.get(worker, {}).get("done") for worker in self.workers)
-
-    def total(self, name: str) -> float:
-        """The sum of one tally over all processes."""
-        return sum(float(report["tally"][name]) for report in self.reports.values())
-
-    @property
-    def sent(self) -> int:
-        """Events that must arrive: the acknowledged sequences of all writers."""
-        return sum(
-            last - first + 1
-            for report in self.reports.values()
-            for runs in report["ranges"].values()
-            for first, last in runs.get("acked", [])
-        )
-
-    def recorder(self) -> Recorder:
-        """The series of all processes, merged without loss."""
-        merged = Recorder()
-        for report in self.reports.values():
-            merged.merge(Recorder.from_json(report["recorder"]))
-        return merged
-
-
 class Run:
     """One run of a scenario, from `start` until `concluded` is set; then `exit_code` says how it ended."""
 
@@ -114,17 +78,17 @@ class Run:
         self.states = [StepState(number, step) for number, step in enumerate(steps, start=1)]
         self.lanes_wanted: int | None = max(step.lanes for step in steps)
         self.concluded = Event()
-        self.exit_code = 2
-        self.current: StepState | None = None
-        self.watch = Watch(environment)
-        self.directory = artifact.directory(options.results, scenario.name, self.id)
-        self.audits: dict[int, Mapping[str, Any]] = {}
+        self.exit_code = Verdict.ERROR.exit_code
+        self.directory = artifact.directory(options.results, scenario.name, self.id, datetime.now(UTC))
         self._sender = sender
+        self._current: StepState | None = None
         self._stop_reason = ""
         self._anchor = new_anchor()
+        self._versions: Mapping[str, str] = {}
+        self._watch = Watch(environment, self._load)
 
     def start(self) -> None:
-        """Begin in a greenlet of our own."""
+        """Begin, in a greenlet of our own."""
         gevent.spawn(self._life)
 
     def request_stop(self, reason: str) -> None:
@@ -134,19 +98,19 @@ class Run:
             logger.warning("benchmark.stop", reason=reason)
             self._sender.halt()
 
-    def on_report(self, worker: str, report: Mapping[str, Any]) -> None:
+    def on_report(self, worker: str, told: Mapping[str, Any]) -> None:
         """A process reports on its share; reports are cumulative, the last one counts."""
         for state in self.states:
-            if state.number == report["step"]:
-                state.reports[worker] = report
+            if state.number == told["step"]:
+                state.reports[worker] = told
 
     def spoil(self, reason: str) -> None:
         """The harness itself failed after the conclusion: exit 2, and the result says why."""
-        self.exit_code = 2
-        artifact.spoil(self.directory, reason)
+        self.exit_code = Verdict.ERROR.exit_code
+        artifact.spoil(self.directory, Verdict.ERROR.value, reason)
 
     def _life(self) -> None:
-        facts = conclude.Facts()
+        facts = Facts(smoke=self.options.smoke)
         try:
             with self._steward() as steward:
                 self._carry_out(steward, facts)
@@ -163,91 +127,81 @@ class Run:
 
     @contextmanager
     def _steward(self) -> Iterator[StewardClient]:
-        steward = StewardClient(Path.cwd())
+        steward = StewardClient()
         try:
             yield steward
         finally:
             for problem in steward.close():
                 logger.error("benchmark.left_behind", problem=problem)
 
-    def _carry_out(self, steward: StewardClient, facts: conclude.Facts) -> None:
-        endpoints, owned = steward.open(self.id, "test" if self.options.smoke else "bench")
-        facts.endpoints = endpoints
+    def _carry_out(self, steward: StewardClient, facts: Facts) -> None:
+        profile = "test" if self.options.smoke else "bench"
+        endpoints, owned = steward.open(self.id, profile, self.options.allow_target)
+        self._versions = endpoints.versions
+        facts.profile = endpoints.profile
         logger.info("benchmark.start", run=self.id, scenario=self.scenario.name, stack="started" if owned else "found")
         groups = itertools.groupby(self.states, key=lambda state: state.step.pipeline)
         for number, (pipeline, states) in enumerate(groups, start=1):
+            if self._stop_reason or facts.broken:
+                break
             rig = prepare(
                 self.id,
                 number,
                 steward,
                 endpoints,
                 pipeline,
-                self.scenario.capture,
-                self.options,
+                self.options.tuning,
                 self._anchor,
                 self.directory / "logs",
             )
             try:
                 self._through(rig, list(states), facts)
             finally:
-                self.watch.stop()
-                facts.problems += rig.stop()
-                facts.problems += steward.release()
-            if self._stop_reason:
+                self._watch.stop()
+                facts.notes += rig.stop()
+                facts.notes += [f"left behind: {problem}" for problem in steward.release()]
+
+    def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
+        """Take some steps through one pipeline, then audit them."""
+        self._watch.start(rig.telemetry)
+        for state in states:
+            self._step(rig, state, facts)
+            if self._stop_reason or facts.broken:
                 break
+        ran = [state for state in states if state.workers]
+        if ran and not facts.broken:
+            self._audit(rig, ran, facts)
 
-    def _through(self, rig: Rig, states: Sequence[StepState], facts: conclude.Facts) -> None:
-        self.watch.start(rig.observer, lambda: self.current)
-        try:
-            for state in states:
-                self._step(rig, state, facts)
-                if self._stop_reason or facts.broken:
-                    break
-            if not facts.broken:
-                self._audit(rig, [state for state in states if state.workers], facts)
-        finally:
-            facts.snapshots.append(self.watch.last())
-
-    def _step(self, rig: Rig, state: StepState, facts: conclude.Facts) -> None:
-        self._await(rig, facts, self._lanes_up, LANES_UP_S)
+    def _step(self, rig: Rig, state: StepState, facts: Facts) -> None:
+        if not self._await(rig, facts, self._lanes_up, LANES_UP_S):
+            if not facts.broken and not self._stop_reason:
+                raise HarnessError(f"only {self._lanes()} of {self.lanes_wanted} lanes came up in {LANES_UP_S:g} s")
+            return
+        if self._stop_reason:
+            return
         self._announce(rig, state)
         logger.info("benchmark.step", step=state.step.name, mode=state.step.mode, arrivals=state.step.schedule.count)
         # The load ends by itself or when it is told to; only a death cuts it short.
         self._await(rig, facts, lambda: state.loaded, None)
         state.loaded_us = self._anchor.now_us()
-        if state.step.pipeline.preload and not facts.broken:
-            rig.start_platforms()
-        limit_s = min(self.options.drain_timeout, STOPPED_DRAIN_S) if self._stop_reason else self.options.drain_timeout
-        state.drained = self._await(rig, facts, lambda: self._delivered(state) >= state.sent, limit_s)
-        state.drained_us = self._anchor.now_us()
-        logger.info("benchmark.produce.progress", step=state.step.name, sent=state.sent, delivered=self._delivered(state))
+        limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
+        sent = state.sent
+        state.drained = self._await(rig, facts, lambda: self._watch.look().delivered(state.number) >= sent, limit_s)
+        delivered = self._watch.last.delivered(state.number)
+        logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, delivered=delivered)
 
     def _announce(self, rig: Rig, state: StepState) -> None:
         workers = tuple(self._sender.workers())
         lead_s = LEAD_S if workers == ("local",) else LEAD_DISTRIBUTED_S
-        state.workers = workers
         state.t0_us = self._anchor.now_us() + round(lead_s * 1e6)
-        self.current = state
-        lanes = -(-state.step.lanes // len(workers))
+        state.workers = workers
+        self._current = state
+        # A lane that Locust restarts gets a new number, hence the room between the processes.
+        room = 10 * -(-state.step.lanes // len(workers))
         for share, worker in enumerate(workers):
-            self._sender.assign(worker, self._assignment(rig, state, share, len(workers), share * lanes * 2))
+            self._sender.assign(worker, self._assignment(rig, state, share, len(workers), share * room))
 
     def _assignment(self, rig: Rig, state: StepState, share: int, shares: int, first_lane: int) -> Assignment:
-        options = self.options
-        target = {
-            "dsn": rig.endpoints.postgres_dsn,
-            "schema": rig.names["schema"],
-            "tables": list(rig.tables),
-            "method": options.insert_method,
-            "mix": {"insert": options.mix.insert, "update": options.mix.update, "delete": options.mix.delete},
-            "skew": options.key_skew.exponent,
-            "seed": options.seed,
-            "row_bytes": options.row_bytes,
-            "bootstrap": rig.endpoints.kafka_bootstrap,
-            "registry": rig.endpoints.schema_registry_url,
-            "topics": list(rig.names["topics"]),
-            "partitions": rig.pipeline.partitions,
-        }
         return Assignment(
             run=self.id,
             step=state.number,
@@ -256,47 +210,129 @@ class Run:
             share=share,
             shares=shares,
             first_lane=first_lane,
-            late=options.late,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target=target,
+            target={
+                "dsn": rig.endpoints.postgres_dsn,
+                "schema": rig.schema,
+                "table": TABLE,
+                "row_bytes": self.options.row_bytes,
+            },
         )
 
-    def _lanes_up(self) -> bool:
+    def _lanes(self) -> int:
         runner = self.environment.runner
-        return runner is not None and runner.user_count >= (self.lanes_wanted or 0)
+        return runner.user_count if runner is not None else 0
 
-    def _delivered(self, state: StepState) -> int:
-        snapshot = self.watch.last()
-        return snapshot.delivered(state.number) if snapshot is not None else 0
+    def _lanes_up(self) -> bool:
+        return self._lanes() >= (self.lanes_wanted or 0) or bool(self._stop_reason)
 
-    def _await(self, rig: Rig, facts: conclude.Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
-        """Wait for a condition; False when the time is over, something died, or (loading) the run was stopped."""
+    def _load(self) -> Load | None:
+        state = self._current
+        if state is None:
+            return None
+        tally = {name: state.total(name) for name in ("offered", "started", "completed")}
+        return Load(state.step.name, state.number, sent=state.sent, **tally)
+
+    def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
+        """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""
         deadline_s = time.monotonic() + limit_s if limit_s is not None else None
-        while not done():
-            if (death := rig.dead()) is not None:
+        while True:
+            if (death := self._death(rig)) is not None:
                 facts.broken.append(death)
                 return False
+            try:
+                if done():
+                    return True
+            except TargetError:
+                # Why it does not answer shows when its process is seen to be gone; until then it may be busy.
+                logger.warning("benchmark.telemetry.silent")
             if deadline_s is not None and time.monotonic() > deadline_s:
                 return False
             gevent.sleep(POLL_S)
-        return True
 
-    def _audit(self, rig: Rig, states: Sequence[StepState], facts: conclude.Facts) -> None:
-        expected = conclude.expected(self.id, states)
-        if self.scenario.capture == "debezium":
-            expected = settle_unknown(rig, expected, states)
-        facts.fences = write_fences(rig, FENCE_S, lambda: rig.dead() is None)
-        answer = rig.observer.audit(expected)
-        facts.audits.append(answer)
-        (self.directory / "audit.json").write_text(json.dumps(answer, indent=2), encoding="utf-8")
+    def _death(self, rig: Rig) -> tuple[str, int] | None:
+        if (message := rig.dead()) is not None:
+            return f"the system under test died: {message}", Verdict.FAIL.exit_code
+        if (message := _stack_death(rig.endpoints)) is not None:
+            return message, Verdict.STACK.exit_code
+        state = self._current
+        lost = set(state.workers) - set(self._sender.workers()) if state is not None and not state.loaded else set()
+        if lost:
+            return f"{len(lost)} of {len(state.workers if state else ())} workers was lost", Verdict.INVALID.exit_code
+        return None
 
-    def _conclude(self, facts: conclude.Facts) -> None:
+    def _audit(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
+        dsn = rig.endpoints.postgres_dsn
+        outcomes: dict[int, Outcomes] = {}
+        for state in states:
+            outcomes |= state.outcomes()
+        outcomes = settle_unknown(dsn, rig.schema, TABLE, outcomes, SETTLE_S)
+        facts.fenced = send_fences(
+            self.id, dsn, rig.schema, TABLE, rig.pipeline.partitions, self._watch.look, self._anchor.now_us, FENCE_S
+        )
+        snapshot = self._watch.look()
+        facts.sink |= snapshot.steps
+        facts.platform_errors += snapshot.errors
+        arrivals = read_ledger(rig.telemetry)
+        for state in states:
+            facts.audits[state.number] = audit(state.number, outcomes, arrivals, fenced=facts.fenced)
+        if arrivals.foreign:
+            facts.notes.append(f"{arrivals.foreign} events of other runs or without a probe were seen and not counted")
+
+    def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
-        facts.command = shlex.join(["locust", *sys.argv[1:]])
-        result = conclude.conclude(self, facts)
-        self.exit_code = result.exit_code
-        artifact.write(self, facts, result)
+        options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
+        command = shlex.join(["locust", *sys.argv[1:]])
+        result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
+        self.exit_code = result.verdict.exit_code
+        place = self.directory
+        artifact.write_timeline(place / "timeline.csv", self._watch.moments)
+        artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
+        artifact.write_json(place / "plan.json", {"steps": [_plan(state) for state in self.states]})
+        audits = {str(number): dataclasses.asdict(found) for number, found in facts.audits.items()}
+        artifact.write_json(place / "audit.json", {"taps": {"sink": audits}})
+        for state in self.states:
+            if state.number in facts.sink and not facts.smoke:
+                artifact.write_histograms(place, state.step.name, state.recorder())
+                artifact.write_histograms(place, state.step.name, facts.sink[state.number].recorder)
+        artifact.write_result(place, result)
+        for step in result.steps:
+            logger.info("benchmark.result", **report.line(step))
+        print(report.render(result, place), flush=True)
 
 
-__all__ = ["Run", "Sender", "Snapshot", "StepState", "TargetError"]
+def _stack_death(endpoints: Endpoints) -> str | None:
+    """Whether the supervisor of a process stack is gone: its servers are then gone too."""
+    if endpoints.supervisor_pid is None or os.path.exists(f"/proc/{endpoints.supervisor_pid}"):
+        return None
+    return "a server of the stack died, and the stack with it; `make stack-status` says which"
+
+
+def _plan(state: StepState) -> dict[str, Any]:
+    step = state.step
+    return {
+        "number": state.number,
+        "name": step.name,
+        "mode": step.mode,
+        "schedule": step.schedule.to_json(),
+        "pipeline": _as_dict(step.pipeline),
+        "lanes": step.lanes,
+        "rows_per_arrival": step.rows_per_arrival,
+        "t0_us": state.t0_us,
+        "loaded_us": state.loaded_us,
+    }
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    return (
+        list(value)
+        if isinstance(value, tuple)
+        else value
+        if isinstance(value, (int, float, str, type(None)))
+        else str(value)
+    )

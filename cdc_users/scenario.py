@@ -8,27 +8,24 @@ from typing import Literal
 
 from cdc_users.measure.plan import Schedule
 
-Capture = Literal["debezium", "none"]
-Mode = Literal["paced", "burst", "drain"]
+Mode = Literal["paced", "burst"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One question asked of a pipeline: its name, the way in for data, and the defaults of its options.
 
-    `capture` "debezium" writes to Postgres and captures from there; "none" writes straight to the topic.
     `defaults` are texts by option name, as they would stand on the command line.
     """
 
     name: str
     question: str
-    capture: Capture = "debezium"
     defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What stands between source and sink during a step; a step with another one gets a fresh topic."""
+    """What stands between source and sink; a step with another one than its predecessor's gets a fresh topic."""
 
     sink: str = "counting"
     partitions: int = 1
@@ -36,8 +33,6 @@ class Pipeline:
     batch_size: int = 500
     max_buffered_messages: int = 10_000
     sink_delay_s: float = 0.0
-    #: A drain step: the records are in the topic before the platform starts.
-    preload: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +45,3 @@ class Step:
     pipeline: Pipeline
     lanes: int
     rows_per_arrival: int = 1
-    warm_up: bool = False

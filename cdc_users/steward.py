@@ -12,32 +12,36 @@ Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection
 
 from cdc_users import topic
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
 from infra.postgres.publication import create_publication, drop_publication
-from infra.postgres.slot import drop_slot
-from infra.postgres.table import create_customers, create_schema, drop_schema
+from infra.postgres.slot import SlotError, drop_slot
+from infra.postgres.table import TableError, create_customers, create_schema, drop_schema
 from infra.stack.connector import DebeziumConnector, create_connector, delete_connector, wait_until_streaming
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.locate import locate
+from infra.stack.locate import hosts, locate
+from infra.stack.state import CHECKOUT
 
 STREAMING_DEADLINE_S = 60.0
 TOPIC_PREFIX = "cdc"
+REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
 
 
 def connect(dsn: str) -> Connection:
@@ -72,9 +76,24 @@ def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
     for entry in reversed(journal.entries()):
         try:
             remove(entry, endpoints)
-        except (HarnessError, StackError, psycopg2.Error, OSError) as error:
+        except (*REFUSALS, psycopg2.Error, OSError) as error:
             problems.append(f"{entry.kind} {entry.name!r}: {error}")
     return problems
+
+
+def check_targets(endpoints: Endpoints, allowed: Sequence[str]) -> None:
+    """Raise StackConfigError for servers that are neither on loopback nor allowed by name."""
+    foreign = [place for place in hosts(endpoints) if not _loopback(place.rsplit(":", 1)[0]) and place not in allowed]
+    if foreign:
+        flags = " ".join(f"--allow-target {place}" for place in foreign)
+        raise StackConfigError(f"{', '.join(foreign)} is not on this machine; if it may be loaded, add {flags}")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Steward:
@@ -89,11 +108,15 @@ class Steward:
         self._owns_stack = False
 
     def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Find the stack or start one, clear away what dead runs left, and start this run's journal."""
+        """Find the stack or start one, clear away what dead runs left, and start this run's journal.
+
+        Refuses servers outside loopback that are not allowed by name.
+        """
         self._run = str(request["run"])
         endpoints = locate(self._checkout, os.environ)
         self._owns_stack = endpoints is None
         self._endpoints = endpoints = endpoints or self._start_stack(str(request["profile"]))
+        check_targets(endpoints, request["allowed"])
         for old in abandoned(self._journals):
             self._clear(old)
         self._journal = Journal(self._journals / f"{self._run}.jsonl")
@@ -121,37 +144,28 @@ class Steward:
         return name
 
     def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Create one pipeline: schema and tables, topic, and for Debezium publication, slot and connector."""
-        name, partitions = str(request["name"]), int(request["partitions"])
-        tables = [str(table) for table in request["tables"]]
-        topics = [f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
+        """Create one pipeline: topic, schema and table, publication, slot and connector; returns their names."""
         assert self._endpoints is not None
-        for wanted in topics:
-            self._creating("subjects", wanted)
-            topic.create_topic(self._endpoints.kafka_bootstrap, self._creating("topic", wanted), partitions)
+        name, table, partitions = str(request["name"]), str(request["table"]), int(request["partitions"])
+        wanted = f"{TOPIC_PREFIX}.{name}.{table}"
+        self._creating("subjects", wanted)
+        topic.create_topic(self._endpoints.kafka_bootstrap, self._creating("topic", wanted), partitions)
         group = self._creating("group", name.replace("_", "-"))
-        slot = None
-        if request["capture"] == "debezium":
-            slot = self._capture(name, tables, str(request["tuning"]))
-        return {"schema": name, "topics": topics, "group": group, "slot": slot}
-
-    def _capture(self, name: str, tables: list[str], tuning: str) -> str:
-        assert self._endpoints is not None
         with closing(connect(self._endpoints.postgres_dsn)) as connection:
             create_schema(connection, self._creating("schema", name), self._run)
-            created = [create_customers(connection, name, table) for table in tables]
-            create_publication(connection, self._creating("publication", name), created)
+            source = create_customers(connection, name, table)
+            create_publication(connection, self._creating("publication", name), [source])
         connector = DebeziumConnector(
-            name=self._creating("connector", name.replace("_", "-")),
             slot=self._creating("slot", name),
+            name=self._creating("connector", name.replace("_", "-")),
             publication=name,
             topic_prefix=TOPIC_PREFIX,
-            tables=tuple(f"{name}.{table}" for table in tables),
-            tuning="throughput" if tuning == "throughput" else "latency",
+            tables=(f"{name}.{table}",),
+            tuning="throughput" if request["tuning"] == "throughput" else "latency",
         )
         create_connector(self._endpoints, connector)
         wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
-        return connector.slot
+        return {"schema": name, "topic": wanted, "group": group}
 
     def release(self) -> dict[str, Any]:
         """Remove what `prepare` created so far; the stack stays."""
@@ -192,7 +206,7 @@ def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": str(error), "exit_code": 2}
     except HarnessError as error:
         return {"error": str(error), "exit_code": error.exit_code}
-    except (StackError, psycopg2.Error, OSError) as error:
+    except (*REFUSALS, psycopg2.Error, OSError) as error:
         return {"error": str(error).strip(), "exit_code": 3}
 
 
@@ -201,7 +215,7 @@ def main() -> int:
     # The run decides when it ends, also after Ctrl-C in the terminal that both share.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    steward = Steward(Path(sys.argv[1]) if len(sys.argv) > 1 else Path.cwd())
+    steward = Steward(CHECKOUT)
     for line in sys.stdin:
         reply = answer(steward, json.loads(line))
         try:

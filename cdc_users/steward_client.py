@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdc_users.error import HarnessError, TargetError
@@ -16,18 +15,18 @@ from infra.stack.endpoints import Endpoints
 class StewardClient:
     """Starts a steward; it removes everything when it is closed, or when this process dies."""
 
-    def __init__(self, checkout: Path) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cdc_users.steward", str(checkout)],
+            [sys.executable, "-m", "cdc_users.steward"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,  # Ctrl-C ends the run, and the run ends the steward
         )
 
-    def open(self, run: str, profile: str) -> tuple[Endpoints, bool]:
-        """The stack's endpoints, and whether this run brought it up."""
-        answer = self._ask({"do": "open", "run": run, "profile": profile})
+    def open(self, run: str, profile: str, allowed: Sequence[str]) -> tuple[Endpoints, bool]:
+        """The stack's endpoints, and whether this run brought it up; `allowed` targets may be off loopback."""
+        answer = self._ask({"do": "open", "run": run, "profile": profile, "allowed": list(allowed)})
         return Endpoints.from_json(answer["endpoints"]), bool(answer["owns_stack"])
 
     def prepare(self, **pipeline: Any) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """End-to-end throughput: INSERT INTO customers -> Debezium -> Kafka -> CDCConsumer -> CountingSink.
 
-    locust -f locustfiles/throughput.py --headless                              100, 500 and 10,000 rows
-    locust -f locustfiles/throughput.py --headless --rate 1000 --duration 30s   open loop
+locust -f locustfiles/throughput.py --headless                              100, 500 and 10,000 rows
+locust -f locustfiles/throughput.py --headless --rate 1000 --duration 30s   open loop
 """
 
 from cdc_users.scenario import Scenario
@@ -14,11 +14,11 @@ class ThroughputWriter(PostgresUser):
 
 
 class ThroughputShape(VolumeShape):
-    """Three volumes as fast as they go; `--rate` and `--stages` make it an open loop."""
+    """Three volumes as fast as they go; `--rate` makes it an open loop."""
 
+    writer = ThroughputWriter
     scenario = Scenario(
         "throughput",
         question="How many rows a second get from INSERT to the sink, and how long does each take?",
-        capture="debezium",
         defaults={"rows": "100,500,10000", "sink": "counting"},
     )

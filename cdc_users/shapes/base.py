@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from locust import LoadTestShape
+from locust import LoadTestShape, User
 
 from cdc_users import events
 from cdc_users.options import Options
@@ -14,7 +14,7 @@ SPAWN_PER_S = 100
 
 
 class ScenarioShape(LoadTestShape):
-    """A load test shape that runs one scenario. Subclasses declare `scenario` and turn options into steps.
+    """A load test shape that runs one scenario. Subclasses declare `scenario` and `writer` and turn options into steps.
 
     Declaring one in a locustfile registers the harness's options and listeners with Locust; importing this
     module does nothing. `tick` only says how many lanes there should be: the plan owns all time.
@@ -22,6 +22,7 @@ class ScenarioShape(LoadTestShape):
 
     abstract = True
     scenario: ClassVar[Scenario]
+    writer: ClassVar[type[User]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -30,10 +31,10 @@ class ScenarioShape(LoadTestShape):
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """The run's steps, in order. Pure; raises OptionsError for a load that makes no sense here."""
+        """The run's steps, in order. Pure; the options are valid in themselves."""
         raise NotImplementedError
 
-    def tick(self) -> tuple[int, float] | None:
-        """Lanes while the run wants them, none while it drains, and the end when it has concluded."""
-        lanes = events.lanes_wanted()
-        return None if lanes is None else (lanes, SPAWN_PER_S)
+    def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
+        """This scenario's lanes as long as the run wants them; the end when it has concluded."""
+        lanes = events.lanes_wanted(self.steps)
+        return None if lanes is None else (lanes, SPAWN_PER_S, [self.writer])

@@ -7,6 +7,7 @@ are busy the next arrival starts late, and its send delay says by how much.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,13 +28,13 @@ LATE_AFTER_NS = 10_000_000
 # Below this a sleep costs more than it waits.
 SLEEP_FLOOR_NS = 50_000
 SAMPLES_PER_FLUSH = 512
+LOOP_SAMPLE_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One arrival of the plan: its number, and when it was meant to start (monotonic ns, wall us)."""
+    """One arrival of the plan: when it was meant to start (monotonic ns, wall us)."""
 
-    number: int
     intended_ns: int
     intended_us: int
 
@@ -65,7 +66,6 @@ class Assignment:
     share: int
     shares: int
     first_lane: int
-    late: str
     rows_per_arrival: int
     anchor: Mapping[str, Any]
     target: Mapping[str, Any]
@@ -80,6 +80,7 @@ class Share:
         self.tally = Tally()
         self.recorder = Recorder()
         self.ranges: dict[int, Ranges] = {}
+        self._cpu_start_s = _cpu_s()
         self.done = Event()
         self._pending: dict[str, list[int]] = {}
         self._schedule = Schedule.from_json(dict(assignment.schedule)).share(assignment.share, assignment.shares)
@@ -90,25 +91,20 @@ class Share:
         self.tally.offered = self._schedule.count
 
     def take(self) -> Arrival | None:
-        """The next arrival, when its intended time has come; None when there are no more."""
-        while not self._stopped:
-            offset_ns = next(self._offsets, None)
-            if offset_ns is None:
-                return None
-            intended_ns = self._t0_ns + offset_ns
-            number = self.tally.started + self.tally.dropped
-            # Counted before the sleep: while this lane sleeps, others take the arrivals that follow.
-            late_ns = time.monotonic_ns() - intended_ns
-            if late_ns > LATE_AFTER_NS and self.assignment.late == "drop":
-                self.tally.dropped += 1
-                continue
-            self.tally.started += 1
-            self._sleep_until(intended_ns)
-            if self._stopped:
-                self.tally.started -= 1
-                return None
-            return Arrival(number, intended_ns, self.anchor.wall_us_at(intended_ns))
-        return None
+        """The next arrival, when its intended time has come; None when there are no more.
+
+        The schedule is absolute: a late arrival does not push the next one back. While one lane sleeps, the others
+        take the arrivals that follow.
+        """
+        offset_ns = None if self._stopped else next(self._offsets, None)
+        if offset_ns is None:
+            return None
+        intended_ns = self._t0_ns + offset_ns
+        self._sleep_until(intended_ns)
+        if self._stopped:
+            return None
+        self.tally.started += 1
+        return Arrival(intended_ns, self.anchor.wall_us_at(intended_ns))
 
     def _sleep_until(self, intended_ns: int) -> None:
         while (left_ns := intended_ns - time.monotonic_ns()) > 0 and not self._stopped:
@@ -131,13 +127,12 @@ class Share:
         if self._active == 0:
             self.done.set()
 
-    def record(self, operation: str, intended_ns: int, started_ns: int, done_ns: int) -> None:
-        """Note one completed operation in the three series, and in those of its kind."""
+    def record(self, intended_ns: int, started_ns: int, done_ns: int) -> None:
+        """Note one completed operation in the three series."""
         delay, service = (started_ns - intended_ns) // 1000, (done_ns - started_ns) // 1000
         self._sample("send_delay", delay)
         self._sample("service", service)
         self._sample("response", delay + service)
-        self._sample(f"response.{operation}", delay + service)
         if started_ns - intended_ns > LATE_AFTER_NS:
             self.tally.late += 1
         self.tally.busy_s += service / 1e6
@@ -159,6 +154,7 @@ class Share:
         for series in self._pending:
             self._flush(series)
         return {
+            "cpu_s": _cpu_s() - self._cpu_start_s,
             "step": self.assignment.step,
             "share": self.assignment.share,
             "tally": {name: getattr(self.tally, name) for name in Tally.__slots__},
@@ -166,6 +162,18 @@ class Share:
             "ranges": {str(number): ranges.runs for number, ranges in self.ranges.items()},
             "done": self.done.is_set(),
         }
+
+    def watch_loop(self) -> None:
+        """Until the share is done, sample how much later than asked this process's event loop wakes."""
+        while not self.done.is_set():
+            due_ns = time.monotonic_ns() + LOOP_SAMPLE_NS
+            self.done.wait(LOOP_SAMPLE_NS / 1e9)
+            self._sample("loop_lag", max(0, time.monotonic_ns() - due_ns) // 1000)
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system
 
 
 class LanePool:

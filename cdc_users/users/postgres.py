@@ -6,89 +6,65 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 import psycopg2
 from gevent import GreenletExit
 from psycogreen.gevent import patch_psycopg
-from psycopg import sql as psycopg_sql
 from psycopg2 import sql
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extras import execute_values
 
-from cdc_users.options import KeySkew, Mix
 from cdc_users.users.lane import Arrival, LaneUser, Share
-from cdc_users.workload import Change, Outcome, Writer, writer_number
+from cdc_users.workload import Outcome, Row, Writer, writer_number
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
-RECONNECT_PAUSE_S = 0.2
-KEY_COLUMN = "id"
-PROBE_COLUMN = "probe"
+APPLICATION_NAME = "locust-cdc lane"
 
 
 class PostgresUser(LaneUser):
-    """Writes customers into Postgres. Reports each transaction's response time, from its intended time, to Locust.
+    """Inserts customers. Reports each transaction's response time, from its intended time, to Locust.
 
-    Declare a subclass in a locustfile; what it writes (rows a transaction, mix, method) comes from the options.
+    Declare a subclass in a locustfile; rows a transaction, payload and method come from the options.
     """
 
     abstract = True
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        # Without this every statement would freeze all lanes of the process; it is idempotent.
+        # Without this every statement would freeze all lanes of the process; doing it again changes nothing.
         patch_psycopg()
         self._session: Session | None = None
-        self._writer: Writer | None = None
-        self._table = ""
+        self._writer = Writer("", 0)
 
     def begin(self, share: Share, lane: int) -> None:
         """Connect, and start a writer of this step."""
         target = share.assignment.target
         number = writer_number(share.assignment.step, lane)
-        self._writer = Writer(
-            share.assignment.run,
-            number,
-            Mix(**target["mix"]),
-            KeySkew(target["skew"]),
-            target["seed"],
-            target["row_bytes"],
-        )
+        self._writer = Writer(share.assignment.run, number, row_bytes=target["row_bytes"])
         share.ranges[number] = self._writer.ranges
-        self._table = target["tables"][lane % len(target["tables"])]
         if self._session is None:
-            self._session = Session(target["dsn"], target["schema"], target["method"])
+            self._session = Session(target["dsn"], target["schema"], target["table"])
         self._session.ready()
 
     def work(self, share: Share, arrival: Arrival) -> None:
         """One transaction; its outcome is acked, failed, or unknown where the connection broke or we were killed."""
-        assert self._writer is not None
         assert self._session is not None
-        changes = self._writer.transaction(share.assignment.rows_per_arrival, arrival.intended_us)
+        rows = self._writer.transaction(share.assignment.rows_per_arrival, arrival.intended_us)
         started_ns = time.monotonic_ns()
+        # Until proven otherwise: a killed greenlet's statement may still commit on the server.
         outcome: Outcome = "unknown"
-        error: Exception | None = None
+        error: psycopg2.Error | None = None
         try:
-            self._session.write(self._table, changes)
+            self._session.insert(rows)
             outcome = "acked"
-        except (psycopg2.Error, psycopg.Error) as failure:
+        except psycopg2.Error as failure:
             error = failure
-            outcome = "failed" if self._session.rolled_back(failure) else "unknown"
+            outcome = "failed" if rolled_back(failure) else "unknown"
         except GreenletExit:
-            # The statement may still commit on the server: the outcome stays unknown and is read back.
-            self._account(share, changes, outcome)
+            self._writer.settle(rows, outcome)
+            share.tally.failed += 1
             raise
         done_ns = time.monotonic_ns()
-        self._account(share, changes, outcome)
-        self._report(share, arrival, started_ns, done_ns, changes, error)
-
-    def _account(self, share: Share, changes: Sequence[Change], outcome: Outcome) -> None:
-        assert self._writer is not None
-        self._writer.settle(outcome)
-        if outcome == "acked":
-            share.tally.completed += 1
-            share.tally.rows += len(changes)
-        else:
-            share.tally.failed += 1
+        self._writer.settle(rows, outcome)
+        self._report(share, arrival, started_ns, done_ns, len(rows), error)
 
     def _report(
         self,
@@ -96,20 +72,22 @@ class PostgresUser(LaneUser):
         arrival: Arrival,
         started_ns: int,
         done_ns: int,
-        changes: Sequence[Change],
-        error: Exception | None,
+        rows: int,
+        error: psycopg2.Error | None,
     ) -> None:
-        operation = changes[0].operation if len(changes) == 1 else "transaction"
         if error is None:
-            share.record(operation, arrival.intended_ns, started_ns, done_ns)
+            share.tally.completed += 1
+            share.tally.rows += rows
+            share.record(arrival.intended_ns, started_ns, done_ns)
         else:
-            text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            share.tally.failed += 1
+            text = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
             share.tally.errors[text] = share.tally.errors.get(text, 0) + 1
         self.environment.events.request.fire(
             request_type="POSTGRES",
-            name=f"{operation} (response)",
+            name="insert (response)",
             response_time=(done_ns - arrival.intended_ns) / 1e6,
-            response_length=len(changes),
+            response_length=rows,
             exception=error,
             context={},
         )
@@ -121,98 +99,44 @@ class PostgresUser(LaneUser):
             self._session = None
 
 
-class Session:
-    """A connection that writes changes as one transaction each, and reconnects after it broke."""
+def rolled_back(failure: psycopg2.Error) -> bool:
+    """Whether the transaction that failed certainly left nothing behind.
 
-    def __init__(self, dsn: str, schema: str, method: str) -> None:
+    The server's own refusal means that. A connection that broke (SQLSTATE class 08, 57, or none) means nothing,
+    since COMMIT may have been sent.
+    """
+    return bool(failure.pgcode) and not str(failure.pgcode).startswith(("08", "57"))
+
+
+class Session:
+    """An autocommit connection that inserts rows into one table, and reconnects after it broke."""
+
+    def __init__(self, dsn: str, schema: str, table: str) -> None:
         self._dsn = dsn
-        self._schema = schema
-        self._method = method
+        self._table = sql.Identifier(schema, table)
         self._connection: Any = None
-        self._copying: psycopg.Connection[Any] | None = None
-        self._statements: dict[str, tuple[str, str, str, str]] = {}
+        self._one = self._many = ""
 
     def ready(self) -> None:
         """Connect if there is no usable connection."""
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg2.connect(self._dsn, connect_timeout=10, application_name="locust-cdc lane")
-            self._connection.autocommit = True
-        if self._method == "copy" and (self._copying is None or self._copying.closed):
-            # COPY under gevent needs psycopg 3, which waits cooperatively by itself.
-            self._copying = psycopg.connect(self._dsn, autocommit=True, connect_timeout=10)
-
-    def rolled_back(self, failure: Exception) -> bool:
-        """Whether the transaction that failed certainly left nothing behind.
-
-        The server's refusal means that; a connection that broke means nothing, since COMMIT may have been sent.
-        """
-        code = getattr(failure, "pgcode", None) or getattr(failure, "sqlstate", None)
-        return bool(code) and not str(code).startswith(("08", "57"))
-
-    def write(self, table: str, changes: Sequence[Change]) -> None:
-        """Write the changes as one transaction; raises the driver's error."""
-        self.ready()
-        if all(change.operation == "insert" for change in changes):
-            self._insert(table, changes)
-        else:
-            self._mixed(table, changes)
-
-    def _insert(self, table: str, changes: Sequence[Change]) -> None:
-        rows = [change.row for change in changes]
-        if self._method == "copy":
-            self._copy(table, rows)
+        if self._connection is not None and not self._connection.closed:
             return
+        self._connection = psycopg2.connect(self._dsn, connect_timeout=10, application_name=APPLICATION_NAME)
+        self._connection.autocommit = True
+        places = sql.SQL(", ").join([sql.Placeholder()] * len(CUSTOMERS_COLUMNS))
+        self._one = sql.SQL("INSERT INTO {} VALUES ({})").format(self._table, places).as_string(self._connection)
+        self._many = sql.SQL("INSERT INTO {} VALUES %s").format(self._table).as_string(self._connection)
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Insert the rows as one transaction, one statement; raises the driver's error."""
+        self.ready()
         with self._connection.cursor() as cursor:
             if len(rows) == 1:
-                cursor.execute(self._sql(table)[0], rows[0])
+                cursor.execute(self._one, rows[0])
             else:
-                execute_values(cursor, self._sql(table)[1], rows, page_size=len(rows))
-
-    def _copy(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        assert self._copying is not None
-        command = psycopg_sql.SQL("COPY {} FROM STDIN").format(psycopg_sql.Identifier(self._schema, table))
-        with self._copying.cursor() as cursor, cursor.copy(command) as copy:
-            for row in rows:
-                copy.write_row(row)
-
-    def _mixed(self, table: str, changes: Sequence[Change]) -> None:
-        insert, _, update, delete = self._sql(table)
-        with self._connection.cursor() as cursor:
-            cursor.execute("BEGIN")
-            try:
-                for change in changes:
-                    if change.operation == "insert":
-                        cursor.execute(insert, change.row)
-                    else:
-                        cursor.execute(update, (*change.row[1:], change.key))
-                    if change.operation == "delete":
-                        cursor.execute(delete, (change.key,))
-                cursor.execute("COMMIT")
-            except psycopg2.Error:
-                if not self._connection.closed and self._connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
-                    cursor.execute("ROLLBACK")
-                raise
-
-    def _sql(self, table: str) -> tuple[str, str, str, str]:
-        """Insert (one row), insert (VALUES), update and delete for a table, as text; made once."""
-        if table not in self._statements:
-            name = sql.Identifier(self._schema, table)
-            places = sql.SQL(", ").join([sql.Placeholder()] * len(CUSTOMERS_COLUMNS))
-            pairs = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(c)) for c in CUSTOMERS_COLUMNS[1:])
-            key = sql.Identifier(KEY_COLUMN)
-            texts = (
-                sql.SQL("INSERT INTO {} VALUES ({})").format(name, places),
-                sql.SQL("INSERT INTO {} VALUES %s").format(name),
-                sql.SQL("UPDATE {} SET {} WHERE {} = %s").format(name, pairs, key),
-                sql.SQL("DELETE FROM {} WHERE {} = %s").format(name, key),
-            )
-            one, many, update, delete = (text.as_string(self._connection) for text in texts)
-            self._statements[table] = (one, many, update, delete)
-        return self._statements[table]
+                execute_values(cursor, self._many, rows, page_size=len(rows))
 
     def close(self) -> None:
-        """Close what is open."""
-        for connection in (self._connection, self._copying):
-            if connection is not None and not connection.closed:
-                connection.close()
-
+        """Close the connection."""
+        if self._connection is not None and not self._connection.closed:
+            self._connection.close()

@@ -171,7 +171,9 @@ class CDCConsumer:
             worker = self._workers[place]
             while (queue.depth or queue.in_flight) and not worker.done():
                 queue.changed.clear()
-                done, _ = await asyncio.wait([worker, asyncio.create_task(queue.changed.wait())], return_when="FIRST_COMPLETED")
+                done, _ = await asyncio.wait(
+                    [worker, asyncio.create_task(queue.changed.wait())], return_when="FIRST_COMPLETED"
+                )
                 if worker in done:
                     break
         await self._sink.flush()

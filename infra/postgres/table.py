@@ -61,9 +61,7 @@ def create_customers(connection: Connection, schema: str, name: str = "customers
 def drop_schema(connection: Connection, schema: str) -> None:
     """Drop a schema that carries the marker; none there is fine, one without it raises TableError."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (schema,)
-        )
+        cursor.execute("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (schema,))
         row = cursor.fetchone()
         if row is None:
             return

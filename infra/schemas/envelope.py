@@ -194,7 +194,9 @@ class _Compiler:
 
     def _plain(self, schema: Any) -> Any:
         schema = self._resolve(schema)
-        return self._plain(schema["type"]) if isinstance(schema, Mapping) and isinstance(schema["type"], str) else schema
+        return (
+            self._plain(schema["type"]) if isinstance(schema, Mapping) and isinstance(schema["type"], str) else schema
+        )
 
     def _resolve(self, schema: Any) -> Any:
         return self._records.get(schema, schema) if isinstance(schema, str) else schema

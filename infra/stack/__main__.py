@@ -28,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start PostgreSQL, Kafka, Schema Registry and Kafka Connect; idempotent")
     up.add_argument("--profile", choices=("bench", "test"), default="bench", help="test starts quicker and runs slower")
-    up.add_argument("--ports", choices=("free", "well-known"), default="free", help="well-known: 5432 9092 8081 8083 8080")
+    up.add_argument(
+        "--ports", choices=("free", "well-known"), default="free", help="well-known: 5432 9092 8081 8083 8080"
+    )
     commands.add_parser("down", help="stop everything and leave nothing behind")
     commands.add_parser("status", help="say what is up, and whether it answers real requests")
     logs = commands.add_parser("logs", help="show the servers' logs")

@@ -84,7 +84,9 @@ def verify(endpoints: Endpoints) -> Endpoints:
     probes = {
         f"PostgreSQL ({endpoints.postgres_dsn})": lambda: postgres.probe(endpoints.postgres_dsn),
         f"Kafka ({endpoints.kafka_bootstrap})": lambda: process.probe_kafka(endpoints.kafka_bootstrap),
-        f"Schema Registry ({endpoints.schema_registry_url})": lambda: process.probe_registry(endpoints.schema_registry_url),
+        f"Schema Registry ({endpoints.schema_registry_url})": lambda: process.probe_registry(
+            endpoints.schema_registry_url
+        ),
         f"Kafka Connect ({endpoints.connect_url})": lambda: process.probe_connect(endpoints.connect_url),
     }
     for name, probe in probes.items():

@@ -29,9 +29,7 @@ def check_free(wanted: dict[str, int]) -> None:
     """Raise StackConfigError that names every wanted port that is taken, and by what."""
     taken = [f"{name}: {_holder(port)}" for name, port in wanted.items() if not _is_free(port)]
     if taken:
-        raise StackConfigError(
-            "ports are taken: " + "; ".join(taken) + ". Stop what holds them, or use --ports free"
-        )
+        raise StackConfigError("ports are taken: " + "; ".join(taken) + ". Stop what holds them, or use --ports free")
 
 
 def _is_free(port: int) -> bool:

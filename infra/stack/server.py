@@ -114,6 +114,6 @@ def start(recipe: Recipe, logs: Path) -> Server:
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=lambda: die_with_parent(recipe.orphan_signal),  # noqa: PLW1509 - the child has one thread
+            preexec_fn=lambda: die_with_parent(recipe.orphan_signal),
         )
     return Server(recipe, process, identify(process.pid), log)

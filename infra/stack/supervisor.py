@@ -45,7 +45,12 @@ class Supervisor:
         started_s = time.monotonic()
         self._state.logs.mkdir(parents=True, exist_ok=True)
         plan = blueprint(
-            self._state.run, choose_ports(ports), profile, os.environ, identify(os.getpid()), lambda text: say(progress=text)
+            self._state.run,
+            choose_ports(ports),
+            profile,
+            os.environ,
+            identify(os.getpid()),
+            lambda text: say(progress=text),
         )
         self._places = plan.places
         self._write_down()

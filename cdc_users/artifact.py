@@ -1,0 +1,117 @@
+"""The result directory: written once, at the end, so that a directory with a result.json is complete."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cdc_users.error import ResultError
+from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.result import Result
+from cdc_users.watch import Moment
+
+PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
+
+
+def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
+    """A new directory for a run's results; raises ResultError where it cannot be made."""
+    place = root / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{scenario}-{run}"
+    try:
+        place.mkdir(parents=True)
+        (place / "logs").mkdir()
+    except OSError as error:
+        raise ResultError(
+            f"results cannot be written to {root}: {error.strerror}; name another place with --results"
+        ) from error
+    return place
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write by temporary file and rename."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_timeline(path: Path, moments: Sequence[Moment]) -> None:
+    """One row a second."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([item.name for item in fields(Moment)])
+        writer.writerows(astuple(moment) for moment in moments)
+
+
+def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
+    """Each series' percentile distribution, for HdrHistogram's plotters."""
+    for name, histogram in recorder.series.items():
+        if histogram.count:
+            (place / f"{step}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
+
+
+def environment(versions: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the numbers depend on: machine, kernel, versions, revision, options. No variable of the environment."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "kernel": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "servers": dict(versions),
+        "revision": _revision(),
+        "options": dict(options),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def _revision() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def spoil(place: Path, verdict: str, reason: str) -> None:
+    """Something failed after the conclusion: the result says so and bears another verdict."""
+    path = place / "result.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**data, "verdict": verdict, "reasons": [reason, *data["reasons"]]})
+
+
+def write_result(place: Path, result: Result) -> None:
+    """The last file of a run."""
+    write_json(place / "result.json", result.to_json())
+
+
+def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> None:
+    """Locust's own files, as they were written where the user asked for them."""
+    sources = [Path(html)] if html else []
+    if csv_prefix:
+        prefix = Path(csv_prefix)
+        sources += sorted(prefix.parent.glob(f"{prefix.name}_*.csv"))
+    for source in sources:
+        if source.is_file():
+            shutil.copy2(source, place / f"locust-{source.name}")

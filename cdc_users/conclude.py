@@ -1,0 +1,184 @@
+"""From what a run has gathered to its result: figures, ledger, verdict and reasons. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc_users.measure.ledger import Audit, Outcomes
+from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, verdict_of
+from cdc_users.scenario import Step
+from cdc_users.telemetry import StepSnapshot
+
+#: In a paced step the generator may start one arrival in a hundred this late; beyond it did not offer its load.
+SEND_DELAY_LIMIT_MS = 100.0
+HARNESS_SERIES = ("response", "service", "send_delay")
+SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
+TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
+
+
+@dataclass(slots=True)
+class StepState:
+    """One step while it runs and after: what the processes with lanes reported, and when things happened (wall us)."""
+
+    number: int
+    step: Step
+    workers: tuple[str, ...] = ()
+    t0_us: int = 0
+    loaded_us: int = 0
+    drained: bool = False
+    reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether every process has worked through its share."""
+        return bool(self.workers) and all(self.reports.get(worker, {}).get("done") for worker in self.workers)
+
+    def total(self, name: str) -> int:
+        """The sum of one tally over all processes."""
+        return sum(int(report["tally"][name]) for report in self.reports.values())
+
+    @property
+    def sent(self) -> int:
+        """Events that must arrive: the acknowledged sequences of all writers."""
+        return sum(last - first + 1 for item in self.outcomes().values() for first, last in item.acked)
+
+    def outcomes(self) -> dict[int, Outcomes]:
+        """How each writer's sequences ended."""
+        return {
+            int(writer): Outcomes(**{name: [(first, last) for first, last in runs] for name, runs in ranges.items()})
+            for report in self.reports.values()
+            for writer, ranges in report["ranges"].items()
+        }
+
+    def recorder(self) -> Recorder:
+        """The series of all processes, merged without loss."""
+        merged = Recorder()
+        for report in self.reports.values():
+            merged.merge(Recorder.from_json(report["recorder"]))
+        return merged
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a run has gathered besides its steps."""
+
+    stop_reason: str = ""
+    smoke: bool = False
+    profile: str | None = None
+    fenced: bool = False
+    #: What broke the run, and the exit code that it means.
+    broken: list[tuple[str, int]] = field(default_factory=list)
+    #: What was wrong without spoiling a number.
+    notes: list[str] = field(default_factory=list)
+    audits: dict[int, Audit] = field(default_factory=dict)
+    sink: dict[int, StepSnapshot] = field(default_factory=dict)
+    platform_errors: list[str] = field(default_factory=list)
+
+
+def conclude(
+    scenario: str, run: str, states: Sequence[StepState], facts: Facts, command: str, options: Mapping[str, Any]
+) -> Result:
+    """The run's result."""
+    ran = [state for state in states if state.workers]
+    steps = [step_result(state, facts) for state in ran]
+    verdict, reasons = judge(ran, steps, facts)
+    return Result(scenario, run, verdict, reasons, steps, harness(ran), facts.notes, command, options)
+
+
+def step_result(state: StepState, facts: Facts) -> StepResult:
+    """One step's figures; none are published in smoke size."""
+    sink = facts.sink.get(state.number, StepSnapshot())
+    audit = facts.audits.get(state.number)
+    duration_s = max(0, sink.last_us - state.t0_us) / 1e6
+    figures = not facts.smoke and duration_s > 0
+    return StepResult(
+        name=state.step.name,
+        mode=state.step.mode,
+        messages=sink.delivered,
+        duration_s=round(duration_s, 3),
+        throughput_per_s=round(sink.delivered / duration_s, 1) if figures else None,
+        bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
+        arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
+        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder),
+        ledger=ledger(audit, facts.fenced),
+    )
+
+
+def latencies(harness_side: Recorder, sink_side: Recorder) -> dict[str, Mapping[str, float | int | None]]:
+    """Every series' summary, by its name in result.json."""
+    names = dict.fromkeys(SINK_SERIES, sink_side) | dict.fromkeys(HARNESS_SERIES, harness_side)
+    return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
+
+
+def ledger(audit: Audit | None, fenced: bool) -> dict[str, int | str]:
+    """A step's audit as result.json has it; empty where there was none."""
+    if audit is None:
+        return {}
+    classes = ("sent", "delivered", "lost", "duplicated", "reordered", "unseen", "unknown", "phantom")
+    return {**{name: getattr(audit, name) for name in classes}, "fences": "complete" if fenced else "incomplete"}
+
+
+def harness(states: Sequence[StepState]) -> dict[str, float | None]:
+    """What the generator itself cost and how punctual it was."""
+    merged = Recorder()
+    for state in states:
+        merged.merge(state.recorder())
+    cpu_s = sum(float(report["cpu_s"]) for state in states for report in state.reports.values())
+    loaded_s = sum(state.loaded_us - state.t0_us for state in states) / 1e6
+    rows = sum(state.total("rows") for state in states)
+    return {
+        "send_delay_p99_ms": merged.histogram("send_delay").summary_ms()["p99"],
+        "loop_lag_p99_ms": merged.histogram("loop_lag").summary_ms()["p99"],
+        "cpu_cores": round(cpu_s / loaded_s, 2) if loaded_s > 0 else None,
+        "overhead_us_per_event": round(cpu_s / rows * 1e6, 1) if rows else None,
+    }
+
+
+def judge(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts) -> tuple[Verdict, list[str]]:
+    """The verdict and why. What broke the run comes first, then INVALID, then FAIL."""
+    if facts.broken:
+        reason, code = facts.broken[0]
+        return verdict_of(code), [reason]
+    if not steps:
+        return Verdict.INVALID, [facts.stop_reason or "no step has run"]
+    invalid = invalid_reasons(states, steps, facts)
+    failed = fail_reasons(steps, facts)
+    if invalid:
+        return Verdict.INVALID, invalid + failed
+    return (Verdict.FAIL, failed) if failed else (Verdict.PASS, [])
+
+
+def invalid_reasons(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts) -> list[str]:
+    """Why the numbers may not be used, if they may not."""
+    reasons = [facts.stop_reason] if facts.stop_reason else []
+    if facts.profile == "test" and not facts.smoke:
+        reasons.append("the stack runs with the profile 'test', which is slower; `make stack-down` and run again")
+    if not facts.fenced:
+        reasons.append("the fences did not arrive, so what is missing may still be on its way (unseen, not lost)")
+    for state, step in zip(states, steps, strict=True):
+        if not state.drained and not facts.stop_reason:
+            reasons.append(f"{step.name}: not everything arrived within --drain-timeout")
+        if not step.arrivals.conserved:
+            reasons.append(f"{step.name}: {step.arrivals} do not add up; a worker was lost or stopped")
+        delay_ms = step.latency_ms.get("send_delay", {}).get("p99")
+        if step.mode == "paced" and delay_ms is not None and delay_ms > SEND_DELAY_LIMIT_MS:
+            reasons.append(
+                f"{step.name}: the generator was behind its plan (send delay p99 {delay_ms:g} ms, limit "
+                f"{SEND_DELAY_LIMIT_MS:g} ms); lower the rate, raise --lanes or add --processes"
+            )
+    return reasons
+
+
+def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
+    """What the system under test did wrong, if anything."""
+    reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
+    for step in steps:
+        for name in ("lost", "duplicated", "reordered", "phantom", "unknown"):
+            if step.ledger.get(name):
+                reasons.append(f"{step.name}: {name} {step.ledger[name]} of {step.ledger['sent']}")
+        if step.arrivals.failed:
+            reasons.append(f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed")
+    return reasons

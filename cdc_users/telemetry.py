@@ -1,0 +1,90 @@
+"""Reads the platform's telemetry: its snapshots, and its ledgers for the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from cdc_users.error import TargetError
+from cdc_users.measure import ledger
+from cdc_users.measure.recorder import Recorder
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(slots=True)
+class StepSnapshot:
+    """What one step has brought to the sink so far, over all instances; times are wall microseconds."""
+
+    delivered: int = 0
+    duplicated: int = 0
+    bytes: int = 0
+    last_us: int = 0
+    recorder: Recorder = field(default_factory=Recorder)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """All instances' telemetry at one moment, merged; `raw` keeps each as it came."""
+
+    steps: dict[int, StepSnapshot] = field(default_factory=dict)
+    fences: set[int] = field(default_factory=set)
+    raw: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def delivered(self, step: int) -> int:
+        """Events of a step that are durable at the sink, each counted once."""
+        return self.steps[step].delivered if step in self.steps else 0
+
+    @property
+    def queue_depth(self) -> int:
+        """Events that wait in the platform."""
+        return sum(int(part["consumer"]["queue_depth"]) for part in self.raw)
+
+    @property
+    def lag(self) -> int | None:
+        """Events behind, over all partitions; None where an instance does not know."""
+        lags = [partition["lag"] for part in self.raw for partition in part["consumer"]["partitions"].values()]
+        return None if None in lags or not lags else sum(lags)
+
+    @property
+    def uss_bytes(self) -> int:
+        """Unique memory of all instances."""
+        return sum(int(part["uss_bytes"]) for part in self.raw)
+
+    @property
+    def errors(self) -> list[str]:
+        """What the platform itself reports as failed."""
+        return [error for part in self.raw for error in part["consumer"]["errors"]]
+
+
+def read_snapshot(urls: Sequence[str]) -> Snapshot:
+    """The platform's figures now; raises TargetError when an instance does not answer."""
+    snapshot = Snapshot(raw=[_get(f"{url}/snapshot") for url in urls])
+    for part in snapshot.raw:
+        snapshot.fences.update(part["fences"])
+        for number, step in part["steps"].items():
+            total = snapshot.steps.setdefault(int(number), StepSnapshot())
+            total.delivered += int(step["delivered"])
+            total.duplicated += int(step["duplicated"])
+            total.bytes += int(step["bytes"])
+            total.last_us = max(total.last_us, int(step["last_us"]))
+            total.recorder.merge(Recorder.from_json(step["series"]))
+    return snapshot
+
+
+def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
+    """All instances' ledgers as one."""
+    return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger")) for url in urls)
+
+
+def _get(url: str) -> dict[str, Any]:
+    try:
+        answer = requests.get(url, timeout=TIMEOUT_S)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise TargetError(f"the platform's telemetry does not answer at {url}: {type(error).__name__}") from error
+    body: dict[str, Any] = answer.json()
+    return body

@@ -12,7 +12,6 @@ from psycopg2 import sql
 
 from cdc_users.measure.ledger import Outcomes, Range, subtract
 from cdc_users.measure.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
-from cdc_users.telemetry import Snapshot
 from cdc_users.users.postgres import APPLICATION_NAME
 from cdc_users.workload import KEYS_PER_WRITER, columns
 from infra.postgres.table import CUSTOMERS_COLUMNS
@@ -77,7 +76,7 @@ def send_fences(
     schema: str,
     table: str,
     partitions: int,
-    look: Callable[[], Snapshot],
+    seen: Callable[[], set[int]],
     now_us: Callable[[], int],
     limit_s: float,
 ) -> bool:
@@ -92,7 +91,7 @@ def send_fences(
         keys = _write(connection, run, schema, table, count, now_us())
     deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s:
-        if keys <= look().fences:
+        if keys <= seen():
             return True
         gevent.sleep(POLL_S)
     return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import secrets
 import shlex
 import sys
@@ -19,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import gevent
+import psutil
 import structlog
 from gevent.event import Event
 from locust.env import Environment
@@ -34,7 +34,7 @@ from cdc_users.options import Options
 from cdc_users.rig import TABLE, Rig, prepare
 from cdc_users.scenario import Scenario, Step
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import read_ledger
+from cdc_users.telemetry import read_ledger, read_progress
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
@@ -186,9 +186,12 @@ class Run:
         state.loaded_us = self._anchor.now_us()
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
-        state.drained = self._await(rig, facts, lambda: self._watch.look().delivered(state.number) >= sent, limit_s)
-        delivered = self._watch.last.delivered(state.number)
-        logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, delivered=delivered)
+
+        def delivered() -> int:
+            return read_progress(rig.telemetry).delivered.get(state.number, 0)
+
+        state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
+        logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
 
     def _announce(self, rig: Rig, state: StepState) -> None:
         workers = tuple(self._sender.workers())
@@ -269,7 +272,14 @@ class Run:
             outcomes |= state.outcomes()
         outcomes = settle_unknown(dsn, rig.schema, TABLE, outcomes, SETTLE_S)
         facts.fenced = send_fences(
-            self.id, dsn, rig.schema, TABLE, rig.pipeline.partitions, self._watch.look, self._anchor.now_us, FENCE_S
+            self.id,
+            dsn,
+            rig.schema,
+            TABLE,
+            rig.pipeline.partitions,
+            lambda: read_progress(rig.telemetry).fences,
+            self._anchor.now_us,
+            FENCE_S,
         )
         snapshot = self._watch.look()
         facts.sink |= snapshot.steps
@@ -304,7 +314,7 @@ class Run:
 
 def _stack_death(endpoints: Endpoints) -> str | None:
     """Whether the supervisor of a process stack is gone: its servers are then gone too."""
-    if endpoints.supervisor_pid is None or os.path.exists(f"/proc/{endpoints.supervisor_pid}"):
+    if endpoints.supervisor_pid is None or psutil.pid_exists(endpoints.supervisor_pid):
         return None
     return "a server of the stack died, and the stack with it; `make stack-status` says which"
 

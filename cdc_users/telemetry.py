@@ -31,7 +31,6 @@ class Snapshot:
     """All instances' telemetry at one moment, merged; `raw` keeps each as it came."""
 
     steps: dict[int, StepSnapshot] = field(default_factory=dict)
-    fences: set[int] = field(default_factory=set)
     raw: list[Mapping[str, Any]] = field(default_factory=list)
 
     def delivered(self, step: int) -> int:
@@ -64,7 +63,6 @@ def read_snapshot(urls: Sequence[str]) -> Snapshot:
     """The platform's figures now; raises TargetError when an instance does not answer."""
     snapshot = Snapshot(raw=[_get(f"{url}/snapshot") for url in urls])
     for part in snapshot.raw:
-        snapshot.fences.update(part["fences"])
         for number, step in part["steps"].items():
             total = snapshot.steps.setdefault(int(number), StepSnapshot())
             total.delivered += int(step["delivered"])
@@ -73,6 +71,25 @@ def read_snapshot(urls: Sequence[str]) -> Snapshot:
             total.last_us = max(total.last_us, int(step["last_us"]))
             total.recorder.merge(Recorder.from_json(step["series"]))
     return snapshot
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a drain waits for: events delivered by step, each counted once, and the fences that have come."""
+
+    delivered: dict[int, int] = field(default_factory=dict)
+    fences: set[int] = field(default_factory=set)
+
+
+def read_progress(urls: Sequence[str]) -> Progress:
+    """How far all instances have come; raises TargetError when one does not answer."""
+    progress = Progress()
+    for url in urls:
+        part = _get(f"{url}/progress")
+        progress.fences.update(part["fences"])
+        for step, count in part["steps"].items():
+            progress.delivered[int(step)] = progress.delivered.get(int(step), 0) + int(count)
+    return progress
 
 
 def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:

@@ -101,8 +101,10 @@ class Watch:
         load = self.load()
         if load is None:
             return
-        recent = self._recent(snapshot, load.number)
-        add_latencies(self.environment.stats, *LINE, recent, time.time())
+        recents = {number: self._recent(snapshot, number) for number in snapshot.steps}
+        for histogram in recents.values():
+            add_latencies(self.environment.stats, *LINE, histogram, time.time())
+        recent = recents.get(load.number, LatencyHistogram())
         moment = Moment(
             elapsed_s=round(time.monotonic() - self._began_s, 3),
             step=load.name,
@@ -131,8 +133,6 @@ class Watch:
 
     def _recent(self, snapshot: Snapshot, step: int) -> LatencyHistogram:
         """What has arrived at the sink since the last look."""
-        if step not in snapshot.steps:
-            return LatencyHistogram()
         now = snapshot.steps[step].recorder.histogram("end_to_end")
         before = self._seen.get(step, LatencyHistogram())
         self._seen[step] = now

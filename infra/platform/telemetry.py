@@ -1,4 +1,4 @@
-"""What the platform tells about itself, on loopback HTTP: /snapshot, /ledger, /metrics and /healthz."""
+"""What the platform tells about itself, on loopback HTTP: /snapshot, /progress, /ledger, /metrics, /healthz."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Telemetry:
         """Listen; returns the base URL. Port 0 takes a free one."""
         application = web.Application()
         application.router.add_get("/snapshot", self._snapshot)
+        application.router.add_get("/progress", self._progress)
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
@@ -64,8 +65,13 @@ class Telemetry:
                 }
                 for step, figures in self._sink.steps.items()
             },
-            "fences": sorted(self._sink.ledger.fences()),
         }
+
+    async def _progress(self, _: web.Request) -> web.Response:
+        """What a drain waits for, cheap enough to be asked many times a second."""
+        delivered = self._sink.ledger.delivered()
+        steps = {str(step): counts.delivered for step, counts in delivered.items()}
+        return web.json_response({"steps": steps, "fences": sorted(self._sink.ledger.fences())})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
         return web.json_response(self.snapshot())

@@ -1,0 +1,113 @@
+"""`make bench`: every scenario on one stack, each in a fresh process, and one table at the end.
+
+`python -m cdc_users.bench` brings the stack up unless it is, runs the scenarios' thin tests one after another
+(going on when one fails), takes a stack that it started down again, prints all results as one table, writes
+results/bench.json, and exits with the worst of its modules (order 2, 3, 4, 1, 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdc_users.artifact import write_json
+from cdc_users.measure.result import Result, worst
+from cdc_users.report import BenchmarkReport, read
+from infra.stack.error import StackError
+from infra.stack.locate import locate
+from infra.stack.state import CHECKOUT
+
+#: Scenarios by name; each has locustfiles/NAME.py and tests/benchmark/test_NAME.py.
+MODULES = ("throughput",)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One module's end: its exit code and the result directories that it left."""
+
+    module: str
+    exit_code: int
+    results: Sequence[Path]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m cdc_users.bench", description="Run the scenarios on real servers.")
+    top.add_argument("--only", default="", help=f"modules by comma; all are {', '.join(MODULES)}")
+    top.add_argument("--results", default="results", help="where result directories go (default: results)")
+    return top
+
+
+def run_module(module: str, results: Path) -> Outcome:
+    """Run one module in a fresh process, its output as it comes."""
+    before = set(results.glob("*/result.json"))
+    status = results / f".{module}.status"
+    status.unlink(missing_ok=True)
+    environment = {**os.environ, "CDC_RESULTS": str(results), "CDC_BENCH_STATUS": str(status)}
+    command = [sys.executable, "-m", "pytest", "-s", "-q", f"tests/benchmark/test_{module}.py"]
+    code = subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
+    # pytest can only say failed or not; the thin test leaves locust's own exit code beside the results.
+    told = int(status.read_text(encoding="ascii")) if status.exists() else (0 if code == 0 else 2)
+    status.unlink(missing_ok=True)
+    places = sorted(path.parent for path in set(results.glob("*/result.json")) - before)
+    return Outcome(module, told, places)
+
+
+def consolidate(outcomes: Sequence[Outcome], results: Path) -> int:
+    """Print the table over all modules, write bench.json; returns the exit code."""
+    report = BenchmarkReport()
+    found: list[Result] = [read(place) for outcome in outcomes for place in outcome.results]
+    for result in found:
+        report.add(result)
+    print(f"\n{report.table()}\n")
+    for outcome in outcomes:
+        print(f"{outcome.module}: exit {outcome.exit_code}")
+    code = worst([outcome.exit_code for outcome in outcomes])
+    modules: list[dict[str, Any]] = [
+        {"module": outcome.module, "exit_code": outcome.exit_code, "results": [place.name for place in outcome.results]}
+        for outcome in outcomes
+    ]
+    write_json(results / "bench.json", {"schema": 1, "exit_code": code, "modules": modules})
+    return code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the modules; see the module's docstring."""
+    options = parser().parse_args(arguments)
+    chosen = tuple(name for name in options.only.split(",") if name) or MODULES
+    if unknown := sorted(set(chosen) - set(MODULES)):
+        print(f"--only {','.join(unknown)} names no module; there are {', '.join(MODULES)}", file=sys.stderr)
+        return 2
+    results = Path(options.results).resolve()
+    results.mkdir(parents=True, exist_ok=True)
+    # A signal must not skip the stack's end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        owned = locate(CHECKOUT, os.environ) is None
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    try:
+        if owned and (code := _stack("up")) != 0:
+            return code
+        return consolidate([run_module(module, results) for module in chosen], results)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if owned:
+            _stack("down")
+
+
+def _stack(command: str) -> int:
+    return subprocess.run([sys.executable, "-m", "infra.stack", command], cwd=CHECKOUT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

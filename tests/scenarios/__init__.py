@@ -1,0 +1,1 @@
+"""Real locust processes against the real stack."""

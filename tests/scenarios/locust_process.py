@@ -1,0 +1,111 @@
+"""A scenario as a process that a test can look into and interfere with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.state import CHECKOUT
+
+DEADLINE_S = 120.0
+
+
+class LocustProcess:
+    """`locust --headless` on a scenario, its output gathered while it runs."""
+
+    def __init__(self, scenario: str, results: Path, *options: str) -> None:
+        command = [sys.executable, "-u", "-m", "locust", "-f", f"locustfiles/{scenario}.py", "--headless"]
+        self._results = results
+        self._process = subprocess.Popen(
+            [*command, "--only-summary", "--smoke", "yes", "--results", str(results), *options],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.pid = self._process.pid
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                self._lines.append(line)  # noqa: PERF402 - line by line, as they come
+
+    @property
+    def output(self) -> str:
+        """Everything printed so far."""
+        return "".join(self._lines)
+
+    def await_output(self, text: str) -> None:
+        """Wait until the process has printed this."""
+        await_that(lambda: text in self.output or self._process.poll() is not None, f"no {text!r} in the output")
+        assert text in self.output, self.output
+
+    def child(self, module: str) -> psutil.Process:
+        """The descendant that runs a module with `python -m`."""
+        family = psutil.Process(self.pid).children(recursive=True)
+        return next(process for process in family if module in process.cmdline())
+
+    def family(self) -> list[psutil.Process]:
+        """The process and all its descendants."""
+        process = psutil.Process(self.pid)
+        return [process, *process.children(recursive=True)]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process alone."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code."""
+        code = self._process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        return code
+
+    def result(self) -> dict[str, Any]:
+        """The result that it wrote."""
+        (path,) = self._results.glob("*/result.json")
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return result
+
+
+def await_that(condition: Callable[[], bool], message: str) -> None:
+    """Wait for a condition, with a deadline that no healthy machine reaches."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, message
+        time.sleep(0.02)
+
+
+def leftovers(endpoints: Endpoints) -> dict[str, list[str]]:
+    """What runs have left in Postgres: schemas, slots and publications of the harness."""
+    connection = psycopg2.connect(endpoints.postgres_dsn)
+    try:
+        with connection.cursor() as cursor:
+            found = {}
+            for kind, query in {
+                "schemas": "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'cdc\\_%'",
+                "slots": "SELECT slot_name FROM pg_replication_slots",
+                "publications": "SELECT pubname FROM pg_publication",
+            }.items():
+                cursor.execute(query)
+                found[kind] = [row[0] for row in cursor.fetchall()]
+            return found
+    finally:
+        connection.close()
+
+
+NOTHING: dict[str, list[str]] = {"schemas": [], "slots": [], "publications": []}

@@ -1,0 +1,101 @@
+"""What happens when something dies or is told to stop in the middle of a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.state import recorded, state_of
+from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
+
+LONG = ("--rate", "200", "--duration", "60s")
+
+
+def loading(results: Path) -> LocustProcess:
+    """A long run that is in the middle of its load."""
+    run = LocustProcess("throughput", results, *LONG)
+    run.await_output("benchmark.step")
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_concludes_as_invalid(stack: Endpoints, results: Path, number: int) -> None:
+    run = loading(results)
+    family = run.family()
+
+    run.signal(number)
+
+    assert run.wait() == 4, run.output
+    assert run.result()["verdict"] == "INVALID"
+    assert run.result()["reasons"][0].startswith("stopped early")
+    ledger = run.result()["steps"][0]["ledger"]
+    assert ledger["sent"] == ledger["delivered"]
+    assert leftovers(stack) == NOTHING
+    assert not [process for process in family if process.is_running()]
+
+
+def test_a_platform_that_dies_fails_the_run(stack: Endpoints, results: Path) -> None:
+    run = loading(results)
+
+    run.child("infra.platform").kill()
+
+    assert run.wait() == 1, run.output
+    assert "the system under test died" in run.result()["reasons"][0]
+    assert leftovers(stack) == NOTHING
+
+
+def test_a_killed_locust_leaves_nothing_behind(stack: Endpoints, results: Path) -> None:
+    run = loading(results)
+    family = run.family()
+
+    run.signal(signal.SIGKILL)
+    run.wait()
+
+    await_that(lambda: leftovers(stack) == NOTHING, "the steward did not clean up")
+    await_that(lambda: not any(map(psutil.Process.is_running, family)), "a process was left behind")
+
+
+def test_what_a_run_and_its_steward_left_behind_is_cleared_by_the_next_run(stack: Endpoints, results: Path) -> None:
+    run = loading(results)
+    run.child("cdc_users.steward").kill()
+    run.signal(signal.SIGKILL)
+    run.wait()
+    assert leftovers(stack) != NOTHING
+
+    again = LocustProcess("throughput", results, "--rows", "10")
+
+    assert again.wait() == 0, again.output
+    assert leftovers(stack) == NOTHING
+
+
+@pytest.mark.parametrize("victim", ["postgres", "kafka", "connect", "schema-registry"])
+def test_a_server_that_dies_ends_the_run_with_exit_3_and_takes_the_stack_down(
+    stack: Endpoints, results: Path, victim: str
+) -> None:
+    run = loading(results)
+    processes, _ = recorded(state_of())
+    names = {"kafka": "kafka.Kafka", "connect": "ConnectDistributed", "schema-registry": "quarkus-run.jar"}
+    wanted = names.get(victim, "wal_level=logical")
+    server = next(found for item in processes if (found := item.process()) and wanted in " ".join(found.cmdline()))
+
+    server.kill()
+
+    assert run.wait() == 3, run.output
+    await_that(lambda: not any(item.process() for item in processes), "a server was left behind")
+    assert victim in (state_of().root / "failure.json").read_text(encoding="utf-8")
+
+
+def test_a_killed_supervisor_takes_its_servers_with_it(stack: Endpoints, results: Path) -> None:
+    run = loading(results)
+    processes, places = recorded(state_of())
+
+    os.kill(processes[0].pid, signal.SIGKILL)
+
+    assert run.wait() == 3, run.output
+    await_that(lambda: not any(item.process() for item in processes), "a server was left behind")
+    await_that(lambda: not state_of().run.exists() and not any(map(Path.exists, places)), "a directory was left")

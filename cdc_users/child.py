@@ -32,7 +32,7 @@ class Child:
         code = self.process.poll()
         return None if code is None else f"{self.name} ended with {code}; {tail(self.log)}"
 
-    def stop(self, grace_s: float = 15.0) -> int:
+    def stop(self, grace_s: float = 10.0) -> int:
         """SIGTERM, then SIGKILL after the grace; returns the exit code."""
         return stop(self.process, grace_s)
 

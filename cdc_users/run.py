@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import gevent
-import psutil
 import structlog
 from gevent.event import Event
 from locust.env import Environment
@@ -38,6 +37,8 @@ from cdc_users.telemetry import read_ledger, read_progress
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+from infra.stack.locate import supervised, verify
 
 logger = structlog.get_logger()
 
@@ -50,6 +51,7 @@ POLL_S = 0.05
 FENCE_S = 30.0
 SETTLE_S = 10.0
 STOPPED_DRAIN_S = 10.0
+STACK_EXIT = Verdict.STACK.exit_code
 
 
 class Sender(Protocol):
@@ -255,10 +257,13 @@ class Run:
             gevent.sleep(POLL_S)
 
     def _death(self, rig: Rig) -> tuple[str, int] | None:
-        if (message := rig.dead()) is not None:
-            return f"the system under test died: {message}", Verdict.FAIL.exit_code
-        if (message := _stack_death(rig.endpoints)) is not None:
-            return message, Verdict.STACK.exit_code
+        message = rig.dead()
+        if not supervised(rig.endpoints):
+            return "a server of the stack died, and the stack with it; `make stack-status` says which", STACK_EXIT
+        if message is not None:
+            # A platform that lost its broker dies of it: look for the cause before blaming it.
+            cause = _stack_trouble(rig.endpoints)
+            return (cause, STACK_EXIT) if cause else (f"the system under test died: {message}", Verdict.FAIL.exit_code)
         state = self._current
         lost = set(state.workers) - set(self._sender.workers()) if state is not None and not state.loaded else set()
         if lost:
@@ -312,11 +317,13 @@ class Run:
         print(report.render(result, place), flush=True)
 
 
-def _stack_death(endpoints: Endpoints) -> str | None:
-    """Whether the supervisor of a process stack is gone: its servers are then gone too."""
-    if endpoints.supervisor_pid is None or psutil.pid_exists(endpoints.supervisor_pid):
-        return None
-    return "a server of the stack died, and the stack with it; `make stack-status` says which"
+def _stack_trouble(endpoints: Endpoints) -> str | None:
+    """What a server of the stack says instead of an answer, if one does not answer."""
+    try:
+        verify(endpoints)
+    except StackError as error:
+        return str(error)
+    return None
 
 
 def _plan(state: StepState) -> dict[str, Any]:

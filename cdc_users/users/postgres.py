@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +43,8 @@ class PostgresUser(LaneUser):
         share.ranges[number] = self._writer.ranges
         if self._session is None:
             self._session = Session(target["dsn"], target["schema"], target["table"])
-        self._session.ready()
+        with contextlib.suppress(psycopg2.Error):
+            self._session.ready()  # if it cannot, each arrival tries again and reports it
 
     def work(self, share: Share, arrival: Arrival) -> None:
         """One transaction; its outcome is acked, failed, or unknown where the connection broke or we were killed."""
@@ -52,12 +54,15 @@ class PostgresUser(LaneUser):
         # Until proven otherwise: a killed greenlet's statement may still commit on the server.
         outcome: Outcome = "unknown"
         error: psycopg2.Error | None = None
+        sent = False
         try:
+            self._session.ready()
+            sent = True
             self._session.insert(rows)
             outcome = "acked"
         except psycopg2.Error as failure:
             error = failure
-            outcome = "failed" if rolled_back(failure) else "unknown"
+            outcome = "unknown" if sent and not rolled_back(failure) else "failed"
         except GreenletExit:
             self._writer.settle(rows, outcome)
             share.tally.failed += 1
@@ -129,7 +134,6 @@ class Session:
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Insert the rows as one transaction, one statement; raises the driver's error."""
-        self.ready()
         with self._connection.cursor() as cursor:
             if len(rows) == 1:
                 cursor.execute(self._one, rows[0])

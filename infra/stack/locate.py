@@ -29,13 +29,13 @@ def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
     if environ.get(VARIABLE):
         return verify(read_external(Path(environ[VARIABLE])))
     endpoints = read_endpoints(state_of(checkout))
-    if endpoints is None or not _supervised(endpoints):
+    if endpoints is None or not supervised(endpoints):
         return None
     return verify(endpoints)
 
 
-def _supervised(endpoints: Endpoints) -> bool:
-    """Whether the supervisor of these endpoints lives; one that is gone has left a stale file."""
+def supervised(endpoints: Endpoints) -> bool:
+    """Whether the supervisor of these endpoints lives, and with it the servers; always so where there is none."""
     if endpoints.supervisor_pid is None or endpoints.supervisor_started_s is None:
         return True
     return Identity(endpoints.supervisor_pid, endpoints.supervisor_started_s).process() is not None

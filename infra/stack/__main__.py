@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,8 @@ def down(_: argparse.Namespace) -> int:
             supervisor.terminate()
             psutil.wait_procs([supervisor], timeout=DOWN_S)
         clear(STATE)
+        shutil.rmtree(STATE.logs, ignore_errors=True)
+        (STATE.root / "failure.json").unlink(missing_ok=True)
     print("the stack is down")
     return 0
 

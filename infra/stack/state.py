@@ -34,13 +34,13 @@ class State:
 
     @property
     def run(self) -> Path:
-        """The servers' directories and logs; gone when they are down."""
+        """The servers' directories; gone when they are down."""
         return self.root / "run"
 
     @property
     def logs(self) -> Path:
-        """One log a server."""
-        return self.run / "logs"
+        """One log a server; kept when the servers died, so that it can be read, and gone after `down`."""
+        return self.root / "logs"
 
     @property
     def processes(self) -> Path:
@@ -97,6 +97,14 @@ def clear(state: State) -> int:
         shutil.rmtree(place, ignore_errors=True)
     state.processes.unlink(missing_ok=True)
     return len(alive)
+
+
+def clear_after(state: State, supervisor: Identity) -> None:
+    """Clear what this supervisor left, unless a successor has taken over meanwhile."""
+    with exclusive(state):
+        processes, _ = recorded(state)
+        if processes and processes[0] == supervisor:
+            clear(state)
 
 
 @contextmanager

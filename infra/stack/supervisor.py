@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -24,7 +25,7 @@ from infra.stack.error import StackError
 from infra.stack.identity import identify
 from infra.stack.process import Blueprint, blueprint, choose_ports
 from infra.stack.server import Recipe, Server, start
-from infra.stack.state import State, clear, state_of, write_json, write_processes
+from infra.stack.state import State, clear_after, state_of, write_json, write_processes
 
 READY_S = 90.0
 WATCH_S = 0.2
@@ -43,7 +44,9 @@ class Supervisor:
     def bring_up(self, ports: str, profile: Profile) -> Endpoints:
         """Start all servers and send a row the whole way; raises StackError."""
         started_s = time.monotonic()
-        self._state.logs.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._state.logs, ignore_errors=True)
+        self._state.logs.mkdir(parents=True)
+        self._state.run.mkdir()
         plan = blueprint(
             self._state.run,
             choose_ports(ports),
@@ -134,6 +137,7 @@ def say(**message: Any) -> None:
 
 def watch_over(state: State) -> None:
     """Fork the watcher: a process that clears the stack away when this one is gone."""
+    supervisor = identify(os.getpid())
     reading, writing = os.pipe()
     if os.fork() != 0:
         os.close(reading)
@@ -147,7 +151,7 @@ def watch_over(state: State) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(silent, descriptor)
     os.read(reading, 1)  # returns when the supervisor is gone
-    clear(state)
+    clear_after(state, supervisor)
     os._exit(0)
 
 

@@ -106,7 +106,7 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
     if isinstance(runner, WorkerRunner):
         return
     runner.register_message(REPORT, _on_report)
-    _handle_signals(runner)
+    _handle_signals()
     parsed = environment.parsed_options
     if parsed is not None and (parsed.headless or parsed.autostart):
         try:
@@ -122,7 +122,7 @@ def _explain(error: OptionsError) -> None:
         print(f"  {mistake}", file=sys.stderr)
 
 
-def _handle_signals(runner: Runner) -> None:
+def _handle_signals() -> None:
     """End early but in order. Locust itself would kill a headless shape at once on SIGTERM."""
     asked = Event()
 
@@ -160,7 +160,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     run.start()
 
 
-def _on_test_stopping(environment: Environment, **_: Any) -> None:
+def _on_test_stopping(**_: Any) -> None:
     run = _HARNESS.run
     if run is not None and not run.concluded.is_set():
         run.request_stop("stopped early")

@@ -175,7 +175,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     buffered, batch = values.get("max_buffered_messages"), values.get("batch_size")
     if buffered and batch and buffered < batch:
         mistakes.append(
-            f"--max-buffered-messages {buffered} is below --batch-size {batch}; a batch would never fit, raise the first"
+            f"--max-buffered-messages {buffered} is below --batch-size {batch}; a batch would never fit, raise it"
         )
     size = values.get("rows_per_transaction") or 1
     if size > 1 and values.get("insert_method") == "single":

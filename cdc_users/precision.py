@@ -18,10 +18,11 @@ DECIMALS = 3
 
 def install() -> None:
     """Put the override in place for this process; doing it twice changes nothing."""
-    stats.bucket_response_time = locust_bucket_ms
-    stats.StatsCSV._percentile_fields = _percentile_fields  # type: ignore[method-assign]
+    # Locust's types say int; its dictionaries and its wire take any number.
+    stats.bucket_response_time = locust_bucket_ms  # type: ignore[assignment]
+    stats.StatsCSV._percentile_fields = _percentile_fields  # type: ignore[assignment, method-assign]
     if stats.StatsCSVFileWriter.close_files is not _close_files:
-        stats.StatsCSVFileWriter.close_files = _close_files  # type: ignore[method-assign]
+        stats.StatsCSVFileWriter.close_files = _close_files  # type: ignore[assignment, method-assign]
 
 
 def _percentile_fields(writer: stats.StatsCSV, entry: stats.StatsEntry, use_current: bool = False) -> list[Any]:
@@ -57,7 +58,7 @@ def add_latencies(target: stats.RequestStats, method: str, name: str, histogram:
     """
     if histogram.count == 0:
         return
-    addition = stats.StatsEntry(target, name, method)
+    addition: Any = stats.StatsEntry(target, name, method)
     addition.start_time = addition.last_request_timestamp = at_s
     addition.num_requests = histogram.count
     addition.total_response_time = histogram.sum_us / 1000

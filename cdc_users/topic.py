@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from cdc_users.error import TargetError
 

@@ -23,8 +23,8 @@ class LatencyHistogram:
     """Counts of latencies in microseconds, 1 us to one hour, to three significant digits.
 
     Negative ones, which two clocks or a rounded time can make, belong to `count`, to the sum and to the ranks of
-    percentiles, and are told by `negative`; `too_long`, above an hour, is counted apart. 0 counts as 1. Sums, minimum and
-    maximum are exact. Not safe for several threads.
+    percentiles, and are told by `negative`; `too_long`, above an hour, is counted apart. 0 counts as 1. Sums,
+    minimum and maximum are exact. Not safe for several threads.
     """
 
     def __init__(self) -> None:

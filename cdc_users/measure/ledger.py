@@ -56,10 +56,10 @@ class _Seen:
         if number in self.full:
             return np.ones(len(inside), dtype=np.bool_)
         bits = self.open.setdefault(number, np.zeros(BLOCK, dtype=np.bool_))
-        again = bits[inside].copy()
+        again: NDArray[np.bool_] = bits[inside].copy()
         first = np.zeros(len(inside), dtype=np.bool_)
         first[np.unique(inside, return_index=True)[1]] = True
-        again |= ~first
+        again = again | ~first
         bits[inside] = True
         if number == 0:
             bits[0] = True  # sequences count from 1
@@ -146,7 +146,7 @@ class Ledger:
         self._arrivals.foreign += int((~batch.valid).sum())
         fence = batch.valid & (batch.operation == _FENCE)
         self._arrivals.fences.update(keys[fence].tolist())
-        counted = batch.valid & ~fence
+        counted: NDArray[np.bool_] = batch.valid & ~fence
         rows = np.flatnonzero(counted)
         for writer in np.unique(batch.writer[rows]).tolist():
             mine = rows[batch.writer[rows] == writer]
@@ -169,9 +169,12 @@ class Ledger:
         counts.duplicated += int(again.sum())
         for index in np.flatnonzero(again)[:EXAMPLES].tolist():
             self._note("duplicated", writer, int(sequences[index]), partition, int(positions[rows[index]]))
-        updated = rows[batch.key_version[rows] > 1]
-        known = rows[[key in self._versions for key in keys[rows].tolist()]] if self._versions else updated
-        for row in np.union1d(updated, known).tolist():
+        updated = set(keys[rows[batch.key_version[rows] > 1]].tolist())
+        if not updated and not self._versions:
+            return  # a key that was never updated needs no entry
+        for row in rows.tolist():
+            if int(keys[row]) not in updated and int(keys[row]) not in self._versions:
+                continue
             self._order(writer, int(keys[row]), batch, row, counts, partition, int(positions[row]))
 
     def _order(

@@ -1,7 +1,7 @@
 """`python -m infra.platform`: one instance of the reference platform.
 
-Says on its standard output, in one JSON line, when it has its partitions and where its telemetry is; logs go to standard
-error as JSON lines. SIGTERM finishes what is held, commits and ends with 0.
+Says on its standard output, in one JSON line, when it has its partitions and where its telemetry is; logs go to
+standard error as JSON lines. SIGTERM finishes what is held, commits and ends with 0.
 """
 
 from __future__ import annotations

@@ -32,11 +32,11 @@ class Decoder:
         groups: dict[tuple[str, int], list[Message]] = {}
         for message in messages:
             if message.value() is not None:
-                groups.setdefault((message.topic(), message.partition()), []).append(message)
+                groups.setdefault((str(message.topic()), int(message.partition() or 0)), []).append(message)
         return [self._batch(topic, partition, group, polled_us) for (topic, partition), group in groups.items()]
 
     def _batch(self, topic: str, partition: int, messages: Sequence[Message], polled_us: int) -> Batch:
-        values = [message.value() for message in messages]
+        values = [message.value() or b"" for message in messages]
         return Batch(
             topic=topic,
             partition=partition,

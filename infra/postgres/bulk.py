@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from infra.postgres.table import CUSTOMERS_COLUMNS, Table, truncate

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 import psycopg2
 import requests
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import drop_slot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from typing import Any
 
 import psutil
 
@@ -45,7 +46,8 @@ def _is_free(port: int) -> bool:
 def _holder(port: int) -> str:
     try:
         for connection in psutil.net_connections("inet"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            address: Any = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address.port == port and connection.pid:
                 return f"port {port} by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass

@@ -7,6 +7,7 @@ kernel cannot: it wakes when the supervisor's end of a pipe closes, however that
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -129,10 +130,8 @@ class Supervisor:
 
 def say(**message: Any) -> None:
     """One JSON line to whoever brought us up; nobody listening any more is fine."""
-    try:
+    with contextlib.suppress(BrokenPipeError, ValueError):
         print(json.dumps(message), flush=True)
-    except (BrokenPipeError, ValueError):
-        pass
 
 
 def watch_over(state: State) -> None:

@@ -34,5 +34,5 @@ def run_scenario(name: str, *options: str) -> Finished:
     code = subprocess.run([*command, "--results", str(results), *options], cwd=ROOT, check=False).returncode
     if "CDC_BENCH_STATUS" in os.environ:
         Path(os.environ["CDC_BENCH_STATUS"]).write_text(str(code), encoding="ascii")
-    fresh = [path for path in set(results.glob(f"*-{name}-*/result.json")) - before]
+    fresh = list(set(results.glob(f"*-{name}-*/result.json")) - before)
     return Finished(code, json.loads(fresh[0].read_text(encoding="utf-8")) if fresh else {})

@@ -43,7 +43,7 @@ class LocustProcess:
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for line in output:
-                self._lines.append(line)  # noqa: PERF402 - line by line, as they come
+                self._lines.append(line)
 
     @property
     def output(self) -> str:

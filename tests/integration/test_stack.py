@@ -1,0 +1,76 @@
+"""The stack's command line on real servers."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg2
+
+from infra.stack.canary import send_canary
+from infra.stack.endpoints import Endpoints
+from infra.stack.locate import verify
+from infra.stack.state import recorded, state_of
+from tests.real_stack import stack_command
+from tests.scenarios.locust_process import NOTHING, leftovers
+
+
+def test_up_is_idempotent(stack: Endpoints) -> None:
+    before = recorded(state_of())
+
+    done = stack_command("up")
+
+    assert done.returncode == 0, done.stderr
+    assert "the stack is up" in done.stdout
+    assert recorded(state_of()) == before
+
+
+def test_status_speaks_only_after_real_requests(stack: Endpoints) -> None:
+    done = stack_command("status")
+
+    assert done.returncode == 0
+    assert "every server answers" in done.stdout
+    assert verify(stack) == stack
+
+
+def test_env_prints_endpoints_without_a_secret(stack: Endpoints) -> None:
+    done = stack_command("env")
+
+    assert Endpoints.from_json(json.loads(done.stdout)) == stack
+    assert "password" not in done.stdout.lower()
+
+
+def test_a_canary_leaves_nothing_behind(stack: Endpoints) -> None:
+    send_canary(stack, 60)
+
+    assert leftovers(stack) == NOTHING
+
+
+def test_all_servers_listen_on_loopback_only(stack: Endpoints) -> None:
+    processes, _ = recorded(state_of())
+    for identity in processes:
+        process = identity.process()
+        assert process is not None
+        listening = [found.laddr for found in process.net_connections() if found.status == "LISTEN"]
+        assert all(address.ip in ("127.0.0.1", "::ffff:127.0.0.1") for address in listening), (process, listening)
+
+
+def test_postgres_is_ready_for_logical_decoding(stack: Endpoints) -> None:
+    connection = psycopg2.connect(stack.postgres_dsn)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW wal_level")
+            assert cursor.fetchone() == ("logical",)
+    finally:
+        connection.close()
+
+
+def test_down_leaves_no_process_and_no_directory(stack: Endpoints) -> None:
+    processes, places = recorded(state_of())
+
+    done = stack_command("down")
+
+    assert done.returncode == 0, done.stderr
+    assert not [identity for identity in processes if identity.process()]
+    assert not state_of().run.exists()
+    assert not any(place.exists() for place in places)
+    assert stack_command("status").returncode == 3

@@ -1,0 +1,114 @@
+"""Verdicts: INVALID beats FAIL beats PASS, and what broke the run beats them all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cdc_users.conclude import Facts, StepState, conclude
+from cdc_users.measure.ledger import Audit
+from cdc_users.measure.plan import Schedule
+from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.result import Result, Verdict, worst
+from cdc_users.scenario import Pipeline, Step
+from cdc_users.telemetry import StepSnapshot
+
+CLEAN: dict[str, Any] = {
+    "sent": 10,
+    "delivered": 10,
+    "lost": 0,
+    "duplicated": 0,
+    "reordered": 0,
+    "unseen": 0,
+    "unknown": 0,
+    "phantom": 0,
+}
+
+
+def state(**tally: int) -> StepState:
+    counts = {"offered": 10, "started": 10, "completed": 10, "failed": 0, "dropped": 0, "late": 0, "rows": 10, **tally}
+    report: dict[str, Any] = {
+        "tally": counts,
+        "ranges": {"10000": {"acked": [[1, 10]]}},
+        "recorder": Recorder().to_json(),
+        "cpu_s": 0.1,
+        "done": True,
+    }
+    step = Step("s", "burst", Schedule.volume(10), Pipeline(), lanes=1)
+    return StepState(1, step, ("local",), t0_us=0, loaded_us=1_000_000, drained=True, reports={"local": report})
+
+
+def facts(**changes: Any) -> Facts:
+    made = Facts(fenced=True, audits={1: Audit(**CLEAN)}, sink={1: StepSnapshot(delivered=10, last_us=2_000_000)})
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def result(found: Facts, *states: StepState) -> Result:
+    return conclude("s", "abcd1234", states or (state(),), found, "locust", {})
+
+
+def test_a_clean_run_passes() -> None:
+    assert result(facts()).verdict is Verdict.PASS
+    assert result(facts()).steps[0].throughput_per_s == 5.0
+
+
+@pytest.mark.parametrize("finding", ["lost", "duplicated", "reordered", "phantom", "unknown"])
+def test_every_class_of_the_ledger_fails_the_run(finding: str) -> None:
+    found = result(facts(audits={1: Audit(**{**CLEAN, finding: 2})}))
+
+    assert found.verdict is Verdict.FAIL
+    assert found.reasons == [f"s: {finding} 2 of 10"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"fenced": False}, "fences"),
+        ({"stop_reason": "stopped early by SIGTERM"}, "stopped early"),
+        ({"profile": "test"}, "profile 'test'"),
+    ],
+)
+def test_numbers_that_may_not_be_used_make_the_run_invalid(changes: dict[str, Any], word: str) -> None:
+    found = result(facts(**changes))
+
+    assert found.verdict is Verdict.INVALID
+    assert word in found.reasons[0]
+
+
+def test_invalid_beats_fail_and_tells_both() -> None:
+    found = result(facts(fenced=False, audits={1: Audit(**{**CLEAN, "duplicated": 1})}))
+
+    assert found.verdict is Verdict.INVALID
+    assert any("duplicated" in reason for reason in found.reasons)
+
+
+def test_arrivals_that_do_not_add_up_make_the_run_invalid() -> None:
+    assert result(facts(), state(completed=9)).verdict is Verdict.INVALID
+
+
+def test_failed_arrivals_fail_the_run() -> None:
+    assert result(facts(), state(completed=9, failed=1)).verdict is Verdict.FAIL
+
+
+def test_what_broke_the_run_decides_its_exit_code() -> None:
+    found = result(facts(broken=[("the stack died", 3)], fenced=False))
+
+    assert (found.verdict.exit_code, found.reasons) == (3, ["the stack died"])
+
+
+def test_a_result_survives_its_file() -> None:
+    found = result(facts())
+
+    assert Result.from_json(found.to_json()).to_json() == found.to_json()
+    with pytest.raises(ValueError, match="schema 0"):
+        Result.from_json({**found.to_json(), "schema": 0})
+
+
+def test_the_worst_exit_code_wins_in_the_documented_order() -> None:
+    assert worst([0, 1, 4, 3]) == 3
+    assert worst([4, 1]) == 4
+    assert worst([0, -9]) == 2
+    assert worst([]) == 0

@@ -67,8 +67,9 @@ def test_no_arrival_starts_before_its_time() -> None:
 
 
 def test_a_stopped_share_hands_out_nothing_more() -> None:
-    share = share_of(Schedule.constant(10, 10))
+    share = share_of(Schedule.constant(0.1, 100))
     share.enter()
+    assert share.take() is not None
     gevent.spawn_later(0.05, share.stop)
 
     assert share.take() is None

@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 ARGS ?=
 
-.PHONY: help setup bench bench-micro test soak check ui stack-up stack-down stack-status stack-logs lock clean
+.PHONY: help setup bench test soak check ui stack-up stack-down stack-status stack-logs lock clean
 
 help: ## Show what can be done (the default)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}'
@@ -33,10 +33,6 @@ $(STAMP): constraints.txt pyproject.toml
 
 bench: $(STAMP) ## Run every scenario on real servers and print one table (ARGS="--only throughput" narrows it)
 	@$(PY) -m cdc_users.bench $(ARGS)
-
-bench-micro: $(STAMP) ## Run the microbenchmarks, which need no server
-	@$(PY) -m pytest -s -m micro -o addopts= tests/benchmark/test_wal_decoder_throughput.py && \
-	 $(PY) -m pytest -s -m micro -o addopts= tests/benchmark/test_transport_throughput.py
 
 test: $(STAMP) ## Run what CI runs: checks, unit and integration tests, every locustfile in smoke size
 	@$(PY) -m tests.tiers test $(ARGS)

@@ -36,11 +36,10 @@ CHECK = (
 )
 TEST = (
     *CHECK,
-    Stage("microbenchmarks, results only", (*PYTEST, "tests/benchmark", "-m", "micro", "--benchmark-disable")),
     Stage("integration tests on the real stack", (*PYTEST, "tests/integration", "-m", "not soak")),
     Stage("scenarios in smoke size", (*PYTEST, "tests/scenarios", "-m", "not soak")),
 )
-SOAK = (Stage("long proofs", (*PYTEST, "-s", "tests/integration", "tests/scenarios", "-m", "soak")),)
+SOAK = (Stage("long proofs", (*PYTEST, "-s", "tests/scenarios", "-m", "soak")),)
 TIERS: Mapping[str, Sequence[Stage]] = {"check": CHECK, "test": TEST, "soak": SOAK}
 
 

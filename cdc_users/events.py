@@ -11,7 +11,7 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -41,7 +41,6 @@ class Harness:
 
     def __init__(self) -> None:
         self.declared: list[Scenario] = []
-        self.options: Options | None = None
         self.run: Run | None = None
 
 
@@ -62,14 +61,24 @@ def declare(scenario: Scenario) -> None:
     events.quit.add_listener(_on_quit)
 
 
-def lanes_wanted(steps: Callable[[Options], tuple[Step, ...]]) -> int | None:
-    """How many lanes there should be now; None when the run has concluded.
+def begin() -> None:
+    """A test with a shape begins: a run that has concluded is not this one."""
+    if _HARNESS.run is not None and _HARNESS.run.concluded.is_set():
+        _HARNESS.run = None
+
+
+def lanes_wanted(environment: Environment) -> int | None:
+    """How many lanes there should be now; None when the run has concluded, or cannot be for its options.
 
     The first question comes before the run exists: Locust starts a test with a shape's first answer.
     """
     if _HARNESS.run is not None:
         return _HARNESS.run.lanes_wanted
-    return max(step.lanes for step in steps(_HARNESS.options)) if _HARNESS.options is not None else None
+    try:
+        return max(step.lanes for step in _steps(environment))
+    except OptionsError as error:
+        _explain(error)
+        return None
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
@@ -91,6 +100,13 @@ def _options(environment: Environment) -> Options:
     return resolve(texts(vars(environment.parsed_options), scenario.defaults))
 
 
+def _steps(environment: Environment) -> Sequence[Step]:
+    _scenario(environment)
+    shape: Any = environment.shape_class
+    steps: Sequence[Step] = shape.steps(_options(environment))
+    return steps
+
+
 def _scenario(environment: Environment) -> Scenario:
     shape = environment.shape_class
     scenario = getattr(shape, "scenario", None)
@@ -110,7 +126,7 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
     parsed = environment.parsed_options
     if parsed is not None and (parsed.headless or parsed.autostart):
         try:
-            _HARNESS.options = _options(environment)
+            _steps(environment)
         except OptionsError as error:
             _explain(error)
             sys.exit(error.exit_code)
@@ -147,11 +163,9 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         _HARNESS.run.concluded.wait()
         _HARNESS.run = None
     try:
-        _HARNESS.options = options = _options(environment)
-        shape: Any = environment.shape_class
-        run = Run(environment, _scenario(environment), options, shape.steps(options), Messenger(runner))
+        options = _options(environment)
+        run = Run(environment, _scenario(environment), options, _steps(environment), Messenger(runner))
     except HarnessError as error:
-        _HARNESS.options = None
         print(error, file=sys.stderr)
         environment.process_exit_code = error.exit_code
         gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)

@@ -34,7 +34,13 @@ class ScenarioShape(LoadTestShape):
         """The run's steps, in order. Pure; the options are valid in themselves."""
         raise NotImplementedError
 
+    def reset_time(self) -> None:
+        """Locust begins a test with this shape."""
+        super().reset_time()  # type: ignore[no-untyped-call]
+        events.begin()
+
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
         """This scenario's lanes as long as the run wants them; the end when it has concluded."""
-        lanes = events.lanes_wanted(self.steps)
+        assert self.runner is not None
+        lanes = events.lanes_wanted(self.runner.environment)
         return None if lanes is None else (lanes, SPAWN_PER_S, [self.writer])

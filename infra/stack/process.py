@@ -89,7 +89,7 @@ def blueprint(
 
 
 def _java_version(path: Path) -> str:
-    output = subprocess.run([path, "-version"], capture_output=True, text=True, check=True).stderr
+    output = subprocess.run([path, "-XX:-UsePerfData", "-version"], capture_output=True, text=True, check=True).stderr
     return output.split('"')[1]
 
 
@@ -141,7 +141,7 @@ def _kafka_template(files: java.JavaFiles, environ: Mapping[str, str], progress:
     properties.write_text(
         settings.render_properties(settings.kafka(listener, 9093, str(work / "log"))), encoding="utf-8"
     )
-    command = [str(files.java), "-cp", java.class_path(files.kafka), "kafka.tools.StorageTool"]
+    command = [str(files.java), "-XX:-UsePerfData", "-cp", java.class_path(files.kafka), "kafka.tools.StorageTool"]
     done = subprocess.run(
         [*command, "format", "-t", uuid.uuid4().hex[:22], "-c", str(properties)],
         capture_output=True,

@@ -263,6 +263,6 @@ def test_a_transaction_across_full_blocks_is_torn_once(lost: int) -> None:
     feed(ledger, [Event(probe, probe.sequence) for probe in probes], 20_000)
 
     found = ledger.arrivals().torn(3)
-    last = len([n for n in range((2 * BLOCK + 2) // 7 * 7 - 1, 2 * BLOCK + 1)])
+    last = len(range((2 * BLOCK + 2) // 7 * 7 - 1, 2 * BLOCK + 1))
     assert [example.sequence for example in found][:1] == [lost]
     assert len(found) == 1 + (0 < last < 7)

@@ -36,6 +36,7 @@ from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import read_ledger, read_progress
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Watch
+from cdc_users.workload import Workload
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -221,8 +222,8 @@ class Run:
                 "dsn": rig.endpoints.postgres_dsn,
                 "schema": rig.schema,
                 "table": TABLE,
-                "row_bytes": self.options.row_bytes,
             },
+            workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
 
     def _lanes(self) -> int:

@@ -28,14 +28,14 @@ from cdc_users.error import HarnessError, TargetError
 from cdc_users.fence import send_fences, settle_unknown
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Outcomes, audit
-from cdc_users.measure.result import Verdict
+from cdc_users.measure.result import Result, Verdict
 from cdc_users.options import Options
 from cdc_users.rig import TABLE, Rig, prepare
 from cdc_users.scenario import Scenario, Step
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import read_ledger, read_progress
+from cdc_users.telemetry import Look, read_ledger, read_progress, read_snapshot
 from cdc_users.users.lane import Assignment
-from cdc_users.watch import Load, Watch
+from cdc_users.watch import Load, Moment, Watch
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -88,6 +88,14 @@ class Run:
         self._anchor = new_anchor()
         self._versions: Mapping[str, str] = {}
         self._watch = Watch(environment, self._load)
+        self.result: Result | None = None
+        #: Steps and stages as they began, for charts: elapsed_s, name and step.
+        self.marks: list[dict[str, Any]] = []
+
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """What was seen so far, one a second."""
+        return self._watch.moments
 
     def start(self) -> None:
         """Begin, in a greenlet of our own."""
@@ -165,7 +173,7 @@ class Run:
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
-        self._watch.start(rig.telemetry)
+        self._watch.start(lambda: _look(rig))
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:
@@ -201,6 +209,7 @@ class Run:
         state.t0_us = self._anchor.now_us() + round(lead_s * 1e6)
         state.workers = workers
         self._current = state
+        self._mark(state.step.name, state)
         # A lane that Locust restarts gets a new number, hence the room between the processes.
         room = 10 * -(-state.step.lanes // len(workers))
         for share, worker in enumerate(workers):
@@ -225,6 +234,10 @@ class Run:
             },
         )
 
+    def _mark(self, name: str, state: StepState) -> None:
+        self.marks.append({"elapsed_s": self._watch.elapsed_s, "name": name, "step": state.step.name})
+        logger.info("benchmark.stage", stage=name, step=state.step.name)
+
     def _lanes(self) -> int:
         runner = self.environment.runner
         return runner.user_count if runner is not None else 0
@@ -236,8 +249,8 @@ class Run:
         state = self._current
         if state is None:
             return None
-        tally = {name: state.total(name) for name in ("offered", "started", "completed")}
-        return Load(state.step.name, state.number, sent=state.sent, **tally)
+        tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
+        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, **tally)
 
     def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
         """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""
@@ -286,9 +299,9 @@ class Run:
             self._anchor.now_us,
             FENCE_S,
         )
-        snapshot = self._watch.look()
-        facts.sink |= snapshot.steps
-        facts.platform_errors += snapshot.errors
+        look = self._watch.look()
+        facts.sink |= look.sink.steps
+        facts.platform_errors += look.platform.errors
         arrivals = read_ledger(rig.telemetry)
         for state in states:
             facts.audits[state.number] = audit(state.number, outcomes, arrivals, fenced=facts.fenced)
@@ -299,7 +312,7 @@ class Run:
         facts.stop_reason = self._stop_reason
         options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
         command = shlex.join(["locust", *sys.argv[1:]])
-        result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
+        self.result = result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
@@ -315,6 +328,11 @@ class Run:
         for step in result.steps:
             logger.info("benchmark.result", **report.line(step))
         print(report.render(result, place), flush=True)
+
+
+def _look(rig: Rig) -> Look:
+    snapshot = read_snapshot(rig.telemetry)
+    return Look(sink=snapshot, platform=snapshot)
 
 
 def _stack_trouble(endpoints: Endpoints) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.plan import parse_duration, parse_rate
+from cdc_users.scenario import Capture, Source, Transport
 
 InsertMethod = Literal["single", "values"]
 
@@ -45,12 +46,17 @@ class Options:
     rows_per_transaction: int
     insert_method: InsertMethod
     row_bytes: int
+    source: Source
+    capture: Capture
+    transport: Transport
     sink: str
-    sink_delay: float
+    sink_delay: tuple[float, ...]
     batch_size: int
     max_buffered_messages: int
-    partitions: int
-    instances: int
+    partitions: tuple[int, ...]
+    instances: tuple[int, ...]
+    iceberg_mode: str
+    iceberg_commit_interval: float
     tuning: Literal["latency", "throughput"]
     smoke: bool
     results: Path
@@ -69,6 +75,10 @@ def _count(text: str) -> int:
 
 def _counts(text: str) -> tuple[int, ...]:
     return tuple(_count(part.strip()) for part in text.split(","))
+
+
+def _durations(text: str) -> tuple[float, ...]:
+    return tuple(parse_duration(part) for part in text.split(","))
 
 
 def _natural(text: str) -> int:
@@ -97,6 +107,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
 OPTIONS: tuple[Option, ...] = (
     Option("--rows", "Volumes, one burst step each: rows written as fast as they go.", "", _counts),
     Option(
@@ -113,12 +124,52 @@ OPTIONS: tuple[Option, ...] = (
         _choice("single", "values"),
     ),
     Option("--row-bytes", "Payload added to each row, in bytes.", "0", _natural),
-    Option("--sink", "The reference platform's sink: counting or slow.", "counting", _choice("counting", "slow")),
-    Option("--sink-delay", "What the slow sink sleeps in each write.", "50ms", parse_duration),
+    Option(
+        "--source",
+        "Where events go in: postgres (INSERT, then capture) or topic (straight to Kafka).",
+        "postgres",
+        _choice("postgres", "topic"),
+    ),
+    Option(
+        "--capture",
+        "Who reads the database's log: debezium, or wal (the direct reader).",
+        "debezium",
+        _choice("debezium", "wal"),
+    ),
+    Option(
+        "--transport",
+        "What the direct reader publishes to: kafka, kinesis or pubsub.",
+        "kafka",
+        _choice("kafka", "kinesis", "pubsub"),
+    ),
+    Option(
+        "--sink",
+        "The reference platform's sink: counting, slow, webhook, postgres or iceberg.",
+        "counting",
+        _choice(*SINKS),
+    ),
+    Option(
+        "--sink-delay",
+        "What the slow sink sleeps in each write; several where a scenario compares.",
+        "50ms",
+        _durations,
+    ),
     Option("--batch-size", "Most events in one write of the sink.", "500", _count),
     Option("--max-buffered-messages", "Most events that the platform may hold in memory.", "10000", _count),
-    Option("--partitions", "Partitions of the topic.", "1", _count),
-    Option("--instances", "Processes of the platform in one consumer group.", "1", _count),
+    Option("--partitions", "Partitions of the topic; several where a scenario compares.", "1", _counts),
+    Option(
+        "--instances",
+        "Processes of the platform in one consumer group; several where a scenario compares.",
+        "1",
+        _counts,
+    ),
+    Option(
+        "--iceberg-mode",
+        "append (every change) or upsert (the current state).",
+        "append",
+        _choice("append", "upsert"),
+    ),
+    Option("--iceberg-commit-interval", "How often the Iceberg sink commits.", "1s", parse_duration),
     Option(
         "--tuning",
         "Debezium for latency or for throughput (docs/stack.md has the cost).",
@@ -185,9 +236,13 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         for rows in values.get("rows") or ()
         if rows % size
     ]
-    if (values.get("instances") or 1) > (values.get("partitions") or 1):
+    fewest, most = min(values.get("partitions") or (1,)), max(values.get("instances") or (1,))
+    if most > fewest:
         mistakes.append(
-            f"--instances {values['instances']} is more than --partitions {values['partitions']}; "
-            f"{values['instances'] - values['partitions']} would idle, raise --partitions"
+            f"--instances {most} is more than --partitions {fewest}; {most - fewest} would idle, raise --partitions"
         )
+    if values.get("capture") == "debezium" and values.get("transport") in ("kinesis", "pubsub"):
+        mistakes.append(f"--transport {values['transport']} needs --capture wal; Debezium writes to Kafka here")
+    if values.get("capture") == "wal" and values.get("source") == "topic":
+        mistakes.append("--capture wal needs --source postgres: straight to the topic there is nothing to capture")
     return mistakes

@@ -33,7 +33,6 @@ from cdc_users.options import Options
 from cdc_users.rig import TABLE, Rig, prepare
 from cdc_users.scenario import Scenario, Step
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import Look, read_ledger, read_progress, read_snapshot
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
 from infra.stack.endpoints import Endpoints
@@ -154,16 +153,8 @@ class Run:
         for number, (pipeline, states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
-            rig = prepare(
-                self.id,
-                number,
-                steward,
-                endpoints,
-                pipeline,
-                self.options.tuning,
-                self._anchor,
-                self.directory / "logs",
-            )
+            place = {"anchor": self._anchor, "logs": self.directory / "logs"}
+            rig = prepare(self.id, number, steward, endpoints, pipeline, self.options.tuning, **place)
             try:
                 self._through(rig, list(states), facts)
             finally:
@@ -173,7 +164,8 @@ class Run:
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
-        self._watch.start(lambda: _look(rig))
+        rig.start_platform()
+        self._watch.start(rig.look)
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:
@@ -198,7 +190,7 @@ class Run:
         sent = state.sent
 
         def delivered() -> int:
-            return read_progress(rig.telemetry).delivered.get(state.number, 0)
+            return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
         state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
@@ -228,7 +220,7 @@ class Run:
             anchor=self._anchor.to_json(),
             target={
                 "dsn": rig.endpoints.postgres_dsn,
-                "schema": rig.schema,
+                "schema": rig.names.schema,
                 "table": TABLE,
                 "row_bytes": self.options.row_bytes,
             },
@@ -288,21 +280,21 @@ class Run:
         outcomes: dict[int, Outcomes] = {}
         for state in states:
             outcomes |= state.outcomes()
-        outcomes = settle_unknown(dsn, rig.schema, TABLE, outcomes, SETTLE_S)
+        outcomes = settle_unknown(dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
         facts.fenced = send_fences(
             self.id,
             dsn,
-            rig.schema,
+            rig.names.schema,
             TABLE,
             rig.pipeline.partitions,
-            lambda: read_progress(rig.telemetry).fences,
+            lambda: rig.progress()["sink"].fences,
             self._anchor.now_us,
             FENCE_S,
         )
         look = self._watch.look()
         facts.sink |= look.sink.steps
         facts.platform_errors += look.platform.errors
-        arrivals = read_ledger(rig.telemetry)
+        arrivals = rig.arrivals()["sink"]
         for state in states:
             facts.audits[state.number] = audit(state.number, outcomes, arrivals, fenced=facts.fenced)
         if arrivals.foreign:
@@ -328,11 +320,6 @@ class Run:
         for step in result.steps:
             logger.info("benchmark.result", **report.line(step))
         print(report.render(result, place), flush=True)
-
-
-def _look(rig: Rig) -> Look:
-    snapshot = read_snapshot(rig.telemetry)
-    return Look(sink=snapshot, platform=snapshot)
 
 
 def _stack_trouble(endpoints: Endpoints) -> str | None:

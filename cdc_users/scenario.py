@@ -62,7 +62,8 @@ class Mark:
 class Step:
     """One measured stage of a run: a schedule of arrivals through one pipeline.
 
-    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged.
+    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged; a
+    step that is not `steady` is expected to grow a backlog while its load lasts.
     """
 
     name: str
@@ -72,4 +73,5 @@ class Step:
     lanes: int
     rows_per_arrival: int = 1
     warm_up: bool = False
+    steady: bool = True
     marks: tuple[Mark, ...] = ()

@@ -20,6 +20,8 @@ from infra.stack.endpoints import Endpoints
 
 TABLE = "customers"
 PLATFORM_GRACE_S = 10.0
+#: What of a pipeline decides which objects it needs.
+ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,6 @@ def prepare(
         name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
         tables=[TABLE],
         tuning=tuning,
-        **{name: getattr(pipeline, name) for name in ("source", "capture", "transport", "sink", "partitions")},
+        **{name: getattr(pipeline, name) for name in ASKED},
     )
     return Rig(endpoints, pipeline, Names(**names), run, **place)

@@ -34,6 +34,8 @@ class DebeziumConnector:
 def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Settings:
     """The configuration; converters are the worker's. A password, if any, comes from PGPASSWORD."""
     place = parse_dsn(endpoints.postgres_dsn)
+    if endpoints.postgres_from_connect is not None:
+        place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
     return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "tasks.max": "1",

@@ -69,8 +69,8 @@ def check_customers(connection: Connection, table: Table) -> None:
         found = tuple(name for (name,) in cursor.fetchall())
     if found != CUSTOMERS_COLUMNS:
         raise TableError(
-            f"table {table.schema}.{table.name} has the columns {', '.join(found) or '(none: it does not exist)'}; rows "
-            f"of this harness need {', '.join(CUSTOMERS_COLUMNS)}, as docs/external.md creates them"
+            f"table {table.schema}.{table.name} has the columns {', '.join(found) or '(none: it does not exist)'}; "
+            f"rows of this harness need {', '.join(CUSTOMERS_COLUMNS)}, as docs/external.md creates them"
         )
 
 

@@ -35,6 +35,7 @@ from cdc_users.scenario import Scenario, Step
 from cdc_users.steward_client import StewardClient
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
+from cdc_users.workload import Workload
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -222,8 +223,8 @@ class Run:
                 "dsn": rig.endpoints.postgres_dsn,
                 "schema": rig.names.schema,
                 "table": TABLE,
-                "row_bytes": self.options.row_bytes,
             },
+            workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
 
     def _mark(self, name: str, state: StepState) -> None:

@@ -163,6 +163,15 @@ def compile_row(schema: Schema) -> Callable[[Sequence[Any]], bytes]:
     return compiled
 
 
+def _compile_key(key: Schema, columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
+    """A function from a row to its key's bytes."""
+    parts = [(columns.index(column["name"]), encoder(column["type"])) for column in key["fields"]]
+    if len(parts) == 1:
+        ((place, encode),) = parts
+        return lambda row: encode(row[place])
+    return lambda row: b"".join([encode(row[place]) for place, encode in parts])
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What every envelope says of where it comes from, as the connector would say it."""
@@ -215,12 +224,11 @@ class EnvelopeEncoder:
         self._head = HEADER.pack(0, value_id)
         self._row = compile_row(row_schema(schemas.value))
         names = [column["name"] for column in row_schema(schemas.value)["fields"]]
-        self._key_columns = [names.index(column["name"]) for column in schemas.key["fields"]]
-        self._key_encoders = [encoder(column["type"]) for column in schemas.key["fields"]]
         self.columns = len(names)
-        self._check(names)
+        self._key = _compile_key(schemas.key, names)
+        self._check()
 
-    def _check(self, names: Sequence[str]) -> None:
+    def _check(self) -> None:
         fields = [field["name"] for field in self._value["fields"]]
         if fields[:3] != ["before", "after", "source"]:
             raise EncodeError(f"schema {self._value.get('name')!r} is no Debezium envelope: its fields are {fields}")
@@ -228,12 +236,7 @@ class EnvelopeEncoder:
 
     def key(self, row: Sequence[Any]) -> bytes:
         """The key of a row."""
-        parts = [encode(row[column]) for column, encode in zip(self._key_columns, self._key_encoders, strict=True)]
-        return b"".join((self._key_head, *parts))
-
-    def row(self, row: Sequence[Any]) -> bytes:
-        """A row as `value` wants it; one that is written twice need not be encoded twice."""
-        return self._row(row)
+        return self._key_head + self._key(row)
 
     def value(
         self,

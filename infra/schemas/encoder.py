@@ -95,10 +95,10 @@ def _decimal(scale: int, precision: int) -> Encode:
 
 
 def _zoned_timestamp(value: datetime) -> bytes:
-    """Debezium's io.debezium.time.ZonedTimestamp: ISO 8601 in UTC."""
+    """Debezium's io.debezium.time.ZonedTimestamp: ISO 8601 in UTC, always to the microsecond."""
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
-    return encode_text(value.isoformat()[:-6] + "Z")
+    return encode_text(value.isoformat(timespec="microseconds")[:-6] + "Z")
 
 
 _PRIMITIVES: Mapping[str, Encode] = {

@@ -31,7 +31,7 @@ from cdc_users.measure.ledger import Outcomes, audit
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.options import Options
 from cdc_users.rig import TABLE, Rig, prepare
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
@@ -50,6 +50,7 @@ LEAD_DISTRIBUTED_S = 1.5
 POLL_S = 0.05
 FENCE_S = 30.0
 SETTLE_S = 10.0
+SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
 STACK_EXIT = Verdict.STACK.exit_code
 
@@ -150,8 +151,8 @@ class Run:
         self._versions = endpoints.versions
         facts.profile = endpoints.profile
         logger.info("benchmark.start", run=self.id, scenario=self.scenario.name, stack="started" if owned else "found")
-        groups = itertools.groupby(self.states, key=lambda state: state.step.pipeline)
-        for number, (pipeline, states) in enumerate(groups, start=1):
+        groups = itertools.groupby(self.states, key=_rig_of)
+        for number, ((pipeline, _), states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
             place = {"anchor": self._anchor, "logs": self.directory / "logs"}
@@ -165,7 +166,7 @@ class Run:
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
-        rig.start_platform()
+        rig.start_platform(held=states[0].step.mode == "drain")
         self._watch.start(rig.look)
         for state in states:
             self._step(rig, state, facts)
@@ -185,8 +186,10 @@ class Run:
         self._announce(rig, state)
         logger.info("benchmark.step", step=state.step.name, mode=state.step.mode, arrivals=state.step.schedule.count)
         # The load ends by itself or when it is told to; only a death cuts it short.
-        self._await(rig, facts, lambda: state.loaded, None)
+        self._await(rig, facts, lambda: self._loaded(state), None)
         state.loaded_us = self._anchor.now_us()
+        if state.step.mode == "drain":
+            self._begin_drain(rig, state, facts)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
@@ -195,6 +198,14 @@ class Run:
 
         state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
+
+    def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
+        """The load is there: let all instances start to read at one moment, from which the drain is timed."""
+        if not self._await(rig, facts, rig.shared_out, SHARED_OUT_S) and not facts.broken:
+            raise HarnessError(f"not every partition has its instance after {SHARED_OUT_S:g} s")
+        self._mark("drain", state)
+        state.drain_us = self._anchor.now_us()
+        rig.begin()
 
     def _announce(self, rig: Rig, state: StepState) -> None:
         workers = tuple(self._sender.workers())
@@ -226,6 +237,15 @@ class Run:
             },
             workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
+
+    def _loaded(self, state: StepState) -> bool:
+        """Whether the step's load has ended; marks the stages that have begun meanwhile."""
+        offset_s = (self._anchor.now_us() - state.t0_us) / 1e6
+        begun = [mark for mark in state.step.marks if mark.offset_s <= offset_s]
+        for mark in begun[state.marked :]:
+            self._mark(mark.name, state)
+        state.marked = len(begun)
+        return state.loaded
 
     def _mark(self, name: str, state: StepState) -> None:
         self.marks.append({"elapsed_s": self._watch.elapsed_s, "name": name, "step": state.step.name})
@@ -321,6 +341,11 @@ class Run:
         for step in result.steps:
             logger.info("benchmark.result", **report.line(step))
         print(report.render(result, place), flush=True)
+
+
+def _rig_of(state: StepState) -> tuple[Pipeline, int]:
+    """Steps of one pipeline share it, one after another; a drain starts with a platform of its own."""
+    return state.step.pipeline, state.number if state.step.mode == "drain" else 0
 
 
 def _stack_trouble(endpoints: Endpoints) -> str | None:

@@ -87,6 +87,7 @@ class Share:
         self._schedule = Schedule.from_json(dict(assignment.schedule)).share(assignment.share, assignment.shares)
         self._t0_ns = anchor.monotonic_ns_at(assignment.t0_us)
         self._offsets: Iterator[int] = iter(self._schedule.offsets_ns())
+        self._held: int | None = None
         self._active = 0
         self._stopped = False
         self.tally.offered = self._schedule.count
@@ -97,7 +98,7 @@ class Share:
         The schedule is absolute: a late arrival does not push the next one back. While one lane sleeps, the others
         take the arrivals that follow.
         """
-        offset_ns = None if self._stopped else next(self._offsets, None)
+        offset_ns = self._next()
         if offset_ns is None:
             return None
         intended_ns = self._t0_ns + offset_ns
@@ -106,6 +107,28 @@ class Share:
             return None
         self.tally.started += 1
         return Arrival(intended_ns, self.anchor.wall_us_at(intended_ns))
+
+    def take_many(self, limit: int) -> list[Arrival]:
+        """The next arrival as `take`, and those that are due as well, up to `limit`; empty when there are no more."""
+        first = self.take()
+        if first is None:
+            return []
+        arrivals = [first]
+        now_ns = time.monotonic_ns()
+        while len(arrivals) < limit and (offset_ns := self._next()) is not None:
+            intended_ns = self._t0_ns + offset_ns
+            if intended_ns > now_ns:
+                self._held = offset_ns
+                break
+            self.tally.started += 1
+            arrivals.append(Arrival(intended_ns, self.anchor.wall_us_at(intended_ns)))
+        return arrivals
+
+    def _next(self) -> int | None:
+        held, self._held = self._held, None
+        if self._stopped:
+            return None
+        return held if held is not None else next(self._offsets, None)
 
     def _sleep_until(self, intended_ns: int) -> None:
         while (left_ns := intended_ns - time.monotonic_ns()) > 0 and not self._stopped:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc_users.measure.ledger import Audit, Outcomes
+from cdc_users.measure.ledger import CLASSES, Audit, Outcomes
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, verdict_of
 from cdc_users.scenario import Step
@@ -78,7 +78,8 @@ class Facts:
     broken: list[tuple[str, int]] = field(default_factory=list)
     #: What was wrong without spoiling a number.
     notes: list[str] = field(default_factory=list)
-    audits: dict[int, Audit] = field(default_factory=dict)
+    #: By step, then by tap in the order in which events pass them.
+    audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
 
@@ -96,7 +97,7 @@ def conclude(
 def step_result(state: StepState, facts: Facts) -> StepResult:
     """One step's figures; none are published in smoke size."""
     sink = facts.sink.get(state.number, StepSnapshot())
-    audit = facts.audits.get(state.number)
+    audits = facts.audits.get(state.number, {})
     drain = state.step.mode == "drain"
     duration_s = max(0, sink.last_us - (state.drain_us if drain else state.t0_us)) / 1e6
     figures = not facts.smoke and duration_s > 0
@@ -111,7 +112,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
         latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, drain=drain),
-        ledger=ledger(audit, facts.fenced),
+        ledger=ledger(audits, facts.fenced),
     )
 
 
@@ -125,12 +126,17 @@ def latencies(
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 
 
-def ledger(audit: Audit | None, fenced: bool) -> dict[str, int | str]:
-    """A step's audit as result.json has it; empty where there was none."""
-    if audit is None:
+def ledger(audits: Mapping[str, Audit], fenced: bool) -> dict[str, int | str]:
+    """A step's audit as result.json has it: delivered at the last tap, and in each class the worst of all taps.
+
+    Empty where there was no audit. audit.json has each tap's own.
+    """
+    if not audits:
         return {}
-    classes = ("sent", "delivered", "lost", "duplicated", "reordered", "unseen", "unknown", "phantom")
-    return {**{name: getattr(audit, name) for name in classes}, "fences": "complete" if fenced else "incomplete"}
+    last = list(audits.values())[-1]
+    worst = {name: max(int(getattr(audit, name)) for audit in audits.values()) for name in CLASSES}
+    fences = "complete" if fenced else "incomplete"
+    return {"sent": last.sent, "delivered": last.delivered, **worst, "fences": fences}
 
 
 def harness(states: Sequence[StepState]) -> dict[str, float | None]:
@@ -188,8 +194,8 @@ def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
     """What the system under test did wrong, if anything."""
     reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
     for step in steps:
-        for name in ("lost", "duplicated", "reordered", "phantom", "unknown"):
-            if step.ledger.get(name):
+        for name in CLASSES:
+            if name != "unseen" and step.ledger.get(name):
                 reasons.append(f"{step.name}: {name} {step.ledger[name]} of {step.ledger['sent']}")
         if step.arrivals.failed:
             reasons.append(f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed")

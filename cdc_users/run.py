@@ -27,7 +27,7 @@ from cdc_users.conclude import Facts, StepState
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.fence import send_fences, settle_unknown
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger import Outcomes, audit
+from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.options import Options
 from cdc_users.rig import TABLE, Rig, prepare
@@ -230,11 +230,7 @@ class Run:
             first_lane=first_lane,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target={
-                "dsn": rig.endpoints.postgres_dsn,
-                "schema": rig.names.schema,
-                "table": TABLE,
-            },
+            target=rig.target,
             workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
 
@@ -315,11 +311,12 @@ class Run:
         look = self._watch.look()
         facts.sink |= look.sink.steps
         facts.platform_errors += look.platform.errors
-        arrivals = rig.arrivals()["sink"]
+        taps = rig.arrivals()
         for state in states:
-            facts.audits[state.number] = audit(state.number, outcomes, arrivals, fenced=facts.fenced)
-        if arrivals.foreign:
-            facts.notes.append(f"{arrivals.foreign} events of other runs or without a probe were seen and not counted")
+            facts.audits[state.number] = audit_taps(state.number, outcomes, taps, fenced=facts.fenced)
+        for name, arrivals in taps.items():
+            if arrivals.foreign:
+                facts.notes.append(f"{arrivals.foreign} events without a probe of this run were not counted ({name})")
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
@@ -331,8 +328,7 @@ class Run:
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
         artifact.write_json(place / "plan.json", {"steps": [_plan(state) for state in self.states]})
-        audits = {str(number): dataclasses.asdict(found) for number, found in facts.audits.items()}
-        artifact.write_json(place / "audit.json", {"taps": {"sink": audits}})
+        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits)})
         for state in self.states:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
@@ -355,6 +351,15 @@ def _stack_trouble(endpoints: Endpoints) -> str | None:
     except StackError as error:
         return str(error)
     return None
+
+
+def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, Any]]:
+    """What audit.json holds: each tap's audit of each step."""
+    taps: dict[str, dict[str, Any]] = {}
+    for number, found in audits.items():
+        for name, audit in found.items():
+            taps.setdefault(name, {})[str(number)] = dataclasses.asdict(audit)
+    return taps
 
 
 def _plan(state: StepState) -> dict[str, Any]:

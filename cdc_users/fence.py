@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Protocol
+from typing import Any, Protocol
 
 import gevent
 import psycopg2
 from psycopg2 import sql
 
+from cdc_users.channel import Channel
 from cdc_users.flight import Flight
 from cdc_users.keyspace import Change
+from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger import Outcomes, Range, subtract
 from cdc_users.measure.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
 from cdc_users.producer import AvroProducer
@@ -107,6 +109,14 @@ def send_fences(
     return False
 
 
+def fences(run: str, target: Mapping[str, Any], anchor: Anchor) -> Callable[[int], set[int]]:
+    """What writes a run's fences to where its lanes write (Assignment.target)."""
+    if "channels" not in target:
+        return PostgresFences(run, target["dsn"], target["schema"], target["tables"], anchor.now_us)
+    channels = [Channel.from_json(channel) for channel in target["channels"]]
+    return TopicFences(run, AvroProducer(target["bootstrap"], channels, anchor, linger_ms=0), anchor.now_us)
+
+
 def fence(run: str, number: int, intended_us: int, table: int = 0) -> Change:
     """The run's fence of that number; its key is fresh."""
     key = WRITER * KEYS_PER_WRITER + number
@@ -117,7 +127,7 @@ def fence(run: str, number: int, intended_us: int, table: int = 0) -> Change:
 
 
 class PostgresFences:
-    """Writes fences to the source tables, each a transaction of its own; which partition one goes to is not ours to say."""
+    """Writes fences to the source tables, each a transaction of its own; their partitions are not ours to say."""
 
     def __init__(self, run: str, dsn: str, schema: str, tables: Sequence[str], now_us: Callable[[], int]) -> None:
         self._run, self._dsn, self._schema, self._tables, self._now_us = run, dsn, schema, tables, now_us

@@ -6,6 +6,7 @@ the users never stops the conclusion. Everything ends in one result directory, o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import secrets
@@ -192,14 +193,17 @@ class Run:
         state.loaded_us = self._anchor.now_us()
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
+        with contextlib.suppress(TargetError):  # who died meanwhile is seen below
+            state.backlog_at_end = state.sent - self._delivered(rig, state)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
-        def delivered() -> int:
-            return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
-
-        state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
+        state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
+
+    def _delivered(self, rig: Rig, state: StepState) -> int:
+        """Events of a step that have come as far as the slowest tap."""
+        return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""
@@ -320,9 +324,9 @@ class Run:
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
-        options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
+        options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
         command = shlex.join(["locust", *sys.argv[1:]])
-        self.result = result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
+        self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
@@ -369,16 +373,12 @@ def _plan(state: StepState) -> dict[str, Any]:
         "name": step.name,
         "mode": step.mode,
         "schedule": step.schedule.to_json(),
-        "pipeline": _as_dict(step.pipeline),
+        "pipeline": conclude.as_json(step.pipeline),
         "lanes": step.lanes,
         "rows_per_arrival": step.rows_per_arrival,
         "t0_us": state.t0_us,
         "loaded_us": state.loaded_us,
     }
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
 
 
 def _plain(value: Any) -> Any:

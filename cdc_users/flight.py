@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdc_users.keyspace import Change, Outcome
-from cdc_users.workload import Transaction
+from cdc_users.workload import Transaction, Writer
 
 Run = tuple[Outcome, int, int]
 
@@ -160,3 +160,16 @@ class Flight:
     def causes(self) -> Counter[str]:
         """Why changes were not acknowledged."""
         return Counter(cause for _, cause in self.failures.values())
+
+
+class PipelinedWriter(Writer):
+    """A writer whose transactions follow each other without waiting for the one before.
+
+    Versions count when they are made. One that is refused later leaves a gap in its key's versions.
+    """
+
+    def transaction(self, size: int, intended_us: int) -> Transaction:
+        """See Writer."""
+        transaction = super().transaction(size, intended_us)
+        self._keys.settle(transaction.changes, "acked")
+        return transaction

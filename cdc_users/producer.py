@@ -114,12 +114,14 @@ class AvroProducer:
         *,
         headers: bool = False,
         linger_ms: float = 5,
+        queue_records: int = QUEUE_RECORDS,
     ) -> None:
         self.figures = Figures()
         self._anchor = anchor
         self._headers: list[tuple[str, str | bytes | None]] | None = list(HEADERS) if headers else None
         self._outlets = [_Outlet(channel, headers) for channel in channels]
-        self._producer = Producer(_settings(bootstrap, channels, linger_ms) | {"stats_cb": self._note_statistics})
+        settings = _settings(bootstrap, channels, linger_ms, queue_records)
+        self._producer = Producer(settings | {"stats_cb": self._note_statistics})
         self._flights: deque[Flight] = deque()
         self._lsn = FIRST_LSN
         self._widening: Widening | None = None
@@ -136,6 +138,10 @@ class AvroProducer:
     def channels(self) -> Sequence[Channel]:
         """The tables' topics as they are now."""
         return [outlet.channel for outlet in self._outlets]
+
+    def room_bytes(self, table: int) -> int:
+        """The largest key and value together that a table's topic takes."""
+        return self._outlets[table].room_bytes
 
     @property
     def flying(self) -> int:
@@ -288,7 +294,7 @@ def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Mess
         flight.fail(index, outcome, f"{error.name()}: {error.str()}")
 
 
-def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float) -> dict[str, Any]:
+def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float, queue_records: int) -> dict[str, Any]:
     smallest = min(channel.max_message_bytes for channel in channels)
     return {
         "bootstrap.servers": bootstrap,
@@ -297,7 +303,7 @@ def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float) -> 
         # Retries neither double nor reorder, as with Debezium's own producer.
         "enable.idempotence": True,
         "linger.ms": linger_ms,
-        "queue.buffering.max.messages": QUEUE_RECORDS,
+        "queue.buffering.max.messages": queue_records,
         "queue.buffering.max.kbytes": QUEUE_KBYTES,
         "message.timeout.ms": round(GIVE_UP_S * 1000),
         "batch.size": min(BATCH_BYTES, smallest * 9 // 10),

@@ -16,30 +16,17 @@ import numpy as np
 from gevent.event import Event
 
 from cdc_users.channel import Channel
-from cdc_users.flight import Flight
+from cdc_users.flight import Flight, PipelinedWriter
 from cdc_users.measure.clock import Anchor
 from cdc_users.producer import AvroProducer
 from cdc_users.users.lane import LATE_AFTER_NS, Arrival, LaneUser, Share
-from cdc_users.workload import Transaction, Workload, Writer, writer_number
+from cdc_users.workload import Workload, Writer, writer_number
 
 #: Arrivals in one flight: small enough that acknowledgements are let in about once a millisecond.
 FLIGHT_ARRIVALS = 100
 #: How long the poller sleeps when nothing came in, and a lane when the local queue is full.
 NAP_S = 0.001
 ADDED_COLUMN = "tier"
-
-
-class PipelinedWriter(Writer):
-    """A writer whose transactions follow each other without waiting for the one before.
-
-    Versions count when they are made. One that is refused later leaves a gap in its key's versions.
-    """
-
-    def transaction(self, size: int, intended_us: int) -> Transaction:
-        """See Writer."""
-        transaction = super().transaction(size, intended_us)
-        self._keys.settle(transaction.changes, "acked")
-        return transaction
 
 
 class Sender:

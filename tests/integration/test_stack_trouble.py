@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,7 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.external import FILE, VARIABLES
 from infra.stack.port import free_ports
 from infra.stack.server import start
-from infra.stack.state import CHECKOUT
+from infra.stack.state import CHECKOUT, State, recorded
 from tests.scenarios.locust_process import await_that
 
 needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
@@ -35,23 +36,33 @@ class Checkout:
         self.root = root
         shutil.copytree(CHECKOUT / "infra", root / "infra", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def stack(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """`python -m infra.stack ...` in it, with these environment variables and no stack of the user's."""
         own = {name: value for name, value in os.environ.items() if name not in {FILE, *VARIABLES}}
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "infra.stack", *arguments],
             cwd=self.root,
             env={**own, **variables},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=300,
         )
+
+    def stack(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """The same, to its end."""
+        process = self.start(*arguments, **variables)
+        output, errors = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    @property
+    def state(self) -> State:
+        """Its state directory."""
+        return State(self.root / ".stack")
 
     def left(self) -> list[str]:
         """What is in the state directory, apart from the lock and logs that explain the trouble."""
         kept = {"lock", "logs"}
-        return sorted(path.name for path in (self.root / ".stack").glob("*") if path.name not in kept)
+        return sorted(path.name for path in self.state.root.glob("*") if path.name not in kept)
 
 
 @pytest.fixture
@@ -278,3 +289,38 @@ def test_what_contradicts_itself_is_refused_before_a_server_is_touched(
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr
     assert checkout.left() == []
+
+
+def is_written_down(checkout: Checkout, _: Path) -> bool:
+    """The supervisor has just begun."""
+    return bool(recorded(checkout.state)[0])
+
+
+def has_a_cluster(checkout: Checkout, temporary: Path) -> bool:
+    """The directory of PostgreSQL's cluster has just come into being, wherever that is."""
+    return any(temporary.iterdir()) or (checkout.state.run / "postgres").exists()
+
+
+def has_servers(checkout: Checkout, _: Path) -> bool:
+    """Some servers run, others do not yet."""
+    return len(recorded(checkout.state)[0]) > 2
+
+
+@pytest.mark.parametrize("moment", [is_written_down, has_a_cluster, has_servers])
+def test_a_start_that_is_killed_leaves_no_process_and_no_directory(
+    checkout: Checkout, moment: Callable[[Checkout, Path], bool]
+) -> None:
+    temporary = Path(tempfile.mkdtemp())
+    temporary.chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    command = checkout.start("up", TMPDIR=str(temporary))
+    await_that(lambda: moment(checkout, temporary), "the stack did not begin to start")
+    processes, _ = recorded(checkout.state)
+
+    command.kill()
+    os.kill(processes[0].pid, signal.SIGKILL)
+    command.communicate()
+
+    await_that(lambda: not any(item.process() for item in processes), "a process was left behind")
+    await_that(lambda: checkout.left() == [], "the state directory was not cleared")
+    await_that(lambda: not any(temporary.iterdir()), "a directory was left behind")
+    temporary.rmdir()

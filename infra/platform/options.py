@@ -12,6 +12,7 @@ from infra.schemas.envelope import is_probe_column
 
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
 MODES = ("append", "upsert")
+SHAPES = ("batch", "single")
 #: Whole numbers, with the least that each may be.
 _NUMBERS = {
     "sink_delay_ms": 0,
@@ -54,6 +55,7 @@ def parser(program: str = "python -m infra.platform") -> argparse.ArgumentParser
 def _add_sinks(top: argparse.ArgumentParser) -> None:
     top.add_argument("--sink-delay-ms", default="50", help="slow: what it sleeps in each write")
     top.add_argument("--webhook-url", default="", help="webhook: where change events are posted")
+    top.add_argument("--webhook-shape", default="batch", help=f"webhook: one of {', '.join(SHAPES)}: what a post has")
     top.add_argument("--postgres-dsn", default="", help="postgres: without a password, which PGPASSWORD has")
     top.add_argument("--postgres-table", default="", help="postgres: SCHEMA.TABLE, created where it is absent")
     top.add_argument("--iceberg-warehouse", default="", help="iceberg: a directory, with its catalog in SQLite")
@@ -91,6 +93,8 @@ def _sink_mistakes(options: argparse.Namespace) -> list[str]:
     ]
     if options.webhook_url and urlsplit(options.webhook_url).scheme not in ("http", "https"):
         found.append(f"--webhook-url {options.webhook_url!r} is not an http or https address")
+    if options.webhook_shape not in SHAPES:
+        found.append(f"--webhook-shape {options.webhook_shape!r} is not one of {', '.join(SHAPES)}")
     if re.search(r"password\s*=|://[^/@]*:[^/@]*@", options.postgres_dsn):
         found.append("--postgres-dsn has a password, which every process could read; put it into PGPASSWORD")
     for name in ("postgres_table", "iceberg_table"):

@@ -133,6 +133,12 @@ class Rows:
         """The bytes that `spans` points into."""
         return self._octets
 
+    def texts(self, side: Side, name: str) -> list[str | None]:
+        """A column that is text on the wire as it is there; None where it is NULL."""
+        begin, length = self.spans(side, name)
+        found = self._octets.texts(begin, np.maximum(length, 0))
+        return [None if size < 0 else text.decode() for text, size in zip(found, length.tolist(), strict=True)]
+
     def numbers(self, side: Side, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A whole-number column as it is on the wire (days, micros, ...), and where it is not NULL."""
         starts = self._sides[side][name]

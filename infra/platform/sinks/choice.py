@@ -15,7 +15,7 @@ def chosen_sink(options: argparse.Namespace) -> SinkConnector:
     if options.sink == "webhook":
         from infra.platform.sinks.webhook import WebhookSink
 
-        return WebhookSink(options.webhook_url)
+        return WebhookSink(options.webhook_url, options.webhook_shape)
     if options.sink == "postgres":
         from infra.platform.sinks.postgres import PostgresSink
 

@@ -175,7 +175,8 @@ class CDCConsumer:
 
     async def _flush_regularly(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.flush_interval_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.delivery.flush_due.wait(), self._settings.flush_interval_s)
             await self._flush()
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:

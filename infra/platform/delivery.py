@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from infra.platform.batch import Batch, Chunk, Partition, Passed, Poison, poison_of
 from infra.platform.dead_letter import DeadLetters
@@ -13,7 +12,8 @@ from infra.platform.position import Positions
 from infra.platform.registry import Registry
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
-Aside = Callable[[Poison], Awaitable[None]]
+#: Bytes that a sink may have accepted before it is made to flush ahead of its time; at twice that, intake waits.
+FLUSH_BYTES = 64 * 1024 * 1024
 
 
 class Delivery:
@@ -22,6 +22,10 @@ class Delivery:
     def __init__(self, registry: Registry, sink: SinkConnector, dead_letters: DeadLetters) -> None:
         self.positions = Positions()
         self.dead_letters = dead_letters
+        #: Set when a flush is due before its interval is over.
+        self.flush_due = asyncio.Event()
+        self._accepted_bytes = 0
+        self._flushed = asyncio.Condition()
         self._registry = registry
         self._decoder = Decoder()
         self._sink = sink
@@ -31,12 +35,26 @@ class Delivery:
         for item in await self._read(place, chunk):
             status = await self._put(item)
             self.positions.note(place, item.end, status)
+            if status is WriteStatus.ACCEPTED:
+                await self._bound(item)
+
+    async def _bound(self, item: Item) -> None:
+        """What is accepted is held by the sink, outside the buffer's bound; this is its own."""
+        self._accepted_bytes += item.bytes if isinstance(item, Batch) else 0
+        if self._accepted_bytes >= FLUSH_BYTES:
+            self.flush_due.set()
+        async with self._flushed:
+            await self._flushed.wait_for(lambda: self._accepted_bytes < 2 * FLUSH_BYTES)
 
     async def flush(self) -> None:
         """Make durable what the sink has only accepted so far."""
-        before = dict(self.positions.accepted)
+        self.flush_due.clear()
+        before, held = dict(self.positions.accepted), self._accepted_bytes
         await self._sink.flush()
         self.positions.flushed(before)
+        async with self._flushed:
+            self._accepted_bytes -= held
+            self._flushed.notify_all()
 
     async def _read(self, place: Partition, chunk: Chunk) -> list[Item]:
         while True:

@@ -25,6 +25,8 @@ class ConsumerSettings:
     batch_size: int
     max_buffered_messages: int
     flush_interval_s: float = 1.0
+    #: Join the group and take partitions, but read nothing before `begin`.
+    held: bool = False
 
 
 def client_settings(settings: ConsumerSettings) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class CDCConsumer:
         self._flushing = asyncio.Lock()
         self._fatal: ConfigError | None = None
         self._stopping = False
+        self._held = settings.held
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -85,6 +86,10 @@ class CDCConsumer:
     def stop(self) -> None:
         """Take nothing more from Kafka."""
         self._stopping = True
+
+    def begin(self) -> None:
+        """Start to read, where the settings said to wait for this; all instances can so begin at one moment."""
+        self._held = False
 
     async def _poll_once(self) -> None:
         room = min(max(POLL_MESSAGES, self._settings.batch_size), self.buffer.free)
@@ -110,7 +115,7 @@ class CDCConsumer:
         """Pause partitions that have had their share, resume those that have worked half of it off."""
         room = min(self._settings.batch_size, self.buffer.limit)
         self._pause(self.buffer.full(room))
-        ready = self.buffer.ready(room)
+        ready = [] if self._held else self.buffer.ready(room)
         for place in ready:
             self.buffer.queues[place].paused = False
         if ready:
@@ -191,6 +196,8 @@ class CDCConsumer:
             begin[place] = furthest if furthest >= 0 else None
             part.offset = furthest if furthest >= 0 else part.offset
         client.assign(known)
+        if self._held and known:
+            client.pause(known)
         self._in_loop(self._assign(begin))
 
     async def _assign(self, begin: Mapping[Partition, int | None]) -> None:
@@ -198,6 +205,7 @@ class CDCConsumer:
         for place, offset in begin.items():
             self.delivery.positions.begin(place, offset)
             queue = self.buffer.queues[place] = PartitionQueue()
+            queue.paused = self._held
             self._workers[place] = asyncio.create_task(self._work(place, queue))
         self.assigned.set()
 

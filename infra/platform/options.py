@@ -45,6 +45,7 @@ def parser(program: str = "python -m infra.platform") -> argparse.ArgumentParser
     top.add_argument("--retry-limit-s", default="60", help="how long a failing write is tried again")
     top.add_argument("--dead-letter-topic", default="", help="where events go that cannot be delivered; must exist")
     top.add_argument("--telemetry-port", default="0", help="0 takes a free port")
+    top.add_argument("--held", default="no", help="yes: read nothing before POST /begin (starts a drain at one moment)")
     top.add_argument("--run", default="", help="the run whose probes are counted")
     top.add_argument("--probe-column", default="probe", help="the column that carries the probe")
     top.add_argument("--log-level", default="info", help="debug also tells every write and every queue sample")
@@ -72,6 +73,8 @@ def mistakes(options: argparse.Namespace) -> list[str]:
         text = getattr(options, name)
         if not text.isdigit() or int(text) < least:
             found.append(f"{_option(name)} {text!r} is not a whole number of at least {least}")
+    if options.held not in ("yes", "no"):
+        found.append(f"--held {options.held!r} is neither yes nor no")
     if options.sink not in SINKS:
         found.append(f"--sink {options.sink!r} is not one of {', '.join(SINKS)}")
     if not is_probe_column(options.probe_column):

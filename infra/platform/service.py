@@ -75,6 +75,7 @@ def consumer_settings(options: argparse.Namespace) -> ConsumerSettings:
         batch_size=int(options.batch_size),
         max_buffered_messages=int(options.max_buffered_messages),
         flush_interval_s=flush_interval_s(options),
+        held=options.held == "yes",
     )
 
 

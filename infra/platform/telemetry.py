@@ -32,6 +32,7 @@ class Telemetry:
         application.router.add_get("/progress", self._progress)
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/samples", self._samples)
+        application.router.add_post("/begin", self._begin)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
         self._runner = web.AppRunner(application, access_log=None)
@@ -75,13 +76,19 @@ class Telemetry:
         """What a drain waits for, cheap enough to be asked many times a second."""
         ledger = self._sink.ledger
         steps = {str(step): counts.delivered for step, counts in ledger.delivered().items()}
-        return web.json_response({"steps": steps, "fences": sorted(ledger.fences())})
+        seen = {"fences": sorted(ledger.fences()), "fenced_partitions": sorted(ledger.fenced_partitions())}
+        return web.json_response({"steps": steps, **seen})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
         return web.json_response(self.snapshot())
 
     async def _ledger(self, _: web.Request) -> web.Response:
         return web.json_response(self._sink.ledger.arrivals().to_json())
+
+    async def _begin(self, _: web.Request) -> web.Response:
+        """Let a held instance start to read."""
+        self._consumer.begin()
+        return web.json_response({})
 
     async def _samples(self, request: web.Request) -> web.Response:
         """The 10 Hz samples after a number, as many as are kept."""

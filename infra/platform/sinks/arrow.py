@@ -49,9 +49,9 @@ _TYPES: dict[Kind, Any] = {
 }
 _TO_US = {Kind.TIME_MS: 1000, Kind.TIMESTAMP_MS: 1000, Kind.INSTANT_MS: 1000}
 _FROM_NS = frozenset({Kind.TIME_NS, Kind.TIMESTAMP_NS})
-#: Where an event stood, in front of its row's columns in a change log.
+#: Debezium's op, and where an event stood, in front of its row's columns in a change log.
+OPERATION = "op"
 POSITION = (
-    pa.field("cdc_op", pa.string()),
     pa.field("cdc_topic", pa.string()),
     pa.field("cdc_partition", pa.int32()),
     pa.field("cdc_offset", pa.int64()),
@@ -75,7 +75,9 @@ def row_schema(columns: Sequence[Column]) -> Any:
 
 def change_schema(columns: Sequence[Column]) -> Any:
     """The schema of a change log."""
-    return pa.schema([*POSITION, *row_schema(columns)])
+    taken = OPERATION in {column.name for column in columns}
+    operation = pa.field(f"cdc_{OPERATION}" if taken else OPERATION, pa.string())
+    return pa.schema([operation, *POSITION, *row_schema(columns)])
 
 
 def changes(batch: Batch) -> Any:

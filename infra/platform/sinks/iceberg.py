@@ -34,7 +34,7 @@ COMMIT_TAG, OFFSETS_TAG = "cdc.commit", "cdc.offsets"
 #: The property of a table that the sink has created, and may therefore change.
 MARKER = "locust-cdc.sink"
 #: What readers of a catalog in SQL must call it as well.
-CATALOG = "default"
+CATALOG = "cdc"
 T = TypeVar("T")
 
 

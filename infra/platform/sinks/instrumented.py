@@ -42,6 +42,7 @@ class _Written:
     """What is kept of a batch for the books: an entry an event. Times are wall microseconds."""
 
     probes: Sequence[bytes]
+    deleted: NDArray[np.bool_]
     keys: NDArray[np.int64]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
@@ -149,6 +150,7 @@ class InstrumentedSink:
         size = len(batch)
         return _Written(
             probes=self._probes(batch),
+            deleted=batch.rows.operation == _DELETED,
             keys=batch.key_ids,
             offsets=batch.offsets,
             sizes=batch.rows.sizes,
@@ -190,7 +192,14 @@ class InstrumentedSink:
         parts = self._unbooked.pop(partition)
         whole = parts[0] if len(parts) == 1 else _joined(parts)
         probes = parse_probes(whole.probes, self._run)
-        counted = self._ledger.observe(probes, whole.keys, partition, whole.offsets)
+        counted = self._ledger.observe(
+            probes,
+            whole.keys,
+            partition,
+            whole.offsets,
+            deleted=whole.deleted if whole.deleted.any() else None,
+            at_us=int(whole.done_us[-1]),
+        )
         steps = probes.step
         for step in np.unique(steps[counted]).tolist():
             self._record(whole, probes, np.flatnonzero(counted & (steps == step)), step)

@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cdc_users.child import Child, start
+from cdc_users.child import Child, launch, stop
+from cdc_users.error import TargetError
 from cdc_users.measure.clock import VARIABLE, Anchor
 from cdc_users.measure.ledger import Arrivals
 from cdc_users.scenario import Pipeline
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import Look, Progress, read_ledger, read_progress, read_snapshot
+from cdc_users.telemetry import Look, Progress, begin, read_ledger, read_progress, read_snapshot
 from infra.stack.endpoints import Endpoints
 
 TABLE = "customers"
+PLATFORM_GRACE_S = 10.0
+#: What of a pipeline decides which objects it needs.
+ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Names:
     schema: str
     tables: Sequence[str]
     topics: Sequence[str] = ()
+    channels: Sequence[Mapping[str, Any]] = ()
     group: str = ""
     dead_letter: str = ""
     publication: str = ""
@@ -47,15 +52,51 @@ class Rig:
     logs: Path
     platforms: list[Child] = field(default_factory=list)
 
-    def start_platform(self) -> None:
-        """Start the platform's instances; raises TargetError when one does not become ready."""
+    @property
+    def target(self) -> Mapping[str, Any]:
+        """What the lanes are told of where they write, plain data."""
+        if self.pipeline.source == "topic":
+            return {
+                "bootstrap": self.endpoints.kafka_bootstrap,
+                "schema_registry_url": self.endpoints.schema_registry_url,
+                "channels": list(self.names.channels),
+            }
+        names = self.names
+        return {
+            "dsn": self.endpoints.postgres_dsn,
+            "schema": names.schema,
+            "table": names.tables[0],
+            "tables": list(names.tables),
+        }
+
+    def start_platform(self, *, held: bool) -> None:
+        """Start the platform's instances, all at once; raises TargetError when one does not become ready.
+
+        `held` ones take their partitions and wait for `begin`.
+        """
         environment = {VARIABLE: json.dumps(self.anchor.to_json())}
+        launched = []
         for number in range(1, self.pipeline.instances + 1):
             name = f"platform-{number}"
             log = self.logs / f"{self.names.schema}-{name}.log"
-            self.platforms.append(start(name, self._command(), log, environment))
+            launched.append(launch(name, self._command(held=held), log, environment))
+        try:
+            self.platforms = [child.await_ready() for child in launched]
+        except TargetError:
+            for child in launched:
+                stop(child.process, PLATFORM_GRACE_S)
+            raise
 
-    def _command(self) -> list[str]:
+    def begin(self) -> None:
+        """Let held instances start to read."""
+        begin(self._telemetry)
+
+    def shared_out(self) -> bool:
+        """Whether every partition has its instance; a group of several needs a moment for that."""
+        snapshot = read_snapshot(self._telemetry)
+        return snapshot.partitions == self.pipeline.partitions * len(self.names.topics)
+
+    def _command(self, *, held: bool) -> list[str]:
         arguments = {
             "bootstrap": self.endpoints.kafka_bootstrap,
             "schema-registry": self.endpoints.schema_registry_url,
@@ -66,6 +107,7 @@ class Rig:
             "batch-size": self.pipeline.batch_size,
             "max-buffered-messages": self.pipeline.max_buffered_messages,
             "run": self.run,
+            "held": "yes" if held else "no",
         }
         return [sys.executable, "-m", "infra.platform", *(f"--{name}={value}" for name, value in arguments.items())]
 
@@ -104,6 +146,6 @@ def prepare(
         name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
         tables=[TABLE],
         tuning=tuning,
-        **{name: getattr(pipeline, name) for name in ("source", "capture", "transport", "sink", "partitions")},
+        **{name: getattr(pipeline, name) for name in ASKED},
     )
     return Rig(endpoints, pipeline, Names(**names), run, **place)

@@ -29,12 +29,19 @@ from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection
 
 from cdc_users import topic
+from cdc_users.channel import open_channel
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import SlotError, create_slot, drop_slot
-from infra.postgres.table import TableError, create_customers, create_schema, drop_schema
-from infra.stack.connector import DebeziumConnector, create_connector, delete_connector, wait_until_streaming
+from infra.postgres.table import Table, TableError, check_customers, create_customers, create_schema, drop_schema
+from infra.stack.connector import (
+    DebeziumConnector,
+    create_connector,
+    delete_connector,
+    slot_of,
+    wait_until_streaming,
+)
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.locate import hosts, locate, supervised
@@ -151,20 +158,26 @@ class Steward:
     def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Create one pipeline's objects; returns their names (rig.Names).
 
-        `request` says what stands between: source, capture, transport, sink, tables, partitions, tuning.
+        `request` says what stands between: source, capture, transport, sink, tables, partitions, tuning. A topic, or a
+        connector with its table, that the user names is taken as it is, and never removed.
         """
         assert self._endpoints is not None
         name, tables = str(request["name"]), [str(table) for table in request["tables"]]
-        topics = [f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
+        topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
         names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
         if request["transport"] == "kafka":
-            names |= self._kafka(name, topics, int(request["partitions"]))
-        if request["source"] == "postgres":
+            names |= self._kafka(name, [] if request["topic"] else topics, int(request["partitions"]))
+        if request["connector"]:
+            names |= self._given(str(request["connector"]), str(request["table"]))
+        elif request["source"] == "postgres":
             names |= self._source(name, tables)
             if request["capture"] == "debezium":
                 self._debezium(name, tables, "throughput" if request["tuning"] == "throughput" else "latency")
             else:
                 self._slot(name)
+        else:
+            kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
+            names["channels"] = [open_channel(kafka, registry, wanted).to_json() for wanted in topics]
         if request["sink"] == "postgres":
             with closing(connect(self._endpoints.postgres_dsn)) as connection:
                 create_schema(connection, self._creating("schema", f"{name}_sink"), self._run)
@@ -183,6 +196,14 @@ class Steward:
         dead_letter = self._creating("topic", f"{TOPIC_PREFIX}.{name}.dead-letter")
         topic.create_topic(self._endpoints.kafka_bootstrap, dead_letter, 1)
         return {"group": self._creating("group", name.replace("_", "-")), "dead_letter": dead_letter}
+
+    def _given(self, connector: str, table: str) -> dict[str, Any]:
+        """The user's own connector and source table, checked and left alone."""
+        assert self._endpoints is not None
+        schema, _, name = table.rpartition(".")
+        with closing(connect(self._endpoints.postgres_dsn)) as connection:
+            check_customers(connection, Table(schema, name))
+        return {"schema": schema, "tables": [name], "slot": slot_of(self._endpoints, connector)}
 
     def _source(self, name: str, tables: Sequence[str]) -> dict[str, Any]:
         assert self._endpoints is not None
@@ -246,7 +267,7 @@ def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
     }
     try:
         return {"ok": actions[str(request["do"])]()}
-    except StackConfigError as error:
+    except (StackConfigError, TableError) as error:
         return {"error": str(error), "exit_code": 2}
     except HarnessError as error:
         return {"error": str(error), "exit_code": error.exit_code}

@@ -176,6 +176,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     try:
         steps = _steps(environment)
         run = Run(environment, _shape(environment).scenario, _options(environment), steps, Messenger(runner))
+        run.skipped = _shape(environment).skipped(_options(environment))
     except HarnessError as error:
         print(error, file=sys.stderr)
         environment.process_exit_code = error.exit_code

@@ -181,7 +181,8 @@ def _offsets_ns(stages: Sequence[Stage], positions: NDArray[np.float64]) -> NDAr
     root = np.sqrt(np.maximum(start**2 + 2 * (end - start) / duration * inside, 0.0))
     below = np.where(start == end, start, (start + root) / 2)
     offsets = started_ns[stage] + np.divide(inside * NS, below, out=np.zeros_like(inside), where=below > 0)
-    return np.rint(offsets).astype(np.int64)
+    whole: NDArray[np.int64] = np.rint(offsets).astype(np.int64)
+    return whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gevent
 import numpy as np
 from gevent.event import Event
+from numpy.typing import NDArray
 
 from cdc_users.channel import Channel
 from cdc_users.flight import Flight, PipelinedWriter
 from cdc_users.measure.clock import Anchor
 from cdc_users.producer import AvroProducer
-from cdc_users.users.lane import LATE_AFTER_NS, Arrival, LaneUser, Share
+from cdc_users.users.lane import LaneUser
+from cdc_users.users.share import Share
 from cdc_users.workload import Workload, Writer, writer_number
 
 #: Arrivals in one flight: small enough that acknowledgements are let in about once a millisecond.
@@ -142,7 +144,6 @@ class Logbook:
         latencies = flight.latencies_us()
         for name, values in latencies.items():
             self._share.recorder.record_many_us(name, values)
-        tally.late += int(np.count_nonzero(latencies["send_delay"] > LATE_AFTER_NS // 1000))
         self._tell_locust(flight, latencies["response"])
 
     def _tell_locust(self, flight: Flight, responses_us: Any) -> None:
@@ -195,10 +196,10 @@ class KafkaUser(LaneUser):
         SENDER.use(share.assignment.target, share.anchor)
 
     def _step(self, share: Share) -> None:
-        while arrivals := share.take_many(FLIGHT_ARRIVALS):
+        while (intended_ns := share.take_many(FLIGHT_ARRIVALS)) is not None:
             if self._due_to_evolve(share):
                 SENDER.evolve(share.assignment.target["schema_registry_url"])
-            self._fly(share, arrivals)
+            self._fly(share, intended_ns)
             # Other lanes and the poller have their turn.
             gevent.sleep(0)
         self._logbook.wait()
@@ -207,11 +208,10 @@ class KafkaUser(LaneUser):
         evolve_at = share.assignment.target.get("evolve_at")
         return evolve_at is not None and share.tally.started * share.assignment.shares >= evolve_at
 
-    def _fly(self, share: Share, arrivals: Sequence[Arrival]) -> None:
+    def _fly(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
         flight = Flight(self._logbook)
-        for arrival in arrivals:
-            transaction = self._writer.transaction(share.assignment.rows_per_arrival, arrival.intended_us)
-            flight.add(transaction, arrival.intended_ns)
+        for at_ns, at_us in zip(intended_ns.tolist(), share.wall_us(intended_ns).tolist(), strict=True):
+            flight.add(self._writer.transaction(share.assignment.rows_per_arrival, at_us), at_ns)
         self._logbook.depart(flight)
         if not SENDER.push(flight):
             self._wait_for_room(share, flight)

@@ -67,6 +67,7 @@ class Options:
     mode: Literal["", "drain", "paced"]
     debezium_headers: bool
     evolve_at: int | None
+    warm_up: float
     overload: float
     fill: float
     hold: float
@@ -139,7 +140,7 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 
 
 def _sinks(text: str) -> tuple[str, ...]:
-    return tuple(_choice(*SINKS)(name) for name in _words(text))
+    return tuple(_choice(*SINKS, WAITING)(name) for name in _words(text))
 
 
 def _flag(text: str) -> bool:
@@ -153,6 +154,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
 SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
 OPTIONS: tuple[Option, ...] = (
@@ -239,11 +241,17 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--sinks",
-        f"Latency: the sinks that are measured one after another, of {', '.join(SINKS)}.",
+        f"Latency, partitions: the sinks that are measured one after another, of {', '.join(SINKS)}; partitions also "
+        f"has {WAITING} (slow by {WAIT_MS:g} ms for each write of at most {WAITING_BATCH} events).",
         "webhook,postgres,iceberg",
         _sinks,
     ),
-    Option("--records", "Latency: records that are in the topic before the platform starts to read.", "10000", _count),
+    Option(
+        "--records",
+        "Latency, partitions: records that are in the topic before the platform starts to read.",
+        "10000",
+        _count,
+    ),
     Option(
         "--mode",
         "Latency: drain (records wait in the topic) or paced (open loop, with --rate); paced where --rate is given.",
@@ -252,6 +260,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("--debezium-headers", "Straight to the topic: yes sends Debezium's headers with each record.", "no", _flag),
     Option("--evolve-at", "Straight to the topic: the arrival at which a column is added to the schema.", "", _count),
+    Option(
+        "--warm-up",
+        "Backpressure: a stage at half of what the sink can take, shown and not judged.",
+        "5s",
+        parse_duration,
+    ),
     Option("--overload", "Backpressure: offered load as a multiple of what the sink can take.", "3", _factor),
     Option("--fill", "Backpressure: how long queues are given to fill under overload.", "5s", parse_duration),
     Option("--hold", "Backpressure: how long the overload is then held and judged.", "10s", parse_duration),

@@ -26,8 +26,8 @@ import orjson
 from infra.platform.wal.bulk import FEWEST, Cut, cut, is_special
 from infra.platform.wal.decoder import PgOutputDecoder
 from infra.platform.wal.error import DecodeError
-from infra.platform.wal.event import UNCHANGED, Relation, Truncate
-from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec
+from infra.platform.wal.event import UNCHANGED, Relation, Truncate, Type
+from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec, Read, compile_reader
 
 _INTEGERS = frozenset({20, 21, 23, 26})
 _FLOATS = frozenset({700, 701})
@@ -160,6 +160,13 @@ class JsonForm:
         if missing:
             raise DecodeError(f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))}", 0)
         return [relation.names.index(name) for name in names]
+
+    def reader(self, relation: Relation, shape: bytes) -> Read:
+        """Compiled for the relation."""
+        return compile_reader(relation, shape, self)
+
+    def learn(self, described: Type) -> None:
+        """Types that are not built in are written as text."""
 
     def codec(self, relation: Relation, position: int) -> Codec:
         """Numbers and booleans as such, everything else as text."""

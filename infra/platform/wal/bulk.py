@@ -37,7 +37,7 @@ class Cut:
 
     `rows` are the messages' places in what was given; `null` says for each column of each tuple in turn whether it is
     NULL. `pieces` has, for each message, one without meaning and then its values in order, as Postgres wrote them;
-    nothing says yet that they are UTF-8. `special` says whether there are quotes, backslashes or control characters in them.
+    nothing says yet that they are UTF-8. `special`: there are quotes, backslashes or control characters in them.
     """
 
     rows: Sequence[int]

@@ -31,6 +31,7 @@ class Telemetry:
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
+        application.router.add_post("/begin", self._begin)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, port)
@@ -71,13 +72,20 @@ class Telemetry:
         """What a drain waits for, cheap enough to be asked many times a second."""
         delivered = self._sink.ledger.delivered()
         steps = {str(step): counts.delivered for step, counts in delivered.items()}
-        return web.json_response({"steps": steps, "fences": sorted(self._sink.ledger.fences())})
+        ledger = self._sink.ledger
+        seen = {"fences": sorted(ledger.fences()), "fenced_partitions": sorted(ledger.fenced_partitions())}
+        return web.json_response({"steps": steps, **seen})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
         return web.json_response(self.snapshot())
 
     async def _ledger(self, _: web.Request) -> web.Response:
         return web.json_response(self._sink.ledger.arrivals().to_json())
+
+    async def _begin(self, _: web.Request) -> web.Response:
+        """Let a held instance start to read."""
+        self._consumer.begin()
+        return web.json_response({})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         errors = self._consumer.errors

@@ -3,21 +3,51 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import psutil
 from aiohttp import web
 
+from cdc_users.measure.ledger import Ledger
 from infra.platform.consumer import CDCConsumer
-from infra.platform.sinks.instrumented import InstrumentedSink
+from infra.platform.sinks.instrumented import InstrumentedSink, StepFigures
 
 HOST = "127.0.0.1"
+#: A metric: name, type, help and value.
+Figure = tuple[str, str, str, float]
 
 
-class Telemetry:
-    """Serves one consumer's and one sink's figures."""
+class Source(Protocol):
+    """Where events come from."""
 
-    def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink) -> None:
+    @property
+    def errors(self) -> Sequence[str]:
+        """What has failed for good."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+class Measured(Protocol):
+    """Where events become durable."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has become durable, by writer and sequence."""
+
+    @property
+    def steps(self) -> Mapping[int, StepFigures]:
+        """The figures of each step."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+class TelemetryServer:
+    """Serves the figures of where events come from and of where they become durable."""
+
+    def __init__(self, consumer: Source, sink: Measured) -> None:
         self._consumer = consumer
         self._sink = sink
         self._process = psutil.Process()
@@ -88,8 +118,28 @@ class Telemetry:
 
     def prometheus(self) -> str:
         """The figures in Prometheus' text format (docs/platform.md lists them)."""
-        consumer, sink, buffer = self._consumer, self._sink, self._consumer.buffer
-        figures = (
+        memory = ("cdc_platform_resident_memory_bytes", "gauge", "Resident memory.", self._process.memory_info().rss)
+        return "".join(
+            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n"
+            for name, kind, text, value in (*self.figures(), memory)
+        )
+
+    def figures(self) -> Sequence[Figure]:
+        """The metrics of this kind of platform."""
+        raise NotImplementedError
+
+
+class Telemetry(TelemetryServer):
+    """Serves one consumer's and one sink's figures."""
+
+    def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink) -> None:
+        super().__init__(consumer, sink)
+        self._events, self._writes = consumer, sink
+
+    def figures(self) -> Sequence[Figure]:
+        """See TelemetryServer."""
+        consumer, sink, buffer = self._events, self._writes, self._events.buffer
+        return (
             ("cdc_platform_polled_events_total", "counter", "Events taken from Kafka.", consumer.polled),
             ("cdc_platform_durable_events_total", "counter", "Events made durable.", sink.durable_events),
             ("cdc_platform_sink_writes_total", "counter", "Batches written.", sink.writes),
@@ -101,8 +151,4 @@ class Telemetry:
             ("cdc_platform_queue_limit_events", "gauge", "Most events that may be held.", buffer.limit),
             ("cdc_platform_pauses_total", "counter", "Times that a partition was paused.", consumer.pauses),
             ("cdc_platform_rebalances_total", "counter", "Assignments received.", consumer.rebalances),
-            ("cdc_platform_resident_memory_bytes", "gauge", "Resident memory.", self._process.memory_info().rss),
-        )
-        return "".join(
-            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n" for name, kind, text, value in figures
         )

@@ -27,10 +27,14 @@ def kinesis_client(endpoint: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    made_up = {} if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE") else {
-        "aws_access_key_id": "emulator",
-        "aws_secret_access_key": "emulator",
-    }
+    made_up = (
+        {}
+        if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")
+        else {
+            "aws_access_key_id": "emulator",
+            "aws_secret_access_key": "emulator",
+        }
+    )
     config = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 1})
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
     return boto3.client("kinesis", endpoint_url=endpoint, region_name=region, config=config, **made_up)

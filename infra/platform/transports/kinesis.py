@@ -159,7 +159,7 @@ class KinesisWalPublisher:
         self.calls += 1
         try:
             answer: Mapping[str, Any] = self._client.put_records(StreamName=stream, Records=call)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - `_passing` raises what does not pass
             code = _passing(error, stream)
             self.throttled += 1
             return [True] * len(call), code
@@ -208,7 +208,9 @@ def client(endpoint: str) -> Any:
         "kinesis",
         endpoint_url=endpoint or None,
         region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION,
-        config=Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}, parameter_validation=False),
+        config=Config(
+            connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}, parameter_validation=False
+        ),
         **made_up,
     )
 

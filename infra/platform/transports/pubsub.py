@@ -7,16 +7,16 @@ their order, and nothing else is.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from infra.platform.transports.partition import virtual_partition
+from infra.platform.transports.partition import PARTITIONS, partition
 from infra.platform.transports.transport import Record, RefusedError, TransportError, UnreachableError, backoff_s
 
-PARTITIONS = 16
 MESSAGE_BYTES = 10_000_000
 #: Messages under way before `publish` waits for the oldest.
 UNDER_WAY = 10_000
@@ -70,7 +70,7 @@ class PubSubWalPublisher:
                     f"a message of {len(record.data)} bytes is over Pub/Sub's limit of {MESSAGE_BYTES}; leave its "
                     "table out of the publication"
                 )
-            lane = (self._prefix + record.stream, self._names[virtual_partition(record.key, self._partitions)])
+            lane = (self._prefix + record.stream, self._names[partition(record.key, self._partitions)])
             future = self._client.publish(lane[0], record.data, ordering_key=lane[1])
             self._lanes.setdefault(lane, deque()).append((record.data, future))
             self._under_way += 1
@@ -80,18 +80,24 @@ class PubSubWalPublisher:
     def flush(self) -> None:
         """See WalPublisher."""
         for lane, sent in self._lanes.items():
-            pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
-            waited_s = 0.0
-            while (failure := self._settle(sent)) is not None:
-                _check_passing(failure, lane[0])
-                if waited_s >= self._patience_s:
-                    raise TransportError(
-                        f"Pub/Sub topic {lane[0]!r} has failed for {waited_s:.0f} s ({type(failure).__name__}: {failure})"
-                    ) from failure
-                pause_s = next(pauses)
-                self._sleep(pause_s)
-                waited_s += pause_s
-                self._again(lane, sent)
+            self._flush_lane(lane, sent)
+
+    def _flush_lane(self, lane: Lane, sent: deque[tuple[bytes, Any]]) -> None:
+        pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
+        waited_s = 0.0
+        left = len(sent)
+        while (failure := self._settle(sent)) is not None:
+            _check_passing(failure, lane[0])
+            if len(sent) < left:  # some got through: patience is for a key that stands still
+                pauses, waited_s, left = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance), 0.0, len(sent)
+            elif waited_s >= self._patience_s:
+                raise TransportError(
+                    f"Pub/Sub topic {lane[0]!r} has failed for {waited_s:.0f} s ({type(failure).__name__}: {failure})"
+                ) from failure
+            pause_s = next(pauses)
+            self._sleep(pause_s)
+            waited_s += pause_s
+            self._again(lane, sent)
 
     def _settle(self, sent: deque[tuple[bytes, Any]]) -> Exception | None:
         """Forget what is acknowledged, from the oldest on; returns the first failure."""
@@ -126,10 +132,8 @@ class PubSubWalPublisher:
 
 def _outcome(future: Any) -> None:
     """Wait until a publish has ended, well or not: until then it could still take effect after its repetition."""
-    try:
+    with contextlib.suppress(Exception):  # that it has ended is all that is asked
         future.result(timeout=ANSWER_S)
-    except Exception:  # noqa: BLE001, S110 - that it has ended is all that is asked
-        pass
 
 
 def _check_passing(failure: Exception, topic: str) -> None:

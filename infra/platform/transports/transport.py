@@ -54,7 +54,7 @@ class WalPublisher(Protocol):
 
 
 def backoff_s(first_s: float, most_s: float, chance: random.Random) -> Iterator[float]:
-    """Waits for attempt after attempt: doubled up to `most_s`, with full jitter so that clients do not retry in step."""
+    """Waits for attempt after attempt: doubled up to `most_s`, with jitter so that clients do not retry in step."""
     wait_s = first_s
     while True:
         yield chance.uniform(wait_s / 2, wait_s)

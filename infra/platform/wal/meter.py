@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import ProbeBatch, parse_probes
+from cdc_users.measure.probe import parse_probes
 from infra.platform.sinks.instrumented import StepFigures
 from infra.platform.wal.pump import Chunk, Encoded
 
@@ -32,14 +32,14 @@ class WalMeter:
 
     def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
         """See Meter."""
-        count = len(encoded.records)
+        count = len(chunk)
         self.writes += 1
         self.durable_events += count
         self.largest_batch = max(self.largest_batch, count)
         self.bytes += sum(len(record.data) for record in encoded.records)
         self.busy_s += (done_us - started_us) / 1e6
         self.call.record_us(done_us - started_us)
-        if count and self._run:
+        if encoded.records and self._run:
             self._observe(chunk, encoded, started_us, done_us)
 
     def _observe(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
@@ -57,12 +57,11 @@ class WalMeter:
             "publish": np.full(len(lsns), done_us - started_us, dtype=np.int64),
         }
         for step in np.unique(probes.step[counted]).tolist():
-            self._record(encoded, probes, np.flatnonzero(counted & (probes.step == step)), times, step, done_us)
+            self._record(encoded, np.flatnonzero(counted & (probes.step == step)), times, step, done_us)
 
     def _record(
         self,
         encoded: Encoded,
-        probes: ProbeBatch,
         rows: NDArray[np.int64],
         times: dict[str, NDArray[np.int64]],
         step: int,

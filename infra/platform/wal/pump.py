@@ -1,4 +1,4 @@
-"""The bounded queue between reading and publishing, and the thread that publishes, flushes and only then says durable."""
+"""Between reading and publishing: a bounded queue, and a thread that publishes, flushes and only then says durable."""
 
 from __future__ import annotations
 
@@ -105,8 +105,10 @@ class Pump:
         """Return when there is room, something failed, or the time is over."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self.failure is not None
-                or (self.held_events < self.max_events and self.held_bytes < self.max_bytes),
+                lambda: (
+                    self.failure is not None
+                    or (self.held_events < self.max_events and self.held_bytes < self.max_bytes)
+                ),
                 timeout_s,
             )
 
@@ -139,8 +141,8 @@ class Pump:
             while chunks := self._take():
                 self._publish(chunks)
             self._publisher.close()
-        except Exception as failure:  # noqa: BLE001 - whatever a client raises ends the thread and is shown
-            logger.error("platform.publish.failed", error=f"{type(failure).__name__}: {failure}")
+        except Exception as failure:
+            logger.exception("platform.publish.failed")
             with self._changed:
                 self.failure = failure
                 self._changed.notify_all()

@@ -102,7 +102,7 @@ class WalReader:
             self._check_pump()
         except (PlatformError, psycopg2.Error) as failure:
             self.failure = failure
-            logger.error("platform.reader.failed", error=str(failure))
+            logger.exception("platform.reader.failed")
 
     def _connected(self) -> ReplicationStream:
         """A session, tried again and again for a while: a server that restarts comes back."""

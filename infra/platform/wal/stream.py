@@ -27,6 +27,8 @@ COPY_BOTH = pq.ExecStatus.COPY_BOTH
 POSTGRES_EPOCH_US = 946_684_800_000_000
 CONNECT_S = 10
 CLOSE_S = 5.0
+#: libpq takes 8 KiB or more from the socket at a time where so much is there.
+FULL_BYTES = 4096
 
 
 def lsn_text(lsn: int) -> str:
@@ -74,22 +76,23 @@ class ReplicationStream:
         """The messages that are here now, at most `limit`; never waits, and none is no message."""
         messages: list[bytes] = []
         get = self._connection.get_copy_data
-        consumed = False
+        gained = FULL_BYTES
         try:
             while len(messages) < limit:
                 size, data = get(1)
                 if size > 0:
+                    gained += size
                     if data[0] == XLOG_DATA:
                         messages.append(bytes(data[XLOG_HEADER_BYTES:]))
                     elif data[0] == KEEPALIVE_TAG:
                         self._keepalive(bytes(data))
                 elif size < 0:
                     raise StreamError(f"the server ended the replication: {self._ending()}")
-                elif consumed:
-                    break
+                elif gained < FULL_BYTES:
+                    break  # little was there: going on at once would wake the server for every change
                 else:
+                    gained = 0
                     self._connection.consume_input()
-                    consumed = True
         except PsycopgError as error:
             raise StreamError(f"the replication connection broke: {error}") from error
         return messages

@@ -21,7 +21,13 @@ def plain(lock: dict[str, Any]) -> dict[str, Any]:
         for place, entry in lock["packages"].items()
         if not entry.get("optional")
     }
-    return {"name": lock["name"], "version": lock["version"], "lockfileVersion": 3, "requires": True, "packages": packages}
+    return {
+        "name": lock["name"],
+        "version": lock["version"],
+        "lockfileVersion": 3,
+        "requires": True,
+        "packages": packages,
+    }
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Figures of the live slot: `python -m tests.benchmark.wal_reader_figures [--rows N] [--rounds N]` (docs/results/wal-reader.md).
+"""Figures of the live slot: `python -m tests.benchmark.wal_reader_figures` (docs/results/wal-reader.md).
 
 One table of its own on the stack that is up, one slot a measurement, all filled by the same bulk insert; the reader
 with and without decoding and pg_recvlogical take turns, so that a busy machine slows all of them.
@@ -11,12 +11,10 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -151,7 +149,9 @@ def _take_turns(connection: Any, dsn: str, end_lsn: int, rows: int, rounds: int)
         wall_s, own_s, sender_s = _measure_one(connection, dsn, way, end_lsn)
         walls[way].append(wall_s)
         shares[way].append(own_s / sender_s if sender_s else float("nan"))
-        print(f"{way:18} {wall_s:6.2f} s  {rows / wall_s:9,.0f} rows/s  own {own_s:5.2f} s  walsender {sender_s:5.2f} s")
+        print(
+            f"{way:18} {wall_s:6.2f} s  {rows / wall_s:9,.0f} rows/s  own {own_s:5.2f} s  walsender {sender_s:5.2f} s"
+        )
     base = statistics.median(walls["pg_recvlogical"])
     for way in WAYS:
         wall, share = statistics.median(walls[way]), statistics.median(shares[way])

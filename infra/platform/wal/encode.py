@@ -1,89 +1,77 @@
-"""Changes to records: the stream a table goes to, the key that keeps its order, and the serialised envelope."""
+"""Messages to records: the stream that a table goes to, the key that keeps its order, and the serialised change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-import orjson
-
+from infra.platform.transports.change_json import ChangeJson
 from infra.platform.transports.transport import Record
-from infra.platform.wal.event import UNCHANGED, Insert, Relation, Update
+from infra.platform.wal.decoder import PgOutputDecoder
+from infra.platform.wal.event import Relation
 from infra.platform.wal.pump import Chunk, Encoded
 
-NO_PROBE = b""
+KeyColumns = Mapping[tuple[str, str], tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    stream: str
-    names: tuple[str, ...]
-    key: tuple[int, ...]
-    probe: int | None
+class PrimaryKeys(KeyColumns):
+    """The columns of tables' primary keys by schema and table, asked for when first needed.
 
+    With REPLICA IDENTITY FULL the stream itself does not tell which columns identify a row.
+    """
 
-class NoEncoder:
-    """Makes no records: for the null transport, when reading and decoding alone are of interest."""
+    def __init__(self, ask: Callable[[str, str], tuple[str, ...]]) -> None:
+        self._ask = ask
+        self._known: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    def encode(self, _: Chunk) -> Encoded:
-        """See Encoder."""
-        return Encoded((), (), (), ())
+    def __getitem__(self, table: tuple[str, str]) -> tuple[str, ...]:
+        if table not in self._known:
+            self._known[table] = self._ask(*table)
+        if not self._known[table]:
+            raise KeyError(table)  # no primary key: the replica identity has to do
+        return self._known[table]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class JsonEncoder:
-    """Temporary."""
+    """One JSON object a change (transports/change_json.py), to the stream that `stream` names for its table."""
 
-    def __init__(
-        self, stream: Callable[[Relation], str], primary_key: Callable[[int], tuple[str, ...]], probe_column: str
-    ) -> None:
+    def __init__(self, stream: Callable[[str, str], str], keys: KeyColumns) -> None:
         self._stream = stream
-        self._primary_key = primary_key
-        self._probe_column = probe_column
-        self._layouts: dict[int, tuple[Relation, _Layout]] = {}
+        self._streams: dict[int, tuple[Relation, str]] = {}
+        self._json = ChangeJson(keys)
 
     def encode(self, chunk: Chunk) -> Encoded:
         """See Encoder."""
-        records, probes, keys, deleted = [], [], [], []
-        changes = iter(chunk.changes)
-        for lsn, commit_us, count in chunk.commits:
-            for _ in range(count):
-                change = next(changes)
-                layout = self._layout(change.relation)
-                if type(change) is Insert:
-                    op, before, after = "c", None, change.after
-                elif type(change) is Update:
-                    op, before, after = "u", change.before, change.after
-                else:
-                    op, before, after = "d", change.before, None
-                row = after if after is not None else before
-                key = {layout.names[p]: int(row[p]) for p in layout.key}
-                data = orjson.dumps(
-                    {
-                        "op": op,
-                        "before": self._row(layout, before),
-                        "after": self._row(layout, after),
-                        "source": {"ts_us": commit_us, "lsn": lsn},
-                    }
-                )
-                records.append(Record(layout.stream, orjson.dumps(key), data))
-                probe = row[layout.probe] if layout.probe is not None else None
-                probes.append(probe.encode() if isinstance(probe, str) else NO_PROBE)
-                keys.append(next(iter(key.values())))
-                deleted.append(op == "d")
-        return Encoded(records, probes, keys, deleted)
+        return [
+            [
+                Record(self._name(change.relation), change.key, change.value)
+                for change in self._json.serialise(part.source, part.messages)
+            ]
+            for part in chunk.parts
+        ]
 
-    def _row(self, layout: _Layout, row: Any) -> Any:
-        return None if row is None else {n: v for n, v in zip(layout.names, row, strict=True) if v is not UNCHANGED}
-
-    def _layout(self, relation: Relation) -> _Layout:
-        known = self._layouts.get(relation.oid)
+    def _name(self, relation: Relation) -> str:
+        known = self._streams.get(relation.oid)
         if known is not None and known[0] is relation:
             return known[1]
-        names = relation.names
-        key = tuple(names.index(name) for name in self._primary_key(relation.oid))
-        layout = _Layout(
-            self._stream(relation), names, key, names.index(self._probe_column) if self._probe_column in names else None
-        )
-        self._layouts[relation.oid] = (relation, layout)
-        return layout
+        name = self._stream(relation.schema, relation.table)
+        self._streams[relation.oid] = (relation, name)
+        return name
+
+
+class NoEncoder:
+    """Decodes and makes no records: for the null transport, when reading and decoding are of interest."""
+
+    def __init__(self) -> None:
+        self._decoder = PgOutputDecoder()
+
+    def encode(self, chunk: Chunk) -> Encoded:
+        """See Encoder."""
+        for part in chunk.parts:
+            self._decoder.decode_many(part.messages)
+        return ()

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import parse_probes
+from cdc_users.measure.probe import PROBE_BYTES, parse_probes
 from infra.platform.sinks.instrumented import StepFigures
 from infra.platform.wal.pump import Chunk, Encoded
+
+NO_PROBE = b""
+DELETE = b'{"op":"d"'
 
 
 class WalMeter:
@@ -21,7 +24,7 @@ class WalMeter:
     every event they sum to its end-to-end latency. The pump's thread writes, the telemetry reads.
     """
 
-    def __init__(self, name: str, run: str) -> None:
+    def __init__(self, name: str, run: str, probe_column: str) -> None:
         self.name = name
         self.ledger = Ledger()
         self.steps: dict[int, StepFigures] = {}
@@ -29,26 +32,30 @@ class WalMeter:
         self.writes = self.durable_events = self.bytes = self.largest_batch = 0
         self.busy_s = 0.0
         self._run = run
+        self._mark = b'"' + probe_column.encode() + b'":"'
 
     def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
         """See Meter."""
-        count = len(chunk)
+        values = [record.data for records in encoded for record in records]
         self.writes += 1
-        self.durable_events += count
-        self.largest_batch = max(self.largest_batch, count)
-        self.bytes += sum(len(record.data) for record in encoded.records)
+        self.durable_events += len(values)
+        self.largest_batch = max(self.largest_batch, len(values))
+        self.bytes += sum(map(len, values))
         self.busy_s += (done_us - started_us) / 1e6
         self.call.record_us(done_us - started_us)
-        if encoded.records and self._run:
-            self._observe(chunk, encoded, started_us, done_us)
+        if values and self._run:
+            self._observe(chunk, encoded, values, started_us, done_us)
 
-    def _observe(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
-        probes = parse_probes(encoded.probes, self._run)
-        deleted = np.array(encoded.deleted, dtype=np.bool_)
+    def _observe(self, chunk: Chunk, encoded: Encoded, values: list[bytes], started_us: int, done_us: int) -> None:
+        probes = parse_probes([self._probe(value) for value in values], self._run)
+        deleted = np.array([value.startswith(DELETE) for value in values], dtype=np.bool_)
         if deleted.any():
             probes = probes.after_deletes(deleted)
-        lsns, committed_us = _per_event(chunk)
-        counted = self.ledger.observe(probes, np.array(encoded.keys, dtype=np.int64), 0, lsns)
+        sizes = list(map(len, encoded))
+        lsns = np.repeat(np.array([part.source.lsn for part in chunk.parts], dtype=np.int64), sizes)
+        committed_us = np.repeat(np.array([part.source.commit_us for part in chunk.parts], dtype=np.int64), sizes)
+        keys = np.array([key_number(record.key) for records in encoded for record in records], dtype=np.int64)
+        counted = self.ledger.observe(probes, keys, 0, lsns)
         times = {
             "end_to_end": done_us - probes.intended_us,
             "commit": committed_us - probes.intended_us,
@@ -57,11 +64,20 @@ class WalMeter:
             "publish": np.full(len(lsns), done_us - started_us, dtype=np.int64),
         }
         for step in np.unique(probes.step[counted]).tolist():
-            self._record(encoded, np.flatnonzero(counted & (probes.step == step)), times, step, done_us)
+            self._record(values, np.flatnonzero(counted & (probes.step == step)), times, step, done_us)
+
+    def _probe(self, value: bytes) -> bytes:
+        """The probe of the row after the change, else of the row before it: the last one in the JSON.
+
+        A quote inside of a value is escaped, so what is found is the column itself.
+        """
+        place = value.rfind(self._mark)
+        start = place + len(self._mark)
+        return value[start : start + PROBE_BYTES] if place >= 0 else NO_PROBE
 
     def _record(
         self,
-        encoded: Encoded,
+        values: list[bytes],
         rows: NDArray[np.int64],
         times: dict[str, NDArray[np.int64]],
         step: int,
@@ -69,9 +85,9 @@ class WalMeter:
     ) -> None:
         figures = self.steps.setdefault(step, StepFigures(first_us=done_us))
         figures.last_us = done_us
-        figures.bytes += sum(len(encoded.records[row].data) for row in rows.tolist())
-        for name, values in times.items():
-            figures.recorder.record_many_us(name, values[rows])
+        figures.bytes += sum(len(values[row]) for row in rows.tolist())
+        for name, series in times.items():
+            figures.recorder.record_many_us(name, series[rows])
 
     def snapshot(self) -> dict[str, Any]:
         """The figures so far, as plain data, shaped as a sink's."""
@@ -88,7 +104,10 @@ class WalMeter:
         }
 
 
-def _per_event(chunk: Chunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Commit LSN and commit time of every change."""
-    table = np.array(chunk.commits, dtype=np.int64).reshape(-1, 3)
-    return np.repeat(table[:, 0], table[:, 2]), np.repeat(table[:, 1], table[:, 2])
+def key_number(key: bytes) -> int:
+    """A number for a record's key: the key itself where it is one integer, else a hash of its bytes."""
+    try:
+        number = int(key)
+    except ValueError:
+        return hash(key) >> 1
+    return number if -(1 << 63) <= number < 1 << 63 else hash(key) >> 1

@@ -97,7 +97,7 @@ def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Sett
         partitions=int(options.partitions),
         run=options.run,
         probe_column=options.probe_column,
-        max_events=int(options.max_buffered_messages),
+        max_messages=int(options.max_buffered_messages),
         max_bytes=int(options.max_buffered_mb) * 1_000_000,
         coalesce_s=int(options.coalesce_ms) / 1000,
         reconnect_s=float(options.reconnect_s),

@@ -6,51 +6,52 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import chain
+from typing import Protocol
 
 import structlog
 
+from infra.platform.transports.change_json import Source
 from infra.platform.transports.transport import Record, WalPublisher
 
 logger = structlog.get_logger()
 
-#: Events that are published before the next flush: what a flush costs is shared, and what a crash repeats is bounded.
-FLUSH_EVENTS = 5_000
+#: Messages that are published before the next flush: what a flush costs is shared, and what a crash repeats is bounded.
+FLUSH_MESSAGES = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A transaction's messages between Begin and Commit as they came, or as many of them as one read brought."""
+
+    source: Source
+    messages: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Changes in commit order, as the reader read them at one moment; the last transaction may go on in the next chunk.
+    """What one read brought, in commit order; the last transaction may go on in the next chunk.
 
-    `commits` has one (commit LSN, commit time in wall microseconds, number of changes) a transaction or part of one.
-    When everything up to here is durable, `end_lsn` may be confirmed; 0 where no transaction ends in this chunk.
+    `count` is the number of messages. When everything up to here is durable, `end_lsn` may be confirmed; 0 where no
+    transaction ends in this chunk.
     """
 
-    changes: Sequence[Any]
-    commits: Sequence[tuple[int, int, int]]
+    parts: Sequence[Part]
+    count: int
     bytes: int
     read_us: int
     end_lsn: int
 
-    def __len__(self) -> int:
-        return len(self.changes)
 
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A chunk's changes as records, and what the ledger wants to know of each: probe, key and whether it deletes."""
-
-    records: Sequence[Record]
-    probes: Sequence[bytes]
-    keys: Sequence[int]
-    deleted: Sequence[bool]
+#: The records of a chunk, part by part.
+Encoded = Sequence[Sequence[Record]]
 
 
 class Encoder(Protocol):
-    """Makes records out of changes."""
+    """Makes records out of messages."""
 
     def encode(self, chunk: Chunk) -> Encoded:
-        """One record a change, in order; raises PlatformError for a change that cannot be carried."""
+        """The changes of each part as records, in order; raises PlatformError for one that cannot be carried."""
 
 
 class Meter(Protocol):
@@ -61,7 +62,7 @@ class Meter(Protocol):
 
 
 class Pump:
-    """Holds chunks up to a bound in events and bytes; publishes them in order from a thread of its own.
+    """Holds chunks up to a bound in messages and bytes; publishes them in order from a thread of its own.
 
     The bound counts what is being published. A failure ends the thread and stays in `failure`; what was not durable
     then is in nobody's hands but the slot's.
@@ -74,13 +75,13 @@ class Pump:
         meter: Meter,
         now_us: Callable[[], int],
         *,
-        max_events: int,
+        max_messages: int,
         max_bytes: int,
     ) -> None:
         self.durable_lsn = self.taken_lsn = 0
-        self.max_events = max_events
+        self.max_messages = max_messages
         self.max_bytes = max_bytes
-        self.held_events = self.held_bytes = self.in_flight = self.high_water = 0
+        self.held = self.held_bytes = self.in_flight = self.high_water = 0
         self.published = self.flushes = 0
         self.failure: Exception | None = None
         self._publisher = publisher
@@ -97,17 +98,16 @@ class Pump:
         self._thread.start()
 
     def room(self) -> int:
-        """How many events may still be taken in; 0 where the bytes held are over their bound."""
+        """How many messages may still be taken in; 0 where the bytes held are over their bound."""
         with self._changed:
-            return 0 if self.held_bytes >= self.max_bytes else max(0, self.max_events - self.held_events)
+            return 0 if self.held_bytes >= self.max_bytes else max(0, self.max_messages - self.held)
 
     def await_room(self, timeout_s: float) -> None:
         """Return when there is room, something failed, or the time is over."""
         with self._changed:
             self._changed.wait_for(
                 lambda: (
-                    self.failure is not None
-                    or (self.held_events < self.max_events and self.held_bytes < self.max_bytes)
+                    self.failure is not None or (self.held < self.max_messages and self.held_bytes < self.max_bytes)
                 ),
                 timeout_s,
             )
@@ -116,9 +116,9 @@ class Pump:
         """Take in a chunk; the reader asks for `room` before it reads."""
         with self._changed:
             self._chunks.append(chunk)
-            self.held_events += len(chunk)
+            self.held += chunk.count
             self.held_bytes += chunk.bytes
-            self.high_water = max(self.high_water, self.held_events)
+            self.high_water = max(self.high_water, self.held)
             self.taken_lsn = chunk.end_lsn or self.taken_lsn
             self._changed.notify_all()
 
@@ -152,9 +152,9 @@ class Pump:
         with self._changed:
             self._changed.wait_for(lambda: self._chunks or self._ending)
             taken: list[Chunk] = []
-            while self._chunks and (not taken or self.in_flight + len(self._chunks[0]) <= FLUSH_EVENTS):
+            while self._chunks and (not taken or self.in_flight + self._chunks[0].count <= FLUSH_MESSAGES):
                 taken.append(self._chunks.popleft())
-                self.in_flight += len(taken[-1])
+                self.in_flight += taken[-1].count
             return taken
 
     def _publish(self, chunks: Sequence[Chunk]) -> None:
@@ -162,7 +162,7 @@ class Pump:
         for chunk in chunks:
             started_us = self._now_us()
             encoded = self._encoder.encode(chunk)
-            self._publisher.publish(encoded.records)
+            self._publisher.publish(list(chain.from_iterable(encoded)))
             done.append((chunk, encoded, started_us))
         self._publisher.flush()
         done_us = self._now_us()
@@ -174,9 +174,9 @@ class Pump:
     def _settle(self, chunks: Sequence[Chunk]) -> None:
         with self._changed:
             for chunk in chunks:
-                self.held_events -= len(chunk)
+                self.held -= chunk.count
                 self.held_bytes -= chunk.bytes
-                self.published += len(chunk)
+                self.published += chunk.count
                 self.durable_lsn = chunk.end_lsn or self.durable_lsn
             self.in_flight = 0
             self._changed.notify_all()

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg2
 import structlog
 
 from infra.platform.error import PlatformError, UnreachableError
+from infra.platform.transports.change_json import Source
 from infra.platform.wal import slot as server
-from infra.platform.wal.event import Begin, Commit, Message, Origin, Relation, Truncate, Type
 from infra.platform.wal.journal import Position
-from infra.platform.wal.pump import Chunk, Pump
+from infra.platform.wal.pump import Chunk, Part, Pump
 from infra.platform.wal.source_error import SlotError, StreamError
-from infra.platform.wal.stream import ReplicationStream, lsn_text
+from infra.platform.wal.stream import POSTGRES_EPOCH_US, ReplicationStream, lsn_text
 
 logger = structlog.get_logger()
 
-#: What comes between changes; anything else is one.
-CONTROL = frozenset({Begin, Commit, Relation, Type, Origin, Message, Truncate})
+# PostgreSQL documentation, "Logical Replication Message Formats". All that the reader itself looks at.
+BEGIN, COMMIT = ord("B"), ord("C")
+BEGIN_FIELDS = struct.Struct(">QqI")
+COMMIT_END = struct.Struct(">Q")
+COMMIT_END_OFFSET = 10
 READ_MESSAGES = 2_000
 WAIT_S = 0.05
 # A confirmation is one small write to the state file and one message; the bound on repeated events has it as a term.
@@ -32,13 +36,6 @@ STATUS_S = 5.0
 RECONNECT_FIRST_S = 0.1
 RECONNECT_MOST_S = 1.0
 STOP_S = 30.0
-
-
-class MessageDecoder(Protocol):
-    """Reads pgoutput messages (PgOutputDecoder)."""
-
-    def decode_many(self, messages: list[bytes]) -> list[Any]:
-        """The events of the messages, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +61,21 @@ class WalReader:
     def __init__(
         self,
         settings: ReaderSettings,
-        new_decoder: Callable[[], MessageDecoder],
         pump: Pump,
         position: Position,
         now_us: Callable[[], int],
     ) -> None:
         self.streaming = threading.Event()
         self.failure: Exception | None = None
-        self.messages = self.events = self.bytes = self.transactions = 0
-        self.connections = self.pauses = self.confirmations = self.truncations = 0
+        self.messages = self.bytes = self.transactions = 0
+        self.connections = self.pauses = self.confirmations = 0
         self.paused = False
         self._settings = settings
-        self._new_decoder = new_decoder
         self._pump = pump
         self._position = position
         self._now_us = now_us
         self._stopping = threading.Event()
-        self._begin = (0, 0)
+        self._source = Source(0, 0, 0)
         self._open = False
         self._confirmed_s = self._status_s = 0.0
 
@@ -142,12 +137,11 @@ class WalReader:
 
     def _session(self, stream: ReplicationStream) -> None:
         """Read one session to its end: a stop, or a connection that broke."""
-        decoder = self._new_decoder()
         self._open = False
         try:
             while not self._stopping.is_set():
                 self._check_pump()
-                self._step(stream, decoder)
+                self._step(stream)
             self._finish(stream)
         except StreamError as error:
             if not self._stopping.is_set():
@@ -156,14 +150,14 @@ class WalReader:
             self.paused = False
             stream.close()
 
-    def _step(self, stream: ReplicationStream, decoder: MessageDecoder) -> None:
+    def _step(self, stream: ReplicationStream) -> None:
         room = self._pump.room()
         if not room:
             self._hold_back(stream)
             return
         messages = stream.read(min(room, READ_MESSAGES))
         if messages:
-            self._take(messages, decoder)
+            self._take(messages)
         self._report(stream)
         if not messages:
             stream.wait(WAIT_S)
@@ -181,42 +175,32 @@ class WalReader:
             self._pump.await_room(WAIT_S)
         self.paused = False
 
-    def _take(self, messages: list[bytes], decoder: MessageDecoder) -> None:
+    def _take(self, messages: list[bytes]) -> None:
+        """Sort messages by transaction; what they say is the encoder's business."""
         read_us = self._now_us()
-        changes: list[Any] = []
-        commits: list[tuple[int, int, int]] = []
-        end_lsn = start = 0
-        for event in decoder.decode_many(messages):
-            kind = type(event)
-            if kind in CONTROL:
-                if kind is Begin:
-                    self._begin = (event.commit_lsn, event.commit_us)
-                    self._open = True
-                elif kind is Commit:
-                    end_lsn = event.end_lsn
-                    self._open = False
-                    if len(changes) > start:
-                        commits.append((*self._begin, len(changes) - start))
-                        start = len(changes)
-                    self.transactions += 1
-                elif kind is Truncate:
-                    self._note_truncate(event)
-            else:
-                changes.append(event)
-        if len(changes) > start:
-            commits.append((*self._begin, len(changes) - start))
+        parts: list[Part] = []
+        end_lsn = 0
+        start = -1  # before the first message of the open transaction
+        for index, message in enumerate(messages):
+            kind = message[0]
+            if kind == BEGIN:
+                lsn, commit_us, xid = BEGIN_FIELDS.unpack_from(message, 1)
+                self._source = Source(lsn, commit_us + POSTGRES_EPOCH_US, xid)
+                self._open = True
+                start = index
+            elif kind == COMMIT:
+                if index > start + 1:
+                    parts.append(Part(self._source, messages[start + 1 : index]))
+                (end_lsn,) = COMMIT_END.unpack_from(message, COMMIT_END_OFFSET)
+                self._open = False
+                self.transactions += 1
+                start = index
+        if len(messages) > start + 1:
+            parts.append(Part(self._source, messages[start + 1 :]))
         size = sum(map(len, messages))
         self.messages += len(messages)
-        self.events += len(changes)
         self.bytes += size
-        if changes or end_lsn:
-            self._pump.put(Chunk(changes, commits, size, read_us, end_lsn))
-
-    def _note_truncate(self, event: Truncate) -> None:
-        """A truncation has no row to carry: it is counted and said, never silent."""
-        self.truncations += 1
-        tables = [f"{relation.schema}.{relation.table}" for relation in event.relations]
-        logger.warning("platform.reader.truncated", tables=tables)
+        self._pump.put(Chunk(parts, len(messages), size, read_us, end_lsn))
 
     def _report(self, stream: ReplicationStream) -> None:
         """Confirm what has become durable, when it is time or the server asks."""
@@ -264,12 +248,10 @@ class WalReader:
             "durable_lsn": lsn_text(self._pump.durable_lsn),
             "taken_lsn": lsn_text(self._pump.taken_lsn),
             "messages": self.messages,
-            "events": self.events,
             "bytes": self.bytes,
             "transactions": self.transactions,
             "connections": self.connections,
             "confirmations": self.confirmations,
-            "truncations": self.truncations,
             "paused": self.paused,
             "pauses": self.pauses,
         }

@@ -15,16 +15,14 @@ import structlog
 
 from cdc_users.measure.clock import Anchor
 from infra.platform.error import PlatformError
-from infra.platform.transports import kafka, kinesis, pubsub
+from infra.platform.transports import kafka, kinesis, naming, pubsub
 from infra.platform.transports.kafka import KafkaWalPublisher
 from infra.platform.transports.kinesis import KinesisWalPublisher
 from infra.platform.transports.null import NullWalPublisher
 from infra.platform.transports.pubsub import PubSubWalPublisher
 from infra.platform.transports.transport import WalPublisher
 from infra.platform.wal import slot as server
-from infra.platform.wal.decoder import PgOutputDecoder
-from infra.platform.wal.encode import JsonEncoder, NoEncoder
-from infra.platform.wal.event import Relation
+from infra.platform.wal.encode import JsonEncoder, NoEncoder, PrimaryKeys
 from infra.platform.wal.journal import OwnObjects, Position, abandoned
 from infra.platform.wal.meter import WalMeter
 from infra.platform.wal.pump import Encoder, Pump
@@ -33,6 +31,7 @@ from infra.platform.wal.reader import ReaderSettings, WalReader
 logger = structlog.get_logger()
 
 TRANSPORTS = ("kinesis", "pubsub", "kafka", "null")
+NAMINGS = {"kinesis": naming.KINESIS, "pubsub": naming.PUBSUB, "kafka": naming.KAFKA, "null": naming.KAFKA}
 FORMATS = ("json", "none")
 
 
@@ -55,7 +54,7 @@ class Settings:
     partitions: int = 16
     run: str = ""
     probe_column: str = "probe"
-    max_events: int = 10_000
+    max_messages: int = 10_000
     max_bytes: int = 64_000_000
     coalesce_s: float = 0.004
     reconnect_s: float = 60.0
@@ -88,21 +87,20 @@ class Service:
         publisher = self._publisher([self._stream(schema, table) for schema, table in tables])
         position = Position(settings.state, server.system_id(connection), settings.slot)
         server.check_slot(connection, settings.slot, position.lsn)
-        self.meter = WalMeter(publisher.name, settings.run)
+        self.meter = WalMeter(publisher.name, settings.run, settings.probe_column)
         encoder = self._encoder()
         self.pump = Pump(
             publisher,
             encoder,
             self.meter,
             anchor.now_us,
-            max_events=settings.max_events,
+            max_messages=settings.max_messages,
             max_bytes=settings.max_bytes,
         )
         self.reader = WalReader(
             ReaderSettings(
                 settings.dsn, settings.slot, settings.publication, settings.coalesce_s, settings.reconnect_s
             ),
-            PgOutputDecoder,
             self.pump,
             position,
             anchor.now_us,
@@ -126,21 +124,18 @@ class Service:
             self.close()
             raise
 
-    def _stream_of(self, relation: Relation) -> str:
-        return self._stream(relation.schema, relation.table)
-
     def _stream(self, schema: str, table: str) -> str:
         settings = self.settings
-        return settings.stream or f"{settings.prefix}.{schema}.{table}"
+        return settings.stream or NAMINGS[settings.transport].name(settings.prefix, schema, table)
 
-    def _primary_key(self, oid: int) -> tuple[str, ...]:
+    def _primary_key(self, schema: str, table: str) -> tuple[str, ...]:
         with closing(server.connect(self.settings.dsn)) as connection:
-            return server.primary_key(connection, oid)
+            return server.primary_key(connection, schema, table)
 
     def _encoder(self) -> Encoder:
         if self.settings.format == "none":
             return NoEncoder()
-        return JsonEncoder(self._stream_of, self._primary_key, self.settings.probe_column)
+        return JsonEncoder(self._stream, PrimaryKeys(self._primary_key))
 
     def _publisher(self, streams: Sequence[str]) -> WalPublisher:
         settings = self.settings
@@ -198,12 +193,12 @@ class Service:
         """Queue, position and counters, shaped as a consumer's."""
         pump = self.pump
         return {
-            "polled": self.reader.events,
+            "polled": self.reader.messages,
             "partitions": {},
-            "queue_depth": pump.held_events - pump.in_flight,
+            "queue_depth": pump.held - pump.in_flight,
             "queue_high_water": pump.high_water,
             "in_flight": pump.in_flight,
-            "max_buffered_messages": pump.max_events,
+            "max_buffered_messages": pump.max_messages,
             "pauses": self.reader.pauses,
             "rebalances": 0,
             "errors": self.errors,

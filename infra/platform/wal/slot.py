@@ -148,14 +148,15 @@ def published_tables(connection: Connection, publication: str) -> list[tuple[str
         return [(str(schema), str(table)) for schema, table in cursor.fetchall()]
 
 
-def primary_key(connection: Connection, oid: int) -> tuple[str, ...]:
+def primary_key(connection: Connection, schema: str, table: str) -> tuple[str, ...]:
     """The columns of a table's primary key in the key's order; none where it has no such key."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(number, place), pg_attribute a "
-            "WHERE i.indrelid = %s AND i.indisprimary AND a.attrelid = i.indrelid AND a.attnum = k.number "
-            "ORDER BY k.place",
-            (oid,),
+            "SELECT a.attname FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid "
+            "JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary, "
+            "unnest(i.indkey) WITH ORDINALITY k(number, place), pg_attribute a "
+            "WHERE n.nspname = %s AND c.relname = %s AND a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place",
+            (schema, table),
         )
         return tuple(str(name) for (name,) in cursor.fetchall())
 

@@ -26,7 +26,7 @@ COPY_BOTH = pq.ExecStatus.COPY_BOTH
 #: Microseconds from 1970 to 2000, where the server's clock starts.
 POSTGRES_EPOCH_US = 946_684_800_000_000
 CONNECT_S = 10
-CLOSE_S = 5.0
+CLOSE_S = 1.0
 #: libpq takes 8 KiB or more from the socket at a time where so much is there.
 FULL_BYTES = 4096
 
@@ -127,10 +127,12 @@ class ReplicationStream:
             if self._connection.status == pq.ConnStatus.OK:
                 self._connection.put_copy_end()
                 self._connection.flush()
-                # The server answers after it has read everything before it.
-                while self._connection.get_copy_data(1)[0] >= 0 and time.monotonic() < deadline_s:
-                    self.wait(0.1)
-                    self._connection.consume_input()
+                # The server answers when it has read everything before, and after what it was still sending: that
+                # is thrown away for a moment, since closing on it could reset the connection too early.
+                while time.monotonic() < deadline_s and (size := self._connection.get_copy_data(1)[0]) >= 0:
+                    if size == 0:
+                        self.wait(0.05)
+                        self._connection.consume_input()
         except PsycopgError:
             pass  # the connection had broken: the next session starts from what was confirmed
         finally:

@@ -49,18 +49,17 @@ class WalTelemetry(TelemetryServer):
         reader, pump, meter = self._service.reader, self._service.pump, self._service.meter
         lag = float("nan") if self.slot_lag_bytes is None else self.slot_lag_bytes
         return (
-            ("cdc_wal_read_events_total", "counter", "Changes read from the slot.", reader.events),
+            ("cdc_wal_read_messages_total", "counter", "Messages read from the slot.", reader.messages),
             ("cdc_wal_read_bytes_total", "counter", "Bytes of messages read from the slot.", reader.bytes),
             ("cdc_wal_transactions_total", "counter", "Transactions read whole.", reader.transactions),
-            ("cdc_wal_truncations_total", "counter", "TRUNCATEs seen, which no record carries.", reader.truncations),
             ("cdc_wal_connections_total", "counter", "Replication sessions begun.", reader.connections),
             ("cdc_wal_confirmations_total", "counter", "Positions confirmed to the server.", reader.confirmations),
             ("cdc_wal_durable_events_total", "counter", "Changes durable downstream.", meter.durable_events),
             ("cdc_wal_published_bytes_total", "counter", "Bytes of records published.", meter.bytes),
             ("cdc_wal_flushes_total", "counter", "Times that the transport was flushed.", pump.flushes),
-            ("cdc_wal_held_events", "gauge", "Changes held in memory.", pump.held_events),
+            ("cdc_wal_held_messages", "gauge", "Messages held in memory.", pump.held),
             ("cdc_wal_held_bytes", "gauge", "Bytes of changes held in memory.", pump.held_bytes),
-            ("cdc_wal_held_limit_events", "gauge", "Most changes that may be held.", pump.max_events),
+            ("cdc_wal_held_limit_messages", "gauge", "Most messages that may be held.", pump.max_messages),
             ("cdc_wal_reading_paused", "gauge", "1 while the queue is full and the slot takes the lag.", reader.paused),
             ("cdc_wal_pauses_total", "counter", "Times that reading was paused.", reader.pauses),
             ("cdc_wal_slot_lag_bytes", "gauge", "WAL from the confirmed position to the server's.", lag),

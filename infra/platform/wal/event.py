@@ -7,23 +7,23 @@ PostgreSQL documentation, "Logical Replication Message Formats". LSNs are plain 
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 
-class Unchanged(Enum):
-    """The type of UNCHANGED, so that type checkers can tell it from every other value."""
-
-    UNCHANGED = "unchanged"
+class Unchanged:
+    """The type of UNCHANGED: an object that no serialiser takes for a value."""
 
     def __repr__(self) -> str:
         return "UNCHANGED"
 
+    def __reduce__(self) -> str:
+        return "UNCHANGED"
+
 
 #: Stands for a value that the server did not send because it was stored out of line and did not change. It is not NULL.
-UNCHANGED: Final = Unchanged.UNCHANGED
+UNCHANGED: Final = Unchanged()
 Row: TypeAlias = tuple[Any, ...]
 
 

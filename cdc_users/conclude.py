@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc_users.measure.ledger import Audit, Outcomes
+from cdc_users.measure.ledger import CLASSES, Audit, Outcomes
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, verdict_of
 from cdc_users.scenario import Step
@@ -16,6 +16,7 @@ from cdc_users.telemetry import StepSnapshot
 SEND_DELAY_LIMIT_MS = 100.0
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
+DRAIN_SERIES = ("queue", "sink_write")
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
 
 
@@ -28,6 +29,10 @@ class StepState:
     workers: tuple[str, ...] = ()
     t0_us: int = 0
     loaded_us: int = 0
+    #: When the platform began to read, in a drain step.
+    drain_us: int = 0
+    #: How many of the step's marks have been announced.
+    marked: int = 0
     drained: bool = False
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -73,7 +78,8 @@ class Facts:
     broken: list[tuple[str, int]] = field(default_factory=list)
     #: What was wrong without spoiling a number.
     notes: list[str] = field(default_factory=list)
-    audits: dict[int, Audit] = field(default_factory=dict)
+    #: By step, then by tap in the order in which events pass them.
+    audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
 
@@ -91,34 +97,46 @@ def conclude(
 def step_result(state: StepState, facts: Facts) -> StepResult:
     """One step's figures; none are published in smoke size."""
     sink = facts.sink.get(state.number, StepSnapshot())
-    audit = facts.audits.get(state.number)
-    duration_s = max(0, sink.last_us - state.t0_us) / 1e6
+    audits = facts.audits.get(state.number, {})
+    drain = state.step.mode == "drain"
+    duration_s = max(0, sink.last_us - (state.drain_us if drain else state.t0_us)) / 1e6
     figures = not facts.smoke and duration_s > 0
+    rate = round(sink.delivered / duration_s, 1) if figures else None
     return StepResult(
         name=state.step.name,
         mode=state.step.mode,
         messages=sink.delivered,
         duration_s=round(duration_s, 3),
-        throughput_per_s=round(sink.delivered / duration_s, 1) if figures else None,
+        throughput_per_s=None if drain else rate,
+        drain_rate_per_s=rate if drain else None,
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
-        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder),
-        ledger=ledger(audit, facts.fenced),
+        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, drain=drain),
+        ledger=ledger(audits, facts.fenced),
     )
 
 
-def latencies(harness_side: Recorder, sink_side: Recorder) -> dict[str, Mapping[str, float | int | None]]:
-    """Every series' summary, by its name in result.json."""
-    names = dict.fromkeys(SINK_SERIES, sink_side) | dict.fromkeys(HARNESS_SERIES, harness_side)
+def latencies(
+    harness_side: Recorder, sink_side: Recorder, *, drain: bool
+) -> dict[str, Mapping[str, float | int | None]]:
+    """Every series' summary, by its name in result.json. In a drain the way to the sink is no latency but a wait."""
+    names = dict.fromkeys(DRAIN_SERIES if drain else SINK_SERIES, sink_side) | dict.fromkeys(
+        HARNESS_SERIES, harness_side
+    )
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 
 
-def ledger(audit: Audit | None, fenced: bool) -> dict[str, int | str]:
-    """A step's audit as result.json has it; empty where there was none."""
-    if audit is None:
+def ledger(audits: Mapping[str, Audit], fenced: bool) -> dict[str, int | str]:
+    """A step's audit as result.json has it: delivered at the last tap, and in each class the worst of all taps.
+
+    Empty where there was no audit. audit.json has each tap's own.
+    """
+    if not audits:
         return {}
-    classes = ("sent", "delivered", "lost", "duplicated", "reordered", "unseen", "unknown", "phantom")
-    return {**{name: getattr(audit, name) for name in classes}, "fences": "complete" if fenced else "incomplete"}
+    last = list(audits.values())[-1]
+    worst = {name: max(int(getattr(audit, name)) for audit in audits.values()) for name in CLASSES}
+    fences = "complete" if fenced else "incomplete"
+    return {"sent": last.sent, "delivered": last.delivered, **worst, "fences": fences}
 
 
 def harness(states: Sequence[StepState]) -> dict[str, float | None]:
@@ -176,8 +194,8 @@ def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
     """What the system under test did wrong, if anything."""
     reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
     for step in steps:
-        for name in ("lost", "duplicated", "reordered", "phantom", "unknown"):
-            if step.ledger.get(name):
+        for name in CLASSES:
+            if name != "unseen" and step.ledger.get(name):
                 reasons.append(f"{step.name}: {name} {step.ledger[name]} of {step.ledger['sent']}")
         if step.arrivals.failed:
             reasons.append(f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed")

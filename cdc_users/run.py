@@ -27,15 +27,15 @@ from cdc_users.conclude import Facts, StepState
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.fence import send_fences, settle_unknown
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger import Outcomes, audit
-from cdc_users.measure.result import Verdict
+from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
+from cdc_users.measure.result import Result, Verdict
 from cdc_users.options import Options
 from cdc_users.rig import TABLE, Rig, prepare
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import read_ledger, read_progress
 from cdc_users.users.lane import Assignment
-from cdc_users.watch import Load, Watch
+from cdc_users.watch import Load, Moment, Watch
+from cdc_users.workload import Workload
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -50,6 +50,7 @@ LEAD_DISTRIBUTED_S = 1.5
 POLL_S = 0.05
 FENCE_S = 30.0
 SETTLE_S = 10.0
+SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
 STACK_EXIT = Verdict.STACK.exit_code
 
@@ -88,6 +89,14 @@ class Run:
         self._anchor = new_anchor()
         self._versions: Mapping[str, str] = {}
         self._watch = Watch(environment, self._load)
+        self.result: Result | None = None
+        #: Steps and stages as they began, for charts: elapsed_s, name and step.
+        self.marks: list[dict[str, Any]] = []
+
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """What was seen so far, one a second."""
+        return self._watch.moments
 
     def start(self) -> None:
         """Begin, in a greenlet of our own."""
@@ -142,20 +151,12 @@ class Run:
         self._versions = endpoints.versions
         facts.profile = endpoints.profile
         logger.info("benchmark.start", run=self.id, scenario=self.scenario.name, stack="started" if owned else "found")
-        groups = itertools.groupby(self.states, key=lambda state: state.step.pipeline)
-        for number, (pipeline, states) in enumerate(groups, start=1):
+        groups = itertools.groupby(self.states, key=_rig_of)
+        for number, ((pipeline, _), states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
-            rig = prepare(
-                self.id,
-                number,
-                steward,
-                endpoints,
-                pipeline,
-                self.options.tuning,
-                self._anchor,
-                self.directory / "logs",
-            )
+            place = {"anchor": self._anchor, "logs": self.directory / "logs"}
+            rig = prepare(self.id, number, steward, endpoints, pipeline, self.options.tuning, **place)
             try:
                 self._through(rig, list(states), facts)
             finally:
@@ -165,7 +166,8 @@ class Run:
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
-        self._watch.start(rig.telemetry)
+        rig.start_platform(held=states[0].step.mode == "drain")
+        self._watch.start(rig.look)
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:
@@ -184,16 +186,26 @@ class Run:
         self._announce(rig, state)
         logger.info("benchmark.step", step=state.step.name, mode=state.step.mode, arrivals=state.step.schedule.count)
         # The load ends by itself or when it is told to; only a death cuts it short.
-        self._await(rig, facts, lambda: state.loaded, None)
+        self._await(rig, facts, lambda: self._loaded(state), None)
         state.loaded_us = self._anchor.now_us()
+        if state.step.mode == "drain":
+            self._begin_drain(rig, state, facts)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
         def delivered() -> int:
-            return read_progress(rig.telemetry).delivered.get(state.number, 0)
+            return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
         state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
+
+    def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
+        """The load is there: let all instances start to read at one moment, from which the drain is timed."""
+        if not self._await(rig, facts, rig.shared_out, SHARED_OUT_S) and not facts.broken:
+            raise HarnessError(f"not every partition has its instance after {SHARED_OUT_S:g} s")
+        self._mark("drain", state)
+        state.drain_us = self._anchor.now_us()
+        rig.begin()
 
     def _announce(self, rig: Rig, state: StepState) -> None:
         workers = tuple(self._sender.workers())
@@ -201,6 +213,7 @@ class Run:
         state.t0_us = self._anchor.now_us() + round(lead_s * 1e6)
         state.workers = workers
         self._current = state
+        self._mark(state.step.name, state)
         # A lane that Locust restarts gets a new number, hence the room between the processes.
         room = 10 * -(-state.step.lanes // len(workers))
         for share, worker in enumerate(workers):
@@ -217,13 +230,22 @@ class Run:
             first_lane=first_lane,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target={
-                "dsn": rig.endpoints.postgres_dsn,
-                "schema": rig.schema,
-                "table": TABLE,
-                "row_bytes": self.options.row_bytes,
-            },
+            target=rig.target,
+            workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
+
+    def _loaded(self, state: StepState) -> bool:
+        """Whether the step's load has ended; marks the stages that have begun meanwhile."""
+        offset_s = (self._anchor.now_us() - state.t0_us) / 1e6
+        begun = [mark for mark in state.step.marks if mark.offset_s <= offset_s]
+        for mark in begun[state.marked :]:
+            self._mark(mark.name, state)
+        state.marked = len(begun)
+        return state.loaded
+
+    def _mark(self, name: str, state: StepState) -> None:
+        self.marks.append({"elapsed_s": self._watch.elapsed_s, "name": name, "step": state.step.name})
+        logger.info("benchmark.stage", stage=name, step=state.step.name)
 
     def _lanes(self) -> int:
         runner = self.environment.runner
@@ -236,8 +258,8 @@ class Run:
         state = self._current
         if state is None:
             return None
-        tally = {name: state.total(name) for name in ("offered", "started", "completed")}
-        return Load(state.step.name, state.number, sent=state.sent, **tally)
+        tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
+        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, **tally)
 
     def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
         """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""
@@ -275,38 +297,38 @@ class Run:
         outcomes: dict[int, Outcomes] = {}
         for state in states:
             outcomes |= state.outcomes()
-        outcomes = settle_unknown(dsn, rig.schema, TABLE, outcomes, SETTLE_S)
+        outcomes = settle_unknown(dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
         facts.fenced = send_fences(
             self.id,
             dsn,
-            rig.schema,
+            rig.names.schema,
             TABLE,
             rig.pipeline.partitions,
-            lambda: read_progress(rig.telemetry).fences,
+            lambda: rig.progress()["sink"].fences,
             self._anchor.now_us,
             FENCE_S,
         )
-        snapshot = self._watch.look()
-        facts.sink |= snapshot.steps
-        facts.platform_errors += snapshot.errors
-        arrivals = read_ledger(rig.telemetry)
+        look = self._watch.look()
+        facts.sink |= look.sink.steps
+        facts.platform_errors += look.platform.errors
+        taps = rig.arrivals()
         for state in states:
-            facts.audits[state.number] = audit(state.number, outcomes, arrivals, fenced=facts.fenced)
-        if arrivals.foreign:
-            facts.notes.append(f"{arrivals.foreign} events of other runs or without a probe were seen and not counted")
+            facts.audits[state.number] = audit_taps(state.number, outcomes, taps, fenced=facts.fenced)
+        for name, arrivals in taps.items():
+            if arrivals.foreign:
+                facts.notes.append(f"{arrivals.foreign} events without a probe of this run were not counted ({name})")
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
         options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
         command = shlex.join(["locust", *sys.argv[1:]])
-        result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
+        self.result = result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
         artifact.write_json(place / "plan.json", {"steps": [_plan(state) for state in self.states]})
-        audits = {str(number): dataclasses.asdict(found) for number, found in facts.audits.items()}
-        artifact.write_json(place / "audit.json", {"taps": {"sink": audits}})
+        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits)})
         for state in self.states:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
@@ -317,6 +339,11 @@ class Run:
         print(report.render(result, place), flush=True)
 
 
+def _rig_of(state: StepState) -> tuple[Pipeline, int]:
+    """Steps of one pipeline share it, one after another; a drain starts with a platform of its own."""
+    return state.step.pipeline, state.number if state.step.mode == "drain" else 0
+
+
 def _stack_trouble(endpoints: Endpoints) -> str | None:
     """What a server of the stack says instead of an answer, if one does not answer."""
     try:
@@ -324,6 +351,15 @@ def _stack_trouble(endpoints: Endpoints) -> str | None:
     except StackError as error:
         return str(error)
     return None
+
+
+def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, Any]]:
+    """What audit.json holds: each tap's audit of each step."""
+    taps: dict[str, dict[str, Any]] = {}
+    for number, found in audits.items():
+        for name, audit in found.items():
+            taps.setdefault(name, {})[str(number)] = dataclasses.asdict(audit)
+    return taps
 
 
 def _plan(state: StepState) -> dict[str, Any]:

@@ -8,36 +8,72 @@ from typing import Literal
 
 from cdc_users.measure.plan import Schedule
 
-Mode = Literal["paced", "burst"]
+Mode = Literal["paced", "burst", "drain"]
+Source = Literal["postgres", "topic"]
+Capture = Literal["debezium", "wal"]
+Transport = Literal["kafka", "kinesis", "pubsub"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One question asked of a pipeline: its name, the way in for data, and the defaults of its options.
+    """One question asked of a pipeline: its name, the defaults of its options, and what must hold in the end.
 
-    `defaults` are texts by option name, as they would stand on the command line.
+    `defaults` are texts by option name, as they would stand on the command line; `thresholds` are written as for
+    `--threshold` and hold for every step that is not a warm-up. With `scaling` the steps are compared with the first.
     """
 
     name: str
     question: str
     defaults: Mapping[str, str] = field(default_factory=dict)
+    thresholds: tuple[str, ...] = ()
+    scaling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What stands between source and sink; a step with another one than its predecessor's gets a fresh topic."""
+    """What stands between source and sink; a step with another one than its predecessor's gets a fresh topic.
 
+    `source` says where rows go in: the database, or straight to the topic. `capture` and `transport` only matter
+    for the database; `iceberg_commit_interval_s` only for that sink.
+    """
+
+    source: Source = "postgres"
+    capture: Capture = "debezium"
+    transport: Transport = "kafka"
     sink: str = "counting"
     partitions: int = 1
     instances: int = 1
     batch_size: int = 500
     max_buffered_messages: int = 10_000
     sink_delay_s: float = 0.0
+    iceberg_mode: str = "append"
+    iceberg_commit_interval_s: float = 1.0
+    tables: int = 1
+    #: The user's own: a command line instead of the reference platform (empty: it; none: one that runs already), a
+    #: topic, and a connector with its table.
+    platform: str = ""
+    topic: str = ""
+    connector: str = ""
+    table: str = ""
+    #: Where events come out of somebody else's platform, e.g. webhook:8080.
+    sink_tap: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment of a step that charts and timelines show: when it is due after the step's start, and its name."""
+
+    offset_s: float
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One measured stage of a run: a schedule of arrivals through one pipeline."""
+    """One measured stage of a run: a schedule of arrivals through one pipeline.
+
+    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged; a
+    step that is not `steady` is expected to grow a backlog while its load lasts.
+    """
 
     name: str
     mode: Mode
@@ -45,3 +81,6 @@ class Step:
     pipeline: Pipeline
     lanes: int
     rows_per_arrival: int = 1
+    warm_up: bool = False
+    steady: bool = True
+    marks: tuple[Mark, ...] = ()

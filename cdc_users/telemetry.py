@@ -38,25 +38,73 @@ class Snapshot:
         return self.steps[step].delivered if step in self.steps else 0
 
     @property
-    def queue_depth(self) -> int:
+    def queue_depth(self) -> int | None:
         """Events that wait in the platform."""
-        return sum(int(part["consumer"]["queue_depth"]) for part in self.raw)
+        return self._total("queue_depth")
+
+    @property
+    def in_flight(self) -> int | None:
+        """Events that the platform is writing."""
+        return self._total("in_flight")
+
+    def _total(self, name: str) -> int | None:
+        return sum(int(part["consumer"][name]) for part in self.raw) if self.raw else None
+
+    @property
+    def paused_partitions(self) -> int | None:
+        """Partitions that the platform has paused."""
+        paused = [bool(partition["paused"]) for partition in self._partitions()]
+        return sum(paused) if self.raw else None
+
+    @property
+    def partitions(self) -> int:
+        """Partitions that some instance has."""
+        return len(self._partitions())
 
     @property
     def lag(self) -> int | None:
         """Events behind, over all partitions; None where an instance does not know."""
-        lags = [partition["lag"] for part in self.raw for partition in part["consumer"]["partitions"].values()]
+        lags = [partition["lag"] for partition in self._partitions()]
         return None if None in lags or not lags else sum(lags)
 
+    def _partitions(self) -> list[Mapping[str, Any]]:
+        return [partition for part in self.raw for partition in part["consumer"]["partitions"].values()]
+
     @property
-    def uss_bytes(self) -> int:
+    def uss_bytes(self) -> int | None:
         """Unique memory of all instances."""
-        return sum(int(part["uss_bytes"]) for part in self.raw)
+        return sum(int(part["uss_bytes"]) for part in self.raw) if self.raw else None
+
+    @property
+    def rss_bytes(self) -> int | None:
+        """Resident memory of all instances."""
+        return sum(int(part["rss_bytes"]) for part in self.raw) if self.raw else None
 
     @property
     def errors(self) -> list[str]:
         """What the platform itself reports as failed."""
         return [error for part in self.raw for error in part["consumer"]["errors"]]
+
+
+@dataclass(slots=True)
+class Look:
+    """Everything about a pipeline at one moment: the last tap, the platform itself, and the gauges."""
+
+    sink: Snapshot = field(default_factory=Snapshot)
+    platform: Snapshot = field(default_factory=Snapshot)
+    gauges: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lag(self) -> int | None:
+        """Events behind in the topic, as the consumer group's offsets say, else as the platform does."""
+        told = self.gauges.get("consumer_lag")
+        return int(told) if told is not None else self.platform.lag
+
+    @property
+    def slot_lag_bytes(self) -> int | None:
+        """Bytes of WAL that the replication slot holds back."""
+        told = self.gauges.get("slot_lag_bytes")
+        return None if told is None else int(told)
 
 
 def read_snapshot(urls: Sequence[str]) -> Snapshot:
@@ -97,9 +145,19 @@ def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
     return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger")) for url in urls)
 
 
+def begin(urls: Sequence[str]) -> None:
+    """Let held instances start to read; raises TargetError."""
+    for url in urls:
+        _ask("POST", f"{url}/begin")
+
+
 def _get(url: str) -> dict[str, Any]:
+    return _ask("GET", url)
+
+
+def _ask(method: str, url: str) -> dict[str, Any]:
     try:
-        answer = requests.get(url, timeout=TIMEOUT_S)
+        answer = requests.request(method, url, timeout=TIMEOUT_S)
         answer.raise_for_status()
     except requests.RequestException as error:
         raise TargetError(f"the platform's telemetry does not answer at {url}: {type(error).__name__}") from error

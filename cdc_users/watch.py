@@ -1,9 +1,9 @@
-"""Watches a run while it goes on: one look a second at the platform, for the timeline, the terminal and Locust."""
+"""Watches a run while it goes on: one look a second at every tap, for timeline, page, terminal and Locust."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,64 +13,95 @@ from locust.env import Environment
 
 from cdc_users.error import TargetError
 from cdc_users.measure.histogram import LatencyHistogram
+from cdc_users.measure.recorder import Recorder
 from cdc_users.precision import add_latencies
-from cdc_users.telemetry import Snapshot, read_snapshot
+from cdc_users.telemetry import Look
 
 logger = structlog.get_logger()
 
 INTERVAL_S = 1.0
 PROGRESS_S = 10.0
 LINE = ("CDC", "end_to_end (sink)")
+STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One second of a run: totals so far, and the latency of what arrived in it."""
+    """One second of a run: totals of its step so far, rates since the last one, and the latency of what arrived in it.
+
+    Latencies are milliseconds; the stages are means, which sum to `mean_ms`. None where it is not known.
+    """
 
     elapsed_s: float
     step: str
+    stage: str
     offered: int
     started: int
     completed: int
+    failed: int
+    sent: int
     delivered: int
     backlog: int
-    queue_depth: int
+    queue_depth: int | None
+    in_flight: int | None
+    paused_partitions: int | None
     consumer_lag: int | None
-    uss_mb: float
+    slot_lag_bytes: int | None
+    uss_mb: float | None
+    rss_mb: float | None
+    offered_per_s: float | None
+    sent_per_s: float | None
+    delivered_per_s: float | None
+    bytes_per_s: float | None
+    p50_ms: float | None
+    p99_ms: float | None
     mean_ms: float | None
     max_ms: float | None
+    commit_ms: float | None
+    capture_ms: float | None
+    fetch_ms: float | None
+    queue_ms: float | None
+    sink_write_ms: float | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Load:
-    """What the watch needs to know of the current step."""
+    """What the watch needs to know of the current step, as its writers report it."""
 
     name: str
     number: int
+    stage: str
     offered: int
     started: int
     completed: int
+    failed: int
     sent: int
 
 
 @dataclass(slots=True)
 class Watch:
-    """Reads the platform's telemetry. `last` is at most a second old while `start`ed; `look` reads it now."""
+    """Looks at a pipeline once a second while `start`ed and keeps what it saw; `look` reads it now."""
 
     environment: Environment
     load: Callable[[], Load | None]
-    last: Snapshot = field(default_factory=Snapshot)
+    last: Look = field(default_factory=Look)
     moments: list[Moment] = field(default_factory=list)
     failure: str = ""
-    _urls: Sequence[str] = ()
-    _seen: dict[int, LatencyHistogram] = field(default_factory=dict)
+    began_s: float = field(default_factory=time.monotonic)
+    _read: Callable[[], Look] | None = None
+    _seen: dict[int, Recorder] = field(default_factory=dict)
+    _bytes: dict[int, int] = field(default_factory=dict)
     _greenlet: Any = None
-    _began_s: float = field(default_factory=time.monotonic)
     _told_s: float = field(default_factory=time.monotonic)
 
-    def start(self, urls: Sequence[str]) -> None:
-        """Watch these instances from now on."""
-        self._urls = urls
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return round(time.monotonic() - self.began_s, 3)
+
+    def start(self, read: Callable[[], Look]) -> None:
+        """Watch a pipeline from now on; `read` raises TargetError where it does not answer."""
+        self._read = read
         self._greenlet = gevent.spawn(self._watch)
 
     def stop(self) -> None:
@@ -78,62 +109,111 @@ class Watch:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-            try:
-                self._note(self.look())
-            except TargetError as error:
-                self.failure = str(error)
+            self._look_and_note()
 
-    def look(self) -> Snapshot:
-        """Read the telemetry now; raises TargetError."""
-        self.last = read_snapshot(self._urls)
+    def look(self) -> Look:
+        """Read every tap now; raises TargetError."""
+        assert self._read is not None
+        self.last = self._read()
         return self.last
 
     def _watch(self) -> None:
         while True:
             gevent.sleep(INTERVAL_S)
-            try:
-                self._note(self.look())
-                self.failure = ""
-            except TargetError as error:
-                self.failure = str(error)
+            self._look_and_note()
 
-    def _note(self, snapshot: Snapshot) -> None:
+    def _look_and_note(self) -> None:
+        try:
+            self._note(self.look())
+            self.failure = ""
+        except TargetError as error:
+            self.failure = str(error)
+
+    def _note(self, look: Look) -> None:
         load = self.load()
         if load is None:
             return
-        recents = {number: self._recent(snapshot, number) for number in snapshot.steps}
-        for histogram in recents.values():
-            add_latencies(self.environment.stats, *LINE, histogram, time.time())
-        recent = recents.get(load.number, LatencyHistogram())
-        moment = Moment(
-            elapsed_s=round(time.monotonic() - self._began_s, 3),
-            step=load.name,
-            offered=load.offered,
-            started=load.started,
-            completed=load.completed,
-            delivered=snapshot.delivered(load.number),
-            backlog=load.sent - snapshot.delivered(load.number),
-            queue_depth=snapshot.queue_depth,
-            consumer_lag=snapshot.lag,
-            uss_mb=round(snapshot.uss_bytes / 1e6, 2),
-            mean_ms=round(recent.sum_us / recent.count / 1000, 3) if recent.count else None,
-            max_ms=round(recent.max_us / 1000, 3) if recent.count else None,
-        )
+        recents = {number: self._recent(look, number) for number in look.sink.steps}
+        for recorder in recents.values():
+            add_latencies(self.environment.stats, *LINE, recorder.histogram("end_to_end"), time.time())
+        moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
         if time.monotonic() - self._told_s >= PROGRESS_S:
             self._told_s = time.monotonic()
-            logger.info(
-                "benchmark.progress",
-                step=moment.step,
-                offered=moment.offered,
-                delivered=moment.delivered,
-                backlog=moment.backlog,
-                mean_ms=moment.mean_ms,
-            )
+            _tell(moment)
 
-    def _recent(self, snapshot: Snapshot, step: int) -> LatencyHistogram:
+    def _moment(self, look: Look, load: Load, recent: Recorder) -> Moment:
+        latency = recent.histogram("end_to_end")
+        delivered = look.sink.delivered(load.number)
+        before = self.moments[-1] if self.moments and self.moments[-1].step == load.name else None
+        elapsed_s = self.elapsed_s
+        since_s = elapsed_s - before.elapsed_s if before else None
+
+        def rate(now: int, then: int) -> float | None:
+            return round((now - then) / since_s, 1) if since_s else None
+
+        size = look.sink.steps[load.number].bytes if load.number in look.sink.steps else 0
+        earlier_bytes, self._bytes[load.number] = self._bytes.get(load.number, 0), size
+        return Moment(
+            elapsed_s=elapsed_s,
+            step=load.name,
+            stage=load.stage,
+            offered=load.offered,
+            started=load.started,
+            completed=load.completed,
+            failed=load.failed,
+            sent=load.sent,
+            delivered=delivered,
+            backlog=load.sent - delivered,
+            queue_depth=look.platform.queue_depth,
+            in_flight=look.platform.in_flight,
+            paused_partitions=look.platform.paused_partitions,
+            consumer_lag=look.lag,
+            slot_lag_bytes=look.slot_lag_bytes,
+            uss_mb=_mb(look.platform.uss_bytes),
+            rss_mb=_mb(look.platform.rss_bytes),
+            offered_per_s=rate(load.offered, before.offered if before else 0),
+            sent_per_s=rate(load.sent, before.sent if before else 0),
+            delivered_per_s=rate(delivered, before.delivered if before else 0),
+            bytes_per_s=rate(size, earlier_bytes),
+            p50_ms=_ms(latency.percentile_us(50)),
+            p99_ms=_ms(latency.percentile_us(99)),
+            mean_ms=_mean_ms(latency),
+            max_ms=_ms(latency.max_us) if latency.count else None,
+            **_stage_means(recent),
+        )
+
+    def _recent(self, look: Look, step: int) -> Recorder:
         """What has arrived at the sink since the last look."""
-        now = snapshot.steps[step].recorder.histogram("end_to_end")
-        before = self._seen.get(step, LatencyHistogram())
+        now = look.sink.steps[step].recorder
+        before = self._seen.get(step, Recorder())
         self._seen[step] = now
         return now.minus(before)
+
+
+def _stage_means(recent: Recorder) -> Mapping[str, Any]:
+    return {f"{name}_ms": _mean_ms(recent.histogram(name)) for name in STAGES}
+
+
+def _mean_ms(histogram: LatencyHistogram) -> float | None:
+    return _ms(histogram.sum_us / histogram.count) if histogram.count else None
+
+
+def _ms(value_us: float | None) -> float | None:
+    return None if value_us is None else round(value_us / 1000, 3)
+
+
+def _mb(size: int | None) -> float | None:
+    return None if size is None else round(size / 1e6, 2)
+
+
+def _tell(moment: Moment) -> None:
+    logger.info(
+        "benchmark.progress",
+        step=moment.step,
+        offered=moment.offered,
+        delivered=moment.delivered,
+        backlog=moment.backlog,
+        p99_ms=moment.p99_ms,
+        mean_ms=moment.mean_ms,
+    )

@@ -32,6 +32,13 @@ class Recorder:
         for name, histogram in other.series.items():
             self.histogram(name).merge(histogram)
 
+    def minus(self, earlier: Recorder) -> Recorder:
+        """What has come since an earlier state of the same recorder."""
+        since = Recorder()
+        for name, histogram in self.series.items():
+            since.series[name] = histogram.minus(earlier.histogram(name))
+        return since
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {name: histogram.to_json() for name, histogram in self.series.items()}

@@ -21,6 +21,9 @@ Figure = tuple[str, str, str, float]
 class Source(Protocol):
     """Where events come from."""
 
+    def begin(self) -> None:
+        """Start to read, where it was told to wait."""
+
     @property
     def errors(self) -> Sequence[str]:
         """What has failed for good."""

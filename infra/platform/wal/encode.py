@@ -30,6 +30,9 @@ class PrimaryKeys(KeyColumns):
             raise KeyError(table)  # no primary key: the replica identity has to do
         return self._known[table]
 
+    def __bool__(self) -> bool:
+        return True  # not yet asked is not empty
+
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._known)
 

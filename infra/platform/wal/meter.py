@@ -49,13 +49,11 @@ class WalMeter:
     def _observe(self, chunk: Chunk, encoded: Encoded, values: list[bytes], started_us: int, done_us: int) -> None:
         probes = parse_probes([self._probe(value) for value in values], self._run)
         deleted = np.array([value.startswith(DELETE) for value in values], dtype=np.bool_)
-        if deleted.any():
-            probes = probes.after_deletes(deleted)
         sizes = list(map(len, encoded))
         lsns = np.repeat(np.array([part.source.lsn for part in chunk.parts], dtype=np.int64), sizes)
         committed_us = np.repeat(np.array([part.source.commit_us for part in chunk.parts], dtype=np.int64), sizes)
         keys = np.array([key_number(record.key) for records in encoded for record in records], dtype=np.int64)
-        counted = self.ledger.observe(probes, keys, 0, lsns)
+        counted = self.ledger.observe(probes, keys, 0, lsns, deleted=deleted, at_us=done_us)
         times = {
             "end_to_end": done_us - probes.intended_us,
             "commit": committed_us - probes.intended_us,

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from infra.platform.wal.service import TRANSPORTS, Settings
+from infra.platform.wal.service import FORMATS, TRANSPORTS, Settings
 from infra.schemas.envelope import is_probe_column
 
 #: Where the emulator or the service is told from outside, by transport.
@@ -45,11 +45,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     top.add_argument("--max-buffered-mb", default="64", help="most MB of changes held in memory")
     top.add_argument("--coalesce-ms", default="4", help="pause between reads under load; 0 reads at once")
     top.add_argument("--reconnect-s", default="60", help="how long a server that went away is waited for")
+    top.add_argument("--format", default="json", help="json, or none (null transport only: decode, make no records)")
+    top.add_argument("--held", default="no", help="yes: read nothing before POST /begin (starts a drain at one moment)")
     top.add_argument("--telemetry-port", default="0", help="0 takes a free port")
     return top
 
 
-def mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[str]:
+def mistakes(options: argparse.Namespace) -> list[str]:
     """Every mistake in the options, each with its remedy."""
     found = []
     for name, least in NUMBERS:
@@ -58,13 +60,18 @@ def mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[st
             found.append(f"--{name.replace('_', '-')} {text!r} is not a whole number of at least {least}")
     if options.transport not in TRANSPORTS:
         found.append(f"--transport {options.transport!r} is not one of {', '.join(TRANSPORTS)}")
+    if options.format not in FORMATS:
+        found.append(f"--format {options.format!r} is not one of {', '.join(FORMATS)}")
+    if options.format == "none" and options.transport != "null":
+        found.append(f"--format none publishes nothing; --transport {options.transport} needs --format json")
+    if options.held not in ("yes", "no"):
+        found.append(f"--held {options.held!r} is neither yes nor no")
     if options.transport == "kafka" and not options.endpoint:
         found.append("--transport kafka needs --endpoint HOST:PORT of a broker")
     if not is_probe_column(options.probe_column):
         found.append(f"--probe-column {options.probe_column!r} is not a plain column name")
     found += [f"--create {table!r} is not SCHEMA.TABLE" for table in _tables(options) if table.count(".") < 1]
     found += _dsn_mistakes(options.dsn)
-    del environ
     return found
 
 
@@ -101,4 +108,6 @@ def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Sett
         max_bytes=int(options.max_buffered_mb) * 1_000_000,
         coalesce_s=int(options.coalesce_ms) / 1000,
         reconnect_s=float(options.reconnect_s),
+        format=options.format,
+        held=options.held == "yes",
     )

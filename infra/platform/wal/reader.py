@@ -47,6 +47,7 @@ class ReaderSettings:
     publication: str
     coalesce_s: float = 0.004
     reconnect_s: float = 60.0
+    held: bool = False
 
 
 class WalReader:
@@ -75,6 +76,9 @@ class WalReader:
         self._position = position
         self._now_us = now_us
         self._stopping = threading.Event()
+        self._begun = threading.Event()
+        if not settings.held:
+            self._begun.set()
         self._source = Source(0, 0, 0)
         self._open = False
         self._confirmed_s = self._status_s = 0.0
@@ -83,6 +87,10 @@ class WalReader:
     def confirmed_lsn(self) -> int:
         """The last position that the server was told."""
         return self._position.lsn or 0
+
+    def begin(self) -> None:
+        """Start to read, where the settings said to wait for this."""
+        self._begun.set()
 
     def stop(self) -> None:
         """Take nothing more; `run` returns when what is held is durable and confirmed."""
@@ -151,6 +159,10 @@ class WalReader:
             stream.close()
 
     def _step(self, stream: ReplicationStream) -> None:
+        if not self._begun.is_set():
+            self._report(stream)
+            self._begun.wait(WAIT_S)
+            return
         room = self._pump.room()
         if not room:
             self._hold_back(stream)

@@ -58,6 +58,7 @@ class Settings:
     max_bytes: int = 64_000_000
     coalesce_s: float = 0.004
     reconnect_s: float = 60.0
+    held: bool = False
 
 
 class Service:
@@ -99,7 +100,12 @@ class Service:
         )
         self.reader = WalReader(
             ReaderSettings(
-                settings.dsn, settings.slot, settings.publication, settings.coalesce_s, settings.reconnect_s
+                settings.dsn,
+                settings.slot,
+                settings.publication,
+                settings.coalesce_s,
+                settings.reconnect_s,
+                settings.held,
             ),
             self.pump,
             position,
@@ -157,6 +163,10 @@ class Service:
         self.pump.start()
         self.reader.run()
 
+    def begin(self) -> None:
+        """Start to read, where the settings said to wait for this."""
+        self.reader.begin()
+
     def stop(self) -> None:
         """Have `run` end when what is held is durable and confirmed."""
         self.reader.stop()
@@ -194,7 +204,8 @@ class Service:
         pump = self.pump
         return {
             "polled": self.reader.messages,
-            "partitions": {},
+            # The slot stands for the one partition that there is; how far it is behind is told in bytes elsewhere.
+            "partitions": {self.settings.slot: {"paused": self.reader.paused, "lag": None}},
             "queue_depth": pump.held - pump.in_flight,
             "queue_high_water": pump.high_water,
             "in_flight": pump.in_flight,

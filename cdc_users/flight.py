@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdc_users.keyspace import Change, Outcome
-from cdc_users.workload import Transaction
+from cdc_users.workload import Transaction, Writer
 
 Run = tuple[Outcome, int, int]
 
 
 class Flight:
-    """Some changes that are pushed together, in order. All arrays have one entry a change.
+    """Some transactions of one writer that are pushed together, in order. Lists have one entry a change, but `starts`:
+    the index of each transaction's first.
 
     `sent` changes have been handed to the client so far, `open` of their records have no answer yet. `failures` has
     the outcome and the cause of those that were not acknowledged, by index.
@@ -25,6 +26,7 @@ class Flight:
 
     __slots__ = (
         "begun",
+        "bytes",
         "called_ns",
         "changes",
         "done_ns",
@@ -35,6 +37,7 @@ class Flight:
         "owner",
         "partition",
         "sent",
+        "starts",
         "transactions",
     )
 
@@ -43,6 +46,7 @@ class Flight:
         self.partition = partition
         self.changes: list[Change] = []
         self.transactions: list[int] = []
+        self.starts: list[int] = []
         self.intended_ns: list[int] = []
         self.called_ns: list[int] = []
         self.done_ns: list[int] = []
@@ -50,14 +54,16 @@ class Flight:
         self.begun = False
         self.sent = 0
         self.open = 0
+        self.bytes = 0
         #: The key of a tombstone that the full queue did not take; it goes before the next change.
         self.owed: bytes | None = None
 
     def add(self, transaction: Transaction, intended_ns: int) -> None:
         """Take a transaction aboard; before the flight is pushed."""
         changes = transaction.changes
-        self.changes += changes
         count = len(changes)
+        self.starts.append(len(self.changes))
+        self.changes += changes
         self.transactions += [transaction.number] * count
         self.intended_ns += [intended_ns] * count
         self.done_ns += [0] * count
@@ -73,11 +79,13 @@ class Flight:
     @property
     def landed(self) -> bool:
         """Whether every record has its answer."""
-        return self.open == 0 and self.pushed
+        # Answers that come after the flight was given up count it further down.
+        return self.open <= 0 and self.pushed
 
-    def depart(self, called_ns: int) -> None:
+    def depart(self, called_ns: int, size: int) -> None:
         """The next change's record has been taken by the client."""
         self.called_ns.append(called_ns)
+        self.bytes += size
         self.sent += 1
         self.open += 1
 
@@ -97,23 +105,42 @@ class Flight:
         self.failures[index] = outcome, cause
         self.open -= 1
 
+    def give_up(self, cause: str) -> None:
+        """Wait for nothing more: what was handed over is unknown from now on, the rest was never sent."""
+        now_ns = time.monotonic_ns()
+        for index in range(self.sent):
+            if not self.done_ns[index] and index not in self.failures:
+                self.failures[index] = "unknown", cause
+        for index in range(self.sent, len(self.changes)):
+            self.refuse(now_ns, index, cause)
+        self.owed = None
+        self.open = 0
+
     def acked(self) -> NDArray[np.bool_]:
-        """Which changes the broker has acknowledged."""
+        """Which transactions the broker has acknowledged in full."""
         mask = np.ones(len(self.changes), dtype=np.bool_)
         mask[list(self.failures)] = False
-        return mask
+        return np.logical_and.reduceat(mask, self.starts)
 
     def latencies_us(self) -> dict[str, NDArray[np.int64]]:
-        """The three series of the acknowledged changes (docs/measurement.md)."""
-        mask = self.acked()
+        """The three series of the acknowledged transactions, and `ack`: each of their records from its produce call."""
         intended, called, done = (
-            np.array(column, dtype=np.int64)[mask] for column in (self.intended_ns, self.called_ns, self.done_ns)
+            np.array(column, dtype=np.int64) for column in (self.intended_ns, self.called_ns, self.done_ns)
         )
-        send_delay, service = (called - intended) // 1000, (done - called) // 1000
-        return {"send_delay": send_delay, "service": service, "response": send_delay + service}
+        acked = self.acked()
+        starts = np.array(self.starts)
+        send_delay = (called[starts] - intended[starts])[acked] // 1000
+        service = (np.maximum.reduceat(done, starts) - called[starts])[acked] // 1000
+        each = np.repeat(acked, np.diff(np.append(starts, len(done))))
+        return {
+            "send_delay": send_delay,
+            "service": service,
+            "response": send_delay + service,
+            "ack": (done - called)[each] // 1000,
+        }
 
     def runs(self) -> Iterable[Run]:
-        """The outcomes as runs of sequences (outcome, first, last), in order. The changes are of one writer."""
+        """The outcomes as runs of sequences (outcome, first, last), in order."""
         if not self.changes:
             return
         first = self.changes[0].sequence
@@ -133,3 +160,16 @@ class Flight:
     def causes(self) -> Counter[str]:
         """Why changes were not acknowledged."""
         return Counter(cause for _, cause in self.failures.values())
+
+
+class PipelinedWriter(Writer):
+    """A writer whose transactions follow each other without waiting for the one before.
+
+    Versions count when they are made. One that is refused later leaves a gap in its key's versions.
+    """
+
+    def transaction(self, size: int, intended_us: int) -> Transaction:
+        """See Writer."""
+        transaction = super().transaction(size, intended_us)
+        self._keys.settle(transaction.changes, "acked")
+        return transaction

@@ -23,6 +23,7 @@ from cdc_users.flight import Flight
 from cdc_users.keyspace import Outcome
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.probe import Operation
+from cdc_users.widening import Widening
 from infra.schemas.encoder import EnvelopeEncoder, Origin
 
 logger = structlog.get_logger()
@@ -37,6 +38,8 @@ CLIENT_LIMIT_BYTES = 1_000_000_000
 #: A batch's head and its only record's own, at their longest (Kafka protocol, "Record Batch").
 BATCH_HEAD_BYTES = 61 + 36
 HEADER_HEAD_BYTES = 10
+#: A broker that was killed is back within seconds; what it has not acknowledged by now is unknown.
+GIVE_UP_S = 60.0
 FIRST_LSN = 2**24
 
 _OPERATION: Mapping[Operation, str] = {
@@ -111,14 +114,17 @@ class AvroProducer:
         *,
         headers: bool = False,
         linger_ms: float = 5,
+        queue_records: int = QUEUE_RECORDS,
     ) -> None:
         self.figures = Figures()
         self._anchor = anchor
         self._headers: list[tuple[str, str | bytes | None]] | None = list(HEADERS) if headers else None
         self._outlets = [_Outlet(channel, headers) for channel in channels]
-        self._producer = Producer(_settings(bootstrap, channels, linger_ms) | {"stats_cb": self._note_statistics})
+        settings = _settings(bootstrap, channels, linger_ms, queue_records)
+        self._producer = Producer(settings | {"stats_cb": self._note_statistics})
         self._flights: deque[Flight] = deque()
         self._lsn = FIRST_LSN
+        self._widening: Widening | None = None
         self._told_s = time.monotonic()
 
     @classmethod
@@ -133,10 +139,20 @@ class AvroProducer:
         """The tables' topics as they are now."""
         return [outlet.channel for outlet in self._outlets]
 
+    def room_bytes(self, table: int) -> int:
+        """The largest key and value together that a table's topic takes."""
+        return self._outlets[table].room_bytes
+
+    @property
+    def flying(self) -> int:
+        """How many flights have not landed yet."""
+        return len(self._flights)
+
     def evolve(self, registry_url: str, column: str) -> None:
-        """From now on every row has one column more, a nullable text, the last."""
+        """From now on every row is written with one column more, a nullable text, the last."""
         channels = [evolve(channel, registry_url, column) for channel in self.channels]
         self._outlets = [_Outlet(channel, self._headers is not None) for channel in channels]
+        self._widening = Widening()
 
     def push(self, flight: Flight) -> bool:
         """Hand over a flight, or the rest of one; False where the local queue is full, and `poll` must make room."""
@@ -159,6 +175,8 @@ class AvroProducer:
     def _send(self, flight: Flight, index: int) -> None:
         change = flight.changes[index]
         outlet = self._outlets[change.table]
+        if self._widening is not None:
+            change = self._widening.change(change)
         self._lsn = lsn = self._lsn + 1
         before, row, transaction = change.before, change.row, flight.transactions[index]
         key = outlet.encoder.key(row or before or ())
@@ -173,7 +191,7 @@ class AvroProducer:
         except KafkaException as error:
             flight.refuse(called_ns, index, f"the client did not take it: {error.args[0].str()}")
             return
-        flight.depart(called_ns)
+        flight.depart(called_ns, size)
         self.figures.records += 1
         self.figures.bytes += size
         if row is None:
@@ -276,7 +294,7 @@ def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Mess
         flight.fail(index, outcome, f"{error.name()}: {error.str()}")
 
 
-def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float) -> dict[str, Any]:
+def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float, queue_records: int) -> dict[str, Any]:
     smallest = min(channel.max_message_bytes for channel in channels)
     return {
         "bootstrap.servers": bootstrap,
@@ -285,8 +303,9 @@ def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float) -> 
         # Retries neither double nor reorder, as with Debezium's own producer.
         "enable.idempotence": True,
         "linger.ms": linger_ms,
-        "queue.buffering.max.messages": QUEUE_RECORDS,
+        "queue.buffering.max.messages": queue_records,
         "queue.buffering.max.kbytes": QUEUE_KBYTES,
+        "message.timeout.ms": round(GIVE_UP_S * 1000),
         "batch.size": min(BATCH_BYTES, smallest * 9 // 10),
         # Too large is told by us, precisely and for the record alone; the client would count without the batch's head.
         "message.max.bytes": CLIENT_LIMIT_BYTES,

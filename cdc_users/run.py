@@ -6,6 +6,7 @@ the users never stops the conclusion. Everything ends in one result directory, o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import secrets
@@ -25,7 +26,7 @@ from locust.env import Environment
 from cdc_users import artifact, conclude, report
 from cdc_users.conclude import Facts, StepState
 from cdc_users.error import HarnessError, TargetError
-from cdc_users.fence import send_fences, settle_unknown
+from cdc_users.fence import fences, send_fences, settle_unknown
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
 from cdc_users.measure.result import Result, Verdict
@@ -79,6 +80,8 @@ class Run:
         self.scenario = scenario
         self.options = options
         self.states = [StepState(number, step) for number, step in enumerate(steps, start=1)]
+        #: What was asked for and is left out, each with its reason (ScenarioShape.skipped).
+        self.skipped: Sequence[str] = ()
         self.lanes_wanted: int | None = max(step.lanes for step in steps)
         self.concluded = Event()
         self.exit_code = Verdict.ERROR.exit_code
@@ -121,7 +124,7 @@ class Run:
         artifact.spoil(self.directory, Verdict.ERROR.value, reason)
 
     def _life(self) -> None:
-        facts = Facts(smoke=self.options.smoke)
+        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped))
         try:
             with self._steward() as steward:
                 self._carry_out(steward, facts)
@@ -190,14 +193,17 @@ class Run:
         state.loaded_us = self._anchor.now_us()
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
+        with contextlib.suppress(TargetError):  # who died meanwhile is seen below
+            state.backlog_at_end = state.sent - self._delivered(rig, state)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
-        def delivered() -> int:
-            return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
-
-        state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
+        state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
+
+    def _delivered(self, rig: Rig, state: StepState) -> int:
+        """Events of a step that have come as far as the slowest tap."""
+        return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""
@@ -230,9 +236,15 @@ class Run:
             first_lane=first_lane,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target=rig.target,
+            target={**rig.target, **self._producing()},
             workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
+
+    def _producing(self) -> dict[str, Any]:
+        """What the options say of production straight to the topic."""
+        options = self.options
+        linger_ms = 0 if options.tuning == "latency" else 5
+        return {"headers": options.debezium_headers, "evolve_at": options.evolve_at, "linger_ms": linger_ms}
 
     def _loaded(self, state: StepState) -> bool:
         """Whether the step's load has ended; marks the stages that have begun meanwhile."""
@@ -293,21 +305,13 @@ class Run:
         return None
 
     def _audit(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
-        dsn = rig.endpoints.postgres_dsn
         outcomes: dict[int, Outcomes] = {}
         for state in states:
             outcomes |= state.outcomes()
-        outcomes = settle_unknown(dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
-        facts.fenced = send_fences(
-            self.id,
-            dsn,
-            rig.names.schema,
-            TABLE,
-            rig.pipeline.partitions,
-            lambda: rig.progress()["sink"].fences,
-            self._anchor.now_us,
-            FENCE_S,
-        )
+        if rig.pipeline.source == "postgres":
+            outcomes = settle_unknown(rig.endpoints.postgres_dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
+        write = fences(self.id, rig.target, self._anchor)
+        facts.fenced = send_fences(write, rig.pipeline.partitions, lambda: list(rig.progress().values()), FENCE_S)
         look = self._watch.look()
         facts.sink |= look.sink.steps
         facts.platform_errors += look.platform.errors
@@ -320,9 +324,9 @@ class Run:
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
-        options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
+        options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
         command = shlex.join(["locust", *sys.argv[1:]])
-        self.result = result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
+        self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
@@ -369,16 +373,12 @@ def _plan(state: StepState) -> dict[str, Any]:
         "name": step.name,
         "mode": step.mode,
         "schedule": step.schedule.to_json(),
-        "pipeline": _as_dict(step.pipeline),
+        "pipeline": conclude.as_json(step.pipeline),
         "lanes": step.lanes,
         "rows_per_arrival": step.rows_per_arrival,
         "t0_us": state.t0_us,
         "loaded_us": state.loaded_us,
     }
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
 
 
 def _plain(value: Any) -> Any:

@@ -69,6 +69,7 @@ class PostgresUser(LaneUser):
         except GreenletExit:
             self._writer.settle(transaction, outcome)
             share.tally.failed += 1
+            share.record(arrival.intended_ns, started_ns, time.monotonic_ns(), failed=True)
             raise
         done_ns = time.monotonic_ns()
         self._writer.settle(transaction, outcome)
@@ -89,8 +90,8 @@ class PostgresUser(LaneUser):
             share.record(arrival.intended_ns, started_ns, done_ns)
         else:
             share.tally.failed += 1
-            text = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-            share.tally.errors[text] = share.tally.errors.get(text, 0) + 1
+            share.record(arrival.intended_ns, started_ns, done_ns, failed=True)
+            share.note_error(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}")
         self.environment.events.request.fire(
             request_type="POSTGRES",
             name="insert (response)",

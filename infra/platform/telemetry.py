@@ -105,7 +105,9 @@ class TelemetryServer:
         """What a drain waits for, cheap enough to be asked many times a second."""
         delivered = self._sink.ledger.delivered()
         steps = {str(step): counts.delivered for step, counts in delivered.items()}
-        return web.json_response({"steps": steps, "fences": sorted(self._sink.ledger.fences())})
+        ledger = self._sink.ledger
+        seen = {"fences": sorted(ledger.fences()), "fenced_partitions": sorted(ledger.fenced_partitions())}
+        return web.json_response({"steps": steps, **seen})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
         return web.json_response(self.snapshot())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -30,13 +31,16 @@ class Identity:
             return None
 
     def kill(self, wait_s: float = 10.0) -> None:
-        """Kill it and its descendants, if it still lives, and wait until they are gone."""
+        """Kill it and its descendants, if it still lives, and wait until they are gone.
+
+        Never the caller: the watcher is a child of the supervisor whose remains it clears away.
+        """
         process = self.process()
         if process is None:
             return
         family = [process]
         with contextlib.suppress(psutil.Error):
-            family += process.children(recursive=True)
+            family += [child for child in process.children(recursive=True) if child.pid != os.getpid()]
         for member in family:
             with contextlib.suppress(psutil.Error):
                 member.kill()

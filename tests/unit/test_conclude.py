@@ -11,7 +11,7 @@ from cdc_users.measure.ledger import CLASSES, Audit
 from cdc_users.measure.plan import Schedule
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result, Verdict, worst
-from cdc_users.scenario import Pipeline, Step
+from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 
 CLEAN: dict[str, Any] = {
@@ -49,7 +49,7 @@ def facts(**changes: Any) -> Facts:
 
 
 def result(found: Facts, *states: StepState) -> Result:
-    return conclude("s", "abcd1234", states or (state(),), found, "locust", {})
+    return conclude(Scenario("s", question="?"), "abcd1234", states or (state(),), found, "locust", {})
 
 
 def test_a_clean_run_passes() -> None:

@@ -15,20 +15,19 @@ one object with neither row. Integers keep all their digits; readers that take n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
 import msgspec
-import numpy as np
 import orjson
 
-from infra.platform.wal.bulk import FEWEST, Cut, cut
+from infra.platform.wal.bulk import FEWEST, Cut, cut, is_special
 from infra.platform.wal.decoder import PgOutputDecoder
 from infra.platform.wal.error import DecodeError
-from infra.platform.wal.event import UNCHANGED, Relation, Truncate
-from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec
+from infra.platform.wal.event import UNCHANGED, Relation, Truncate, Type
+from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec, Read, compile_reader
 
 _INTEGERS = frozenset({20, 21, 23, 26})
 _FLOATS = frozenset({700, 701})
@@ -37,6 +36,7 @@ _BOOLEANS = {b"t": b"true", b"f": b"false"}
 _TRUTHS = {b"t": True, b"f": False}
 _OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 _NOT_FINITE = frozenset({b"NaN", b"Infinity", b"-Infinity"})
+_CHANGES = frozenset({b"I", b"U", b"D"})
 _SOURCE = b"@source@"
 
 KeyColumns = Mapping[tuple[str, str], Sequence[str]]
@@ -78,59 +78,50 @@ class ChangeJson:
     def serialise(self, source: Source, messages: Sequence[bytes]) -> list[Record]:
         """The records of a transaction's messages, in their order; raises DecodeError."""
         self._form.source = source.fields()
-        if len(messages) < FEWEST:
-            return self._singly(messages)
+        heads = [message[:HEAD_BYTES] for message in messages]
+        if all(head[:1] in _CHANGES for head in set(heads)):
+            return self._changes(messages, heads)
+        # What a message that is no change says, say of a relation, holds from there on.
         records: list[Record] = []
         first = 0
-        for last, message in enumerate(messages):
-            # What a relation's message says holds from there on.
-            if message[:1] not in (b"I", b"U", b"D"):
-                records += self._changes(messages[first:last])
-                records += self._singly([message])
+        for last, head in enumerate(heads):
+            if head[:1] not in _CHANGES:
+                records += self._changes(messages[first:last], heads[first:last])
+                records += self._other(messages[last])
                 first = last + 1
-        return records + self._changes(messages[first:])
+        return records + self._changes(messages[first:], heads[first:])
 
-    def _singly(self, messages: Sequence[bytes]) -> list[Record]:
-        records: list[Record] = []
-        for event in self._decoder.decode_many(messages):
-            if isinstance(event, Record):
-                records.append(event)
-            elif isinstance(event, Truncate):
-                records += map(self._form.truncated, event.relations)
-        return records
+    def _other(self, message: bytes) -> list[Record]:
+        event = self._decoder.decode(message)
+        return list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
 
-    def _changes(self, messages: Sequence[bytes]) -> list[Record]:
+    def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes]) -> list[Record]:
         if len(messages) < FEWEST:
-            return self._singly(messages)
-        groups: dict[bytes, list[int]] = {}
-        for row, message in enumerate(messages):
-            groups.setdefault(message[:HEAD_BYTES], []).append(row)
-        records: list[Record | None] = [None] * len(messages)
+            return self._decoder.decode_many(messages)
+        groups = _groups(heads)
+        made: dict[int, Record] = {}
         for head, rows in groups.items():
-            self._group(head, rows, messages, records)
-        return [record or self._decoder.decode(messages[row]) for row, record in enumerate(records)]
+            for cut_rows, records in self._alike(head, messages if len(groups) == 1 else [messages[r] for r in rows]):
+                if len(records) == len(messages):
+                    return records
+                made.update(zip([rows[row] for row in cut_rows], records, strict=True))
+        decode = self._decoder.decode
+        return [made[row] if row in made else decode(message) for row, message in enumerate(messages)]
 
-    def _group(self, head: bytes, rows: list[int], messages: Sequence[bytes], records: list[Record | None]) -> None:
-        """Fill in the records of messages alike, as far as they can be made all at once."""
+    def _alike(self, head: bytes, messages: Sequence[bytes]) -> Iterator[tuple[Sequence[int], list[Record]]]:
+        """Places and records of those messages of one head that can be made all at once."""
         relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
         shape = head[:1] + head[5:6]
-        if len(rows) < FEWEST or relation is None or shape not in SHAPES:
+        if len(messages) < FEWEST or relation is None or shape not in SHAPES:
             return
         if int.from_bytes(head[6:8], "big") != len(relation.columns):
             return
-        whole = len(rows) == len(messages)
-        alike = messages if whole else [messages[row] for row in rows]
-        for piece in cut(alike, len(SHAPES[shape]), len(relation.columns)):
+        for piece in cut(messages, len(SHAPES[shape]), len(relation.columns)):
             try:
-                made = self._template(head, shape, relation, piece.null).fill(piece, self._form.source)
+                yield piece.rows, self._template(head, shape, relation, piece.null).fill(piece, self._form.source)
             except (ValueError, KeyError):
                 # Some value is not of its type: the reader of single messages will say which.
                 continue
-            if whole and len(made) == len(records):
-                records[:] = made
-            else:
-                for row, record in zip(piece.rows, made, strict=True):
-                    records[rows[row]] = record
 
     def _template(self, head: bytes, shape: bytes, relation: Relation, null: tuple[bool, ...]) -> _Template:
         known = self._templates.get((head, null))
@@ -141,6 +132,16 @@ class ChangeJson:
         template = _Template(relation, shape, null, self._form.key_positions(relation))
         self._templates[head, null] = (relation, template)
         return template
+
+
+def _groups(heads: Sequence[bytes]) -> Mapping[bytes, Sequence[int]]:
+    """The places of each head."""
+    if len(set(heads)) == 1:
+        return {heads[0]: range(len(heads))}
+    groups: dict[bytes, list[int]] = {}
+    for row, head in enumerate(heads):
+        groups.setdefault(head, []).append(row)
+    return groups
 
 
 class JsonForm:
@@ -159,6 +160,13 @@ class JsonForm:
         if missing:
             raise DecodeError(f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))}", 0)
         return [relation.names.index(name) for name in names]
+
+    def reader(self, relation: Relation, shape: bytes) -> Read:
+        """Compiled for the relation."""
+        return compile_reader(relation, shape, self)
+
+    def learn(self, described: Type) -> None:
+        """Types that are not built in are written as text."""
 
     def codec(self, relation: Relation, position: int) -> Codec:
         """Numbers and booleans as such, everything else as text."""
@@ -185,11 +193,11 @@ class JsonForm:
 
     def _row(self, relation: Relation, kind: str, variables: Sequence[str]) -> str:
         places = relation.key_positions if kind == "K" else range(len(variables))
-        return "{" + ", ".join(f"N[{place}]: {variables[place]}" for place in places) + "}"
+        return "{" + ", ".join(f"{relation.names[place]!r}: {variables[place]}" for place in places) + "}"
 
     def names(self, relation: Relation) -> Mapping[str, Any]:
-        """The relation, its columns' names, this form, and the functions that expressions call."""
-        return {"R": relation, "N": relation.names, "form": self, "record": _record, "real": _real, "truth": _truth}
+        """The relation, this form, and the functions that expressions call."""
+        return {"R": relation, "form": self, "record": _record, "real": _real, "truth": _truth}
 
     def truncated(self, relation: Relation) -> Record:
         """The record of a table that was emptied."""
@@ -257,7 +265,7 @@ class _Template:
         for number, kind in enumerate(kinds):
             rows[kind] = self._row(kind, null[number * width : (number + 1) * width])
         self._keys = [self._places.get((kinds[-1], position)) for position in keys]
-        self._text = b"%b" + _change(relation, _OPERATIONS[shape.decode()[0]], rows) + b"\n"
+        self._text = b"%.0b" + _change(relation, _OPERATIONS[shape.decode()[0]], rows)
 
     def _row(self, kind: str, null: Sequence[bool]) -> bytes:
         fields = []
@@ -278,30 +286,28 @@ class _Template:
         """The records of the cut's messages; raises ValueError or KeyError where a value is not of its type."""
         pieces, stride, count = piece.pieces, piece.stride, len(piece.rows)
         keys = self._key_bytes(pieces, stride, count)
-        self._convert(pieces, stride)
+        self._convert(piece)
         template = self._text.replace(_SOURCE, orjson.dumps(source))
-        text = (template * count) % tuple(pieces)
-        if not text.isascii():
-            str(text, "utf-8")
-        values = text.split(b"\n")
-        values.pop()
+        values = list(map(template.__mod__, zip(*[iter(pieces)] * stride, strict=True)))
+        if not all(map(bytes.isascii, values)):
+            str(b"".join(values), "utf-8")
         return list(map(Record, repeat(self._relation), keys, values))
 
     def _key_bytes(self, pieces: list[bytes], stride: int, count: int) -> list[bytes]:
         columns = [pieces[place::stride] if place is not None else [b""] * count for place in self._keys]
         return columns[0] if len(columns) == 1 else list(map(b"\0".join, zip(*columns, strict=True)))
 
-    def _convert(self, pieces: list[bytes], stride: int) -> None:
+    def _convert(self, piece: Cut) -> None:
         """Make the pieces JSON, column by column, where they are not yet; raises ValueError or KeyError."""
-        special = _is_special(b"".join(pieces))
+        pieces, stride = piece.pieces, piece.stride
         for place, type_oid in enumerate(self._types, start=1):
             if type_oid in _INTEGERS:
                 _check_integers(pieces[place::stride])
             elif type_oid in _FLOATS:
                 pieces[place::stride] = map(_float, pieces[place::stride])
             elif type_oid == _BOOLEAN:
-                pieces[place::stride] = [_BOOLEANS[piece] for piece in pieces[place::stride]]
-            elif special and _is_special(b"".join(column := pieces[place::stride])):
+                pieces[place::stride] = map(_BOOLEANS.__getitem__, pieces[place::stride])
+            elif piece.special and is_special(b"".join(column := pieces[place::stride])):
                 pieces[place::stride] = _escaped(column)
 
 
@@ -314,11 +320,6 @@ def _change(relation: Relation, operation: str, rows: Mapping[str, bytes]) -> by
 
 def _is_bare(type_oid: int) -> bool:
     return type_oid in _INTEGERS or type_oid in _FLOATS or type_oid == _BOOLEAN
-
-
-def _is_special(text: bytes) -> bool:
-    """Whether JSON writes some of these characters in another way."""
-    return b'"' in text or b"\\" in text or bool((np.frombuffer(text, np.uint8) < 32).any())
 
 
 def _check_integers(pieces: Sequence[bytes]) -> None:

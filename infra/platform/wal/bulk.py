@@ -36,13 +36,14 @@ class Cut:
     """Messages that have their NULLs at the same places, and the values that are not NULL.
 
     `rows` are the messages' places in what was given; `null` says for each column of each tuple in turn whether it is
-    NULL. `pieces` has, for each message, an empty piece and then its values in order, as Postgres wrote them; nothing
-    says yet that they are UTF-8.
+    NULL. `pieces` has, for each message, one without meaning and then its values in order, as Postgres wrote them;
+    nothing says yet that they are UTF-8. `special`: there are quotes, backslashes or control characters in them.
     """
 
     rows: Sequence[int]
     null: tuple[bool, ...]
     pieces: list[bytes]
+    special: bool
 
     @property
     def stride(self) -> int:
@@ -56,11 +57,19 @@ def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Iterator[Cut]:
     for null, rows in walk.patterns():
         if len(rows) < FEWEST:
             continue
-        pieces = walk.data(rows).replace(_DROPPED, b"").split(_SEPARATOR)[1:]
-        done = Cut(rows, null, pieces)
+        data = walk.data(rows)
+        if tuples > 1 or any(null):
+            data = data.replace(_DROPPED, b"")
+        pieces = data.split(_SEPARATOR)[1:]
+        done = Cut(rows, null, pieces, is_special(data))
         # A value that holds the separator is no UTF-8.
         if len(pieces) == len(rows) * done.stride:
             yield done
+
+
+def is_special(text: bytes) -> bool:
+    """Whether JSON writes some of these characters in another way."""
+    return b'"' in text or b"\\" in text or bool((np.frombuffer(text, np.uint8) < 32).any())
 
 
 class _Walk:
@@ -70,7 +79,7 @@ class _Walk:
         sizes = np.fromiter(map(len, messages), np.int64, len(messages))
         self._end = np.cumsum(sizes)
         self._start = self._end - sizes
-        self._buffer = bytearray(b"".join([*messages, bytes(HEAD_BYTES)]))
+        self._buffer = bytearray().join([*messages, bytes(HEAD_BYTES)])
         # However wrong a length is, no step leaves the buffer.
         self._limit = len(self._buffer) - HEAD_BYTES
         self._byte = np.frombuffer(self._buffer, np.uint8)

@@ -13,7 +13,7 @@ from infra.platform.wal import event as events
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import Column, Relation
 from infra.platform.wal.form import TextForm
-from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Form, Read, compile_reader
+from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Form, Read
 
 #: Microseconds between 1970 and 2000, Postgres's own epoch.
 EPOCH_US = 946_684_800_000_000
@@ -41,6 +41,7 @@ class PgOutputDecoder:
                 **_CONTROL,
                 "R": self._relation,
                 "T": self._truncate,
+                "Y": self._type,
                 "S": self._stream_start,
                 "E": self._stream_stop,
             }.items()
@@ -109,7 +110,7 @@ class PgOutputDecoder:
         if count != len(relation.columns):
             name = f"{relation.schema}.{relation.table}"
             raise DecodeError(f"the tuple has {count} columns, but {name} has {len(relation.columns)}", 6)
-        read = self._known[message[:HEAD_BYTES]] = compile_reader(relation, shape, self._form)
+        read = self._known[message[:HEAD_BYTES]] = self._form.reader(relation, shape)
         return read
 
     def _relation(self, cursor: Cursor) -> Relation:
@@ -122,6 +123,12 @@ class PgOutputDecoder:
             self._forget(oid)
             self._relations[oid] = relation
         return self._relations[oid]
+
+    def _type(self, cursor: Cursor) -> events.Type:
+        described = events.Type(cursor.integer(4), cursor.string(), cursor.string())
+        cursor.end()
+        self._form.learn(described)
+        return described
 
     def _forget(self, oid: int) -> None:
         number = oid.to_bytes(4, "big")
@@ -218,10 +225,6 @@ def _origin(cursor: Cursor) -> events.Origin:
     return events.Origin(cursor.integer(8), cursor.string())
 
 
-def _type(cursor: Cursor) -> events.Type:
-    return events.Type(cursor.integer(4), cursor.string(), cursor.string())
-
-
 def _message(cursor: Cursor) -> events.Message:
     transactional, lsn, prefix = bool(cursor.integer(1) & 1), cursor.integer(8), cursor.string()
     return events.Message(transactional, lsn, prefix, cursor.take(cursor.integer(4)))
@@ -275,7 +278,6 @@ _CONTROL: Mapping[str, Callable[[Cursor], Any]] = {
     "B": _begin,
     "C": _commit,
     "O": _origin,
-    "Y": _type,
     "M": _message,
     "c": _stream_commit,
     "A": _stream_abort,

@@ -17,7 +17,7 @@ from types import CodeType
 from typing import Any, Protocol
 
 from infra.platform.wal.error import DecodeError
-from infra.platform.wal.event import UNCHANGED, Relation
+from infra.platform.wal.event import UNCHANGED, Relation, Type
 
 #: A change's first bytes: the operation, the relation's OID, the first tuple's kind and its number of columns.
 HEAD_BYTES = 8
@@ -44,7 +44,23 @@ class Codec:
 
 
 class Form(Protocol):
-    """What readers make of a change.
+    """What a decoder makes of changes: text, values, something that is read later, a serialised form."""
+
+    def reader(self, relation: Relation, shape: bytes) -> Read:
+        """A function from the messages of this relation and shape to what the form makes of them.
+
+        It is only called with messages of that head, and raises DecodeError for all that is malformed behind it, unless
+        the form reads later.
+        """
+        ...
+
+    def learn(self, described: Type) -> None:
+        """Take note of a type that is not built in; comes before the relations that have it."""
+        ...
+
+
+class Program(Protocol):
+    """What `compile_reader` asks for.
 
     `codec` says how the column at a position is read; names that its expressions use come with it, unique a column.
     `result` is the expression of the whole change, where the tuple of kind N has its values in variables n0, n1, ...,
@@ -64,14 +80,14 @@ class Form(Protocol):
         ...
 
 
-def compile_reader(relation: Relation, shape: bytes, form: Form) -> Read:
-    """A function from one kind of change message of this relation to what the form makes of it.
+def compile_reader(relation: Relation, shape: bytes, program: Program) -> Read:
+    """A function from one kind of change message of this relation to what the program makes of it.
 
     The message's head must have been compared already. The function raises DecodeError for all that is malformed.
     """
     kinds = SHAPES[shape]
-    codecs = [form.codec(relation, position) for position in range(len(relation.columns))]
-    result = form.result(relation, shape.decode()[0], kinds)
+    codecs = [program.codec(relation, position) for position in range(len(relation.columns))]
+    result = program.result(relation, shape.decode()[0], kinds)
     source = _source(kinds, tuple((codec.ascii, codec.utf8) for codec in codecs), result)
     space: dict[str, Any] = {
         "SHORT": SHORT,
@@ -82,7 +98,7 @@ def compile_reader(relation: Relation, shape: bytes, form: Form) -> Read:
         "unexpected": unexpected,
         "UNCHANGED": UNCHANGED,
     }
-    space |= form.names(relation)
+    space |= program.names(relation)
     for position, codec in enumerate(codecs):
         space |= {f"t{position}": codec.text, f"x{position}": codec.binary, **codec.names}
     exec(_code(source), space)  # noqa: S102 - the source is made here, of numbers and the forms' fixed expressions
@@ -146,12 +162,12 @@ def rare(b: bytes, p: int, text: Callable[[bytes], Any], binary: Callable[[bytes
 
 def locate(b: bytes, p: int) -> tuple[str, int, int]:
     """Kind, start and end of the value at a position of a row; raises DecodeError."""
-    kind = chr(b[p]) if p < len(b) else ""
-    if kind in ("n", "u") and kind:
+    if p >= len(b):
+        raise DecodeError("the message ends in the middle of a row", HEAD_BYTES + p)
+    kind = chr(b[p])
+    if kind in "nu":
         return kind, p + 1, p + 1
-    if kind not in ("t", "b") or not kind:
-        if not kind:
-            raise DecodeError("the message ends in the middle of a row", HEAD_BYTES + p)
+    if kind not in "tb":
         raise DecodeError(f"{kind!r} is no kind of value; n, u, t or b is needed", HEAD_BYTES + p)
     first = p + 5
     last = first + int.from_bytes(b[p + 1 : first], "big")

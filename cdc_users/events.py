@@ -29,6 +29,7 @@ from cdc_users.options import OPTIONS, Options, resolve, texts
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario, Step
 from cdc_users.users.lane import POOL, Assignment, Share
+from cdc_users.web import extension, host, metrics_server
 
 logger = structlog.get_logger()
 
@@ -82,6 +83,7 @@ def lanes_wanted(environment: Environment) -> int | None:
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
+    host.secure_defaults(parser)
     sole = _HARNESS.declared[0].defaults if len(_HARNESS.declared) == 1 else {}
     for option in OPTIONS:
         default = sole.get(option.name, option.default)
@@ -91,6 +93,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
             default="",
             env_var=f"CDC_{option.name.upper()}",
             metavar=option.name.upper(),
+            **({"nargs": "?", "const": "yes"} if option.switch else {}),
             help=(option.help + shown).replace("%", "%%"),
         )
 
@@ -123,6 +126,7 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
         return
     runner.register_message(REPORT, _on_report)
     _handle_signals()
+    _open_to_see(environment)
     parsed = environment.parsed_options
     if parsed is not None and (parsed.headless or parsed.autostart):
         try:
@@ -130,6 +134,23 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
         except OptionsError as error:
             _explain(error)
             sys.exit(error.exit_code)
+
+
+def _open_to_see(environment: Environment) -> None:
+    """The page's part of ours, and the metrics of a headless run; exit 2 where either may not listen."""
+    parsed = environment.parsed_options
+    if parsed is None:
+        return
+    try:
+        if environment.web_ui is not None:
+            host.check(parsed.web_host, parsed.web_login, parsed.allow_web_host)
+            extension.install(environment, lambda: _HARNESS.run)
+        elif parsed.metrics_port:
+            port = metrics_server.serve(parsed.metrics_port, lambda: _HARNESS.run)
+            logger.info("benchmark.metrics", url=f"http://127.0.0.1:{port}/metrics")
+    except OptionsError as error:
+        _explain(error)
+        sys.exit(error.exit_code)
 
 
 def _explain(error: OptionsError) -> None:

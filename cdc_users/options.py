@@ -32,6 +32,11 @@ class Option:
         """The attribute under which Locust and `Options` know it."""
         return self.flag.removeprefix("--").replace("-", "_")
 
+    @property
+    def switch(self) -> bool:
+        """Whether the flag alone means yes."""
+        return self.read is _flag
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -55,6 +60,9 @@ class Options:
     smoke: bool
     results: Path
     allow_target: tuple[str, ...]
+    quiet: bool
+    metrics_port: int | None
+    allow_web_host: bool
 
 
 def _count(text: str) -> int:
@@ -77,13 +85,21 @@ def _natural(text: str) -> int:
     return int(text)
 
 
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Reads one of some words; the web form offers them as a list."""
+
+    allowed: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """The word itself; raises ValueError for any other."""
+        if text not in self.allowed:
+            raise ValueError(f"{text!r} is not one of {', '.join(self.allowed)}")
         return text
 
-    return read
+
+def _choice(*allowed: str) -> Choice:
+    return Choice(allowed)
 
 
 def _flag(text: str) -> bool:
@@ -91,6 +107,13 @@ def _flag(text: str) -> bool:
     if text.lower() not in known:
         raise ValueError(f"{text!r} is neither yes nor no")
     return known[text.lower()]
+
+
+def _port(text: str) -> int:
+    value = _natural(text)
+    if value > 65535:
+        raise ValueError(f"{text!r} is not a port; name one of 0 (any free one) to 65535")
+    return value
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -130,8 +153,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "--allow-target", "HOST:PORT outside loopback that may be loaded, named exactly; several by comma.", "", _words
     ),
+    Option("--quiet", "yes prints no progress, only the table, the verdict and what is wrong.", "no", _flag),
+    Option("--metrics-port", "Headless runs serve Prometheus metrics on 127.0.0.1 at this port.", "", _port),
+    Option("--allow-web-host", "yes lets the web UI listen outside loopback without a login.", "no", _flag),
 )
-UNSET: Mapping[str, Any] = {"rows": (), "rate": None, "duration": None, "allow_target": ()}
+UNSET: Mapping[str, Any] = {"rows": (), "rate": None, "duration": None, "allow_target": (), "metrics_port": None}
 LOADS = ("rows", "rate", "duration")
 
 
@@ -162,6 +188,23 @@ def resolve(given: Mapping[str, str]) -> Options:
     if mistakes:
         raise OptionsError(mistakes)
     return Options(**values)
+
+
+def read_switch(text: str) -> bool:
+    """A single yes-or-no option, for who needs it before all are read; raises OptionsError."""
+    return bool(_alone(text, _flag))
+
+
+def read_port(text: str) -> int:
+    """A single port, for who needs it before all are read; raises OptionsError."""
+    return int(_alone(text, _port))
+
+
+def _alone(text: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise OptionsError([str(error)]) from error
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ from cdc_users.measure.result import Result, StepResult, Verdict
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 HEAD = ("Test", "Msgs", "Duration", "Throughput", "Bytes/s", "e2e p50", "p95", "p99", "Lost", "Dup", "Verdict")
+#: What the audit may find wrong with an event.
+AUDITED = ("lost", "duplicated", "reordered", "stale", "torn", "corrupt", "phantom", "unknown")
 WIDTHS = (35, 8, 10, 14, 12, 11, 11, 11, 6, 6, 8)
 
 
@@ -93,6 +95,41 @@ def render(result: Result, place: Path) -> str:
     notes = [f"  note: {note}" for note in result.notes]
     end = [f"verdict: {result.verdict.value}", *reasons, *notes, f"results: {place}"]
     return "\n".join(["", report.table(), "", *end])
+
+
+def answer(result: Result) -> str:
+    """The run's answer in one sentence, or that there is none; why stands in its reasons."""
+    if result.verdict is Verdict.INVALID:
+        return "This run answers nothing: its numbers may not be used."
+    if result.verdict not in (Verdict.PASS, Verdict.FAIL) or not result.steps:
+        return "This run did not come to an answer."
+    step = max(result.steps, key=lambda step: step.messages)
+    return f"{_moved(step)}{_latency(step)}; {_audited(result)}."
+
+
+def _moved(step: StepResult) -> str:
+    if step.throughput_per_s is None and step.drain_rate_per_s is None:
+        return f"{step.messages:,} events of {step.name} came to the sink (a smoke run, which publishes no figure)"
+    if step.drain_rate_per_s is not None:
+        return f"{step.messages:,} waiting events were drained at {step.drain_rate_per_s:,.0f}/s ({step.name})"
+    return (
+        f"{step.messages:,} events came to the sink in {step.duration_s:,.2f} s, "
+        f"{step.throughput_per_s:,.0f}/s ({step.name})"
+    )
+
+
+def _latency(step: StepResult) -> str:
+    latency = step.latency_ms.get("end_to_end", {})
+    known = [(name, latency.get(name)) for name in ("p50", "p99") if latency.get(name) is not None]
+    return "".join(f", {name} {value:,.1f} ms" for name, value in known) + (" end to end" if known else "")
+
+
+def _audited(result: Result) -> str:
+    if any(step.ledger.get("fences") != "complete" for step in result.steps):
+        return "what is missing is unseen, not lost, because the fences did not arrive"
+    counts = {name: sum(int(step.ledger.get(name) or 0) for step in result.steps) for name in AUDITED}
+    wrong = [f"{count:,} {name}" for name, count in counts.items() if count]
+    return ", ".join(wrong) if wrong else "none was lost, doubled or reordered"
 
 
 def read(place: Path) -> Result:

@@ -97,6 +97,11 @@ class Run:
         """What was seen so far, one a second."""
         return self._watch.moments
 
+    @property
+    def look(self) -> Look:
+        """The pipeline as it was last seen."""
+        return self._watch.last
+
     def start(self) -> None:
         """Begin, in a greenlet of our own."""
         gevent.spawn(self._life)

@@ -24,8 +24,14 @@ from infra.stack.error import StackError
 from infra.stack.locate import locate
 from infra.stack.state import CHECKOUT
 
-#: Scenarios by name; each has locustfiles/NAME.py and tests/benchmark/test_NAME.py.
-MODULES = ("throughput",)
+#: Scenarios by name (locustfiles/NAME.py), and the thin test of each.
+MODULES = {
+    "throughput": "test_throughput",
+    "latency": "test_sink_latency",
+    "backpressure": "test_backpressure",
+    "partitions": "test_multi_partition",
+    "wal": "test_wal",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def run_module(module: str, results: Path) -> Outcome:
     status = results / f".{module}.status"
     status.unlink(missing_ok=True)
     environment = {**os.environ, "CDC_RESULTS": str(results), "CDC_BENCH_STATUS": str(status)}
-    command = [sys.executable, "-m", "pytest", "-s", "-q", f"tests/benchmark/test_{module}.py"]
+    command = [sys.executable, "-m", "pytest", "-s", "-q", f"tests/benchmark/{MODULES[module]}.py"]
     code = subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
     # pytest can only say failed or not; the thin test leaves locust's own exit code beside the results.
     told = int(status.read_text(encoding="ascii")) if status.exists() else (0 if code == 0 else 2)
@@ -81,7 +87,7 @@ def consolidate(outcomes: Sequence[Outcome], results: Path) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run the modules; see the module's docstring."""
     options = parser().parse_args(arguments)
-    chosen = tuple(name for name in options.only.split(",") if name) or MODULES
+    chosen = tuple(name for name in options.only.split(",") if name) or tuple(MODULES)
     if unknown := sorted(set(chosen) - set(MODULES)):
         print(f"--only {','.join(unknown)} names no module; there are {', '.join(MODULES)}", file=sys.stderr)
         return 2

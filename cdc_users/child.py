@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from cdc_users.error import TargetError
 from infra.stack.identity import die_with_parent
 
 TAIL_LINES = 12
+READY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,27 @@ def stop(process: subprocess.Popen[str], grace_s: float) -> int:
     return process.wait()
 
 
-def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], ready_s: float = 60.0) -> Child:
-    """Start a child and wait for its ready line, one JSON object on its standard output.
+def start(
+    name: str,
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    ready_s: float = READY_S,
+    standard_input: str | None = None,
+) -> Child:
+    """Start a child and wait for its ready line, one JSON object on its standard output; see `launch`."""
+    return launch(name, command, log, environment, standard_input).await_ready(ready_s)
 
-    Its errors go to `log`. Raises TargetError when it ends or stays silent, with the end of that log.
-    """
+
+def launch(
+    name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], standard_input: str | None = None
+) -> Launched:
+    """Start a child; its errors go to `log`. `standard_input` is one line that it is given, and kept open behind."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if standard_input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -71,19 +84,32 @@ def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str
             start_new_session=True,  # Ctrl-C is for the run, which then stops its children in order
             preexec_fn=lambda: die_with_parent(signal.SIGKILL),
         )
-    return Child(name, process, _ready_line(name, process, log, ready_s), log)
+    if standard_input is not None:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died at once; `await_ready` says of what
+            process.stdin.write(standard_input + "\n")
+            process.stdin.flush()
+    return Launched(name, process, log)
 
 
-def _ready_line(name: str, process: subprocess.Popen[str], log: Path, ready_s: float) -> Mapping[str, Any]:
-    assert process.stdout is not None
-    alarm = Timer(ready_s, process.kill)
-    alarm.start()
-    try:
-        line = process.stdout.readline()
-    finally:
-        alarm.cancel()
-    if line.startswith("{"):
-        ready: Mapping[str, Any] = json.loads(line)
-        return ready
-    code = stop(process, 1.0)
-    raise TargetError(f"{name} did not become ready within {ready_s:g} s (exit {code}); {tail(log)}")
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A child that is coming up."""
+
+    name: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def await_ready(self, ready_s: float = READY_S) -> Child:
+        """Wait for its ready line; raises TargetError when it ends or stays silent, with the end of its log."""
+        assert self.process.stdout is not None
+        alarm = Timer(ready_s, self.process.kill)
+        alarm.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            alarm.cancel()
+        if line.startswith("{"):
+            return Child(self.name, self.process, json.loads(line), self.log)
+        code = stop(self.process, 1.0)
+        raise TargetError(f"{self.name} did not become ready within {ready_s:g} s (exit {code}); {tail(self.log)}")

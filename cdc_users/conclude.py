@@ -16,6 +16,7 @@ from cdc_users.telemetry import StepSnapshot
 SEND_DELAY_LIMIT_MS = 100.0
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
+DRAIN_SERIES = ("queue", "sink_write")
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
 
 
@@ -28,6 +29,10 @@ class StepState:
     workers: tuple[str, ...] = ()
     t0_us: int = 0
     loaded_us: int = 0
+    #: When the platform began to read, in a drain step.
+    drain_us: int = 0
+    #: How many of the step's marks have been announced.
+    marked: int = 0
     drained: bool = False
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -92,24 +97,31 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
     """One step's figures; none are published in smoke size."""
     sink = facts.sink.get(state.number, StepSnapshot())
     audit = facts.audits.get(state.number)
-    duration_s = max(0, sink.last_us - state.t0_us) / 1e6
+    drain = state.step.mode == "drain"
+    duration_s = max(0, sink.last_us - (state.drain_us if drain else state.t0_us)) / 1e6
     figures = not facts.smoke and duration_s > 0
+    rate = round(sink.delivered / duration_s, 1) if figures else None
     return StepResult(
         name=state.step.name,
         mode=state.step.mode,
         messages=sink.delivered,
         duration_s=round(duration_s, 3),
-        throughput_per_s=round(sink.delivered / duration_s, 1) if figures else None,
+        throughput_per_s=None if drain else rate,
+        drain_rate_per_s=rate if drain else None,
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
-        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder),
+        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, drain=drain),
         ledger=ledger(audit, facts.fenced),
     )
 
 
-def latencies(harness_side: Recorder, sink_side: Recorder) -> dict[str, Mapping[str, float | int | None]]:
-    """Every series' summary, by its name in result.json."""
-    names = dict.fromkeys(SINK_SERIES, sink_side) | dict.fromkeys(HARNESS_SERIES, harness_side)
+def latencies(
+    harness_side: Recorder, sink_side: Recorder, *, drain: bool
+) -> dict[str, Mapping[str, float | int | None]]:
+    """Every series' summary, by its name in result.json. In a drain the way to the sink is no latency but a wait."""
+    names = dict.fromkeys(DRAIN_SERIES if drain else SINK_SERIES, sink_side) | dict.fromkeys(
+        HARNESS_SERIES, harness_side
+    )
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 
 

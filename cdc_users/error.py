@@ -2,6 +2,7 @@
 
 HarnessError (exit 2)
 ├── OptionsError    mistakes on the command line, in the form or in a configuration file, all of them together
+├── SubjectError    a subject of the schema registry holds a schema that ours does not fit
 ├── TargetError     (exit 3) a server or a child process that is needed does not answer
 └── ResultError     a result directory that cannot be written or read
 """
@@ -29,6 +30,10 @@ class TargetError(HarnessError):
     """Something that the run needs does not answer, or died; the message says what was tried."""
 
     exit_code = 3
+
+
+class SubjectError(HarnessError):
+    """A subject in the schema registry does not take our schema; the message says what to do about it."""
 
 
 class ResultError(HarnessError):

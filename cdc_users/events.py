@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
 import structlog
 from gevent.event import Event
-from locust import events, log
+from locust import User, events, log
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
@@ -68,18 +69,28 @@ def begin() -> None:
         _HARNESS.run = None
 
 
-def lanes_wanted(environment: Environment) -> int | None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The lanes that a run wants to have up."""
+
+    lanes: int
+    user: type[User]
+
+
+def lanes_wanted(environment: Environment) -> Wanted | None:
     """How many lanes there should be now; None when the run has concluded, or cannot be for its options.
 
     The first question comes before the run exists: Locust starts a test with a shape's first answer.
     """
-    if _HARNESS.run is not None:
-        return _HARNESS.run.lanes_wanted
     try:
-        return max(step.lanes for step in _steps(environment))
+        user = _shape(environment).user(_options(environment))
+        if _HARNESS.run is None:
+            return Wanted(max(step.lanes for step in _steps(environment)), user)
     except OptionsError as error:
         _explain(error)
         return None
+    lanes = _HARNESS.run.lanes_wanted
+    return None if lanes is None else Wanted(lanes, user)
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
@@ -99,23 +110,23 @@ def _add_options(parser: LocustArgumentParser) -> None:
 
 
 def _options(environment: Environment) -> Options:
-    scenario = _scenario(environment)
-    return resolve(texts(vars(environment.parsed_options), scenario.defaults))
+    return resolve(texts(vars(environment.parsed_options), _shape(environment).scenario.defaults))
 
 
 def _steps(environment: Environment) -> Sequence[Step]:
-    _scenario(environment)
-    shape: Any = environment.shape_class
-    steps: Sequence[Step] = shape.steps(_options(environment))
+    """The run's steps; raises OptionsError with all mistakes."""
+    shape, options = _shape(environment), _options(environment)
+    shape.user(options)
+    steps: Sequence[Step] = shape.steps(options)
     return steps
 
 
-def _scenario(environment: Environment) -> Scenario:
+def _shape(environment: Environment) -> Any:
+    """The picked shape, which declares a scenario and turns options into steps (shapes.base.ScenarioShape)."""
     shape = environment.shape_class
-    scenario = getattr(shape, "scenario", None)
-    if not isinstance(scenario, Scenario):
+    if not isinstance(getattr(shape, "scenario", None), Scenario):
         raise OptionsError(["the locustfile has no shape with a scenario; see locustfiles/throughput.py for one"])
-    return scenario
+    return shape
 
 
 def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
@@ -184,8 +195,8 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         _HARNESS.run.concluded.wait()
         _HARNESS.run = None
     try:
-        options = _options(environment)
-        run = Run(environment, _scenario(environment), options, _steps(environment), Messenger(runner))
+        steps = _steps(environment)
+        run = Run(environment, _shape(environment).scenario, _options(environment), steps, Messenger(runner))
     except HarnessError as error:
         print(error, file=sys.stderr)
         environment.process_exit_code = error.exit_code

@@ -7,13 +7,15 @@ environment variables (`CDC_RATE` for `--rate`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.plan import parse_duration, parse_rate
+from cdc_users.scenario import Capture, Source, Transport
 
 InsertMethod = Literal["single", "values"]
 
@@ -50,12 +52,26 @@ class Options:
     rows_per_transaction: int
     insert_method: InsertMethod
     row_bytes: int
+    source: Source
+    capture: Capture
+    transport: Transport
     sink: str
-    sink_delay: float
+    sink_delay: tuple[float, ...]
     batch_size: int
     max_buffered_messages: int
-    partitions: int
-    instances: int
+    partitions: tuple[int, ...]
+    instances: tuple[int, ...]
+    iceberg_mode: str
+    iceberg_commit_interval: float
+    platform: str
+    topic: str
+    connector: str
+    table: str
+    sink_tap: str
+    overload: float
+    fill: float
+    hold: float
+    repeat: int
     tuning: Literal["latency", "throughput"]
     smoke: bool
     results: Path
@@ -77,6 +93,38 @@ def _count(text: str) -> int:
 
 def _counts(text: str) -> tuple[int, ...]:
     return tuple(_count(part.strip()) for part in text.split(","))
+
+
+def _durations(text: str) -> tuple[float, ...]:
+    return tuple(parse_duration(part) for part in text.split(","))
+
+
+def _table(text: str) -> str:
+    schema, _, name = text.rpartition(".")
+    if not schema or not name:
+        raise ValueError(f"{text!r} is not SCHEMA.TABLE, e.g. public.customers")
+    return text
+
+
+def _sink_tap(text: str) -> str:
+    kind, _, place = text.partition(":")
+    if kind not in SINK_TAPS or not place:
+        raise ValueError(f"{text!r} is not one of {', '.join(SINK_TAPS.values())}")
+    if kind == "webhook" and not (place.isdigit() and int(place) < 65536):
+        raise ValueError(f"{text!r} names no port; write e.g. webhook:8080")
+    if kind == "postgres":
+        _table(place)
+    return text
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not 1 < value <= 1000:
+        raise ValueError(f"{text!r} must be above 1 (more than the sink can take) and at most 1000")
+    return value
 
 
 def _natural(text: str) -> int:
@@ -120,6 +168,8 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
+SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
 OPTIONS: tuple[Option, ...] = (
     Option("--rows", "Volumes, one burst step each: rows written as fast as they go.", "", _counts),
     Option(
@@ -136,12 +186,76 @@ OPTIONS: tuple[Option, ...] = (
         _choice("single", "values"),
     ),
     Option("--row-bytes", "Payload added to each row, in bytes.", "0", _natural),
-    Option("--sink", "The reference platform's sink: counting or slow.", "counting", _choice("counting", "slow")),
-    Option("--sink-delay", "What the slow sink sleeps in each write.", "50ms", parse_duration),
+    Option(
+        "--source",
+        "Where events go in: postgres (INSERT, then capture) or topic (straight to Kafka).",
+        "postgres",
+        _choice("postgres", "topic"),
+    ),
+    Option(
+        "--capture",
+        "Who reads the database's log: debezium, or wal (the direct reader).",
+        "debezium",
+        _choice("debezium", "wal"),
+    ),
+    Option(
+        "--transport",
+        "What the direct reader publishes to: kafka, kinesis or pubsub.",
+        "kafka",
+        _choice("kafka", "kinesis", "pubsub"),
+    ),
+    Option(
+        "--sink",
+        "The reference platform's sink: counting, slow, webhook, postgres or iceberg.",
+        "counting",
+        _choice(*SINKS),
+    ),
+    Option(
+        "--sink-delay",
+        "What the slow sink sleeps in each write; several where a scenario compares.",
+        "50ms",
+        _durations,
+    ),
     Option("--batch-size", "Most events in one write of the sink.", "500", _count),
     Option("--max-buffered-messages", "Most events that the platform may hold in memory.", "10000", _count),
-    Option("--partitions", "Partitions of the topic.", "1", _count),
-    Option("--instances", "Processes of the platform in one consumer group.", "1", _count),
+    Option("--partitions", "Partitions of the topic; several where a scenario compares.", "1", _counts),
+    Option(
+        "--instances",
+        "Processes of the platform in one consumer group; several where a scenario compares.",
+        "1",
+        _counts,
+    ),
+    Option(
+        "--iceberg-mode",
+        "append (every change) or upsert (the current state).",
+        "append",
+        _choice("append", "upsert"),
+    ),
+    Option("--iceberg-commit-interval", "How often the Iceberg sink commits.", "1s", parse_duration),
+    Option(
+        "--platform",
+        "reference, none (your own runs already), or a command line that takes the reference's options.",
+        "reference",
+        str,
+    ),
+    Option("--topic", "A topic of yours to use as it is, instead of a fresh one.", "", str),
+    Option("--connector", "A connector of yours to use as it is; needs --table and --topic.", "", str),
+    Option(
+        "--table",
+        "The table that --connector captures, SCHEMA.TABLE, with the columns of docs/external.md.",
+        "",
+        _table,
+    ),
+    Option(
+        "--sink-tap",
+        "Where events come out of your own platform: webhook:PORT, postgres:SCHEMA.TABLE or topic:NAME.",
+        "",
+        _sink_tap,
+    ),
+    Option("--overload", "Backpressure: offered load as a multiple of what the sink can take.", "3", _factor),
+    Option("--fill", "Backpressure: how long queues are given to fill under overload.", "5s", parse_duration),
+    Option("--hold", "Backpressure: how long the overload is then held and judged.", "10s", parse_duration),
+    Option("--repeat", "Partitions: how often the whole row of steps is run; medians are compared.", "1", _count),
     Option(
         "--tuning",
         "Debezium for latency or for throughput (docs/stack.md has the cost).",
@@ -157,7 +271,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("--metrics-port", "Headless runs serve Prometheus metrics on 127.0.0.1 at this port.", "", _port),
     Option("--allow-web-host", "yes lets the web UI listen outside loopback without a login.", "no", _flag),
 )
-UNSET: Mapping[str, Any] = {"rows": (), "rate": None, "duration": None, "allow_target": (), "metrics_port": None}
+UNSET: Mapping[str, Any] = {
+    "rows": (),
+    "rate": None,
+    "duration": None,
+    "allow_target": (),
+    "topic": "",
+    "connector": "",
+    "table": "",
+    "sink_tap": "",
+    "metrics_port": None,
+}
 LOADS = ("rows", "rate", "duration")
 
 
@@ -170,6 +294,18 @@ def texts(source: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, s
     if own_load:
         fallback.update(dict.fromkeys(LOADS, ""))
     return {name: text or fallback[name] for name, text in given.items()}
+
+
+def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) -> str:
+    """The command that repeats a run: as it was given, or, for one started from the web form, what would do the same.
+
+    `source` is Locust's namespace, with the form's texts in it.
+    """
+    if "--headless" in argv or "--autostart" in argv:
+        return shlex.join(["locust", *argv])
+    given = [(option.flag, str(source.get(option.name) or "").strip()) for option in OPTIONS]
+    flags = [part for flag, text in given if text for part in (flag, text)]
+    return shlex.join(["locust", "-f", f"locustfiles/{scenario}.py", "--headless", *flags])
 
 
 def resolve(given: Mapping[str, str]) -> Options:
@@ -228,9 +364,28 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         for rows in values.get("rows") or ()
         if rows % size
     ]
-    if (values.get("instances") or 1) > (values.get("partitions") or 1):
+    fewest, most = min(values.get("partitions") or (1,)), max(values.get("instances") or (1,))
+    if most > fewest:
         mistakes.append(
-            f"--instances {values['instances']} is more than --partitions {values['partitions']}; "
-            f"{values['instances'] - values['partitions']} would idle, raise --partitions"
+            f"--instances {most} is more than --partitions {fewest}; {most - fewest} would idle, raise --partitions"
         )
+    if values.get("capture") == "debezium" and values.get("transport") in ("kinesis", "pubsub"):
+        mistakes.append(f"--transport {values['transport']} needs --capture wal; Debezium writes to Kafka here")
+    if values.get("capture") == "wal" and values.get("source") == "topic":
+        mistakes.append("--capture wal needs --source postgres: straight to the topic there is nothing to capture")
+    return [*mistakes, *_own_contradictions(values)]
+
+
+def _own_contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What does not go together about a pipeline of the user's own."""
+    mistakes = []
+    own = {name: values.get(name) for name in ("topic", "connector", "table", "sink_tap")}
+    if own["connector"] and not (own["table"] and own["topic"]):
+        mistakes.append("--connector needs --table (what it captures) and --topic (what it writes to)")
+    if own["table"] and not own["connector"]:
+        mistakes.append("--table needs --connector; without one the run creates a table of its own")
+    if own["topic"] and not own["connector"] and values.get("source") == "postgres":
+        mistakes.append("--topic needs --source topic, or the --connector that writes to it")
+    if (values.get("platform") == "none") != bool(own["sink_tap"]):
+        mistakes.append("--platform none and --sink-tap go together: who is not ours is seen by where events come out")
     return mistakes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import secrets
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,13 +28,13 @@ from cdc_users.fence import send_fences, settle_unknown
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Outcomes, audit
 from cdc_users.measure.result import Result, Verdict
-from cdc_users.options import Options
+from cdc_users.options import Options, command_line
 from cdc_users.rig import TABLE, Rig, prepare
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import Look, read_ledger, read_progress, read_snapshot
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
+from cdc_users.workload import Workload
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -50,6 +49,7 @@ LEAD_DISTRIBUTED_S = 1.5
 POLL_S = 0.05
 FENCE_S = 30.0
 SETTLE_S = 10.0
+SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
 STACK_EXIT = Verdict.STACK.exit_code
 
@@ -155,20 +155,12 @@ class Run:
         self._versions = endpoints.versions
         facts.profile = endpoints.profile
         logger.info("benchmark.start", run=self.id, scenario=self.scenario.name, stack="started" if owned else "found")
-        groups = itertools.groupby(self.states, key=lambda state: state.step.pipeline)
-        for number, (pipeline, states) in enumerate(groups, start=1):
+        groups = itertools.groupby(self.states, key=_rig_of)
+        for number, ((pipeline, _), states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
-            rig = prepare(
-                self.id,
-                number,
-                steward,
-                endpoints,
-                pipeline,
-                self.options.tuning,
-                self._anchor,
-                self.directory / "logs",
-            )
+            place = {"anchor": self._anchor, "logs": self.directory / "logs"}
+            rig = prepare(self.id, number, steward, endpoints, pipeline, self.options.tuning, **place)
             try:
                 self._through(rig, list(states), facts)
             finally:
@@ -178,7 +170,8 @@ class Run:
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
-        self._watch.start(lambda: _look(rig))
+        rig.start_platform(held=states[0].step.mode == "drain")
+        self._watch.start(rig.look)
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:
@@ -197,16 +190,26 @@ class Run:
         self._announce(rig, state)
         logger.info("benchmark.step", step=state.step.name, mode=state.step.mode, arrivals=state.step.schedule.count)
         # The load ends by itself or when it is told to; only a death cuts it short.
-        self._await(rig, facts, lambda: state.loaded, None)
+        self._await(rig, facts, lambda: self._loaded(state), None)
         state.loaded_us = self._anchor.now_us()
+        if state.step.mode == "drain":
+            self._begin_drain(rig, state, facts)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
         def delivered() -> int:
-            return read_progress(rig.telemetry).delivered.get(state.number, 0)
+            return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
         state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
+
+    def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
+        """The load is there: let all instances start to read at one moment, from which the drain is timed."""
+        if not self._await(rig, facts, rig.shared_out, SHARED_OUT_S) and not facts.broken:
+            raise HarnessError(f"not every partition has its instance after {SHARED_OUT_S:g} s")
+        self._mark("drain", state)
+        state.drain_us = self._anchor.now_us()
+        rig.begin()
 
     def _announce(self, rig: Rig, state: StepState) -> None:
         workers = tuple(self._sender.workers())
@@ -233,11 +236,20 @@ class Run:
             anchor=self._anchor.to_json(),
             target={
                 "dsn": rig.endpoints.postgres_dsn,
-                "schema": rig.schema,
+                "schema": rig.names.schema,
                 "table": TABLE,
-                "row_bytes": self.options.row_bytes,
             },
+            workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
+
+    def _loaded(self, state: StepState) -> bool:
+        """Whether the step's load has ended; marks the stages that have begun meanwhile."""
+        offset_s = (self._anchor.now_us() - state.t0_us) / 1e6
+        begun = [mark for mark in state.step.marks if mark.offset_s <= offset_s]
+        for mark in begun[state.marked :]:
+            self._mark(mark.name, state)
+        state.marked = len(begun)
+        return state.loaded
 
     def _mark(self, name: str, state: StepState) -> None:
         self.marks.append({"elapsed_s": self._watch.elapsed_s, "name": name, "step": state.step.name})
@@ -293,21 +305,21 @@ class Run:
         outcomes: dict[int, Outcomes] = {}
         for state in states:
             outcomes |= state.outcomes()
-        outcomes = settle_unknown(dsn, rig.schema, TABLE, outcomes, SETTLE_S)
+        outcomes = settle_unknown(dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
         facts.fenced = send_fences(
             self.id,
             dsn,
-            rig.schema,
+            rig.names.schema,
             TABLE,
             rig.pipeline.partitions,
-            lambda: read_progress(rig.telemetry).fences,
+            lambda: rig.progress()["sink"].fences,
             self._anchor.now_us,
             FENCE_S,
         )
         look = self._watch.look()
         facts.sink |= look.sink.steps
         facts.platform_errors += look.platform.errors
-        arrivals = read_ledger(rig.telemetry)
+        arrivals = rig.arrivals()["sink"]
         for state in states:
             facts.audits[state.number] = audit(state.number, outcomes, arrivals, fenced=facts.fenced)
         if arrivals.foreign:
@@ -316,7 +328,7 @@ class Run:
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
         options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
-        command = shlex.join(["locust", *sys.argv[1:]])
+        command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options))
         self.result = result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
@@ -329,15 +341,17 @@ class Run:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
                 artifact.write_histograms(place, state.step.name, facts.sink[state.number].recorder)
+        report.write(place, result)
         artifact.write_result(place, result)
         for step in result.steps:
             logger.info("benchmark.result", **report.line(step))
+        artifact.write_beside(self.environment, place)
         print(report.render(result, place), flush=True)
 
 
-def _look(rig: Rig) -> Look:
-    snapshot = read_snapshot(rig.telemetry)
-    return Look(sink=snapshot, platform=snapshot)
+def _rig_of(state: StepState) -> tuple[Pipeline, int]:
+    """Steps of one pipeline share it, one after another; a drain starts with a platform of its own."""
+    return state.step.pipeline, state.number if state.step.mode == "drain" else 0
 
 
 def _stack_trouble(endpoints: Endpoints) -> str | None:

@@ -19,13 +19,14 @@ class Scenario:
     """One question asked of a pipeline: its name, the defaults of its options, and what must hold in the end.
 
     `defaults` are texts by option name, as they would stand on the command line; `thresholds` are written as for
-    `--threshold` and hold for every step that is not a warm-up.
+    `--threshold` and hold for every step that is not a warm-up. With `scaling` the steps are compared with the first.
     """
 
     name: str
     question: str
     defaults: Mapping[str, str] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
+    scaling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class Pipeline:
     iceberg_mode: str = "append"
     iceberg_commit_interval_s: float = 1.0
     tables: int = 1
+    #: The user's own: a command line instead of the reference platform (empty: it; none: one that runs already), a
+    #: topic, and a connector with its table.
+    platform: str = ""
+    topic: str = ""
+    connector: str = ""
+    table: str = ""
+    #: Where events come out of somebody else's platform, e.g. webhook:8080.
+    sink_tap: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,8 @@ class Mark:
 class Step:
     """One measured stage of a run: a schedule of arrivals through one pipeline.
 
-    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged.
+    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged; a
+    step that is not `steady` is expected to grow a backlog while its load lasts.
     """
 
     name: str
@@ -72,4 +82,5 @@ class Step:
     lanes: int
     rows_per_arrival: int = 1
     warm_up: bool = False
+    steady: bool = True
     marks: tuple[Mark, ...] = ()

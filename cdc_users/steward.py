@@ -15,6 +15,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,12 +32,19 @@ from cdc_users import topic
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
 from infra.postgres.publication import create_publication, drop_publication
-from infra.postgres.slot import SlotError, drop_slot
-from infra.postgres.table import TableError, create_customers, create_schema, drop_schema
-from infra.stack.connector import DebeziumConnector, create_connector, delete_connector, wait_until_streaming
+from infra.postgres.slot import SlotError, create_slot, drop_slot
+from infra.postgres.table import Table, TableError, check_customers, create_customers, create_schema, drop_schema
+from infra.stack.connector import (
+    DebeziumConnector,
+    create_connector,
+    delete_connector,
+    slot_of,
+    wait_until_streaming,
+)
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.locate import hosts, locate, supervised
+from infra.stack.settings import Tuning
 from infra.stack.state import CHECKOUT
 
 STREAMING_DEADLINE_S = 60.0
@@ -61,6 +69,7 @@ def remove(entry: Entry, endpoints: Endpoints) -> None:
         "slot": lambda: _on_postgres(endpoints, lambda connection: drop_slot(connection, entry.name)),
         "publication": lambda: _on_postgres(endpoints, lambda connection: drop_publication(connection, entry.name)),
         "schema": lambda: _on_postgres(endpoints, lambda connection: drop_schema(connection, entry.name)),
+        "directory": lambda: shutil.rmtree(entry.name, ignore_errors=True),
     }
     removers[entry.kind]()
 
@@ -72,10 +81,10 @@ def _on_postgres(endpoints: Endpoints, action: Callable[[Connection], Any]) -> N
 
 def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
     """Remove a journal's objects, last created first; returns what could not be removed."""
-    if not supervised(endpoints):
-        return []  # with the servers went everything in them
+    # With servers that are gone went everything in them.
+    kinds = None if supervised(endpoints) else ("directory",)
     problems = []
-    for entry in reversed(journal.entries()):
+    for entry in reversed([entry for entry in journal.entries() if kinds is None or entry.kind in kinds]):
         try:
             remove(entry, endpoints)
         except (*REFUSALS, psycopg2.Error, OSError) as error:
@@ -146,28 +155,77 @@ class Steward:
         return name
 
     def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Create one pipeline: topic, schema and table, publication, slot and connector; returns their names."""
+        """Create one pipeline's objects; returns their names (rig.Names).
+
+        `request` says what stands between: source, capture, transport, sink, tables, partitions, tuning. A topic, or a
+        connector with its table, that the user names is taken as it is, and never removed.
+        """
         assert self._endpoints is not None
-        name, table, partitions = str(request["name"]), str(request["table"]), int(request["partitions"])
-        wanted = f"{TOPIC_PREFIX}.{name}.{table}"
-        self._creating("subjects", wanted)
-        topic.create_topic(self._endpoints.kafka_bootstrap, self._creating("topic", wanted), partitions)
-        group = self._creating("group", name.replace("_", "-"))
+        name, tables = str(request["name"]), [str(table) for table in request["tables"]]
+        topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
+        names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
+        if request["transport"] == "kafka":
+            names |= self._kafka(name, [] if request["topic"] else topics, int(request["partitions"]))
+        if request["connector"]:
+            names |= self._given(str(request["connector"]), str(request["table"]))
+        elif request["source"] == "postgres":
+            names |= self._source(name, tables)
+            if request["capture"] == "debezium":
+                self._debezium(name, tables, "throughput" if request["tuning"] == "throughput" else "latency")
+            else:
+                self._slot(name)
+        if request["sink"] == "postgres":
+            with closing(connect(self._endpoints.postgres_dsn)) as connection:
+                create_schema(connection, self._creating("schema", f"{name}_sink"), self._run)
+            names["sink_table"] = f"{name}_sink.{tables[0]}"
+        if request["sink"] == "iceberg":
+            place = self._checkout / ".stack" / "runs" / f"{name}-iceberg"
+            Path(self._creating("directory", str(place))).mkdir(parents=True)
+            names |= {"warehouse": str(place), "sink_table": f"{name}.{tables[0]}"}
+        return names
+
+    def _kafka(self, name: str, topics: Sequence[str], partitions: int) -> dict[str, Any]:
+        assert self._endpoints is not None
+        for wanted in topics:
+            self._creating("subjects", wanted)
+            topic.create_topic(self._endpoints.kafka_bootstrap, self._creating("topic", wanted), partitions)
+        dead_letter = self._creating("topic", f"{TOPIC_PREFIX}.{name}.dead-letter")
+        topic.create_topic(self._endpoints.kafka_bootstrap, dead_letter, 1)
+        return {"group": self._creating("group", name.replace("_", "-")), "dead_letter": dead_letter}
+
+    def _given(self, connector: str, table: str) -> dict[str, Any]:
+        """The user's own connector and source table, checked and left alone."""
+        assert self._endpoints is not None
+        schema, _, name = table.rpartition(".")
+        with closing(connect(self._endpoints.postgres_dsn)) as connection:
+            check_customers(connection, Table(schema, name))
+        return {"schema": schema, "tables": [name], "slot": slot_of(self._endpoints, connector)}
+
+    def _source(self, name: str, tables: Sequence[str]) -> dict[str, Any]:
+        assert self._endpoints is not None
         with closing(connect(self._endpoints.postgres_dsn)) as connection:
             create_schema(connection, self._creating("schema", name), self._run)
-            source = create_customers(connection, name, table)
-            create_publication(connection, self._creating("publication", name), [source])
+            sources = [create_customers(connection, name, table) for table in tables]
+            create_publication(connection, self._creating("publication", name), sources)
+        return {"publication": name, "slot": self._creating("slot", name)}
+
+    def _debezium(self, name: str, tables: Sequence[str], tuning: Tuning) -> None:
+        assert self._endpoints is not None
         connector = DebeziumConnector(
-            slot=self._creating("slot", name),
+            slot=name,
             name=self._creating("connector", name.replace("_", "-")),
             publication=name,
             topic_prefix=TOPIC_PREFIX,
-            tables=(f"{name}.{table}",),
-            tuning="throughput" if request["tuning"] == "throughput" else "latency",
+            tables=tuple(f"{name}.{table}" for table in tables),
+            tuning=tuning,
         )
         create_connector(self._endpoints, connector)
         wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
-        return {"schema": name, "topic": wanted, "group": group}
+
+    def _slot(self, name: str) -> None:
+        assert self._endpoints is not None
+        with closing(connect(self._endpoints.postgres_dsn)) as connection:
+            create_slot(connection, name)
 
     def release(self) -> dict[str, Any]:
         """Remove what `prepare` created so far; the stack stays."""
@@ -183,8 +241,9 @@ class Steward:
         if self._journal is None or self._endpoints is None:
             return {"problems": []}
         journal, self._journal = self._journal, None
-        # With the stack goes everything in it, so nothing needs to be removed one by one.
-        problems = self._stop_stack() if self._owns_stack else remove_all(journal, self._endpoints)
+        # With the stack goes everything in it, so nothing there needs to be removed one by one.
+        problems = self._stop_stack() if self._owns_stack else []
+        problems += remove_all(journal, self._endpoints)
         journal.remove()
         return {"problems": problems}
 
@@ -204,7 +263,7 @@ def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
     }
     try:
         return {"ok": actions[str(request["do"])]()}
-    except StackConfigError as error:
+    except (StackConfigError, TableError) as error:
         return {"error": str(error), "exit_code": 2}
     except HarnessError as error:
         return {"error": str(error), "exit_code": error.exit_code}

@@ -57,6 +57,11 @@ class Snapshot:
         return sum(paused) if self.raw else None
 
     @property
+    def partitions(self) -> int:
+        """Partitions that some instance has."""
+        return len(self._partitions())
+
+    @property
     def lag(self) -> int | None:
         """Events behind, over all partitions; None where an instance does not know."""
         lags = [partition["lag"] for partition in self._partitions()]
@@ -140,9 +145,19 @@ def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
     return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger")) for url in urls)
 
 
+def begin(urls: Sequence[str]) -> None:
+    """Let held instances start to read; raises TargetError."""
+    for url in urls:
+        _ask("POST", f"{url}/begin")
+
+
 def _get(url: str) -> dict[str, Any]:
+    return _ask("GET", url)
+
+
+def _ask(method: str, url: str) -> dict[str, Any]:
     try:
-        answer = requests.get(url, timeout=TIMEOUT_S)
+        answer = requests.request(method, url, timeout=TIMEOUT_S)
         answer.raise_for_status()
     except requests.RequestException as error:
         raise TargetError(f"the platform's telemetry does not answer at {url}: {type(error).__name__}") from error

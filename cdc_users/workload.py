@@ -1,47 +1,98 @@
 """What one writer writes: keys, sequences and probes of its own, so that no other writer can confuse the audit.
 
-Pure: no connection and no clock. A writer has at most one open transaction.
+Pure: no connection and no clock. A writer has at most one open transaction. What it writes follows from run,
+writer, workload and the outcomes that it was told, and from nothing else.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-from cdc_users.measure.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
+import msgspec
 
-Outcome = Literal["acked", "failed", "unknown"]
-#: id, first_name, last_name, email, phone, balance, created_at, notes, probe: the columns of `customers` in order.
-Row = tuple[int, str, str, str, str | None, Decimal | None, datetime, str | None, str]
+# Others know these under this module's name.
+from cdc_users.customer import Formatter, Row
+from cdc_users.customer import columns as columns
+from cdc_users.keyspace import Change as Change
+from cdc_users.keyspace import KeySpace, Outcome, Touch
+from cdc_users.measure.probe import LANES_PER_STEP, Operation
 
+InsertMethod = Literal["single", "values", "copy"]
+OPERATIONS = ("insert", "update", "delete")
 KEYS_PER_WRITER = 10**8
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST_NAMES = ("Ada", "Grace", "Edsger", "Barbara", "Donald", "Radia", "Leslie", "Jim", "Zoë", "Søren")
-LAST_NAMES = ("Lovelace", "Hopper", "Dijkstra", "Liskov", "Knuth", "Perlman", "Lamport", "Gray", "O'Neil", "Ångström")
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+HIGHEST_SKEW = 5.0
+
+
+class WorkloadError(ValueError):
+    """A mix or a skew that makes no sense; the message names the value and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What every writer of a run writes. `mix` weighs insert, update and delete; `skew` 0 is uniform, else Zipf's
+    exponent; updates and deletes choose among a writer's `live_keys` newest keys."""
+
+    mix: tuple[int, int, int] = (100, 0, 0)
+    skew: float = 0.0
+    live_keys: int = 1000
+    tables: int = 1
+    row_bytes: int = 0
+    insert_method: InsertMethod = "single"
+    seed: int = 1
+
+    @property
+    def only_inserts(self) -> bool:
+        """Whether nothing is ever updated or deleted."""
+        return self.mix[1] == self.mix[2] == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the wire."""
+        return {**asdict(self), "mix": list(self.mix)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Workload:
+        """Read what `to_json` made; what is missing has its default."""
+        return cls(**{**data, "mix": tuple(data["mix"])} if "mix" in data else data)
+
+
+def parse_mix(text: str) -> tuple[int, int, int]:
+    """Weights of insert, update and delete from "insert=80,update=15,delete=5"; raises WorkloadError."""
+    weights = dict.fromkeys(OPERATIONS, 0)
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if name not in weights or not number.isdigit():
+            raise WorkloadError(f"{part.strip()!r} is not part of a mix; write e.g. insert=80,update=15,delete=5")
+        weights[name] = int(number)
+    if not weights["insert"]:
+        raise WorkloadError(f"{text!r} has no insert; a writer changes only rows of its own, so give insert a weight")
+    if weights["delete"] > weights["insert"]:
+        raise WorkloadError(f"{text!r} deletes more than it inserts; lower delete to at most insert")
+    return weights["insert"], weights["update"], weights["delete"]
+
+
+def parse_skew(text: str) -> float:
+    """Zipf's exponent from "zipf:1.2", 0 from "uniform"; raises WorkloadError."""
+    if text == "uniform":
+        return 0.0
+    kind, _, number = text.partition(":")
+    try:
+        skew = float(number)
+    except ValueError:
+        skew = 0.0
+    if kind != "zipf" or not 0 < skew <= HIGHEST_SKEW:
+        raise WorkloadError(
+            f"{text!r} is not a skew; write uniform, or zipf:S with S above 0 and up to 5, e.g. zipf:1.2"
+        )
+    return skew
 
 
 def writer_number(step: int, lane: int) -> int:
     """The number under which a lane writes in a step; taps group by step through it."""
     return step * LANES_PER_STEP + lane
-
-
-def columns(
-    key: int, intended_us: int, payload: str
-) -> tuple[str, str, str, str | None, Decimal | None, datetime, str | None]:
-    """A customer without key and probe: varied enough to be realistic, NULL where the columns allow it."""
-    return (
-        FIRST_NAMES[key % 10],
-        LAST_NAMES[key // 10 % 10],
-        f"customer-{key}@example.test",
-        None if key % 3 == 0 else f"+49 30 {key % 10**7:07d}",
-        None if key % 5 == 0 else Decimal(key * 37 % 10**7).scaleb(-2),
-        EPOCH + timedelta(microseconds=intended_us),
-        payload or (None if key % 2 else "a note, 'quoted', with ünïcode"),
-    )
 
 
 @dataclass(slots=True)
@@ -59,44 +110,63 @@ class Ranges:
             runs.append([first, last])
 
 
-class Writer:
-    """Makes the transactions of one lane in one step; row n of a writer has sequence n and key n."""
+class Transaction(msgspec.Struct, frozen=True):
+    """What is committed together: sequences `first` to `last`, one change each, in order."""
 
-    def __init__(self, run: str, number: int, seed: int = 1, row_bytes: int = 0) -> None:
+    number: int
+    first: int
+    last: int
+    changes: Sequence[Change]
+
+
+class Writer:
+    """Makes the transactions of one lane in one step. A key is the writer's base plus its insert's sequence."""
+
+    def __init__(self, run: str, number: int, workload: Workload = Workload()) -> None:
         self.number = number
+        self.workload = workload
         self.ranges = Ranges()
-        self._run = run
-        alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
-        chance = random.Random(f"{seed}/{number}")  # noqa: S311 - load must be repeatable, not secret
-        self._payload = "".join(chance.choices(alphabet, k=row_bytes))
+        payload = "".join(_chance(workload, number, "payload").choices(ALPHABET, k=workload.row_bytes))
+        self._formatter = Formatter(run, number, payload)
+        self._keys = key_space(number, workload)
+        self._base = number * KEYS_PER_WRITER
         self._sequence = 0
         self._transactions = 0
 
-    def transaction(self, size: int, intended_us: int) -> Sequence[Row]:
-        """The rows of the next transaction, all with this intended time."""
+    def transaction(self, size: int, intended_us: int) -> Transaction:
+        """The next transaction of `size` operations, all with this intended time. A delete makes two changes."""
         self._transactions += 1
         first = self._sequence + 1
-        self._sequence += size
-        return [self._row(first + index, index, size, intended_us) for index in range(size)]
+        touches = self._keys.touches(size, self._base + first)
+        self._sequence += len(touches)
+        self._formatter.begin(self._transactions, len(touches), intended_us)
+        changes: list[Change] = []
+        for index, touch in enumerate(touches):
+            changes.append(self._change(touch, first + index, index, changes))
+        return Transaction(self._transactions, first, self._sequence, changes)
 
-    def settle(self, rows: Sequence[Row], outcome: Outcome) -> None:
-        """Say how the transaction with these rows ended."""
-        base = self.number * KEYS_PER_WRITER
-        self.ranges.add(outcome, rows[0][0] - base, rows[-1][0] - base)
+    def settle(self, transaction: Transaction, outcome: Outcome) -> None:
+        """Say how a transaction ended: its versions count if acked, and its keys are never used again if unknown."""
+        self.ranges.add(outcome, transaction.first, transaction.last)
+        self._keys.settle(transaction.changes, outcome)
 
-    def _row(self, sequence: int, index: int, size: int, intended_us: int) -> Row:
-        key = self.number * KEYS_PER_WRITER + sequence
-        values = columns(key, intended_us, self._payload)
-        probe = Probe(
-            run=self._run,
-            writer=self.number,
-            sequence=sequence,
-            transaction=self._transactions,
-            index=index,
-            size=size,
-            key_version=1,
-            operation=Operation.INSERT,
-            intended_us=intended_us,
-            checksum=checksum(key, 1, values),
-        )
-        return (key, *values, format_probe(probe))
+    def _change(self, touch: Touch, sequence: int, index: int, changes: Sequence[Change]) -> Change:
+        operation, key, version, before = touch.operation, touch.key, touch.key_version, touch.before
+        row: Row | None
+        if operation is Operation.DELETE:
+            row, before = None, changes[-1].row
+        elif operation is Operation.STAMP:
+            assert before is not None
+            row = self._formatter.stamp(before, version, operation, sequence, index)
+        else:
+            row = self._formatter.row(key, version, operation, sequence, index)
+        return Change(operation, key % self.workload.tables, key, version, sequence, row, before)
+
+
+def key_space(number: int, workload: Workload) -> KeySpace:
+    """The keys of a writer before its first transaction."""
+    return KeySpace(_chance(workload, number, "keys"), workload.mix, workload.skew, workload.live_keys)
+
+
+def _chance(workload: Workload, number: int, purpose: str) -> random.Random:
+    return random.Random(f"{workload.seed}/{number}/{purpose}")  # noqa: S311 - load must be repeatable, not secret

@@ -2,194 +2,220 @@
 
 Every writer numbers its events without gaps, so loss and duplicates are found exactly, not by comparing counts.
 A tap keeps one `Ledger`; several taps of one consumer group (platform instances) are merged before anything is
-concluded. `audit` is the conclusion.
+concluded. `audit` is the conclusion. Memory: two bits an event in blocks that are freed when full, and some 35 bytes
+a key that was ever updated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.probe import LANES_PER_STEP, Operation, ProbeBatch
+from cdc_users.measure.arrival import EXAMPLES, Arrivals, Example, StepLedger, merge
+from cdc_users.measure.audit import CLASSES, Audit, Outcomes, audit, audit_taps
+from cdc_users.measure.bitmap import Bitmap
+from cdc_users.measure.probe import Operation, ProbeBatch
+from cdc_users.measure.sequence import BLOCK, Range, SequenceSet, intersect, size, subtract, union
+from cdc_users.measure.version import KeyStates, VersionTable
 
-BLOCK_BITS = 16
-BLOCK = 1 << BLOCK_BITS
-EXAMPLES = 100
-Range = tuple[int, int]
+__all__ = [
+    "BLOCK",
+    "CLASSES",
+    "EXAMPLES",
+    "Arrivals",
+    "Audit",
+    "Check",
+    "Example",
+    "KeyStates",
+    "Ledger",
+    "Outcomes",
+    "Range",
+    "SequenceSet",
+    "StepLedger",
+    "audit",
+    "audit_taps",
+    "intersect",
+    "merge",
+    "size",
+    "subtract",
+    "union",
+]
+
 _FENCE = ord(Operation.FENCE)
+_STAMP = ord(Operation.STAMP)
+_DELETE = ord(Operation.DELETE)
+#: Stamps that wait for a delete without a probe; more than this are forgotten, the oldest first.
+_OPEN_STAMPS = 65_536
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class Check(IntEnum):
+    """What looking at a row's checksum has shown."""
+
+    SKIPPED = 0
+    GOOD = 1
+    CORRUPT = 2
+    #: A column was not sent (unchanged TOAST), so there is nothing to compare.
+    UNCHECKABLE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One located finding: the writer and sequence, and where it was seen (or not: partition and position -1)."""
+class _Events:
+    """A batch with where it came from; `step` is that of all its events, None where they are of several."""
 
-    finding: str
-    writer: int
-    sequence: int
-    partition: int = -1
-    position: int = -1
-
-
-class _Seen:
-    """Which sequences of one writer have arrived: a bitmap in blocks, freed when full."""
-
-    __slots__ = ("full", "open")
-
-    def __init__(self) -> None:
-        self.full: set[int] = set()
-        self.open: dict[int, NDArray[np.bool_]] = {}
-
-    def add(self, sequences: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Mark these as seen; returns which of them (in order) were seen before."""
-        again = np.zeros(len(sequences), dtype=np.bool_)
-        blocks = sequences >> BLOCK_BITS
-        for number in np.unique(blocks).tolist():
-            where = np.flatnonzero(blocks == number)
-            again[where] = self._add_block(number, sequences[where] & (BLOCK - 1))
-        return again
-
-    def _add_block(self, number: int, inside: NDArray[np.int64]) -> NDArray[np.bool_]:
-        if number in self.full:
-            return np.ones(len(inside), dtype=np.bool_)
-        bits = self.open.setdefault(number, np.zeros(BLOCK, dtype=np.bool_))
-        again: NDArray[np.bool_] = bits[inside].copy()
-        first = np.zeros(len(inside), dtype=np.bool_)
-        first[np.unique(inside, return_index=True)[1]] = True
-        again = again | ~first
-        bits[inside] = True
-        if number == 0:
-            bits[0] = True  # sequences count from 1
-        if bits.all():
-            del self.open[number]
-            self.full.add(number)
-        return again
-
-    def ranges(self) -> list[Range]:
-        """What was seen, as inclusive ranges in order."""
-        found: list[Range] = []
-        for number in sorted(self.full | set(self.open)):
-            base = number << BLOCK_BITS
-            parts = [(1 if number == 0 else base, base + BLOCK - 1)] if number in self.full else self._runs(number)
-            for first, last in parts:
-                if found and found[-1][1] == first - 1:
-                    found[-1] = (found[-1][0], last)
-                else:
-                    found.append((first, last))
-        return found
-
-    def _runs(self, number: int) -> list[Range]:
-        bits = self.open[number].copy()
-        if number == 0:
-            bits[0] = False
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], bits, [False])).astype(np.int8)))
-        base = number << BLOCK_BITS
-        return [(base + int(first), base + int(last) - 1) for first, last in edges.reshape(-1, 2)]
-
-
-@dataclass(slots=True)
-class StepLedger:
-    """A step's counts at one tap: events delivered for the first time, again, and out of their key's order."""
-
-    delivered: int = 0
-    duplicated: int = 0
-    reordered: int = 0
-
-
-@dataclass(slots=True)
-class Arrivals:
-    """A ledger as plain data: seen ranges by writer, counts by step, fences by key, foreign events, examples."""
-
-    seen: dict[int, list[Range]] = field(default_factory=dict)
-    steps: dict[int, StepLedger] = field(default_factory=dict)
-    fences: set[int] = field(default_factory=set)
-    foreign: int = 0
-    examples: list[Example] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "seen": {str(writer): ranges for writer, ranges in self.seen.items()},
-            "steps": {str(step): asdict(counts) for step, counts in self.steps.items()},
-            "fences": sorted(self.fences),
-            "foreign": self.foreign,
-            "examples": [asdict(example) for example in self.examples],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Arrivals:
-        """Read what `to_json` made."""
-        return cls(
-            seen={int(writer): [(int(a), int(b)) for a, b in ranges] for writer, ranges in data["seen"].items()},
-            steps={int(step): StepLedger(**counts) for step, counts in data["steps"].items()},
-            fences=set(map(int, data["fences"])),
-            foreign=int(data["foreign"]),
-            examples=[Example(**example) for example in data["examples"]],
-        )
+    batch: ProbeBatch
+    keys: Numbers
+    partition: int
+    positions: Numbers
+    at_us: int
+    steps: Numbers
+    step: int | None
 
 
 class Ledger:
-    """What one tap has seen of one run. Bounded memory: a bitmap a writer, and one number a key that was updated."""
+    """What one tap has seen of one run. Not safe for several threads."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, _Seen] = {}
-        self._versions: dict[int, int] = {}
+        self._bitmap = Bitmap()
+        self._table = VersionTable()
         self._arrivals = Arrivals()
+        self._located: Counter[str] = Counter()
+        self._stamps: dict[int, ProbeBatch] = {}
+        self._origin_us = 0
 
     def observe(
-        self, batch: ProbeBatch, keys: NDArray[np.int64], partition: int, positions: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        """Take in a batch from one partition, in its order; returns which events count (valid, not fences)."""
-        self._arrivals.foreign += int((~batch.valid).sum())
+        self,
+        batch: ProbeBatch,
+        keys: Numbers,
+        partition: int,
+        positions: Numbers,
+        *,
+        deleted: Flags | None = None,
+        checks: NDArray[np.uint8] | None = None,
+        at_us: int = 0,
+    ) -> Flags:
+        """Take in a batch from one partition, in its order; returns which events count (valid, not fences).
+
+        `deleted` says which are delete events: theirs is the probe of the row that they remove, or none where the
+        source sends keys only. `checks` has a `Check` for each. `at_us`, wall microseconds, tells instances that
+        saw the same key which of them was later.
+        """
+        batch = self._with_deletes(batch, keys, deleted)
         fence = batch.valid & (batch.operation == _FENCE)
-        self._arrivals.fences.update(keys[fence].tolist())
-        counted: NDArray[np.bool_] = batch.valid & ~fence
+        counted: Flags = batch.valid & ~fence & (batch.sequence > batch.index) & (batch.index < batch.size)
+        if fence.any():
+            self._arrivals.fences.update(keys[fence].tolist())
+            self._arrivals.fenced_partitions.add(partition)
+        self._arrivals.foreign += len(batch) - int((counted | fence).sum())
         rows = np.flatnonzero(counted)
-        for writer in np.unique(batch.writer[rows]).tolist():
-            mine = rows[batch.writer[rows] == writer]
-            self._take(writer, batch, keys, mine, partition, positions)
+        if len(rows) == len(batch):
+            self._take(_events(batch, keys, partition, positions, at_us), checks)
+        elif len(rows):
+            some = checks[rows] if checks is not None else None
+            self._take(_events(batch[rows], keys[rows], partition, positions[rows], at_us), some)
         return counted
 
-    def _take(
-        self,
-        writer: int,
-        batch: ProbeBatch,
-        keys: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        partition: int,
-        positions: NDArray[np.int64],
-    ) -> None:
-        counts = self._arrivals.steps.setdefault(writer // LANES_PER_STEP, StepLedger())
-        sequences = batch.sequence[rows]
-        again = self._seen.setdefault(writer, _Seen()).add(sequences)
-        counts.delivered += int((~again).sum())
-        counts.duplicated += int(again.sum())
-        for index in np.flatnonzero(again)[:EXAMPLES].tolist():
-            self._note("duplicated", writer, int(sequences[index]), partition, int(positions[rows[index]]))
-        updated = set(keys[rows[batch.key_version[rows] > 1]].tolist())
-        if not updated and not self._versions:
-            return  # a key that was never updated needs no entry
-        for row in rows.tolist():
-            if int(keys[row]) not in updated and int(keys[row]) not in self._versions:
-                continue
-            self._order(writer, int(keys[row]), batch, row, counts, partition, int(positions[row]))
+    def _with_deletes(self, batch: ProbeBatch, keys: Numbers, deleted: Flags | None) -> ProbeBatch:
+        """The batch with each delete as an event of its own; one without a probe is matched to its key's stamp."""
+        stamp = batch.valid & (batch.operation == _STAMP)
+        if deleted is None:
+            deleted = np.zeros(len(batch), dtype=np.bool_)
+        bare = deleted & ~batch.valid
+        found: dict[int, ProbeBatch] = {}
+        for row in np.flatnonzero(stamp | bare).tolist():
+            key = int(keys[row])
+            if not deleted[row]:
+                self._stamps[key] = batch[np.array([row])]
+            elif (open_stamp := self._stamps.pop(key, None)) is not None and bare[row]:
+                found[row] = open_stamp
+        while len(self._stamps) > _OPEN_STAMPS:
+            del self._stamps[next(iter(self._stamps))]
+        if found:
+            batch = batch.with_rows(found)
+        return batch.after_deletes(deleted) if deleted.any() else batch
 
-    def _order(
-        self, writer: int, key: int, batch: ProbeBatch, row: int, counts: StepLedger, partition: int, position: int
-    ) -> None:
-        version = int(batch.key_version[row])
-        if version < self._versions.get(key, 0):
-            counts.reordered += 1
-            self._note("reordered", writer, int(batch.sequence[row]), partition, position)
-        else:
-            self._versions[key] = version
+    def _take(self, events: _Events, checks: NDArray[np.uint8] | None) -> None:
+        batch = events.batch
+        begins = batch.sequence - batch.index
+        again = self._bitmap.mark(batch.writer, batch.sequence, begins, begins + batch.size)
+        self._count("delivered", events, ~again)
+        self._find("duplicated", events, again)
+        if checks is not None:
+            self._find("corrupt", events, checks == Check.CORRUPT)
+            self._count("checked", events, (checks == Check.GOOD) | (checks == Check.CORRUPT))
+            self._count("uncheckable", events, checks == Check.UNCHECKABLE)
+        rows = self._rows(batch, events.keys)
+        tracked = np.flatnonzero(rows >= 0)
+        if len(tracked):
+            back, skipped = self._versions(events, tracked, rows[tracked])
+            self._find("reordered", events, back & ~again)
+            self._count("replayed", events, back & again)
+            self._find("gap", events, skipped)
 
-    def _note(self, finding: str, writer: int, sequence: int, partition: int, position: int) -> None:
-        if sum(example.finding == finding for example in self._arrivals.examples) < EXAMPLES:
-            self._arrivals.examples.append(Example(finding, writer, sequence, partition, position))
+    def _rows(self, batch: ProbeBatch, keys: Numbers) -> NDArray[np.int32]:
+        """Each event's row in the table of versions; a key that was never updated needs none."""
+        rows = self._table.find(keys)
+        new = np.flatnonzero((rows < 0) & (batch.key_version > 1))
+        if len(new):
+            distinct, first = np.unique(keys[new], return_index=True)
+            self._table.add(distinct, batch.writer[new[first]])
+            without = np.flatnonzero(rows < 0)
+            rows[without] = self._table.find(keys[without])
+        return rows
+
+    def _versions(self, events: _Events, tracked: Numbers, rows: NDArray[np.int32]) -> tuple[Flags, Flags]:
+        """Take tracked events into the table; which events went back in version, and which left versions out."""
+        order = np.argsort(rows, kind="stable")
+        rows, tracked = rows[order], tracked[order]
+        version = events.batch.key_version[tracked]
+        starts = np.append(True, rows[1:] != rows[:-1])
+        ends = np.append(starts[1:], True)
+        columns = self._table.columns
+        known_last, known_high = np.abs(columns["last"][rows]), columns["high"][rows].astype(np.int64)
+        before = np.where(starts, known_last, np.roll(version, 1))
+        # The highest so far of each key: keys are told apart above bit 32, so that one running maximum serves all.
+        lane = np.cumsum(starts) << 32
+        highest = np.maximum.accumulate(lane | np.where(starts, np.maximum(version, known_high), version)) - lane
+        high_before = np.where(starts, known_high, np.roll(highest, 1))
+        back, skipped = np.zeros((2, len(events.keys)), dtype=np.bool_)
+        back[tracked] = version < before
+        skipped[tracked] = (high_before > 0) & (version > high_before + 1)
+        new = starts & (columns["first"][rows] == 0)
+        columns["first"][rows[new]] = version[new]
+        gone = events.batch.operation[tracked[ends]] == _DELETE
+        columns["last"][rows[ends]] = np.where(gone, -version[ends], version[ends])
+        columns["high"][rows[ends]] = highest[ends]
+        columns["at_ms"][rows[ends]] = self._since_ms(events.at_us)
+        return back, skipped
+
+    def _since_ms(self, at_us: int) -> int:
+        if self._origin_us == 0:
+            self._origin_us = at_us
+        return (at_us - self._origin_us) // 1000
+
+    def _find(self, finding: str, events: _Events, which: Flags) -> None:
+        """Count events of a class, and keep the first few as examples."""
+        if not which.any():
+            return
+        self._count(finding, events, which)
+        batch = events.batch
+        for row in np.flatnonzero(which)[: EXAMPLES - self._located[finding]].tolist():
+            self._located[finding] += 1
+            place = (events.partition, int(events.positions[row]), int(events.keys[row]))
+            example = Example(finding, int(batch.writer[row]), int(batch.sequence[row]), *place)
+            self._arrivals.examples.append(example)
+
+    def _count(self, name: str, events: _Events, which: Flags) -> None:
+        steps = [events.step] if events.step is not None else np.unique(events.steps[which]).tolist()
+        for step in steps:
+            counts = self._arrivals.steps.setdefault(step, StepLedger())
+            count = np.count_nonzero(which if events.step is not None else which & (events.steps == step))
+            setattr(counts, name, getattr(counts, name) + int(count))
 
     def delivered(self) -> dict[int, StepLedger]:
         """Counts by step so far."""
@@ -199,130 +225,19 @@ class Ledger:
         """The keys of the fences seen."""
         return self._arrivals.fences
 
+    def fenced_partitions(self) -> set[int]:
+        """The partitions that a fence has come from."""
+        return self._arrivals.fenced_partitions
+
     def arrivals(self) -> Arrivals:
         """Everything so far as plain data."""
-        self._arrivals.seen = {writer: seen.ranges() for writer, seen in self._seen.items()}
+        self._arrivals.seen = self._bitmap.seen()
+        self._arrivals.cuts = self._bitmap.cuts()
+        self._arrivals.keys = self._table.states(self._origin_us)
         return self._arrivals
 
 
-def merge(parts: Iterable[Arrivals]) -> Arrivals:
-    """The arrivals of several instances as one: what two of them have seen is a duplicate."""
-    whole = Arrivals()
-    for part in parts:
-        whole.fences |= part.fences
-        whole.foreign += part.foreign
-        whole.examples += part.examples[: max(0, EXAMPLES - len(whole.examples))]
-        for step, counts in part.steps.items():
-            total = whole.steps.setdefault(step, StepLedger())
-            total.delivered += counts.delivered
-            total.duplicated += counts.duplicated
-            total.reordered += counts.reordered
-        for writer, ranges in part.seen.items():
-            both = intersect(whole.seen.get(writer, []), ranges)
-            if both:
-                total = whole.steps[writer // LANES_PER_STEP]
-                total.delivered -= size(both)
-                total.duplicated += size(both)
-            whole.seen[writer] = union(whole.seen.get(writer, []), ranges)
-    return whole
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """How a writer's sequences ended at the source, as inclusive ranges."""
-
-    acked: Sequence[Range] = ()
-    failed: Sequence[Range] = ()
-    unknown: Sequence[Range] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What a tap's arrivals prove about one step.
-
-    `lost` is only claimed when all fences were seen; without them what is missing is `unseen`. `phantom` counts
-    events whose transaction had failed at the source. Events of an unknown outcome may arrive or not.
-    """
-
-    sent: int
-    delivered: int
-    lost: int
-    duplicated: int
-    reordered: int
-    unseen: int
-    unknown: int
-    phantom: int
-    examples: tuple[Example, ...] = ()
-
-    @property
-    def clean(self) -> bool:
-        """Whether every event sent has arrived exactly once and in order."""
-        return not (self.lost or self.duplicated or self.reordered or self.unseen or self.unknown or self.phantom)
-
-
-def audit(step: int, outcomes: Mapping[int, Outcomes], arrivals: Arrivals, *, fenced: bool) -> Audit:
-    """Compare what the writers of one step sent with what has arrived."""
-    counts = arrivals.steps.get(step, StepLedger())
-    missing: list[Example] = []
-    sent = lost = unknown = phantom = 0
-    word = "lost" if fenced else "unseen"
-    for writer, outcome in outcomes.items():
-        if writer // LANES_PER_STEP != step:
-            continue
-        seen = arrivals.seen.get(writer, [])
-        gone = subtract(outcome.acked, seen)
-        sent += size(outcome.acked)
-        lost += size(gone)
-        unknown += size(subtract(outcome.unknown, seen))
-        phantom += size(intersect(outcome.failed, seen))
-        missing += [Example(word, writer, first) for first, _ in gone]
-    examples = tuple((missing + [e for e in arrivals.examples if e.writer // LANES_PER_STEP == step])[: 4 * EXAMPLES])
-    return Audit(
-        sent=sent,
-        delivered=counts.delivered,
-        lost=lost if fenced else 0,
-        duplicated=counts.duplicated,
-        reordered=counts.reordered,
-        unseen=0 if fenced else lost,
-        unknown=unknown,
-        phantom=phantom,
-        examples=examples,
-    )
-
-
-def size(ranges: Sequence[Range]) -> int:
-    """How many numbers inclusive ranges hold."""
-    return sum(last - first + 1 for first, last in ranges)
-
-
-def union(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
-    """All numbers of both, as ordered ranges."""
-    merged: list[Range] = []
-    for first, last in sorted([*left, *right]):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
-        else:
-            merged.append((first, last))
-    return merged
-
-
-def subtract(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
-    """The numbers of `left` that are not in `right`."""
-    holes = union(right, ())
-    rest: list[Range] = []
-    for first, last in union(left, ()):
-        start = first
-        for low, high in holes:
-            if high < start or low > last:
-                continue
-            if low > start:
-                rest.append((start, low - 1))
-            start = high + 1
-        if start <= last:
-            rest.append((start, last))
-    return rest
-
-
-def intersect(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
-    """The numbers that are in both."""
-    return subtract(left, subtract(left, right))
+def _events(batch: ProbeBatch, keys: Numbers, partition: int, positions: Numbers, at_us: int) -> _Events:
+    steps = batch.step
+    low = int(steps.min())
+    return _Events(batch, keys, partition, positions, at_us, steps, low if low == int(steps.max()) else None)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from locust import LoadTestShape, User
 
 from cdc_users import events
+from cdc_users.error import OptionsError
 from cdc_users.options import Options
 from cdc_users.scenario import Scenario, Step
 
@@ -14,7 +15,9 @@ SPAWN_PER_S = 100
 
 
 class ScenarioShape(LoadTestShape):
-    """A load test shape that runs one scenario. Subclasses declare `scenario` and `writer` and turn options into steps.
+    """A load test shape that runs one scenario. Subclasses declare `scenario` and turn options into steps.
+
+    `writer` drives the database, `producer` the topic; which of them runs is the option `--source`.
 
     Declaring one in a locustfile registers the harness's options and listeners with Locust; importing this
     module does nothing. `tick` only says how many lanes there should be: the plan owns all time.
@@ -22,7 +25,8 @@ class ScenarioShape(LoadTestShape):
 
     abstract = True
     scenario: ClassVar[Scenario]
-    writer: ClassVar[type[User]]
+    writer: ClassVar[type[User] | None] = None
+    producer: ClassVar[type[User] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -34,6 +38,14 @@ class ScenarioShape(LoadTestShape):
         """The run's steps, in order. Pure; the options are valid in themselves."""
         raise NotImplementedError
 
+    @classmethod
+    def user(cls, options: Options) -> type[User]:
+        """Who generates this run's load; raises OptionsError where the scenario has nobody for it."""
+        chosen = cls.producer if options.source == "topic" else cls.writer
+        if chosen is None:
+            raise OptionsError([f"--source {options.source} is not possible in the scenario {cls.scenario.name}"])
+        return chosen
+
     def reset_time(self) -> None:
         """Locust begins a test with this shape."""
         super().reset_time()  # type: ignore[no-untyped-call]
@@ -42,5 +54,5 @@ class ScenarioShape(LoadTestShape):
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
         """This scenario's lanes as long as the run wants them; the end when it has concluded."""
         assert self.runner is not None
-        lanes = events.lanes_wanted(self.runner.environment)
-        return None if lanes is None else (lanes, SPAWN_PER_S, [self.writer])
+        wanted = events.lanes_wanted(self.runner.environment)
+        return None if wanted is None else (wanted.lanes, SPAWN_PER_S, [wanted.user])

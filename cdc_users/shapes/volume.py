@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from cdc_users.measure.plan import Schedule
 from cdc_users.options import Options
-from cdc_users.scenario import Mode, Pipeline, Step
+from cdc_users.scenario import Mode, Step
 from cdc_users.shapes.base import ScenarioShape
-
-
-def pipeline(options: Options) -> Pipeline:
-    """The pipeline that plain scenarios use for all of their steps."""
-    return Pipeline(
-        sink=options.sink,
-        partitions=options.partitions,
-        instances=options.instances,
-        batch_size=options.batch_size,
-        max_buffered_messages=options.max_buffered_messages,
-        sink_delay_s=options.sink_delay if options.sink == "slow" else 0.0,
-    )
+from cdc_users.shapes.pipeline import pipeline
 
 
 def volume_steps(name: str, options: Options) -> tuple[Step, ...]:

@@ -69,6 +69,7 @@ class Assignment:
     rows_per_arrival: int
     anchor: Mapping[str, Any]
     target: Mapping[str, Any]
+    workload: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Share:

@@ -13,8 +13,10 @@ from psycogreen.gevent import patch_psycopg
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
+from cdc_users.customer import Row
+from cdc_users.keyspace import Outcome
 from cdc_users.users.lane import Arrival, LaneUser, Share
-from cdc_users.workload import Outcome, Row, Writer, writer_number
+from cdc_users.workload import Workload, Writer, writer_number
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
 APPLICATION_NAME = "locust-cdc lane"
@@ -39,7 +41,7 @@ class PostgresUser(LaneUser):
         """Connect, and start a writer of this step."""
         target = share.assignment.target
         number = writer_number(share.assignment.step, lane)
-        self._writer = Writer(share.assignment.run, number, row_bytes=target["row_bytes"])
+        self._writer = Writer(share.assignment.run, number, Workload.from_json(share.assignment.workload))
         share.ranges[number] = self._writer.ranges
         if self._session is None:
             self._session = Session(target["dsn"], target["schema"], target["table"])
@@ -49,7 +51,8 @@ class PostgresUser(LaneUser):
     def work(self, share: Share, arrival: Arrival) -> None:
         """One transaction; its outcome is acked, failed, or unknown where the connection broke or we were killed."""
         assert self._session is not None
-        rows = self._writer.transaction(share.assignment.rows_per_arrival, arrival.intended_us)
+        transaction = self._writer.transaction(share.assignment.rows_per_arrival, arrival.intended_us)
+        rows = [change.row for change in transaction.changes if change.row is not None]
         started_ns = time.monotonic_ns()
         # Until proven otherwise: a killed greenlet's statement may still commit on the server.
         outcome: Outcome = "unknown"
@@ -64,11 +67,11 @@ class PostgresUser(LaneUser):
             error = failure
             outcome = "unknown" if sent and not rolled_back(failure) else "failed"
         except GreenletExit:
-            self._writer.settle(rows, outcome)
+            self._writer.settle(transaction, outcome)
             share.tally.failed += 1
             raise
         done_ns = time.monotonic_ns()
-        self._writer.settle(rows, outcome)
+        self._writer.settle(transaction, outcome)
         self._report(share, arrival, started_ns, done_ns, len(rows), error)
 
     def _report(

@@ -154,6 +154,8 @@ class Extension:
         writer = getattr(shape, "writer", None)
         if picked and writer is not None and writer.__name__ not in picked:
             return f"the scenario {shape.scenario.name} writes with {writer.__name__}; pick that user class as well"
+        if flags := form.forbidden(request.form, vars(self._environment.parsed_options)):
+            return f"{', '.join(flags)} can only be given on the command line; start Locust with it"
         run = self._run()
         if run is not None and run.result is None:
             return f"the run {run.id} of {run.scenario.name} is still going on; stop it, or wait for its verdict"

@@ -13,33 +13,26 @@ from cdc_users.scenario import Scenario, Step
 #: The form's groups, in order; an option that stands in none is shown in the last.
 GROUPS: Mapping[str, Sequence[str]] = {
     "Load": ("rows", "rate", "duration", "stages", "arrivals", "late", "lanes", "smoke"),
-    "Rows": (
-        "rows_per_transaction",
-        "insert_method",
-        "row_bytes",
-        "mix",
-        "skew",
-        "tables",
-        "seed",
-    ),
+    "Rows": ("rows_per_transaction", "insert_method", "row_bytes", "mix", "skew", "tables", "seed"),
     "Pipeline": (
+        "source",
         "capture",
         "transport",
-        "sink",
-        "sink_delay",
-        "sinks",
-        "batch_size",
-        "max_buffered_messages",
         "partitions",
         "instances",
+        "batch_size",
+        "max_buffered_messages",
         "tuning",
     ),
+    "Sink": ("sink", "sink_delay", "iceberg_mode", "iceberg_commit_interval"),
+    "Scenario": ("overload", "fill", "hold", "repeat"),
     "Verdict": ("threshold", "drain_timeout", "send_delay_limit"),
-    "Where": ("results", "allow_target"),
+    "Your own pipeline": ("topic", "connector", "table", "sink_tap"),
 }
 REST = "More"
-#: Said on the command line only: they decide how this page itself is served, or what the terminal shows.
-NOT_IN_FORM = ("allow_web_host", "metrics_port", "quiet")
+#: Said on the command line only: they run a command, name a place to write or another host to load, or decide how
+#: this page itself is served. Who may only see the page must not choose them.
+NOT_IN_FORM = ("platform", "results", "allow_target", "allow_web_host", "metrics_port", "quiet")
 
 
 class Shape(Protocol):
@@ -73,6 +66,15 @@ def check(shape: Shape, given: Mapping[str, Any]) -> Check:
     except ValueError as error:
         # A plan that cannot be made, e.g. a rate and a duration that come to no arrival.
         return Check((str(error),), ())
+
+
+def forbidden(given: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:
+    """The flags that a form tries to change although they belong to the command line."""
+    return [
+        option.flag
+        for option in OPTIONS
+        if option.name in NOT_IN_FORM and option.name in given and given[option.name] != (known.get(option.name) or "")
+    ]
 
 
 def grouped() -> dict[str, list[Option]]:

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--batch-size", default="500", help="most events in one write")
     top.add_argument("--max-buffered-messages", default="10000", help="most events held in memory")
     top.add_argument("--telemetry-port", default="0", help="0 takes a free port")
+    top.add_argument("--held", default="no", help="yes: read nothing before POST /begin (starts a drain at one moment)")
     top.add_argument("--run", default="", help="the run whose probes are counted")
     top.add_argument("--probe-column", default="probe", help="the column that carries the probe")
     return top
@@ -55,6 +56,8 @@ def mistakes(options: argparse.Namespace) -> list[str]:
         text = getattr(options, name)
         if not text.isdigit() or int(text) < least:
             found.append(f"--{name.replace('_', '-')} {text!r} is not a whole number of at least {least}")
+    if options.held not in ("yes", "no"):
+        found.append(f"--held {options.held!r} is neither yes nor no")
     if options.sink not in SINKS:
         found.append(f"--sink {options.sink!r} is not one of {', '.join(SINKS)}")
     if not is_probe_column(options.probe_column):
@@ -72,6 +75,7 @@ async def serve(options: argparse.Namespace) -> int:
         topics=tuple(options.topic.split(",")),
         batch_size=int(options.batch_size),
         max_buffered_messages=int(options.max_buffered_messages),
+        held=options.held == "yes",
     )
     check_reachable(settings, REACH_S)
     anchor = anchor_from(os.environ)

@@ -36,6 +36,8 @@ class ConsumerSettings:
     topics: tuple[str, ...]
     batch_size: int
     max_buffered_messages: int
+    #: Join the group and take partitions, but read nothing before `begin`.
+    held: bool = False
 
 
 class CDCConsumer:
@@ -64,6 +66,7 @@ class CDCConsumer:
         self._committed: dict[Partition, int] = {}
         self._workers: dict[Partition, asyncio.Task[None]] = {}
         self._stopping = False
+        self._held = settings.held
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -88,6 +91,10 @@ class CDCConsumer:
     def stop(self) -> None:
         """Take nothing more from Kafka."""
         self._stopping = True
+
+    def begin(self) -> None:
+        """Start to read, where the settings said to wait for this; all instances can so begin at one moment."""
+        self._held = False
 
     async def _poll_once(self) -> None:
         room = min(self._settings.batch_size, self.buffer.free)
@@ -127,7 +134,7 @@ class CDCConsumer:
         ready = [
             place
             for place, queue in self.buffer.queues.items()
-            if queue.paused and not full and queue.depth <= share // 2
+            if queue.paused and not full and not self._held and queue.depth <= share // 2
         ]
         for place in ready:
             self.buffer.queues[place].paused = False
@@ -179,12 +186,16 @@ class CDCConsumer:
         await self._sink.flush()
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._held:
+            self._client.assign(partitions)
+            self._client.pause(partitions)
         self._loop.call_soon_threadsafe(self._assign, [(part.topic, part.partition) for part in partitions])
 
     def _assign(self, places: list[Partition]) -> None:
         self.rebalances += 1
         for place in places:
             queue = self.buffer.queues[place] = PartitionQueue()
+            queue.paused = self._held
             self._workers[place] = asyncio.create_task(self._work(place, queue))
         self.assigned.set()
 

@@ -31,6 +31,7 @@ class Telemetry:
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
+        application.router.add_post("/begin", self._begin)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, port)
@@ -78,6 +79,11 @@ class Telemetry:
 
     async def _ledger(self, _: web.Request) -> web.Response:
         return web.json_response(self._sink.ledger.arrivals().to_json())
+
+    async def _begin(self, _: web.Request) -> web.Response:
+        """Let a held instance start to read."""
+        self._consumer.begin()
+        return web.json_response({})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         errors = self._consumer.errors

@@ -14,6 +14,12 @@ class SlotError(Exception):
     """A slot that cannot be dropped; the message names who holds it."""
 
 
+def create_slot(connection: Connection, name: str) -> None:
+    """Create a logical slot for pgoutput; its publication must exist before it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
+
+
 def drop_slot(connection: Connection, name: str) -> None:
     """Drop a slot once its reader has let go; a reader that does not is terminated. None there is fine."""
     deadline_s = time.monotonic() + RELEASE_S

@@ -1,4 +1,4 @@
-"""`python -m infra.stack up|down|status|logs|env`: the servers of this checkout."""
+"""`python -m infra.stack up|down|status|logs|env|compose`: the servers of this checkout, or the user's own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
+from infra.stack import compose, compose_file
+from infra.stack.disk import room_for
 from infra.stack.endpoints import Endpoints
-from infra.stack.error import StackError
-from infra.stack.locate import VARIABLE, locate
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.external import FILE, VARIABLES, external, source
+from infra.stack.locate import locate
 from infra.stack.state import CHECKOUT, clear, exclusive, read_endpoints, recorded, state_of
 
 STATE = state_of()
@@ -28,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m infra.stack", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start PostgreSQL, Kafka, Schema Registry and Kafka Connect; idempotent")
+    up.add_argument(
+        "--kind",
+        choices=("process", "compose", "external"),
+        help="process: on this machine, without Docker (the default); compose: by Docker Compose on the well-known "
+        f"ports; external: the user's own, named by {', '.join(VARIABLES)} or by a file in {FILE}",
+    )
     up.add_argument("--profile", choices=("bench", "test"), default="bench", help="test starts quicker and runs slower")
     up.add_argument(
         "--ports", choices=("free", "well-known"), default="free", help="well-known: 5432 9092 8081 8083 8080"
@@ -37,21 +46,41 @@ def parser() -> argparse.ArgumentParser:
     logs = commands.add_parser("logs", help="show the servers' logs")
     logs.add_argument("server", nargs="?", help="postgres, kafka, schema-registry or connect; all without")
     commands.add_parser("env", help="print the endpoints as JSON (the format of the file that CDC_STACK may name)")
+    files = commands.add_parser("compose", help="maintain infra/compose")
+    files.add_argument("action", choices=("render",), help="write its files anew from infra/stack/settings.py")
     return top
 
 
 def up(options: argparse.Namespace) -> int:
     """Bring the stack up unless it is; shows progress and what is where."""
+    _check_kind(options.kind)
     with exclusive(STATE):
         endpoints = locate(CHECKOUT, os.environ)
         if endpoints is not None:
+            _check_running(endpoints, options.kind)
             print(f"the stack is up ({endpoints.profile or endpoints.kind})")
+        elif options.kind == "compose" or compose.is_ours(STATE):
+            endpoints = compose.up(STATE, os.environ, lambda text: print(f"  {text}", flush=True))
         else:
             if clear(STATE):
                 print("cleared away what a crash had left behind")
             endpoints = _launch(options)
     _show(endpoints)
     return 0
+
+
+def _check_kind(kind: str | None) -> None:
+    """Raise StackConfigError where the kind asked for and the environment contradict each other."""
+    named = source(os.environ)
+    if kind == "external" and named is None:
+        raise StackConfigError(f"--kind external needs {', '.join(VARIABLES)}, or a file in {FILE}")
+    if kind in ("process", "compose") and named is not None:
+        raise StackConfigError(f"--kind {kind}, but {named} names servers that are not ours; unset it")
+
+
+def _check_running(endpoints: Endpoints, kind: str | None) -> None:
+    if kind not in (None, endpoints.kind) and source(os.environ) is None:
+        raise StackConfigError(f"a stack of kind {endpoints.kind} is up; run `python -m infra.stack down` first")
 
 
 def _launch(options: argparse.Namespace) -> Endpoints:
@@ -93,10 +122,12 @@ def _show(endpoints: Endpoints) -> None:
 
 def down(_: argparse.Namespace) -> int:
     """Stop this checkout's servers; none running is fine."""
-    if os.environ.get(VARIABLE):
-        print(f"{VARIABLE} names servers that are not ours; nothing is stopped")
+    if named := source(os.environ):
+        print(f"{named} names servers that are not ours; nothing is stopped")
         return 0
     with exclusive(STATE):
+        if compose.is_ours(STATE):
+            compose.down(STATE, os.environ)
         processes, _places = recorded(STATE)
         supervisor = processes[0].process() if processes else None
         if supervisor is not None:
@@ -128,6 +159,9 @@ def status(_: argparse.Namespace) -> int:
 
 def logs(options: argparse.Namespace) -> int:
     """Print the logs."""
+    if compose.is_ours(STATE):
+        compose.logs(options.server, os.environ)
+        return 0
     found = sorted(STATE.logs.glob(f"{options.server or '*'}.log"))
     if not found:
         raise StackError(f"there is no log of {options.server or 'any server'}; the stack is down")
@@ -139,10 +173,17 @@ def logs(options: argparse.Namespace) -> int:
 
 def env(_: argparse.Namespace) -> int:
     """Print the endpoints."""
-    endpoints = read_endpoints(STATE) if not os.environ.get(VARIABLE) else locate(CHECKOUT, os.environ)
+    endpoints = external(os.environ) or read_endpoints(STATE)
     if endpoints is None:
         raise StackError("the stack is down; `python -m infra.stack up` starts it")
     print(json.dumps(endpoints.to_json(), indent=2))
+    return 0
+
+
+def maintain(_: argparse.Namespace) -> int:
+    """Write the compose files anew."""
+    for path in compose.render(compose_file.DIRECTORY, compose_file.rendered()):
+        print(f"wrote {path.relative_to(CHECKOUT)}")
     return 0
 
 
@@ -152,6 +193,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": status,
     "logs": logs,
     "env": env,
+    "compose": maintain,
 }
 
 
@@ -161,7 +203,8 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started_s = time.monotonic()
     try:
-        return COMMANDS[options.command](options)
+        with room_for("what the stack writes down", STATE.root, "use a checkout on another disk"):
+            return COMMANDS[options.command](options)
     except StackError as error:
         print(f"{error}\n(after {time.monotonic() - started_s:.1f} s)", file=sys.stderr)
         return error.exit_code

@@ -7,7 +7,6 @@ it streams, and renamed. An interrupted download goes on where it stopped.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -15,19 +14,21 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 import requests
 
+from infra.stack.disk import room_for
 from infra.stack.error import StackError
 
 LOCK = Path(__file__).with_name("artifacts.json")
 CHUNK_BYTES = 1 << 18
 PARALLEL = 8
 TIMEOUT_S = 60.0
+OTHER_DISK = "set CDC_CACHE_DIR to a directory on another disk"
 Progress = Callable[[str], None]
 
 
@@ -101,17 +102,22 @@ def _download_all(missing: list[Artifact], places: Mapping[str, Path], base: str
     progress(f"downloading the servers' files: {len(missing)} files, {total / 1e6:.0f} MB (once per user)")
     largest_first = sorted(missing, key=lambda artifact: -artifact.bytes)
     with ThreadPoolExecutor(PARALLEL) as pool:
-        for future in [pool.submit(download, item, places[item.name], base, advance) for item in largest_first]:
-            future.result()
+        futures = [pool.submit(download, item, places[item.name], base, advance) for item in largest_first]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except StackError:
+            pool.shutdown(wait=False, cancel_futures=True)  # the rest would only be fetched in vain
+            raise
 
 
 def download(artifact: Artifact, place: Path, base: str, advance: Callable[[int], None]) -> None:
     """Fetch one file to its place: resumed, verified while it streams, renamed when it is whole."""
-    place.parent.mkdir(parents=True, exist_ok=True)
     # One partial file a process: two checkouts may fetch at the same time.
     partial = place.with_name(f"{place.name}.part")
+    what = f"{artifact.name} ({artifact.bytes / 1e6:.0f} MB)"
     try:
-        with _exclusive(partial) as own:
+        with room_for(what, place.parent, OTHER_DISK), _exclusive(partial) as own:
             digest = _stream(artifact, own, f"{base}/{artifact.path}", advance)
             if digest != artifact.sha256:
                 own.unlink()
@@ -124,13 +130,6 @@ def download(artifact: Artifact, place: Path, base: str, advance: Callable[[int]
         raise StackError(
             f"{artifact.name} cannot be downloaded ({_reason(error)}); connect to the network, or name a mirror in "
             "CDC_MAVEN_MIRROR; once the cache is full no network is needed"
-        ) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise StackError(
-            f"the disk is full: {artifact.name} needs {artifact.bytes / 1e6:.0f} MB in {place.parent}; make room, or "
-            "set CDC_CACHE_DIR to another disk"
         ) from error
 
 
@@ -148,6 +147,7 @@ class _exclusive:  # noqa: N801 - reads as a verb in `with _exclusive(path)`
         self._own = partial.with_name(f"{partial.name}.{os.getpid()}")
 
     def __enter__(self) -> Path:
+        self._own.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._shared.rename(self._own)  # take over what an interrupted download left
         except FileNotFoundError:
@@ -187,7 +187,7 @@ def unpacked(archive: Path, environ: Mapping[str, str], progress: Progress) -> P
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent))
         try:
-            with tarfile.open(archive) as tar:
+            with room_for(archive.name, target.parent, OTHER_DISK), tarfile.open(archive) as tar:
                 # Early releases of Python 3.11 know no filters; the archive's SHA-256 was checked either way.
                 filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 tar.extractall(temporary, **filters)  # type: ignore[arg-type]  # noqa: S202

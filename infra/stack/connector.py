@@ -12,7 +12,7 @@ import requests
 from psycopg2.extensions import parse_dsn
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.error import StackError
+from infra.stack.error import StackConfigError, StackError
 from infra.stack.settings import Settings, Tuning, debezium
 
 TIMEOUT_S = 30.0
@@ -34,6 +34,8 @@ class DebeziumConnector:
 def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Settings:
     """The configuration; converters are the worker's. A password, if any, comes from PGPASSWORD."""
     place = parse_dsn(endpoints.postgres_dsn)
+    if endpoints.postgres_from_connect is not None:
+        place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
     return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "tasks.max": "1",
@@ -97,6 +99,15 @@ def _failure(endpoints: Endpoints, name: str) -> str | None:
         if part["state"] == "FAILED":
             return str(part.get("trace", "no trace"))[:1500]
     return None
+
+
+def slot_of(endpoints: Endpoints, name: str) -> str:
+    """The slot of a connector that somebody else made; raises StackConfigError where there is no such connector."""
+    answer = _request("GET", f"{endpoints.connect_url}/connectors/{name}/config")
+    if answer.status_code != requests.codes.ok:
+        raise StackConfigError(f"connector {name!r} is not known to {endpoints.connect_url}; check --connector")
+    # Debezium's own default for `slot.name`.
+    return str(answer.json().get("slot.name", "debezium"))
 
 
 def delete_connector(endpoints: Endpoints, name: str) -> None:

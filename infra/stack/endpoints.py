@@ -17,7 +17,8 @@ class Endpoints:
     """Addresses and versions of a stack. Never a secret: passwords come from PGPASSWORD or PGPASSFILE.
 
     `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that owns the
-    servers of a process stack.
+    servers of a process stack. `postgres_from_connect` is Postgres' HOST:PORT as Kafka Connect reaches it, where that
+    is not as this machine does (Connect in a container).
     """
 
     kind: Kind
@@ -29,6 +30,7 @@ class Endpoints:
     versions: Mapping[str, str] = field(default_factory=dict)
     supervisor_pid: int | None = None
     supervisor_started_s: float | None = None
+    postgres_from_connect: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for endpoints.json."""

@@ -70,8 +70,15 @@ def java_files(environ: Mapping[str, str], progress: Progress) -> JavaFiles:
 
 
 def _startup_caches(cache: Path, java: Path) -> Path:
-    """Where the runtime keeps what it learned about starting these servers; one place a runtime and lock."""
-    key = hashlib.sha256(f"{java} {java.stat().st_size} {LOCK.read_bytes()!r} {HEAP_MB}".encode()).hexdigest()[:16]
+    """Where the runtime keeps what it learned about starting these servers; one place a runtime and lock.
+
+    The runtime is known by its content, not its path: what one checkout's has learned serves all of them.
+    """
+    base = java.resolve().parents[1]
+    release, modules = base / "release", base / "lib" / "modules"
+    known = release.exists() and modules.exists()
+    identity = f"{release.read_text(encoding='utf-8')} {modules.stat().st_size}" if known else str(java)
+    key = hashlib.sha256(f"{identity} {LOCK.read_bytes()!r} {HEAP_MB}".encode()).hexdigest()[:16]
     return cache / "startup" / key
 
 

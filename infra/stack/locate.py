@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,21 +11,20 @@ from confluent_kafka import KafkaException
 
 from infra.stack import postgres, process
 from infra.stack.endpoints import Endpoints
-from infra.stack.error import StackConfigError, StackError
+from infra.stack.error import StackError
+from infra.stack.external import external
 from infra.stack.identity import Identity
 from infra.stack.state import read_endpoints, state_of
-
-VARIABLE = "CDC_STACK"
 
 
 def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
     """The stack to use, or None where there is none.
 
-    `CDC_STACK` names a file with the user's endpoints (TOML or JSON) and overrides the checkout's own. Raises
-    StackConfigError for a file that cannot be used, StackError for servers that do not answer.
+    The user's own (`infra.stack.external`) come before the checkout's. Raises StackConfigError for endpoints that
+    cannot be used, StackError for servers that do not answer.
     """
-    if environ.get(VARIABLE):
-        return verify(read_external(Path(environ[VARIABLE])))
+    if (own := external(environ)) is not None:
+        return verify(own)
     endpoints = read_endpoints(state_of(checkout))
     if endpoints is None or not supervised(endpoints):
         return None
@@ -39,44 +36,6 @@ def supervised(endpoints: Endpoints) -> bool:
     if endpoints.supervisor_pid is None or endpoints.supervisor_started_s is None:
         return True
     return Identity(endpoints.supervisor_pid, endpoints.supervisor_started_s).process() is not None
-
-
-def read_external(path: Path) -> Endpoints:
-    """Endpoints from a TOML or JSON file; raises StackConfigError that says what is wrong with it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise StackConfigError(f"{VARIABLE}={path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise StackConfigError(f"{VARIABLE}={path} is neither TOML nor JSON: {error}") from error
-    return check(Endpoints.from_json(data))
-
-
-def check(endpoints: Endpoints) -> Endpoints:
-    """Endpoints that can be parsed; raises StackConfigError with every mistake."""
-    mistakes = []
-    try:
-        place = psycopg2.extensions.parse_dsn(endpoints.postgres_dsn)
-    except psycopg2.Error as error:
-        mistakes.append(f"postgres_dsn {endpoints.postgres_dsn!r}: {str(error).strip()}")
-    else:
-        if "password" in place:
-            mistakes.append("postgres_dsn holds a password; put it into PGPASSWORD or PGPASSFILE")
-    if not all(_is_address(part) for part in endpoints.kafka_bootstrap.split(",")):
-        mistakes.append(f"kafka_bootstrap {endpoints.kafka_bootstrap!r} is not HOST:PORT[,HOST:PORT...]")
-    for name in ("schema_registry_url", "connect_url"):
-        url = str(getattr(endpoints, name))
-        if not url.startswith(("http://", "https://")) or len(url.split("//")[1]) == 0:
-            mistakes.append(f"{name} {url!r} is not an http URL")
-    if mistakes:
-        raise StackConfigError("; ".join(mistakes))
-    return endpoints
-
-
-def _is_address(text: str) -> bool:
-    host, _, port = text.strip().rpartition(":")
-    return bool(host) and port.isdigit() and 0 < int(port) < 65536
 
 
 def verify(endpoints: Endpoints) -> Endpoints:
@@ -93,7 +52,9 @@ def verify(endpoints: Endpoints) -> Endpoints:
         try:
             probe()
         except (psycopg2.Error, KafkaException, requests.RequestException) as error:
-            raise StackError(f"{name} does not answer as it should: {str(error).strip()}") from error
+            raise StackError(
+                f"{name} does not answer as it should: {str(error).strip()}; see that server's log, or name another one"
+            ) from error
     return endpoints
 
 

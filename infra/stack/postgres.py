@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -52,7 +53,10 @@ def version(binaries: Path) -> str:
     output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     number = output.split()[2]
     if int(number.split(".")[0]) < OLDEST_MAJOR:
-        raise StackConfigError(f"PostgreSQL {number} is too old; version {OLDEST_MAJOR} or newer is needed")
+        raise StackConfigError(
+            f"PostgreSQL {number} in {binaries} is too old, version {OLDEST_MAJOR} or newer is needed; name another "
+            "directory in CDC_POSTGRES_BIN, or unset it to use the server that is included"
+        )
     return number
 
 
@@ -65,13 +69,21 @@ def account() -> Account | None:
 
 
 def home(run_directory: Path, owner: Account | None) -> Path:
-    """A directory for the cluster: in the run directory, or in the system's temporary one for another account."""
+    """Where the cluster will be: in the run directory, or in the system's temporary one for another account.
+
+    Named here and made by `recipe`'s preparation, so that it can be written down before it exists: a crash at any
+    moment leaves nothing that nobody knows of.
+    """
     if owner is None:
         return run_directory / "postgres"
     # The checkout may lie where nobody may not look.
-    place = Path(tempfile.mkdtemp(prefix="locust-cdc-postgres-"))
-    os.chown(place, owner.uid, owner.gid)
-    return place
+    return Path(tempfile.gettempdir()) / f"locust-cdc-postgres-{uuid.uuid4().hex[:12]}"
+
+
+def _make_home(place: Path, owner: Account | None) -> None:
+    place.mkdir(mode=0o700)  # never one that is there already: in a shared directory it may be somebody's trap
+    if owner is not None:
+        os.chown(place, owner.uid, owner.gid)
 
 
 def _open_to_all(path: Path) -> bool:
@@ -99,7 +111,7 @@ def recipe(binaries: Path, place: Path, port: int, owner: Account | None) -> Rec
         command += ["-c", f"{name}={value}"]
 
     def prepare() -> None:
-        place.mkdir(parents=True, exist_ok=True)
+        _make_home(place, owner)
         if copied:
             _copy_install(package, binaries.parent.name, place)
         done = subprocess.run(
@@ -133,8 +145,11 @@ def probe(dsn_text: str) -> None:
         row = cursor.fetchone()
     level, major = row if row is not None else ("unknown", 0)
     if major < OLDEST_MAJOR:
-        raise StackConfigError(f"PostgreSQL {major} is too old; version {OLDEST_MAJOR} or newer is needed")
+        raise StackConfigError(
+            f"PostgreSQL {major} is too old, version {OLDEST_MAJOR} or newer is needed; name another server"
+        )
     if level != "logical":
         raise StackConfigError(
-            f"wal_level is {level!r}; run ALTER SYSTEM SET wal_level = logical; and restart the server"
+            f"PostgreSQL's wal_level is {level!r}, so nothing can be captured from it; run "
+            "ALTER SYSTEM SET wal_level = logical; and restart the server"
         )

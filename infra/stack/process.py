@@ -20,8 +20,8 @@ from infra.stack.identity import Identity
 from infra.stack.port import HOST, WELL_KNOWN, check_free, free_ports
 from infra.stack.server import Recipe
 from infra.stack.settings import Listener
+from infra.stack.version import VERSIONS
 
-VERSIONS = {"kafka": "4.3.1", "connect": "4.3.1", "debezium": "3.6.3.Final", "schema-registry": "apicurio 3.3.3"}
 REGISTRY_PATH = "/apis/ccompat/v7"
 PROBE_S = 5.0
 
@@ -81,9 +81,9 @@ def blueprint(
     )
     recipes = (
         postgres.recipe(binaries, place, ports.postgres, account),
-        _kafka(files, run_directory, ports, profile, template),
-        _registry(files, run_directory, ports, profile, endpoints),
-        _connect(files, run_directory, ports, profile, endpoints),
+        kafka_recipe(files, run_directory, ports, profile, template),
+        registry_recipe(files, run_directory, ports, profile, endpoints),
+        connect_recipe(files, run_directory, ports, profile, endpoints),
     )
     return Blueprint(recipes, endpoints, (place,) if account is not None else ())
 
@@ -93,7 +93,8 @@ def _java_version(path: Path) -> str:
     return output.split('"')[1]
 
 
-def _kafka(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, template: Path) -> Recipe:
+def kafka_recipe(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, template: Path) -> Recipe:
+    """Kafka on a copy of the formatted template, with an identity of its own."""
     directory = run / "kafka"
     properties = run / "kafka.properties"
     listener = Listener(HOST, ports.kafka, HOST)
@@ -159,7 +160,8 @@ def _kafka_template(files: java.JavaFiles, environ: Mapping[str, str], progress:
     return template
 
 
-def _registry(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, endpoints: Endpoints) -> Recipe:
+def registry_recipe(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, endpoints: Endpoints) -> Recipe:
+    """The schema registry."""
     listener = Listener(HOST, ports.registry, HOST)
     properties = settings.registry(listener, ports.registry_management)
     quick, training = java.startup(files, "schema-registry", profile)
@@ -179,7 +181,8 @@ def _registry(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, 
     )
 
 
-def _connect(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, endpoints: Endpoints) -> Recipe:
+def connect_recipe(files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, endpoints: Endpoints) -> Recipe:
+    """Kafka Connect."""
     properties = run / "connect.properties"
     base = endpoints.schema_registry_url.removesuffix(REGISTRY_PATH)
     listener = Listener(HOST, ports.connect, HOST)

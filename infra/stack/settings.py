@@ -14,6 +14,7 @@ Tuning = Literal["latency", "throughput"]
 
 #: Kafka Connect's internal topics and consumer group.
 CONNECT_GROUP = "locust-cdc-connect"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def postgres(listener: Listener) -> Settings:
 
 def kafka(client: Listener, controller_port: int, directory: str, internal: Listener | None = None) -> Settings:
     """One combined KRaft node. `internal` is a second listener for neighbours in a container network."""
-    listeners = [f"PLAINTEXT://{client.bind}:{client.port}", f"CONTROLLER://{client.bind}:{controller_port}"]
+    # The controller is the broker itself: nobody else talks to it, in a container neither.
+    listeners = [f"PLAINTEXT://{client.bind}:{client.port}", f"CONTROLLER://{LOOPBACK}:{controller_port}"]
     advertised = [f"PLAINTEXT://{client.advertised}:{client.port}"]
     protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
     if internal is not None:
@@ -53,7 +55,7 @@ def kafka(client: Listener, controller_port: int, directory: str, internal: List
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.voters": f"1@{client.advertised}:{controller_port}",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "listeners": ",".join(listeners),
         "advertised.listeners": ",".join(advertised),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.stack.canary import send_canary
+from infra.stack.disk import check_room, exhausted
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.identity import identify
@@ -46,6 +47,7 @@ class Supervisor:
         """Start all servers and send a row the whole way; raises StackError."""
         started_s = time.monotonic()
         shutil.rmtree(self._state.logs, ignore_errors=True)
+        self._write_down()
         self._state.logs.mkdir(parents=True)
         self._state.run.mkdir()
         plan = blueprint(
@@ -58,6 +60,7 @@ class Supervisor:
         )
         self._places = plan.places
         self._write_down()
+        check_room(self._disks())
         self._start_all(plan)
         say(progress="a row is on its way from Postgres to the topic")
         send_canary(plan.endpoints, READY_S)
@@ -112,14 +115,23 @@ class Supervisor:
         while not self._asked_to_stop.wait(WATCH_S):
             for server in self._servers:
                 if (message := server.dead()) is not None and not self._asked_to_stop.is_set():
-                    write_json(self._state.root / "failure.json", {"message": message})
+                    with contextlib.suppress(OSError):  # a full disk may have no room for the reason either
+                        write_json(self._state.root / "failure.json", {"message": self._with_cause(message)})
                     return StackError.exit_code
         return 0
 
     def explain(self, error: Exception) -> str:
         """Why the stack did not come up: a server that died explains more than whoever missed it."""
         deaths = [] if self._asked_to_stop.is_set() else [text for server in self._servers if (text := server.dead())]
-        return deaths[0] if deaths else str(error) or type(error).__name__
+        return self._with_cause(deaths[0] if deaths else str(error) or type(error).__name__)
+
+    def _with_cause(self, message: str) -> str:
+        """The message; where the disk is full by now, that comes first: no server says it plainly."""
+        full = None if message.startswith("the disk") else exhausted(self._disks())
+        return f"{full}\n{message}" if full else message
+
+    def _disks(self) -> list[Path]:
+        return [self._state.run, *(place.parent for place in self._places)]
 
     def take_down(self) -> None:
         """Stop all servers at once and remove their directories."""

@@ -11,7 +11,8 @@ import pytest
 from cdc_users.steward import check_targets
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
-from infra.stack.locate import check, hosts, read_external
+from infra.stack.external import check, read_external
+from infra.stack.locate import hosts
 from infra.stack.port import check_free, free_ports
 
 GOOD = """

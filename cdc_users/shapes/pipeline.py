@@ -1,0 +1,45 @@
+"""From options to what stands between source and sink."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cdc_users.error import OptionsError
+from cdc_users.options import Options
+from cdc_users.scenario import Pipeline
+
+
+def one_of(options: Options, name: str) -> Any:
+    """The only value of an option that can hold several; raises OptionsError where it does."""
+    values = getattr(options, name)
+    if len(values) > 1:
+        flag = f"--{name.replace('_', '-')}"
+        raise OptionsError([f"{flag} has {len(values)} values, and this scenario takes one; name one"])
+    return values[0]
+
+
+def pipeline(options: Options) -> Pipeline:
+    """The pipeline of a scenario that compares none; raises OptionsError where an option names several."""
+    return pipeline_with(options, *(one_of(options, name) for name in ("partitions", "instances", "sink_delay")))
+
+
+def pipeline_with(options: Options, partitions: int, instances: int, sink_delay_s: float) -> Pipeline:
+    """The options' pipeline with these of the values that a scenario may compare."""
+    return Pipeline(
+        source=options.source,
+        capture=options.capture,
+        transport=options.transport,
+        sink=options.sink,
+        partitions=partitions,
+        instances=instances,
+        batch_size=options.batch_size,
+        max_buffered_messages=options.max_buffered_messages,
+        sink_delay_s=sink_delay_s if options.sink == "slow" else 0.0,
+        iceberg_mode=options.iceberg_mode,
+        iceberg_commit_interval_s=options.iceberg_commit_interval,
+        platform="" if options.platform == "reference" else options.platform,
+        topic=options.topic,
+        connector=options.connector,
+        table=options.table,
+        sink_tap=options.sink_tap,
+    )

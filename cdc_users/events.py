@@ -229,6 +229,8 @@ def _on_quit(**_: Any) -> None:
     run = _HARNESS.run
     parsed = run.environment.parsed_options if run is not None else None
     if run is not None and parsed is not None:
+        if parsed.html_file:
+            artifact.link_report(parsed.html_file, run.directory)
         artifact.copy_locust_files(run.directory, parsed.csv_prefix, parsed.html_file)
 
 

@@ -11,6 +11,7 @@ import itertools
 import secrets
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
 from cdc_users.conclude import Facts, StepState
-from cdc_users.error import HarnessError, TargetError
+from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.fence import send_fences, settle_unknown
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Outcomes, audit
@@ -32,6 +33,7 @@ from cdc_users.options import Options, command_line
 from cdc_users.rig import TABLE, Rig, prepare
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
+from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
 from cdc_users.workload import Workload
@@ -123,6 +125,7 @@ class Run:
         """The harness itself failed after the conclusion: exit 2, and the result says why."""
         self.exit_code = Verdict.ERROR.exit_code
         artifact.spoil(self.directory, Verdict.ERROR.value, reason)
+        self._report(report.read(self.directory))
 
     def _life(self) -> None:
         facts = Facts(smoke=self.options.smoke)
@@ -328,7 +331,7 @@ class Run:
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
         options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
-        command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options))
+        command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         self.result = result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
@@ -341,12 +344,19 @@ class Run:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
                 artifact.write_histograms(place, state.step.name, facts.sink[state.number].recorder)
-        report.write(place, result)
+        self._report(result)
         artifact.write_result(place, result)
         for step in result.steps:
             logger.info("benchmark.result", **report.line(step))
-        artifact.write_beside(self.environment, place)
+        parsed = self.environment.parsed_options
+        artifact.write_beside(parsed.csv_prefix if parsed is not None else None, result, self.moments)
         print(report.render(result, place), flush=True)
+
+    def _report(self, result: Result) -> None:
+        try:
+            report.write(self.directory, result)
+        except ResultError as error:
+            logger.error("benchmark.report", problem=str(error))
 
 
 def _rig_of(state: StepState) -> tuple[Pipeline, int]:

@@ -8,7 +8,6 @@ first). Every route of ours needs the login when there is one, answers no other 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,10 +18,9 @@ from locust.argument_parser import ui_extra_args_dict
 from locust.env import Environment
 from locust.web import WebUI
 
-from cdc_users import metrics, statistic
+from cdc_users import artifact, metrics, statistic
 from cdc_users.live import RunView
 from cdc_users.scenario import Scenario
-from cdc_users.watch import Moment
 from cdc_users.web import form
 from cdc_users.web.form import Shape
 from cdc_users.web.state import state
@@ -194,8 +192,7 @@ class Extension:
         run = self._run()
         if run is None:
             return _not_yet()
-        text = statistic.timeline_csv(run.moments, [item.name for item in fields(Moment)])
-        return _download(text, f"{run.directory.name}-timeline.csv", "text/csv")
+        return _download(artifact.timeline(run.moments), f"{run.directory.name}-timeline.csv", "text/csv")
 
     def _file(self, name: str, kind: str) -> Response:
         run = self._run()

@@ -26,6 +26,8 @@ from cdc_users.watch import Moment
 
 PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
 
+LINK = '\n<p style="margin: 8px 24px; font-family: sans-serif"><a href="{address}">CDC report of this run</a></p>'
+
 
 def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
     """A new directory for a run's results; raises ResultError where it cannot be made."""
@@ -122,8 +124,8 @@ def link_report(html: str, place: Path) -> None:
     if not path.is_file():
         return
     address = quote(os.path.relpath(place.resolve() / "report.html", path.resolve().parent))
-    link = f'<body>\n<p style="margin:8px 24px;font-family:sans-serif"><a href="{escape(address)}">CDC report of this run</a></p>'
-    path.write_text(path.read_text(encoding="utf-8").replace("<body>", link, 1), encoding="utf-8")
+    link = LINK.format(address=escape(address))
+    path.write_text(path.read_text(encoding="utf-8").replace("<body>", f"<body>{link}", 1), encoding="utf-8")
 
 
 def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> None:

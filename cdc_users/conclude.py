@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from cdc_users.measure.ledger import Audit, Outcomes
+from cdc_users.measure.ledger import CLASSES, Audit, Outcomes
+from cdc_users.measure.pressure import Sample, figures
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, verdict_of
-from cdc_users.scenario import Step
+from cdc_users.measure.scaling import Reading, points, summary
+from cdc_users.scenario import Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 
 #: In a paced step the generator may start one arrival in a hundred this late; beyond it did not offer its load.
@@ -34,6 +36,8 @@ class StepState:
     #: How many of the step's marks have been announced.
     marked: int = 0
     drained: bool = False
+    #: Events that had been sent and not delivered when the load ended.
+    backlog_at_end: int = 0
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -78,25 +82,56 @@ class Facts:
     broken: list[tuple[str, int]] = field(default_factory=list)
     #: What was wrong without spoiling a number.
     notes: list[str] = field(default_factory=list)
-    audits: dict[int, Audit] = field(default_factory=dict)
+    #: By step, then by tap in the order in which events pass them.
+    audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
+    #: By step: samples of the platform and the gauges, the most events it ever held, and the events of each partition.
+    samples: dict[int, Sequence[Sample]] = field(default_factory=dict)
+    high_water: dict[int, int] = field(default_factory=dict)
+    partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
 
 
 def conclude(
-    scenario: str, run: str, states: Sequence[StepState], facts: Facts, command: str, options: Mapping[str, Any]
+    scenario: Scenario, run: str, states: Sequence[StepState], facts: Facts, command: str, options: Mapping[str, Any]
 ) -> Result:
     """The run's result."""
     ran = [state for state in states if state.workers]
     steps = [step_result(state, facts) for state in ran]
     verdict, reasons = judge(ran, steps, facts)
-    return Result(scenario, run, verdict, reasons, steps, harness(ran), facts.notes, command, options)
+    return Result(
+        scenario=scenario.name,
+        run=run,
+        verdict=verdict,
+        reasons=reasons,
+        steps=steps,
+        harness=harness(ran),
+        notes=facts.notes,
+        command=command,
+        options=options,
+        scaling=summary(points(readings(steps))) if scenario.scaling else None,
+    )
+
+
+def readings(steps: Sequence[StepResult]) -> list[Reading]:
+    """What a scaling run compares: each drain's rate by its pipeline."""
+    return [
+        Reading(
+            step.pipeline["sink"],
+            step.pipeline["partitions"],
+            step.pipeline["instances"],
+            step.drain_rate_per_s,
+            step.pressure["partition_events"],
+        )
+        for step in steps
+        if step.drain_rate_per_s is not None
+    ]
 
 
 def step_result(state: StepState, facts: Facts) -> StepResult:
     """One step's figures; none are published in smoke size."""
     sink = facts.sink.get(state.number, StepSnapshot())
-    audit = facts.audits.get(state.number)
+    audits = facts.audits.get(state.number, {})
     drain = state.step.mode == "drain"
     duration_s = max(0, sink.last_us - (state.drain_us if drain else state.t0_us)) / 1e6
     figures = not facts.smoke and duration_s > 0
@@ -111,8 +146,48 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
         latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, drain=drain),
-        ledger=ledger(audit, facts.fenced),
+        ledger=ledger(audits, facts.fenced),
+        warm_up=state.step.warm_up,
+        pipeline=as_json(state.step.pipeline),
+        pressure=pressure(state, facts),
     )
+
+
+def pressure(state: StepState, facts: Facts) -> dict[str, Any]:
+    """What happened inside the platform during a step; what takes samples is empty where there were none.
+
+    After a load that was more than the sink can take, *drain rate* and *time to drain* are those of what was left.
+    """
+    samples = facts.samples.get(state.number, ())
+    loaded_s, sink = (state.loaded_us - state.t0_us) / 1e6, facts.sink.get(state.number, StepSnapshot())
+    high_water = facts.high_water.get(state.number)
+    limit = state.step.pipeline.max_buffered_messages
+    found: dict[str, Any] = {
+        "queue_high_water": high_water,
+        "queue_high_water_share": None if high_water is None else round(high_water / limit, 4),
+        "partition_events": list(facts.partition_events.get(state.number, ())),
+    }
+    if samples:
+        found |= figures(samples, _hold(state.step, loaded_s))
+    if not state.step.steady and state.drained:
+        time_to_drain_s = max(0.0, (sink.last_us - state.loaded_us) / 1e6)
+        left = state.backlog_at_end
+        found |= {
+            "backlog_at_end": left,
+            "time_to_drain_s": round(time_to_drain_s, 3),
+            "drain_rate_per_s": round(left / time_to_drain_s, 1) if time_to_drain_s else None,
+        }
+    return found
+
+
+def _hold(step: Step, loaded_s: float) -> tuple[float, float] | None:
+    """The window of the step's last stage, in seconds from its start; None where it has no stages."""
+    return (step.marks[-1].offset_s, loaded_s) if step.marks else None
+
+
+def as_json(value: Any) -> dict[str, Any]:
+    """A dataclass's fields by name."""
+    return {item.name: getattr(value, item.name) for item in fields(value)}
 
 
 def latencies(
@@ -125,12 +200,17 @@ def latencies(
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 
 
-def ledger(audit: Audit | None, fenced: bool) -> dict[str, int | str]:
-    """A step's audit as result.json has it; empty where there was none."""
-    if audit is None:
+def ledger(audits: Mapping[str, Audit], fenced: bool) -> dict[str, int | str]:
+    """A step's audit as result.json has it: delivered at the last tap, and in each class the worst of all taps.
+
+    Empty where there was no audit. audit.json has each tap's own.
+    """
+    if not audits:
         return {}
-    classes = ("sent", "delivered", "lost", "duplicated", "reordered", "unseen", "unknown", "phantom")
-    return {**{name: getattr(audit, name) for name in classes}, "fences": "complete" if fenced else "incomplete"}
+    last = list(audits.values())[-1]
+    worst = {name: max(int(getattr(audit, name)) for audit in audits.values()) for name in CLASSES}
+    fences = "complete" if fenced else "incomplete"
+    return {"sent": last.sent, "delivered": last.delivered, **worst, "fences": fences}
 
 
 def harness(states: Sequence[StepState]) -> dict[str, float | None]:
@@ -188,8 +268,8 @@ def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
     """What the system under test did wrong, if anything."""
     reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
     for step in steps:
-        for name in ("lost", "duplicated", "reordered", "phantom", "unknown"):
-            if step.ledger.get(name):
+        for name in CLASSES:
+            if name != "unseen" and step.ledger.get(name):
                 reasons.append(f"{step.name}: {name} {step.ledger[name]} of {step.ledger['sent']}")
         if step.arrivals.failed:
             reasons.append(f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed")

@@ -31,6 +31,7 @@ class Names:
     schema: str
     tables: Sequence[str]
     topics: Sequence[str] = ()
+    channels: Sequence[Mapping[str, Any]] = ()
     group: str = ""
     dead_letter: str = ""
     publication: str = ""
@@ -50,6 +51,23 @@ class Rig:
     anchor: Anchor
     logs: Path
     platforms: list[Child] = field(default_factory=list)
+
+    @property
+    def target(self) -> Mapping[str, Any]:
+        """What the lanes are told of where they write, plain data."""
+        if self.pipeline.source == "topic":
+            return {
+                "bootstrap": self.endpoints.kafka_bootstrap,
+                "schema_registry_url": self.endpoints.schema_registry_url,
+                "channels": list(self.names.channels),
+            }
+        names = self.names
+        return {
+            "dsn": self.endpoints.postgres_dsn,
+            "schema": names.schema,
+            "table": names.tables[0],
+            "tables": list(names.tables),
+        }
 
     def start_platform(self, *, held: bool) -> None:
         """Start the platform's instances, all at once; raises TargetError when one does not become ready.

@@ -6,6 +6,7 @@ the users never stops the conclusion. Everything ends in one result directory, o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import secrets
@@ -27,7 +28,7 @@ from cdc_users.conclude import Facts, StepState
 from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.fence import send_fences, settle_unknown
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger import Outcomes, audit
+from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.options import Options, command_line
 from cdc_users.rig import TABLE, Rig, prepare
@@ -197,14 +198,17 @@ class Run:
         state.loaded_us = self._anchor.now_us()
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
+        with contextlib.suppress(TargetError):  # who died meanwhile is seen below
+            state.backlog_at_end = state.sent - self._delivered(rig, state)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
-        def delivered() -> int:
-            return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
-
-        state.drained = self._await(rig, facts, lambda: delivered() >= sent, limit_s)
+        state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
+
+    def _delivered(self, rig: Rig, state: StepState) -> int:
+        """Events of a step that have come as far as the slowest tap."""
+        return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""
@@ -237,11 +241,7 @@ class Run:
             first_lane=first_lane,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target={
-                "dsn": rig.endpoints.postgres_dsn,
-                "schema": rig.names.schema,
-                "table": TABLE,
-            },
+            target=rig.target,
             workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
 
@@ -322,24 +322,24 @@ class Run:
         look = self._watch.look()
         facts.sink |= look.sink.steps
         facts.platform_errors += look.platform.errors
-        arrivals = rig.arrivals()["sink"]
+        taps = rig.arrivals()
         for state in states:
-            facts.audits[state.number] = audit(state.number, outcomes, arrivals, fenced=facts.fenced)
-        if arrivals.foreign:
-            facts.notes.append(f"{arrivals.foreign} events of other runs or without a probe were seen and not counted")
+            facts.audits[state.number] = audit_taps(state.number, outcomes, taps, fenced=facts.fenced)
+        for name, arrivals in taps.items():
+            if arrivals.foreign:
+                facts.notes.append(f"{arrivals.foreign} events without a probe of this run were not counted ({name})")
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
-        options = {name: _plain(value) for name, value in _as_dict(self.options).items()}
+        options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
-        self.result = result = conclude.conclude(self.scenario.name, self.id, self.states, facts, command, options)
+        self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
         artifact.write_json(place / "plan.json", {"steps": [_plan(state) for state in self.states]})
-        audits = {str(number): dataclasses.asdict(found) for number, found in facts.audits.items()}
-        artifact.write_json(place / "audit.json", {"taps": {"sink": audits}})
+        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits)})
         for state in self.states:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
@@ -356,7 +356,7 @@ class Run:
         try:
             report.write(self.directory, result)
         except ResultError as error:
-            logger.error("benchmark.report", problem=str(error))
+            logger.error("benchmark.report", problem=str(error))  # noqa: TRY400 - the message says all there is
 
 
 def _rig_of(state: StepState) -> tuple[Pipeline, int]:
@@ -373,6 +373,15 @@ def _stack_trouble(endpoints: Endpoints) -> str | None:
     return None
 
 
+def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, Any]]:
+    """What audit.json holds: each tap's audit of each step."""
+    taps: dict[str, dict[str, Any]] = {}
+    for number, found in audits.items():
+        for name, audit in found.items():
+            taps.setdefault(name, {})[str(number)] = dataclasses.asdict(audit)
+    return taps
+
+
 def _plan(state: StepState) -> dict[str, Any]:
     step = state.step
     return {
@@ -380,16 +389,12 @@ def _plan(state: StepState) -> dict[str, Any]:
         "name": step.name,
         "mode": step.mode,
         "schedule": step.schedule.to_json(),
-        "pipeline": _as_dict(step.pipeline),
+        "pipeline": conclude.as_json(step.pipeline),
         "lanes": step.lanes,
         "rows_per_arrival": step.rows_per_arrival,
         "t0_us": state.t0_us,
         "loaded_us": state.loaded_us,
     }
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
 
 
 def _plain(value: Any) -> Any:

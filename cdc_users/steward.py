@@ -29,6 +29,7 @@ from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection
 
 from cdc_users import topic
+from cdc_users.channel import open_channel
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
 from infra.postgres.publication import create_publication, drop_publication
@@ -174,6 +175,9 @@ class Steward:
                 self._debezium(name, tables, "throughput" if request["tuning"] == "throughput" else "latency")
             else:
                 self._slot(name)
+        else:
+            kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
+            names["channels"] = [open_channel(kafka, registry, wanted).to_json() for wanted in topics]
         if request["sink"] == "postgres":
             with closing(connect(self._endpoints.postgres_dsn)) as connection:
                 create_schema(connection, self._creating("schema", f"{name}_sink"), self._run)

@@ -60,8 +60,12 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """One step. `throughput_per_s` counts events delivered at the sink from the first intended time to the last
-    delivery; `latency_ms` maps a series to its summary; `ledger` maps each class to its count."""
+    """One step.
+
+    `throughput_per_s` counts events delivered at the sink from the first intended time to the last delivery, and
+    `drain_rate_per_s` those of a load that was there before; `latency_ms` maps a series to its summary; `ledger` maps
+    each class to its count; `pipeline` says what stood between source and sink; `pressure` what happened inside.
+    """
 
     name: str
     mode: str
@@ -73,6 +77,9 @@ class StepResult:
     latency_ms: Mapping[str, Mapping[str, float | int | None]]
     ledger: Mapping[str, int | str]
     drain_rate_per_s: float | None = None
+    warm_up: bool = False
+    pipeline: Mapping[str, Any] = field(default_factory=dict)
+    pressure: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ class Result:
     notes: Sequence[str] = ()
     command: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: How the steps compare with the first (scaling.summary), where the scenario asks for that.
+    scaling: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as result.json holds it."""
@@ -102,6 +111,7 @@ class Result:
             "notes": list(self.notes),
             "command": self.command,
             "options": dict(self.options),
+            "scaling": self.scaling,
         }
 
     @classmethod
@@ -121,6 +131,7 @@ class Result:
             notes=data["notes"],
             command=data["command"],
             options=data["options"],
+            scaling=data["scaling"],
         )
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from cdc_users.conclude import Facts, StepState, conclude
-from cdc_users.measure.ledger import Audit
+from cdc_users.measure.ledger import CLASSES, Audit
 from cdc_users.measure.plan import Schedule
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result, Verdict, worst
-from cdc_users.scenario import Pipeline, Step
+from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 
 CLEAN: dict[str, Any] = {
@@ -40,14 +40,16 @@ def state(**tally: int) -> StepState:
 
 
 def facts(**changes: Any) -> Facts:
-    made = Facts(fenced=True, audits={1: Audit(**CLEAN)}, sink={1: StepSnapshot(delivered=10, last_us=2_000_000)})
+    made = Facts(
+        fenced=True, audits={1: {"sink": Audit(**CLEAN)}}, sink={1: StepSnapshot(delivered=10, last_us=2_000_000)}
+    )
     for name, value in changes.items():
         setattr(made, name, value)
     return made
 
 
 def result(found: Facts, *states: StepState) -> Result:
-    return conclude("s", "abcd1234", states or (state(),), found, "locust", {})
+    return conclude(Scenario("s", question="?"), "abcd1234", states or (state(),), found, "locust", {})
 
 
 def test_a_clean_run_passes() -> None:
@@ -55,9 +57,9 @@ def test_a_clean_run_passes() -> None:
     assert result(facts()).steps[0].throughput_per_s == 5.0
 
 
-@pytest.mark.parametrize("finding", ["lost", "duplicated", "reordered", "phantom", "unknown"])
+@pytest.mark.parametrize("finding", [name for name in CLASSES if name != "unseen"])
 def test_every_class_of_the_ledger_fails_the_run(finding: str) -> None:
-    found = result(facts(audits={1: Audit(**{**CLEAN, finding: 2})}))
+    found = result(facts(audits={1: {"sink": Audit(**{**CLEAN, finding: 2})}}))
 
     assert found.verdict is Verdict.FAIL
     assert found.reasons == [f"s: {finding} 2 of 10"]
@@ -79,7 +81,7 @@ def test_numbers_that_may_not_be_used_make_the_run_invalid(changes: dict[str, An
 
 
 def test_invalid_beats_fail_and_tells_both() -> None:
-    found = result(facts(fenced=False, audits={1: Audit(**{**CLEAN, "duplicated": 1})}))
+    found = result(facts(fenced=False, audits={1: {"sink": Audit(**{**CLEAN, "duplicated": 1})}}))
 
     assert found.verdict is Verdict.INVALID
     assert any("duplicated" in reason for reason in found.reasons)

@@ -24,9 +24,10 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from cdc_users import artifact, precision
+from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
-from cdc_users.options import OPTIONS, Options, resolve, texts
+from cdc_users.options import OPTIONS, Options, read_switch, resolve, texts
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario, Step
 from cdc_users.users.lane import POOL, Assignment, Share
@@ -35,6 +36,7 @@ from cdc_users.web import extension, host, metrics_server
 logger = structlog.get_logger()
 
 REPORT_INTERVAL_S = 0.5
+PROGRESS_S = 1.0
 ASSIGN, REPORT, HALT = "cdc_assign", "cdc_report", "cdc_halt"
 
 
@@ -148,10 +150,14 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
 
 
 def _open_to_see(environment: Environment) -> None:
-    """The page's part of ours, and the metrics of a headless run; exit 2 where either may not listen."""
+    """The terminal, our part of the page, and the metrics of a headless run; exit 2 where one may not listen."""
     parsed = environment.parsed_options
     if parsed is None:
         return
+    TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_switch(parsed.quiet))
+    if TERMINAL.mode != "lines":
+        # Locust's own table every two seconds would tear the block apart; the last one still comes.
+        parsed.only_summary = True
     try:
         if environment.web_ui is not None:
             host.check(parsed.web_host, parsed.web_login, parsed.allow_web_host)
@@ -204,6 +210,14 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         return
     _HARNESS.run = run
     run.start()
+    gevent.spawn(_show, run)
+
+
+def _show(run: Run) -> None:
+    """Keep the terminal up to date until the run has concluded."""
+    while not run.concluded.wait(PROGRESS_S):
+        if run.result is None:
+            TERMINAL.tell(run, run.elapsed_s, run.remaining_s)
 
 
 def _on_test_stopping(**_: Any) -> None:

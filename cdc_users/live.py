@@ -26,8 +26,8 @@ PARTS = ("commit", "capture", "fetch", "queue", "sink_write")
 RECENT = 5
 #: Below this mean a pipeline without a growing backlog has no bottleneck worth the name.
 QUICK_MS = 100.0
-#: A backlog grows when it gains more than this share of what is sent.
-GROWTH = 0.01
+#: A backlog grows when it gains more than this share of what is sent meanwhile, and was never higher.
+GROWTH = 0.05
 
 
 class RunView(Protocol):
@@ -128,7 +128,8 @@ def grows(moments: Sequence[Moment]) -> bool:
     if len(moments) < 2:
         return False
     sent = moments[-1].sent - moments[0].sent
-    return moments[-1].backlog - moments[0].backlog > max(1.0, GROWTH * sent)
+    last = moments[-1].backlog
+    return last - moments[0].backlog > max(1.0, GROWTH * sent) and last == max(moment.backlog for moment in moments)
 
 
 def narrowest(run: RunView) -> Bottleneck:

@@ -63,7 +63,8 @@ COLUMNS = (
 WHERE_ANY = (
     Column("Failed", 8, lambda step: str(step.arrivals.failed), figure=False),
     Column("Dropped", 8, lambda step: str(step.arrivals.dropped), figure=False),
-    Column("Late", 8, lambda step: str(step.arrivals.late), figure=False),
+    # In a burst every arrival but the first few is late by its nature.
+    Column("Late", 8, lambda step: str(step.arrivals.late if step.mode == "paced" else 0), figure=False),
 )
 VERDICT_WIDTH = 8
 
@@ -136,7 +137,13 @@ def render(result: Result, place: Path) -> str:
     report.add(result)
     reasons = [f"  {reason}" for reason in result.reasons]
     notes = [f"  note: {note}" for note in result.notes]
-    end = [f"verdict: {result.verdict.value}", *reasons, *notes, f"results: {place}"]
+    end = [
+        f"verdict: {result.verdict.value}",
+        *reasons,
+        *notes,
+        f"results: {place}",
+        f"report:  {place / 'report.html'}",
+    ]
     return "\n".join(["", report.table(), "", *end])
 
 
@@ -211,8 +218,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for place in map(Path, arguments):
             result = read(place)
-            path = write(place, result)
-            print(f"{render(result, place)}\nreport:  {path}")
+            write(place, result)
+            print(render(result, place))
     except ResultError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -25,8 +25,10 @@ from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
 from cdc_users.conclude import Facts, StepState
+from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.fence import send_fences, settle_unknown
+from cdc_users.live import remaining_s
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
 from cdc_users.measure.result import Result, Verdict
@@ -104,6 +106,16 @@ class Run:
     def look(self) -> Look:
         """The pipeline as it was last seen."""
         return self._watch.last
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self._watch.elapsed_s
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the current step's last arrival is due; None in a burst or between steps."""
+        return remaining_s(self, self._anchor.now_us())
 
     def start(self) -> None:
         """Begin, in a greenlet of our own."""
@@ -350,7 +362,7 @@ class Run:
             logger.info("benchmark.result", **report.line(step))
         parsed = self.environment.parsed_options
         artifact.write_beside(parsed.csv_prefix if parsed is not None else None, result, self.moments)
-        print(report.render(result, place), flush=True)
+        TERMINAL.say(report.render(result, place))
 
     def _report(self, result: Result) -> None:
         try:

@@ -70,10 +70,16 @@ def render(place: Path, result: Result, digest: Digest) -> str:
         place=place.name,
         environment=_json(place / "environment.json"),
         findings=findings(_json(place / "audit.json"), [step.name for step in result.steps]),
-        files=sorted(path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")),
+        files=files(place),
         data=data(place, result),
         inlined={name: (WEB / "static" / name).read_text(encoding="utf-8") for name in INLINED},
     )
+
+
+def files(place: Path) -> list[str]:
+    """The files beside the report; result.json is one of them, though a run writes it last."""
+    found = {path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")}
+    return sorted((found | {"result.json"}) - {"report.html"})
 
 
 def data(place: Path, result: Result) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from typing import Any
 
 from cdc_users import page, statistic
 from cdc_users.error import ResultError
+from cdc_users.measure.ledger import CLASSES
 from cdc_users.measure.result import SCHEMA, Result, StepResult, Verdict
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 #: What the audit may find wrong with an event.
-AUDITED = ("lost", "duplicated", "reordered", "stale", "torn", "corrupt", "phantom", "unknown")
+AUDITED = tuple(name for name in CLASSES if name != "unseen")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,25 +13,14 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cdc_users.measure.ledger import CLASSES
 from cdc_users.measure.result import Arrivals, Result, StepResult
 
 if TYPE_CHECKING:
     from cdc_users.watch import Moment
 
 LATENCY = ("count", "mean", "p50", "p95", "p99", "max")
-LEDGER = (
-    "sent",
-    "delivered",
-    "lost",
-    "duplicated",
-    "reordered",
-    "stale",
-    "torn",
-    "corrupt",
-    "unseen",
-    "unknown",
-    "fences",
-)
+LEDGER = ("sent", "delivered", *CLASSES, "fences")
 ARRIVALS = tuple(item.name for item in fields(Arrivals))
 TOTALS = ("messages", "duration_s", "throughput_per_s", "drain_rate_per_s", "bytes_per_s")
 HEAD = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cdc_users import live
 from cdc_users.conclude import StepState
 from cdc_users.live import RunView
+from cdc_users.measure.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.measure.result import StepResult
 from cdc_users.report import answer
 
@@ -33,7 +34,7 @@ COLUMNS = (
     "rss_mb",
 )
 #: What an audit counts; a run that goes on knows only the first three.
-CLASSES = ("sent", "delivered", "duplicated", "lost", "reordered", "stale", "torn", "corrupt", "unseen", "unknown")
+CLASSES = ("sent", "delivered", "duplicated", *(name for name in LEDGER_CLASSES if name != "duplicated"))
 
 
 def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from locust import LoadTestShape, User, argument_parser, task
 from locust.env import Environment
 
 from cdc_users import options, report
+from cdc_users.error import OptionsError
 from cdc_users.live import RunView
 from cdc_users.options import OPTIONS, Options
 from cdc_users.scenario import Scenario, Step
@@ -58,12 +59,14 @@ class Page:
         monkeypatch.setattr(extension, "ui_extra_args_dict", _described)
         self.run: RunView | None = None
         self.started: list[dict[str, Any]] = []
+        self.parsed = _namespace()
         self.environment = Environment(
             user_classes=[Writer],
-            available_user_classes={"Writer": Writer},
-            available_shape_classes={"Shape": Shape()},
-            shape_class=Shape(),
-            parsed_options=argument_parser.default_args_dict() and _namespace(),
+            # Locust's types say instances; it keeps the classes.
+            available_user_classes={"Writer": Writer},  # type: ignore[dict-item]
+            available_shape_classes={"Shape": _shape()},
+            shape_class=_shape(),
+            parsed_options=self.parsed,
         )
         self.environment.create_local_runner()
         ui = self.environment.create_web_ui(
@@ -76,14 +79,22 @@ class Page:
         self.client: FlaskClient = ui.app.test_client()
 
     def _swarm(self) -> dict[str, Any]:
-        self.started.append({"secret": self.environment.parsed_options.token})
-        self.environment.parsed_options.token = ""
+        self.started.append({"secret": self.parsed.token})
+        self.parsed.token = ""
         return {"success": True}
 
-    def start(self, headers: dict[str, str] | None = None, **form: str) -> Any:
+    def told(self, route: str) -> Any:
+        return self.client.get(route).get_json()
+
+    def start(self, headers: Any = None, **form: str) -> Any:
         return self.client.post(
             "/swarm", data={"shape_class": "Shape", "user_classes": "Writer", **form}, headers=headers
         )
+
+
+def _shape() -> LoadTestShape:
+    made: LoadTestShape = Shape()  # type: ignore[no-untyped-call]
+    return made
 
 
 def _namespace() -> Any:
@@ -106,7 +117,8 @@ def _described(args: Any = None) -> dict[str, dict[str, Any]]:
 def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     made = Page(monkeypatch)
     yield made
-    made.environment.runner and made.environment.runner.quit()
+    assert made.environment.runner is not None
+    made.environment.runner.quit()
 
 
 ROUTES = (
@@ -181,11 +193,11 @@ def test_what_belongs_to_the_command_line_cannot_come_from_the_form(page: Page, 
 
 
 def test_the_plan_of_a_form_is_shown_before_it_is_started(page: Page) -> None:
-    told = page.client.get("/cdc/plan?shape_class=Shape&rows=20,30").json
+    told = page.told("/cdc/plan?shape_class=Shape&rows=20,30")
 
     assert [step["arrivals"] for step in told["steps"]] == [20, 30]
-    assert page.client.get("/cdc/plan?shape_class=Shape&rows=x").json["mistakes"]
-    assert page.client.get("/cdc/plan?shape_class=Nobody").json == {"mistakes": [], "steps": []}
+    assert page.told("/cdc/plan?shape_class=Shape&rows=x")["mistakes"]
+    assert page.told("/cdc/plan?shape_class=Nobody") == {"mistakes": [], "steps": []}
 
 
 def test_the_form_has_the_options_in_groups_and_in_order(page: Page) -> None:
@@ -206,7 +218,7 @@ def test_a_secret_is_neither_on_the_page_nor_lost_by_it(page: Page) -> None:
         assert CANARY not in page.client.get(route).text, route
 
     page.start(token="")
-    assert page.environment.parsed_options.token == CANARY
+    assert page.parsed.token == CANARY
 
 
 def test_downloads_wait_for_the_conclusion(page: Page) -> None:
@@ -225,7 +237,7 @@ def test_downloads_hold_what_the_run_came_to(page: Page, tmp_path: Path) -> None
     rows = list(csv.DictReader(io.StringIO(page.client.get("/cdc/statistics.csv").text)))
     assert {row["series"] for row in rows} == set(result().steps[0].latency_ms)
     assert len(list(csv.DictReader(io.StringIO(page.client.get("/cdc/timeline.csv").text)))) == len(run.moments)
-    assert page.client.get("/cdc/result.json").json == result().to_json()
+    assert page.told("/cdc/result.json") == result().to_json()
     shown = page.client.get("/cdc/report.html")
     assert "default-src 'none'" in shown.headers["Content-Security-Policy"]
     assert shown.headers["Content-Disposition"].startswith("inline")
@@ -234,8 +246,8 @@ def test_downloads_hold_what_the_run_came_to(page: Page, tmp_path: Path) -> None
 def test_a_nonsensical_question_gets_the_whole_state(page: Page) -> None:
     page.run = MadeRun()
 
-    assert page.client.get("/cdc/state?run=abcd1234&since=-1").json["first"] == 0
-    assert page.client.get("/cdc/state?run=abcd1234&since=99999").json["first"] == 0
+    assert page.told("/cdc/state?run=abcd1234&since=-1")["first"] == 0
+    assert page.told("/cdc/state?run=abcd1234&since=99999")["first"] == 0
 
 
 def test_only_own_files_are_served(page: Page) -> None:
@@ -250,5 +262,5 @@ def test_a_headless_process_is_not_extended() -> None:
 def test_the_checks_of_single_options_name_the_value() -> None:
     read: tuple[Callable[[str], Any], ...] = (options.read_switch, options.read_port)
     for function in read:
-        with pytest.raises(options.OptionsError, match="'maybe'"):
+        with pytest.raises(OptionsError, match="'maybe'"):
             function("maybe")

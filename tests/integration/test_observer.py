@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from psycopg2.extras import execute_values
 
 from cdc_users.error import TargetError
-from cdc_users.flight import Flight, PipelinedWriter
+from cdc_users.flight import ChangeFlight, PipelinedWriter
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Outcomes, audit
 from cdc_users.observe.client import Observer, expected, start_observer
@@ -97,7 +97,7 @@ def test_the_topic_tap_accounts_for_what_was_produced(stack: Endpoints, topic: s
     group = {"bootstrap": stack.kafka_bootstrap, "group": f"cdc_{uuid.uuid4().hex[:8]}", "topic": topic}
     with observing(tmp_path, [tap], group=group, pids=[os.getpid()]) as observer:
         writer = PipelinedWriter(RUN, WRITER, MIXED)
-        flight = Flight()
+        flight = ChangeFlight()
         for _ in range(300):
             flight.add(writer.transaction(3, ANCHOR.now_us()), ANCHOR.monotonic_ns_at(ANCHOR.now_us()))
         assert producer.push(flight)

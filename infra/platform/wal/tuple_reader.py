@@ -197,4 +197,6 @@ def ended(b: bytes, p: int | None = None) -> DecodeError:
 
 def unexpected(b: bytes, p: int, head: bytes) -> None:
     """Raise the error for a second tuple that is not the relation's new row."""
+    if p >= len(b):
+        raise ended(b)
     raise DecodeError(f"{b[p : p + 3]!r} is not the head of a new row, {head!r}", p)

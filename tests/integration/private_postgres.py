@@ -29,7 +29,9 @@ class PrivatePostgres:
         recipe = postgres.recipe(postgres.find_binaries({}), self.place, port, owner)
         extra = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # A server that was made for less than logical decoding is a case of its own.
-        self._recipe = replace(recipe, command=[*recipe.command, *extra], probe=lambda: psycopg2.connect(self.dsn).close())
+        self._recipe = replace(
+            recipe, command=[*recipe.command, *extra], probe=lambda: psycopg2.connect(self.dsn).close()
+        )
         self._logs = logs
         recipe.prepare()
         self._server = self._start()

@@ -54,7 +54,7 @@ class WebhookTap:
         self._handler = handler
         self._applied: OrderedDict[str, None] = OrderedDict()
         self._ready = Event()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._url = ""
         self._failure = ""
         self._thread = Thread(target=self._run, name="webhook tap", daemon=True)
@@ -70,19 +70,20 @@ class WebhookTap:
         return {"webhook_url": self._url}
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        loop = asyncio.new_event_loop()
         runner: web.AppRunner | None = None
         try:
-            runner = self._loop.run_until_complete(self._listen())
+            runner = loop.run_until_complete(self._listen())
+            self._loop = loop
             self._ready.set()
-            self._loop.run_forever()
+            loop.run_forever()
         except OSError as error:
             self._failure = str(error)
             self._ready.set()
         finally:
             if runner is not None:
-                self._loop.run_until_complete(runner.cleanup())
-            self._loop.close()
+                loop.run_until_complete(runner.cleanup())
+            loop.close()
 
     async def _listen(self) -> web.AppRunner:
         application = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -133,7 +134,7 @@ class WebhookTap:
 
     def stop(self) -> None:
         """See Tap."""
-        if self._thread.is_alive():
+        if self._thread.is_alive() and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(START_S)
 

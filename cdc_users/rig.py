@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cdc_users import direct
 from cdc_users.child import Child, launch, stop
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import VARIABLE, Anchor
@@ -21,7 +22,7 @@ from infra.stack.endpoints import Endpoints
 TABLE = "customers"
 PLATFORM_GRACE_S = 10.0
 #: What of a pipeline decides which objects it needs.
-ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table")
+ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table", "transport_endpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Names:
     slot: str = ""
     sink_table: str = ""
     warehouse: str = ""
+    stream: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -93,10 +95,23 @@ class Rig:
 
     def shared_out(self) -> bool:
         """Whether every partition has its instance; a group of several needs a moment for that."""
+        if self.pipeline.capture == "wal":
+            return True  # one reader, one slot
         snapshot = read_snapshot(self._telemetry)
         return snapshot.partitions == self.pipeline.partitions * len(self.names.topics)
 
     def _command(self, *, held: bool) -> list[str]:
+        if self.pipeline.capture == "wal":
+            names = self.names
+            return direct.command(
+                self.endpoints,
+                self.pipeline,
+                slot=names.slot,
+                publication=names.publication,
+                stream=names.stream,
+                run=self.run,
+                held=held,
+            )
         arguments = {
             "bootstrap": self.endpoints.kafka_bootstrap,
             "schema-registry": self.endpoints.schema_registry_url,

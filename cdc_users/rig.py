@@ -32,7 +32,7 @@ from infra.stack.endpoints import Endpoints
 TABLE = "customers"
 PLATFORM_GRACE_S = 10.0
 #: What of a pipeline decides which objects it needs.
-ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table")
+ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table", "transport_endpoint")
 #: The platform's own tap: what it says that it made durable.
 PLATFORM = "platform"
 

@@ -43,6 +43,7 @@ class Sampler:
     def take(self) -> None:
         """One sample, now."""
         self._number += 1
+        memory = self._process.memory_full_info()
         buffer = self._consumer.buffer
         lags = [self._lag(place) for place in buffer.queues]
         sample = {
@@ -58,7 +59,9 @@ class Sampler:
             "lag": None if None in lags else sum(lag for lag in lags if lag is not None),
             "completions": self._sink.durable_events,
             "busy_s": round(sum(self._sink.busy_s.values()), 6),
-            "rss_bytes": self._process.memory_info().rss,
+            "workers": len(buffer.queues),
+            "rss_bytes": memory.rss,
+            "uss_bytes": memory.uss,
         }
         self.samples.append(sample)
         logger.debug("benchmark.backpressure.queue_sample", **sample)

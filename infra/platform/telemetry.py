@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import psutil
 from aiohttp import web
 
+from cdc_users.measure.ledger import Ledger
 from infra.platform.consumer import CDCConsumer
 from infra.platform.sample import Sampler
-from infra.platform.sinks.instrumented import InstrumentedSink
+from infra.platform.sinks.instrumented import InstrumentedSink, StepFigures
 
 HOST = "127.0.0.1"
+#: A metric: name, type, help and value.
+Figure = tuple[str, str, str, float]
 
 
-class Telemetry:
-    """Serves one consumer's and one sink's figures."""
+class Source(Protocol):
+    """Where events come from."""
 
-    def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, sampler: Sampler) -> None:
+    def begin(self) -> None:
+        """Start to read, where it was told to wait."""
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What has failed for good."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+class Measured(Protocol):
+    """Where events become durable."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has become durable, by writer and sequence."""
+
+    @property
+    def steps(self) -> Mapping[int, StepFigures]:
+        """The figures of each step."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+class TelemetryServer:
+    """Serves the figures of where events come from and of where they become durable."""
+
+    def __init__(self, consumer: Source, sink: Measured) -> None:
         self._consumer = consumer
         self._sink = sink
-        self._sampler = sampler
         self._process = psutil.Process()
         self._runner: web.AppRunner | None = None
 
@@ -32,9 +64,9 @@ class Telemetry:
         application.router.add_get("/progress", self._progress)
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/samples", self._samples)
-        application.router.add_post("/begin", self._begin)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
+        application.router.add_post("/begin", self._begin)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, port)
@@ -49,6 +81,7 @@ class Telemetry:
     def snapshot(self) -> dict[str, Any]:
         """Everything but the ledger's ranges, as plain data."""
         memory = self._process.memory_full_info()
+        # Steps before counts: a step that begins meanwhile has both or neither.
         steps = self._sink.steps
         delivered = self._sink.ledger.delivered()
         return {
@@ -95,7 +128,7 @@ class Telemetry:
         after = request.query.get("after", "0")
         if not after.isdigit():
             raise web.HTTPBadRequest(text=f"after={after!r} is not the number of a sample")
-        return web.json_response({"samples": self._sampler.after(int(after))})
+        return web.json_response({"samples": self.samples(int(after))})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         errors = self._consumer.errors
@@ -106,8 +139,37 @@ class Telemetry:
 
     def prometheus(self) -> str:
         """The figures in Prometheus' text format (docs/platform.md lists them)."""
-        consumer, sink, buffer = self._consumer, self._sink, self._consumer.buffer
-        figures = (
+        memory = ("cdc_platform_resident_memory_bytes", "gauge", "Resident memory.", self._process.memory_info().rss)
+        return "".join(
+            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n"
+            for name, kind, text, value in (*self.figures(), memory)
+        )
+
+    def figures(self) -> Sequence[Figure]:
+        """The metrics of this kind of platform."""
+        raise NotImplementedError
+
+    def samples(self, after: int) -> list[dict[str, Any]]:  # noqa: ARG002 - a platform may take none
+        """The samples with a higher number than this."""
+        return []
+
+
+class Telemetry(TelemetryServer):
+    """Serves one consumer's and one sink's figures."""
+
+    def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, sampler: Sampler) -> None:
+        super().__init__(consumer, sink)
+        self._sampler = sampler
+        self._events, self._writes = consumer, sink
+
+    def samples(self, after: int) -> list[dict[str, Any]]:
+        """See TelemetryServer."""
+        return self._sampler.after(after)
+
+    def figures(self) -> Sequence[Figure]:
+        """See TelemetryServer."""
+        consumer, sink, buffer = self._events, self._writes, self._events.buffer
+        return (
             ("cdc_platform_polled_events_total", "counter", "Events taken from Kafka.", consumer.polled),
             ("cdc_platform_durable_events_total", "counter", "Events made durable.", sink.durable_events),
             ("cdc_platform_sink_writes_total", "counter", "Batches written.", sink.writes),
@@ -120,8 +182,4 @@ class Telemetry:
             ("cdc_platform_pauses_total", "counter", "Times that a partition was paused.", consumer.pauses),
             ("cdc_platform_rebalances_total", "counter", "Assignments received.", consumer.rebalances),
             ("cdc_platform_dead_letters_total", "counter", "Events put aside.", consumer.delivery.dead_letters.count),
-            ("cdc_platform_resident_memory_bytes", "gauge", "Resident memory.", self._process.memory_info().rss),
-        )
-        return "".join(
-            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n" for name, kind, text, value in figures
         )

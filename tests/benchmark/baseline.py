@@ -7,9 +7,14 @@ Not to be touched once figures are published, or ratios of different days cannot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import io
+import json
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import fastavro
 
 EPOCH_US = 946_684_800_000_000
 UNCHANGED = object()

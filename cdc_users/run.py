@@ -289,7 +289,7 @@ class Run:
     def _producing(self) -> dict[str, Any]:
         """What the options say of production straight to the topic."""
         options = self.options
-        linger_ms = 0 if options.tuning == "latency" else 5
+        linger_ms = 1 if options.tuning == "latency" else 5
         return {"headers": options.debezium_headers, "evolve_at": options.evolve_at, "linger_ms": linger_ms}
 
     def _loaded(self, state: StepState) -> bool:

@@ -16,6 +16,7 @@ from cdc_users.measure.ledger import Arrivals
 from cdc_users.scenario import Pipeline
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look, Progress, begin, read_ledger, read_progress, read_snapshot
+from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
 TABLE = "customers"
@@ -144,7 +145,7 @@ def prepare(
     """Have one pipeline's objects created; nothing runs on them yet. `place` is the rig's anchor and logs."""
     names = steward.prepare(
         name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
-        tables=[TABLE],
+        tables=list(table_names(pipeline.tables)),
         tuning=tuning,
         **{name: getattr(pipeline, name) for name in ASKED},
     )

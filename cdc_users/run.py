@@ -26,17 +26,18 @@ from locust.env import Environment
 from cdc_users import artifact, conclude, report
 from cdc_users.conclude import Facts, StepState
 from cdc_users.error import HarnessError, TargetError
-from cdc_users.fence import fences, send_fences, settle_unknown
+from cdc_users.fence import fences, send_fences
+from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.options import Options
-from cdc_users.rig import TABLE, Rig, prepare
+from cdc_users.rig import Rig, prepare
 from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.settle import settle_unknown
 from cdc_users.steward_client import StewardClient
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
-from cdc_users.workload import Workload
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -237,7 +238,8 @@ class Run:
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
             target={**rig.target, **self._producing()},
-            workload=Workload(row_bytes=self.options.row_bytes).to_json(),
+            workload=workload_of(self.options).to_json(),
+            drop_after_s=self.options.late,
         )
 
     def _producing(self) -> dict[str, Any]:
@@ -307,9 +309,7 @@ class Run:
     def _audit(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         outcomes: dict[int, Outcomes] = {}
         for state in states:
-            outcomes |= state.outcomes()
-        if rig.pipeline.source == "postgres":
-            outcomes = settle_unknown(rig.endpoints.postgres_dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
+            outcomes |= self._settled(rig, state)
         write = fences(self.id, rig.target, self._anchor)
         facts.fenced = send_fences(write, rig.pipeline.partitions, lambda: list(rig.progress().values()), FENCE_S)
         look = self._watch.look()
@@ -321,6 +321,13 @@ class Run:
         for name, arrivals in taps.items():
             if arrivals.foreign:
                 facts.notes.append(f"{arrivals.foreign} events without a probe of this run were not counted ({name})")
+
+    def _settled(self, rig: Rig, state: StepState) -> dict[int, Outcomes]:
+        if rig.pipeline.source != "postgres":
+            return state.outcomes()
+        dsn, names, workload = rig.endpoints.postgres_dsn, rig.names, workload_of(self.options)
+        size = state.step.rows_per_arrival
+        return settle_unknown(dsn, names.schema, names.tables, self.id, workload, size, state.outcomes(), SETTLE_S)
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason

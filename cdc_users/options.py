@@ -7,7 +7,8 @@ environment variables (`CDC_RATE` for `--rate`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,11 @@ class Option:
     def name(self) -> str:
         """The attribute under which Locust and `Options` know it."""
         return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def switch(self) -> bool:
+        """Whether the flag alone means yes."""
+        return self.read is _flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,9 @@ class Options:
     smoke: bool
     results: Path
     allow_target: tuple[str, ...]
+    quiet: bool
+    metrics_port: int | None
+    allow_web_host: bool
 
 
 def _count(text: str) -> int:
@@ -149,17 +158,25 @@ def _natural(text: str) -> int:
     return int(text)
 
 
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Reads one of some words; the web form offers them as a list."""
+
+    allowed: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """The word itself; raises ValueError for any other."""
+        if text not in self.allowed:
+            raise ValueError(f"{text!r} is not one of {', '.join(self.allowed)}")
         return text
 
-    return read
+
+def _choice(*allowed: str) -> Choice:
+    return Choice(allowed)
 
 
 def _sinks(text: str) -> tuple[str, ...]:
-    return tuple(_choice(*SINKS)(name) for name in _words(text))
+    return tuple(_choice(*SINKS, WAITING)(name) for name in _words(text))
 
 
 def _flag(text: str) -> bool:
@@ -169,12 +186,20 @@ def _flag(text: str) -> bool:
     return known[text.lower()]
 
 
+def _port(text: str) -> int:
+    value = _natural(text)
+    if value > 65535:
+        raise ValueError(f"{text!r} is not a port; name one of 0 (any free one) to 65535")
+    return value
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
 #: Later than this, `--late drop` drops an arrival.
 DROP_AFTER_S = 0.1
+WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
 SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
 OPTIONS: tuple[Option, ...] = (
@@ -293,11 +318,17 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--sinks",
-        f"Latency: the sinks that are measured one after another, of {', '.join(SINKS)}.",
+        f"Latency, partitions: the sinks that are measured one after another, of {', '.join(SINKS)}; partitions also "
+        f"has {WAITING} (slow by {WAIT_MS:g} ms for each write of at most {WAITING_BATCH} events).",
         "webhook,postgres,iceberg",
         _sinks,
     ),
-    Option("--records", "Latency: records that are in the topic before the platform starts to read.", "10000", _count),
+    Option(
+        "--records",
+        "Latency, partitions: records that are in the topic before the platform starts to read.",
+        "10000",
+        _count,
+    ),
     Option(
         "--mode",
         "Latency: drain (records wait in the topic) or paced (open loop, with --rate); paced where --rate is given.",
@@ -321,6 +352,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "--allow-target", "HOST:PORT outside loopback that may be loaded, named exactly; several by comma.", "", _words
     ),
+    Option("--quiet", "yes prints no progress, only the table, the verdict and what is wrong.", "no", _flag),
+    Option("--metrics-port", "Headless runs serve Prometheus metrics on 127.0.0.1 at this port.", "", _port),
+    Option("--allow-web-host", "yes lets the web UI listen outside loopback without a login.", "no", _flag),
 )
 UNSET: Mapping[str, Any] = {
     "rows": (),
@@ -336,6 +370,7 @@ UNSET: Mapping[str, Any] = {
     "connector": "",
     "table": "",
     "sink_tap": "",
+    "metrics_port": None,
 }
 LOADS = ("rows", "rate", "duration", "stages")
 
@@ -349,6 +384,18 @@ def texts(source: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, s
     if own_load:
         fallback.update(dict.fromkeys(LOADS, ""))
     return {name: text or fallback[name] for name, text in given.items()}
+
+
+def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) -> str:
+    """The command that repeats a run: as it was given, or, for one started from the web form, what would do the same.
+
+    `source` is Locust's namespace, with the form's texts in it.
+    """
+    if "--headless" in argv or "--autostart" in argv:
+        return shlex.join(["locust", *argv])
+    given = [(option.flag, str(source.get(option.name) or "").strip()) for option in OPTIONS]
+    flags = [part for flag, text in given if text for part in (flag, text)]
+    return shlex.join(["locust", "-f", f"locustfiles/{scenario}.py", "--headless", *flags])
 
 
 def resolve(given: Mapping[str, str]) -> Options:
@@ -367,6 +414,23 @@ def resolve(given: Mapping[str, str]) -> Options:
     if mistakes:
         raise OptionsError(mistakes)
     return Options(**values)
+
+
+def read_switch(text: str) -> bool:
+    """A single yes-or-no option, for who needs it before all are read; raises OptionsError."""
+    return bool(_alone(text, _flag))
+
+
+def read_port(text: str) -> int:
+    """A single port, for who needs it before all are read; raises OptionsError."""
+    return int(_alone(text, _port))
+
+
+def _alone(text: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise OptionsError([str(error)]) from error
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:

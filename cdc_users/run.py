@@ -10,9 +10,9 @@ import contextlib
 import dataclasses
 import itertools
 import secrets
-import shlex
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,17 +25,20 @@ from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
 from cdc_users.conclude import Facts, StepState
-from cdc_users.error import HarnessError, TargetError
+from cdc_users.console import TERMINAL
+from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.fence import fences, send_fences
+from cdc_users.live import remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
 from cdc_users.measure.result import Result, Verdict
-from cdc_users.options import Options
+from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.settle import settle_unknown
 from cdc_users.steward_client import StewardClient
+from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
 from infra.stack.endpoints import Endpoints
@@ -102,6 +105,21 @@ class Run:
         """What was seen so far, one a second."""
         return self._watch.moments
 
+    @property
+    def look(self) -> Look:
+        """The pipeline as it was last seen."""
+        return self._watch.last
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self._watch.elapsed_s
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the current step's last arrival is due; None in a burst or between steps."""
+        return remaining_s(self, self._anchor.now_us())
+
     def start(self) -> None:
         """Begin, in a greenlet of our own."""
         gevent.spawn(self._life)
@@ -123,6 +141,7 @@ class Run:
         """The harness itself failed after the conclusion: exit 2, and the result says why."""
         self.exit_code = Verdict.ERROR.exit_code
         artifact.spoil(self.directory, Verdict.ERROR.value, reason)
+        self._report(report.read(self.directory))
 
     def _life(self) -> None:
         facts = Facts(smoke=self.options.smoke, notes=list(self.skipped))
@@ -332,7 +351,7 @@ class Run:
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
         options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
-        command = shlex.join(["locust", *sys.argv[1:]])
+        command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
@@ -344,10 +363,19 @@ class Run:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
                 artifact.write_histograms(place, state.step.name, facts.sink[state.number].recorder)
+        self._report(result)
         artifact.write_result(place, result)
         for step in result.steps:
             logger.info("benchmark.result", **report.line(step))
-        print(report.render(result, place), flush=True)
+        parsed = self.environment.parsed_options
+        artifact.write_beside(parsed.csv_prefix if parsed is not None else None, result, self.moments)
+        TERMINAL.say(report.render(result, place))
+
+    def _report(self, result: Result) -> None:
+        try:
+            report.write(self.directory, result)
+        except ResultError as error:
+            logger.error("benchmark.report", problem=str(error))  # noqa: TRY400 - the message says all there is
 
 
 def _rig_of(state: StepState) -> tuple[Pipeline, int]:

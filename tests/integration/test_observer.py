@@ -271,6 +271,22 @@ def test_a_table_tap_counts_a_row_once_however_often_it_is_written(
         assert (found.delivered, found.lost, found.duplicated) == (59, 1, 0)
 
 
+def test_an_observer_that_has_gone_blind_ends_and_says_why(stack: Endpoints, topic: str, tmp_path: Path) -> None:
+    nowhere = {"bootstrap": stack.kafka_bootstrap, "schema_registry_url": "http://127.0.0.1:1", "topic": topic}
+    config = {"run": RUN, "taps": [{"name": "topic", "kind": "topic", **nowhere}]}
+    observer = start_observer(config, tmp_path / "observer.log")
+    producer = Producer({"bootstrap.servers": stack.kafka_bootstrap})
+    producer.produce(topic, b"\x00\x00\x00\x00\x07...")
+    assert producer.flush(DEADLINE_S) == 0
+
+    until(lambda: observer.dead() is not None)
+
+    message = observer.dead() or ""
+    assert "ended with 1" in message
+    assert "schema 7 cannot be fetched" in message
+    observer.stop()
+
+
 def fence_row() -> tuple[Any, ...]:
     probe = Probe(RUN, 9_999_999, 1, 1, 0, 1, 1, Operation.FENCE, ANCHOR.now_us(), 0)
     return (9_999_999 * 10**8, "", "", "", None, None, "2026-01-01", None, format_probe(probe))

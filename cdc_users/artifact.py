@@ -9,20 +9,26 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
 from datetime import UTC, datetime
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 
+from cdc_users import statistic
 from cdc_users.error import ResultError
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result
+from cdc_users.sampling import COLUMNS
 from cdc_users.watch import Moment
 
 PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
+
+LINK = '\n<p style="margin: 8px 24px; font-family: sans-serif"><a href="{address}">CDC report of this run</a></p>'
 
 
 def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
@@ -45,12 +51,28 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
+def timeline(moments: Sequence[Moment]) -> str:
+    """One row a second, as CSV."""
+    return statistic.timeline_csv(moments, [item.name for item in fields(Moment)])
+
+
 def write_timeline(path: Path, moments: Sequence[Moment]) -> None:
     """One row a second."""
+    path.write_text(timeline(moments), encoding="utf-8")
+
+
+def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[Moment]) -> None:
+    """The CDC statistics and timeline beside Locust's own files, where `--csv PREFIX` asks for them."""
+    if csv_prefix:
+        statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
+
+
+def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The raw samples of the platform and the gauges, ten a second."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([item.name for item in fields(Moment)])
-        writer.writerows(astuple(moment) for moment in moments)
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
@@ -106,12 +128,22 @@ def write_result(place: Path, result: Result) -> None:
     write_json(place / "result.json", result.to_json())
 
 
+def link_report(html: str, place: Path) -> None:
+    """Have Locust's own HTML report lead to ours, which lies in the result directory."""
+    path = Path(html)
+    if not path.is_file():
+        return
+    address = quote(os.path.relpath(place.resolve() / "report.html", path.resolve().parent))
+    link = LINK.format(address=escape(address))
+    path.write_text(path.read_text(encoding="utf-8").replace("<body>", f"<body>{link}", 1), encoding="utf-8")
+
+
 def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> None:
-    """Locust's own files, as they were written where the user asked for them."""
+    """Locust's own files, as they were written where the user asked for them; ours are in the directory already."""
     sources = [Path(html)] if html else []
     if csv_prefix:
         prefix = Path(csv_prefix)
-        sources += sorted(prefix.parent.glob(f"{prefix.name}_*.csv"))
+        sources += [path for path in sorted(prefix.parent.glob(f"{prefix.name}_*.csv")) if "_cdc_" not in path.name]
     for source in sources:
         if source.is_file():
             shutil.copy2(source, place / f"locust-{source.name}")

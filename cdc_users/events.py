@@ -24,16 +24,19 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from cdc_users import artifact, precision
+from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
-from cdc_users.options import OPTIONS, Options, resolve, texts
+from cdc_users.options import OPTIONS, Options, read_switch, resolve, texts
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario, Step
 from cdc_users.users.lane import POOL, Assignment, Share
+from cdc_users.web import extension, host, metrics_server
 
 logger = structlog.get_logger()
 
 REPORT_INTERVAL_S = 0.5
+PROGRESS_S = 1.0
 ASSIGN, REPORT, HALT = "cdc_assign", "cdc_report", "cdc_halt"
 
 
@@ -93,6 +96,7 @@ def lanes_wanted(environment: Environment) -> Wanted | None:
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
+    host.secure_defaults(parser)
     sole = _HARNESS.declared[0].defaults if len(_HARNESS.declared) == 1 else {}
     for option in OPTIONS:
         default = sole.get(option.name, option.default)
@@ -102,6 +106,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
             default="",
             env_var=f"CDC_{option.name.upper()}",
             metavar=option.name.upper(),
+            **({"nargs": "?", "const": "yes"} if option.switch else {}),
             help=(option.help + shown).replace("%", "%%"),
         )
 
@@ -134,6 +139,7 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
         return
     runner.register_message(REPORT, _on_report)
     _handle_signals()
+    _open_to_see(environment)
     parsed = environment.parsed_options
     if parsed is not None and (parsed.headless or parsed.autostart):
         try:
@@ -141,6 +147,27 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
         except OptionsError as error:
             _explain(error)
             sys.exit(error.exit_code)
+
+
+def _open_to_see(environment: Environment) -> None:
+    """The terminal, our part of the page, and the metrics of a headless run; exit 2 where one may not listen."""
+    parsed = environment.parsed_options
+    if parsed is None:
+        return
+    TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_switch(parsed.quiet))
+    if TERMINAL.mode != "lines":
+        # Locust's own table every two seconds would tear the block apart; the last one still comes.
+        parsed.only_summary = True
+    try:
+        if environment.web_ui is not None:
+            host.check(parsed.web_host, parsed.web_login, parsed.allow_web_host)
+            extension.install(environment, lambda: _HARNESS.run)
+        elif parsed.metrics_port:
+            port = metrics_server.serve(parsed.metrics_port, lambda: _HARNESS.run)
+            logger.info("benchmark.metrics", url=f"http://127.0.0.1:{port}/metrics")
+    except OptionsError as error:
+        _explain(error)
+        sys.exit(error.exit_code)
 
 
 def _explain(error: OptionsError) -> None:
@@ -184,6 +211,14 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         return
     _HARNESS.run = run
     run.start()
+    gevent.spawn(_show, run)
+
+
+def _show(run: Run) -> None:
+    """Keep the terminal up to date until the run has concluded."""
+    while not run.concluded.wait(PROGRESS_S):
+        if run.result is None:
+            TERMINAL.tell(run, run.elapsed_s, run.remaining_s)
 
 
 def _on_test_stopping(**_: Any) -> None:
@@ -209,6 +244,8 @@ def _on_quit(**_: Any) -> None:
     run = _HARNESS.run
     parsed = run.environment.parsed_options if run is not None else None
     if run is not None and parsed is not None:
+        if parsed.html_file:
+            artifact.link_report(parsed.html_file, run.directory)
         artifact.copy_locust_files(run.directory, parsed.csv_prefix, parsed.html_file)
 
 

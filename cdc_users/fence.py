@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import sql
 
 from cdc_users.channel import Channel
-from cdc_users.flight import Flight
+from cdc_users.flight import ChangeFlight
 from cdc_users.keyspace import Change
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger import Outcomes, Range, subtract
@@ -161,7 +161,7 @@ class TopicFences:
         for table, channel in enumerate(self._producer.channels):
             for partition in range(channel.partitions):
                 change = fence(self._run, len(self._keys) + 1, self._now_us(), table)
-                flight = Flight(partition=partition)
+                flight = ChangeFlight(partition=partition)
                 flight.add(
                     Transaction(change.sequence, change.sequence, change.sequence, [change]), time.monotonic_ns()
                 )

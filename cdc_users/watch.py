@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
-import structlog
 from locust.env import Environment
 
 from cdc_users.error import TargetError
@@ -17,10 +16,7 @@ from cdc_users.measure.recorder import Recorder
 from cdc_users.precision import add_latencies
 from cdc_users.telemetry import Look
 
-logger = structlog.get_logger()
-
 INTERVAL_S = 1.0
-PROGRESS_S = 10.0
 LINE = ("CDC", "end_to_end (sink)")
 STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
 
@@ -92,7 +88,6 @@ class Watch:
     _seen: dict[int, Recorder] = field(default_factory=dict)
     _bytes: dict[int, int] = field(default_factory=dict)
     _greenlet: Any = None
-    _told_s: float = field(default_factory=time.monotonic)
 
     @property
     def elapsed_s(self) -> float:
@@ -138,9 +133,6 @@ class Watch:
             add_latencies(self.environment.stats, *LINE, recorder.histogram("end_to_end"), time.time())
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
-        if time.monotonic() - self._told_s >= PROGRESS_S:
-            self._told_s = time.monotonic()
-            _tell(moment)
 
     def _moment(self, look: Look, load: Load, recent: Recorder) -> Moment:
         latency = recent.histogram("end_to_end")
@@ -205,15 +197,3 @@ def _ms(value_us: float | None) -> float | None:
 
 def _mb(size: int | None) -> float | None:
     return None if size is None else round(size / 1e6, 2)
-
-
-def _tell(moment: Moment) -> None:
-    logger.info(
-        "benchmark.progress",
-        step=moment.step,
-        offered=moment.offered,
-        delivered=moment.delivered,
-        backlog=moment.backlog,
-        p99_ms=moment.p99_ms,
-        mean_ms=moment.mean_ms,
-    )

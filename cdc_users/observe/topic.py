@@ -224,15 +224,17 @@ class Reading:
 
 
 class TopicTap:
-    """The tap on topics of Avro envelopes."""
+    """The tap on topics of Avro envelopes. `readers` are of schemas that the registry need not be asked for."""
 
     kind = "topic"
 
-    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], run: str, anchor: Anchor, readers: Mapping[int, RowReader] | None = None
+    ) -> None:
         self.record = Record(run)
         topics = config["topics"] if "topics" in config else [config["topic"]]
         self._reading = Reading(config["bootstrap"], topics, self.record, anchor)
-        schemas = Schemas(config["schema_registry_url"])
+        schemas = Schemas(config["schema_registry_url"], dict(readers or {}))
         column, every = config.get("probe_column", "probe"), int(config.get("check_every", 0))
         self._parser = EnvelopeParser(schemas, self.record, column, every)
 

@@ -17,17 +17,21 @@ from gevent.event import Event
 from numpy.typing import NDArray
 
 from cdc_users.channel import Channel
-from cdc_users.flight import Flight, PipelinedWriter
+from cdc_users.flight import ChangeFlight, Flight, PipelinedWriter
+from cdc_users.insertion import InsertFlight, Insertion
 from cdc_users.measure.clock import Anchor
 from cdc_users.producer import AvroProducer
 from cdc_users.users.lane import LaneUser
 from cdc_users.users.share import Share
 from cdc_users.workload import Workload, Writer, writer_number
 
-#: Arrivals in one flight: small enough that acknowledgements are let in about once a millisecond.
+#: Most arrivals that are taken at once.
+BATCH_ARRIVALS = 1000
+#: Arrivals in one flight: so few that acknowledgements are let in about once a millisecond.
 FLIGHT_ARRIVALS = 100
 #: How long the poller sleeps when nothing came in, and a lane when the local queue is full.
 NAP_S = 0.001
+RECORDS_PER_FLUSH = 1000
 ADDED_COLUMN = "tier"
 
 
@@ -74,10 +78,15 @@ class Sender:
             flight.owner.landed(flight)
         return bool(landed)
 
+    @property
+    def evolved(self) -> bool:
+        """Whether a column has been added for this target."""
+        return self._producer is not None and bool(self._producer.channels[0].added)
+
     def evolve(self, registry_url: str) -> None:
         """Add a column, once for this target."""
         assert self._producer is not None
-        if not self._producer.channels[0].added:
+        if not self.evolved:
             self._producer.evolve(registry_url, ADDED_COLUMN)
 
     def _poll(self) -> None:
@@ -101,6 +110,9 @@ class Logbook:
         self._writer = writer
         self._environment = environment
         self._flying: deque[Flight] = deque()
+        self._times_ns: list[tuple[NDArray[np.int64], ...]] = []
+        self._acks_us: list[NDArray[np.int64]] = []
+        self._unrecorded = 0
         self._all_landed = Event()
         self._all_landed.set()
 
@@ -116,6 +128,7 @@ class Logbook:
         self._flying.popleft()
         self._settle(flight)
         if not self._flying:
+            self._record()
             self._all_landed.set()
 
     def wait(self) -> None:
@@ -128,29 +141,43 @@ class Logbook:
             flight = self._flying.popleft()
             flight.give_up(cause)
             self._settle(flight)
+        self._record()
         self._all_landed.set()
 
     def _settle(self, flight: Flight) -> None:
-        tally, acked = self._share.tally, flight.acked()
+        share, acked = self._share, flight.acked()
         for outcome, first, last in flight.runs():
             self._writer.ranges.add(outcome, first, last)
+        intended_ns, called_ns, done_ns = flight.times_ns()
+        self._times_ns.append((intended_ns[acked], called_ns[acked], done_ns[acked]))
+        self._acks_us.append(flight.ack_us())
+        self._unrecorded += len(flight)
+        if self._unrecorded >= RECORDS_PER_FLUSH:
+            self._record()
         completed = int(np.count_nonzero(acked))
-        tally.completed += completed
-        tally.failed += len(acked) - completed
-        tally.rows += len(flight) - len(flight.failures)
-        tally.bytes += flight.bytes
-        for cause, count in flight.causes().items():
-            tally.errors[cause] = tally.errors.get(cause, 0) + count
-        latencies = flight.latencies_us()
-        for name, values in latencies.items():
-            self._share.recorder.record_many_us(name, values)
-        self._tell_locust(flight, latencies["response"])
+        share.tally.completed += completed
+        share.tally.rows += len(flight) - len(flight.failures)
+        share.tally.bytes += flight.bytes
+        if completed:
+            slowest_ns = int((done_ns[acked] - intended_ns[acked]).max())
+            self._fire(slowest_ns / 1e6, len(flight) - len(flight.failures), None)
+        if flight.failures:
+            self._settle_failures(flight, ~acked)
 
-    def _tell_locust(self, flight: Flight, responses_us: Any) -> None:
-        """One event for the batch, of its slowest record, and one for what failed of it."""
-        if responses_us.size:
-            self._fire(float(responses_us.max()) / 1000, len(flight) - len(flight.failures), None)
+    def _record(self) -> None:
+        """Bring the times that were gathered into the histograms; many at once, because each call has its price."""
+        if self._unrecorded:
+            intended_ns, called_ns, done_ns = map(np.concatenate, zip(*self._times_ns, strict=True))
+            self._share.record_many(intended_ns, called_ns, done_ns)
+            self._share.recorder.record_many_us("ack", np.concatenate(self._acks_us))
+            self._times_ns, self._acks_us, self._unrecorded = [], [], 0
+
+    def _settle_failures(self, flight: Flight, failed: NDArray[np.bool_]) -> None:
+        intended_ns, called_ns, done_ns = flight.times_ns()
+        self._share.record_many(intended_ns[failed], called_ns[failed], done_ns[failed], failed=True)
+        self._share.tally.failed += int(np.count_nonzero(failed))
         for cause, count in flight.causes().items():
+            self._share.note_error(cause, count)
             self._fire(0.0, count, ProduceError(cause))
 
     def _fire(self, response_ms: float, records: int, error: Exception | None) -> None:
@@ -175,47 +202,40 @@ class KafkaUser(LaneUser):
     """
 
     abstract = True
-
-    def _run_step(self, share: Share, lane: int) -> None:
-        share.enter()
-        try:
-            self.begin(share, share.assignment.first_lane + lane)
-            try:
-                self._step(share)
-            finally:
-                self._logbook.give_up("the load was stopped")
-        finally:
-            share.leave()
+    batch_limit = BATCH_ARRIVALS
 
     def begin(self, share: Share, lane: int) -> None:
         """Start a writer of this step, on the process's producer."""
-        number = writer_number(share.assignment.step, lane)
-        self._writer = PipelinedWriter(share.assignment.run, number, Workload.from_json(share.assignment.workload))
-        share.ranges[number] = self._writer.ranges
+        run, number = share.assignment.run, writer_number(share.assignment.step, lane)
+        self._writer = PipelinedWriter(run, number, Workload.from_json(share.assignment.workload))
+        self._insertion = Insertion(self._writer, run) if self._writer.workload.only_inserts else None
         self._logbook = Logbook(share, self._writer, self.environment)
+        share.ranges[number] = self._writer.ranges
         SENDER.use(share.assignment.target, share.anchor)
 
-    def _step(self, share: Share) -> None:
-        while (intended_ns := share.take_many(FLIGHT_ARRIVALS)) is not None:
-            if self._due_to_evolve(share):
-                SENDER.evolve(share.assignment.target["schema_registry_url"])
-            self._fly(share, intended_ns)
-            # Other lanes and the poller have their turn.
-            gevent.sleep(0)
-        self._logbook.wait()
+    def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
+        """See LaneUser. Does not wait for the acknowledgements: the end of the step does."""
+        if self._due_to_evolve(share):
+            SENDER.evolve(share.assignment.target["schema_registry_url"])
+        for first in range(0, len(intended_ns), FLIGHT_ARRIVALS):
+            flight = self._flight(share, intended_ns[first : first + FLIGHT_ARRIVALS])
+            self._logbook.depart(flight)
+            if not SENDER.push(flight):
+                self._wait_for_room(share, flight)
+            SENDER.look()
 
     def _due_to_evolve(self, share: Share) -> bool:
         evolve_at = share.assignment.target.get("evolve_at")
         return evolve_at is not None and share.tally.started * share.assignment.shares >= evolve_at
 
-    def _fly(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
-        flight = Flight(self._logbook)
-        for at_ns, at_us in zip(intended_ns.tolist(), share.wall_us(intended_ns).tolist(), strict=True):
-            flight.add(self._writer.transaction(share.assignment.rows_per_arrival, at_us), at_ns)
-        self._logbook.depart(flight)
-        if not SENDER.push(flight):
-            self._wait_for_room(share, flight)
-        SENDER.look()
+    def _flight(self, share: Share, intended_ns: NDArray[np.int64]) -> Flight:
+        size, intended_us = share.assignment.rows_per_arrival, share.wall_us(intended_ns)
+        if self._insertion is not None and not SENDER.evolved:
+            return InsertFlight(self._insertion, self._writer, size, intended_ns, intended_us, self._logbook)
+        flight = ChangeFlight(self._logbook)
+        for at_ns, at_us in zip(intended_ns.tolist(), intended_us.tolist(), strict=True):
+            flight.add(self._writer.transaction(size, at_us), at_ns)
+        return flight
 
     def _wait_for_room(self, share: Share, flight: Flight) -> None:
         """The local queue is full: local backpressure, counted with the time that it took."""
@@ -224,3 +244,16 @@ class KafkaUser(LaneUser):
             gevent.sleep(NAP_S)
         waited_us = (time.monotonic_ns() - began_ns) // 1000
         share.recorder.record_many_us("backpressure", np.array([waited_us], dtype=np.int64))
+
+    def _run_step(self, share: Share, lane: int) -> None:
+        share.enter()
+        try:
+            self.begin(share, share.assignment.first_lane + lane)
+            try:
+                while (intended_ns := share.take_many(self.batch_limit)) is not None:
+                    self.work_many(share, intended_ns)
+                self._logbook.wait()
+            finally:
+                self._logbook.give_up("the load was stopped")
+        finally:
+            share.leave()

@@ -28,11 +28,17 @@ _FOLDS = tuple(
 
 
 class Octets:
-    """Messages behind one another. All methods raise IndexError for positions beyond them."""
+    """Messages behind one another: where each begins and ends, and their bytes.
 
-    __slots__ = ("bytes", "eights", "ones")
+    All methods raise IndexError for positions beyond them.
+    """
+
+    __slots__ = ("begin", "bytes", "eights", "end", "ones")
 
     def __init__(self, messages: Sequence[bytes]) -> None:
+        size = np.fromiter(map(len, messages), dtype=np.int64, count=len(messages))
+        self.end: Positions = np.cumsum(size)
+        self.begin: Positions = self.end - size
         self.bytes = b"".join((*messages, _PADDING))
         self.ones: NDArray[np.uint8] = np.frombuffer(self.bytes, dtype=np.uint8)
         # Eight bytes from any position on, whatever its alignment.

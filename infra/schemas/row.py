@@ -133,6 +133,12 @@ class Rows:
         """The bytes that `spans` points into."""
         return self._octets
 
+    def texts(self, side: Side, name: str) -> list[str | None]:
+        """A column that is text on the wire as it is there; None where it is NULL."""
+        begin, length = self.spans(side, name)
+        found = self._octets.texts(begin, np.maximum(length, 0))
+        return [None if size < 0 else text.decode() for text, size in zip(found, length.tolist(), strict=True)]
+
     def numbers(self, side: Side, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A whole-number column as it is on the wire (days, micros, ...), and where it is not NULL."""
         starts = self._sides[side][name]
@@ -249,20 +255,18 @@ class RowReader:
             self._parsed[name] = fastavro.parse_schema(self._schema.expand(real[0] if len(real) == 1 else declared))
         return self._parsed[name]
 
-    def read(self, messages: Sequence[bytes]) -> Rows:
+    def read(self, messages: Sequence[bytes] | Octets) -> Rows:
         """Walk over these messages; raises EnvelopeError if any of them is not of this schema."""
-        octets = Octets(messages)
-        end = np.cumsum(np.fromiter(map(len, messages), dtype=np.int64, count=len(messages)))
-        begin = np.concatenate((np.zeros(1, dtype=np.int64), end[:-1])) if len(end) else end
+        octets = messages if isinstance(messages, Octets) else Octets(messages)
         starts: dict[str, Starts] = {}
         sides: dict[str, dict[str, Starts]] = {}
         try:
-            at = self._walk(octets, begin + HEADER_BYTES, starts, sides)
+            at = self._walk(octets, octets.begin + HEADER_BYTES, starts, sides)
         except IndexError as error:
-            raise EnvelopeError(f"not of its schema: {error}") from error
-        if not np.array_equal(at, end):
-            raise EnvelopeError("the message ends before or after its envelope")
-        return Rows(self, octets, begin, end, starts, sides)
+            raise EnvelopeError(f"the message ends in the middle of its envelope: {error}") from error
+        if not np.array_equal(at, octets.end):
+            raise EnvelopeError("the message ends in the middle of its envelope, or after it")
+        return Rows(self, octets, octets.begin, octets.end, starts, sides)
 
     def _walk(
         self, octets: Octets, at: Positions, starts: dict[str, Starts], sides: dict[str, dict[str, Starts]]
@@ -352,8 +356,7 @@ def key_ids(messages: Sequence[bytes | None]) -> NDArray[np.int64]:
     """`key_id` of many records' keys at once."""
     keys = [message or b"" for message in messages]
     octets = Octets(keys)
-    end = np.cumsum(np.fromiter(map(len, keys), dtype=np.int64, count=len(keys)))
-    at = end - np.fromiter(map(len, keys), dtype=np.int64, count=len(keys)) + HEADER_BYTES
+    at, end = octets.begin + HEADER_BYTES, octets.end
     found = np.zeros(len(keys), dtype=np.int64)
     whole = np.flatnonzero(at < end)
     ends = octets.after_numbers(at[whole])

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import psutil
 
 PR_SET_PDEATHSIG = 1
+#: Loaded once, here: between fork and exec of a process with threads nothing may take a lock.
+LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +57,4 @@ def identify(pid: int) -> Identity:
 def die_with_parent(number: signal.Signals) -> None:
     """Have the kernel signal this process when its parent dies (Linux; elsewhere the watcher does it alone)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
+        LIBC.prctl(PR_SET_PDEATHSIG, int(number))

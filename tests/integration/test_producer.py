@@ -21,10 +21,11 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from cdc_users.channel import open_channel
 from cdc_users.error import SubjectError, TargetError
-from cdc_users.flight import Flight, PipelinedWriter
+from cdc_users.flight import ChangeFlight, PipelinedWriter
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.probe import Operation
-from cdc_users.producer import HEADERS, AvroProducer
+from cdc_users.outlet import HEADERS
+from cdc_users.producer import AvroProducer
 from cdc_users.topic import create_topic, delete_subjects, delete_topics
 from cdc_users.widening import VALUE
 from cdc_users.workload import Workload
@@ -49,10 +50,10 @@ def producer_of(stack: Endpoints, topic: str, **options: Any) -> AvroProducer:
     return AvroProducer.open(stack.kafka_bootstrap, stack.schema_registry_url, [topic], ANCHOR, **options)
 
 
-def produced(producer: AvroProducer, workload: Workload, count: int, partition: int = -1) -> Flight:
+def produced(producer: AvroProducer, workload: Workload, count: int, partition: int = -1) -> ChangeFlight:
     """A flight that has landed."""
     writer = PipelinedWriter("abcd1234", 10_001, workload)
-    flight = Flight(partition=partition)
+    flight = ChangeFlight(partition=partition)
     for _ in range(count):
         flight.add(writer.transaction(1, ANCHOR.now_us()), ANCHOR.monotonic_ns_at(ANCHOR.now_us()))
     assert producer.push(flight)
@@ -134,7 +135,7 @@ def test_a_record_larger_than_the_broker_takes_fails_with_its_size_and_nothing_e
     admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
     admin.incremental_alter_configs([resource])[resource].result(30)
     producer = producer_of(stack, topic)
-    flight = Flight(partition=0)
+    flight = ChangeFlight(partition=0)
     for number, row_bytes in enumerate((0, 19_500, 30_000, 0, 0)):
         flight.add(PipelinedWriter("abcd1234", 10_001 + number, Workload(row_bytes=row_bytes)).transaction(1, 1), 0)
 

@@ -6,7 +6,7 @@ import pytest
 
 from cdc_users.channel import Channel
 from cdc_users.error import TargetError
-from cdc_users.flight import Flight
+from cdc_users.flight import ChangeFlight
 from cdc_users.measure.clock import new_anchor
 from cdc_users.producer import AvroProducer
 from cdc_users.workload import Workload, Writer
@@ -20,9 +20,9 @@ def channel(max_message_bytes: int = 1_000_000) -> Channel:
     return Channel("cdc.nowhere.customers", 1, max_message_bytes, 4, 5)
 
 
-def flight_of(count: int, row_bytes: int = 0) -> Flight:
+def flight_of(count: int, row_bytes: int = 0) -> ChangeFlight:
     writer = Writer("abcd1234", 10_001, Workload(row_bytes=row_bytes))
-    flight = Flight()
+    flight = ChangeFlight()
     for _ in range(count):
         flight.add(writer.transaction(1, ANCHOR.now_us()), 0)
     return flight

@@ -9,7 +9,7 @@ import pytest
 from locust.env import Environment
 
 from cdc_users.channel import Channel
-from cdc_users.flight import Flight, PipelinedWriter
+from cdc_users.flight import ChangeFlight, PipelinedWriter
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.plan import Schedule
 from cdc_users.users.kafka import SENDER, KafkaUser, Logbook
@@ -61,7 +61,7 @@ def test_a_batch_is_one_event_with_its_count_and_one_for_each_cause_of_failure(
     share = share_of(4)
     writer = PipelinedWriter("abcd1234", 10_001, Workload())
     logbook = Logbook(share, writer, environment)
-    flight = Flight(logbook)
+    flight = ChangeFlight(logbook)
     for _ in range(4):
         flight.add(writer.transaction(1, 1), ANCHOR.monotonic_ns_at(share.assignment.t0_us))
     logbook.depart(flight)

@@ -1,0 +1,157 @@
+"""Locust's start form with our options: grouped, explained, and checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cdc_users.error import OptionsError
+from cdc_users.options import OPTIONS, Choice, Option, Options, resolve, texts
+from cdc_users.scenario import Scenario, Step
+
+#: The form's groups, in order; an option that stands in none is shown in the last.
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Load": ("rows", "rate", "duration", "stages", "arrivals", "late", "lanes", "smoke"),
+    "Rows": ("rows_per_transaction", "insert_method", "row_bytes", "mix", "skew", "tables", "seed"),
+    "Pipeline": (
+        "source",
+        "capture",
+        "transport",
+        "partitions",
+        "instances",
+        "batch_size",
+        "max_buffered_messages",
+        "tuning",
+    ),
+    "Sink": ("sink", "sink_delay", "iceberg_mode", "iceberg_commit_interval"),
+    "Scenario": ("overload", "fill", "hold", "repeat"),
+    "Verdict": ("threshold", "drain_timeout", "send_delay_limit"),
+    "Your own pipeline": ("topic", "connector", "table", "sink_tap"),
+}
+REST = "More"
+#: Said on the command line only: they run a command, name a place to write or another host to load, or decide how
+#: this page itself is served. Who may only see the page must not choose them.
+NOT_IN_FORM = ("platform", "results", "allow_target", "allow_web_host", "metrics_port", "quiet")
+
+
+class Shape(Protocol):
+    """What the form needs of a shape (cdc_users.shapes.base.ScenarioShape)."""
+
+    scenario: Scenario
+
+    def steps(self, options: Options) -> Sequence[Step]:
+        """The run's steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the form's values come to: every mistake, or the steps that would run."""
+
+    mistakes: Sequence[str]
+    steps: Sequence[Step]
+
+    @property
+    def message(self) -> str:
+        """All mistakes as one line, for Locust's own error box."""
+        return " · ".join(self.mistakes)
+
+
+def check(shape: Shape, given: Mapping[str, Any]) -> Check:
+    """Read the form as a run would; touches no server."""
+    try:
+        return Check((), tuple(shape.steps(resolve(texts(given, shape.scenario.defaults)))))
+    except OptionsError as error:
+        return Check(error.mistakes, ())
+    except ValueError as error:
+        # A plan that cannot be made, e.g. a rate and a duration that come to no arrival.
+        return Check((str(error),), ())
+
+
+def forbidden(given: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:
+    """The flags that a form tries to change although they belong to the command line."""
+    return [
+        option.flag
+        for option in OPTIONS
+        if option.name in NOT_IN_FORM and option.name in given and given[option.name] != (known.get(option.name) or "")
+    ]
+
+
+def grouped() -> dict[str, list[Option]]:
+    """The options by group, in the order of the form."""
+    by_name = {option.name: option for option in OPTIONS if option.name not in NOT_IN_FORM}
+    groups = {title: [by_name.pop(name) for name in names if name in by_name] for title, names in GROUPS.items()}
+    return {title: found for title, found in {**groups, REST: list(by_name.values())}.items() if found}
+
+
+def fields(locusts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Locust's description of its form fields in our order: choices as lists, help under the field, no secrets."""
+    ours = {option.name: option for options in grouped().values() for option in options}
+    described = {name: _field(ours[name], dict(locusts[name])) for name in ours if name in locusts}
+    others = {
+        name: _guarded(dict(field)) for name, field in locusts.items() if name not in ours | dict.fromkeys(NOT_IN_FORM)
+    }
+    return {**described, **others}
+
+
+def _field(option: Option, field: dict[str, Any]) -> dict[str, Any]:
+    # The page writes the help under the field: in the label it would be cut off.
+    field["help_text"] = ""
+    if isinstance(option.read, Choice):
+        field["choices"] = ["", *option.read.allowed]
+    return _guarded(field)
+
+
+def _guarded(field: dict[str, Any]) -> dict[str, Any]:
+    if field.get("is_secret"):
+        field["default_value"] = ""
+    return field
+
+
+def secrets(locusts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The names of options whose values the page must not know."""
+    return [name for name, field in locusts.items() if field.get("is_secret")]
+
+
+def description(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """What the page's script needs to group and explain the fields and to present the scenarios."""
+    return {
+        "groups": [
+            {
+                "title": title,
+                "fields": [
+                    {"name": option.name, "flag": option.flag, "help": option.help, "default": option.default}
+                    for option in options
+                ],
+            }
+            for title, options in grouped().items()
+        ],
+        "scenarios": {
+            name: {
+                "name": shape.scenario.name,
+                "question": shape.scenario.question,
+                "defaults": dict(shape.scenario.defaults),
+            }
+            for name, shape in shapes.items()
+        },
+    }
+
+
+def plan(checked: Check) -> dict[str, Any]:
+    """A check as plain data, for the page."""
+    return {"mistakes": list(checked.mistakes), "steps": [_step(step) for step in checked.steps]}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    schedule = step.schedule
+    return {
+        "name": step.name,
+        "mode": step.mode,
+        "arrivals": schedule.count,
+        "events": schedule.count * step.rows_per_arrival,
+        "duration_s": schedule.duration_s,
+        "lanes": step.lanes,
+        "partitions": step.pipeline.partitions,
+        "sink": step.pipeline.sink,
+        "warm_up": step.warm_up,
+    }

@@ -1,0 +1,44 @@
+"""Where Locust's web UI and master may listen: on 127.0.0.1 unless it is said otherwise, on purpose. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from cdc_users.error import OptionsError
+from cdc_users.options import read_switch
+
+LOOPBACK = "127.0.0.1"
+#: Locust's own defaults, all of which mean every interface.
+DEFAULTS = {"web_host": LOOPBACK, "master_bind_host": LOOPBACK}
+
+
+def secure_defaults(parser: Any) -> None:
+    """Have Locust listen on loopback where the command line does not name an address."""
+    parser.set_defaults(**DEFAULTS)
+
+
+def check(web_host: str, web_login: bool, allow_web_host: str) -> None:
+    """Raise OptionsError when the page would be open to others without a login or an explicit permission.
+
+    `allow_web_host` is the option's text, as Locust's namespace holds it.
+    """
+    if web_login or (allow_web_host and read_switch(allow_web_host)) or is_loopback(web_host):
+        return
+    shown = web_host or "every interface"
+    raise OptionsError(
+        [
+            f"--web-host {shown}: anybody who reaches it could start load; listen on {LOOPBACK}, "
+            "add --web-login, or say --allow-web-host yes"
+        ]
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,168 @@
+// The CDC tab: Locust's page makes the tab (extended_tabs); this fills it, once a second, from one route.
+(function () {
+  "use strict";
+
+  const { lines, stacked, pipeline, table, element, number, clock } = window.cdcChart;
+  const BASE = window.cdc.base;
+  const INTERVAL_MS = 1000;
+  const PARTS = [
+    { key: "commit", name: "commit", colour: 1 },
+    { key: "capture", name: "capture", colour: 2 },
+    { key: "fetch", name: "fetch", colour: 3 },
+    { key: "queue", name: "queue", colour: 4 },
+    { key: "sink_write", name: "sink write", colour: 5 },
+  ];
+  const CHARTS = [
+    { title: "Events per second", unit: "1/s", series: [
+      { key: "offered_per_s", name: "offered", colour: 6 },
+      { key: "sent_per_s", name: "sent", colour: 1 },
+      { key: "delivered_per_s", name: "delivered", colour: 2 }] },
+    { title: "End-to-end latency", unit: "ms", note: "A second needs 1,000 events to have a p99, and 20 to have a p50.", series: [
+      { key: "p50_ms", name: "p50", colour: 3 },
+      { key: "p99_ms", name: "p99", colour: 1 },
+      { key: "max_ms", name: "max", colour: 2 }] },
+    { title: "Backlog by place", unit: "events", series: [
+      { key: "backlog", name: "sent, not delivered", colour: 6 },
+      { key: "consumer_lag", name: "topic", colour: 1 },
+      { key: "queue_depth", name: "queues", colour: 2 },
+      { key: "in_flight", name: "sink", colour: 3 }] },
+    { title: "Slot lag", unit: "bytes", format: size, series: [{ key: "slot_lag_bytes", name: "WAL held back", colour: 4 }] },
+    { title: "Platform memory", unit: "MB", series: [
+      { key: "uss_mb", name: "unique", colour: 1 },
+      { key: "rss_mb", name: "resident", colour: 2 }] },
+  ];
+
+  function size(value) {
+    return value === null || value === undefined ? "–" : `${number(value / 1e6)} MB`;
+  }
+
+  const panel = element("section", { class: "cdc cdc-tab", "aria-label": "CDC", id: "cdc-tab" });
+  const view = build();
+  const gathered = { run: "", columns: {}, count: 0 };
+
+  function build() {
+    const title = element("h2", {}, "CDC pipeline");
+    const question = element("p", {});
+    const facts = element("p", { class: "cdc-facts" });
+    const stale = element("p", { class: "cdc-stale", role: "alert" });
+    const verdict = element("div", { class: "cdc-card cdc-verdict", "aria-live": "polite" });
+    const stages = element("div", { class: "cdc-card" });
+    const charts = element("div", { class: "cdc-grid-2" });
+    const ledger = element("div", { class: "cdc-card" });
+    const ledgerPlace = element("div", { class: "cdc-scroll", tabindex: "0", role: "region", "aria-label": "Table: ledger" });
+    ledger.append(element("h2", {}, "Ledger"), ledgerPlace);
+    panel.append(
+      element("div", { class: "cdc-head" }, element("div", {}, title, question), facts), stale, verdict, stages, charts);
+    const drawn = CHARTS.map((spec) => ({ spec, chart: lines(charts, spec), figure: charts.lastChild }));
+    const split = stacked(charts, { title: "Where the time goes", unit: "mean ms", short: "ms", parts: PARTS });
+    panel.append(ledger);
+    return { title, question, facts, stale, verdict, pipeline: pipeline(stages), drawn, split, ledgerPlace, body: [verdict, stages, charts, ledger] };
+  }
+
+  function show(state) {
+    view.body.forEach((part) => part.classList.toggle("cdc-away", !state.run));
+    if (!state.run) {
+      view.title.textContent = "CDC pipeline";
+      view.question.textContent = "No run yet. Start one, and this page follows it.";
+      view.facts.textContent = "";
+      return;
+    }
+    gather(state);
+    const run = state.run;
+    view.title.textContent = `CDC pipeline: ${run.scenario}`;
+    view.question.textContent = run.question;
+    view.facts.textContent = `run ${run.id} · step ${run.begun} of ${run.steps}${[run.step, run.stage].filter((name, index, all) => name && all.indexOf(name) === index).map((name) => ` · ${name}`).join("")} · ${clock(run.elapsed_s)}`;
+    showVerdict(state.verdict);
+    view.pipeline.update(state.stages, state.words);
+    const columns = gathered.columns;
+    for (const { spec, chart, figure } of view.drawn) {
+      const series = Object.fromEntries(spec.series.map(({ key }) => [key, columns[key] || []]));
+      const known = Object.values(series).some((values) => values.some((value) => value !== null));
+      figure.classList.toggle("cdc-away", !known && gathered.count > 0);
+      if (known || gathered.count === 0) chart.update({ x: columns.elapsed_s || [], series, marks: state.marks });
+    }
+    view.split.update(state.split);
+    showLedger(state.ledger);
+  }
+
+  // Only new seconds come over the wire; a run that this page does not know comes whole.
+  function gather(state) {
+    if (state.first === 0) gathered.columns = Object.fromEntries(Object.keys(state.columns).map((name) => [name, []]));
+    for (const [name, values] of Object.entries(state.columns)) gathered.columns[name].push(...values);
+    gathered.run = state.run.id;
+    gathered.count = state.count;
+  }
+
+  let shownVerdict = "";
+
+  function showVerdict(verdict) {
+    const now = JSON.stringify(verdict);
+    if (now === shownVerdict) return;
+    shownVerdict = now;
+    view.verdict.dataset.verdict = verdict.verdict || "";
+    const word = verdict.verdict || (verdict.reasons.length ? "Trouble so far" : "Running");
+    const rest = verdict.verdict ? verdict.answer : verdict.reasons.length ? "" : "Nothing is wrong so far; the verdict comes with the audit.";
+    view.verdict.replaceChildren(
+      element("p", { style: "margin:0" }, element("strong", {}, word), rest),
+      verdict.reasons.length ? element("ul", {}, ...verdict.reasons.map((reason) => element("li", {}, reason))) : "",
+      verdict.notes.length ? element("ul", { class: "cdc-note" }, ...verdict.notes.map((note) => element("li", {}, note))) : "");
+  }
+
+  let shownLedger = "";
+
+  function showLedger(ledger) {
+    const now = JSON.stringify(ledger);
+    if (now === shownLedger) return;
+    shownLedger = now;
+    const wrong = ledger.classes.slice(2);
+    const cell = (count, name) => wrong.includes(name) && count ? element("span", { class: "cdc-bad" }, number(count)) : number(count);
+    const rows = ledger.rows.map((row) => [row.name, ...row.counts.map((count, index) => cell(count, ledger.classes[index])), row.fences]);
+    view.ledgerPlace.replaceChildren(table("Events by step; – is known after the audit", ["step", ...ledger.classes, "fences"], rows));
+  }
+
+  async function ask() {
+    const query = new URLSearchParams({ run: gathered.run, since: String(gathered.count) });
+    try {
+      const answer = await fetch(`${BASE}/state?${query}`, { cache: "no-store" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      show(await answer.json());
+      view.stale.textContent = "";
+    } catch (error) {
+      view.stale.textContent = "Locust does not answer; what is shown is what was last known.";
+    }
+  }
+
+  // Locust keeps its theme to itself: what the page looks like is the only thing to go by.
+  function followTheme() {
+    const [red, green, blue] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).map(Number);
+    const theme = red + green + blue < 384 ? "dark" : "light";
+    document.querySelectorAll(".cdc").forEach((part) => (part.dataset.theme = theme));
+  }
+
+  function chosen() {
+    const tab = document.querySelector('#root [role="tab"][aria-selected="true"]');
+    return tab && tab.textContent.trim() === "CDC" ? tab : null;
+  }
+
+  // The panel hangs at the end of the container of Locust's tabs, where React neither inserts nor removes around it.
+  function place() {
+    const tab = chosen();
+    const container = tab && tab.closest(".MuiContainer-root");
+    if (container && panel.parentNode !== container) {
+      container.append(panel);
+      followTheme();
+      ask();
+    } else if (!container && panel.isConnected) {
+      panel.remove();
+    }
+  }
+
+  new MutationObserver(place).observe(document.getElementById("root"), {
+    childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+  document.addEventListener("click", () => setTimeout(followTheme, 50));
+  setInterval(() => {
+    followTheme();
+    if (panel.isConnected && !document.hidden) ask();
+  }, INTERVAL_MS);
+  place();
+})();

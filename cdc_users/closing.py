@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from cdc_users.conclude import Facts, StepState
-from cdc_users.fence import fences, send_fences, settle_unknown
+from cdc_users.fence import fences, send_fences
 from cdc_users.measure.arrival import Arrivals
 from cdc_users.measure.ledger import Outcomes, audit_taps
 from cdc_users.measure.sequence import SequenceSet
 from cdc_users.observe.client import expected
 from cdc_users.replay import final_state
-from cdc_users.rig import TABLE, Rig
+from cdc_users.rig import Rig
+from cdc_users.settle import settle_unknown
 from cdc_users.workload import Workload
 
 FENCE_S = 30.0
@@ -41,8 +42,16 @@ class Closing:
             self.told |= state.outcomes()
         self.settled = dict(self.told)
         if wiring.pipeline.source == "postgres":
-            dsn = wiring.endpoints.postgres_dsn
-            self.settled = settle_unknown(dsn, wiring.names.schema, TABLE, self.told, SETTLE_S)
+            self.settled = settle_unknown(
+                wiring.endpoints.postgres_dsn,
+                wiring.names.schema,
+                wiring.names.tables,
+                wiring.run,
+                self.workload,
+                self.states[0].step.rows_per_arrival,
+                self.told,
+                SETTLE_S,
+            )
         write = fences(wiring.run, wiring.target, wiring.anchor)
         fenced = send_fences(write, wiring.partitions, self._taps, FENCE_S)
         self.facts.fenced = self.facts.fenced and fenced

@@ -340,7 +340,8 @@ class Run:
         if state is None:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
-        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, **tally)
+        sink = state.step.pipeline.sink
+        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
 
     def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
         """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""

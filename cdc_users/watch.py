@@ -21,6 +21,11 @@ LINE = ("CDC", "end_to_end (sink)")
 STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
 
 
+def _write_line(sink: str) -> dict[str, tuple[str, str]]:
+    """Locust's line for the writes of a sink that does something."""
+    return {} if sink in ("", "counting") else {"sink_write": ("CDC", f"sink_write ({sink})")}
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One second of a run: totals of its step so far, rates since the last one, and the latency of what arrived in it.
@@ -72,6 +77,7 @@ class Load:
     completed: int
     failed: int
     sent: int
+    sink: str = ""
 
 
 @dataclass(slots=True)
@@ -130,7 +136,8 @@ class Watch:
             return
         recents = {number: self._recent(look, number) for number in look.sink.steps}
         for recorder in recents.values():
-            add_latencies(self.environment.stats, *LINE, recorder.histogram("end_to_end"), time.time())
+            for series, line in ({"end_to_end": LINE} | _write_line(load.sink)).items():
+                add_latencies(self.environment.stats, *line, recorder.histogram(series), time.time())
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
 

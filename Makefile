@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 ARGS ?=
 
-.PHONY: help setup bench test soak check ui stack-up stack-down stack-status stack-logs lock clean
+.PHONY: help setup bench bench-micro test soak check ui stack-up stack-down stack-status stack-logs lock clean
 
 help: ## Show what can be done (the default)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ $(STAMP): constraints.txt pyproject.toml
 
 bench: $(STAMP) ## Run every scenario on real servers and print one table (ARGS="--only throughput" narrows it)
 	@$(PY) -m cdc_users.bench $(ARGS)
+
+bench-micro: $(STAMP) ## Measure single parts (decoder, hashing, naming, JSON) beside their baselines; no servers needed
+	@$(PY) -m pytest tests/benchmark -m micro $(ARGS)
 
 test: $(STAMP) ## Run what CI runs: checks, unit and integration tests, every locustfile in smoke size
 	@$(PY) -m tests.tiers test $(ARGS)
@@ -58,10 +61,12 @@ stack-status: $(STAMP) ## Say what is up, where, and whether it answers
 stack-logs: $(STAMP) ## Show the servers' logs
 	@$(PY) -m infra.stack logs $(ARGS)
 
-lock: $(STAMP) ## Resolve the pinned packages and the servers' artifacts anew (maintainers)
+lock: $(STAMP) ## Pin what pyproject.toml and pom.xml newly name (maintainers; ARGS=--upgrade also takes newer versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv" >&2; exit 2; }
+	$(PY) -m tests.pin --clear
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header --quiet --upgrade --output-file constraints.txt
+	  --no-emit-index-url --no-annotate --no-header --quiet $(ARGS) --output-file constraints.txt
+	$(PY) -m tests.pin
 	$(PY) -m infra.stack.lock
 
 clean: ## Remove the virtual environment, caches and results of this checkout (servers must be down)

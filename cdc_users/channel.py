@@ -84,21 +84,36 @@ def _look(bootstrap: str, topic: str) -> tuple[int, int]:
 
 
 def register(registry_url: str, subject: str, schema: Schema) -> int:
-    """Register a schema, or find it registered; returns its id."""
-    url = f"{registry_url}/subjects/{subject}/versions"
+    """Register a schema, or find it registered; returns its id.
+
+    Asks first whether it fits what the subject holds: a registry without rules takes anything, and every reader of
+    the older records would then fail.
+    """
     body = {"schemaType": "AVRO", "schema": json.dumps(schema)}
-    try:
-        answer = requests.post(url, json=body, timeout=REACH_S)
-    except requests.RequestException as error:
-        raise TargetError(f"the schema registry does not answer at {url}: {type(error).__name__}") from error
+    answer = _post(f"{registry_url}/compatibility/subjects/{subject}/versions/latest", body)
+    if answer.status_code == requests.codes.ok and not answer.json()["is_compatible"]:
+        raise _misfit(subject, "the registry says so")
+    url = f"{registry_url}/subjects/{subject}/versions"
+    answer = _post(url, body)
     if answer.status_code in (requests.codes.conflict, requests.codes.unprocessable):
-        raise SubjectError(
-            f"subject {subject!r} holds a schema with which ours is not compatible: {_message(answer)}; "
-            "use a topic of its own, or delete the subject if nothing else reads it"
-        )
+        raise _misfit(subject, _message(answer))
     if answer.status_code != requests.codes.ok:
         raise TargetError(f"subject {subject!r} cannot be registered at {url}: {answer.status_code} {_message(answer)}")
     return int(answer.json()["id"])
+
+
+def _post(url: str, body: Mapping[str, Any]) -> requests.Response:
+    try:
+        return requests.post(url, json=body, timeout=REACH_S)
+    except requests.RequestException as error:
+        raise TargetError(f"the schema registry does not answer at {url}: {type(error).__name__}") from error
+
+
+def _misfit(subject: str, why: str) -> SubjectError:
+    return SubjectError(
+        f"subject {subject!r} holds a schema with which ours is not compatible ({why}); "
+        "use a topic of its own, or delete the subject if nothing else reads it"
+    )
 
 
 def _message(answer: requests.Response) -> str:

@@ -53,7 +53,11 @@ def stop(process: subprocess.Popen[str], grace_s: float) -> int:
             process.wait(timeout=grace_s)
         except subprocess.TimeoutExpired:
             process.kill()
-    return process.wait()
+    code = process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    return code
 
 
 def start(

@@ -203,6 +203,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     try:
         steps = _steps(environment)
         run = Run(environment, _shape(environment).scenario, _options(environment), steps, Messenger(runner))
+        run.skipped = _shape(environment).skipped(_options(environment))
     except HarnessError as error:
         print(error, file=sys.stderr)
         environment.process_exit_code = error.exit_code
@@ -278,6 +279,8 @@ def _on_assign(environment: Environment, msg: Any, **_: Any) -> None:
     assignment = Assignment(**msg.data)
     # On the master's host its anchor is ours too; another host has a clock, and an anchor, of its own.
     share = POOL.publish(assignment, Anchor.from_json(dict(assignment.anchor)).for_this_host())
+    if share is None:
+        return  # another share of the step at hand, which is watched already
     gevent.spawn(share.watch_loop)
     gevent.spawn(_report_until_done, environment, share)
 

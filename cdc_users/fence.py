@@ -5,22 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from typing import Any, Protocol
 
 import gevent
 import psycopg2
 from psycopg2 import sql
 
+from cdc_users.channel import Channel
+from cdc_users.flight import ChangeFlight
+from cdc_users.keyspace import Change
+from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger import Outcomes, Range, subtract
 from cdc_users.measure.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
+from cdc_users.producer import AvroProducer
 from cdc_users.users.postgres import APPLICATION_NAME
-from cdc_users.workload import KEYS_PER_WRITER, columns
+from cdc_users.workload import KEYS_PER_WRITER, Transaction, columns
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
 POLL_S = 0.05
 #: No lane ever has this number, so a fence's key is always fresh.
 WRITER = 999 * LANES_PER_STEP + 9_999
-#: The keys tell partitions by hash; so many tries reach each of a few dozen partitions.
+#: Keys tell partitions by hash; so many tries a partition reach each of a few dozen.
 TRIES_PER_PARTITION = 40
+ROUNDS = 40
 
 
 def settle_unknown(
@@ -70,45 +77,97 @@ def _settled(
     )
 
 
-def send_fences(
-    run: str,
-    dsn: str,
-    schema: str,
-    table: str,
-    partitions: int,
-    seen: Callable[[], set[int]],
-    now_us: Callable[[], int],
-    limit_s: float,
-) -> bool:
-    """Write fence rows until one has come out of every partition at the sink; False when the time is over.
+class Tap(Protocol):
+    """How far a tap has come: the fences that it has seen, by key and by the partitions that they came from."""
 
-    A sink works each partition in order, so everything before a partition's fence has been there. The harness
-    cannot see which partition a row went to, so it sends enough keys and waits for all of them.
+    fences: set[int]
+    fenced_partitions: set[int]
+
+
+def send_fences(
+    write: Callable[[int], set[int]], partitions: int, look: Callable[[], Sequence[Tap]], limit_s: float
+) -> bool:
+    """Write fences until the first tap has seen one in every partition and all taps have seen them all.
+
+    A partition is worked in order, so everything before its fence has been there. `write` takes how many more to
+    write and returns the keys of all so far; `look` gives the taps, first to last. False when the time is over.
     """
-    count = 1 if partitions == 1 else partitions * TRIES_PER_PARTITION
-    with closing(psycopg2.connect(dsn, connect_timeout=10)) as connection:
-        connection.autocommit = True
-        keys = _write(connection, run, schema, table, count, now_us())
+    keys, rounds = write(partitions), 1
     deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s:
-        if keys <= seen():
-            return True
+        first, *later = look()
+        if keys <= first.fences:
+            if rounds < ROUNDS and len(first.fenced_partitions) < partitions:
+                # By hash, so some partition has none yet; a tap that cannot tell partitions gets plenty at once.
+                more = partitions if first.fenced_partitions else partitions * TRIES_PER_PARTITION
+                rounds = rounds + 1 if first.fenced_partitions else ROUNDS
+                keys = write(more)
+                continue
+            if all(keys <= tap.fences for tap in later):
+                return True
         gevent.sleep(POLL_S)
     return False
 
 
-def _write(
-    connection: psycopg2.extensions.connection, run: str, schema: str, table: str, count: int, intended_us: int
-) -> set[int]:
-    places: Sequence[sql.Composable] = [sql.Placeholder()] * len(CUSTOMERS_COLUMNS)
-    insert = sql.SQL("INSERT INTO {} VALUES ({})").format(sql.Identifier(schema, table), sql.SQL(", ").join(places))
-    keys = set()
-    for number in range(1, count + 1):
-        key = WRITER * KEYS_PER_WRITER + number
-        values = columns(key, intended_us, "")
-        code = checksum(key, 1, values)
-        probe = Probe(run, WRITER, number, number, 0, 1, 1, Operation.FENCE, intended_us, code)
-        with connection.cursor() as cursor:
-            cursor.execute(insert, (key, *values, format_probe(probe)))
-        keys.add(key)
-    return keys
+def fences(run: str, target: Mapping[str, Any], anchor: Anchor) -> Callable[[int], set[int]]:
+    """What writes a run's fences to where its lanes write (Assignment.target)."""
+    if "channels" not in target:
+        return PostgresFences(run, target["dsn"], target["schema"], target["tables"], anchor.now_us)
+    channels = [Channel.from_json(channel) for channel in target["channels"]]
+    return TopicFences(run, AvroProducer(target["bootstrap"], channels, anchor, linger_ms=0), anchor.now_us)
+
+
+def fence(run: str, number: int, intended_us: int, table: int = 0) -> Change:
+    """The run's fence of that number; its key is fresh."""
+    key = WRITER * KEYS_PER_WRITER + number
+    values = columns(key, intended_us, "")
+    code = checksum(key, 1, values)
+    probe = Probe(run, WRITER, number, number, 0, 1, 1, Operation.FENCE, intended_us, code)
+    return Change(Operation.FENCE, table, key, 1, number, (key, *values, format_probe(probe)), None)
+
+
+class PostgresFences:
+    """Writes fences to the source tables, each a transaction of its own; their partitions are not ours to say."""
+
+    def __init__(self, run: str, dsn: str, schema: str, tables: Sequence[str], now_us: Callable[[], int]) -> None:
+        self._run, self._dsn, self._schema, self._tables, self._now_us = run, dsn, schema, tables, now_us
+        self._keys: set[int] = set()
+
+    def __call__(self, count: int) -> set[int]:
+        """Write so many more to each table; returns the keys of all."""
+        places: Sequence[sql.Composable] = [sql.Placeholder()] * len(CUSTOMERS_COLUMNS)
+        with closing(psycopg2.connect(self._dsn, connect_timeout=10)) as connection:
+            connection.autocommit = True
+            for table in self._tables:
+                name = sql.Identifier(self._schema, table)
+                insert = sql.SQL("INSERT INTO {} VALUES ({})").format(name, sql.SQL(", ").join(places))
+                with connection.cursor() as cursor:
+                    for _ in range(count):
+                        change = fence(self._run, len(self._keys) + 1, self._now_us())
+                        cursor.execute(insert, change.row)
+                        self._keys.add(change.key)
+        return self._keys
+
+
+class TopicFences:
+    """Produces fences straight to the topics, one to each partition by its number."""
+
+    def __init__(self, run: str, producer: AvroProducer, now_us: Callable[[], int]) -> None:
+        self._run, self._producer, self._now_us = run, producer, now_us
+        self._keys: set[int] = set()
+
+    def __call__(self, _count: int) -> set[int]:
+        """Write one more to each partition; returns the keys of all."""
+        for table, channel in enumerate(self._producer.channels):
+            for partition in range(channel.partitions):
+                change = fence(self._run, len(self._keys) + 1, self._now_us(), table)
+                flight = ChangeFlight(partition=partition)
+                flight.add(
+                    Transaction(change.sequence, change.sequence, change.sequence, [change]), time.monotonic_ns()
+                )
+                self._producer.push(flight)
+                self._keys.add(change.key)
+        while self._producer.flying:
+            self._producer.poll()
+            gevent.sleep(POLL_S)
+        return self._keys

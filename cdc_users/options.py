@@ -68,6 +68,12 @@ class Options:
     connector: str
     table: str
     sink_tap: str
+    sinks: tuple[str, ...]
+    records: int
+    mode: Literal["", "drain", "paced"]
+    debezium_headers: bool
+    evolve_at: int | None
+    warm_up: float
     overload: float
     fill: float
     hold: float
@@ -150,6 +156,10 @@ def _choice(*allowed: str) -> Choice:
     return Choice(allowed)
 
 
+def _sinks(text: str) -> tuple[str, ...]:
+    return tuple(_choice(*SINKS, WAITING)(name) for name in _words(text))
+
+
 def _flag(text: str) -> bool:
     known = {"yes": True, "true": True, "1": True, "on": True, "no": False, "false": False, "0": False, "off": False}
     if text.lower() not in known:
@@ -168,6 +178,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
 SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
 OPTIONS: tuple[Option, ...] = (
@@ -252,6 +263,33 @@ OPTIONS: tuple[Option, ...] = (
         "",
         _sink_tap,
     ),
+    Option(
+        "--sinks",
+        f"Latency, partitions: the sinks that are measured one after another, of {', '.join(SINKS)}; partitions also "
+        f"has {WAITING} (slow by {WAIT_MS:g} ms for each write of at most {WAITING_BATCH} events).",
+        "webhook,postgres,iceberg",
+        _sinks,
+    ),
+    Option(
+        "--records",
+        "Latency, partitions: records that are in the topic before the platform starts to read.",
+        "10000",
+        _count,
+    ),
+    Option(
+        "--mode",
+        "Latency: drain (records wait in the topic) or paced (open loop, with --rate); paced where --rate is given.",
+        "",
+        _choice("drain", "paced"),
+    ),
+    Option("--debezium-headers", "Straight to the topic: yes sends Debezium's headers with each record.", "no", _flag),
+    Option("--evolve-at", "Straight to the topic: the arrival at which a column is added to the schema.", "", _count),
+    Option(
+        "--warm-up",
+        "Backpressure: a stage at half of what the sink can take, shown and not judged.",
+        "5s",
+        parse_duration,
+    ),
     Option("--overload", "Backpressure: offered load as a multiple of what the sink can take.", "3", _factor),
     Option("--fill", "Backpressure: how long queues are given to fill under overload.", "5s", parse_duration),
     Option("--hold", "Backpressure: how long the overload is then held and judged.", "10s", parse_duration),
@@ -276,6 +314,8 @@ UNSET: Mapping[str, Any] = {
     "rate": None,
     "duration": None,
     "allow_target": (),
+    "mode": "",
+    "evolve_at": None,
     "topic": "",
     "connector": "",
     "table": "",
@@ -357,7 +397,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
             f"--max-buffered-messages {buffered} is below --batch-size {batch}; a batch would never fit, raise it"
         )
     size = values.get("rows_per_transaction") or 1
-    if size > 1 and values.get("insert_method") == "single":
+    if size > 1 and values.get("insert_method") == "single" and values.get("source") != "topic":
         mistakes.append("--rows-per-transaction above 1 needs --insert-method values")
     mistakes += [
         f"--rows {rows} is not a multiple of --rows-per-transaction {size}; make it one"
@@ -373,7 +413,19 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         mistakes.append(f"--transport {values['transport']} needs --capture wal; Debezium writes to Kafka here")
     if values.get("capture") == "wal" and values.get("source") == "topic":
         mistakes.append("--capture wal needs --source postgres: straight to the topic there is nothing to capture")
-    return [*mistakes, *_own_contradictions(values)]
+    return [*mistakes, *_topic_contradictions(values), *_own_contradictions(values)]
+
+
+def _topic_contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What does not go together about production straight to the topic."""
+    mistakes = []
+    if values.get("mode") == "paced" and not values.get("rate"):
+        mistakes.append("--mode paced needs --rate and --duration, e.g. --rate 1000 --duration 30s")
+    if values.get("mode") == "drain" and values.get("rate"):
+        mistakes.append("--mode drain and --rate contradict each other; a drain has no rate, only --records")
+    if values.get("source") == "postgres" and (values.get("evolve_at") or values.get("debezium_headers")):
+        mistakes.append("--evolve-at and --debezium-headers need --source topic; from the database Debezium decides")
+    return mistakes
 
 
 def _own_contradictions(values: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ the broker did not tell is `unknown`, never guessed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import Counter, deque
@@ -22,8 +23,8 @@ from cdc_users.channel import Channel, evolve, open_channel
 from cdc_users.flight import Flight
 from cdc_users.keyspace import Outcome
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.probe import Operation
-from infra.schemas.encoder import EnvelopeEncoder, Origin
+from cdc_users.outlet import HEADERS, Outlet
+from cdc_users.widening import Widening
 
 logger = structlog.get_logger()
 
@@ -34,18 +35,10 @@ QUEUE_KBYTES = 256 * 1024
 #: The largest batch of several records. The broker's limit is on batches; a larger record gets one alone.
 BATCH_BYTES = 900_000
 CLIENT_LIMIT_BYTES = 1_000_000_000
-#: A batch's head and its only record's own, at their longest (Kafka protocol, "Record Batch").
-BATCH_HEAD_BYTES = 61 + 36
-HEADER_HEAD_BYTES = 10
+#: A broker that was killed is back within seconds; what it has not acknowledged by now is unknown.
+GIVE_UP_S = 60.0
 FIRST_LSN = 2**24
 
-_OPERATION: Mapping[Operation, str] = {
-    Operation.INSERT: "c",
-    Operation.FENCE: "c",
-    Operation.UPDATE: "u",
-    Operation.STAMP: "u",
-    Operation.DELETE: "d",
-}
 #: With these answers a record is certainly not in the topic; any other may have come after the broker wrote it.
 _NOT_WRITTEN = frozenset(
     {
@@ -62,24 +55,19 @@ _NOT_WRITTEN = frozenset(
         KafkaError._UNKNOWN_PARTITION,
     }
 )
-#: What Debezium puts beside each record.
-HEADERS: tuple[tuple[str, bytes], ...] = (
-    ("__debezium.context.connectorLogicalName", b"cdc"),
-    ("__debezium.context.taskId", b"0"),
-    ("__debezium.context.connectorName", b"postgresql"),
-)
 
 
 @dataclass(slots=True)
 class Figures:
-    """What a producer has done so far. `records` and `bytes` (keys and values) are what the client took, tombstones
-    included; the outcomes count changes."""
+    """What a producer has done so far. `bytes` are keys and values that the client took, those of tombstones as well;
+    all counts but `tombstones` are of changes."""
 
     records: int = 0
     bytes: int = 0
     acked: int = 0
     failed: int = 0
     unknown: int = 0
+    tombstones: int = 0
     tombstones_failed: int = 0
     #: How often the local queue was full: local backpressure.
     queue_full: int = 0
@@ -111,14 +99,17 @@ class AvroProducer:
         *,
         headers: bool = False,
         linger_ms: float = 5,
+        queue_records: int = QUEUE_RECORDS,
     ) -> None:
         self.figures = Figures()
         self._anchor = anchor
-        self._headers: list[tuple[str, str | bytes | None]] | None = list(HEADERS) if headers else None
-        self._outlets = [_Outlet(channel, headers) for channel in channels]
-        self._producer = Producer(_settings(bootstrap, channels, linger_ms) | {"stats_cb": self._note_statistics})
+        self._more: dict[str, Any] = {"headers": list(HEADERS)} if headers else {}
+        self._outlets = [Outlet(channel, headers=headers) for channel in channels]
+        settings = _settings(bootstrap, channels, linger_ms, queue_records)
+        self._producer = Producer(settings | {"stats_cb": self._note_statistics})
         self._flights: deque[Flight] = deque()
-        self._lsn = FIRST_LSN
+        self._lsns = itertools.count(FIRST_LSN)
+        self._widening: Widening | None = None
         self._told_s = time.monotonic()
 
     @classmethod
@@ -133,10 +124,20 @@ class AvroProducer:
         """The tables' topics as they are now."""
         return [outlet.channel for outlet in self._outlets]
 
+    def room_bytes(self, table: int) -> int:
+        """The largest key and value together that a table's topic takes."""
+        return self._outlets[table].room_bytes
+
+    @property
+    def flying(self) -> int:
+        """How many flights have not landed yet."""
+        return len(self._flights)
+
     def evolve(self, registry_url: str, column: str) -> None:
-        """From now on every row has one column more, a nullable text, the last."""
+        """From now on every row is written with one column more, a nullable text, the last."""
         channels = [evolve(channel, registry_url, column) for channel in self.channels]
-        self._outlets = [_Outlet(channel, self._headers is not None) for channel in channels]
+        self._outlets = [Outlet(channel, headers=bool(self._more)) for channel in channels]
+        self._widening = Widening()
 
     def push(self, flight: Flight) -> bool:
         """Hand over a flight, or the rest of one; False where the local queue is full, and `poll` must make room."""
@@ -146,54 +147,44 @@ class AvroProducer:
         moment_us = self._anchor.now_us()
         for outlet in self._outlets:
             outlet.moment = outlet.encoder.moment(moment_us)
+        taken, size = flight.sent, flight.bytes
         try:
-            if flight.owed is not None:
-                self._bury(flight, flight.owed)
-            for index in range(flight.sent, len(flight)):
-                self._send(flight, index)
+            self._push(flight)
         except BufferError:
             self.figures.queue_full += 1
             return False
+        finally:
+            self.figures.records += flight.sent - taken
+            self.figures.bytes += flight.bytes - size
         return True
 
-    def _send(self, flight: Flight, index: int) -> None:
-        change = flight.changes[index]
-        outlet = self._outlets[change.table]
-        self._lsn = lsn = self._lsn + 1
-        before, row, transaction = change.before, change.row, flight.transactions[index]
-        key = outlet.encoder.key(row or before or ())
-        value = outlet.encoder.value(_OPERATION[change.operation], before, row, transaction, lsn, outlet.moment)
-        size = len(key) + len(value)
-        called_ns = time.monotonic_ns()
-        if size > outlet.room_bytes:
-            flight.refuse(called_ns, index, outlet.too_large(size))
-            return
-        try:
-            self._produce(outlet.topic, key, value, flight.partition, partial(_answer, flight, index))
-        except KafkaException as error:
-            flight.refuse(called_ns, index, f"the client did not take it: {error.args[0].str()}")
-            return
-        flight.depart(called_ns)
-        self.figures.records += 1
-        self.figures.bytes += size
-        if row is None:
-            self._bury(flight, key)
+    def _push(self, flight: Flight) -> None:
+        produce, more, partition, now_ns = self._producer.produce, self._more, flight.partition, time.monotonic_ns
+        if flight.owed is not None:
+            self._bury(flight, *flight.owed)
+        for outlet, key, value in flight.records(self._outlets, self._lsns, self._widening):
+            if value is None:
+                self._bury(flight, outlet.topic, key)
+                continue
+            size, called_ns = len(key) + len(value), now_ns()
+            if size > outlet.room_bytes:
+                flight.refuse(called_ns, outlet.too_large(size))
+                continue
+            try:
+                produce(outlet.topic, value, key, partition, partial(_answer, flight, flight.sent), **more)
+            except KafkaException as error:
+                flight.refuse(called_ns, f"the client did not take it: {error.args[0].str()}")
+                continue
+            flight.depart(called_ns, size)
 
-    def _produce(self, topic: str, key: bytes, value: bytes | None, partition: int, answer: Any) -> None:
-        if self._headers is None:
-            self._producer.produce(topic, value, key, partition, answer)
-        else:
-            self._producer.produce(topic, value, key, partition, answer, headers=self._headers)
-
-    def _bury(self, flight: Flight, key: bytes) -> None:
+    def _bury(self, flight: Flight, topic: str, key: bytes) -> None:
         """Send the tombstone that follows a delete. It is no event: what becomes of it changes no outcome."""
-        flight.owed = key
-        outlet = self._outlets[flight.changes[flight.sent - 1].table]
-        self._produce(outlet.topic, key, None, flight.partition, partial(self._buried, flight))
+        flight.owed = topic, key
+        self._producer.produce(topic, None, key, flight.partition, partial(self._buried, flight), **self._more)
         flight.owed = None
         flight.open += 1
-        self.figures.records += 1
-        self.figures.bytes += len(key)
+        flight.bytes += len(key)
+        self.figures.tombstones += 1
 
     def _buried(self, flight: Flight, error: KafkaError | None, _message: Message) -> None:
         flight.open -= 1
@@ -227,6 +218,7 @@ class AvroProducer:
         logger.info(
             "benchmark.produce.progress",
             records=figures.records,
+            tombstones=figures.tombstones,
             acked=figures.acked,
             failed=figures.failed,
             unknown=figures.unknown,
@@ -246,27 +238,6 @@ class AvroProducer:
         }
 
 
-class _Outlet:
-    """One table's topic while it is written to: its encoder, the moment of the current push, the room for a record."""
-
-    __slots__ = ("channel", "encoder", "moment", "room_bytes", "topic")
-
-    def __init__(self, channel: Channel, headers: bool) -> None:
-        schema, table = [*channel.topic.split(".")[-2:], "customers"][:2]
-        self.channel = channel
-        self.topic = channel.topic
-        self.encoder = EnvelopeEncoder(
-            channel.schemas, channel.key_id, channel.value_id, Origin(schema=schema, table=table)
-        )
-        self.moment = self.encoder.moment(0)
-        beside = sum(len(name) + len(value) + HEADER_HEAD_BYTES for name, value in HEADERS) if headers else 0
-        self.room_bytes = channel.max_message_bytes - BATCH_HEAD_BYTES - beside
-
-    def too_large(self, size: int) -> str:
-        """Why a record of so many bytes is not sent."""
-        return f"a record of {size} bytes is larger than the {self.room_bytes} that topic {self.topic!r} takes"
-
-
 def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Message) -> None:
     """The client's callback for one record: it only takes note."""
     if error is None:
@@ -276,7 +247,7 @@ def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Mess
         flight.fail(index, outcome, f"{error.name()}: {error.str()}")
 
 
-def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float) -> dict[str, Any]:
+def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float, queue_records: int) -> dict[str, Any]:
     smallest = min(channel.max_message_bytes for channel in channels)
     return {
         "bootstrap.servers": bootstrap,
@@ -285,8 +256,9 @@ def _settings(bootstrap: str, channels: Sequence[Channel], linger_ms: float) -> 
         # Retries neither double nor reorder, as with Debezium's own producer.
         "enable.idempotence": True,
         "linger.ms": linger_ms,
-        "queue.buffering.max.messages": QUEUE_RECORDS,
+        "queue.buffering.max.messages": queue_records,
         "queue.buffering.max.kbytes": QUEUE_KBYTES,
+        "message.timeout.ms": round(GIVE_UP_S * 1000),
         "batch.size": min(BATCH_BYTES, smallest * 9 // 10),
         # Too large is told by us, precisely and for the record alone; the client would count without the batch's head.
         "message.max.bytes": CLIENT_LIMIT_BYTES,

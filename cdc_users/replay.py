@@ -1,4 +1,4 @@
-"""What the source must hold in the end, from what its writers were told: used where there is no source table.
+"""What writers did and what the source must hold in the end, from nothing but the outcomes that they were told.
 
 Pure. A writer's choices follow from its workload and its outcomes (cdc_users/keyspace.py), so they can be made
 again; nothing needs to be kept while the load runs.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.keyspace import Change, Outcome
+from cdc_users.keyspace import Change, Outcome, Touch
 from cdc_users.measure.ledger import Outcomes, Range, union
 from cdc_users.measure.probe import Operation
 from cdc_users.workload import KEYS_PER_WRITER, Workload, key_space
@@ -46,23 +46,43 @@ def final_state(
     return FinalState(*(np.concatenate(column) for column in columns))
 
 
-def _of_writer(workload: Workload, size: int, writer: int, told: Outcomes, settled: Outcomes) -> FinalState:
-    if workload.only_inserts:
-        return _of_inserts(writer * KEYS_PER_WRITER, settled)
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A transaction that was made again: its outcome as the writer knew it, its sequences and what it touched."""
+
+    outcome: Outcome
+    first: int
+    touches: Sequence[Touch]
+
+    @property
+    def last(self) -> int:
+        """The sequence of its last event."""
+        return self.first + len(self.touches) - 1
+
+
+def transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> Iterator[Done]:
+    """All transactions of a writer, in order."""
     keys = key_space(writer, workload)
-    acked, unknown = _Cursor(settled.acked), _Cursor(settled.unknown)
-    last: dict[int, tuple[int, bool]] = {}
-    doubtful: set[int] = set()
     sequence = 1
     for outcome, end in _runs(told):
         while sequence <= end:
             touches = keys.touches(size, writer * KEYS_PER_WRITER + sequence)
             keys.settle((Change(t.operation, 0, t.key, t.key_version, 0, None, None) for t in touches), outcome)
-            if acked.holds(sequence):
-                last |= {t.key: (t.key_version, t.operation is Operation.DELETE) for t in touches}
-            elif unknown.holds(sequence):
-                doubtful |= {t.key for t in touches}
+            yield Done(outcome, sequence, touches)
             sequence += len(touches)
+
+
+def _of_writer(workload: Workload, size: int, writer: int, told: Outcomes, settled: Outcomes) -> FinalState:
+    if workload.only_inserts:
+        return _of_inserts(writer * KEYS_PER_WRITER, settled)
+    acked, unknown = _Cursor(settled.acked), _Cursor(settled.unknown)
+    last: dict[int, tuple[int, bool]] = {}
+    doubtful: set[int] = set()
+    for done in transactions(workload, size, writer, told):
+        if acked.holds(done.first):
+            last |= {t.key: (t.key_version, t.operation is Operation.DELETE) for t in done.touches}
+        elif unknown.holds(done.first):
+            doubtful |= {t.key for t in done.touches}
     return _pack(last, doubtful)
 
 

@@ -27,7 +27,7 @@ from cdc_users import artifact, conclude, report
 from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
-from cdc_users.fence import send_fences, settle_unknown
+from cdc_users.fence import fences, send_fences, settle_unknown
 from cdc_users.live import remaining_s
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
@@ -83,6 +83,8 @@ class Run:
         self.scenario = scenario
         self.options = options
         self.states = [StepState(number, step) for number, step in enumerate(steps, start=1)]
+        #: What was asked for and is left out, each with its reason (ScenarioShape.skipped).
+        self.skipped: Sequence[str] = ()
         self.lanes_wanted: int | None = max(step.lanes for step in steps)
         self.concluded = Event()
         self.exit_code = Verdict.ERROR.exit_code
@@ -141,7 +143,7 @@ class Run:
         self._report(report.read(self.directory))
 
     def _life(self) -> None:
-        facts = Facts(smoke=self.options.smoke)
+        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped))
         try:
             with self._steward() as steward:
                 self._carry_out(steward, facts)
@@ -253,9 +255,15 @@ class Run:
             first_lane=first_lane,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target=rig.target,
+            target={**rig.target, **self._producing()},
             workload=Workload(row_bytes=self.options.row_bytes).to_json(),
         )
+
+    def _producing(self) -> dict[str, Any]:
+        """What the options say of production straight to the topic."""
+        options = self.options
+        linger_ms = 0 if options.tuning == "latency" else 5
+        return {"headers": options.debezium_headers, "evolve_at": options.evolve_at, "linger_ms": linger_ms}
 
     def _loaded(self, state: StepState) -> bool:
         """Whether the step's load has ended; marks the stages that have begun meanwhile."""
@@ -316,21 +324,13 @@ class Run:
         return None
 
     def _audit(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
-        dsn = rig.endpoints.postgres_dsn
         outcomes: dict[int, Outcomes] = {}
         for state in states:
             outcomes |= state.outcomes()
-        outcomes = settle_unknown(dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
-        facts.fenced = send_fences(
-            self.id,
-            dsn,
-            rig.names.schema,
-            TABLE,
-            rig.pipeline.partitions,
-            lambda: rig.progress()["sink"].fences,
-            self._anchor.now_us,
-            FENCE_S,
-        )
+        if rig.pipeline.source == "postgres":
+            outcomes = settle_unknown(rig.endpoints.postgres_dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
+        write = fences(self.id, rig.target, self._anchor)
+        facts.fenced = send_fences(write, rig.pipeline.partitions, lambda: list(rig.progress().values()), FENCE_S)
         look = self._watch.look()
         facts.sink |= look.sink.steps
         facts.platform_errors += look.platform.errors

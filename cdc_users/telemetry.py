@@ -127,6 +127,7 @@ class Progress:
 
     delivered: dict[int, int] = field(default_factory=dict)
     fences: set[int] = field(default_factory=set)
+    fenced_partitions: set[int] = field(default_factory=set)
 
 
 def read_progress(urls: Sequence[str]) -> Progress:
@@ -135,6 +136,7 @@ def read_progress(urls: Sequence[str]) -> Progress:
     for url in urls:
         part = _get(f"{url}/progress")
         progress.fences.update(part["fences"])
+        progress.fenced_partitions.update(part["fenced_partitions"])
         for step, count in part["steps"].items():
             progress.delivered[int(step)] = progress.delivered.get(int(step), 0) + int(count)
     return progress

@@ -5,6 +5,7 @@ For processes without gevent: the Kafka client's futures are completed by thread
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -16,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from cdc_users.error import TargetError
 
 DEADLINE_S = 30.0
+POLL_S = 0.05
 # Append time is the broker's word for when an event became visible in the topic (MEASUREMENT.md, section 1).
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
 
@@ -29,9 +31,14 @@ def create_topic(bootstrap: str, name: str, partitions: int) -> None:
     admin = _admin(bootstrap)
     topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=TOPIC_CONFIG)
     _settle(admin.create_topics([topic], operation_timeout=DEADLINE_S)[name], f"topic {name!r} cannot be created")
-    found = len(admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions)
-    if found != partitions:
-        raise TargetError(f"topic {name!r} has {found} partitions instead of {partitions}; check the broker's policies")
+    deadline_s = time.monotonic() + DEADLINE_S
+    # The broker may know of its new topic a moment later than the controller.
+    while (found := len(admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions)) != partitions:
+        if found or time.monotonic() > deadline_s:
+            raise TargetError(
+                f"topic {name!r} has {found} partitions instead of {partitions}; check the broker's policies"
+            )
+        time.sleep(POLL_S)
 
 
 def delete_topics(bootstrap: str, names: Sequence[str]) -> None:

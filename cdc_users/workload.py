@@ -21,6 +21,7 @@ from cdc_users.keyspace import KeySpace, Outcome, Touch
 from cdc_users.measure.probe import LANES_PER_STEP, Operation
 
 InsertMethod = Literal["single", "values", "copy"]
+OperationName = Literal["insert", "update", "delete", "transaction"]
 OPERATIONS = ("insert", "update", "delete")
 KEYS_PER_WRITER = 10**8
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"

@@ -60,7 +60,8 @@ class Bitmap:
             if not new.all():
                 writers, begins, ends = writers[new], begins[new], ends[new]
         for positions in (begins, ends):
-            self._set(self._cut, self._places(writers, positions))
+            places = self._places(writers, positions)  # first: it may move the bits
+            self._set(self._cut, places)
 
     def _places(self, writers: Numbers, sequences: Numbers) -> Numbers:
         ids = (writers << _WRITER_SHIFT) | (sequences >> BLOCK_BITS)

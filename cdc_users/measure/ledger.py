@@ -163,9 +163,11 @@ class Ledger:
         new = np.flatnonzero((rows < 0) & (batch.key_version > 1))
         if len(new):
             distinct, first = np.unique(keys[new], return_index=True)
-            self._table.add(distinct, batch.writer[new[first]])
+            added = self._table.add(distinct, batch.writer[new[first]])
             without = np.flatnonzero(rows < 0)
-            rows[without] = self._table.find(keys[without])
+            place = np.minimum(np.searchsorted(distinct, keys[without]), len(distinct) - 1)
+            mine = distinct[place] == keys[without]
+            rows[without[mine]] = added + place[mine]
         return rows
 
     def _versions(self, events: _Events, tracked: Numbers, rows: NDArray[np.int32]) -> tuple[Flags, Flags]:

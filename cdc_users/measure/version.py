@@ -99,14 +99,15 @@ class VersionTable:
             pending = pending[(others >= 0) & (known[others] != keys[pending])]
         return rows
 
-    def add(self, keys: Numbers, writers: Numbers) -> None:
-        """Give each of these keys, which are distinct and have none, a row."""
+    def add(self, keys: Numbers, writers: Numbers) -> int:
+        """Give each of these keys, which are distinct and have none, a row; returns the first of them."""
         self._make_room(len(keys))
         rows = np.arange(self.count, self.count + len(keys), dtype=np.int32)
         self.columns["key"][rows] = keys
         self.columns["writer"][rows] = writers
         self.count += len(keys)
         self._enter(keys, rows)
+        return self.count - len(keys)
 
     def _home(self, keys: Numbers) -> Numbers:
         return ((keys.view(np.uint64) * _MULTIPLIER) >> np.uint64(64 - self._bits)).view(np.int64)
@@ -128,8 +129,8 @@ class VersionTable:
                 column = np.zeros(length, dtype=kind)
                 column[: self.count] = self.columns[name][: self.count]
                 self.columns[name] = column
-        if needed > len(self._index) // 2:
-            self._bits = max(self._bits, (2 * needed - 1).bit_length())
+        if needed > len(self._index) // 4 * 3 // 2:
+            self._bits = (needed * 8 // 3).bit_length()
             self._index = np.full(1 << self._bits, -1, dtype=np.int32)
             rows = np.arange(self.count, dtype=np.int32)
             for part in range(0, self.count, 1 << 16):

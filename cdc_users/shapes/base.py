@@ -39,6 +39,11 @@ class ScenarioShape(LoadTestShape):
         raise NotImplementedError
 
     @classmethod
+    def skipped(cls, options: Options) -> tuple[str, ...]:  # noqa: ARG003 - most scenarios leave out nothing
+        """What was asked for and is left out, each with its reason; the result says so."""
+        return ()
+
+    @classmethod
     def user(cls, options: Options) -> type[User]:
         """Who generates this run's load; raises OptionsError where the scenario has nobody for it."""
         chosen = cls.producer if options.source == "topic" else cls.writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from infra.platform.batch import Batch
+from infra.platform.batch import Chunk, Partition, joined
 
 
 class BoundError(AssertionError):
@@ -13,51 +13,56 @@ class BoundError(AssertionError):
 
 
 class PartitionQueue:
-    """Batches of one partition that wait for its worker, oldest first."""
+    """Messages of one partition that wait for its worker, oldest first."""
 
     def __init__(self) -> None:
-        self.batches: deque[Batch] = deque()
+        self.chunks: deque[Chunk] = deque()
         self.depth = 0
         self.in_flight = 0
         self.paused = False
         self.changed = asyncio.Event()
 
-    def put(self, batch: Batch) -> None:
-        """Add a batch at the end."""
-        self.batches.append(batch)
-        self.depth += len(batch)
+    def put(self, chunk: Chunk) -> None:
+        """Add messages at the end."""
+        self.chunks.append(chunk)
+        self.depth += len(chunk)
         self.changed.set()
 
-    def take(self, limit: int) -> Batch | None:
-        """The oldest events, at most `limit` of one batch; they are in flight until `finish`."""
-        if not self.batches:
+    def take(self, limit: int) -> Chunk | None:
+        """The oldest messages, at most `limit`; they are in flight until `finish`. None where there are none."""
+        if not self.chunks:
             return None
-        batch = self.batches.popleft()
-        if len(batch) > limit:
-            batch, rest = batch.split(limit)
-            self.batches.appendleft(rest)
-        self.depth -= len(batch)
-        self.in_flight = len(batch)
-        return batch
+        taken, size = [], 0
+        while self.chunks and size < limit:
+            chunk = self.chunks.popleft()
+            if size + len(chunk) > limit:
+                self.chunks.appendleft(chunk[limit - size :])
+                chunk = chunk[: limit - size]
+            taken.append(chunk)
+            size += len(chunk)
+        self.depth -= size
+        self.in_flight = size
+        return joined(taken)
 
     def finish(self) -> None:
-        """The batch in flight is done with."""
+        """What is in flight is done with."""
         self.in_flight = 0
         self.changed.set()
 
     def clear(self) -> None:
         """Forget what waits; what is in flight stays so."""
-        self.batches.clear()
+        self.chunks.clear()
         self.depth = 0
 
 
 class Buffer:
-    """All partitions' queues under one bound, batches in flight included."""
+    """All partitions' queues under one bound, what is in flight included; says which partitions should rest."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.queues: dict[tuple[str, int], PartitionQueue] = {}
+        self.queues: dict[Partition, PartitionQueue] = {}
         self.high_water = 0
+        self.enqueued = 0
 
     @property
     def depth(self) -> int:
@@ -70,19 +75,37 @@ class Buffer:
         return sum(queue.in_flight for queue in self.queues.values())
 
     @property
+    def held(self) -> int:
+        """Events that wait or are being written."""
+        return sum(queue.depth + queue.in_flight for queue in self.queues.values())
+
+    @property
     def free(self) -> int:
         """How many events may still come in."""
-        return self.limit - self.depth - self.in_flight
+        return self.limit - self.held
 
     @property
     def share(self) -> int:
         """The events at which one partition has had enough, so that it cannot take the others' room."""
         return max(1, self.limit // max(1, len(self.queues)))
 
-    def put(self, batch: Batch) -> None:
-        """Take in a batch; checks the bound every time and keeps the high-water mark."""
-        self.queues[batch.topic, batch.partition].put(batch)
-        held = self.depth + self.in_flight
+    def put(self, place: Partition, chunk: Chunk) -> None:
+        """Take in messages; checks the bound every time and keeps the high-water mark."""
+        self.queues[place].put(chunk)
+        self.enqueued += len(chunk)
+        held = self.held
         self.high_water = max(self.high_water, held)
         if held > self.limit:
             raise BoundError(f"{held} events are held, the bound is {self.limit}")
+
+    def full(self, room: int) -> list[Partition]:
+        """Partitions that should be paused now, where less than `room` is left or their own share is used up."""
+        tight, share = self.free < room, self.share
+        return [place for place, queue in self.queues.items() if not queue.paused and (tight or queue.depth >= share)]
+
+    def ready(self, room: int) -> list[Partition]:
+        """Paused partitions that have worked off half of their share, where there is room again."""
+        share = self.share
+        if self.free < room:
+            return []
+        return [place for place, queue in self.queues.items() if queue.paused and queue.depth <= share // 2]

@@ -5,39 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdc_users.measure.clock import Anchor
-from infra.platform.batch import Batch
+from infra.platform.batch import Chunk, Partition
+from infra.platform.broker import ConsumerSettings, chunks, client_settings, usable
 from infra.platform.buffer import Buffer, PartitionQueue
-from infra.platform.decode import Decoder
-from infra.platform.error import EventError, PlatformError, UnreachableError
-from infra.platform.sinks.connector import SinkConnector, WriteStatus
+from infra.platform.delivery import Delivery
+from infra.platform.error import ConfigError
+from infra.platform.sinks.connector import SinkConnector
 
 logger = structlog.get_logger()
 
 POLL_S = 0.1
+#: Messages taken in one poll at most: enough for numpy to pay, few enough for a small bound.
+POLL_MESSAGES = 1000
 COMMIT_INTERVAL_S = 0.5
-HANDOVER_S = 30.0
-Partition = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerSettings:
-    """What a consumer is told: where, what, and how much it may hold."""
-
-    bootstrap: str
-    group: str
-    topics: tuple[str, ...]
-    batch_size: int
-    max_buffered_messages: int
-    #: Join the group and take partitions, but read nothing before `begin`.
-    held: bool = False
+HANDOVER_S = 60.0
 
 
 class CDCConsumer:
@@ -45,48 +34,54 @@ class CDCConsumer:
 
     A partition whose share of the buffer is full is paused, and the client's own prefetch is bounded, so memory is
     too. Offsets are committed for durable batches only: after a crash events come again, none is missing. When a
-    partition is taken away, its batch in flight is finished and committed first, so no key is reordered.
-    An event that cannot be read, or a write that fails, stops its partition and shows in `errors`.
+    partition is taken away, its batch in flight is finished, made durable and committed first, so no key is reordered.
+    What stops a partition shows in `errors`.
     """
 
-    def __init__(self, settings: ConsumerSettings, decoder: Decoder, sink: SinkConnector, anchor: Anchor) -> None:
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        delivery: Delivery,
+        sink: SinkConnector,
+        anchor: Anchor,
+        buffer: Buffer | None = None,
+    ) -> None:
         self.assigned = asyncio.Event()
-        self.buffer = Buffer(settings.max_buffered_messages)
+        self.buffer = buffer or Buffer(settings.max_buffered_messages)
         self.errors: list[str] = []
         self.polled = self.pauses = self.rebalances = 0
+        self.delivery = delivery
         self._settings = settings
-        self._decoder = decoder
         self._sink = sink
         self._anchor = anchor
-        self._client = Consumer(_client_settings(settings))
-        # One thread for the client's polls and decoding, one for its commits: librdkafka allows both at once.
+        self._client = Consumer(client_settings(settings))
+        # One thread for the client's polls, one for its commits: librdkafka allows both at once.
         self._poll_thread = ThreadPoolExecutor(1, "poll")
         self._commit_thread = ThreadPoolExecutor(1, "commit")
-        self._durable: dict[Partition, int] = {}
-        self._committed: dict[Partition, int] = {}
         self._workers: dict[Partition, asyncio.Task[None]] = {}
+        self._flushing = asyncio.Lock()
+        self._fatal: ConfigError | None = None
         self._stopping = False
         self._held = settings.held
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
-        """Consume until `stop`; then finish what is held, commit and leave the group."""
+        """Consume until `stop`; then finish what is held, commit and leave the group. Raises a sink's ConfigError."""
         self._client.subscribe(
             list(self._settings.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
-        committer = asyncio.create_task(self._commit_regularly())
+        regularly = [asyncio.create_task(self._commit_regularly()), asyncio.create_task(self._flush_regularly())]
         try:
             while not self._stopping:
                 await self._poll_once()
             await self._drain()
         finally:
-            committer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await committer
-            for worker in self._workers.values():
-                worker.cancel()
+            await _end(regularly)
+            await _end(list(self._workers.values()))
             await self._commit()
-            await self._in_poll_thread(self._client.close)
+            await self._loop.run_in_executor(self._poll_thread, self._client.close)
+        if self._fatal is not None:
+            raise self._fatal
 
     def stop(self) -> None:
         """Take nothing more from Kafka."""
@@ -97,52 +92,36 @@ class CDCConsumer:
         self._held = False
 
     async def _poll_once(self) -> None:
-        room = min(self._settings.batch_size, self.buffer.free)
+        room = min(max(POLL_MESSAGES, self._settings.batch_size), self.buffer.free)
         if room <= 0:
-            self._pause_where(lambda queue: not queue.paused)
-        batches = await self._in_poll_thread(self._poll, max(room, 1))
-        for batch in batches:
-            queue = self.buffer.queues.get((batch.topic, batch.partition))
-            if queue is not None:  # taken away while the poll was under way
-                self.buffer.put(batch)
+            self._pause([place for place, queue in self.buffer.queues.items() if not queue.paused])
+        polled = await self._loop.run_in_executor(self._poll_thread, self._poll, max(room, 1))
+        for place, chunk in polled:
+            if place in self.buffer.queues:  # else taken away while the poll was under way
+                self.buffer.put(place, chunk)
         self._balance()
 
-    def _poll(self, room: int) -> list[Batch]:
+    def _poll(self, room: int) -> list[tuple[Partition, Chunk]]:
         """In the poll thread: what is there now, without waiting for a batch to fill."""
         first = self._client.poll(POLL_S)
         if first is None:
             return []
         messages = [first, *(self._client.consume(room - 1, 0) if room > 1 else ())]
-        polled_us = self._anchor.now_us()
-        good = [message for message in messages if self._usable(message)]
+        good = usable(messages)
         self.polled += len(good)
-        return self._decoder.batches(good, polled_us)
-
-    def _usable(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.code() in (KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART) or error.retriable():
-            return False
-        raise PlatformError(f"Kafka: {error.str()}")
+        return list(chunks(good, self._anchor.now_us())) if good else []
 
     def _balance(self) -> None:
         """Pause partitions that have had their share, resume those that have worked half of it off."""
-        share = self.buffer.share
-        full = self.buffer.free < self._settings.batch_size
-        self._pause_where(lambda queue: not queue.paused and (full or queue.depth >= share))
-        ready = [
-            place
-            for place, queue in self.buffer.queues.items()
-            if queue.paused and not full and not self._held and queue.depth <= share // 2
-        ]
+        room = min(self._settings.batch_size, self.buffer.limit)
+        self._pause(self.buffer.full(room))
+        ready = [] if self._held else self.buffer.ready(room)
         for place in ready:
             self.buffer.queues[place].paused = False
         if ready:
             self._client.resume([TopicPartition(*place) for place in ready])
 
-    def _pause_where(self, chosen: Any) -> None:
-        places = [place for place, queue in self.buffer.queues.items() if chosen(queue)]
+    def _pause(self, places: Sequence[Partition]) -> None:
         for place in places:
             self.buffer.queues[place].paused = True
         if places:
@@ -153,80 +132,113 @@ class CDCConsumer:
         """One partition's worker: a batch at a time, in order."""
         try:
             while True:
-                batch = queue.take(self._settings.batch_size)
-                if batch is None:
+                chunk = queue.take(self._settings.batch_size)
+                if chunk is None:
                     queue.changed.clear()
                     await queue.changed.wait()
                     continue
-                status = await self._sink.write(batch)
-                if status is WriteStatus.ACCEPTED:
-                    await self._sink.flush()
-                self._durable[place] = int(batch.offsets[-1]) + 1
+                await self.delivery.deliver(place, chunk)
                 queue.finish()
         except asyncio.CancelledError:
             raise
+        except ConfigError as error:
+            self._fatal = error
+            self._fail(place, error)
+            self.stop()
         except Exception as error:  # noqa: BLE001 - whatever a sink raises stops the partition and is shown
-            self._fail(f"{place[0]}[{place[1]}] stopped: {type(error).__name__}: {error}")
+            self._fail(place, error)
 
-    def _fail(self, message: str) -> None:
-        self.errors.append(message)
-        logger.error("platform.partition.stopped", error=message)
+    def _fail(self, place: Partition, error: Exception) -> None:
+        self.errors.append(f"{place[0]}[{place[1]}] stopped: {type(error).__name__}: {error}")
+        logger.error("platform.partition.stopped", error=self.errors[-1])
 
     async def _drain(self) -> None:
-        """Finish what is held, as far as its partitions still work."""
+        """Finish what is held, as far as its partitions still work, and make it durable."""
         for place, queue in self.buffer.queues.items():
-            worker = self._workers[place]
-            while (queue.depth or queue.in_flight) and not worker.done():
-                queue.changed.clear()
-                done, _ = await asyncio.wait(
-                    [worker, asyncio.create_task(queue.changed.wait())], return_when="FIRST_COMPLETED"
-                )
-                if worker in done:
-                    break
-        await self._sink.flush()
+            await self._settled(queue, self._workers[place], lambda queue=queue: queue.depth + queue.in_flight)
+        await self._flush()
 
-    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        if self._held:
-            self._client.assign(partitions)
-            self._client.pause(partitions)
-        self._loop.call_soon_threadsafe(self._assign, [(part.topic, part.partition) for part in partitions])
+    async def _settled(self, queue: PartitionQueue, worker: asyncio.Task[None], left: Any) -> None:
+        """Wait until nothing is left to do, or the worker has ended."""
+        while left() and not worker.done():
+            queue.changed.clear()
+            changed = asyncio.ensure_future(queue.changed.wait())
+            await asyncio.wait([worker, changed], return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
 
-    def _assign(self, places: list[Partition]) -> None:
+    async def _flush(self) -> None:
+        """Flush once at a time; a failure that outlasts the sink's retries ends the platform's intake."""
+        async with self._flushing:
+            if not self.delivery.positions.accepted:
+                return
+            try:
+                await self.delivery.flush()
+            except Exception as error:  # noqa: BLE001 - shown, and nothing more is taken
+                self.errors.append(f"flush failed: {type(error).__name__}: {error}")
+                logger.error("platform.flush.failed", error=self.errors[-1])  # noqa: TRY400 - one line, as JSON
+                self.stop()
+
+    async def _flush_regularly(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.delivery.flush_due.wait(), self._settings.flush_interval_s)
+            await self._flush()
+
+    def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        """In the poll thread: begin where Kafka or the sink says, whichever is further."""
+        places = [(part.topic, part.partition) for part in partitions]
+        own = self._in_loop(self._sink.positions(places)) if places else {}
+        known = client.committed(partitions, timeout=HANDOVER_S) if places else []
+        begin = {}
+        for part in known:
+            place = (part.topic, part.partition)
+            furthest = max(part.offset, own.get(place, -1))
+            begin[place] = furthest if furthest >= 0 else None
+            part.offset = furthest if furthest >= 0 else part.offset
+        client.assign(known)
+        if self._held and known:
+            client.pause(known)
+        self._in_loop(self._assign(begin))
+
+    async def _assign(self, begin: Mapping[Partition, int | None]) -> None:
         self.rebalances += 1
-        for place in places:
+        for place, offset in begin.items():
+            self.delivery.positions.begin(place, offset)
             queue = self.buffer.queues[place] = PartitionQueue()
             queue.paused = self._held
             self._workers[place] = asyncio.create_task(self._work(place, queue))
         self.assigned.set()
 
-    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """In the poll thread, which must wait: the next owner may start as soon as this returns."""
         places = [(part.topic, part.partition) for part in partitions]
-        asyncio.run_coroutine_threadsafe(self._release(places), self._loop).result(HANDOVER_S)
-        offsets = self._to_commit(places)
-        if offsets:
-            self._client.commit(offsets=offsets, asynchronous=False)
+        self._in_loop(self._release(places))
+        fresh = self.delivery.positions.fresh(places)
+        if fresh:
+            client.commit(offsets=_offsets(fresh), asynchronous=False)
+        for place in places:
+            self.delivery.positions.forget(place)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         places = [(part.topic, part.partition) for part in partitions]
-        asyncio.run_coroutine_threadsafe(self._release(places), self._loop).result(HANDOVER_S)
-
-    async def _release(self, places: list[Partition]) -> None:
-        """Forget what waits, finish what is in flight, end the workers."""
+        self._in_loop(self._release(places))
         for place in places:
-            queue, worker = self.buffer.queues[place], self._workers[place]
-            queue.clear()
-            while queue.in_flight and not worker.done():
-                queue.changed.clear()
-                await asyncio.wait_for(queue.changed.wait(), HANDOVER_S)
-            worker.cancel()
-            del self.buffer.queues[place], self._workers[place]
+            self.delivery.positions.forget(place)
 
-    def _to_commit(self, places: list[Partition]) -> list[TopicPartition]:
-        fresh = [place for place in places if self._durable.get(place, -1) > self._committed.get(place, -1)]
-        for place in fresh:
-            self._committed[place] = self._durable[place]
-        return [TopicPartition(*place, self._durable[place]) for place in fresh]
+    def _in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(HANDOVER_S)
+
+    async def _release(self, places: Sequence[Partition]) -> None:
+        """Forget what waits, finish what is in flight and make it durable, end the workers."""
+        for place in places:
+            self.buffer.queues[place].clear()
+        for place in places:
+            queue = self.buffer.queues[place]
+            await self._settled(queue, self._workers[place], lambda queue=queue: queue.in_flight)
+        await _end([self._workers.pop(place) for place in places])
+        for place in places:
+            del self.buffer.queues[place]
+        await self._flush()
 
     async def _commit_regularly(self) -> None:
         while True:
@@ -234,9 +246,10 @@ class CDCConsumer:
             await self._commit()
 
     async def _commit(self) -> None:
-        offsets = self._to_commit(list(self.buffer.queues))
-        if not offsets:
+        fresh = self.delivery.positions.fresh(list(self.buffer.queues))
+        if not fresh:
             return
+        offsets = _offsets(fresh)
         try:
             await self._loop.run_in_executor(
                 self._commit_thread, lambda: self._client.commit(offsets=offsets, asynchronous=False)
@@ -244,78 +257,57 @@ class CDCConsumer:
         except KafkaException as error:
             # Not lost: the events would come again. The next commit covers them.
             logger.warning("platform.commit.failed", error=str(error))
-
-    async def _in_poll_thread(self, action: Any, *arguments: Any) -> Any:
-        try:
-            return await self._loop.run_in_executor(self._poll_thread, action, *arguments)
-        except EventError as error:
-            self._fail(str(error))
-            self._stopping = True
-            return []
+        else:
+            self.delivery.positions.commit(fresh)
 
     def snapshot(self) -> dict[str, Any]:
         """Queues, positions and counters, as plain data."""
         return {
             "polled": self.polled,
+            "enqueued": self.buffer.enqueued,
             "partitions": {f"{topic}:{number}": self._partition(topic, number) for topic, number in self.buffer.queues},
             "queue_depth": self.buffer.depth,
             "queue_high_water": self.buffer.high_water,
             "in_flight": self.buffer.in_flight,
+            "paused_partitions": sum(queue.paused for queue in self.buffer.queues.values()),
             "max_buffered_messages": self.buffer.limit,
             "pauses": self.pauses,
             "rebalances": self.rebalances,
+            "dead_letters": self.delivery.dead_letters.count,
             "errors": list(self.errors),
             "monotonic_ns": time.monotonic_ns(),
         }
 
     def _partition(self, topic: str, number: int) -> dict[str, Any]:
-        queue = self.buffer.queues[topic, number]
-        durable = self._durable.get((topic, number))
-        high = self._high_watermark(topic, number)
+        place = (topic, number)
+        queue = self.buffer.queues[place]
+        high = self.high_watermark(place)
+        durable = self.delivery.positions.durable.get(place)
         return {
             "queue_depth": queue.depth,
             "in_flight": queue.in_flight,
             "paused": queue.paused,
             "durable": durable,
-            "committed": self._committed.get((topic, number)),
+            "accepted": self.delivery.positions.accepted.get(place),
+            "committed": self.delivery.positions.committed.get(place),
             "high_watermark": high,
             "lag": None if high is None else high - (durable or 0),
         }
 
-    def _high_watermark(self, topic: str, number: int) -> int | None:
-        try:
-            _, high = self._client.get_watermark_offsets(TopicPartition(topic, number), cached=True)
-        except (KafkaException, RuntimeError):
-            return None
-        return int(high) if high >= 0 else None
+    def high_watermark(self, place: Partition) -> int | None:
+        """The offset that the partition's next message will have, as far as the client has heard."""
+        with contextlib.suppress(KafkaException, RuntimeError):
+            _, high = self._client.get_watermark_offsets(TopicPartition(*place), cached=True)
+            return int(high) if high >= 0 else None
+        return None
 
 
-def _client_settings(settings: ConsumerSettings) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": settings.bootstrap,
-        "group.id": settings.group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        # A bound in events means nothing while the client itself prefetches without one.
-        "queued.max.messages.kbytes": 16384,
-        "fetch.queue.backoff.ms": 10,
-        "session.timeout.ms": 6000,
-        "log_level": 3,
-    }
+def _offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:
+    return [TopicPartition(*place, offset) for place, offset in positions.items()]
 
 
-def check_reachable(settings: ConsumerSettings, timeout_s: float) -> None:
-    """Ask the broker for the topics; raises UnreachableError that says what was tried."""
-    from confluent_kafka.admin import AdminClient
-
-    client = AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 0})
-    try:
-        known = client.list_topics(timeout=timeout_s).topics
-    except KafkaException as error:
-        raise UnreachableError(
-            f"Kafka at {settings.bootstrap} does not answer within {timeout_s:g} s: {error.args[0].str()}"
-        ) from error
-    missing = [topic for topic in settings.topics if topic not in known]
-    if missing:
-        raise UnreachableError(f"Kafka at {settings.bootstrap} has no topic {', '.join(missing)}; create it first")
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end, whatever it is."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,69 +1,127 @@
-"""From Kafka's messages to batches by columns, with the schemas that the registry knows."""
+"""From Kafka's messages to batches by columns."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
 
 import numpy as np
-import requests
-from confluent_kafka import Message
 
-from infra.platform.batch import Batch
-from infra.platform.error import EventError, UnreachableError
-from infra.schemas.envelope import Envelope, EnvelopeError, compile_reader, key_id, schema_id
+from infra.platform.batch import Batch, Chunk, Partition, Passed, Poison
+from infra.platform.error import EventError
+from infra.schemas.envelope import EnvelopeError, schema_id
+from infra.schemas.octets import Octets
+from infra.schemas.row import KeyReader, RowReader
 
-TIMEOUT_S = 10.0
+_HEAD = np.uint64((1 << 40) - 1)
+Item = Batch | Poison | Passed
+
+
+class UnknownSchemaError(Exception):
+    """A schema must be learned before these messages can be read."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"schema {number} is not known yet")
+        self.number = number
 
 
 class Decoder:
-    """Reads envelopes; each schema is fetched and compiled once. For one thread."""
+    """Reads the messages of a partition; each schema is prepared once. Does no I/O: schemas are given by `learn`.
 
-    def __init__(self, registry_url: str, probe_column: str) -> None:
-        self._registry_url = registry_url
-        self._probe_column = probe_column
-        self._readers: dict[int, Callable[[bytes], Envelope]] = {}
+    A message that cannot be read comes out as Poison, in its place between the others.
+    """
 
-    def batches(self, messages: Sequence[Message], polled_us: int) -> list[Batch]:
-        """One batch a topic and partition, in the messages' order; tombstones are left out.
+    def __init__(self) -> None:
+        self._schemas: dict[int, Any] = {}
+        self._readers: dict[int, RowReader] = {}
+        self._key_readers: dict[int, KeyReader | None] = {}
 
-        Raises EventError for a message that is no envelope.
+    def learn(self, number: int, schema: Any) -> None:
+        """Know a schema by its id; None for an id that the registry does not have."""
+        self._schemas[number] = schema
+
+    def read(self, place: Partition, chunk: Chunk) -> list[Item]:
+        """The messages in order, as few batches as their schemas allow; tombstones count, but are no events.
+
+        Raises UnknownSchemaError.
         """
-        groups: dict[tuple[str, int], list[Message]] = {}
-        for message in messages:
-            if message.value() is not None:
-                groups.setdefault((str(message.topic()), int(message.partition() or 0)), []).append(message)
-        return [self._batch(topic, partition, group, polled_us) for (topic, partition), group in groups.items()]
+        events = chunk
+        if None in chunk.values:
+            events = chunk.pick([row for row, value in enumerate(chunk.values) if value is not None])
+        found: list[Item] = list(self._runs(place, events)) if len(events) else []
+        end = chunk.offsets[-1] + 1
+        if not found or found[-1].end != end:
+            found.append(Passed(place, end))
+        return found
 
-    def _batch(self, topic: str, partition: int, messages: Sequence[Message], polled_us: int) -> Batch:
-        values = [message.value() or b"" for message in messages]
+    def _runs(self, place: Partition, chunk: Chunk) -> Iterator[Item]:
+        """Batches of one writer schema each."""
+        octets = _octets(chunk)
+        heads = octets.eights[octets.begin] & _HEAD
+        if (heads == heads[0]).all():
+            yield from self._batches(place, chunk, octets)
+            return
+        first = 0
+        for _, run in groupby(heads.tolist()):
+            last = first + len(list(run))
+            yield from self._batches(place, chunk[first:last], _octets(chunk[first:last]))
+            first = last
+
+    def _batches(self, place: Partition, chunk: Chunk, octets: Octets) -> Iterator[Item]:
+        """One batch; where a message is not of its schema, it is found by halving."""
+        try:
+            yield self._batch(place, chunk, octets)
+        except EnvelopeError as error:
+            if len(chunk) == 1:
+                yield _poison(place, chunk, error)
+                return
+            for part in (chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]):
+                yield from self._batches(place, part, _octets(part))
+
+    def _batch(self, place: Partition, chunk: Chunk, octets: Octets) -> Batch:
         return Batch(
-            topic=topic,
-            partition=partition,
-            events=[self._read(message, value) for message, value in zip(messages, values, strict=True)],
-            values=values,
-            keys=np.array([key_id(message.key()) for message in messages], dtype=np.int64),
-            offsets=np.array([message.offset() for message in messages], dtype=np.int64),
-            appended_us=np.array([message.timestamp()[1] for message in messages], dtype=np.int64) * 1000,
-            polled_us=polled_us,
+            *place,
+            self._reader(schema_id(chunk.values[0] or b"")).read(octets),
+            chunk.keys,
+            self._key_reader(chunk.keys[0]),
+            np.array(chunk.offsets, dtype=np.int64),
+            np.array(chunk.appended_us, dtype=np.int64),
+            np.array(chunk.polled_us, dtype=np.int64),
+            chunk.offsets[-1] + 1,
         )
 
-    def _read(self, message: Message, value: bytes) -> Envelope:
-        try:
-            number = schema_id(value)
-            reader = self._readers.get(number) or self._compile(number)
-            return reader(value)
-        except EnvelopeError as error:
-            place = f"{message.topic()}[{message.partition()}]@{message.offset()}"
-            raise EventError(f"event {place} cannot be read: {error}") from error
+    def _schema(self, number: int) -> Any:
+        if number not in self._schemas:
+            raise UnknownSchemaError(number)
+        schema = self._schemas[number]
+        if schema is None:
+            raise EnvelopeError(f"the registry has no schema {number}")
+        return schema
 
-    def _compile(self, number: int) -> Callable[[bytes], Envelope]:
-        url = f"{self._registry_url}/schemas/ids/{number}"
+    def _reader(self, number: int) -> RowReader:
+        if number not in self._readers:
+            self._readers[number] = RowReader(self._schema(number))
+        return self._readers[number]
+
+    def _key_reader(self, key: bytes | None) -> KeyReader | None:
+        """A sink that needs keys refuses events without a reader; the others do without."""
+        if not key:
+            return None
         try:
-            answer = requests.get(url, timeout=TIMEOUT_S)
-            answer.raise_for_status()
-        except requests.RequestException as error:
-            raise UnreachableError(f"schema {number} cannot be fetched from {url}: {error}") from error
-        reader = compile_reader(json.loads(answer.json()["schema"]), self._probe_column)
-        self._readers[number] = reader
-        return reader
+            number = schema_id(key)
+            if number not in self._key_readers:
+                self._key_readers[number] = KeyReader(self._schema(number))
+        except EnvelopeError:
+            return None
+        return self._key_readers[number]
+
+
+def _octets(chunk: Chunk) -> Octets:
+    return Octets([value or b"" for value in chunk.values])
+
+
+def _poison(place: Partition, chunk: Chunk, error: EnvelopeError) -> Poison:
+    topic, number = place
+    cause = EventError(f"event {topic}[{number}]@{chunk.offsets[0]} cannot be read: {error}")
+    return Poison(topic, number, chunk.offsets[0], chunk.keys[0], chunk.values[0], cause)

@@ -1,23 +1,57 @@
-"""What the platform tells about itself, on loopback HTTP: /snapshot, /progress, /ledger, /metrics, /healthz."""
+"""What the platform tells about itself, on loopback HTTP (docs/platform.md lists the routes)."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import psutil
 from aiohttp import web
 
+from cdc_users.measure.ledger import Ledger
 from infra.platform.consumer import CDCConsumer
-from infra.platform.sinks.instrumented import InstrumentedSink
+from infra.platform.sample import Sampler
+from infra.platform.sinks.instrumented import InstrumentedSink, StepFigures
 
 HOST = "127.0.0.1"
+#: A metric: name, type, help and value.
+Figure = tuple[str, str, str, float]
 
 
-class Telemetry:
-    """Serves one consumer's and one sink's figures."""
+class Source(Protocol):
+    """Where events come from."""
 
-    def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink) -> None:
+    def begin(self) -> None:
+        """Start to read, where it was told to wait."""
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What has failed for good."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+class Measured(Protocol):
+    """Where events become durable."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has become durable, by writer and sequence."""
+
+    @property
+    def steps(self) -> Mapping[int, StepFigures]:
+        """The figures of each step."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+class TelemetryServer:
+    """Serves the figures of where events come from and of where they become durable."""
+
+    def __init__(self, consumer: Source, sink: Measured) -> None:
         self._consumer = consumer
         self._sink = sink
         self._process = psutil.Process()
@@ -29,6 +63,7 @@ class Telemetry:
         application.router.add_get("/snapshot", self._snapshot)
         application.router.add_get("/progress", self._progress)
         application.router.add_get("/ledger", self._ledger)
+        application.router.add_get("/samples", self._samples)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_post("/begin", self._begin)
@@ -46,6 +81,8 @@ class Telemetry:
     def snapshot(self) -> dict[str, Any]:
         """Everything but the ledger's ranges, as plain data."""
         memory = self._process.memory_full_info()
+        # Steps before counts: a step that begins meanwhile has both or neither.
+        steps = self._sink.steps
         delivered = self._sink.ledger.delivered()
         return {
             "schema": 1,
@@ -64,15 +101,16 @@ class Telemetry:
                     "last_us": figures.last_us,
                     "bytes": figures.bytes,
                 }
-                for step, figures in self._sink.steps.items()
+                for step, figures in steps.items()
             },
         }
 
     async def _progress(self, _: web.Request) -> web.Response:
         """What a drain waits for, cheap enough to be asked many times a second."""
-        delivered = self._sink.ledger.delivered()
-        steps = {str(step): counts.delivered for step, counts in delivered.items()}
-        return web.json_response({"steps": steps, "fences": sorted(self._sink.ledger.fences())})
+        ledger = self._sink.ledger
+        steps = {str(step): counts.delivered for step, counts in ledger.delivered().items()}
+        seen = {"fences": sorted(ledger.fences()), "fenced_partitions": sorted(ledger.fenced_partitions())}
+        return web.json_response({"steps": steps, **seen})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
         return web.json_response(self.snapshot())
@@ -85,6 +123,13 @@ class Telemetry:
         self._consumer.begin()
         return web.json_response({})
 
+    async def _samples(self, request: web.Request) -> web.Response:
+        """The 10 Hz samples after a number, as many as are kept."""
+        after = request.query.get("after", "0")
+        if not after.isdigit():
+            raise web.HTTPBadRequest(text=f"after={after!r} is not the number of a sample")
+        return web.json_response({"samples": self.samples(int(after))})
+
     async def _healthz(self, _: web.Request) -> web.Response:
         errors = self._consumer.errors
         return web.json_response({"errors": errors}, status=503 if errors else 200)
@@ -94,21 +139,47 @@ class Telemetry:
 
     def prometheus(self) -> str:
         """The figures in Prometheus' text format (docs/platform.md lists them)."""
-        consumer, sink, buffer = self._consumer, self._sink, self._consumer.buffer
-        figures = (
+        memory = ("cdc_platform_resident_memory_bytes", "gauge", "Resident memory.", self._process.memory_info().rss)
+        return "".join(
+            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n"
+            for name, kind, text, value in (*self.figures(), memory)
+        )
+
+    def figures(self) -> Sequence[Figure]:
+        """The metrics of this kind of platform."""
+        raise NotImplementedError
+
+    def samples(self, after: int) -> list[dict[str, Any]]:  # noqa: ARG002 - a platform may take none
+        """The samples with a higher number than this."""
+        return []
+
+
+class Telemetry(TelemetryServer):
+    """Serves one consumer's and one sink's figures."""
+
+    def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, sampler: Sampler) -> None:
+        super().__init__(consumer, sink)
+        self._sampler = sampler
+        self._events, self._writes = consumer, sink
+
+    def samples(self, after: int) -> list[dict[str, Any]]:
+        """See TelemetryServer."""
+        return self._sampler.after(after)
+
+    def figures(self) -> Sequence[Figure]:
+        """See TelemetryServer."""
+        consumer, sink, buffer = self._events, self._writes, self._events.buffer
+        return (
             ("cdc_platform_polled_events_total", "counter", "Events taken from Kafka.", consumer.polled),
             ("cdc_platform_durable_events_total", "counter", "Events made durable.", sink.durable_events),
             ("cdc_platform_sink_writes_total", "counter", "Batches written.", sink.writes),
             ("cdc_platform_sink_bytes_total", "counter", "Bytes of events written.", sink.bytes),
-            ("cdc_platform_sink_busy_seconds_total", "counter", "Time spent in writes.", sink.busy_s),
+            ("cdc_platform_sink_busy_seconds_total", "counter", "Time spent in writes.", sum(sink.busy_s.values())),
             ("cdc_platform_queue_events", "gauge", "Events that wait in queues.", buffer.depth),
             ("cdc_platform_in_flight_events", "gauge", "Events that are being written.", buffer.in_flight),
             ("cdc_platform_queue_high_water_events", "gauge", "Most events ever held.", buffer.high_water),
             ("cdc_platform_queue_limit_events", "gauge", "Most events that may be held.", buffer.limit),
             ("cdc_platform_pauses_total", "counter", "Times that a partition was paused.", consumer.pauses),
             ("cdc_platform_rebalances_total", "counter", "Assignments received.", consumer.rebalances),
-            ("cdc_platform_resident_memory_bytes", "gauge", "Resident memory.", self._process.memory_info().rss),
-        )
-        return "".join(
-            f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n" for name, kind, text, value in figures
+            ("cdc_platform_dead_letters_total", "counter", "Events put aside.", consumer.delivery.dead_letters.count),
         )

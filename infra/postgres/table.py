@@ -41,6 +41,11 @@ class Table:
         return sql.Identifier(self.schema, self.name)
 
 
+def table_names(count: int, base: str = "customers") -> tuple[str, ...]:
+    """The names of a run's source tables, in the order in which writers count them: customers, customers_2, ..."""
+    return (base, *(f"{base}_{number}" for number in range(2, count + 1)))
+
+
 def create_schema(connection: Connection, schema: str, run: str) -> None:
     """Create a run's schema, with the marker."""
     with connection.cursor() as cursor:

@@ -26,7 +26,8 @@ class EncodeError(ValueError):
     """A value that its column cannot carry, or a schema that is no envelope; the message says which."""
 
 
-def _varint(number: int) -> bytes:
+def encode_varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; not for negative numbers."""
     out = bytearray()
     while number > _SEVEN_BITS:
         out.append(number & _SEVEN_BITS | 128)
@@ -37,7 +38,7 @@ def _varint(number: int) -> bytes:
 
 #: Two varint bytes that go on, and one or two that end: a number of 28 bits costs two look-ups instead of four rounds.
 _GOING_ON = [bytes((number & 127 | 128, number >> 7 | 128)) for number in range(1 << 14)]
-_ENDING = [_varint(number) for number in range(1 << 14)]
+_ENDING = [encode_varint(number) for number in range(1 << 14)]
 
 
 def encode_long(number: int) -> bytes:
@@ -51,7 +52,7 @@ def encode_long(number: int) -> bytes:
         return low + _ENDING[zigzag]
     middle = _GOING_ON[zigzag & _FOURTEEN_BITS]
     zigzag >>= 14
-    return low + middle + (_ENDING[zigzag] if zigzag <= _FOURTEEN_BITS else _varint(zigzag))
+    return low + middle + (_ENDING[zigzag] if zigzag <= _FOURTEEN_BITS else encode_varint(zigzag))
 
 
 class _Prefix(dict[int, bytes]):
@@ -220,8 +221,8 @@ class EnvelopeEncoder:
     def __init__(self, schemas: TopicSchemas, key_id: int, value_id: int, origin: Origin) -> None:
         self._value = schemas.value
         self._origin = origin
-        self._key_head = HEADER.pack(0, key_id)
-        self._head = HEADER.pack(0, value_id)
+        self.key_head = HEADER.pack(0, key_id)
+        self.value_head = HEADER.pack(0, value_id)
         self._row = compile_row(row_schema(schemas.value))
         names = [column["name"] for column in row_schema(schemas.value)["fields"]]
         self.columns = len(names)
@@ -236,7 +237,7 @@ class EnvelopeEncoder:
 
     def key(self, row: Sequence[Any]) -> bytes:
         """The key of a row."""
-        return self._key_head + self._key(row)
+        return self.key_head + self._key(row)
 
     def value(
         self,
@@ -251,7 +252,7 @@ class EnvelopeEncoder:
         encode = self._row
         return b"".join(
             (
-                self._head,
+                self.value_head,
                 b"\x00" if before is None else b"\x02" + encode(before),
                 b"\x00" if after is None else b"\x02" + encode(after),
                 moment.source,

@@ -95,6 +95,7 @@ def _launch(options: argparse.Namespace) -> Endpoints:
         if supervisor.poll() is None:
             supervisor.terminate()
             supervisor.wait()
+        clear(STATE)
         raise
 
 

@@ -40,7 +40,7 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
             f"{', '.join(sorted(given))} without {', '.join(missing)}: an own stack is named by all four, or by a file "
             f"in {FILE}; unset them to use servers of this checkout"
         )
-    return check(Endpoints(kind="external", **{VARIABLES[name]: value for name, value in given.items()}))
+    return check(Endpoints.from_json({VARIABLES[name]: value for name, value in given.items()}))
 
 
 def source(environ: Mapping[str, str]) -> str | None:

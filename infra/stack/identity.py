@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import psutil
 
 PR_SET_PDEATHSIG = 1
+#: Loaded once, here: between fork and exec of a process with threads nothing may take a lock.
+LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,16 @@ class Identity:
             return None
 
     def kill(self, wait_s: float = 10.0) -> None:
-        """Kill it and its descendants, if it still lives, and wait until they are gone."""
+        """Kill it and its descendants, if it still lives, and wait until they are gone.
+
+        Never the caller: the watcher is a child of the supervisor whose remains it clears away.
+        """
         process = self.process()
         if process is None:
             return
         family = [process]
         with contextlib.suppress(psutil.Error):
-            family += process.children(recursive=True)
+            family += [child for child in process.children(recursive=True) if child.pid != os.getpid()]
         for member in family:
             with contextlib.suppress(psutil.Error):
                 member.kill()
@@ -51,4 +57,4 @@ def identify(pid: int) -> Identity:
 def die_with_parent(number: signal.Signals) -> None:
     """Have the kernel signal this process when its parent dies (Linux; elsewhere the watcher does it alone)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
+        LIBC.prctl(PR_SET_PDEATHSIG, int(number))

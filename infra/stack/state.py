@@ -19,6 +19,7 @@ from infra.stack.identity import Identity
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCK_S = 180.0
+REMOVE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,21 @@ def clear(state: State) -> int:
         process.kill()
     state.endpoints.unlink(missing_ok=True)
     for place in (*places, state.run):
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
+    for half_written in state.root.glob(".*.json.*"):
+        half_written.unlink(missing_ok=True)
     state.processes.unlink(missing_ok=True)
     return len(alive)
+
+
+def _remove(place: Path) -> None:
+    """Remove a directory that something killed a moment ago may still be writing to."""
+    deadline_s = time.monotonic() + REMOVE_S
+    while place.exists():
+        shutil.rmtree(place, ignore_errors=True)
+        if time.monotonic() > deadline_s:
+            raise StackError(f"{place} cannot be removed; see who uses it, and remove it by hand")
+        time.sleep(0.02)
 
 
 def clear_after(state: State, supervisor: Identity) -> None:

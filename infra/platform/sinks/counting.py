@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
-from infra.platform.batch import Batch
+from infra.platform.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 
 
 class CountingSink:
-    """Counts events, and can be awaited until so many have come."""
+    """Counts events, and can be awaited until so many have come. An event that comes again is counted again."""
 
     name = "counting"
 
     def __init__(self) -> None:
         self.count = 0
         self._changed = asyncio.Condition()
+
+    async def open(self) -> None:
+        """See SinkConnector."""
+
+    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:  # noqa: ARG002 - the protocol's
+        """See SinkConnector; it keeps no books."""
+        return {}
 
     async def write(self, batch: Batch) -> WriteStatus:
         """See SinkConnector."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,17 @@ from numpy.typing import NDArray
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import ProbeBatch, parse_probes
+from cdc_users.measure.probe import PROBE_BYTES, ProbeBatch, parse_probes
 from cdc_users.measure.recorder import Recorder
-from infra.platform.batch import Batch
+from infra.platform.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
+from infra.schemas.row import Side
 
 logger = structlog.get_logger()
 
-NO_PROBE = b""
+#: Events of a partition are booked together when so many have come, or when somebody asks for the figures.
+BOOKED_TOGETHER = 2000
+_DELETED = ord("d")
 
 
 @dataclass(slots=True)
@@ -35,51 +39,90 @@ class StepFigures:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A batch with the times of its write (wall microseconds)."""
+    """What is kept of a batch for the books: an entry an event. Times are wall microseconds."""
 
-    batch: Batch
-    started_us: int
-    done_us: int
+    probes: Sequence[bytes]
+    deleted: NDArray[np.bool_]
+    keys: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    committed_us: NDArray[np.int64]
+    appended_us: NDArray[np.int64]
+    polled_us: NDArray[np.int64]
+    started_us: NDArray[np.int64]
+    done_us: NDArray[np.int64]
+
+    def at(self, done_us: int) -> _Written:
+        """The same, durable at this time."""
+        return replace(self, done_us=np.full(len(self.keys), done_us, dtype=np.int64))
 
 
 class InstrumentedSink:
     """Wraps a sink: write times, batch sizes, each event's latency split into stages, and the ledger.
 
     An event counts when it is durable. The stages commit, capture, fetch, queue and sink write lie on one timeline,
-    so for every event they sum to its end-to-end latency (docs/measurement.md).
+    so for every event they sum to its end-to-end latency (docs/measurement.md). `call` has the time of each write,
+    `commit` that of each flush which made something durable.
     """
 
-    def __init__(self, sink: SinkConnector, run: str, anchor: Anchor) -> None:
+    def __init__(self, sink: SinkConnector, run: str, anchor: Anchor, probe_column: str = "probe") -> None:
         self.name = sink.name
-        self.ledger = Ledger()
-        self.steps: dict[int, StepFigures] = {}
         self.call = LatencyHistogram()
+        self.commit = LatencyHistogram()
         self.largest_batch = 0
         self.writes = self.events = self.durable_events = self.bytes = 0
-        self.busy_s = 0.0
+        self.busy_s: dict[Partition, float] = {}
         self._sink = sink
         self._run = run
         self._anchor = anchor
-        self._accepted: list[_Written] = []
+        self._probe_column = probe_column
+        self._ledger = Ledger()
+        self._steps: dict[int, StepFigures] = {}
+        self._accepted: list[tuple[int, _Written]] = []
+        self._unbooked: dict[int, list[_Written]] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has arrived, up to date."""
+        self._book_all()
+        return self._ledger
+
+    @property
+    def steps(self) -> Mapping[int, StepFigures]:
+        """What each step brought, up to date."""
+        self._book_all()
+        return self._steps
+
+    async def open(self) -> None:
+        """See SinkConnector."""
+        await self._sink.open()
+
+    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
+        """See SinkConnector."""
+        return await self._sink.positions(places)
 
     async def write(self, batch: Batch) -> WriteStatus:
         """See SinkConnector."""
         started_ns = time.monotonic_ns()
-        status = await self._sink.write(batch)
-        done_ns = time.monotonic_ns()
-        self._count(batch, done_ns - started_ns)
-        written = _Written(batch, self._anchor.wall_us_at(started_ns), self._anchor.wall_us_at(done_ns))
+        try:
+            status = await self._sink.write(batch)
+        finally:
+            took_ns = time.monotonic_ns() - started_ns
+            self.busy_s[batch.place] = self.busy_s.get(batch.place, 0.0) + took_ns / 1e9
+        self._count(batch, took_ns)
+        started_us = self._anchor.wall_us_at(started_ns)
+        done_us = self._anchor.wall_us_at(started_ns + took_ns)
+        written = self._written(batch, started_us, done_us)
         if status is WriteStatus.DURABLE:
-            self._durable(written)
+            self._durable(batch.partition, written)
         else:
-            self._accepted.append(written)
+            self._accepted.append((batch.partition, written))
         return status
 
     def _count(self, batch: Batch, took_ns: int) -> None:
         self.writes += 1
         self.events += len(batch)
         self.bytes += batch.bytes
-        self.busy_s += took_ns / 1e9
         self.call.record_us(took_ns // 1000)
         self.largest_batch = max(self.largest_batch, len(batch))
         logger.debug("benchmark.sink.write", sink=self.name, events=len(batch), took_ms=took_ns / 1e6)
@@ -87,39 +130,95 @@ class InstrumentedSink:
     async def flush(self) -> None:
         """See SinkConnector."""
         accepted, self._accepted = self._accepted, []
-        await self._sink.flush()
-        done_us = self._anchor.now_us()
-        for written in accepted:
-            self._durable(_Written(written.batch, written.started_us, done_us))
+        started_ns = time.monotonic_ns()
+        try:
+            await self._sink.flush()
+        except BaseException:
+            self._accepted = accepted + self._accepted
+            raise
+        done_ns = time.monotonic_ns()
+        if accepted:
+            self.commit.record_us((done_ns - started_ns) // 1000)
+        for partition, written in accepted:
+            self._durable(partition, written.at(self._anchor.wall_us_at(done_ns)))
 
     async def close(self) -> None:
         """See SinkConnector."""
-        await self.flush()
         await self._sink.close()
 
-    def _durable(self, written: _Written) -> None:
-        batch = written.batch
-        self.durable_events += len(batch)
-        probes = parse_probes([event.probe or NO_PROBE for event in batch.events], self._run)
-        counted = self.ledger.observe(probes, batch.keys, batch.partition, batch.offsets)
-        for step in np.unique(probes.step[counted]).tolist():
-            self._record(written, probes, np.flatnonzero(counted & (probes.step == step)), step)
+    def _written(self, batch: Batch, started_us: int, done_us: int) -> _Written:
+        size = len(batch)
+        return _Written(
+            probes=self._probes(batch),
+            deleted=batch.rows.operation == _DELETED,
+            keys=batch.key_ids,
+            offsets=batch.offsets,
+            sizes=batch.rows.sizes,
+            committed_us=batch.rows.committed_us,
+            appended_us=batch.appended_us,
+            polled_us=batch.polled_us,
+            started_us=np.full(size, started_us, dtype=np.int64),
+            done_us=np.full(size, done_us, dtype=np.int64),
+        )
+
+    def _probes(self, batch: Batch) -> Sequence[bytes]:
+        """Each event's probe: of the row as it is now, or as it was where it was deleted."""
+        deleted = batch.rows.operation == _DELETED
+        if not deleted.any():
+            return self._side(batch, "after")
+        before, after = self._side(batch, "before"), self._side(batch, "after")
+        return [before[row] if gone else after[row] for row, gone in enumerate(deleted.tolist())]
+
+    def _side(self, batch: Batch, side: Side) -> Sequence[bytes]:
+        try:
+            begin, length = batch.rows.spans(side, self._probe_column)
+        except KeyError:
+            return [b""] * len(batch)  # a table without probes: its events are foreign
+        return batch.rows.octets.texts(begin, np.where(length == PROBE_BYTES, length, 0))
+
+    def _durable(self, partition: int, written: _Written) -> None:
+        self.durable_events += len(written.keys)
+        waiting = self._unbooked.setdefault(partition, [])
+        waiting.append(written)
+        if sum(len(part.keys) for part in waiting) >= BOOKED_TOGETHER:
+            self._book(partition)
+
+    def _book_all(self) -> None:
+        for partition in list(self._unbooked):
+            self._book(partition)
+
+    def _book(self, partition: int) -> None:
+        """Enter what has become durable in a partition into the ledger and the histograms, in its order."""
+        parts = self._unbooked.pop(partition)
+        whole = parts[0] if len(parts) == 1 else _joined(parts)
+        probes = parse_probes(whole.probes, self._run)
+        counted = self._ledger.observe(
+            probes,
+            whole.keys,
+            partition,
+            whole.offsets,
+            deleted=whole.deleted if whole.deleted.any() else None,
+            at_us=int(whole.done_us[-1]),
+        )
+        steps = probes.step
+        for step in np.unique(steps[counted]).tolist():
+            self._record(whole, probes, np.flatnonzero(counted & (steps == step)), step)
 
     def _record(self, written: _Written, probes: ProbeBatch, rows: NDArray[np.int64], step: int) -> None:
-        figures = self.steps.setdefault(step, StepFigures(first_us=written.done_us))
-        figures.last_us = written.done_us
-        figures.bytes += sum(len(written.batch.values[row]) for row in rows.tolist())
-        intended_us = probes.intended_us[rows]
-        committed_us = np.array([written.batch.events[row].committed_us for row in rows.tolist()], dtype=np.int64)
-        appended_us = written.batch.appended_us[rows]
-        ones = np.ones(len(rows), dtype=np.int64)
+        done_us = written.done_us[rows]
+        figures = self._steps.setdefault(step, StepFigures(first_us=int(done_us.min())))
+        figures.last_us = max(figures.last_us, int(done_us.max()))
+        figures.bytes += int(written.sizes[rows].sum())
+        intended_us, committed_us = probes.intended_us[rows], written.committed_us[rows]
+        appended_us, polled_us = written.appended_us[rows], written.polled_us[rows]
+        started_us = written.started_us[rows]
         series = {
-            "end_to_end": written.done_us - intended_us,
+            "end_to_end": done_us - intended_us,
             "commit": committed_us - intended_us,
             "capture": appended_us - committed_us,
-            "fetch": written.batch.polled_us - appended_us,
-            "queue": (written.started_us - written.batch.polled_us) * ones,
-            "sink_write": (written.done_us - written.started_us) * ones,
+            "fetch": polled_us - appended_us,
+            "queue": started_us - polled_us,
+            "sink_write": done_us - started_us,
         }
         for name, values in series.items():
             figures.recorder.record_many_us(name, values)
@@ -132,8 +231,16 @@ class InstrumentedSink:
             "events": self.events,
             "durable_events": self.durable_events,
             "bytes": self.bytes,
-            "busy_s": round(self.busy_s, 6),
+            "busy_s": round(sum(self.busy_s.values()), 6),
+            "busy_by_partition_s": {f"{topic}:{number}": round(s, 6) for (topic, number), s in self.busy_s.items()},
             "call": self.call.to_json(),
+            "commit": self.commit.to_json(),
             "mean_batch": round(self.events / self.writes, 1) if self.writes else None,
             "largest_batch": self.largest_batch,
         }
+
+
+def _joined(parts: Sequence[_Written]) -> _Written:
+    probes = [probe for part in parts for probe in part.probes]
+    names = _Written.__slots__[1:]
+    return _Written(probes, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))

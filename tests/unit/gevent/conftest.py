@@ -1,5 +1,3 @@
-"""Locust before everything else: it patches the standard library, which must not be in use by then."""
+"""Locust patches the standard library, so it is imported before anything that it must find unpatched."""
 
-import locust
-
-__all__ = ["locust"]
+import locust  # noqa: F401 - for its effect

@@ -1,0 +1,71 @@
+"""From a request for a final comparison to its two sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cdc_users.measure.arrival import Arrivals
+from cdc_users.measure.sequence import unpack
+from cdc_users.observe.final import ArraySide, Side, State, compare
+from cdc_users.observe.iceberg import IcebergSide
+from cdc_users.observe.postgres import PostgresSide
+from cdc_users.observe.tap import Tap
+
+
+def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dict[str, Any]:
+    """Compare `source` and `sink` of a request; raises TapError, or ValueError for sides that are not known.
+
+    A side is a Postgres table (`kind` postgres), an Iceberg table (iceberg), what a tap has last seen of each key
+    (tap, as sink), or what the writers say (expected: packed arrays `keys`, `versions`, and `doubtful` keys, which are
+    left out on both sides).
+    """
+    source = _side(request["source"], run)
+    doubtful = _numbers(request["source"], "doubtful")
+    sink = request["sink"]
+    if sink.get("kind") == "tap":
+        if sink["name"] not in taps:
+            raise ValueError(f"tap {sink['name']!r} is not one of {', '.join(taps)}")
+        result = compare(_versions_of(source), last_seen(taps[sink["name"]].record.arrivals(), source), doubtful)
+    else:
+        result = compare(source, _side(sink, run), doubtful)
+    return result.to_json()
+
+
+def _side(config: Mapping[str, Any], run: str) -> Side:
+    kind = config.get("kind")
+    if kind == "postgres":
+        return PostgresSide(config, run)
+    if kind == "iceberg":
+        return IcebergSide(config, run)
+    if kind == "expected":
+        rows = State.of(_numbers(config, "keys"), _numbers(config, "versions"))
+        return ArraySide("expected", rows, marked=False)
+    raise ValueError(f"a side of kind {kind!r} is not known; use postgres, iceberg, expected, or tap as sink")
+
+
+def _numbers(config: Mapping[str, Any], name: str) -> Any:
+    return unpack(config[name], np.int64) if name in config else np.empty(0, dtype=np.int64)
+
+
+def _versions_of(side: Side) -> Side:
+    """A side by versions only, held in memory; sources are not checked."""
+    rows = side.state(range(1024), 1024)
+    return ArraySide(side.name, State.of(rows.key, rows.version), marked=False)
+
+
+def last_seen(arrivals: Arrivals, source: Side) -> ArraySide:
+    """What a tap has last seen of each key. A key that it knows nothing of was never updated there, so it is at 1.
+
+    Whether that first version has come at all is for the ledger to say, not for this comparison.
+    """
+    keys = arrivals.keys
+    alive = keys.last > 0
+    known = State.of(keys.key[alive], keys.last[alive].astype(np.int64))
+    expected = source.state(range(1024), 1024)
+    plain = ~np.isin(expected.key, keys.key)
+    key = np.concatenate((known.key, expected.key[plain]))
+    version = np.concatenate((known.version, np.ones(int(plain.sum()), dtype=np.int64)))
+    return ArraySide("tap", State.of(key, version), marked=False)

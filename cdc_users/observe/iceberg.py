@@ -1,0 +1,233 @@
+"""An Iceberg table as a tap, snapshot by snapshot, and as a side of the final state.
+
+Visible is what a snapshot has committed, so an event is seen at its snapshot's time (to the millisecond). Only
+snapshots that append are read for events: an overwrite writes old rows again beside the new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger import Check
+from cdc_users.observe.change import key_number
+from cdc_users.observe.final import ArraySide, State, Totals, state_of_probes
+from cdc_users.observe.tap import Events, Record, TapError
+from cdc_users.observe.value import CUSTOMERS, check
+from infra.schemas.kind import Kind
+
+POLL_S = 0.5
+CATALOG = "cdc"
+
+
+def load_table(config: Mapping[str, Any]) -> Any:
+    """The table as it is now; None where there is none yet. Raises TapError where there is no catalog."""
+    try:
+        from pyiceberg.catalog import load_catalog
+        from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+    except ImportError as error:
+        raise TapError("an Iceberg tap needs pyiceberg; install the extra `iceberg`") from error
+    if "properties" not in config and not catalog_file(config).exists():
+        return None  # opening it would make one
+    try:
+        return load_catalog(config.get("catalog", CATALOG), **properties(config)).load_table(config["table"])
+    except (NoSuchTableError, NoSuchNamespaceError):
+        return None
+
+
+def catalog_file(config: Mapping[str, Any]) -> Path:
+    """The SQLite catalog of a local warehouse."""
+    return Path(config["warehouse"]) / "catalog.db"
+
+
+def properties(config: Mapping[str, Any]) -> dict[str, str]:
+    """PyIceberg's properties of the catalog: as given, or a SQLite catalog in a local warehouse."""
+    if "properties" in config:
+        return {str(name): str(value) for name, value in config["properties"].items()}
+    place = Path(config["warehouse"])
+    return {"type": "sql", "uri": f"sqlite:///{catalog_file(config)}", "warehouse": place.absolute().as_uri()}
+
+
+class _Columns:
+    """Where a table keeps keys, probes and operations, and what its other columns are."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.key = str(config.get("key_column", "id"))
+        self.probe = str(config.get("probe_column", "probe"))
+        self.operation = str(config.get("operation_column", "op"))
+        columns = config.get("columns")
+        self.kinds = {name: Kind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
+
+    def deleted(self, data: Any) -> Any:
+        """Which rows say that their key was deleted; a table without such a column has none."""
+        if self.operation not in data.column_names:
+            return np.zeros(len(data), dtype=np.bool_)
+        return np.array([value == "d" for value in data[self.operation].to_pylist()], dtype=np.bool_)
+
+    def keys(self, data: Any) -> Any:
+        """Each row's key as a number."""
+        return np.array([key_number(value) for value in data[self.key].to_pylist()], dtype=np.int64)
+
+    def probes(self, data: Any) -> list[bytes]:
+        """Each row's probe."""
+        return [(text or "").encode() for text in data[self.probe].to_pylist()]
+
+    def damaged(self, data: Any, keys: Any) -> Any:
+        """Which rows do not fit their own probe."""
+        columns = [data[name].to_pylist() for name in self.kinds]
+        kinds, probes = list(self.kinds.values()), data[self.probe].to_pylist()
+        return np.array(
+            [
+                probe is not None and check(probe, key, kinds, values) is Check.CORRUPT
+                for probe, key, *values in zip(probes, keys.tolist(), *columns, strict=True)
+            ],
+            dtype=np.bool_,
+        )
+
+
+class IcebergTap:
+    """The tap on a table: the rows of every appended snapshot, once."""
+
+    kind = "iceberg"
+
+    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+        self.record = Record(run)
+        self._config = config
+        self._columns = _Columns(config)
+        self._anchor = anchor
+        self._done: set[int] = set()
+        self._snapshots = 0
+        self._stop = Event()
+        self._poll_s = float(config.get("poll_s", POLL_S))
+        self._thread = Thread(target=self._run, name="iceberg tap", daemon=True)
+
+    def start(self) -> dict[str, Any]:
+        """See Tap; the table may come later."""
+        load_table(self._config)
+        self._thread.start()
+        return {}
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._poll_s):
+                self.look()
+        finally:
+            if not self._stop.is_set():
+                self.record.fail("the Iceberg tap crashed; see the observer's log", 0)
+
+    def look(self) -> None:
+        """Take in the snapshots that are new."""
+        table = load_table(self._config)
+        if table is None:
+            return
+        for snapshot in sorted(table.metadata.snapshots, key=lambda item: item.sequence_number or 0):
+            if snapshot.snapshot_id not in self._done:
+                self._done.add(snapshot.snapshot_id)
+                self._snapshots += 1
+                if snapshot.summary is None or snapshot.summary.operation.value == "append":
+                    self._take(table, snapshot)
+
+    def _take(self, table: Any, snapshot: Any) -> None:
+        for number, data in enumerate(_added(table, snapshot)):
+            keys = self._columns.keys(data)
+            rows = np.arange(len(data), dtype=np.int64)
+            self.record.take(
+                Events(
+                    partition=number,
+                    positions=rows,
+                    keys=keys,
+                    probes=self._columns.probes(data),
+                    deleted=self._columns.deleted(data),
+                    sizes=np.full(len(data), data.nbytes // max(1, len(data)), dtype=np.int64),
+                    committed_us=np.zeros(len(data), dtype=np.int64),
+                    seen_us=int(snapshot.timestamp_ms) * 1000,
+                )
+            )
+
+    def stop(self) -> None:
+        """See Tap; takes one last look."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def gauges(self) -> dict[str, Any]:
+        """See Tap."""
+        return {"snapshots": self._snapshots}
+
+
+def _added(table: Any, snapshot: Any) -> Iterator[Any]:
+    """The contents of the data files that a snapshot added."""
+    import pyarrow.parquet as parquet
+
+    for manifest in snapshot.manifests(table.io):
+        if manifest.added_snapshot_id != snapshot.snapshot_id:
+            continue
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            if entry.snapshot_id in (None, snapshot.snapshot_id) and entry.data_file.content.name == "DATA":
+                with table.io.new_input(entry.data_file.file_path).open() as file:
+                    yield parquet.read_table(file)
+
+
+class IcebergSide:
+    """A table's rows by key, read once and kept as numbers. In a table of changes a key's newest row stands for it."""
+
+    marked = True
+
+    def __init__(self, config: Mapping[str, Any], run: str) -> None:
+        self.name = str(config.get("name", "iceberg"))
+        self.foreign = 0
+        self._config = config
+        self._columns = _Columns(config)
+        self._run = run
+        self._side: ArraySide | None = None
+
+    def _read(self) -> ArraySide:
+        if self._side is None:
+            table = load_table(self._config)
+            if table is None:
+                raise TapError(f"there is no Iceberg table {self._config['table']!r}")
+            self._side = ArraySide(self.name, self._state(table))
+        return self._side
+
+    def _state(self, table: Any) -> State:
+        keys, probes, deleted, damaged = [], [], [], []
+        for part in table.scan().to_arrow_batch_reader():
+            data = _as_table(part)
+            numbers = self._columns.keys(data)
+            keys.append(numbers)
+            probes += self._columns.probes(data)
+            deleted.append(self._columns.deleted(data))
+            damaged.append(self._columns.damaged(data, numbers))
+        if not keys:
+            return State.of(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+        gone, hurt, numbers = np.concatenate(deleted), np.concatenate(damaged), np.concatenate(keys)
+        if self._config.get("mode") != "append":
+            state, self.foreign = state_of_probes(numbers, probes, self._run, hurt)
+            return state
+        state, self.foreign = state_of_probes(numbers, probes, self._run, hurt & ~gone)
+        newest = np.append(state.key[1:] != state.key[:-1], True)[: len(state)]
+        state = State(state.key[newest], state.version[newest], state.mark[newest], state.damaged[newest])
+        return state.without(numbers[gone])
+
+    def totals(self, buckets: int) -> Totals:
+        """See Side."""
+        return self._read().totals(buckets)
+
+    def suspects(self, buckets: int) -> Iterable[int]:
+        """See Side."""
+        return self._read().suspects(buckets)
+
+    def state(self, numbers: Sequence[int], buckets: int) -> State:
+        """See Side."""
+        return self._read().state(numbers, buckets)
+
+
+def _as_table(batch: Any) -> Any:
+    import pyarrow
+
+    return pyarrow.Table.from_batches([batch])

@@ -1,0 +1,94 @@
+"""What the taps on Kinesis and Pub/Sub share: a thread that reads, and JSON changes by partition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import orjson
+
+from cdc_users.observe.change import ChangeError, ChangeParser
+from cdc_users.observe.tap import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message of a stream: where in its partition, the record's key (empty: unknown), its bytes, when the service took it (wall us)."""
+
+    position: int
+    key: str
+    data: bytes
+    appended_us: int
+
+
+class StreamFeed:
+    """Takes messages of JSON changes into a record, partition by partition, in their order."""
+
+    def __init__(self, record: Record, config: Mapping[str, Any]) -> None:
+        self._record = record
+        self._parser = ChangeParser.of(config)
+
+    def take(self, partition: int, items: Sequence[Item], seen_us: int) -> None:
+        """Take in messages of one partition; one that cannot be read is told and left out."""
+        read = [(item, change) for item in items if (change := self._change(partition, item)) is not None]
+        if not read:
+            return
+        self._record.take(
+            self._parser.parse(
+                [change for _, change in read],
+                [len(item.data) for item, _ in read],
+                partition,
+                np.array([item.position for item, _ in read], dtype=np.int64),
+                seen_us,
+                np.array([item.appended_us for item, _ in read], dtype=np.int64),
+            )
+        )
+
+    def _change(self, partition: int, item: Item) -> Any:
+        try:
+            change = orjson.loads(item.data)
+            if not isinstance(change, dict) or "op" not in change:
+                raise ChangeError("it is no object with op, before and after")
+        except ValueError as error:
+            self._record.fail(f"an event cannot be read: {error} (partition {partition}, position {item.position})")
+            return None
+        if change["op"] == "t":
+            return None  # a table was emptied; that is no row's event
+        if item.key:
+            change.setdefault("key", item.key)
+        return change
+
+
+class Reading:
+    """Calls `step` again and again in a thread until it is stopped; a step that fails is told, and the next tried."""
+
+    def __init__(self, name: str, step: Callable[[], bool], pause_s: float, record: Record) -> None:
+        self._name = name
+        self._step = step
+        self._pause_s = pause_s
+        self._record = record
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step that is under way."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                found = self._step()
+            except Exception as error:  # noqa: BLE001 - whatever a client raises is told, and tried again
+                self._record.fail(f"{self._name} cannot be read: {type(error).__name__}: {error}", events=0)
+                found = False
+            if not found:
+                self._stop.wait(self._pause_s)

@@ -1,0 +1,180 @@
+"""What all taps share: events by columns, the record kept of them, and the protocol by which a tap is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.arrival import Arrivals
+from cdc_users.measure.ledger import Ledger
+from cdc_users.measure.probe import ProbeBatch, parse_probes
+from cdc_users.measure.recorder import Recorder
+
+#: So many distinct errors of a tap are told.
+ERRORS = 20
+Numbers = NDArray[np.int64]
+
+
+class TapError(Exception):
+    """A tap that cannot be set up, or its place cannot be read; the message names both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Change events of one partition in their order, by columns of equal length, as a tap found them.
+
+    `probes` are empty where an event has none; a delete has that of the row it removed. `deleted` says which are
+    delete events. Times are wall microseconds: `committed_us` at the source, 0 where unknown; `appended_us` to the
+    topic, None where there is no topic; `seen_us` at this tap. `checks` has a ledger.Check for each, or is None.
+    """
+
+    partition: int
+    positions: Numbers
+    keys: Numbers
+    probes: Sequence[bytes]
+    deleted: NDArray[np.bool_]
+    sizes: Numbers
+    committed_us: Numbers
+    seen_us: int
+    appended_us: Numbers | None = None
+    checks: NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """What one step brought to this tap; times are wall microseconds of the first and last event."""
+
+    recorder: Recorder = field(default_factory=Recorder)
+    first_us: int = 0
+    last_us: int = 0
+    bytes: int = 0
+
+
+class Record:
+    """The record of one tap: ledger, latencies by step, errors. Safe for several threads."""
+
+    def __init__(self, run: str) -> None:
+        self.steps: dict[int, StepRecord] = {}
+        self.events = 0
+        self.errors: list[str] = []
+        self.failed = 0
+        self._run = run
+        self._ledger = Ledger()
+        self._lock = Lock()
+
+    def take(self, events: Events) -> None:
+        """Take events in, in the order in which they were found."""
+        if not len(events):
+            return
+        probes = parse_probes(events.probes, self._run)
+        with self._lock:
+            self.events += len(events)
+            counted = self._ledger.observe(
+                probes,
+                events.keys,
+                events.partition,
+                events.positions,
+                deleted=events.deleted,
+                checks=events.checks,
+                at_us=events.seen_us,
+            )
+            steps = probes.step[counted]
+            for step in np.unique(steps).tolist():
+                rows = np.flatnonzero(counted & (probes.step == step))
+                self._measure(self.steps.setdefault(step, StepRecord(first_us=events.seen_us)), events, probes, rows)
+
+    def _measure(self, figures: StepRecord, events: Events, probes: ProbeBatch, rows: Numbers) -> None:
+        """Latencies on one timeline: commit, capture and remainder sum to end-to-end, event by event."""
+        figures.last_us = events.seen_us
+        figures.bytes += int(events.sizes[rows].sum())
+        intended_us = probes.intended_us[rows]
+        series = {"end_to_end": events.seen_us - intended_us}
+        committed_us = events.committed_us[rows]
+        known = committed_us > 0
+        if known.any():
+            series["commit"] = (committed_us - intended_us)[known]
+            before_us = committed_us[known]
+            if events.appended_us is not None:
+                series["capture"] = events.appended_us[rows][known] - before_us
+                before_us = events.appended_us[rows][known]
+            series["remainder"] = events.seen_us - before_us
+        for name, values in series.items():
+            figures.recorder.record_many_us(name, values)
+
+    def fail(self, error: str, events: int = 1) -> None:
+        """Note events that could not be read; the first few messages are kept."""
+        with self._lock:
+            self.failed += events
+            if len(self.errors) < ERRORS and error not in self.errors:
+                self.errors.append(error)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The figures so far, as plain data of the same shape as the platform's."""
+        with self._lock:
+            delivered = self._ledger.delivered()
+            return {
+                "events": self.events,
+                "unreadable": self.failed,
+                "errors": list(self.errors),
+                "steps": {
+                    str(step): {
+                        "series": figures.recorder.to_json(),
+                        "delivered": delivered[step].delivered,
+                        "duplicated": delivered[step].duplicated,
+                        "first_us": figures.first_us,
+                        "last_us": figures.last_us,
+                        "bytes": figures.bytes,
+                    }
+                    for step, figures in self.steps.items()
+                },
+                **self._fences(),
+            }
+
+    def progress(self) -> dict[str, Any]:
+        """What a drain waits for."""
+        with self._lock:
+            steps = {str(step): counts.delivered for step, counts in self._ledger.delivered().items()}
+            return {"steps": steps, **self._fences()}
+
+    def _fences(self) -> dict[str, list[int]]:
+        return {
+            "fences": sorted(self._ledger.fences()),
+            "fenced_partitions": sorted(self._ledger.fenced_partitions()),
+        }
+
+    def arrivals(self) -> Arrivals:
+        """The ledger as plain data; not to be changed."""
+        with self._lock:
+            return self._ledger.arrivals()
+
+    def ledger(self) -> dict[str, Any]:
+        """The ledger for the wire."""
+        with self._lock:
+            return self._ledger.arrivals().to_json()
+
+
+class Tap(Protocol):
+    """A place where events land, watched from a thread of the tap's own.
+
+    `record` has what was found so far; reading it never waits for the place that is watched.
+    """
+
+    kind: str
+    record: Record
+
+    def start(self) -> dict[str, Any]:
+        """Begin to watch; returns what others must know to reach the tap. Raises TapError."""
+
+    def stop(self) -> None:
+        """Stop watching; what was found stays."""
+
+    def gauges(self) -> dict[str, Any]:
+        """Further figures for the snapshot, such as how far the tap itself is behind."""

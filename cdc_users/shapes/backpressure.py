@@ -1,0 +1,64 @@
+"""More load than the sink can take: warm-up, overload, hold, drain, for each delay of the sink."""
+
+from __future__ import annotations
+
+from cdc_users.error import OptionsError
+from cdc_users.measure.plan import Schedule
+from cdc_users.options import Options
+from cdc_users.scenario import Mark, Pipeline, Step
+from cdc_users.shapes.base import ScenarioShape
+from cdc_users.shapes.pipeline import one_of, pipeline_with
+
+#: A warm-up's part of what the sink can take: enough to warm everything, too little to fill anything.
+WARM_UP_SHARE = 0.5
+OVERLOAD, HOLD = "overload", "hold"
+
+
+def capacity_per_s(pipeline: Pipeline) -> float:
+    """Events a second that a sink can take which sleeps once in each write, with one worker a partition."""
+    return pipeline.partitions * pipeline.batch_size / pipeline.sink_delay_s
+
+
+def pressure_steps(name: str, options: Options) -> tuple[Step, ...]:
+    """A warm-up and a step of overload for each `--sink-delay`; raises OptionsError where the sink has none."""
+    if options.sink != "slow":
+        raise OptionsError([f"--sink {options.sink} has no delay to overload; leave --sink slow"])
+    partitions, instances = one_of(options, "partitions"), one_of(options, "instances")
+    steps: list[Step] = []
+    for delay_s in options.sink_delay:
+        pipeline = pipeline_with(options, partitions, instances, delay_s)
+        steps += [_warm_up(name, options, pipeline), _overload(name, options, pipeline)]
+    return tuple(steps)
+
+
+def _warm_up(name: str, options: Options, pipeline: Pipeline) -> Step:
+    schedule = Schedule.constant(WARM_UP_SHARE * capacity_per_s(pipeline), options.warm_up)
+    return Step(
+        f"{name}-delay-{pipeline.sink_delay_s:g}s-warm-up", "paced", schedule, pipeline, options.lanes, warm_up=True
+    )
+
+
+def _overload(name: str, options: Options, pipeline: Pipeline) -> Step:
+    rate_per_s = options.overload * capacity_per_s(pipeline)
+    schedule = Schedule.constant(rate_per_s, options.fill + options.hold)
+    marks = (Mark(0.0, OVERLOAD), Mark(options.fill, HOLD))
+    return Step(
+        f"{name}-delay-{pipeline.sink_delay_s:g}s",
+        "paced",
+        schedule,
+        pipeline,
+        options.lanes,
+        steady=False,
+        marks=marks,
+    )
+
+
+class BackpressureShape(ScenarioShape):
+    """Overloads a slow sink and watches where the backlog goes."""
+
+    abstract = True
+
+    @classmethod
+    def steps(cls, options: Options) -> tuple[Step, ...]:
+        """See ScenarioShape."""
+        return pressure_steps(cls.scenario.name, options)

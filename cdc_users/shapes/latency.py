@@ -1,0 +1,63 @@
+"""Sinks one after another, each on a topic of its own: the shape of the latency scenario."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib.util import find_spec
+
+from cdc_users.error import OptionsError
+from cdc_users.measure.plan import Schedule
+from cdc_users.options import WAITING, Options
+from cdc_users.scenario import Mode, Pipeline, Step
+from cdc_users.shapes.base import ScenarioShape
+from cdc_users.shapes.pipeline import pipeline
+
+#: What a sink needs that a plain installation lacks: the package and the extra that brings it.
+NEEDS = {"iceberg": ("pyiceberg", "iceberg")}
+
+
+def missing(sink: str) -> str | None:
+    """Why a sink cannot be used in this installation; None where it can."""
+    package, extra = NEEDS.get(sink, ("", ""))
+    if not package or find_spec(package) is not None:
+        return None
+    return f"{sink} is skipped: it needs {package}; install it with `uv sync --extra {extra}`"
+
+
+class LatencyShape(ScenarioShape):
+    """One step a sink: the topic is filled and then drained, or with `--rate` an open loop."""
+
+    abstract = True
+
+    @classmethod
+    def steps(cls, options: Options) -> tuple[Step, ...]:
+        """See ScenarioShape. A sink that this installation lacks is left out, and `skipped` says so."""
+        if WAITING in options.sinks:
+            raise OptionsError([f"--sinks {WAITING} is made up for the partitions scenario; leave it out here"])
+        sinks = [sink for sink in options.sinks if missing(sink) is None]
+        if not sinks:
+            raise OptionsError(cls.skipped(options))
+        return tuple(_step(cls.scenario.name, sink, options) for sink in sinks)
+
+    @classmethod
+    def skipped(cls, options: Options) -> tuple[str, ...]:
+        """See ScenarioShape."""
+        return tuple(reason for sink in options.sinks if (reason := missing(sink)) is not None)
+
+
+def _step(scenario: str, sink: str, options: Options) -> Step:
+    mode: Mode = "paced" if options.rate else "drain"
+    schedule = _schedule(options)
+    lanes = min(options.lanes, schedule.count)
+    size = options.rows_per_transaction
+    return Step(f"{scenario}-{sink}-{mode}", mode, schedule, _pipeline(sink, options), lanes, size)
+
+
+def _schedule(options: Options) -> Schedule:
+    if options.rate and options.duration:
+        return Schedule.constant(options.rate, options.duration)
+    return Schedule.volume(-(-options.records // options.rows_per_transaction))
+
+
+def _pipeline(sink: str, options: Options) -> Pipeline:
+    return pipeline(dataclasses.replace(options, sink=sink, source="topic"))

@@ -1,0 +1,242 @@
+"""The Kafka user: change events straight to the topic, as many as are due, each acknowledgement timed.
+
+Every lane is a writer of its own; all lanes of a process share one producer, which is created when the first of
+them begins, so after any fork.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import gevent
+import numpy as np
+from gevent.event import Event
+from numpy.typing import NDArray
+
+from cdc_users.channel import Channel
+from cdc_users.flight import ChangeFlight, Flight, PipelinedWriter
+from cdc_users.insertion import InsertFlight, Insertion
+from cdc_users.measure.clock import Anchor
+from cdc_users.producer import AvroProducer
+from cdc_users.users.lane import LaneUser
+from cdc_users.users.share import Share
+from cdc_users.workload import Workload, Writer, writer_number
+
+#: Most arrivals that are taken at once.
+BATCH_ARRIVALS = 1000
+#: Arrivals in one flight: so few that acknowledgements are let in about once a millisecond.
+FLIGHT_ARRIVALS = 100
+#: How long the poller sleeps when nothing came in, and a lane when the local queue is full.
+NAP_S = 0.001
+ADDED_COLUMN = "tier"
+
+
+class Sender:
+    """A process's producer, and the greenlet that lets its acknowledgements in."""
+
+    def __init__(self) -> None:
+        self._producer: AvroProducer | None = None
+        self._target: Mapping[str, Any] = {}
+        self._flying = Event()
+        self._poller: Any = None
+
+    def use(self, target: Mapping[str, Any], anchor: Anchor) -> AvroProducer:
+        """The producer for this target; another one than before where the target has changed."""
+        if self._producer is None or self._target != target:
+            if self._producer is not None:
+                # Its destructor joins threads. Nothing is on its way any more: lanes wait for that.
+                gevent.get_hub().threadpool.spawn(self._producer.flush, 0)
+            channels = [Channel.from_json(channel) for channel in target["channels"]]
+            self._producer = AvroProducer(
+                target["bootstrap"],
+                channels,
+                anchor,
+                headers=bool(target.get("headers")),
+                linger_ms=float(target.get("linger_ms", 5)),
+            )
+            self._target = target
+        if self._poller is None or self._poller.dead:
+            self._poller = gevent.spawn(self._poll)
+        return self._producer
+
+    def push(self, flight: Flight) -> bool:
+        """Hand over a flight, or the rest of one; False where the local queue is full."""
+        assert self._producer is not None
+        taken = self._producer.push(flight)
+        self._flying.set()
+        return taken
+
+    def look(self) -> bool:
+        """Let in what has come; returns whether anything landed. Never switches greenlets."""
+        assert self._producer is not None
+        landed = self._producer.poll(0)
+        for flight in landed:
+            flight.owner.landed(flight)
+        return bool(landed)
+
+    @property
+    def evolved(self) -> bool:
+        """Whether a column has been added for this target."""
+        return self._producer is not None and bool(self._producer.channels[0].added)
+
+    def evolve(self, registry_url: str) -> None:
+        """Add a column, once for this target."""
+        assert self._producer is not None
+        if not self.evolved:
+            self._producer.evolve(registry_url, ADDED_COLUMN)
+
+    def _poll(self) -> None:
+        while True:
+            self._flying.wait()
+            gevent.sleep(0 if self.look() else NAP_S)
+            assert self._producer is not None
+            if not self._producer.flying:
+                self._flying.clear()
+
+
+#: One a process. Workers get it by fork or by import, always empty.
+SENDER = Sender()
+
+
+class Logbook:
+    """What one lane has on its way in one step, and what came of it."""
+
+    def __init__(self, share: Share, writer: Writer, environment: Any) -> None:
+        self._share = share
+        self._writer = writer
+        self._environment = environment
+        self._flying: deque[Flight] = deque()
+        self._all_landed = Event()
+        self._all_landed.set()
+
+    def depart(self, flight: Flight) -> None:
+        """A flight is about to be pushed."""
+        self._flying.append(flight)
+        self._all_landed.clear()
+
+    def landed(self, flight: Flight) -> None:
+        """A flight has its answers; called by the poller, which must not wait."""
+        if not self._flying or self._flying[0] is not flight:
+            return  # given up before
+        self._flying.popleft()
+        self._settle(flight)
+        if not self._flying:
+            self._all_landed.set()
+
+    def wait(self) -> None:
+        """Until everything has landed; the client gives up what is never answered."""
+        self._all_landed.wait()
+
+    def give_up(self, cause: str) -> None:
+        """The lane ends now: what has no answer is unknown, what was not sent has failed."""
+        while self._flying:
+            flight = self._flying.popleft()
+            flight.give_up(cause)
+            self._settle(flight)
+        self._all_landed.set()
+
+    def _settle(self, flight: Flight) -> None:
+        share, acked = self._share, flight.acked()
+        for outcome, first, last in flight.runs():
+            self._writer.ranges.add(outcome, first, last)
+        intended_ns, called_ns, done_ns = flight.times_ns()
+        share.record_many(intended_ns[acked], called_ns[acked], done_ns[acked])
+        share.recorder.record_many_us("ack", flight.ack_us())
+        completed = int(np.count_nonzero(acked))
+        share.tally.completed += completed
+        share.tally.rows += len(flight) - len(flight.failures)
+        share.tally.bytes += flight.bytes
+        if completed:
+            slowest_ns = int((done_ns[acked] - intended_ns[acked]).max())
+            self._fire(slowest_ns / 1e6, len(flight) - len(flight.failures), None)
+        if flight.failures:
+            self._settle_failures(flight, ~acked)
+
+    def _settle_failures(self, flight: Flight, failed: NDArray[np.bool_]) -> None:
+        intended_ns, called_ns, done_ns = flight.times_ns()
+        self._share.record_many(intended_ns[failed], called_ns[failed], done_ns[failed], failed=True)
+        self._share.tally.failed += int(np.count_nonzero(failed))
+        for cause, count in flight.causes().items():
+            self._share.note_error(cause, count)
+            self._fire(0.0, count, ProduceError(cause))
+
+    def _fire(self, response_ms: float, records: int, error: Exception | None) -> None:
+        self._environment.events.request.fire(
+            request_type="KAFKA",
+            name="produce batch (slowest response)",
+            response_time=response_ms,
+            response_length=records,
+            exception=error,
+            context={},
+        )
+
+
+class ProduceError(Exception):
+    """Records that were not acknowledged; the message is the cause."""
+
+
+class KafkaUser(LaneUser):
+    """Writes customers' change events straight to the topic, in Debezium's envelope.
+
+    Declare a subclass in a locustfile; mix, payload, keys and rows an arrival come from the options.
+    """
+
+    abstract = True
+    batch_limit = BATCH_ARRIVALS
+
+    def begin(self, share: Share, lane: int) -> None:
+        """Start a writer of this step, on the process's producer."""
+        run, number = share.assignment.run, writer_number(share.assignment.step, lane)
+        self._writer = PipelinedWriter(run, number, Workload.from_json(share.assignment.workload))
+        self._insertion = Insertion(self._writer, run) if self._writer.workload.only_inserts else None
+        self._logbook = Logbook(share, self._writer, self.environment)
+        share.ranges[number] = self._writer.ranges
+        SENDER.use(share.assignment.target, share.anchor)
+
+    def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
+        """See LaneUser. Does not wait for the acknowledgements: the end of the step does."""
+        if self._due_to_evolve(share):
+            SENDER.evolve(share.assignment.target["schema_registry_url"])
+        for first in range(0, len(intended_ns), FLIGHT_ARRIVALS):
+            flight = self._flight(share, intended_ns[first : first + FLIGHT_ARRIVALS])
+            self._logbook.depart(flight)
+            if not SENDER.push(flight):
+                self._wait_for_room(share, flight)
+            SENDER.look()
+
+    def _due_to_evolve(self, share: Share) -> bool:
+        evolve_at = share.assignment.target.get("evolve_at")
+        return evolve_at is not None and share.tally.started * share.assignment.shares >= evolve_at
+
+    def _flight(self, share: Share, intended_ns: NDArray[np.int64]) -> Flight:
+        size, intended_us = share.assignment.rows_per_arrival, share.wall_us(intended_ns)
+        if self._insertion is not None and not SENDER.evolved:
+            return InsertFlight(self._insertion, self._writer, size, intended_ns, intended_us, self._logbook)
+        flight = ChangeFlight(self._logbook)
+        for at_ns, at_us in zip(intended_ns.tolist(), intended_us.tolist(), strict=True):
+            flight.add(self._writer.transaction(size, at_us), at_ns)
+        return flight
+
+    def _wait_for_room(self, share: Share, flight: Flight) -> None:
+        """The local queue is full: local backpressure, counted with the time that it took."""
+        began_ns = time.monotonic_ns()
+        while not SENDER.push(flight):
+            gevent.sleep(NAP_S)
+        waited_us = (time.monotonic_ns() - began_ns) // 1000
+        share.recorder.record_many_us("backpressure", np.array([waited_us], dtype=np.int64))
+
+    def _run_step(self, share: Share, lane: int) -> None:
+        share.enter()
+        try:
+            self.begin(share, share.assignment.first_lane + lane)
+            try:
+                while (intended_ns := share.take_many(self.batch_limit)) is not None:
+                    self.work_many(share, intended_ns)
+                self._logbook.wait()
+            finally:
+                self._logbook.give_up("the load was stopped")
+        finally:
+            share.leave()

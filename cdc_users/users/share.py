@@ -1,0 +1,270 @@
+"""A process's part of one step while it runs: hands out arrivals, never moves one, and gathers what came of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+import numpy as np
+from gevent.event import Event
+from gevent.lock import Semaphore
+from numpy.typing import NDArray
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.plan import Part, Schedule
+from cdc_users.measure.recorder import OperationLog, Recorder
+from cdc_users.measure.stream import ArrivalStream
+from cdc_users.workload import Ranges
+
+# An arrival that starts later than this counts as late; a sleeping greenlet wakes well within it.
+LATE_AFTER_NS = 10_000_000
+# Sleeps are cut into slices, so that a stop or a changed share is noticed.
+SLEEP_SLICE_S = 0.25
+# A lane whose work never waits gives way to the rest of the process this often.
+GIVE_WAY_NS = 2_000_000
+# Not 0: gevent runs many greenlets that slept for nothing before it looks at its timers again.
+GIVE_WAY_S = 1e-6
+# A shorter sleep is none: the loop polls, and takes a core from the system under test.
+SHORTEST_SLEEP_S = 0.0002
+# Many arrivals are taken at most this often, or each handful that has come meanwhile would cost as much as a batch.
+GATHER_NS = 1_000_000
+LOOP_SAMPLE_NS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One arrival of the plan: when it was meant to start (monotonic ns, wall us)."""
+
+    intended_ns: int
+    intended_us: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of a process's share of one step; cumulative, so that the last report is the whole truth.
+
+    `exhausted` counts the late ones that were due before any lane was free to take them.
+    """
+
+    offered: int = 0
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    dropped: int = 0
+    late: int = 0
+    exhausted: int = 0
+    rows: int = 0
+    bytes: int = 0
+    busy_s: float = 0.0
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a process is told of a step: the plan's share and all that its lanes need, plain data on the wire.
+
+    `parts` are measure.plan.Part as lists and take the place of share and shares. With `drop_after_s` an arrival
+    that is later than this is dropped; without it every arrival is carried out, however late.
+    """
+
+    run: str
+    step: int
+    t0_us: int
+    schedule: Mapping[str, Any]
+    share: int
+    shares: int
+    first_lane: int
+    rows_per_arrival: int
+    anchor: Mapping[str, Any]
+    target: Mapping[str, Any]
+    workload: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[Sequence[int]] = ()
+    drop_after_s: float | None = None
+
+    def owned(self, schedule: Schedule) -> tuple[Part, ...]:
+        """The parts of the schedule that this process owns."""
+        if self.parts:
+            return tuple(Part(*numbers) for numbers in self.parts)
+        return (Part(0, schedule.count, self.share, self.shares),)
+
+
+class Share:
+    """A process's part of one step. Lanes take turns: the first waits for the next arrival, the others for their
+    turn, so that nothing is taken before it is due and a share can be changed until then."""
+
+    def __init__(self, assignment: Assignment, anchor: Anchor) -> None:
+        self.assignment = assignment
+        self.anchor = anchor
+        self.tally = Tally()
+        self.recorder = Recorder()
+        self.ranges: dict[int, Ranges] = {}
+        self.done = Event()
+        self._cpu_start_s = _cpu_s()
+        self._log = OperationLog(self.recorder)
+        self._loop_lag_us: list[int] = []
+        self._schedule = Schedule.from_json(assignment.schedule)
+        self._stream = ArrivalStream(self._schedule, assignment.owned(self._schedule))
+        self._t0_ns = anchor.monotonic_ns_at(assignment.t0_us)
+        self._turn = Semaphore()
+        self._idle = 0
+        self._gave_way_ns = time.monotonic_ns()
+        self._gathered_ns = 0
+        self._active = 0
+        self._stopped = False
+        self.tally.offered = self._stream.count
+
+    def reassign(self, assignment: Assignment) -> None:
+        """Own other parts of the same step from now on."""
+        self.assignment = assignment
+        self._stream = self._stream.changed(self._schedule, assignment.owned(self._schedule))
+        self.tally.offered = self._stream.count
+
+    def take(self) -> Arrival | None:
+        """The next arrival, when its intended time has come; None when there are no more.
+
+        The schedule is absolute: a late arrival does not push the next one back.
+        """
+        free_ns, alone = self._come()
+        try:
+            with self._turn:
+                offset_ns = self._await_due()
+                if offset_ns is None:
+                    return None
+                self._stream.take()
+        finally:
+            self._idle -= 1
+        intended_ns = self._t0_ns + offset_ns
+        self.tally.started += 1
+        if time.monotonic_ns() - intended_ns > LATE_AFTER_NS:
+            self.tally.late += 1
+            self.tally.exhausted += alone and free_ns > intended_ns
+        return Arrival(intended_ns, self.anchor.wall_us_at(intended_ns))
+
+    def take_many(self, limit: int) -> NDArray[np.int64] | None:
+        """The intended times (monotonic ns) of the arrivals that are due, at least one; None when there are no more.
+
+        For users that carry out many arrivals at once.
+        """
+        free_ns, alone = self._come()
+        try:
+            with self._turn:
+                if (left_ns := self._gathered_ns + GATHER_NS - time.monotonic_ns()) > 0:
+                    self._sleep(left_ns / 1e9)
+                if self._await_due() is None:
+                    return None
+                self._gathered_ns = now_ns = time.monotonic_ns()
+                intended_ns = self._stream.due_ns(now_ns - self._t0_ns, limit) + self._t0_ns
+                self._stream.take(len(intended_ns))
+        finally:
+            self._idle -= 1
+        self.tally.started += len(intended_ns)
+        late = now_ns - intended_ns > LATE_AFTER_NS
+        self.tally.late += int(late.sum())
+        self.tally.exhausted += int((late & (intended_ns < free_ns)).sum()) if alone else 0
+        return intended_ns
+
+    def wall_us(self, intended_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Intended times as they travel in rows: wall microseconds."""
+        wall_us: NDArray[np.int64] = self.anchor.wall_us + (intended_ns - self.anchor.monotonic_ns) // 1000
+        return wall_us
+
+    def _come(self) -> tuple[int, bool]:
+        """A lane has become free: when, and whether no other one is."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._gave_way_ns > GIVE_WAY_NS:
+            self._sleep(GIVE_WAY_S)
+        self._idle += 1
+        return now_ns, self._idle == 1
+
+    def _await_due(self) -> int | None:
+        """Wait until the next arrival is due and return its offset; drop those that are too late if that is wanted."""
+        while not self._stopped:
+            offset_ns = self._stream.peek_ns()
+            if offset_ns is None:
+                return None
+            left_ns = self._t0_ns + offset_ns - time.monotonic_ns()
+            if left_ns > 0:
+                self._sleep(min(max(left_ns / 1e9, SHORTEST_SLEEP_S), SLEEP_SLICE_S))
+            elif self.assignment.drop_after_s is None or -left_ns <= self.assignment.drop_after_s * 1e9:
+                return offset_ns
+            else:
+                self._stream.take()
+                self.tally.dropped += 1
+        return None
+
+    def _sleep(self, seconds: float) -> None:
+        gevent.sleep(seconds)
+        self._gave_way_ns = time.monotonic_ns()
+
+    def enter(self) -> None:
+        """A lane starts to take arrivals."""
+        self._active += 1
+
+    def leave(self) -> None:
+        """A lane has found no more; the last one to leave ends the share."""
+        self._active -= 1
+        if self._active == 0:
+            self.done.set()
+
+    def stop(self) -> None:
+        """Hand out nothing more; what has started is finished by its lane."""
+        self._stopped = True
+        if self._active == 0:
+            self.done.set()
+
+    def record(
+        self, intended_ns: int, started_ns: int, done_ns: int, operation: str = "", *, failed: bool = False
+    ) -> None:
+        """Note the times of one arrival that was carried out, or failed; the caller counts it in `tally`.
+
+        `operation` names it where there are several kinds.
+        """
+        self._log.add(intended_ns, started_ns, done_ns, operation, failed=failed)
+
+    def record_many(
+        self,
+        intended_ns: NDArray[np.int64],
+        started_ns: NDArray[np.int64] | int,
+        done_ns: NDArray[np.int64] | int,
+        operation: str = "",
+        *,
+        failed: bool = False,
+    ) -> None:
+        """The same for many arrivals."""
+        self._log.add_many(intended_ns, started_ns, done_ns, operation, failed=failed)
+
+    def note_error(self, text: str, count: int = 1) -> None:
+        """Count a failure's cause."""
+        self.tally.errors[text] = self.tally.errors.get(text, 0) + count
+
+    def report(self) -> dict[str, Any]:
+        """All of it so far, as plain data."""
+        self._log.flush()
+        self.tally.busy_s = self._log.busy_ns / 1e9
+        self.recorder.record_many_us("loop_lag", np.array(self._loop_lag_us, dtype=np.int64))
+        self._loop_lag_us.clear()
+        return {
+            "cpu_s": _cpu_s() - self._cpu_start_s,
+            "step": self.assignment.step,
+            "share": self.assignment.share,
+            "tally": {name: getattr(self.tally, name) for name in Tally.__slots__},
+            "recorder": self.recorder.to_json(),
+            "ranges": {str(number): ranges.runs for number, ranges in self.ranges.items()},
+            "done": self.done.is_set(),
+        }
+
+    def watch_loop(self) -> None:
+        """Until the share is done, sample how much later than asked this process's event loop wakes."""
+        while not self.done.is_set():
+            due_ns = time.monotonic_ns() + LOOP_SAMPLE_NS
+            self.done.wait(LOOP_SAMPLE_NS / 1e9)
+            self._loop_lag_us.append(max(0, time.monotonic_ns() - due_ns) // 1000)
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system

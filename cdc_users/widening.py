@@ -1,0 +1,45 @@
+"""Rows after a column was added in mid-run: what the source's rows would look like from then on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from cdc_users.keyspace import Change
+from cdc_users.measure.probe import LAYOUT, checksum
+
+#: What the new column holds in every row that is written with it.
+VALUE = "gold"
+
+
+class Widening:
+    """Adds the new column to rows. What was written before it was added has NULL there, as in Postgres."""
+
+    def __init__(self) -> None:
+        #: Each writer's first sequence with the column.
+        self._since: dict[str, int] = {}
+
+    def change(self, change: Change) -> Change:
+        """The change with rows of one column more; changes come in the order in which they are written."""
+        for row in (change.row, change.before):
+            if row is not None:
+                self._since.setdefault(_field(row[-1], "writer"), change.sequence)
+                break
+        row, before = (None if row is None else self._wide(row) for row in (change.row, change.before))
+        wide: Change = msgspec.structs.replace(change, row=row, before=before)
+        return wide
+
+    def _wide(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        probe = row[-1]
+        if int(_field(probe, "sequence")) < self._since[_field(probe, "writer")]:
+            return (*row, None)
+        code = checksum(row[0], int(_field(probe, "key_version")), (*row[1:-1], VALUE))
+        first, _ = LAYOUT["checksum"]
+        return (*row[:-1], f"{probe[:first]}{code:08x}", VALUE)
+
+
+def _field(probe: str, name: str) -> str:
+    first, width = LAYOUT[name]
+    return probe[first : first + width]

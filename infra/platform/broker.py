@@ -1,0 +1,93 @@
+"""The Kafka client of the platform: its settings, and its messages taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka.admin import AdminClient
+
+from infra.platform.batch import Chunk, Partition
+from infra.platform.error import PlatformError, UnreachableError
+
+_PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What a consumer is told: where, what, and how much it may hold."""
+
+    bootstrap: str
+    group: str
+    topics: tuple[str, ...]
+    batch_size: int
+    max_buffered_messages: int
+    flush_interval_s: float = 1.0
+    #: Join the group and take partitions, but read nothing before `begin`.
+    held: bool = False
+
+
+def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
+    """For librdkafka."""
+    return {
+        "bootstrap.servers": settings.bootstrap,
+        "group.id": settings.group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # A bound in events means nothing while the client itself prefetches without one.
+        "queued.max.messages.kbytes": 16384,
+        "fetch.queue.backoff.ms": 10,
+        "session.timeout.ms": 6000,
+        "log_level": 3,
+    }
+
+
+def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float) -> None:
+    """Ask the broker for the topics; raises UnreachableError that says what was tried."""
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        known = client.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise UnreachableError(
+            f"Kafka at {bootstrap} does not answer within {timeout_s:g} s: {error.args[0].str()}"
+        ) from error
+    missing = [topic for topic in topics if topic not in known]
+    if missing:
+        raise UnreachableError(f"Kafka at {bootstrap} has no topic {', '.join(missing)}; create it first")
+
+
+def usable(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages without those that only tell of a passing trouble; raises PlatformError for any other trouble."""
+    errors = [message.error() for message in messages]
+    if not any(errors):
+        return messages
+    for error in errors:
+        if error is not None and error.code() not in _PASSING and not error.retriable():
+            raise PlatformError(f"Kafka: {error.str()}")
+    return [message for message, error in zip(messages, errors, strict=True) if error is None]
+
+
+def chunks(messages: Sequence[Message], polled_us: int) -> Iterator[tuple[Partition, Chunk]]:
+    """The messages of each partition, in their order."""
+    places: list[Any] = [(message.topic(), message.partition()) for message in messages]
+    if len(set(places)) == 1:
+        yield places[0], _chunk(messages, polled_us)
+        return
+    groups: dict[Partition, list[Message]] = {}
+    for place, message in zip(places, messages, strict=True):
+        groups.setdefault(place, []).append(message)
+    for place, group in groups.items():
+        yield place, _chunk(group, polled_us)
+
+
+def _chunk(messages: Sequence[Message], polled_us: int) -> Chunk:
+    return Chunk(
+        values=[message.value() for message in messages],
+        keys=[message.key() for message in messages],
+        offsets=[message.offset() or 0 for message in messages],
+        appended_us=[message.timestamp()[1] * 1000 for message in messages],
+        polled_us=[polled_us] * len(messages),
+    )

@@ -1,0 +1,89 @@
+"""One partition's messages into the sink: read, written, and what cannot be written put aside."""
+
+from __future__ import annotations
+
+import asyncio
+
+from infra.platform.batch import Batch, Chunk, Partition, Passed, Poison, poison_of
+from infra.platform.dead_letter import DeadLetters
+from infra.platform.decode import Decoder, Item, UnknownSchemaError
+from infra.platform.error import RefusedError
+from infra.platform.position import Positions
+from infra.platform.registry import Registry
+from infra.platform.sinks.connector import SinkConnector, WriteStatus
+
+#: Bytes that a sink may have accepted before it is made to flush ahead of its time; at twice that, intake waits.
+FLUSH_BYTES = 64 * 1024 * 1024
+
+
+class Delivery:
+    """Brings messages to the sink in order, and keeps the books of how far each partition is."""
+
+    def __init__(self, registry: Registry, sink: SinkConnector, dead_letters: DeadLetters) -> None:
+        self.positions = Positions()
+        self.dead_letters = dead_letters
+        #: Set when a flush is due before its interval is over.
+        self.flush_due = asyncio.Event()
+        self._accepted_bytes = 0
+        self._flushed = asyncio.Condition()
+        self._registry = registry
+        self._decoder = Decoder()
+        self._sink = sink
+
+    async def deliver(self, place: Partition, chunk: Chunk) -> None:
+        """Return when the sink has taken all of it; raises what stops the partition."""
+        for item in await self._read(place, chunk):
+            status = await self._put(item)
+            self.positions.note(place, item.end, status)
+            if status is WriteStatus.ACCEPTED:
+                await self._bound(item)
+
+    async def _bound(self, item: Item) -> None:
+        """What is accepted is held by the sink, outside the buffer's bound; this is its own."""
+        self._accepted_bytes += item.bytes if isinstance(item, Batch) else 0
+        if self._accepted_bytes >= FLUSH_BYTES:
+            self.flush_due.set()
+        async with self._flushed:
+            await self._flushed.wait_for(lambda: self._accepted_bytes < 2 * FLUSH_BYTES)
+
+    async def flush(self) -> None:
+        """Make durable what the sink has only accepted so far."""
+        self.flush_due.clear()
+        before, held = dict(self.positions.accepted), self._accepted_bytes
+        await self._sink.flush()
+        self.positions.flushed(before)
+        async with self._flushed:
+            self._accepted_bytes -= held
+            self._flushed.notify_all()
+
+    async def _read(self, place: Partition, chunk: Chunk) -> list[Item]:
+        while True:
+            try:
+                return self._decoder.read(place, chunk)
+            except UnknownSchemaError as unknown:
+                await self._learn(unknown.number)
+
+    async def _learn(self, number: int) -> None:
+        try:
+            schema = await asyncio.get_running_loop().run_in_executor(None, self._registry.schema, number)
+        except LookupError:
+            schema = None
+        self._decoder.learn(number, schema)
+
+    async def _put(self, item: Item) -> WriteStatus:
+        if isinstance(item, Passed):
+            return WriteStatus.DURABLE
+        if isinstance(item, Poison):
+            await self.dead_letters.send(item)
+            return WriteStatus.DURABLE
+        return await self._write(item)
+
+    async def _write(self, batch: Batch) -> WriteStatus:
+        """Write a batch; where the sink refuses it, find by halving which events it refuses."""
+        try:
+            return await self._sink.write(batch)
+        except RefusedError as error:
+            if len(batch) == 1:
+                return await self._put(poison_of(batch, error))
+        statuses = [await self._write(part) for part in batch.split(len(batch) // 2)]
+        return WriteStatus.ACCEPTED if WriteStatus.ACCEPTED in statuses else WriteStatus.DURABLE

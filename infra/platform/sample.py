@@ -1,0 +1,75 @@
+"""Ten samples a second of what is held, kept for a while, so that pressure can be seen coming and going."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import psutil
+import structlog
+
+from cdc_users.measure.clock import Anchor
+from infra.platform.consumer import CDCConsumer
+from infra.platform.sinks.instrumented import InstrumentedSink
+
+logger = structlog.get_logger()
+
+INTERVAL_S = 0.1
+#: Two minutes; whoever wants more asks more often.
+KEPT = 1200
+
+
+class Sampler:
+    """Takes samples on an absolute schedule; each has a number, from 1, by which the next ones are asked for."""
+
+    def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, anchor: Anchor) -> None:
+        self.samples: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._consumer = consumer
+        self._sink = sink
+        self._anchor = anchor
+        self._process = psutil.Process()
+        self._number = 0
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            self.take()
+            due_s = max(due_s + INTERVAL_S, loop.time())
+            await asyncio.sleep(due_s - loop.time())
+
+    def take(self) -> None:
+        """One sample, now."""
+        self._number += 1
+        memory = self._process.memory_full_info()
+        buffer = self._consumer.buffer
+        lags = [self._lag(place) for place in buffer.queues]
+        sample = {
+            "number": self._number,
+            "at_us": self._anchor.now_us(),
+            "queue_depth": buffer.depth,
+            "in_flight": buffer.in_flight,
+            "partitions": {
+                f"{topic}:{number}": {"queue_depth": queue.depth, "in_flight": queue.in_flight, "paused": queue.paused}
+                for (topic, number), queue in buffer.queues.items()
+            },
+            "paused_partitions": sum(queue.paused for queue in buffer.queues.values()),
+            "lag": None if None in lags else sum(lag for lag in lags if lag is not None),
+            "completions": self._sink.durable_events,
+            "busy_s": round(sum(self._sink.busy_s.values()), 6),
+            "workers": len(buffer.queues),
+            "rss_bytes": memory.rss,
+            "uss_bytes": memory.uss,
+        }
+        self.samples.append(sample)
+        logger.debug("benchmark.backpressure.queue_sample", **sample)
+
+    def _lag(self, place: tuple[str, int]) -> int | None:
+        high = self._consumer.high_watermark(place)
+        return None if high is None else high - self._consumer.delivery.positions.durable.get(place, 0)
+
+    def after(self, number: int) -> list[dict[str, Any]]:
+        """The samples after this number."""
+        return [sample for sample in self.samples if sample["number"] > number]

@@ -1,0 +1,136 @@
+"""One instance of the platform put together and run until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from cdc_users.measure.clock import anchor_from
+from infra.platform.broker import ConsumerSettings, check_reachable
+from infra.platform.buffer import Buffer
+from infra.platform.consumer import CDCConsumer
+from infra.platform.dead_letter import DeadLetters, DeadLetterTopic, NoDeadLetters
+from infra.platform.delivery import Delivery
+from infra.platform.error import ConfigError, PlatformError, UnreachableError
+from infra.platform.registry import Registry
+from infra.platform.sample import Sampler
+from infra.platform.sinks.choice import chosen_sink, flush_interval_s
+from infra.platform.sinks.instrumented import InstrumentedSink
+from infra.platform.sinks.retrying import Backoff, RetryingSink
+from infra.platform.telemetry import Telemetry
+from infra.schemas.envelope import EnvelopeError
+from infra.schemas.row import RowReader
+
+REACH_S = 10.0
+MakeBuffer = Callable[[int], Buffer]
+
+
+async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -> int:
+    """Run one instance until SIGTERM or SIGINT; 1 where a partition had to stop."""
+    settings = consumer_settings(options)
+    registry = check_servers(options, settings)
+    anchor = anchor_from(os.environ)
+    retrying = RetryingSink(chosen_sink(options), Backoff(limit_s=float(options.retry_limit_s)))
+    sink = InstrumentedSink(retrying, options.run, anchor, options.probe_column)
+    await sink.open()
+    dead_letters = _dead_letters(options)
+    delivery = Delivery(registry, sink, dead_letters)
+    consumer = CDCConsumer(settings, delivery, sink, anchor, make_buffer(settings.max_buffered_messages))
+    sampler = Sampler(consumer, sink, anchor)
+    telemetry = Telemetry(consumer, sink, sampler)
+
+    def stop() -> None:
+        retrying.give_up()
+        consumer.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    url = await telemetry.start(int(options.telemetry_port))
+    beside = [asyncio.create_task(_announce(consumer, url)), asyncio.create_task(sampler.run())]
+    try:
+        await consumer.run()
+    finally:
+        for task in beside:
+            task.cancel()
+        await sink.close()
+        dead_letters.close()
+        await telemetry.stop()
+    return 1 if consumer.errors else 0
+
+
+def consumer_settings(options: argparse.Namespace) -> ConsumerSettings:
+    """The consumer's part of the options."""
+    return ConsumerSettings(
+        bootstrap=options.bootstrap,
+        group=options.group,
+        topics=tuple(options.topic.split(",")),
+        batch_size=int(options.batch_size),
+        max_buffered_messages=int(options.max_buffered_messages),
+        flush_interval_s=flush_interval_s(options),
+        held=options.held == "yes",
+    )
+
+
+def check_servers(options: argparse.Namespace, settings: ConsumerSettings) -> Registry:
+    """Ask broker and registry; raises UnreachableError, or ConfigError for a topic whose events are no envelopes."""
+    wanted = [*settings.topics, *([options.dead_letter_topic] if options.dead_letter_topic else [])]
+    check_reachable(settings.bootstrap, wanted, REACH_S)
+    registry = Registry(options.schema_registry)
+    registry.check()
+    for topic in settings.topics:
+        schema = registry.latest(f"{topic}-value")
+        try:
+            if schema is not None:
+                RowReader(schema if isinstance(schema, dict) else {})
+        except EnvelopeError as error:
+            raise ConfigError(
+                f"topic {topic!r}: {error}; read a topic that Debezium writes without unwrapping"
+            ) from error
+    return registry
+
+
+def _dead_letters(options: argparse.Namespace) -> DeadLetters:
+    if options.dead_letter_topic:
+        return DeadLetterTopic(options.bootstrap, options.dead_letter_topic)
+    return NoDeadLetters()
+
+
+async def _announce(consumer: CDCConsumer, url: str) -> None:
+    await consumer.assigned.wait()
+    print(json.dumps({"event": "platform.ready", "telemetry": url, "pid": os.getpid()}), flush=True)
+
+
+def run(options: argparse.Namespace, found: Sequence[str], make_buffer: MakeBuffer = Buffer) -> int:
+    """Serve, unless mistakes were found; 2 for those, 3 for a server that does not answer."""
+    if found:
+        print("\n".join(found), file=sys.stderr)
+        return 2
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.add_log_level,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[options.log_level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    try:
+        return asyncio.run(serve(options, make_buffer))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except UnreachableError as error:
+        print(error, file=sys.stderr)
+        return 3
+    except PlatformError as error:
+        print(error, file=sys.stderr)
+        return 1

@@ -1,0 +1,114 @@
+"""Change events as JSON documents, for sinks that speak it.
+
+An event is `{"op", "key", "before", "after", "source": {"topic", "partition", "offset", "ts_us"}}`; rows are objects by
+column. What JSON cannot hold exactly is text: decimals and floats that are no numbers, dates and times (ISO 8601, or
+as the source wrote them), bytes in base64. A value that the source did not send is Debezium's placeholder.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from infra.platform.batch import Batch
+from infra.platform.error import RefusedError
+from infra.schemas.envelope import EnvelopeError
+from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Column, Kind
+from infra.schemas.row import Rows, Side
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+def documents(batch: Batch) -> list[dict[str, Any]]:
+    """The events of a batch, ready for `encode`; raises RefusedError for bytes that are no text."""
+    try:
+        before, after = _side(batch.rows, "before"), _side(batch.rows, "after")
+        keys = _keys(batch)
+    except (UnicodeDecodeError, EnvelopeError) as error:
+        raise RefusedError(
+            f"an event of {batch.topic}[{batch.partition}] cannot be written as JSON: {error}"
+        ) from error
+    topic, partition = batch.topic, batch.partition
+    columns = (batch.rows.operation.tolist(), keys, before, after, batch.offsets.tolist())
+    return [
+        {
+            "op": chr(operation),
+            "key": key,
+            "before": old,
+            "after": new,
+            "source": {"topic": topic, "partition": partition, "offset": offset, "ts_us": committed_us},
+        }
+        for operation, key, old, new, offset, committed_us in zip(
+            *columns, batch.rows.committed_us.tolist(), strict=True
+        )
+    ]
+
+
+def encode(document: Any) -> bytes:
+    """JSON in UTF-8."""
+    return orjson.dumps(document, default=_plain, option=_OPTIONS)
+
+
+def _keys(batch: Batch) -> list[dict[str, Any] | None]:
+    reader = batch.key_reader
+    if reader is None:
+        return [None] * len(batch)
+    names = [column.name for column in reader.columns]
+    return [dict(zip(names, reader.read(key), strict=True)) if key else None for key in batch.keys]
+
+
+def _side(rows: Rows, side: Side) -> list[dict[str, Any] | None]:
+    there = rows.present(side)
+    if not there.any():
+        return [None] * len(rows)
+    names = [column.name for column in rows.columns]
+    columns = [_column(rows, side, column) for column in rows.columns]
+    whole: list[dict[str, Any] | None] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return whole if there.all() else [row if kept else None for row, kept in zip(whole, there.tolist(), strict=True)]
+
+
+def _column(rows: Rows, side: Side, column: Column) -> Sequence[Any]:
+    if column.kind is Kind.ZONED_TIMESTAMP:
+        return rows.texts(side, column.name)
+    values = rows.values(side, column.name)
+    make = _BY_KIND.get(column.kind)
+    return values if make is None else [make(value) for value in values]
+
+
+def _decimal(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def _float(value: float | None) -> float | str | None:
+    return (
+        value
+        if value is None or math.isfinite(value)
+        else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    )
+
+
+_BY_KIND: dict[Kind, Callable[[Any], Any]] = {
+    Kind.DECIMAL: _decimal,
+    Kind.VARIABLE_DECIMAL: _decimal,
+    Kind.FLOAT32: _float,
+    Kind.FLOAT64: _float,
+}
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if value is UNAVAILABLE:
+        return PLACEHOLDER
+    if isinstance(value, Decimal):
+        return _decimal(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

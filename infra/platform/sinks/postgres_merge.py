@@ -1,0 +1,145 @@
+"""From a batch of events to what they do to a table: each key once, as its last event leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.platform.batch import Batch
+from infra.platform.error import RefusedError
+from infra.platform.sinks.postgres_array import Element, elements
+from infra.platform.sinks.postgres_table import VERSION
+from infra.schemas.kind import UNAVAILABLE, Column, Kind
+
+_DELETE = ord("d")
+_WRITES = (ord("c"), ord("u"), ord("r"))
+
+
+@dataclass(frozen=True, slots=True)
+class Upserts:
+    """Rows to write, by column; `columns` leaves out those whose values the source did not send."""
+
+    columns: Sequence[Column]
+    values: Sequence[Sequence[Element]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """Keys to delete, by key column, and the version of what was deleted (NULL where it is not known)."""
+
+    keys: Sequence[Sequence[Element]]
+    versions: Sequence[Element]
+
+    def __len__(self) -> int:
+        return len(self.versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a batch does: no key is in two of its parts."""
+
+    upserts: Sequence[Upserts]
+    deletes: Deletes
+
+
+def effect(batch: Batch, key: Sequence[Column], probe_column: str) -> Effect:
+    """Reduce a batch; raises RefusedError for operations that are no change of a row."""
+    operations = batch.rows.operation
+    deleted = operations == _DELETE
+    if not (deleted | np.isin(operations, _WRITES)).all():
+        raise RefusedError(f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as truncate")
+    probed = probe_column in {column.name for column in batch.rows.columns}
+    if len(np.unique(batch.key_ids)) == len(batch) and not deleted.any():
+        return Effect(_groups(_writes(batch, probed)), Deletes([[] for _ in key], []))
+    keys = list(zip(*_key_elements(batch, key, deleted), strict=True))
+    final = {place: row for row, place in enumerate(keys)}
+    gone = [row for row in final.values() if deleted[row]]
+    kept = [row for row in final.values() if not deleted[row]]
+    writes = _merged(_writes(batch, probed), keys, kept, deleted) if kept else {}
+    versions = _versions(batch, probe_column, probed) if gone else []
+    deletes = Deletes(
+        [[keys[row][place] for row in gone] for place in range(len(key))], [versions[row] for row in gone]
+    )
+    return Effect(_groups(writes), deletes)
+
+
+def _writes(batch: Batch, probed: bool) -> dict[Column, list[Element]]:
+    """All rows as they were written, by column."""
+    found = {column: elements(batch.rows, "after", column) for column in batch.rows.columns}
+    if not probed:
+        found[Column(VERSION, Kind.INT64, True)] = _positions(batch)
+    return found
+
+
+def _positions(batch: Batch) -> list[Element]:
+    lsn = batch.rows.lsn
+    return [b"%d" % number for number in np.where(lsn > 0, lsn, batch.offsets).tolist()]
+
+
+def _versions(batch: Batch, probe_column: str, probed: bool) -> list[Element]:
+    """What the rows of deletes said last of their version."""
+    if not probed:
+        return _positions(batch)
+    column = next(column for column in batch.rows.columns if column.name == probe_column)
+    return elements(batch.rows, "before", column)
+
+
+def _key_elements(batch: Batch, key: Sequence[Column], deleted: NDArray[np.bool_]) -> list[list[Element]]:
+    found = []
+    for column in key:
+        after, before = elements(batch.rows, "after", column), elements(batch.rows, "before", column)
+        found.append([before[row] if gone else after[row] for row, gone in enumerate(deleted.tolist())])
+    if any(element is None for column in found for element in column):
+        raise RefusedError(
+            f"{batch.topic}[{batch.partition}] has a row without its key; set the source's REPLICA IDENTITY"
+        )
+    return found
+
+
+def _merged(
+    writes: Mapping[Column, list[Element]],
+    keys: Sequence[tuple[Element, ...]],
+    kept: Sequence[int],
+    deleted: NDArray[np.bool_],
+) -> dict[Column, list[Element]]:
+    """The last row of each key; what its last event did not send comes from the key's earlier events."""
+    found = {}
+    for column, values in writes.items():
+        whole = _known(values, keys, deleted) if UNAVAILABLE in values else values
+        found[column] = [whole[row] for row in kept]
+    return found
+
+
+def _known(values: Sequence[Element], keys: Sequence[tuple[Element, ...]], deleted: NDArray[np.bool_]) -> list[Element]:
+    latest: dict[tuple[Element, ...], Element] = {}
+    whole: list[Element] = []
+    for row, (key, value) in enumerate(zip(keys, values, strict=True)):
+        if deleted[row]:
+            latest.pop(key, None)
+        elif value is not UNAVAILABLE:
+            latest[key] = value
+        whole.append(latest.get(key, value) if value is UNAVAILABLE else value)
+    return whole
+
+
+def _groups(writes: Mapping[Column, Sequence[Element]]) -> list[Upserts]:
+    """Rows that leave the same columns alone, together."""
+    if not writes:
+        return []
+    partial = {column for column, values in writes.items() if UNAVAILABLE in values}
+    if not partial:
+        return [Upserts(list(writes), list(writes.values()))]
+    groups: dict[frozenset[Column], list[int]] = {}
+    for row in range(len(next(iter(writes.values())))):
+        missing = frozenset(column for column in partial if writes[column][row] is UNAVAILABLE)
+        groups.setdefault(missing, []).append(row)
+    return [
+        Upserts(
+            [column for column in writes if column not in missing],
+            [[values[row] for row in rows] for column, values in writes.items() if column not in missing],
+        )
+        for missing, rows in groups.items()
+    ]

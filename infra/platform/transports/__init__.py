@@ -1,0 +1,1 @@
+"""What carries changes away from the direct reader: names, partitions, serialised forms and publishers."""

@@ -1,0 +1,226 @@
+"""Kinesis: records by `PutRecords`, each key in order although the call itself promises none.
+
+Amazon Kinesis Data Streams API Reference, PutRecords: at most 500 records and 5 MiB a call, 1 MiB a record, keys
+included; "a single record failure does not stop the processing of subsequent records", so two records of one key in
+one call may change places. Hence a key is in a call at most once, and its next record waits for the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from infra.platform.transports.transport import Record, RefusedError, TransportError, UnreachableError, backoff_s
+
+CALL_RECORDS = 500
+CALL_BYTES = 5 << 20
+RECORD_BYTES = 1 << 20
+KEY_CHARACTERS = 256
+#: Records held back before `publish` sends: enough that a call is full although a key may be in it only once.
+HELD_RECORDS = 4 * CALL_RECORDS
+FIRST_WAIT_S = 0.05
+MOST_WAIT_S = 2.0
+PATIENCE_S = 60.0
+REGION = "us-east-1"
+#: Errors of a whole call that pass by themselves.
+PASSING = frozenset(
+    {"ProvisionedThroughputExceededException", "LimitExceededException", "InternalFailure", "ServiceUnavailable"}
+    | {"ThrottlingException", "KMSThrottlingException"}
+)
+Put = dict[str, Any]
+
+
+def partition_key(key: bytes) -> str:
+    """A record's key as Kinesis takes it: text of at most 256 characters, else its SHA-256."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        text = ""
+    return text if 0 < len(text) <= KEY_CHARACTERS else hashlib.sha256(key).hexdigest()
+
+
+class _Waiting:
+    """One stream's records by key. A key is offered once; its next record only when the last is acknowledged."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._ready: deque[str] = deque()
+        self._keys: dict[str, deque[bytes]] = {}
+
+    def add(self, key: str, data: bytes) -> None:
+        self.count += 1
+        queue = self._keys.get(key)
+        if queue is None:
+            self._keys[key] = deque((data,))
+            self._ready.append(key)
+        else:
+            queue.append(data)
+
+    def take(self) -> list[Put]:
+        """The next call: the heads of as many keys as fit."""
+        call: list[Put] = []
+        size = 0
+        while self._ready and len(call) < CALL_RECORDS:
+            key = self._ready[0]
+            data = self._keys[key][0]
+            size += len(data) + len(key.encode())
+            if size > CALL_BYTES:
+                break
+            self._ready.popleft()
+            call.append({"Data": data, "PartitionKey": key})
+        return call
+
+    def settle(self, call: Sequence[Put], failed: Sequence[bool]) -> None:
+        """After the answer: what was taken is forgotten, what was not is first in the next call."""
+        again = []
+        for put, fault in zip(call, failed, strict=True):
+            key = put["PartitionKey"]
+            if fault:
+                again.append(key)
+                continue
+            self.count -= 1
+            queue = self._keys[key]
+            queue.popleft()
+            if queue:
+                self._ready.append(key)
+            else:
+                del self._keys[key]
+        self._ready.extendleft(reversed(again))
+
+
+class KinesisWalPublisher:
+    """Publishes to Kinesis streams; what a call refuses is sent again, after a pause where it was too much.
+
+    `client` is boto3's, or one that behaves like it. A record that stays refused for `patience_s` ends in
+    TransportError.
+    """
+
+    name = "kinesis"
+
+    def __init__(
+        self, client: Any, *, patience_s: float = PATIENCE_S, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.calls = self.retried = self.throttled = 0
+        self._client = client
+        self._patience_s = patience_s
+        self._sleep = sleep
+        self._chance = random.Random()  # noqa: S311 - jitter
+        self._streams: dict[str, _Waiting] = {}
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """See WalPublisher."""
+        for record in records:
+            key = partition_key(record.key)
+            if len(record.data) + len(key.encode()) > RECORD_BYTES:
+                raise RefusedError(
+                    f"a record of {len(record.data)} bytes with key {key[:80]!r} is over Kinesis' limit of "
+                    f"{RECORD_BYTES}; leave its table out of the publication, or use --transport kafka"
+                )
+            waiting = self._streams.get(record.stream)
+            if waiting is None:
+                waiting = self._streams[record.stream] = _Waiting()
+            waiting.add(key, record.data)
+        for stream, waiting in self._streams.items():
+            while waiting.count >= HELD_RECORDS:
+                self._send(stream, waiting)
+
+    def flush(self) -> None:
+        """See WalPublisher."""
+        for stream, waiting in self._streams.items():
+            while waiting.count:
+                self._send(stream, waiting)
+
+    def _send(self, stream: str, waiting: _Waiting) -> None:
+        """One call, repeated with its failed records until at least one record of it is taken."""
+        pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
+        waited_s = 0.0
+        while True:
+            call = waiting.take()
+            failed, cause = self._put(stream, call)
+            waiting.settle(call, failed)
+            if not all(failed):
+                return
+            if waited_s >= self._patience_s:
+                raise TransportError(
+                    f"Kinesis stream {stream!r} has refused {len(call)} records for {waited_s:.0f} s ({cause}); "
+                    "raise the number of its shards"
+                )
+            pause_s = next(pauses)
+            self._sleep(pause_s)
+            waited_s += pause_s
+
+    def _put(self, stream: str, call: list[Put]) -> tuple[list[bool], str]:
+        """Which records of one call failed, and an example of why."""
+        self.calls += 1
+        try:
+            answer: Mapping[str, Any] = self._client.put_records(StreamName=stream, Records=call)
+        except Exception as error:  # noqa: BLE001 - `_passing` raises what does not pass
+            code = _passing(error, stream)
+            self.throttled += 1
+            return [True] * len(call), code
+        if not answer["FailedRecordCount"]:
+            return [False] * len(call), ""
+        self.retried += answer["FailedRecordCount"]
+        codes = [result.get("ErrorCode") or "" for result in answer["Records"]]
+        return [bool(code) for code in codes], next(code for code in codes if code)
+
+    def close(self) -> None:
+        """See WalPublisher."""
+        self.flush()
+        self._client.close()
+
+
+def _passing(error: Exception, stream: str) -> str:
+    """The name of an error that passes by itself; raises for any other."""
+    from botocore.exceptions import HTTPClientError
+
+    answer = getattr(error, "response", None)
+    if isinstance(error, HTTPClientError):
+        return type(error).__name__  # no answer: tried again, as with a service that restarts
+    if answer is None:
+        raise TransportError(f"Kinesis cannot be asked: {type(error).__name__}: {error}") from error
+    code = str(answer.get("Error", {}).get("Code", ""))
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in PASSING or status >= 500:
+        return code
+    if code == "ResourceNotFoundException":
+        raise UnreachableError(f"Kinesis has no stream {stream!r}; create it first") from error
+    raise RefusedError(f"Kinesis refuses records for stream {stream!r}: {error}") from error
+
+
+def client(endpoint: str) -> Any:
+    """boto3's client of the Kinesis at a URL, or of the real one where that is empty.
+
+    Retrying is left to the publisher, which must know the order. With an endpoint and no credentials in the
+    environment, made-up ones are used: an emulator takes any.
+    """
+    import boto3
+    from botocore.config import Config
+
+    known = any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"))
+    made_up = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"} if endpoint and not known else {}
+    return boto3.client(
+        "kinesis",
+        endpoint_url=endpoint or None,
+        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION,
+        config=Config(
+            connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}, parameter_validation=False
+        ),
+        **made_up,
+    )
+
+
+def check_reachable(kinesis: Any, endpoint: str) -> None:
+    """One real request; raises UnreachableError that says what was tried."""
+    try:
+        kinesis.list_streams(Limit=1)
+    except Exception as error:
+        raise UnreachableError(
+            f"Kinesis at {endpoint or 'its default endpoint'} does not answer: {type(error).__name__}; start the "
+            "emulator, or name another with --endpoint (AWS_ENDPOINT_URL_KINESIS)"
+        ) from error

@@ -1,0 +1,82 @@
+"""`python -m infra.platform.wal`: Postgres to Kinesis, Pub/Sub or Kafka, straight out of a replication slot.
+
+Says on its standard output, in one JSON line, when it streams and where its telemetry is; logs go to standard error as
+JSON lines. SIGTERM publishes what is held, confirms it and ends with 0. Ends with 2 for what must be mended, with 3
+for what does not answer; the message says how.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from cdc_users.measure.clock import anchor_from
+from infra.platform.error import PlatformError, UnreachableError
+from infra.platform.log import log_to_stderr
+from infra.platform.transports.transport import RefusedError
+from infra.platform.wal.option import mistakes, parser, to_settings
+from infra.platform.wal.service import Service, Settings
+from infra.platform.wal.source_error import SetupError, SlotError
+from infra.platform.wal.telemetry import WalTelemetry
+
+
+def exit_code(failure: Exception) -> int:
+    """2 for what must be mended first, 3 for what is not there, 1 for the rest."""
+    if isinstance(failure, (SetupError, RefusedError)):
+        return 2
+    return 3 if isinstance(failure, (UnreachableError, SlotError)) else 1
+
+
+async def serve(settings: Settings, telemetry_port: int) -> int:
+    """Run until told to stop, or until something failed for good."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    service = await asyncio.to_thread(Service, settings, anchor_from(os.environ))
+    telemetry = WalTelemetry(service)
+    try:
+        url = await telemetry.start(telemetry_port)
+        reading = asyncio.create_task(asyncio.to_thread(service.run))
+        announcing = asyncio.create_task(_announce(service, url))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({reading, stopping}, return_when="FIRST_COMPLETED")
+        service.stop()
+        await reading
+        for task in (announcing, stopping):
+            task.cancel()
+    finally:
+        await telemetry.stop()
+        await asyncio.to_thread(service.close)
+    if service.failure is not None:
+        print(service.failure, file=sys.stderr)
+        return exit_code(service.failure)
+    return 0
+
+
+async def _announce(service: Service, url: str) -> None:
+    while not service.reader.streaming.is_set():
+        await asyncio.sleep(0.01)
+    print(json.dumps({"event": "platform.ready", "telemetry": url, "pid": os.getpid()}), flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check the options, then serve."""
+    options = parser(__doc__.splitlines()[0]).parse_args(arguments)
+    if found := mistakes(options):
+        print("\n".join(found), file=sys.stderr)
+        return 2
+    log_to_stderr()
+    try:
+        return asyncio.run(serve(to_settings(options, os.environ), int(options.telemetry_port)))
+    except PlatformError as error:
+        print(error, file=sys.stderr)
+        return exit_code(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

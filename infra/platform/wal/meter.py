@@ -1,0 +1,111 @@
+"""Measures the direct reader as InstrumentedSink measures a sink: the ledger, and each event's latency in stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.histogram import LatencyHistogram
+from cdc_users.measure.ledger import Ledger
+from cdc_users.measure.probe import PROBE_BYTES, parse_probes
+from infra.platform.sinks.instrumented import StepFigures
+from infra.platform.wal.pump import Chunk, Encoded
+
+NO_PROBE = b""
+DELETE = b'{"op":"d"'
+
+
+class WalMeter:
+    """Counts events when they are durable downstream.
+
+    Stages on one timeline: commit (the source's commit time − intended), read, queue, publish (until durable). For
+    every event they sum to its end-to-end latency. The pump's thread writes, the telemetry reads.
+    """
+
+    def __init__(self, name: str, run: str, probe_column: str) -> None:
+        self.name = name
+        self.ledger = Ledger()
+        self.steps: dict[int, StepFigures] = {}
+        self.call = LatencyHistogram()
+        self.writes = self.durable_events = self.bytes = self.largest_batch = 0
+        self.busy_s = 0.0
+        self._run = run
+        self._mark = b'"' + probe_column.encode() + b'":"'
+
+    def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
+        """See Meter."""
+        values = [record.data for records in encoded for record in records]
+        self.writes += 1
+        self.durable_events += len(values)
+        self.largest_batch = max(self.largest_batch, len(values))
+        self.bytes += sum(map(len, values))
+        self.busy_s += (done_us - started_us) / 1e6
+        self.call.record_us(done_us - started_us)
+        if values and self._run:
+            self._observe(chunk, encoded, values, started_us, done_us)
+
+    def _observe(self, chunk: Chunk, encoded: Encoded, values: list[bytes], started_us: int, done_us: int) -> None:
+        probes = parse_probes([self._probe(value) for value in values], self._run)
+        deleted = np.array([value.startswith(DELETE) for value in values], dtype=np.bool_)
+        sizes = list(map(len, encoded))
+        lsns = np.repeat(np.array([part.source.lsn for part in chunk.parts], dtype=np.int64), sizes)
+        committed_us = np.repeat(np.array([part.source.commit_us for part in chunk.parts], dtype=np.int64), sizes)
+        keys = np.array([key_number(record.key) for records in encoded for record in records], dtype=np.int64)
+        counted = self.ledger.observe(probes, keys, 0, lsns, deleted=deleted, at_us=done_us)
+        times = {
+            "end_to_end": done_us - probes.intended_us,
+            "commit": committed_us - probes.intended_us,
+            "read": chunk.read_us - committed_us,
+            "queue": np.full(len(lsns), started_us - chunk.read_us, dtype=np.int64),
+            "publish": np.full(len(lsns), done_us - started_us, dtype=np.int64),
+        }
+        for step in np.unique(probes.step[counted]).tolist():
+            self._record(values, np.flatnonzero(counted & (probes.step == step)), times, step, done_us)
+
+    def _probe(self, value: bytes) -> bytes:
+        """The probe of the row after the change, else of the row before it: the last one in the JSON.
+
+        A quote inside of a value is escaped, so what is found is the column itself.
+        """
+        place = value.rfind(self._mark)
+        start = place + len(self._mark)
+        return value[start : start + PROBE_BYTES] if place >= 0 else NO_PROBE
+
+    def _record(
+        self,
+        values: list[bytes],
+        rows: NDArray[np.int64],
+        times: dict[str, NDArray[np.int64]],
+        step: int,
+        done_us: int,
+    ) -> None:
+        figures = self.steps.setdefault(step, StepFigures(first_us=done_us))
+        figures.last_us = done_us
+        figures.bytes += sum(len(values[row]) for row in rows.tolist())
+        for name, series in times.items():
+            figures.recorder.record_many_us(name, series[rows])
+
+    def snapshot(self) -> dict[str, Any]:
+        """The figures so far, as plain data, shaped as a sink's."""
+        return {
+            "name": self.name,
+            "writes": self.writes,
+            "events": self.durable_events,
+            "durable_events": self.durable_events,
+            "bytes": self.bytes,
+            "busy_s": round(self.busy_s, 6),
+            "call": self.call.to_json(),
+            "mean_batch": round(self.durable_events / self.writes, 1) if self.writes else None,
+            "largest_batch": self.largest_batch,
+        }
+
+
+def key_number(key: bytes) -> int:
+    """A number for a record's key: the key itself where it is one integer, else a hash of its bytes."""
+    try:
+        number = int(key)
+    except ValueError:
+        return hash(key) >> 1
+    return number if -(1 << 63) <= number < 1 << 63 else hash(key) >> 1

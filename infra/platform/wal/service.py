@@ -1,0 +1,218 @@
+"""One direct reader, put together: source objects, publisher, queue, reader; and taken apart again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import structlog
+
+from cdc_users.measure.clock import Anchor
+from infra.platform.error import PlatformError
+from infra.platform.transports import kafka, kinesis, naming, pubsub
+from infra.platform.transports.kafka import KafkaWalPublisher
+from infra.platform.transports.kinesis import KinesisWalPublisher
+from infra.platform.transports.null import NullWalPublisher
+from infra.platform.transports.pubsub import PubSubWalPublisher
+from infra.platform.transports.transport import WalPublisher
+from infra.platform.wal import slot as server
+from infra.platform.wal.encode import JsonEncoder, NoEncoder, PrimaryKeys
+from infra.platform.wal.journal import OwnObjects, Position, abandoned
+from infra.platform.wal.meter import WalMeter
+from infra.platform.wal.pump import Encoder, Pump
+from infra.platform.wal.reader import ReaderSettings, WalReader
+
+logger = structlog.get_logger()
+
+TRANSPORTS = ("kinesis", "pubsub", "kafka", "null")
+NAMINGS = {"kinesis": naming.KINESIS, "pubsub": naming.PUBSUB, "kafka": naming.KAFKA, "null": naming.KAFKA}
+FORMATS = ("json", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line asks for (option.py explains each)."""
+
+    dsn: str
+    slot: str
+    publication: str
+    transport: str = "null"
+    format: str = "json"
+    endpoint: str = ""
+    create: tuple[str, ...] = ()
+    journal: Path = Path(".cdc-wal")
+    state: Path | None = None
+    project: str = "locust-cdc"
+    prefix: str = "cdc"
+    stream: str = ""
+    partitions: int = 16
+    run: str = ""
+    probe_column: str = "probe"
+    max_messages: int = 10_000
+    max_bytes: int = 64_000_000
+    coalesce_s: float = 0.004
+    reconnect_s: float = 60.0
+    held: bool = False
+
+
+class Service:
+    """A reader with all that it needs. Making one checks everything that can be checked, and may take seconds.
+
+    Raises SetupError, SlotError or UnreachableError with the remedy; nothing is left behind then.
+    """
+
+    def __init__(self, settings: Settings, anchor: Anchor) -> None:
+        self.settings = settings
+        self._own = OwnObjects(settings.journal, settings.slot) if settings.create else None
+        with closing(server.connect(settings.dsn)) as connection:
+            server.check_server(connection)
+            self._remove_abandoned()
+            if self._own is not None:
+                self._create(connection, self._own)
+            try:
+                self._build(connection, anchor)
+            except BaseException:
+                self.close()
+                raise
+
+    def _build(self, connection: Any, anchor: Anchor) -> None:
+        settings = self.settings
+        server.check_publication(connection, settings.publication)
+        tables = server.published_tables(connection, settings.publication)
+        publisher = self._publisher([self._stream(schema, table) for schema, table in tables])
+        position = Position(settings.state, server.system_id(connection), settings.slot)
+        server.check_slot(connection, settings.slot, position.lsn)
+        self.meter = WalMeter(publisher.name, settings.run, settings.probe_column)
+        encoder = self._encoder()
+        self.pump = Pump(
+            publisher,
+            encoder,
+            self.meter,
+            anchor.now_us,
+            max_messages=settings.max_messages,
+            max_bytes=settings.max_bytes,
+        )
+        self.reader = WalReader(
+            ReaderSettings(
+                settings.dsn,
+                settings.slot,
+                settings.publication,
+                settings.coalesce_s,
+                settings.reconnect_s,
+                settings.held,
+            ),
+            self.pump,
+            position,
+            anchor.now_us,
+        )
+
+    def _remove_abandoned(self) -> None:
+        """Remove what readers that were killed had made for themselves."""
+        for path, dsn, objects in abandoned(self.settings.journal):
+            for kind, name in reversed(objects.items()):
+                server.drop(dsn, kind, name)
+            path.unlink(missing_ok=True)
+            logger.warning("platform.reader.cleared", objects=objects)
+
+    def _create(self, connection: Any, own: OwnObjects) -> None:
+        settings = self.settings
+        own.note(settings.dsn, {"publication": settings.publication, "slot": settings.slot})
+        try:
+            server.create_publication(connection, settings.publication, settings.create)
+            server.create_slot(connection, settings.slot)
+        except PlatformError:
+            self.close()
+            raise
+
+    def _stream(self, schema: str, table: str) -> str:
+        settings = self.settings
+        return settings.stream or NAMINGS[settings.transport].name(settings.prefix, schema, table)
+
+    def _primary_key(self, schema: str, table: str) -> tuple[str, ...]:
+        with closing(server.connect(self.settings.dsn)) as connection:
+            return server.primary_key(connection, schema, table)
+
+    def _encoder(self) -> Encoder:
+        if self.settings.format == "none":
+            return NoEncoder()
+        return JsonEncoder(self._stream, PrimaryKeys(self._primary_key))
+
+    def _publisher(self, streams: Sequence[str]) -> WalPublisher:
+        settings = self.settings
+        if settings.transport == "kinesis":
+            kinesis_client = kinesis.client(settings.endpoint)
+            kinesis.check_reachable(kinesis_client, settings.endpoint)
+            return KinesisWalPublisher(kinesis_client)
+        if settings.transport == "pubsub":
+            pubsub_client = pubsub.client(settings.endpoint)
+            pubsub.check_reachable(pubsub_client, settings.project, settings.endpoint)
+            return PubSubWalPublisher(pubsub_client, settings.project, partitions=settings.partitions)
+        if settings.transport == "kafka":
+            kafka.check_reachable(settings.endpoint, sorted(set(streams)))
+            return KafkaWalPublisher(kafka.client(settings.endpoint))
+        return NullWalPublisher()
+
+    def run(self) -> None:
+        """Read and publish until `stop`, or until something failed, which is in `failure` then."""
+        self.pump.start()
+        self.reader.run()
+
+    def begin(self) -> None:
+        """Start to read, where the settings said to wait for this."""
+        self.reader.begin()
+
+    def stop(self) -> None:
+        """Have `run` end when what is held is durable and confirmed."""
+        self.reader.stop()
+
+    def close(self) -> None:
+        """Remove what was made for this reader alone."""
+        if self._own is None or not self._own.path.exists():
+            return
+        for kind, name in (("slot", self.settings.slot), ("publication", self.settings.publication)):
+            with contextlib.suppress(psycopg2.Error):
+                server.drop(self.settings.dsn, kind, name)
+        self._own.forget()
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the reader, if anything did."""
+        return self.reader.failure
+
+    @property
+    def errors(self) -> list[str]:
+        """What has failed for good, for the telemetry."""
+        found = [self.reader.failure, self.pump.failure]
+        return sorted({f"{type(error).__name__}: {error}" for error in found if error is not None})
+
+    def slot_lag_bytes(self) -> int | None:
+        """WAL that the slot still holds for us; None where the server cannot be asked."""
+        try:
+            with closing(server.connect(self.settings.dsn)) as connection:
+                return server.lag_bytes(connection, self.settings.slot)
+        except (PlatformError, psycopg2.Error):
+            return None
+
+    def snapshot(self) -> dict[str, Any]:
+        """Queue, position and counters, shaped as a consumer's."""
+        pump = self.pump
+        return {
+            "polled": self.reader.messages,
+            # The slot stands for the one partition that there is; how far it is behind is told in bytes elsewhere.
+            "partitions": {self.settings.slot: {"paused": self.reader.paused, "lag": None}},
+            "queue_depth": pump.held - pump.in_flight,
+            "queue_high_water": pump.high_water,
+            "in_flight": pump.in_flight,
+            "max_buffered_messages": pump.max_messages,
+            "pauses": self.reader.pauses,
+            "rebalances": 0,
+            "errors": self.errors,
+            "monotonic_ns": time.monotonic_ns(),
+            "slot": self.reader.snapshot(),
+        }

@@ -1,0 +1,193 @@
+"""Compiles the functions that read rows out of change messages, one for each relation and kind of message.
+
+PostgreSQL documentation, "Logical Replication Message Formats", TupleData: a column is `n` (NULL), `u` (unchanged and
+not sent), or `t` (text) or `b` (binary) with a length in four bytes and that many bytes.
+
+The code is straight: no loop over columns, no call a value. A value's head is compared as one slice with `t` and three
+zeros, so that its length is a single byte; whatever else it may be goes to `rare`. Text is decoded once a message and
+sliced where the row is ASCII; the message's head is left out of that test, since OIDs often have bytes over 127.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType
+from typing import Any, Protocol
+
+from infra.platform.wal.error import DecodeError
+from infra.platform.wal.event import UNCHANGED, Relation, Type
+
+#: A change's first bytes: the operation, the relation's OID, the first tuple's kind and its number of columns.
+HEAD_BYTES = 8
+SHORT = b"t\0\0\0"
+#: For each kind of change, its tuples in order: the operation and the first tuple's kind, as in a message's head.
+SHAPES: Mapping[bytes, str] = {b"IN": "N", b"UN": "N", b"UK": "KN", b"UO": "ON", b"DK": "K", b"DO": "O"}
+
+Read = Callable[[bytes], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How one column's values are read.
+
+    `ascii` and `utf8` are expressions of `s` (the row as text, ASCII only), `b` (its bytes), `a` and `p` (where the
+    value starts and ends). `text` and `binary` do the same for a value's bytes, where an expression does not serve.
+    """
+
+    ascii: str
+    utf8: str
+    text: Callable[[bytes], Any]
+    binary: Callable[[bytes], Any]
+    names: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Form(Protocol):
+    """What a decoder makes of changes: text, values, something that is read later, a serialised form."""
+
+    def reader(self, relation: Relation, shape: bytes) -> Read:
+        """A function from the messages of this relation and shape to what the form makes of them.
+
+        It is only called with messages of that head, and raises DecodeError for all that is malformed behind it, unless
+        the form reads later.
+        """
+        ...
+
+    def learn(self, described: Type) -> None:
+        """Take note of a type that is not built in; comes before the relations that have it."""
+        ...
+
+
+class Program(Protocol):
+    """What `compile_reader` asks for.
+
+    `codec` says how the column at a position is read; names that its expressions use come with it, unique a column.
+    `result` is the expression of the whole change, where the tuple of kind N has its values in variables n0, n1, ...,
+    which are None for NULL and UNCHANGED for what was not sent; `names` are the names that it uses.
+    """
+
+    def codec(self, relation: Relation, position: int) -> Codec:
+        """How the column at this position is read."""
+        ...
+
+    def result(self, relation: Relation, operation: str, kinds: str) -> str:
+        """The expression of a change."""
+        ...
+
+    def names(self, relation: Relation) -> Mapping[str, Any]:
+        """What `result` refers to."""
+        ...
+
+
+def compile_reader(relation: Relation, shape: bytes, program: Program) -> Read:
+    """A function from one kind of change message of this relation to what the program makes of it.
+
+    The message's head must have been compared already. The function raises DecodeError for all that is malformed.
+    """
+    kinds = SHAPES[shape]
+    codecs = [program.codec(relation, position) for position in range(len(relation.columns))]
+    result = program.result(relation, shape.decode()[0], kinds)
+    source = _source(kinds, tuple((codec.ascii, codec.utf8) for codec in codecs), result)
+    space: dict[str, Any] = {
+        "SHORT": SHORT,
+        "NEW": b"N" + len(codecs).to_bytes(2, "big"),
+        "rare": rare,
+        "ended": ended,
+        "unread": unread,
+        "unexpected": unexpected,
+        "UNCHANGED": UNCHANGED,
+    }
+    space |= program.names(relation)
+    for position, codec in enumerate(codecs):
+        space |= {f"t{position}": codec.text, f"x{position}": codec.binary, **codec.names}
+    exec(_code(source), space)  # noqa: S102 - the source is made here, of numbers and the forms' fixed expressions
+    read: Read = space["read"]
+    return read
+
+
+@lru_cache(maxsize=256)
+def _code(source: str) -> CodeType:
+    """Compiled once for all relations that are read alike."""
+    return compile(source, "<pgoutput reader>", "exec")
+
+
+def _source(kinds: str, expressions: Sequence[tuple[str, str]], result: str) -> str:
+    lines = ["def read(m):", f" b = m[{HEAD_BYTES}:]", " s = str(b, 'latin-1')", " a = p = 0", " try:"]
+    for index, condition in enumerate(("  if s.isascii():", "  else:")):
+        lines.append(condition)
+        for number, kind in enumerate(kinds):
+            if number:
+                lines += ["   if b[p:p + 3] != NEW:", "    unexpected(b, p, NEW)", "   p += 3"]
+            for position, pair in enumerate(expressions):
+                lines += _column(f"{kind.lower()}{position}", position, pair[index])
+        lines.append("   pass")
+    lines += [
+        " except IndexError:",
+        "  raise ended(m) from None",
+        " except (ValueError, ArithmeticError) as error:",
+        "  raise unread(error, a) from error",
+        " if p != len(b):",
+        "  raise ended(m, p)",
+        f" return {result}",
+    ]
+    return "\n".join(lines)
+
+
+def _column(variable: str, position: int, expression: str) -> list[str]:
+    return [
+        "   q = p + 4",
+        "   if b[p:q] == SHORT:",
+        "    a = q + 1",
+        "    p = a + b[q]",
+        f"    {variable} = {expression}",
+        "   elif b[p] == 110:",
+        f"    {variable} = None",
+        "    p += 1",
+        "   else:",
+        f"    {variable}, p = rare(b, p, t{position}, x{position})",
+    ]
+
+
+def rare(b: bytes, p: int, text: Callable[[bytes], Any], binary: Callable[[bytes], Any]) -> tuple[Any, int]:
+    """A value that is long, binary or unchanged, and the position behind it; raises DecodeError for anything else."""
+    kind, first, last = locate(b, p)
+    if kind == "u":
+        return UNCHANGED, last
+    try:
+        return (text if kind == "t" else binary)(b[first:last]), last
+    except (ValueError, ArithmeticError) as error:
+        raise unread(error, first) from error
+
+
+def locate(b: bytes, p: int) -> tuple[str, int, int]:
+    """Kind, start and end of the value at a position of a row; raises DecodeError."""
+    if p >= len(b):
+        raise DecodeError("the message ends in the middle of a row", HEAD_BYTES + p)
+    kind = chr(b[p])
+    if kind in "nu":
+        return kind, p + 1, p + 1
+    if kind not in "tb":
+        raise DecodeError(f"{kind!r} is no kind of value; n, u, t or b is needed", HEAD_BYTES + p)
+    first = p + 5
+    last = first + int.from_bytes(b[p + 1 : first], "big")
+    if first > len(b) or last > len(b):
+        raise DecodeError("the message ends in the middle of a value", HEAD_BYTES + p)
+    return kind, first, last
+
+
+def unread(error: Exception, a: int) -> DecodeError:
+    """The error for a value that is there, but is not of its type."""
+    return DecodeError(f"the value is not of its column's type or encoding: {error}", HEAD_BYTES + a)
+
+
+def ended(m: bytes, p: int | None = None) -> DecodeError:
+    """The error for a row that is shorter or longer than its message."""
+    if p is None or HEAD_BYTES + p > len(m):
+        return DecodeError("the message ends in the middle of a row", len(m))
+    return DecodeError(f"{len(m) - HEAD_BYTES - p} bytes follow the row", HEAD_BYTES + p)
+
+
+def unexpected(b: bytes, p: int, head: bytes) -> None:
+    """Raise the error for a second tuple that is not the relation's new row."""
+    raise DecodeError(f"{b[p : p + 3]!r} is not the head of a new row, {head!r}", HEAD_BYTES + p)

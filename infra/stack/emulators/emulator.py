@@ -1,0 +1,65 @@
+"""What all emulators share: where they are kept, how one runs for a while, and why one cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.stack.artifact import cache_directory
+from infra.stack.error import StackError
+from infra.stack.server import Recipe, Server, start
+
+READY_S = 60.0
+
+
+class EmulatorUnavailableError(StackError):
+    """This machine cannot run the emulator; the message says what is missing. Scenarios that need it are skipped."""
+
+
+def kept(name: str, sources: Sequence[Path], make: Callable[[Path], None], environ: Mapping[str, str]) -> Path:
+    """The directory of an emulator in the user's cache, made once for each state of its sources.
+
+    `make` gets an empty directory that holds copies of the sources; the directory gets its final name only when
+    `make` has returned, so what is there is always whole.
+    """
+    digest = hashlib.sha256(b"".join(source.name.encode() + source.read_bytes() for source in sources)).hexdigest()
+    target = cache_directory(environ) / "emulators" / f"{name}-{digest[:16]}"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    try:
+        for source in sources:
+            shutil.copy(source, temporary / source.name)
+        make(temporary)
+        temporary.chmod(0o755)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not target.exists():  # otherwise another process was faster, with the same sources
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+@contextmanager
+def running(recipe: Recipe, logs: Path) -> Iterator[Server]:
+    """Run one emulator, its log in `logs`, from its first answer until the end of the block."""
+    logs.mkdir(parents=True, exist_ok=True)
+    recipe.prepare()
+    server = start(recipe, logs)
+    try:
+        server.await_ready(time.monotonic() + READY_S)
+        yield server
+    finally:
+        server.stop()
+
+
+def say_nothing(_: str) -> None:
+    """Progress for whoever wants none."""

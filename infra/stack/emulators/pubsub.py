@@ -1,0 +1,75 @@
+"""Pub/Sub on loopback: Google's own in-memory server for tests (`pstest`), built once per user with Go.
+
+A Pub/Sub emulator of the user's own is named by `PUBSUB_EMULATOR_HOST` and used instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.stack import cloud
+from infra.stack.artifact import Progress
+from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
+from infra.stack.port import HOST, free_ports
+from infra.stack.server import Recipe
+
+SOURCE = Path(__file__).with_name("pubsub")
+FILES = ("main.go", "go.mod", "go.sum")
+BINARY = "pubsub-emulator"
+BUILD_S = 900.0
+
+
+def install(environ: Mapping[str, str], progress: Progress) -> Path:
+    """The directory with the emulator, built if it is not there yet; go.sum fixes every module's contents."""
+    go = shutil.which("go")
+
+    def make(directory: Path) -> None:
+        if go is None:
+            raise EmulatorUnavailableError(
+                "the Pub/Sub emulator is built with Go, which is not on PATH; install Go 1.26 or newer, or name an "
+                f"emulator of your own in {cloud.PUBSUB_VARIABLE}"
+            )
+        progress("building the Pub/Sub emulator (once per user, about a minute)")
+        done = subprocess.run(
+            [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", BINARY, "."],
+            cwd=directory,
+            env={**os.environ, "GOWORK": "off"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=BUILD_S,
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1].split(": ")[0]
+            raise EmulatorUnavailableError(
+                f"the Pub/Sub emulator cannot be built ({last}); `go build` in {SOURCE} says more; once it is built no "
+                "network is needed"
+            )
+
+    return kept("pubsub", [SOURCE / name for name in FILES], make, environ)
+
+
+def recipe(directory: Path, port: int) -> Recipe:
+    """How the emulator runs; all it holds is in memory."""
+    return Recipe(
+        name="pubsub",
+        command=[str(directory / BINARY), f"{HOST}:{port}"],
+        probe=lambda: cloud.probe_pubsub(f"{HOST}:{port}"),
+        prepare=lambda: None,
+    )
+
+
+@contextmanager
+def pubsub_emulator(logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing) -> Iterator[str]:
+    """HOST:PORT of a Pub/Sub: the user's own emulator where one is named, else one that lives as long as the block."""
+    if environ.get(cloud.PUBSUB_VARIABLE):
+        yield environ[cloud.PUBSUB_VARIABLE]
+        return
+    (port,) = free_ports(1)
+    with running(recipe(install(environ, progress), port), logs):
+        yield f"{HOST}:{port}"

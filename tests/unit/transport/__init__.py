@@ -1,0 +1,1 @@
+"""Publishers against in-memory clients that behave like the services' own."""

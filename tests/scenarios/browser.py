@@ -46,8 +46,10 @@ def browser() -> Iterator[Browser]:
     path = chromium()
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield launched
-        launched.close()
+        try:
+            yield launched
+        finally:
+            launched.close()
 
 
 @dataclass
@@ -58,8 +60,8 @@ class Window:
     problems: list[str] = field(default_factory=list)
 
     def grave_violations(self) -> list[str]:
-        """What axe-core finds serious or worse, with the elements."""
-        found = Axe().run(self.page).response["violations"]
+        """What axe-core finds serious or worse in the page below Locust's header, with the elements."""
+        found = Axe().run(self.page, context="main").response["violations"]
         return [f"{item['id']}: {_targets(item)}" for item in found if item["impact"] in GRAVE]
 
 
@@ -77,5 +79,7 @@ def window(launched: Browser, size: tuple[int, int] = DESKTOP, theme: Theme = "l
     opened = Window(page)
     page.on("console", lambda message: opened.problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: opened.problems.append(str(error)))
-    yield opened
-    context.close()
+    try:
+        yield opened
+    finally:
+        context.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,14 +18,17 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
+from cdc_users import report
+from cdc_users.measure.result import Verdict
 from infra.stack.endpoints import Endpoints
 from infra.stack.port import free_ports
 from infra.stack.state import CHECKOUT
 from tests.scenarios.browser import PHONE, Theme, Window, browser, window
 from tests.scenarios.locust_process import await_that
+from tests.unit.made_result import STAGES_MS, recorder, result, step_result
 
 DEADLINE_MS = 90_000
-SECONDS = 6
+SECONDS = 4
 CANARY = "canary-5e1d2b"
 VERDICT = re.compile("PASS|FAIL|INVALID|ERROR|STACK")
 
@@ -48,17 +52,20 @@ class Site:
         return told
 
 
-@pytest.fixture
-def site(
-    stack: Endpoints, launched: Browser, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site(launched: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    place = tmp_path_factory.mktemp("site")
+    results, log = place / "results", place / "locust.log"
     (port,) = free_ports(1)
-    monkeypatch.setenv("PGPASSWORD", CANARY)
-    log = tmp_path / "locust.log"
     command = [sys.executable, "-m", "locust", "-f", "locustfiles", "--class-picker", "--results", str(results)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--web-port", str(port)], cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            [*command, "--web-port", str(port)],
+            cwd=CHECKOUT,
+            env={**os.environ, "PGPASSWORD": CANARY},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     url = f"http://127.0.0.1:{port}"
     await_that(lambda: _answers(url), "the page does not come up")
@@ -92,14 +99,14 @@ def points(page: Page, chart: str) -> int:
 
 
 def test_a_mistake_is_explained_where_it_was_made_and_starts_nothing(site: Site, launched: Browser) -> None:
+    before = site.state()
     with window(launched) as opened:
         fill(opened.page, site, rows="many")
         expect(opened.page.locator("#cdc-help-rows[data-mistake]")).to_contain_text("'many' is not a whole number")
         opened.page.get_by_role("button", name="Start", exact=True).click()
         expect(opened.page.get_by_role("alert").filter(has_text="--rows")).to_contain_text("is not a whole number")
 
-        assert site.state() == {"run": None}
-        assert not site.results.exists()
+        assert site.state() == before
 
 
 def test_the_form_says_what_will_run_and_is_free_of_grave_violations(site: Site, launched: Browser) -> None:
@@ -112,7 +119,9 @@ def test_the_form_says_what_will_run_and_is_free_of_grave_violations(site: Site,
         assert opened.problems == []
 
 
-def test_a_run_is_followed_from_the_form_to_its_verdict_and_its_downloads(site: Site, launched: Browser) -> None:
+def test_a_run_is_followed_from_the_form_to_its_verdict_and_its_downloads(
+    stack: Endpoints, site: Site, launched: Browser
+) -> None:
     with window(launched) as opened:
         page = opened.page
         fill(page, site, rate="50", duration=f"{SECONDS}s", smoke="yes")
@@ -197,12 +206,10 @@ def assert_secret_nowhere(site: Site, page: Page) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_report_opens_from_disk_without_a_network(
-    stack: Endpoints, launched: Browser, results: Path, theme: Theme, tmp_path: Path
-) -> None:
-    report = made_report(tmp_path)
+def test_the_report_opens_from_disk_without_a_network(launched: Browser, theme: Theme, tmp_path: Path) -> None:
+    path = made_report(tmp_path)
     with window(launched, theme=theme, offline=True) as opened:
-        opened.page.goto(report.as_uri())
+        opened.page.goto(path.as_uri())
         expect(opened.page.locator(".verdict h2")).to_have_text("INVALID")
         expect(opened.page.locator("#timeline svg.cdc-plot").first).to_have_attribute("data-points", "30")
         expect(opened.page.locator("#percentiles svg.cdc-plot").first).to_be_visible()
@@ -217,13 +224,10 @@ def test_the_report_opens_from_disk_without_a_network(
 
 def made_report(place: Path) -> Path:
     """A report of made figures: what is tested is the page, and a run would only make it slower."""
-    from cdc_users import artifact, report
-    from cdc_users.measure.result import Verdict
-    from tests.unit.made_result import STAGES_MS, recorder, result, step_result
-
     made = result(Verdict.INVALID, ["the generator was behind its plan"], steps=[step_result("a"), step_result("b")])
     for step in made.steps:
-        artifact.write_histograms(place, step.name, recorder(end_to_end=10.0, response=3.0, **STAGES_MS))
+        for name, histogram in recorder(end_to_end=10.0, response=3.0, **STAGES_MS).series.items():
+            (place / f"{step.name}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
     head = "elapsed_s,step,stage,offered_per_s,sent_per_s,delivered_per_s,p50_ms,p99_ms,max_ms,backlog,uss_mb,rss_mb"
     rows = [f"{second}.0,{'ab'[second // 15]},x,100,99,98,5,9,20,{second},50,80" for second in range(30)]
     (place / "timeline.csv").write_text("\n".join([head, *rows]), encoding="utf-8")

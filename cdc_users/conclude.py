@@ -19,6 +19,8 @@ SEND_DELAY_LIMIT_MS = 100.0
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
 DRAIN_SERIES = ("queue", "sink_write")
+#: What a difference of the final state counts as in the ledger.
+FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
 
 
@@ -33,6 +35,8 @@ class StepState:
     loaded_us: int = 0
     #: When the platform began to read, in a drain step.
     drain_us: int = 0
+    #: When it had been drained, or its time was over.
+    ended_us: int = 0
     #: How many of the step's marks have been announced.
     marked: int = 0
     drained: bool = False
@@ -77,7 +81,8 @@ class Facts:
     stop_reason: str = ""
     smoke: bool = False
     profile: str | None = None
-    fenced: bool = False
+    #: Whether every pipeline's fences have come out of all its taps, as far as that was looked at.
+    fenced: bool = True
     #: What broke the run, and the exit code that it means.
     broken: list[tuple[str, int]] = field(default_factory=list)
     #: What was wrong without spoiling a number.
@@ -85,6 +90,8 @@ class Facts:
     #: By step, then by tap in the order in which events pass them.
     audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
+    #: By step: the final state of the sink against the source's, where the sink keeps one (final.Final as plain data).
+    finals: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
     #: By step: samples of the platform and the gauges, the most events it ever held, and the events of each partition.
     samples: dict[int, Sequence[Sample]] = field(default_factory=dict)
@@ -146,7 +153,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
         latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, drain=drain),
-        ledger=ledger(audits, facts.fenced),
+        ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
         warm_up=state.step.warm_up,
         pipeline=as_json(state.step.pipeline),
         pressure=pressure(state, facts),
@@ -200,15 +207,18 @@ def latencies(
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 
 
-def ledger(audits: Mapping[str, Audit], fenced: bool) -> dict[str, int | str]:
+def ledger(audits: Mapping[str, Audit], final: Mapping[str, Any] | None, fenced: bool) -> dict[str, int | str]:
     """A step's audit as result.json has it: delivered at the last tap, and in each class the worst of all taps.
 
-    Empty where there was no audit. audit.json has each tap's own.
+    The final state counts as well: a row that the sink misses is lost, an older one stale, another one corrupt, and one
+    that the source does not have a phantom. Empty where there was no audit; audit.json has each tap's own.
     """
     if not audits:
         return {}
     last = list(audits.values())[-1]
     worst = {name: max(int(getattr(audit, name)) for audit in audits.values()) for name in CLASSES}
+    for name, finding in FINAL_CLASSES.items():
+        worst[name] = max(worst[name], int((final or {}).get(finding, 0)))
     fences = "complete" if fenced else "incomplete"
     return {"sent": last.sent, "delivered": last.delivered, **worst, "fences": fences}
 

@@ -24,16 +24,17 @@ from gevent.event import Event
 from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
+from cdc_users.closing import close
 from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
-from cdc_users.fence import fences, send_fences, settle_unknown
 from cdc_users.live import remaining_s
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
+from cdc_users.measure.ledger import Audit
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.options import Options, command_line
-from cdc_users.rig import TABLE, Rig, prepare
+from cdc_users.rig import Rig, prepare
+from cdc_users.sampling import SampleLog
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
@@ -52,8 +53,6 @@ LANES_UP_S = 30.0
 LEAD_S = 0.5
 LEAD_DISTRIBUTED_S = 1.5
 POLL_S = 0.05
-FENCE_S = 30.0
-SETTLE_S = 10.0
 SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
 STACK_EXIT = Verdict.STACK.exit_code
@@ -95,6 +94,8 @@ class Run:
         self._anchor = new_anchor()
         self._versions: Mapping[str, str] = {}
         self._watch = Watch(environment, self._load)
+        self._samples = SampleLog()
+        self._workload = Workload(row_bytes=options.row_bytes)
         self.result: Result | None = None
         #: Steps and stages as they began, for charts: elapsed_s, name and step.
         self.marks: list[dict[str, Any]] = []
@@ -177,8 +178,16 @@ class Run:
         for number, ((pipeline, _), states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
-            place = {"anchor": self._anchor, "logs": self.directory / "logs"}
-            rig = prepare(self.id, number, steward, endpoints, pipeline, self.options.tuning, **place)
+            rig = prepare(
+                self.id,
+                number,
+                steward,
+                endpoints,
+                pipeline,
+                self.options.tuning,
+                self._anchor,
+                self.directory / "logs",
+            )
             try:
                 self._through(rig, list(states), facts)
             finally:
@@ -188,15 +197,30 @@ class Run:
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
-        rig.start_platform(held=states[0].step.mode == "drain")
-        self._watch.start(rig.look)
+        rig.start(held=states[0].step.mode == "drain", smoke=self.options.smoke)
+        self._samples.renew()
+        self._watch.start(lambda: self._look(rig))
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:
                 break
         ran = [state for state in states if state.workers]
         if ran and not facts.broken:
-            self._audit(rig, ran, facts)
+            close(rig, ran, self._workload, facts, self._watch.look)
+            self._keep_figures(ran, facts)
+
+    def _look(self, rig: Rig) -> Look:
+        """Look at the pipeline, and take in what was sampled since the last time."""
+        rig.collect(self._samples)
+        return rig.look()
+
+    def _keep_figures(self, states: Sequence[StepState], facts: Facts) -> None:
+        """What the platform went through in each step."""
+        platform = self._watch.last.platform
+        for state in states:
+            facts.samples[state.number] = self._samples.between(state.t0_us, state.ended_us)
+            facts.high_water[state.number] = platform.high_water
+            facts.partition_events[state.number] = platform.partition_events
 
     def _step(self, rig: Rig, state: StepState, facts: Facts) -> None:
         if not self._await(rig, facts, self._lanes_up, LANES_UP_S):
@@ -218,6 +242,7 @@ class Run:
         sent = state.sent
 
         state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
+        state.ended_us = self._anchor.now_us()
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
 
     def _delivered(self, rig: Rig, state: StepState) -> int:
@@ -226,7 +251,9 @@ class Run:
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""
-        if not self._await(rig, facts, rig.shared_out, SHARED_OUT_S) and not facts.broken:
+        # The topic's tap has done its own reading by then, and does not compete for the processor.
+        self._await(rig, facts, lambda: _in_topic(rig, state) >= state.sent, self.options.drain_timeout)
+        if not facts.broken and not self._await(rig, facts, rig.shared_out, SHARED_OUT_S) and not facts.broken:
             raise HarnessError(f"not every partition has its instance after {SHARED_OUT_S:g} s")
         self._mark("drain", state)
         state.drain_us = self._anchor.now_us()
@@ -255,8 +282,8 @@ class Run:
             first_lane=first_lane,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target={**rig.target, **self._producing()},
-            workload=Workload(row_bytes=self.options.row_bytes).to_json(),
+            target={**rig.wiring.target, **self._producing()},
+            workload=self._workload.to_json(),
         )
 
     def _producing(self) -> dict[str, Any]:
@@ -311,35 +338,17 @@ class Run:
 
     def _death(self, rig: Rig) -> tuple[str, int] | None:
         message = rig.dead()
-        if not supervised(rig.endpoints):
+        if not supervised(rig.wiring.endpoints):
             return "a server of the stack died, and the stack with it; `make stack-status` says which", STACK_EXIT
         if message is not None:
             # A platform that lost its broker dies of it: look for the cause before blaming it.
-            cause = _stack_trouble(rig.endpoints)
+            cause = _stack_trouble(rig.wiring.endpoints)
             return (cause, STACK_EXIT) if cause else (f"the system under test died: {message}", Verdict.FAIL.exit_code)
         state = self._current
         lost = set(state.workers) - set(self._sender.workers()) if state is not None and not state.loaded else set()
         if lost:
             return f"{len(lost)} of {len(state.workers if state else ())} workers was lost", Verdict.INVALID.exit_code
         return None
-
-    def _audit(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
-        outcomes: dict[int, Outcomes] = {}
-        for state in states:
-            outcomes |= state.outcomes()
-        if rig.pipeline.source == "postgres":
-            outcomes = settle_unknown(rig.endpoints.postgres_dsn, rig.names.schema, TABLE, outcomes, SETTLE_S)
-        write = fences(self.id, rig.target, self._anchor)
-        facts.fenced = send_fences(write, rig.pipeline.partitions, lambda: list(rig.progress().values()), FENCE_S)
-        look = self._watch.look()
-        facts.sink |= look.sink.steps
-        facts.platform_errors += look.platform.errors
-        taps = rig.arrivals()
-        for state in states:
-            facts.audits[state.number] = audit_taps(state.number, outcomes, taps, fenced=facts.fenced)
-        for name, arrivals in taps.items():
-            if arrivals.foreign:
-                facts.notes.append(f"{arrivals.foreign} events without a probe of this run were not counted ({name})")
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
@@ -348,10 +357,11 @@ class Run:
         self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
+        artifact.write_samples(place / "samples.csv", self._samples.rows())
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
         artifact.write_json(place / "plan.json", {"steps": [_plan(state) for state in self.states]})
-        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits)})
+        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
         for state in self.states:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
@@ -369,6 +379,10 @@ class Run:
             report.write(self.directory, result)
         except ResultError as error:
             logger.error("benchmark.report", problem=str(error))  # noqa: TRY400 - the message says all there is
+
+
+def _in_topic(rig: Rig, state: StepState) -> int:
+    return rig.progress()["topic"].delivered.get(state.number, 0)
 
 
 def _rig_of(state: StepState) -> tuple[Pipeline, int]:

@@ -60,10 +60,14 @@ class PgOutputDecoder:
     def decode_many(self, messages: Iterable[bytes]) -> list[Any]:
         """The events of many messages."""
         decoded: list[Any] = []
-        append, other = decoded.append, self._other
+        append, fast, head = decoded.append, self._fast.get, slice(HEAD_BYTES)
         for message in messages:
-            read = self._fast.get(message[:HEAD_BYTES])
-            append(read(message) if read is not None else other(message))
+            read = fast(message[head])
+            if read is not None:
+                append(read(message))
+            else:
+                append(self._other(message))
+                fast = self._fast.get
         return decoded
 
     def _other(self, message: bytes) -> Any:

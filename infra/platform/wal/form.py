@@ -104,16 +104,15 @@ class LazyChange(msgspec.Struct, gc=False):
 
     def spans(self) -> Iterator[tuple[str, str, int, int]]:
         """Where the values of all tuples stand in the message: the tuple's kind (K, O, N), the value's, start, end."""
-        body = self.message[HEAD_BYTES:]
-        position = 0
+        position = HEAD_BYTES
         for number, kind in enumerate(self.layout.kinds):
             if number:
                 position += 3
             for _ in self.layout.relation.columns:
-                how, first, position = locate(body, position)
-                yield kind, how, HEAD_BYTES + first, HEAD_BYTES + position
-        if position != len(body):
-            raise DecodeError(f"{len(body) - position} bytes follow the row", HEAD_BYTES + position)
+                how, first, position = locate(self.message, position)
+                yield kind, how, first, position
+        if position != len(self.message):
+            raise DecodeError(f"{len(self.message) - position} bytes follow the row", position)
 
     def raw(self, column: int, *, old: bool = False) -> bytes | Unchanged | None:
         """One value's bytes, of the new row or of the old row or key; LookupError where there is no such row."""

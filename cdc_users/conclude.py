@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -19,6 +20,8 @@ SEND_DELAY_LIMIT_MS = 100.0
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
 DRAIN_SERIES = ("queue", "sink_write")
+#: So many causes of failed arrivals are named.
+CAUSES_TOLD = 5
 #: What a difference of the final state counts as in the ledger.
 FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
@@ -113,7 +116,7 @@ def conclude(
         reasons=reasons,
         steps=steps,
         harness=harness(ran),
-        notes=facts.notes,
+        notes=[*facts.notes, *load_notes(ran)],
         command=command,
         options=options,
         scaling=summary(points(readings(steps))) if scenario.scaling else None,
@@ -133,6 +136,20 @@ def readings(steps: Sequence[StepResult]) -> list[Reading]:
         for step in steps
         if step.drain_rate_per_s is not None
     ]
+
+
+def load_notes(states: Sequence[StepState]) -> list[str]:
+    """Why arrivals failed, and how often a producer's local queue was full."""
+    notes = []
+    for state in states:
+        causes: Counter[str] = Counter()
+        for report in state.reports.values():
+            causes.update(report["tally"].get("errors", {}))
+        notes += [f"{state.step.name}: {count} x {cause}" for cause, count in causes.most_common(CAUSES_TOLD)]
+        full = state.recorder().histogram("backpressure").count
+        if full:
+            notes.append(f"{state.step.name}: a producer's local queue was full {full} times")
+    return notes
 
 
 def step_result(state: StepState, facts: Facts) -> StepResult:

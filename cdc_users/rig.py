@@ -27,12 +27,13 @@ from cdc_users.telemetry import (
     read_snapshot,
 )
 from cdc_users.wiring import Names, Wiring
+from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
 TABLE = "customers"
 PLATFORM_GRACE_S = 10.0
 #: What of a pipeline decides which objects it needs.
-ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table")
+ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table", "transport_endpoint")
 #: The platform's own tap: what it says that it made durable.
 PLATFORM = "platform"
 
@@ -162,7 +163,7 @@ def prepare(
     """Have one pipeline's objects created; nothing runs on them yet."""
     names = steward.prepare(
         name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
-        tables=[TABLE],
+        tables=list(table_names(pipeline.tables)),
         tuning=tuning,
         **{name: getattr(pipeline, name) for name in ASKED},
     )

@@ -29,6 +29,7 @@ from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.live import remaining_s
+from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit
 from cdc_users.measure.result import Result, Verdict
@@ -40,7 +41,6 @@ from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Moment, Watch
-from cdc_users.workload import Workload
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -95,7 +95,7 @@ class Run:
         self._versions: Mapping[str, str] = {}
         self._watch = Watch(environment, self._load)
         self._samples = SampleLog()
-        self._workload = Workload(row_bytes=options.row_bytes)
+        self._workload = workload_of(options)
         self.result: Result | None = None
         #: Steps and stages as they began, for charts: elapsed_s, name and step.
         self.marks: list[dict[str, Any]] = []
@@ -284,12 +284,13 @@ class Run:
             anchor=self._anchor.to_json(),
             target={**rig.wiring.target, **self._producing()},
             workload=self._workload.to_json(),
+            drop_after_s=self.options.late,
         )
 
     def _producing(self) -> dict[str, Any]:
         """What the options say of production straight to the topic."""
         options = self.options
-        linger_ms = 0 if options.tuning == "latency" else 5
+        linger_ms = 1 if options.tuning == "latency" else 5
         return {"headers": options.debezium_headers, "evolve_at": options.evolve_at, "linger_ms": linger_ms}
 
     def _loaded(self, state: StepState) -> bool:

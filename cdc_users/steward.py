@@ -28,8 +28,9 @@ import psycopg2
 from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection
 
-from cdc_users import topic
+from cdc_users import cloud_stream, topic
 from cdc_users.channel import open_channel
+from cdc_users.cloud_stream import CloudStreams
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
 from infra.postgres.publication import create_publication, drop_publication
@@ -70,6 +71,8 @@ def remove(entry: Entry, endpoints: Endpoints) -> None:
         "slot": lambda: _on_postgres(endpoints, lambda connection: drop_slot(connection, entry.name)),
         "publication": lambda: _on_postgres(endpoints, lambda connection: drop_publication(connection, entry.name)),
         "schema": lambda: _on_postgres(endpoints, lambda connection: drop_schema(connection, entry.name)),
+        "kinesis": lambda: cloud_stream.delete("kinesis", entry.name),
+        "pubsub": lambda: cloud_stream.delete("pubsub", entry.name),
         "directory": lambda: shutil.rmtree(entry.name, ignore_errors=True),
     }
     removers[entry.kind]()
@@ -95,7 +98,12 @@ def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
 
 def check_targets(endpoints: Endpoints, allowed: Sequence[str]) -> None:
     """Raise StackConfigError for servers that are neither on loopback nor allowed by name."""
-    foreign = [place for place in hosts(endpoints) if not _loopback(place.rsplit(":", 1)[0]) and place not in allowed]
+    check_addresses(hosts(endpoints), allowed)
+
+
+def check_addresses(places: Sequence[str], allowed: Sequence[str]) -> None:
+    """The same for HOST:PORT."""
+    foreign = [place for place in places if not _loopback(place.rsplit(":", 1)[0]) and place not in allowed]
     if foreign:
         flags = " ".join(f"--allow-target {place}" for place in foreign)
         raise StackConfigError(f"{', '.join(foreign)} is not on this machine; if it may be loaded, add {flags}")
@@ -118,6 +126,8 @@ class Steward:
         self._endpoints: Endpoints | None = None
         self._run = ""
         self._owns_stack = False
+        self._allowed: Sequence[str] = ()
+        self._clouds: CloudStreams | None = None
 
     def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Find the stack or start one, clear away what dead runs left, and start this run's journal.
@@ -128,7 +138,8 @@ class Steward:
         endpoints = locate(self._checkout, os.environ)
         self._owns_stack = endpoints is None
         self._endpoints = endpoints = endpoints or self._start_stack(str(request["profile"]))
-        check_targets(endpoints, request["allowed"])
+        self._allowed = request["allowed"]
+        check_targets(endpoints, self._allowed)
         for old in abandoned(self._journals):
             self._clear(old)
         self._journal = Journal(self._journals / f"{self._run}.jsonl")
@@ -175,6 +186,7 @@ class Steward:
                 self._debezium(name, tables, "throughput" if request["tuning"] == "throughput" else "latency")
             else:
                 self._slot(name)
+                names["stream"] = self._stream(name, topics[0], request)
         else:
             kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
             names["channels"] = [open_channel(kafka, registry, wanted).to_json() for wanted in topics]
@@ -226,6 +238,21 @@ class Steward:
         create_connector(self._endpoints, connector)
         wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
 
+    def _stream(self, name: str, topic_name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
+        """Where the direct reader publishes to; an emulator is started where no service is named."""
+        assert self._endpoints is not None
+        transport, given = str(request["transport"]), str(request["transport_endpoint"])
+        if transport == "kafka":
+            return {"endpoint": self._endpoints.kafka_bootstrap, "name": topic_name}
+        if self._clouds is None:
+            logs = self._creating("directory", str(self._journals / f"{self._run}-emulators"))
+            self._clouds = CloudStreams(Path(logs))
+        endpoint = self._clouds.endpoint(transport, given)
+        if cloud_stream.own_endpoint(transport, given):
+            check_addresses([cloud_stream.address(endpoint)], self._allowed)
+            self._creating(transport, f"{endpoint} {name}")
+        return cloud_stream.create(transport, endpoint, name, int(request["partitions"]))
+
     def _slot(self, name: str) -> None:
         assert self._endpoints is not None
         with closing(connect(self._endpoints.postgres_dsn)) as connection:
@@ -245,6 +272,8 @@ class Steward:
         if self._journal is None or self._endpoints is None:
             return {"problems": []}
         journal, self._journal = self._journal, None
+        if self._clouds is not None:
+            self._clouds.close()
         # With the stack goes everything in it, so nothing there needs to be removed one by one.
         problems = self._stop_stack() if self._owns_stack else []
         problems += remove_all(journal, self._endpoints)

@@ -75,7 +75,7 @@ class Snapshot:
     @property
     def partition_events(self) -> list[int]:
         """How far each partition's events are durable."""
-        return [int(partition["durable"] or 0) for partition in self._partitions()]
+        return [int(partition.get("durable") or 0) for partition in self._partitions()]
 
     def _partitions(self) -> list[Mapping[str, Any]]:
         return [partition for part in self.raw for partition in part["consumer"]["partitions"].values()]

@@ -5,24 +5,24 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.scenario import Pipeline
+from infra.stack.cloud import EMULATED_PROJECT
 from infra.stack.endpoints import Endpoints
 
 #: Under load the topic tap checks the columns of one row in so many; the final state is checked in full.
 CHECK_EVERY = 20
-VIRTUAL_PARTITIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
     """What the steward has created for one pipeline; empty where the pipeline has no such thing.
 
-    `topics` are Kafka's; a `stream` is Kinesis' or Pub/Sub's, at `endpoint`. `channels` is what producers must know of
-    the topics (channel.Channel).
+    `topics` are Kafka's; a `stream` is what the direct reader publishes to: its endpoint and name, and a project where
+    there are any (cloud_stream). `channels` is what producers must know of the topics (channel.Channel).
     """
 
     schema: str
@@ -33,8 +33,7 @@ class Names:
     dead_letter: str = ""
     publication: str = ""
     slot: str = ""
-    stream: str = ""
-    endpoint: str = ""
+    stream: Mapping[str, str] = field(default_factory=dict)
     sink_table: str = ""
     warehouse: str = ""
 
@@ -57,8 +56,7 @@ class Wiring:
     @property
     def partitions(self) -> int:
         """Partitions, shards or ordering keys over all topics or streams; one fence at least must pass each."""
-        each = VIRTUAL_PARTITIONS if self.pipeline.transport == "pubsub" else self.pipeline.partitions
-        return each * len(self.names.tables)
+        return self.pipeline.partitions * len(self.names.tables)
 
     @property
     def target(self) -> Mapping[str, Any]:
@@ -87,15 +85,15 @@ class Wiring:
 
     def _reader(self) -> dict[str, Any]:
         names = self.names
-        kafka = self.pipeline.transport == "kafka"
         return {
             "dsn": self.endpoints.postgres_dsn,
             "slot": names.slot,
             "publication": names.publication,
             "transport": self.pipeline.transport,
-            "endpoint": self.endpoints.kafka_bootstrap if kafka else names.endpoint,
-            "stream": names.topics[0] if kafka else names.stream,
-            "partitions": self.pipeline.partitions if kafka else VIRTUAL_PARTITIONS,
+            "endpoint": names.stream["endpoint"],
+            "project": names.stream.get("project", EMULATED_PROJECT),
+            "stream": names.stream["name"],
+            "partitions": self.pipeline.partitions,
             "max-buffered-messages": self.pipeline.max_buffered_messages,
         }
 
@@ -136,21 +134,22 @@ class Wiring:
         return {"run": self.run, "anchor": self.anchor.to_json(), "taps": taps, "gauges": gauges}
 
     def _taps(self, check_every: int) -> list[dict[str, Any]]:
-        kafka = {"bootstrap": self.endpoints.kafka_bootstrap, "topics": list(self.names.topics)}
         if self.direct:
-            return [{"name": "sink", "check_every": check_every, **self._stream_tap(kafka)}]
+            return [{"name": "sink", "check_every": check_every, **self._stream_tap()}]
+        kafka = {"bootstrap": self.endpoints.kafka_bootstrap, "topics": list(self.names.topics)}
         registry = {"schema_registry_url": self.endpoints.schema_registry_url}
         topic = {"name": "topic", "kind": "topic", "check_every": check_every, **kafka, **registry}
         sink = self._sink_tap()
         return [topic] if sink is None else [topic, {"name": "sink", "check_every": check_every, **sink}]
 
-    def _stream_tap(self, kafka: Mapping[str, Any]) -> dict[str, Any]:
-        names = self.names
+    def _stream_tap(self) -> dict[str, Any]:
+        stream = self.names.stream
         if self.pipeline.transport == "kinesis":
-            return {"kind": "kinesis", "endpoint": names.endpoint, "stream": names.stream}
+            return {"kind": "kinesis", "endpoint": stream["endpoint"], "stream": stream["name"]}
         if self.pipeline.transport == "pubsub":
-            return {"kind": "pubsub", "endpoint": names.endpoint, "subscription": names.stream}
-        return {"kind": "json-topic", **kafka}
+            place = {"endpoint": stream["endpoint"], "project": stream["project"]}
+            return {"kind": "pubsub", **place, "subscription": stream["name"]}
+        return {"kind": "json-topic", "bootstrap": stream["endpoint"], "topic": stream["name"]}
 
     def _sink_tap(self) -> dict[str, Any] | None:
         """Where events come out of the platform and can be seen one by one; None where only the platform says so."""

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from cdc_users.measure.clock import anchor_from
 from infra.platform.error import PlatformError, UnreachableError
 from infra.platform.log import log_to_stderr
+from infra.platform.transports.naming import NamingError
 from infra.platform.transports.transport import RefusedError
 from infra.platform.wal.option import mistakes, parser, to_settings
 from infra.platform.wal.service import Service, Settings
@@ -26,7 +27,7 @@ from infra.platform.wal.telemetry import WalTelemetry
 
 def exit_code(failure: Exception) -> int:
     """2 for what must be mended first, 3 for what is not there, 1 for the rest."""
-    if isinstance(failure, (SetupError, RefusedError)):
+    if isinstance(failure, (SetupError, RefusedError, NamingError)):
         return 2
     return 3 if isinstance(failure, (UnreachableError, SlotError)) else 1
 

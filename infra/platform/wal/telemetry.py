@@ -11,6 +11,8 @@ from infra.platform.telemetry import Figure, TelemetryServer
 from infra.platform.wal.service import Service
 
 SLOT_S = 1.0
+#: Reading is this platform's capture, publishing is its sink.
+COMMON = {"read": "capture", "publish": "sink_write"}
 
 
 class WalTelemetry(TelemetryServer):
@@ -41,8 +43,12 @@ class WalTelemetry(TelemetryServer):
             await asyncio.sleep(SLOT_S)
 
     def snapshot(self) -> dict[str, Any]:
-        """See TelemetryServer."""
-        return {**super().snapshot(), "slot_lag_bytes": self.slot_lag_bytes}
+        """See TelemetryServer. Stages have the harness's common names too: what it shows live has one set of them."""
+        figures = super().snapshot()
+        for step in figures["steps"].values():
+            series = step["series"]
+            step["series"] = {**series, **{common: series[own] for own, common in COMMON.items() if own in series}}
+        return {**figures, "slot_lag_bytes": self.slot_lag_bytes}
 
     def figures(self) -> Sequence[Figure]:
         """See TelemetryServer."""

@@ -265,6 +265,7 @@ class Run:
 
         state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
         state.ended_us = self._anchor.now_us()
+        self._watch.note()
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
 
     def _delivered(self, rig: Rig, state: StepState) -> int:

@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from cdc_users.measure import validity
 from cdc_users.measure.ledger import CLASSES, Audit, Outcomes
 from cdc_users.measure.pressure import Sample, figures
 from cdc_users.measure.recorder import Recorder
-from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, verdict_of
+from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, step_json, verdict_of
 from cdc_users.measure.scaling import Reading, points, summary
+from cdc_users.measure.threshold import Threshold, failures
+from cdc_users.measure.validity import HarnessFacts, Look, StepFacts
 from cdc_users.scenario import Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 
-#: In a paced step the generator may start one arrival in a hundred this late; beyond it did not offer its load.
-SEND_DELAY_LIMIT_MS = 100.0
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
 DRAIN_SERIES = ("queue", "sink_write")
@@ -45,6 +46,8 @@ class StepState:
     drained: bool = False
     #: Events that had been sent and not delivered when the load ended.
     backlog_at_end: int = 0
+    #: Sent and delivered while the load lasted, once a second.
+    looks: list[Look] = field(default_factory=list)
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -82,6 +85,15 @@ class Facts:
     """What a run has gathered besides its steps."""
 
     stop_reason: str = ""
+    workers_lost: int = 0
+    #: By how much the wall clock left the monotonic one during the run.
+    clock_step_ms: float = 0.0
+    #: Events that the topic no longer had when the consumer came to them.
+    retention_lost: int = 0
+    #: What ended and began again without being asked.
+    restarts: list[str] = field(default_factory=list)
+    #: What must hold: the scenario's, the user's, and the ledger's classes at 0.
+    thresholds: Sequence[Threshold] = ()
     smoke: bool = False
     profile: str | None = None
     #: Whether every pipeline's fences have come out of all its taps, as far as that was looked at.
@@ -261,43 +273,91 @@ def judge(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
     if facts.broken:
         reason, code = facts.broken[0]
         return verdict_of(code), [reason]
-    if not steps:
-        return Verdict.INVALID, [facts.stop_reason or "no step has run"]
-    invalid = invalid_reasons(states, steps, facts)
+    invalid = invalid_reasons(states, facts)
     failed = fail_reasons(steps, facts)
     if invalid:
         return Verdict.INVALID, invalid + failed
     return (Verdict.FAIL, failed) if failed else (Verdict.PASS, [])
 
 
-def invalid_reasons(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts) -> list[str]:
+def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
     """Why the numbers may not be used, if they may not."""
-    reasons = [facts.stop_reason] if facts.stop_reason else []
+    reasons = []
     if facts.profile == "test" and not facts.smoke:
         reasons.append("the stack runs with the profile 'test', which is slower; `make stack-down` and run again")
-    if not facts.fenced:
-        reasons.append("the fences did not arrive, so what is missing may still be on its way (unseen, not lost)")
-    for state, step in zip(states, steps, strict=True):
-        if not state.drained and not facts.stop_reason:
-            reasons.append(f"{step.name}: not everything arrived within --drain-timeout")
-        if not step.arrivals.conserved:
-            reasons.append(f"{step.name}: {step.arrivals} do not add up; a worker was lost or stopped")
-        delay_ms = step.latency_ms.get("send_delay", {}).get("p99")
-        if step.mode == "paced" and delay_ms is not None and delay_ms > SEND_DELAY_LIMIT_MS:
-            reasons.append(
-                f"{step.name}: the generator was behind its plan (send delay p99 {delay_ms:g} ms, limit "
-                f"{SEND_DELAY_LIMIT_MS:g} ms); lower the rate, raise --lanes or add --processes"
-            )
-    return reasons
+    return [*reasons, *validity.invalid_reasons(harness_facts(states, facts))]
+
+
+def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
+    """What validity is judged by."""
+    ended_us = max((state.ended_us for state in states), default=0)
+    began_us = min((state.t0_us for state in states), default=0)
+    return HarnessFacts(
+        steps=[_step_facts(state, facts) for state in states],
+        stop_reason=facts.stop_reason,
+        fenced=facts.fenced,
+        workers_lost=facts.workers_lost,
+        clock_step_ms=facts.clock_step_ms,
+        duration_s=max(0, ended_us - began_us) / 1e6,
+        # What was deleted after everybody had read it is no loss.
+        retention_lost=facts.retention_lost if _missing(facts) else 0,
+        restarts=facts.restarts,
+    )
+
+
+def _missing(facts: Facts) -> bool:
+    return any(audit.lost or audit.unseen for audits in facts.audits.values() for audit in audits.values())
+
+
+def _step_facts(state: StepState, facts: Facts) -> StepFacts:
+    recorder, step = state.recorder(), state.step
+    loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
+    cpu_s = sum(float(report["cpu_s"]) for report in state.reports.values())
+    # In smoke size nothing is published, so a machine that is busy with other tests spoils nothing.
+    return StepFacts(
+        name=step.name,
+        mode="burst" if facts.smoke else step.mode,
+        planned=step.schedule.count,
+        **{name: state.total(name) for name in ("offered", "started", "completed", "failed", "dropped")},
+        samples=recorder.histogram("response").count + recorder.histogram("failed").count,
+        drained=state.drained,
+        steady=step.steady,
+        warm_up=step.warm_up,
+        send_delay_ms=recorder.histogram("send_delay").summary_ms(),
+        loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
+        cpu_cores=cpu_s / loaded_s if loaded_s > 0 else None,
+        processes=max(1, len(state.workers)),
+        looks=state.looks,
+    )
+
+
+def lane_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """What to say where arrivals had to wait for a free lane."""
+    found = []
+    for state in states:
+        loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
+        rate_per_s = state.step.schedule.count / loaded_s if loaded_s > 0 else 0.0
+        mean_ms = state.recorder().histogram("service").summary_ms()["mean"]
+        step, exhausted = _step_facts(state, facts), state.total("exhausted")
+        note = validity.lanes_note(step, exhausted, state.step.lanes, round(rate_per_s, 1), mean_ms)
+        found += [note] if note is not None else []
+    return found
 
 
 def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
-    """What the system under test did wrong, if anything."""
+    """What the system under test did wrong, if anything: thresholds, the ledger's among them, and failed arrivals."""
     reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
+    rows = [step_json(step) for step in steps]
+    # What a warm-up loses is lost all the same; its figures are not judged.
+    ledger_only = [threshold for threshold in facts.thresholds if threshold.metric.path[0] == "ledger"]
+    for row in rows:
+        chosen = ledger_only if row["warm_up"] else facts.thresholds
+        judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
+        # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
+        reasons += [
+            failure.reason for failure in judged if row["ledger"] or "it was not measured" not in failure.reason
+        ]
     for step in steps:
-        for name in CLASSES:
-            if name != "unseen" and step.ledger.get(name):
-                reasons.append(f"{step.name}: {name} {step.ledger[name]} of {step.ledger['sent']}")
         if step.arrivals.failed:
             reasons.append(f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed")
     return reasons

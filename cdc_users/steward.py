@@ -6,8 +6,8 @@ it was killed, the steward removes all that it created and exits. If the steward
 run finds its journal and removes what is left.
 
 Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} creates one pipeline's objects;
-{"do": "release"} removes them; {"do": "close"} removes everything and ends. An answer is {"ok": ...} or
-{"error": text, "exit_code": 2 or 3}.
+{"do": "health"} says what happened to the servers since; {"do": "release"} removes the objects; {"do": "close"} removes
+everything and ends. An answer is {"ok": ...} or {"error": text, "exit_code": 2 or 3}.
 """
 
 from __future__ import annotations
@@ -126,6 +126,8 @@ class Steward:
         self._endpoints: Endpoints | None = None
         self._run = ""
         self._owns_stack = False
+        self._started = ""
+        self._topics: Sequence[str] = ()
         self._allowed: Sequence[str] = ()
         self._clouds: CloudStreams | None = None
 
@@ -176,6 +178,9 @@ class Steward:
         name, tables = str(request["name"]), [str(table) for table in request["tables"]]
         topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
         names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
+        self._started = self._postgres_started()
+        # A topic of the user's own may well have lost its beginning before.
+        self._topics = topics if request["transport"] == "kafka" and not request["topic"] else ()
         if request["transport"] == "kafka":
             names |= self._kafka(name, [] if request["topic"] else topics, int(request["partitions"]))
         if request["connector"]:
@@ -258,6 +263,23 @@ class Steward:
         with closing(connect(self._endpoints.postgres_dsn)) as connection:
             create_slot(connection, name)
 
+    def health(self) -> dict[str, Any]:
+        """Whether a server has restarted since `prepare`, and how many records the run's topics have deleted."""
+        assert self._endpoints is not None
+        again = self._postgres_started()
+        restarted = ["PostgreSQL"] if again != self._started else []
+        return {
+            "restarted": restarted,
+            "deleted_records": topic.deleted_records(self._endpoints.kafka_bootstrap, self._topics),
+        }
+
+    def _postgres_started(self) -> str:
+        assert self._endpoints is not None
+        with closing(connect(self._endpoints.postgres_dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_postmaster_start_time()::text")
+            row = cursor.fetchone()
+            return str(row[0]) if row is not None else ""
+
     def release(self) -> dict[str, Any]:
         """Remove what `prepare` created so far; the stack stays."""
         assert self._journal is not None
@@ -291,6 +313,7 @@ def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
     actions: dict[str, Callable[[], dict[str, Any]]] = {
         "open": lambda: steward.open(request),
         "prepare": lambda: steward.prepare(request),
+        "health": steward.health,
         "release": steward.release,
         "close": steward.close,
     }

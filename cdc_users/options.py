@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cdc_users.error import OptionsError
-from cdc_users.measure.plan import parse_duration, parse_rate
+from cdc_users.measure.plan import Stage, parse_duration, parse_rate, parse_stages
+from cdc_users.measure.threshold import Threshold, parse_thresholds
 from cdc_users.scenario import Capture, Source, Transport
-
-InsertMethod = Literal["single", "values"]
+from cdc_users.workload import InsertMethod, parse_mix, parse_skew
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,26 @@ class Options:
     rows: tuple[int, ...]
     rate: float | None
     duration: float | None
+    stages: tuple[Stage, ...]
+    warm_up: float | None
+    arrival: Literal["constant", "poisson"]
+    seed: int
+    late: float | None
     lanes: int
     drain_timeout: float
     rows_per_transaction: int
     insert_method: InsertMethod
     row_bytes: int
+    mix: tuple[int, int, int]
+    key_skew: float
+    live_keys: int
+    tables: int
+    threshold: tuple[Threshold, ...]
     source: Source
     capture: Capture
     transport: Transport
+    kinesis_endpoint: str
+    pubsub_endpoint: str
     sink: str
     sink_delay: tuple[float, ...]
     batch_size: int
@@ -73,7 +85,6 @@ class Options:
     mode: Literal["", "drain", "paced"]
     debezium_headers: bool
     evolve_at: int | None
-    warm_up: float
     overload: float
     fill: float
     hold: float
@@ -133,6 +144,16 @@ def _factor(text: str) -> float:
     return value
 
 
+def _late(text: str) -> float | None:
+    """The lateness in seconds beyond which an arrival is dropped; None where none is."""
+    policy, colon, tolerance = text.partition(":")
+    if text == "catch-up":
+        return None
+    if policy != "drop" or (colon and not tolerance):
+        raise ValueError(f"{text!r} is neither catch-up nor drop nor drop:DURATION, e.g. drop:50ms")
+    return parse_duration(tolerance) if tolerance else DROP_AFTER_S
+
+
 def _natural(text: str) -> int:
     if not text.isdigit():
         raise ValueError(f"{text!r} is not a whole number of 0 or more")
@@ -178,6 +199,8 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+#: Later than this, `--late drop` drops an arrival.
+DROP_AFTER_S = 0.1
 WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
 SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
@@ -187,16 +210,48 @@ OPTIONS: tuple[Option, ...] = (
         "--rate", "Open loop instead: arrivals (transactions) per second, e.g. 1000; needs --duration.", "", parse_rate
     ),
     Option("--duration", "How long --rate is held, e.g. 30s or 5m.", "", parse_duration),
+    Option(
+        "--stages",
+        "Open loop in stages, one step each: RATE:DURATION, or a ramp RATE->RATE:DURATION, or warmup:RATE:DURATION.",
+        "",
+        parse_stages,
+    ),
+    Option("--warm-up", "Run --rate, or the first stage's, so long before: shown, not judged.", "", parse_duration),
+    Option(
+        "--arrival",
+        "How open-loop arrivals are spaced: constant, or poisson (of --seed).",
+        "constant",
+        _choice("constant", "poisson"),
+    ),
+    Option("--seed", "What random choices follow from: arrivals, keys, operations, payload.", "1", _natural),
+    Option(
+        "--late",
+        "What to do with arrivals that start late: catch-up, drop (if later than 100 ms) or drop:DURATION.",
+        "catch-up",
+        _late,
+    ),
     Option("--lanes", "Writers at work at the same time, over all workers; each is one Locust user.", "8", _count),
     Option("--drain-timeout", "How long to wait for the last event once the load has ended.", "60s", parse_duration),
     Option("--rows-per-transaction", "Rows in each transaction.", "1", _count),
     Option(
         "--insert-method",
-        "single (one INSERT) or values (one multi-row INSERT).",
+        "single (one INSERT a row), values (one INSERT of many rows) or copy.",
         "single",
-        _choice("single", "values"),
+        _choice("single", "values", "copy"),
     ),
     Option("--row-bytes", "Payload added to each row, in bytes.", "0", _natural),
+    Option("--mix", "Weights of operations, e.g. insert=80,update=15,delete=5.", "insert=100", parse_mix),
+    Option(
+        "--key-skew", "Keys that updates and deletes take: uniform, or zipf:S, e.g. zipf:1.2.", "uniform", parse_skew
+    ),
+    Option("--live-keys", "Among how many of its newest keys each writer chooses.", "1000", _count),
+    Option("--tables", "Source tables that the rows are spread over.", "1", _count),
+    Option(
+        "--threshold",
+        "What must hold, several by semicolon, e.g. 'end_to_end.p99 < 500ms; throughput > 2000/s'.",
+        "",
+        parse_thresholds,
+    ),
     Option(
         "--source",
         "Where events go in: postgres (INSERT, then capture) or topic (straight to Kafka).",
@@ -214,6 +269,18 @@ OPTIONS: tuple[Option, ...] = (
         "What the direct reader publishes to: kafka, kinesis or pubsub.",
         "kafka",
         _choice("kafka", "kinesis", "pubsub"),
+    ),
+    Option(
+        "--kinesis-endpoint",
+        "URL of a Kinesis of your own (or AWS_ENDPOINT_URL_KINESIS); empty starts an emulator.",
+        "",
+        str,
+    ),
+    Option(
+        "--pubsub-endpoint",
+        "HOST:PORT of a Pub/Sub emulator of your own (or PUBSUB_EMULATOR_HOST); empty starts one.",
+        "",
+        str,
     ),
     Option(
         "--sink",
@@ -284,12 +351,6 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("--debezium-headers", "Straight to the topic: yes sends Debezium's headers with each record.", "no", _flag),
     Option("--evolve-at", "Straight to the topic: the arrival at which a column is added to the schema.", "", _count),
-    Option(
-        "--warm-up",
-        "Backpressure: a stage at half of what the sink can take, shown and not judged.",
-        "5s",
-        parse_duration,
-    ),
     Option("--overload", "Backpressure: offered load as a multiple of what the sink can take.", "3", _factor),
     Option("--fill", "Backpressure: how long queues are given to fill under overload.", "5s", parse_duration),
     Option("--hold", "Backpressure: how long the overload is then held and judged.", "10s", parse_duration),
@@ -313,16 +374,21 @@ UNSET: Mapping[str, Any] = {
     "rows": (),
     "rate": None,
     "duration": None,
+    "stages": (),
+    "warm_up": None,
+    "threshold": (),
     "allow_target": (),
     "mode": "",
     "evolve_at": None,
     "topic": "",
+    "kinesis_endpoint": "",
+    "pubsub_endpoint": "",
     "connector": "",
     "table": "",
     "sink_tap": "",
     "metrics_port": None,
 }
-LOADS = ("rows", "rate", "duration")
+LOADS = ("rows", "rate", "duration", "stages")
 
 
 def texts(source: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
@@ -384,21 +450,13 @@ def _alone(text: str, read: Callable[[str], Any]) -> Any:
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    mistakes = []
-    if values.get("rows") and values.get("rate"):
-        mistakes.append("--rows and --rate contradict each other; name one load")
-    if values.get("rate") and not values.get("duration"):
-        mistakes.append("--rate needs --duration, e.g. --duration 30s")
-    if values.get("duration") and not values.get("rate"):
-        mistakes.append("--duration needs --rate, e.g. --rate 1000")
+    mistakes = _plan_contradictions(values)
     buffered, batch = values.get("max_buffered_messages"), values.get("batch_size")
     if buffered and batch and buffered < batch:
         mistakes.append(
             f"--max-buffered-messages {buffered} is below --batch-size {batch}; a batch would never fit, raise it"
         )
     size = values.get("rows_per_transaction") or 1
-    if size > 1 and values.get("insert_method") == "single" and values.get("source") != "topic":
-        mistakes.append("--rows-per-transaction above 1 needs --insert-method values")
     mistakes += [
         f"--rows {rows} is not a multiple of --rows-per-transaction {size}; make it one"
         for rows in values.get("rows") or ()
@@ -409,6 +467,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         mistakes.append(
             f"--instances {most} is more than --partitions {fewest}; {most - fewest} would idle, raise --partitions"
         )
+    mistakes += _load_contradictions(values)
     if values.get("capture") == "debezium" and values.get("transport") in ("kinesis", "pubsub"):
         mistakes.append(f"--transport {values['transport']} needs --capture wal; Debezium writes to Kafka here")
     if values.get("capture") == "wal" and values.get("source") == "topic":
@@ -425,6 +484,40 @@ def _topic_contradictions(values: Mapping[str, Any]) -> list[str]:
         mistakes.append("--mode drain and --rate contradict each other; a drain has no rate, only --records")
     if values.get("source") == "postgres" and (values.get("evolve_at") or values.get("debezium_headers")):
         mistakes.append("--evolve-at and --debezium-headers need --source topic; from the database Debezium decides")
+    return mistakes
+
+
+def _plan_contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What does not go together about when arrivals come."""
+    mistakes = []
+    loads = [f"--{name}" for name in ("rows", "rate", "stages") if values.get(name)]
+    if len(loads) > 1:
+        mistakes.append(f"{' and '.join(loads)} contradict each other; name one load")
+    if values.get("rate") and not values.get("duration"):
+        mistakes.append("--rate needs --duration, e.g. --duration 30s")
+    if values.get("duration") and not values.get("rate"):
+        mistakes.append("--duration needs --rate, e.g. --rate 1000")
+    if values.get("rate") and values.get("duration") and values["rate"] * values["duration"] < 1:
+        mistakes.append(f"--rate {values['rate']:g} for {values['duration']:g} s makes no arrival; raise one of them")
+    if loads == ["--rows"]:
+        paced = {
+            "--warm-up": values.get("warm_up"),
+            "--late drop": values.get("late"),
+            "--arrival poisson": values.get("arrival") == "poisson",
+        }
+        mistakes += [f"{flag} needs --rate or --stages: a volume is due at once" for flag in paced if paced[flag]]
+    return mistakes
+
+
+def _load_contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What does not go together about how rows are written."""
+    mistakes = []
+    if values.get("source") == "topic" and values.get("insert_method") not in ("single", None):
+        mistakes.append(f"--insert-method {values['insert_method']} needs --source postgres: a topic knows no INSERT")
+    if (values.get("tables") or 1) > 1 and (values.get("table") or values.get("topic")):
+        mistakes.append("--tables above 1 needs tables and topics of the run's own; leave --table and --topic out")
+    if (values.get("key_skew") or 0) > 0 and values.get("mix") is not None and not any(values["mix"][1:]):
+        mistakes.append("--key-skew needs updates or deletes in --mix, e.g. insert=80,update=20")
     return mistakes
 
 

@@ -40,6 +40,11 @@ class Anchor:
         """Wall microseconds now."""
         return self.wall_us_at(time.monotonic_ns())
 
+    def step_ms(self) -> float:
+        """By how much this host's wall clock has left the anchor: set by somebody, or slewed."""
+        now = new_anchor()
+        return (now.wall_us - self.wall_us_at(now.monotonic_ns)) / 1000
+
     def for_this_host(self) -> Anchor:
         """This anchor on the host that made it; elsewhere one of that host's own."""
         return self if self.boot_id == boot_id() else new_anchor()

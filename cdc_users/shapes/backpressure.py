@@ -11,6 +11,7 @@ from cdc_users.shapes.pipeline import one_of, pipeline_with
 
 #: A warm-up's part of what the sink can take: enough to warm everything, too little to fill anything.
 WARM_UP_SHARE = 0.5
+WARM_UP_S = 5.0
 OVERLOAD, HOLD = "overload", "hold"
 
 
@@ -32,7 +33,7 @@ def pressure_steps(name: str, options: Options) -> tuple[Step, ...]:
 
 
 def _warm_up(name: str, options: Options, pipeline: Pipeline) -> Step:
-    schedule = Schedule.constant(WARM_UP_SHARE * capacity_per_s(pipeline), options.warm_up)
+    schedule = Schedule.constant(WARM_UP_SHARE * capacity_per_s(pipeline), options.warm_up or WARM_UP_S)
     return Step(
         f"{name}-delay-{pipeline.sink_delay_s:g}s-warm-up", "paced", schedule, pipeline, options.lanes, warm_up=True
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from cdc_users.load import schedule_of, stages_of
 from cdc_users.measure.plan import Schedule
 from cdc_users.options import Options
 from cdc_users.scenario import Mode, Step
@@ -16,11 +19,10 @@ def volume_steps(name: str, options: Options) -> tuple[Step, ...]:
 
 
 def paced_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """The open-loop step that `--rate` asks for."""
-    assert options.rate is not None
-    assert options.duration is not None
-    return (
-        _step(f"{name}-{options.rate:g}-per-s", "paced", Schedule.constant(options.rate, options.duration), options),
+    """One open-loop step for each stage of `--rate` or `--stages`."""
+    return tuple(
+        replace(_step(f"{name}-{stage.name}", "paced", schedule_of(options, (stage,)), options), warm_up=stage.warm_up)
+        for stage in stages_of(options)
     )
 
 

@@ -1,0 +1,38 @@
+"""From options to what is offered: the stages of the open loop, their schedules, and the writers' workload. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cdc_users.measure.plan import Schedule, Stage
+from cdc_users.options import Options
+from cdc_users.workload import Workload
+
+
+def stages_of(options: Options) -> tuple[Stage, ...]:
+    """The stages of the open loop, a warm-up first where one is asked for; none for a burst."""
+    stages = options.stages
+    if options.rate is not None and options.duration is not None:
+        stages = (Stage(options.rate, options.rate, options.duration),)
+    if stages and options.warm_up is not None:
+        rate = stages[0].start_per_s or stages[0].end_per_s
+        stages = (Stage(rate, rate, options.warm_up, warm_up=True), *stages)
+    return stages
+
+
+def schedule_of(options: Options, stages: Sequence[Stage]) -> Schedule:
+    """The arrivals of some stages, spaced as `--arrival` says; raises PlanError where they make none."""
+    return Schedule.staged(stages, options.seed if options.arrival == "poisson" else None)
+
+
+def workload_of(options: Options) -> Workload:
+    """What every writer writes."""
+    return Workload(
+        mix=options.mix,
+        skew=options.key_skew,
+        live_keys=options.live_keys,
+        tables=options.tables,
+        row_bytes=options.row_bytes,
+        insert_method=options.insert_method,
+        seed=options.seed,
+    )

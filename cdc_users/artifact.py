@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from cdc_users import statistic
 from cdc_users.error import ResultError
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result
+from cdc_users.sampling import COLUMNS
 from cdc_users.watch import Moment
 
 PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
@@ -63,6 +65,14 @@ def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[Momen
     """The CDC statistics and timeline beside Locust's own files, where `--csv PREFIX` asks for them."""
     if csv_prefix:
         statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
+
+
+def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The raw samples of the platform and the gauges, ten a second."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_histograms(place: Path, step: str, recorder: Recorder) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from cdc_users.measure import validity
 from cdc_users.measure.ledger import CLASSES, Audit, Outcomes
 from cdc_users.measure.pressure import Sample, figures
 from cdc_users.measure.recorder import Recorder
-from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, verdict_of
+from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, step_json, verdict_of
 from cdc_users.measure.scaling import Reading, points, summary
+from cdc_users.measure.threshold import Threshold, failures
+from cdc_users.measure.validity import HarnessFacts, Look, StepFacts
 from cdc_users.scenario import Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 
-#: In a paced step the generator may start one arrival in a hundred this late; beyond it did not offer its load.
-SEND_DELAY_LIMIT_MS = 100.0
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
 DRAIN_SERIES = ("queue", "sink_write")
+#: So many causes of failed arrivals are named.
+CAUSES_TOLD = 5
+#: What a difference of the final state counts as in the ledger.
+FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
 
 
@@ -33,11 +39,15 @@ class StepState:
     loaded_us: int = 0
     #: When the platform began to read, in a drain step.
     drain_us: int = 0
+    #: When it had been drained, or its time was over.
+    ended_us: int = 0
     #: How many of the step's marks have been announced.
     marked: int = 0
     drained: bool = False
     #: Events that had been sent and not delivered when the load ended.
     backlog_at_end: int = 0
+    #: Sent and delivered while the load lasted, once a second.
+    looks: list[Look] = field(default_factory=list)
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -75,9 +85,19 @@ class Facts:
     """What a run has gathered besides its steps."""
 
     stop_reason: str = ""
+    workers_lost: int = 0
+    #: By how much the wall clock left the monotonic one during the run.
+    clock_step_ms: float = 0.0
+    #: Events that the topic no longer had when the consumer came to them.
+    retention_lost: int = 0
+    #: What ended and began again without being asked.
+    restarts: list[str] = field(default_factory=list)
+    #: What must hold: the scenario's, the user's, and the ledger's classes at 0.
+    thresholds: Sequence[Threshold] = ()
     smoke: bool = False
     profile: str | None = None
-    fenced: bool = False
+    #: Whether every pipeline's fences have come out of all its taps, as far as that was looked at.
+    fenced: bool = True
     #: What broke the run, and the exit code that it means.
     broken: list[tuple[str, int]] = field(default_factory=list)
     #: What was wrong without spoiling a number.
@@ -85,6 +105,8 @@ class Facts:
     #: By step, then by tap in the order in which events pass them.
     audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
+    #: By step: the final state of the sink against the source's, where the sink keeps one (final.Final as plain data).
+    finals: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
     #: By step: samples of the platform and the gauges, the most events it ever held, and the events of each partition.
     samples: dict[int, Sequence[Sample]] = field(default_factory=dict)
@@ -106,7 +128,7 @@ def conclude(
         reasons=reasons,
         steps=steps,
         harness=harness(ran),
-        notes=facts.notes,
+        notes=[*facts.notes, *load_notes(ran)],
         command=command,
         options=options,
         scaling=summary(points(readings(steps))) if scenario.scaling else None,
@@ -128,6 +150,20 @@ def readings(steps: Sequence[StepResult]) -> list[Reading]:
     ]
 
 
+def load_notes(states: Sequence[StepState]) -> list[str]:
+    """Why arrivals failed, and how often a producer's local queue was full."""
+    notes = []
+    for state in states:
+        causes: Counter[str] = Counter()
+        for report in state.reports.values():
+            causes.update(report["tally"].get("errors", {}))
+        notes += [f"{state.step.name}: {count} x {cause}" for cause, count in causes.most_common(CAUSES_TOLD)]
+        full = state.recorder().histogram("backpressure").count
+        if full:
+            notes.append(f"{state.step.name}: a producer's local queue was full {full} times")
+    return notes
+
+
 def step_result(state: StepState, facts: Facts) -> StepResult:
     """One step's figures; none are published in smoke size."""
     sink = facts.sink.get(state.number, StepSnapshot())
@@ -146,7 +182,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
         latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, drain=drain),
-        ledger=ledger(audits, facts.fenced),
+        ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
         warm_up=state.step.warm_up,
         pipeline=as_json(state.step.pipeline),
         pressure=pressure(state, facts),
@@ -200,15 +236,18 @@ def latencies(
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 
 
-def ledger(audits: Mapping[str, Audit], fenced: bool) -> dict[str, int | str]:
+def ledger(audits: Mapping[str, Audit], final: Mapping[str, Any] | None, fenced: bool) -> dict[str, int | str]:
     """A step's audit as result.json has it: delivered at the last tap, and in each class the worst of all taps.
 
-    Empty where there was no audit. audit.json has each tap's own.
+    The final state counts as well: a row that the sink misses is lost, an older one stale, another one corrupt, and one
+    that the source does not have a phantom. Empty where there was no audit; audit.json has each tap's own.
     """
     if not audits:
         return {}
     last = list(audits.values())[-1]
     worst = {name: max(int(getattr(audit, name)) for audit in audits.values()) for name in CLASSES}
+    for name, finding in FINAL_CLASSES.items():
+        worst[name] = max(worst[name], int((final or {}).get(finding, 0)))
     fences = "complete" if fenced else "incomplete"
     return {"sent": last.sent, "delivered": last.delivered, **worst, "fences": fences}
 
@@ -234,43 +273,91 @@ def judge(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
     if facts.broken:
         reason, code = facts.broken[0]
         return verdict_of(code), [reason]
-    if not steps:
-        return Verdict.INVALID, [facts.stop_reason or "no step has run"]
-    invalid = invalid_reasons(states, steps, facts)
+    invalid = invalid_reasons(states, facts)
     failed = fail_reasons(steps, facts)
     if invalid:
         return Verdict.INVALID, invalid + failed
     return (Verdict.FAIL, failed) if failed else (Verdict.PASS, [])
 
 
-def invalid_reasons(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts) -> list[str]:
+def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
     """Why the numbers may not be used, if they may not."""
-    reasons = [facts.stop_reason] if facts.stop_reason else []
+    reasons = []
     if facts.profile == "test" and not facts.smoke:
         reasons.append("the stack runs with the profile 'test', which is slower; `make stack-down` and run again")
-    if not facts.fenced:
-        reasons.append("the fences did not arrive, so what is missing may still be on its way (unseen, not lost)")
-    for state, step in zip(states, steps, strict=True):
-        if not state.drained and not facts.stop_reason:
-            reasons.append(f"{step.name}: not everything arrived within --drain-timeout")
-        if not step.arrivals.conserved:
-            reasons.append(f"{step.name}: {step.arrivals} do not add up; a worker was lost or stopped")
-        delay_ms = step.latency_ms.get("send_delay", {}).get("p99")
-        if step.mode == "paced" and delay_ms is not None and delay_ms > SEND_DELAY_LIMIT_MS:
-            reasons.append(
-                f"{step.name}: the generator was behind its plan (send delay p99 {delay_ms:g} ms, limit "
-                f"{SEND_DELAY_LIMIT_MS:g} ms); lower the rate, raise --lanes or add --processes"
-            )
-    return reasons
+    return [*reasons, *validity.invalid_reasons(harness_facts(states, facts))]
+
+
+def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
+    """What validity is judged by."""
+    ended_us = max((state.ended_us for state in states), default=0)
+    began_us = min((state.t0_us for state in states), default=0)
+    return HarnessFacts(
+        steps=[_step_facts(state, facts) for state in states],
+        stop_reason=facts.stop_reason,
+        fenced=facts.fenced,
+        workers_lost=facts.workers_lost,
+        clock_step_ms=facts.clock_step_ms,
+        duration_s=max(0, ended_us - began_us) / 1e6,
+        # What was deleted after everybody had read it is no loss.
+        retention_lost=facts.retention_lost if _missing(facts) else 0,
+        restarts=facts.restarts,
+    )
+
+
+def _missing(facts: Facts) -> bool:
+    return any(audit.lost or audit.unseen for audits in facts.audits.values() for audit in audits.values())
+
+
+def _step_facts(state: StepState, facts: Facts) -> StepFacts:
+    recorder, step = state.recorder(), state.step
+    loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
+    cpu_s = sum(float(report["cpu_s"]) for report in state.reports.values())
+    # In smoke size nothing is published, so a machine that is busy with other tests spoils nothing.
+    return StepFacts(
+        name=step.name,
+        mode="burst" if facts.smoke else step.mode,
+        planned=step.schedule.count,
+        **{name: state.total(name) for name in ("offered", "started", "completed", "failed", "dropped")},
+        samples=recorder.histogram("response").count + recorder.histogram("failed").count,
+        drained=state.drained,
+        steady=step.steady,
+        warm_up=step.warm_up,
+        send_delay_ms=recorder.histogram("send_delay").summary_ms(),
+        loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
+        cpu_cores=cpu_s / loaded_s if loaded_s > 0 else None,
+        processes=max(1, len(state.workers)),
+        looks=state.looks,
+    )
+
+
+def lane_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """What to say where arrivals had to wait for a free lane."""
+    found = []
+    for state in states:
+        loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
+        rate_per_s = state.step.schedule.count / loaded_s if loaded_s > 0 else 0.0
+        mean_ms = state.recorder().histogram("service").summary_ms()["mean"]
+        step, exhausted = _step_facts(state, facts), state.total("exhausted")
+        note = validity.lanes_note(step, exhausted, state.step.lanes, round(rate_per_s, 1), mean_ms)
+        found += [note] if note is not None else []
+    return found
 
 
 def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
-    """What the system under test did wrong, if anything."""
+    """What the system under test did wrong, if anything: thresholds, the ledger's among them, and failed arrivals."""
     reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
+    rows = [step_json(step) for step in steps]
+    # What a warm-up loses is lost all the same; its figures are not judged.
+    ledger_only = [threshold for threshold in facts.thresholds if threshold.metric.path[0] == "ledger"]
+    for row in rows:
+        chosen = ledger_only if row["warm_up"] else facts.thresholds
+        judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
+        # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
+        reasons += [
+            failure.reason for failure in judged if row["ledger"] or "it was not measured" not in failure.reason
+        ]
     for step in steps:
-        for name in CLASSES:
-            if name != "unseen" and step.ledger.get(name):
-                reasons.append(f"{step.name}: {name} {step.ledger[name]} of {step.ledger['sent']}")
         if step.arrivals.failed:
             reasons.append(f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed")
     return reasons

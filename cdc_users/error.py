@@ -3,6 +3,7 @@
 HarnessError (exit 2)
 ├── OptionsError    mistakes on the command line, in the form or in a configuration file, all of them together
 ├── SubjectError    a subject of the schema registry holds a schema that ours does not fit
+├── ObserverError   the observer died, so nothing can be said any more
 ├── TargetError     (exit 3) a server or a child process that is needed does not answer
 └── ResultError     a result directory that cannot be written or read
 """
@@ -24,6 +25,10 @@ class OptionsError(HarnessError):
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(self.mistakes))
+
+
+class ObserverError(HarnessError):
+    """The process that watches where events land has died; the message has its exit and the end of its log."""
 
 
 class TargetError(HarnessError):

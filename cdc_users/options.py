@@ -65,6 +65,8 @@ class Options:
     source: Source
     capture: Capture
     transport: Transport
+    kinesis_endpoint: str
+    pubsub_endpoint: str
     sink: str
     sink_delay: tuple[float, ...]
     batch_size: int
@@ -269,6 +271,18 @@ OPTIONS: tuple[Option, ...] = (
         _choice("kafka", "kinesis", "pubsub"),
     ),
     Option(
+        "--kinesis-endpoint",
+        "URL of a Kinesis of your own (or AWS_ENDPOINT_URL_KINESIS); empty starts an emulator.",
+        "",
+        str,
+    ),
+    Option(
+        "--pubsub-endpoint",
+        "HOST:PORT of a Pub/Sub emulator of your own (or PUBSUB_EMULATOR_HOST); empty starts one.",
+        "",
+        str,
+    ),
+    Option(
         "--sink",
         "The reference platform's sink: counting, slow, webhook, postgres or iceberg.",
         "counting",
@@ -367,6 +381,8 @@ UNSET: Mapping[str, Any] = {
     "mode": "",
     "evolve_at": None,
     "topic": "",
+    "kinesis_endpoint": "",
+    "pubsub_endpoint": "",
     "connector": "",
     "table": "",
     "sink_tap": "",

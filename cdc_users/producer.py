@@ -147,14 +147,15 @@ class AvroProducer:
         moment_us = self._anchor.now_us()
         for outlet in self._outlets:
             outlet.moment = outlet.encoder.moment(moment_us)
-        taken, size = flight.sent, flight.bytes
+        # Answers only come in `poll`: what fails meanwhile was refused.
+        taken, size = flight.sent - len(flight.failures), flight.bytes
         try:
             self._push(flight)
         except BufferError:
             self.figures.queue_full += 1
             return False
         finally:
-            self.figures.records += flight.sent - taken
+            self.figures.records += flight.sent - len(flight.failures) - taken
             self.figures.bytes += flight.bytes - size
         return True
 

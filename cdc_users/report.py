@@ -33,8 +33,8 @@ class Column:
     figure: bool = True
 
 
-def _latency_of(name: str) -> Callable[[StepResult], str]:
-    return lambda step: _ms(step.latency_ms.get("end_to_end", {}).get(name))
+def _latency_of(name: str, series: str = "end_to_end") -> Callable[[StepResult], str]:
+    return lambda step: _ms(step.latency_ms.get(series, {}).get(name))
 
 
 def _throughput(step: StepResult) -> str:
@@ -67,12 +67,21 @@ WHERE_ANY = (
     # In a burst every arrival but the first few is late by its nature.
     Column("Late", 8, lambda step: str(step.arrivals.late if step.mode == "paced" else 0), figure=False),
 )
+#: How long a sink takes to write; shown where a sink does something.
+WRITES = (
+    Column("write p50", 11, _latency_of("p50", "sink_write")),
+    Column("w. p95", 11, _latency_of("p95", "sink_write")),
+    Column("w. p99", 11, _latency_of("p99", "sink_write")),
+)
+REAL_SINKS = ("webhook", "postgres", "iceberg")
 VERDICT_WIDTH = 8
 
 
 def columns(steps: Sequence[StepResult]) -> list[Column]:
     """The table's columns for these steps."""
-    return [*COLUMNS, *(column for column in WHERE_ANY if any(column.read(step) != "0" for step in steps))]
+    writes = WRITES if any(step.pipeline.get("sink") in REAL_SINKS for step in steps) else ()
+    others = [column for column in WHERE_ANY if any(column.read(step) != "0" for step in steps)]
+    return [*COLUMNS[:-2], *writes, *COLUMNS[-2:], *others]
 
 
 def usable(verdict: Verdict) -> bool:

@@ -1,86 +1,76 @@
-"""Everything between source and sink during some steps: the run's own topic and connector, and the platform."""
+"""Everything between source and sink during some steps: the run's own objects, the platform, and the observer."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cdc_users.child import Child, launch, stop
-from cdc_users.error import TargetError
+from cdc_users.child import Child, Launched, launch, stop
+from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.clock import VARIABLE, Anchor
 from cdc_users.measure.ledger import Arrivals
+from cdc_users.observe.client import Observer, start_observer
+from cdc_users.sampling import SampleLog
 from cdc_users.scenario import Pipeline
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import Look, Progress, begin, read_ledger, read_progress, read_snapshot
+from cdc_users.telemetry import (
+    Look,
+    Progress,
+    begin,
+    merged_progress,
+    merged_snapshot,
+    read_ledger,
+    read_progress,
+    read_snapshot,
+)
+from cdc_users.wiring import Names, Wiring
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
 TABLE = "customers"
 PLATFORM_GRACE_S = 10.0
 #: What of a pipeline decides which objects it needs.
-ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table")
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What the steward has created for one pipeline; empty where the pipeline has no such thing."""
-
-    schema: str
-    tables: Sequence[str]
-    topics: Sequence[str] = ()
-    channels: Sequence[Mapping[str, Any]] = ()
-    group: str = ""
-    dead_letter: str = ""
-    publication: str = ""
-    slot: str = ""
-    sink_table: str = ""
-    warehouse: str = ""
+ASKED = ("source", "capture", "transport", "sink", "partitions", "topic", "connector", "table", "transport_endpoint")
+#: The platform's own tap: what it says that it made durable.
+PLATFORM = "platform"
 
 
 @dataclass(slots=True)
 class Rig:
-    """One pipeline, prepared: what it is made of, and its processes."""
+    """One pipeline, prepared: how it is wired, and its processes.
 
-    endpoints: Endpoints
-    pipeline: Pipeline
-    names: Names
-    run: str
-    anchor: Anchor
+    Events pass the observer's topic tap, then the platform's own, then the observer's sink tap, where each is there.
+    """
+
+    wiring: Wiring
     logs: Path
     platforms: list[Child] = field(default_factory=list)
+    observer: Observer | None = None
 
-    @property
-    def target(self) -> Mapping[str, Any]:
-        """What the lanes are told of where they write, plain data."""
-        if self.pipeline.source == "topic":
-            return {
-                "bootstrap": self.endpoints.kafka_bootstrap,
-                "schema_registry_url": self.endpoints.schema_registry_url,
-                "channels": list(self.names.channels),
-            }
-        names = self.names
-        return {
-            "dsn": self.endpoints.postgres_dsn,
-            "schema": names.schema,
-            "table": names.tables[0],
-            "tables": list(names.tables),
-        }
+    def start(self, *, held: bool, smoke: bool) -> None:
+        """Start the observer, then the platform's instances all at once.
 
-    def start_platform(self, *, held: bool) -> None:
-        """Start the platform's instances, all at once; raises TargetError when one does not become ready.
-
-        `held` ones take their partitions and wait for `begin`.
+        `held` ones take their partitions and wait for `begin`. Raises TargetError when one does not become ready.
         """
-        environment = {VARIABLE: json.dumps(self.anchor.to_json())}
-        launched = []
-        for number in range(1, self.pipeline.instances + 1):
-            name = f"platform-{number}"
-            log = self.logs / f"{self.names.schema}-{name}.log"
-            launched.append(launch(name, self._command(held=held), log, environment))
+        environment = {VARIABLE: json.dumps(self.wiring.anchor.to_json())}
+        schema = self.wiring.names.schema
+        self.observer = start_observer(
+            self.wiring.observer_config(smoke=smoke), self.logs / f"{schema}-observer.log", environment
+        )
+        if self.wiring.pipeline.platform == "none":
+            return
+        webhook_url = str(self.observer.taps.get("sink", {}).get("webhook_url", ""))
+        command = self.wiring.platform_command(held=held, webhook_url=webhook_url)
+        launched = [
+            launch(f"platform-{number}", command, self.logs / f"{schema}-platform-{number}.log", environment)
+            for number in range(1, self.wiring.pipeline.instances + 1)
+        ]
+        self._await_platforms(launched)
+
+    def _await_platforms(self, launched: Sequence[Launched]) -> None:
         try:
             self.platforms = [child.await_ready() for child in launched]
         except TargetError:
@@ -94,59 +84,87 @@ class Rig:
 
     def shared_out(self) -> bool:
         """Whether every partition has its instance; a group of several needs a moment for that."""
-        snapshot = read_snapshot(self._telemetry)
-        return snapshot.partitions == self.pipeline.partitions * len(self.names.topics)
-
-    def _command(self, *, held: bool) -> list[str]:
-        arguments = {
-            "bootstrap": self.endpoints.kafka_bootstrap,
-            "schema-registry": self.endpoints.schema_registry_url,
-            "topic": ",".join(self.names.topics),
-            "group": self.names.group,
-            "sink": self.pipeline.sink,
-            "sink-delay-ms": round(self.pipeline.sink_delay_s * 1000),
-            "batch-size": self.pipeline.batch_size,
-            "max-buffered-messages": self.pipeline.max_buffered_messages,
-            "run": self.run,
-            "held": "yes" if held else "no",
-        }
-        return [sys.executable, "-m", "infra.platform", *(f"--{name}={value}" for name, value in arguments.items())]
+        if not self.platforms or self.wiring.direct:
+            return True
+        return read_snapshot(self._telemetry).partitions == self.wiring.partitions
 
     def look(self) -> Look:
         """Everything about the pipeline now; raises TargetError."""
-        snapshot = read_snapshot(self._telemetry)
-        return Look(sink=snapshot, platform=snapshot)
+        assert self.observer is not None
+        seen = self.observer.snapshot()
+        gauges = seen["gauges"]
+        platform = read_snapshot(self._telemetry)
+        sink = platform if self.platforms else merged_snapshot([seen["taps"]["sink"]])
+        return Look(
+            sink=sink,
+            platform=platform,
+            taps={name: merged_snapshot([tap]) for name, tap in seen["taps"].items()},
+            gauges={
+                "slot_lag_bytes": (gauges.get("slot") or {}).get("lag_bytes"),
+                "consumer_lag": (gauges.get("group") or {}).get("lag"),
+            },
+        )
+
+    def collect(self, log: SampleLog) -> None:
+        """Take in what was sampled since the last time; raises TargetError."""
+        assert self.observer is not None
+        log.collect(self._telemetry, self.observer)
 
     def progress(self) -> Mapping[str, Progress]:
         """How far every tap has come, first to last; raises TargetError."""
-        return {"sink": read_progress(self._telemetry)}
+        assert self.observer is not None
+        taps = self.observer.progress()["taps"]
+        return self._in_order(
+            {name: merged_progress([tap]) for name, tap in taps.items()}, lambda: read_progress(self._telemetry)
+        )
 
     def arrivals(self) -> Mapping[str, Arrivals]:
         """Every tap's ledger, first to last; raises TargetError."""
-        return {"sink": read_ledger(self._telemetry)}
+        observer = self.observer
+        assert observer is not None
+        return self._in_order(
+            {name: observer.ledger(name) for name in observer.taps}, lambda: read_ledger(self._telemetry)
+        )
+
+    def _in_order(self, taps: dict[str, Any], platform: Any) -> dict[str, Any]:
+        ordered = {name: tap for name, tap in taps.items() if name != "sink"}
+        if self.platforms:
+            ordered[PLATFORM] = platform()
+        return ordered | ({"sink": taps["sink"]} if "sink" in taps else {})
 
     @property
     def _telemetry(self) -> Sequence[str]:
         return [str(child.ready["telemetry"]) for child in self.platforms]
 
     def dead(self) -> str | None:
-        """What of the system under test has died, if anything."""
+        """What of the system under test has died, if anything; raises ObserverError where we are blind."""
+        if self.observer is not None and (message := self.observer.dead()) is not None:
+            raise ObserverError(message)
         return next((message for child in self.platforms if (message := child.dead()) is not None), None)
 
     def stop(self) -> list[str]:
-        """Stop the platform; returns what was wrong about its end."""
+        """Stop the platform, then the observer; returns what was wrong about their ends."""
         codes = [(child, child.stop()) for child in self.platforms]
+        if self.observer is not None:
+            codes.append((self.observer.child, self.observer.stop()))
         return [f"{child.name} ended with {code} when asked to stop; log {child.log}" for child, code in codes if code]
 
 
 def prepare(
-    run: str, number: int, steward: StewardClient, endpoints: Endpoints, pipeline: Pipeline, tuning: str, **place: Any
+    run: str,
+    number: int,
+    steward: StewardClient,
+    endpoints: Endpoints,
+    pipeline: Pipeline,
+    tuning: str,
+    anchor: Anchor,
+    logs: Path,
 ) -> Rig:
-    """Have one pipeline's objects created; nothing runs on them yet. `place` is the rig's anchor and logs."""
+    """Have one pipeline's objects created; nothing runs on them yet."""
     names = steward.prepare(
         name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
         tables=list(table_names(pipeline.tables)),
         tuning=tuning,
         **{name: getattr(pipeline, name) for name in ASKED},
     )
-    return Rig(endpoints, pipeline, Names(**names), run, **place)
+    return Rig(Wiring(endpoints, pipeline, Names(**names), run, anchor), logs)

@@ -24,19 +24,21 @@ from gevent.event import Event
 from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
+from cdc_users.closing import close
 from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
-from cdc_users.fence import fences, send_fences
 from cdc_users.live import remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger import Audit, Outcomes, audit_taps
+from cdc_users.measure.ledger import Audit
 from cdc_users.measure.result import Result, Verdict
+from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
+from cdc_users.measure.validity import Look as Glimpse
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
+from cdc_users.sampling import SampleLog
 from cdc_users.scenario import Pipeline, Scenario, Step
-from cdc_users.settle import settle_unknown
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
@@ -53,8 +55,6 @@ LANES_UP_S = 30.0
 LEAD_S = 0.5
 LEAD_DISTRIBUTED_S = 1.5
 POLL_S = 0.05
-FENCE_S = 30.0
-SETTLE_S = 10.0
 SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
 STACK_EXIT = Verdict.STACK.exit_code
@@ -96,6 +96,8 @@ class Run:
         self._anchor = new_anchor()
         self._versions: Mapping[str, str] = {}
         self._watch = Watch(environment, self._load)
+        self._samples = SampleLog()
+        self._workload = workload_of(options)
         self.result: Result | None = None
         #: Steps and stages as they began, for charts: elapsed_s, name and step.
         self.marks: list[dict[str, Any]] = []
@@ -144,7 +146,7 @@ class Run:
         self._report(report.read(self.directory))
 
     def _life(self) -> None:
-        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped))
+        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped), thresholds=self._thresholds())
         try:
             with self._steward() as steward:
                 self._carry_out(steward, facts)
@@ -158,6 +160,11 @@ class Run:
         finally:
             self.lanes_wanted = None
             self.concluded.set()
+
+    def _thresholds(self) -> tuple[Threshold, ...]:
+        scenario = [parse_threshold(text) for text in self.scenario.thresholds]
+        own = {threshold.metric for threshold in self.options.threshold}
+        return with_defaults([*(item for item in scenario if item.metric not in own), *self.options.threshold])
 
     @contextmanager
     def _steward(self) -> Iterator[StewardClient]:
@@ -178,26 +185,59 @@ class Run:
         for number, ((pipeline, _), states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
-            place = {"anchor": self._anchor, "logs": self.directory / "logs"}
-            rig = prepare(self.id, number, steward, endpoints, pipeline, self.options.tuning, **place)
+            rig = prepare(
+                self.id,
+                number,
+                steward,
+                endpoints,
+                pipeline,
+                self.options.tuning,
+                self._anchor,
+                self.directory / "logs",
+            )
             try:
                 self._through(rig, list(states), facts)
             finally:
                 self._watch.stop()
+                self._ask_for_health(steward, facts)
                 facts.notes += rig.stop()
                 facts.notes += [f"left behind: {problem}" for problem in steward.release()]
 
+    def _ask_for_health(self, steward: StewardClient, facts: Facts) -> None:
+        """What happened to the servers meanwhile that would explain, or spoil, what was seen."""
+        if facts.broken:
+            return
+        with contextlib.suppress(HarnessError):  # servers that do not answer are told by others
+            health = steward.health()
+            facts.restarts += health["restarted"]
+            facts.retention_lost += int(health["deleted_records"])
+
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
-        rig.start_platform(held=states[0].step.mode == "drain")
-        self._watch.start(rig.look)
+        rig.start(held=states[0].step.mode == "drain", smoke=self.options.smoke)
+        self._samples.renew()
+        self._watch.start(lambda: self._look(rig))
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:
                 break
         ran = [state for state in states if state.workers]
         if ran and not facts.broken:
-            self._audit(rig, ran, facts)
+            close(rig, ran, self._workload, facts, self.options.drain_timeout, self._watch.look)
+            self._keep_figures(ran, facts)
+
+    def _look(self, rig: Rig) -> Look:
+        """Look at the pipeline, and take in what was sampled since the last time."""
+        rig.collect(self._samples)
+        return rig.look()
+
+    def _keep_figures(self, states: Sequence[StepState], facts: Facts) -> None:
+        """What the platform went through in each step."""
+        platform = self._watch.last.platform
+        for state in states:
+            facts.samples[state.number] = self._samples.between(state.t0_us, state.ended_us)
+            facts.high_water[state.number] = platform.high_water
+            facts.partition_events[state.number] = platform.partition_events
 
     def _step(self, rig: Rig, state: StepState, facts: Facts) -> None:
         if not self._await(rig, facts, self._lanes_up, LANES_UP_S):
@@ -211,6 +251,11 @@ class Run:
         # The load ends by itself or when it is told to; only a death cuts it short.
         self._await(rig, facts, lambda: self._loaded(state), None)
         state.loaded_us = self._anchor.now_us()
+        state.looks = [
+            Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
+            for moment in self.moments
+            if moment.step == state.step.name
+        ]
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
         with contextlib.suppress(TargetError):  # who died meanwhile is seen below
@@ -219,6 +264,8 @@ class Run:
         sent = state.sent
 
         state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
+        state.ended_us = self._anchor.now_us()
+        self._watch.note()
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
 
     def _delivered(self, rig: Rig, state: StepState) -> int:
@@ -227,7 +274,9 @@ class Run:
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""
-        if not self._await(rig, facts, rig.shared_out, SHARED_OUT_S) and not facts.broken:
+        # The topic's tap has done its own reading by then, and does not compete for the processor.
+        self._await(rig, facts, lambda: _in_topic(rig, state) >= state.sent, self.options.drain_timeout)
+        if not facts.broken and not self._await(rig, facts, rig.shared_out, SHARED_OUT_S) and not facts.broken:
             raise HarnessError(f"not every partition has its instance after {SHARED_OUT_S:g} s")
         self._mark("drain", state)
         state.drain_us = self._anchor.now_us()
@@ -256,15 +305,15 @@ class Run:
             first_lane=first_lane,
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
-            target={**rig.target, **self._producing()},
-            workload=workload_of(self.options).to_json(),
+            target={**rig.wiring.target, **self._producing()},
+            workload=self._workload.to_json(),
             drop_after_s=self.options.late,
         )
 
     def _producing(self) -> dict[str, Any]:
         """What the options say of production straight to the topic."""
         options = self.options
-        linger_ms = 0 if options.tuning == "latency" else 5
+        linger_ms = 1 if options.tuning == "latency" else 5
         return {"headers": options.debezium_headers, "evolve_at": options.evolve_at, "linger_ms": linger_ms}
 
     def _loaded(self, state: StepState) -> bool:
@@ -292,7 +341,8 @@ class Run:
         if state is None:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
-        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, **tally)
+        sink = state.step.pipeline.sink
+        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
 
     def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
         """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""
@@ -313,11 +363,11 @@ class Run:
 
     def _death(self, rig: Rig) -> tuple[str, int] | None:
         message = rig.dead()
-        if not supervised(rig.endpoints):
+        if not supervised(rig.wiring.endpoints):
             return "a server of the stack died, and the stack with it; `make stack-status` says which", STACK_EXIT
         if message is not None:
             # A platform that lost its broker dies of it: look for the cause before blaming it.
-            cause = _stack_trouble(rig.endpoints)
+            cause = _stack_trouble(rig.wiring.endpoints)
             return (cause, STACK_EXIT) if cause else (f"the system under test died: {message}", Verdict.FAIL.exit_code)
         state = self._current
         lost = set(state.workers) - set(self._sender.workers()) if state is not None and not state.loaded else set()
@@ -325,40 +375,20 @@ class Run:
             return f"{len(lost)} of {len(state.workers if state else ())} workers was lost", Verdict.INVALID.exit_code
         return None
 
-    def _audit(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
-        outcomes: dict[int, Outcomes] = {}
-        for state in states:
-            outcomes |= self._settled(rig, state)
-        write = fences(self.id, rig.target, self._anchor)
-        facts.fenced = send_fences(write, rig.pipeline.partitions, lambda: list(rig.progress().values()), FENCE_S)
-        look = self._watch.look()
-        facts.sink |= look.sink.steps
-        facts.platform_errors += look.platform.errors
-        taps = rig.arrivals()
-        for state in states:
-            facts.audits[state.number] = audit_taps(state.number, outcomes, taps, fenced=facts.fenced)
-        for name, arrivals in taps.items():
-            if arrivals.foreign:
-                facts.notes.append(f"{arrivals.foreign} events without a probe of this run were not counted ({name})")
-
-    def _settled(self, rig: Rig, state: StepState) -> dict[int, Outcomes]:
-        if rig.pipeline.source != "postgres":
-            return state.outcomes()
-        dsn, names, workload = rig.endpoints.postgres_dsn, rig.names, workload_of(self.options)
-        size = state.step.rows_per_arrival
-        return settle_unknown(dsn, names.schema, names.tables, self.id, workload, size, state.outcomes(), SETTLE_S)
-
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
+        now = new_anchor()
+        facts.clock_step_ms = (now.wall_us - self._anchor.wall_us_at(now.monotonic_ns)) / 1000
         options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
+        artifact.write_samples(place / "samples.csv", self._samples.rows())
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
         artifact.write_json(place / "plan.json", {"steps": [_plan(state) for state in self.states]})
-        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits)})
+        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
         for state in self.states:
             if state.number in facts.sink and not facts.smoke:
                 artifact.write_histograms(place, state.step.name, state.recorder())
@@ -376,6 +406,10 @@ class Run:
             report.write(self.directory, result)
         except ResultError as error:
             logger.error("benchmark.report", problem=str(error))  # noqa: TRY400 - the message says all there is
+
+
+def _in_topic(rig: Rig, state: StepState) -> int:
+    return rig.progress()["topic"].delivered.get(state.number, 0)
 
 
 def _rig_of(state: StepState) -> tuple[Pipeline, int]:

@@ -40,6 +40,8 @@ class Pipeline:
     source: Source = "postgres"
     capture: Capture = "debezium"
     transport: Transport = "kafka"
+    #: A Kinesis or Pub/Sub of the user's own; empty: an emulator.
+    transport_endpoint: str = ""
     sink: str = "counting"
     partitions: int = 1
     instances: int = 1

@@ -6,8 +6,8 @@ it was killed, the steward removes all that it created and exits. If the steward
 run finds its journal and removes what is left.
 
 Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} creates one pipeline's objects;
-{"do": "release"} removes them; {"do": "close"} removes everything and ends. An answer is {"ok": ...} or
-{"error": text, "exit_code": 2 or 3}.
+{"do": "health"} says what happened to the servers since; {"do": "release"} removes the objects; {"do": "close"} removes
+everything and ends. An answer is {"ok": ...} or {"error": text, "exit_code": 2 or 3}.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ import psycopg2
 from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection
 
-from cdc_users import topic
+from cdc_users import cloud_stream, topic
 from cdc_users.channel import open_channel
+from cdc_users.cloud_stream import CloudStreams
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
 from infra.postgres.publication import create_publication, drop_publication
@@ -70,6 +71,8 @@ def remove(entry: Entry, endpoints: Endpoints) -> None:
         "slot": lambda: _on_postgres(endpoints, lambda connection: drop_slot(connection, entry.name)),
         "publication": lambda: _on_postgres(endpoints, lambda connection: drop_publication(connection, entry.name)),
         "schema": lambda: _on_postgres(endpoints, lambda connection: drop_schema(connection, entry.name)),
+        "kinesis": lambda: cloud_stream.delete("kinesis", entry.name),
+        "pubsub": lambda: cloud_stream.delete("pubsub", entry.name),
         "directory": lambda: shutil.rmtree(entry.name, ignore_errors=True),
     }
     removers[entry.kind]()
@@ -95,7 +98,12 @@ def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
 
 def check_targets(endpoints: Endpoints, allowed: Sequence[str]) -> None:
     """Raise StackConfigError for servers that are neither on loopback nor allowed by name."""
-    foreign = [place for place in hosts(endpoints) if not _loopback(place.rsplit(":", 1)[0]) and place not in allowed]
+    check_addresses(hosts(endpoints), allowed)
+
+
+def check_addresses(places: Sequence[str], allowed: Sequence[str]) -> None:
+    """The same for HOST:PORT."""
+    foreign = [place for place in places if not _loopback(place.rsplit(":", 1)[0]) and place not in allowed]
     if foreign:
         flags = " ".join(f"--allow-target {place}" for place in foreign)
         raise StackConfigError(f"{', '.join(foreign)} is not on this machine; if it may be loaded, add {flags}")
@@ -118,6 +126,10 @@ class Steward:
         self._endpoints: Endpoints | None = None
         self._run = ""
         self._owns_stack = False
+        self._started = ""
+        self._topics: Sequence[str] = ()
+        self._allowed: Sequence[str] = ()
+        self._clouds: CloudStreams | None = None
 
     def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Find the stack or start one, clear away what dead runs left, and start this run's journal.
@@ -128,7 +140,8 @@ class Steward:
         endpoints = locate(self._checkout, os.environ)
         self._owns_stack = endpoints is None
         self._endpoints = endpoints = endpoints or self._start_stack(str(request["profile"]))
-        check_targets(endpoints, request["allowed"])
+        self._allowed = request["allowed"]
+        check_targets(endpoints, self._allowed)
         for old in abandoned(self._journals):
             self._clear(old)
         self._journal = Journal(self._journals / f"{self._run}.jsonl")
@@ -165,6 +178,9 @@ class Steward:
         name, tables = str(request["name"]), [str(table) for table in request["tables"]]
         topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
         names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
+        self._started = self._postgres_started()
+        # A topic of the user's own may well have lost its beginning before.
+        self._topics = topics if request["transport"] == "kafka" and not request["topic"] else ()
         if request["transport"] == "kafka":
             names |= self._kafka(name, [] if request["topic"] else topics, int(request["partitions"]))
         if request["connector"]:
@@ -175,6 +191,7 @@ class Steward:
                 self._debezium(name, tables, "throughput" if request["tuning"] == "throughput" else "latency")
             else:
                 self._slot(name)
+                names |= self._stream(name, request)
         else:
             kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
             names["channels"] = [open_channel(kafka, registry, wanted).to_json() for wanted in topics]
@@ -226,10 +243,42 @@ class Steward:
         create_connector(self._endpoints, connector)
         wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
 
+    def _stream(self, name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
+        """The direct reader's stream in Kinesis or Pub/Sub; an emulator is started where no service is named."""
+        transport, given = str(request["transport"]), str(request["transport_endpoint"])
+        if transport == "kafka":
+            return {}
+        if self._clouds is None:
+            logs = self._creating("directory", str(self._journals / f"{self._run}-emulators"))
+            self._clouds = CloudStreams(Path(logs))
+        endpoint = self._clouds.endpoint(transport, given)
+        if cloud_stream.own_endpoint(transport, given):
+            check_addresses([cloud_stream.address(endpoint)], self._allowed)
+            self._creating(transport, f"{endpoint} {name}")
+        cloud_stream.create(transport, endpoint, name, int(request["partitions"]))
+        return {"endpoint": endpoint, "stream": name}
+
     def _slot(self, name: str) -> None:
         assert self._endpoints is not None
         with closing(connect(self._endpoints.postgres_dsn)) as connection:
             create_slot(connection, name)
+
+    def health(self) -> dict[str, Any]:
+        """Whether a server has restarted since `prepare`, and how many records the run's topics have deleted."""
+        assert self._endpoints is not None
+        again = self._postgres_started()
+        restarted = ["PostgreSQL"] if again != self._started else []
+        return {
+            "restarted": restarted,
+            "deleted_records": topic.deleted_records(self._endpoints.kafka_bootstrap, self._topics),
+        }
+
+    def _postgres_started(self) -> str:
+        assert self._endpoints is not None
+        with closing(connect(self._endpoints.postgres_dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_postmaster_start_time()::text")
+            row = cursor.fetchone()
+            return str(row[0]) if row is not None else ""
 
     def release(self) -> dict[str, Any]:
         """Remove what `prepare` created so far; the stack stays."""
@@ -245,6 +294,8 @@ class Steward:
         if self._journal is None or self._endpoints is None:
             return {"problems": []}
         journal, self._journal = self._journal, None
+        if self._clouds is not None:
+            self._clouds.close()
         # With the stack goes everything in it, so nothing there needs to be removed one by one.
         problems = self._stop_stack() if self._owns_stack else []
         problems += remove_all(journal, self._endpoints)
@@ -262,6 +313,7 @@ def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
     actions: dict[str, Callable[[], dict[str, Any]]] = {
         "open": lambda: steward.open(request),
         "prepare": lambda: steward.prepare(request),
+        "health": steward.health,
         "release": steward.release,
         "close": steward.close,
     }

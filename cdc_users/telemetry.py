@@ -67,6 +67,16 @@ class Snapshot:
         lags = [partition["lag"] for partition in self._partitions()]
         return None if None in lags or not lags else sum(lags)
 
+    @property
+    def high_water(self) -> int:
+        """The most events that an instance ever held."""
+        return max((int(part["consumer"].get("queue_high_water", 0)) for part in self.raw), default=0)
+
+    @property
+    def partition_events(self) -> list[int]:
+        """How far each partition's events are durable."""
+        return [int(partition.get("durable") or 0) for partition in self._partitions()]
+
     def _partitions(self) -> list[Mapping[str, Any]]:
         return [partition for part in self.raw for partition in part["consumer"]["partitions"].values()]
 
@@ -92,6 +102,8 @@ class Look:
 
     sink: Snapshot = field(default_factory=Snapshot)
     platform: Snapshot = field(default_factory=Snapshot)
+    #: What the observer saw, by tap.
+    taps: Mapping[str, Snapshot] = field(default_factory=dict)
     gauges: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -109,8 +121,13 @@ class Look:
 
 def read_snapshot(urls: Sequence[str]) -> Snapshot:
     """The platform's figures now; raises TargetError when an instance does not answer."""
-    snapshot = Snapshot(raw=[_get(f"{url}/snapshot") for url in urls])
-    for part in snapshot.raw:
+    return merged_snapshot([_get(f"{url}/snapshot") for url in urls])
+
+
+def merged_snapshot(parts: Sequence[Mapping[str, Any]]) -> Snapshot:
+    """Several instances' snapshots, or one tap's, as one."""
+    snapshot = Snapshot(raw=list(parts))
+    for part in parts:
         for number, step in part["steps"].items():
             total = snapshot.steps.setdefault(int(number), StepSnapshot())
             total.delivered += int(step["delivered"])
@@ -132,9 +149,13 @@ class Progress:
 
 def read_progress(urls: Sequence[str]) -> Progress:
     """How far all instances have come; raises TargetError when one does not answer."""
+    return merged_progress([_get(f"{url}/progress") for url in urls])
+
+
+def merged_progress(parts: Sequence[Mapping[str, Any]]) -> Progress:
+    """Several instances' progress, or one tap's, as one."""
     progress = Progress()
-    for url in urls:
-        part = _get(f"{url}/progress")
+    for part in parts:
         progress.fences.update(part["fences"])
         progress.fenced_partitions.update(part["fenced_partitions"])
         for step, count in part["steps"].items():
@@ -145,6 +166,12 @@ def read_progress(urls: Sequence[str]) -> Progress:
 def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
     """All instances' ledgers as one."""
     return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger")) for url in urls)
+
+
+def read_samples(url: str, after: int) -> list[Mapping[str, Any]]:
+    """One instance's 10 Hz samples after this number; raises TargetError."""
+    samples: list[Mapping[str, Any]] = _get(f"{url}/samples?after={after}")["samples"]
+    return samples
 
 
 def begin(urls: Sequence[str]) -> None:

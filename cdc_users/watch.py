@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
+from gevent.lock import RLock
 from locust.env import Environment
 
 from cdc_users.error import TargetError
@@ -19,6 +20,11 @@ from cdc_users.telemetry import Look
 INTERVAL_S = 1.0
 LINE = ("CDC", "end_to_end (sink)")
 STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
+
+
+def _write_line(sink: str) -> dict[str, tuple[str, str]]:
+    """Locust's line for the writes of a sink that does something."""
+    return {} if sink in ("", "counting") else {"sink_write": ("CDC", f"sink_write ({sink})")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Load:
     completed: int
     failed: int
     sent: int
+    sink: str = ""
 
 
 @dataclass(slots=True)
@@ -88,6 +95,7 @@ class Watch:
     _seen: dict[int, Recorder] = field(default_factory=dict)
     _bytes: dict[int, int] = field(default_factory=dict)
     _greenlet: Any = None
+    _turn: Any = field(default_factory=RLock)
 
     @property
     def elapsed_s(self) -> float:
@@ -104,7 +112,7 @@ class Watch:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-            self._look_and_note()
+            self.note()
 
     def look(self) -> Look:
         """Read every tap now; raises TargetError."""
@@ -115,14 +123,17 @@ class Watch:
     def _watch(self) -> None:
         while True:
             gevent.sleep(INTERVAL_S)
-            self._look_and_note()
+            self.note()
 
-    def _look_and_note(self) -> None:
-        try:
-            self._note(self.look())
-            self.failure = ""
-        except TargetError as error:
-            self.failure = str(error)
+    def note(self) -> None:
+        """Look now and keep it; a step that has ended is complete in the timeline then, however short it was."""
+        # What came since the last look is a difference of two looks, so no two may overlap.
+        with self._turn:
+            try:
+                self._note(self.look())
+                self.failure = ""
+            except TargetError as error:
+                self.failure = str(error)
 
     def _note(self, look: Look) -> None:
         load = self.load()
@@ -130,7 +141,8 @@ class Watch:
             return
         recents = {number: self._recent(look, number) for number in look.sink.steps}
         for recorder in recents.values():
-            add_latencies(self.environment.stats, *LINE, recorder.histogram("end_to_end"), time.time())
+            for series, line in ({"end_to_end": LINE} | _write_line(load.sink)).items():
+                add_latencies(self.environment.stats, *line, recorder.histogram(series), time.time())
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
 

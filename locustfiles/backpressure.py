@@ -5,10 +5,9 @@ locust -f locustfiles/backpressure.py --headless --sink-delay 50ms --overload 3
 locust -f locustfiles/backpressure.py --headless --source postgres             the same pressure through Debezium
 """
 
-from cdc_users.users.kafka import KafkaUser
-
 from cdc_users.scenario import Scenario
 from cdc_users.shapes.backpressure import BackpressureShape
+from cdc_users.users.kafka import KafkaUser
 from cdc_users.users.postgres import PostgresUser
 
 

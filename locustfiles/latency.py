@@ -5,9 +5,8 @@ locust -f locustfiles/latency.py --headless --rate 1000 --duration 30s          
 locust -f locustfiles/latency.py --headless --sinks postgres --records 100000          one sink, more records
 """
 
-from cdc_users.shapes.latency import LatencyShape as SinkLatencyShape
-
 from cdc_users.scenario import Scenario
+from cdc_users.shapes.latency import LatencyShape as SinkLatencyShape
 from cdc_users.users.kafka import KafkaUser
 
 

@@ -5,10 +5,9 @@ locust -f locustfiles/partitions.py --headless --partitions 8 --instances 1,2,4
 locust -f locustfiles/partitions.py --headless --key-skew zipf:1.2              what a hot partition costs
 """
 
-from cdc_users.users.kafka import KafkaUser
-
 from cdc_users.scenario import Scenario
 from cdc_users.shapes.partitions import PartitionsShape
+from cdc_users.users.kafka import KafkaUser
 
 
 class PartitionsProducer(KafkaUser):

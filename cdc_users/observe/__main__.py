@@ -1,6 +1,6 @@
 """`python -m cdc_users.observe`: watches where a run's events land, and what that costs the pipeline.
 
-Its configuration is one line of JSON on standard input, so that no secret is on a command line; docs/measurement.md
+Its configuration is one line of JSON on standard input, so that no secret is on a command line; docs/observer.md
 describes it. It says in one JSON line on standard output when it is ready. SIGTERM, or the end of its standard
 input, ends it with 0.
 """

@@ -8,7 +8,9 @@ from typing import Any
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.iceberg import IcebergTap
 from cdc_users.observe.json_topic import JsonTopicTap
+from cdc_users.observe.kinesis import KinesisTap
 from cdc_users.observe.postgres import PostgresTap
+from cdc_users.observe.pubsub import PubSubTap
 from cdc_users.observe.tap import Tap
 from cdc_users.observe.topic import TopicTap
 from cdc_users.observe.webhook import WebhookTap
@@ -20,6 +22,8 @@ KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any], str, Anchor], Tap], tuple
     "webhook": (WebhookTap, ()),
     "postgres": (PostgresTap, ("dsn", "table")),
     "iceberg": (IcebergTap, ("table",)),
+    "kinesis": (KinesisTap, ("endpoint", "stream")),
+    "pubsub": (PubSubTap, ("subscription",)),
 }
 #: Of each of these groups a kind's configuration needs one.
 EITHER: Mapping[str, tuple[str, ...]] = {

@@ -2,6 +2,10 @@
 
 Visible is what a snapshot has committed, so an event is seen at its snapshot's time (to the millisecond). Only
 snapshots that append are read for events: an overwrite writes old rows again beside the new ones.
+
+Two modes. A table of changes (`append`) has a row for every event, and is audited like a topic. A table that is kept
+equal to the source's (`upsert`) has of each key only the last version before a commit; so its ledger has fences
+only, and what it holds is a matter of the final state.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import numpy as np
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger import Check
+from cdc_users.measure.probe import LAYOUT, Operation
 from cdc_users.observe.change import key_number
 from cdc_users.observe.final import ArraySide, State, Totals, state_of_probes
 from cdc_users.observe.tap import Events, Record, TapError
@@ -22,6 +27,7 @@ from cdc_users.observe.value import CUSTOMERS, check
 from infra.schemas.kind import Kind
 
 POLL_S = 0.5
+_OPERATION = LAYOUT["operation"][0]
 CATALOG = "cdc"
 
 
@@ -60,6 +66,10 @@ class _Columns:
         self.key = str(config.get("key_column", "id"))
         self.probe = str(config.get("probe_column", "probe"))
         self.operation = str(config.get("operation_column", "op"))
+        self.partition = str(config.get("partition_column", "cdc_partition"))
+        self.position = str(config.get("position_column", "cdc_offset"))
+        self.committed = str(config.get("committed_column", "cdc_committed_at"))
+        self.not_sent = str(config.get("not_sent_column", "cdc_not_sent"))
         columns = config.get("columns")
         self.kinds = {name: Kind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
 
@@ -68,6 +78,18 @@ class _Columns:
         if self.operation not in data.column_names:
             return np.zeros(len(data), dtype=np.bool_)
         return np.array([value == "d" for value in data[self.operation].to_pylist()], dtype=np.bool_)
+
+    def numbers(self, data: Any, name: str) -> Any:
+        """A column of whole numbers; zeros where the table has none of the name."""
+        if name not in data.column_names:
+            return np.zeros(len(data), dtype=np.int64)
+        return data[name].fill_null(0).to_numpy().astype(np.int64)
+
+    def committed_us(self, data: Any) -> Any:
+        """When each event was committed at the source; 0 where the table does not say."""
+        if self.committed not in data.column_names:
+            return np.zeros(len(data), dtype=np.int64)
+        return data[self.committed].cast("int64").fill_null(0).to_numpy()
 
     def keys(self, data: Any) -> Any:
         """Each row's key as a number."""
@@ -81,10 +103,11 @@ class _Columns:
         """Which rows do not fit their own probe."""
         columns = [data[name].to_pylist() for name in self.kinds]
         kinds, probes = list(self.kinds.values()), data[self.probe].to_pylist()
+        lacking = data[self.not_sent].to_pylist() if self.not_sent in data.column_names else [None] * len(data)
         return np.array(
             [
-                probe is not None and check(probe, key, kinds, values) is Check.CORRUPT
-                for probe, key, *values in zip(probes, keys.tolist(), *columns, strict=True)
+                probe is not None and not lacks and check(probe, key, kinds, values) is Check.CORRUPT
+                for probe, key, lacks, *values in zip(probes, keys.tolist(), lacking, *columns, strict=True)
             ],
             dtype=np.bool_,
         )
@@ -133,21 +156,25 @@ class IcebergTap:
                     self._take(table, snapshot)
 
     def _take(self, table: Any, snapshot: Any) -> None:
-        for number, data in enumerate(_added(table, snapshot)):
-            keys = self._columns.keys(data)
-            rows = np.arange(len(data), dtype=np.int64)
-            self.record.take(
-                Events(
-                    partition=number,
-                    positions=rows,
-                    keys=keys,
-                    probes=self._columns.probes(data),
-                    deleted=self._columns.deleted(data),
-                    sizes=np.full(len(data), data.nbytes // max(1, len(data)), dtype=np.int64),
-                    committed_us=np.zeros(len(data), dtype=np.int64),
-                    seen_us=int(snapshot.timestamp_ms) * 1000,
-                )
-            )
+        for data in _added(table, snapshot):
+            if self._config.get("mode", "append") == "upsert":
+                data = data.filter([_is_fence(text) for text in data[self._columns.probe].to_pylist()])
+            partitions = self._columns.numbers(data, self._columns.partition)
+            for partition in np.unique(partitions).tolist():
+                part = data.take(np.flatnonzero(partitions == partition))
+                self.record.take(self._events(part, partition, int(snapshot.timestamp_ms) * 1000))
+
+    def _events(self, data: Any, partition: int, seen_us: int) -> Events:
+        return Events(
+            partition=partition,
+            positions=self._columns.numbers(data, self._columns.position),
+            keys=self._columns.keys(data),
+            probes=self._columns.probes(data),
+            deleted=self._columns.deleted(data),
+            sizes=np.full(len(data), data.nbytes // max(1, len(data)), dtype=np.int64),
+            committed_us=self._columns.committed_us(data),
+            seen_us=seen_us,
+        )
 
     def stop(self) -> None:
         """See Tap; takes one last look."""
@@ -158,6 +185,10 @@ class IcebergTap:
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
         return {"snapshots": self._snapshots}
+
+
+def _is_fence(probe: str | None) -> bool:
+    return probe is not None and probe[_OPERATION : _OPERATION + 1] == Operation.FENCE
 
 
 def _added(table: Any, snapshot: Any) -> Iterator[Any]:
@@ -206,7 +237,7 @@ class IcebergSide:
         if not keys:
             return State.of(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         gone, hurt, numbers = np.concatenate(deleted), np.concatenate(damaged), np.concatenate(keys)
-        if self._config.get("mode") != "append":
+        if self._config.get("mode", "append") == "upsert":
             state, self.foreign = state_of_probes(numbers, probes, self._run, hurt)
             return state
         state, self.foreign = state_of_probes(numbers, probes, self._run, hurt & ~gone)

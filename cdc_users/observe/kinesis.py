@@ -50,7 +50,7 @@ class KinesisTap:
 
     def _round(self) -> bool:
         """Read every shard once; whether anything was there."""
-        return any([self._shard(number) for number in list(self._iterators)])
+        return sum([self._shard(number) for number in list(self._iterators)]) > 0
 
     def _shard(self, number: int) -> bool:
         answer = self._client.get_records(ShardIterator=self._iterators[number], Limit=BATCH)

@@ -16,7 +16,10 @@ from cdc_users.observe.tap import Record
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One message of a stream: where in its partition, the record's key (empty: unknown), its bytes, when the service took it (wall us)."""
+    """One message of a stream: its place in its partition, the record's key (empty where unknown), and its bytes.
+
+    `appended_us` is when the service took it, wall microseconds.
+    """
 
     position: int
     key: str

@@ -29,6 +29,9 @@ def pipeline_with(options: Options, partitions: int, instances: int, sink_delay_
         source=options.source,
         capture=options.capture,
         transport=options.transport,
+        transport_endpoint={"kinesis": options.kinesis_endpoint, "pubsub": options.pubsub_endpoint}.get(
+            options.transport, ""
+        ),
         sink=options.sink,
         partitions=partitions,
         instances=instances,

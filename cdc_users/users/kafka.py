@@ -31,6 +31,7 @@ BATCH_ARRIVALS = 1000
 FLIGHT_ARRIVALS = 100
 #: How long the poller sleeps when nothing came in, and a lane when the local queue is full.
 NAP_S = 0.001
+RECORDS_PER_FLUSH = 1000
 ADDED_COLUMN = "tier"
 
 
@@ -109,6 +110,9 @@ class Logbook:
         self._writer = writer
         self._environment = environment
         self._flying: deque[Flight] = deque()
+        self._times_ns: list[tuple[NDArray[np.int64], ...]] = []
+        self._acks_us: list[NDArray[np.int64]] = []
+        self._unrecorded = 0
         self._all_landed = Event()
         self._all_landed.set()
 
@@ -124,6 +128,7 @@ class Logbook:
         self._flying.popleft()
         self._settle(flight)
         if not self._flying:
+            self._record()
             self._all_landed.set()
 
     def wait(self) -> None:
@@ -136,6 +141,7 @@ class Logbook:
             flight = self._flying.popleft()
             flight.give_up(cause)
             self._settle(flight)
+        self._record()
         self._all_landed.set()
 
     def _settle(self, flight: Flight) -> None:
@@ -143,8 +149,11 @@ class Logbook:
         for outcome, first, last in flight.runs():
             self._writer.ranges.add(outcome, first, last)
         intended_ns, called_ns, done_ns = flight.times_ns()
-        share.record_many(intended_ns[acked], called_ns[acked], done_ns[acked])
-        share.recorder.record_many_us("ack", flight.ack_us())
+        self._times_ns.append((intended_ns[acked], called_ns[acked], done_ns[acked]))
+        self._acks_us.append(flight.ack_us())
+        self._unrecorded += len(flight)
+        if self._unrecorded >= RECORDS_PER_FLUSH:
+            self._record()
         completed = int(np.count_nonzero(acked))
         share.tally.completed += completed
         share.tally.rows += len(flight) - len(flight.failures)
@@ -154,6 +163,14 @@ class Logbook:
             self._fire(slowest_ns / 1e6, len(flight) - len(flight.failures), None)
         if flight.failures:
             self._settle_failures(flight, ~acked)
+
+    def _record(self) -> None:
+        """Bring the times that were gathered into the histograms; many at once, because each call has its price."""
+        if self._unrecorded:
+            intended_ns, called_ns, done_ns = map(np.concatenate, zip(*self._times_ns, strict=True))
+            self._share.record_many(intended_ns, called_ns, done_ns)
+            self._share.recorder.record_many_us("ack", np.concatenate(self._acks_us))
+            self._times_ns, self._acks_us, self._unrecorded = [], [], 0
 
     def _settle_failures(self, flight: Flight, failed: NDArray[np.bool_]) -> None:
         intended_ns, called_ns, done_ns = flight.times_ns()

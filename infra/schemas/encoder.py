@@ -197,19 +197,25 @@ class Moment:
 
 @dataclass(slots=True)
 class _Parts:
-    """Gathers bytes, and starts a new part at each field that is patched per record."""
+    """Gathers bytes and, by name, the times between them; starts a new part where a record's own value goes."""
 
-    parts: list[bytes] = field(default_factory=lambda: [b""])
+    parts: list[list[bytes | str]] = field(default_factory=lambda: [[b""]])
     cuts: list[str] = field(default_factory=list)
 
-    def add(self, data: bytes) -> None:
-        self.parts[-1] += data
+    def add(self, piece: bytes | str) -> None:
+        last = self.parts[-1]
+        if isinstance(piece, bytes) and isinstance(before := last[-1], bytes):
+            last[-1] = before + piece
+        else:
+            last.append(piece)
 
     def cut(self, name: str) -> None:
         self.cuts.append(name)
-        self.parts.append(b"")
+        self.parts.append([b""])
 
 
+#: The times of an envelope, in nanoseconds a unit.
+_TIMES = {"ts_ms": 1_000_000, "ts_us": 1000, "ts_ns": 1}
 _CUTS = ["sequence", "txId", "lsn", "op"]
 _OPERATIONS = {letter: encode_text(letter) for letter in "crud"}
 _SOME = encode_long(1)
@@ -233,7 +239,7 @@ class EnvelopeEncoder:
         fields = [field["name"] for field in self._value["fields"]]
         if fields[:3] != ["before", "after", "source"]:
             raise EncodeError(f"schema {self._value.get('name')!r} is no Debezium envelope: its fields are {fields}")
-        self.moment(0)
+        self._parts = self._prepare()
 
     def key(self, row: Sequence[Any]) -> bytes:
         """The key of a row."""
@@ -270,8 +276,14 @@ class EnvelopeEncoder:
 
     def moment(self, committed_us: int) -> Moment:
         """The source block and the tail of events committed, and captured, at this time (wall us)."""
+        times = {name: encode_long(committed_us * 1000 // scale) for name, scale in _TIMES.items()}
+        return Moment(
+            *(b"".join(piece if isinstance(piece, bytes) else times[piece] for piece in part) for part in self._parts)
+        )
+
+    def _prepare(self) -> Sequence[Sequence[bytes | str]]:
+        """All that follows the rows, encoded but for the times, and cut where a record's own values go."""
         parts = _Parts()
-        times = {"ts_ms": committed_us // 1000, "ts_us": committed_us, "ts_ns": committed_us * 1000}
         origin = {
             "version": self._origin.version,
             "connector": "postgresql",
@@ -282,29 +294,27 @@ class EnvelopeEncoder:
             "table": self._origin.table,
         }
         for outer in self._value["fields"][2:]:
-            if outer["name"] == "source":
-                for inner in outer["type"]["fields"]:
-                    self._place(parts, inner, origin | times)
-            else:
-                self._place(parts, outer, times)
+            for inner in outer["type"]["fields"] if outer["name"] == "source" else (outer,):
+                _place(parts, inner["name"], inner["type"], origin)
         if parts.cuts != _CUTS:
             raise EncodeError(f"an envelope's source is expected to have {_CUTS} in this order, not {parts.cuts}")
-        return Moment(*parts.parts)
+        return parts.parts
 
-    def _place(self, parts: _Parts, field_schema: Schema, values: Mapping[str, Any]) -> None:
-        name, kind = field_schema["name"], field_schema["type"]
-        if name not in _CUTS:
-            parts.add(_sparse(kind, values.get(name)))
-            return
+
+def _place(parts: _Parts, name: str, kind: Any, values: Mapping[str, Any]) -> None:
+    """One field: patched per record, patched per moment, the same in all events, or null in all."""
+    if name in _CUTS or name in _TIMES:
         if isinstance(kind, list) and name != "sequence":
-            parts.add(_SOME)
-        parts.cut(name)
+            parts.add(encode_long(1 - kind.index("null")))
+        if name in _CUTS:
+            parts.cut(name)
+        else:
+            parts.add(name)
+    elif (value := values.get(name)) is None:
+        parts.add(encode_long(kind.index("null")))
+    else:
+        parts.add(encoder(kind)(value))
 
 
 #: `sequence` is a nullable text.
 _SEQUENCE = _Prefix(_SOME)
-
-
-def _sparse(kind: Any, value: Any) -> bytes:
-    """A field that is null in all events, or the same in many."""
-    return encode_long(kind.index("null")) if value is None else encoder(kind)(value)

@@ -25,17 +25,18 @@ from decimal import Context, Decimal
 from enum import Enum, StrEnum
 from typing import Any
 
+#: How Debezium writes a large value that was not changed (its option `unavailable.value.placeholder`).
+PLACEHOLDER = "__debezium_unavailable_value"
+
 
 class Unavailable(Enum):
     """The type of UNAVAILABLE."""
 
-    UNAVAILABLE = "unavailable"
+    UNAVAILABLE = PLACEHOLDER
 
 
 #: Stands for a large value that was not changed and so was not sent (PostgreSQL's TOAST).
 UNAVAILABLE = Unavailable.UNAVAILABLE
-#: How Debezium writes it (its option `unavailable.value.placeholder`).
-PLACEHOLDER = "__debezium_unavailable_value"
 
 
 class Kind(StrEnum):

@@ -22,7 +22,7 @@ import psutil
 from cdc_users.measure.clock import new_anchor
 from infra.platform.wal import slot as server
 from infra.platform.wal.service import Service, Settings
-from infra.platform.wal.stream import ReplicationStream, lsn_text
+from infra.platform.wal.stream import ReplicationStream, lsn_number, lsn_text
 from infra.postgres.slot import drop_slot
 from infra.stack.locate import locate
 from infra.stack.postgres import find_binaries
@@ -67,7 +67,7 @@ class Walsender:
 
 def receive(dsn: str, slot: str, end_lsn: int) -> float:
     """pg_recvlogical to /dev/null; its own CPU seconds."""
-    binary = find_binaries(os.environ) / "pg_recvlogical"
+    binary = str(find_binaries(os.environ) / "pg_recvlogical")
     command = [binary, "-d", dsn, "--slot", slot, "--start", "-o", "proto_version=1", "-o", f"publication_names={NAME}"]
     before = os.times()
     subprocess.run([*command, "-f", "/dev/null", "--endpos", lsn_text(end_lsn)], check=True)
@@ -134,7 +134,8 @@ def measure(dsn: str, rows: int, rounds: int) -> None:
             server.create_slot(connection, NAME)
             cursor.execute(FILL, (rows,))
             cursor.execute("SELECT pg_current_wal_lsn()")
-            end_lsn = server.lsn_number(cursor.fetchone()[0])  # type: ignore[index]
+            (text,) = cursor.fetchone() or ("0/0",)
+            end_lsn = lsn_number(text)
             _take_turns(connection, dsn, end_lsn, rows, rounds)
         finally:
             drop_slot(connection, NAME)

@@ -10,7 +10,7 @@ import pytest
 
 from infra.platform.error import UnreachableError
 from infra.platform.wal import slot as server
-from infra.platform.wal.source_error import SlotError
+from infra.platform.wal.source_error import SetupError, SlotError
 from tests.integration.private_postgres import PrivatePostgres, private_postgres
 from tests.integration.wal_source import Source, await_that, reading, state_file
 
@@ -155,17 +155,21 @@ def test_a_slot_made_anew_is_refused(source: Source, tmp_path: Path) -> None:
     source.insert(6, 9)
     server.create_slot(source.connection, source.name)
 
-    with pytest.raises(SlotError, match=r"beyond .* which this reader confirmed: it was created anew"):
-        with reading(source, state=state_file(tmp_path)):
-            pass
+    with (
+        pytest.raises(SlotError, match=r"beyond .* which this reader confirmed: it was created anew"),
+        reading(source, state=state_file(tmp_path)),
+    ):
+        pass
 
 
 def test_a_state_file_of_another_slot_is_refused(source: Source, tmp_path: Path) -> None:
     state_file(tmp_path).write_text('{"system": "1", "slot": "other", "lsn": 7}', encoding="utf-8")
 
-    with pytest.raises(Exception, match="is of slot 'other' in cluster 1"):
-        with reading(source, state=state_file(tmp_path)):
-            pass
+    with (
+        pytest.raises(SetupError, match="is of slot 'other' in cluster 1"),
+        reading(source, state=state_file(tmp_path)),
+    ):
+        pass
 
 
 def test_a_slot_that_lost_its_wal_is_refused(source: Source) -> None:
@@ -174,6 +178,5 @@ def test_a_slot_that_lost_its_wal_is_refused(source: Source) -> None:
         source.execute("CHECKPOINT")
     await_that(lambda: source.slot().wal_status == "lost", "the server keeps the WAL")
 
-    with pytest.raises(SlotError, match=r"has lost its WAL .* run SELECT pg_drop_replication_slot"):
-        with reading(source):
-            pass
+    with pytest.raises(SlotError, match=r"has lost its WAL .* run SELECT pg_drop_replication_slot"), reading(source):
+        pass

@@ -16,6 +16,7 @@ from cdc_users.measure.clock import new_anchor
 from infra.platform.transports.transport import Record
 from infra.platform.wal import slot as server
 from infra.platform.wal.service import Service, Settings
+from infra.platform.wal.stream import lsn_number
 
 DEADLINE_S = 30.0
 
@@ -61,7 +62,7 @@ class Source:
             cursor.execute("SELECT pg_current_wal_lsn()")
             row = cursor.fetchone()
             assert row is not None
-            return server.lsn_number(row[0])
+            return lsn_number(row[0])
 
     def remove(self) -> None:
         server.drop(self.dsn, "slot", self.name)

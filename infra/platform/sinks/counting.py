@@ -10,12 +10,13 @@ from infra.platform.sinks.connector import WriteStatus
 
 
 class CountingSink:
-    """Counts events, and can be awaited until so many have come. An event that comes again is counted again."""
+    """Counts events, and can be awaited until so many have come. An event that comes again counts once."""
 
     name = "counting"
 
     def __init__(self) -> None:
         self.count = 0
+        self._next: dict[Partition, int] = {}
         self._changed = asyncio.Condition()
 
     async def open(self) -> None:
@@ -28,7 +29,8 @@ class CountingSink:
     async def write(self, batch: Batch) -> WriteStatus:
         """See SinkConnector."""
         async with self._changed:
-            self.count += len(batch)
+            self.count += int((batch.offsets >= self._next.get(batch.place, 0)).sum())
+            self._next[batch.place] = max(batch.end, self._next.get(batch.place, 0))
             self._changed.notify_all()
         return WriteStatus.DURABLE
 

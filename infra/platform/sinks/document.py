@@ -19,7 +19,7 @@ import orjson
 from infra.platform.batch import Batch
 from infra.platform.error import RefusedError
 from infra.schemas.envelope import EnvelopeError
-from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Column, Kind
+from infra.schemas.kind import Column, Kind
 from infra.schemas.row import Rows, Side
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
@@ -105,8 +105,6 @@ def _plain(value: Any) -> Any:
     """What orjson does not know."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
-    if value is UNAVAILABLE:
-        return PLACEHOLDER
     if isinstance(value, Decimal):
         return _decimal(value)
     if isinstance(value, datetime):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import uuid
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +100,8 @@ class IcebergSink:
 
     async def open(self) -> None:
         """See SinkConnector."""
+        # An upsert deletes the keys that it writes; that most of them were not there is as it should be.
+        warnings.filterwarnings("ignore", message="Delete operation did not match any records")
         try:
             self._catalog = await _in_thread(lambda: load_catalog(CATALOG, **self._properties))
             await _in_thread(self._load)

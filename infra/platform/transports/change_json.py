@@ -161,9 +161,9 @@ class JsonForm:
             raise DecodeError(f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))}", 0)
         return [relation.names.index(name) for name in names]
 
-    def reader(self, relation: Relation, shape: bytes) -> Read:
+    def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Compiled for the relation."""
-        return compile_reader(relation, shape, self)
+        return compile_reader(relation, shape, self, example)
 
     def learn(self, described: Type) -> None:
         """Types that are not built in are written as text."""

@@ -87,7 +87,7 @@ def client(bootstrap: str) -> Any:
     )
 
 
-def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0) -> None:
+def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float = 5.0) -> None:
     """Ask the broker for the topics; raises UnreachableError that says what was tried."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient

@@ -24,6 +24,7 @@ FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
 PATIENCE_S = 60.0
 ANSWER_S = 120.0
+REACH_S = 5.0
 #: gRPC status names that pass by themselves (google.api_core.exceptions' class names).
 PASSING = frozenset(
     {"ServiceUnavailable", "DeadlineExceeded", "Aborted", "InternalServerError", "ResourceExhausted", "Unknown"}
@@ -163,7 +164,7 @@ def client(host: str) -> Any:
 def check_reachable(publisher: Any, project: str, host: str) -> None:
     """One real request; raises UnreachableError that says what was tried."""
     try:
-        next(iter(publisher.list_topics(project=f"projects/{project}", timeout=5.0)), None)
+        next(iter(publisher.list_topics(project=f"projects/{project}", retry=None, timeout=REACH_S)), None)
     except Exception as error:
         raise UnreachableError(
             f"Pub/Sub at {host or 'its default endpoint'} does not answer: {type(error).__name__}; start the "

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from cdc_users.measure.clock import anchor_from
 from infra.platform.error import PlatformError, UnreachableError
 from infra.platform.log import log_to_stderr
+from infra.platform.transports.naming import NamingError
 from infra.platform.transports.transport import RefusedError
 from infra.platform.wal.option import mistakes, parser, to_settings
 from infra.platform.wal.service import Service, Settings
@@ -26,7 +27,7 @@ from infra.platform.wal.telemetry import WalTelemetry
 
 def exit_code(failure: Exception) -> int:
     """2 for what must be mended first, 3 for what is not there, 1 for the rest."""
-    if isinstance(failure, (SetupError, RefusedError)):
+    if isinstance(failure, (SetupError, RefusedError, NamingError)):
         return 2
     return 3 if isinstance(failure, (UnreachableError, SlotError)) else 1
 
@@ -37,8 +38,9 @@ async def serve(settings: Settings, telemetry_port: int) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    service = await asyncio.to_thread(Service, settings, anchor_from(os.environ))
-    telemetry = WalTelemetry(service)
+    anchor = anchor_from(os.environ)
+    service = await asyncio.to_thread(Service, settings, anchor)
+    telemetry = WalTelemetry(service, anchor)
     try:
         url = await telemetry.start(telemetry_port)
         reading = asyncio.create_task(asyncio.to_thread(service.run))

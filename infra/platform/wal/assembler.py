@@ -81,7 +81,9 @@ class Held:
         """The messages in order, in lists; may be read again."""
         if self._file is not None:
             yield from self._filed(self._file)
-        for _, run in self._runs:
+        for xid, run in self._runs:
+            if xid in self._aborted:
+                continue
             yield from (run[at : at + CHUNK_MESSAGES] for at in range(0, len(run), CHUNK_MESSAGES))
 
     def _filed(self, file: IO[bytes]) -> Iterator[list[bytes]]:

@@ -153,13 +153,10 @@ class _Walk:
         empty = np.zeros(len(self._good), np.bool_)
         table = np.stack([empty if null is None else null for null in self._nulls], axis=1)
         packed = np.packbits(table, axis=1)
-        width = packed.shape[1]
-        flat = packed.tobytes()
-        groups: dict[bytes, list[int]] = {}
-        for row in rows:
-            groups.setdefault(flat[row * width : (row + 1) * width], []).append(row)
-        for group in groups.values():
-            yield tuple(table[group[0]].tolist()), group
+        whole = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+        _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+        for number, example in enumerate(first.tolist()):
+            yield tuple(table[example].tolist()), np.flatnonzero((group == number) & self._good).tolist()
 
     def data(self, rows: Sequence[int]) -> bytes:
         """The bytes of these messages, one after another."""

@@ -23,9 +23,9 @@ class TextForm:
 
     _codec = Codec(ascii="s[a:p]", utf8="str(b[a:p], 'utf-8')", text=_text, binary=bytes)
 
-    def reader(self, relation: Relation, shape: bytes) -> Read:
+    def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Compiled for the relation."""
-        return compile_reader(relation, shape, self)
+        return compile_reader(relation, shape, self, example)
 
     def learn(self, described: Type) -> None:
         """Texts are texts."""
@@ -104,16 +104,15 @@ class LazyChange(msgspec.Struct, gc=False):
 
     def spans(self) -> Iterator[tuple[str, str, int, int]]:
         """Where the values of all tuples stand in the message: the tuple's kind (K, O, N), the value's, start, end."""
-        body = self.message[HEAD_BYTES:]
-        position = 0
+        position = HEAD_BYTES
         for number, kind in enumerate(self.layout.kinds):
             if number:
                 position += 3
             for _ in self.layout.relation.columns:
-                how, first, position = locate(body, position)
-                yield kind, how, HEAD_BYTES + first, HEAD_BYTES + position
-        if position != len(body):
-            raise DecodeError(f"{len(body) - position} bytes follow the row", HEAD_BYTES + position)
+                how, first, position = locate(self.message, position)
+                yield kind, how, first, position
+        if position != len(self.message):
+            raise DecodeError(f"{len(self.message) - position} bytes follow the row", position)
 
     def raw(self, column: int, *, old: bool = False) -> bytes | Unchanged | None:
         """One value's bytes, of the new row or of the old row or key; LookupError where there is no such row."""
@@ -145,7 +144,7 @@ class Layout:
 
     def _read(self, form: str, message: bytes) -> Change:
         if form not in self._readers:
-            self._readers[form] = self._forms[form].reader(self.relation, self._shape)
+            self._readers[form] = self._forms[form].reader(self.relation, self._shape, message)
         change: Change = self._readers[form](message)
         return change
 
@@ -156,8 +155,9 @@ class LazyForm:
     def __init__(self, kinds: ValueKinds | None = None) -> None:
         self._values = ValueForm(kinds)
 
-    def reader(self, relation: Relation, shape: bytes) -> Read:
+    def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Nothing is read."""
+        del example
         return partial(LazyChange, Layout(relation, shape, self._values))
 
     def learn(self, described: Type) -> None:

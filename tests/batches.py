@@ -1,0 +1,46 @@
+"""Batches for tests of sinks: made from events without Kafka, read by the platform's own decoder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from infra.platform.batch import Batch, Chunk
+from infra.platform.decode import Decoder
+from tests.change_events import CUSTOMERS, Encoder, Event, envelope_schema, key_schema
+
+
+class Partition:
+    """One partition of a topic that exists only here: gives events their offsets."""
+
+    def __init__(
+        self, topic: str = "test", number: int = 0, columns: Mapping[str, tuple[Any, bool]] = CUSTOMERS
+    ) -> None:
+        self.topic = topic
+        self.number = number
+        self.offset = 0
+        self._encoder = Encoder(columns)
+        self._decoder = Decoder()
+        self._decoder.learn(1, envelope_schema(columns, "cdc.test.customers"))
+        self._decoder.learn(2, key_schema("cdc.test.customers"))
+
+    def batch(self, events: Sequence[Event]) -> Batch:
+        """The next events of the partition, as one batch."""
+        (batch,) = self.items([(self._encoder.key(event), self._encoder.value(event)) for event in events])
+        assert isinstance(batch, Batch)
+        return batch
+
+    def items(self, records: Sequence[tuple[bytes | None, bytes | None]]) -> list[Any]:
+        """What the decoder makes of the partition's next records."""
+        size = len(records)
+        offsets = list(range(self.offset, self.offset + size))
+        self.offset += size
+        now = [time.time_ns() // 1000] * size
+        chunk = Chunk([value for _, value in records], [key for key, _ in records], offsets, now, now)
+        return self._decoder.read((self.topic, self.number), chunk)
+
+    def batches(self, events: Sequence[Event], size: int) -> Iterator[Batch]:
+        """The next events in batches."""
+        for first in range(0, len(events), size):
+            yield self.batch(events[first : first + size])

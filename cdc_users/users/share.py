@@ -25,7 +25,7 @@ from cdc_users.workload import Ranges
 LATE_AFTER_NS = 10_000_000
 # Sleeps are cut into slices, so that a stop or a changed share is noticed.
 SLEEP_SLICE_S = 0.25
-# A lane whose work never waits gives way to the rest of the process this often.
+# If the event loop has not come round for so long, a lane whose work never waits gives way to the rest of the process.
 GIVE_WAY_NS = 2_000_000
 # Not 0: gevent runs many greenlets that slept for nothing before it looks at its timers again.
 GIVE_WAY_S = 1e-6
@@ -113,7 +113,9 @@ class Share:
         self._t0_ns = anchor.monotonic_ns_at(assignment.t0_us)
         self._turn = Semaphore()
         self._idle = 0
-        self._gave_way_ns = time.monotonic_ns()
+        self._loop = gevent.get_hub().loop
+        self._round = -1
+        self._gave_way_ns = 0
         self._gathered_ns = 0
         self._active = 0
         self._stopped = False
@@ -155,7 +157,7 @@ class Share:
         try:
             with self._turn:
                 if (left_ns := self._gathered_ns + GATHER_NS - time.monotonic_ns()) > 0:
-                    self._sleep(left_ns / 1e9)
+                    gevent.sleep(left_ns / 1e9)
                 if self._await_due() is None:
                     return None
                 self._gathered_ns = now_ns = time.monotonic_ns()
@@ -177,8 +179,10 @@ class Share:
     def _come(self) -> tuple[int, bool]:
         """A lane has become free: when, and whether no other one is."""
         now_ns = time.monotonic_ns()
-        if now_ns - self._gave_way_ns > GIVE_WAY_NS:
-            self._sleep(GIVE_WAY_S)
+        if self._loop.iteration != self._round:
+            self._round, self._gave_way_ns = self._loop.iteration, now_ns
+        elif now_ns - self._gave_way_ns > GIVE_WAY_NS:
+            gevent.sleep(GIVE_WAY_S)
         self._idle += 1
         return now_ns, self._idle == 1
 
@@ -190,17 +194,13 @@ class Share:
                 return None
             left_ns = self._t0_ns + offset_ns - time.monotonic_ns()
             if left_ns > 0:
-                self._sleep(min(max(left_ns / 1e9, SHORTEST_SLEEP_S), SLEEP_SLICE_S))
+                gevent.sleep(min(max(left_ns / 1e9, SHORTEST_SLEEP_S), SLEEP_SLICE_S))
             elif self.assignment.drop_after_s is None or -left_ns <= self.assignment.drop_after_s * 1e9:
                 return offset_ns
             else:
                 self._stream.take()
                 self.tally.dropped += 1
         return None
-
-    def _sleep(self, seconds: float) -> None:
-        gevent.sleep(seconds)
-        self._gave_way_ns = time.monotonic_ns()
 
     def enter(self) -> None:
         """A lane starts to take arrivals."""

@@ -223,7 +223,7 @@ class Run:
                 break
         ran = [state for state in states if state.workers]
         if ran and not facts.broken:
-            close(rig, ran, self._workload, facts, self._watch.look)
+            close(rig, ran, self._workload, facts, self.options.drain_timeout, self._watch.look)
             self._keep_figures(ran, facts)
 
     def _look(self, rig: Rig) -> Look:

@@ -174,9 +174,13 @@ def answer(result: Result) -> str:
 def _scaled(points: Sequence[Mapping[str, Any]]) -> str:
     best = max(points, key=lambda point: point["rate_per_s"])
     return (
-        f"{best['partitions']} partitions and {best['instances']} instances drained {best['rate_per_s']:,.0f}/s "
-        f"into the {best['sink']} sink, {best['speed_up']:.2f} times the first configuration"
+        f"{_many(best['partitions'], 'partition')} and {_many(best['instances'], 'instance')} "
+        f"drained {best['rate_per_s']:,.0f}/s into the {best['sink']} sink, {best['speed_up']:.2f} times the first configuration"
     )
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _bounded(step: StepResult) -> str:

@@ -46,7 +46,11 @@ def held_after(events: int, version: int = 1) -> int:
 
 
 def test_a_million_events_take_no_more_memory_than_ten_thousand() -> None:
-    assert held_after(1_000_000) < held_after(10_000) + 100_000
+    held_after(100_000)  # what numpy loads when it is first asked is not the ledger's
+
+    few = held_after(10_000)
+
+    assert held_after(1_000_000) < few + 20_000
 
 
 def test_a_key_that_was_updated_takes_at_most_64_bytes() -> None:

@@ -258,6 +258,8 @@ class Run:
         ]
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
+        if state.step.marks:
+            self._mark("drain", state)
         with contextlib.suppress(TargetError):  # who died meanwhile is seen below
             state.backlog_at_end = state.sent - self._delivered(rig, state)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout

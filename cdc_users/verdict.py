@@ -34,7 +34,7 @@ def judge(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
 def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
     """A platform that has stopped taking in is at fault itself, and no matter of how it was measured."""
     return [
-        f"{step.name}: partitions stayed paused for {step.pressure['stalled_s']:g} s with nothing held; a pause must end"
+        f"{step.name}: partitions stayed paused for {step.pressure['stalled_s']:g} s with nothing held"
         for step in steps
         if step.pressure.get("stalled_s", 0) > STALL_LIMIT_S
     ]

@@ -1,4 +1,4 @@
-"""One second of a run, as timeline, page, terminal and metrics read it; without Locust, so that files can be read alone."""
+"""One second of a run, as timeline, page, terminal and metrics read it; files can be read without Locust."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from cdc_users.measure.ledger import Audit
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
 from cdc_users.measure.validity import Look as Glimpse
+from cdc_users.moment import Moment
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
@@ -42,7 +43,7 @@ from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
-from cdc_users.watch import Load, Moment, Watch
+from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify

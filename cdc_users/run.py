@@ -25,10 +25,10 @@ from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
 from cdc_users.closing import close
-from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
-from cdc_users.live import remaining_s
+from cdc_users.facts import Facts, StepState
+from cdc_users.live import due, remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit
@@ -341,6 +341,7 @@ class Run:
         if state is None:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
+        tally["offered"] = min(tally["offered"], due(state, self._anchor.now_us()))
         sink = state.step.pipeline.sink
         return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,14 +54,12 @@ class CloudStreams:
         self._emulators.close()
 
 
-def create(transport: str, endpoint: str, name: str, shards: int) -> Mapping[str, str]:
-    """Create a stream; returns where it is."""
+def create(transport: str, endpoint: str, name: str, shards: int) -> None:
+    """Create a stream; in Pub/Sub a topic, and a subscription of the same name."""
     if transport == "kinesis":
         cloud.create_stream(endpoint, name, shards)
-        return {"endpoint": endpoint, "name": name}
-    project = os.environ.get("PUBSUB_PROJECT_ID", cloud.EMULATED_PROJECT)
-    cloud.create_topic(endpoint, project, name, name)
-    return {"endpoint": endpoint, "name": name, "project": project}
+    else:
+        cloud.create_topic(endpoint, cloud.project(os.environ), name, name)
 
 
 def delete(kind: str, place: str) -> None:
@@ -71,4 +68,4 @@ def delete(kind: str, place: str) -> None:
     if kind == "kinesis":
         cloud.delete_stream(endpoint, name)
     else:
-        cloud.delete_topic(endpoint, os.environ.get("PUBSUB_PROJECT_ID", cloud.EMULATED_PROJECT), name, name)
+        cloud.delete_topic(endpoint, cloud.project(os.environ), name, name)

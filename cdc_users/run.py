@@ -25,14 +25,16 @@ from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
 from cdc_users.closing import close
-from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
-from cdc_users.live import remaining_s
+from cdc_users.facts import Facts, StepState
+from cdc_users.live import due, remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit
 from cdc_users.measure.result import Result, Verdict
+from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
+from cdc_users.measure.validity import Look as Glimpse
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
@@ -144,7 +146,7 @@ class Run:
         self._report(report.read(self.directory))
 
     def _life(self) -> None:
-        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped))
+        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped), thresholds=self._thresholds())
         try:
             with self._steward() as steward:
                 self._carry_out(steward, facts)
@@ -158,6 +160,11 @@ class Run:
         finally:
             self.lanes_wanted = None
             self.concluded.set()
+
+    def _thresholds(self) -> tuple[Threshold, ...]:
+        scenario = [parse_threshold(text) for text in self.scenario.thresholds]
+        own = {threshold.metric for threshold in self.options.threshold}
+        return with_defaults([*(item for item in scenario if item.metric not in own), *self.options.threshold])
 
     @contextmanager
     def _steward(self) -> Iterator[StewardClient]:
@@ -192,8 +199,18 @@ class Run:
                 self._through(rig, list(states), facts)
             finally:
                 self._watch.stop()
+                self._ask_for_health(steward, facts)
                 facts.notes += rig.stop()
                 facts.notes += [f"left behind: {problem}" for problem in steward.release()]
+
+    def _ask_for_health(self, steward: StewardClient, facts: Facts) -> None:
+        """What happened to the servers meanwhile that would explain, or spoil, what was seen."""
+        if facts.broken:
+            return
+        with contextlib.suppress(HarnessError):  # servers that do not answer are told by others
+            health = steward.health()
+            facts.restarts += health["restarted"]
+            facts.retention_lost += int(health["deleted_records"])
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
@@ -206,7 +223,7 @@ class Run:
                 break
         ran = [state for state in states if state.workers]
         if ran and not facts.broken:
-            close(rig, ran, self._workload, facts, self._watch.look)
+            close(rig, ran, self._workload, facts, self.options.drain_timeout, self._watch.look)
             self._keep_figures(ran, facts)
 
     def _look(self, rig: Rig) -> Look:
@@ -234,6 +251,11 @@ class Run:
         # The load ends by itself or when it is told to; only a death cuts it short.
         self._await(rig, facts, lambda: self._loaded(state), None)
         state.loaded_us = self._anchor.now_us()
+        state.looks = [
+            Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
+            for moment in self.moments
+            if moment.step == state.step.name
+        ]
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
         with contextlib.suppress(TargetError):  # who died meanwhile is seen below
@@ -243,6 +265,7 @@ class Run:
 
         state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
         state.ended_us = self._anchor.now_us()
+        self._watch.note()
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
 
     def _delivered(self, rig: Rig, state: StepState) -> int:
@@ -318,6 +341,7 @@ class Run:
         if state is None:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
+        tally["offered"] = min(tally["offered"], due(state, self._anchor.now_us()))
         sink = state.step.pipeline.sink
         return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
 
@@ -354,6 +378,8 @@ class Run:
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
+        now = new_anchor()
+        facts.clock_step_ms = (now.wall_us - self._anchor.wall_us_at(now.monotonic_ns)) / 1000
         options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
+from gevent.lock import RLock
 from locust.env import Environment
 
 from cdc_users.error import TargetError
@@ -94,6 +95,7 @@ class Watch:
     _seen: dict[int, Recorder] = field(default_factory=dict)
     _bytes: dict[int, int] = field(default_factory=dict)
     _greenlet: Any = None
+    _turn: Any = field(default_factory=RLock)
 
     @property
     def elapsed_s(self) -> float:
@@ -110,7 +112,7 @@ class Watch:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-            self._look_and_note()
+            self.note()
 
     def look(self) -> Look:
         """Read every tap now; raises TargetError."""
@@ -121,14 +123,17 @@ class Watch:
     def _watch(self) -> None:
         while True:
             gevent.sleep(INTERVAL_S)
-            self._look_and_note()
+            self.note()
 
-    def _look_and_note(self) -> None:
-        try:
-            self._note(self.look())
-            self.failure = ""
-        except TargetError as error:
-            self.failure = str(error)
+    def note(self) -> None:
+        """Look now and keep it; a step that has ended is complete in the timeline then, however short it was."""
+        # What came since the last look is a difference of two looks, so no two may overlap.
+        with self._turn:
+            try:
+                self._note(self.look())
+                self.failure = ""
+            except TargetError as error:
+                self.failure = str(error)
 
     def _note(self, look: Look) -> None:
         load = self.load()

@@ -23,7 +23,7 @@ KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any], str, Anchor], Tap], tuple
     "postgres": (PostgresTap, ("dsn", "table")),
     "iceberg": (IcebergTap, ("table",)),
     "kinesis": (KinesisTap, ("endpoint", "stream")),
-    "pubsub": (PubSubTap, ("project", "subscription")),
+    "pubsub": (PubSubTap, ("subscription",)),
 }
 #: Of each of these groups a kind's configuration needs one.
 EITHER: Mapping[str, tuple[str, ...]] = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.stream import Item, Reading, StreamFeed
 from cdc_users.observe.tap import Record, TapError
-from infra.stack.cloud import subscriber
+from infra.stack.cloud import project, subscriber
 
 BATCH = 1000
 PULL_S = 10.0
@@ -18,7 +19,7 @@ REMEMBERED = 200_000
 
 
 class PubSubTap:
-    """The tap on one subscription. Configuration: endpoint (empty for the real service), project, subscription.
+    """The tap on one subscription. Configuration: subscription; endpoint (empty: the real service) and project.
 
     A partition is an ordering key that the publisher's virtual partition named.
     """
@@ -28,7 +29,8 @@ class PubSubTap:
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
         self.record = Record(run)
         self._endpoint = str(config.get("endpoint", ""))
-        self._subscription = f"projects/{config['project']}/subscriptions/{config['subscription']}"
+        place = config.get("project") or project(os.environ)
+        self._subscription = f"projects/{place}/subscriptions/{config['subscription']}"
         self._anchor = anchor
         self._feed = StreamFeed(self.record, config)
         self._reading = Reading(self._subscription, self._pull, PAUSE_S, self.record)

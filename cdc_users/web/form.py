@@ -12,8 +12,31 @@ from cdc_users.scenario import Scenario, Step
 
 #: The form's groups, in order; an option that stands in none is shown in the last.
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Load": ("rows", "rate", "duration", "stages", "arrivals", "late", "lanes", "smoke"),
-    "Rows": ("rows_per_transaction", "insert_method", "row_bytes", "mix", "skew", "tables", "seed"),
+    "Load": (
+        "rows",
+        "rate",
+        "duration",
+        "stages",
+        "warm_up",
+        "arrival",
+        "late",
+        "lanes",
+        "records",
+        "mode",
+        "smoke",
+    ),
+    "Rows": (
+        "rows_per_transaction",
+        "insert_method",
+        "row_bytes",
+        "mix",
+        "key_skew",
+        "live_keys",
+        "tables",
+        "seed",
+        "debezium_headers",
+        "evolve_at",
+    ),
     "Pipeline": (
         "source",
         "capture",
@@ -24,10 +47,10 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "max_buffered_messages",
         "tuning",
     ),
-    "Sink": ("sink", "sink_delay", "iceberg_mode", "iceberg_commit_interval"),
-    "Scenario": ("overload", "fill", "hold", "repeat"),
+    "Sink": ("sink", "sinks", "sink_delay", "iceberg_mode", "iceberg_commit_interval"),
+    "One scenario's own": ("overload", "fill", "hold", "repeat"),
     "Verdict": ("threshold", "drain_timeout", "send_delay_limit"),
-    "Your own pipeline": ("topic", "connector", "table", "sink_tap"),
+    "Your own pipeline": ("topic", "connector", "table", "sink_tap", "kinesis_endpoint", "pubsub_endpoint"),
 }
 REST = "More"
 #: Said on the command line only: they run a command, name a place to write or another host to load, or decide how

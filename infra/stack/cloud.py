@@ -9,17 +9,24 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from infra.stack.error import StackError
 
 KINESIS_VARIABLE = "AWS_ENDPOINT_URL_KINESIS"
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
+PROJECT_VARIABLE = "PUBSUB_PROJECT_ID"
 #: The Pub/Sub project of the emulator, which takes any.
 EMULATED_PROJECT = "locust-cdc"
 REGION = "us-east-1"
 ACTIVE_S = 30.0
 POLL_S = 0.05
+
+
+def project(environ: Mapping[str, str]) -> str:
+    """The Pub/Sub project: the one that the environment names, else the emulator's."""
+    return environ.get(PROJECT_VARIABLE, EMULATED_PROJECT)
 
 
 def kinesis_client(endpoint: str) -> Any:

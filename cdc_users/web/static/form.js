@@ -29,6 +29,9 @@
     const parameters = [...form.querySelectorAll("button[aria-expanded]")].find((button) => button.textContent.trim() === "Custom parameters");
     if (parameters && parameters.getAttribute("aria-expanded") === "false") parameters.click();
     if (picker) {
+      for (const option of picker.options) {
+        if (option.value in scenarios) option.textContent = `${scenarios[option.value].name} (${option.value})`;
+      }
       wrapper(picker).after(card);
       if (names.length && !(picker.value in scenarios)) set(picker, names[0]);
     } else {

@@ -68,9 +68,9 @@ class AvroForm:
         for tails in self._tails.values():
             tails.begin(source)
 
-    def reader(self, relation: Relation, shape: bytes) -> Read:
+    def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Compiled for the relation and its schemas."""
-        return compile_reader(relation, shape, self)
+        return compile_reader(relation, shape, self, example)
 
     def learn(self, described: Type) -> None:
         """Types that are not built in are written as text."""

@@ -38,8 +38,9 @@ async def serve(settings: Settings, telemetry_port: int) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    service = await asyncio.to_thread(Service, settings, anchor_from(os.environ))
-    telemetry = WalTelemetry(service)
+    anchor = anchor_from(os.environ)
+    service = await asyncio.to_thread(Service, settings, anchor)
+    telemetry = WalTelemetry(service, anchor)
     try:
         url = await telemetry.start(telemetry_port)
         reading = asyncio.create_task(asyncio.to_thread(service.run))

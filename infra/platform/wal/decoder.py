@@ -6,6 +6,7 @@ lookup, of its first bytes, to a function that was compiled for its relation and
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ EPOCH_US = 946_684_800_000_000
 _CHANGES = b"IUD"
 #: Messages that carry a transaction's number inside a stream block.
 _IN_STREAM = b"IUDTRYM"
+_BEGIN, _COMMIT = struct.Struct(">QqI"), struct.Struct(">xQQq")
 #: With `streaming 'parallel'` (protocol version 4) an abort says also when and where.
 _PARALLEL_ABORT_BYTES = 16
 
@@ -72,6 +74,9 @@ class PgOutputDecoder:
 
     def _other(self, message: bytes) -> Any:
         """Everything but changes of a known relation and kind."""
+        frame = _FRAMES.get(message[:1])
+        if frame is not None:
+            return frame(message)
         if not message:
             raise DecodeError("the message is empty", 0)
         if self._fast is not self._known and message[0] in _IN_STREAM:
@@ -114,7 +119,7 @@ class PgOutputDecoder:
         if count != len(relation.columns):
             name = f"{relation.schema}.{relation.table}"
             raise DecodeError(f"the tuple has {count} columns, but {name} has {len(relation.columns)}", 6)
-        read = self._known[message[:HEAD_BYTES]] = self._form.reader(relation, shape)
+        read = self._known[message[:HEAD_BYTES]] = self._form.reader(relation, shape, message)
         return read
 
     def _relation(self, cursor: Cursor) -> Relation:
@@ -216,13 +221,18 @@ def _column(cursor: Cursor) -> Column:
     return Column(name, cursor.integer(4), int.from_bytes(cursor.take(4), "big", signed=True), key)
 
 
-def _begin(cursor: Cursor) -> events.Begin:
-    return events.Begin(cursor.integer(8), cursor.time_us(), cursor.integer(4))
+def _begin(message: bytes) -> events.Begin:
+    if len(message) != 1 + _BEGIN.size:
+        raise DecodeError(f"{1 + _BEGIN.size} bytes are needed", min(len(message), 1 + _BEGIN.size))
+    lsn, time_us, xid = _BEGIN.unpack_from(message, 1)
+    return events.Begin(lsn, time_us + EPOCH_US, xid)
 
 
-def _commit(cursor: Cursor) -> events.Commit:
-    cursor.take(1)
-    return events.Commit(cursor.integer(8), cursor.integer(8), cursor.time_us())
+def _commit(message: bytes) -> events.Commit:
+    if len(message) != 1 + _COMMIT.size:
+        raise DecodeError(f"{1 + _COMMIT.size} bytes are needed", min(len(message), 1 + _COMMIT.size))
+    lsn, end_lsn, time_us = _COMMIT.unpack_from(message, 1)
+    return events.Commit(lsn, end_lsn, time_us + EPOCH_US)
 
 
 def _origin(cursor: Cursor) -> events.Origin:
@@ -279,8 +289,6 @@ def _rollback_prepared(cursor: Cursor) -> events.RollbackPrepared:
 
 
 _CONTROL: Mapping[str, Callable[[Cursor], Any]] = {
-    "B": _begin,
-    "C": _commit,
     "O": _origin,
     "M": _message,
     "c": _stream_commit,
@@ -291,3 +299,5 @@ _CONTROL: Mapping[str, Callable[[Cursor], Any]] = {
     "K": _commit_prepared,
     "r": _rollback_prepared,
 }
+#: The messages around every transaction; where transactions are small they are as many as changes.
+_FRAMES: Mapping[bytes, Callable[[bytes], Any]] = {b"B": _begin, b"C": _commit}

@@ -23,9 +23,9 @@ class TextForm:
 
     _codec = Codec(ascii="s[a:p]", utf8="str(b[a:p], 'utf-8')", text=_text, binary=bytes)
 
-    def reader(self, relation: Relation, shape: bytes) -> Read:
+    def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Compiled for the relation."""
-        return compile_reader(relation, shape, self)
+        return compile_reader(relation, shape, self, example)
 
     def learn(self, described: Type) -> None:
         """Texts are texts."""
@@ -144,7 +144,7 @@ class Layout:
 
     def _read(self, form: str, message: bytes) -> Change:
         if form not in self._readers:
-            self._readers[form] = self._forms[form].reader(self.relation, self._shape)
+            self._readers[form] = self._forms[form].reader(self.relation, self._shape, message)
         change: Change = self._readers[form](message)
         return change
 
@@ -155,8 +155,9 @@ class LazyForm:
     def __init__(self, kinds: ValueKinds | None = None) -> None:
         self._values = ValueForm(kinds)
 
-    def reader(self, relation: Relation, shape: bytes) -> Read:
+    def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Nothing is read."""
+        del example
         return partial(LazyChange, Layout(relation, shape, self._values))
 
     def learn(self, described: Type) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ class WalMeter:
     """Counts events when they are durable downstream.
 
     Stages on one timeline: commit (the source's commit time − intended), read, queue, publish (until durable). For
-    every event they sum to its end-to-end latency. The pump's thread writes, the telemetry reads.
+    every event they sum to its end-to-end latency. The pump's thread writes; whoever reads holds the lock.
     """
 
     def __init__(self, name: str, run: str, probe_column: str) -> None:
@@ -30,18 +31,21 @@ class WalMeter:
         self.steps: dict[int, StepFigures] = {}
         self.call = LatencyHistogram()
         self.writes = self.durable_events = self.bytes = self.largest_batch = 0
-        self.busy_s = 0.0
+        self.lock = Lock()
         self._run = run
         self._mark = b'"' + probe_column.encode() + b'":"'
 
     def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
         """See Meter."""
+        with self.lock:
+            self._durable(chunk, encoded, started_us, done_us)
+
+    def _durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
         values = [record.data for records in encoded for record in records]
         self.writes += 1
         self.durable_events += len(values)
         self.largest_batch = max(self.largest_batch, len(values))
         self.bytes += sum(map(len, values))
-        self.busy_s += (done_us - started_us) / 1e6
         self.call.record_us(done_us - started_us)
         if values and self._run:
             self._observe(chunk, encoded, values, started_us, done_us)
@@ -95,7 +99,6 @@ class WalMeter:
             "events": self.durable_events,
             "durable_events": self.durable_events,
             "bytes": self.bytes,
-            "busy_s": round(self.busy_s, 6),
             "call": self.call.to_json(),
             "mean_batch": round(self.durable_events / self.writes, 1) if self.writes else None,
             "largest_batch": self.largest_batch,

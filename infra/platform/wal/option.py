@@ -35,7 +35,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     top.add_argument("--state", default="", help="file for the confirmed position; tells a slot that was made anew")
     top.add_argument("--transport", default="null", help=f"one of {', '.join(TRANSPORTS)}")
     top.add_argument("--endpoint", default="", help="URL (kinesis), HOST:PORT (pubsub, kafka); default: environment")
-    top.add_argument("--project", default="locust-cdc", help="the Pub/Sub project")
+    top.add_argument(
+        "--project", default="", help="the Pub/Sub project; default: PUBSUB_PROJECT_ID, else the emulator's"
+    )
     top.add_argument("--prefix", default="cdc", help="streams are called PREFIX.SCHEMA.TABLE, as the service allows")
     top.add_argument("--stream", default="", help="one stream for all tables, by its own name")
     top.add_argument("--partitions", default="16", help="virtual partitions (Pub/Sub ordering keys) of a stream")
@@ -98,7 +100,7 @@ def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Sett
         state=Path(options.state) if options.state else None,
         transport=options.transport,
         endpoint=options.endpoint or environ.get(ENVIRONMENT.get(options.transport, ""), ""),
-        project=options.project,
+        project=options.project or environ.get("PUBSUB_PROJECT_ID") or "locust-cdc",
         prefix=options.prefix,
         stream=options.stream,
         partitions=int(options.partitions),

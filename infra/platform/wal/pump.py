@@ -83,6 +83,7 @@ class Pump:
         self.max_bytes = max_bytes
         self.held = self.held_bytes = self.in_flight = self.high_water = 0
         self.published = self.flushes = 0
+        self.busy_s = 0.0
         self.failure: Exception | None = None
         self._publisher = publisher
         self._encoder = encoder
@@ -167,6 +168,7 @@ class Pump:
         self._publisher.flush()
         done_us = self._now_us()
         self.flushes += 1
+        self.busy_s += (done_us - done[0][2]) / 1e6
         for chunk, encoded, started_us in done:
             self._meter.durable(chunk, encoded, started_us, done_us)
         self._settle(chunks)

@@ -199,13 +199,16 @@ class Service:
         except (PlatformError, psycopg2.Error):
             return None
 
+    def _partition(self) -> dict[str, Any]:
+        return {"paused": self.reader.paused, "lag": None, "durable": self.meter.durable_events}
+
     def snapshot(self) -> dict[str, Any]:
         """Queue, position and counters, shaped as a consumer's."""
         pump = self.pump
         return {
             "polled": self.reader.messages,
             # The slot stands for the one partition that there is; how far it is behind is told in bytes elsewhere.
-            "partitions": {self.settings.slot: {"paused": self.reader.paused, "lag": None}},
+            "partitions": {self.settings.slot: self._partition()},
             "queue_depth": pump.held - pump.in_flight,
             "queue_high_water": pump.high_water,
             "in_flight": pump.in_flight,

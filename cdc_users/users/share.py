@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -33,6 +34,7 @@ SHORTEST_SLEEP_S = 0.0002
 # Many arrivals are taken at most this often, or each handful that has come meanwhile would cost as much as a batch.
 GATHER_NS = 1_000_000
 LOOP_SAMPLE_NS = 20_000_000
+SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Share:
         self.recorder = Recorder()
         self.ranges: dict[int, Ranges] = {}
         self.done = Event()
-        self._cpu_start_s = _cpu_s()
+        self._cpu_start_s, self._wanted_start_s = _cpu_s(), _wanted_cpu_s()
         self._log = OperationLog(self.recorder)
         self._loop_lag_us: list[int] = []
         self._schedule = Schedule.from_json(assignment.schedule)
@@ -249,6 +251,7 @@ class Share:
         self._loop_lag_us.clear()
         return {
             "cpu_s": _cpu_s() - self._cpu_start_s,
+            "wanted_cpu_s": _wanted_cpu_s() - self._wanted_start_s,
             "step": self.assignment.step,
             "share": self.assignment.share,
             "tally": {name: getattr(self.tally, name) for name in Tally.__slots__},
@@ -263,6 +266,18 @@ class Share:
             due_ns = time.monotonic_ns() + LOOP_SAMPLE_NS
             self.done.wait(LOOP_SAMPLE_NS / 1e9)
             self._loop_lag_us.append(max(0, time.monotonic_ns() - due_ns) // 1000)
+
+
+def _wanted_cpu_s() -> float:
+    """Seconds that this process' event loop ran or stood in the queue for a processor, which others had.
+
+    Linux' schedstat (kernel documentation, scheduler/sched-stats) has both in nanoseconds; elsewhere it is the former.
+    """
+    try:
+        ran_ns, waited_ns, _ = SCHEDSTAT.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return _cpu_s()
+    return (int(ran_ns) + int(waited_ns)) / 1e9
 
 
 def _cpu_s() -> float:

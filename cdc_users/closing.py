@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cdc_users.conclude import Facts, StepState
+from cdc_users.facts import Facts, StepState
 from cdc_users.fence import fences, send_fences
 from cdc_users.measure.arrival import Arrivals
 from cdc_users.measure.ledger import Outcomes, audit_taps

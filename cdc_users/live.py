@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cdc_users.conclude import StepState
+from cdc_users.facts import StepState
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result
 from cdc_users.options import Options

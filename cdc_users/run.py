@@ -25,9 +25,9 @@ from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
 from cdc_users.closing import close
-from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
+from cdc_users.facts import Facts, StepState
 from cdc_users.live import due, remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor

@@ -4,8 +4,8 @@ Visible is what a snapshot has committed, so an event is seen at its snapshot's 
 snapshots that append are read for events: an overwrite writes old rows again beside the new ones.
 
 Two modes. A table of changes (`append`) has a row for every event, and is audited like a topic. A table that is kept
-equal to the source's (`upsert`) has of each key only the last version before a commit; so its ledger has fences
-only, and what it holds is a matter of the final state.
+equal to the source's (`upsert`) has of each key only the last version before a commit; so its ledger is complete
+only where keys are written once, and otherwise the final state tells.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import numpy as np
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger import Check
-from cdc_users.measure.probe import LAYOUT, Operation
 from cdc_users.observe.change import key_number
 from cdc_users.observe.final import ArraySide, State, Totals, state_of_probes
 from cdc_users.observe.tap import Events, Record, TapError
@@ -27,7 +26,6 @@ from cdc_users.observe.value import CUSTOMERS, check
 from infra.schemas.kind import Kind
 
 POLL_S = 0.5
-_OPERATION = LAYOUT["operation"][0]
 CATALOG = "cdc"
 
 
@@ -122,6 +120,7 @@ class IcebergTap:
         self.record = Record(run)
         self._config = config
         self._columns = _Columns(config)
+        self._upsert = config.get("mode", "append") == "upsert"
         self._anchor = anchor
         self._done: set[int] = set()
         self._snapshots = 0
@@ -133,7 +132,7 @@ class IcebergTap:
         """See Tap; the table may come later."""
         load_table(self._config)
         self._thread.start()
-        return {}
+        return {"state": True} if self._upsert else {}
 
     def _run(self) -> None:
         try:
@@ -157,12 +156,11 @@ class IcebergTap:
 
     def _take(self, table: Any, snapshot: Any) -> None:
         for data in _added(table, snapshot):
-            if self._config.get("mode", "append") == "upsert":
-                data = data.filter([_is_fence(text) for text in data[self._columns.probe].to_pylist()])
             partitions = self._columns.numbers(data, self._columns.partition)
             for partition in np.unique(partitions).tolist():
                 part = data.take(np.flatnonzero(partitions == partition))
-                self.record.take(self._events(part, partition, int(snapshot.timestamp_ms) * 1000))
+                events = self._events(part, partition, int(snapshot.timestamp_ms) * 1000)
+                self.record.take(events, once=self._upsert)
 
     def _events(self, data: Any, partition: int, seen_us: int) -> Events:
         return Events(
@@ -185,10 +183,6 @@ class IcebergTap:
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
         return {"snapshots": self._snapshots}
-
-
-def _is_fence(probe: str | None) -> bool:
-    return probe is not None and probe[_OPERATION : _OPERATION + 1] == Operation.FENCE
 
 
 def _added(table: Any, snapshot: Any) -> Iterator[Any]:

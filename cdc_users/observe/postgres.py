@@ -1,8 +1,9 @@
-"""A Postgres table as a side of the final state, and as a tap that waits for fences at the sink's end."""
+"""A Postgres table as a side of the final state, and as a tap on a sink that keeps a table equal to the source's."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from threading import Event, Thread
@@ -14,6 +15,7 @@ from psycopg2 import sql
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger import Check
+from cdc_users.observe.change import key_number
 from cdc_users.observe.final import State, Totals, probe_part, state_of_probes
 from cdc_users.observe.tap import Events, Record, TapError
 from cdc_users.observe.value import CUSTOMERS, check
@@ -22,7 +24,7 @@ from infra.schemas.kind import Kind
 CONNECT_S = 10
 #: Rows fetched at a time.
 PAGE_ROWS = 20_000
-FENCE_POLL_S = 0.2
+POLL_S = 0.5
 
 
 class PostgresSide:
@@ -146,10 +148,12 @@ def _number(name: str) -> sql.Composable:
 
 
 class PostgresTap:
-    """The tap on a sink's table. It sees rows, not events: of a key's versions only the last one, when asked.
+    """The tap on a sink's table: looks for rows that were written since the last look.
 
-    So its ledger has fences only, found by their range of keys (`fence_keys` in the configuration); what the table
-    holds is a matter of the final state.
+    It sees states, not events: of several versions between two looks only the last, and a row that is written again
+    as it was is nothing new. So its ledger is complete only where keys are written once; otherwise the final state
+    tells. A look scans the table; it is made `poll_s` after the last one, or later, so that looking takes a tenth of
+    the time at most. Latencies are as coarse.
     """
 
     kind = "postgres"
@@ -157,10 +161,12 @@ class PostgresTap:
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
         self.record = Record(run)
         self._anchor = anchor
-        self._range = config.get("fence_keys")
         self._dsn, self._table = str(config["dsn"]), sql.Identifier(*str(config["table"]).split("."))
-        self._columns = (config.get("key_column", "id"), config.get("probe_column", "probe"))
-        self._seen: set[int] = set()
+        self._key = sql.Identifier(config.get("key_column", "id"))
+        self._probe = sql.Identifier(config.get("probe_column", "probe"))
+        self._poll_s = float(config.get("poll_s", POLL_S))
+        self._snapshot: str | None = None
+        self._looks = 0
         self._stop = Event()
         self._thread = Thread(target=self._run, name="postgres tap", daemon=True)
 
@@ -170,44 +176,64 @@ class PostgresTap:
             psycopg2.connect(self._dsn, connect_timeout=CONNECT_S).close()
         except psycopg2.Error as error:
             raise TapError(f"the sink's Postgres does not answer: {str(error).strip()}") from error
-        if self._range is not None:
-            self._thread.start()
-        return {}
+        self._thread.start()
+        return {"state": True}
 
     def _run(self) -> None:
-        while not self._stop.wait(FENCE_POLL_S):
+        pause_s = self._poll_s
+        while not self._stop.wait(pause_s):
+            began_s = time.monotonic()
             try:
-                self._look()
+                self.look()
             except psycopg2.errors.UndefinedTable:
                 continue  # the sink makes its table when it starts
             except psycopg2.Error as error:
                 self.record.fail(f"the sink's table cannot be read: {str(error).strip()}", 0)
+            pause_s = max(self._poll_s, 9 * (time.monotonic() - began_s))
 
-    def _look(self) -> None:
-        key, probe = map(sql.Identifier, self._columns)
-        statement = sql.SQL("SELECT {key}, {probe} FROM {table} WHERE {key} BETWEEN %s AND %s").format(
-            key=key, probe=probe, table=self._table
-        )
+    def look(self) -> None:
+        """Take in the rows that were written since the last look."""
         with (
             closing(psycopg2.connect(self._dsn, connect_timeout=CONNECT_S)) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(statement, list(self._range or ()))
-            rows = [row for row in cursor.fetchall() if row[0] not in self._seen and row[1]]
-        self._seen.update(row[0] for row in rows)
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            cursor.execute("SELECT pg_current_snapshot()::text")
+            (snapshot,) = cursor.fetchone() or (None,)
+            seen_us = self._anchor.now_us()
+            cursor.execute(self._statement(), {"last": self._snapshot})
+            rows = cursor.fetchall()
+        self._snapshot = snapshot
+        self._looks += 1
         numbers = np.zeros(len(rows), dtype=np.int64)
+        probes = [(row[1] or "").encode() for row in rows]
         self.record.take(
             Events(
                 partition=0,
                 positions=numbers,
-                keys=np.array([row[0] for row in rows], dtype=np.int64),
-                probes=[row[1].encode() for row in rows],
+                keys=np.array([key_number(row[0]) for row in rows], dtype=np.int64),
+                probes=probes,
                 deleted=numbers.astype(np.bool_),
-                sizes=numbers,
+                sizes=np.array([row[2] for row in rows], dtype=np.int64),
                 committed_us=numbers,
-                seen_us=self._anchor.now_us(),
-            )
+                seen_us=seen_us,
+            ),
+            once=True,
         )
+
+    def _statement(self) -> sql.Composable:
+        """Rows whose writer was not done when the last look was made, oldest first; all at the first look."""
+        statement = sql.SQL("SELECT {key}, {probe}, pg_column_size(t.*) FROM {table} AS t").format(
+            key=self._key, probe=self._probe, table=self._table
+        )
+        if self._snapshot is not None:
+            # A row's xmin lacks the epoch; it is that of now, or the one before where xmin is higher than now.
+            statement += sql.SQL(
+                " CROSS JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now) AS clock"
+                " WHERE NOT pg_visible_in_snapshot((now - mod(now - t.xmin::text::bigint, 4294967296))::text::xid8,"
+                " %(last)s::pg_snapshot)"
+            )
+        return statement + sql.SQL(" ORDER BY substr({}, 18, 10)").format(self._probe)
 
     def stop(self) -> None:
         """See Tap."""
@@ -217,4 +243,4 @@ class PostgresTap:
 
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
-        return {}
+        return {"looks": self._looks}

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cdc_users import live
-from cdc_users.conclude import StepState
+from cdc_users.facts import StepState
 from cdc_users.live import RunView
 from cdc_users.measure.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.measure.result import StepResult

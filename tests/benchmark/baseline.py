@@ -202,14 +202,13 @@ def change_json(event: Any, source: Mapping[str, int]) -> bytes:
     """A change as the platform's JSON has it (infra/platform/transports/change_json.py)."""
     relation = event.relation
     operation = {Insert: "c", Update: "u", Delete: "d"}[type(event)]
-    body: dict[str, Any] = {"op": operation, "schema": relation.schema, "table": relation.table}
+    body: dict[str, Any] = {"op": operation, "source": source, "schema": relation.schema, "table": relation.table}
     body["before"] = as_dict(relation, getattr(event, "before", None))
     key = getattr(event, "key", None)
     if key is not None:
         columns = [column for column in relation.columns if column.key]
         body["key"] = {column.name: typed(column, text) for column, text in zip(columns, key, strict=True)}
     body["after"] = as_dict(relation, getattr(event, "after", None))
-    body["source"] = source
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 

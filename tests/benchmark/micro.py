@@ -1,8 +1,8 @@
 """What the microbenchmarks share: measuring beside a plain implementation, and the table at a module's end.
 
 Absolute figures move with the machine, so each is set beside the plain implementation of the same task, run in turns
-with it; the ratio is the median of the turns', of processor time, so that what else the machine does is in neither. With
-`--benchmark-disable` everything runs once, for its result only.
+with it; the ratio is the median of the turns', of processor time, so that what else the machine does is in neither.
+With `--benchmark-disable` everything runs once, for its result only.
 """
 
 from __future__ import annotations

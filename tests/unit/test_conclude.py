@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdc_users.conclude import Facts, StepState, conclude
+from cdc_users.conclude import conclude
+from cdc_users.facts import Facts, StepState
 from cdc_users.measure.ledger import CLASSES, Audit
 from cdc_users.measure.plan import Schedule
 from cdc_users.measure.recorder import Recorder
@@ -52,6 +53,7 @@ def state(**tally: int) -> StepState:
         "ranges": {"10000": {"acked": [[1, 10]]}},
         "recorder": recorded(counts).to_json(),
         "cpu_s": 0.1,
+        "wanted_cpu_s": 0.1,
         "done": True,
     }
     step = Step("s", "burst", Schedule.volume(10), Pipeline(), lanes=1)

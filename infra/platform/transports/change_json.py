@@ -2,8 +2,8 @@
 
 One object a change, without white space:
 
-    {"op": "c" | "u" | "d" | "t", "schema": ..., "table": ..., "before": row | null, "after": row | null,
-     "source": {"lsn": commit LSN, "commit_ts_us": microseconds since 1970, "xid": ...}}
+    {"op": "c" | "u" | "d" | "t", "source": {"lsn": commit LSN, "commit_ts_us": microseconds since 1970, "xid": ...},
+     "schema": ..., "table": ..., "before": row | null, "after": row | null}
 
 A row is an object of its columns. Integers and finite floats are numbers, booleans are true and false; everything else
 is the text that Postgres writes, numeric and json included, so that nothing is rounded. NaN and the infinities are
@@ -17,27 +17,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import msgspec
 import orjson
 
-from infra.platform.wal.bulk import FEWEST, Cut, cut, is_special
+from infra.platform.transports.json_template import BOOLEAN, FLOATS, INTEGERS, OPERATIONS, JsonTemplate
+from infra.platform.wal.bulk import FEWEST, cut
 from infra.platform.wal.decoder import PgOutputDecoder
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import UNCHANGED, Relation, Truncate, Type
 from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec, Read, compile_reader
 
-_INTEGERS = frozenset({20, 21, 23, 26})
-_FLOATS = frozenset({700, 701})
-_BOOLEAN = 16
-_BOOLEANS = {b"t": b"true", b"f": b"false"}
 _TRUTHS = {b"t": True, b"f": False}
-_OPERATIONS = {"I": "c", "U": "u", "D": "d"}
-_NOT_FINITE = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 _CHANGES = frozenset({b"I", b"U", b"D"})
-_SOURCE = b"@source@"
 
 KeyColumns = Mapping[tuple[str, str], Sequence[str]]
 
@@ -63,6 +57,19 @@ class Source:
         return {"lsn": self.lsn, "commit_ts_us": self.commit_us, "xid": self.xid}
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """A source as it goes into a record."""
+
+    fields: Mapping[str, int]
+    text: bytes
+
+    @staticmethod
+    def of(source: Source) -> _Origin:
+        fields = source.fields()
+        return _Origin(fields, orjson.dumps(fields))
+
+
 class ChangeJson:
     """Serialises the messages of one connection, in the order in which transactions were committed. Not thread-safe.
 
@@ -73,42 +80,68 @@ class ChangeJson:
     def __init__(self, keys: KeyColumns | None = None) -> None:
         self._form = JsonForm(keys or {})
         self._decoder = PgOutputDecoder(self._form)
-        self._templates: dict[tuple[bytes, tuple[bool, ...]], tuple[Relation, _Template]] = {}
+        self._templates: dict[tuple[bytes, tuple[bool, ...]], tuple[Relation, JsonTemplate]] = {}
 
     def serialise(self, source: Source, messages: Sequence[bytes]) -> list[Record]:
         """The records of a transaction's messages, in their order; raises DecodeError."""
-        self._form.source = source.fields()
+        return self.serialise_parts([(source, messages)])[0]
+
+    def serialise_parts(self, parts: Sequence[tuple[Source, Sequence[bytes]]]) -> list[list[Record]]:
+        """The same for many transactions, in commit order: much cheaper than one by one where they are small."""
+        messages = [message for _, part in parts for message in part]
+        origins = [origin for source, part in parts for origin in repeat(_Origin.of(source), len(part))]
         heads = [message[:HEAD_BYTES] for message in messages]
         if all(head[:1] in _CHANGES for head in set(heads)):
-            return self._changes(messages, heads)
-        # What a message that is no change says, say of a relation, holds from there on.
-        records: list[Record] = []
+            made: list[list[Record]] | None = None
+            records = self._changes(messages, heads, origins)
+        else:
+            made = self._segments(messages, heads, origins)
+        answer = []
         first = 0
-        for last, head in enumerate(heads):
-            if head[:1] not in _CHANGES:
-                records += self._changes(messages[first:last], heads[first:last])
-                records += self._other(messages[last])
-                first = last + 1
-        return records + self._changes(messages[first:], heads[first:])
+        for _, part in parts:
+            last = first + len(part)
+            answer.append(records[first:last] if made is None else list(chain.from_iterable(made[first:last])))
+            first = last
+        return answer
 
-    def _other(self, message: bytes) -> list[Record]:
+    def _segments(
+        self, messages: Sequence[bytes], heads: Sequence[bytes], origins: Sequence[_Origin]
+    ) -> list[list[Record]]:
+        """The records of each message; what one that is no change says, of a relation say, holds from there on."""
+        made: list[list[Record]] = []
+        borders = [row for row, head in enumerate(heads) if head[:1] not in _CHANGES]
+        for first, last in pairwise([-1, *borders, len(messages)]):
+            segment = slice(first + 1, last)
+            made += [[record] for record in self._changes(messages[segment], heads[segment], origins[segment])]
+            if last < len(messages):
+                made.append(self._other(messages[last], origins[last]))
+        return made
+
+    def _other(self, message: bytes, origin: _Origin) -> list[Record]:
+        self._form.source = origin.fields
         event = self._decoder.decode(message)
         return list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
 
-    def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes]) -> list[Record]:
-        if len(messages) < FEWEST:
-            return self._decoder.decode_many(messages)
-        groups = _groups(heads)
+    def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes], origins: Sequence[_Origin]) -> list[Record]:
         made: dict[int, Record] = {}
+        groups = _groups(heads) if len(messages) >= FEWEST else {}
         for head, rows in groups.items():
-            for cut_rows, records in self._alike(head, messages if len(groups) == 1 else [messages[r] for r in rows]):
+            whole = len(rows) == len(messages)
+            alike = messages if whole else [messages[row] for row in rows]
+            for places, records in self._alike(head, alike, origins if whole else [origins[row] for row in rows]):
                 if len(records) == len(messages):
                     return records
-                made.update(zip([rows[row] for row in cut_rows], records, strict=True))
-        decode = self._decoder.decode
-        return [made[row] if row in made else decode(message) for row, message in enumerate(messages)]
+                made.update(zip([rows[place] for place in places], records, strict=True))
+        return [made[row] if row in made else self._singly(messages[row], origins[row]) for row in range(len(messages))]
 
-    def _alike(self, head: bytes, messages: Sequence[bytes]) -> Iterator[tuple[Sequence[int], list[Record]]]:
+    def _singly(self, message: bytes, origin: _Origin) -> Record:
+        self._form.source = origin.fields
+        record: Record = self._decoder.decode(message)
+        return record
+
+    def _alike(
+        self, head: bytes, messages: Sequence[bytes], origins: Sequence[_Origin]
+    ) -> Iterator[tuple[Sequence[int], list[Record]]]:
         """Places and records of those messages of one head that can be made all at once."""
         relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
         shape = head[:1] + head[5:6]
@@ -118,18 +151,20 @@ class ChangeJson:
             return
         for piece in cut(messages, len(SHAPES[shape]), len(relation.columns)):
             try:
-                yield piece.rows, self._template(head, shape, relation, piece.null).fill(piece, self._form.source)
+                template = self._template(head, shape, relation, piece.null)
+                keys, values = template.fill(piece, [origins[row].text for row in piece.rows])
             except (ValueError, KeyError):
                 # Some value is not of its type: the reader of single messages will say which.
                 continue
+            yield piece.rows, list(map(Record, repeat(relation), keys, values))
 
-    def _template(self, head: bytes, shape: bytes, relation: Relation, null: tuple[bool, ...]) -> _Template:
+    def _template(self, head: bytes, shape: bytes, relation: Relation, null: tuple[bool, ...]) -> JsonTemplate:
         known = self._templates.get((head, null))
         if known is not None and known[0] is relation:
             return known[1]
         if len(self._templates) >= 1000:
             self._templates.clear()
-        template = _Template(relation, shape, null, self._form.key_positions(relation))
+        template = JsonTemplate(relation, shape, null, self._form.key_positions(relation))
         self._templates[head, null] = (relation, template)
         return template
 
@@ -171,11 +206,11 @@ class JsonForm:
     def codec(self, relation: Relation, position: int) -> Codec:
         """Numbers and booleans as such, everything else as text."""
         type_oid = relation.columns[position].type_oid
-        if type_oid in _INTEGERS:
+        if type_oid in INTEGERS:
             return Codec("int(s[a:p])", "int(b[a:p])", int, _signed)
-        if type_oid in _FLOATS:
+        if type_oid in FLOATS:
             return Codec("real(s[a:p])", "real(b[a:p])", _real, _refused)
-        if type_oid == _BOOLEAN:
+        if type_oid == BOOLEAN:
             return Codec("truth(b[a:p])", "truth(b[a:p])", _truth, _refused)
         return Codec("s[a:p]", "str(b[a:p], 'utf-8')", _text, _refused)
 
@@ -183,10 +218,10 @@ class JsonForm:
         """A Record."""
         variables = {kind: [f"{kind.lower()}{at}" for at in range(len(relation.columns))] for kind in kinds}
         rows = {kind: self._row(relation, kind, names) for kind, names in variables.items()}
-        fields = {"op": repr(_OPERATIONS[operation]), "schema": "R.schema", "table": "R.table"}
+        fields = {"op": repr(OPERATIONS[operation]), "source": "form.source", "schema": "R.schema", "table": "R.table"}
         fields |= {"before": rows.get("O", "None")}
         fields |= {"key": rows["K"]} if "K" in rows else {}
-        fields |= {"after": rows.get("N", "None"), "source": "form.source"}
+        fields |= {"after": rows.get("N", "None")}
         body = ", ".join(f"{name!r}: {value}" for name, value in fields.items())
         key = "".join(f"{variables[kinds[-1]][position]}, " for position in self.key_positions(relation))
         return f"record(R, ({key}), {{{body}}})"
@@ -201,8 +236,8 @@ class JsonForm:
 
     def truncated(self, relation: Relation) -> Record:
         """The record of a table that was emptied."""
-        fields = {"op": "t", "schema": relation.schema, "table": relation.table, "before": None, "after": None}
-        return Record(relation, b"", orjson.dumps({**fields, "source": self.source}))
+        fields = {"op": "t", "source": self.source, "schema": relation.schema, "table": relation.table}
+        return Record(relation, b"", orjson.dumps({**fields, "before": None, "after": None}))
 
 
 def _record(relation: Relation, key: Sequence[Any], body: dict[str, Any]) -> Record:
@@ -249,94 +284,3 @@ def _signed(value: bytes) -> int:
 
 def _refused(value: bytes) -> Any:
     raise ValueError(f"{len(value)} bytes in binary form; JSON is made of text: leave the option `binary` off")
-
-
-class _Template:
-    """The JSON of changes that are alike but for their values."""
-
-    def __init__(self, relation: Relation, shape: bytes, null: tuple[bool, ...], keys: Sequence[int]) -> None:
-        kinds = SHAPES[shape]
-        self._relation = relation
-        #: For each piece of a message behind the first, the type of its column.
-        self._types: list[int] = []
-        self._places: dict[tuple[str, int], int] = {}
-        rows: dict[str, bytes] = {}
-        width = len(relation.columns)
-        for number, kind in enumerate(kinds):
-            rows[kind] = self._row(kind, null[number * width : (number + 1) * width])
-        self._keys = [self._places.get((kinds[-1], position)) for position in keys]
-        self._text = b"%.0b" + _change(relation, _OPERATIONS[shape.decode()[0]], rows)
-
-    def _row(self, kind: str, null: Sequence[bool]) -> bytes:
-        fields = []
-        for position, column in enumerate(self._relation.columns):
-            if kind == "K" and not column.key:
-                if not null[position]:
-                    raise ValueError(f"column {column.name!r} is sent with the old key, but is not of it")
-                continue
-            value = b"null"
-            if not null[position]:
-                self._types.append(column.type_oid)
-                self._places[kind, position] = len(self._types)
-                value = b"%b" if _is_bare(column.type_oid) else b'"%b"'
-            fields.append(orjson.dumps(column.name).replace(b"%", b"%%") + b":" + value)
-        return b"{" + b",".join(fields) + b"}"
-
-    def fill(self, piece: Cut, source: Mapping[str, int]) -> list[Record]:
-        """The records of the cut's messages; raises ValueError or KeyError where a value is not of its type."""
-        pieces, stride, count = piece.pieces, piece.stride, len(piece.rows)
-        keys = self._key_bytes(pieces, stride, count)
-        self._convert(piece)
-        template = self._text.replace(_SOURCE, orjson.dumps(source))
-        values = list(map(template.__mod__, zip(*[iter(pieces)] * stride, strict=True)))
-        if not all(map(bytes.isascii, values)):
-            str(b"".join(values), "utf-8")
-        return list(map(Record, repeat(self._relation), keys, values))
-
-    def _key_bytes(self, pieces: list[bytes], stride: int, count: int) -> list[bytes]:
-        columns = [pieces[place::stride] if place is not None else [b""] * count for place in self._keys]
-        return columns[0] if len(columns) == 1 else list(map(b"\0".join, zip(*columns, strict=True)))
-
-    def _convert(self, piece: Cut) -> None:
-        """Make the pieces JSON, column by column, where they are not yet; raises ValueError or KeyError."""
-        pieces, stride = piece.pieces, piece.stride
-        for place, type_oid in enumerate(self._types, start=1):
-            if type_oid in _INTEGERS:
-                _check_integers(pieces[place::stride])
-            elif type_oid in _FLOATS:
-                pieces[place::stride] = map(_float, pieces[place::stride])
-            elif type_oid == _BOOLEAN:
-                pieces[place::stride] = map(_BOOLEANS.__getitem__, pieces[place::stride])
-            elif piece.special and is_special(b"".join(column := pieces[place::stride])):
-                pieces[place::stride] = _escaped(column)
-
-
-def _change(relation: Relation, operation: str, rows: Mapping[str, bytes]) -> bytes:
-    head = orjson.dumps({"op": operation, "schema": relation.schema, "table": relation.table})[:-1]
-    key = b',"key":' + rows["K"] if "K" in rows else b""
-    before, after = rows.get("O", b"null"), rows.get("N", b"null")
-    return b'%b,"before":%b%b,"after":%b,"source":%b}' % (head.replace(b"%", b"%%"), before, key, after, _SOURCE)
-
-
-def _is_bare(type_oid: int) -> bool:
-    return type_oid in _INTEGERS or type_oid in _FLOATS or type_oid == _BOOLEAN
-
-
-def _check_integers(pieces: Sequence[bytes]) -> None:
-    lines = b"\n%b\n" % b"\n".join(pieces)
-    if b"\n0" in lines or b"\n\n" in lines or not lines.translate(None, b"\n").isdigit():
-        for piece in pieces:
-            if b"%d" % int(piece) != piece:
-                raise ValueError(f"{piece!r} is no integer as Postgres writes it")
-
-
-def _float(piece: bytes) -> bytes:
-    if piece in _NOT_FINITE:
-        return b'"' + piece + b'"'
-    return orjson.dumps(float(piece))
-
-
-def _escaped(pieces: Sequence[bytes]) -> list[bytes]:
-    """Texts as JSON writes them, without their quotes."""
-    # In between two quotes that are not escaped there is never a comma alone, so this splits where values end.
-    return orjson.dumps([str(piece, "utf-8") for piece in pieces])[2:-2].split(b'","')

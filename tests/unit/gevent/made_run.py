@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cdc_users.conclude import StepState
+from cdc_users.facts import StepState
 from cdc_users.measure.plan import Schedule
 from cdc_users.measure.result import Result
 from cdc_users.options import Options, resolve, texts

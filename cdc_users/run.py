@@ -113,6 +113,11 @@ class Run:
         return self._watch.last
 
     @property
+    def over(self) -> bool:
+        """Whether it has ended, if only because the harness crashed."""
+        return self.concluded.is_set()
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the run began."""
         return self._watch.elapsed_s

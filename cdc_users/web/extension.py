@@ -158,7 +158,7 @@ class Extension:
         if flags := form.forbidden(request.form, vars(self._environment.parsed_options)):
             return f"{', '.join(flags)} can only be given on the command line; start Locust with it"
         run = self._run()
-        if run is not None and run.result is None:
+        if run is not None and run.result is None and not run.over:
             return f"the run {run.id} of {run.scenario.name} is still going on; stop it, or wait for its verdict"
         checked = form.check(shape, self._given(request.form))
         picked = request.form.getlist("user_classes")

@@ -71,3 +71,9 @@ def test_the_figures_of_nothing_are_unknown_and_not_zero() -> None:
 
     assert found["memory_growth_mb"] is None
     assert found["sink_busy_share"] is None
+
+
+def test_a_place_that_was_only_ever_below_nothing_held_nothing() -> None:
+    (queue, *_) = travel([sample(0, -3), sample(1, -1)])
+
+    assert (queue.most, queue.full_s, queue.empty_s) == (0, None, None)

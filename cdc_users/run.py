@@ -115,7 +115,7 @@ class Run:
     @property
     def over(self) -> bool:
         """Whether it has ended, if only because the harness crashed."""
-        return self.concluded.is_set()
+        return bool(self.concluded.is_set())
 
     @property
     def elapsed_s(self) -> float:

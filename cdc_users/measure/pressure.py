@@ -68,7 +68,7 @@ def travel(samples: Sequence[Sample]) -> list[Filling]:
 
 def _filling(place: str, known: Sequence[tuple[float, int]]) -> Filling:
     most = max(value for _, value in known)
-    if most == 0:
+    if most <= 0:  # a backlog is a difference of two looks, and can be below nothing for a moment
         return Filling(place, 0, None, None)
     full_s = next(at for at, value in known if value >= FULL * most)
     above = [at for at, value in known if value > EMPTY * most]

@@ -87,3 +87,9 @@ def test_a_pause_with_nothing_held_is_a_stall_and_one_with_a_full_queue_is_not()
 
     assert stalled_s(held) == 0
     assert stalled_s([*held, *empty, sample(7)]) == 2
+
+
+def test_a_place_that_was_only_ever_below_nothing_held_nothing() -> None:
+    (queue, *_) = travel([sample(0, -3), sample(1, -1)])
+
+    assert (queue.most, queue.full_s, queue.empty_s) == (0, None, None)

@@ -69,6 +69,10 @@ class RunView(Protocol):
     def result(self) -> Result | None:
         """What it came to; None until it has concluded."""
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, if only because the harness crashed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -82,6 +82,7 @@ class MadeRun:
         )
     )
     result: Result | None = None
+    over: bool = False
     id: str = "abcd1234"
     scenario: Scenario = field(default_factory=lambda: Scenario("throughput", question="How many, how fast?"))
     options: Options = field(default_factory=lambda: resolve(texts({}, {"rows": "100"})))

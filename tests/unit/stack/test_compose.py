@@ -177,6 +177,20 @@ def test_without_docker_the_message_names_the_stack_that_needs_none(tmp_path: Pa
         compose.require_engine({"PATH": str(tmp_path)})
 
 
+def test_containers_that_do_not_come_up_are_removed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = docker_that(tmp_path, f'echo "$@" >> {tmp_path}/calls; case "$*" in *--build*) exit 1;; esac')
+    monkeypatch.setenv("PATH", environ["PATH"])
+    monkeypatch.setattr(compose, "check_free", lambda _: None)
+    monkeypatch.setattr(compose, "_fill_context", lambda state, *_: (state.root / "compose").mkdir(parents=True))
+    state = State(tmp_path / ".stack")
+
+    with pytest.raises(StackError, match="`docker compose up` ended with 1"):
+        compose.up(state, environ, lambda _: None)
+
+    assert not compose.is_ours(state)
+    assert (tmp_path / "calls").read_text(encoding="utf-8").splitlines()[-1].endswith("--remove-orphans")
+
+
 def test_down_removes_containers_and_volumes_and_what_the_checkout_remembers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cdc_users.conclude import Facts, StepState
+from cdc_users.facts import Facts, StepState
 from cdc_users.fence import fences, send_fences
 from cdc_users.measure.arrival import Arrivals
 from cdc_users.measure.ledger import Outcomes, audit_taps
@@ -19,7 +19,6 @@ from cdc_users.rig import Rig
 from cdc_users.settle import settle_unknown
 from cdc_users.workload import Workload
 
-FENCE_S = 30.0
 SETTLE_S = 10.0
 
 
@@ -31,6 +30,8 @@ class Closing:
     states: Sequence[StepState]
     workload: Workload
     facts: Facts
+    #: How long fences are waited for.
+    limit_s: float
     #: How each writer's sequences ended: as it was told while it ran, and in truth.
     told: dict[int, Outcomes] = field(default_factory=dict)
     settled: dict[int, Outcomes] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Closing:
                 SETTLE_S,
             )
         write = fences(wiring.run, wiring.target, wiring.anchor)
-        fenced = send_fences(write, wiring.partitions, self._taps, FENCE_S)
+        fenced = send_fences(write, wiring.partitions, self._taps, self.limit_s)
         self.facts.fenced = self.facts.fenced and fenced
         taps = self.rig.arrivals()
         if wiring.pipeline.source == "topic" and fenced:
@@ -110,9 +111,16 @@ def _by_tap(writer: int, outcome: Outcomes, topic: Arrivals) -> Outcomes:
     )
 
 
-def close(rig: Rig, states: Sequence[StepState], workload: Workload, facts: Facts, look: Callable[[], Any]) -> None:
+def close(
+    rig: Rig,
+    states: Sequence[StepState],
+    workload: Workload,
+    facts: Facts,
+    limit_s: float,
+    look: Callable[[], Any],
+) -> None:
     """Close the steps that went through a rig, and keep its last figures. Raises TargetError when a tap is silent."""
-    Closing(rig, states, workload, facts).close()
+    Closing(rig, states, workload, facts, limit_s).close()
     last = look()
     facts.sink |= last.sink.steps
     facts.platform_errors += last.platform.errors

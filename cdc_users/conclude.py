@@ -1,105 +1,30 @@
-"""From what a run has gathered to its result: figures, ledger, verdict and reasons. Pure."""
+"""From what a run has gathered to its result: each step's figures and ledger, and how steps compare. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
-from cdc_users.measure.ledger import CLASSES, Audit, Outcomes
-from cdc_users.measure.pressure import Sample, figures
+from cdc_users.facts import Facts, StepState
+from cdc_users.measure.ledger import CLASSES, Audit
+from cdc_users.measure.pressure import figures
 from cdc_users.measure.recorder import Recorder
-from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict, verdict_of
+from cdc_users.measure.result import Arrivals, Result, StepResult
 from cdc_users.measure.scaling import Reading, points, summary
+from cdc_users.options import WAITING
 from cdc_users.scenario import Scenario, Step
 from cdc_users.telemetry import StepSnapshot
+from cdc_users.verdict import judge, notes
 
-#: In a paced step the generator may start one arrival in a hundred this late; beyond it did not offer its load.
-SEND_DELAY_LIMIT_MS = 100.0
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
+#: What the direct reader's events go through instead.
+READER_SERIES = ("end_to_end", "commit", "read", "queue", "publish")
 DRAIN_SERIES = ("queue", "sink_write")
-#: So many causes of failed arrivals are named.
-CAUSES_TOLD = 5
 #: What a difference of the final state counts as in the ledger.
 FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
-
-
-@dataclass(slots=True)
-class StepState:
-    """One step while it runs and after: what the processes with lanes reported, and when things happened (wall us)."""
-
-    number: int
-    step: Step
-    workers: tuple[str, ...] = ()
-    t0_us: int = 0
-    loaded_us: int = 0
-    #: When the platform began to read, in a drain step.
-    drain_us: int = 0
-    #: When it had been drained, or its time was over.
-    ended_us: int = 0
-    #: How many of the step's marks have been announced.
-    marked: int = 0
-    drained: bool = False
-    #: Events that had been sent and not delivered when the load ended.
-    backlog_at_end: int = 0
-    reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def loaded(self) -> bool:
-        """Whether every process has worked through its share."""
-        return bool(self.workers) and all(self.reports.get(worker, {}).get("done") for worker in self.workers)
-
-    def total(self, name: str) -> int:
-        """The sum of one tally over all processes."""
-        return sum(int(report["tally"][name]) for report in self.reports.values())
-
-    @property
-    def sent(self) -> int:
-        """Events that must arrive: the acknowledged sequences of all writers."""
-        return sum(last - first + 1 for item in self.outcomes().values() for first, last in item.acked)
-
-    def outcomes(self) -> dict[int, Outcomes]:
-        """How each writer's sequences ended."""
-        return {
-            int(writer): Outcomes(**{name: [(first, last) for first, last in runs] for name, runs in ranges.items()})
-            for report in self.reports.values()
-            for writer, ranges in report["ranges"].items()
-        }
-
-    def recorder(self) -> Recorder:
-        """The series of all processes, merged without loss."""
-        merged = Recorder()
-        for report in self.reports.values():
-            merged.merge(Recorder.from_json(report["recorder"]))
-        return merged
-
-
-@dataclass(slots=True)
-class Facts:
-    """What a run has gathered besides its steps."""
-
-    stop_reason: str = ""
-    smoke: bool = False
-    profile: str | None = None
-    #: Whether every pipeline's fences have come out of all its taps, as far as that was looked at.
-    fenced: bool = True
-    #: What broke the run, and the exit code that it means.
-    broken: list[tuple[str, int]] = field(default_factory=list)
-    #: What was wrong without spoiling a number.
-    notes: list[str] = field(default_factory=list)
-    #: By step, then by tap in the order in which events pass them.
-    audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
-    sink: dict[int, StepSnapshot] = field(default_factory=dict)
-    #: By step: the final state of the sink against the source's, where the sink keeps one (final.Final as plain data).
-    finals: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    platform_errors: list[str] = field(default_factory=list)
-    #: By step: samples of the platform and the gauges, the most events it ever held, and the events of each partition.
-    samples: dict[int, Sequence[Sample]] = field(default_factory=dict)
-    high_water: dict[int, int] = field(default_factory=dict)
-    partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
 
 
 def conclude(
@@ -116,7 +41,7 @@ def conclude(
         reasons=reasons,
         steps=steps,
         harness=harness(ran),
-        notes=[*facts.notes, *load_notes(ran)],
+        notes=notes(ran, facts),
         command=command,
         options=options,
         scaling=summary(points(readings(steps))) if scenario.scaling else None,
@@ -127,7 +52,8 @@ def readings(steps: Sequence[StepResult]) -> list[Reading]:
     """What a scaling run compares: each drain's rate by its pipeline."""
     return [
         Reading(
-            step.pipeline["sink"],
+            # The slow sink is the one that waits.
+            WAITING if step.pipeline["sink"] == "slow" else step.pipeline["sink"],
             step.pipeline["partitions"],
             step.pipeline["instances"],
             step.drain_rate_per_s,
@@ -136,20 +62,6 @@ def readings(steps: Sequence[StepResult]) -> list[Reading]:
         for step in steps
         if step.drain_rate_per_s is not None
     ]
-
-
-def load_notes(states: Sequence[StepState]) -> list[str]:
-    """Why arrivals failed, and how often a producer's local queue was full."""
-    notes = []
-    for state in states:
-        causes: Counter[str] = Counter()
-        for report in state.reports.values():
-            causes.update(report["tally"].get("errors", {}))
-        notes += [f"{state.step.name}: {count} x {cause}" for cause, count in causes.most_common(CAUSES_TOLD)]
-        full = state.recorder().histogram("backpressure").count
-        if full:
-            notes.append(f"{state.step.name}: a producer's local queue was full {full} times")
-    return notes
 
 
 def step_result(state: StepState, facts: Facts) -> StepResult:
@@ -169,7 +81,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         drain_rate_per_s=rate if drain else None,
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
-        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, drain=drain),
+        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, sink_series(state.step)),
         ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
         warm_up=state.step.warm_up,
         pipeline=as_json(state.step.pipeline),
@@ -214,13 +126,18 @@ def as_json(value: Any) -> dict[str, Any]:
     return {item.name: getattr(value, item.name) for item in fields(value)}
 
 
+def sink_series(step: Step) -> Sequence[str]:
+    """The stages that a step's events are split into. In a drain the way to the sink is no latency but a wait."""
+    if step.mode == "drain":
+        return DRAIN_SERIES
+    return READER_SERIES if step.pipeline.capture == "wal" else SINK_SERIES
+
+
 def latencies(
-    harness_side: Recorder, sink_side: Recorder, *, drain: bool
+    harness_side: Recorder, sink_side: Recorder, stages: Sequence[str]
 ) -> dict[str, Mapping[str, float | int | None]]:
-    """Every series' summary, by its name in result.json. In a drain the way to the sink is no latency but a wait."""
-    names = dict.fromkeys(DRAIN_SERIES if drain else SINK_SERIES, sink_side) | dict.fromkeys(
-        HARNESS_SERIES, harness_side
-    )
+    """Every series' summary, by its name in result.json."""
+    names = dict.fromkeys(stages, sink_side) | dict.fromkeys(HARNESS_SERIES, harness_side)
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 
 
@@ -254,50 +171,3 @@ def harness(states: Sequence[StepState]) -> dict[str, float | None]:
         "cpu_cores": round(cpu_s / loaded_s, 2) if loaded_s > 0 else None,
         "overhead_us_per_event": round(cpu_s / rows * 1e6, 1) if rows else None,
     }
-
-
-def judge(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts) -> tuple[Verdict, list[str]]:
-    """The verdict and why. What broke the run comes first, then INVALID, then FAIL."""
-    if facts.broken:
-        reason, code = facts.broken[0]
-        return verdict_of(code), [reason]
-    if not steps:
-        return Verdict.INVALID, [facts.stop_reason or "no step has run"]
-    invalid = invalid_reasons(states, steps, facts)
-    failed = fail_reasons(steps, facts)
-    if invalid:
-        return Verdict.INVALID, invalid + failed
-    return (Verdict.FAIL, failed) if failed else (Verdict.PASS, [])
-
-
-def invalid_reasons(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts) -> list[str]:
-    """Why the numbers may not be used, if they may not."""
-    reasons = [facts.stop_reason] if facts.stop_reason else []
-    if facts.profile == "test" and not facts.smoke:
-        reasons.append("the stack runs with the profile 'test', which is slower; `make stack-down` and run again")
-    if not facts.fenced:
-        reasons.append("the fences did not arrive, so what is missing may still be on its way (unseen, not lost)")
-    for state, step in zip(states, steps, strict=True):
-        if not state.drained and not facts.stop_reason:
-            reasons.append(f"{step.name}: not everything arrived within --drain-timeout")
-        if not step.arrivals.conserved:
-            reasons.append(f"{step.name}: {step.arrivals} do not add up; a worker was lost or stopped")
-        delay_ms = step.latency_ms.get("send_delay", {}).get("p99")
-        if step.mode == "paced" and delay_ms is not None and delay_ms > SEND_DELAY_LIMIT_MS:
-            reasons.append(
-                f"{step.name}: the generator was behind its plan (send delay p99 {delay_ms:g} ms, limit "
-                f"{SEND_DELAY_LIMIT_MS:g} ms); lower the rate, raise --lanes or add --processes"
-            )
-    return reasons
-
-
-def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
-    """What the system under test did wrong, if anything."""
-    reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
-    for step in steps:
-        for name in CLASSES:
-            if name != "unseen" and step.ledger.get(name):
-                reasons.append(f"{step.name}: {name} {step.ledger[name]} of {step.ledger['sent']}")
-        if step.arrivals.failed:
-            reasons.append(f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed")
-    return reasons

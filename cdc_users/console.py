@@ -67,8 +67,8 @@ class Terminal:
             cache_logger_on_first_use=False,
         )
         if quiet:
-            logging.getLogger().setLevel(logging.WARNING)
-            logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+            for name in ("", "locust", "locust.stats_logger"):
+                logging.getLogger(name).setLevel(logging.WARNING)
         if self.mode == "block":
             for handler in logging.getLogger().handlers:
                 handler.addFilter(self._before_record)

@@ -154,11 +154,10 @@ def _open_to_see(environment: Environment) -> None:
     parsed = environment.parsed_options
     if parsed is None:
         return
-    TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_switch(parsed.quiet))
-    if TERMINAL.mode != "lines":
-        # Locust's own table every two seconds would tear the block apart; the last one still comes.
-        parsed.only_summary = True
     try:
+        TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_switch(parsed.quiet))
+        # Locust's own table every two seconds would tear the block apart; the last one still comes.
+        parsed.only_summary = parsed.only_summary or TERMINAL.mode != "lines"
         if environment.web_ui is not None:
             host.check(parsed.web_host, parsed.web_login, parsed.allow_web_host)
             extension.install(environment, lambda: _HARNESS.run)

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from cdc_users.conclude import StepState
+from cdc_users.facts import StepState
 from cdc_users.live import RunView
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.recorder import Recorder

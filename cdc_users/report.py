@@ -17,6 +17,7 @@ from cdc_users import page, statistic
 from cdc_users.error import ResultError
 from cdc_users.measure.ledger import CLASSES
 from cdc_users.measure.result import SCHEMA, Result, StepResult, Verdict
+from cdc_users.measure.scaling import Point, surface
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 #: What the audit may find wrong with an event.
@@ -33,8 +34,8 @@ class Column:
     figure: bool = True
 
 
-def _latency_of(name: str) -> Callable[[StepResult], str]:
-    return lambda step: _ms(step.latency_ms.get("end_to_end", {}).get(name))
+def _latency_of(name: str, series: str = "end_to_end") -> Callable[[StepResult], str]:
+    return lambda step: _ms(step.latency_ms.get(series, {}).get(name))
 
 
 def _throughput(step: StepResult) -> str:
@@ -67,12 +68,21 @@ WHERE_ANY = (
     # In a burst every arrival but the first few is late by its nature.
     Column("Late", 8, lambda step: str(step.arrivals.late if step.mode == "paced" else 0), figure=False),
 )
+#: How long a sink takes to write; shown where a sink does something.
+WRITES = (
+    Column("write p50", 11, _latency_of("p50", "sink_write")),
+    Column("w. p95", 11, _latency_of("p95", "sink_write")),
+    Column("w. p99", 11, _latency_of("p99", "sink_write")),
+)
+REAL_SINKS = ("webhook", "postgres", "iceberg")
 VERDICT_WIDTH = 8
 
 
 def columns(steps: Sequence[StepResult]) -> list[Column]:
     """The table's columns for these steps."""
-    return [*COLUMNS, *(column for column in WHERE_ANY if any(column.read(step) != "0" for step in steps))]
+    writes = WRITES if any(step.pipeline.get("sink") in REAL_SINKS for step in steps) else ()
+    others = [column for column in WHERE_ANY if any(column.read(step) != "0" for step in steps)]
+    return [*COLUMNS[:-2], *writes, *COLUMNS[-2:], *others]
 
 
 def usable(verdict: Verdict) -> bool:
@@ -139,6 +149,7 @@ def render(result: Result, place: Path) -> str:
     reasons = [f"  {reason}" for reason in result.reasons]
     notes = [f"  note: {note}" for note in result.notes]
     end = [
+        *([surface([Point(**point) for point in result.scaling["points"]]), ""] if result.scaling else []),
         f"verdict: {result.verdict.value}",
         *reasons,
         *notes,
@@ -154,8 +165,32 @@ def answer(result: Result) -> str:
         return "This run answers nothing: its numbers may not be used."
     if result.verdict not in (Verdict.PASS, Verdict.FAIL) or not result.steps:
         return "This run did not come to an answer."
-    step = max(result.steps, key=lambda step: step.messages)
-    return f"{_moved(step)}{_latency(step)}; {_audited(result)}."
+    judged = [step for step in result.steps if not step.warm_up] or result.steps
+    step = max(judged, key=lambda step: step.messages)
+    moved = _scaled(result.scaling["points"]) if result.scaling and result.scaling["points"] else _moved(step)
+    return f"{moved}{_latency(step)}{_bounded(step)}; {_audited(result)}."
+
+
+def _scaled(points: Sequence[Mapping[str, Any]]) -> str:
+    best = max(points, key=lambda point: point["rate_per_s"])
+    return (
+        f"{_many(best['partitions'], 'partition')} and {_many(best['instances'], 'instance')} "
+        f"drained {best['rate_per_s']:,.0f}/s into the {best['sink']} sink, "
+        f"{best['speed_up']:.2f} times the first configuration"
+    )
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _bounded(step: StepResult) -> str:
+    """How far the platform filled up under more load than its sink could take."""
+    share, growth = step.pressure.get("queue_high_water_share"), step.pressure.get("memory_growth_mb")
+    if step.pressure.get("time_to_drain_s") is None or share is None:
+        return ""
+    grew = f" and grew by {growth:,.1f} MB" if growth is not None else ""
+    return f", while the platform held at most {share:.0%} of its bound{grew}"
 
 
 def _moved(step: StepResult) -> str:

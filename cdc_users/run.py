@@ -25,14 +25,17 @@ from locust.env import Environment
 
 from cdc_users import artifact, conclude, report
 from cdc_users.closing import close
-from cdc_users.conclude import Facts, StepState
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
-from cdc_users.live import remaining_s
+from cdc_users.facts import Facts, StepState
+from cdc_users.live import due, remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit
 from cdc_users.measure.result import Result, Verdict
+from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
+from cdc_users.measure.validity import Look as Glimpse
+from cdc_users.moment import Moment
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
@@ -40,7 +43,7 @@ from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
-from cdc_users.watch import Load, Moment, Watch
+from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -111,6 +114,11 @@ class Run:
         return self._watch.last
 
     @property
+    def over(self) -> bool:
+        """Whether it has ended, if only because the harness crashed."""
+        return bool(self.concluded.is_set())
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the run began."""
         return self._watch.elapsed_s
@@ -144,7 +152,7 @@ class Run:
         self._report(report.read(self.directory))
 
     def _life(self) -> None:
-        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped))
+        facts = Facts(smoke=self.options.smoke, notes=list(self.skipped), thresholds=self._thresholds())
         try:
             with self._steward() as steward:
                 self._carry_out(steward, facts)
@@ -158,6 +166,11 @@ class Run:
         finally:
             self.lanes_wanted = None
             self.concluded.set()
+
+    def _thresholds(self) -> tuple[Threshold, ...]:
+        scenario = [parse_threshold(text) for text in self.scenario.thresholds]
+        own = {threshold.metric for threshold in self.options.threshold}
+        return with_defaults([*(item for item in scenario if item.metric not in own), *self.options.threshold])
 
     @contextmanager
     def _steward(self) -> Iterator[StewardClient]:
@@ -187,13 +200,24 @@ class Run:
                 self.options.tuning,
                 self._anchor,
                 self.directory / "logs",
+                self._workload,
             )
             try:
                 self._through(rig, list(states), facts)
             finally:
                 self._watch.stop()
+                self._ask_for_health(steward, facts)
                 facts.notes += rig.stop()
                 facts.notes += [f"left behind: {problem}" for problem in steward.release()]
+
+    def _ask_for_health(self, steward: StewardClient, facts: Facts) -> None:
+        """What happened to the servers meanwhile that would explain, or spoil, what was seen."""
+        if facts.broken:
+            return
+        with contextlib.suppress(HarnessError):  # servers that do not answer are told by others
+            health = steward.health()
+            facts.restarts += health["restarted"]
+            facts.retention_lost += int(health["deleted_records"])
 
     def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
@@ -206,7 +230,7 @@ class Run:
                 break
         ran = [state for state in states if state.workers]
         if ran and not facts.broken:
-            close(rig, ran, self._workload, facts, self._watch.look)
+            close(rig, ran, self._workload, facts, self.options.drain_timeout, self._watch.look)
             self._keep_figures(ran, facts)
 
     def _look(self, rig: Rig) -> Look:
@@ -234,20 +258,24 @@ class Run:
         # The load ends by itself or when it is told to; only a death cuts it short.
         self._await(rig, facts, lambda: self._loaded(state), None)
         state.loaded_us = self._anchor.now_us()
+        state.looks = [
+            Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
+            for moment in self.moments
+            if moment.step == state.step.name
+        ]
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
+        if state.step.marks:
+            self._mark("drain", state)
         with contextlib.suppress(TargetError):  # who died meanwhile is seen below
-            state.backlog_at_end = state.sent - self._delivered(rig, state)
+            state.backlog_at_end = state.sent - rig.delivered(state.number)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
-        state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
+        state.drained = self._await(rig, facts, lambda: rig.delivered(state.number) >= sent, limit_s)
         state.ended_us = self._anchor.now_us()
+        self._watch.note()
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
-
-    def _delivered(self, rig: Rig, state: StepState) -> int:
-        """Events of a step that have come as far as the slowest tap."""
-        return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""
@@ -318,7 +346,9 @@ class Run:
         if state is None:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
-        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, **tally)
+        tally["offered"] = min(tally["offered"], due(state, self._anchor.now_us()))
+        sink = state.step.pipeline.sink
+        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
 
     def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
         """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""
@@ -353,6 +383,8 @@ class Run:
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
+        now = new_anchor()
+        facts.clock_step_ms = (now.wall_us - self._anchor.wall_us_at(now.monotonic_ns)) / 1000
         options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)

@@ -6,8 +6,8 @@ it was killed, the steward removes all that it created and exits. If the steward
 run finds its journal and removes what is left.
 
 Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} creates one pipeline's objects;
-{"do": "release"} removes them; {"do": "close"} removes everything and ends. An answer is {"ok": ...} or
-{"error": text, "exit_code": 2 or 3}.
+{"do": "health"} says what happened to the servers since; {"do": "release"} removes the objects; {"do": "close"} removes
+everything and ends. An answer is {"ok": ...} or {"error": text, "exit_code": 2 or 3}.
 """
 
 from __future__ import annotations
@@ -126,6 +126,8 @@ class Steward:
         self._endpoints: Endpoints | None = None
         self._run = ""
         self._owns_stack = False
+        self._started = ""
+        self._topics: Sequence[str] = ()
         self._allowed: Sequence[str] = ()
         self._clouds: CloudStreams | None = None
 
@@ -176,6 +178,9 @@ class Steward:
         name, tables = str(request["name"]), [str(table) for table in request["tables"]]
         topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
         names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
+        self._started = self._postgres_started()
+        # A topic of the user's own may well have lost its beginning before.
+        self._topics = topics if request["transport"] == "kafka" and not request["topic"] else ()
         if request["transport"] == "kafka":
             names |= self._kafka(name, [] if request["topic"] else topics, int(request["partitions"]))
         if request["connector"]:
@@ -186,7 +191,7 @@ class Steward:
                 self._debezium(name, tables, "throughput" if request["tuning"] == "throughput" else "latency")
             else:
                 self._slot(name)
-                names |= self._stream(name, request)
+                names["stream"] = self._stream(name, topics[0], request)
         else:
             kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
             names["channels"] = [open_channel(kafka, registry, wanted).to_json() for wanted in topics]
@@ -238,11 +243,12 @@ class Steward:
         create_connector(self._endpoints, connector)
         wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
 
-    def _stream(self, name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
-        """The direct reader's stream in Kinesis or Pub/Sub; an emulator is started where no service is named."""
+    def _stream(self, name: str, topic_name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
+        """Where the direct reader publishes to (Names.stream); an emulator is started where no service is named."""
+        assert self._endpoints is not None
         transport, given = str(request["transport"]), str(request["transport_endpoint"])
         if transport == "kafka":
-            return {}
+            return {"endpoint": self._endpoints.kafka_bootstrap, "name": topic_name}
         if self._clouds is None:
             logs = self._creating("directory", str(self._journals / f"{self._run}-emulators"))
             self._clouds = CloudStreams(Path(logs))
@@ -250,13 +256,29 @@ class Steward:
         if cloud_stream.own_endpoint(transport, given):
             check_addresses([cloud_stream.address(endpoint)], self._allowed)
             self._creating(transport, f"{endpoint} {name}")
-        cloud_stream.create(transport, endpoint, name, int(request["partitions"]))
-        return {"endpoint": endpoint, "stream": name}
+        return cloud_stream.create(transport, endpoint, name, int(request["partitions"]))
 
     def _slot(self, name: str) -> None:
         assert self._endpoints is not None
         with closing(connect(self._endpoints.postgres_dsn)) as connection:
             create_slot(connection, name)
+
+    def health(self) -> dict[str, Any]:
+        """Whether a server has restarted since `prepare`, and how many records the run's topics have deleted."""
+        assert self._endpoints is not None
+        again = self._postgres_started()
+        restarted = ["PostgreSQL"] if again != self._started else []
+        return {
+            "restarted": restarted,
+            "deleted_records": topic.deleted_records(self._endpoints.kafka_bootstrap, self._topics),
+        }
+
+    def _postgres_started(self) -> str:
+        assert self._endpoints is not None
+        with closing(connect(self._endpoints.postgres_dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_postmaster_start_time()::text")
+            row = cursor.fetchone()
+            return str(row[0]) if row is not None else ""
 
     def release(self) -> dict[str, Any]:
         """Remove what `prepare` created so far; the stack stays."""
@@ -291,6 +313,7 @@ def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
     actions: dict[str, Callable[[], dict[str, Any]]] = {
         "open": lambda: steward.open(request),
         "prepare": lambda: steward.prepare(request),
+        "health": steward.health,
         "release": steward.release,
         "close": steward.close,
     }

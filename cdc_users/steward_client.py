@@ -33,6 +33,10 @@ class StewardClient:
         """Create one pipeline's objects (see steward.Steward.prepare); returns their names."""
         return self._ask({"do": "prepare", **pipeline})
 
+    def health(self) -> Mapping[str, Any]:
+        """What has happened to the servers since `prepare`: `restarted` ones, and the topics' `deleted_records`."""
+        return self._ask({"do": "health"})
+
     def release(self) -> list[str]:
         """Remove what was prepared; returns what could not be removed."""
         problems: list[str] = self._ask({"do": "release"})["problems"]

@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from typing import Any
 
 import requests
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.error import TargetError
 
@@ -39,6 +39,19 @@ def create_topic(bootstrap: str, name: str, partitions: int) -> None:
                 f"topic {name!r} has {found} partitions instead of {partitions}; check the broker's policies"
             )
         time.sleep(POLL_S)
+
+
+def deleted_records(bootstrap: str, names: Sequence[str]) -> int:
+    """How many records at the beginning of these topics, created empty, retention has deleted."""
+    admin = _admin(bootstrap)
+    places = [
+        TopicPartition(name, number)
+        for name in names
+        for number in admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions
+    ]
+    earliest: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+    found = admin.list_offsets(dict.fromkeys(places, earliest), request_timeout=DEADLINE_S)
+    return sum(int(future.result(DEADLINE_S).offset) for future in found.values())
 
 
 def delete_topics(bootstrap: str, names: Sequence[str]) -> None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
+from gevent.lock import RLock
 from locust.env import Environment
 
 from cdc_users.error import TargetError
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.recorder import Recorder
+from cdc_users.moment import Moment
 from cdc_users.precision import add_latencies
 from cdc_users.telemetry import Look
 
@@ -21,43 +23,9 @@ LINE = ("CDC", "end_to_end (sink)")
 STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One second of a run: totals of its step so far, rates since the last one, and the latency of what arrived in it.
-
-    Latencies are milliseconds; the stages are means, which sum to `mean_ms`. None where it is not known.
-    """
-
-    elapsed_s: float
-    step: str
-    stage: str
-    offered: int
-    started: int
-    completed: int
-    failed: int
-    sent: int
-    delivered: int
-    backlog: int
-    queue_depth: int | None
-    in_flight: int | None
-    paused_partitions: int | None
-    consumer_lag: int | None
-    slot_lag_bytes: int | None
-    uss_mb: float | None
-    rss_mb: float | None
-    offered_per_s: float | None
-    sent_per_s: float | None
-    delivered_per_s: float | None
-    bytes_per_s: float | None
-    p50_ms: float | None
-    p99_ms: float | None
-    mean_ms: float | None
-    max_ms: float | None
-    commit_ms: float | None
-    capture_ms: float | None
-    fetch_ms: float | None
-    queue_ms: float | None
-    sink_write_ms: float | None
+def _write_line(sink: str) -> dict[str, tuple[str, str]]:
+    """Locust's line for the writes of a sink that does something."""
+    return {} if sink in ("", "counting") else {"sink_write": ("CDC", f"sink_write ({sink})")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +40,7 @@ class Load:
     completed: int
     failed: int
     sent: int
+    sink: str = ""
 
 
 @dataclass(slots=True)
@@ -88,6 +57,7 @@ class Watch:
     _seen: dict[int, Recorder] = field(default_factory=dict)
     _bytes: dict[int, int] = field(default_factory=dict)
     _greenlet: Any = None
+    _turn: Any = field(default_factory=RLock)
 
     @property
     def elapsed_s(self) -> float:
@@ -104,7 +74,7 @@ class Watch:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-            self._look_and_note()
+            self.note()
 
     def look(self) -> Look:
         """Read every tap now; raises TargetError."""
@@ -115,14 +85,17 @@ class Watch:
     def _watch(self) -> None:
         while True:
             gevent.sleep(INTERVAL_S)
-            self._look_and_note()
+            self.note()
 
-    def _look_and_note(self) -> None:
-        try:
-            self._note(self.look())
-            self.failure = ""
-        except TargetError as error:
-            self.failure = str(error)
+    def note(self) -> None:
+        """Look now and keep it; a step that has ended is complete in the timeline then, however short it was."""
+        # What came since the last look is a difference of two looks, so no two may overlap.
+        with self._turn:
+            try:
+                self._note(self.look())
+                self.failure = ""
+            except TargetError as error:
+                self.failure = str(error)
 
     def _note(self, look: Look) -> None:
         load = self.load()
@@ -130,7 +103,8 @@ class Watch:
             return
         recents = {number: self._recent(look, number) for number in look.sink.steps}
         for recorder in recents.values():
-            add_latencies(self.environment.stats, *LINE, recorder.histogram("end_to_end"), time.time())
+            for series, line in ({"end_to_end": LINE} | _write_line(load.sink)).items():
+                add_latencies(self.environment.stats, *line, recorder.histogram(series), time.time())
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
 

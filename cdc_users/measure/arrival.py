@@ -104,20 +104,19 @@ class Arrivals:
             examples=[Example(**example) for example in data["examples"]],
         )
 
-    def torn(self, step: int) -> list[Example]:
-        """The step's transactions of which some events have come and some have not, each by its first missing one."""
-        found = []
+    def torn(self, step: int) -> dict[int, NDArray[np.int64]]:
+        """By writer, the step's transactions of which some events have come and some not: each one's first missing."""
+        found = {}
         for writer, cuts in self.cuts.items():
             if writer // LANES_PER_STEP == step:
                 missing = _first_missing(self.seen.get(writer, SequenceSet()), cuts)
-                found += [Example("torn", writer, sequence) for sequence in missing.tolist()]
+                if len(missing):
+                    found[writer] = missing
         return found
 
-    def stale(self, step: int) -> list[Example]:
-        """The step's keys whose last event here was not their newest; the sequence is not known."""
-        keys = self.keys
-        rows = np.flatnonzero(keys.stale() & (keys.writer // LANES_PER_STEP == step))
-        return [Example("stale", int(keys.writer[row]), -1, key=int(keys.key[row])) for row in rows.tolist()]
+    def stale(self, step: int) -> KeyStates:
+        """The step's keys whose last event here was not their newest."""
+        return self.keys.only(self.keys.stale() & (self.keys.writer // LANES_PER_STEP == step))
 
     def gaps(self, step: int) -> int:
         """How often versions of one of the step's keys were left out."""
@@ -132,7 +131,7 @@ def _first_missing(seen: SequenceSet, cuts: SequenceSet) -> NDArray[np.int64]:
     Every transaction of which an event has come lies between two neighbouring cuts; between other cuts nothing has
     come at all.
     """
-    begins = np.fromiter(cuts, dtype=np.int64)
+    begins = cuts.numbers()
     runs = seen.edges()
     if len(begins) < 2 or len(runs) == 0:
         return np.empty(0, dtype=np.int64)

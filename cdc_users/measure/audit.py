@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cdc_users.measure.arrival import EXAMPLES, Arrivals, Example, StepLedger
 from cdc_users.measure.probe import LANES_PER_STEP
 from cdc_users.measure.sequence import Range, SequenceSet, size
+from cdc_users.measure.version import KeyStates
 
 #: The classes that a sound pipeline leaves at 0, in the order in which reports name them.
 CLASSES = ("lost", "duplicated", "reordered", "stale", "torn", "corrupt", "unseen", "unknown", "phantom")
@@ -70,15 +75,29 @@ def audit(step: int, outcomes: Mapping[int, Outcomes], arrivals: Arrivals, *, fe
 
 
 def audit_taps(
-    step: int, outcomes: Mapping[int, Outcomes], taps: Mapping[str, Arrivals], *, fenced: bool | Mapping[str, bool]
+    step: int,
+    outcomes: Mapping[int, Outcomes],
+    taps: Mapping[str, Arrivals],
+    *,
+    fenced: bool | Mapping[str, bool],
+    states: Collection[str] = (),
 ) -> dict[str, Audit]:
-    """Audit a step at all taps, which stand in the order in which events pass them."""
+    """Audit a step at all taps, which stand in the order in which events pass them.
+
+    `states` names taps that see a table's rows and not every event: what they have not seen may have been overtaken
+    by a later version, so they accuse nobody of losing or tearing; the final state does.
+    """
     earlier: dict[str, Arrivals] = {}
     audits = {}
     for name, arrivals in taps.items():
         complete = fenced if isinstance(fenced, bool) else fenced.get(name, False)
-        audits[name] = _audit(step, outcomes, name, arrivals, earlier, complete)
-        earlier[name] = arrivals
+        found = _audit(step, outcomes, name, arrivals, earlier, complete)
+        if name in states:
+            kept = tuple(example for example in found.examples if example.finding not in ("lost", "unseen", "torn"))
+            found = replace(found, lost=0, unseen=0, unknown=0, torn=0, lost_at={}, examples=kept)
+        else:
+            earlier[name] = arrivals
+        audits[name] = found
     return audits
 
 
@@ -126,9 +145,9 @@ def _audit(
             tally.unsourced += len(seen - before.seen.get(writer, SequenceSet()))
     counts = arrivals.steps.get(step, StepLedger())
     stale = arrivals.stale(step)
-    torn = arrivals.torn(step) if fenced else []
+    torn = arrivals.torn(step) if fenced else {}
     located = [example for example in arrivals.examples if example.writer // LANES_PER_STEP == step]
-    located += stale[:EXAMPLES] + torn[:EXAMPLES]
+    located += _stale_examples(stale) + _torn_examples(torn)
     return Audit(
         sent=tally.sent,
         delivered=counts.delivered,
@@ -139,7 +158,7 @@ def _audit(
         unknown=tally.unknown,
         phantom=tally.phantom,
         stale=len(stale),
-        torn=len(torn),
+        torn=sum(map(len, torn.values())),
         corrupt=counts.corrupt,
         gap=arrivals.gaps(step),
         replayed=counts.replayed,
@@ -149,6 +168,18 @@ def _audit(
         lost_at=tally.lost_at,
         examples=(*tally.examples, *(replace(example, tap=tap) for example in located)),
     )
+
+
+def _stale_examples(stale: KeyStates) -> list[Example]:
+    """A stale key is known by its writer and itself; which event left it so is not."""
+    rows = zip(stale.writer[:EXAMPLES].tolist(), stale.key[:EXAMPLES].tolist(), strict=True)
+    return [Example("stale", writer, -1, key=key) for writer, key in rows]
+
+
+def _torn_examples(torn: Mapping[int, NDArray[np.int64]]) -> list[Example]:
+    """A torn transaction is located by the first of its sequences that is missing."""
+    every = (Example("torn", writer, sequence) for writer, missing in torn.items() for sequence in missing.tolist())
+    return list(islice(every, EXAMPLES))
 
 
 def _missing(tally: _Tally, word: str, writer: int, gone: SequenceSet, taps: Mapping[str, Arrivals]) -> None:

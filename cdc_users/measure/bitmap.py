@@ -51,6 +51,11 @@ class Bitmap:
         self._count(places[~again])
         return again
 
+    def seen_before(self, writers: Numbers, sequences: Numbers) -> NDArray[np.bool_]:
+        """Which of these have been marked."""
+        places = self._places(writers, sequences)  # first: it may move the bits
+        return self._test(self._seen, places)
+
     def _cut_at(self, writers: Numbers, begins: Numbers, ends: Numbers) -> None:
         if len(begins) > 1:  # rows of one transaction mostly stand together and say the same
             new = np.empty(len(begins), dtype=np.bool_)

@@ -120,6 +120,13 @@ class Ledger:
             self._take(_events(batch[rows], keys[rows], partition, positions[rows], at_us), some)
         return counted
 
+    def unseen(self, batch: ProbeBatch) -> Flags:
+        """Which events have not been observed yet; those that are not valid count as such."""
+        seen = batch.valid.copy()
+        rows = np.flatnonzero(batch.valid)
+        seen[rows] = self._bitmap.seen_before(batch.writer[rows], batch.sequence[rows])
+        return ~seen
+
     def _with_deletes(self, batch: ProbeBatch, keys: Numbers, deleted: Flags | None) -> ProbeBatch:
         """The batch with each delete as an event of its own; one without a probe is matched to its key's stamp."""
         stamp = batch.valid & (batch.operation == _STAMP)

@@ -106,7 +106,7 @@ class Result:
             "run": self.run,
             "verdict": self.verdict.value,
             "reasons": list(self.reasons),
-            "steps": [_step_json(step) for step in self.steps],
+            "steps": [step_json(step) for step in self.steps],
             "harness": dict(self.harness),
             "notes": list(self.notes),
             "command": self.command,
@@ -135,7 +135,8 @@ class Result:
         )
 
 
-def _step_json(step: StepResult) -> dict[str, Any]:
+def step_json(step: StepResult) -> dict[str, Any]:
+    """One step as result.json holds it."""
     names = [name for name in StepResult.__slots__ if name != "arrivals"]
     plain = {name: getattr(step, name) for name in names}
     return {**plain, "arrivals": {name: getattr(step.arrivals, name) for name in Arrivals.__slots__}}

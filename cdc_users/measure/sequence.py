@@ -117,10 +117,17 @@ class SequenceSet:
         """The set as inclusive ranges in order; many where it is a sieve."""
         return [(int(first), int(last)) for first, last in self.edges().tolist()]
 
+    def numbers(self) -> NDArray[np.int64]:
+        """All of them in order."""
+        return np.concatenate([np.empty(0, dtype=np.int64), *map(self._numbers, self.blocks())])
+
+    def _numbers(self, number: int) -> NDArray[np.int64]:
+        bits = np.unpackbits(self.bits(number), bitorder="little")
+        return (number << BLOCK_BITS) + np.flatnonzero(bits)
+
     def __iter__(self) -> Iterator[int]:
         for number in self.blocks():
-            base = number << BLOCK_BITS
-            yield from (base + np.flatnonzero(np.unpackbits(self.bits(number), bitorder="little"))).tolist()
+            yield from self._numbers(number).tolist()
 
     def first(self, count: int) -> list[int]:
         """The lowest numbers, so many at most."""

@@ -51,6 +51,10 @@ class KeyStates:
     def __len__(self) -> int:
         return len(self.key)
 
+    def only(self, rows: NDArray[np.bool_]) -> KeyStates:
+        """Some of the keys."""
+        return KeyStates(**{name: getattr(self, name)[rows] for name in _KINDS}, origin_us=self.origin_us)
+
     def stale(self) -> NDArray[np.bool_]:
         """Which keys were left at an older version than had been there before."""
         older: NDArray[np.bool_] = np.abs(self.last) < self.high

@@ -1,6 +1,6 @@
 """`python -m cdc_users.observe`: watches where a run's events land, and what that costs the pipeline.
 
-Its configuration is one line of JSON on standard input, so that no secret is on a command line; docs/measurement.md
+Its configuration is one line of JSON on standard input, so that no secret is on a command line; docs/observer.md
 describes it. It says in one JSON line on standard output when it is ready. SIGTERM, or the end of its standard
 input, ends it with 0.
 """
@@ -11,6 +11,7 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -22,14 +23,24 @@ from cdc_users.observe.server import Server
 from cdc_users.observe.tap import TapError
 
 
-async def serve(config: Mapping[str, Any], stdin: TextIO) -> None:
-    """Watch until told to stop; raises TapError when a tap cannot begin."""
+async def serve(config: Mapping[str, Any], stdin: TextIO) -> int:
+    """Watch until told to stop, and return 0; 1 where a tap has crashed. Raises TapError when one cannot begin."""
     anchor = Anchor.from_json(config["anchor"]).for_this_host() if "anchor" in config else new_anchor()
     taps = make_taps(config, anchor)
     sampling = Sampling(gauges(config.get("gauges", {})), anchor)
     server = Server(taps, sampling, lambda request: answer(request, config["run"], taps))
     stopping = asyncio.Event()
+    crashed = False
     loop = asyncio.get_running_loop()
+
+    def crash(crash: threading.ExceptHookArgs) -> None:
+        """A tap that has gone blind would make every later event look lost; better to end and say why."""
+        nonlocal crashed
+        crashed = True
+        threading.__excepthook__(crash)
+        loop.call_soon_threadsafe(stopping.set)
+
+    threading.excepthook = crash
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_reader(stdin.fileno(), lambda: stopping.set() if not stdin.readline() else None)
@@ -44,6 +55,7 @@ async def serve(config: Mapping[str, Any], stdin: TextIO) -> None:
             tap.stop()
         sampling.stop()
         await server.stop()
+    return int(crashed)
 
 
 def main(stdin: TextIO, stderr: TextIO) -> int:
@@ -58,11 +70,10 @@ def main(stdin: TextIO, stderr: TextIO) -> int:
         print("\n".join(found), file=stderr)
         return 2
     try:
-        asyncio.run(serve(config, stdin))
+        return asyncio.run(serve(config, stdin))
     except TapError as error:
         print(error, file=stderr)
         return 3
-    return 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dic
     (tap, as sink), or what the writers say (expected: packed arrays `keys`, `versions`, and `doubtful` keys, which are
     left out on both sides).
     """
-    source = _side(request["source"], run)
+    source = _side(request["source"], run, checked=False)
     doubtful = _numbers(request["source"], "doubtful")
     sink = request["sink"]
     if sink.get("kind") == "tap":
@@ -30,14 +30,14 @@ def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dic
             raise ValueError(f"tap {sink['name']!r} is not one of {', '.join(taps)}")
         result = compare(_versions_of(source), last_seen(taps[sink["name"]].record.arrivals(), source), doubtful)
     else:
-        result = compare(source, _side(sink, run), doubtful)
+        result = compare(source, _side(sink, run, checked=True), doubtful)
     return result.to_json()
 
 
-def _side(config: Mapping[str, Any], run: str) -> Side:
+def _side(config: Mapping[str, Any], run: str, *, checked: bool) -> Side:
     kind = config.get("kind")
     if kind == "postgres":
-        return PostgresSide(config, run)
+        return PostgresSide(config, run, checked=checked)
     if kind == "iceberg":
         return IcebergSide(config, run)
     if kind == "expected":

@@ -8,6 +8,7 @@ the sink's row still fits its own probe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -56,12 +57,18 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Per bucket: how many rows, and sums of key, version and mark (modulo 2^64)."""
+    """Per bucket: how many rows, and sums of key, version and mark (modulo 2^64).
+
+    `content` sums up whole rows, for sides that hold them in the same place and form (`form`, such as the columns of
+    two tables on servers of one kind); None where there is no such sum.
+    """
 
     count: Numbers
     key: NDArray[np.uint64]
     version: NDArray[np.uint64]
     mark: NDArray[np.uint64]
+    content: NDArray[np.uint64] | None = None
+    form: str = ""
 
     def differ(self, other: Totals, marks: bool) -> Numbers:
         """The buckets that are not the same; without `marks` those are not looked at."""
@@ -69,6 +76,12 @@ class Totals:
         if marks:
             same &= self.mark == other.mark
         return np.flatnonzero(~same)
+
+    def contents_differ(self, other: Totals) -> Numbers | None:
+        """The buckets whose rows are not the same, None where that cannot be told from sums."""
+        if self.content is None or other.content is None or self.form != other.form:
+            return None
+        return np.flatnonzero(self.content != other.content)
 
 
 class Side(Protocol):
@@ -86,7 +99,7 @@ class Side(Protocol):
         """Sums over key modulo `buckets`."""
 
     def suspects(self, buckets: int) -> Iterable[int]:
-        """Buckets with rows that are damaged whatever the other side holds."""
+        """Buckets with rows that do not fit their own probe; reads everything."""
 
     def state(self, numbers: Sequence[int], buckets: int) -> State:
         """The rows of some buckets."""
@@ -104,9 +117,9 @@ class ArraySide:
         """See Side."""
         bucket = self.rows.key % buckets
         count = np.bincount(bucket, minlength=buckets).astype(np.int64)
-        return Totals(
-            count, *(_sums(bucket, part, buckets) for part in (self.rows.key, self.rows.version, self.rows.mark))
-        )
+        rows = self.rows
+        key, version, mark = (_sums(bucket, part, buckets) for part in (rows.key, rows.version, rows.mark))
+        return Totals(count, key, version, mark)
 
     def suspects(self, buckets: int) -> Iterable[int]:
         """See Side."""
@@ -172,9 +185,12 @@ class Final:
 def compare(source: Side, sink: Side, ignored: Numbers | None = None) -> Final:
     """Compare both sides; keys that are `ignored` may hold anything on either."""
     ignored = np.empty(0, dtype=np.int64) if ignored is None else ignored
-    left, right = source.totals(BUCKETS), sink.totals(BUCKETS)
+    with ThreadPoolExecutor(2) as pool:  # two servers can sum up at the same time
+        left, right = pool.map(lambda side: side.totals(BUCKETS), (source, sink))
     marked = source.marked and sink.marked
-    differing = set(left.differ(right, marked).tolist()) | set(sink.suspects(BUCKETS))
+    differing = set(left.differ(right, marked).tolist())
+    contents = left.contents_differ(right)
+    differing |= set(sink.suspects(BUCKETS) if contents is None else contents.tolist())
     result = Final(compared=int(left.count.sum()))
     numbers = sorted(differing)
     for first in range(0, len(numbers), AT_A_TIME):

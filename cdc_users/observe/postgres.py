@@ -1,8 +1,9 @@
-"""A Postgres table as a side of the final state, and as a tap that waits for fences at the sink's end."""
+"""A Postgres table as a side of the final state, and as a tap on a sink that keeps a table equal to the source's."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from threading import Event, Thread
@@ -14,6 +15,7 @@ from psycopg2 import sql
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger import Check
+from cdc_users.observe.change import key_number
 from cdc_users.observe.final import State, Totals, probe_part, state_of_probes
 from cdc_users.observe.tap import Events, Record, TapError
 from cdc_users.observe.value import CUSTOMERS, check
@@ -22,18 +24,19 @@ from infra.schemas.kind import Kind
 CONNECT_S = 10
 #: Rows fetched at a time.
 PAGE_ROWS = 20_000
-FENCE_POLL_S = 0.2
+POLL_S = 0.5
 
 
 class PostgresSide:
-    """A table's rows by key. The server makes the sums; `check` reads every row of the table and checks its checksum.
+    """A table's rows by key. The server makes the sums, in one scan; rows are read where those differ.
 
-    Rows without a probe of this run, and fences, are left out; `foreign` counts the former after `totals`.
+    Rows without a probe of this run, and fences, are left out; `foreign` counts the former after `totals`. With
+    `checked`, rows that are read are checked against their own probes.
     """
 
     marked = True
 
-    def __init__(self, config: Mapping[str, Any], run: str) -> None:
+    def __init__(self, config: Mapping[str, Any], run: str, *, checked: bool = True) -> None:
         self.name = str(config.get("name", "postgres"))
         self.foreign = 0
         self._dsn = str(config["dsn"])
@@ -42,82 +45,77 @@ class PostgresSide:
         self._probe = sql.Identifier(config.get("probe_column", "probe"))
         columns = config.get("columns")
         self._kinds = {name: Kind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
-        self._check = bool(config.get("check", True))
+        self._checked = checked
         self._run = run
-        self._damaged: dict[int, set[int]] = {}
 
     def totals(self, buckets: int) -> Totals:
         """See Side."""
+        try:
+            return self._totals(buckets, sql.SQL("length(probe) = 80 AND starts_with(probe, {})").format(self._head()))
+        except psycopg2.DataError:  # some probe is damaged; telling which costs a pattern for every row
+            pattern = f"^P1{re.escape(self._run)}[0-9]{{45}}[iudsf][0-9]{{16}}[0-9a-f]{{8}}$"
+            return self._totals(buckets, sql.SQL("probe ~ {}").format(sql.Literal(pattern)))
+
+    def _head(self) -> sql.Composable:
+        return sql.Literal(f"P1{self._run:8}")
+
+    def _totals(self, buckets: int, ours: sql.Composable) -> Totals:
         statement = sql.SQL(
-            "SELECT mod(mod({key}, {buckets}) + {buckets}, {buckets})::int, count(*), sum({key}), sum({version}), "
-            "sum(({sequence} << 24) + {checksum}) FROM {table} WHERE {ours} GROUP BY 1"
+            "SELECT bucket, count(*) FILTER (WHERE ours), sum(key) FILTER (WHERE ours), "
+            "sum({version}) FILTER (WHERE ours), sum(({sequence} << 24) + {checksum}) FILTER (WHERE ours), "
+            "sum(content) FILTER (WHERE ours), count(*) FILTER (WHERE NOT ours AND NOT fence) FROM ("
+            "SELECT key, probe, mod(mod(key, {buckets}) + {buckets}, {buckets})::int AS bucket, content, "
+            "coalesce(({ours}) AND NOT {fence}, false) AS ours, coalesce(({ours}) AND {fence}, false) AS fence FROM ("
+            "SELECT {key} AS key, {probe} AS probe, "
+            "hashtextextended(ROW({key}, {probe}, {columns})::text, 0) AS content "
+            "FROM {table}) AS rows) AS rows GROUP BY bucket"
         ).format(
             key=self._key,
+            probe=self._probe,
+            columns=sql.SQL(", ").join(map(sql.Identifier, self._kinds)),
             buckets=sql.Literal(buckets),
-            version=self._number("key_version"),
-            sequence=self._number("sequence"),
-            checksum=self._hexadecimal("checksum"),
+            version=_number("key_version"),
+            sequence=_number("sequence"),
+            checksum=sql.SQL("('x' || {})::bit(32)::bigint").format(_part("checksum")),
+            fence=sql.SQL("{} = 'f'").format(_part("operation")),
             table=self._table,
-            ours=self._ours(),
+            ours=ours,
         )
-        found = Totals(
-            np.zeros(buckets, dtype=np.int64), *(np.zeros(buckets, dtype=np.uint64) for _ in ("key", "version", "mark"))
-        )
+        sums = [np.zeros(buckets, dtype=np.uint64) for _ in range(4)]
+        count = np.zeros(buckets, dtype=np.int64)
+        self.foreign = 0
         with self._cursor() as cursor:
             cursor.execute(statement)
-            for bucket, count, *sums in cursor.fetchall():
-                found.count[bucket] = count
-                for column, value in zip((found.key, found.version, found.mark), sums, strict=True):
-                    column[bucket] = int(value) % 2**64
-            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(self._table))
-            (everything,) = cursor.fetchone()
-            cursor.execute(sql.SQL("SELECT count(*) FROM {} WHERE {}").format(self._table, self._fences()))
-            (fences,) = cursor.fetchone()
-        self.foreign = int(everything) - int(fences) - int(found.count.sum())
-        return found
-
-    def _number(self, name: str) -> sql.Composable:
-        first, width = probe_part(name)
-        return sql.SQL("substr({}, {}, {})::bigint").format(self._probe, sql.Literal(first), sql.Literal(width))
-
-    def _hexadecimal(self, name: str) -> sql.Composable:
-        first, width = probe_part(name)
-        text = sql.SQL("substr({}, {}, {})").format(self._probe, sql.Literal(first), sql.Literal(width))
-        return sql.SQL("('x' || {})::bit(32)::bigint").format(text)
-
-    def _ours(self) -> sql.Composable:
-        pattern = f"^P1{re.escape(self._run)}[0-9]{{45}}[iuds][0-9]{{16}}[0-9a-f]{{8}}$"
-        return sql.SQL("{} ~ {}").format(self._probe, sql.Literal(pattern))
-
-    def _fences(self) -> sql.Composable:
-        return sql.SQL("{} ~ {}").format(self._probe, sql.Literal(f"^P1{re.escape(self._run)}[0-9]{{45}}f"))
+            for bucket, rows, *values, foreign in cursor.fetchall():
+                count[bucket] = rows
+                self.foreign += int(foreign)
+                for column, value in zip(sums, values, strict=True):
+                    column[bucket] = int(value or 0) % 2**64
+        key, version, mark, content = sums
+        return Totals(count, key, version, mark, content, f"postgres {', '.join(self._kinds)}")
 
     def suspects(self, buckets: int) -> Iterable[int]:
-        """See Side; reads the whole table where rows are to be checked."""
-        if not self._check:
-            return ()
-        found: dict[int, set[int]] = {}
-        for key, probe, *values in self._rows(list(self._kinds), None):
-            if self._ours_text(probe) and check(probe, key, list(self._kinds.values()), values) is Check.CORRUPT:
-                found.setdefault(key % buckets, set()).add(key)
-        self._damaged = found
-        return found
+        """See Side."""
+        return {row[0] % buckets for row in self._rows(None) if self._is_damaged(row)} if self._checked else ()
 
-    def _ours_text(self, probe: Any) -> bool:
-        return isinstance(probe, str) and probe[2:10] == self._run and probe[55:56] != "f"
+    def _is_damaged(self, row: Sequence[Any]) -> bool:
+        key, probe, *values = row
+        ours = isinstance(probe, str) and probe[2:10] == self._run and probe[55:56] != "f"
+        return ours and check(probe, key, list(self._kinds.values()), values) is Check.CORRUPT
 
     def state(self, numbers: Sequence[int], buckets: int) -> State:
         """See Side."""
         condition = sql.SQL("mod(mod({key}, {buckets}) + {buckets}, {buckets}) = ANY({numbers})").format(
             key=self._key, buckets=sql.Literal(buckets), numbers=sql.Literal(list(numbers))
         )
-        rows = list(self._rows([], condition))
+        rows = list(self._rows(condition))
         keys = np.array([row[0] for row in rows], dtype=np.int64)
         probes = [(row[1] or "").encode() for row in rows]
-        hurt = [int(key) for number in numbers for key in self._damaged.get(number, ())]
-        return state_of_probes(keys, probes, self._run, np.isin(keys, hurt))[0]
+        damaged = np.array([self._checked and self._is_damaged(row) for row in rows], dtype=np.bool_)
+        return state_of_probes(keys, probes, self._run, damaged)[0]
 
-    def _rows(self, columns: Sequence[str], condition: sql.Composable | None) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, condition: sql.Composable | None) -> Iterator[tuple[Any, ...]]:
+        columns = self._kinds if self._checked else ()
         names = sql.SQL(", ").join([self._key, self._probe, *map(sql.Identifier, columns)])
         where = sql.SQL(" WHERE {}").format(condition) if condition is not None else sql.SQL("")
         with self._cursor("rows") as cursor:
@@ -127,33 +125,48 @@ class PostgresSide:
 
     @contextmanager
     def _cursor(self, name: str | None = None) -> Iterator[Any]:
-        """A cursor; raises TapError with what the server says."""
+        """A cursor; raises TapError with what the server says, and DataError as it is."""
         try:
             with closing(psycopg2.connect(self._dsn, connect_timeout=CONNECT_S)) as connection:
                 connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
                 with connection, connection.cursor(name) as cursor:
                     yield cursor
+        except psycopg2.DataError:
+            raise
         except psycopg2.Error as error:
             raise TapError(f"{self.name} cannot be read: {str(error).strip() or type(error).__name__}") from error
 
 
-class PostgresTap:
-    """The tap on a sink's table. It sees rows, not events: of a key's versions only the last one, when asked.
+def _part(name: str) -> sql.Composable:
+    """A field of the probe, as text."""
+    first, width = probe_part(name)
+    return sql.SQL("substr(probe, {}, {})").format(sql.Literal(first), sql.Literal(width))
 
-    So its ledger has fences only, found by their range of keys (`fence_keys` in the configuration); what the table
-    holds is a matter of the final state.
+
+def _number(name: str) -> sql.Composable:
+    return sql.SQL("{}::bigint").format(_part(name))
+
+
+class PostgresTap:
+    """The tap on a sink's table: looks for rows that were written since the last look.
+
+    It sees states, not events: of several versions between two looks only the last, and a row that is written again
+    as it was is nothing new. So its ledger is complete only where keys are written once; otherwise the final state
+    tells. A look scans the table; it is made `poll_s` after the last one, or later, so that looking takes a tenth of
+    the time at most. Latencies are as coarse.
     """
 
     kind = "postgres"
 
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
         self.record = Record(run)
-        self.side = PostgresSide(config, run)
         self._anchor = anchor
-        self._range = config.get("fence_keys")
         self._dsn, self._table = str(config["dsn"]), sql.Identifier(*str(config["table"]).split("."))
-        self._columns = (config.get("key_column", "id"), config.get("probe_column", "probe"))
-        self._seen: set[int] = set()
+        self._key = sql.Identifier(config.get("key_column", "id"))
+        self._probe = sql.Identifier(config.get("probe_column", "probe"))
+        self._poll_s = float(config.get("poll_s", POLL_S))
+        self._snapshot: str | None = None
+        self._looks = 0
         self._stop = Event()
         self._thread = Thread(target=self._run, name="postgres tap", daemon=True)
 
@@ -163,44 +176,64 @@ class PostgresTap:
             psycopg2.connect(self._dsn, connect_timeout=CONNECT_S).close()
         except psycopg2.Error as error:
             raise TapError(f"the sink's Postgres does not answer: {str(error).strip()}") from error
-        if self._range is not None:
-            self._thread.start()
-        return {}
+        self._thread.start()
+        return {"state": True}
 
     def _run(self) -> None:
-        while not self._stop.wait(FENCE_POLL_S):
+        pause_s = self._poll_s
+        while not self._stop.wait(pause_s):
+            began_s = time.monotonic()
             try:
-                self._look()
+                self.look()
             except psycopg2.errors.UndefinedTable:
                 continue  # the sink makes its table when it starts
             except psycopg2.Error as error:
                 self.record.fail(f"the sink's table cannot be read: {str(error).strip()}", 0)
+            pause_s = max(self._poll_s, 9 * (time.monotonic() - began_s))
 
-    def _look(self) -> None:
-        key, probe = map(sql.Identifier, self._columns)
-        statement = sql.SQL("SELECT {key}, {probe} FROM {table} WHERE {key} BETWEEN %s AND %s").format(
-            key=key, probe=probe, table=self._table
-        )
+    def look(self) -> None:
+        """Take in the rows that were written since the last look."""
         with (
             closing(psycopg2.connect(self._dsn, connect_timeout=CONNECT_S)) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(statement, list(self._range or ()))
-            rows = [row for row in cursor.fetchall() if row[0] not in self._seen and row[1]]
-        self._seen.update(row[0] for row in rows)
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            cursor.execute("SELECT pg_current_snapshot()::text")
+            (snapshot,) = cursor.fetchone() or (None,)
+            seen_us = self._anchor.now_us()
+            cursor.execute(self._statement(), {"last": self._snapshot})
+            rows = cursor.fetchall()
+        self._snapshot = snapshot
+        self._looks += 1
         numbers = np.zeros(len(rows), dtype=np.int64)
+        probes = [(row[1] or "").encode() for row in rows]
         self.record.take(
             Events(
                 partition=0,
                 positions=numbers,
-                keys=np.array([row[0] for row in rows], dtype=np.int64),
-                probes=[row[1].encode() for row in rows],
+                keys=np.array([key_number(row[0]) for row in rows], dtype=np.int64),
+                probes=probes,
                 deleted=numbers.astype(np.bool_),
-                sizes=numbers,
+                sizes=np.array([row[2] for row in rows], dtype=np.int64),
                 committed_us=numbers,
-                seen_us=self._anchor.now_us(),
-            )
+                seen_us=seen_us,
+            ),
+            once=True,
         )
+
+    def _statement(self) -> sql.Composable:
+        """Rows whose writer was not done when the last look was made, oldest first; all at the first look."""
+        statement = sql.SQL("SELECT {key}, {probe}, pg_column_size(t.*) FROM {table} AS t").format(
+            key=self._key, probe=self._probe, table=self._table
+        )
+        if self._snapshot is not None:
+            # A row's xmin lacks the epoch; it is that of now, or the one before where xmin is higher than now.
+            statement += sql.SQL(
+                " CROSS JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now) AS clock"
+                " WHERE NOT pg_visible_in_snapshot((now - mod(now - t.xmin::text::bigint, 4294967296))::text::xid8,"
+                " %(last)s::pg_snapshot)"
+            )
+        return statement + sql.SQL(" ORDER BY substr({}, 18, 10)").format(self._probe)
 
     def stop(self) -> None:
         """See Tap."""
@@ -210,4 +243,4 @@ class PostgresTap:
 
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
-        return {}
+        return {"looks": self._looks}

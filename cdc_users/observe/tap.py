@@ -47,6 +47,21 @@ class Events:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def only(self, rows: Numbers) -> Events:
+        """Some of the events."""
+        return Events(
+            self.partition,
+            self.positions[rows],
+            self.keys[rows],
+            [self.probes[row] for row in rows.tolist()],
+            self.deleted[rows],
+            self.sizes[rows],
+            self.committed_us[rows],
+            self.seen_us,
+            None if self.appended_us is None else self.appended_us[rows],
+            None if self.checks is None else self.checks[rows],
+        )
+
 
 @dataclass(slots=True)
 class StepRecord:
@@ -70,12 +85,20 @@ class Record:
         self._ledger = Ledger()
         self._lock = Lock()
 
-    def take(self, events: Events) -> None:
-        """Take events in, in the order in which they were found."""
+    def take(self, events: Events, *, once: bool = False) -> None:
+        """Take events in, in the order in which they were found.
+
+        With `once` those that were taken before are left out: a state that is written again is no second event.
+        """
         if not len(events):
             return
         probes = parse_probes(events.probes, self._run)
         with self._lock:
+            if once:
+                rows = np.flatnonzero(self._ledger.unseen(probes))
+                events, probes = events.only(rows), probes[rows]
+                if not len(events):
+                    return
             self.events += len(events)
             counted = self._ledger.observe(
                 probes,

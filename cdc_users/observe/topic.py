@@ -120,16 +120,15 @@ class EnvelopeParser:
         self._until_check = (self._until_check - len(rows)) % self._check_every
         checks = np.zeros(len(rows), dtype=np.uint8)
         some = rows[sample]
-        columns = [column for column in rows.columns[1:] if column.name != self._probe]
-        kinds = [column.kind for column in columns]
         after, before = some.rows("after"), some.rows("before")
         names = [column.name for column in rows.columns]
         probe_at = names.index(self._probe) if self._probe in names else -1
+        # What comes after the probe was added in mid-run, and no checksum covers it.
+        kinds = [column.kind for column in rows.columns[1:probe_at]]
         for place, new, old in zip(sample.tolist(), after, before, strict=True):
             row = old if deleted[place] else new
             if row is not None and probe_at > 0 and row[probe_at] is not None:
-                values = [value for number, value in enumerate(row) if number not in (0, probe_at)]
-                checks[place] = check(str(row[probe_at]), int(keys[place]), kinds, values)
+                checks[place] = check(str(row[probe_at]), int(keys[place]), kinds, row[1:probe_at])
             else:
                 checks[place] = Check.SKIPPED
         return checks

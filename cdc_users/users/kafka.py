@@ -6,9 +6,11 @@ them begins, so after any fork.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import gevent
@@ -215,18 +217,23 @@ class KafkaUser(LaneUser):
 
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
         """See LaneUser. Does not wait for the acknowledgements: the end of the step does."""
-        if self._due_to_evolve(share):
-            SENDER.evolve(share.assignment.target["schema_registry_url"])
-        for first in range(0, len(intended_ns), FLIGHT_ARRIVALS):
-            flight = self._flight(share, intended_ns[first : first + FLIGHT_ARRIVALS])
+        first = share.tally.started - len(intended_ns)
+        due = self._due_to_evolve(share) - first
+        for start, end in pairwise(sorted({*range(0, len(intended_ns), FLIGHT_ARRIVALS), len(intended_ns), due})):
+            if not 0 <= start < end <= len(intended_ns):
+                continue  # `due` lies elsewhere
+            if start >= due:
+                SENDER.evolve(share.assignment.target["schema_registry_url"])
+            flight = self._flight(share, intended_ns[start:end])
             self._logbook.depart(flight)
             if not SENDER.push(flight):
                 self._wait_for_room(share, flight)
             SENDER.look()
 
-    def _due_to_evolve(self, share: Share) -> bool:
+    def _due_to_evolve(self, share: Share) -> int:
+        """How many of this share's arrivals come before the one at which a column is added."""
         evolve_at = share.assignment.target.get("evolve_at")
-        return evolve_at is not None and share.tally.started * share.assignment.shares >= evolve_at
+        return sys.maxsize if evolve_at is None else -(-(evolve_at - 1) // share.assignment.shares)
 
     def _flight(self, share: Share, intended_ns: NDArray[np.int64]) -> Flight:
         size, intended_us = share.assignment.rows_per_arrival, share.wall_us(intended_ns)

@@ -121,11 +121,11 @@ class CopySession:
             self._connection.close()
 
 
-def rolled_back(failure: psycopg2.Error | psycopg.Error) -> bool:
+def rolled_back(failure: Exception) -> bool:
     """Whether the transaction that failed certainly left nothing behind.
 
     The server's own refusal means that. A connection that broke (SQLSTATE class 08, 57, or none) means nothing,
     since COMMIT may have been sent.
     """
-    state = failure.pgcode if isinstance(failure, psycopg2.Error) else failure.sqlstate
+    state = getattr(failure, "pgcode", None) or getattr(failure, "sqlstate", None)
     return bool(state) and not str(state).startswith(("08", "57"))

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -24,7 +25,7 @@ from cdc_users.workload import Ranges
 LATE_AFTER_NS = 10_000_000
 # Sleeps are cut into slices, so that a stop or a changed share is noticed.
 SLEEP_SLICE_S = 0.25
-# A lane whose work never waits gives way to the rest of the process this often.
+# If the event loop has not come round for so long, a lane whose work never waits gives way to the rest of the process.
 GIVE_WAY_NS = 2_000_000
 # Not 0: gevent runs many greenlets that slept for nothing before it looks at its timers again.
 GIVE_WAY_S = 1e-6
@@ -33,6 +34,7 @@ SHORTEST_SLEEP_S = 0.0002
 # Many arrivals are taken at most this often, or each handful that has come meanwhile would cost as much as a batch.
 GATHER_NS = 1_000_000
 LOOP_SAMPLE_NS = 20_000_000
+SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Share:
         self.recorder = Recorder()
         self.ranges: dict[int, Ranges] = {}
         self.done = Event()
-        self._cpu_start_s = _cpu_s()
+        self._cpu_start_s, self._wanted_start_s = _cpu_s(), _wanted_cpu_s()
         self._log = OperationLog(self.recorder)
         self._loop_lag_us: list[int] = []
         self._schedule = Schedule.from_json(assignment.schedule)
@@ -111,7 +113,9 @@ class Share:
         self._t0_ns = anchor.monotonic_ns_at(assignment.t0_us)
         self._turn = Semaphore()
         self._idle = 0
-        self._gave_way_ns = time.monotonic_ns()
+        self._loop = gevent.get_hub().loop
+        self._round = -1
+        self._gave_way_ns = 0
         self._gathered_ns = 0
         self._active = 0
         self._stopped = False
@@ -153,7 +157,7 @@ class Share:
         try:
             with self._turn:
                 if (left_ns := self._gathered_ns + GATHER_NS - time.monotonic_ns()) > 0:
-                    self._sleep(left_ns / 1e9)
+                    gevent.sleep(left_ns / 1e9)
                 if self._await_due() is None:
                     return None
                 self._gathered_ns = now_ns = time.monotonic_ns()
@@ -175,8 +179,10 @@ class Share:
     def _come(self) -> tuple[int, bool]:
         """A lane has become free: when, and whether no other one is."""
         now_ns = time.monotonic_ns()
-        if now_ns - self._gave_way_ns > GIVE_WAY_NS:
-            self._sleep(GIVE_WAY_S)
+        if self._loop.iteration != self._round:
+            self._round, self._gave_way_ns = self._loop.iteration, now_ns
+        elif now_ns - self._gave_way_ns > GIVE_WAY_NS:
+            gevent.sleep(GIVE_WAY_S)
         self._idle += 1
         return now_ns, self._idle == 1
 
@@ -188,17 +194,13 @@ class Share:
                 return None
             left_ns = self._t0_ns + offset_ns - time.monotonic_ns()
             if left_ns > 0:
-                self._sleep(min(max(left_ns / 1e9, SHORTEST_SLEEP_S), SLEEP_SLICE_S))
+                gevent.sleep(min(max(left_ns / 1e9, SHORTEST_SLEEP_S), SLEEP_SLICE_S))
             elif self.assignment.drop_after_s is None or -left_ns <= self.assignment.drop_after_s * 1e9:
                 return offset_ns
             else:
                 self._stream.take()
                 self.tally.dropped += 1
         return None
-
-    def _sleep(self, seconds: float) -> None:
-        gevent.sleep(seconds)
-        self._gave_way_ns = time.monotonic_ns()
 
     def enter(self) -> None:
         """A lane starts to take arrivals."""
@@ -249,6 +251,7 @@ class Share:
         self._loop_lag_us.clear()
         return {
             "cpu_s": _cpu_s() - self._cpu_start_s,
+            "wanted_cpu_s": _wanted_cpu_s() - self._wanted_start_s,
             "step": self.assignment.step,
             "share": self.assignment.share,
             "tally": {name: getattr(self.tally, name) for name in Tally.__slots__},
@@ -263,6 +266,18 @@ class Share:
             due_ns = time.monotonic_ns() + LOOP_SAMPLE_NS
             self.done.wait(LOOP_SAMPLE_NS / 1e9)
             self._loop_lag_us.append(max(0, time.monotonic_ns() - due_ns) // 1000)
+
+
+def _wanted_cpu_s() -> float:
+    """Seconds that this process' event loop ran or stood in the queue for a processor, which others had.
+
+    Linux' schedstat (kernel documentation, scheduler/sched-stats) has both in nanoseconds; elsewhere it is the former.
+    """
+    try:
+        ran_ns, waited_ns, _ = SCHEDSTAT.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return _cpu_s()
+    return (int(ran_ns) + int(waited_ns)) / 1e9
 
 
 def _cpu_s() -> float:

@@ -25,7 +25,7 @@ def check(web_host: str, web_login: bool, allow_web_host: str) -> None:
     """
     if web_login or (allow_web_host and read_switch(allow_web_host)) or is_loopback(web_host):
         return
-    shown = web_host or "every interface"
+    shown = "every interface" if web_host in ("", "*") else web_host
     raise OptionsError(
         [
             f"--web-host {shown}: anybody who reaches it could start load; listen on {LOOPBACK}, "

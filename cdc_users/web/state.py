@@ -7,14 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cdc_users import live
-from cdc_users.conclude import StepState
+from cdc_users.facts import StepState
 from cdc_users.live import RunView
 from cdc_users.measure.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.measure.result import StepResult
 from cdc_users.report import answer
 
 if TYPE_CHECKING:
-    from cdc_users.watch import Moment
+    from cdc_users.moment import Moment
 
 #: What the charts need of each second.
 COLUMNS = (

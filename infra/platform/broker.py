@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.platform.batch import Chunk, Partition
 from infra.platform.error import PlatformError, UnreachableError
 
+WATERMARKS_S = 0.05
 _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
 
 
@@ -41,6 +44,8 @@ def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
         "queued.max.messages.kbytes": 16384,
         "fetch.queue.backoff.ms": 10,
         "session.timeout.ms": 6000,
+        # Partitions change hands when a heartbeat says so.
+        "heartbeat.interval.ms": 500,
         "log_level": 3,
     }
 
@@ -91,3 +96,39 @@ def _chunk(messages: Sequence[Message], polled_us: int) -> Chunk:
         appended_us=[message.timestamp()[1] * 1000 for message in messages],
         polled_us=[polled_us] * len(messages),
     )
+
+
+class Watermarks:
+    """The offset that each partition's next message will have. Asked for in the poll thread only, read in any.
+
+    The client waits for a rebalance that is under way before it answers, and the rebalance waits for us: asked from
+    the event loop, neither would ever end.
+    """
+
+    def __init__(self) -> None:
+        self.high: dict[Partition, int | None] = {}
+        self._due_s = 0.0
+
+    def begin(self, places: Sequence[Partition]) -> None:
+        """Watch these partitions."""
+        self.high = self.high | dict.fromkeys(places)
+        self._due_s = 0.0
+
+    def end(self, places: Sequence[Partition]) -> None:
+        """Watch these no more."""
+        self.high = {place: high for place, high in self.high.items() if place not in places}
+
+    def look(self, client: Consumer) -> None:
+        """Take over what the client has heard, a few times a second."""
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + WATERMARKS_S
+        self.high = {place: _high(client, place) for place in self.high}
+
+
+def _high(client: Consumer, place: Partition) -> int | None:
+    with contextlib.suppress(KafkaException, RuntimeError):
+        _, high = client.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return int(high) if high >= 0 else None
+    return None

@@ -13,20 +13,25 @@ class BoundError(AssertionError):
 
 
 class PartitionQueue:
-    """Messages of one partition that wait for its worker, oldest first."""
+    """Messages of one partition that wait for its worker, oldest first.
+
+    The events tell a state, not a change, so whoever waits for one cannot come too late: `filled` something waits,
+    `resting` nothing is in flight, `empty` neither.
+    """
 
     def __init__(self) -> None:
         self.chunks: deque[Chunk] = deque()
         self.depth = 0
         self.in_flight = 0
         self.paused = False
-        self.changed = asyncio.Event()
+        self.filled, self.resting, self.empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._tell()
 
     def put(self, chunk: Chunk) -> None:
         """Add messages at the end."""
         self.chunks.append(chunk)
         self.depth += len(chunk)
-        self.changed.set()
+        self._tell()
 
     def take(self, limit: int) -> Chunk | None:
         """The oldest messages, at most `limit`; they are in flight until `finish`. None where there are none."""
@@ -42,17 +47,30 @@ class PartitionQueue:
             size += len(chunk)
         self.depth -= size
         self.in_flight = size
+        self._tell()
         return joined(taken)
 
     def finish(self) -> None:
         """What is in flight is done with."""
         self.in_flight = 0
-        self.changed.set()
+        self._tell()
 
     def clear(self) -> None:
         """Forget what waits; what is in flight stays so."""
         self.chunks.clear()
         self.depth = 0
+        self._tell()
+
+    def _tell(self) -> None:
+        for event, true in (
+            (self.filled, self.depth > 0),
+            (self.resting, self.in_flight == 0),
+            (self.empty, self.depth + self.in_flight == 0),
+        ):
+            if true:
+                event.set()
+            else:
+                event.clear()
 
 
 class Buffer:

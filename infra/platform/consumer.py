@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdc_users.measure.clock import Anchor
 from infra.platform.batch import Chunk, Partition
-from infra.platform.broker import ConsumerSettings, chunks, client_settings, usable
+from infra.platform.broker import ConsumerSettings, Watermarks, chunks, client_settings, usable
 from infra.platform.buffer import Buffer, PartitionQueue
 from infra.platform.delivery import Delivery
 from infra.platform.error import ConfigError
@@ -58,6 +58,8 @@ class CDCConsumer:
         # One thread for the client's polls, one for its commits: librdkafka allows both at once.
         self._poll_thread = ThreadPoolExecutor(1, "poll")
         self._commit_thread = ThreadPoolExecutor(1, "commit")
+        self._watermarks = Watermarks()
+        self._revoked: set[Partition] = set()
         self._workers: dict[Partition, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
         self._fatal: ConfigError | None = None
@@ -104,12 +106,16 @@ class CDCConsumer:
     def _poll(self, room: int) -> list[tuple[Partition, Chunk]]:
         """In the poll thread: what is there now, without waiting for a batch to fill."""
         first = self._client.poll(POLL_S)
+        self._watermarks.look(self._client)
         if first is None:
             return []
+        self._revoked.clear()
         messages = [first, *(self._client.consume(room - 1, 0) if room > 1 else ())]
         good = usable(messages)
         self.polled += len(good)
-        return list(chunks(good, self._anchor.now_us())) if good else []
+        found = chunks(good, self._anchor.now_us()) if good else ()
+        # What was read just before its partition was taken away belongs to the next owner, which may be us again.
+        return [(place, chunk) for place, chunk in found if place not in self._revoked]
 
     def _balance(self) -> None:
         """Pause partitions that have had their share, resume those that have worked half of it off."""
@@ -134,8 +140,7 @@ class CDCConsumer:
             while True:
                 chunk = queue.take(self._settings.batch_size)
                 if chunk is None:
-                    queue.changed.clear()
-                    await queue.changed.wait()
+                    await queue.filled.wait()
                     continue
                 await self.delivery.deliver(place, chunk)
                 queue.finish()
@@ -155,16 +160,8 @@ class CDCConsumer:
     async def _drain(self) -> None:
         """Finish what is held, as far as its partitions still work, and make it durable."""
         for place, queue in self.buffer.queues.items():
-            await self._settled(queue, self._workers[place], lambda queue=queue: queue.depth + queue.in_flight)
+            await _until(queue.empty, self._workers[place])
         await self._flush()
-
-    async def _settled(self, queue: PartitionQueue, worker: asyncio.Task[None], left: Any) -> None:
-        """Wait until nothing is left to do, or the worker has ended."""
-        while left() and not worker.done():
-            queue.changed.clear()
-            changed = asyncio.ensure_future(queue.changed.wait())
-            await asyncio.wait([worker, changed], return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
 
     async def _flush(self) -> None:
         """Flush once at a time; a failure that outlasts the sink's retries ends the platform's intake."""
@@ -196,9 +193,11 @@ class CDCConsumer:
             begin[place] = furthest if furthest >= 0 else None
             part.offset = furthest if furthest >= 0 else part.offset
         client.assign(known)
+        self._watermarks.begin(places)
         if self._held and known:
             client.pause(known)
         self._in_loop(self._assign(begin))
+        logger.info("platform.partitions.assigned", partitions=list(begin), offsets=list(begin.values()))
 
     async def _assign(self, begin: Mapping[Partition, int | None]) -> None:
         self.rebalances += 1
@@ -211,17 +210,27 @@ class CDCConsumer:
 
     def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """In the poll thread, which must wait: the next owner may start as soon as this returns."""
-        places = [(part.topic, part.partition) for part in partitions]
-        self._in_loop(self._release(places))
+        places = self._give_up(partitions)
         fresh = self.delivery.positions.fresh(places)
         if fresh:
             client.commit(offsets=_offsets(fresh), asynchronous=False)
-        for place in places:
-            self.delivery.positions.forget(place)
+        logger.info("platform.partitions.revoked", partitions=places, committed=list(fresh.values()))
+        self._forget(places)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        """The group has gone on without us, so there is nothing to commit any more."""
+        places = self._give_up(partitions)
+        logger.warning("platform.partitions.lost", partitions=places)
+        self._forget(places)
+
+    def _give_up(self, partitions: Sequence[TopicPartition]) -> list[Partition]:
         places = [(part.topic, part.partition) for part in partitions]
+        self._revoked.update(places)
+        self._watermarks.end(places)
         self._in_loop(self._release(places))
+        return places
+
+    def _forget(self, places: Sequence[Partition]) -> None:
         for place in places:
             self.delivery.positions.forget(place)
 
@@ -233,8 +242,7 @@ class CDCConsumer:
         for place in places:
             self.buffer.queues[place].clear()
         for place in places:
-            queue = self.buffer.queues[place]
-            await self._settled(queue, self._workers[place], lambda queue=queue: queue.in_flight)
+            await _until(self.buffer.queues[place].resting, self._workers[place])
         await _end([self._workers.pop(place) for place in places])
         for place in places:
             del self.buffer.queues[place]
@@ -296,14 +304,18 @@ class CDCConsumer:
 
     def high_watermark(self, place: Partition) -> int | None:
         """The offset that the partition's next message will have, as far as the client has heard."""
-        with contextlib.suppress(KafkaException, RuntimeError):
-            _, high = self._client.get_watermark_offsets(TopicPartition(*place), cached=True)
-            return int(high) if high >= 0 else None
-        return None
+        return self._watermarks.high.get(place)
 
 
 def _offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:
     return [TopicPartition(*place, offset) for place, offset in positions.items()]
+
+
+async def _until(event: asyncio.Event, worker: asyncio.Task[None]) -> None:
+    """Wait for a state of a queue, or for the end of its worker, which then brings it about no more."""
+    waiting = asyncio.ensure_future(event.wait())
+    await asyncio.wait([worker, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

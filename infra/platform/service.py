@@ -29,7 +29,7 @@ from infra.platform.telemetry import Telemetry
 from infra.schemas.envelope import EnvelopeError
 from infra.schemas.row import RowReader
 
-REACH_S = 10.0
+REACH_S = 5.0
 MakeBuffer = Callable[[int], Buffer]
 
 

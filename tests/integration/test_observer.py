@@ -22,6 +22,7 @@ from cdc_users.error import TargetError
 from cdc_users.flight import ChangeFlight, PipelinedWriter
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Outcomes, audit
+from cdc_users.measure.probe import Operation, Probe, format_probe
 from cdc_users.observe.client import Observer, expected, start_observer
 from cdc_users.producer import AvroProducer
 from cdc_users.topic import create_topic, delete_subjects, delete_topics
@@ -245,3 +246,47 @@ def test_a_topic_that_is_not_there_is_named(stack: Endpoints, tmp_path: Path) ->
 
     with pytest.raises(TargetError, match="topic 'cdc_nowhere' is not at"):
         start_observer({"run": RUN, "taps": [tap]}, tmp_path / "observer.log")
+
+
+def test_a_table_tap_counts_a_row_once_however_often_it_is_written(
+    stack: Endpoints, schema: str, tmp_path: Path
+) -> None:
+    writer = Writer(RUN, WRITER, Workload())
+    rows = [change.row for change in writer.transaction(60, ANCHOR.now_us()).changes]
+    tap = {"name": "sink", "kind": "postgres", "dsn": stack.postgres_dsn, "table": f"{schema}.sink", "poll_s": 0.05}
+    with (
+        closing(psycopg2.connect(stack.postgres_dsn)) as connection,
+        connection.cursor() as cursor,
+        observing(tmp_path, [tap]) as observer,
+    ):
+        connection.autocommit = True
+        assert observer.taps["sink"] == {"state": True}
+        execute_values(cursor, f"INSERT INTO {schema}.sink VALUES %s", rows[:40])
+        until(lambda: delivered(observer, "sink") == 40)
+        cursor.execute(f"UPDATE {schema}.sink SET notes = notes WHERE id % 2 = 0")
+        execute_values(cursor, f"INSERT INTO {schema}.sink VALUES %s", [*rows[40:59], fence_row()])
+        until(lambda: bool(observer.progress()["taps"]["sink"]["fences"]))
+
+        found = audit(STEP, {WRITER: Outcomes(acked=[(1, 60)])}, observer.ledger("sink"), fenced=True)
+        assert (found.delivered, found.lost, found.duplicated) == (59, 1, 0)
+
+
+def test_an_observer_that_has_gone_blind_ends_and_says_why(stack: Endpoints, topic: str, tmp_path: Path) -> None:
+    nowhere = {"bootstrap": stack.kafka_bootstrap, "schema_registry_url": "http://127.0.0.1:1", "topic": topic}
+    config = {"run": RUN, "taps": [{"name": "topic", "kind": "topic", **nowhere}]}
+    observer = start_observer(config, tmp_path / "observer.log")
+    producer = Producer({"bootstrap.servers": stack.kafka_bootstrap})
+    producer.produce(topic, b"\x00\x00\x00\x00\x07...")
+    assert producer.flush(DEADLINE_S) == 0
+
+    until(lambda: observer.dead() is not None)
+
+    message = observer.dead() or ""
+    assert "ended with 1" in message
+    assert "schema 7 cannot be fetched" in message
+    observer.stop()
+
+
+def fence_row() -> tuple[Any, ...]:
+    probe = Probe(RUN, 9_999_999, 1, 1, 0, 1, 1, Operation.FENCE, ANCHOR.now_us(), 0)
+    return (9_999_999 * 10**8, "", "", "", None, None, "2026-01-01", None, format_probe(probe))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ DEADLINE_S = 120.0
 class LocustProcess:
     """`locust --headless` on a scenario, its output gathered while it runs."""
 
-    def __init__(self, scenario: str, results: Path, *options: str) -> None:
-        command = [sys.executable, "-u", "-m", "locust", "-f", f"locustfiles/{scenario}.py", "--headless"]
+    def __init__(
+        self, scenario: str, results: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        file = scenario if scenario.endswith(".py") else f"locustfiles/{scenario}.py"
+        command = [sys.executable, "-u", "-m", "locust", "-f", file, "--headless"]
         self._results = results
         self._process = subprocess.Popen(
             [*command, "--only-summary", "--smoke", "yes", "--results", str(results), *options],
             cwd=CHECKOUT,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -59,6 +64,16 @@ class LocustProcess:
         """The descendant that runs a module with `python -m`."""
         family = psutil.Process(self.pid).children(recursive=True)
         return next(process for process in family if module in process.cmdline())
+
+    def forked(self) -> list[psutil.Process]:
+        """The worker processes that it has forked."""
+        command = psutil.Process(self.pid).cmdline()
+        return [child for child in psutil.Process(self.pid).children() if child.cmdline() == command]
+
+    def topic(self) -> str:
+        """The topic that its platform reads."""
+        options = self.child("infra.platform").cmdline()
+        return next(option for option in options if option.startswith("--topic=")).removeprefix("--topic=")
 
     def family(self) -> list[psutil.Process]:
         """The process and all its descendants."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import uuid
 from pathlib import Path
 
@@ -16,14 +17,23 @@ from infra.stack.port import free_ports
 from tests.scenarios.locust_process import LocustProcess
 
 
-def test_records_that_wait_in_the_topic_are_each_drained_once(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("latency", results, "--sinks", "counting", "--records", "3000", "--partitions", "4")
+def test_records_that_wait_in_the_topic_are_each_drained_once_and_locust_counts_them_by_batch(
+    stack: Endpoints, results: Path, tmp_path: Path
+) -> None:
+    prefix = tmp_path / "out" / "run"
+    load = ("--records", "3000", "--partitions", "4", "--csv", str(prefix))
+    run = LocustProcess("latency", results, "--sinks", "counting", *load)
 
     assert run.wait() == 0, run.output
     (step,) = run.result()["steps"]
     assert (step["mode"], step["name"]) == ("drain", "latency-counting-drain")
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 3000
     assert step["ledger"]["fences"] == "complete"
+    with Path(f"{prefix}_stats.csv").open(encoding="utf-8") as file:
+        rows = {row["Name"]: row for row in csv.DictReader(file)}
+    batches = rows["produce batch (slowest response)"]
+    assert int(batches["Request Count"]) < 1000
+    assert round(int(batches["Request Count"]) * float(batches["Average Content Size"])) == 3000
 
 
 def test_an_open_loop_of_several_records_an_arrival_with_headers_and_a_column_added_in_mid_run(
@@ -46,19 +56,6 @@ def test_two_worker_processes_share_the_records(stack: Endpoints, results: Path)
     assert run.wait() == 0, run.output
     (step,) = run.result()["steps"]
     assert step["arrivals"]["completed"] == step["ledger"]["delivered"] == 3001
-
-
-def test_locusts_own_csv_counts_batches_and_their_records(stack: Endpoints, results: Path, tmp_path: Path) -> None:
-    prefix = tmp_path / "out" / "run"
-    run = LocustProcess("latency", results, "--sinks", "counting", "--records", "1000", "--csv", str(prefix))
-
-    assert run.wait() == 0, run.output
-    with Path(f"{prefix}_stats.csv").open(encoding="utf-8") as file:
-        rows = {row["Name"]: row for row in csv.DictReader(file)}
-    batches = rows["produce batch (slowest response)"]
-    assert int(batches["Request Count"]) < 1000
-    assert round(int(batches["Request Count"]) * float(batches["Average Content Size"])) == 1000
-    assert int(rows["end_to_end (sink)"]["Request Count"]) == 1000
 
 
 def test_records_that_are_too_large_are_failures_with_their_size(stack: Endpoints, results: Path) -> None:
@@ -100,3 +97,17 @@ def test_a_subject_that_holds_something_else_ends_the_run_with_2(stack: Endpoint
     finally:
         delete_topics(stack.kafka_bootstrap, [topic])
         delete_subjects(stack.schema_registry_url, topic)
+
+
+def test_a_load_that_is_stopped_leaves_no_record_without_an_outcome(stack: Endpoints, results: Path) -> None:
+    load = ("--rate", "500", "--duration", "60s", "--mix", "insert=60,update=30,delete=10")
+    run = LocustProcess("latency", results, "--sinks", "counting", *load)
+    run.await_output("benchmark.step")
+
+    run.signal(signal.SIGTERM)
+
+    assert run.wait() == 4, run.output
+    (step,) = run.result()["steps"]
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"]
+    assert step["ledger"]["unknown"] == 0
+    assert step["arrivals"]["started"] == step["arrivals"]["completed"] < 30_000

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from cdc_users.conclude import Facts, StepState, conclude
+from cdc_users.conclude import conclude
+from cdc_users.facts import Facts, StepState
 from cdc_users.measure.ledger import CLASSES, Audit
 from cdc_users.measure.plan import Schedule
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result, Verdict, worst
+from cdc_users.measure.threshold import with_defaults
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 
@@ -26,13 +29,31 @@ CLEAN: dict[str, Any] = {
 }
 
 
+def recorded(counts: dict[str, int]) -> Recorder:
+    recorder = Recorder()
+    recorder.record_many_us("response", np.full(counts["completed"], 1000, dtype=np.int64))
+    recorder.record_many_us("failed", np.full(counts["failed"], 1000, dtype=np.int64))
+    return recorder
+
+
 def state(**tally: int) -> StepState:
-    counts = {"offered": 10, "started": 10, "completed": 10, "failed": 0, "dropped": 0, "late": 0, "rows": 10, **tally}
+    counts = {
+        "offered": 10,
+        "started": 10,
+        "completed": 10,
+        "failed": 0,
+        "dropped": 0,
+        "late": 0,
+        "rows": 10,
+        "exhausted": 0,
+        **tally,
+    }
     report: dict[str, Any] = {
         "tally": counts,
         "ranges": {"10000": {"acked": [[1, 10]]}},
-        "recorder": Recorder().to_json(),
+        "recorder": recorded(counts).to_json(),
         "cpu_s": 0.1,
+        "wanted_cpu_s": 0.1,
         "done": True,
     }
     step = Step("s", "burst", Schedule.volume(10), Pipeline(), lanes=1)
@@ -41,7 +62,10 @@ def state(**tally: int) -> StepState:
 
 def facts(**changes: Any) -> Facts:
     made = Facts(
-        fenced=True, audits={1: {"sink": Audit(**CLEAN)}}, sink={1: StepSnapshot(delivered=10, last_us=2_000_000)}
+        fenced=True,
+        thresholds=with_defaults(()),
+        audits={1: {"sink": Audit(**CLEAN)}},
+        sink={1: StepSnapshot(delivered=10, last_us=2_000_000)},
     )
     for name, value in changes.items():
         setattr(made, name, value)
@@ -62,7 +86,7 @@ def test_every_class_of_the_ledger_fails_the_run(finding: str) -> None:
     found = result(facts(audits={1: {"sink": Audit(**{**CLEAN, finding: 2})}}))
 
     assert found.verdict is Verdict.FAIL
-    assert found.reasons == [f"s: {finding} 2 of 10"]
+    assert found.reasons == [f"s: {finding} == 0, but it is 2"]
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,16 @@
     return tab && tab.textContent.trim() === "CDC" ? tab : null;
   }
 
+  // Locust's theme button has only a picture; a screen reader needs a word.
+  function nameThemeButton() {
+    for (const button of document.querySelectorAll("#root button:not([aria-label])")) {
+      if (!button.textContent.trim() && button.querySelector("svg")) button.setAttribute("aria-label", button.closest("header") ? "Switch theme" : "Options");
+    }
+  }
+
   // The panel hangs at the end of the container of Locust's tabs, where React neither inserts nor removes around it.
   function place() {
+    nameThemeButton();
     const tab = chosen();
     const container = tab && tab.closest(".MuiContainer-root");
     if (container && panel.parentNode !== container) {

@@ -18,7 +18,7 @@ from infra.platform.transports.change_json import Source
 from infra.platform.wal import slot as server
 from infra.platform.wal.journal import Position
 from infra.platform.wal.pump import Chunk, Part, Pump
-from infra.platform.wal.source_error import SlotError, StreamError
+from infra.platform.wal.source_error import BusyError, SlotError, StreamError
 from infra.platform.wal.stream import POSTGRES_EPOCH_US, ReplicationStream, lsn_text
 
 logger = structlog.get_logger()
@@ -36,6 +36,8 @@ STATUS_S = 5.0
 RECONNECT_FIRST_S = 0.1
 RECONNECT_MOST_S = 1.0
 STOP_S = 30.0
+#: The server notices within this that a reader was killed.
+RELEASE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +105,31 @@ class WalReader:
                 self._session(self._connected())
             self._pump.stop(STOP_S)  # at once where the last session has ended in order
             self._check_pump()
-        except (PlatformError, psycopg2.Error) as failure:
+        except (PlatformError, psycopg2.Error, OSError) as failure:
             self.failure = failure
             logger.exception("platform.reader.failed")
 
     def _connected(self) -> ReplicationStream:
         """A session, tried again and again for a while: a server that restarts comes back."""
-        deadline_s = time.monotonic() + self._settings.reconnect_s
+        started_s = time.monotonic()
         wait_s = RECONNECT_FIRST_S
         while True:
             try:
                 return self._connect()
             except (StreamError, UnreachableError, psycopg2.Error) as error:
-                # The first session has no past to wait for: what is wrong is said at once.
-                if not self.connections or time.monotonic() > deadline_s or self._stopping.is_set():
-                    raise UnreachableError(str(error).strip()) from error
+                if self._stopping.is_set() or time.monotonic() - started_s > self._patience_s(error):
+                    raise (
+                        SlotError(str(error)) if isinstance(error, BusyError) else UnreachableError(str(error).strip())
+                    ) from error
                 logger.warning("platform.reader.reconnecting", error=str(error).strip())
             self._stopping.wait(wait_s)
             wait_s = min(wait_s * 2, RECONNECT_MOST_S)
+
+    def _patience_s(self, error: Exception) -> float:
+        """How long to try again: the first session has no past to wait for, but its slot may just be let go of."""
+        if self.connections:
+            return self._settings.reconnect_s
+        return RELEASE_S if isinstance(error, BusyError) else 0.0
 
     def _connect(self) -> ReplicationStream:
         settings = self._settings
@@ -128,16 +137,12 @@ class WalReader:
             slot = server.check_slot(connection, settings.slot, self._position.lsn)
         if self._position.lsn is None:
             self._position.move(slot.confirmed_lsn)
+        if slot.active_pid is not None:
+            raise BusyError(
+                f"slot {settings.slot!r} is active for pid {slot.active_pid}; stop that process or choose another slot"
+            )
         start_lsn = max(self._pump.taken_lsn, self.confirmed_lsn)
-        try:
-            stream = ReplicationStream(settings.dsn, settings.slot, settings.publication, start_lsn)
-        except StreamError as error:
-            if slot.active_pid is not None and not self.connections:
-                raise SlotError(
-                    f"slot {settings.slot!r} is active for pid {slot.active_pid}; stop that process or choose another "
-                    "slot"
-                ) from error
-            raise
+        stream = ReplicationStream(settings.dsn, settings.slot, settings.publication, start_lsn)
         self.connections += 1
         self.streaming.set()
         logger.info("platform.reader.streaming", slot=settings.slot, start=lsn_text(start_lsn))
@@ -173,7 +178,7 @@ class WalReader:
         self._report(stream)
         if not messages:
             stream.wait(WAIT_S)
-        elif len(messages) < READ_MESSAGES:
+        elif not stream.more:
             # Reading at once wakes the server for every change, which halves what it can send.
             time.sleep(self._settings.coalesce_s)
 

@@ -19,7 +19,7 @@ from infra.platform.transports.transport import (
     WalPublisher,
     backoff_s,
 )
-from tests.unit.transport.cloud_double import Fault, KafkaDouble, KinesisDouble, PubSubDouble, never
+from tests.unit.transports.cloud_double import Fault, KafkaDouble, KinesisDouble, PubSubDouble, never
 
 STREAM = "orders"
 TOPIC = f"projects/p/topics/{STREAM}"

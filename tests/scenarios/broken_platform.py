@@ -1,0 +1,77 @@
+"""The platform with a defect in its buffer, to see that the backpressure scenario finds it and names it.
+
+`python -m tests.scenarios.broken_platform --defect unbounded|never-resumes|drops ...`; all other options are those of
+`python -m infra.platform`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from infra.platform.batch import Chunk, Partition
+from infra.platform.buffer import Buffer
+from infra.platform.options import mistakes, parser
+from infra.platform.service import run
+
+UNLIMITED = 10**9
+
+
+class UnboundedBuffer(Buffer):
+    """Takes in whatever comes and pauses nothing: the queue grows until memory ends."""
+
+    @property
+    def free(self) -> int:
+        """As if there were always room."""
+        return UNLIMITED
+
+    def put(self, place: Partition, chunk: Chunk) -> None:
+        """Take in without a look at the bound; the high-water mark still tells the truth."""
+        self.queues[place].put(chunk)
+        self.enqueued += len(chunk)
+        self.high_water = max(self.high_water, self.held)
+
+    def full(self, room: int) -> list[Partition]:  # noqa: ARG002 - the buffer's
+        """No partition ever is."""
+        return []
+
+
+class NeverResumingBuffer(Buffer):
+    """Pauses a partition when it has had its share, and then forgets it."""
+
+    def ready(self, room: int) -> list[Partition]:  # noqa: ARG002 - the buffer's
+        """No partition ever is."""
+        return []
+
+
+class DroppingBuffer(Buffer):
+    """Keeps its bound by throwing away what does not fit, without a word."""
+
+    @property
+    def free(self) -> int:
+        """As if there were always room."""
+        return UNLIMITED
+
+    def put(self, place: Partition, chunk: Chunk) -> None:
+        """Take in what fits; the rest is gone."""
+        room = self.limit - self.held
+        if room > 0:
+            super().put(place, chunk[:room])
+
+    def full(self, room: int) -> list[Partition]:  # noqa: ARG002 - the buffer's
+        """No partition ever is."""
+        return []
+
+
+DEFECTS = {"unbounded": UnboundedBuffer, "never-resumes": NeverResumingBuffer, "drops": DroppingBuffer}
+
+
+def main() -> int:
+    """Like the platform's own, with one more option."""
+    top = parser("python -m tests.scenarios.broken_platform")
+    top.add_argument("--defect", required=True, choices=sorted(DEFECTS))
+    options = top.parse_args()
+    return run(options, mistakes(options), DEFECTS[options.defect])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""What people see, in a real browser on a real run: form, tab, themes, downloads, the report without a network."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect
+
+from cdc_users import report
+from cdc_users.measure.result import Verdict
+from infra.stack.endpoints import Endpoints
+from infra.stack.port import free_ports
+from infra.stack.state import CHECKOUT
+from tests.scenarios.browser import PHONE, Theme, Window, browser, window
+from tests.scenarios.locust_process import await_that
+from tests.unit.made_result import STAGES_MS, recorder, result, step_result
+
+DEADLINE_MS = 90_000
+SECONDS = 4
+CANARY = "canary-5e1d2b"
+VERDICT = re.compile("PASS|FAIL|INVALID|ERROR|STACK")
+
+
+@pytest.fixture(scope="module")
+def launched() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+@dataclass
+class Site:
+    """Locust with its web UI as a process."""
+
+    url: str
+    results: Path
+    log: Path
+
+    def state(self) -> dict[str, Any]:
+        told: dict[str, Any] = requests.get(f"{self.url}/cdc/state", timeout=30).json()
+        return told
+
+
+@pytest.fixture(scope="module")
+def site(launched: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    place = tmp_path_factory.mktemp("site")
+    results, log = place / "results", place / "locust.log"
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "locust", "-f", "locustfiles", "--class-picker", "--results", str(results)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--web-port", str(port)],
+            cwd=CHECKOUT,
+            env={**os.environ, "PGPASSWORD": CANARY},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    url = f"http://127.0.0.1:{port}"
+    await_that(lambda: _answers(url), "the page does not come up")
+    yield Site(url, results, log)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def fill(page: Page, site: Site, **options: str) -> None:
+    """Choose the throughput scenario in Locust's form and fill its options."""
+    page.goto(site.url)
+    page.select_option("#shapeClass", "ThroughputShape")
+    for name, value in options.items():
+        page.fill(f'input[name="{name}"]', value)
+
+
+def start(page: Page) -> None:
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("tab", name="CDC").click(timeout=DEADLINE_MS)
+
+
+def points(page: Page, chart: str) -> int:
+    return int(page.locator(f'[data-chart="{chart}"] svg.cdc-plot').get_attribute("data-points") or 0)
+
+
+def test_a_mistake_is_explained_where_it_was_made_and_starts_nothing(site: Site, launched: Browser) -> None:
+    before = site.state()
+    with window(launched) as opened:
+        fill(opened.page, site, rows="many")
+        expect(opened.page.locator("#cdc-help-rows[data-mistake]")).to_contain_text("'many' is not a whole number")
+        opened.page.get_by_role("button", name="Start", exact=True).click()
+        expect(opened.page.get_by_role("alert").filter(has_text="--rows")).to_contain_text("is not a whole number")
+
+        assert site.state() == before
+
+
+def test_the_form_says_what_will_run_and_is_free_of_grave_violations(site: Site, launched: Browser) -> None:
+    with window(launched) as opened:
+        fill(opened.page, site, rows="20,30")
+        expect(opened.page.locator(".cdc-scenario ol li")).to_have_count(2)
+        expect(opened.page.locator(".cdc-scenario")).to_contain_text("throughput-20-rows: burst, 20 arrivals at once")
+
+        assert opened.grave_violations() == []
+        assert opened.problems == []
+
+
+def test_a_run_is_followed_from_the_form_to_its_verdict_and_its_downloads(
+    stack: Endpoints, site: Site, launched: Browser
+) -> None:
+    with window(launched) as opened:
+        page = opened.page
+        fill(page, site, rate="50", duration=f"{SECONDS}s", smoke="yes")
+        start(page)
+        _follow(page)
+        _conclude(page, site)
+        _check_themes(opened)
+        _download(page, site)
+
+        assert opened.problems == []
+        assert_secret_nowhere(site, page)
+
+
+def _follow(page: Page) -> None:
+    delivered = page.locator('[data-chart="Events per second"] .cdc-last').nth(2)
+    expect(page.locator("[data-stage=sink]")).to_contain_text("counting", timeout=DEADLINE_MS)
+    expect(delivered).to_have_text(re.compile(r"\d"), timeout=DEADLINE_MS)
+    before = points(page, "Events per second")
+    page.wait_for_function(
+        "before => +document.querySelector('[data-chart=\"Events per second\"] svg.cdc-plot').dataset.points > before",
+        arg=before,
+        timeout=DEADLINE_MS,
+    )
+    expect(page.locator(".cdc-words")).to_have_text(re.compile(r"pipeline keeps up|bottleneck is|Nothing has arrived"))
+
+
+def _conclude(page: Page, site: Site) -> None:
+    expect(page.locator(".cdc-verdict strong")).to_have_text(VERDICT, timeout=DEADLINE_MS)
+    expect(page.locator("#cdc-tab table", has_text="complete")).to_be_visible()
+    state = site.state()
+    (timeline,) = site.results.glob("*/timeline.csv")
+    seconds = len(timeline.read_text(encoding="utf-8").splitlines()) - 1
+    page.wait_for_function(
+        "count => +document.querySelector('svg.cdc-plot').dataset.points === count", arg=state["count"]
+    )
+
+    assert state["verdict"]["verdict"] == "PASS", state["verdict"]
+    assert points(page, "Events per second") == points(page, "End-to-end latency") == seconds == state["count"]
+    assert seconds >= SECONDS
+    page.locator('[data-chart="Events per second"] summary').click()
+    expect(page.locator('[data-chart="Events per second"] tbody tr')).to_have_count(seconds)
+
+
+def _check_themes(opened: Window) -> None:
+    for theme in ("light", "dark"):
+        expect(opened.page.locator(f'#cdc-tab[data-theme="{theme}"]')).to_be_visible()
+        assert opened.grave_violations() == [], theme
+        if theme == "light":
+            opened.page.locator("header button").last.click()
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    opened.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    expect(opened.page.locator("[data-stage=sink]")).to_be_visible()
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    opened.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def _download(page: Page, site: Site) -> None:
+    page.get_by_role("tab", name="Download Data").click()
+    (place,) = site.results.glob("*/result.json")
+    result = json.loads(place.read_text(encoding="utf-8"))
+    texts = {}
+    for title in ("CDC statistics CSV", "CDC timeline CSV", "result.json"):
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name=f"Download {title}").click()
+        texts[title] = Path(waiting.value.path()).read_text(encoding="utf-8")
+    (row,) = csv.DictReader(texts["CDC statistics CSV"].splitlines())
+    seconds = list(csv.DictReader(texts["CDC timeline CSV"].splitlines()))
+
+    assert json.loads(texts["result.json"]) == result
+    assert int(row["delivered"]) == result["steps"][0]["ledger"]["delivered"] == 50 * SECONDS
+    assert int(seconds[-1]["delivered"]) == 50 * SECONDS
+    href = page.get_by_role("link", name="Download CDC report").get_attribute("href")
+    assert "Consolidated results" in requests.get(f"{site.url}{href}", timeout=30).text
+
+
+def assert_secret_nowhere(site: Site, page: Page) -> None:
+    """A password of the environment is in no page, file or log."""
+    assert CANARY not in page.content()
+    assert CANARY not in requests.get(site.url, timeout=30).text
+    for path in (site.log, *(path for path in site.results.rglob("*") if path.is_file())):
+        assert CANARY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_report_opens_from_disk_without_a_network(launched: Browser, theme: Theme, tmp_path: Path) -> None:
+    path = made_report(tmp_path)
+    with window(launched, theme=theme, offline=True) as opened:
+        opened.page.goto(path.as_uri())
+        expect(opened.page.locator(".verdict h2")).to_have_text("INVALID")
+        expect(opened.page.locator("#timeline svg.cdc-plot").first).to_have_attribute("data-points", "30")
+        expect(opened.page.locator("#percentiles svg.cdc-plot").first).to_be_visible()
+        expect(opened.page.locator("#split .cdc-piece").first).to_be_visible()
+
+        assert opened.page.locator("body").get_attribute("data-theme") == theme
+        assert opened.page.locator("s").count() > 10
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert opened.grave_violations() == []
+        assert opened.problems == []
+
+
+def made_report(place: Path) -> Path:
+    """A report of made figures: what is tested is the page, and a run would only make it slower."""
+    made = result(Verdict.INVALID, ["the generator was behind its plan"], steps=[step_result("a"), step_result("b")])
+    for step in made.steps:
+        for name, histogram in recorder(end_to_end=10.0, response=3.0, **STAGES_MS).series.items():
+            (place / f"{step.name}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
+    head = "elapsed_s,step,stage,offered_per_s,sent_per_s,delivered_per_s,p50_ms,p99_ms,max_ms,backlog,uss_mb,rss_mb"
+    rows = [f"{second}.0,{'ab'[second // 15]},x,100,99,98,5,9,20,{second},50,80" for second in range(30)]
+    (place / "timeline.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
+    (place / "result.json").write_text(json.dumps(made.to_json()), encoding="utf-8")
+    return report.write(place, made)

@@ -1,0 +1,96 @@
+"""Runs whose numbers may not be used: each reason is provoked in a real locust process, and the verdict names it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.port import free_ports
+from tests.scenarios.locust_process import LocustProcess, await_that
+
+PACED = ("--rate", "50", "--duration", "3s")
+#: Figures are judged, not published: the session's stack may be the quick-starting one, which is a reason of its own.
+FULL = ("--smoke", "no")
+
+
+def invalid(run: LocustProcess, *reasons: str) -> None:
+    """The run ends as INVALID, and its result says so for these reasons."""
+    assert run.wait() == 4, run.output
+    result = run.result()
+    assert result["verdict"] == "INVALID"
+    for reason in reasons:
+        assert any(reason in told for told in result["reasons"]), result["reasons"]
+        assert reason in run.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("stall", "the generator's event loop stalled"),
+        ("busy", "the generator's processors were saturated"),
+        ("forget", "samples and 0 dropped are not the 150 arrivals offered"),
+        ("clock", "the wall clock was moved by"),
+    ],
+)
+def test_a_generator_at_fault_is_found_out(stack: Endpoints, results: Path, fault: str, reason: str) -> None:
+    run = LocustProcess("tests/scenarios/faulty_harness.py", results, *PACED, *FULL, environment={"FAULT": fault})
+
+    invalid(run, reason)
+
+
+def test_a_generator_behind_its_plan_is_found_out(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("throughput", results, "--rate", "6000", "--duration", "1s", "--lanes", "1", *FULL)
+
+    invalid(run, "the generator was behind its plan (send delay p99")
+    assert any("--lanes" in note for note in run.result()["notes"])
+
+
+def test_a_backlog_that_grows_is_no_steady_state_and_a_timeout_no_result(stack: Endpoints, results: Path) -> None:
+    slow = ("--sink", "slow", "--sink-delay", "500ms", "--batch-size", "5", "--drain-timeout", "1s")
+    run = LocustProcess("throughput", results, "--rate", "50", "--duration", "14s", *slow, *FULL)
+
+    invalid(run, "no steady state: the backlog grew", "not everything arrived within --drain-timeout", "fences")
+    assert run.result()["steps"][0]["ledger"]["lost"] == 0, "what is on its way is unseen, not lost"
+    assert run.result()["steps"][0]["ledger"]["unseen"] > 0
+
+
+def test_a_worker_that_is_lost_takes_its_samples_with_it(stack: Endpoints, results: Path) -> None:
+    (port,) = map(str, free_ports(1))
+    ports = ("--master-bind-port", port, "--master-port", port)
+    run = LocustProcess("throughput", results, "--rate", "50", "--duration", "30s", "--processes", "2", *ports)
+    run.await_output("benchmark.step")
+    worker = next(child for child in run.forked() if child.pid != run.pid)
+
+    worker.send_signal(signal.SIGKILL)
+
+    invalid(run, "lost")
+
+
+def test_a_topic_that_deleted_what_nobody_had_read_is_not_the_consumers_loss(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("throughput", results, "--rate", "200", "--duration", "6s", "--drain-timeout", "2s")
+    run.await_output("benchmark.step")
+    topic = run.topic()
+    admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
+    for process in (run.child("infra.platform"), run.child("cdc_users.observe")):
+        process.suspend()
+        behind = process
+    try:
+        await_that(lambda: _end(admin, topic) > 600, "the load does not get into the topic")
+        admin.delete_records([TopicPartition(topic, 0, 500)])[TopicPartition(topic, 0)].result(30)
+    finally:
+        run.child("infra.platform").resume()
+        behind.resume()
+
+    invalid(run, "the topic's retention overtook the consumer")
+
+
+def _end(admin: AdminClient, topic: str) -> int:
+    place = TopicPartition(topic, 0)
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    return int(admin.list_offsets({place: latest})[place].result(30).offset)

@@ -1,0 +1,31 @@
+"""Which service a run's stream is in, and what address that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cdc_users.cloud_stream import CloudStreams, address, own_endpoint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://127.0.0.1:4567", "127.0.0.1:4567"),
+        ("https://kinesis.example.test", "kinesis.example.test:443"),
+        ("127.0.0.1:8085", "127.0.0.1:8085"),
+        ("http://[::1]:4567/", "::1:4567"),
+    ],
+)
+def test_an_endpoint_has_an_address(endpoint: str, expected: str) -> None:
+    assert address(endpoint) == expected
+
+
+def test_an_option_beats_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:1")
+
+    assert own_endpoint("kinesis", "") == "http://127.0.0.1:1"
+    assert own_endpoint("kinesis", "http://127.0.0.1:2") == "http://127.0.0.1:2"
+    assert CloudStreams(tmp_path).endpoint("kinesis", "") == "http://127.0.0.1:1"
+    assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,0 @@
-"""Publishers against in-memory clients that behave like the services' own."""

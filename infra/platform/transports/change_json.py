@@ -110,10 +110,10 @@ class ChangeJson:
     def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]) -> list[Record]:
         if len(messages) < FEWEST:
             return list(map(self._singly, messages, sources))
-        if len(messages) > _MOST:
+        groups = _groups(heads)
+        if len(groups) == 1 and len(messages) > _MOST:
             blocks = [slice(first, first + _MOST) for first in range(0, len(messages), _MOST)]
             return [r for block in blocks for r in self._changes(messages[block], heads[block], sources[block])]
-        groups = _groups(heads)
         if len(groups) == 1:
             rows, records = self._alike(heads[0], messages, sources)
             if len(records) == len(messages):

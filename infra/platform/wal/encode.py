@@ -50,12 +50,9 @@ class JsonEncoder:
 
     def encode(self, chunk: Chunk) -> Encoded:
         """See Encoder."""
+        parts = self._json.serialise_parts([(part.source, part.messages) for part in chunk.parts])
         return [
-            [
-                Record(self._name(change.relation), change.key, change.value)
-                for change in self._json.serialise(part.source, part.messages)
-            ]
-            for part in chunk.parts
+            [Record(self._name(change.relation), change.key, change.value) for change in changes] for changes in parts
         ]
 
     def _name(self, relation: Relation) -> str:

@@ -18,7 +18,7 @@ from tests.change_events import RUN, Event, FilledTopic, customer, filled_topic
 from tests.integration.sink_world import IcebergWorld, PostgresWorld, World
 from tests.platform_process import PlatformProcess, await_that
 
-KEYS = 400
+KEYS = 100
 PARTITIONS = 4
 
 
@@ -77,7 +77,7 @@ async def survives(stack: Endpoints, topic: FilledTopic, directory: Path, name: 
     def run() -> None:
         while not done.is_set():
             load.round()
-            done.wait(0.02)
+            done.wait(0.05)
 
     writer = threading.Thread(target=run)
     writer.start()

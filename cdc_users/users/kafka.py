@@ -24,7 +24,7 @@ from cdc_users.insertion import InsertFlight, Insertion
 from cdc_users.measure.clock import Anchor
 from cdc_users.producer import AvroProducer
 from cdc_users.users.lane import LaneUser
-from cdc_users.users.share import Share
+from cdc_users.users.share import GIVE_WAY_S, Share
 from cdc_users.workload import Workload, Writer, writer_number
 
 #: Most arrivals that are taken at once.
@@ -229,6 +229,8 @@ class KafkaUser(LaneUser):
             if not SENDER.push(flight):
                 self._wait_for_room(share, flight)
             SENDER.look()
+            # The other lanes, the poller and the reports have their turn.
+            gevent.sleep(GIVE_WAY_S)
 
     def _due_to_evolve(self, share: Share) -> int:
         """How many of this share's arrivals come before the one at which a column is added."""

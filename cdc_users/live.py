@@ -17,8 +17,8 @@ from cdc_users.options import Options
 from cdc_users.scenario import Pipeline, Scenario
 from cdc_users.telemetry import Look
 
-if TYPE_CHECKING:  # the watch imports Locust, which reports made from files must not
-    from cdc_users.watch import Moment
+if TYPE_CHECKING:
+    from cdc_users.moment import Moment
 
 #: The parts of an event's end-to-end latency, in the order of their happening.
 PARTS = ("commit", "capture", "fetch", "queue", "sink_write")
@@ -68,6 +68,10 @@ class RunView(Protocol):
     @property
     def result(self) -> Result | None:
         """What it came to; None until it has concluded."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, if only because the harness crashed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,8 @@ def _scaled(points: Sequence[Mapping[str, Any]]) -> str:
     best = max(points, key=lambda point: point["rate_per_s"])
     return (
         f"{_many(best['partitions'], 'partition')} and {_many(best['instances'], 'instance')} "
-        f"drained {best['rate_per_s']:,.0f}/s into the {best['sink']} sink, {best['speed_up']:.2f} times the first configuration"
+        f"drained {best['rate_per_s']:,.0f}/s into the {best['sink']} sink, "
+        f"{best['speed_up']:.2f} times the first configuration"
     )
 
 

@@ -119,7 +119,7 @@
       element("p", {}, element("strong", {}, scenario.name), ` · ${scenario.question}`),
       ...(mistakes.length
         ? [element("div", { class: "cdc-mistakes" }, "This cannot be started:"), element("ul", { class: "cdc-mistakes" }, ...mistakes)]
-        : [element("div", {}, "What will run:"), element("ol", {}, ...steps)]));
+        : [element("div", {}, "What will run:"), element("ol", {}, ...steps), ...plan.skipped.map((reason) => element("div", { class: "cdc-note" }, `Left out: ${reason}`))]));
   }
 
   function described(step) {

@@ -17,8 +17,8 @@ from cdc_users.options import Options
 from cdc_users.scenario import Pipeline, Scenario
 from cdc_users.telemetry import Look
 
-if TYPE_CHECKING:  # the watch imports Locust, which reports made from files must not
-    from cdc_users.watch import Moment
+if TYPE_CHECKING:
+    from cdc_users.moment import Moment
 
 #: The parts of an event's end-to-end latency, in the order of their happening.
 PARTS = ("commit", "capture", "fetch", "queue", "sink_write")
@@ -68,6 +68,10 @@ class RunView(Protocol):
     @property
     def result(self) -> Result | None:
         """What it came to; None until it has concluded."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, if only because the harness crashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,8 @@ def _cause(part: str, moment: Moment) -> tuple[str, str]:
     if part == "capture":
         return "capture", "committed events wait to be captured"
     if part == "fetch" and moment.paused_partitions:
-        return "sink", f"{moment.paused_partitions} partitions are paused for it and events wait in the topic"
+        paused = "1 partition is" if moment.paused_partitions == 1 else f"{moment.paused_partitions} partitions are"
+        return "sink", f"{paused} paused for it and events wait in the topic"
     if part == "fetch":
         return "platform", "events wait in the topic until it fetches them"
     if part == "queue":
@@ -328,6 +333,11 @@ def remaining_s(run: RunView, now_us: int) -> float | None:
     if state is None or not state.step.schedule.duration_s or state.loaded_us:
         return None
     return max(0.0, state.t0_us / 1e6 + state.step.schedule.duration_s - now_us / 1e6)
+
+
+def due(state: StepState, now_us: int) -> int:
+    """How many of a step's arrivals the plan has asked for by now; the writers' tally counts the whole plan."""
+    return state.step.schedule.number_at(max(0, now_us - state.t0_us) * 1000 + 1)
 
 
 def _ms(value_us: float | None) -> float | None:

@@ -29,6 +29,18 @@ POINTS_PER_DECADE = 40
 MOST_EXAMPLES = 50
 SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write", "response", "service", "send_delay")
 
+#: What went on inside the platform: keys of a step's `pressure` and their heads.
+PRESSURES = (
+    ("queue_high_water", "most events held"),
+    ("queue_high_water_share", "of the bound"),
+    ("memory_growth_mb", "memory growth MB"),
+    ("memory_slope_mb_per_million", "MB per million events"),
+    ("sink_busy_share", "sink busy"),
+    ("backlog_at_end", "backlog at the load's end"),
+    ("time_to_drain_s", "time to drain s"),
+    ("drain_rate_per_s", "drain rate /s"),
+)
+
 
 class Titled(Protocol):
     """A column of the consolidated table (report.Column)."""
@@ -71,6 +83,8 @@ def render(place: Path, result: Result, digest: Digest) -> str:
         environment=_json(place / "environment.json"),
         findings=findings(_json(place / "audit.json"), [step.name for step in result.steps]),
         files=files(place),
+        pressures=PRESSURES,
+        pressed=[step for step in result.steps if any(step.pressure.get(key) is not None for key, _ in PRESSURES)],
         data=data(place, result),
         inlined={name: (WEB / "static" / name).read_text(encoding="utf-8") for name in INLINED},
     )

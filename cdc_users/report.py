@@ -17,6 +17,7 @@ from cdc_users import page, statistic
 from cdc_users.error import ResultError
 from cdc_users.measure.ledger import CLASSES
 from cdc_users.measure.result import SCHEMA, Result, StepResult, Verdict
+from cdc_users.measure.scaling import Point, surface
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 #: What the audit may find wrong with an event.
@@ -148,6 +149,7 @@ def render(result: Result, place: Path) -> str:
     reasons = [f"  {reason}" for reason in result.reasons]
     notes = [f"  note: {note}" for note in result.notes]
     end = [
+        *([surface([Point(**point) for point in result.scaling["points"]]), ""] if result.scaling else []),
         f"verdict: {result.verdict.value}",
         *reasons,
         *notes,
@@ -163,8 +165,32 @@ def answer(result: Result) -> str:
         return "This run answers nothing: its numbers may not be used."
     if result.verdict not in (Verdict.PASS, Verdict.FAIL) or not result.steps:
         return "This run did not come to an answer."
-    step = max(result.steps, key=lambda step: step.messages)
-    return f"{_moved(step)}{_latency(step)}; {_audited(result)}."
+    judged = [step for step in result.steps if not step.warm_up] or result.steps
+    step = max(judged, key=lambda step: step.messages)
+    moved = _scaled(result.scaling["points"]) if result.scaling and result.scaling["points"] else _moved(step)
+    return f"{moved}{_latency(step)}{_bounded(step)}; {_audited(result)}."
+
+
+def _scaled(points: Sequence[Mapping[str, Any]]) -> str:
+    best = max(points, key=lambda point: point["rate_per_s"])
+    return (
+        f"{_many(best['partitions'], 'partition')} and {_many(best['instances'], 'instance')} "
+        f"drained {best['rate_per_s']:,.0f}/s into the {best['sink']} sink, "
+        f"{best['speed_up']:.2f} times the first configuration"
+    )
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _bounded(step: StepResult) -> str:
+    """How far the platform filled up under more load than its sink could take."""
+    share, growth = step.pressure.get("queue_high_water_share"), step.pressure.get("memory_growth_mb")
+    if step.pressure.get("time_to_drain_s") is None or share is None:
+        return ""
+    grew = f" and grew by {growth:,.1f} MB" if growth is not None else ""
+    return f", while the platform held at most {share:.0%} of its bound{grew}"
 
 
 def _moved(step: StepResult) -> str:

@@ -28,7 +28,7 @@ from cdc_users.closing import close
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.facts import Facts, StepState
-from cdc_users.live import remaining_s
+from cdc_users.live import due, remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit
@@ -36,6 +36,7 @@ from cdc_users.measure.plan import PlanError
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
 from cdc_users.measure.validity import Look as Glimpse
+from cdc_users.moment import Moment
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
@@ -44,7 +45,7 @@ from cdc_users.sharing import Ownership, Sharing
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
-from cdc_users.watch import Load, Moment, Watch
+from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -114,6 +115,11 @@ class Run:
     def look(self) -> Look:
         """The pipeline as it was last seen."""
         return self._watch.last
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, if only because the harness crashed."""
+        return bool(self.concluded.is_set())
 
     @property
     def elapsed_s(self) -> float:
@@ -197,6 +203,7 @@ class Run:
                 self.options.tuning,
                 self._anchor,
                 self.directory / "logs",
+                self._workload,
             )
             try:
                 self._through(rig, list(states), facts)
@@ -261,19 +268,17 @@ class Run:
         ]
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
+        if state.step.marks:
+            self._mark("drain", state)
         with contextlib.suppress(TargetError):  # who died meanwhile is seen below
-            state.backlog_at_end = state.sent - self._delivered(rig, state)
+            state.backlog_at_end = state.sent - rig.delivered(state.number)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
-        state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
+        state.drained = self._await(rig, facts, lambda: rig.delivered(state.number) >= sent, limit_s)
         state.ended_us = self._anchor.now_us()
         self._watch.note()
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
-
-    def _delivered(self, rig: Rig, state: StepState) -> int:
-        """Events of a step that have come as far as the slowest tap."""
-        return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""
@@ -362,6 +367,7 @@ class Run:
         if state is None:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
+        tally["offered"] = min(tally["offered"], due(state, self._anchor.now_us()))
         sink = state.step.pipeline.sink
         return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
 

@@ -68,12 +68,25 @@ def travel(samples: Sequence[Sample]) -> list[Filling]:
 
 def _filling(place: str, known: Sequence[tuple[float, int]]) -> Filling:
     most = max(value for _, value in known)
-    if most == 0:
+    if most <= 0:  # a backlog is a difference of two looks, and can be below nothing for a moment
         return Filling(place, 0, None, None)
     full_s = next(at for at, value in known if value >= FULL * most)
     above = [at for at, value in known if value > EMPTY * most]
     empty_s = next((at for at, _ in known if at > above[-1]), None)
     return Filling(place, most, full_s, empty_s)
+
+
+def stalled_s(samples: Sequence[Sample]) -> float:
+    """The longest time in which partitions were paused although nothing was held any more: a pause that nobody ends."""
+    longest_s = since_s = 0.0
+    stalled = False
+    for sample in samples:
+        idle = sample.paused_partitions > 0 and sample.queue_depth == 0 and sample.in_flight == 0
+        if idle and not stalled:
+            since_s = sample.elapsed_s
+        stalled = idle
+        longest_s = max(longest_s, sample.elapsed_s - since_s if idle else 0.0)
+    return longest_s
 
 
 def busy_share(samples: Sequence[Sample], start_s: float, end_s: float) -> float | None:
@@ -110,5 +123,6 @@ def figures(samples: Sequence[Sample], hold: tuple[float, float] | None) -> dict
         "memory_growth_mb": None if growth is None else round(growth / 1e6, 2),
         "memory_slope_mb_per_million": None if slope is None else round(slope, 2),
         "sink_busy_share": None if busy is None else round(busy, 4),
+        "stalled_s": round(stalled_s(samples), 3),
         "travel": [filling.to_json() for filling in travel(samples)],
     }

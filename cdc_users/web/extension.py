@@ -155,16 +155,16 @@ class Extension:
         return shapes.get(name) if name else next(iter(shapes.values()), None)
 
     def _problem(self, shape: Shape) -> str:
-        picked = request.form.getlist("user_classes")
-        writer = getattr(shape, "writer", None)
-        if picked and writer is not None and writer.__name__ not in picked:
-            return f"the scenario {shape.scenario.name} writes with {writer.__name__}; pick that user class as well"
         if flags := form.forbidden(request.form, vars(self._environment.parsed_options)):
             return f"{', '.join(flags)} can only be given on the command line; start Locust with it"
         run = self._run()
-        if run is not None and run.result is None:
+        if run is not None and run.result is None and not run.over:
             return f"the run {run.id} of {run.scenario.name} is still going on; stop it, or wait for its verdict"
-        return form.check(shape, self._given(request.form)).message
+        checked = form.check(shape, self._given(request.form))
+        picked = request.form.getlist("user_classes")
+        if picked and checked.user and checked.user not in picked:
+            return f"the scenario {shape.scenario.name} writes with {checked.user}; pick that user class as well"
+        return checked.message
 
     def _given(self, values: Mapping[str, str]) -> dict[str, Any]:
         """The options as the form gives them, else as the command line did."""
@@ -178,7 +178,7 @@ class Extension:
     def _plan(self) -> Response:
         shape = self._chosen(request.args.get("shape_class"))
         if shape is None:
-            return jsonify({"mistakes": [], "steps": []})
+            return jsonify(form.plan(form.Check()))
         return jsonify(form.plan(form.check(shape, self._given(request.args))))
 
     def _state(self) -> Response:

@@ -12,8 +12,31 @@ from cdc_users.scenario import Scenario, Step
 
 #: The form's groups, in order; an option that stands in none is shown in the last.
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Load": ("rows", "rate", "duration", "stages", "arrivals", "late", "lanes", "smoke"),
-    "Rows": ("rows_per_transaction", "insert_method", "row_bytes", "mix", "skew", "tables", "seed"),
+    "Load": (
+        "rows",
+        "rate",
+        "duration",
+        "stages",
+        "warm_up",
+        "arrival",
+        "late",
+        "lanes",
+        "records",
+        "mode",
+        "smoke",
+    ),
+    "Rows": (
+        "rows_per_transaction",
+        "insert_method",
+        "row_bytes",
+        "mix",
+        "key_skew",
+        "live_keys",
+        "tables",
+        "seed",
+        "debezium_headers",
+        "evolve_at",
+    ),
     "Pipeline": (
         "source",
         "capture",
@@ -24,10 +47,10 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "max_buffered_messages",
         "tuning",
     ),
-    "Sink": ("sink", "sink_delay", "iceberg_mode", "iceberg_commit_interval"),
-    "Scenario": ("overload", "fill", "hold", "repeat"),
+    "Sink": ("sink", "sinks", "sink_delay", "iceberg_mode", "iceberg_commit_interval"),
+    "One scenario's own": ("overload", "fill", "hold", "repeat"),
     "Verdict": ("threshold", "drain_timeout", "send_delay_limit"),
-    "Your own pipeline": ("topic", "connector", "table", "sink_tap"),
+    "Your own pipeline": ("topic", "connector", "table", "sink_tap", "kinesis_endpoint", "pubsub_endpoint"),
 }
 REST = "More"
 #: Said on the command line only: they run a command, name a place to write or another host to load, or decide how
@@ -40,16 +63,24 @@ class Shape(Protocol):
 
     scenario: Scenario
 
-    def steps(self, options: Options) -> Sequence[Step]:
+    def steps(self, options: Options, /) -> Sequence[Step]:
         """The run's steps."""
+
+    def skipped(self, options: Options, /) -> Sequence[str]:
+        """What was asked for and is left out, each with its reason."""
+
+    def user(self, options: Options, /) -> type:
+        """Who generates the load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the form's values come to: every mistake, or the steps that would run."""
+    """What the form's values come to: every mistake, or the steps that would run, what is left out, and by whom."""
 
-    mistakes: Sequence[str]
-    steps: Sequence[Step]
+    mistakes: Sequence[str] = ()
+    steps: Sequence[Step] = ()
+    skipped: Sequence[str] = ()
+    user: str = ""
 
     @property
     def message(self) -> str:
@@ -60,12 +91,14 @@ class Check:
 def check(shape: Shape, given: Mapping[str, Any]) -> Check:
     """Read the form as a run would; touches no server."""
     try:
-        return Check((), tuple(shape.steps(resolve(texts(given, shape.scenario.defaults)))))
+        options = resolve(texts(given, shape.scenario.defaults))
+        user = shape.user(options).__name__
+        return Check(steps=tuple(shape.steps(options)), skipped=tuple(shape.skipped(options)), user=user)
     except OptionsError as error:
-        return Check(error.mistakes, ())
+        return Check(error.mistakes)
     except ValueError as error:
         # A plan that cannot be made, e.g. a rate and a duration that come to no arrival.
-        return Check((str(error),), ())
+        return Check((str(error),))
 
 
 def forbidden(given: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:
@@ -139,7 +172,11 @@ def description(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
 def plan(checked: Check) -> dict[str, Any]:
     """A check as plain data, for the page."""
-    return {"mistakes": list(checked.mistakes), "steps": [_step(step) for step in checked.steps]}
+    return {
+        "mistakes": list(checked.mistakes),
+        "steps": [_step(step) for step in checked.steps],
+        "skipped": list(checked.skipped),
+    }
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -21,6 +21,16 @@ from tests.unit.made_result import result, step_result
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
 MOST_BYTES = 2_000_000
+POINT = {"sink": "slow", "hottest_share": 0.26, "readings": 1}
+SCALING: dict[str, Any] = {
+    "points": [
+        {**POINT, "partitions": 1, "instances": 1, "rate_per_s": 1000.0, "speed_up": 1.0, "efficiency": 1.0},
+        {**POINT, "partitions": 4, "instances": 2, "rate_per_s": 3000.0, "speed_up": 3.0, "efficiency": 0.75},
+    ],
+    "law": {"slow": None},
+    "law_needs_points": 5,
+}
+PRESSURE = {"queue_high_water": 550, "queue_high_water_share": 0.55, "memory_growth_mb": 4.2, "time_to_drain_s": 3.0}
 
 
 class Elements(HTMLParser):
@@ -195,6 +205,16 @@ def test_making_reports_leaves_locust_and_gevent_unloaded() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_scaling_and_pressure_have_their_tables(tmp_path: Path) -> None:
+    text = written(tmp_path / "r", result(scaling=SCALING, steps=[step_result(pressure=PRESSURE)]))
+
+    assert "<h2>Scaling</h2>" in text
+    assert "<td>3,000.00</td><td>3.00</td><td>0.75</td>" in text
+    assert "<h2>Inside the platform</h2>" in text
+    assert "SCALING (slow sink)" in report.render(result(scaling=SCALING), tmp_path)
+    assert "<h2>Scaling</h2>" not in written(tmp_path / "plain", result())
+
+
 def test_drain_steps_say_so_in_the_table() -> None:
     made = report.BenchmarkReport()
     made.add(result(steps=[step_result("d", mode="drain", throughput_per_s=None, drain_rate_per_s=1234.4)]))
@@ -229,6 +249,9 @@ def test_an_invalid_runs_numbers_stand_in_brackets() -> None:
         (result(steps=[step_result(throughput_per_s=None, latency_ms={})]), "smoke run"),
         (result(steps=[step_result(ledger={"lost": 3, "fences": "complete"})]), "3 lost."),
         (result(steps=[step_result(ledger={"fences": "incomplete"})]), "unseen, not lost"),
+        (result(scaling=SCALING), "4 partitions and 2 instances drained 3,000/s into the slow sink, 3.00 times"),
+        (result(steps=[step_result(pressure=PRESSURE)]), "held at most 55% of its bound and grew by 4.2 MB"),
+        (result(steps=[step_result("big", messages=9999, warm_up=True), step_result("small")]), "(small)"),
     ],
 )
 def test_the_answer_fits_the_run(made: Result, said: str) -> None:

@@ -29,6 +29,9 @@
     const parameters = [...form.querySelectorAll("button[aria-expanded]")].find((button) => button.textContent.trim() === "Custom parameters");
     if (parameters && parameters.getAttribute("aria-expanded") === "false") parameters.click();
     if (picker) {
+      for (const option of picker.options) {
+        if (option.value in scenarios) option.textContent = `${scenarios[option.value].name} (${option.value})`;
+      }
       wrapper(picker).after(card);
       if (names.length && !(picker.value in scenarios)) set(picker, names[0]);
     } else {
@@ -116,7 +119,7 @@
       element("p", {}, element("strong", {}, scenario.name), ` · ${scenario.question}`),
       ...(mistakes.length
         ? [element("div", { class: "cdc-mistakes" }, "This cannot be started:"), element("ul", { class: "cdc-mistakes" }, ...mistakes)]
-        : [element("div", {}, "What will run:"), element("ol", {}, ...steps)]));
+        : [element("div", {}, "What will run:"), element("ol", {}, ...steps), ...plan.skipped.map((reason) => element("div", { class: "cdc-note" }, `Left out: ${reason}`))]));
   }
 
   function described(step) {

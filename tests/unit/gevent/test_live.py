@@ -111,3 +111,7 @@ def test_failed_arrivals_are_trouble_before_the_audit() -> None:
 
 def test_what_remains_counts_from_the_plan() -> None:
     assert live.remaining_s(MadeRun(), now_us=4_000_000) == pytest.approx(7.0)
+
+
+def test_offered_is_what_the_plan_has_asked_for_by_now() -> None:
+    assert [live.due(state(), now_us) for now_us in (0, 1_000_000, 1_500_000, 60_000_000)] == [1, 1, 51, 1000]

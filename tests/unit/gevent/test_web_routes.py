@@ -39,11 +39,18 @@ class Shape(LoadTestShape):
     """A shape with a scenario, without the registration that a declared one makes."""
 
     scenario: ClassVar[Scenario] = Scenario("made", question=f"How fast is {EVIL}?", defaults={"rows": "100"})
-    writer: ClassVar[type[User]] = Writer
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
         return volume_steps("made", options)
+
+    @classmethod
+    def user(cls, _: Options) -> type[User]:
+        return Writer
+
+    @classmethod
+    def skipped(cls, _: Options) -> tuple[str, ...]:
+        return ()
 
     def tick(self) -> None:
         return None
@@ -181,8 +188,9 @@ def test_a_second_run_waits_for_the_first_ones_verdict(page: Page) -> None:
     page.run = MadeRun()
     assert "still going on" in page.start().json["message"]
 
-    page.run = MadeRun(result=result())
-    assert page.start().json == {"success": True}
+    for ended in (MadeRun(result=result()), MadeRun(over=True)):
+        page.run = ended
+        assert page.start().json == {"success": True}
 
 
 @pytest.mark.parametrize("name", NOT_IN_FORM)
@@ -197,7 +205,7 @@ def test_the_plan_of_a_form_is_shown_before_it_is_started(page: Page) -> None:
 
     assert [step["arrivals"] for step in told["steps"]] == [20, 30]
     assert page.told("/cdc/plan?shape_class=Shape&rows=x")["mistakes"]
-    assert page.told("/cdc/plan?shape_class=Nobody") == {"mistakes": [], "steps": []}
+    assert page.told("/cdc/plan?shape_class=Nobody") == {"mistakes": [], "steps": [], "skipped": []}
 
 
 def test_the_form_has_the_options_in_groups_and_in_order(page: Page) -> None:

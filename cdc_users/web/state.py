@@ -49,7 +49,11 @@ def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:
         "first": first,
         "count": len(moments),
         "columns": columns(moments[first:]),
-        "marks": [{"x": mark["elapsed_s"], "name": str(mark["name"])} for mark in run.marks],
+        # Every step's name begins with the scenario's, which would only take room in the charts.
+        "marks": [
+            {"x": mark["elapsed_s"], "name": str(mark["name"]).removeprefix(f"{run.scenario.name}-")}
+            for mark in run.marks
+        ],
         "stages": [asdict(stage) for stage in live.stages(run, narrow.stage)],
         "words": narrow.words,
         "split": [{"name": name, "values": parts} for name, parts in live.split_ms(run)],

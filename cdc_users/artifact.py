@@ -23,8 +23,8 @@ from cdc_users import statistic
 from cdc_users.error import ResultError
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result
+from cdc_users.moment import Moment
 from cdc_users.sampling import COLUMNS
-from cdc_users.watch import Moment
 
 PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
 

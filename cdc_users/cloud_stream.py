@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,12 +55,14 @@ class CloudStreams:
         self._emulators.close()
 
 
-def create(transport: str, endpoint: str, name: str, shards: int) -> None:
-    """Create a stream; in Pub/Sub a topic, and a subscription of the same name."""
+def create(transport: str, endpoint: str, name: str, shards: int) -> Mapping[str, str]:
+    """Create a stream, in Pub/Sub a topic and a subscription of the same name; returns where it is."""
     if transport == "kinesis":
         cloud.create_stream(endpoint, name, shards)
-    else:
-        cloud.create_topic(endpoint, cloud.project(os.environ), name, name)
+        return {"endpoint": endpoint, "name": name}
+    project = cloud.project(os.environ)
+    cloud.create_topic(endpoint, project, name, name)
+    return {"endpoint": endpoint, "name": name, "project": project}
 
 
 def delete(kind: str, place: str) -> None:

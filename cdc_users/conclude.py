@@ -12,6 +12,7 @@ from cdc_users.measure.pressure import figures
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Arrivals, Result, StepResult
 from cdc_users.measure.scaling import Reading, points, summary
+from cdc_users.options import WAITING
 from cdc_users.scenario import Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 from cdc_users.verdict import judge, notes
@@ -51,7 +52,8 @@ def readings(steps: Sequence[StepResult]) -> list[Reading]:
     """What a scaling run compares: each drain's rate by its pipeline."""
     return [
         Reading(
-            step.pipeline["sink"],
+            # The slow sink is the one that waits.
+            WAITING if step.pipeline["sink"] == "slow" else step.pipeline["sink"],
             step.pipeline["partitions"],
             step.pipeline["instances"],
             step.drain_rate_per_s,

@@ -17,8 +17,8 @@ from cdc_users.options import Options
 from cdc_users.scenario import Pipeline, Scenario
 from cdc_users.telemetry import Look
 
-if TYPE_CHECKING:  # the watch imports Locust, which reports made from files must not
-    from cdc_users.watch import Moment
+if TYPE_CHECKING:
+    from cdc_users.moment import Moment
 
 #: The parts of an event's end-to-end latency, in the order of their happening.
 PARTS = ("commit", "capture", "fetch", "queue", "sink_write")

@@ -27,6 +27,7 @@ from cdc_users.telemetry import (
     read_snapshot,
 )
 from cdc_users.wiring import Names, Wiring
+from cdc_users.workload import Workload
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
@@ -47,6 +48,8 @@ class Rig:
 
     wiring: Wiring
     logs: Path
+    #: Whether keys are written more than once.
+    updates: bool = False
     platforms: list[Child] = field(default_factory=list)
     observer: Observer | None = None
 
@@ -110,6 +113,17 @@ class Rig:
         assert self.observer is not None
         log.collect(self._telemetry, self.observer)
 
+    def delivered(self, step: int) -> int:
+        """Events of a step that have come as far as the slowest tap that sees every event; raises TargetError."""
+        taps = self.progress()
+        return min(tap.delivered.get(step, 0) for name, tap in taps.items() if name not in self.states)
+
+    @property
+    def states(self) -> frozenset[str]:
+        """Taps that see states and not events, and so miss versions where keys are written more than once."""
+        assert self.observer is not None
+        return frozenset(name for name, tap in self.observer.taps.items() if self.updates and tap.get("state"))
+
     def progress(self) -> Mapping[str, Progress]:
         """How far every tap has come, first to last; raises TargetError."""
         assert self.observer is not None
@@ -119,12 +133,11 @@ class Rig:
         )
 
     def arrivals(self) -> Mapping[str, Arrivals]:
-        """Every tap's ledger, first to last; raises TargetError."""
+        """The ledger of every tap that sees every event, first to last; raises TargetError."""
         observer = self.observer
         assert observer is not None
-        return self._in_order(
-            {name: observer.ledger(name) for name in observer.taps}, lambda: read_ledger(self._telemetry)
-        )
+        seen = {name: observer.ledger(name) for name in observer.taps if name not in self.states}
+        return self._in_order(seen, lambda: read_ledger(self._telemetry))
 
     def _in_order(self, taps: dict[str, Any], platform: Any) -> dict[str, Any]:
         ordered = {name: tap for name, tap in taps.items() if name != "sink"}
@@ -159,12 +172,13 @@ def prepare(
     tuning: str,
     anchor: Anchor,
     logs: Path,
+    workload: Workload,
 ) -> Rig:
     """Have one pipeline's objects created; nothing runs on them yet."""
     names = steward.prepare(
         name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
-        tables=list(table_names(pipeline.tables)),
+        tables=list(table_names(workload.tables)),
         tuning=tuning,
         **{name: getattr(pipeline, name) for name in ASKED},
     )
-    return Rig(Wiring(endpoints, pipeline, Names(**names), run, anchor), logs)
+    return Rig(Wiring(endpoints, pipeline, Names(**names), run, anchor), logs, updates=not workload.only_inserts)

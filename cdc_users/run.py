@@ -35,6 +35,7 @@ from cdc_users.measure.ledger import Audit
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
 from cdc_users.measure.validity import Look as Glimpse
+from cdc_users.moment import Moment
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
@@ -42,7 +43,7 @@ from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
-from cdc_users.watch import Load, Moment, Watch
+from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.locate import supervised, verify
@@ -199,6 +200,7 @@ class Run:
                 self.options.tuning,
                 self._anchor,
                 self.directory / "logs",
+                self._workload,
             )
             try:
                 self._through(rig, list(states), facts)
@@ -263,19 +265,17 @@ class Run:
         ]
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
+        if state.step.marks:
+            self._mark("drain", state)
         with contextlib.suppress(TargetError):  # who died meanwhile is seen below
-            state.backlog_at_end = state.sent - self._delivered(rig, state)
+            state.backlog_at_end = state.sent - rig.delivered(state.number)
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
-        state.drained = self._await(rig, facts, lambda: self._delivered(rig, state) >= sent, limit_s)
+        state.drained = self._await(rig, facts, lambda: rig.delivered(state.number) >= sent, limit_s)
         state.ended_us = self._anchor.now_us()
         self._watch.note()
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
-
-    def _delivered(self, rig: Rig, state: StepState) -> int:
-        """Events of a step that have come as far as the slowest tap."""
-        return min(tap.delivered.get(state.number, 0) for tap in rig.progress().values())
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain is timed."""

@@ -50,7 +50,6 @@ class Pipeline:
     sink_delay_s: float = 0.0
     iceberg_mode: str = "append"
     iceberg_commit_interval_s: float = 1.0
-    tables: int = 1
     #: The user's own: a command line instead of the reference platform (empty: it; none: one that runs already), a
     #: topic, and a connector with its table.
     platform: str = ""

@@ -38,12 +38,16 @@ def statements(changes: Sequence[Change], tables: Sequence[str], method: InsertM
     Inserts that follow one another are gathered by table where the method takes many at once.
     """
     made: list[Statement] = []
-    for inserts, run in groupby(changes, key=lambda change: change.operation is Operation.INSERT):
+    for inserts, run in groupby(changes, key=_is_insert):
         if inserts and method != "single":
             made += _gathered(list(run), tables, method)
         else:
             made += [Statement(_one(change, tables[change.table])) for change in run]
     return made
+
+
+def _is_insert(change: Change) -> bool:
+    return change.operation is Operation.INSERT
 
 
 def operation_name(changes: Sequence[Change]) -> OperationName:
@@ -63,10 +67,14 @@ _NAMES: dict[Operation, OperationName] = {
 def _gathered(changes: Sequence[Change], tables: Sequence[str], method: InsertMethod) -> Iterator[Statement]:
     for number in sorted({change.table for change in changes}):
         rows = [change.row for change in changes if change.table == number and change.row is not None]
+        # A transaction's rows have one time, and it takes long to write.
+        written_at = str(rows[0][6])
         if method == "copy":
-            yield Statement(f"COPY {tables[number]} ({_COLUMNS}) FROM STDIN", "".join(map(copy_line, rows)))
+            lines = "".join([copy_line(row, written_at) for row in rows])
+            yield Statement(f"COPY {tables[number]} ({_COLUMNS}) FROM STDIN", lines)
         else:
-            yield Statement(f"INSERT INTO {tables[number]} ({_COLUMNS}) VALUES {','.join(map(literals, rows))}")
+            values = ",".join([literals(row, written_at) for row in rows])
+            yield Statement(f"INSERT INTO {tables[number]} ({_COLUMNS}) VALUES {values}")
 
 
 def _one(change: Change, table: str) -> str:
@@ -74,15 +82,15 @@ def _one(change: Change, table: str) -> str:
     if row is None:
         return f"DELETE FROM {table} WHERE id = {change.key}"
     if change.operation is Operation.INSERT:
-        return f"INSERT INTO {table} ({_COLUMNS}) VALUES {literals(row)}"
+        return f"INSERT INTO {table} ({_COLUMNS}) VALUES {literals(row, str(row[6]))}"
     if change.operation is Operation.STAMP:
         return f"UPDATE {table} SET probe = '{row[-1]}' WHERE id = {change.key}"
-    return f"UPDATE {table} SET ({_CHANGED}) = {literals(row, first=1)} WHERE id = {change.key}"
+    return f"UPDATE {table} SET ({_CHANGED}) = {literals(row, str(row[6]), first=1)} WHERE id = {change.key}"
 
 
-def literals(row: Row, first: int = 0) -> str:
-    """A row's values from column `first` on, in brackets."""
-    key, first_name, last_name, email, phone, balance, created_at, notes, probe = row
+def literals(row: Row, created_at: str, first: int = 0) -> str:
+    """A row's values from column `first` on, in brackets; `created_at` is that value's text."""
+    key, first_name, last_name, email, phone, balance, _, notes, probe = row
     texts = (
         f"'{_quoted(first_name)}','{_quoted(last_name)}','{email}',{_nullable(phone)},"
         f"{'NULL' if balance is None else balance},'{created_at}',{_nullable(notes)},'{probe}'"
@@ -98,9 +106,9 @@ def _nullable(text: str | None) -> str:
     return "NULL" if text is None else f"'{_quoted(text)}'"
 
 
-def copy_line(row: Row) -> str:
-    """A row as a line of COPY's text format."""
-    key, first_name, last_name, email, phone, balance, created_at, notes, probe = row
+def copy_line(row: Row, created_at: str) -> str:
+    """A row as a line of COPY's text format; `created_at` is that value's text."""
+    key, first_name, last_name, email, phone, balance, _, notes, probe = row
     rest = r"\N" if notes is None else notes.translate(_COPY_ESCAPES)
     phone_text, balance_text = r"\N" if phone is None else phone, r"\N" if balance is None else balance
     return f"{key}\t{first_name}\t{last_name}\t{email}\t{phone_text}\t{balance_text}\t{created_at}\t{rest}\t{probe}\n"

@@ -17,7 +17,7 @@ from cdc_users.measure.ledger import CLASSES
 from cdc_users.measure.result import Arrivals, Result, StepResult
 
 if TYPE_CHECKING:
-    from cdc_users.watch import Moment
+    from cdc_users.moment import Moment
 
 LATENCY = ("count", "mean", "p50", "p95", "p99", "max")
 LEDGER = ("sent", "delivered", *CLASSES, "fences")

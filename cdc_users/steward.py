@@ -191,7 +191,7 @@ class Steward:
                 self._debezium(name, tables, "throughput" if request["tuning"] == "throughput" else "latency")
             else:
                 self._slot(name)
-                names |= self._stream(name, request)
+                names["stream"] = self._stream(name, topics[0], request)
         else:
             kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
             names["channels"] = [open_channel(kafka, registry, wanted).to_json() for wanted in topics]
@@ -243,11 +243,12 @@ class Steward:
         create_connector(self._endpoints, connector)
         wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
 
-    def _stream(self, name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
-        """The direct reader's stream in Kinesis or Pub/Sub; an emulator is started where no service is named."""
+    def _stream(self, name: str, topic_name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
+        """Where the direct reader publishes to (Names.stream); an emulator is started where no service is named."""
+        assert self._endpoints is not None
         transport, given = str(request["transport"]), str(request["transport_endpoint"])
         if transport == "kafka":
-            return {}
+            return {"endpoint": self._endpoints.kafka_bootstrap, "name": topic_name}
         if self._clouds is None:
             logs = self._creating("directory", str(self._journals / f"{self._run}-emulators"))
             self._clouds = CloudStreams(Path(logs))
@@ -255,8 +256,7 @@ class Steward:
         if cloud_stream.own_endpoint(transport, given):
             check_addresses([cloud_stream.address(endpoint)], self._allowed)
             self._creating(transport, f"{endpoint} {name}")
-        cloud_stream.create(transport, endpoint, name, int(request["partitions"]))
-        return {"endpoint": endpoint, "stream": name}
+        return cloud_stream.create(transport, endpoint, name, int(request["partitions"]))
 
     def _slot(self, name: str) -> None:
         assert self._endpoints is not None

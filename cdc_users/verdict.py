@@ -11,6 +11,8 @@ from cdc_users.measure.result import StepResult, Verdict, step_json, verdict_of
 from cdc_users.measure.threshold import failures
 from cdc_users.measure.validity import HarnessFacts, StepFacts
 
+#: Pauses end within milliseconds of a queue's becoming empty, on a busy machine within a second or two.
+STALL_LIMIT_S = 5.0
 #: So many causes of failed arrivals are named.
 CAUSES_TOLD = 5
 
@@ -22,9 +24,20 @@ def judge(states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
         return verdict_of(code), [reason]
     invalid = invalid_reasons(states, facts)
     failed = fail_reasons(steps, facts)
+    if stalled := stall_reasons(steps):
+        return Verdict.FAIL, stalled + failed
     if invalid:
         return Verdict.INVALID, invalid + failed
     return (Verdict.FAIL, failed) if failed else (Verdict.PASS, [])
+
+
+def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
+    """A platform that has stopped taking in is at fault itself, and no matter of how it was measured."""
+    return [
+        f"{step.name}: partitions stayed paused for {step.pressure['stalled_s']:g} s with nothing held"
+        for step in steps
+        if step.pressure.get("stalled_s", 0) > STALL_LIMIT_S
+    ]
 
 
 def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
@@ -40,7 +53,7 @@ def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
     ended_us = max((state.ended_us for state in states), default=0)
     began_us = min((state.t0_us for state in states), default=0)
     return HarnessFacts(
-        steps=[_step_facts(state, smoke=facts.smoke) for state in states],
+        steps=[_step_facts(state, facts) for state in states],
         stop_reason=facts.stop_reason,
         fenced=facts.fenced,
         workers_lost=facts.workers_lost,
@@ -52,26 +65,28 @@ def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
     )
 
 
-def _missing(facts: Facts) -> bool:
-    return any(audit.lost or audit.unseen for audits in facts.audits.values() for audit in audits.values())
+def _missing(facts: Facts, *steps: int) -> bool:
+    chosen = [facts.audits.get(step, {}) for step in steps or facts.audits]
+    return any(audit.lost or audit.unseen for audits in chosen for audit in audits.values())
 
 
-def _step_facts(state: StepState, *, smoke: bool) -> StepFacts:
+def _step_facts(state: StepState, facts: Facts) -> StepFacts:
     recorder, step = state.recorder(), state.step
     loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
     wanted_s = sum(float(report["wanted_cpu_s"]) for report in state.reports.values())
     # In smoke size nothing is published, so a machine that is busy with other tests spoils nothing.
     return StepFacts(
         name=step.name,
-        mode="burst" if smoke else step.mode,
+        mode="burst" if facts.smoke else step.mode,
         planned=step.schedule.count,
         **{name: state.total(name) for name in ("offered", "started", "completed", "failed", "dropped")},
         samples=recorder.histogram("response").count + recorder.histogram("failed").count,
-        drained=state.drained,
+        # What is proved to be lost cannot arrive: that the wait for it ran out is no reason of its own.
+        drained=state.drained or (facts.fenced and _missing(facts, state.number)),
         steady=step.steady,
         warm_up=step.warm_up,
         send_delay_ms=recorder.histogram("send_delay").summary_ms(),
-        loop_lag_ms={} if smoke else recorder.histogram("loop_lag").summary_ms(),
+        loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
         cpu_cores=wanted_s / loaded_s if loaded_s > 0 else None,
         processes=max(1, len(state.workers)),
         looks=state.looks,
@@ -104,7 +119,7 @@ def lane_notes(states: Sequence[StepState]) -> list[str]:
         schedule = state.step.schedule
         rate_per_s = schedule.count / schedule.duration_s if schedule.duration_s else 0.0
         mean_ms = state.recorder().histogram("service").summary_ms()["mean"]
-        step, exhausted = _step_facts(state, smoke=False), state.total("exhausted")
+        step, exhausted = _step_facts(state, Facts()), state.total("exhausted")
         note = validity.lanes_note(step, exhausted, state.step.lanes, round(rate_per_s, 1), mean_ms)
         found += [note] if note is not None else []
     return found

@@ -138,12 +138,25 @@ class Writer:
         """The next transaction of `size` operations, all with this intended time. A delete makes two changes."""
         self._transactions += 1
         first = self._sequence + 1
+        if self.workload.only_inserts:
+            return self._inserts(size, first, intended_us)
         touches = self._keys.touches(size, self._base + first)
         self._sequence += len(touches)
         self._formatter.begin(self._transactions, len(touches), intended_us)
         changes: list[Change] = []
         for index, touch in enumerate(touches):
             changes.append(self._change(touch, first + index, index, changes))
+        return Transaction(self._transactions, first, self._sequence, changes)
+
+    def _inserts(self, size: int, first: int, intended_us: int) -> Transaction:
+        """The same where nothing else is ever done, which needs no choices."""
+        self._sequence += size
+        formatter, base, tables, insert = self._formatter, self._base, self.workload.tables, Operation.INSERT
+        formatter.begin(self._transactions, size, intended_us)
+        changes = [
+            Change(insert, (base + n) % tables, base + n, 1, n, formatter.row(base + n, 1, "i", n, n - first), None)
+            for n in range(first, first + size)
+        ]
         return Transaction(self._transactions, first, self._sequence, changes)
 
     def settle(self, transaction: Transaction, outcome: Outcome) -> None:

@@ -1,6 +1,8 @@
-"""What `make check`, `make test` and `make soak` run, one process after another, going on when one fails.
+"""What `make check`, `make test` and `make soak` run: every stage a process, going on when one fails.
 
-Tests that import Locust patch the standard library, so they never share a process with the others.
+Tests that import Locust patch the standard library, so they never share a process with the others. The stages of a
+check need no servers and nothing of each other, so two of them run at a time, one a core; what a stage prints is shown
+when it has ended. Stages with servers run one after another, their output as it comes.
 """
 
 from __future__ import annotations
@@ -9,54 +11,108 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PYTEST = (sys.executable, "-m", "pytest", "-q")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not soak")
+PROVE = (sys.executable, "-m", "pytest", "-s", "-m", "soak")
+AT_A_TIME = 2
+#: What a tier may take on two cores; a longer one is said to be too long, so that it is noticed before CI's limit.
+BUDGET_S = {"check": 120.0, "test": 900.0, "soak": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One process of a tier: what it is for, and its command."""
+    """One process of a tier: what it is for, and its command; `alone` where it needs servers or the terminal."""
 
     name: str
     command: Sequence[str]
+    alone: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A stage that has ended."""
+
+    stage: Stage
+    exit_code: int
+    seconds: float
+    output: str = ""
+
+
+#: The longest first, so that the two cores end together.
 CHECK = (
+    Stage("unit tests of measuring", (*PYTEST, "tests/unit/measure", "tests/unit/observe")),
+    Stage("types", (str(BIN / "mypy"),)),
+    Stage(
+        "unit tests",
+        (*PYTEST, "tests/unit", *(f"--ignore=tests/unit/{apart}" for apart in ("gevent", "measure", "observe"))),
+    ),
+    Stage("unit tests that import Locust", (*PYTEST, "-p", "no:anyio", "tests/unit/gevent")),
+    Stage("import rules", (str(BIN / "lint-imports"), "--no-logo")),
     Stage("format", (str(BIN / "ruff"), "format", "--check", ".")),
     Stage("lint", (str(BIN / "ruff"), "check", ".")),
-    Stage("types", (str(BIN / "mypy"),)),
-    Stage("import rules", (str(BIN / "lint-imports"), "--no-logo")),
-    Stage("unit tests", (*PYTEST, "tests/unit", "--ignore=tests/unit/gevent")),
-    Stage("unit tests that import Locust", (*PYTEST, "-p", "no:anyio", "tests/unit/gevent")),
 )
 TEST = (
     *CHECK,
-    Stage("integration tests on the real stack", (*PYTEST, "tests/integration", "-m", "not soak")),
-    Stage("scenarios in smoke size", (*PYTEST, "tests/scenarios", "-m", "not soak")),
+    Stage("integration tests on the real stack", (*PYTEST, "tests/integration"), alone=True),
+    Stage("scenarios in smoke size", (*PYTEST, "tests/scenarios"), alone=True),
 )
-SOAK = (Stage("long proofs", (*PYTEST, "-s", "tests/scenarios", "-m", "soak")),)
+SOAK = tuple(
+    Stage(f"long proofs in {room}", (*PROVE, f"tests/{room}", "--ignore=tests/unit/gevent"), alone=True)
+    for room in ("unit", "integration", "scenarios")
+)
 TIERS: Mapping[str, Sequence[Stage]] = {"check": CHECK, "test": TEST, "soak": SOAK}
 
 
-def run(stages: Sequence[Stage], extra: Sequence[str]) -> int:
-    """Run all stages and say at the end what failed; returns the exit code."""
-    failed = []
+def run_stage(stage: Stage, extra: Sequence[str]) -> Ended:
+    """Run one stage to its end."""
+    started_s = time.monotonic()
+    command = [*stage.command, *(extra if "pytest" in stage.command else ())]
+    kept = None if stage.alone else subprocess.PIPE
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ,
+        stdout=kept,
+        stderr=subprocess.STDOUT if kept else None,
+        check=False,
+        text=True,
+    )
+    return Ended(stage, done.returncode, time.monotonic() - started_s, done.stdout or "")
+
+
+def run_all(stages: Sequence[Stage], extra: Sequence[str]) -> Iterator[Ended]:
+    """Run all stages, those that need no servers first; yields each as it ends."""
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        running = [pool.submit(run_stage, stage, extra) for stage in stages if not stage.alone]
+        yield from (future.result() for future in as_completed(running))
     for stage in stages:
-        print(f"\n== {stage.name}: {' '.join(Path(part).name for part in stage.command[:1])} …", flush=True)
-        started_s = time.monotonic()
-        arguments = extra if "pytest" in stage.command else ()
-        code = subprocess.run([*stage.command, *arguments], cwd=ROOT, env=os.environ, check=False).returncode
-        print(f"== {stage.name}: {'ok' if code == 0 else f'FAILED ({code})'} in {time.monotonic() - started_s:.0f} s")
-        if code:
-            failed.append(stage.name)
-    print(f"\n{'all passed' if not failed else 'failed: ' + ', '.join(failed)}", flush=True)
+        if stage.alone:
+            print(f"\n== {stage.name} …", flush=True)
+            yield run_stage(stage, extra)
+
+
+def run(tier: str, extra: Sequence[str]) -> int:
+    """Run a tier, and say at the end what failed; returns the exit code."""
+    started_s = time.monotonic()
+    failed = []
+    for ended in run_all(TIERS[tier], extra):
+        if ended.output:
+            print(f"\n== {ended.stage.name} …\n{ended.output.rstrip()}")
+        verdict = "ok" if ended.exit_code == 0 else f"FAILED ({ended.exit_code})"
+        print(f"== {ended.stage.name}: {verdict} in {ended.seconds:.0f} s", flush=True)
+        if ended.exit_code:
+            failed.append(ended.stage.name)
+    took_s = time.monotonic() - started_s
+    slow = f", more than the {BUDGET_S[tier]:.0f} s that it may take" if took_s > BUDGET_S[tier] else ""
+    print(f"\n{'all passed' if not failed else 'failed: ' + ', '.join(failed)} in {took_s:.0f} s{slow}", flush=True)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(run(TIERS[sys.argv[1]], sys.argv[2:]))
+    sys.exit(run(sys.argv[1], sys.argv[2:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -75,15 +75,29 @@ def audit(step: int, outcomes: Mapping[int, Outcomes], arrivals: Arrivals, *, fe
 
 
 def audit_taps(
-    step: int, outcomes: Mapping[int, Outcomes], taps: Mapping[str, Arrivals], *, fenced: bool | Mapping[str, bool]
+    step: int,
+    outcomes: Mapping[int, Outcomes],
+    taps: Mapping[str, Arrivals],
+    *,
+    fenced: bool | Mapping[str, bool],
+    states: Collection[str] = (),
 ) -> dict[str, Audit]:
-    """Audit a step at all taps, which stand in the order in which events pass them."""
+    """Audit a step at all taps, which stand in the order in which events pass them.
+
+    `states` names taps that see a table's rows and not every event: what they have not seen may have been overtaken
+    by a later version, so they accuse nobody of losing or tearing; the final state does.
+    """
     earlier: dict[str, Arrivals] = {}
     audits = {}
     for name, arrivals in taps.items():
         complete = fenced if isinstance(fenced, bool) else fenced.get(name, False)
-        audits[name] = _audit(step, outcomes, name, arrivals, earlier, complete)
-        earlier[name] = arrivals
+        found = _audit(step, outcomes, name, arrivals, earlier, complete)
+        if name in states:
+            kept = tuple(example for example in found.examples if example.finding not in ("lost", "unseen", "torn"))
+            found = replace(found, lost=0, unseen=0, unknown=0, torn=0, lost_at={}, examples=kept)
+        else:
+            earlier[name] = arrivals
+        audits[name] = found
     return audits
 
 

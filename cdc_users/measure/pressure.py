@@ -76,6 +76,19 @@ def _filling(place: str, known: Sequence[tuple[float, int]]) -> Filling:
     return Filling(place, most, full_s, empty_s)
 
 
+def stalled_s(samples: Sequence[Sample]) -> float:
+    """The longest time in which partitions were paused although nothing was held any more: a pause that nobody ends."""
+    longest_s = since_s = 0.0
+    stalled = False
+    for sample in samples:
+        idle = sample.paused_partitions > 0 and sample.queue_depth == 0 and sample.in_flight == 0
+        if idle and not stalled:
+            since_s = sample.elapsed_s
+        stalled = idle
+        longest_s = max(longest_s, sample.elapsed_s - since_s if idle else 0.0)
+    return longest_s
+
+
 def busy_share(samples: Sequence[Sample], start_s: float, end_s: float) -> float | None:
     """The part of a window that the sink spent in writes, over all workers; None for fewer than two samples."""
     inside = [sample for sample in samples if start_s <= sample.elapsed_s <= end_s]
@@ -110,5 +123,6 @@ def figures(samples: Sequence[Sample], hold: tuple[float, float] | None) -> dict
         "memory_growth_mb": None if growth is None else round(growth / 1e6, 2),
         "memory_slope_mb_per_million": None if slope is None else round(slope, 2),
         "sink_busy_share": None if busy is None else round(busy, 4),
+        "stalled_s": round(stalled_s(samples), 3),
         "travel": [filling.to_json() for filling in travel(samples)],
     }

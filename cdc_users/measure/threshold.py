@@ -54,9 +54,14 @@ _PRESSURE = {
     "memory_growth_mb": "megabytes",
     "memory_slope_mb_per_million": "megabytes",
     "sink_busy_share": "share",
+    "stalled_s": "duration_s",
     "backlog_at_end": "count",
     "time_to_drain_s": "duration_s",
 }
+
+
+#: Bounds hold at any speed, so they are judged in smoke size too.
+BOUNDS = ("queue_high_water", "queue_high_water_share", "memory_growth_mb")
 
 
 class ThresholdError(ValueError):
@@ -87,7 +92,7 @@ def _metrics() -> dict[str, Metric]:
         known[f"{series}.count"] = Metric(("latency_ms", series, "count"), "count")
     known |= {name: Metric(("ledger", name), "count", figure=False) for name in ("sent", "delivered", *CLASSES)}
     known |= {name: Metric(("arrivals", name), "count", figure=False) for name in ARRIVALS}
-    known |= {name: Metric(("pressure", name), kind) for name, kind in _PRESSURE.items()}
+    known |= {name: Metric(("pressure", name), kind, name not in BOUNDS) for name, kind in _PRESSURE.items()}
     return known | {".".join(metric.path): metric for metric in list(known.values())}
 
 

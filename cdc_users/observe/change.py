@@ -78,13 +78,13 @@ class ChangeParser:
 
     def _row(self, change: Change) -> tuple[bool, Change]:
         """Whether it is a delete, and the row that carries the probe."""
-        if not isinstance(change, Mapping) or "op" not in change:
+        if not isinstance(change, dict) or "op" not in change:
             raise ChangeError(
                 f"{str(change)[:100]!r} is no change event: an object with op, before and after is needed"
             )
         operation = _OPERATIONS.get(change["op"], change["op"])
         row = change.get("before" if operation == "d" else "after") or {}
-        if not isinstance(row, Mapping):
+        if not isinstance(row, dict):
             raise ChangeError(f"{str(row)[:100]!r} is no row: an object of columns is needed")
         return operation == "d", row
 
@@ -92,7 +92,7 @@ class ChangeParser:
         key = row.get(self.key_column)
         if key is None:
             key = change.get("key")
-            if isinstance(key, Mapping):
+            if isinstance(key, dict):
                 key = key.get(self.key_column, next(iter(key.values()), None))
         return key_number(key)
 
@@ -127,7 +127,7 @@ def _text(probe: Any) -> bytes:
 def _committed_us(change: Change) -> int:
     source = change.get("source")
     for place in (source, change):
-        if isinstance(place, Mapping):
+        if isinstance(place, dict):
             for name, factor in (("commit_ts_us", 1), ("ts_us", 1), ("committed_us", 1), ("ts_ms", 1000)):
                 if isinstance(value := place.get(name), int):
                     return value * factor

@@ -92,9 +92,11 @@ class GroupGauge:
 
     def _look(self) -> Sample:
         if not self._partitions:
-            for topic in self._topics:
-                known = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-                self._partitions += [TopicPartition(topic, number) for number in known.partitions]
+            known = [self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic] for topic in self._topics]
+            missing = [topic.topic for topic in known if not topic.partitions]
+            if missing:
+                return {"lag": None, "partitions": {}, "error": f"there is no topic {', '.join(missing)}"}
+            self._partitions = [TopicPartition(topic.topic, number) for topic in known for number in topic.partitions]
         lags: dict[str, int] = {}
         for place in self._consumer.committed(self._partitions, timeout=TIMEOUT_S):
             low, high = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)

@@ -11,6 +11,7 @@ only where keys are written once, and otherwise the final state tells.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -29,19 +30,35 @@ POLL_S = 0.5
 CATALOG = "cdc"
 
 
-def load_table(config: Mapping[str, Any]) -> Any:
-    """The table as it is now; None where there is none yet. Raises TapError where there is no catalog."""
-    try:
-        from pyiceberg.catalog import load_catalog
-        from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
-    except ImportError as error:
-        raise TapError("an Iceberg tap needs pyiceberg; install the extra `iceberg`") from error
-    if "properties" not in config and not catalog_file(config).exists():
-        return None  # opening it would make one
-    try:
-        return load_catalog(config.get("catalog", CATALOG), **properties(config)).load_table(config["table"])
-    except (NoSuchTableError, NoSuchNamespaceError):
-        return None
+class Warehouse:
+    """Where a table is looked up; its catalog is opened once, when it is there. For one thread."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self._catalog: Any = None
+
+    def table(self) -> Any:
+        """The table as it is now; None where there is none yet. Raises TapError where pyiceberg is missing."""
+        try:
+            from pyiceberg.catalog import load_catalog
+            from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+        except ImportError as error:
+            raise TapError("an Iceberg tap needs pyiceberg; install the extra `iceberg`") from error
+        if self._catalog is None:
+            if "properties" not in self._config and not catalog_file(self._config).exists():
+                return None  # opening it would make one
+            self._catalog = load_catalog(self._config.get("catalog", CATALOG), **properties(self._config))
+        try:
+            return self._catalog.load_table(self._config["table"])
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+
+    def close(self) -> None:
+        """Close the catalog."""
+        close = getattr(self._catalog, "close", None)
+        if close is not None:
+            close()
+        self._catalog = None
 
 
 def catalog_file(config: Mapping[str, Any]) -> Path:
@@ -118,7 +135,7 @@ class IcebergTap:
 
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
         self.record = Record(run)
-        self._config = config
+        self._warehouse = Warehouse(config)
         self._columns = _Columns(config)
         self._upsert = config.get("mode", "append") == "upsert"
         self._anchor = anchor
@@ -130,7 +147,7 @@ class IcebergTap:
 
     def start(self) -> dict[str, Any]:
         """See Tap; the table may come later."""
-        load_table(self._config)
+        self._warehouse.table()
         self._thread.start()
         return {"state": True} if self._upsert else {}
 
@@ -139,12 +156,13 @@ class IcebergTap:
             while not self._stop.wait(self._poll_s):
                 self.look()
         finally:
+            self._warehouse.close()
             if not self._stop.is_set():
                 self.record.fail("the Iceberg tap crashed; see the observer's log", 0)
 
     def look(self) -> None:
         """Take in the snapshots that are new."""
-        table = load_table(self._config)
+        table = self._warehouse.table()
         if table is None:
             return
         for snapshot in sorted(table.metadata.snapshots, key=lambda item: item.sequence_number or 0):
@@ -175,7 +193,7 @@ class IcebergTap:
         )
 
     def stop(self) -> None:
-        """See Tap; takes one last look."""
+        """See Tap."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -213,10 +231,11 @@ class IcebergSide:
 
     def _read(self) -> ArraySide:
         if self._side is None:
-            table = load_table(self._config)
-            if table is None:
-                raise TapError(f"there is no Iceberg table {self._config['table']!r}")
-            self._side = ArraySide(self.name, self._state(table))
+            with closing(Warehouse(self._config)) as warehouse:
+                table = warehouse.table()
+                if table is None:
+                    raise TapError(f"there is no Iceberg table {self._config['table']!r}")
+                self._side = ArraySide(self.name, self._state(table))
         return self._side
 
     def _state(self, table: Any) -> State:

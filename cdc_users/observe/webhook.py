@@ -146,6 +146,6 @@ class WebhookTap:
 def _source(change: Mapping[str, Any], name: str, otherwise: int) -> int:
     """A number that the sink says of where the event came from."""
     for place in (change.get("source"), change):
-        if isinstance(place, Mapping) and isinstance(number := place.get(name), int):
+        if isinstance(place, dict) and isinstance(number := place.get(name), int):
             return number
     return otherwise

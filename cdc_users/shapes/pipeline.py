@@ -40,7 +40,6 @@ def pipeline_with(options: Options, partitions: int, instances: int, sink_delay_
         sink_delay_s=sink_delay_s if options.sink == "slow" else 0.0,
         iceberg_mode=options.iceberg_mode,
         iceberg_commit_interval_s=options.iceberg_commit_interval,
-        tables=options.tables,
         platform="" if options.platform == "reference" else options.platform,
         topic=options.topic,
         connector=options.connector,

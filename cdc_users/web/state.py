@@ -14,7 +14,7 @@ from cdc_users.measure.result import StepResult
 from cdc_users.report import answer
 
 if TYPE_CHECKING:
-    from cdc_users.watch import Moment
+    from cdc_users.moment import Moment
 
 #: What the charts need of each second.
 COLUMNS = (

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger import Ledger
 from cdc_users.measure.probe import PROBE_BYTES, Probe, format_probe, parse_probes
+from tests.unit.measure import zoo
 
 RUN = "bench001"
 WRITERS = 64
@@ -114,13 +115,37 @@ def memory_bytes(events: int, live_keys: int, batch: int) -> tuple[int, int]:
     return held, max(peak, held)
 
 
+def tell_taps(events: int) -> None:
+    """Print how fast the taps are from raw messages on: decoding, ledger and latencies, in batches of 500."""
+    log = sorted(zoo.source(1, events).log, key=lambda sent: sent.partition)
+    batches = [log[first : first + 500] for first in range(0, len(log), 500)]
+    messages = [zoo.messages(batch) for batch in batches]
+    bodies = [zoo.body(batch) for batch in batches]
+    for every in (0, 100, 1):
+        topic, hook = zoo.topic_tap(every), zoo.webhook_tap(every)
+        began_s = time.thread_time()
+        for part in messages:
+            topic.take(part, START_US)
+        between_s = time.thread_time()
+        for body in bodies:
+            hook.apply(body, None)
+        ended_s = time.thread_time()
+        rates = (len(log) / (between_s - began_s), len(log) / (ended_s - between_s))
+        checked = {0: "no row", 1: "every row"}.get(every, f"one row in {every}")
+        print(f"{checked} checked: topic tap {rates[0]:,.0f} events/s, webhook tap {rates[1]:,.0f} events/s")
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--memory", action="store_true", help="measure memory instead of speed; slower")
+    parser.add_argument("--taps", action="store_true", help="measure whole taps, from messages on, instead")
     options = parser.parse_args()
+    if options.taps:
+        tell_taps(min(options.events, 50_000))
+        return
     if options.memory:
         held, peak = memory_bytes(options.events, options.keys, 1000)
         print(f"{options.events:,} events, {options.keys:,} keys: {held / 1e6:.1f} MB, at most {peak / 1e6:.1f} MB")

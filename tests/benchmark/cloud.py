@@ -1,7 +1,7 @@
 """In-memory clients of Kinesis and Pub/Sub that behave like the services' own, failures included.
 
 What is accepted is kept, in order. One of every `fault_every` records fails: Kinesis answers with an error code for
-that record and takes the others; Pub/Sub fails the message and all that follows on its ordering key, until it is resumed.
+that record and takes the others; Pub/Sub fails the message and all that follows on its key, until that is resumed.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
     python -m tests.benchmark.producer_comparison [--records 300000] [--rounds 5] [--partitions 1]
 
-Each round runs Java's producer, ours in a plain process, and ours under Locust (the latency scenario filling its
-topic; from the start of its load to the last acknowledgement). Ours writes real change events, each with a probe,
-and times each acknowledgement; Java writes one random record over and over. The figures to compare are the ratios;
-docs/results/producer.md has some. Needs a stack (CDC_STACK, or `make stack-up`).
+Each round runs Java's producer, ours in a plain process, and a Kafka user in a Locust process. Ours writes real
+change events, each with a probe, and times each acknowledgement; Java writes one random record over and over. The
+figures to compare are the ratios; docs/results/producer.md has some. Needs a stack (CDC_STACK, or `make stack-up`).
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from cdc_users.channel import open_channel
 from cdc_users.flight import Flight, PipelinedWriter
 from cdc_users.insertion import InsertFlight, Insertion
 from cdc_users.measure.clock import new_anchor
@@ -99,19 +96,14 @@ def _note(landed: Sequence[Flight], writer: PipelinedWriter, recorder: Recorder)
         recorder.record_many_us("ack", flight.ack_us())
 
 
-def locust_rate(partitions: int, records: int) -> float:
-    """Records a second by the latency scenario while it fills its topic."""
-    with tempfile.TemporaryDirectory() as results:
-        command = [sys.executable, "-m", "locust", "-f", "locustfiles/latency.py", "--headless", "--only-summary"]
-        command += ["--sinks", "counting", "--records", str(records), "--partitions", str(partitions), "--lanes", "1"]
-        command += ["--tuning", "throughput", "--drain-timeout", "5m", "--results", results]
-        subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-        (path,) = Path(results).glob("*/result.json")
-        step: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["steps"][0]
-    assert step["ledger"]["sent"] == step["ledger"]["delivered"] == records, step["ledger"]
-    # All arrivals of a volume are intended at its start, so the slowest response is the whole time.
-    response = step["latency_ms"]["response"]
-    return float(response["count"] / response["max"] * 1000)
+def locust_rate(endpoints: Endpoints, partitions: int, records: int) -> float:
+    """Records a second by a Kafka user in a Locust process."""
+    with fresh_topic(endpoints, partitions) as topic:
+        channel = open_channel(endpoints.kafka_bootstrap, endpoints.schema_registry_url, topic)
+        command = [sys.executable, "-m", "tests.benchmark.producer_process", json.dumps(channel.to_json())]
+        command += [endpoints.kafka_bootstrap, str(records)]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["per_s"])
 
 
 def compare(endpoints: Endpoints, partitions: int, records: int, rounds: int) -> None:
@@ -121,7 +113,7 @@ def compare(endpoints: Endpoints, partitions: int, records: int, rounds: int) ->
     ways: dict[str, Callable[[], float]] = {
         "ProducerPerformance": lambda: java_rate(endpoints, partitions, records, round(size)),
         "AvroProducer": lambda: our_rate(endpoints, partitions, records)[0],
-        "KafkaUser under Locust": lambda: locust_rate(partitions, records),
+        "KafkaUser under Locust": lambda: locust_rate(endpoints, partitions, records),
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(1, rounds + 1):

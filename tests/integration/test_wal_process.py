@@ -200,6 +200,21 @@ def test_what_a_killed_reader_left_is_removed_by_the_next(
     assert slots(connection) == []
 
 
+def test_what_somebody_else_made_is_never_taken_for_its_own(
+    postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path
+) -> None:
+    execute(connection, f"CREATE PUBLICATION {table} FOR TABLE {table}")
+    code, text = refused(tmp_path, *own(postgres, table))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_publication WHERE pubname = %s", (table,))
+        left = cursor.fetchone()
+
+    assert code == 2
+    assert f"publication '{table}' exists already; leave out --create to use it" in text
+    assert left == (1,)
+    assert slots(connection) == []
+
+
 def test_a_slot_that_somebody_reads_is_left_to_him(
     postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import uuid
 from pathlib import Path
 
@@ -96,3 +97,17 @@ def test_a_subject_that_holds_something_else_ends_the_run_with_2(stack: Endpoint
     finally:
         delete_topics(stack.kafka_bootstrap, [topic])
         delete_subjects(stack.schema_registry_url, topic)
+
+
+def test_a_load_that_is_stopped_leaves_no_record_without_an_outcome(stack: Endpoints, results: Path) -> None:
+    load = ("--rate", "500", "--duration", "60s", "--mix", "insert=60,update=30,delete=10")
+    run = LocustProcess("latency", results, "--sinks", "counting", *load)
+    run.await_output("benchmark.step")
+
+    run.signal(signal.SIGTERM)
+
+    assert run.wait() == 4, run.output
+    (step,) = run.result()["steps"]
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"]
+    assert step["ledger"]["unknown"] == 0
+    assert step["arrivals"]["started"] == step["arrivals"]["completed"] < 30_000

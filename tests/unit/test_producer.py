@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cdc_users.channel import Channel
@@ -51,6 +53,21 @@ def test_without_an_answer_nothing_is_acknowledged() -> None:
     # Still in the local queue, so certainly in no topic.
     assert list(landed.runs()) == [("failed", 1, 3)]
     assert (producer.figures.acked, producer.figures.failed, producer.figures.unknown) == (0, 3, 0)
+
+
+def test_a_record_without_an_answer_in_time_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdc_users.producer.GIVE_UP_S", 0.2)
+    producer = AvroProducer(NOBODY, [channel()], ANCHOR)
+    flight = flight_of(3)
+    assert producer.push(flight)
+
+    deadline_s = time.monotonic() + 60
+    while not (landed := producer.poll(0.1)):
+        assert time.monotonic() < deadline_s, "the client never gave up"
+
+    assert landed == [flight]
+    assert list(flight.runs()) == [("unknown", 1, 3)]
+    assert producer.figures.unknown == 3
 
 
 def test_a_record_that_is_too_large_fails_alone_and_its_size_is_told() -> None:

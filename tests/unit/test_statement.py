@@ -60,15 +60,13 @@ def test_inserts_that_follow_one_another_are_gathered_by_table(method: InsertMet
 
 
 def test_values_are_quoted() -> None:
-    assert literals(row(7, "it's")) == (
-        "(7,'Zoë','O''Neil','z@example.test',NULL,1.20,'2026-01-02 03:04:05.000678+00:00','it''s','P1')"
-    )
-    assert literals(row(7), first=1).startswith("('Zoë',")
+    assert literals(row(7, "it's"), "now") == ("(7,'Zoë','O''Neil','z@example.test',NULL,1.20,'now','it''s','P1')")
+    assert literals(row(7), "now", first=1).startswith("('Zoë',")
 
 
 def test_copied_lines_escape_what_copy_gives_a_meaning() -> None:
-    assert copy_line(row(7, "tab\tnew\nback\\slash")).split("\t")[7] == r"tab\tnew\nback\\slash"
-    assert copy_line(row(7)).split("\t")[4] == r"\N"
+    assert copy_line(row(7, "tab\tnew\nback\\slash"), "now").split("\t")[7] == r"tab\tnew\nback\\slash"
+    assert copy_line(row(7), "now").split("\t")[4] == r"\N"
 
 
 def test_a_transaction_is_called_by_what_it_does() -> None:

@@ -15,9 +15,9 @@ one object with neither row. Integers keep all their digits; readers that take n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from typing import Any
 
 import msgspec
@@ -57,19 +57,6 @@ class Source:
         return {"lsn": self.lsn, "commit_ts_us": self.commit_us, "xid": self.xid}
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """A source as it goes into a record."""
-
-    fields: Mapping[str, int]
-    text: bytes
-
-    @staticmethod
-    def of(source: Source) -> _Origin:
-        fields = source.fields()
-        return _Origin(fields, orjson.dumps(fields))
-
-
 class ChangeJson:
     """Serialises the messages of one connection, in the order in which transactions were committed. Not thread-safe.
 
@@ -80,7 +67,7 @@ class ChangeJson:
     def __init__(self, keys: KeyColumns | None = None) -> None:
         self._form = JsonForm(keys or {})
         self._decoder = PgOutputDecoder(self._form)
-        self._templates: dict[tuple[bytes, tuple[bool, ...]], tuple[Relation, JsonTemplate]] = {}
+        self._templates: dict[bytes, tuple[Relation, JsonTemplate]] = {}
 
     def serialise(self, source: Source, messages: Sequence[bytes]) -> list[Record]:
         """The records of a transaction's messages, in their order; raises DecodeError."""
@@ -88,85 +75,79 @@ class ChangeJson:
 
     def serialise_parts(self, parts: Sequence[tuple[Source, Sequence[bytes]]]) -> list[list[Record]]:
         """The same for many transactions, in commit order: much cheaper than one by one where they are small."""
-        messages = [message for _, part in parts for message in part]
-        origins = [origin for source, part in parts for origin in repeat(_Origin.of(source), len(part))]
+        messages = list(chain.from_iterable([part for _, part in parts]))
+        sources = list(chain.from_iterable([[orjson.dumps(source.fields())] * len(part) for source, part in parts]))
         heads = [message[:HEAD_BYTES] for message in messages]
+        borders = list(accumulate((len(part) for _, part in parts), initial=0))
         if all(head[:1] in _CHANGES for head in set(heads)):
-            made: list[list[Record]] | None = None
-            records = self._changes(messages, heads, origins)
-        else:
-            made = self._segments(messages, heads, origins)
-        answer = []
-        first = 0
-        for _, part in parts:
-            last = first + len(part)
-            answer.append(records[first:last] if made is None else list(chain.from_iterable(made[first:last])))
-            first = last
-        return answer
+            records = self._changes(messages, heads, sources)
+            return [records[first:last] for first, last in pairwise(borders)]
+        made = self._segments(messages, heads, sources)
+        return [list(chain.from_iterable(made[first:last])) for first, last in pairwise(borders)]
 
     def _segments(
-        self, messages: Sequence[bytes], heads: Sequence[bytes], origins: Sequence[_Origin]
+        self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]
     ) -> list[list[Record]]:
         """The records of each message; what one that is no change says, of a relation say, holds from there on."""
         made: list[list[Record]] = []
         borders = [row for row, head in enumerate(heads) if head[:1] not in _CHANGES]
         for first, last in pairwise([-1, *borders, len(messages)]):
             segment = slice(first + 1, last)
-            made += [[record] for record in self._changes(messages[segment], heads[segment], origins[segment])]
+            made += [[record] for record in self._changes(messages[segment], heads[segment], sources[segment])]
             if last < len(messages):
-                made.append(self._other(messages[last], origins[last]))
+                made.append(self._other(messages[last], sources[last]))
         return made
 
-    def _other(self, message: bytes, origin: _Origin) -> list[Record]:
-        self._form.source = origin.fields
+    def _other(self, message: bytes, source: bytes) -> list[Record]:
+        self._form.source = orjson.Fragment(source)
         event = self._decoder.decode(message)
         return list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
 
-    def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes], origins: Sequence[_Origin]) -> list[Record]:
+    def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]) -> list[Record]:
         made: dict[int, Record] = {}
         groups = _groups(heads) if len(messages) >= FEWEST else {}
         for head, rows in groups.items():
-            whole = len(rows) == len(messages)
-            alike = messages if whole else [messages[row] for row in rows]
-            for places, records in self._alike(head, alike, origins if whole else [origins[row] for row in rows]):
-                if len(records) == len(messages):
-                    return records
-                made.update(zip([rows[place] for place in places], records, strict=True))
-        return [made[row] if row in made else self._singly(messages[row], origins[row]) for row in range(len(messages))]
+            if len(rows) == len(messages):
+                alike = self._alike(head, messages, sources)
+                if len(alike) == len(messages):
+                    return list(alike.values())
+                made = alike
+            else:
+                alike = self._alike(head, [messages[row] for row in rows], [sources[row] for row in rows])
+                made.update((rows[place], record) for place, record in alike.items())
+        return [made[row] if row in made else self._singly(messages[row], sources[row]) for row in range(len(messages))]
 
-    def _singly(self, message: bytes, origin: _Origin) -> Record:
-        self._form.source = origin.fields
+    def _singly(self, message: bytes, source: bytes) -> Record:
+        self._form.source = orjson.Fragment(source)
         record: Record = self._decoder.decode(message)
         return record
 
-    def _alike(
-        self, head: bytes, messages: Sequence[bytes], origins: Sequence[_Origin]
-    ) -> Iterator[tuple[Sequence[int], list[Record]]]:
-        """Places and records of those messages of one head that can be made all at once."""
+    def _alike(self, head: bytes, messages: Sequence[bytes], sources: Sequence[bytes]) -> dict[int, Record]:
+        """Those messages of one head that can be made all at once, by their places, in order."""
         relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
         shape = head[:1] + head[5:6]
         if len(messages) < FEWEST or relation is None or shape not in SHAPES:
-            return
+            return {}
         if int.from_bytes(head[6:8], "big") != len(relation.columns):
-            return
-        for piece in cut(messages, len(SHAPES[shape]), len(relation.columns)):
-            try:
-                template = self._template(head, shape, relation, piece.null)
-                keys, values = template.fill(piece, [origins[row].text for row in piece.rows])
-            except (ValueError, KeyError):
-                # Some value is not of its type: the reader of single messages will say which.
-                continue
-            yield piece.rows, list(map(Record, repeat(relation), keys, values))
+            return {}
+        piece = cut(messages, len(SHAPES[shape]), len(relation.columns))
+        if piece is None:
+            return {}
+        whole = len(piece.rows) == len(messages)
+        template = self._template(head, shape, relation)
+        try:
+            keys, values = template.fill(piece, sources if whole else [sources[row] for row in piece.rows])
+        except (ValueError, KeyError):
+            # Some value is not of its type: the reader of single messages will say which.
+            return {}
+        return dict(zip(piece.rows, map(Record, repeat(relation), keys, values), strict=True))
 
-    def _template(self, head: bytes, shape: bytes, relation: Relation, null: tuple[bool, ...]) -> JsonTemplate:
-        known = self._templates.get((head, null))
-        if known is not None and known[0] is relation:
-            return known[1]
-        if len(self._templates) >= 1000:
-            self._templates.clear()
-        template = JsonTemplate(relation, shape, null, self._form.key_positions(relation))
-        self._templates[head, null] = (relation, template)
-        return template
+    def _template(self, head: bytes, shape: bytes, relation: Relation) -> JsonTemplate:
+        known = self._templates.get(head)
+        if known is None or known[0] is not relation:
+            template = JsonTemplate(relation, shape, self._form.key_positions(relation))
+            known = self._templates[head] = (relation, template)
+        return known[1]
 
 
 def _groups(heads: Sequence[bytes]) -> Mapping[bytes, Sequence[int]]:
@@ -180,11 +161,11 @@ def _groups(heads: Sequence[bytes]) -> Mapping[bytes, Sequence[int]]:
 
 
 class JsonForm:
-    """Reads one change at a time into its Record; `source` is the transaction's, set before."""
+    """Reads one change at a time into its Record; `source` is the transaction's, as JSON, set before."""
 
     def __init__(self, keys: KeyColumns) -> None:
         self._keys = keys
-        self.source: Mapping[str, int] = {}
+        self.source = orjson.Fragment(b"null")
 
     def key_positions(self, relation: Relation) -> Sequence[int]:
         """Where the columns of a relation's key stand; all columns where it has none."""

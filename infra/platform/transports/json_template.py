@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from infra.platform.wal.bulk import Cut, is_special
+from infra.platform.wal.bulk import NULL, Cut, is_special
 from infra.platform.wal.event import Relation
 from infra.platform.wal.tuple_reader import SHAPES
 
@@ -16,67 +16,72 @@ BOOLEAN = 16
 #: Debezium's letters for pgoutput's.
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 _BOOLEANS = {b"t": b"true", b"f": b"false"}
+_QUOTED_NULL = b'"%b"' % NULL
 _NOT_FINITE = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
 class JsonTemplate:
     """The JSON of changes that are alike but for their values."""
 
-    def __init__(self, relation: Relation, shape: bytes, null: tuple[bool, ...], keys: Sequence[int]) -> None:
+    def __init__(self, relation: Relation, shape: bytes, keys: Sequence[int]) -> None:
         kinds = SHAPES[shape]
-        self._relation = relation
-        #: For each piece of a message behind the first, the type of its column.
-        self._types: list[int] = []
-        self._places: dict[tuple[str, int], int] = {}
-        rows: dict[str, bytes] = {}
         width = len(relation.columns)
-        for number, kind in enumerate(kinds):
-            rows[kind] = self._row(kind, null[number * width : (number + 1) * width])
-        self._keys = [self._places.get((kinds[-1], position)) for position in keys]
+        self._types = [column.type_oid for column in relation.columns] * len(kinds)
+        #: Places of values that are not of the row, because a key has other columns only.
+        self._unused = [place for place in range(width) if "K" in kinds and not relation.columns[place].key]
+        self._keys = [1 + (len(kinds) - 1) * width + position for position in keys]
+        rows = {kind: _row(relation, kind) for kind in kinds}
         self._text = _change(relation, OPERATIONS[shape.decode()[0]], rows)
 
-    def _row(self, kind: str, null: Sequence[bool]) -> bytes:
-        fields = []
-        for position, column in enumerate(self._relation.columns):
-            if kind == "K" and not column.key:
-                if not null[position]:
-                    raise ValueError(f"column {column.name!r} is sent with the old key, but is not of it")
-                continue
-            value = b"null"
-            if not null[position]:
-                self._types.append(column.type_oid)
-                self._places[kind, position] = len(self._types)
-                value = b"%b" if _is_bare(column.type_oid) else b'"%b"'
-            fields.append(orjson.dumps(column.name).replace(b"%", b"%%") + b":" + value)
-        return b"{" + b",".join(fields) + b"}"
-
-    def fill(self, piece: Cut, sources: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    def fill(self, cut: Cut, sources: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
         """Keys and values of the cut's messages; raises ValueError or KeyError where a value is not of its type."""
-        pieces, stride = piece.pieces, piece.stride
-        keys = self._key_bytes(pieces, stride, len(sources))
-        self._convert(piece)
+        if any(cut.text[place] for place in self._unused):
+            raise ValueError("a column is sent with the old key, but is not of it")
+        pieces, stride = cut.pieces, cut.stride
+        keys = self._key_bytes(cut)
+        self._convert(cut)
         pieces[0::stride] = sources
         values = list(map(self._text.__mod__, zip(*[iter(pieces)] * stride, strict=True)))
+        if any(cut.null):
+            values = [value.replace(_QUOTED_NULL, b"null") for value in values]
         if not all(map(bytes.isascii, values)):
             str(b"".join(values), "utf-8")
         return keys, values
 
-    def _key_bytes(self, pieces: list[bytes], stride: int, count: int) -> list[bytes]:
-        columns = [pieces[place::stride] if place is not None else [b""] * count for place in self._keys]
+    def _key_bytes(self, cut: Cut) -> list[bytes]:
+        columns = [cut.pieces[place :: cut.stride] for place in self._keys]
+        if any(cut.null[place - 1] for place in self._keys):
+            columns = [[b"" if piece == NULL else piece for piece in column] for column in columns]
         return columns[0] if len(columns) == 1 else list(map(b"\0".join, zip(*columns, strict=True)))
 
-    def _convert(self, piece: Cut) -> None:
+    def _convert(self, cut: Cut) -> None:
         """Make the pieces JSON, column by column, where they are not yet; raises ValueError or KeyError."""
-        pieces, stride = piece.pieces, piece.stride
-        for place, type_oid in enumerate(self._types, start=1):
-            if type_oid in INTEGERS:
-                _check_integers(pieces[place::stride])
-            elif type_oid in FLOATS:
-                pieces[place::stride] = map(_float, pieces[place::stride])
-            elif type_oid == BOOLEAN:
-                pieces[place::stride] = map(_BOOLEANS.__getitem__, pieces[place::stride])
-            elif piece.special and is_special(b"".join(column := pieces[place::stride])):
-                pieces[place::stride] = _escaped(column)
+        pieces, stride = cut.pieces, cut.stride
+        for place, (type_oid, null) in enumerate(zip(self._types, cut.null, strict=True), start=1):
+            bare = is_bare(type_oid)
+            if not bare and not cut.special:
+                continue
+            column = pieces[place::stride]
+            filled = [piece for piece in column if piece != NULL] if null else column
+            made = _bare(type_oid, filled) if bare else _escaped(filled) if is_special(b"".join(filled)) else filled
+            if null:
+                following = iter(made)
+                nothing = b"null" if bare else NULL
+                made = [nothing if piece == NULL else next(following) for piece in column]
+            pieces[place::stride] = made
+
+
+def _row(relation: Relation, kind: str) -> bytes:
+    fields = []
+    unused = b""
+    for column in relation.columns:
+        if kind == "K" and not column.key:
+            unused += b"%.0b"
+            continue
+        value = b"%b" if is_bare(column.type_oid) else b'"%b"'
+        fields.append(unused + orjson.dumps(column.name).replace(b"%", b"%%") + b":" + value)
+        unused = b""
+    return b"{" + b",".join(fields) + unused + b"}"
 
 
 def _change(relation: Relation, operation: str, rows: Mapping[str, bytes]) -> bytes:
@@ -86,8 +91,18 @@ def _change(relation: Relation, operation: str, rows: Mapping[str, bytes]) -> by
     return b'{"op":"%b","source":%%b,%b,"before":%b%b,"after":%b}' % parts
 
 
-def _is_bare(type_oid: int) -> bool:
+def is_bare(type_oid: int) -> bool:
+    """Whether values of this type have no quotes in JSON."""
     return type_oid in INTEGERS or type_oid in FLOATS or type_oid == BOOLEAN
+
+
+def _bare(type_oid: int, pieces: list[bytes]) -> list[bytes]:
+    if type_oid in FLOATS:
+        return list(map(_float, pieces))
+    if type_oid == BOOLEAN:
+        return list(map(_BOOLEANS.__getitem__, pieces))
+    _check_integers(pieces)
+    return pieces
 
 
 def _check_integers(pieces: Sequence[bytes]) -> None:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from infra.platform.error import PlatformError
 
-_LETTERS = "A-Za-z0-9"
-_PLAIN = _LETTERS + "_"
+_OTHER = re.compile(r"[^A-Za-z0-9_]+")
+_OTHER_OR_UNDERSCORE = re.compile(r"[^A-Za-z0-9]+")
 _UNESCAPED = re.compile(r"-((?:[0-9a-f]{2})+)-")
 
 
@@ -52,8 +52,8 @@ class Naming:
             raise NamingError(
                 f"prefix {prefix!r}, schema {schema!r} and table {table!r} must not be empty or hold zeros"
             )
-        outer = _LETTERS if self.dots_are_underscores else _PLAIN
-        name = ".".join((_escape(prefix, outer), _escape(schema, outer), _escape(table, _PLAIN)))
+        outer = _OTHER_OR_UNDERSCORE if self.dots_are_underscores else _OTHER
+        name = ".".join((_escape(prefix, outer), _escape(schema, outer), _escape(table, _OTHER)))
         self._check(name)
         return name
 
@@ -91,12 +91,14 @@ KINESIS = Naming("Kinesis", most=128)
 PUBSUB = Naming("Pub/Sub", most=255, least=3, letter_first=True, refused_start="goog")
 
 
-def _escape(part: str, plain: str) -> str:
+def _escape(part: str, other: re.Pattern[str]) -> str:
+    if other.search(part) is None:
+        return part
     try:
-        return re.sub(f"[^{plain}]+", lambda run: f"-{run.group().encode().hex()}-", part)
+        return other.sub(lambda run: f"-{run.group().encode().hex()}-", part)
     except UnicodeEncodeError as error:
         raise NamingError(f"{part!r} is no text that Postgres can hold: {error}") from error
 
 
 def _unescape(part: str) -> str:
-    return _UNESCAPED.sub(lambda run: bytes.fromhex(run.group(1)).decode(), part)
+    return _UNESCAPED.sub(lambda run: bytes.fromhex(run.group(1)).decode(), part) if "-" in part else part

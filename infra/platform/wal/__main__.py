@@ -14,6 +14,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import psycopg2
+
 from cdc_users.measure.clock import anchor_from
 from infra.platform.error import PlatformError, UnreachableError
 from infra.platform.log import log_to_stderr
@@ -29,7 +31,7 @@ def exit_code(failure: Exception) -> int:
     """2 for what must be mended first, 3 for what is not there, 1 for the rest."""
     if isinstance(failure, (SetupError, RefusedError, NamingError)):
         return 2
-    return 3 if isinstance(failure, (UnreachableError, SlotError)) else 1
+    return 3 if isinstance(failure, (UnreachableError, SlotError, psycopg2.Error)) else 1
 
 
 async def serve(settings: Settings, telemetry_port: int) -> int:
@@ -75,8 +77,8 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr()
     try:
         return asyncio.run(serve(to_settings(options, os.environ), int(options.telemetry_port)))
-    except PlatformError as error:
-        print(error, file=sys.stderr)
+    except (PlatformError, psycopg2.Error, OSError) as error:
+        print(str(error).strip(), file=sys.stderr)
         return exit_code(error)
 
 

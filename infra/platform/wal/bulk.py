@@ -3,12 +3,12 @@
 For messages with the same head (operation, relation, tuple, columns), numpy walks all of them column by column: a
 value's head is `t`, two zeros and two bytes of length. Each head is then overwritten with bytes that UTF-8 cannot hold,
 and one `split` gives all values. Messages for which this does not work (values over 64 KB, binary or unchanged ones,
-whatever is malformed, rare patterns of NULLs) are left to the readers that take one message at a time.
+whatever is malformed) are left to the readers that take one message at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,18 @@ from infra.platform.wal.tuple_reader import HEAD_BYTES
 
 #: Below this many messages alike, reading one at a time is as fast.
 FEWEST = 16
+#: What a NULL is among the pieces; no text can be that.
+NULL = b"\xfd"
 _SEPARATOR = b"\xff" * 5
-_DROPPED = b"\xfe"
-_NULL = 110
+#: Stand, until the split, for one NULL and for three bytes that are no value's and no head's.
+_NOTHING, _DROPPED = b"\xfe", b"\xfc" * 3
+#: UTF-8 has no bytes from here on.
+_NO_TEXT = 0xFC
+_MARK = ord("n")
 _TEXT = int.from_bytes(b"t\0\0", "little")
 _THREE = 0xFFFFFF
 _WORD = 0xFFFFFFFF
-_HEAD_END = int.from_bytes(b"\xff\xfe\xfe\xfe", "little")
-_MIDDLE_BYTES = 3
+_HEAD_END = int.from_bytes(b"\xff" + _DROPPED, "little")
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -33,38 +37,39 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Messages that have their NULLs at the same places, and the values that are not NULL.
+    """The values of those messages that could be cut.
 
-    `rows` are the messages' places in what was given; `null` says for each column of each tuple in turn whether it is
-    NULL. `pieces` has, for each message, one without meaning and then its values in order, as Postgres wrote them;
-    nothing says yet that they are UTF-8. `special`: there are quotes, backslashes or control characters in them.
+    `rows` are the messages' places in what was given. `pieces` has `stride` for each message: one without meaning, then
+    the values of its tuples in order, as Postgres wrote them, or NULL; nothing says yet that they are UTF-8. `null` and
+    `text` say for each column of each tuple whether some values are NULL, and whether some are not. `special`: there
+    are quotes, backslashes or control characters in them.
     """
 
     rows: Sequence[int]
-    null: tuple[bool, ...]
     pieces: list[bytes]
+    stride: int
+    null: Sequence[bool]
+    text: Sequence[bool]
     special: bool
 
-    @property
-    def stride(self) -> int:
-        """Pieces a message."""
-        return 1 + self.null.count(False)
 
-
-def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Iterator[Cut]:
-    """Cut messages of one and the same head, of so many tuples of so many columns; leaves out what needs more care."""
+def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Cut | None:
+    """Cut messages of one and the same head, of so many tuples of so many columns; None where few can be."""
     walk = _Walk(messages, tuples, columns)
-    for null, rows in walk.patterns():
-        if len(rows) < FEWEST:
-            continue
-        data = walk.data(rows)
-        if tuples > 1 or any(null):
-            data = data.replace(_DROPPED, b"")
-        pieces = data.split(_SEPARATOR)[1:]
-        done = Cut(rows, null, pieces, is_special(data))
-        # A value that holds the separator is no UTF-8.
-        if len(pieces) == len(rows) * done.stride:
-            yield done
+    rows = walk.rows()
+    if len(rows) < FEWEST:
+        return None
+    data = walk.data(rows)
+    octets = np.frombuffer(data, np.uint8)
+    # Anything else that is no UTF-8 is for who uses the pieces to find.
+    if np.count_nonzero(octets >= _NO_TEXT) != walk.overwritten:
+        return None
+    special = b'"' in data or b"\\" in data or bool((octets < 32).any())
+    if tuples > 1:
+        data = data.replace(_DROPPED, b"")
+    if any(walk.null):
+        data = data.replace(_NOTHING, _SEPARATOR + NULL)
+    return Cut(rows, data.split(_SEPARATOR)[1:], 1 + tuples * columns, walk.null, walk.text, special)
 
 
 def is_special(text: bytes) -> bool:
@@ -94,7 +99,9 @@ class _Walk:
         self._nulls: list[Flags | None] = []
         self._middles: list[Numbers] = []
         self._walk(tuples, columns)
-        self._blank()
+        self.null: list[bool] = []
+        self.text: list[bool] = []
+        self.overwritten = self._blank()
 
     def _walk(self, tuples: int, columns: int) -> None:
         position = self._start + HEAD_BYTES
@@ -110,7 +117,7 @@ class _Walk:
         expected = int.from_bytes(b"N" + columns.to_bytes(2, "big"), "little")
         self._good &= (self._word[position] & _THREE) == expected
         self._middles.append(position)
-        return np.minimum(position + _MIDDLE_BYTES, self._limit)
+        return np.minimum(position + len(_DROPPED), self._limit)
 
     def _step(self, position: Numbers) -> Numbers:
         text = (self._word[position] & _THREE) == _TEXT
@@ -120,48 +127,43 @@ class _Walk:
         if text.all():
             self._nulls.append(None)
         else:
-            null = self._byte[position] == _NULL
+            null = self._byte[position] == _MARK
             self._good &= text | null
             self._nulls.append(null)
             after = np.where(null, position + 1, after)
         return np.minimum(after, self._limit)
 
-    def _blank(self) -> None:
-        """Overwrite everything that is no value, of the messages that are as expected."""
+    def _blank(self) -> int:
+        """Overwrite all that is no value, of the messages that are as expected; returns how many bytes that is."""
         good = slice(None) if self._good.all() else self._good
         starts = self._start[good]
         self._word[starts] = _WORD
         self._word[starts + 4] = _HEAD_END
         for position in self._middles:
-            for offset in range(_MIDDLE_BYTES):
+            for offset in range(len(_DROPPED)):
                 self._byte[position[good] + offset] = _DROPPED[0]
+        overwritten = len(starts) * (HEAD_BYTES + len(_DROPPED) * len(self._middles))
         for position, null in zip(self._heads, self._nulls, strict=True):
-            if null is None:
-                text = position[good]
-            else:
+            text = position[good]
+            if null is not None:
                 text = position[self._good & ~null]
-                self._byte[position[self._good & null]] = _DROPPED[0]
+                self._byte[position[self._good & null]] = _NOTHING[0]
             self._word[text] = _WORD
             self._byte[text + 4] = 0xFF
+            nothing = len(starts) - len(text)
+            self.null.append(nothing > 0)
+            self.text.append(len(text) > 0)
+            overwritten += nothing + len(_SEPARATOR) * len(text)
+        return overwritten
 
-    def patterns(self) -> Iterator[tuple[tuple[bool, ...], Sequence[int]]]:
-        """The patterns of NULLs that occur, with the rows that have them."""
-        rows = range(len(self._good)) if self._good.all() else np.flatnonzero(self._good).tolist()
-        if all(null is None for null in self._nulls):
-            yield (False,) * len(self._nulls), rows
-            return
-        empty = np.zeros(len(self._good), np.bool_)
-        table = np.stack([empty if null is None else null for null in self._nulls], axis=1)
-        packed = np.packbits(table, axis=1)
-        whole = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
-        _, first, group = np.unique(whole, return_index=True, return_inverse=True)
-        for number, example in enumerate(first.tolist()):
-            yield tuple(table[example].tolist()), np.flatnonzero((group == number) & self._good).tolist()
+    def rows(self) -> Sequence[int]:
+        """The messages that are as expected."""
+        return range(len(self._good)) if self._good.all() else np.flatnonzero(self._good).tolist()
 
     def data(self, rows: Sequence[int]) -> bytes:
         """The bytes of these messages, one after another."""
         if len(rows) == len(self._good):
-            return bytes(memoryview(self._buffer)[: int(self._end[-1])])
+            return bytes(memoryview(self._buffer)[: self._limit])
         starts, ends = self._start.tolist(), self._end.tolist()
         view = memoryview(self._buffer)
         return b"".join([view[starts[row] : ends[row]] for row in rows])

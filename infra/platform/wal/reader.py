@@ -105,7 +105,7 @@ class WalReader:
                 self._session(self._connected())
             self._pump.stop(STOP_S)  # at once where the last session has ended in order
             self._check_pump()
-        except (PlatformError, psycopg2.Error) as failure:
+        except (PlatformError, psycopg2.Error, OSError) as failure:
             self.failure = failure
             logger.exception("platform.reader.failed")
 
@@ -178,7 +178,7 @@ class WalReader:
         self._report(stream)
         if not messages:
             stream.wait(WAIT_S)
-        elif len(messages) < READ_MESSAGES:
+        elif not stream.more:
             # Reading at once wakes the server for every change, which halves what it can send.
             time.sleep(self._settings.coalesce_s)
 

@@ -115,13 +115,18 @@ class Service:
     def _remove_abandoned(self) -> None:
         """Remove what readers that were killed had made for themselves."""
         for path, dsn, objects in abandoned(self.settings.journal):
-            for kind, name in reversed(objects.items()):
-                server.drop(dsn, kind, name)
+            try:
+                for kind, name in reversed(objects.items()):
+                    server.drop(dsn, kind, name)
+            except (PlatformError, psycopg2.Error) as error:
+                logger.warning("platform.reader.left_behind", objects=objects, error=str(error).strip())
+                continue  # the file stays, so that a later start tries again
             path.unlink(missing_ok=True)
             logger.warning("platform.reader.cleared", objects=objects)
 
     def _create(self, connection: Any, own: OwnObjects) -> None:
         settings = self.settings
+        server.check_free(connection, settings.slot, settings.publication)
         own.note(settings.dsn, {"publication": settings.publication, "slot": settings.slot})
         try:
             server.create_publication(connection, settings.publication, settings.create)

@@ -194,6 +194,16 @@ def check_slot(connection: Connection, name: str, confirmed_lsn: int | None) -> 
     return slot
 
 
+def check_free(connection: Connection, slot: str, publication: str) -> None:
+    """Raise SetupError where a name is taken: what is not ours must never be dropped as if it were."""
+    if find_slot(connection, slot) is not None:
+        raise SetupError(f"slot {slot!r} exists already; leave out --create to read it, or choose another name")
+    if _row(connection, "SELECT 1 FROM pg_publication WHERE pubname = %s", (publication,)) is not None:
+        raise SetupError(
+            f"publication {publication!r} exists already; leave out --create to use it, or choose another name"
+        )
+
+
 def create_publication(connection: Connection, name: str, tables: Sequence[str]) -> None:
     """Publish these tables, given as SCHEMA.TABLE; must come before the slot."""
     listed = sql.SQL(", ").join(sql.Identifier(*table.split(".", 1)) for table in tables)

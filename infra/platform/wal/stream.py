@@ -29,6 +29,7 @@ CONNECT_S = 10
 CLOSE_S = 1.0
 #: libpq takes 8 KiB or more from the socket at a time where so much is there.
 FULL_BYTES = 4096
+READ_BYTES = 4 << 20
 
 
 def lsn_text(lsn: int) -> str:
@@ -51,7 +52,7 @@ class ReplicationStream:
 
     def __init__(self, dsn: str, slot: str, publication: str, start_lsn: int, *, binary: bool = False) -> None:
         self.idle_lsn = 0
-        self.asked = False
+        self.asked = self.more = False
         conninfo = make_conninfo(
             dsn, replication="database", connect_timeout=CONNECT_S, application_name="locust-cdc wal"
         )
@@ -73,15 +74,21 @@ class ReplicationStream:
         return self._connection.error_message.decode(errors="replace").strip() or "no reason given"
 
     def read(self, limit: int) -> list[bytes]:
-        """The messages that are here now, at most `limit`; never waits, and none is no message."""
+        """The messages that are here now, at most `limit` and some READ_BYTES; never waits.
+
+        `more` says afterwards whether it was a limit that ended it.
+        """
         messages: list[bytes] = []
+        room_bytes = READ_BYTES
+        self.more = True
         get = self._connection.get_copy_data
         gained = FULL_BYTES
         try:
-            while len(messages) < limit:
+            while len(messages) < limit and room_bytes > 0:
                 size, data = get(1)
                 if size > 0:
                     gained += size
+                    room_bytes -= size
                     if data[0] == XLOG_DATA:
                         messages.append(bytes(data[XLOG_HEADER_BYTES:]))
                     elif data[0] == KEEPALIVE_TAG:
@@ -89,6 +96,7 @@ class ReplicationStream:
                 elif size < 0:
                     raise StreamError(f"the server ended the replication: {self._ending()}")
                 elif gained < FULL_BYTES:
+                    self.more = False
                     break  # little was there: going on at once would wake the server for every change
                 else:
                     gained = 0

@@ -10,10 +10,10 @@ from typing import Any
 from cdc_users.facts import StepState
 from cdc_users.measure.plan import Schedule
 from cdc_users.measure.result import Result
+from cdc_users.moment import Moment
 from cdc_users.options import Options, resolve, texts
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.telemetry import Look, Snapshot, StepSnapshot
-from cdc_users.watch import Moment
 from tests.unit.made_result import STAGES_MS, recorder
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_users.measure.pressure import Sample, busy_share, figures, memory_growth_bytes, memory_slope, travel
+from cdc_users.measure.pressure import (
+    Sample,
+    busy_share,
+    figures,
+    memory_growth_bytes,
+    memory_slope,
+    stalled_s,
+    travel,
+)
 
 MB = 1_000_000
 
@@ -71,6 +79,14 @@ def test_the_figures_of_nothing_are_unknown_and_not_zero() -> None:
 
     assert found["memory_growth_mb"] is None
     assert found["sink_busy_share"] is None
+
+
+def test_a_pause_with_nothing_held_is_a_stall_and_one_with_a_full_queue_is_not() -> None:
+    held = [sample(at, queue=5, paused_partitions=1) for at in range(4)]
+    empty = [sample(4 + at, paused_partitions=1) for at in range(3)]
+
+    assert stalled_s(held) == 0
+    assert stalled_s([*held, *empty, sample(7)]) == 2
 
 
 def test_a_place_that_was_only_ever_below_nothing_held_nothing() -> None:

@@ -96,7 +96,7 @@ def test_a_broken_pipeline_is_named_as_what_it_is(beast: Animal, way: Way) -> No
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("seed", range(20))
 def test_a_sound_pipeline_is_accused_of_nothing(seed: int, way: Way) -> None:
-    made = source(seed, 1_500, row_bytes=300 if seed % 2 else 0)
+    made = source(seed, 1_000, row_bytes=300 if seed % 2 else 0)
 
     record = run(made, zoo.sound, way, seed)
     found = conclude(made, record)

@@ -243,16 +243,23 @@ def fence(partition: int) -> Sent:
     return Sent(change, (9_999_999, partition), partition, 10**9, None, row)
 
 
+def topic_tap(check_every: int = 1, run: str = RUN) -> TopicTap:
+    """A topic tap that needs neither broker nor registry."""
+    config = {"bootstrap": "", "schema_registry_url": "", "topic": "t", "check_every": check_every}
+    return TopicTap(config, run, ANCHOR, {2: _READER})
+
+
 def through_kafka(arrived: Log, run: str = RUN) -> Record:
     """Deliver as Avro envelopes, and let the topic tap read them."""
-    config = {"bootstrap": "", "schema_registry_url": "", "topic": "t", "check_every": 1}
-    tap = TopicTap(config, run, ANCHOR, {2: _READER})
+    tap = topic_tap(run=run)
     for group in _batches(arrived):
-        messages = [
-            Message(sent.partition, sent.offset, _ENCODER.key(sent.row), _envelope(sent), START_US) for sent in group
-        ]
-        tap.take(messages, START_US + 1_000_000)
+        tap.take(messages(group), START_US + 1_000_000)
     return tap.record
+
+
+def messages(log: Log) -> list[Message]:
+    """Changes as Kafka messages."""
+    return [Message(sent.partition, sent.offset, _ENCODER.key(sent.row), _envelope(sent), START_US) for sent in log]
 
 
 def _envelope(sent: Sent) -> bytes:
@@ -260,13 +267,22 @@ def _envelope(sent: Sent) -> bytes:
     return _ENCODER.value(operation, sent.before, sent.after, sent.transaction[1], sent.offset, _MOMENT)
 
 
+def webhook_tap(check_every: int = 1) -> WebhookTap:
+    """A webhook tap that does not listen."""
+    return WebhookTap({"check_every": check_every}, RUN, ANCHOR)
+
+
 def through_webhook(arrived: Log) -> Record:
     """Deliver as JSON, and let the webhook tap apply the requests."""
-    tap = WebhookTap({"check_every": 1}, RUN, ANCHOR)
+    tap = webhook_tap()
     for group in _batches(arrived):
-        body = orjson.dumps([_document(sent) for sent in group], default=_plain, option=orjson.OPT_UTC_Z)
-        assert tap.apply(body, None).status == 200
+        assert tap.apply(body(group), None).status == 200
     return tap.record
+
+
+def body(log: Log) -> bytes:
+    """Changes as the body of one request."""
+    return orjson.dumps([_document(sent) for sent in log], default=_plain, option=orjson.OPT_UTC_Z)
 
 
 def _document(sent: Sent) -> Mapping[str, Any]:

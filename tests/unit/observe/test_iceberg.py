@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,33 @@ def test_rows_that_are_damaged_doubled_or_gone_are_located(config: dict[str, Any
 def test_a_table_that_is_not_there_is_named(config: dict[str, Any]) -> None:
     with pytest.raises(TapError, match=r"no Iceberg table 'ns\.customers'"):
         IcebergSide(config, RUN).totals(8)
+
+
+def test_a_tap_watches_a_table_that_comes_later(config: dict[str, Any]) -> None:
+    changes, outcomes = write(20)
+    tap = IcebergTap({**config, "poll_s": 0.01}, RUN, Anchor("", 0, 0))
+    tap.start()
+    try:
+        create(config, CHANGE).append(logged(changes))
+        deadline_s = time.monotonic() + 30
+        while tap.record.progress()["steps"].get("1", 0) < len(changes):
+            assert time.monotonic() < deadline_s, tap.record.errors
+            time.sleep(0.01)
+    finally:
+        tap.stop()
+
+    assert audit(1, outcomes, tap.record.arrivals(), fenced=True).clean
+    assert tap.record.errors == []
+
+
+def test_a_table_that_is_kept_up_to_date_is_no_duplicate_of_itself(config: dict[str, Any]) -> None:
+    changes, _ = write(20)
+    table = create(config, ROW)
+    for _ in range(2):
+        table.append(pa.Table.from_pylist(last_rows(changes), ROW))
+    tap = IcebergTap({**config, "mode": "upsert"}, RUN, Anchor("", 0, 0))
+
+    tap.look()
+
+    counts = tap.record.arrivals().steps[1]
+    assert (counts.delivered, counts.duplicated) == (len(last_rows(changes)), 0)

@@ -1,0 +1,64 @@
+"""A Locust process with one Kafka user that fills a topic: prints how many records a second it made.
+
+    python -m tests.benchmark.producer_process CHANNEL_JSON BOOTSTRAP RECORDS
+
+For producer_comparison; nothing else runs beside it, neither platform nor observer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import locust  # first: it patches the standard library
+from locust.env import Environment
+
+from cdc_users.channel import Channel
+from cdc_users.measure.clock import new_anchor
+from cdc_users.measure.plan import Schedule
+from cdc_users.users.kafka import KafkaUser
+from cdc_users.users.lane import Assignment, Share
+from cdc_users.workload import Workload, writer_number
+
+
+class Filler(KafkaUser):
+    """Writes inserts."""
+
+    abstract = True
+
+
+def share_of(channel: Channel, bootstrap: str, records: int) -> Share:
+    """The step: so many records as fast as they go."""
+    anchor = new_anchor()
+    assignment = Assignment(
+        run="abcd1234",
+        step=1,
+        t0_us=anchor.now_us(),
+        schedule=Schedule.volume(records).to_json(),
+        share=0,
+        shares=1,
+        first_lane=0,
+        rows_per_arrival=1,
+        anchor=anchor.to_json(),
+        target={"bootstrap": bootstrap, "channels": [channel.to_json()], "linger_ms": 5},
+        workload=Workload().to_json(),
+    )
+    return Share(assignment, anchor)
+
+
+def main() -> None:
+    """Fill the topic, and check that every record was acknowledged and its acknowledgement timed."""
+    channel, bootstrap, records = Channel.from_json(json.loads(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+    share = share_of(channel, bootstrap, records)
+    Filler(Environment())._run_step(share, 1)
+    share.report()
+    assert share.ranges[writer_number(1, 1)].runs == {"acked": [[1, records]]}
+    assert share.recorder.histogram("ack").count == records
+    # All arrivals of a volume are intended at its start, so the slowest response is the whole time.
+    print(
+        json.dumps({"locust": locust.__version__, "per_s": records / share.recorder.histogram("response").max_us * 1e6})
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""A pipeline that is not ours: its platform is met only where events come out of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cdc_users.topic import create_topic, delete_groups, delete_subjects, delete_topics
+from infra.stack.endpoints import Endpoints
+from infra.stack.port import free_ports
+from infra.stack.state import CHECKOUT
+from tests.scenarios.locust_process import LocustProcess
+
+
+@contextmanager
+def own_topic(stack: Endpoints) -> Iterator[str]:
+    name = f"own-{uuid.uuid4().hex[:8]}"
+    create_topic(stack.kafka_bootstrap, name, 2)
+    try:
+        yield name
+    finally:
+        delete_topics(stack.kafka_bootstrap, [name])
+        delete_subjects(stack.schema_registry_url, name)
+        delete_groups(stack.kafka_bootstrap, [name])
+
+
+@contextmanager
+def own_platform(stack: Endpoints, topic: str, webhook_port: str) -> Iterator[None]:
+    """Somebody's platform between a topic and a webhook, started and stopped without the harness."""
+    servers = (f"--bootstrap={stack.kafka_bootstrap}", f"--schema-registry={stack.schema_registry_url}")
+    sink = ("--sink=webhook", f"--webhook-url=http://127.0.0.1:{webhook_port}/events", "--batch-size=50")
+    command = [sys.executable, "-m", "infra.platform", *servers, f"--topic={topic}", f"--group={topic}", *sink]
+    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_a_platform_that_runs_already_is_audited_at_its_webhook(stack: Endpoints, results: Path) -> None:
+    (port,) = map(str, free_ports(1))
+    with own_topic(stack) as topic, own_platform(stack, topic, port):
+        tap = ("--platform", "none", "--sink-tap", f"webhook:{port}", "--topic", topic, "--partitions", "2")
+        run = LocustProcess("latency", results, "--rate", "100", "--duration", "2s", "--sinks", "webhook", *tap)
+        code = run.wait()
+
+    assert code == 0, run.output
+    (step,) = run.result()["steps"]
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 200
+    assert step["ledger"]["fences"] == "complete"
+
+
+def test_a_topic_of_the_users_own_is_left_where_it_is(stack: Endpoints, results: Path) -> None:
+    with own_topic(stack) as topic:
+        for _ in range(2):
+            run = LocustProcess("latency", results, "--sinks", "counting", "--records", "50", "--topic", topic)
+            assert run.wait() == 0, run.output

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cdc_users import live
 from cdc_users.facts import StepState
 from cdc_users.live import RunView
 from cdc_users.measure.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.measure.result import StepResult
+from cdc_users.moment import Moment
 from cdc_users.report import answer
-
-if TYPE_CHECKING:
-    from cdc_users.moment import Moment
 
 #: What the charts need of each second.
 COLUMNS = (

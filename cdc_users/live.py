@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from cdc_users.facts import StepState
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result
+from cdc_users.moment import Moment
 from cdc_users.options import Options
 from cdc_users.scenario import Pipeline, Scenario
 from cdc_users.telemetry import Look
-
-if TYPE_CHECKING:
-    from cdc_users.moment import Moment
 
 #: The parts of an event's end-to-end latency, in the order of their happening.
 PARTS = ("commit", "capture", "fetch", "queue", "sink_write")

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const { lines, stacked, pipeline, table, element, number, clock } = window.cdcChart;
+  const { lines, stacked, pipeline, table, element, number, size, clock } = window.cdcChart;
   const BASE = window.cdc.base;
   const INTERVAL_MS = 1000;
   const PARTS = [
@@ -31,10 +31,6 @@
       { key: "uss_mb", name: "unique", colour: 1 },
       { key: "rss_mb", name: "resident", colour: 2 }] },
   ];
-
-  function size(value) {
-    return value === null || value === undefined ? "–" : `${number(value / 1e6)} MB`;
-  }
 
   const panel = element("section", { class: "cdc cdc-tab", "aria-label": "CDC", id: "cdc-tab" });
   const view = build();

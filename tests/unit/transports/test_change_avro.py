@@ -15,8 +15,9 @@ from infra.platform.transports.change_json import Source
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import UNCHANGED
 from infra.schemas.avro import customers_schemas
-from infra.schemas.envelope import HEADER, compile_reader
+from infra.schemas.envelope import HEADER
 from infra.schemas.kind import PLACEHOLDER
+from infra.schemas.row import RowReader
 from tests.benchmark import baseline
 from tests.unit.wal import wire
 from tests.unit.wal.wire import Value
@@ -78,13 +79,11 @@ def test_the_bytes_are_fastavros(listed: list[Any], old: Any) -> None:
 
 
 def test_the_platforms_reader_finds_probe_and_commit_time() -> None:
-    read = compile_reader(SCHEMAS.value)
-    written = serialise([RELATION, wire.insert(7, ROW), wire.delete(7, ROW)])
+    found = RowReader(SCHEMAS.value).read(serialise([RELATION, wire.insert(7, ROW), wire.delete(7, ROW)]))
 
-    assert [tuple(read(message)) for message in written] == [
-        (b"c", b"p", SOURCE.commit_us),
-        (b"d", b"p", SOURCE.commit_us),
-    ]
+    assert bytes(found.operation) == b"cd"
+    assert [found.texts("after", "probe")[0], found.texts("before", "probe")[1]] == ["p", "p"]
+    assert found.committed_us.tolist() == [SOURCE.commit_us] * 2
 
 
 def test_a_value_that_was_not_sent_is_debeziums_placeholder() -> None:

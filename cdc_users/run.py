@@ -32,6 +32,7 @@ from cdc_users.live import due, remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger import Audit
+from cdc_users.measure.plan import PlanError
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
 from cdc_users.measure.validity import Look as Glimpse
@@ -40,6 +41,7 @@ from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
 from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.sharing import Ownership, Sharing
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
 from cdc_users.users.lane import Assignment
@@ -93,6 +95,7 @@ class Run:
         self.directory = artifact.directory(options.results, scenario.name, self.id, datetime.now(UTC))
         self._sender = sender
         self._current: StepState | None = None
+        self._sharing = Sharing(self.states[0].step.schedule, self.states[0].step.lanes)
         self._stop_reason = ""
         self._anchor = new_anchor()
         self._versions: Mapping[str, str] = {}
@@ -256,7 +259,7 @@ class Run:
         self._announce(rig, state)
         logger.info("benchmark.step", step=state.step.name, mode=state.step.mode, arrivals=state.step.schedule.count)
         # The load ends by itself or when it is told to; only a death cuts it short.
-        self._await(rig, facts, lambda: self._loaded(state), None)
+        self._await(rig, facts, lambda: self._loaded(rig, state), None)
         state.loaded_us = self._anchor.now_us()
         state.looks = [
             Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
@@ -294,12 +297,28 @@ class Run:
         state.workers = workers
         self._current = state
         self._mark(state.step.name, state)
-        # A lane that Locust restarts gets a new number, hence the room between the processes.
-        room = 10 * -(-state.step.lanes // len(workers))
-        for share, worker in enumerate(workers):
-            self._sender.assign(worker, self._assignment(rig, state, share, len(workers), share * room))
+        self._sharing = Sharing(state.step.schedule, state.step.lanes)
+        try:
+            self._tell(rig, state, self._sharing.begin(workers))
+        except PlanError as error:
+            raise HarnessError(f"{state.step.name}: {error}") from error
 
-    def _assignment(self, rig: Rig, state: StepState, share: int, shares: int, first_lane: int) -> Assignment:
+    def _share_anew(self, rig: Rig, state: StepState) -> None:
+        """Workers that have come since own their part of what is not due yet; who is done takes no more."""
+        workers = self._sender.workers()
+        takers = [worker for worker in workers if not state.reports.get(worker, {}).get("done")][: state.step.lanes]
+        if state.step.mode != "paced" or not set(takers) - set(state.workers):
+            return
+        offset_ns = (self._anchor.now_us() - state.t0_us) * 1000 + round(LEAD_DISTRIBUTED_S * 1e9)
+        logger.info("benchmark.shares", step=state.step.name, workers=len(takers))
+        state.workers = tuple(dict.fromkeys((*state.workers, *takers)))
+        self._tell(rig, state, self._sharing.change(takers, offset_ns))
+
+    def _tell(self, rig: Rig, state: StepState, owners: Mapping[str, Ownership]) -> None:
+        for share, (worker, owned) in enumerate(owners.items()):
+            self._sender.assign(worker, self._assignment(rig, state, share, len(state.workers), owned))
+
+    def _assignment(self, rig: Rig, state: StepState, share: int, shares: int, owned: Ownership) -> Assignment:
         return Assignment(
             run=self.id,
             step=state.number,
@@ -307,7 +326,8 @@ class Run:
             schedule=state.step.schedule.to_json(),
             share=share,
             shares=shares,
-            first_lane=first_lane,
+            first_lane=owned.first_lane,
+            parts=owned.to_json(),
             rows_per_arrival=state.step.rows_per_arrival,
             anchor=self._anchor.to_json(),
             target={**rig.wiring.target, **self._producing()},
@@ -321,8 +341,9 @@ class Run:
         linger_ms = 1 if options.tuning == "latency" else 5
         return {"headers": options.debezium_headers, "evolve_at": options.evolve_at, "linger_ms": linger_ms}
 
-    def _loaded(self, state: StepState) -> bool:
-        """Whether the step's load has ended; marks the stages that have begun meanwhile."""
+    def _loaded(self, rig: Rig, state: StepState) -> bool:
+        """Whether the step's load has ended; meanwhile sees to new workers, and marks the stages that have begun."""
+        self._share_anew(rig, state)
         offset_s = (self._anchor.now_us() - state.t0_us) / 1e6
         begun = [mark for mark in state.step.marks if mark.offset_s <= offset_s]
         for mark in begun[state.marked :]:
@@ -347,8 +368,15 @@ class Run:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
         tally["offered"] = min(tally["offered"], due(state, self._anchor.now_us()))
-        sink = state.step.pipeline.sink
-        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
+        return Load(
+            state.step.name,
+            state.number,
+            self.marks[-1]["name"],
+            sent=state.sent,
+            sink=state.step.pipeline.sink,
+            rows_per_arrival=state.step.rows_per_arrival,
+            **tally,
+        )
 
     def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
         """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""

@@ -41,6 +41,7 @@ class Load:
     failed: int
     sent: int
     sink: str = ""
+    rows_per_arrival: int = 1
 
 
 @dataclass(slots=True)
@@ -138,7 +139,10 @@ class Watch:
             slot_lag_bytes=look.slot_lag_bytes,
             uss_mb=_mb(look.platform.uss_bytes),
             rss_mb=_mb(look.platform.rss_bytes),
-            offered_per_s=rate(load.offered, before.offered if before else 0),
+            # In events, as the rates beside it.
+            offered_per_s=rate(
+                load.offered * load.rows_per_arrival, before.offered * load.rows_per_arrival if before else 0
+            ),
             sent_per_s=rate(load.sent, before.sent if before else 0),
             delivered_per_s=rate(delivered, before.delivered if before else 0),
             bytes_per_s=rate(size, earlier_bytes),

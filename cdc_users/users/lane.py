@@ -8,17 +8,22 @@ starts late, and its send delay says by how much.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import gevent
 import numpy as np
 from gevent.event import Event
 from locust import User, task
+from locust.exception import StopUser
 from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.users.share import Arrival as Arrival
 from cdc_users.users.share import Assignment as Assignment
 from cdc_users.users.share import Share as Share
+
+#: How long a lane may take to finish its arrival when Locust wants it gone.
+GRACE_S = 10.0
 
 
 class LanePool:
@@ -80,6 +85,11 @@ class LaneUser(User):
     abstract = True
     batch_limit: ClassVar[int] = 0
 
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self._in_step = False
+        self._leaving = False
+
     @task
     def run_lane(self) -> None:
         """Work through one step after another until the user is stopped."""
@@ -92,16 +102,40 @@ class LaneUser(User):
 
     def _run_step(self, share: Share, lane: int) -> None:
         share.enter()
+        self._in_step = True
         try:
             self.begin(share, share.assignment.first_lane + lane)
-            if self.batch_limit:
-                while (intended_ns := share.take_many(self.batch_limit)) is not None:
-                    self.work_many(share, intended_ns)
-            else:
-                while (arrival := share.take()) is not None:
-                    self.work(share, arrival)
+            while self._next(share):
+                pass
+            if self._leaving:
+                raise StopUser
         finally:
+            self._in_step = False
             share.leave()
+
+    def _next(self, share: Share) -> bool:
+        """Take what is next and carry it out; False when there is no more, or this lane is to go."""
+        if self.batch_limit:
+            intended_ns = share.take_many(self.batch_limit, lambda: self._leaving)
+            if intended_ns is not None:
+                self.work_many(share, intended_ns)
+            return intended_ns is not None
+        arrival = share.take(lambda: self._leaving)
+        if arrival is not None:
+            self.work(share, arrival)
+        return arrival is not None
+
+    def stop(self, force: bool = False) -> bool:
+        """Locust wants this lane gone, be it to have it in another process: at once, or after the arrival at hand.
+
+        A statement that is cut off may or may not happen; one that is waited for is known. A lane that waits for an
+        arrival is not killed either: it could get one before gevent comes to it.
+        """
+        if not self._in_step:
+            return bool(super().stop(force))
+        self._leaving = True
+        gevent.spawn_later(GRACE_S, super().stop, True)
+        return True
 
     def begin(self, share: Share, lane: int) -> None:
         """A step begins; `lane` is this lane's number within the whole run."""

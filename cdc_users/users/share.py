@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,15 +127,15 @@ class Share:
         self._stream = self._stream.changed(self._schedule, assignment.owned(self._schedule))
         self.tally.offered = self._stream.count
 
-    def take(self) -> Arrival | None:
-        """The next arrival, when its intended time has come; None when there are no more.
+    def take(self, leaving: Callable[[], bool] = lambda: False) -> Arrival | None:
+        """The next arrival, when its intended time has come; None when there are no more, or the lane is leaving.
 
         The schedule is absolute: a late arrival does not push the next one back.
         """
         free_ns, alone = self._come()
         try:
             with self._turn:
-                offset_ns = self._await_due()
+                offset_ns = self._await_due(leaving)
                 if offset_ns is None:
                     return None
                 self._stream.take()
@@ -148,8 +148,8 @@ class Share:
             self.tally.exhausted += alone and free_ns > intended_ns
         return Arrival(intended_ns, self.anchor.wall_us_at(intended_ns))
 
-    def take_many(self, limit: int) -> NDArray[np.int64] | None:
-        """The intended times (monotonic ns) of the arrivals that are due, at least one; None when there are no more.
+    def take_many(self, limit: int, leaving: Callable[[], bool] = lambda: False) -> NDArray[np.int64] | None:
+        """The intended times (monotonic ns) of the arrivals that are due, at least one; else None, as `take`.
 
         For users that carry out many arrivals at once.
         """
@@ -158,7 +158,7 @@ class Share:
             with self._turn:
                 if (left_ns := self._gathered_ns + GATHER_NS - time.monotonic_ns()) > 0:
                     gevent.sleep(left_ns / 1e9)
-                if self._await_due() is None:
+                if self._await_due(leaving) is None:
                     return None
                 self._gathered_ns = now_ns = time.monotonic_ns()
                 intended_ns = self._stream.due_ns(now_ns - self._t0_ns, limit) + self._t0_ns
@@ -186,9 +186,9 @@ class Share:
         self._idle += 1
         return now_ns, self._idle == 1
 
-    def _await_due(self) -> int | None:
+    def _await_due(self, leaving: Callable[[], bool]) -> int | None:
         """Wait until the next arrival is due and return its offset; drop those that are too late if that is wanted."""
-        while not self._stopped:
+        while not self._stopped and not leaving():
             offset_ns = self._stream.peek_ns()
             if offset_ns is None:
                 return None

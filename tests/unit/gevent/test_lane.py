@@ -10,10 +10,13 @@ from typing import Any
 import gevent
 import numpy as np
 import pytest
+from gevent.pool import Group
+from locust.env import Environment
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.plan import Part, Schedule
-from cdc_users.users.lane import Assignment, LanePool, Share
+from cdc_users.users import lane
+from cdc_users.users.lane import Arrival, Assignment, LanePool, LaneUser, Share
 
 ANCHOR = new_anchor()
 
@@ -224,3 +227,40 @@ def test_a_log_of_operations_says_the_same_one_by_one_and_in_bulk(size: int) -> 
     many.record_many(times, times + 2000, times + 9000)
 
     assert one.report()["recorder"] == many.report()["recorder"]
+
+
+class SlowLane(LaneUser):
+    """Works long enough to be interrupted."""
+
+    begun = False
+
+    def begin(self, share: Share, lane: int) -> None:
+        pass
+
+    def work(self, share: Share, arrival: Arrival) -> None:  # noqa: ARG002 - all take as long
+        self.begun = True
+        gevent.sleep(0.1)
+        share.tally.completed += 1
+
+
+def test_a_lane_that_is_to_go_finishes_its_arrival_and_leaves_the_rest_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = LanePool()
+    monkeypatch.setattr(lane, "POOL", pool)
+    share = pool.publish(assignment_of(Schedule.volume(5), parts=lists([Part(0, 5, 0, 1)])), ANCHOR)
+    assert share is not None
+    environment, group = Environment(user_classes=[SlowLane]), Group()
+    leaver, stayer = SlowLane(environment), SlowLane(environment)
+    for user in (leaver, stayer):
+        user.start(group)
+    while not leaver.begun:
+        gevent.sleep(0.01)
+
+    leaver.stop(force=True)
+    assert leaver._greenlet is not None
+    leaver._greenlet.join()
+
+    assert share.done.wait(10)
+    assert (share.tally.started, share.tally.completed, share.tally.failed) == (5, 5, 0)
+    group.kill()

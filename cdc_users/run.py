@@ -373,6 +373,7 @@ class Run:
             state.number,
             self.marks[-1]["name"],
             sent=state.sent,
+            drain=state.step.mode == "drain",
             sink=state.step.pipeline.sink,
             rows_per_arrival=state.step.rows_per_arrival,
             **tally,

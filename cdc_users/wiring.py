@@ -22,8 +22,8 @@ class Names:
     """What the steward has created for one pipeline; empty where the pipeline has no such thing.
 
     `partitions` is how many partitions, shards or ordering keys there are over all topics or streams, so that a fence
-    can pass each. `topics` are Kafka's; a `stream` is what the direct reader publishes to: its endpoint and name, and a project where
-    there are any (cloud_stream). `channels` is what producers must know of the topics (channel.Channel).
+    can pass each. `topics` are Kafka's; a `stream` is what the direct reader publishes to: its endpoint and name, and a
+    project where there are any (cloud_stream). `channels` is what producers must know of the topics (channel.Channel).
     """
 
     schema: str

@@ -240,7 +240,7 @@ asyncio.run(main())
 
 
 def webhook() -> None:
-    """Batches of 100, beside a raw socket that sends bodies made beforehand; one connection each, the same receiver, which parses."""
+    """Batches of 100, beside a raw socket that sends bodies made beforehand: one connection each, the same receiver."""
     from infra.platform.sinks.document import documents, encode
     from infra.platform.sinks.webhook import WebhookSink
 

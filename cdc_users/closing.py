@@ -54,7 +54,7 @@ class Closing:
                 SETTLE_S,
             )
         write = fences(wiring.run, wiring.target, wiring.anchor)
-        fenced = send_fences(write, wiring.partitions, self._taps, self.limit_s)
+        fenced = send_fences(write, wiring.names.partitions, self._taps, self.limit_s)
         self.facts.fenced = self.facts.fenced and fenced
         taps = self.rig.arrivals()
         if wiring.pipeline.source == "topic" and fenced:
@@ -124,3 +124,6 @@ def close(
     last = look()
     facts.sink |= last.sink.steps
     facts.platform_errors += last.platform.errors
+    facts.platform_errors += [
+        f"what the {name} tap could not read: {error}" for name, tap in last.taps.items() for error in tap.unreadable
+    ]

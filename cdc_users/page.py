@@ -100,6 +100,7 @@ def data(place: Path, result: Result) -> dict[str, Any]:
     """What the charts draw."""
     names = [step.name for step in result.steps]
     return {
+        "scenario": result.scenario,
         "timeline": timeline(place / "timeline.csv"),
         "split": [
             {"name": step.name, "values": {name: step.latency_ms[name].get("mean") for name in step.latency_ms}}

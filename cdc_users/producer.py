@@ -29,8 +29,9 @@ from cdc_users.widening import Widening
 logger = structlog.get_logger()
 
 PROGRESS_S = 10.0
-#: The client's own bounds; beyond them `push` says that the queue is full.
-QUEUE_RECORDS = 50_000
+#: The client's own bounds; beyond them `push` says that the queue is full. One `poll` may let in as many
+#: acknowledgements, so more would stall whoever polls.
+QUEUE_RECORDS = 20_000
 QUEUE_KBYTES = 256 * 1024
 #: The largest batch of several records. The broker's limit is on batches; a larger record gets one alone.
 BATCH_BYTES = 900_000

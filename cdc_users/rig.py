@@ -89,7 +89,7 @@ class Rig:
         """Whether every partition has its instance; a group of several needs a moment for that."""
         if not self.platforms or self.wiring.direct:
             return True
-        return read_snapshot(self._telemetry).partitions == self.wiring.partitions
+        return read_snapshot(self._telemetry).partitions == self.wiring.names.partitions
 
     def look(self) -> Look:
         """Everything about the pipeline now; raises TargetError."""

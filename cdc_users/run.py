@@ -368,8 +368,16 @@ class Run:
             return None
         tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
         tally["offered"] = min(tally["offered"], due(state, self._anchor.now_us()))
-        sink = state.step.pipeline.sink
-        return Load(state.step.name, state.number, self.marks[-1]["name"], sent=state.sent, sink=sink, **tally)
+        return Load(
+            state.step.name,
+            state.number,
+            self.marks[-1]["name"],
+            sent=state.sent,
+            drain=state.step.mode == "drain",
+            sink=state.step.pipeline.sink,
+            rows_per_arrival=state.step.rows_per_arrival,
+            **tally,
+        )
 
     def _await(self, rig: Rig, facts: Facts, done: Callable[[], bool], limit_s: float | None) -> bool:
         """Wait for a condition; False when the time is over, or something died: the platform, a worker, a server."""

@@ -11,13 +11,11 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cdc_users.measure.ledger import CLASSES
 from cdc_users.measure.result import Arrivals, Result, StepResult
-
-if TYPE_CHECKING:
-    from cdc_users.moment import Moment
+from cdc_users.moment import Moment
 
 LATENCY = ("count", "mean", "p50", "p95", "p99", "max")
 LEDGER = ("sent", "delivered", *CLASSES, "fences")

@@ -183,6 +183,9 @@ class Steward:
         self._topics = topics if request["transport"] == "kafka" and not request["topic"] else ()
         if request["transport"] == "kafka":
             names |= self._kafka(name, [] if request["topic"] else topics, int(request["partitions"]))
+            names["partitions"] = topic.count_partitions(self._endpoints.kafka_bootstrap, topics)
+        else:
+            names["partitions"] = int(request["partitions"])
         if request["connector"]:
             names |= self._given(str(request["connector"]), str(request["table"]))
         elif request["source"] == "postgres":

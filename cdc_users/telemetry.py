@@ -91,6 +91,11 @@ class Snapshot:
         return sum(int(part["rss_bytes"]) for part in self.raw) if self.raw else None
 
     @property
+    def unreadable(self) -> list[str]:
+        """What a tap of the observer found and could not read; the first few of it."""
+        return [str(error) for part in self.raw for error in part.get("errors", ())]
+
+    @property
     def errors(self) -> list[str]:
         """What the platform itself reports as failed."""
         return [error for part in self.raw for error in part["consumer"]["errors"]]

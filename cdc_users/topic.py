@@ -41,6 +41,15 @@ def create_topic(bootstrap: str, name: str, partitions: int) -> None:
         time.sleep(POLL_S)
 
 
+def count_partitions(bootstrap: str, names: Sequence[str]) -> int:
+    """The partitions of all these topics; raises TargetError for one that is not there."""
+    admin = _admin(bootstrap)
+    counts = {name: len(admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions) for name in names}
+    if missing := [name for name, count in counts.items() if not count]:
+        raise TargetError(f"Kafka at {bootstrap} has no topic {', '.join(missing)}; create it, or leave --topic out")
+    return sum(counts.values())
+
+
 def deleted_records(bootstrap: str, names: Sequence[str]) -> int:
     """How many records at the beginning of these topics, created empty, retention has deleted."""
     admin = _admin(bootstrap)

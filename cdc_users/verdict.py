@@ -127,7 +127,7 @@ def lane_notes(states: Sequence[StepState]) -> list[str]:
 
 def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
     """What the system under test did wrong, if anything: thresholds, the ledger's among them, and failed arrivals."""
-    reasons = [f"the platform reports: {error}" for error in facts.platform_errors]
+    reasons = [f"the pipeline reports: {error}" for error in facts.platform_errors]
     rows = [step_json(step) for step in steps]
     # What a warm-up loses is lost all the same; its figures are not judged.
     ledger_only = [threshold for threshold in facts.thresholds if threshold.metric.path[0] == "ledger"]

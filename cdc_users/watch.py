@@ -40,7 +40,9 @@ class Load:
     completed: int
     failed: int
     sent: int
+    drain: bool
     sink: str = ""
+    rows_per_arrival: int = 1
 
 
 @dataclass(slots=True)
@@ -103,7 +105,9 @@ class Watch:
             return
         recents = {number: self._recent(look, number) for number in look.sink.steps}
         for recorder in recents.values():
-            for series, line in ({"end_to_end": LINE} | _write_line(load.sink)).items():
+            # In a drain the way to the sink is no latency but a wait.
+            lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
+            for series, line in lines.items():
                 add_latencies(self.environment.stats, *line, recorder.histogram(series), time.time())
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
@@ -138,7 +142,10 @@ class Watch:
             slot_lag_bytes=look.slot_lag_bytes,
             uss_mb=_mb(look.platform.uss_bytes),
             rss_mb=_mb(look.platform.rss_bytes),
-            offered_per_s=rate(load.offered, before.offered if before else 0),
+            # In events, as the rates beside it.
+            offered_per_s=rate(
+                load.offered * load.rows_per_arrival, before.offered * load.rows_per_arrival if before else 0
+            ),
             sent_per_s=rate(load.sent, before.sent if before else 0),
             delivered_per_s=rate(delivered, before.delivered if before else 0),
             bytes_per_s=rate(size, earlier_bytes),

@@ -21,12 +21,14 @@ CHECK_EVERY = 20
 class Names:
     """What the steward has created for one pipeline; empty where the pipeline has no such thing.
 
-    `topics` are Kafka's; a `stream` is what the direct reader publishes to: its endpoint and name, and a project where
-    there are any (cloud_stream). `channels` is what producers must know of the topics (channel.Channel).
+    `partitions` is how many partitions, shards or ordering keys there are over all topics or streams, so that a fence
+    can pass each. `topics` are Kafka's; a `stream` is what the direct reader publishes to: its endpoint and name, and a
+    project where there are any (cloud_stream). `channels` is what producers must know of the topics (channel.Channel).
     """
 
     schema: str
     tables: Sequence[str]
+    partitions: int = 1
     topics: Sequence[str] = ()
     channels: Sequence[Mapping[str, Any]] = ()
     group: str = ""
@@ -52,11 +54,6 @@ class Wiring:
     def direct(self) -> bool:
         """Whether the direct reader is the system under test."""
         return self.pipeline.source == "postgres" and self.pipeline.capture == "wal"
-
-    @property
-    def partitions(self) -> int:
-        """Partitions, shards or ordering keys over all topics or streams; one fence at least must pass each."""
-        return self.pipeline.partitions * len(self.names.tables)
 
     @property
     def target(self) -> Mapping[str, Any]:

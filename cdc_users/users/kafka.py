@@ -16,6 +16,7 @@ from typing import Any
 import gevent
 import numpy as np
 from gevent.event import Event
+from gevent.lock import Semaphore
 from numpy.typing import NDArray
 
 from cdc_users.channel import Channel
@@ -24,16 +25,17 @@ from cdc_users.insertion import InsertFlight, Insertion
 from cdc_users.measure.clock import Anchor
 from cdc_users.producer import AvroProducer
 from cdc_users.users.lane import LaneUser
-from cdc_users.users.share import Share
+from cdc_users.users.share import GIVE_WAY_S, Share
 from cdc_users.workload import Workload, Writer, writer_number
 
 #: Most arrivals that are taken at once.
 BATCH_ARRIVALS = 1000
-#: Arrivals in one flight: so few that acknowledgements are let in about once a millisecond.
-FLIGHT_ARRIVALS = 100
+#: Arrivals in one flight: so few that acknowledgements are let in about every millisecond.
+FLIGHT_ARRIVALS = 200
 #: How long the poller sleeps when nothing came in, and a lane when the local queue is full.
 NAP_S = 0.001
 RECORDS_PER_FLUSH = 1000
+STOPPED = "the load was stopped"
 ADDED_COLUMN = "tier"
 
 
@@ -43,6 +45,8 @@ class Sender:
     def __init__(self) -> None:
         self._producer: AvroProducer | None = None
         self._target: Mapping[str, Any] = {}
+        #: Lanes push one at a time: between two flights everything else in the process has its turn.
+        self.turn = Semaphore()
         self._flying = Event()
         self._poller: Any = None
 
@@ -137,6 +141,13 @@ class Logbook:
         """Until everything has landed; the client gives up what is never answered."""
         self._all_landed.wait()
 
+    def strand(self, intended_ns: NDArray[np.int64]) -> None:
+        """These arrivals were taken, and the lane was killed before it could make anything of them."""
+        if count := len(intended_ns):
+            self._share.record_many(intended_ns, time.monotonic_ns(), time.monotonic_ns(), failed=True)
+            self._share.tally.failed += count
+            self._share.note_error(STOPPED, count)
+
     def give_up(self, cause: str) -> None:
         """The lane ends now: what has no answer is unknown, what was not sent has failed."""
         while self._flying:
@@ -217,18 +228,28 @@ class KafkaUser(LaneUser):
 
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
         """See LaneUser. Does not wait for the acknowledgements: the end of the step does."""
-        first = share.tally.started - len(intended_ns)
-        due = self._due_to_evolve(share) - first
-        for start, end in pairwise(sorted({*range(0, len(intended_ns), FLIGHT_ARRIVALS), len(intended_ns), due})):
-            if not 0 <= start < end <= len(intended_ns):
-                continue  # `due` lies elsewhere
-            if start >= due:
-                SENDER.evolve(share.assignment.target["schema_registry_url"])
-            flight = self._flight(share, intended_ns[start:end])
-            self._logbook.depart(flight)
-            if not SENDER.push(flight):
-                self._wait_for_room(share, flight)
-            SENDER.look()
+        count, aboard = len(intended_ns), 0
+        due = self._due_to_evolve(share) - (share.tally.started - count)
+        try:
+            for start, end in pairwise(sorted({*range(0, count, FLIGHT_ARRIVALS), count, due})):
+                if not 0 <= start < end <= count:
+                    continue  # `due` lies elsewhere
+                with SENDER.turn:
+                    if start >= due:
+                        SENDER.evolve(share.assignment.target["schema_registry_url"])
+                    flight = self._flight(share, intended_ns[start:end])
+                    self._logbook.depart(flight)
+                    aboard = end
+                    self._send(share, flight)
+        finally:
+            self._logbook.strand(intended_ns[aboard:])
+
+    def _send(self, share: Share, flight: Flight) -> None:
+        if not SENDER.push(flight):
+            self._wait_for_room(share, flight)
+        SENDER.look()
+        # The poller, the reports and whoever else waits have their turn.
+        gevent.sleep(GIVE_WAY_S)
 
     def _due_to_evolve(self, share: Share) -> int:
         """How many of this share's arrivals come before the one at which a column is added."""
@@ -261,6 +282,6 @@ class KafkaUser(LaneUser):
                     self.work_many(share, intended_ns)
                 self._logbook.wait()
             finally:
-                self._logbook.give_up("the load was stopped")
+                self._logbook.give_up(STOPPED)
         finally:
             share.leave()

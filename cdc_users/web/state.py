@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cdc_users import live
 from cdc_users.facts import StepState
 from cdc_users.live import RunView
 from cdc_users.measure.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.measure.result import StepResult
+from cdc_users.moment import Moment
 from cdc_users.report import answer
-
-if TYPE_CHECKING:
-    from cdc_users.moment import Moment
 
 #: What the charts need of each second.
 COLUMNS = (
@@ -49,7 +47,11 @@ def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:
         "first": first,
         "count": len(moments),
         "columns": columns(moments[first:]),
-        "marks": [{"x": mark["elapsed_s"], "name": str(mark["name"])} for mark in run.marks],
+        # Every step's name begins with the scenario's, which would only take room in the charts.
+        "marks": [
+            {"x": mark["elapsed_s"], "name": str(mark["name"]).removeprefix(f"{run.scenario.name}-")}
+            for mark in run.marks
+        ],
         "stages": [asdict(stage) for stage in live.stages(run, narrow.stage)],
         "words": narrow.words,
         "split": [{"name": name, "values": parts} for name, parts in live.split_ms(run)],

@@ -223,6 +223,15 @@ def decimal_value(data: bytes, scale: int) -> Decimal:
     return Decimal(int.from_bytes(data, "big", signed=True)).scaleb(-scale, _EXACT)
 
 
+def decimal_text(data: bytes, scale: int) -> str:
+    """The same as plain digits, without the detour over a Decimal."""
+    number = int.from_bytes(data, "big", signed=True)
+    if scale <= 0:
+        return f"{number}{'0' * -scale if number else ''}"
+    digits = f"{abs(number):0{scale + 1}d}"
+    return f"{'-' if number < 0 else ''}{digits[:-scale]}.{digits[-scale:]}"
+
+
 def _long_date(days: int) -> str:
     """A date beyond Python's years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days)."""
     era, of_era = divmod(days + 719_468, 146_097)

@@ -24,6 +24,7 @@ from infra.schemas.kind import (
     UNAVAILABLE,
     Column,
     Kind,
+    decimal_text,
     decimal_value,
     zoned_timestamp_value,
 )
@@ -138,6 +139,15 @@ class Rows:
         begin, length = self.spans(side, name)
         found = self._octets.texts(begin, np.maximum(length, 0))
         return [None if size < 0 else text.decode() for text, size in zip(found, length.tolist(), strict=True)]
+
+    def decimal_texts(self, side: Side, name: str) -> list[str | None]:
+        """A decimal column of fixed scale as plain digits; None where it is NULL."""
+        begin, length = self.spans(side, name)
+        scale = self._reader.column(name).scale
+        found = self._octets.texts(begin, np.maximum(length, 0))
+        return [
+            None if size < 0 else decimal_text(data, scale) for data, size in zip(found, length.tolist(), strict=True)
+        ]
 
     def numbers(self, side: Side, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A whole-number column as it is on the wire (days, micros, ...), and where it is not NULL."""

@@ -76,6 +76,8 @@ def _check_kind(kind: str | None) -> None:
         raise StackConfigError(f"--kind external needs {', '.join(VARIABLES)}, or a file in {FILE}")
     if kind in ("process", "compose") and named is not None:
         raise StackConfigError(f"--kind {kind}, but {named} names servers that are not ours; unset it")
+    if kind == "process" and compose.is_ours(STATE):
+        raise StackConfigError("containers of this checkout may still be up; run `python -m infra.stack down` first")
 
 
 def _check_running(endpoints: Endpoints, kind: str | None) -> None:

@@ -77,15 +77,24 @@ def up(state: State, environ: Mapping[str, str], progress: Progress) -> Endpoint
     if not is_ours(state):
         check_free({name: port for name, port in WELL_KNOWN.items() if name != "webhook"})
     _fill_context(state, environ, progress)
+    try:
+        ready = _bring_up(progress)
+    except BaseException:
+        subprocess.run([*COMPOSE, "logs", "--no-color", "--tail", "15"], check=False)
+        down(state, environ)
+        raise
+    write_json(state.endpoints, ready.to_json())
+    return ready
+
+
+def _bring_up(progress: Progress) -> Endpoints:
     progress("docker compose is building and starting the containers")
     _compose("up", "--detach", "--build", "--remove-orphans")
     found = endpoints()
     _await_ready(found, progress)
     progress("a row is on its way from Postgres to the topic")
     send_canary(found, READY_S)
-    ready = _with_versions(found)
-    write_json(state.endpoints, ready.to_json())
-    return ready
+    return _with_versions(found)
 
 
 def _fill_context(state: State, environ: Mapping[str, str], progress: Progress) -> None:

@@ -1,6 +1,6 @@
 """Figures of the live slot: `python -m tests.benchmark.wal_reader_figures` (docs/results/wal-reader.md).
 
-One table of its own on the stack that is up, one slot a measurement, all filled by the same bulk insert; the reader
+A Postgres and a table of its own, and a copy of one slot for each measurement, so that all read the same; the reader
 with and without decoding and pg_recvlogical take turns, so that a busy machine slows all of them.
 """
 
@@ -11,10 +11,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,9 +26,8 @@ from infra.platform.wal import slot as server
 from infra.platform.wal.service import Service, Settings
 from infra.platform.wal.stream import ReplicationStream, lsn_number, lsn_text
 from infra.postgres.slot import drop_slot
-from infra.stack.locate import locate
 from infra.stack.postgres import find_binaries
-from infra.stack.state import CHECKOUT
+from tests.integration.private_postgres import private_postgres
 
 NAME = "cdc_wal_figures"
 COLUMNS = "id bigint PRIMARY KEY, first_name text, last_name text, email text, balance numeric(12,2), probe text"
@@ -120,9 +121,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
-    endpoints = locate(CHECKOUT, os.environ)
-    assert endpoints is not None, "no stack is up"
-    measure(endpoints.postgres_dsn, options.rows, options.rounds)
+    with tempfile.TemporaryDirectory() as place, private_postgres(Path(place), {"max_wal_size": "8GB"}) as postgres:
+        measure(postgres.dsn, options.rows, options.rounds)
     return 0
 
 

@@ -59,7 +59,7 @@ def test_a_slots_lag_grows_with_what_is_written(stack: Endpoints) -> None:
         try:
             with closing(SlotGauge({"dsn": stack.postgres_dsn, "slot": name})) as gauge:
                 before = gauge.read()
-                cursor.execute("SELECT pg_logical_emit_message(false, 'cdc', repeat('x', 100000))")
+                cursor.execute("SELECT pg_logical_emit_message(true, 'cdc', repeat('x', 100000))")
                 after = gauge.read()
         finally:
             drop_slot(connection, name)

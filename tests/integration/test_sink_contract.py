@@ -220,3 +220,20 @@ async def test_measuring_changes_nothing(place: World, sink: SinkConnector) -> N
     assert await place.effects() == 3
     assert measured.durable_events == 6
     assert (measured.ledger.delivered()[1].delivered, measured.ledger.delivered()[1].duplicated) == (3, 3)
+
+
+async def test_a_flush_ends_while_writes_go_on(place: World, sink: SinkConnector) -> None:
+    partition = Partition()
+    await sink.write(partition.batch(list(inserts(1))))
+    flush = asyncio.ensure_future(sink.flush())
+
+    written = 1
+    while not flush.done():
+        assert written < 5000, "the flush does not end"
+        await sink.write(partition.batch(list(inserts(1, first=written + 1))))
+        written += 1
+        await asyncio.sleep(0.001)
+    await flush
+    await sink.flush()
+
+    assert await place.effects() == written

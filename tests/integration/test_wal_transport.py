@@ -24,7 +24,8 @@ from infra.stack.endpoints import Endpoints
 from tests.integration.private_postgres import PrivatePostgres, private_postgres
 from tests.wal_process import RUN, Customers, WalProcess, await_that
 
-EVENTS = 20_000
+LONG = pytest.param(200_000, marks=pytest.mark.soak)
+SIZES = pytest.mark.parametrize("events", [20_000, LONG])
 CHECK_EVERY = 7
 
 
@@ -41,12 +42,12 @@ def customers(postgres: PrivatePostgres) -> Iterator[Customers]:
     made.remove()
 
 
-def carry(customers: Customers, tap: Tap, options: list[str], directory: Path) -> None:
+def carry(customers: Customers, tap: Tap, options: list[str], directory: Path, events: int) -> None:
     """Write, publish and read back; everything must have come once, in order and as it was written."""
     process = WalProcess(*customers.options(*options), directory=directory).await_ready()
     tap.start()
     try:
-        sent = customers.write(EVENTS)
+        sent = customers.write(events)
         await_that(lambda: tap.record.events >= sent, "not all changes came")
         figures = process.snapshot()
         assert process.end(signal.SIGTERM) == 0, process.log.read_text(encoding="utf-8")
@@ -70,36 +71,41 @@ def assert_stages_sum(figures: dict[str, object]) -> None:
     assert stages == series["end_to_end"]["sum_us"]
 
 
-def test_mixed_changes_reach_kinesis(customers: Customers, tmp_path: Path) -> None:
+@SIZES
+def test_mixed_changes_reach_kinesis(customers: Customers, tmp_path: Path, events: int) -> None:
     with kinesis_emulator(tmp_path, os.environ) as endpoint:
         cloud.create_stream(endpoint, customers.name, 4)
         tap = KinesisTap(
             {"endpoint": endpoint, "stream": customers.name, "check_every": CHECK_EVERY}, RUN, new_anchor()
         )
         options = ["--transport", "kinesis", "--endpoint", endpoint, "--stream", customers.name]
-        carry(customers, tap, options, tmp_path)
+        carry(customers, tap, options, tmp_path, events)
         cloud.delete_stream(endpoint, customers.name)
 
 
-def test_mixed_changes_reach_kafka(customers: Customers, stack: Endpoints, tmp_path: Path) -> None:
+@SIZES
+def test_mixed_changes_reach_kafka(customers: Customers, stack: Endpoints, tmp_path: Path, events: int) -> None:
     bootstrap, topic = stack.kafka_bootstrap, f"cdc.{customers.name.replace('_', '-5f-')}.customers"
     create_topic(bootstrap, topic, 4)
     try:
         tap = JsonTopicTap({"bootstrap": bootstrap, "topic": topic, "check_every": CHECK_EVERY}, RUN, new_anchor())
-        carry(customers, tap, ["--transport", "kafka", "--endpoint", bootstrap], tmp_path)
+        carry(customers, tap, ["--transport", "kafka", "--endpoint", bootstrap], tmp_path, events)
     finally:
         delete_topics(bootstrap, [topic])
 
 
 @pytest.mark.soak
-def test_mixed_changes_reach_pubsub(customers: Customers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("events", [20_000, 200_000])
+def test_mixed_changes_reach_pubsub(customers: Customers, tmp_path: Path, events: int) -> None:
     try:
         with pubsub_emulator(tmp_path, os.environ) as endpoint:
             project, topic = cloud.EMULATED_PROJECT, customers.name.replace("_", "-")
             cloud.create_topic(endpoint, project, topic, topic)
             place = {"endpoint": endpoint, "project": project, "subscription": topic, "check_every": CHECK_EVERY}
             tap = PubSubTap(place, RUN, new_anchor())
-            carry(customers, tap, ["--transport", "pubsub", "--endpoint", endpoint, "--stream", topic], tmp_path)
+            carry(
+                customers, tap, ["--transport", "pubsub", "--endpoint", endpoint, "--stream", topic], tmp_path, events
+            )
             cloud.delete_topic(endpoint, project, topic, topic)
     except EmulatorUnavailableError as error:
         pytest.skip(str(error))

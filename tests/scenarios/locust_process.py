@@ -84,9 +84,9 @@ class LocustProcess:
         """Send a signal to the process alone."""
         self._process.send_signal(number)
 
-    def wait(self) -> int:
+    def wait(self, deadline_s: float = DEADLINE_S) -> int:
         """Wait for its end; returns the exit code."""
-        code = self._process.wait(DEADLINE_S)
+        code = self._process.wait(deadline_s)
         self._reader.join(DEADLINE_S)
         return code
 

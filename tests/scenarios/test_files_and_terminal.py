@@ -1,4 +1,4 @@
-"""What a headless run leaves and says: files equal to the result in every figure, no secret, metrics, clear refusals."""
+"""What a headless run leaves and says: files that equal the result, no secret, metrics, clear refusals."""
 
 from __future__ import annotations
 

@@ -44,10 +44,12 @@ def own_platform(stack: Endpoints, topic: str, webhook_port: str) -> Iterator[No
 
 def test_a_platform_that_runs_already_is_audited_at_its_webhook(stack: Endpoints, results: Path) -> None:
     (port,) = map(str, free_ports(1))
-    with own_topic(stack) as topic, own_platform(stack, topic, port):
-        tap = ("--platform", "none", "--sink-tap", f"webhook:{port}", "--topic", topic, "--partitions", "2")
-        run = LocustProcess("latency", results, "--rate", "100", "--duration", "2s", "--sinks", "webhook", *tap)
-        code = run.wait()
+    with own_topic(stack) as topic:
+        own = ("--platform", "none", "--sink-tap", f"webhook:{port}", "--topic", topic)
+        run = LocustProcess("latency", results, "--rate", "100", "--duration", "2s", "--sinks", "webhook", *own)
+        run.await_output("benchmark.step")  # the webhook listens from here on
+        with own_platform(stack, topic, port):
+            code = run.wait()
 
     assert code == 0, run.output
     (step,) = run.result()["steps"]

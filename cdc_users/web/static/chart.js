@@ -47,6 +47,10 @@
     return String(+value.toPrecision(3));
   }
 
+  function size(bytes) {
+    return bytes === null || bytes === undefined ? "–" : `${number(bytes / 1e6)} MB`;
+  }
+
   function clock(seconds) {
     const whole = Math.round(seconds);
     const rest = String(whole % 60).padStart(2, "0");
@@ -360,5 +364,5 @@
     };
   }
 
-  global.cdcChart = { lines, stacked, pipeline, table, element, number, short, clock };
+  global.cdcChart = { lines, stacked, pipeline, table, element, number, size, clock };
 })(window);

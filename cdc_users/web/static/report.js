@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const { lines, stacked } = window.cdcChart;
+  const { lines, stacked, size } = window.cdcChart;
   const data = JSON.parse(document.getElementById("data").textContent);
   const POINTS_PER_DECADE = 40;
 
@@ -15,8 +15,8 @@
     { title: "Events per second", unit: "1/s", series: [["offered_per_s", "offered", 6], ["sent_per_s", "sent", 1], ["delivered_per_s", "delivered", 2]] },
     { title: "End-to-end latency", unit: "ms", series: [["p50_ms", "p50", 3], ["p99_ms", "p99", 1], ["max_ms", "max", 2]],
       note: "A second needs 1,000 events to have a p99, and 20 to have a p50." },
-    { title: "Backlog by place", unit: "events", series: [["backlog", "sent, not delivered", 6], ["consumer_lag", "topic", 1], ["queue_depth", "queues", 2], ["in_flight", "sink", 3]] },
-    { title: "Slot lag", unit: "bytes", series: [["slot_lag_bytes", "WAL held back", 4]] },
+    { title: "Backlog by place", unit: "events", series: [["backlog", "sent, not delivered", 6], ["consumer_lag", "topic, not committed", 1], ["queue_depth", "queues", 2], ["in_flight", "sink", 3]] },
+    { title: "Slot lag", unit: "bytes", format: size, series: [["slot_lag_bytes", "WAL held back", 4]] },
     { title: "Platform memory", unit: "MB", series: [["uss_mb", "unique", 1], ["rss_mb", "resident", 2]] },
   ];
   const PARTS = [["commit", "commit", 1], ["capture", "capture", 2], ["fetch", "fetch", 3], ["queue", "queue", 4], ["sink_write", "sink write", 5]];
@@ -26,7 +26,9 @@
   function marks(timeline) {
     const found = [];
     (timeline.step || []).forEach((step, index) => {
-      const name = [step, (timeline.stage || [])[index]].filter((part, at, all) => part && all.indexOf(part) === at).join(" · ");
+      const prefix = `${data.scenario}-`;
+      const short = (name) => (name && name.startsWith(prefix) ? name.slice(prefix.length) : name);
+      const name = [short(step), short((timeline.stage || [])[index])].filter((part, at, all) => part && all.indexOf(part) === at).join(" · ");
       if (!found.length || found[found.length - 1].name !== name) found.push({ x: timeline.elapsed_s[index], name });
     });
     return found;

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const { lines, stacked, pipeline, table, element, number, clock } = window.cdcChart;
+  const { lines, stacked, pipeline, table, element, number, size, clock } = window.cdcChart;
   const BASE = window.cdc.base;
   const INTERVAL_MS = 1000;
   const PARTS = [
@@ -23,7 +23,7 @@
       { key: "max_ms", name: "max", colour: 2 }] },
     { title: "Backlog by place", unit: "events", series: [
       { key: "backlog", name: "sent, not delivered", colour: 6 },
-      { key: "consumer_lag", name: "topic", colour: 1 },
+      { key: "consumer_lag", name: "topic, not committed", colour: 1 },
       { key: "queue_depth", name: "queues", colour: 2 },
       { key: "in_flight", name: "sink", colour: 3 }] },
     { title: "Slot lag", unit: "bytes", format: size, series: [{ key: "slot_lag_bytes", name: "WAL held back", colour: 4 }] },
@@ -31,10 +31,6 @@
       { key: "uss_mb", name: "unique", colour: 1 },
       { key: "rss_mb", name: "resident", colour: 2 }] },
   ];
-
-  function size(value) {
-    return value === null || value === undefined ? "–" : `${number(value / 1e6)} MB`;
-  }
 
   const panel = element("section", { class: "cdc cdc-tab", "aria-label": "CDC", id: "cdc-tab" });
   const view = build();

@@ -29,7 +29,7 @@ def documents(batch: Batch) -> list[dict[str, Any]]:
     """The events of a batch, ready for `encode`; raises RefusedError for bytes that are no text."""
     try:
         before, after = _side(batch.rows, "before"), _side(batch.rows, "after")
-        keys = _keys(batch)
+        keys = _keys(batch, before, after)
     except (UnicodeDecodeError, EnvelopeError) as error:
         raise RefusedError(
             f"an event of {batch.topic}[{batch.partition}] cannot be written as JSON: {error}"
@@ -55,12 +55,18 @@ def encode(document: Any) -> bytes:
     return orjson.dumps(document, default=_plain, option=_OPTIONS)
 
 
-def _keys(batch: Batch) -> list[dict[str, Any] | None]:
+def _keys(
+    batch: Batch, before: Sequence[dict[str, Any] | None], after: Sequence[dict[str, Any] | None]
+) -> list[dict[str, Any] | None]:
     reader = batch.key_reader
     if reader is None:
         return [None] * len(batch)
     names = [column.name for column in reader.columns]
-    return [dict(zip(names, reader.read(key), strict=True)) if key else None for key in batch.keys]
+    if not {column.name for column in batch.rows.columns}.issuperset(names):
+        return [dict(zip(names, reader.read(key), strict=True)) if key else None for key in batch.keys]
+    # The row has the key's columns, and they are read already.
+    rows = [new or old for old, new in zip(before, after, strict=True)]
+    return [row and {name: row[name] for name in names} for row in rows]
 
 
 def _side(rows: Rows, side: Side) -> list[dict[str, Any] | None]:
@@ -76,6 +82,8 @@ def _side(rows: Rows, side: Side) -> list[dict[str, Any] | None]:
 def _column(rows: Rows, side: Side, column: Column) -> Sequence[Any]:
     if column.kind is Kind.ZONED_TIMESTAMP:
         return rows.texts(side, column.name)
+    if column.kind is Kind.DECIMAL:
+        return rows.decimal_texts(side, column.name)
     values = rows.values(side, column.name)
     make = _BY_KIND.get(column.kind)
     return values if make is None else [make(value) for value in values]
@@ -94,7 +102,6 @@ def _float(value: float | None) -> float | str | None:
 
 
 _BY_KIND: dict[Kind, Callable[[Any], Any]] = {
-    Kind.DECIMAL: _decimal,
     Kind.VARIABLE_DECIMAL: _decimal,
     Kind.FLOAT32: _float,
     Kind.FLOAT64: _float,

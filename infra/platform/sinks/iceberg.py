@@ -25,7 +25,7 @@ from pyiceberg.table import Table
 
 from infra.platform.batch import Batch, Partition
 from infra.platform.error import ConfigError, PlatformError, RetryableError, UnreachableError
-from infra.platform.sinks.arrow import change_schema, changes, row_schema
+from infra.platform.sinks.arrow import POSITION, change_schema, changes, row_schema
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.iceberg_state import apply_state, state_changes
 from infra.schemas.kind import Column
@@ -139,11 +139,12 @@ class IcebergSink:
 
     async def flush(self) -> None:
         """See SinkConnector."""
-        while self._unsettled is not None or self._pending:
-            if self._unsettled is None:
-                self._unsettled, self._pending = _Commit(self._pending), []
+        if self._unsettled is not None:
             await self._make_durable(self._unsettled)
-            self._unsettled = None
+        # Once, not until nothing is pending: under load there always is something.
+        if self._pending:
+            self._unsettled, self._pending = _Commit(self._pending), []
+            await self._make_durable(self._unsettled)
 
     async def _make_durable(self, commit: _Commit) -> None:
         try:
@@ -152,6 +153,7 @@ class IcebergSink:
             raise
         except Exception as error:
             raise RetryableError(f"commit {commit.tag} to {'.'.join(self._identifier)}: {error}") from error
+        self._unsettled = None
 
     def _settle(self, commit: _Commit) -> None:
         """Commit once: first see whether an earlier attempt has come through after all. In a thread."""
@@ -199,12 +201,14 @@ class IcebergSink:
             with contextlib.suppress(NamespaceAlreadyExistsError):
                 self._catalog.create_namespace(self._identifier[:-1])
             try:
-                self._catalog.create_table(self._identifier, wanted, properties={MARKER: "yes"})
+                self._catalog.create_table(self._identifier, wanted, properties={MARKER: "yes"} | _metrics(wanted))
             except TableAlreadyExistsError as error:
                 raise CommitFailedException("another instance has created the table just now") from error
         elif MARKER in self._table.properties:
-            with self._table.update_schema() as change:
-                change.union_by_name(wanted)
+            with self._table.transaction() as change:
+                change.set_properties(_metrics(wanted))
+                with change.update_schema() as columns:
+                    columns.union_by_name(wanted)
         else:
             missing = ", ".join(_missing(self._table, wanted))
             raise ConfigError(f"table {'.'.join(self._identifier)} has no column {missing}; add it, or name another")
@@ -252,6 +256,12 @@ def _rest(piece: Piece, known: int) -> Piece | None:
 def _missing(table: Table, wanted: Any) -> list[str]:
     known = {column.name for column in table.schema().fields}
     return [name for name in wanted.names if name not in known]
+
+
+def _metrics(schema: Any) -> dict[str, str]:
+    """No bounds of dates and times in the manifests: PyIceberg cannot make any of infinity or of the year 12026."""
+    temporal = [column.name for column in schema if pa.types.is_temporal(column.type) and column not in POSITION]
+    return {f"write.metadata.metrics.column.{name}": "counts" for name in temporal}
 
 
 def _fitted(rows: Any, target: Any) -> Any:

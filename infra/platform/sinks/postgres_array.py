@@ -79,6 +79,8 @@ def elements(rows: Rows, side: Side, column: Column) -> list[Element]:
     """A column of one side."""
     if column.kind in _AS_THEY_ARE:
         return _raw(rows, side, column)
+    if column.kind is Kind.DECIMAL:
+        return [None if text is None else text.encode() for text in rows.decimal_texts(side, column.name)]
     if column.kind in _WHOLE_NUMBERS:
         numbers, there = rows.numbers(side, column.name)
         found: list[Element] = [b"%d" % number for number in numbers.tolist()]
@@ -114,7 +116,6 @@ _MAKERS: dict[Kind, Callable[[Any], str]] = {
     Kind.BOOLEAN: lambda value: "t" if value else "f",
     Kind.FLOAT32: repr,
     Kind.FLOAT64: repr,
-    Kind.DECIMAL: lambda value: format(value, "f"),
     Kind.VARIABLE_DECIMAL: lambda value: format(value, "f"),
     Kind.DURATION_US: lambda value: f"{value} microseconds",
     Kind.OTHER: lambda value: json.dumps(value, default=str),

@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise, repeat
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -31,6 +32,9 @@ from infra.platform.wal.event import UNCHANGED, Relation, Truncate, Type
 from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec, Read, compile_reader
 
 _TRUTHS = {b"t": True, b"f": False}
+_HEAD = itemgetter(slice(HEAD_BYTES))
+#: More messages at once leave the processor's caches.
+_MOST = 500
 _CHANGES = frozenset({b"I", b"U", b"D"})
 
 KeyColumns = Mapping[tuple[str, str], Sequence[str]]
@@ -77,7 +81,7 @@ class ChangeJson:
         """The same for many transactions, in commit order: much cheaper than one by one where they are small."""
         messages = list(chain.from_iterable([part for _, part in parts]))
         sources = list(chain.from_iterable([[orjson.dumps(source.fields())] * len(part) for source, part in parts]))
-        heads = [message[:HEAD_BYTES] for message in messages]
+        heads = list(map(_HEAD, messages))
         borders = list(accumulate((len(part) for _, part in parts), initial=0))
         if all(head[:1] in _CHANGES for head in set(heads)):
             records = self._changes(messages, heads, sources)
@@ -104,17 +108,22 @@ class ChangeJson:
         return list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
 
     def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]) -> list[Record]:
-        made: dict[int, Record] = {}
-        groups = _groups(heads) if len(messages) >= FEWEST else {}
-        for head, rows in groups.items():
-            if len(rows) == len(messages):
-                alike = self._alike(head, messages, sources)
-                if len(alike) == len(messages):
-                    return list(alike.values())
-                made = alike
-            else:
-                alike = self._alike(head, [messages[row] for row in rows], [sources[row] for row in rows])
-                made.update((rows[place], record) for place, record in alike.items())
+        if len(messages) < FEWEST:
+            return list(map(self._singly, messages, sources))
+        groups = _groups(heads)
+        if len(groups) == 1 and len(messages) > _MOST:
+            blocks = [slice(first, first + _MOST) for first in range(0, len(messages), _MOST)]
+            return [r for block in blocks for r in self._changes(messages[block], heads[block], sources[block])]
+        if len(groups) == 1:
+            rows, records = self._alike(heads[0], messages, sources)
+            if len(records) == len(messages):
+                return records
+            made = dict(zip(rows, records, strict=True))
+        else:
+            made = {}
+            for head, places in groups.items():
+                rows, records = self._alike(head, [messages[at] for at in places], [sources[at] for at in places])
+                made.update(zip([places[row] for row in rows], records, strict=True))
         return [made[row] if row in made else self._singly(messages[row], sources[row]) for row in range(len(messages))]
 
     def _singly(self, message: bytes, source: bytes) -> Record:
@@ -122,25 +131,27 @@ class ChangeJson:
         record: Record = self._decoder.decode(message)
         return record
 
-    def _alike(self, head: bytes, messages: Sequence[bytes], sources: Sequence[bytes]) -> dict[int, Record]:
-        """Those messages of one head that can be made all at once, by their places, in order."""
+    def _alike(
+        self, head: bytes, messages: Sequence[bytes], sources: Sequence[bytes]
+    ) -> tuple[Sequence[int], list[Record]]:
+        """Places and records of those messages of one head that can be made all at once."""
         relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
         shape = head[:1] + head[5:6]
         if len(messages) < FEWEST or relation is None or shape not in SHAPES:
-            return {}
+            return (), []
         if int.from_bytes(head[6:8], "big") != len(relation.columns):
-            return {}
+            return (), []
         piece = cut(messages, len(SHAPES[shape]), len(relation.columns))
         if piece is None:
-            return {}
+            return (), []
         whole = len(piece.rows) == len(messages)
         template = self._template(head, shape, relation)
         try:
             keys, values = template.fill(piece, sources if whole else [sources[row] for row in piece.rows])
         except (ValueError, KeyError):
             # Some value is not of its type: the reader of single messages will say which.
-            return {}
-        return dict(zip(piece.rows, map(Record, repeat(relation), keys, values), strict=True))
+            return (), []
+        return piece.rows, list(map(Record, repeat(relation), keys, values))
 
     def _template(self, head: bytes, shape: bytes, relation: Relation) -> JsonTemplate:
         known = self._templates.get(head)

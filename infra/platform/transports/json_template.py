@@ -42,9 +42,12 @@ class JsonTemplate:
         self._convert(cut)
         pieces[0::stride] = sources
         values = list(map(self._text.__mod__, zip(*[iter(pieces)] * stride, strict=True)))
-        if any(cut.null):
-            values = [value.replace(_QUOTED_NULL, b"null") for value in values]
-        if not all(map(bytes.isascii, values)):
+        if cut.with_null:
+            values = [
+                value.replace(_QUOTED_NULL, b"null") if null else value
+                for value, null in zip(values, cut.with_null, strict=True)
+            ]
+        if not cut.ascii_only:
             str(b"".join(values), "utf-8")
         return keys, values
 

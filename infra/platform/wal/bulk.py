@@ -41,8 +41,8 @@ class Cut:
 
     `rows` are the messages' places in what was given. `pieces` has `stride` for each message: one without meaning, then
     the values of its tuples in order, as Postgres wrote them, or NULL; nothing says yet that they are UTF-8. `null` and
-    `text` say for each column of each tuple whether some values are NULL, and whether some are not. `special`: there
-    are quotes, backslashes or control characters in them.
+    `text` say for each column of each tuple whether some values are NULL, and whether some are not, `with_null` for
+    each row whether it has any. `special`: there are quotes, backslashes or control characters in them.
     """
 
     rows: Sequence[int]
@@ -50,7 +50,9 @@ class Cut:
     stride: int
     null: Sequence[bool]
     text: Sequence[bool]
+    with_null: Sequence[bool]
     special: bool
+    ascii_only: bool
 
 
 def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Cut | None:
@@ -61,15 +63,18 @@ def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Cut | None:
         return None
     data = walk.data(rows)
     octets = np.frombuffer(data, np.uint8)
-    # Anything else that is no UTF-8 is for who uses the pieces to find.
-    if np.count_nonzero(octets >= _NO_TEXT) != walk.overwritten:
+    ascii_only = np.count_nonzero(octets >= 0x80) == walk.overwritten
+    # Other bytes that are no UTF-8 are for who uses the pieces to find.
+    if not ascii_only and np.count_nonzero(octets >= _NO_TEXT) != walk.overwritten:
         return None
     special = b'"' in data or b"\\" in data or bool((octets < 32).any())
     if tuples > 1:
         data = data.replace(_DROPPED, b"")
     if any(walk.null):
         data = data.replace(_NOTHING, _SEPARATOR + NULL)
-    return Cut(rows, data.split(_SEPARATOR)[1:], 1 + tuples * columns, walk.null, walk.text, special)
+    pieces = data.split(_SEPARATOR)
+    del pieces[0]
+    return Cut(rows, pieces, 1 + tuples * columns, walk.null, walk.text, walk.with_null(rows), special, ascii_only)
 
 
 def is_special(text: bytes) -> bool:
@@ -159,6 +164,14 @@ class _Walk:
     def rows(self) -> Sequence[int]:
         """The messages that are as expected."""
         return range(len(self._good)) if self._good.all() else np.flatnonzero(self._good).tolist()
+
+    def with_null(self, rows: Sequence[int]) -> Sequence[bool]:
+        """Which of these messages have a NULL; empty where none has."""
+        flags = [null for null in self._nulls if null is not None]
+        if not flags:
+            return ()
+        found: list[bool] = np.logical_or.reduce(flags)[np.asarray(rows)].tolist()
+        return found
 
     def data(self, rows: Sequence[int]) -> bytes:
         """The bytes of these messages, one after another."""

@@ -50,12 +50,10 @@ class JsonEncoder:
 
     def encode(self, chunk: Chunk) -> Encoded:
         """See Encoder."""
+        name = self._name
         return [
-            [
-                Record(self._name(change.relation), change.key, change.value)
-                for change in self._json.serialise(part.source, part.messages)
-            ]
-            for part in chunk.parts
+            [Record(name(change.relation), change.key, change.value) for change in changes]
+            for changes in self._json.serialise_parts([(part.source, part.messages) for part in chunk.parts])
         ]
 
     def _name(self, relation: Relation) -> str:

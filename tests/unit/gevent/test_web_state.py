@@ -63,3 +63,9 @@ def test_a_look_a_second_at_a_run_of_an_hour_costs_little_of_a_core() -> None:
 
     # 2 % of a core at one look a second; CPU time, so that a busy machine does not matter.
     assert (time.process_time() - started_s) / 20 < 0.02
+
+
+def test_marks_leave_out_what_every_name_begins_with() -> None:
+    run = MadeRun(marks=[{"elapsed_s": 1.0, "name": "throughput-100-rows", "step": "x"}])
+
+    assert state(run, "", 0)["marks"] == [{"x": 1.0, "name": "100-rows"}]

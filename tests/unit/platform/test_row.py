@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.schemas.envelope import EnvelopeError, key_id
-from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Kind
+from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Kind, decimal_text, decimal_value
 from infra.schemas.row import KeyReader, RowReader, key_ids
 
 NASTY = "NUL-like \\0 \\u0000 \"quoted\" 'single' \\N \t\r\n 🐘"
@@ -264,6 +264,13 @@ def test_a_value_that_was_not_sent_is_not_null() -> None:
 )
 def test_extremes_keep_their_value(column: str, wire: object, value: object) -> None:
     assert one({column: wire}) == (value,)
+
+
+@given(st.integers(-(10**20), 10**20), st.integers(-3, 30))
+def test_a_decimals_text_is_its_value(number: int, scale: int) -> None:
+    data = number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
+
+    assert Decimal(decimal_text(data, scale)) == decimal_value(data, scale)
 
 
 def test_columns_tell_their_kinds() -> None:

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from infra.schemas.avro import customers_schemas, namespace, row_schema, with_column
 from infra.schemas.encoder import EncodeError, EnvelopeEncoder, Origin, compile_row, encode_long, encoder
-from infra.schemas.envelope import compile_reader, key_id, schema_id
+from infra.schemas.envelope import key_id, schema_id
+from infra.schemas.row import RowReader
 
 TOPIC = "cdc.shop.customers"
 SCHEMAS = customers_schemas(TOPIC)
 VALUE = fastavro.parse_schema(json.loads(json.dumps(SCHEMAS.value)))
 COLUMNS = [column["name"] for column in row_schema(SCHEMAS.value)["fields"]]
 ENCODER = EnvelopeEncoder(SCHEMAS, key_id=4, value_id=5, origin=Origin(schema="shop"))
+READER = RowReader(SCHEMAS.value)
 MOMENT_US = 1_795_503_852_810_042
 
 LONG = st.integers(-(2**63), 2**63 - 1)
@@ -98,14 +100,14 @@ def test_numbers_and_keys_are_byte_identical_to_a_general_librarys(number: int) 
 
 @given(ROWS)
 def test_what_was_encoded_is_read_back(row: Any) -> None:
-    read = compile_reader(SCHEMAS.value)
+    inserted = ENCODER.value("c", None, row, 1, 2, ENCODER.moment(MOMENT_US))
+    deleted = ENCODER.value("d", row, None, 1, 2, ENCODER.moment(MOMENT_US))
 
-    inserted = read(ENCODER.value("c", None, row, 1, 2, ENCODER.moment(MOMENT_US)))
-    deleted = read(ENCODER.value("d", row, None, 1, 2, ENCODER.moment(MOMENT_US)))
-
-    probe = None if row[-1] is None else row[-1].encode()
-    assert inserted == (b"c", probe, MOMENT_US)
-    assert deleted == (b"d", probe, MOMENT_US)
+    rows = READER.read([inserted, deleted])
+    assert rows.rows("after") == [row, None]
+    assert rows.rows("before") == [None, row]
+    assert rows.operation.tobytes() == b"cd"
+    assert rows.committed_us.tolist() == [MOMENT_US, MOMENT_US]
 
 
 @given(st.binary(max_size=300), st.booleans())

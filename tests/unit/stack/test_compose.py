@@ -94,12 +94,12 @@ def test_the_committed_files_are_what_the_settings_render_to() -> None:
 
 def test_the_file_holds_to_the_compose_specification() -> None:
     # The schema is the one that the package check-jsonschema ships.
-    schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    text = (files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json").read_text(encoding="utf-8")
+    schema = json.loads(text)
+    validator = jsonschema.validators.validator_for(schema)(schema)
 
-    jsonschema.validate(committed(), json.loads(schema.read_text(encoding="utf-8")))
-
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"services": {"kafka": {"imagee": "x"}}}, json.loads(schema.read_text(encoding="utf-8")))
+    assert [error.message for error in validator.iter_errors(committed())] == []
+    assert not validator.is_valid({"services": {"kafka": {"imagee": "x"}}})
 
 
 @pytest.mark.parametrize("server", ["postgres", "kafka", "schema-registry", "connect"])
@@ -175,6 +175,20 @@ def test_what_docker_lacks_is_said_with_the_remedy(tmp_path: Path, script: str, 
 def test_without_docker_the_message_names_the_stack_that_needs_none(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"no `docker` on PATH.*--kind process"):
         compose.require_engine({"PATH": str(tmp_path)})
+
+
+def test_containers_that_do_not_come_up_are_removed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = docker_that(tmp_path, f'echo "$@" >> {tmp_path}/calls; case "$*" in *--build*) exit 1;; esac')
+    monkeypatch.setenv("PATH", environ["PATH"])
+    monkeypatch.setattr(compose, "check_free", lambda _: None)
+    monkeypatch.setattr(compose, "_fill_context", lambda state, *_: (state.root / "compose").mkdir(parents=True))
+    state = State(tmp_path / ".stack")
+
+    with pytest.raises(StackError, match="`docker compose up` ended with 1"):
+        compose.up(state, environ, lambda _: None)
+
+    assert not compose.is_ours(state)
+    assert (tmp_path / "calls").read_text(encoding="utf-8").splitlines()[-1].endswith("--remove-orphans")
 
 
 def test_down_removes_containers_and_volumes_and_what_the_checkout_remembers(

@@ -15,8 +15,9 @@ from infra.platform.transports.change_json import Source
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import UNCHANGED
 from infra.schemas.avro import customers_schemas
-from infra.schemas.envelope import HEADER, compile_reader
+from infra.schemas.envelope import HEADER
 from infra.schemas.kind import PLACEHOLDER
+from infra.schemas.row import RowReader
 from tests.benchmark import baseline
 from tests.unit.wal import wire
 from tests.unit.wal.wire import Value
@@ -78,13 +79,14 @@ def test_the_bytes_are_fastavros(listed: list[Any], old: Any) -> None:
 
 
 def test_the_platforms_reader_finds_probe_and_commit_time() -> None:
-    read = compile_reader(SCHEMAS.value)
     written = serialise([RELATION, wire.insert(7, ROW), wire.delete(7, ROW)])
 
-    assert [tuple(read(message)) for message in written] == [
-        (b"c", b"p", SOURCE.commit_us),
-        (b"d", b"p", SOURCE.commit_us),
-    ]
+    rows = RowReader(SCHEMAS.value).read(written)
+
+    assert rows.operation.tobytes() == b"cd"
+    assert rows.values("after", "probe") == ["p", None]
+    assert rows.values("before", "probe") == [None, "p"]
+    assert rows.committed_us.tolist() == [SOURCE.commit_us, SOURCE.commit_us]
 
 
 def test_a_value_that_was_not_sent_is_debeziums_placeholder() -> None:

@@ -1,0 +1,308 @@
+"""The platform and its sinks beside the plain way of doing the same, interleaved in one run on the stack that is up.
+
+`python -m tests.benchmark.sink_comparison [counting|postgres|iceberg|webhook|memory ...]` prints a line a pair and
+the median ratio. Both sides move the same events, and what came of it is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import psycopg
+import requests
+from confluent_kafka import Consumer, TopicPartition
+
+from infra.platform.batch import Batch
+from infra.stack.endpoints import Endpoints
+from infra.stack.locate import locate
+from infra.stack.state import CHECKOUT
+from tests.batches import Partition
+from tests.change_events import CUSTOMERS, RUN, Event, FilledTopic, customer, envelope_schema, filled_topic
+from tests.platform_process import PlatformProcess, await_that
+
+PAIRS = 5
+PARTITIONS = 8
+#: Events of the Kafka comparison; each of 400 bytes, like a customer of Debezium's.
+KAFKA_EVENTS = 200_000
+SINK_EVENTS = 50_000
+BATCH = 1000
+Side = Callable[[], float]
+
+
+def compare(name: str, unit: str, ours: Side, plain: Side) -> None:
+    """Run both in turn, and print rates and their ratio."""
+    ratios = []
+    for pair in range(PAIRS):
+        sides = (ours, plain) if pair % 2 == 0 else (plain, ours)
+        rates = {side: side() for side in sides}
+        ratios.append(rates[ours] / rates[plain])
+        print(f"{name}: {rates[ours]:9.0f} {unit}/s, plain {rates[plain]:9.0f}, ratio {ratios[-1]:.2f}", flush=True)
+    print(f"{name}: median ratio {statistics.median(ratios):.2f} of {PAIRS} pairs", flush=True)
+
+
+def stack() -> Endpoints:
+    """The stack that is up."""
+    found = locate(CHECKOUT, os.environ)
+    assert found is not None, "bring a stack up: python -m infra.stack up --profile bench"
+    return found
+
+
+def fill(topic: FilledTopic, count: int) -> None:
+    """Many events quickly: a few thousand different rows, again and again under new keys."""
+    rows = [topic.encoder.value(Event("c", key, customer(key))) for key in range(1, 2001)]
+    topic.put((topic.encoder.key(Event("c", key)), rows[key % len(rows)]) for key in range(count))
+
+
+# --- Kafka to CountingSink ----------------------------------------------------------------------------------------
+
+
+def counting() -> None:
+    """The platform's own process with its audit, beside a loop of consume and fastavro in one of its own."""
+    endpoints = stack()
+    name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
+    with filled_topic(endpoints, name, PARTITIONS) as topic:
+        fill(topic, KAFKA_EVENTS)
+        compare("kafka -> counting", "events", lambda: platform_rate(endpoints, topic), lambda: loop_rate(name))
+
+
+def platform_rate(endpoints: Endpoints, topic: FilledTopic, **options: object) -> float:
+    """Events a second from the moment of `begin` to the last one durable and booked in the ledger."""
+    given = {"run": RUN, "held": "yes", "group": f"{topic.name}_{uuid.uuid4().hex[:6]}", "batch-size": BATCH}
+    with tempfile.TemporaryDirectory() as directory:
+        platform = PlatformProcess(endpoints, topic.name, Path(directory) / "log", given | options)
+        try:
+            url = platform.url
+            started_s = time.monotonic()
+            requests.post(f"{url}/begin", timeout=10)
+            await_that(lambda: platform.get("/snapshot")["sink"]["durable_events"] >= KAFKA_EVENTS, lambda: "slow")
+            took_s = time.monotonic() - started_s
+            steps = platform.get("/ledger")["steps"]["1"]
+            assert steps["delivered"] + steps["duplicated"] == KAFKA_EVENTS
+        finally:
+            platform.stop()
+    return KAFKA_EVENTS / took_s
+
+
+def loop_rate(name: str) -> float:
+    """A loop of `consume(1000)` and fastavro, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmark.sink_comparison", "--loop", name, str(KAFKA_EVENTS)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def loop(name: str, count: int) -> float:
+    """What `loop_rate` runs."""
+    schema = fastavro.parse_schema(envelope_schema(CUSTOMERS, name))
+    consumer = Consumer({"bootstrap.servers": stack().kafka_bootstrap, "group.id": name, "enable.auto.commit": False})
+    consumer.assign([TopicPartition(name, number, 0) for number in range(PARTITIONS)])
+    started_s, seen = time.monotonic(), 0
+    while seen < count:
+        for message in consumer.consume(1000, 0.1):
+            fastavro.schemaless_reader(io.BytesIO((message.value() or b"")[5:]), schema, None)
+            seen += 1
+    took_s = time.monotonic() - started_s
+    consumer.close()
+    return seen / took_s
+
+
+# --- The sinks alone ------------------------------------------------------------------------------------------------
+
+
+def batches(size: int, partitions: int = PARTITIONS) -> list[list[Batch]]:
+    """Batches of several partitions: updates of keys that are there after the first round."""
+    whole = []
+    for number in range(partitions):
+        keys = range(number * 10**6, number * 10**6 + SINK_EVENTS // partitions)
+        events = [Event("c", key, customer(key)) for key in keys]
+        whole.append(list(Partition(number=number).batches(events, size)))
+    return whole
+
+
+async def write_all(sink: Any, whole: Sequence[Sequence[Batch]]) -> float:
+    """All partitions beside one another; returns seconds until all is durable."""
+
+    async def one(partition: Sequence[Batch]) -> None:
+        for batch in partition:
+            await sink.write(batch)
+
+    await sink.open()
+    started_s = time.monotonic()
+    await asyncio.gather(*map(one, whole))
+    await sink.flush()
+    took_s = time.monotonic() - started_s
+    await sink.close()
+    return took_s
+
+
+def postgres() -> None:
+    """Upserts in batches, beside COPY of the same rows into a staging table and one INSERT ... ON CONFLICT by psql."""
+    from infra.platform.sinks.postgres import PostgresSink
+
+    dsn, schema = stack().postgres_dsn, f"cdc_sinks_{uuid.uuid4().hex[:8]}"
+    whole = batches(BATCH)
+    with tempfile.TemporaryDirectory() as directory, psycopg.connect(dsn, autocommit=True) as connection:
+        file = Path(directory) / "rows.tsv"
+
+        def ours() -> float:
+            connection.execute(f"DROP TABLE IF EXISTS {schema}.sink, {schema}.sink_offsets")
+            took_s = asyncio.run(write_all(PostgresSink(dsn, f"{schema}.sink"), whole))
+            assert connection.execute(f"SELECT count(*) FROM {schema}.sink").fetchone() == (SINK_EVENTS,)
+            return SINK_EVENTS / took_s
+
+        def plain() -> float:
+            connection.execute(f"DROP TABLE IF EXISTS {schema}.plain, {schema}.staging")
+            connection.execute(f"CREATE TABLE {schema}.plain (LIKE {schema}.sink INCLUDING ALL)")
+            connection.execute(f"CREATE UNLOGGED TABLE {schema}.staging (LIKE {schema}.sink)")
+            columns = ", ".join(f"{name} = excluded.{name}" for name in CUSTOMERS if name != "id")
+            insert = f"INSERT INTO {schema}.plain TABLE {schema}.staging ON CONFLICT (id) DO UPDATE SET {columns}"
+            started_s = time.monotonic()
+            subprocess.run(
+                ["psql", "-qX", dsn, "-c", f"\\copy {schema}.staging from '{file}'", "-c", insert], check=True
+            )
+            took_s = time.monotonic() - started_s
+            assert connection.execute(f"SELECT count(*) FROM {schema}.plain").fetchone() == (SINK_EVENTS,)
+            return SINK_EVENTS / took_s
+
+        try:
+            ours()
+            with file.open("wb") as out, connection.cursor().copy(f"COPY {schema}.sink TO STDOUT") as copy:
+                for part in copy:
+                    out.write(part)
+            compare("postgres", "rows", ours, plain)
+        finally:
+            connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+def iceberg() -> None:
+    """Appends from the bytes of the events, beside from_pylist and append of rows that are decoded already."""
+    import pyarrow as pa
+    from pyiceberg.catalog import load_catalog
+
+    from infra.platform.sinks.arrow import change_schema, changes
+    from infra.platform.sinks.iceberg import CATALOG, IcebergSink, local_properties
+
+    whole = batches(BATCH)
+    schema = change_schema(whole[0][0].rows.columns)
+    rows = [row for partition in whole for batch in partition for row in changes(batch).to_pylist()]
+    with tempfile.TemporaryDirectory() as directory:
+        properties = local_properties(directory)
+        catalog = load_catalog(CATALOG, **properties)
+        catalog.create_namespace("bench")
+
+        def ours() -> float:
+            table = f"bench.t{uuid.uuid4().hex[:8]}"
+            took_s = asyncio.run(write_all(IcebergSink(properties, table), whole))
+            assert len(catalog.load_table(table).scan().to_arrow()) == SINK_EVENTS
+            return SINK_EVENTS / took_s
+
+        def plain() -> float:
+            name = f"bench.t{uuid.uuid4().hex[:8]}"
+            started_s = time.monotonic()
+            table = catalog.create_table(name, schema)
+            table.append(pa.Table.from_pylist(rows, schema=schema))
+            took_s = time.monotonic() - started_s
+            assert len(catalog.load_table(name).scan().to_arrow()) == SINK_EVENTS
+            return SINK_EVENTS / took_s
+
+        compare("iceberg", "rows", ours, plain)
+        catalog.close()
+
+
+RECEIVER = """
+import asyncio, orjson
+from aiohttp import web
+async def post(request):
+    orjson.loads(await request.read())
+    return web.Response()
+async def main():
+    app = web.Application(client_max_size=2**26)
+    app.router.add_post("/", post)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+def webhook() -> None:
+    """Batches of 100, beside a raw socket that sends bodies made beforehand: one connection each, the same receiver."""
+    from infra.platform.sinks.document import documents, encode
+    from infra.platform.sinks.webhook import WebhookSink
+
+    (batched,) = batches(100, partitions=1)
+    bodies = [encode(documents(batch)) for batch in batched]
+    with subprocess.Popen([sys.executable, "-c", RECEIVER], stdout=subprocess.PIPE, text=True) as receiver:
+        assert receiver.stdout is not None
+        port = int(receiver.stdout.readline())
+
+        def ours() -> float:
+            return SINK_EVENTS / asyncio.run(write_all(WebhookSink(f"http://127.0.0.1:{port}/"), [batched]))
+
+        def plain() -> float:
+            started_s = time.monotonic()
+            post_raw(port, bodies)
+            return SINK_EVENTS / (time.monotonic() - started_s)
+
+        compare("webhook, batches of 100", "events", ours, plain)
+        receiver.terminate()
+
+
+def post_raw(port: int, bodies: Sequence[bytes]) -> None:
+    """HTTP/1.1 by hand: send, read the answer's head, go on."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        for body in bodies:
+            head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            connection.sendall(head + body)
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                answer += connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200")
+
+
+def memory() -> None:
+    """Unique memory of the platform while two million events go through it; the slope after the first 500,000."""
+    endpoints = stack()
+    name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
+    with filled_topic(endpoints, name, PARTITIONS) as topic, tempfile.TemporaryDirectory() as directory:
+        platform = PlatformProcess(endpoints, name, Path(directory) / "log", {"run": RUN, "batch-size": BATCH})
+        points = []
+        for millions in (0.5, 1.0, 1.5, 2.0):
+            fill(topic, 500_000)
+            platform.await_durable(round(millions * 1e6))
+            points.append((millions, platform.get("/snapshot")["uss_bytes"] / 1e6))
+            print(f"memory: {millions} M events, {points[-1][1]:.1f} MB", flush=True)
+        platform.stop()
+    (first, low), (last, high) = points[0], points[-1]
+    print(f"memory: {(high - low) / (last - first):.2f} MB per million events after the first 500,000", flush=True)
+
+
+COMPARISONS = {item.__name__: item for item in (counting, postgres, iceberg, webhook, memory)}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is named, or everything."""
+    if arguments[:1] == ["--loop"]:
+        print(loop(arguments[1], int(arguments[2])))
+        return 0
+    for name in arguments or list(COMPARISONS):
+        COMPARISONS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

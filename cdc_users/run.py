@@ -54,6 +54,7 @@ logger = structlog.get_logger()
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 LANES_UP_S = 30.0
+OPEN_S = 60.0
 # Lanes connect between the announcement of a step and its first arrival.
 LEAD_S = 0.5
 LEAD_DISTRIBUTED_S = 1.5
@@ -208,7 +209,7 @@ class Run:
                 self._workload,
             )
             try:
-                self._through(rig, list(states), facts)
+                self._through(steward, rig, list(states), facts)
             finally:
                 self._watch.stop()
                 self._ask_for_health(steward, facts)
@@ -224,11 +225,12 @@ class Run:
             facts.restarts += health["restarted"]
             facts.retention_lost += int(health["deleted_records"])
 
-    def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
+    def _through(self, steward: StewardClient, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
         rig.start(held=states[0].step.mode == "drain", smoke=self.options.smoke)
         self._samples.renew()
         self._watch.start(lambda: self._look(rig))
+        rig.open(steward, lambda done: self._await(rig, facts, done, OPEN_S))
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:

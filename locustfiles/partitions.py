@@ -2,7 +2,7 @@
 
 locust -f locustfiles/partitions.py --headless                                  1, 4 and 8 partitions, two sinks
 locust -f locustfiles/partitions.py --headless --partitions 8 --instances 1,2,4
-locust -f locustfiles/partitions.py --headless --key-skew zipf:1.2              what a hot partition costs
+locust -f locustfiles/partitions.py --headless --mix insert=10,update=90 --key-skew zipf:1.2 --lanes 1   a hot key
 """
 
 from cdc_users.scenario import Scenario

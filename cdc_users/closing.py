@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cdc_users.facts import Facts, StepState
-from cdc_users.fence import fences, send_fences
+from cdc_users.fence import send_fences
 from cdc_users.measure.arrival import Arrivals
 from cdc_users.measure.ledger import Outcomes, audit_taps
 from cdc_users.measure.sequence import SequenceSet
@@ -53,8 +53,7 @@ class Closing:
                 self.told,
                 SETTLE_S,
             )
-        write = fences(wiring.run, wiring.target, wiring.anchor)
-        fenced = send_fences(write, wiring.names.partitions, self._taps, self.limit_s)
+        fenced = send_fences(self.rig.send_fences, wiring.names.partitions, self._taps, self.limit_s)
         self.facts.fenced = self.facts.fenced and fenced
         taps = self.rig.arrivals()
         if wiring.pipeline.source == "topic" and fenced:

@@ -12,7 +12,7 @@ from cdc_users.measure.pressure import figures
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Arrivals, Result, StepResult
 from cdc_users.measure.scaling import Reading, points, summary
-from cdc_users.options import WAITING
+from cdc_users.reader import WAITING
 from cdc_users.scenario import Scenario, Step
 from cdc_users.telemetry import StepSnapshot
 from cdc_users.verdict import judge, notes

@@ -241,11 +241,24 @@ def what(key: str, pipeline: Pipeline) -> str:
     return names[key]
 
 
+def waiting(moment: Moment) -> int | None:
+    """Events that wait in the topic. The group's lag counts from committed offsets, so what is delivered and not yet
+    committed is in it; no more can wait than were sent and are neither held nor delivered."""
+    if moment.consumer_lag is None:
+        return None
+    return max(0, min(moment.consumer_lag, moment.backlog - held(moment)))
+
+
+def held(moment: Moment) -> int:
+    """Events that the platform holds in memory."""
+    return (moment.queue_depth or 0) + (moment.in_flight or 0)
+
+
 def positions(moment: Moment) -> dict[str, int | None]:
     """How many of the step's events have passed each stage, as far as the figures of that second say."""
-    held = (moment.queue_depth or 0) + (moment.in_flight or 0)
-    polled = moment.delivered + held if moment.queue_depth is not None else None
-    appended = polled + moment.consumer_lag if polled is not None and moment.consumer_lag is not None else None
+    polled = moment.delivered + held(moment) if moment.queue_depth is not None else None
+    lag = waiting(moment)
+    appended = polled + lag if polled is not None and lag is not None else None
     return {
         "source": moment.sent,
         "capture": appended,
@@ -274,13 +287,13 @@ def backlog(moments: Sequence[Moment]) -> dict[str, str]:
         return dict.fromkeys(KEYS, "–")
     now = moments[-1]
     appended = positions(now)["capture"]
-    waiting = "–" if appended is None else f"{max(0, now.sent - appended):,} events"
+    uncaptured = "–" if appended is None else f"{max(0, now.sent - appended):,} events"
     slot = "" if now.slot_lag_bytes is None else f", {now.slot_lag_bytes / 1e6:,.1f} MB"
     paused = f", {now.paused_partitions} paused" if now.paused_partitions else ""
     return {
         "source": f"{max(0, now.offered - now.completed - now.failed):,} arrivals",
-        "capture": waiting + slot,
-        "topic": _events(now.consumer_lag),
+        "capture": uncaptured + slot,
+        "topic": _events(waiting(now)),
         "platform": _events(now.queue_depth) + paused,
         "sink": _events(now.in_flight),
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cdc_users.child import Child, Launched, launch, stop
 from cdc_users.error import ObserverError, TargetError
+from cdc_users.fence import fences
 from cdc_users.measure.clock import VARIABLE, Anchor
 from cdc_users.measure.ledger import Arrivals
 from cdc_users.observe.client import Observer, start_observer
@@ -52,6 +53,24 @@ class Rig:
     updates: bool = False
     platforms: list[Child] = field(default_factory=list)
     observer: Observer | None = None
+    _fences: Callable[[int], set[int]] | None = None
+
+    def send_fences(self, count: int) -> set[int]:
+        """Write so many more fences where the lanes write; returns the keys of all so far."""
+        if self._fences is None:
+            self._fences = fences(self.wiring.run, self.wiring.target, self.wiring.anchor)
+        return self._fences(count)
+
+    def open(self, steward: StewardClient, wait: Callable[[Callable[[], bool]], bool]) -> None:
+        """See to it that what Debezium captures from now on arrives: a first fence goes the way to the topic.
+
+        `wait` waits for a condition; where it gives up there is nothing to wait for any more.
+        """
+        if self.wiring.pipeline.source != "postgres" or self.wiring.direct:
+            return
+        keys = self.send_fences(1)
+        if wait(lambda: keys <= self.progress()["topic"].fences):
+            steward.committed()
 
     def start(self, *, held: bool, smoke: bool) -> None:
         """Start the observer, then the platform's instances all at once.

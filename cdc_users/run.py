@@ -54,9 +54,11 @@ logger = structlog.get_logger()
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 LANES_UP_S = 30.0
+OPEN_S = 60.0
 # Lanes connect between the announcement of a step and its first arrival.
 LEAD_S = 0.5
 LEAD_DISTRIBUTED_S = 1.5
+TELL_AGAIN_S = 1.0
 POLL_S = 0.05
 SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
@@ -95,6 +97,7 @@ class Run:
         self.directory = artifact.directory(options.results, scenario.name, self.id, datetime.now(UTC))
         self._sender = sender
         self._current: StepState | None = None
+        self._told_s = 0.0
         self._sharing = Sharing(self.states[0].step.schedule, self.states[0].step.lanes)
         self._stop_reason = ""
         self._anchor = new_anchor()
@@ -206,7 +209,7 @@ class Run:
                 self._workload,
             )
             try:
-                self._through(rig, list(states), facts)
+                self._through(steward, rig, list(states), facts)
             finally:
                 self._watch.stop()
                 self._ask_for_health(steward, facts)
@@ -222,11 +225,12 @@ class Run:
             facts.restarts += health["restarted"]
             facts.retention_lost += int(health["deleted_records"])
 
-    def _through(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
+    def _through(self, steward: StewardClient, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """Take some steps through one pipeline, then audit them."""
         rig.start(held=states[0].step.mode == "drain", smoke=self.options.smoke)
         self._samples.renew()
         self._watch.start(lambda: self._look(rig))
+        rig.open(steward, lambda done: self._await(rig, facts, done, OPEN_S))
         for state in states:
             self._step(rig, state, facts)
             if self._stop_reason or facts.broken:
@@ -304,7 +308,15 @@ class Run:
             raise HarnessError(f"{state.step.name}: {error}") from error
 
     def _share_anew(self, rig: Rig, state: StepState) -> None:
-        """Workers that have come since own their part of what is not due yet; who is done takes no more."""
+        """Workers that have come since own their part of what is not due yet; who is done takes no more.
+
+        A worker says that it is ready before it listens to us (WorkerRunner.__init__), so what it was told may be
+        lost; it is told again until it reports. To hear the same twice changes nothing.
+        """
+        if (now_s := time.monotonic()) - self._told_s > TELL_AGAIN_S:
+            silent = {worker: self._sharing.owners[worker] for worker in state.workers if worker not in state.reports}
+            self._told_s = now_s
+            self._tell(rig, state, silent)
         workers = self._sender.workers()
         takers = [worker for worker in workers if not state.reports.get(worker, {}).get("done")][: state.step.lanes]
         if state.step.mode != "paced" or not set(takers) - set(state.workers):
@@ -315,6 +327,7 @@ class Run:
         self._tell(rig, state, self._sharing.change(takers, offset_ns))
 
     def _tell(self, rig: Rig, state: StepState, owners: Mapping[str, Ownership]) -> None:
+        self._told_s = time.monotonic()
         for share, (worker, owned) in enumerate(owners.items()):
             self._sender.assign(worker, self._assignment(rig, state, share, len(state.workers), owned))
 
@@ -373,6 +386,7 @@ class Run:
             state.number,
             self.marks[-1]["name"],
             sent=state.sent,
+            drain=state.step.mode == "drain",
             sink=state.step.pipeline.sink,
             rows_per_arrival=state.step.rows_per_arrival,
             **tally,

@@ -6,8 +6,9 @@ it was killed, the steward removes all that it created and exits. If the steward
 run finds its journal and removes what is left.
 
 Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} creates one pipeline's objects;
-{"do": "health"} says what happened to the servers since; {"do": "release"} removes the objects; {"do": "close"} removes
-everything and ends. An answer is {"ok": ...} or {"error": text, "exit_code": 2 or 3}.
+{"do": "committed"} waits for the connector's first offset; {"do": "health"} says what happened to the servers since;
+{"do": "release"} removes the objects; {"do": "close"} removes everything and ends. An answer is {"ok": ...} or
+{"error": text, "exit_code": 2 or 3}.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from infra.stack.connector import (
     create_connector,
     delete_connector,
     slot_of,
+    wait_until_committed,
     wait_until_streaming,
 )
 from infra.stack.endpoints import Endpoints
@@ -126,7 +128,7 @@ class Steward:
         self._endpoints: Endpoints | None = None
         self._run = ""
         self._owns_stack = False
-        self._started = ""
+        self._started = self._connector = ""
         self._topics: Sequence[str] = ()
         self._allowed: Sequence[str] = ()
         self._clouds: CloudStreams | None = None
@@ -178,7 +180,7 @@ class Steward:
         name, tables = str(request["name"]), [str(table) for table in request["tables"]]
         topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
         names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
-        self._started = self._postgres_started()
+        self._started, self._connector = self._postgres_started(), ""
         # A topic of the user's own may well have lost its beginning before.
         self._topics = topics if request["transport"] == "kafka" and not request["topic"] else ()
         if request["transport"] == "kafka":
@@ -243,6 +245,7 @@ class Steward:
             tables=tuple(f"{name}.{table}" for table in tables),
             tuning=tuning,
         )
+        self._connector = connector.name
         create_connector(self._endpoints, connector)
         wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
 
@@ -265,6 +268,13 @@ class Steward:
         assert self._endpoints is not None
         with closing(connect(self._endpoints.postgres_dsn)) as connection:
             create_slot(connection, name)
+
+    def committed(self) -> dict[str, Any]:
+        """Return when Connect has stored how far the run's connector has come."""
+        assert self._endpoints is not None
+        if self._connector:
+            wait_until_committed(self._endpoints, self._connector, STREAMING_DEADLINE_S)
+        return {}
 
     def health(self) -> dict[str, Any]:
         """Whether a server has restarted since `prepare`, and how many records the run's topics have deleted."""
@@ -316,6 +326,7 @@ def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
     actions: dict[str, Callable[[], dict[str, Any]]] = {
         "open": lambda: steward.open(request),
         "prepare": lambda: steward.prepare(request),
+        "committed": steward.committed,
         "health": steward.health,
         "release": steward.release,
         "close": steward.close,

@@ -33,6 +33,10 @@ class StewardClient:
         """Create one pipeline's objects (see steward.Steward.prepare); returns their names."""
         return self._ask({"do": "prepare", **pipeline})
 
+    def committed(self) -> None:
+        """Wait until Connect has stored how far the run's connector has come, once an event has gone through it."""
+        self._ask({"do": "committed"})
+
     def health(self) -> Mapping[str, Any]:
         """What has happened to the servers since `prepare`: `restarted` ones, and the topics' `deleted_records`."""
         return self._ask({"do": "health"})

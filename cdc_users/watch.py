@@ -40,6 +40,7 @@ class Load:
     completed: int
     failed: int
     sent: int
+    drain: bool
     sink: str = ""
     rows_per_arrival: int = 1
 
@@ -104,7 +105,9 @@ class Watch:
             return
         recents = {number: self._recent(look, number) for number in look.sink.steps}
         for recorder in recents.values():
-            for series, line in ({"end_to_end": LINE} | _write_line(load.sink)).items():
+            # In a drain the way to the sink is no latency but a wait.
+            lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
+            for series, line in lines.items():
                 add_latencies(self.environment.stats, *line, recorder.histogram(series), time.time())
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.plan import Schedule
-from cdc_users.options import WAITING, Options
+from cdc_users.options import Options
+from cdc_users.reader import WAITING
 from cdc_users.scenario import Mode, Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline

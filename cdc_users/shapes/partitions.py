@@ -6,7 +6,8 @@ import dataclasses
 import itertools
 
 from cdc_users.measure.plan import Schedule
-from cdc_users.options import WAIT_MS, WAITING, WAITING_BATCH, Options
+from cdc_users.options import Options
+from cdc_users.reader import WAIT_MS, WAITING, WAITING_BATCH
 from cdc_users.scenario import Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline_with

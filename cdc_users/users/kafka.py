@@ -30,8 +30,8 @@ from cdc_users.workload import Workload, Writer, writer_number
 
 #: Most arrivals that are taken at once.
 BATCH_ARRIVALS = 1000
-#: Arrivals in one flight: so few that acknowledgements are let in about once a millisecond.
-FLIGHT_ARRIVALS = 100
+#: Arrivals in one flight: so few that acknowledgements are let in about every millisecond.
+FLIGHT_ARRIVALS = 200
 #: How long the poller sleeps when nothing came in, and a lane when the local queue is full.
 NAP_S = 0.001
 RECORDS_PER_FLUSH = 1000

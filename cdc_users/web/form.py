@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cdc_users.error import OptionsError
-from cdc_users.options import OPTIONS, Choice, Option, Options, resolve, texts
+from cdc_users.options import OPTIONS, Option, Options, resolve, texts
+from cdc_users.reader import Choice
 from cdc_users.scenario import Scenario, Step
 
 #: The form's groups, in order; an option that stands in none is shown in the last.

@@ -84,6 +84,23 @@ def wait_until_streaming(endpoints: Endpoints, connector: DebeziumConnector, lim
             time.sleep(POLL_S)
 
 
+def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> None:
+    """Wait until Connect has stored an offset of the connector; raises StackError when the time is over.
+
+    Before that, a task that is restarted, as Connect does when it rebalances, would begin at the log's end of then, and
+    rows in between would be lost.
+    """
+    deadline_s = time.monotonic() + limit_s
+    url = f"{endpoints.connect_url}/connectors/{name}/offsets"
+    while True:
+        answer = _request("GET", url)
+        if answer.status_code == requests.codes.ok and answer.json()["offsets"]:
+            return
+        if time.monotonic() > deadline_s:
+            raise StackError(f"connector {name!r} has stored no offset after {limit_s:g} s; see Connect's log")
+        time.sleep(POLL_S)
+
+
 def _slot_active(connection: psycopg2.extensions.connection, slot: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", (slot,))

@@ -107,7 +107,7 @@ def in_process(name: str, dsn: str, clients: int, seconds: float) -> float:
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def compare(clients: int, seconds: float, rounds: int) -> dict[str, list[float]]:
+def compare(clients: int, seconds: float, rounds: int, only: str = "") -> dict[str, list[float]]:
     """Rows a second of every contestant, round by round."""
     endpoints = locate(CHECKOUT, os.environ)
     assert endpoints is not None, "no stack is up; start one with `make stack-up`"
@@ -118,7 +118,7 @@ def compare(clients: int, seconds: float, rounds: int) -> dict[str, list[float]]
         create_schema(connection, SCHEMA, "comparison")
         create_customers(connection, SCHEMA)
         try:
-            found: dict[str, list[float]] = {name: [] for name in ORDER}
+            found: dict[str, list[float]] = {name: [] for name in ORDER if only in name}
             for _ in range(rounds):
                 for name, rates in found.items():
                     rates.append(in_process(name, dsn, clients, seconds))
@@ -147,12 +147,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="contestants with this in their name")
     chosen = parser.parse_args(argv)
     if chosen.contestant:
         rate = CONTESTANTS[chosen.contestant](os.environ["CDC_COMPARISON_DSN"], chosen.clients, chosen.seconds)
         print(json.dumps(rate))
         return
-    print(table(compare(chosen.clients, chosen.seconds, chosen.rounds)))
+    print(table(compare(chosen.clients, chosen.seconds, chosen.rounds, chosen.only)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from psycopg import pq
 from psycopg2.extensions import connection as Connection
 
 from infra.stack.state import CHECKOUT
@@ -116,6 +117,20 @@ def test_no_free_slot_ends_with_the_setting(
 
     assert code == 3
     assert "all 1 replication slots are in use; run ALTER SYSTEM SET max_replication_slots = 3;" in text
+
+
+def test_no_free_sender_ends_with_the_setting(
+    postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path
+) -> None:
+    conninfo = f"{postgres.dsn} replication=database".encode()
+    taken = [pq.PGconn.connect(conninfo) for _ in range(2)]
+    code, text = refused(tmp_path, *own(postgres, table))
+    for sender in taken:
+        sender.finish()
+
+    assert code == 3
+    assert "all 2 WAL senders are in use; run ALTER SYSTEM SET max_wal_senders = 5;" in text
+    assert slots(connection) == []
 
 
 def test_a_user_without_replication_ends_with_the_sql_that_allows_it(

@@ -6,30 +6,47 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.stack.endpoints import Endpoints
 from infra.stack.port import free_ports
 from infra.stack.state import CHECKOUT
 from tests.scenarios.locust_process import DEADLINE_S, LocustProcess
 
 ARRIVALS = 1600
+#: A worker that is ready to go, and goes when it is told to: starting Python would take part of the step.
+HELD = "import sys, locust.main, cdc_users.events, cdc_users.users.postgres; sys.stdin.readline(); locust.main.main()"
 
 
 def start_worker(port: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "locust", "-f", "locustfiles/throughput.py", "--worker", "--master-port", port]
-    return subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", HELD, "-f", "locustfiles/throughput.py", "--worker", "--master-port", port]
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere)
 
 
+def let_go(worker: subprocess.Popen[bytes]) -> None:
+    assert worker.stdin is not None
+    with worker.stdin as held:
+        held.write(b"\n")
+
+
+@pytest.mark.soak
 def test_a_worker_that_comes_in_mid_step_takes_its_part(stack: Endpoints, results: Path) -> None:
     (port,) = map(str, free_ports(1))
     load = ("--rate", "200", "--duration", "8s", "--lanes", "8", "--mix", "insert=80,update=20")
     run = LocustProcess("throughput", results, "--master", "--master-bind-port", port, "--expect-workers", "1", *load)
-    workers = [start_worker(port)]
-    run.await_output("benchmark.step")
-    workers.append(start_worker(port))
+    first, second = start_worker(port), start_worker(port)
+    try:
+        let_go(first)
+        run.await_output("benchmark.step")
+        let_go(second)
 
-    assert run.wait() == 0, run.output
-    for worker in workers:
-        assert worker.wait(DEADLINE_S) == 0
+        assert run.wait() == 0, run.output
+        assert first.wait(DEADLINE_S) == second.wait(DEADLINE_S) == 0
+    finally:
+        for worker in (first, second):
+            worker.kill()
+            worker.wait()
     assert "benchmark.shares" in run.output
     (step,) = run.result()["steps"]
     assert step["arrivals"]["offered"] == step["arrivals"]["completed"] == ARRIVALS

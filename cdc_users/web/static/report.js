@@ -15,7 +15,7 @@
     { title: "Events per second", unit: "1/s", series: [["offered_per_s", "offered", 6], ["sent_per_s", "sent", 1], ["delivered_per_s", "delivered", 2]] },
     { title: "End-to-end latency", unit: "ms", series: [["p50_ms", "p50", 3], ["p99_ms", "p99", 1], ["max_ms", "max", 2]],
       note: "A second needs 1,000 events to have a p99, and 20 to have a p50." },
-    { title: "Backlog by place", unit: "events", series: [["backlog", "sent, not delivered", 6], ["consumer_lag", "topic", 1], ["queue_depth", "queues", 2], ["in_flight", "sink", 3]] },
+    { title: "Backlog by place", unit: "events", series: [["backlog", "sent, not delivered", 6], ["consumer_lag", "topic, not committed", 1], ["queue_depth", "queues", 2], ["in_flight", "sink", 3]] },
     { title: "Slot lag", unit: "bytes", format: size, series: [["slot_lag_bytes", "WAL held back", 4]] },
     { title: "Platform memory", unit: "MB", series: [["uss_mb", "unique", 1], ["rss_mb", "resident", 2]] },
   ];

@@ -23,7 +23,7 @@
       { key: "max_ms", name: "max", colour: 2 }] },
     { title: "Backlog by place", unit: "events", series: [
       { key: "backlog", name: "sent, not delivered", colour: 6 },
-      { key: "consumer_lag", name: "topic", colour: 1 },
+      { key: "consumer_lag", name: "topic, not committed", colour: 1 },
       { key: "queue_depth", name: "queues", colour: 2 },
       { key: "in_flight", name: "sink", colour: 3 }] },
     { title: "Slot lag", unit: "bytes", format: size, series: [{ key: "slot_lag_bytes", name: "WAL held back", colour: 4 }] },

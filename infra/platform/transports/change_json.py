@@ -29,7 +29,7 @@ from infra.platform.wal.bulk import FEWEST, cut
 from infra.platform.wal.decoder import PgOutputDecoder
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import UNCHANGED, Relation, Truncate, Type
-from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec, Read, compile_reader
+from infra.platform.wal.tuple_reader import HEAD_BYTES, LONG_BYTES, SHAPES, Codec, Read, compile_reader
 
 _TRUTHS = {b"t": True, b"f": False}
 _HEAD = itemgetter(slice(HEAD_BYTES))
@@ -138,6 +138,9 @@ class ChangeJson:
         relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
         shape = head[:1] + head[5:6]
         if len(messages) < FEWEST or relation is None or shape not in SHAPES:
+            return (), []
+        if len(messages[0]) > LONG_BYTES:
+            # Of long messages, copying is the cost, and cutting copies most.
             return (), []
         if int.from_bytes(head[6:8], "big") != len(relation.columns):
             return (), []

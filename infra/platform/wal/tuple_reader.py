@@ -98,7 +98,6 @@ def compile_reader(relation: Relation, shape: bytes, program: Program, example: 
     head = shape[:1] + relation.oid.to_bytes(4, "big") + shape[1:] + count
     source = _source(kinds, codecs, result, head.isascii(), _nulls(example, len(kinds) * len(codecs)))
     space: dict[str, Any] = {
-        "SHORT": SHORT,
         "BLANK": bytes(HEAD_BYTES),
         "NOT_ASCII": "\x80",
         "NEW": b"N" + count,
@@ -163,11 +162,12 @@ def _source(kinds: str, codecs: Sequence[Codec], result: str, ascii_head: bool, 
 
 
 def _column(variable: str, position: int, expression: str, null: str, null_first: bool) -> list[str]:
-    text = ["b[p:p + 4] == SHORT:", "    a = p + 5", "    p = a + b[a - 1]", f"    {variable} = {expression}"]
     nothing = ["b[p] == 110:", f"    {variable} = {null}", "    p += 1"]
-    first, second = (nothing, text) if null_first else (text, nothing)
     rest = ["   else:", f"    {variable}, p = rare(b, p, codec{position})"]
-    return ["   if " + first[0], *first[1:], "   elif " + second[0], *second[1:], *rest]
+    text = ["    a = q + 1", "    p = a + b[q]", f"    {variable} = {expression}"]
+    if null_first:
+        return ["   if " + nothing[0], *nothing[1:], f"   elif b[p:(q := p + 4)] == {SHORT!r}:", *text, *rest]
+    return ["   q = p + 4", f"   if b[p:q] == {SHORT!r}:", *text, "   elif " + nothing[0], *nothing[1:], *rest]
 
 
 def rare(b: bytes, p: int, codec: Codec) -> tuple[Any, int]:

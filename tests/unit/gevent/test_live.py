@@ -63,8 +63,8 @@ def test_nothing_arriving_is_said() -> None:
 
 
 def test_rates_follow_from_what_each_stage_has_passed_on() -> None:
-    first = moment(1, sent=100, delivered=50, queue_depth=10, in_flight=10, consumer_lag=20)
-    last = moment(3, sent=300, delivered=150, queue_depth=30, in_flight=10, consumer_lag=60)
+    first = moment(1, sent=100, delivered=50, backlog=50, queue_depth=10, in_flight=10, consumer_lag=20)
+    last = moment(3, sent=300, delivered=150, backlog=150, queue_depth=30, in_flight=10, consumer_lag=60)
 
     assert live.flow([first, last]) == {
         "source": 100.0,
@@ -83,9 +83,15 @@ def test_what_is_not_known_has_no_rate_and_no_backlog() -> None:
 
 
 def test_events_before_the_topic_are_captures_backlog() -> None:
-    now = moment(1, sent=100, delivered=40, queue_depth=10, in_flight=10, consumer_lag=20, slot_lag_bytes=2_500_000)
+    held = {"queue_depth": 10, "in_flight": 10}
+    now = moment(1, sent=100, delivered=40, backlog=60, **held, consumer_lag=20, slot_lag_bytes=2_500_000)
 
     assert live.backlog([now])["capture"] == "20 events, 2.5 MB"
+
+
+def test_delivered_events_that_are_not_committed_do_not_wait_in_the_topic() -> None:
+    assert live.backlog([moment(1, backlog=3, in_flight=1, consumer_lag=66)])["topic"] == "2 events"
+    assert live.backlog([moment(1, backlog=0, consumer_lag=66)])["topic"] == "0 events"
 
 
 def test_the_split_comes_from_the_sink_and_then_from_the_result() -> None:

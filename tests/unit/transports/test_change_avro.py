@@ -79,11 +79,14 @@ def test_the_bytes_are_fastavros(listed: list[Any], old: Any) -> None:
 
 
 def test_the_platforms_reader_finds_probe_and_commit_time() -> None:
-    found = RowReader(SCHEMAS.value).read(serialise([RELATION, wire.insert(7, ROW), wire.delete(7, ROW)]))
+    written = serialise([RELATION, wire.insert(7, ROW), wire.delete(7, ROW)])
 
-    assert bytes(found.operation) == b"cd"
-    assert [found.texts("after", "probe")[0], found.texts("before", "probe")[1]] == ["p", "p"]
-    assert found.committed_us.tolist() == [SOURCE.commit_us] * 2
+    rows = RowReader(SCHEMAS.value).read(written)
+
+    assert rows.operation.tobytes() == b"cd"
+    assert rows.values("after", "probe") == ["p", None]
+    assert rows.values("before", "probe") == [None, "p"]
+    assert rows.committed_us.tolist() == [SOURCE.commit_us, SOURCE.commit_us]
 
 
 def test_a_value_that_was_not_sent_is_debeziums_placeholder() -> None:

@@ -24,6 +24,7 @@ def test_mutated_messages_are_read_or_refused() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_a_million_mutated_messages_are_read_or_refused() -> None:
     tally = run(1_000_000, seed=int(time.time()))
 

@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import version
@@ -20,10 +20,14 @@ from urllib.parse import quote
 import psutil
 
 from cdc_users import statistic
+from cdc_users.conclude import as_json
 from cdc_users.error import ResultError
+from cdc_users.facts import Facts, StepState
+from cdc_users.measure.ledger import Audit
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.result import Result
 from cdc_users.moment import Moment
+from cdc_users.options import Options
 from cdc_users.sampling import COLUMNS
 
 PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
@@ -80,6 +84,50 @@ def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
     for name, histogram in recorder.series.items():
         if histogram.count:
             (place / f"{step}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
+
+
+def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> None:
+    """The plan as it was carried out, what each tap has proved, and every series of each step."""
+    write_json(place / "plan.json", {"steps": [_plan(state) for state in states]})
+    write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
+    for state in states:
+        if state.number in facts.sink and not facts.smoke:
+            write_histograms(place, state.step.name, state.recorder())
+            write_histograms(place, state.step.name, facts.sink[state.number].recorder)
+
+
+def _plan(state: StepState) -> dict[str, Any]:
+    step = state.step
+    return {
+        "number": state.number,
+        "name": step.name,
+        "mode": step.mode,
+        "schedule": step.schedule.to_json(),
+        "pipeline": as_json(step.pipeline),
+        "lanes": step.lanes,
+        "rows_per_arrival": step.rows_per_arrival,
+        "t0_us": state.t0_us,
+        "loaded_us": state.loaded_us,
+    }
+
+
+def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, Any]]:
+    """Each tap's audit of each step."""
+    taps: dict[str, dict[str, Any]] = {}
+    for number, found in audits.items():
+        for name, audit in found.items():
+            taps.setdefault(name, {})[str(number)] = asdict(audit)
+    return taps
+
+
+def plain(options: Options) -> dict[str, Any]:
+    """Options as JSON can hold them."""
+    values = as_json(options)
+    return {name: list(value) if isinstance(value, tuple) else _word(value) for name, value in values.items()}
+
+
+def _word(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, type(None))) else str(value)
 
 
 def environment(versions: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:

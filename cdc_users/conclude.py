@@ -19,8 +19,7 @@ from cdc_users.verdict import judge, notes
 
 HARNESS_SERIES = ("response", "service", "send_delay")
 SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
-#: What the direct reader's events go through instead.
-READER_SERIES = ("end_to_end", "commit", "read", "queue", "publish")
+#: In a drain the way to the sink is no latency but a wait.
 DRAIN_SERIES = ("queue", "sink_write")
 #: What a difference of the final state counts as in the ledger.
 FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
@@ -81,7 +80,9 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         drain_rate_per_s=rate if drain else None,
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
-        latency_ms={} if facts.smoke else latencies(state.recorder(), sink.recorder, sink_series(state.step)),
+        latency_ms={}
+        if facts.smoke
+        else latencies(state.recorder(), sink.recorder, DRAIN_SERIES if drain else SINK_SERIES),
         ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
         warm_up=state.step.warm_up,
         pipeline=as_json(state.step.pipeline),
@@ -126,17 +127,10 @@ def as_json(value: Any) -> dict[str, Any]:
     return {item.name: getattr(value, item.name) for item in fields(value)}
 
 
-def sink_series(step: Step) -> Sequence[str]:
-    """The stages that a step's events are split into. In a drain the way to the sink is no latency but a wait."""
-    if step.mode == "drain":
-        return DRAIN_SERIES
-    return READER_SERIES if step.pipeline.capture == "wal" else SINK_SERIES
-
-
 def latencies(
     harness_side: Recorder, sink_side: Recorder, stages: Sequence[str]
 ) -> dict[str, Mapping[str, float | int | None]]:
-    """Every series' summary, by its name in result.json."""
+    """Every series' summary, by its name in result.json; `stages` are those that the sink's events are split into."""
     names = dict.fromkeys(stages, sink_side) | dict.fromkeys(HARNESS_SERIES, harness_side)
     return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
 

@@ -1,4 +1,4 @@
-"""Ends the audit for certain: settles unknown outcomes at the source, then sends fences the whole way."""
+"""Ends the audit for certain: fences go the whole way, behind everything that was sent before."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from cdc_users.channel import Channel
 from cdc_users.flight import ChangeFlight
 from cdc_users.keyspace import Change
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger import Outcomes, Range, subtract
 from cdc_users.measure.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
 from cdc_users.producer import AvroProducer
-from cdc_users.users.postgres import APPLICATION_NAME
 from cdc_users.workload import KEYS_PER_WRITER, Transaction, columns
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
@@ -28,53 +26,6 @@ WRITER = 999 * LANES_PER_STEP + 9_999
 #: Keys tell partitions by hash; so many tries a partition reach each of a few dozen.
 TRIES_PER_PARTITION = 40
 ROUNDS = 40
-
-
-def settle_unknown(
-    dsn: str, schema: str, table: str, outcomes: Mapping[int, Outcomes], limit_s: float
-) -> dict[int, Outcomes]:
-    """Read back what became of unknown transactions, once no backend of the lanes is at work any more.
-
-    What cannot be settled in time stays unknown.
-    """
-    if not any(outcome.unknown for outcome in outcomes.values()):
-        return dict(outcomes)
-    with closing(psycopg2.connect(dsn, connect_timeout=10)) as connection:
-        connection.autocommit = True
-        if not _lanes_idle(connection, limit_s):
-            return dict(outcomes)
-        return {writer: _settled(connection, schema, table, writer, outcome) for writer, outcome in outcomes.items()}
-
-
-def _lanes_idle(connection: psycopg2.extensions.connection, limit_s: float) -> bool:
-    deadline_s = time.monotonic() + limit_s
-    while time.monotonic() < deadline_s:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'",
-                (APPLICATION_NAME,),
-            )
-            row = cursor.fetchone()
-        if row is not None and row[0] == 0:
-            return True
-        gevent.sleep(POLL_S)
-    return False
-
-
-def _settled(
-    connection: psycopg2.extensions.connection, schema: str, table: str, writer: int, outcome: Outcomes
-) -> Outcomes:
-    found: list[Range] = []
-    base = writer * KEYS_PER_WRITER
-    for first, last in outcome.unknown:
-        with connection.cursor() as cursor:
-            query = sql.SQL("SELECT id FROM {} WHERE id BETWEEN %s AND %s").format(sql.Identifier(schema, table))
-            cursor.execute(query, (base + first, base + last))
-            found += [(key - base, key - base) for (key,) in cursor.fetchall()]
-    return Outcomes(
-        acked=[*outcome.acked, *found],
-        failed=[*outcome.failed, *subtract(outcome.unknown, found)],
-    )
 
 
 class Tap(Protocol):

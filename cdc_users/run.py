@@ -7,7 +7,6 @@ the users never stops the conclusion. Everything ends in one result directory, o
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import secrets
 import sys
@@ -31,7 +30,6 @@ from cdc_users.facts import Facts, StepState
 from cdc_users.live import due, remaining_s
 from cdc_users.load import workload_of
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger import Audit
 from cdc_users.measure.plan import PlanError
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
@@ -427,20 +425,15 @@ class Run:
         facts.stop_reason = self._stop_reason
         now = new_anchor()
         facts.clock_step_ms = (now.wall_us - self._anchor.wall_us_at(now.monotonic_ns)) / 1000
-        options = {name: _plain(value) for name, value in conclude.as_json(self.options).items()}
+        options = artifact.plain(self.options)
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
         self.exit_code = result.verdict.exit_code
         place = self.directory
+        artifact.write_gathered(place, self.states, facts)
         artifact.write_samples(place / "samples.csv", self._samples.rows())
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
-        artifact.write_json(place / "plan.json", {"steps": [_plan(state) for state in self.states]})
-        artifact.write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
-        for state in self.states:
-            if state.number in facts.sink and not facts.smoke:
-                artifact.write_histograms(place, state.step.name, state.recorder())
-                artifact.write_histograms(place, state.step.name, facts.sink[state.number].recorder)
         self._report(result)
         artifact.write_result(place, result)
         for step in result.steps:
@@ -472,37 +465,3 @@ def _stack_trouble(endpoints: Endpoints) -> str | None:
     except StackError as error:
         return str(error)
     return None
-
-
-def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, Any]]:
-    """What audit.json holds: each tap's audit of each step."""
-    taps: dict[str, dict[str, Any]] = {}
-    for number, found in audits.items():
-        for name, audit in found.items():
-            taps.setdefault(name, {})[str(number)] = dataclasses.asdict(audit)
-    return taps
-
-
-def _plan(state: StepState) -> dict[str, Any]:
-    step = state.step
-    return {
-        "number": state.number,
-        "name": step.name,
-        "mode": step.mode,
-        "schedule": step.schedule.to_json(),
-        "pipeline": conclude.as_json(step.pipeline),
-        "lanes": step.lanes,
-        "rows_per_arrival": step.rows_per_arrival,
-        "t0_us": state.t0_us,
-        "loaded_us": state.loaded_us,
-    }
-
-
-def _plain(value: Any) -> Any:
-    return (
-        list(value)
-        if isinstance(value, tuple)
-        else value
-        if isinstance(value, (int, float, str, type(None)))
-        else str(value)
-    )

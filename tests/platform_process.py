@@ -17,7 +17,7 @@ import requests
 from infra.stack.endpoints import Endpoints
 from infra.stack.state import CHECKOUT
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 class PlatformProcess:

@@ -17,14 +17,17 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fastavro
 import psycopg
 import requests
 from confluent_kafka import Consumer, TopicPartition
 
+from cdc_users.observe.client import start_observer
 from infra.platform.batch import Batch
 from infra.stack.endpoints import Endpoints
 from infra.stack.locate import locate
@@ -221,57 +224,47 @@ def iceberg() -> None:
         catalog.close()
 
 
-RECEIVER = """
-import asyncio, orjson
-from aiohttp import web
-async def post(request):
-    orjson.loads(await request.read())
-    return web.Response()
-async def main():
-    app = web.Application(client_max_size=2**26)
-    app.router.add_post("/", post)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
-
-
 def webhook() -> None:
-    """Batches of 100, beside a raw socket that sends bodies made beforehand: one connection each, the same receiver."""
+    """Batches of 100 on 8 connections, beside raw sockets with bodies made beforehand; the receiver is the webhook tap.
+
+    It does with each body what it does in every run: parses it, measures each event and keeps the ledger.
+    """
     from infra.platform.sinks.document import documents, encode
     from infra.platform.sinks.webhook import WebhookSink
 
-    (batched,) = batches(100, partitions=1)
-    bodies = [encode(documents(batch)) for batch in batched]
-    with subprocess.Popen([sys.executable, "-c", RECEIVER], stdout=subprocess.PIPE, text=True) as receiver:
-        assert receiver.stdout is not None
-        port = int(receiver.stdout.readline())
+    whole = batches(100)
+    bodies = [[encode(documents(batch)) for batch in partition] for partition in whole]
+    tap = {"name": "sink", "kind": "webhook", "port": 0}
+    with tempfile.TemporaryDirectory() as directory:
+        observer = start_observer({"run": RUN, "taps": [tap], "gauges": {}}, Path(directory) / "log")
+        url = str(observer.taps["sink"]["webhook_url"])
 
         def ours() -> float:
-            return SINK_EVENTS / asyncio.run(write_all(WebhookSink(f"http://127.0.0.1:{port}/"), [batched]))
+            return SINK_EVENTS / asyncio.run(write_all(WebhookSink(url), whole))
 
         def plain() -> float:
             started_s = time.monotonic()
-            post_raw(port, bodies)
+            with ThreadPoolExecutor(len(bodies)) as pool:
+                list(pool.map(lambda mine: post_raw(url, mine), bodies))
             return SINK_EVENTS / (time.monotonic() - started_s)
 
-        compare("webhook, batches of 100", "events", ours, plain)
-        receiver.terminate()
+        try:
+            compare("webhook, batches of 100", "events", ours, plain)
+        finally:
+            observer.stop()
 
 
-def post_raw(port: int, bodies: Sequence[bytes]) -> None:
+def post_raw(url: str, bodies: Sequence[bytes]) -> None:
     """HTTP/1.1 by hand: send, read the answer's head, go on."""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+    place = urlsplit(url)
+    with socket.create_connection(("127.0.0.1", place.port or 80)) as connection:
         for body in bodies:
-            head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            head = f"POST {place.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             connection.sendall(head + body)
             answer = b""
             while b"\r\n\r\n" not in answer:
                 answer += connection.recv(65536)
-            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.startswith(b"HTTP/1.1 200"), answer
 
 
 def memory() -> None:

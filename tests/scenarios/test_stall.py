@@ -59,10 +59,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
 
 @pytest.mark.parametrize("name", ["one process", "two processes"])
 def test_the_p99_of_a_freeze_is_the_analytic_one(measured: dict[str, Any], name: str) -> None:
-    response = measured[name]["series"]["response"]
+    series = measured[name]["series"]
 
-    assert response["count"] == ARRIVALS
-    assert response["p99"] == pytest.approx(P99_MS, rel=0.05)
+    assert series["response"]["count"] == ARRIVALS
+    # A machine that is itself stalled adds to the freeze, and the harness says by how much; at rest that is a few ms.
+    assert series["response"]["p99"] == pytest.approx(P99_MS, abs=0.05 * P99_MS + series["loop_lag"]["max"])
 
 
 @pytest.mark.parametrize("name", ["one process", "two processes"])

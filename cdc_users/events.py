@@ -205,12 +205,22 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         run.skipped = _shape(environment).skipped(_options(environment))
     except HarnessError as error:
         print(error, file=sys.stderr)
-        environment.process_exit_code = error.exit_code
-        gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
+        _give_up(environment, runner, error.exit_code)
+        return
+    except Exception:
+        # Locust would only log it, and then wait for a run that does not exist.
+        logger.exception("benchmark.crash")
+        _give_up(environment, runner, HarnessError.exit_code)
         return
     _HARNESS.run = run
     run.start()
     gevent.spawn(_show, run)
+
+
+def _give_up(environment: Environment, runner: Runner, exit_code: int) -> None:
+    """End a test that has no run."""
+    environment.process_exit_code = exit_code
+    gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
 
 
 def _show(run: Run) -> None:

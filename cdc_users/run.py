@@ -247,7 +247,9 @@ class Run:
         """What the platform went through in each step."""
         platform = self._watch.last.platform
         for state in states:
-            facts.samples[state.number] = self._samples.between(state.t0_us, state.ended_us)
+            # A held platform rests until its drain begins.
+            began_us = state.drain_us or state.t0_us
+            facts.samples[state.number] = self._samples.between(began_us, state.ended_us)
             facts.high_water[state.number] = platform.high_water
             facts.partition_events[state.number] = platform.partition_events
 

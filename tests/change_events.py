@@ -18,7 +18,8 @@ from typing import Any
 
 import fastavro
 import requests
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users import topic as topics
 from cdc_users.error import TargetError
@@ -203,6 +204,14 @@ class FilledTopic:
     def fill(self, events: Iterable[Event]) -> int:
         """Produce the events, each key to the partition where Debezium would put it; returns how many."""
         return self.put((self.encoder.key(event), self.encoder.value(event)) for event in events)
+
+    def ends(self) -> list[int]:
+        """The offset behind the last record of each partition."""
+        admin = AdminClient({"bootstrap.servers": self.endpoints.kafka_bootstrap, "log_level": 0})
+        numbers = sorted(admin.list_topics(self.name, timeout=30).topics[self.name].partitions)
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        places = {TopicPartition(self.name, number): latest for number in numbers}
+        return [int(future.result(30).offset) for future in admin.list_offsets(places).values()]
 
     def put(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
         """Produce records as they are."""

@@ -39,7 +39,7 @@ class PlatformProcess:
             **options,
         }
         command = [sys.executable, "-m", *module, *(f"--{name}={value}" for name, value in given.items())]
-        self.log = log
+        self.log, self.topic = log, topic
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=os.environ

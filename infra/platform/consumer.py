@@ -55,9 +55,9 @@ class CDCConsumer:
         self._sink = sink
         self._anchor = anchor
         self._client = Consumer(client_settings(settings))
-        # One thread for the client's polls, one for its commits: librdkafka allows both at once.
+        # One thread for all that the client does. A commit beside a rebalance would wait for its end and then put older
+        # offsets over those that were committed when the partition was taken away.
         self._poll_thread = ThreadPoolExecutor(1, "poll")
-        self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._watermarks = Watermarks()
         self._revoked: set[Partition] = set()
         self._workers: dict[Partition, asyncio.Task[None]] = {}
@@ -191,7 +191,8 @@ class CDCConsumer:
             place = (part.topic, part.partition)
             furthest = max(part.offset, own.get(place, -1))
             begin[place] = furthest if furthest >= 0 else None
-            part.offset = furthest if furthest >= 0 else part.offset
+            # Never left to the client: paused while it looks for the beginning, it would begin there a second time.
+            part.offset = furthest if furthest >= 0 else _beginning(client, part)
         client.assign(known)
         self._watermarks.begin(places)
         if self._held and known:
@@ -260,7 +261,7 @@ class CDCConsumer:
         offsets = _offsets(fresh)
         try:
             await self._loop.run_in_executor(
-                self._commit_thread, lambda: self._client.commit(offsets=offsets, asynchronous=False)
+                self._poll_thread, lambda: self._client.commit(offsets=offsets, asynchronous=False)
             )
         except KafkaException as error:
             # Not lost: the events would come again. The next commit covers them.
@@ -305,6 +306,12 @@ class CDCConsumer:
     def high_watermark(self, place: Partition) -> int | None:
         """The offset that the partition's next message will have, as far as the client has heard."""
         return self._watermarks.high.get(place)
+
+
+def _beginning(client: Consumer, part: TopicPartition) -> int:
+    """The first offset that a partition still has."""
+    low, _ = client.get_watermark_offsets(part, timeout=HANDOVER_S)
+    return int(low)
 
 
 def _offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:

@@ -47,7 +47,13 @@ def install(environ: Mapping[str, str], progress: Progress) -> Path:
         with tempfile.TemporaryDirectory() as cache:
             command = [*map(str, npm), "ci", *NPM_ARGUMENTS, f"--cache={cache}"]
             done = subprocess.run(
-                command, cwd=directory, capture_output=True, text=True, check=False, timeout=INSTALL_S
+                command,
+                cwd=directory,
+                env=_with_certificates(environ),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=INSTALL_S,
             )
         if done.returncode != 0:
             raise EmulatorUnavailableError(
@@ -56,6 +62,12 @@ def install(environ: Mapping[str, str], progress: Progress) -> Path:
             )
 
     return kept("kinesalite", [SOURCE / name for name in FILES], make, environ)
+
+
+def _with_certificates(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment; Node trusts the certificates that everybody else here is told to trust."""
+    known = environ.get("SSL_CERT_FILE")
+    return {**environ, **({"NODE_EXTRA_CA_CERTS": known} if known and "NODE_EXTRA_CA_CERTS" not in environ else {})}
 
 
 def _reason(errors: str) -> str:

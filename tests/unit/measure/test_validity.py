@@ -36,6 +36,10 @@ def reasons(step: dict[str, Any] | None = None, **run: Any) -> list[str]:
     return invalid_reasons(HarnessFacts(steps=[replace(HEALTHY, **(step or {}))], duration_s=60.0, **run))
 
 
+def test_arrivals_that_fail_were_offered_and_are_a_failure_of_their_own() -> None:
+    assert not reasons({"completed": 0, "failed": 10_000})
+
+
 def test_a_healthy_run_has_no_reason() -> None:
     assert reasons() == []
 
@@ -65,7 +69,7 @@ def test_a_run_is_invalid_for(run: dict[str, Any], word: str) -> None:
         ({"completed": 9_980}, "do not add up"),
         ({"samples": 9_000}, "9000 samples and 0 dropped are not the 10000"),
         ({"planned": 11_000}, "only 10000 of 11000"),
-        ({"completed": 0, "failed": 10_000}, "(0 completed)"),
+        ({"completed": 0, "failed": 0, "started": 0, "dropped": 10_000, "samples": 0}, "(0 completed)"),
         ({"send_delay_ms": {"p99": 101.0, "max": 900.0}}, "behind its plan (send delay p99 101 ms"),
         ({"send_delay_ms": {"p99": None, "p95": 101.0, "max": 900.0}}, "send delay p95 101 ms"),
         ({"send_delay_ms": {"p99": None, "p95": None, "max": 101.0}}, "send delay max 101 ms"),

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept
-from infra.stack.emulators.kinesis import SOURCE, kinesis_emulator
+from infra.stack.emulators.kinesis import LOCK, SOURCE, kinesis_emulator
 from infra.stack.emulators.pubsub import pubsub_emulator
 from infra.stack.state import CHECKOUT
 from tests.wal_process import await_that
@@ -95,7 +95,7 @@ def test_what_cannot_be_made_leaves_nothing_in_the_cache(tmp_path: Path) -> None
 
 
 def test_the_lock_has_an_integrity_for_every_package_and_no_address() -> None:
-    text = (SOURCE / "package-lock.json").read_text(encoding="utf-8")
+    text = (SOURCE / LOCK).read_text(encoding="utf-8")
 
     assert "://" not in text
     assert text.count('"integrity"') == text.count('"node_modules/')

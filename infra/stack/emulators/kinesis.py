@@ -20,7 +20,9 @@ from infra.stack.port import HOST, free_ports
 from infra.stack.server import Recipe
 
 SOURCE = Path(__file__).with_name("kinesis")
-FILES = ("package.json", "package-lock.json", "server.js")
+#: Ours holds no address, which npm's own name for it would not tell.
+LOCK, NPM_LOCK = "lock.json", "package-lock.json"
+FILES = ("package.json", LOCK, "server.js")
 INSTALL_S = 300.0
 NPM_ARGUMENTS = ("--ignore-scripts", "--omit=optional", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
 
@@ -42,6 +44,7 @@ def install(environ: Mapping[str, str], progress: Progress) -> Path:
 
     def make(directory: Path) -> None:
         progress("installing the Kinesis emulator (once per user)")
+        (directory / LOCK).rename(directory / NPM_LOCK)
         # The wheel's own bin/npm points nowhere.
         npm = [home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
         with tempfile.TemporaryDirectory() as cache:

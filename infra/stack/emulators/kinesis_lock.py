@@ -1,4 +1,4 @@
-"""Makes kinesis/package-lock.json: names, versions and integrity hashes, and no address (maintainers: `make lock`)."""
+"""Makes kinesis/lock.json: names, versions and integrity hashes, and no address (maintainers: `make lock`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from infra.stack.emulators.kinesis import NPM_ARGUMENTS, SOURCE, node
+from infra.stack.emulators.kinesis import LOCK, NPM_ARGUMENTS, NPM_LOCK, SOURCE, node
 
 KEPT = ("version", "integrity", "dependencies", "engines", "license", "name")
 
@@ -37,9 +37,9 @@ def main() -> int:
         package = Path(work, "package.json")
         package.write_bytes((SOURCE / "package.json").read_bytes())
         subprocess.run([*map(str, npm), "install", "--package-lock-only", *NPM_ARGUMENTS], cwd=work, check=True)
-        lock = json.loads(Path(work, "package-lock.json").read_text(encoding="utf-8"))
+        lock = json.loads(Path(work, NPM_LOCK).read_text(encoding="utf-8"))
     text = json.dumps(plain(lock), indent=1) + "\n"
-    (SOURCE / "package-lock.json").write_text(text, encoding="utf-8")
+    (SOURCE / LOCK).write_text(text, encoding="utf-8")
     return 0
 
 

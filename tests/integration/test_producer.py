@@ -69,7 +69,8 @@ def plain(value: Any) -> Any:
 def deserialize(stack: Endpoints) -> Iterator[Any]:
     """Confluent's own reader of keys and values."""
     with SchemaRegistryClient({"url": stack.schema_registry_url}) as client:
-        yield AvroDeserializer(client)
+        # By default it asks the registry for associations before every single message.
+        yield AvroDeserializer(client, conf={"subject.name.strategy.type": "TOPIC"})
 
 
 def by_key(messages: Sequence[Message]) -> dict[bytes, list[Message]]:

@@ -90,7 +90,7 @@ def platform_rate(endpoints: Endpoints, topic: FilledTopic, **options: object) -
             url = platform.url
             started_s = time.monotonic()
             requests.post(f"{url}/begin", timeout=10)
-            # Its metrics are cheap to ask for; a snapshot encodes every histogram, which the platform then has no time for.
+            # Metrics are cheap to ask for; a snapshot encodes every histogram, and takes that time from the platform.
             await_that(lambda: durable_events(url) >= KAFKA_EVENTS, lambda: "slow")
             took_s = time.monotonic() - started_s
             steps = platform.get("/ledger")["steps"]["1"]

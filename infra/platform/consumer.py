@@ -25,7 +25,11 @@ logger = structlog.get_logger()
 POLL_S = 0.1
 #: Messages taken in one poll at most: enough for numpy to pay, few enough for a small bound.
 POLL_MESSAGES = 1000
+#: From so many messages in a poll on, the next one waits so long for its share.
+GATHER_FROM, GATHER_S = 100, 0.005
 COMMIT_INTERVAL_S = 0.5
+#: How long workers may make room before a partition is paused, and how often they are looked after.
+PATIENCE_S, NAP_S = 0.02, 0.001
 HANDOVER_S = 60.0
 
 
@@ -65,6 +69,8 @@ class CDCConsumer:
         self._fatal: ConfigError | None = None
         self._stopping = False
         self._held = settings.held
+        self._gather_s = 0.0
+        self._room = min(settings.batch_size, self.buffer.limit)
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -101,7 +107,14 @@ class CDCConsumer:
         for place, chunk in polled:
             if place in self.buffer.queues:  # else taken away while the poll was under way
                 self.buffer.put(place, chunk)
+        await self._give_time()
         self._balance()
+
+    async def _give_time(self) -> None:
+        """Let the workers make room first: a pause costs all that the client has fetched ahead for the partition."""
+        until_s = self._loop.time() + PATIENCE_S
+        while self.buffer.full(self._room) and self._loop.time() < until_s:
+            await asyncio.sleep(NAP_S)
 
     def _poll(self, room: int) -> list[tuple[Partition, Chunk]]:
         """In the poll thread: what is there now, without waiting for a batch to fill."""
@@ -110,7 +123,9 @@ class CDCConsumer:
         if first is None:
             return []
         self._revoked.clear()
-        messages = [first, *(self._client.consume(room - 1, 0) if room > 1 else ())]
+        messages = [first, *(self._client.consume(room - 1, self._gather_s) if room > 1 else ())]
+        # Where much comes, more is a moment away; where little comes, nobody is made to wait.
+        self._gather_s = GATHER_S if len(messages) >= GATHER_FROM else 0.0
         good = usable(messages)
         self.polled += len(good)
         found = chunks(good, self._anchor.now_us()) if good else ()
@@ -119,9 +134,8 @@ class CDCConsumer:
 
     def _balance(self) -> None:
         """Pause partitions that have had their share, resume those that have worked half of it off."""
-        room = min(self._settings.batch_size, self.buffer.limit)
-        self._pause(self.buffer.full(room))
-        ready = [] if self._held else self.buffer.ready(room)
+        self._pause(self.buffer.full(self._room))
+        ready = [] if self._held else self.buffer.ready(self._room)
         for place in ready:
             self.buffer.queues[place].paused = False
         if ready:

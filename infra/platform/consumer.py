@@ -25,8 +25,6 @@ logger = structlog.get_logger()
 POLL_S = 0.1
 #: Messages taken in one poll at most: enough for numpy to pay, few enough for a small bound.
 POLL_MESSAGES = 1000
-#: From so many messages in a poll on, the next one waits so long for its share.
-GATHER_FROM, GATHER_S = 100, 0.005
 COMMIT_INTERVAL_S = 0.5
 #: How long workers may make room before a partition is paused, and how often they are looked after.
 PATIENCE_S, NAP_S = 0.02, 0.001
@@ -64,12 +62,12 @@ class CDCConsumer:
         self._poll_thread = ThreadPoolExecutor(1, "poll")
         self._watermarks = Watermarks()
         self._revoked: set[Partition] = set()
+        self._given_back: dict[Partition, int] = {}
         self._workers: dict[Partition, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
         self._fatal: ConfigError | None = None
         self._stopping = False
         self._held = settings.held
-        self._gather_s = 0.0
         self._room = min(settings.batch_size, self.buffer.limit)
         self._loop = asyncio.get_running_loop()
 
@@ -123,14 +121,25 @@ class CDCConsumer:
         if first is None:
             return []
         self._revoked.clear()
-        messages = [first, *(self._client.consume(room - 1, self._gather_s) if room > 1 else ())]
-        # Where much comes, more is a moment away; where little comes, nobody is made to wait.
-        self._gather_s = GATHER_S if len(messages) >= GATHER_FROM else 0.0
+        self._given_back.clear()
+        messages = [first, *(self._client.consume(room - 1, 0) if room > 1 else ())]
         good = usable(messages)
         self.polled += len(good)
         found = chunks(good, self._anchor.now_us()) if good else ()
+        self._read_again()
         # What was read just before its partition was taken away belongs to the next owner, which may be us again.
         return [(place, chunk) for place, chunk in found if place not in self._revoked]
+
+    def _read_again(self) -> None:
+        """Go back to where partitions begin that were taken away and given back in one and the same poll.
+
+        Of what it has read for them nobody can tell what came before and what after.
+        """
+        for place, offset in self._given_back.items():
+            # In the wrong state for a seek nothing has been read yet.
+            with contextlib.suppress(KafkaException):
+                self._client.seek(TopicPartition(*place, offset))
+        self._given_back.clear()
 
     def _balance(self) -> None:
         """Pause partitions that have had their share, resume those that have worked half of it off."""
@@ -208,6 +217,9 @@ class CDCConsumer:
             # Never left to the client: paused while it looks for the beginning, it would begin there a second time.
             part.offset = furthest if furthest >= 0 else _beginning(client, part)
         client.assign(known)
+        self._given_back |= {
+            place: part.offset for part in known if (place := (part.topic, part.partition)) in self._revoked
+        }
         self._watermarks.begin(places)
         if self._held and known:
             client.pause(known)

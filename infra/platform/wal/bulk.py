@@ -30,6 +30,7 @@ _NO_TEXT = 0xFC
 _MARK = ord("n")
 _TEXT = int.from_bytes(b"t\0\0", "little")
 _THREE = 0xFFFFFF
+_BITS = 62
 _WORD = 0xFFFFFFFF
 _HEAD_END = int.from_bytes(b"\xff" + _DROPPED, "little")
 #: MessagePack's codes, https://github.com/msgpack/msgpack/blob/master/spec.md; and where in a head 'N' and count are.
@@ -49,7 +50,8 @@ class Cut:
     `rows` are the messages' places in what was given. `pieces` has `stride` for each message: one without meaning, then
     the values of its tuples in order, as Postgres wrote them, or NULL; nothing says yet that they are UTF-8. `null` and
     `text` say for each column of each tuple whether some values are NULL, and whether some are not, `with_null` for
-    each row whether it has any. `special`: there are quotes, backslashes or control characters in them.
+    each row whether it has any, and `patterns` (empty where that is too long) has a bit for each column with NULLs.
+    `special`: there are quotes, backslashes or control characters in them.
     """
 
     rows: Sequence[int]
@@ -58,6 +60,7 @@ class Cut:
     null: Sequence[bool]
     text: Sequence[bool]
     with_null: Sequence[bool]
+    patterns: Sequence[int]
     special: bool
     ascii_only: bool
 
@@ -82,7 +85,8 @@ def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Cut | None:
         data = data.replace(_NOTHING, _SEPARATOR + NULL)
     pieces = data.split(_SEPARATOR)
     del pieces[0]
-    return Cut(rows, pieces, 1 + tuples * columns, walk.null, walk.text, walk.with_null(rows), special, ascii_only)
+    nulls = walk.with_null(rows), walk.patterns(rows)
+    return Cut(rows, pieces, 1 + tuples * columns, walk.null, walk.text, *nulls, special, ascii_only)
 
 
 def read_rows(messages: Sequence[bytes], columns: int) -> list[tuple[str | None, ...]] | None:
@@ -158,7 +162,7 @@ class _Walk:
         after: Numbers = position + self._length[position]
         after += len(_SEPARATOR)
         self._heads.append(position)
-        if text.all():
+        if np.count_nonzero(text) == len(text):
             self._nulls.append(None)
         else:
             null = self._byte[position] == _MARK
@@ -212,6 +216,15 @@ class _Walk:
         if not flags:
             return ()
         found: list[bool] = np.logical_or.reduce(flags)[np.asarray(rows)].tolist()
+        return found
+
+    def patterns(self, rows: Sequence[int]) -> Sequence[int]:
+        """Which columns of these messages are NULL, a bit for each that ever is."""
+        flags = [null for null, ever in zip(self._nulls, self.null, strict=True) if null is not None and ever]
+        if not 0 < len(flags) <= _BITS:
+            return ()
+        bits = sum((null.astype(np.int64) << bit for bit, null in enumerate(flags)), np.zeros(1, np.int64))
+        found: list[int] = bits[np.asarray(rows)].tolist()
         return found
 
     def data(self, rows: Sequence[int]) -> bytes:

@@ -22,6 +22,7 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 import orjson
 
 from infra.platform.transports.json_template import BOOLEAN, FLOATS, INTEGERS, OPERATIONS, JsonTemplate
@@ -35,6 +36,8 @@ _TRUTHS = {b"t": True, b"f": False}
 _HEAD = itemgetter(slice(HEAD_BYTES))
 #: More messages at once leave the processor's caches.
 _MOST = 500
+#: Up to here, looking for each head in turn is faster than looking at each message.
+_FEW_HEADS = 16
 _CHANGES = frozenset({b"I", b"U", b"D"})
 
 KeyColumns = Mapping[tuple[str, str], Sequence[str]]
@@ -86,21 +89,25 @@ class ChangeJson:
         if all(head[:1] in _CHANGES for head in set(heads)):
             records = self._changes(messages, heads, sources)
             return [records[first:last] for first, last in pairwise(borders)]
-        made = self._segments(messages, heads, sources)
-        return [list(chain.from_iterable(made[first:last])) for first, last in pairwise(borders)]
+        records, ends = self._segments(messages, heads, sources)
+        return [records[ends[first] : ends[last]] for first, last in pairwise(borders)]
 
     def _segments(
         self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]
-    ) -> list[list[Record]]:
-        """The records of each message; what one that is no change says, of a relation say, holds from there on."""
-        made: list[list[Record]] = []
+    ) -> tuple[list[Record], list[int]]:
+        """All records, and where each message's begin; what one that is no change says holds from there on."""
+        # One flat list: a list a message would have the garbage collector look at everything there is, again and again.
+        made: list[Record] = []
+        ends = [0]
         borders = [row for row, head in enumerate(heads) if head[:1] not in _CHANGES]
         for first, last in pairwise([-1, *borders, len(messages)]):
             segment = slice(first + 1, last)
-            made += [[record] for record in self._changes(messages[segment], heads[segment], sources[segment])]
+            made += self._changes(messages[segment], heads[segment], sources[segment])
+            ends += range(ends[-1] + 1, len(made) + 1)
             if last < len(messages):
-                made.append(self._other(messages[last], sources[last]))
-        return made
+                made += self._other(messages[last], sources[last])
+                ends.append(len(made))
+        return made, ends
 
     def _other(self, message: bytes, source: bytes) -> list[Record]:
         self._form.source = orjson.Fragment(source)
@@ -115,16 +122,30 @@ class ChangeJson:
             blocks = [slice(first, first + _MOST) for first in range(0, len(messages), _MOST)]
             return [r for block in blocks for r in self._changes(messages[block], heads[block], sources[block])]
         if len(groups) == 1:
-            rows, records = self._alike(heads[0], messages, sources)
-            if len(records) == len(messages):
-                return records
-            made = dict(zip(rows, records, strict=True))
+            places, records = self._alike(heads[0], messages, sources)
         else:
-            made = {}
-            for head, places in groups.items():
-                rows, records = self._alike(head, [messages[at] for at in places], [sources[at] for at in places])
-                made.update(zip([places[row] for row in rows], records, strict=True))
-        return [made[row] if row in made else self._singly(messages[row], sources[row]) for row in range(len(messages))]
+            places, records = self._by_group(groups, messages, sources)
+        if len(records) < len(messages):
+            rest = sorted(set(range(len(messages))).difference(places))
+            places = [*places, *rest]
+            records += [self._singly(messages[row], sources[row]) for row in rest]
+        elif len(groups) == 1:
+            return records
+        return list(map(records.__getitem__, np.argsort(places).tolist()))
+
+    def _by_group(
+        self, groups: Mapping[bytes, Sequence[int]], messages: Sequence[bytes], sources: Sequence[bytes]
+    ) -> tuple[Sequence[int], list[Record]]:
+        """Places and records of those messages that can be made all at once, one head after the other."""
+        made_at: list[int] = []
+        made: list[Record] = []
+        for head, places in groups.items():
+            rows, records = self._alike(
+                head, list(map(messages.__getitem__, places)), list(map(sources.__getitem__, places))
+            )
+            made_at += places if len(rows) == len(places) else [places[row] for row in rows]
+            made += records
+        return made_at, made
 
     def _singly(self, message: bytes, source: bytes) -> Record:
         self._form.source = orjson.Fragment(source)
@@ -166,8 +187,13 @@ class ChangeJson:
 
 def _groups(heads: Sequence[bytes]) -> Mapping[bytes, Sequence[int]]:
     """The places of each head."""
-    if len(set(heads)) == 1:
+    distinct = dict.fromkeys(heads)
+    if len(distinct) == 1:
         return {heads[0]: range(len(heads))}
+    joined = b"".join(heads)
+    if len(distinct) <= _FEW_HEADS and len(joined) == HEAD_BYTES * len(heads):
+        numbers = np.frombuffer(joined, "<u8")
+        return {head: np.flatnonzero(numbers == int.from_bytes(head, "little")).tolist() for head in distinct}
     groups: dict[bytes, list[int]] = {}
     for row, head in enumerate(heads):
         groups.setdefault(head, []).append(row)

@@ -8,9 +8,11 @@ whatever is malformed) are left to the readers that take one message at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +30,14 @@ _NO_TEXT = 0xFC
 _MARK = ord("n")
 _TEXT = int.from_bytes(b"t\0\0", "little")
 _THREE = 0xFFFFFF
+_BITS = 62
 _WORD = 0xFFFFFFFF
 _HEAD_END = int.from_bytes(b"\xff" + _DROPPED, "little")
+#: MessagePack's codes, https://github.com/msgpack/msgpack/blob/master/spec.md; and where in a head 'N' and count are.
+_NIL, _INT32, _STR32, _ARRAY16, _ARRAY32, _COUNT = 0xC0, 0xD2, 0xDB, 0xDC, 0xDD, 5
+_ROWS = msgspec.msgpack.Decoder(list[int | tuple[str | None, ...]])
+#: Changes and what stands around transactions: none of these says how another message is to be read.
+_ORDERLESS = b"IUDBC"
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -42,7 +50,8 @@ class Cut:
     `rows` are the messages' places in what was given. `pieces` has `stride` for each message: one without meaning, then
     the values of its tuples in order, as Postgres wrote them, or NULL; nothing says yet that they are UTF-8. `null` and
     `text` say for each column of each tuple whether some values are NULL, and whether some are not, `with_null` for
-    each row whether it has any. `special`: there are quotes, backslashes or control characters in them.
+    each row whether it has any, and `patterns` (empty where that is too long) has a bit for each column with NULLs.
+    `special`: there are quotes, backslashes or control characters in them.
     """
 
     rows: Sequence[int]
@@ -51,6 +60,7 @@ class Cut:
     null: Sequence[bool]
     text: Sequence[bool]
     with_null: Sequence[bool]
+    patterns: Sequence[int]
     special: bool
     ascii_only: bool
 
@@ -61,11 +71,12 @@ def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Cut | None:
     rows = walk.rows()
     if len(rows) < FEWEST:
         return None
+    overwritten = walk.blank()
     data = walk.data(rows)
     octets = np.frombuffer(data, np.uint8)
-    ascii_only = np.count_nonzero(octets >= 0x80) == walk.overwritten
+    ascii_only = np.count_nonzero(octets >= 0x80) == overwritten
     # Other bytes that are no UTF-8 are for who uses the pieces to find.
-    if not ascii_only and np.count_nonzero(octets >= _NO_TEXT) != walk.overwritten:
+    if not ascii_only and np.count_nonzero(octets >= _NO_TEXT) != overwritten:
         return None
     special = b'"' in data or b"\\" in data or bool((octets < 32).any())
     if tuples > 1:
@@ -74,7 +85,30 @@ def cut(messages: Sequence[bytes], tuples: int, columns: int) -> Cut | None:
         data = data.replace(_NOTHING, _SEPARATOR + NULL)
     pieces = data.split(_SEPARATOR)
     del pieces[0]
-    return Cut(rows, pieces, 1 + tuples * columns, walk.null, walk.text, walk.with_null(rows), special, ascii_only)
+    nulls = walk.with_null(rows), walk.patterns(rows)
+    return Cut(rows, pieces, 1 + tuples * columns, walk.null, walk.text, *nulls, special, ascii_only)
+
+
+def read_rows(messages: Sequence[bytes], columns: int) -> list[tuple[str | None, ...]] | None:
+    """The texts of messages of one head with one tuple of so many columns; None where some message has another form."""
+    walk = _Walk(messages, 1, columns)
+    if len(walk.rows()) < len(messages):
+        return None
+    try:
+        packed: list[Any] = _ROWS.decode(walk.packed())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    rows: list[tuple[str | None, ...]] = packed[1::2]
+    return rows
+
+
+def alike(heads: Sequence[bytes], wanted: Collection[bytes]) -> Mapping[bytes, list[int]]:
+    """The places of each of the wanted heads; empty where heads are cut off or of other kinds than `_ORDERLESS`."""
+    joined = b"".join(heads)
+    if len(joined) != HEAD_BYTES * len(heads) or joined[::HEAD_BYTES].translate(None, _ORDERLESS):
+        return {}
+    numbers = np.frombuffer(joined, "<u8")
+    return {head: np.flatnonzero(numbers == int.from_bytes(head, "little")).tolist() for head in wanted}
 
 
 def is_special(text: bytes) -> bool:
@@ -106,7 +140,6 @@ class _Walk:
         self._walk(tuples, columns)
         self.null: list[bool] = []
         self.text: list[bool] = []
-        self.overwritten = self._blank()
 
     def _walk(self, tuples: int, columns: int) -> None:
         position = self._start + HEAD_BYTES
@@ -129,7 +162,7 @@ class _Walk:
         after: Numbers = position + self._length[position]
         after += len(_SEPARATOR)
         self._heads.append(position)
-        if text.all():
+        if np.count_nonzero(text) == len(text):
             self._nulls.append(None)
         else:
             null = self._byte[position] == _MARK
@@ -138,7 +171,7 @@ class _Walk:
             after = np.where(null, position + 1, after)
         return np.minimum(after, self._limit)
 
-    def _blank(self) -> int:
+    def blank(self) -> int:
         """Overwrite all that is no value, of the messages that are as expected; returns how many bytes that is."""
         good = slice(None) if self._good.all() else self._good
         starts = self._start[good]
@@ -161,6 +194,18 @@ class _Walk:
             overwritten += nothing + len(_SEPARATOR) * len(text)
         return overwritten
 
+    def packed(self) -> bytes:
+        """All messages, of one tuple each, as one MessagePack list: an int32 (the OID) and an array by turns.
+
+        pgoutput's lengths are MessagePack's: only the bytes that say what follows need to be overwritten.
+        """
+        self._byte[self._start] = _INT32
+        self._byte[self._start + _COUNT] = _ARRAY16
+        for position, null in zip(self._heads, self._nulls, strict=True):
+            self._byte[position] = _STR32 if null is None else np.where(null, _NIL, _STR32)
+        head = b"%c%b" % (_ARRAY32, (2 * len(self._start)).to_bytes(4, "big"))
+        return b"".join((head, memoryview(self._buffer)[: self._limit]))
+
     def rows(self) -> Sequence[int]:
         """The messages that are as expected."""
         return range(len(self._good)) if self._good.all() else np.flatnonzero(self._good).tolist()
@@ -171,6 +216,15 @@ class _Walk:
         if not flags:
             return ()
         found: list[bool] = np.logical_or.reduce(flags)[np.asarray(rows)].tolist()
+        return found
+
+    def patterns(self, rows: Sequence[int]) -> Sequence[int]:
+        """Which columns of these messages are NULL, a bit for each that ever is."""
+        flags = [null for null, ever in zip(self._nulls, self.null, strict=True) if null is not None and ever]
+        if not 0 < len(flags) <= _BITS:
+            return ()
+        bits = sum((null.astype(np.int64) << bit for bit, null in enumerate(flags)), np.zeros(1, np.int64))
+        found: list[int] = bits[np.asarray(rows)].tolist()
         return found
 
     def data(self, rows: Sequence[int]) -> bytes:

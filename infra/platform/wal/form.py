@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import msgspec
 
+from infra.platform.wal.bulk import read_rows
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import UNCHANGED, Change, Delete, Insert, Relation, Type, Unchanged, Update
-from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, Codec, Read, compile_reader, locate
+from infra.platform.wal.tuple_reader import HEAD_BYTES, LONG_BYTES, SHAPES, Codec, Read, compile_reader, locate
 from infra.platform.wal.value import ValueKinds
 
 
@@ -18,8 +20,8 @@ def _text(value: bytes) -> str:
     return str(value, "utf-8")
 
 
-class TextForm:
-    """Rows of the texts that Postgres writes; a value that was sent in binary form stays bytes."""
+class RowForm:
+    """Rows of the texts that Postgres writes, one message at a time; a value in binary form stays bytes."""
 
     _codec = Codec(ascii="s[a:p]", utf8="str(b[a:p], 'utf-8')", text=_text, binary=bytes)
 
@@ -50,11 +52,22 @@ class TextForm:
         return {"R": relation, "Insert": Insert, "Update": Update, "Delete": Delete}
 
 
+class TextForm(RowForm):
+    """The same, many rows at once where that is faster."""
+
+    def read_many(self, relation: Relation, shape: bytes, messages: Sequence[bytes]) -> list[Any] | None:
+        """Only inserts of short rows."""
+        if shape != b"IN" or len(messages[0]) > LONG_BYTES:
+            return None
+        rows = read_rows(messages, len(relation.columns))
+        return None if rows is None else list(map(Insert, repeat(relation), rows))
+
+
 def _row(prefix: str, positions: range | tuple[int, ...]) -> str:
     return "(" + "".join(f"{prefix}{position}, " for position in positions) + ")"
 
 
-class ValueForm(TextForm):
+class ValueForm(RowForm):
     """Rows of Python values (value.py), whether they were sent as text or in binary form."""
 
     def __init__(self, kinds: ValueKinds | None = None) -> None:
@@ -131,7 +144,7 @@ class Layout:
         self.relation = relation
         self.kinds = SHAPES[shape]
         self._shape = shape
-        self._forms: Mapping[str, TextForm] = {"text": TextForm(), "values": values}
+        self._forms: Mapping[str, RowForm] = {"text": TextForm(), "values": values}
         self._readers: dict[str, Read] = {}
 
     def text(self, message: bytes) -> Change:

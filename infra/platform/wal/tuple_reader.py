@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import UNCHANGED, Relation, Type
@@ -61,6 +61,18 @@ class Form(Protocol):
 
     def learn(self, described: Type) -> None:
         """Take note of a type that is not built in; comes before the relations that have it."""
+        ...
+
+
+@runtime_checkable
+class BulkForm(Form, Protocol):
+    """A form that can also read many changes at once."""
+
+    def read_many(self, relation: Relation, shape: bytes, messages: Sequence[bytes]) -> list[Any] | None:
+        """What the readers of single messages would make of these, all of one head; None where that is not known.
+
+        Raises nothing: what is malformed is left to those readers.
+        """
         ...
 
 

@@ -272,3 +272,29 @@ def test_the_offset_of_a_streamed_change_counts_its_transaction_too() -> None:
 def test_unchanged_stays_itself_when_it_is_copied() -> None:
     assert pickle.loads(pickle.dumps(UNCHANGED)) is UNCHANGED
     assert repr(UNCHANGED) == "UNCHANGED"
+
+
+@pytest.mark.parametrize(
+    "odd", [None, UNCHANGED, Binary(b"\0\1"), "ü" * 300, "", "x" * 70_000], ids=lambda v: repr(v)[:9]
+)
+def test_many_rows_at_once_are_what_single_ones_are(odd: Value) -> None:
+    rows: list[list[Value]] = [[f"{row}", None if row % 3 else "näme", "t\\n", "n" * row] for row in range(400)]
+    rows[217][1] = odd
+    frames = b"C" + bytes(25)
+    messages = [message for row in rows for message in (wire.insert(300, row), frames)]
+    messages.append(wire.insert(300, ["last", None, None, None]))
+    decoder, _ = decoder_of(300, 4)
+    single = list(map(decoder.decode, messages))
+    assert decoder.decode_many(messages) == single
+    assert [event.after for event in single[:-1:2]] == [plain(row) for row in rows]
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xed\xa0\x80"])
+def test_one_malformed_row_among_many_is_refused(bad: bytes) -> None:
+    messages = [wire.insert(300, ["a", "b"]) for _ in range(300)]
+    decoder, _ = decoder_of(300, 2)
+    decoder.decode_many(messages)
+    for broken in (wire.insert(300, ["a", bad]), messages[0] + b"x", messages[0][:-1]):
+        with pytest.raises(DecodeError):
+            decoder.decode_many([*messages, broken, *messages])
+    assert decoder.decode_many(messages) == list(map(decoder.decode, messages))

@@ -132,7 +132,7 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
-def changes(messages: Sequence[bytes], form: TextForm) -> list[Any]:
+def changes(messages: Sequence[bytes], form: RowForm) -> list[Any]:
     decoder = PgOutputDecoder(form)
     return [event for event in map(decoder.decode, messages) if isinstance(event, (Insert, Update, Delete))]
 

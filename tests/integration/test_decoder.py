@@ -15,7 +15,7 @@ import pytest
 from infra.platform.wal.assembler import TransactionAssembler
 from infra.platform.wal.decoder import PgOutputDecoder
 from infra.platform.wal.event import UNCHANGED, Delete, Insert, Message, Streamed, Truncate, Update
-from infra.platform.wal.form import LazyChange, LazyForm, TextForm, ValueForm
+from infra.platform.wal.form import LazyChange, LazyForm, RowForm, TextForm, ValueForm
 from infra.platform.wal.value import CATALOGUE, SESSION, Beyond, Range, ValueKinds
 from infra.stack.endpoints import Endpoints
 

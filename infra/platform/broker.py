@@ -43,6 +43,8 @@ def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
         # A bound in events means nothing while the client itself prefetches without one.
         "queued.max.messages.kbytes": 16384,
         "fetch.queue.backoff.ms": 10,
+        # One request at a time: while it waits for partitions that are empty, those that were resumed wait too.
+        "fetch.wait.max.ms": 50,
         "session.timeout.ms": 6000,
         # Partitions change hands when a heartbeat says so.
         "heartbeat.interval.ms": 500,

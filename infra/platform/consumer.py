@@ -28,6 +28,7 @@ POLL_MESSAGES = 1000
 COMMIT_INTERVAL_S = 0.5
 #: How long workers may make room before a partition is paused, and how often they are looked after.
 PATIENCE_S, NAP_S = 0.02, 0.001
+WAKE_S = 1.0
 HANDOVER_S = 60.0
 
 
@@ -106,7 +107,9 @@ class CDCConsumer:
             if place in self.buffer.queues:  # else taken away while the poll was under way
                 self.buffer.put(place, chunk)
         await self._give_time()
-        self._balance()
+        resumed = self._balance()
+        if resumed:
+            await self._loop.run_in_executor(self._poll_thread, self._wake, resumed[0])
 
     async def _give_time(self) -> None:
         """Let the workers make room first: a pause costs all that the client has fetched ahead for the partition."""
@@ -141,14 +144,20 @@ class CDCConsumer:
                 self._client.seek(TopicPartition(*place, offset))
         self._given_back.clear()
 
-    def _balance(self) -> None:
-        """Pause partitions that have had their share, resume those that have worked half of it off."""
+    def _wake(self, place: Partition) -> None:
+        """Ask the broker something: the client's thread for it sleeps up to a second where everything was paused."""
+        with contextlib.suppress(KafkaException):
+            self._client.get_watermark_offsets(TopicPartition(*place), timeout=WAKE_S)
+
+    def _balance(self) -> list[Partition]:
+        """Pause partitions that have had their share, resume those that have worked half of it off; returns these."""
         self._pause(self.buffer.full(self._room))
         ready = [] if self._held else self.buffer.ready(self._room)
         for place in ready:
             self.buffer.queues[place].paused = False
         if ready:
             self._client.resume([TopicPartition(*place) for place in ready])
+        return ready
 
     def _pause(self, places: Sequence[Partition]) -> None:
         for place in places:

@@ -14,7 +14,7 @@ from threading import Timer
 from typing import Any
 
 from cdc_users.error import TargetError
-from infra.stack.identity import die_with_parent
+from infra.stack.identity import tied_to_parent
 
 TAIL_LINES = 12
 READY_S = 60.0
@@ -86,7 +86,7 @@ def launch(
             text=True,
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C is for the run, which then stops its children in order
-            preexec_fn=lambda: die_with_parent(signal.SIGKILL),
+            preexec_fn=tied_to_parent(signal.SIGKILL),
         )
     if standard_input is not None:
         assert process.stdin is not None

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
@@ -54,7 +55,19 @@ def identify(pid: int) -> Identity:
     return Identity(pid, psutil.Process(pid).create_time())
 
 
-def die_with_parent(number: signal.Signals) -> None:
-    """Have the kernel signal this process when its parent dies (Linux; elsewhere the watcher does it alone)."""
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, int(number))
+def tied_to_parent(number: signal.Signals) -> Callable[[], None]:
+    """What a child runs before its program, so that the kernel signals it when this process dies.
+
+    Linux; elsewhere the watcher does it alone. Where this process has died already nobody would send the signal any
+    more, so the child ends at once. The signal comes when the thread ends that started the child.
+    """
+    parent = os.getpid()
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+    def tie() -> None:
+        if prctl is not None:
+            prctl(PR_SET_PDEATHSIG, int(number))
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return tie

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.identity import die_with_parent
+from infra.stack.identity import tied_to_parent
 from infra.stack.port import HOST
 from infra.stack.server import Account, Recipe
 from infra.stack.settings import Listener, postgres
@@ -124,7 +124,7 @@ def recipe(binaries: Path, place: Path, port: int, owner: Account | None) -> Rec
             user=owner.uid if owner else None,
             group=owner.gid if owner else None,
             extra_groups=[] if owner else None,
-            preexec_fn=lambda: die_with_parent(signal.SIGKILL),
+            preexec_fn=tied_to_parent(signal.SIGKILL),
         )
         if done.returncode != 0:
             raise StackError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")

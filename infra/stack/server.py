@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.stack.error import StackError
-from infra.stack.identity import Identity, die_with_parent, identify
+from infra.stack.identity import Identity, identify, tied_to_parent
 from infra.stack.java import Training
 
 TAIL_LINES = 15
@@ -114,6 +114,6 @@ def start(recipe: Recipe, logs: Path) -> Server:
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=lambda: die_with_parent(recipe.orphan_signal),
+            preexec_fn=tied_to_parent(recipe.orphan_signal),
         )
     return Server(recipe, process, identify(process.pid), log)

@@ -425,8 +425,7 @@ class Run:
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
-        now = new_anchor()
-        facts.clock_step_ms = (now.wall_us - self._anchor.wall_us_at(now.monotonic_ns)) / 1000
+        facts.clock_step_ms = self._anchor.step_ms()
         options = artifact.plain(self.options)
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)

@@ -194,7 +194,6 @@ def parse_probes(texts: Sequence[bytes], run: str) -> ProbeBatch:
 # Eight characters are read as one 64-bit number and turned into their value by three multiplications for all rows
 # at once; a field of more than eight digits is two such words. Each word is (end of the field's part, its digits).
 _WORDS = ((17, 7), (19, 2), (27, 8), (29, 2), (37, 8), (42, 5), (47, 5), (55, 8), (64, 8), (72, 8))
-_ENDS = np.array([end for end, _ in _WORDS], dtype=np.int64)
 _KEEP = np.array([(2**64 - 1) << (64 - 8 * digits) & (2**64 - 1) for _, digits in _WORDS], dtype=np.uint64)[:, None]
 _ZEROS = np.uint64(0x3030303030303030)
 _ABOVE_NINE = np.uint64(0x7676767676767676)

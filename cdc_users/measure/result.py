@@ -52,11 +52,6 @@ class Arrivals:
     dropped: int
     late: int
 
-    @property
-    def conserved(self) -> bool:
-        """Whether every arrival is accounted for."""
-        return self.offered == self.started + self.dropped and self.started == self.completed + self.failed
-
 
 @dataclass(frozen=True, slots=True)
 class StepResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cdc_users.measure.arrival import Arrivals
 from cdc_users.measure.ledger import Ledger
 from cdc_users.measure.probe import ProbeBatch, parse_probes
-from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.step import StepFigures, fences_json, progress_json, steps_json
 
 #: So many distinct errors of a tap are told.
 ERRORS = 20
@@ -63,21 +63,11 @@ class Events:
         )
 
 
-@dataclass(slots=True)
-class StepRecord:
-    """What one step brought to this tap; times are wall microseconds of the first and last event."""
-
-    recorder: Recorder = field(default_factory=Recorder)
-    first_us: int = 0
-    last_us: int = 0
-    bytes: int = 0
-
-
 class Record:
     """The record of one tap: ledger, latencies by step, errors. Safe for several threads."""
 
     def __init__(self, run: str) -> None:
-        self.steps: dict[int, StepRecord] = {}
+        self.steps: dict[int, StepFigures] = {}
         self.events = 0
         self.errors: list[str] = []
         self.failed = 0
@@ -112,9 +102,9 @@ class Record:
             steps = probes.step[counted]
             for step in np.unique(steps).tolist():
                 rows = np.flatnonzero(counted & (probes.step == step))
-                self._measure(self.steps.setdefault(step, StepRecord(first_us=events.seen_us)), events, probes, rows)
+                self._measure(self.steps.setdefault(step, StepFigures(first_us=events.seen_us)), events, probes, rows)
 
-    def _measure(self, figures: StepRecord, events: Events, probes: ProbeBatch, rows: Numbers) -> None:
+    def _measure(self, figures: StepFigures, events: Events, probes: ProbeBatch, rows: Numbers) -> None:
         """Latencies on one timeline: commit, capture and remainder sum to end-to-end, event by event."""
         figures.last_us = events.seen_us
         figures.bytes += int(events.sizes[rows].sum())
@@ -142,36 +132,18 @@ class Record:
     def snapshot(self) -> dict[str, Any]:
         """The figures so far, as plain data of the same shape as the platform's."""
         with self._lock:
-            delivered = self._ledger.delivered()
             return {
                 "events": self.events,
                 "unreadable": self.failed,
                 "errors": list(self.errors),
-                "steps": {
-                    str(step): {
-                        "series": figures.recorder.to_json(),
-                        "delivered": delivered[step].delivered,
-                        "duplicated": delivered[step].duplicated,
-                        "first_us": figures.first_us,
-                        "last_us": figures.last_us,
-                        "bytes": figures.bytes,
-                    }
-                    for step, figures in self.steps.items()
-                },
-                **self._fences(),
+                "steps": steps_json(self.steps, self._ledger),
+                **fences_json(self._ledger),
             }
 
     def progress(self) -> dict[str, Any]:
         """What a drain waits for."""
         with self._lock:
-            steps = {str(step): counts.delivered for step, counts in self._ledger.delivered().items()}
-            return {"steps": steps, **self._fences()}
-
-    def _fences(self) -> dict[str, list[int]]:
-        return {
-            "fences": sorted(self._ledger.fences()),
-            "fenced_partitions": sorted(self._ledger.fenced_partitions()),
-        }
+            return progress_json(self._ledger)
 
     def arrivals(self) -> Arrivals:
         """The ledger as plain data; not to be changed."""

@@ -10,9 +10,10 @@ import psutil
 from aiohttp import web
 
 from cdc_users.measure.ledger import Ledger
+from cdc_users.measure.step import StepFigures, progress_json, steps_json
 from infra.platform.consumer import CDCConsumer
 from infra.platform.sample import Sampler
-from infra.platform.sinks.instrumented import InstrumentedSink, StepFigures
+from infra.platform.sinks.instrumented import InstrumentedSink
 
 HOST = "127.0.0.1"
 #: A metric: name, type, help and value.
@@ -83,7 +84,6 @@ class TelemetryServer:
         memory = self._process.memory_full_info()
         # Steps before counts: a step that begins meanwhile has both or neither.
         steps = self._sink.steps
-        delivered = self._sink.ledger.delivered()
         return {
             "schema": 1,
             "pid": os.getpid(),
@@ -92,25 +92,11 @@ class TelemetryServer:
             "cpu_s": sum(self._process.cpu_times()[:2]),
             "consumer": self._consumer.snapshot(),
             "sink": self._sink.snapshot(),
-            "steps": {
-                str(step): {
-                    "series": figures.recorder.to_json(),
-                    "delivered": delivered[step].delivered,
-                    "duplicated": delivered[step].duplicated,
-                    "first_us": figures.first_us,
-                    "last_us": figures.last_us,
-                    "bytes": figures.bytes,
-                }
-                for step, figures in steps.items()
-            },
+            "steps": steps_json(steps, self._sink.ledger),
         }
 
     async def _progress(self, _: web.Request) -> web.Response:
-        """What a drain waits for, cheap enough to be asked many times a second."""
-        ledger = self._sink.ledger
-        steps = {str(step): counts.delivered for step, counts in ledger.delivered().items()}
-        seen = {"fences": sorted(ledger.fences()), "fenced_partitions": sorted(ledger.fenced_partitions())}
-        return web.json_response({"steps": steps, **seen})
+        return web.json_response(progress_json(self._sink.ledger))
 
     async def _snapshot(self, _: web.Request) -> web.Response:
         return web.json_response(self.snapshot())

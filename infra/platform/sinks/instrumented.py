@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.ledger import Ledger
 from cdc_users.measure.probe import PROBE_BYTES, ProbeBatch, parse_probes
-from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.step import StepFigures
 from infra.platform.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.schemas.row import Side
@@ -25,16 +25,6 @@ logger = structlog.get_logger()
 #: Events of a partition are booked together when so many have come, or when somebody asks for the figures.
 BOOKED_TOGETHER = 2000
 _DELETED = ord("d")
-
-
-@dataclass(slots=True)
-class StepFigures:
-    """What one step brought to this sink; times are wall microseconds of the first and last durable event."""
-
-    recorder: Recorder = field(default_factory=Recorder)
-    first_us: int = 0
-    last_us: int = 0
-    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

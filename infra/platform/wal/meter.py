@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.ledger import Ledger
 from cdc_users.measure.probe import PROBE_BYTES, parse_probes
-from infra.platform.sinks.instrumented import StepFigures
+from cdc_users.measure.step import StepFigures
 from infra.platform.wal.pump import Chunk, Encoded
 
 NO_PROBE = b""

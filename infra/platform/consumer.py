@@ -230,8 +230,9 @@ class CDCConsumer:
             place: part.offset for part in known if (place := (part.topic, part.partition)) in self._revoked
         }
         self._watermarks.begin(places)
-        if self._held and known:
-            client.pause(known)
+        if known:
+            # Said either way: the client remembers a pause over the partition's being taken away and given back.
+            (client.pause if self._held else client.resume)(known)
         self._in_loop(self._assign(begin))
         logger.info("platform.partitions.assigned", partitions=list(begin), offsets=list(begin.values()))
 

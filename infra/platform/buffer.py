@@ -15,12 +15,14 @@ class BoundError(AssertionError):
 class PartitionQueue:
     """Messages of one partition that wait for its worker, oldest first.
 
-    The events tell a state, not a change, so whoever waits for one cannot come too late: `filled` something waits,
-    `resting` nothing is in flight, `empty` neither.
+    What the worker has taken waits on until it begins to write it. The events tell a state, not a change, so whoever
+    waits for one cannot come too late: `filled` something can be taken, `resting` nothing is in flight, `empty` both
+    that and nothing waits.
     """
 
     def __init__(self) -> None:
         self.chunks: deque[Chunk] = deque()
+        self.closed = False
         self.depth = 0
         self.in_flight = 0
         self.paused = False
@@ -33,10 +35,15 @@ class PartitionQueue:
         self.depth += len(chunk)
         self._tell()
 
-    def take(self, limit: int) -> Chunk | None:
-        """The oldest messages, at most `limit`; they are in flight until `finish`. None where there are none."""
-        if not self.chunks:
+    def take(self, limit: int, batch_size: int) -> Chunk | None:
+        """The oldest messages, for their worker to read: at most `limit`, whole batches where there is more than one.
+
+        None where there are none.
+        """
+        ready = sum(map(len, self.chunks))
+        if not ready:
             return None
+        limit = min(limit, max(batch_size, ready - ready % batch_size))
         taken, size = [], 0
         while self.chunks and size < limit:
             chunk = self.chunks.popleft()
@@ -45,25 +52,30 @@ class PartitionQueue:
                 chunk = chunk[: limit - size]
             taken.append(chunk)
             size += len(chunk)
-        self.depth -= size
-        self.in_flight = size
         self._tell()
         return joined(taken)
+
+    def begin(self, count: int) -> None:
+        """The oldest `count` messages are in flight from now, until `finish`."""
+        self.depth -= count
+        self.in_flight = count
+        self._tell()
 
     def finish(self) -> None:
         """What is in flight is done with."""
         self.in_flight = 0
         self._tell()
 
-    def clear(self) -> None:
-        """Forget what waits; what is in flight stays so."""
+    def close(self) -> None:
+        """Forget what waits, and let nothing more begin; what is in flight stays so."""
+        self.closed = True
         self.chunks.clear()
         self.depth = 0
         self._tell()
 
     def _tell(self) -> None:
         for event, true in (
-            (self.filled, self.depth > 0),
+            (self.filled, bool(self.chunks)),
             (self.resting, self.in_flight == 0),
             (self.empty, self.depth + self.in_flight == 0),
         ):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
+from collections.abc import Iterator
 
 from infra.platform.batch import Batch, Chunk, Partition, Passed, Poison, poison_of
 from infra.platform.dead_letter import DeadLetters
@@ -30,13 +32,18 @@ class Delivery:
         self._decoder = Decoder()
         self._sink = sink
 
-    async def deliver(self, place: Partition, chunk: Chunk) -> None:
+    async def read(self, place: Partition, chunk: Chunk, batch_size: int) -> list[tuple[Item, int]]:
+        """What is to be delivered one after another, batches of at most `batch_size`, and of how many messages each."""
+        parts = [part for item in await self._read(place, chunk) for part in _parts(item, batch_size)]
+        ends = [bisect_left(chunk.offsets, part.end) for part in parts]
+        return [(part, end - begin) for part, begin, end in zip(parts, [0, *ends], ends, strict=False)]
+
+    async def deliver(self, item: Item) -> None:
         """Return when the sink has taken all of it; raises what stops the partition."""
-        for item in await self._read(place, chunk):
-            status = await self._put(item)
-            self.positions.note(place, item.end, status)
-            if status is WriteStatus.ACCEPTED:
-                await self._bound(item)
+        status = await self._put(item)
+        self.positions.note(item.place, item.end, status)
+        if status is WriteStatus.ACCEPTED:
+            await self._bound(item)
 
     async def _bound(self, item: Item) -> None:
         """What is accepted is held by the sink, outside the buffer's bound; this is its own."""
@@ -87,3 +94,11 @@ class Delivery:
                 return await self._put(poison_of(batch, error))
         statuses = [await self._write(part) for part in batch.split(len(batch) // 2)]
         return WriteStatus.ACCEPTED if WriteStatus.ACCEPTED in statuses else WriteStatus.DURABLE
+
+
+def _parts(item: Item, size: int) -> Iterator[Item]:
+    """A batch in parts of at most this size; anything else as it is."""
+    while isinstance(item, Batch) and len(item) > size:
+        part, item = item.split(size)
+        yield part
+    yield item

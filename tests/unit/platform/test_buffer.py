@@ -24,7 +24,7 @@ def buffer(limit: int, partitions: int = 1) -> Buffer:
 async def test_the_bound_counts_what_is_in_flight() -> None:
     held = buffer(10)
     held.put(PLACE, chunk(6))
-    held.queues[PLACE].take(6)
+    held.queues[PLACE].begin(6)
     assert held.free == 4
 
     held.put(PLACE, chunk(4, first=6))
@@ -41,12 +41,37 @@ async def test_taking_less_or_more_than_was_put_at_once_keeps_the_order() -> Non
     queue.put(chunk(2, first=7))
 
     taken = []
-    while (part := queue.take(4)) is not None:
+    while (part := queue.take(4, batch_size=4)) is not None:
         taken.append(list(part.offsets))
-        queue.finish()
 
     assert taken == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
-    assert queue.depth == 0
+
+
+async def test_several_batches_are_taken_whole_so_that_no_small_one_is_written_while_more_comes() -> None:
+    queue = PartitionQueue()
+    queue.put(chunk(27))
+
+    sizes = [len(part) for _ in range(3) if (part := queue.take(20, batch_size=5)) is not None]
+
+    assert sizes == [20, 5, 2]
+
+
+async def test_what_was_taken_waits_until_it_begins_and_does_not_begin_once_closed() -> None:
+    queue = PartitionQueue()
+    queue.put(chunk(9))
+    queue.take(8, batch_size=4)
+    assert (queue.depth, queue.in_flight) == (9, 0)
+
+    queue.begin(4)
+    assert (queue.depth, queue.in_flight) == (5, 4)
+    assert not queue.resting.is_set()
+    queue.close()
+    assert (queue.depth, queue.in_flight) == (0, 4)
+    queue.finish()
+
+    assert queue.resting.is_set()
+    assert queue.empty.is_set()
+    assert queue.closed
 
 
 async def test_a_partition_has_its_share_of_the_room() -> None:
@@ -62,7 +87,8 @@ async def test_a_partition_that_has_used_its_share_should_rest_until_half_is_wor
     queue.paused = True
     assert held.full(room=10) == []
     assert held.ready(room=10) == []
-    queue.take(25)
+    queue.take(25, batch_size=25)
+    queue.begin(25)
     queue.finish()
     assert held.ready(room=10) == [PLACE]
 

@@ -39,7 +39,17 @@ class LatencyHistogram:
 
     def record_us(self, value_us: int) -> None:
         """Count one latency."""
-        self.record_many_us(np.array([value_us], dtype=np.int64))
+        if value_us > HIGHEST_US:
+            self.too_long += 1
+            return
+        self.min_us = value_us if self.count == 0 else min(self.min_us, value_us)
+        self.max_us = value_us if self.count == 0 else max(self.max_us, value_us)
+        self.count += 1
+        self.sum_us += value_us
+        if value_us < 0:
+            self.negative += 1
+        else:
+            self._hdr.record_value(max(value_us, LOWEST_US))
 
     def record_many_us(self, values_us: NDArray[np.int64]) -> None:
         """Count many latencies at once; the cost a sample is some ten nanoseconds."""

@@ -58,7 +58,8 @@ class Batch:
     """Events of one partition and one writer schema in their order; all columns have the same length.
 
     `rows` reads their bytes when asked; `keys` are the records' keys as they came, which `key_reader` reads. `end` is
-    the offset after the last message that this batch accounts for, tombstones included.
+    the offset after the last message that this batch accounts for, tombstones included. A part made by `split` knows
+    the `whole` that was read, and at which of its events it begins (`first`).
     """
 
     topic: str
@@ -70,6 +71,8 @@ class Batch:
     appended_us: NDArray[np.int64]
     polled_us: NDArray[np.int64]
     end: int
+    whole: Batch | None = None
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,6 +107,8 @@ class Batch:
             self.appended_us[part],
             self.polled_us[part],
             end,
+            self.whole or self,
+            self.first + part.start,
         )
 
 

@@ -7,6 +7,9 @@ from collections import deque
 
 from infra.platform.batch import Chunk, Partition, joined
 
+#: Into how many polls the share of a partition is divided where its worker is slow.
+PARTS = 4
+
 
 class BoundError(AssertionError):
     """More was taken in than the bound allows: a mistake in the consumer, never an answer to load."""
@@ -93,6 +96,8 @@ class Buffer:
         self.queues: dict[Partition, PartitionQueue] = {}
         self.high_water = 0
         self.enqueued = 0
+        #: Whether workers are as fast as messages come: then much is taken at once, else each partition its share.
+        self.quick = True
 
     @property
     def depth(self) -> int:
@@ -116,7 +121,7 @@ class Buffer:
 
     @property
     def share(self) -> int:
-        """The events at which one partition has had enough, so that it cannot take the others' room."""
+        """The most events of one partition that may wait, so that it cannot take the others' room."""
         return max(1, self.limit // max(1, len(self.queues)))
 
     def put(self, place: Partition, chunk: Chunk) -> None:
@@ -128,10 +133,14 @@ class Buffer:
         if held > self.limit:
             raise BoundError(f"{held} events are held, the bound is {self.limit}")
 
+    def poll_size(self, most: int) -> int:
+        """How many messages to ask for at once; where they are slow to go, a part of a share: all may be of one."""
+        return min(most, self.free) if self.quick else min(most, self.free, max(1, self.share // PARTS))
+
     def full(self, room: int) -> list[Partition]:
-        """Partitions that should be paused now, where less than `room` is left or their own share is used up."""
-        tight, share = self.free < room, self.share
-        return [place for place, queue in self.queues.items() if not queue.paused and (tight or queue.depth >= share)]
+        """Partitions that should be paused: less than `room` is left, or their share is used up by the next poll."""
+        tight, enough = self.free < room, self.share - (1 if self.quick else self.share // PARTS)
+        return [place for place, queue in self.queues.items() if not queue.paused and (tight or queue.depth > enough)]
 
     def ready(self, room: int) -> list[Partition]:
         """Paused partitions that have worked off half of their share, where there is room again."""

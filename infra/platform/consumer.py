@@ -101,10 +101,10 @@ class CDCConsumer:
         self._held = False
 
     async def _poll_once(self) -> None:
-        room = min(max(POLL_MESSAGES, self._settings.batch_size), self.buffer.free)
-        if room <= 0:
+        if self.buffer.free <= 0:
             self._pause([place for place, queue in self.buffer.queues.items() if not queue.paused])
-        polled = await self._loop.run_in_executor(self._poll_thread, self._poll, max(room, 1))
+        size = self.buffer.poll_size(max(POLL_MESSAGES, self._settings.batch_size))
+        polled = await self._loop.run_in_executor(self._poll_thread, self._poll, max(size, 1))
         for place, chunk in polled:
             if place in self.buffer.queues:  # else taken away while the poll was under way
                 self.buffer.put(place, chunk)
@@ -114,10 +114,23 @@ class CDCConsumer:
             await self._loop.run_in_executor(self._poll_thread, self._wake, resumed[0])
 
     async def _give_time(self) -> None:
-        """Let the workers make room first: a pause costs all that the client has fetched ahead for the partition."""
+        """Let quick workers make room first: a pause costs all that the client has fetched ahead for the partition.
+
+        Slow ones are not waited for: meanwhile nothing would be read for the partitions that have nothing.
+        """
+        full = self.buffer.full(self._room)
+        if not full and not any(queue.paused for queue in self.buffer.queues.values()):
+            self.buffer.quick = True
         until_s = self._loop.time() + PATIENCE_S
-        while self.buffer.full(self._room) and self._loop.time() < until_s:
+        while full and self._loop.time() < until_s:
+            queues = [self.buffer.queues[place] for place in full]
+            before = sum(queue.depth for queue in queues)
             await asyncio.sleep(NAP_S)
+            gone = before - sum(queue.depth for queue in queues)
+            self.buffer.quick = gone >= self.buffer.share * NAP_S / PATIENCE_S
+            if not self.buffer.quick:
+                return
+            full = self.buffer.full(self._room)
 
     def _poll(self, room: int) -> list[tuple[Partition, Chunk]]:
         """In the poll thread: what is there now, without waiting for a batch to fill."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import PROBE_BYTES, ProbeBatch, parse_probes
+from cdc_users.measure.probe import PROBE_BYTES, parse_probes
 from cdc_users.measure.step import StepFigures
 from infra.platform.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
@@ -28,7 +28,7 @@ _DELETED = ord("d")
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class _Events:
     """What is kept of a batch for the books: an entry an event. Times are wall microseconds."""
 
     probes: Sequence[bytes]
@@ -39,12 +39,21 @@ class _Written:
     committed_us: NDArray[np.int64]
     appended_us: NDArray[np.int64]
     polled_us: NDArray[np.int64]
-    started_us: NDArray[np.int64]
-    done_us: NDArray[np.int64]
 
-    def at(self, done_us: int) -> _Written:
-        """The same, durable at this time."""
-        return replace(self, done_us=np.full(len(self.keys), done_us, dtype=np.int64))
+    def __len__(self) -> int:
+        return len(self.probes)
+
+    def __getitem__(self, part: slice) -> _Events:
+        return _Events(*(getattr(self, name)[part] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Events that were written together, and when, in wall microseconds."""
+
+    events: _Events
+    started_us: int
+    done_us: int
 
 
 class InstrumentedSink:
@@ -70,6 +79,7 @@ class InstrumentedSink:
         self._steps: dict[int, StepFigures] = {}
         self._accepted: list[tuple[int, _Written]] = []
         self._unbooked: dict[int, list[_Written]] = {}
+        self._whole: dict[Partition, tuple[Batch, _Events]] = {}
 
     @property
     def ledger(self) -> Ledger:
@@ -100,9 +110,9 @@ class InstrumentedSink:
             took_ns = time.monotonic_ns() - started_ns
             self.busy_s[batch.place] = self.busy_s.get(batch.place, 0.0) + took_ns / 1e9
         self._count(batch, took_ns)
-        started_us = self._anchor.wall_us_at(started_ns)
-        done_us = self._anchor.wall_us_at(started_ns + took_ns)
-        written = self._written(batch, started_us, done_us)
+        written = _Written(
+            self._events(batch), self._anchor.wall_us_at(started_ns), self._anchor.wall_us_at(started_ns + took_ns)
+        )
         if status is WriteStatus.DURABLE:
             self._durable(batch.partition, written)
         else:
@@ -129,16 +139,25 @@ class InstrumentedSink:
         done_ns = time.monotonic_ns()
         if accepted:
             self.commit.record_us((done_ns - started_ns) // 1000)
+        done_us = self._anchor.wall_us_at(done_ns)
         for partition, written in accepted:
-            self._durable(partition, written.at(self._anchor.wall_us_at(done_ns)))
+            self._durable(partition, replace(written, done_us=done_us))
 
     async def close(self) -> None:
         """See SinkConnector."""
         await self._sink.close()
 
-    def _written(self, batch: Batch, started_us: int, done_us: int) -> _Written:
-        size = len(batch)
-        return _Written(
+    def _events(self, batch: Batch) -> _Events:
+        """What the books need; of a batch that is written in parts it is read once, all together."""
+        whole = batch.whole or batch
+        known = self._whole.pop(batch.place, None)
+        events = known[1] if known is not None and known[0] is whole else self._read(whole)
+        if batch.first + len(batch) < len(whole):
+            self._whole[batch.place] = whole, events
+        return events[batch.first : batch.first + len(batch)]
+
+    def _read(self, batch: Batch) -> _Events:
+        return _Events(
             probes=self._probes(batch),
             deleted=batch.rows.operation == _DELETED,
             keys=batch.key_ids,
@@ -147,8 +166,6 @@ class InstrumentedSink:
             committed_us=batch.rows.committed_us,
             appended_us=batch.appended_us,
             polled_us=batch.polled_us,
-            started_us=np.full(size, started_us, dtype=np.int64),
-            done_us=np.full(size, done_us, dtype=np.int64),
         )
 
     def _probes(self, batch: Batch) -> Sequence[bytes]:
@@ -167,10 +184,10 @@ class InstrumentedSink:
         return batch.rows.octets.texts(begin, np.where(length == PROBE_BYTES, length, 0))
 
     def _durable(self, partition: int, written: _Written) -> None:
-        self.durable_events += len(written.keys)
+        self.durable_events += len(written.events)
         waiting = self._unbooked.setdefault(partition, [])
         waiting.append(written)
-        if sum(len(part.keys) for part in waiting) >= BOOKED_TOGETHER:
+        if sum(len(part.events) for part in waiting) >= BOOKED_TOGETHER:
             self._book(partition)
 
     def _book_all(self) -> None:
@@ -180,28 +197,37 @@ class InstrumentedSink:
     def _book(self, partition: int) -> None:
         """Enter what has become durable in a partition into the ledger and the histograms, in its order."""
         parts = self._unbooked.pop(partition)
-        whole = parts[0] if len(parts) == 1 else _joined(parts)
-        probes = parse_probes(whole.probes, self._run)
+        events = parts[0].events if len(parts) == 1 else _joined([part.events for part in parts])
+        sizes = [len(part.events) for part in parts]
+        started_us = np.repeat(np.array([part.started_us for part in parts], dtype=np.int64), sizes)
+        done_us = np.repeat(np.array([part.done_us for part in parts], dtype=np.int64), sizes)
+        probes = parse_probes(events.probes, self._run)
         counted = self._ledger.observe(
             probes,
-            whole.keys,
+            events.keys,
             partition,
-            whole.offsets,
-            deleted=whole.deleted if whole.deleted.any() else None,
-            at_us=int(whole.done_us[-1]),
+            events.offsets,
+            deleted=events.deleted if events.deleted.any() else None,
+            at_us=int(done_us[-1]),
         )
-        steps = probes.step
-        for step in np.unique(steps[counted]).tolist():
-            self._record(whole, probes, np.flatnonzero(counted & (steps == step)), step)
+        for step in np.unique(probes.step[counted]).tolist():
+            rows = np.flatnonzero(counted & (probes.step == step))
+            self._record(events, probes.intended_us[rows], started_us[rows], done_us[rows], rows, step)
 
-    def _record(self, written: _Written, probes: ProbeBatch, rows: NDArray[np.int64], step: int) -> None:
-        done_us = written.done_us[rows]
+    def _record(
+        self,
+        events: _Events,
+        intended_us: NDArray[np.int64],
+        started_us: NDArray[np.int64],
+        done_us: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        step: int,
+    ) -> None:
         figures = self._steps.setdefault(step, StepFigures(first_us=int(done_us.min())))
         figures.last_us = max(figures.last_us, int(done_us.max()))
-        figures.bytes += int(written.sizes[rows].sum())
-        intended_us, committed_us = probes.intended_us[rows], written.committed_us[rows]
-        appended_us, polled_us = written.appended_us[rows], written.polled_us[rows]
-        started_us = written.started_us[rows]
+        figures.bytes += int(events.sizes[rows].sum())
+        committed_us, appended_us = events.committed_us[rows], events.appended_us[rows]
+        polled_us = events.polled_us[rows]
         series = {
             "end_to_end": done_us - intended_us,
             "commit": committed_us - intended_us,
@@ -230,7 +256,7 @@ class InstrumentedSink:
         }
 
 
-def _joined(parts: Sequence[_Written]) -> _Written:
+def _joined(parts: Sequence[_Events]) -> _Events:
     probes = [probe for part in parts for probe in part.probes]
-    names = _Written.__slots__[1:]
-    return _Written(probes, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    names = _Events.__slots__[1:]
+    return _Events(probes, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))

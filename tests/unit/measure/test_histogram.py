@@ -40,6 +40,15 @@ def test_merging_is_the_same_as_recording_everything_in_one(left: list[int], rig
     assert merged.to_json() == histogram_of(left + right).to_json()
 
 
+@given(st.lists(st.integers(-10, 2 * HIGHEST_US), max_size=50))
+def test_one_by_one_is_the_same_as_many_at_once(values: list[int]) -> None:
+    singly = LatencyHistogram()
+    for value in values:
+        singly.record_us(value)
+
+    assert singly.to_json() == histogram_of(values).to_json()
+
+
 @given(latencies)
 def test_a_histogram_survives_the_wire(values: list[int]) -> None:
     histogram = histogram_of([*values, -5])

@@ -98,3 +98,23 @@ async def test_all_partitions_should_rest_when_there_is_no_room_for_a_batch() ->
     held.put(PLACE, chunk(95))
 
     assert held.full(room=10) == [("t", 0), ("t", 1)]
+
+
+async def test_where_workers_are_slow_no_partition_takes_more_than_its_share() -> None:
+    held = buffer(100, partitions=4)
+    held.quick = False
+    assert held.poll_size(1000) == 6
+
+    held.put(PLACE, chunk(19))
+    assert held.full(room=10) == []
+    held.put(PLACE, chunk(6, first=19))
+
+    assert held.full(room=10) == [PLACE]
+    assert held.queues[PLACE].depth <= held.share
+
+
+async def test_where_workers_are_quick_all_that_fits_is_taken_at_once() -> None:
+    held = buffer(100, partitions=4)
+    held.put(PLACE, chunk(30))
+
+    assert held.poll_size(1000) == 70

@@ -10,6 +10,12 @@ from infra.stack.error import StackConfigError
 
 Kind = Literal["process", "compose", "external"]
 Profile = Literal["bench", "test"]
+#: What is not text.
+_TYPES: Mapping[str, Any] = {
+    "versions": Mapping,
+    "supervisor_pid": int | None,
+    "supervisor_started_s": float | None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +53,7 @@ class Endpoints:
                 f"endpoints are not understood: unknown {unknown or 'none'}, missing {missing or 'none'}; "
                 "`python -m infra.stack env` prints an example"
             )
+        wrong = sorted(name for name, value in data.items() if not isinstance(value, _TYPES.get(name, str | None)))
+        if wrong:
+            raise StackConfigError(f"endpoints are not understood: {', '.join(wrong)} is of the wrong type")
         return cls(**{"kind": "external", **data})

@@ -27,7 +27,7 @@ from infra.platform.wal.service import Service, Settings
 from infra.platform.wal.stream import ReplicationStream, lsn_number, lsn_text
 from infra.postgres.slot import drop_slot
 from infra.stack.postgres import find_binaries
-from tests.integration.private_postgres import private_postgres
+from tests.private_postgres import private_postgres
 
 NAME = "cdc_wal_figures"
 COLUMNS = "id bigint PRIMARY KEY, first_name text, last_name text, email text, balance numeric(12,2), probe text"

@@ -14,7 +14,7 @@ from cdc_users.measure.clock import new_anchor
 from cdc_users.observe.kinesis import KinesisTap
 from infra.stack import cloud
 from infra.stack.emulators.kinesis import kinesis_emulator
-from tests.integration.private_postgres import PrivatePostgres, private_postgres
+from tests.private_postgres import PrivatePostgres, private_postgres
 from tests.wal_process import RUN, Customers, WalProcess, await_that, slots
 
 HELD = 2_000

@@ -16,7 +16,7 @@ from psycopg import pq
 from psycopg2.extensions import connection as Connection
 
 from infra.stack.state import CHECKOUT
-from tests.integration.private_postgres import PrivatePostgres, private_postgres
+from tests.private_postgres import PrivatePostgres, private_postgres
 from tests.wal_process import WalProcess, await_that, slots
 
 

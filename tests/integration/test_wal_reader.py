@@ -11,8 +11,8 @@ import pytest
 from infra.platform.error import UnreachableError
 from infra.platform.wal import slot as server
 from infra.platform.wal.source_error import SetupError, SlotError
-from tests.integration.private_postgres import PrivatePostgres, private_postgres
 from tests.integration.wal_source import Source, await_that, reading, state_file
+from tests.private_postgres import PrivatePostgres, private_postgres
 
 
 @pytest.fixture(scope="module")

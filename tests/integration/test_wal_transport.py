@@ -21,7 +21,7 @@ from infra.stack.emulators.emulator import EmulatorUnavailableError
 from infra.stack.emulators.kinesis import kinesis_emulator
 from infra.stack.emulators.pubsub import pubsub_emulator
 from infra.stack.endpoints import Endpoints
-from tests.integration.private_postgres import PrivatePostgres, private_postgres
+from tests.private_postgres import PrivatePostgres, private_postgres
 from tests.wal_process import RUN, Customers, WalProcess, await_that
 
 LONG = pytest.param(200_000, marks=pytest.mark.soak)

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.port import free_ports
+from tests.private_postgres import private_postgres
 from tests.scenarios.locust_process import LocustProcess, await_that
 
 PACED = ("--rate", "50", "--duration", "3s")
@@ -58,6 +59,23 @@ def test_a_backlog_that_grows_is_no_steady_state_and_a_timeout_no_result(stack: 
     invalid(run, "no steady state: the backlog grew", "not everything arrived within --drain-timeout", "fences")
     assert run.result()["steps"][0]["ledger"]["lost"] == 0, "what is on its way is unseen, not lost"
     assert run.result()["steps"][0]["ledger"]["unseen"] > 0
+
+
+def test_a_source_that_restarts_makes_figures_of_two_systems(stack: Endpoints, results: Path, tmp_path: Path) -> None:
+    with private_postgres(tmp_path, {}) as source:
+        servers = {name: getattr(stack, name) for name in ("kafka_bootstrap", "schema_registry_url", "connect_url")}
+        file = tmp_path / "servers.toml"
+        file.write_text(
+            "".join(f'{name} = "{value}"\n' for name, value in {**servers, "postgres_dsn": source.dsn}.items())
+        )
+        load = ("--transport", "kafka", "--rate", "50", "--duration", "8s")
+        run = LocustProcess("wal", results, *load, environment={"CDC_STACK": str(file)})
+        run.await_output("benchmark.step")
+
+        source.stop()
+        source.start()
+
+        invalid(run, "PostgreSQL restarted in mid-run")
 
 
 def test_a_worker_that_is_lost_takes_its_samples_with_it(stack: Endpoints, results: Path) -> None:

@@ -59,6 +59,12 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
         read_external(file_with(tmp_path, GOOD + 'kafka_url = "x"'))
 
 
+@pytest.mark.parametrize("line", ['versions = "17"', 'supervisor_pid = "17"'])
+def test_a_value_of_another_type_is_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(StackConfigError, match=f"{line.split()[0]} is of the wrong type"):
+        read_external(file_with(tmp_path, GOOD + line))
+
+
 def test_a_target_off_loopback_must_be_allowed_by_name(tmp_path: Path) -> None:
     endpoints = check(read_external(file_with(tmp_path, GOOD.replace("host=127.0.0.1", "host=db.example.test"))))
 

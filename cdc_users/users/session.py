@@ -56,19 +56,20 @@ class PlainSession:
         self._dsn = dsn
         self._name = application_name(run)
         self._connection: Any = None
+        self._cursor: Any = None
 
     def ready(self) -> None:
         """See Session."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg2.connect(self._dsn, connect_timeout=CONNECT_S, application_name=self._name)
             self._connection.autocommit = True
+            self._cursor = self._connection.cursor()
 
     def carry_out(self, statements: Sequence[Statement]) -> None:
         """See Session."""
         # Several statements in one message are one transaction (PostgreSQL documentation, "Multiple Statements in a
         # Simple Query").
-        with self._connection.cursor() as cursor:
-            cursor.execute(";".join([statement.text for statement in statements]))
+        self._cursor.execute(";".join([statement.text for statement in statements]))
 
     def close(self) -> None:
         """See Session."""

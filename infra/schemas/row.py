@@ -372,6 +372,9 @@ def key_ids(messages: Sequence[bytes | None]) -> NDArray[np.int64]:
     ends = octets.after_numbers(at[whole])
     plain = whole[(ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)]
     found[plain] = octets.numbers(at[plain])[0]
-    for row in np.setdiff1d(np.arange(len(keys)), plain).tolist():
-        found[row] = key_id(keys[row])
+    if len(plain) < len(keys):
+        others = np.ones(len(keys), dtype=np.bool_)
+        others[plain] = False
+        for row in np.flatnonzero(others).tolist():
+            found[row] = key_id(keys[row])
     return found

@@ -23,7 +23,7 @@ from contextlib import closing
 import psycopg2
 from psycopg2.extras import execute_values
 
-from infra.postgres.table import create_customers, create_schema, drop_schema
+from infra.postgres.table import CUSTOMERS_COLUMNS, create_customers, create_schema, drop_schema
 from infra.stack.locate import locate
 from infra.stack.postgres import find_binaries
 from infra.stack.state import CHECKOUT
@@ -38,7 +38,8 @@ BATCH_ROWS = 100
 def pgbench(dsn: str, clients: int, seconds: float) -> float:
     """Single-row INSERTs of pgbench, in a transaction each."""
     counting = "\\set n :n + 1\n\\set id :client_id * 1000000000 + :n\n"
-    script = f"{counting}INSERT INTO {SCHEMA}.customers VALUES (:id,{VALUES});\n"
+    columns = ", ".join(CUSTOMERS_COLUMNS)
+    script = f'{counting}INSERT INTO "{SCHEMA}"."customers" ({columns}) VALUES (:id,{VALUES});\n'
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()

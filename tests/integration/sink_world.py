@@ -116,7 +116,7 @@ class WebhookWorld(World):
         self._events: list[dict[str, Any]] = []
         self._when: When | None = None
         self._runner: web.AppRunner | None = None
-        self._url = ""
+        self.url = ""
 
     async def start(self) -> None:
         application = web.Application(client_max_size=2**26)
@@ -124,7 +124,7 @@ class WebhookWorld(World):
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
 
     async def stop(self) -> None:
         assert self._runner is not None
@@ -154,7 +154,7 @@ class WebhookWorld(World):
             self._events.append(event)
 
     def sink(self) -> SinkConnector:
-        return WebhookSink(self._url, self._shape)
+        return WebhookSink(self.url, self._shape)
 
     async def state(self) -> State:
         found: dict[int, dict[str, Any]] = {}

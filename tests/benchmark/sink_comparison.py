@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 import fastavro
 import numpy as np
+import psutil
 import psycopg
 import requests
 from confluent_kafka import Consumer, TopicPartition
@@ -92,16 +93,21 @@ def platform_rate(endpoints: Endpoints, topic: FilledTopic, **options: object) -
         try:
             url = platform.url
             requests.post(f"{url}/begin", timeout=10)
-            await_that(lambda: durable_events(url) >= START_EVENTS, lambda: "slow")
+            await_durable(url, START_EVENTS)
             began, started_s = durable_events(url), time.monotonic()
             # Metrics are cheap to ask for; a snapshot encodes every histogram, and takes that time from the platform.
-            await_that(lambda: durable_events(url) >= KAFKA_EVENTS, lambda: "slow")
+            await_durable(url, KAFKA_EVENTS)
             took_s = time.monotonic() - started_s
             steps = platform.get("/ledger")["steps"]["1"]
             assert steps["delivered"] + steps["duplicated"] == KAFKA_EVENTS
         finally:
             platform.stop()
     return (KAFKA_EVENTS - began) / took_s
+
+
+def await_durable(url: str, count: int) -> None:
+    """Wait for so many."""
+    await_that(lambda: durable_events(url) >= count, lambda: f"{durable_events(url)} of {count} events are durable")
 
 
 def durable_events(url: str) -> int:
@@ -330,18 +336,23 @@ def post_raw(url: str, bodies: Sequence[bytes]) -> None:
 
 
 def memory() -> None:
-    """Unique memory of the platform while four million events go through it; the slope after the first 500,000."""
+    """Unique memory of the platform while four million events wait for it; the slope after the first 500,000.
+
+    They are in the topic before, so that what the client fetches ahead is at its bound all the time.
+    """
     endpoints = stack()
     name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
+    options = {"run": RUN, "batch-size": BATCH, "held": "yes"}
     with filled_topic(endpoints, name, PARTITIONS) as topic, tempfile.TemporaryDirectory() as directory:
-        platform = PlatformProcess(endpoints, name, Path(directory) / "log", {"run": RUN, "batch-size": BATCH})
+        fill(topic, 4_500_000)
+        platform = PlatformProcess(endpoints, name, Path(directory) / "log", options)
         millions, mb = [], []
+        requests.post(f"{platform.url}/begin", timeout=10)
         for count in range(500_000, 4_000_001, 500_000):
-            fill(topic, 500_000)
-            platform.await_durable(count)
-            millions.append(count / 1e6)
-            mb.append(platform.get("/snapshot")["uss_bytes"] / 1e6)
-            print(f"memory: {millions[-1]} M events, {mb[-1]:.1f} MB", flush=True)
+            await_durable(platform.url, count)
+            millions.append(durable_events(platform.url) / 1e6)
+            mb.append(psutil.Process(platform.pid).memory_full_info().uss / 1e6)
+            print(f"memory: {millions[-1]:.1f} M events, {mb[-1]:.1f} MB", flush=True)
         platform.stop()
     slope, _ = np.polyfit(millions, mb, 1)
     print(f"memory: {slope:.2f} MB per million events after the first 500,000 (least squares)", flush=True)

@@ -20,6 +20,7 @@ from infra.platform.consumer import CDCConsumer
 from infra.platform.dead_letter import DeadLetters, DeadLetterTopic, NoDeadLetters
 from infra.platform.delivery import Delivery
 from infra.platform.error import ConfigError, PlatformError, UnreachableError
+from infra.platform.loop import new_loop
 from infra.platform.registry import Registry
 from infra.platform.sample import Sampler
 from infra.platform.sinks.choice import chosen_sink, flush_interval_s
@@ -124,7 +125,8 @@ def run(options: argparse.Namespace, found: Sequence[str], make_buffer: MakeBuff
         cache_logger_on_first_use=True,
     )
     try:
-        return asyncio.run(serve(options, make_buffer))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(serve(options, make_buffer))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

@@ -32,6 +32,9 @@ class ConsumerSettings:
     held: bool = False
 
 
+FETCH_BYTES = 4 * 1024 * 1024
+
+
 def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
     """For librdkafka."""
     return {
@@ -43,6 +46,9 @@ def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
         # A bound in events means nothing while the client itself prefetches without one.
         "queued.max.messages.kbytes": 16384,
         "fetch.queue.backoff.ms": 10,
+        # An answer may be all of one partition: many messages in a row make large batches, with many partitions too.
+        "max.partition.fetch.bytes": FETCH_BYTES,
+        "fetch.max.bytes": FETCH_BYTES,
         # One request at a time: while it waits for partitions that are empty, those that were resumed wait too.
         "fetch.wait.max.ms": 50,
         "session.timeout.ms": 6000,

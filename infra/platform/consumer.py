@@ -186,7 +186,7 @@ class CDCConsumer:
         size = self._settings.batch_size
         try:
             while True:
-                chunk = queue.take(max(size, READ_MESSAGES), size)
+                chunk = queue.take(max(2 * size, READ_MESSAGES), size)
                 if chunk is None:
                     await queue.filled.wait()
                     continue

@@ -23,6 +23,8 @@ SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write"
 DRAIN_SERIES = ("queue", "sink_write")
 #: What a difference of the final state counts as in the ledger.
 FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
+#: Shorter drains are not compared without a word: most of them is the start.
+COMPARABLE_S = 1.0
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
 
 
@@ -40,11 +42,19 @@ def conclude(
         reasons=reasons,
         steps=steps,
         harness=harness(ran),
-        notes=notes(ran, facts),
+        notes=[*notes(ran, facts), *(hasty(steps) if scenario.scaling else ())],
         command=command,
         options=options,
         scaling=summary(points(readings(steps))) if scenario.scaling else None,
     )
+
+
+def hasty(steps: Sequence[StepResult]) -> list[str]:
+    """A note on drains that were over before they had got going: their rates compare starts."""
+    names = [step.name for step in steps if step.drain_rate_per_s is not None and step.duration_s < COMPARABLE_S]
+    if not names:
+        return []
+    return [f"{', '.join(names)} took less than {COMPARABLE_S:g} s; give more --records before comparing their rates"]
 
 
 def readings(steps: Sequence[StepResult]) -> list[Reading]:

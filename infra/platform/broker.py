@@ -18,6 +18,10 @@ WATERMARKS_S = 0.05
 _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
 
 
+#: An answer of the broker, and what of it may be of one partition.
+FETCH_BYTES = 4 * 1024 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
     """What a consumer is told: where, what, and how much it may hold."""
@@ -32,9 +36,6 @@ class ConsumerSettings:
     held: bool = False
 
 
-FETCH_BYTES = 4 * 1024 * 1024
-
-
 def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
     """For librdkafka."""
     return {
@@ -46,7 +47,7 @@ def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
         # A bound in events means nothing while the client itself prefetches without one.
         "queued.max.messages.kbytes": 16384,
         "fetch.queue.backoff.ms": 10,
-        # An answer may be all of one partition: many messages in a row make large batches, with many partitions too.
+        # All of an answer may be of one: many messages in a row make large batches, with many partitions too.
         "max.partition.fetch.bytes": FETCH_BYTES,
         "fetch.max.bytes": FETCH_BYTES,
         # One request at a time: while it waits for partitions that are empty, those that were resumed wait too.

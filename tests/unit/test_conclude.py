@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cdc_users.conclude import conclude
+from cdc_users.conclude import conclude, hasty
 from cdc_users.facts import Facts, StepState
 from cdc_users.measure.ledger import CLASSES, Audit
 from cdc_users.measure.plan import Schedule
@@ -138,3 +139,13 @@ def test_the_worst_exit_code_wins_in_the_documented_order() -> None:
     assert worst([4, 1]) == 4
     assert worst([0, -9]) == 2
     assert worst([]) == 0
+
+
+def test_drains_that_are_mostly_their_start_are_not_compared_without_a_word() -> None:
+    (step,) = result(facts()).steps
+    short, long = (replace(step, drain_rate_per_s=10.0, duration_s=seconds) for seconds in (0.4, 4.0))
+
+    (note,) = hasty([short, long])
+
+    assert "s took less than 1 s" in note
+    assert hasty([long, step]) == []

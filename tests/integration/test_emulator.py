@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from infra.platform.transports.kinesis import client
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept
 from infra.stack.emulators.kinesis import LOCK, SOURCE, kinesis_emulator
 from infra.stack.emulators.pubsub import pubsub_emulator
@@ -51,6 +55,18 @@ def test_it_listens_on_loopback_alone_and_is_gone_afterwards(tmp_path: Path) -> 
         assert listeners(port) == ["127.0.0.1"]
 
     assert listeners(port) == []
+
+
+def test_it_outlives_a_client_that_dies_in_the_middle_of_a_request(tmp_path: Path) -> None:
+    with kinesis_emulator(tmp_path, os.environ) as endpoint:
+        place = urlsplit(endpoint)
+        with socket.create_connection((place.hostname, place.port)) as dying:
+            dying.sendall(b"POST / HTTP/1.1\r\nHost: kinesis\r\nContent-Length: 1000\r\n\r\n{")
+            dying.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, as of a kill -9
+        log = tmp_path / "kinesis.log"
+        await_that(lambda: "aborted" in log.read_text(encoding="utf-8"), "the emulator has not noticed")
+
+        assert client(endpoint).list_streams()["StreamNames"] == []
 
 
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:

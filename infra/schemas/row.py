@@ -383,11 +383,11 @@ def key_ids(messages: Sequence[bytes | None]) -> NDArray[np.int64]:
     keys = [message or b"" for message in messages]
     octets = Octets(keys)
     at, end = octets.begin + HEADER_BYTES, octets.end
-    found = np.zeros(len(keys), dtype=np.int64)
-    whole = np.flatnonzero(at < end)
+    found, plain = np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
+    whole = at < end
     ends = octets.after_numbers(at[whole])
-    plain = whole[(ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)]
+    plain[whole] = (ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)
     found[plain] = octets.numbers(at[plain])[0]
-    for row in np.setdiff1d(np.arange(len(keys)), plain).tolist():
+    for row in np.flatnonzero(~plain).tolist():
         found[row] = key_id(keys[row])
     return found

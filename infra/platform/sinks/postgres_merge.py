@@ -54,7 +54,7 @@ def effect(batch: Batch, key: Sequence[Column], probe_column: str) -> Effect:
     if not (deleted | np.isin(operations, _WRITES)).all():
         raise RefusedError(f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as truncate")
     probed = probe_column in {column.name for column in batch.rows.columns}
-    if len(np.unique(batch.key_ids)) == len(batch) and not deleted.any():
+    if len(set(batch.key_ids.tolist())) == len(batch) and not deleted.any():
         straight = _straight(batch.rows, batch.offsets, probed)
         return Effect([straight] if straight else _groups(_writes(batch, probed)), Deletes([[] for _ in key], []))
     keys = list(zip(*_key_elements(batch, key, deleted), strict=True))

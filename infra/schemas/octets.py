@@ -78,6 +78,11 @@ class Octets:
             going &= octets >= 128
         return _signed(words)
 
+    def integers(self, begin: Positions, length: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Two's complement numbers of at most eight bytes, the highest first, which begin here; 0 where no byte is."""
+        words = self.eights[begin].byteswap().view(np.int64)
+        return np.where(length > 0, words >> np.clip(64 - 8 * length, 0, 63), 0)
+
     def lengths(self, at: Positions) -> tuple[NDArray[np.int64], Positions]:
         """The lengths of the texts that start here, and where their own bytes begin."""
         first = self.ones[at]

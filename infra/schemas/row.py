@@ -36,6 +36,8 @@ Side = Literal["before", "after"]
 #: Bytes of a number of 64 bits at most.
 LONGEST_NUMBER = 10
 _PLACEHOLDER_BYTES = PLACEHOLDER.encode()
+#: Decimals up to here, and powers of ten up to here, are numbers of 64 bits.
+_SHORT_DECIMAL_BYTES, _SHORT_SCALE = 7, 18
 
 
 class Rows:
@@ -144,10 +146,15 @@ class Rows:
         """A decimal column of fixed scale as plain digits; None where it is NULL."""
         begin, length = self.spans(side, name)
         scale = self._reader.column(name).scale
-        found = self._octets.texts(begin, np.maximum(length, 0))
-        return [
-            None if size < 0 else decimal_text(data, scale) for data, size in zip(found, length.tolist(), strict=True)
-        ]
+        short = (length <= _SHORT_DECIMAL_BYTES) & (0 < scale <= _SHORT_SCALE)
+        found: list[str | None] = [None] * len(self)
+        if short.any():
+            found = list(_short_decimals(self._octets.integers(begin, np.where(short, length, 0)), scale))
+        for row in np.flatnonzero(~short & (length >= 0)).tolist():
+            found[row] = decimal_text(self._octets.bytes[begin[row] : begin[row] + length[row]], scale)
+        for row in np.flatnonzero(length < 0).tolist():
+            found[row] = None
+        return found
 
     def numbers(self, side: Side, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A whole-number column as it is on the wire (days, micros, ...), and where it is not NULL."""
@@ -213,6 +220,15 @@ class Rows:
 
 
 _PLAIN_TYPES = {Kind.BOOLEAN: "?", Kind.FLOAT32: "<f4", Kind.FLOAT64: "<f8"}
+
+
+def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
+    whole, rest = np.divmod(np.abs(numbers), 10**scale)
+    form = f"%d.%0{scale}d"
+    found = [form % parts for parts in zip(whole.tolist(), rest.tolist(), strict=True)]
+    for row in np.flatnonzero(numbers < 0).tolist():
+        found[row] = f"-{found[row]}"
+    return found
 
 
 def _maker(column: Column) -> Callable[[bytes], Any]:
@@ -367,14 +383,11 @@ def key_ids(messages: Sequence[bytes | None]) -> NDArray[np.int64]:
     keys = [message or b"" for message in messages]
     octets = Octets(keys)
     at, end = octets.begin + HEADER_BYTES, octets.end
-    found = np.zeros(len(keys), dtype=np.int64)
-    whole = np.flatnonzero(at < end)
+    found, plain = np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
+    whole = at < end
     ends = octets.after_numbers(at[whole])
-    plain = whole[(ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)]
+    plain[whole] = (ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)
     found[plain] = octets.numbers(at[plain])[0]
-    if len(plain) < len(keys):
-        others = np.ones(len(keys), dtype=np.bool_)
-        others[plain] = False
-        for row in np.flatnonzero(others).tolist():
-            found[row] = key_id(keys[row])
+    for row in np.flatnonzero(~plain).tolist():
+        found[row] = key_id(keys[row])
     return found

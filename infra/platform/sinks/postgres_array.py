@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg import adapt, pq
 
 from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Column, Kind, Unavailable, postgres_timestamp
+from infra.schemas.octets import Octets, Positions
 from infra.schemas.row import Rows, Side
 
 #: One element: text as PostgreSQL reads it, None for NULL, UNAVAILABLE for what the source did not send.
@@ -26,6 +28,8 @@ _NULL = b"\xff\xff\xff\xff"
 #: Lengths up to here come out of a table.
 _SHORT = 1024
 _LENGTHS = tuple(struct.pack(">i", size) for size in range(_SHORT))
+#: A text may be so much longer than twice its column's mean, and the column still goes through one table.
+_SPARE_BYTES = 64
 _PLACEHOLDER = PLACEHOLDER.encode()
 _TEXT_OID, _BYTEA_OID = 25, 17
 
@@ -57,8 +61,7 @@ class ByteaArrayDumper(TextArrayDumper):
 
 def array(elements: Sequence[Element], kind: Kind) -> TextArray | ByteaArray:
     """Elements as one parameter; UNAVAILABLE counts as NULL here."""
-    oid = _BYTEA_OID if kind is Kind.BYTES else _TEXT_OID
-    parts: list[bytes] = [_HEADER.pack(1, 1, oid, len(elements), 1) if elements else struct.pack(">iiI", 0, 0, oid)]
+    parts: list[bytes] = []
     for element in elements:
         if element is None or element is UNAVAILABLE:
             parts.append(_NULL)
@@ -66,8 +69,45 @@ def array(elements: Sequence[Element], kind: Kind) -> TextArray | ByteaArray:
             size = len(element)
             parts.append(_LENGTHS[size] if size < _SHORT else struct.pack(">i", size))
             parts.append(element)
-    whole = b"".join(parts)
-    return ByteaArray(whole) if kind is Kind.BYTES else TextArray(whole)
+    return _whole(b"".join(parts), len(elements), kind)
+
+
+def _whole(framed: bytes, count: int, kind: Kind) -> TextArray | ByteaArray:
+    oid = _BYTEA_OID if kind is Kind.BYTES else _TEXT_OID
+    head = _HEADER.pack(1, 1, oid, count, 1) if count else struct.pack(">iiI", 0, 0, oid)
+    return ByteaArray(head + framed) if kind is Kind.BYTES else TextArray(head + framed)
+
+
+def column_array(rows: Rows, side: Side, column: Column) -> TextArray | ByteaArray | None:
+    """A whole column as one parameter, text straight from the wire; None where the source did not send all of it."""
+    if column.kind in _AS_THEY_ARE:
+        octets, (begin, length) = rows.octets, rows.spans(side, column.name)
+        if _has_placeholder(octets, begin, length):
+            return None
+        if _are_even(octets, begin, length) and not _with_sign(octets, column, begin, length).any():
+            return _whole(_framed(octets, begin, length), len(rows), column.kind)
+    found = elements(rows, side, column)
+    return None if UNAVAILABLE in found else array(found, column.kind)
+
+
+def _has_placeholder(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bool:
+    alike = octets.table(begin[length == len(_PLACEHOLDER)], len(_PLACEHOLDER))
+    return bool((alike == np.frombuffer(_PLACEHOLDER, dtype=np.uint8)).all(axis=1).any())
+
+
+def _are_even(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bool:
+    """Whether a table as wide as the widest text ends within the octets, and is not much larger than its texts."""
+    widest = int(length.max())
+    return int(begin.max()) + widest < len(octets.bytes) and widest < _SPARE_BYTES + 2 * float(length.mean())
+
+
+def _framed(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bytes:
+    """Every text behind its length, -1 for NULL: a table of them all, without what is beyond each one's end."""
+    widest = max(int(length.max()), 1)
+    table = np.empty((len(begin), 4 + widest), dtype=np.uint8)
+    table[:, :4] = length.astype(">i4").view(np.uint8).reshape(-1, 4)
+    table[:, 4:] = octets.table(begin, widest)
+    return table[np.arange(-4, widest) < np.maximum(length, 0)[:, None]].tobytes()
 
 
 def array_type(kind: Kind) -> str:
@@ -103,11 +143,18 @@ def _raw(rows: Rows, side: Side, column: Column) -> list[Element]:
     for row in np.flatnonzero(length == len(_PLACEHOLDER)).tolist():
         if found[row] == _PLACEHOLDER:
             found[row] = UNAVAILABLE
-    if column.kind is Kind.ZONED_TIMESTAMP:
-        signs = rows.octets.ones[begin]
-        for row in np.flatnonzero((length > 0) & ((signs == ord("+")) | (signs == ord("-")))).tolist():
-            found[row] = postgres_timestamp((found[row] or b"").decode()).encode()  # type: ignore[union-attr]
+    for row in np.flatnonzero(_with_sign(rows.octets, column, begin, length)).tolist():
+        found[row] = postgres_timestamp((found[row] or b"").decode()).encode()  # type: ignore[union-attr]
     return found
+
+
+def _with_sign(octets: Octets, column: Column, begin: Positions, length: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Timestamps of years that PostgreSQL writes in another way."""
+    if column.kind is not Kind.ZONED_TIMESTAMP:
+        return np.zeros(len(begin), dtype=np.bool_)
+    first = octets.ones[begin]
+    signed: NDArray[np.bool_] = (length > 0) & ((first == ord("+")) | (first == ord("-")))
+    return signed
 
 
 _AS_THEY_ARE = frozenset({Kind.TEXT, Kind.UUID, Kind.JSON, Kind.BYTES, Kind.ZONED_TIMESTAMP, Kind.ZONED_TIME})

@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 
 from infra.platform.batch import Batch
 from infra.platform.error import RefusedError
-from infra.platform.sinks.postgres_array import Element, elements
+from infra.platform.sinks.postgres_array import ByteaArray, Element, TextArray, array, column_array, elements
 from infra.platform.sinks.postgres_table import VERSION
 from infra.schemas.kind import UNAVAILABLE, Column, Kind
+from infra.schemas.row import Rows
 
+_VERSION = Column(VERSION, Kind.INT64, True)
 _DELETE = ord("d")
 _WRITES = (ord("c"), ord("u"), ord("r"))
 
 
 @dataclass(frozen=True, slots=True)
 class Upserts:
-    """Rows to write, by column; `columns` leaves out those whose values the source did not send."""
+    """Rows to write, a parameter a column; `columns` leaves out those whose values the source did not send."""
 
     columns: Sequence[Column]
-    values: Sequence[Sequence[Element]]
+    arrays: Sequence[TextArray | ByteaArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,37 +54,54 @@ def effect(batch: Batch, key: Sequence[Column], probe_column: str) -> Effect:
     if not (deleted | np.isin(operations, _WRITES)).all():
         raise RefusedError(f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as truncate")
     probed = probe_column in {column.name for column in batch.rows.columns}
-    if len(np.unique(batch.key_ids)) == len(batch) and not deleted.any():
-        return Effect(_groups(_writes(batch, probed)), Deletes([[] for _ in key], []))
+    if len(set(batch.key_ids.tolist())) == len(batch) and not deleted.any():
+        straight = _straight(batch.rows, batch.offsets, probed)
+        return Effect([straight] if straight else _groups(_writes(batch, probed)), Deletes([[] for _ in key], []))
     keys = list(zip(*_key_elements(batch, key, deleted), strict=True))
     final = {place: row for row, place in enumerate(keys)}
     gone = [row for row in final.values() if deleted[row]]
     kept = [row for row in final.values() if not deleted[row]]
-    writes = _merged(_writes(batch, probed), keys, kept, deleted) if kept else {}
+    upserts = []
+    if kept:
+        straight = _straight(batch.rows[np.array(kept)], batch.offsets[kept], probed)
+        upserts = [straight] if straight else _groups(_merged(_writes(batch, probed), keys, kept, deleted))
     versions = _versions(batch, probe_column, probed) if gone else []
     deletes = Deletes(
         [[keys[row][place] for row in gone] for place in range(len(key))], [versions[row] for row in gone]
     )
-    return Effect(_groups(writes), deletes)
+    return Effect(upserts, deletes)
+
+
+def _straight(rows: Rows, offsets: NDArray[np.int64], probed: bool) -> Upserts | None:
+    """These rows as they are; None where the source did not send all of their values."""
+    arrays = []
+    for column in rows.columns:
+        made = column_array(rows, "after", column)
+        if made is None:
+            return None
+        arrays.append(made)
+    if probed:
+        return Upserts(rows.columns, arrays)
+    return Upserts([*rows.columns, _VERSION], [*arrays, array(_positions(rows, offsets), Kind.INT64)])
 
 
 def _writes(batch: Batch, probed: bool) -> dict[Column, list[Element]]:
     """All rows as they were written, by column."""
     found = {column: elements(batch.rows, "after", column) for column in batch.rows.columns}
     if not probed:
-        found[Column(VERSION, Kind.INT64, True)] = _positions(batch)
+        found[_VERSION] = _positions(batch.rows, batch.offsets)
     return found
 
 
-def _positions(batch: Batch) -> list[Element]:
-    lsn = batch.rows.lsn
-    return [b"%d" % number for number in np.where(lsn > 0, lsn, batch.offsets).tolist()]
+def _positions(rows: Rows, offsets: NDArray[np.int64]) -> list[Element]:
+    lsn = rows.lsn
+    return [b"%d" % number for number in np.where(lsn > 0, lsn, offsets).tolist()]
 
 
 def _versions(batch: Batch, probe_column: str, probed: bool) -> list[Element]:
     """What the rows of deletes said last of their version."""
     if not probed:
-        return _positions(batch)
+        return _positions(batch.rows, batch.offsets)
     column = next(column for column in batch.rows.columns if column.name == probe_column)
     return elements(batch.rows, "before", column)
 
@@ -127,19 +146,18 @@ def _known(values: Sequence[Element], keys: Sequence[tuple[Element, ...]], delet
 
 def _groups(writes: Mapping[Column, Sequence[Element]]) -> list[Upserts]:
     """Rows that leave the same columns alone, together."""
-    if not writes:
-        return []
     partial = {column for column, values in writes.items() if UNAVAILABLE in values}
     if not partial:
-        return [Upserts(list(writes), list(writes.values()))]
+        return [_upserts(writes)]
     groups: dict[frozenset[Column], list[int]] = {}
     for row in range(len(next(iter(writes.values())))):
         missing = frozenset(column for column in partial if writes[column][row] is UNAVAILABLE)
         groups.setdefault(missing, []).append(row)
     return [
-        Upserts(
-            [column for column in writes if column not in missing],
-            [[values[row] for row in rows] for column, values in writes.items() if column not in missing],
-        )
+        _upserts({column: [values[row] for row in rows] for column, values in writes.items() if column not in missing})
         for missing, rows in groups.items()
     ]
+
+
+def _upserts(writes: Mapping[Column, Sequence[Element]]) -> Upserts:
+    return Upserts(list(writes), [array(values, column.kind) for column, values in writes.items()])

@@ -40,7 +40,7 @@ def parameters(batch: Batch, expected: int | None, key: Sequence[Column], whole:
     if len(whole.deletes):
         found += _delete_parameters(whole.deletes, key)
     for group in whole.upserts:
-        found += [array(values, column.kind) for column, values in zip(group.columns, group.values, strict=True)]
+        found += group.arrays
     return found
 
 
@@ -80,14 +80,14 @@ def _upsert(table: sql.Identifier, target: SinkTable, version: str, group: Upser
         _guard(target, version, sql.SQL("excluded.{}").format(sql.Identifier(version))),
     )
     return sql.SQL(
-        "{name} AS (INSERT INTO {table} AS t ({columns}) SELECT {casts} FROM unnest({arrays}) AS u({sources}) "
+        "{name} AS (INSERT INTO {table} AS t ({columns}) SELECT {casts} FROM (SELECT {arrays}) AS u({sources}) "
         "WHERE EXISTS (SELECT FROM moved) ON CONFLICT ({key}) {change})"
     ).format(
         name=sql.Identifier(f"put{number}"),
         table=table,
         columns=sql.SQL(", ").join(names),
         casts=sql.SQL(", ").join(casts),
-        arrays=sql.SQL(", ").join(sql.SQL(f"%b::{array_type(column.kind)}") for column in group.columns),
+        arrays=sql.SQL(", ").join(sql.SQL(f"unnest(%b::{array_type(column.kind)})") for column in group.columns),
         sources=sql.SQL(", ").join(sources),
         key=sql.SQL(", ").join(map(sql.Identifier, target.key)),
         change=change if others else sql.SQL("DO NOTHING"),

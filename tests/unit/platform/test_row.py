@@ -220,15 +220,20 @@ def test_a_message_that_is_cut_short_is_an_error(
         READER.read([*[message(event) for event in many], cut])
 
 
-def one(row: dict[str, Any]) -> tuple[Any, ...]:
-    """A row through writer and reader, its columns given as they are on the wire."""
+def written(row: dict[str, Any]) -> bytes:
+    """The message of a row whose columns are given as they are on the wire; the others are NULL."""
     source = {"version": "", "ts_ms": 0, "snapshot": None, "ts_us": None, "ts_ns": None, "lsn": None}
     out = io.BytesIO()
     whole = {name: [] if name == "tags" else 1 if name == "id" else None for name in TYPES} | row
     fastavro.schemaless_writer(
         out, PARSED, {"before": None, "after": whole, "source": source, "op": "c", "ts_ms": None}
     )
-    (found,) = READER.read([HEAD + out.getvalue()]).rows("after")
+    return HEAD + out.getvalue()
+
+
+def one(row: dict[str, Any]) -> tuple[Any, ...]:
+    """A row through writer and reader, its columns given as they are on the wire."""
+    (found,) = READER.read([written(row)]).rows("after")
     assert found is not None
     return tuple(found[list(TYPES).index(name)] for name in row)
 
@@ -271,6 +276,14 @@ def test_a_decimals_text_is_its_value(number: int, scale: int) -> None:
     data = number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
 
     assert Decimal(decimal_text(data, scale)) == decimal_value(data, scale)
+
+
+@given(st.lists(st.none() | st.integers(-(10**26), 10**26) | st.integers(-100_000, 100_000), min_size=1))
+def test_a_column_of_decimals_has_the_text_of_each(numbers: list[int | None]) -> None:
+    amounts = [None if number is None else Decimal(number).scaleb(-4) for number in numbers]
+    found = READER.read([written({"amount": amount}) for amount in amounts])
+
+    assert found.decimal_texts("after", "amount") == [None if one is None else format(one, "f") for one in amounts]
 
 
 def test_columns_tell_their_kinds() -> None:

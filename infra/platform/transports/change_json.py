@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise, repeat
-from operator import itemgetter
+from operator import attrgetter, itemgetter, mod
 from typing import Any
 
 import msgspec
@@ -34,8 +34,10 @@ from infra.platform.wal.tuple_reader import HEAD_BYTES, LONG_BYTES, SHAPES, Code
 
 _TRUTHS = {b"t": True, b"f": False}
 _HEAD = itemgetter(slice(HEAD_BYTES))
+#: A source as JSON, and what is to be put in.
+_SOURCE, _FIELDS = b'{"lsn":%d,"commit_ts_us":%d,"xid":%d}', attrgetter("lsn", "commit_us", "xid")
 #: More messages at once leave the processor's caches.
-_MOST = 500
+_MOST = 1000
 #: Up to here, looking for each head in turn is faster than looking at each message.
 _FEW_HEADS = 16
 _CHANGES = frozenset({b"I", b"U", b"D"})
@@ -74,7 +76,7 @@ class ChangeJson:
     def __init__(self, keys: KeyColumns | None = None) -> None:
         self._form = JsonForm(keys or {})
         self._decoder = PgOutputDecoder(self._form)
-        self._templates: dict[bytes, tuple[Relation, JsonTemplate]] = {}
+        self._templates: dict[bytes, JsonTemplate] = {}
 
     def serialise(self, source: Source, messages: Sequence[bytes]) -> list[Record]:
         """The records of a transaction's messages, in their order; raises DecodeError."""
@@ -82,10 +84,12 @@ class ChangeJson:
 
     def serialise_parts(self, parts: Sequence[tuple[Source, Sequence[bytes]]]) -> list[list[Record]]:
         """The same for many transactions, in commit order: much cheaper than one by one where they are small."""
+        counts = [len(part) for _, part in parts]
         messages = list(chain.from_iterable([part for _, part in parts]))
-        sources = list(chain.from_iterable([[orjson.dumps(source.fields())] * len(part) for source, part in parts]))
+        fields = map(mod, repeat(_SOURCE), map(_FIELDS, [source for source, _ in parts]))
+        sources = list(chain.from_iterable(map(repeat, fields, counts)))
         heads = list(map(_HEAD, messages))
-        borders = list(accumulate((len(part) for _, part in parts), initial=0))
+        borders = list(accumulate(counts, initial=0))
         if all(head[:1] in _CHANGES for head in set(heads)):
             records = self._changes(messages, heads, sources)
             return [records[first:last] for first, last in pairwise(borders)]
@@ -115,74 +119,76 @@ class ChangeJson:
         return list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
 
     def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]) -> list[Record]:
-        if len(messages) < FEWEST:
-            return list(map(self._singly, messages, sources))
-        groups = _groups(heads)
-        if len(groups) == 1 and len(messages) > _MOST:
-            blocks = [slice(first, first + _MOST) for first in range(0, len(messages), _MOST)]
-            return [r for block in blocks for r in self._changes(messages[block], heads[block], sources[block])]
-        if len(groups) == 1:
-            places, records = self._alike(heads[0], messages, sources)
-        else:
-            places, records = self._by_group(groups, messages, sources)
-        if len(records) < len(messages):
-            rest = sorted(set(range(len(messages))).difference(places))
-            places = [*places, *rest]
-            records += [self._singly(messages[row], sources[row]) for row in rest]
-        elif len(groups) == 1:
-            return records
-        return list(map(records.__getitem__, np.argsort(places).tolist()))
+        if len(messages) <= _MOST:
+            return self._block(messages, heads, sources)
+        blocks = [slice(first, first + _MOST) for first in range(0, len(messages), _MOST)]
+        return [record for block in blocks for record in self._block(messages[block], heads[block], sources[block])]
 
-    def _by_group(
-        self, groups: Mapping[bytes, Sequence[int]], messages: Sequence[bytes], sources: Sequence[bytes]
+    def _block(self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]) -> list[Record]:
+        places, made = self._at_once(messages, heads, sources)
+        if len(made) == len(messages) and isinstance(places, range):
+            return made
+        # A list filled place by place is faster than sorting.
+        records: list[Any] = [None] * len(messages)
+        for place, record in zip(places, made, strict=True):
+            records[place] = record
+        if len(made) < len(messages):
+            for place, record in enumerate(records):
+                records[place] = record or self._singly(messages[place], sources[place])
+        return records
+
+    def _at_once(
+        self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]
     ) -> tuple[Sequence[int], list[Record]]:
-        """Places and records of those messages that can be made all at once, one head after the other."""
+        """Places and records of those messages that can be made many at a time."""
+        groups = [
+            (template, places)
+            for head, places in _groups(heads).items()
+            if len(places) >= FEWEST and (template := self._template(head, messages[places[0]]))
+        ]
+        groups.sort(key=lambda group: -group[0].alike(0).values)
+        places = groups[0][1] if len(groups) == 1 else list(chain.from_iterable([listed for _, listed in groups]))
+        rows, cuts = cut(_pick(messages, places), [template.alike(len(listed)) for template, listed in groups])
+        places = _pick(places, rows)
+        sources = _pick(sources, places)
         made_at: list[int] = []
         made: list[Record] = []
-        for head, places in groups.items():
-            rows, records = self._alike(
-                head, list(map(messages.__getitem__, places)), list(map(sources.__getitem__, places))
-            )
-            made_at += places if len(rows) == len(places) else [places[row] for row in rows]
-            made += records
-        return made_at, made
+        last = 0
+        for (template, _), piece in zip(groups, cuts, strict=True):
+            first, last = last, last + piece.count
+            if not piece.count:
+                continue
+            try:
+                keys, values = template.fill(piece, sources[first:last])
+            except (ValueError, KeyError):
+                # Some value is not of its type: the reader of single messages will say which.
+                continue
+            made_at += places[first:last]
+            made += map(Record, repeat(template.relation), keys, values)
+        return (places if len(made) == len(places) else made_at), made
 
     def _singly(self, message: bytes, source: bytes) -> Record:
         self._form.source = orjson.Fragment(source)
         record: Record = self._decoder.decode(message)
         return record
 
-    def _alike(
-        self, head: bytes, messages: Sequence[bytes], sources: Sequence[bytes]
-    ) -> tuple[Sequence[int], list[Record]]:
-        """Places and records of those messages of one head that can be made all at once."""
+    def _template(self, head: bytes, example: bytes) -> JsonTemplate | None:
+        """None where messages of this head are to be read one at a time."""
         relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
         shape = head[:1] + head[5:6]
-        if len(messages) < FEWEST or relation is None or shape not in SHAPES:
-            return (), []
-        if len(messages[0]) > LONG_BYTES:
-            # Of long messages, copying is the cost, and cutting copies most.
-            return (), []
+        # Of long messages, copying is the cost, and cutting copies most.
+        if relation is None or shape not in SHAPES or len(example) > LONG_BYTES:
+            return None
         if int.from_bytes(head[6:8], "big") != len(relation.columns):
-            return (), []
-        piece = cut(messages, len(SHAPES[shape]), len(relation.columns))
-        if piece is None:
-            return (), []
-        whole = len(piece.rows) == len(messages)
-        template = self._template(head, shape, relation)
-        try:
-            keys, values = template.fill(piece, sources if whole else [sources[row] for row in piece.rows])
-        except (ValueError, KeyError):
-            # Some value is not of its type: the reader of single messages will say which.
-            return (), []
-        return piece.rows, list(map(Record, repeat(relation), keys, values))
-
-    def _template(self, head: bytes, shape: bytes, relation: Relation) -> JsonTemplate:
+            return None
         known = self._templates.get(head)
-        if known is None or known[0] is not relation:
-            template = JsonTemplate(relation, shape, self._form.key_positions(relation))
-            known = self._templates[head] = (relation, template)
-        return known[1]
+        if known is None or known.relation is not relation:
+            known = self._templates[head] = JsonTemplate(relation, shape, self._form.key_positions(relation))
+        return known
+
+
+def _pick(listed: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
+    return listed if places == range(len(listed)) else list(map(listed.__getitem__, places))
 
 
 def _groups(heads: Sequence[bytes]) -> Mapping[bytes, Sequence[int]]:

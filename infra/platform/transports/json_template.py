@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from operator import mod
 
 import orjson
 
-from infra.platform.wal.bulk import NULL, Cut, is_special
+from infra.platform.wal.bulk import Alike, Cut, is_special
 from infra.platform.wal.event import Relation
 from infra.platform.wal.tuple_reader import SHAPES
 
@@ -18,9 +18,15 @@ BOOLEAN = 16
 #: Debezium's letters for pgoutput's.
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 _BOOLEANS = {b"t": b"true", b"f": b"false"}
-_QUOTED_NULL = b'"%b"' % NULL
+#: Where a piece belongs, in a text that is JSON and so has no zeros of its own.
+_PLACE = b"\0"
+#: Takes a piece, or None, and writes nothing.
+_NOTHING = b"%.0a"
+#: Stands for NULL until all is written: JSON has no such character inside of quotes.
+_NULL = b"\1"
 #: With more kinds of rows in a block, putting nulls in afterwards is faster.
-_FEW_PATTERNS = 8
+_FEW_PATTERNS = 32
+_MOST_TEXTS = 1000
 _NOT_FINITE = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
@@ -30,83 +36,99 @@ class JsonTemplate:
     def __init__(self, relation: Relation, shape: bytes, keys: Sequence[int]) -> None:
         kinds = SHAPES[shape]
         width = len(relation.columns)
+        self.relation = relation
+        self._tuples = len(kinds)
         self._types = [column.type_oid for column in relation.columns] * len(kinds)
         #: Places of values that are not of the row, because a key has other columns only.
-        self._unused = [place for place in range(width) if "K" in kinds and not relation.columns[place].key]
+        self._unused = {place for place in range(width) if "K" in kinds and not relation.columns[place].key}
         self._keys = [1 + (len(kinds) - 1) * width + position for position in keys]
         rows = {kind: _row(relation, kind) for kind in kinds}
-        self._text = _change(relation, OPERATIONS[shape.decode()[0]], rows)
+        self._parts = _change(relation, OPERATIONS[shape.decode()[0]], rows).replace(b"%", b"%%").split(_PLACE)
+        self._texts: dict[tuple[int, ...], bytes] = {}
+
+    def alike(self, count: int) -> Alike:
+        """So many messages as the template is for."""
+        return Alike(count, self._tuples, len(self.relation.columns))
 
     def fill(self, cut: Cut, sources: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
         """Keys and values of the cut's messages; raises ValueError or KeyError where a value is not of its type."""
         if any(cut.text[place] for place in self._unused):
             raise ValueError("a column is sent with the old key, but is not of it")
-        pieces, stride = cut.pieces, cut.stride
         keys = self._key_bytes(cut)
         self._convert(cut)
-        pieces[0::stride] = sources
-        rows = zip(*[iter(pieces)] * stride, strict=True)
-        if not cut.with_null:
-            values = list(map(self._text.__mod__, rows))
-        elif (patterns := self._by_pattern(cut)) is not None:
-            values = list(map(mod, patterns, rows))
-        else:
-            values = [
-                value.replace(_QUOTED_NULL, b"null") if null else value
-                for value, null in zip(map(self._text.__mod__, rows), cut.with_null, strict=True)
-            ]
+        cut.pieces[0 :: cut.stride] = sources
+        texts = self._by_pattern(cut)
+        if texts is None:
+            self._mark_nulls(cut)
+        rows = zip(*[iter(cut.pieces)] * cut.stride, strict=True)
+        values = list(map(mod, repeat(self._text(())) if texts is None else texts, rows))
+        if texts is None:
+            values = [value.replace(b'"%b"' % _NULL, b"null") for value in values]
         if not cut.ascii_only:
             str(b"".join(values), "utf-8")
         return keys, values
 
-    def _by_pattern(self, cut: Cut) -> list[bytes] | None:
+    def _by_pattern(self, cut: Cut) -> Iterable[bytes] | None:
         """Each row's text with its NULLs written in; None where these are too many different ones."""
-        nullable = [place for place, null in enumerate(cut.null, start=1) if null]
-        known = {pattern: self._with_nulls(nullable, pattern) for pattern in _few(cut.patterns)}
-        if not known or None in known.values():
+        nullable = [place for place, null in enumerate(cut.null) if null]
+        if not nullable:
+            return repeat(self._text(()))
+        distinct = set(cut.patterns)
+        if not 0 < len(distinct) <= _FEW_PATTERNS:
             return None
-        return [text for text in map(known.__getitem__, cut.patterns) if text is not None]
+        nulls = {pattern: [at for bit, at in enumerate(nullable) if pattern >> bit & 1] for pattern in distinct}
+        texts = {pattern: self._text(tuple(places)) for pattern, places in nulls.items()}
+        return map(texts.__getitem__, cut.patterns)
 
-    def _with_nulls(self, nullable: Sequence[int], pattern: int) -> bytes | None:
-        """The text where the columns of a pattern's bits are null and take their piece without writing it."""
-        parts = self._text.split(b"%b")
-        if len(parts) != 2 + len(self._types):
-            # A name with a percent sign.
-            return None
-        nulls = [place for bit, place in enumerate(nullable) if pattern >> bit & 1]
+    def _text(self, nulls: tuple[int, ...]) -> bytes:
+        """The text of a row that is NULL in these places; there, it takes None."""
+        known = self._texts.get(nulls)
+        if known is None:
+            if len(self._texts) == _MOST_TEXTS:
+                self._texts.clear()
+            known = self._texts[nulls] = self._written(nulls)
+        return known
+
+    def _written(self, nulls: Sequence[int]) -> bytes:
+        parts = self._parts.copy()
+        places = [b"%b"] * len(self._types)
         for place in nulls:
-            if not is_bare(self._types[place - 1]):
-                parts[place] = parts[place][:-1]
-                parts[place + 1] = parts[place + 1][1:]
-        joints = [b"null%.0b" if place in nulls else b"%b" for place in range(len(parts) - 1)]
-        return b"".join(chain.from_iterable(zip(parts, [*joints, b""], strict=True)))
+            places[place] = b"null" + _NOTHING
+            if not is_bare(self._types[place]) and place not in self._unused:
+                parts[place + 1] = parts[place + 1][:-1]
+                parts[place + 2] = parts[place + 2][1:]
+        for place in self._unused:
+            places[place] = _NOTHING
+        return b"".join(chain.from_iterable(zip(parts, [b"%b", *places, b""], strict=True)))
 
     def _key_bytes(self, cut: Cut) -> list[bytes]:
         columns = [cut.pieces[place :: cut.stride] for place in self._keys]
         if any(cut.null[place - 1] for place in self._keys):
-            columns = [[b"" if piece == NULL else piece for piece in column] for column in columns]
+            columns = [[piece or b"" for piece in column] for column in columns]
         return columns[0] if len(columns) == 1 else list(map(b"\0".join, zip(*columns, strict=True)))
 
     def _convert(self, cut: Cut) -> None:
         """Make the pieces JSON, column by column, where they are not yet; raises ValueError or KeyError."""
         pieces, stride = cut.pieces, cut.stride
         for place, (type_oid, null) in enumerate(zip(self._types, cut.null, strict=True), start=1):
-            bare = is_bare(type_oid)
-            if not bare and not cut.special:
+            if not cut.special and not is_bare(type_oid):
                 continue
             column = pieces[place::stride]
-            filled = [piece for piece in column if piece != NULL] if null else column
-            made = _bare(type_oid, filled) if bare else _escaped(filled) if is_special(b"".join(filled)) else filled
-            if null:
-                following = iter(made)
-                nothing = b"null" if bare else NULL
-                made = [nothing if piece == NULL else next(following) for piece in column]
-            pieces[place::stride] = made
+            filled = [piece for piece in column if piece is not None] if null else column
+            made = _as_json(type_oid, filled)
+            if made is filled:
+                continue
+            following = iter(made)
+            pieces[place::stride] = [piece if piece is None else next(following) for piece in column]
 
-
-def _few(patterns: Sequence[int]) -> set[int]:
-    distinct = set(patterns)
-    return distinct if len(distinct) <= _FEW_PATTERNS else set()
+    def _mark_nulls(self, cut: Cut) -> None:
+        """Put a piece where None is, in all places that are written."""
+        pieces, stride = cut.pieces, cut.stride
+        for place, (type_oid, null) in enumerate(zip(self._types, cut.null, strict=True)):
+            if null and place not in self._unused:
+                nothing = b"null" if is_bare(type_oid) else _NULL
+                column = pieces[place + 1 :: stride]
+                pieces[place + 1 :: stride] = [nothing if piece is None else piece for piece in column]
 
 
 def _row(relation: Relation, kind: str) -> bytes:
@@ -114,19 +136,19 @@ def _row(relation: Relation, kind: str) -> bytes:
     unused = b""
     for column in relation.columns:
         if kind == "K" and not column.key:
-            unused += b"%.0b"
+            unused += _PLACE
             continue
-        value = b"%b" if is_bare(column.type_oid) else b'"%b"'
-        fields.append(unused + orjson.dumps(column.name).replace(b"%", b"%%") + b":" + value)
+        value = _PLACE if is_bare(column.type_oid) else b'"%b"' % _PLACE
+        fields.append(unused + orjson.dumps(column.name) + b":" + value)
         unused = b""
     return b"{" + b",".join(fields) + unused + b"}"
 
 
 def _change(relation: Relation, operation: str, rows: Mapping[str, bytes]) -> bytes:
-    table = orjson.dumps({"schema": relation.schema, "table": relation.table})[1:-1].replace(b"%", b"%%")
+    table = orjson.dumps({"schema": relation.schema, "table": relation.table})[1:-1]
     key = b',"key":' + rows["K"] if "K" in rows else b""
-    parts = (operation.encode(), table, rows.get("O", b"null"), key, rows.get("N", b"null"))
-    return b'{"op":"%b","source":%%b,%b,"before":%b%b,"after":%b}' % parts
+    parts = (operation.encode(), _PLACE, table, rows.get("O", b"null"), key, rows.get("N", b"null"))
+    return b'{"op":"%b","source":%b,%b,"before":%b%b,"after":%b}' % parts
 
 
 def is_bare(type_oid: int) -> bool:
@@ -134,21 +156,25 @@ def is_bare(type_oid: int) -> bool:
     return type_oid in INTEGERS or type_oid in FLOATS or type_oid == BOOLEAN
 
 
-def _bare(type_oid: int, pieces: list[bytes]) -> list[bytes]:
+def _as_json(type_oid: int, pieces: list[bytes]) -> list[bytes]:
+    """The same pieces where nothing is to be changed; without the quotes that the text has around them."""
+    if type_oid in INTEGERS:
+        _check_integers(pieces)
+        return pieces
     if type_oid in FLOATS:
         return list(map(_float, pieces))
     if type_oid == BOOLEAN:
         return list(map(_BOOLEANS.__getitem__, pieces))
-    _check_integers(pieces)
-    return pieces
+    return _escaped(pieces) if is_special(b"".join(pieces)) else pieces
 
 
 def _check_integers(pieces: Sequence[bytes]) -> None:
-    # Among digits only, what is empty or starts with a zero sorts before b"1".
-    if not b"".join(pieces).isdigit() or min(pieces) < b"1":
-        for piece in pieces:
-            if b"%d" % int(piece) != piece:
-                raise ValueError(f"{piece!r} is no integer as Postgres writes it")
+    joined = b",".join(pieces)
+    # Of signs, commas and digits, JSON can only be made of integers as Postgres writes them, or of -0.
+    if joined.translate(None, b"-,0123456789") or b"-0" in joined:
+        raise ValueError("there is an integer that is not written as Postgres writes it")
+    if len(orjson.loads(b"[%b]" % joined)) != len(pieces):
+        raise ValueError("there is a list of integers in the place of one")
 
 
 def _float(piece: bytes) -> bytes:

@@ -105,6 +105,26 @@ def test_many_changes_are_what_each_of_them_is(changes: list[tuple[str, Any, Any
     assert [record.key for record in together] == [owner[0].encode() for owner in owners]
 
 
+@pytest.mark.parametrize("nullable", [3, 5, 6, 70])
+def test_rows_that_are_null_in_many_different_ways_at_once(nullable: int) -> None:
+    """Few patterns have a text each, many do not, and beyond 64 columns there are no patterns."""
+    kinds = [(25, "t%xt"), (23, "7"), (16, "t")]
+    columns = [("id", 20, True), *((f'c"{at}%b', kinds[at % 3][0], False) for at in range(nullable))]
+    meant = ["t%xt", 7, True]
+    rows = [[at for at in range(nullable) if number >> (at % 6) & 1] for number in range(64)]
+    messages = [
+        wire.insert(7, [str(number), *(None if at in null else kinds[at % 3][1] for at in range(nullable))])
+        for number, null in enumerate(rows)
+    ]
+
+    records = ChangeJson().serialise(SOURCE, [wire.relation(7, columns), *messages])
+
+    assert [change["after"] for change in read(records)] == [
+        {"id": number} | {f'c"{at}%b': None if at in null else meant[at % 3] for at in range(nullable)}
+        for number, null in enumerate(rows)
+    ]
+
+
 def test_a_relation_that_changes_in_mid_batch_counts_from_there_on() -> None:
     altered = wire.relation(7, [("id", 20, True), ("renamed", 25, False), *COLUMNS[2:]], "s", "t")
     row = ("1", "x", None, None, None)

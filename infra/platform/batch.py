@@ -58,7 +58,7 @@ class Batch:
     """Events of one partition and one writer schema in their order; all columns have the same length.
 
     `rows` reads their bytes when asked; `keys` are the records' keys as they came, which `key_reader` reads. `end` is
-    the offset after the last message that this batch accounts for, tombstones included. A part made by `split` knows
+    the offset after the last message that this batch accounts for, tombstones included. A part of a batch knows
     the `whole` that was read, and at which of its events it begins (`first`).
     """
 
@@ -91,6 +91,16 @@ class Batch:
     def key_ids(self) -> NDArray[np.int64]:
         """A number for each event's key (infra/schemas/envelope.py)."""
         return key_ids(self.keys)
+
+    def parts(self, size: int) -> list[Batch]:
+        """The events in order, in batches of at most this size."""
+        if len(self) <= size:
+            return [self]
+        ends = [*self.offsets[size::size].tolist(), self.end]
+        return [
+            self._part(slice(first, first + size), end)
+            for first, end in zip(range(0, len(self), size), ends, strict=True)
+        ]
 
     def split(self, size: int) -> tuple[Batch, Batch]:
         """The first `size` events, and the rest."""

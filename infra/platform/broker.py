@@ -16,8 +16,6 @@ from infra.platform.error import PlatformError, UnreachableError
 
 WATERMARKS_S = 0.05
 _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
-
-
 #: An answer of the broker, and what of it may be of one partition.
 FETCH_BYTES = 4 * 1024 * 1024
 

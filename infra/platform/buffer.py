@@ -124,6 +124,11 @@ class Buffer:
         """The most events of one partition that may wait, so that it cannot take the others' room."""
         return max(1, self.limit // max(1, len(self.queues)))
 
+    @property
+    def portion(self) -> int:
+        """What a poll takes at most where workers are slow, for all of it may be of one partition."""
+        return max(1, self.share // PARTS)
+
     def put(self, place: Partition, chunk: Chunk) -> None:
         """Take in messages; checks the bound every time and keeps the high-water mark."""
         self.queues[place].put(chunk)
@@ -134,12 +139,12 @@ class Buffer:
             raise BoundError(f"{held} events are held, the bound is {self.limit}")
 
     def poll_size(self, most: int) -> int:
-        """How many messages to ask for at once; where they are slow to go, a part of a share: all may be of one."""
-        return min(most, self.free) if self.quick else min(most, self.free, max(1, self.share // PARTS))
+        """How many messages to ask for at once."""
+        return min(most, self.free) if self.quick else min(most, self.free, self.portion)
 
     def full(self, room: int) -> list[Partition]:
-        """Partitions that should be paused: less than `room` is left, or their share is used up by the next poll."""
-        tight, enough = self.free < room, self.share - (1 if self.quick else self.share // PARTS)
+        """Partitions that should be paused: less than `room` is left, or the next poll might overstep their share."""
+        tight, enough = self.free < room, self.share - (1 if self.quick else self.portion)
         return [place for place, queue in self.queues.items() if not queue.paused and (tight or queue.depth > enough)]
 
     def ready(self, room: int) -> list[Partition]:

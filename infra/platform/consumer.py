@@ -102,7 +102,7 @@ class CDCConsumer:
 
     async def _poll_once(self) -> None:
         if self.buffer.free <= 0:
-            self._pause([place for place, queue in self.buffer.queues.items() if not queue.paused])
+            self._pause(self.buffer.full(self._room))
         size = self.buffer.poll_size(max(POLL_MESSAGES, self._settings.batch_size))
         polled = await self._loop.run_in_executor(self._poll_thread, self._poll, max(size, 1))
         for place, chunk in polled:

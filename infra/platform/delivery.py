@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Iterator
 
 from infra.platform.batch import Batch, Chunk, Partition, Passed, Poison, poison_of
 from infra.platform.dead_letter import DeadLetters
@@ -34,7 +33,8 @@ class Delivery:
 
     async def read(self, place: Partition, chunk: Chunk, batch_size: int) -> list[tuple[Item, int]]:
         """What is to be delivered one after another, batches of at most `batch_size`, and of how many messages each."""
-        parts = [part for item in await self._read(place, chunk) for part in _parts(item, batch_size)]
+        items = await self._read(place, chunk)
+        parts = [p for item in items for p in (item.parts(batch_size) if isinstance(item, Batch) else [item])]
         ends = [bisect_left(chunk.offsets, part.end) for part in parts]
         return [(part, end - begin) for part, begin, end in zip(parts, [0, *ends], ends, strict=False)]
 
@@ -94,11 +94,3 @@ class Delivery:
                 return await self._put(poison_of(batch, error))
         statuses = [await self._write(part) for part in batch.split(len(batch) // 2)]
         return WriteStatus.ACCEPTED if WriteStatus.ACCEPTED in statuses else WriteStatus.DURABLE
-
-
-def _parts(item: Item, size: int) -> Iterator[Item]:
-    """A batch in parts of at most this size; anything else as it is."""
-    while isinstance(item, Batch) and len(item) > size:
-        part, item = item.split(size)
-        yield part
-    yield item

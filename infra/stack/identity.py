@@ -62,7 +62,7 @@ def tied_to_parent(number: signal.Signals) -> Callable[[], None]:
     more, so the child ends at once. The signal comes when the thread ends that started the child.
     """
     parent = os.getpid()
-    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+    prctl = LIBC.prctl if sys.platform == "linux" else None
 
     def tie() -> None:
         if prctl is not None:

@@ -256,7 +256,8 @@ def iceberg_files() -> None:
 
     def rows(number: int) -> list[Event]:
         keys = range(number * 10**6, number * 10**6 + rate * seconds // PARTITIONS)
-        return [Event("c", key, (*customer(key)[:7], secrets.token_urlsafe(120), customer(key)[8])) for key in keys]
+        made = {key: customer(key) for key in keys}
+        return [Event("c", key, (*row[:7], secrets.token_urlsafe(120), row[8])) for key, row in made.items()]
 
     whole = [list(Partition(number=number).batches(rows(number), BATCH)) for number in range(PARTITIONS)]
 
@@ -284,8 +285,9 @@ def iceberg_files() -> None:
         took_s, flushes = asyncio.run(paced(IcebergSink(properties, "bench.paced")))
         catalog = load_catalog(CATALOG, **properties)
         table = catalog.load_table("bench.paced")
-        sizes = sorted(size / 1e6 for size in table.inspect.files()["file_size_in_bytes"].to_pylist())
-        commits, count = len(table.history()), table.inspect.files()["record_count"].to_pylist()
+        files, commits = table.inspect.files(), len(table.history())
+        sizes = sorted(size / 1e6 for size in files["file_size_in_bytes"].to_pylist())
+        count = files["record_count"].to_pylist()
         catalog.close()
     assert sum(count) == rate * seconds
     print(f"{rate * seconds / took_s:.0f} rows/s, {commits} commits in {flushes} intervals of {interval_s} s")

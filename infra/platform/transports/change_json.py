@@ -146,9 +146,9 @@ class ChangeJson:
             for head, places in _groups(heads).items()
             if len(places) >= FEWEST and (template := self._template(head, messages[places[0]]))
         ]
-        groups.sort(key=lambda group: -group[0].alike(0).values)
+        groups.sort(key=lambda group: -group[0].values)
         places = groups[0][1] if len(groups) == 1 else list(chain.from_iterable([listed for _, listed in groups]))
-        rows, cuts = cut(_pick(messages, places), [template.alike(len(listed)) for template, listed in groups])
+        rows, cuts = cut(_pick(messages, places), [template.group(len(listed)) for template, listed in groups])
         places = _pick(places, rows)
         sources = _pick(sources, places)
         made_at: list[int] = []

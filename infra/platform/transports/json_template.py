@@ -8,7 +8,7 @@ from operator import mod
 
 import orjson
 
-from infra.platform.wal.bulk import Alike, Cut, is_special
+from infra.platform.wal.bulk import Cut, Group, is_special
 from infra.platform.wal.event import Relation
 from infra.platform.wal.tuple_reader import SHAPES
 
@@ -46,9 +46,14 @@ class JsonTemplate:
         self._parts = _change(relation, OPERATIONS[shape.decode()[0]], rows).replace(b"%", b"%%").split(_PLACE)
         self._texts: dict[tuple[int, ...], bytes] = {}
 
-    def alike(self, count: int) -> Alike:
+    @property
+    def values(self) -> int:
+        """How many values a message has that the template is for."""
+        return len(self._types)
+
+    def group(self, count: int) -> Group:
         """So many messages as the template is for."""
-        return Alike(count, self._tuples, len(self.relation.columns))
+        return Group(count, self._tuples, len(self.relation.columns))
 
     def fill(self, cut: Cut, sources: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
         """Keys and values of the cut's messages; raises ValueError or KeyError where a value is not of its type."""

@@ -41,7 +41,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class Group:
     """So many messages of one and the same head, of so many tuples of so many columns."""
 
     count: int
@@ -79,7 +79,7 @@ class Cut:
         return len(self.pieces) // self.stride
 
 
-def cut(messages: Sequence[bytes], groups: Sequence[Alike]) -> tuple[Sequence[int], list[Cut]]:
+def cut(messages: Sequence[bytes], groups: Sequence[Group]) -> tuple[Sequence[int], list[Cut]]:
     """Cut messages that come group by group: the places of those that could be, and a Cut for each group.
 
     Groups must come by falling numbers of values.
@@ -94,7 +94,7 @@ def cut(messages: Sequence[bytes], groups: Sequence[Alike]) -> tuple[Sequence[in
 
 def read_rows(messages: Sequence[bytes], columns: int) -> list[tuple[str | None, ...]] | None:
     """The texts of messages of one head with one tuple of so many columns; None where some message has another form."""
-    walk = _Walk(messages, [Alike(len(messages), 1, columns)])
+    walk = _Walk(messages, [Group(len(messages), 1, columns)])
     if not walk.good.all():
         return None
     try:
@@ -122,7 +122,7 @@ def is_special(text: bytes) -> bool:
 class _Walk:
     """The buffer of one call: where each value starts, and which messages are as expected."""
 
-    def __init__(self, messages: Sequence[bytes], groups: Sequence[Alike]) -> None:
+    def __init__(self, messages: Sequence[bytes], groups: Sequence[Group]) -> None:
         sizes = np.fromiter(map(len, messages), np.int64, len(messages))
         self._end = np.cumsum(sizes) + _BEFORE_BYTES
         self._start = self._end - sizes
@@ -147,18 +147,19 @@ class _Walk:
         """For one value after the other, which of those messages that have so many are NULL there; None for no one."""
         nulls: list[Flags | None] = []
         position = self._start + HEAD_BYTES
-        while len(position):
+        while True:
             number = len(nulls)
             active = sum(group.count for _, group in self.parts if group.values > number)
             ended = slice(active, len(position))
             self.good[ended] &= position[ended] == self._end[ended]
+            if not active:
+                return nulls
             position = position[:active]
             for part, group in self.parts:
                 if number == group.columns < group.values:
                     position[part] = self._middle(position[part], group.columns, self.good[part])
             position, null = self._step(position, self.good[:active])
             nulls.append(null)
-        return nulls
 
     def _middle(self, position: Numbers, columns: int, good: Flags) -> Numbers:
         """Between two tuples: the new row's kind and number of columns."""
@@ -207,7 +208,7 @@ class _Walk:
             for listed, (part, group) in zip(own, self.parts, strict=True)
         ]
 
-    def _own_nulls(self, part: slice, group: Alike) -> list[Flags | None]:
+    def _own_nulls(self, part: slice, group: Group) -> list[Flags | None]:
         own = [None if null is None else null[part] for null in self._nulls[: group.values]]
         return [None if null is None or not null.any() else null for null in own]
 
@@ -225,7 +226,7 @@ class _Walk:
         return memoryview(self._buffer)[: self._limit]
 
 
-def _cut(pieces: list[Any], group: Alike, nulls: Sequence[Flags | None], special: bool, ascii_only: bool) -> Cut:
+def _cut(pieces: list[Any], group: Group, nulls: Sequence[Flags | None], special: bool, ascii_only: bool) -> Cut:
     if group.tuples > 1:
         # What stood between two tuples.
         del pieces[1 + group.columns :: 2 * (1 + group.columns)]

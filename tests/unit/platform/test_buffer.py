@@ -113,6 +113,14 @@ async def test_where_workers_are_slow_no_partition_takes_more_than_its_share() -
     assert held.queues[PLACE].depth <= held.share
 
 
+async def test_a_share_of_a_few_events_is_kept_too_where_workers_are_slow() -> None:
+    held = buffer(8, partitions=4)
+    held.quick = False
+    held.put(PLACE, chunk(2))
+
+    assert held.full(room=1) == [PLACE]
+
+
 async def test_where_workers_are_quick_all_that_fits_is_taken_at_once() -> None:
     held = buffer(100, partitions=4)
     held.put(PLACE, chunk(30))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,8 +45,10 @@ def chromium() -> str:
 def browser() -> Iterator[Browser]:
     """A browser for one module's tests."""
     path = chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+    with tempfile.TemporaryDirectory() as settings, sync_playwright() as playwright:
+        # Whatever profile it is given, it writes to the user's settings too.
+        own = {**os.environ, "XDG_CONFIG_HOME": settings}
+        launched = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS), env=own)
         try:
             yield launched
         finally:

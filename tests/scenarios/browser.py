@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
     path = chromium()
     with tempfile.TemporaryDirectory() as settings, sync_playwright() as playwright:
         # Whatever profile it is given, it writes to the user's settings too.
-        own = {**os.environ, "XDG_CONFIG_HOME": settings}
+        own: dict[str, str | float | bool] = {**os.environ, "XDG_CONFIG_HOME": settings}
         launched = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS), env=own)
         try:
             yield launched

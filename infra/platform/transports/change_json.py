@@ -16,31 +16,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise, repeat
-from operator import attrgetter, itemgetter, mod
+from operator import itemgetter
 from typing import Any
 
 import msgspec
-import numpy as np
 import orjson
 
 from infra.platform.transports.json_template import BOOLEAN, FLOATS, INTEGERS, OPERATIONS, JsonTemplate
-from infra.platform.wal.bulk import FEWEST, cut
+from infra.platform.wal.bulk import FEWEST, Heads, cut
 from infra.platform.wal.decoder import PgOutputDecoder
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import UNCHANGED, Relation, Truncate, Type
-from infra.platform.wal.tuple_reader import HEAD_BYTES, LONG_BYTES, SHAPES, Codec, Read, compile_reader
+from infra.platform.wal.tuple_reader import LONG_BYTES, SHAPES, Codec, Read, compile_reader
 
 _TRUTHS = {b"t": True, b"f": False}
-_HEAD = itemgetter(slice(HEAD_BYTES))
-#: A source as JSON, and what is to be put in.
-_SOURCE, _FIELDS = b'{"lsn":%d,"commit_ts_us":%d,"xid":%d}', attrgetter("lsn", "commit_us", "xid")
+_SOURCES = msgspec.json.Encoder()
 #: More messages at once leave the processor's caches.
 _MOST = 1000
-#: Up to here, looking for each head in turn is faster than looking at each message.
-_FEW_HEADS = 16
-_CHANGES = frozenset({b"I", b"U", b"D"})
+_CHANGES = b"IUD"
 
 KeyColumns = Mapping[tuple[str, str], Sequence[str]]
 
@@ -53,8 +47,7 @@ class Record(msgspec.Struct, gc=False):
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, gc=False, rename={"commit_us": "commit_ts_us"}):
     """The transaction that changes belong to."""
 
     lsn: int
@@ -63,7 +56,8 @@ class Source:
 
     def fields(self) -> dict[str, int]:
         """As the JSON has it."""
-        return {"lsn": self.lsn, "commit_ts_us": self.commit_us, "xid": self.xid}
+        fields: dict[str, int] = msgspec.to_builtins(self)
+        return fields
 
 
 class ChangeJson:
@@ -86,45 +80,39 @@ class ChangeJson:
         """The same for many transactions, in commit order: much cheaper than one by one where they are small."""
         counts = [len(part) for _, part in parts]
         messages = list(chain.from_iterable([part for _, part in parts]))
-        fields = map(mod, repeat(_SOURCE), map(_FIELDS, [source for source, _ in parts]))
-        sources = list(chain.from_iterable(map(repeat, fields, counts)))
-        heads = list(map(_HEAD, messages))
-        borders = list(accumulate(counts, initial=0))
-        if all(head[:1] in _CHANGES for head in set(heads)):
-            records = self._changes(messages, heads, sources)
-            return [records[first:last] for first, last in pairwise(borders)]
-        records, ends = self._segments(messages, heads, sources)
-        return [records[ends[first] : ends[last]] for first, last in pairwise(borders)]
-
-    def _segments(
-        self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]
-    ) -> tuple[list[Record], list[int]]:
-        """All records, and where each message's begin; what one that is no change says holds from there on."""
+        texts = _SOURCES.encode_lines([source for source, _ in parts]).splitlines()
+        sources = list(chain.from_iterable(map(repeat, texts, counts)))
         # One flat list: a list a message would have the garbage collector look at everything there is, again and again.
-        made: list[Record] = []
-        ends = [0]
-        borders = [row for row, head in enumerate(heads) if head[:1] not in _CHANGES]
+        made: list[Any] = []
+        nested = False
+        for first in range(0, len(messages), _MOST):
+            block = slice(first, first + _MOST)
+            heads = Heads(messages[block])
+            if heads.only(_CHANGES):
+                made += self._changes(messages[block], heads, sources[block])
+            else:
+                nested = True
+                made += self._mixed(messages[block], sources[block])
+        records = [made[first:last] for first, last in pairwise(accumulate(counts, initial=0))]
+        return list(map(_flat, records)) if nested else records
+
+    def _mixed(self, messages: Sequence[bytes], sources: Sequence[bytes]) -> list[Record | list[Record]]:
+        """The same, where some may be no changes; what these say about relations holds from there on."""
+        made: list[Record | list[Record]] = []
+        borders = [row for row, message in enumerate(messages) if not message or message[0] not in _CHANGES]
         for first, last in pairwise([-1, *borders, len(messages)]):
             segment = slice(first + 1, last)
-            made += self._changes(messages[segment], heads[segment], sources[segment])
-            ends += range(ends[-1] + 1, len(made) + 1)
+            made += self._changes(messages[segment], Heads(messages[segment]), sources[segment])
             if last < len(messages):
-                made += self._other(messages[last], sources[last])
-                ends.append(len(made))
-        return made, ends
+                made.append(self._other(messages[last], sources[last]))
+        return made
 
     def _other(self, message: bytes, source: bytes) -> list[Record]:
         self._form.source = orjson.Fragment(source)
         event = self._decoder.decode(message)
         return list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
 
-    def _changes(self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]) -> list[Record]:
-        if len(messages) <= _MOST:
-            return self._block(messages, heads, sources)
-        blocks = [slice(first, first + _MOST) for first in range(0, len(messages), _MOST)]
-        return [record for block in blocks for record in self._block(messages[block], heads[block], sources[block])]
-
-    def _block(self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]) -> list[Record]:
+    def _changes(self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]) -> list[Record]:
         places, made = self._at_once(messages, heads, sources)
         if len(made) == len(messages) and isinstance(places, range):
             return made
@@ -138,12 +126,12 @@ class ChangeJson:
         return records
 
     def _at_once(
-        self, messages: Sequence[bytes], heads: Sequence[bytes], sources: Sequence[bytes]
+        self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
     ) -> tuple[Sequence[int], list[Record]]:
         """Places and records of those messages that can be made many at a time."""
         groups = [
             (template, places)
-            for head, places in _groups(heads).items()
+            for head, places in heads.places().items()
             if len(places) >= FEWEST and (template := self._template(head, messages[places[0]]))
         ]
         groups.sort(key=lambda group: -group[0].values)
@@ -187,23 +175,14 @@ class ChangeJson:
         return known
 
 
+def _flat(made: Sequence[Record | list[Record]]) -> list[Record]:
+    return list(chain.from_iterable(records if isinstance(records, list) else [records] for records in made))
+
+
 def _pick(listed: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
-    return listed if places == range(len(listed)) else list(map(listed.__getitem__, places))
-
-
-def _groups(heads: Sequence[bytes]) -> Mapping[bytes, Sequence[int]]:
-    """The places of each head."""
-    distinct = dict.fromkeys(heads)
-    if len(distinct) == 1:
-        return {heads[0]: range(len(heads))}
-    joined = b"".join(heads)
-    if len(distinct) <= _FEW_HEADS and len(joined) == HEAD_BYTES * len(heads):
-        numbers = np.frombuffer(joined, "<u8")
-        return {head: np.flatnonzero(numbers == int.from_bytes(head, "little")).tolist() for head in distinct}
-    groups: dict[bytes, list[int]] = {}
-    for row, head in enumerate(heads):
-        groups.setdefault(head, []).append(row)
-    return groups
+    if places == range(len(listed)):
+        return listed
+    return itemgetter(*places)(listed) if len(places) > 1 else [listed[place] for place in places]
 
 
 class JsonForm:

@@ -8,9 +8,10 @@ unchanged values, whatever is malformed) are left to the readers that take one m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -33,8 +34,9 @@ _BITS = 62
 _WORD = 0xFFFFFFFF
 _PIECES = msgspec.msgpack.Decoder(list[Any])
 _ROWS = msgspec.msgpack.Decoder(list[int | tuple[str | None, ...]])
-#: Changes and what stands around transactions: none of these says how another message is to be read.
-_ORDERLESS = b"IUDBC"
+_FIRST_BYTES = itemgetter(slice(HEAD_BYTES))
+#: Up to here, looking for each head in turn is faster than looking at each message.
+_FEW_HEADS = 16
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -79,6 +81,49 @@ class Cut:
         return len(self.pieces) // self.stride
 
 
+class Heads:
+    """The first bytes of messages, by which those that are alike are found."""
+
+    def __init__(self, messages: Sequence[bytes]) -> None:
+        self._listed = list(map(_FIRST_BYTES, messages))
+        self._joined = b"".join(self._listed)
+        whole = len(self._joined) == HEAD_BYTES * len(messages)
+        self._numbers = np.frombuffer(self._joined, "<u8") if whole else None
+
+    def only(self, kinds: bytes) -> bool:
+        """Whether all messages are of these kinds, and none ends inside its head."""
+        return self._numbers is not None and not self._joined[::HEAD_BYTES].translate(None, kinds)
+
+    def places_of(self, head: bytes) -> Sequence[int]:
+        """Which of the messages begin so."""
+        if self._numbers is None:
+            return [place for place, other in enumerate(self._listed) if other == head]
+        return _places(self._numbers == int.from_bytes(head, "little"))
+
+    def places(self) -> Mapping[bytes, Sequence[int]]:
+        """The same for each head that there is."""
+        found: dict[bytes, Sequence[int]] = {}
+        rest = self._numbers
+        while rest is not None and len(rest) and len(found) < _FEW_HEADS:
+            head = rest[:1].tobytes()
+            found[head] = _places(self._numbers == rest[0])
+            rest = rest[rest != rest[0]]
+        return found if rest is not None and not len(rest) else self._places_one_by_one()
+
+    def _places_one_by_one(self) -> Mapping[bytes, Sequence[int]]:
+        found: dict[bytes, list[int]] = {}
+        for place, head in enumerate(self._listed):
+            found.setdefault(head, []).append(place)
+        return found
+
+
+def _places(flags: Flags) -> Sequence[int]:
+    if flags.all():
+        return range(len(flags))
+    places: list[int] = np.flatnonzero(flags).tolist()
+    return places
+
+
 def cut(messages: Sequence[bytes], groups: Sequence[Group]) -> tuple[Sequence[int], list[Cut]]:
     """Cut messages that come group by group: the places of those that could be, and a Cut for each group.
 
@@ -103,15 +148,6 @@ def read_rows(messages: Sequence[bytes], columns: int) -> list[tuple[str | None,
         return None
     rows: list[tuple[str | None, ...]] = packed[1::2]
     return rows
-
-
-def alike(heads: Sequence[bytes], wanted: Collection[bytes]) -> Mapping[bytes, list[int]]:
-    """The places of each of the wanted heads; empty where heads are cut off or of other kinds than `_ORDERLESS`."""
-    joined = b"".join(heads)
-    if len(joined) != HEAD_BYTES * len(heads) or joined[::HEAD_BYTES].translate(None, _ORDERLESS):
-        return {}
-    numbers = np.frombuffer(joined, "<u8")
-    return {head: np.flatnonzero(numbers == int.from_bytes(head, "little")).tolist() for head in wanted}
 
 
 def is_special(text: bytes) -> bool:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from infra.platform.wal import event as events
-from infra.platform.wal.bulk import alike
+from infra.platform.wal.bulk import Heads
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import Column, Relation
 from infra.platform.wal.form import TextForm
@@ -22,6 +22,8 @@ from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, BulkForm, Form, 
 #: Microseconds between 1970 and 2000, Postgres's own epoch.
 EPOCH_US = 946_684_800_000_000
 _CHANGES = b"IUD"
+#: Changes and what stands around transactions: none of these says how another message is to be read.
+_ORDERLESS = b"IUDBC"
 _HEAD = itemgetter(slice(HEAD_BYTES))
 #: Below this many changes alike, reading one at a time is as fast.
 _FEWEST = 100
@@ -85,7 +87,11 @@ class PgOutputDecoder:
     def _alike(self, bulk: BulkForm, messages: list[bytes], frequent: list[bytes]) -> dict[int, Any]:
         """The events, by their places, of those changes that are many of one head."""
         decoded: dict[int, Any] = {}
-        for head, places in alike(list(map(_HEAD, messages)), frequent).items():
+        heads = Heads(messages)
+        if not heads.only(_ORDERLESS):
+            return {}
+        for head in frequent:
+            places = heads.places_of(head)
             if len(places) < _FEWEST:
                 continue
             relation = self._relations[int.from_bytes(head[1:5], "big")]

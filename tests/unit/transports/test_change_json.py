@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -125,6 +126,35 @@ def test_rows_that_are_null_in_many_different_ways_at_once(nullable: int) -> Non
     ]
 
 
+def test_good_values_of_all_kinds_are_made_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were some value not understood there, its whole group would quietly be read one at a time."""
+    texts: list[Value] = [None, "", "plain", 'quo"ted\n', "back\\slash", '","', "ü\U0001f600", "\x01", "100%"]
+    rows = [
+        (integer, texts[number % len(texts)], ratio, truth, document)
+        for number, (integer, ratio, truth, document) in enumerate(
+            product(
+                ["0", "-1", "10", "-9007199254740993"],
+                [None, "-0", "1.5", "NaN", "-Infinity"],
+                ["t", None],
+                [None, "{}"],
+            )
+        )
+    ]
+    messages = [wire.insert(7, row) for row in rows]
+    messages += [wire.update(7, row, old) for row, old in pairwise(rows)]
+    messages += [wire.delete(7, (row[0], None, None, None, None), "K") for row in rows]
+    serialiser = ChangeJson()
+    assert serialiser.serialise(SOURCE, [RELATION]) == []
+    monkeypatch.setattr(ChangeJson, "_singly", None)
+
+    records = serialiser.serialise(SOURCE, messages)
+
+    expected = [whole("c", after=as_json(row)) for row in rows]
+    expected += [whole("u", before=as_json(old), after=as_json(row)) for row, old in pairwise(rows)]
+    expected += [whole("d", key={"id": int(row[0])}) for row in rows]
+    assert read(records) == expected
+
+
 def test_a_relation_that_changes_in_mid_batch_counts_from_there_on() -> None:
     altered = wire.relation(7, [("id", 20, True), ("renamed", 25, False), *COLUMNS[2:]], "s", "t")
     row = ("1", "x", None, None, None)
@@ -159,6 +189,10 @@ def test_an_emptied_table_is_one_record() -> None:
         (0, "x"),
         (0, ""),
         (0, "1-"),
+        (0, "-"),
+        (0, "--1"),
+        (0, "1-2"),
+        (0, "1,2"),
         (1, b"\xff"),
         (2, "ratio"),
         (3, "true"),

@@ -6,6 +6,7 @@ files of the directory alone.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -246,13 +247,21 @@ def write(place: Path, result: Result) -> Path:
         raise ResultError(f"the report cannot be written to {place}: {error.strerror}") from error
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m cdc_users.report",
+        description="Print the tables of runs that have ended, and make their report.html and statistics.csv anew.",
+        epilog="for example: python -m cdc_users.report results/*/",
+    )
+    top.add_argument("place", metavar="DIR", nargs="+", type=Path, help="a run's directory: the one with result.json")
+    return top
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print the reports of result directories, and make their files anew."""
-    if not arguments:
-        print("usage: python -m cdc_users.report RESULT_DIR...", file=sys.stderr)
-        return ResultError.exit_code
     try:
-        for place in map(Path, arguments):
+        for place in parser().parse_args(arguments).place:
             result = read(place)
             write(place, result)
             print(render(result, place))

@@ -7,6 +7,7 @@ when it has ended. Stages with servers run one after another, their output as it
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -115,4 +116,8 @@ def run(tier: str, extra: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1], sys.argv[2:]))
+    top = argparse.ArgumentParser(prog="python -m tests.tiers")
+    top.add_argument("tier", choices=TIERS)
+    top.add_argument("extra", nargs=argparse.REMAINDER, help="options for pytest")
+    chosen = top.parse_args()
+    sys.exit(run(chosen.tier, chosen.extra))

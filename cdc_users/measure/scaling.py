@@ -32,10 +32,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Repeated readings of one configuration: their median, against the first configuration of the same sink.
+    """Repeated readings of one configuration, against the first configuration of the same sink.
 
-    `efficiency` is the speed-up over how many times more workers there are: partitions, or instances where only
-    those differ.
+    `rate_per_s` is the median. So is `speed_up`, of what each round gained over its own first configuration
+    (`speed_ups`): a machine that slows down between rounds moves rates, not these. `efficiency` is the speed-up over
+    how many times more workers there are: partitions, or instances where only those differ.
     """
 
     sink: str
@@ -46,6 +47,8 @@ class Point:
     efficiency: float
     hottest_share: float | None
     readings: int
+    #: A round each; empty where configurations were not read equally often, and medians alone are compared.
+    speed_ups: Sequence[float] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -57,13 +60,16 @@ def points(readings: Sequence[Reading]) -> list[Point]:
     groups: dict[tuple[str, int, int], list[Reading]] = {}
     for reading in readings:
         groups.setdefault((reading.sink, reading.partitions, reading.instances), []).append(reading)
-    firsts: dict[str, tuple[float, int, int]] = {}
+    firsts: dict[str, list[Reading]] = {}
     found = []
     for (sink, partitions, instances), group in groups.items():
+        base = firsts.setdefault(sink, group)
+        speed_ups = [_gain(one.rate_per_s, other.rate_per_s) for one, other in zip(group, base, strict=False)]
+        if len(group) != len(base):
+            speed_ups = []
         rate = median(reading.rate_per_s for reading in group)
-        base_rate, base_partitions, base_instances = firsts.setdefault(sink, (rate, partitions, instances))
-        speed_up = rate / base_rate if base_rate else 0.0
-        more = partitions / base_partitions if partitions != base_partitions else instances / base_instances
+        speed_up = median(speed_ups) if speed_ups else _gain(rate, median(reading.rate_per_s for reading in base))
+        more = partitions / base[0].partitions if partitions != base[0].partitions else instances / base[0].instances
         shares = [reading.hottest_share for reading in group if reading.hottest_share is not None]
         found.append(
             Point(
@@ -75,9 +81,14 @@ def points(readings: Sequence[Reading]) -> list[Point]:
                 round(speed_up / more, 3),
                 round(median(shares), 4) if shares else None,
                 len(group),
+                [round(gain, 3) for gain in speed_ups],
             )
         )
     return found
+
+
+def _gain(rate_per_s: float, base_per_s: float) -> float:
+    return rate_per_s / base_per_s if base_per_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +129,20 @@ def surface(found: Sequence[Point]) -> str:
         across = sorted({instances for _, instances in mine})
         down = sorted({partitions for partitions, _ in mine})
         lines.append(f"SCALING ({sink} sink)")
-        lines.append(f"{'partitions':>10}" + "".join(f"{f'{n} instance' + 's' * (n > 1):>22}" for n in across))
-        for partitions in down:
-            cells = [_cell(mine.get((partitions, instances))) for instances in across]
-            lines.append(f"{partitions:>10}" + "".join(f"{cell:>22}" for cell in cells))
+        cells = {partitions: [_cell(mine.get((partitions, instances))) for instances in across] for partitions in down}
+        width = max(22, *(2 + len(cell) for row in cells.values() for cell in row))
+        lines.append(f"{'partitions':>10}" + "".join(f"{f'{n} instance' + 's' * (n > 1):>{width}}" for n in across))
+        lines += [
+            f"{partitions:>10}" + "".join(f"{cell:>{width}}" for cell in row) for partitions, row in cells.items()
+        ]
     return "\n".join(lines)
 
 
 def _cell(point: Point | None) -> str:
-    return "-" if point is None else f"{point.rate_per_s:.0f}/s {point.speed_up:5.2f} x"
+    if point is None:
+        return "-"
+    spread = f" ({min(point.speed_ups):.2f} to {max(point.speed_ups):.2f})" if len(point.speed_ups) > 1 else ""
+    return f"{point.rate_per_s:.0f}/s {point.speed_up:5.2f} x{spread}"
 
 
 def summary(found: Sequence[Point]) -> Mapping[str, Any]:

@@ -25,7 +25,8 @@ POINT = {"sink": "slow", "hottest_share": 0.26, "readings": 1}
 SCALING: dict[str, Any] = {
     "points": [
         {**POINT, "partitions": 1, "instances": 1, "rate_per_s": 1000.0, "speed_up": 1.0, "efficiency": 1.0},
-        {**POINT, "partitions": 4, "instances": 2, "rate_per_s": 3000.0, "speed_up": 3.0, "efficiency": 0.75},
+        {**POINT, "partitions": 4, "instances": 2, "rate_per_s": 3000.0, "speed_up": 3.0, "efficiency": 0.75}
+        | {"speed_ups": [2.5, 3.0, 3.25]},
     ],
     "law": {"slow": None},
     "law_needs_points": 5,
@@ -209,7 +210,8 @@ def test_scaling_and_pressure_have_their_tables(tmp_path: Path) -> None:
     text = written(tmp_path / "r", result(scaling=SCALING, steps=[step_result(pressure=PRESSURE)]))
 
     assert "<h2>Scaling</h2>" in text
-    assert "<td>3,000.00</td><td>3.00</td><td>0.75</td>" in text
+    assert "<td>3.00 (2.50 to 3.25)</td>" in text
+    assert "<td>0.75</td>" in text
     assert "<h2>Inside the platform</h2>" in text
     assert "SCALING (slow sink)" in report.render(result(scaling=SCALING), tmp_path)
     assert "<h2>Scaling</h2>" not in written(tmp_path / "plain", result())

@@ -24,6 +24,25 @@ def test_repeated_steps_count_with_their_median() -> None:
     assert [(point.rate_per_s, point.readings) for point in found] == [(100.0, 3)]
 
 
+def test_each_round_is_compared_with_its_own_first() -> None:
+    """A machine that becomes slower from round to round does not make the second configuration look slower."""
+    rates = [(1, 400.0), (4, 400.0), (1, 300.0), (4, 330.0), (1, 200.0), (4, 180.0)]
+
+    first, second = points([Reading("counting", partitions, 1, rate) for partitions, rate in rates])
+
+    assert (first.rate_per_s, second.rate_per_s, second.speed_up) == (300.0, 330.0, 1.0)
+    assert second.speed_ups == [1.0, 1.1, 0.9]
+    assert "330/s  1.00 x (0.90 to 1.10)" in surface([first, second])
+
+
+def test_medians_are_compared_where_a_round_is_missing() -> None:
+    found = points(
+        [Reading("counting", 1, 1, 100.0), Reading("counting", 1, 1, 200.0), Reading("counting", 4, 1, 300.0)]
+    )
+
+    assert (found[1].speed_up, found[1].speed_ups) == (2.0, [])
+
+
 def test_instances_are_compared_where_only_they_differ() -> None:
     found = points([Reading("slow", 4, 1, 100.0), Reading("slow", 4, 2, 150.0)])
 

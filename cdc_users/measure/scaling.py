@@ -141,7 +141,8 @@ def surface(found: Sequence[Point]) -> str:
 def _cell(point: Point | None) -> str:
     if point is None:
         return "-"
-    spread = f" ({min(point.speed_ups):.2f} to {max(point.speed_ups):.2f})" if len(point.speed_ups) > 1 else ""
+    least, most = min(point.speed_ups, default=1.0), max(point.speed_ups, default=1.0)
+    spread = f" ({least:.2f} to {most:.2f})" if least < most else ""
     return f"{point.rate_per_s:.0f}/s {point.speed_up:5.2f} x{spread}"
 
 

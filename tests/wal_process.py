@@ -73,10 +73,16 @@ class WalProcess:
 
     def wait(self) -> int:
         code = self._process.wait(DEADLINE_S)
+        self.close()
+        return code
+
+    def close(self) -> None:
+        """Kill what has not ended, after a failure."""
+        self._process.kill()
+        self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._errors.close()
-        return code
 
 
 class Customers:

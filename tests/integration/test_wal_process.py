@@ -215,6 +215,22 @@ def test_what_a_killed_reader_left_is_removed_by_the_next(
     assert slots(connection) == []
 
 
+def test_what_it_could_not_remove_itself_is_removed_by_the_next(postgres: PrivatePostgres, tmp_path: Path) -> None:
+    table = f"wal_{uuid.uuid4().hex[:8]}"
+    with closing(psycopg2.connect(postgres.dsn)) as connection, connection:
+        execute(connection, f"CREATE TABLE {table} (id int PRIMARY KEY)")
+    process = WalProcess(*own(postgres, table), directory=tmp_path).await_ready()
+    postgres.stop()
+    process.end(signal.SIGTERM)
+    postgres.start()
+    with closing(psycopg2.connect(postgres.dsn)) as again:
+        assert slots(again) == [table]
+
+        WalProcess(*own(postgres, table), directory=tmp_path).await_ready().end(signal.SIGTERM)
+
+        assert slots(again) == []
+
+
 def test_what_somebody_else_made_is_never_taken_for_its_own(
     postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from psycopg2.extensions import make_dsn
 
 from infra.platform.error import UnreachableError
 from infra.platform.wal import slot as server
@@ -44,6 +46,26 @@ def test_changes_arrive_whole_and_in_commit_order(source: Source) -> None:
     assert changes[3]["after"] == {"id": 2, "version": 2, "note": "n"}
     assert changes[4]["after"] is None
     assert len({change["source"]["lsn"] for change in changes}) == 3
+
+
+def test_text_is_utf_8_and_dates_are_iso_whatever_the_servers_own_form_is(postgres: PrivatePostgres) -> None:
+    name = f"cdc_wal_{uuid.uuid4().hex[:8]}"
+    with closing(server.connect(postgres.dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        cursor.execute(f"ALTER DATABASE {name} SET datestyle = 'German'")
+        cursor.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
+        source = Source(make_dsn(postgres.dsn, dbname=name), name)
+        try:
+            source.execute(f"ALTER TABLE {name} ADD COLUMN placed_at timestamptz")
+            with reading(source) as service:
+                source.execute(f"INSERT INTO {name} VALUES (1, 1, 'Müller', '2026-02-01T00:00:00Z')")
+                await_that(lambda: len(service.publisher.records) == 1, "the change never came")
+        finally:
+            source.remove()
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    after = service.publisher.changes()[0]["after"]
+    assert (after["note"], after["placed_at"]) == ("Müller", "2026-02-01 00:00:00+00")
 
 
 def test_only_what_is_durable_is_confirmed(source: Source) -> None:

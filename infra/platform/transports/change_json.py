@@ -63,8 +63,9 @@ class Source(msgspec.Struct, frozen=True, gc=False, rename={"commit_us": "commit
 class ChangeJson:
     """Serialises the messages of one connection, in the order in which transactions were committed. Not thread-safe.
 
-    `keys` names the columns that order a table's changes, usually its primary key; without it, those of its replica
-    identity, which with REPLICA IDENTITY FULL are all columns. A key is the column's text, several are joined by zeros.
+    What orders a table's changes are the columns of its replica identity; where these are all columns or none (FULL,
+    NOTHING), those that `keys` names, usually the primary key. A key is the column's text, several are joined by zeros,
+    in the order that `keys` gives.
     """
 
     def __init__(self, keys: KeyColumns | None = None) -> None:
@@ -194,12 +195,21 @@ class JsonForm:
 
     def key_positions(self, relation: Relation) -> Sequence[int]:
         """Where the columns of a relation's key stand; all columns where it has none."""
+        identity = relation.key_positions
         names = self._keys.get((relation.schema, relation.table))
         if names is None:
-            return relation.key_positions or range(len(relation.columns))
+            return identity or range(len(relation.columns))
+        if 0 < len(identity) < len(relation.columns):
+            # Deleted rows come with these alone: the primary key, also where it was renamed since, or another index.
+            same = set(names) == {relation.names[position] for position in identity}
+            return [relation.names.index(name) for name in names] if same else identity
         missing = set(names) - set(relation.names)
         if missing:
-            raise DecodeError(f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))}", 0)
+            raise DecodeError(
+                f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))}, which is its primary "
+                "key now: it was altered after these changes",
+                0,
+            )
         return [relation.names.index(name) for name in names]
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
@@ -215,7 +225,7 @@ class JsonForm:
         if type_oid in INTEGERS:
             return Codec("int(s[a:p])", "int(b[a:p])", int, _signed)
         if type_oid in FLOATS:
-            return Codec("real(s[a:p])", "real(b[a:p])", _real, _refused)
+            return Codec("real(s[a:p])", "real(str(b[a:p], 'utf-8'))", _real_text, _refused)
         if type_oid == BOOLEAN:
             return Codec("truth(b[a:p])", "truth(b[a:p])", _truth, _refused)
         return Codec("s[a:p]", "str(b[a:p], 'utf-8')", _text, _refused)
@@ -234,11 +244,14 @@ class JsonForm:
 
     def _row(self, relation: Relation, kind: str, variables: Sequence[str]) -> str:
         places = relation.key_positions if kind == "K" else range(len(variables))
-        return "{" + ", ".join(f"{relation.names[place]!r}: {variables[place]}" for place in places) + "}"
+        values = {place: variables[place] for place in places}
+        # A key is made of a float's text, a row of its number.
+        values |= {at: f"number({name})" for at, name in values.items() if relation.columns[at].type_oid in FLOATS}
+        return "{" + ", ".join(f"{relation.names[place]!r}: {value}" for place, value in values.items()) + "}"
 
     def names(self, relation: Relation) -> Mapping[str, Any]:
         """The relation, this form, and the functions that expressions call."""
-        return {"R": relation, "form": self, "record": _record, "real": _real, "truth": _truth}
+        return {"R": relation, "form": self, "record": _record, "real": _real, "number": _number, "truth": _truth}
 
     def truncated(self, relation: Relation) -> Record:
         """The record of a table that was emptied."""
@@ -273,9 +286,21 @@ def _text(value: bytes) -> str:
     return str(value, "utf-8")
 
 
-def _real(text: str | bytes) -> float | str:
+def _real(text: str) -> str:
+    float(text)
+    return text
+
+
+def _real_text(value: bytes) -> str:
+    return _real(_text(value))
+
+
+def _number(text: Any) -> Any:
+    """The number that a float's text stands for; NULL, what was not sent, NaN and the infinities as they are."""
+    if not isinstance(text, str):
+        return text
     number = float(text)
-    return number if math.isfinite(number) else str(text, "utf-8") if isinstance(text, bytes) else text
+    return number if math.isfinite(number) else text
 
 
 def _truth(text: bytes) -> bool:

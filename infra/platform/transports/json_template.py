@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from operator import mod
+from operator import itemgetter, mod
 
+import msgspec
 import orjson
 
 from infra.platform.wal.bulk import Cut, Group, is_special
@@ -18,6 +19,7 @@ FLOATS = frozenset({700, 701})
 BOOLEAN = 16
 #: Debezium's letters for pgoutput's.
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
+_LINES, _INSIDE = msgspec.json.Encoder(), itemgetter(slice(1, -1))
 _BOOLEANS = {b"t": b"true", b"f": b"false"}
 #: Where a piece belongs, in a text that is JSON and so has no zeros of its own.
 _PLACE = b"\0"
@@ -196,5 +198,6 @@ def _float(piece: bytes) -> bytes:
 
 def _escaped(pieces: Sequence[bytes]) -> list[bytes]:
     """Texts as JSON writes them, without their quotes."""
-    # In between two quotes that are not escaped there is never a comma alone, so this splits where values end.
-    return orjson.dumps([str(piece, "utf-8") for piece in pieces])[2:-2].split(b'","')
+    # Line ends are escaped inside of JSON, so that lines end only where texts do.
+    lines = _LINES.encode_lines([str(piece, "utf-8") for piece in pieces]).splitlines()
+    return list(map(_INSIDE, lines))

@@ -74,10 +74,6 @@ class OwnObjects:
         owner = {"pid": process.pid, "started_s": process.create_time()}
         write_durably(self.path, json.dumps({**owner, "dsn": dsn, "objects": objects}) + "\n")
 
-    def forget(self) -> None:
-        """All of it is gone."""
-        self.path.unlink(missing_ok=True)
-
 
 def abandoned(directory: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
     """The files of readers that live no more: file, server, and objects by kind."""

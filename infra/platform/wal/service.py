@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,19 +114,18 @@ class Service:
     def _remove_abandoned(self) -> None:
         """Remove what readers that were killed had made for themselves."""
         for path, dsn, objects in abandoned(self.settings.journal):
-            try:
-                for kind, name in reversed(objects.items()):
-                    server.drop(dsn, kind, name)
-            except (PlatformError, psycopg2.Error) as error:
-                logger.warning("platform.reader.left_behind", objects=objects, error=str(error).strip())
-                continue  # the file stays, so that a later start tries again
-            path.unlink(missing_ok=True)
-            logger.warning("platform.reader.cleared", objects=objects)
+            if _removed(path, dsn, objects):
+                logger.warning("platform.reader.cleared", objects=objects)
+
+    @property
+    def _objects(self) -> dict[str, str]:
+        """What is made for this reader alone, in the order in which it is made."""
+        return {"publication": self.settings.publication, "slot": self.settings.slot}
 
     def _create(self, connection: Any, own: OwnObjects) -> None:
         settings = self.settings
         server.check_free(connection, settings.slot, settings.publication)
-        own.note(settings.dsn, {"publication": settings.publication, "slot": settings.slot})
+        own.note(settings.dsn, self._objects)
         try:
             server.create_publication(connection, settings.publication, settings.create)
             server.create_slot(connection, settings.slot)
@@ -178,12 +176,8 @@ class Service:
 
     def close(self) -> None:
         """Remove what was made for this reader alone."""
-        if self._own is None or not self._own.path.exists():
-            return
-        for kind, name in (("slot", self.settings.slot), ("publication", self.settings.publication)):
-            with contextlib.suppress(psycopg2.Error):
-                server.drop(self.settings.dsn, kind, name)
-        self._own.forget()
+        if self._own is not None and self._own.path.exists():
+            _removed(self._own.path, self.settings.dsn, self._objects)
 
     @property
     def failure(self) -> Exception | None:
@@ -224,3 +218,15 @@ class Service:
             "monotonic_ns": time.monotonic_ns(),
             "slot": self.reader.snapshot(),
         }
+
+
+def _removed(path: Path, dsn: str, objects: Mapping[str, str]) -> bool:
+    """Drop what a journal file names, and the file; where that fails, the file stays for a later start to try again."""
+    try:
+        for kind, name in reversed(list(objects.items())):
+            server.drop(dsn, kind, name)
+    except (PlatformError, psycopg2.Error) as error:
+        logger.warning("platform.reader.left_behind", objects=objects, error=str(error).strip())
+        return False
+    path.unlink(missing_ok=True)
+    return True

@@ -16,13 +16,13 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from infra.platform.wal.source_error import StreamError
+from infra.platform.wal.value import SESSION
 
 # XLogData: 'w', start of its WAL, end of WAL on the server, the server's clock; then the message.
 XLOG_HEADER_BYTES = 25
 KEEPALIVE = struct.Struct(">cQQB")
 STATUS = struct.Struct(">cQQQQB")
 XLOG_DATA, KEEPALIVE_TAG = ord("w"), ord("k")
-COPY_BOTH = pq.ExecStatus.COPY_BOTH
 #: Microseconds from 1970 to 2000, where the server's clock starts.
 POSTGRES_EPOCH_US = 946_684_800_000_000
 CONNECT_S = 10
@@ -59,16 +59,21 @@ class ReplicationStream:
         self._connection = pq.PGconn.connect(conninfo.encode())
         if self._connection.status != pq.ConnStatus.OK:
             raise StreamError(f"Postgres cannot be connected to for replication: {self._reason()}")
+        for name, value in SESSION.items():
+            self._run(f"SET {name} = {_literal(value)}", pq.ExecStatus.COMMAND_OK, f"{name} cannot be set")
         options = {"proto_version": "1", "publication_names": _quoted(publication)}
         if binary:
             options["binary"] = "on"
         listed = ", ".join(f"{name} {_literal(value)}" for name, value in options.items())
         command = f"START_REPLICATION SLOT {_quoted(slot)} LOGICAL {lsn_text(start_lsn)} ({listed})"
+        self._run(command, pq.ExecStatus.COPY_BOTH, f"slot {slot!r} cannot be read")
+
+    def _run(self, command: str, expected: pq.ExecStatus, otherwise: str) -> None:
         answer = self._connection.exec_(command.encode())
-        if answer.status != COPY_BOTH:
+        if answer.status != expected:
             reason = answer.error_message.decode(errors="replace").strip()
             self._connection.finish()
-            raise StreamError(f"slot {slot!r} cannot be read: {reason}")
+            raise StreamError(f"{otherwise}: {reason}")
 
     def _reason(self) -> str:
         return self._connection.error_message.decode(errors="replace").strip() or "no reason given"

@@ -40,6 +40,7 @@ from infra.platform.wal.event import Type
 
 #: What a connection must set so that text is written as it is read here.
 SESSION: Mapping[str, str] = {
+    "client_encoding": "UTF8",
     "datestyle": "ISO",
     "intervalstyle": "postgres",
     "timezone": "UTC",

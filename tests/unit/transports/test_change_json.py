@@ -21,6 +21,8 @@ from tests.unit.wal.wire import Binary, Value
 SOURCE = Source(lsn=100, commit_us=1_700_000_000_000_001, xid=5)
 COLUMNS = [("id", 20, True), ('na"me%', 25, False), ("ratio", 701, False), ("ok", 16, False), ("doc", 3802, False)]
 RELATION = wire.relation(7, COLUMNS, 'sch"ema', "ta%sble")
+#: The same with REPLICA IDENTITY FULL: all columns are of the key.
+FULL = wire.relation(7, [(name, oid, True) for name, oid, _ in COLUMNS], 'sch"ema', "ta%sble")
 OTHER = wire.relation(0x4141, COLUMNS[:2], "public", "other")
 
 names = st.one_of(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), st.just("x" * 70_000))
@@ -128,7 +130,18 @@ def test_rows_that_are_null_in_many_different_ways_at_once(nullable: int) -> Non
 
 def test_good_values_of_all_kinds_are_made_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were some value not understood there, its whole group would quietly be read one at a time."""
-    texts: list[Value] = [None, "", "plain", 'quo"ted\n', "back\\slash", '","', "ü\U0001f600", "\x01", "100%"]
+    texts: list[Value] = [
+        None,
+        "",
+        "plain",
+        'quo"ted\r\n',
+        "back\\slash",
+        '","',
+        'she said "no",',
+        "ü\U0001f600",
+        "\x01",
+        "100%",
+    ]
     rows = [
         (integer, texts[number % len(texts)], ratio, truth, document)
         for number, (integer, ratio, truth, document) in enumerate(
@@ -167,12 +180,58 @@ def test_a_relation_that_changes_in_mid_batch_counts_from_there_on() -> None:
 def test_the_columns_of_a_key_can_be_named() -> None:
     serialiser = ChangeJson({('sch"ema', "ta%sble"): ("ok", "id")})
     rows = [(str(number), "x", None, "t", None) for number in range(30)]
-    records = serialiser.serialise(SOURCE, [RELATION, *(wire.insert(7, row) for row in rows)])
+    records = serialiser.serialise(SOURCE, [FULL, *(wire.insert(7, row) for row in rows)])
 
     assert [record.key for record in records] == [b"t\0%d" % number for number in range(30)]
     assert [record.key for record in serialiser.serialise(SOURCE, [wire.insert(7, rows[3])])] == [b"t\0003"]
-    with pytest.raises(DecodeError, match="has no column missing"):
-        ChangeJson({("public", "other"): ("missing",)}).serialise(SOURCE, [OTHER, wire.insert(0x4141, ("1", "x"))])
+
+
+@pytest.mark.parametrize("identity", [True, False])
+def test_a_primary_key_that_was_renamed_since_still_orders_unless_the_identity_is_full(identity: bool) -> None:
+    columns = [("id", 20, True), ("name", 25, not identity)]
+    serialiser = ChangeJson({("public", "other"): ("renamed",)})
+    messages = [wire.relation(7, columns, "public", "other"), wire.insert(7, ("1", "x"))]
+    if identity:
+        assert [record.key for record in serialiser.serialise(SOURCE, messages)] == [b"1"]
+        return
+
+    with pytest.raises(DecodeError, match="has no column renamed, which is its primary key now"):
+        serialiser.serialise(SOURCE, messages)
+
+
+@pytest.mark.parametrize("alphabet", ['",\\', '"\n,', "\x00a", "\x01\x7f\u2028é"])
+def test_texts_of_marks_that_json_has_itself_keep_apart(alphabet: str) -> None:
+    alphabet = alphabet.replace("\x00", "")
+    texts = ["".join(marks) for length in range(4) for marks in product(alphabet, repeat=length)]
+    rows = [(str(number), text, None, None, None) for number, text in enumerate(texts * 20)]
+
+    records = ChangeJson().serialise(SOURCE, [RELATION, *(wire.insert(7, row) for row in rows)])
+
+    assert read(records) == [whole("c", after=as_json(row)) for row in rows]
+
+
+def test_a_keys_text_is_the_same_in_bulk_and_alone() -> None:
+    """Else one row's changes would go to two partitions."""
+    keys = {('sch"ema', "ta%sble"): ("ratio", "ok", "id")}
+    rows = [("7", "x", ratio, "t", None) for ratio in ("1", "1.5", "1e+15", "-0", "NaN", "1e-07")] * 20
+    messages = [FULL, *(wire.insert(7, row) for row in rows)]
+    alone = ChangeJson(keys)
+
+    together = [record.key for record in ChangeJson(keys).serialise(SOURCE, messages)]
+    singly = [record.key for message in messages for record in alone.serialise(SOURCE, [message])]
+
+    assert together == singly == [f"{row[2]}\0t\x007".encode() for row in rows]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_where_deletes_name_another_index_its_columns_order_all_changes(count: int) -> None:
+    """REPLICA IDENTITY USING INDEX: a deleted row comes without its primary key."""
+    columns = [("id", 20, False), ("code", 25, True)]
+    serialiser = ChangeJson({("public", "other"): ("id",)})
+    changes = [wire.insert(7, ("1", "c")), wire.update(7, ("1", "c")), wire.delete(7, (None, "c"), "K")]
+    messages = [wire.relation(7, columns, "public", "other"), *(message for message in changes for _ in range(count))]
+
+    assert {record.key for record in serialiser.serialise(SOURCE, messages)} == {b"c"}
 
 
 def test_an_emptied_table_is_one_record() -> None:

@@ -21,6 +21,8 @@ LOOP_LAG_MAX_LIMIT_MS = 1000.0
 CPU_SHARE_LIMIT = 0.9
 #: Of the arrivals that were planned, so many must have been carried out.
 TRAFFIC_SHARE = 0.99
+#: Of the arrivals that were planned, so many may be dropped: they are in no percentile.
+DROPPED_SHARE = 0.1
 #: Wall and monotonic clock may part by this and by what a slewing clock may do (500 ppm either way).
 CLOCK_STEP_LIMIT_MS = 100.0
 CLOCK_SLEW = 0.001
@@ -166,6 +168,15 @@ def too_little_traffic(step: StepFacts) -> Iterator[str]:
         yield f"only {carried_out} of {step.planned} arrivals were carried out ({step.completed} completed)"
 
 
+def too_much_dropped(step: StepFacts) -> Iterator[str]:
+    """The arrivals that were dropped are those that would have been slowest; without them the rest looks fast."""
+    if step.dropped > DROPPED_SHARE * step.planned:
+        yield (
+            f"{step.dropped} of {step.planned} arrivals were dropped (limit {DROPPED_SHARE:.0%}); raise --lanes, lower "
+            "the rate, tolerate more with --late drop:DURATION, or carry all out with --late catch-up"
+        )
+
+
 def behind_plan(step: StepFacts) -> Iterator[str]:
     """The generator could not keep to its plan; what it offered was less, and later."""
     name, delay_ms = _tail(step.send_delay_ms)
@@ -252,6 +263,7 @@ OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     not_conserved,
     samples_missing,
     too_little_traffic,
+    too_much_dropped,
     behind_plan,
     loop_stalled,
     cpu_saturated,

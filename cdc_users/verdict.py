@@ -50,15 +50,12 @@ def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
 
 def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
     """What validity is judged by."""
-    ended_us = max((state.ended_us for state in states), default=0)
-    began_us = min((state.t0_us for state in states), default=0)
     return HarnessFacts(
         steps=[_step_facts(state, facts) for state in states],
         stop_reason=facts.stop_reason,
         fenced=facts.fenced,
         workers_lost=facts.workers_lost,
         clock_step_ms=facts.clock_step_ms,
-        duration_s=max(0, ended_us - began_us) / 1e6,
         # What was deleted after everybody had read it is no loss.
         retention_lost=facts.retention_lost if _missing(facts) else 0,
         restarts=facts.restarts,

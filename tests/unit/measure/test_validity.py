@@ -36,7 +36,7 @@ DROPPING = {"failed": 0, "send_delay_ms": {"p50": 60.0, "p95": 95.0, "p99": 99.0
 
 
 def reasons(step: dict[str, Any] | None = None, **run: Any) -> list[str]:
-    return invalid_reasons(HarnessFacts(steps=[replace(HEALTHY, **(step or {}))], duration_s=60.0, **run))
+    return invalid_reasons(HarnessFacts(steps=[replace(HEALTHY, **(step or {}))], **run))
 
 
 def test_arrivals_that_fail_were_offered_and_are_a_failure_of_their_own() -> None:
@@ -53,6 +53,7 @@ def test_a_healthy_run_has_no_reason() -> None:
         ({"stop_reason": "stopped early by SIGTERM"}, "stopped early by SIGTERM"),
         ({"workers_lost": 1}, "1 worker was lost"),
         ({"clock_step_ms": -200.0}, "moved by -200 ms"),
+        ({"clock_step_ms": 101.0}, "moved by 101 ms"),
         ({"fenced": False}, "unseen, not lost"),
         ({"retention_lost": 7}, "retention overtook the consumer by 7"),
         ({"restarts": ["platform-1"]}, "platform-1 restarted"),
@@ -109,9 +110,8 @@ def test_a_step_is_valid_with(step: dict[str, Any]) -> None:
     assert reasons(step) == []
 
 
-def test_a_slewing_clock_is_not_a_step() -> None:
-    assert reasons(clock_step_ms=120.0) == []
-    assert reasons(clock_step_ms=170.0) != []
+def test_clocks_may_be_read_a_moment_apart() -> None:
+    assert reasons(clock_step_ms=-100.0) == []
 
 
 def test_a_run_without_a_step_has_no_numbers() -> None:

@@ -80,15 +80,16 @@ class StepFacts:
 
 @dataclass(frozen=True, slots=True)
 class HarnessFacts:
-    """A run. `clock_step_ms` is by how much the wall clock left the monotonic one; `retention_lost` counts
-    events that the topic no longer had when the consumer came to them; `restarts` names what ended and began again
-    without being asked."""
+    """A run. `clock_step_ms` is by how much the wall clock left the monotonic one; `writers_twice` counts writer
+    numbers that are not one lane's alone; `retention_lost` counts events that the topic no longer had when the consumer
+    came to them; `restarts` names what ended and began again without being asked."""
 
     steps: Sequence[StepFacts] = ()
     stop_reason: str = ""
     fenced: bool = True
     workers_lost: int = 0
     clock_step_ms: float = 0.0
+    writers_twice: int = 0
     retention_lost: int = 0
     restarts: Sequence[str] = ()
 
@@ -115,6 +116,15 @@ def clock_stepped(facts: HarnessFacts) -> Iterator[str]:
     """The wall clock was set; times of the database and of the topic cannot be compared with ours any more."""
     if abs(facts.clock_step_ms) > CLOCK_STEP_LIMIT_MS:
         yield f"the wall clock was moved by {facts.clock_step_ms:.0f} ms during the run; keep it steady and run again"
+
+
+def writers_confused(facts: HarnessFacts) -> Iterator[str]:
+    """The ledger tells writers apart by their numbers; of two with one number it knows only the last."""
+    if facts.writers_twice:
+        yield (
+            f"{facts.writers_twice} writer numbers were not one lane's alone, so the ledger cannot be trusted; "
+            "lower --lanes or --processes, or start all workers before the run"
+        )
 
 
 def fences_incomplete(facts: HarnessFacts) -> Iterator[str]:
@@ -253,6 +263,7 @@ OF_RUN: tuple[Callable[[HarnessFacts], Iterator[str]], ...] = (
     nothing_ran,
     worker_lost,
     clock_stepped,
+    writers_confused,
     fences_incomplete,
     retention_overtook,
     unexpected_restart,

@@ -128,7 +128,7 @@ OPTIONS: tuple[Option, ...] = (
         reader.late,
     ),
     Option(
-        "--lanes", "Writers at work at the same time, over all workers; each is one Locust user.", "8", reader.count
+        "--lanes", "Writers at work at the same time, over all workers; each is one Locust user.", "8", reader.lanes
     ),
     Option("--drain-timeout", "How long to wait for the last event once the load has ended.", "60s", parse_duration),
     Option("--rows-per-transaction", "Rows in each transaction.", "1", reader.count),

@@ -216,19 +216,21 @@ class CDCConsumer:
         await self._flush()
 
     async def _flush(self) -> None:
-        """Flush once at a time; a failure that outlasts the sink's retries ends the platform's intake."""
+        """Flush once at a time; a failure that outlasts the sink's retries is told once, and ends intake and flushes."""
         async with self._flushing:
-            if not self.delivery.positions.accepted:
+            if not self.delivery.positions.accepted or self.delivery.failure is not None:
                 return
             try:
                 await self.delivery.flush()
             except Exception as error:  # noqa: BLE001 - shown, and nothing more is taken
                 self.errors.append(f"flush failed: {type(error).__name__}: {error}")
                 logger.error("platform.flush.failed", error=self.errors[-1])  # noqa: TRY400 - one line, as JSON
+                if isinstance(error, ConfigError):
+                    self._fatal = error
                 self.stop()
 
     async def _flush_regularly(self) -> None:
-        while True:
+        while self.delivery.failure is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.delivery.flush_due.wait(), self._settings.flush_interval_s)
             await self._flush()

@@ -25,6 +25,8 @@ class Delivery:
         self.dead_letters = dead_letters
         #: Set when a flush is due before its interval is over.
         self.flush_due = asyncio.Event()
+        #: Why the sink cannot make durable what it has accepted, once that is for good; then nothing more is delivered.
+        self.failure: Exception | None = None
         self._accepted_bytes = 0
         self._flushed = asyncio.Condition()
         self._registry = registry
@@ -46,22 +48,33 @@ class Delivery:
             await self._bound(item)
 
     async def _bound(self, item: Item) -> None:
-        """What is accepted is held by the sink, outside the buffer's bound; this is its own."""
+        """What is accepted is held by the sink, outside the buffer's bound; this is its own.
+
+        Raises what a flush has failed with: room will then never come.
+        """
         self._accepted_bytes += item.bytes if isinstance(item, Batch) else 0
         if self._accepted_bytes >= FLUSH_BYTES:
             self.flush_due.set()
         async with self._flushed:
-            await self._flushed.wait_for(lambda: self._accepted_bytes < 2 * FLUSH_BYTES)
+            await self._flushed.wait_for(lambda: self.failure or self._accepted_bytes < 2 * FLUSH_BYTES)
+        if self.failure is not None:
+            raise self.failure
 
     async def flush(self) -> None:
-        """Make durable what the sink has only accepted so far."""
+        """Make durable what the sink has only accepted so far; what fails here is for good, and told to who waits."""
         self.flush_due.clear()
         before, held = dict(self.positions.accepted), self._accepted_bytes
-        await self._sink.flush()
-        self.positions.flushed(before)
-        async with self._flushed:
+        try:
+            await self._sink.flush()
+        except Exception as error:
+            self.failure = error
+            raise
+        else:
+            self.positions.flushed(before)
             self._accepted_bytes -= held
-            self._flushed.notify_all()
+        finally:
+            async with self._flushed:
+                self._flushed.notify_all()
 
     async def _read(self, place: Partition, chunk: Chunk) -> list[Item]:
         while True:

@@ -22,10 +22,11 @@ from infra.platform.delivery import Delivery
 from infra.platform.error import ConfigError, PlatformError, UnreachableError
 from infra.platform.loop import new_loop
 from infra.platform.registry import Registry
+from infra.platform.retry import Backoff
 from infra.platform.sample import Sampler
 from infra.platform.sinks.choice import chosen_sink, flush_interval_s
 from infra.platform.sinks.instrumented import InstrumentedSink
-from infra.platform.sinks.retrying import Backoff, RetryingSink
+from infra.platform.sinks.retrying import RetryingSink
 from infra.platform.telemetry import Telemetry
 from infra.schemas.envelope import EnvelopeError
 from infra.schemas.row import RowReader

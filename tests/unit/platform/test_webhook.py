@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from infra.platform.error import ConfigError, RefusedError, RetryableError, UnreachableError
+from infra.platform.retry import Backoff
 from infra.platform.sinks.connector import WriteStatus
-from infra.platform.sinks.retrying import Backoff, RetryingSink
+from infra.platform.sinks.retrying import RetryingSink
 from infra.platform.sinks.webhook import WebhookSink, retry_after_s
 from tests.batches import Partition
 from tests.change_events import inserts

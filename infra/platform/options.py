@@ -42,7 +42,7 @@ def parser(program: str = "python -m infra.platform") -> argparse.ArgumentParser
     top.add_argument("--batch-size", default="500", help="most events in one write")
     top.add_argument("--max-buffered-messages", default="10000", help="most events held in memory")
     top.add_argument("--flush-interval-ms", default="1000", help="how often a sink that only accepts is made to flush")
-    top.add_argument("--retry-limit-s", default="60", help="how long a failing write is tried again")
+    top.add_argument("--retry-limit-s", default="60", help="how long a failing write or lookup is tried again")
     top.add_argument("--dead-letter-topic", default="", help="where events go that cannot be delivered; must exist")
     top.add_argument("--telemetry-port", default="0", help="0 takes a free port")
     top.add_argument("--held", default="no", help="yes: read nothing before POST /begin (starts a drain at one moment)")

@@ -23,6 +23,9 @@ _NUMBERS = {
     "flush_interval_ms": 1,
     "retry_limit_s": 0,
 }
+#: PostgreSQL cuts longer names (NAMEDATALEN), and `<table>_offsets` must not become another table's name.
+_NAME_BYTES = 63
+_TABLE_BYTES = _NAME_BYTES - len("_offsets")
 #: What each sink cannot do without.
 _NEEDED = {
     "webhook": ("webhook_url",),
@@ -104,7 +107,20 @@ def _sink_mistakes(options: argparse.Namespace) -> list[str]:
         table = getattr(options, name)
         if table and len([part for part in table.split(".") if part]) != 2:
             found.append(f"{_option(name)} {table!r} is not two names with a dot between them")
+    found += _length_mistakes(options.postgres_table)
     return found + (_iceberg_mistakes(options) if options.sink == "iceberg" else [])
+
+
+def _length_mistakes(table: str) -> list[str]:
+    schema, _, name = table.partition(".")
+    return [
+        f"--postgres-table {table!r}: {what} {part!r} is longer than {most} bytes, so PostgreSQL would cut it{why}"
+        for what, part, most, why in (
+            ("schema", schema, _NAME_BYTES, ""),
+            ("table", name, _TABLE_BYTES, " with _offsets behind it"),
+        )
+        if len(part.encode()) > most
+    ]
 
 
 def _iceberg_mistakes(options: argparse.Namespace) -> list[str]:

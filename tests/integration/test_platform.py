@@ -243,7 +243,7 @@ BAD_SERVERS = {
     "registry": ({"schema_registry": "http://127.0.0.1:1"}, "http://127.0.0.1:1/subjects"),
     "topic": ({"topic": "cdc_sinks_nowhere"}, "has no topic cdc_sinks_nowhere"),
     "dead letters": ({"dead_letter_topic": "cdc_sinks_nowhere"}, "has no topic cdc_sinks_nowhere"),
-    "webhook": ({"sink": "webhook", "webhook_url": "http://127.0.0.1:1/"}, "webhook at http://127.0.0.1:1/"),
+    "webhook": ({"sink": "webhook", "webhook_url": "http://127.0.0.1:1/"}, "webhook at http://127.0.0.1:1 "),
     "postgres": (
         {"sink": "postgres", "postgres_dsn": "host=127.0.0.1 port=1", "postgres_table": "a.b"},
         "Postgres at host=127.0.0.1 port=1",

@@ -84,9 +84,9 @@ def check(endpoints: Endpoints) -> Endpoints:
 def _dsn_mistakes(dsn: str) -> list[str]:
     try:
         place = psycopg2.extensions.parse_dsn(dsn)
-    except psycopg2.Error as error:
-        return [f"postgres_dsn cannot be parsed: {str(error).strip()}"]
-    # The text itself is not repeated: it holds a secret.
+    except psycopg2.Error:
+        # Neither the text nor libpq's error, which has a part of it: it may hold a secret.
+        return ["postgres_dsn cannot be parsed; write NAME=VALUE ... or postgresql://HOST:PORT/DATABASE"]
     return ["postgres_dsn holds a password; put it into PGPASSWORD or PGPASSFILE"] if "password" in place else []
 
 

@@ -8,7 +8,8 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from html import escape
@@ -48,11 +49,23 @@ def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
     return place
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tells what cannot be written, and why, as a ResultError; all that writes here does."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultError(
+            f"{path} cannot be written: {error.strerror}; make room there or name another place, and run again"
+        ) from error
+
+
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write by temporary file and rename."""
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with _writing(path):
+        temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def timeline(moments: Sequence[Moment]) -> str:
@@ -62,18 +75,20 @@ def timeline(moments: Sequence[Moment]) -> str:
 
 def write_timeline(path: Path, moments: Sequence[Moment]) -> None:
     """One row a second."""
-    path.write_text(timeline(moments), encoding="utf-8")
+    with _writing(path):
+        path.write_text(timeline(moments), encoding="utf-8")
 
 
 def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[Moment]) -> None:
     """The CDC statistics and timeline beside Locust's own files, where `--csv PREFIX` asks for them."""
     if csv_prefix:
-        statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
+        with _writing(Path(f"{csv_prefix}_cdc_stats.csv")):
+            statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
 
 
 def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The raw samples of the platform and the gauges, ten a second."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with _writing(path), path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
@@ -83,7 +98,9 @@ def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
     """Each series' percentile distribution, for HdrHistogram's plotters."""
     for name, histogram in recorder.series.items():
         if histogram.count:
-            (place / f"{step}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
+            path = place / f"{step}.{name}.hgrm"
+            with _writing(path):
+                path.write_text(histogram.hgrm(), encoding="utf-8")
 
 
 def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> None:
@@ -162,13 +179,6 @@ def _revision() -> str | None:
     except OSError:
         return None
     return done.stdout.strip() or None
-
-
-def spoil(place: Path, verdict: str, reason: str) -> None:
-    """Something failed after the conclusion: the result says so and bears another verdict."""
-    path = place / "result.json"
-    data = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**data, "verdict": verdict, "reasons": [reason, *data["reasons"]]})
 
 
 def write_result(place: Path, result: Result) -> None:

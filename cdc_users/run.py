@@ -14,6 +14,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -152,8 +153,13 @@ class Run:
     def spoil(self, reason: str) -> None:
         """The harness itself failed after the conclusion: exit 2, and the result says why."""
         self.exit_code = Verdict.ERROR.exit_code
-        artifact.spoil(self.directory, Verdict.ERROR.value, reason)
-        self._report(report.read(self.directory))
+        try:
+            told = report.read(self.directory)
+            spoiled = replace(told, verdict=Verdict.ERROR, reasons=[reason, *told.reasons])
+            artifact.write_result(self.directory, spoiled)
+            report.write(self.directory, spoiled)
+        except ResultError as error:
+            logger.error("benchmark.result.unwritten", problem=str(error))  # noqa: TRY400 - the message says all there is
 
     def _life(self) -> None:
         facts = Facts(smoke=self.options.smoke, notes=list(self.skipped), thresholds=self._thresholds())
@@ -428,26 +434,29 @@ class Run:
         facts.clock_step_ms = self._anchor.step_ms()
         options = artifact.plain(self.options)
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
-        self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
+        result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
+        try:
+            self._write(result, facts, options)
+        except ResultError as error:
+            # A result that nobody can read is none, whatever it was.
+            result = replace(result, verdict=Verdict.ERROR, reasons=[str(error), *result.reasons])
+        for step in result.steps:
+            logger.info("benchmark.result", **report.line(step))
+        self.result = result
+        TERMINAL.say(report.render(result, self.directory))
         self.exit_code = result.verdict.exit_code
+
+    def _write(self, result: Result, facts: Facts, options: Mapping[str, Any]) -> None:
+        """Write all files, result.json last; raises ResultError for the first that cannot be written."""
         place = self.directory
         artifact.write_gathered(place, self.states, facts)
         artifact.write_samples(place / "samples.csv", self._samples.rows())
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
-        self._report(result)
-        artifact.write_result(place, result)
-        for step in result.steps:
-            logger.info("benchmark.result", **report.line(step))
         parsed = self.environment.parsed_options
         artifact.write_beside(parsed.csv_prefix if parsed is not None else None, result, self.moments)
-        TERMINAL.say(report.render(result, place))
-
-    def _report(self, result: Result) -> None:
-        try:
-            report.write(self.directory, result)
-        except ResultError as error:
-            logger.error("benchmark.report", problem=str(error))  # noqa: TRY400 - the message says all there is
+        report.write(place, result)
+        artifact.write_result(place, result)
 
 
 def _in_topic(rig: Rig, state: StepState) -> int:

@@ -26,6 +26,7 @@ from locust.env import Environment
 from cdc_users import artifact, conclude, report
 from cdc_users.closing import close
 from cdc_users.console import TERMINAL
+from cdc_users.course import rig_of
 from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.facts import Facts, StepState
 from cdc_users.live import due, remaining_s
@@ -34,12 +35,11 @@ from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.plan import PlanError
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
-from cdc_users.measure.validity import Look as Glimpse
 from cdc_users.moment import Moment
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
-from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.scenario import Scenario, Step
 from cdc_users.sharing import Ownership, Sharing
 from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import Look
@@ -197,7 +197,7 @@ class Run:
         self._versions = endpoints.versions
         facts.profile = endpoints.profile
         logger.info("benchmark.start", run=self.id, scenario=self.scenario.name, stack="started" if owned else "found")
-        groups = itertools.groupby(self.states, key=_rig_of)
+        groups = itertools.groupby(self.states, key=lambda state: rig_of(state.number, state.step))
         for number, ((pipeline, _), states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
@@ -271,11 +271,7 @@ class Run:
         # The load ends by itself or when it is told to; only a death cuts it short.
         self._await(rig, facts, lambda: self._loaded(rig, state), None)
         state.loaded_us = self._anchor.now_us()
-        state.looks = [
-            Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
-            for moment in self.moments
-            if moment.step == state.step.name
-        ]
+        state.looks = list(self._watch.looks.get(state.number, ()))
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
         if state.step.marks:
@@ -461,11 +457,6 @@ class Run:
 
 def _in_topic(rig: Rig, state: StepState) -> int:
     return rig.progress()["topic"].delivered.get(state.number, 0)
-
-
-def _rig_of(state: StepState) -> tuple[Pipeline, int]:
-    """Steps of one pipeline share it, one after another; a drain starts with a platform of its own."""
-    return state.step.pipeline, state.number if state.step.mode == "drain" else 0
 
 
 def _stack_trouble(endpoints: Endpoints) -> str | None:

@@ -62,3 +62,10 @@ def test_a_topic_of_the_users_own_is_left_where_it_is(stack: Endpoints, results:
         for _ in range(2):
             run = LocustProcess("latency", results, "--sinks", "counting", "--records", "50", "--topic", topic)
             assert run.wait() == 0, run.output
+
+
+def test_a_topic_of_the_users_own_serves_one_pipeline(tmp_path: Path) -> None:
+    run = LocustProcess("latency", tmp_path, "--sinks", "counting,slow", "--topic", "mine")
+
+    assert run.wait() == 2, run.output
+    assert "--topic mine serves one pipeline, and these options make 2" in run.output

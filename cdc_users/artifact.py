@@ -30,6 +30,7 @@ from cdc_users.measure.result import Result
 from cdc_users.moment import Moment
 from cdc_users.options import Options
 from cdc_users.sampling import COLUMNS
+from cdc_users.telemetry import StepSnapshot
 
 PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
 
@@ -108,9 +109,9 @@ def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> No
     write_json(place / "plan.json", {"steps": [_plan(state) for state in states]})
     write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
     for state in states:
-        if state.number in facts.sink and not facts.smoke:
+        if state.number in facts.audits and not facts.smoke:
             write_histograms(place, state.step.name, state.recorder())
-            write_histograms(place, state.step.name, facts.sink[state.number].recorder)
+            write_histograms(place, state.step.name, facts.sink.get(state.number, StepSnapshot()).recorder)
 
 
 def _plan(state: StepState) -> dict[str, Any]:

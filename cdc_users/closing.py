@@ -121,7 +121,14 @@ def close(
     """Close the steps that went through a rig, and keep its last figures. Raises TargetError when a tap is silent."""
     Closing(rig, states, workload, facts, limit_s).close()
     last = look()
-    facts.sink |= last.sink.steps
+    if not rig.sees_sink:
+        facts.blind |= {state.number for state in states}
+        facts.notes.append(
+            f"{states[0].step.pipeline.sink_tap} shows what the sink holds, not each change: with updates or deletes "
+            "it tells no messages, throughput or latency, and backlog and steady state are those of the topic"
+        )
+    # On a topic of the user's own a rig may find what earlier ones wrote; theirs has been told.
+    facts.sink |= {state.number: last.sink.steps[state.number] for state in states if state.number in last.sink.steps}
     facts.platform_errors += last.platform.errors
     facts.platform_errors += [
         f"what the {name} tap could not read: {error}" for name, tap in last.taps.items() for error in tap.unreadable

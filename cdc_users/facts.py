@@ -92,6 +92,8 @@ class Facts:
     #: By step, then by tap in the order in which events pass them.
     audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
+    #: Steps whose sink is seen as a state alone, so that nobody can count its events.
+    blind: set[int] = field(default_factory=set)
     #: By step: the final state of the sink against the source's, where the sink keeps one (final.Final as plain data).
     finals: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)

@@ -106,10 +106,16 @@ class Look:
     """Everything about a pipeline at one moment: the last tap, the platform itself, and the gauges."""
 
     sink: Snapshot = field(default_factory=Snapshot)
+    #: The last tap that sees every event, where the sink's sees only what it holds.
+    nearest: Snapshot | None = None
     platform: Snapshot = field(default_factory=Snapshot)
     #: What the observer saw, by tap.
     taps: Mapping[str, Snapshot] = field(default_factory=dict)
     gauges: Mapping[str, Any] = field(default_factory=dict)
+
+    def delivered(self, step: int) -> int:
+        """Events of a step that have come to the sink, or as near to it as every one is seen."""
+        return (self.sink if self.nearest is None else self.nearest).delivered(step)
 
     @property
     def lag(self) -> int | None:

@@ -119,7 +119,7 @@ class Watch:
 
     def _moment(self, look: Look, load: Load, recent: Recorder) -> Moment:
         latency = recent.histogram("end_to_end")
-        delivered = look.sink.delivered(load.number)
+        delivered = look.delivered(load.number)
         before = self.moments[-1] if self.moments and self.moments[-1].step == load.name else None
         elapsed_s = self.elapsed_s
         since_s = elapsed_s - before.elapsed_s if before else None

@@ -149,3 +149,11 @@ def test_drains_that_are_mostly_their_start_are_not_compared_without_a_word() ->
 
     assert "s took less than 1 s" in note
     assert hasty([long, step]) == []
+
+
+def test_a_sink_that_is_seen_as_a_state_has_no_messages_and_no_rate() -> None:
+    (step,) = result(facts(sink={}, blind={1})).steps
+
+    assert (step.messages, step.throughput_per_s, step.bytes_per_s) == (None, None, None)
+    assert step.ledger["delivered"] == 10
+    assert result(facts(sink={}, blind={1})).verdict is Verdict.PASS

@@ -61,6 +61,10 @@ TELL_AGAIN_S = 1.0
 POLL_S = 0.1
 SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
+#: How long a process that has stopped to answer may need until it is seen to be gone.
+DYING_S = 2.0
+#: How long after a step's end its last samples may come in.
+SAMPLED_S = 2.0
 STACK_EXIT = Verdict.STACK.exit_code
 
 
@@ -214,11 +218,19 @@ class Run:
             )
             try:
                 self._through(steward, rig, list(states), facts)
+            except TargetError as error:
+                self._blame(rig, facts, error)
             finally:
                 self._watch.stop()
                 self._ask_for_health(steward, facts)
                 facts.notes += rig.stop()
                 facts.notes += [f"left behind: {problem}" for problem in steward.release()]
+
+    def _blame(self, rig: Rig, facts: Facts, silence: TargetError) -> None:
+        """Who did not answer may be seen to have died a moment later; then that is what broke the run."""
+        self._await(rig, facts, lambda: bool(facts.broken), DYING_S)
+        if not facts.broken:
+            raise silence
 
     def _ask_for_health(self, steward: StewardClient, facts: Facts) -> None:
         """What happened to the servers meanwhile that would explain, or spoil, what was seen."""

@@ -13,6 +13,8 @@ from cdc_users.measure import ledger
 from cdc_users.measure.recorder import Recorder
 
 TIMEOUT_S = 10.0
+#: A ledger of millions of updated keys takes long to put together.
+LEDGER_S = 300.0
 
 
 @dataclass(slots=True)
@@ -176,7 +178,7 @@ def merged_progress(parts: Sequence[Mapping[str, Any]]) -> Progress:
 
 def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
     """All instances' ledgers as one."""
-    return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger")) for url in urls)
+    return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger", LEDGER_S)) for url in urls)
 
 
 def read_samples(url: str, after: int) -> list[Mapping[str, Any]]:
@@ -191,13 +193,13 @@ def begin(urls: Sequence[str]) -> None:
         _ask("POST", f"{url}/begin")
 
 
-def _get(url: str) -> dict[str, Any]:
-    return _ask("GET", url)
+def _get(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    return _ask("GET", url, timeout_s)
 
 
-def _ask(method: str, url: str) -> dict[str, Any]:
+def _ask(method: str, url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     try:
-        answer = requests.request(method, url, timeout=TIMEOUT_S)
+        answer = requests.request(method, url, timeout=timeout_s)
         answer.raise_for_status()
     except requests.RequestException as error:
         raise TargetError(f"the platform's telemetry does not answer at {url}: {type(error).__name__}") from error

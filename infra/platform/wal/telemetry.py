@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger import Arrivals
 from infra.platform.sample import INTERVAL_S, KEPT
 from infra.platform.telemetry import Figure, TelemetryServer
 from infra.platform.wal.service import Service
@@ -93,9 +94,10 @@ class WalTelemetry(TelemetryServer):
         with self._service.meter.lock:
             return await super()._progress(request)
 
-    async def _ledger(self, request: web.Request) -> web.Response:
+    def arrivals(self) -> Arrivals:
+        """See TelemetryServer."""
         with self._service.meter.lock:
-            return await super()._ledger(request)
+            return super().arrivals()
 
     def figures(self) -> Sequence[Figure]:
         """See TelemetryServer."""

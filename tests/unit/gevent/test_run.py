@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from locust.env import Environment
 
+from cdc_users.error import ObserverError, TargetError
 from cdc_users.facts import Facts
 from cdc_users.measure.result import Verdict
 from cdc_users.options import resolve
+from cdc_users.rig import Rig
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario
 from cdc_users.shapes.volume import volume_steps
+from infra.stack.endpoints import Endpoints
 
 DEADLINE_S = 20
 
@@ -37,7 +42,7 @@ class Nobody:
 class IdleRun(Run):
     """A run without servers: instead of loading something it does what it is given."""
 
-    happening: Callable[[Facts], None] = staticmethod(lambda _: None)
+    happening: Callable[[Facts], object] = staticmethod(lambda _: None)
 
     @contextmanager
     def _steward(self) -> Iterator[Any]:
@@ -79,6 +84,34 @@ def test_a_file_that_cannot_be_written_is_an_error_of_the_harness(run: IdleRun, 
     assert str(run.directory) in reasons[0]
     assert "Is a directory" in reasons[0]
     assert not (run.directory / "result.json").is_file()
+
+
+@dataclass
+class SilentRig:
+    """A rig that does not answer any more."""
+
+    observer_died: bool = False
+    wiring: Any = field(default_factory=lambda: SimpleNamespace(endpoints=Endpoints("external", "", "", "", "")))
+
+    def dead(self) -> str | None:
+        if self.observer_died:
+            raise ObserverError("observer ended with -9")
+        return None
+
+
+@pytest.mark.parametrize(
+    ("observer_died", "code", "told"), [(True, 2, "observer ended with -9"), (False, 3, "it does not answer")]
+)
+def test_who_does_not_answer_is_asked_for_its_death_first(
+    run: IdleRun, monkeypatch: pytest.MonkeyPatch, observer_died: bool, code: int, told: str
+) -> None:
+    monkeypatch.setattr("cdc_users.run.DYING_S", 0.2)
+    rig = cast(Rig, SilentRig(observer_died))
+    run.happening = lambda facts: run._blame(rig, facts, TargetError("it does not answer"))
+
+    ended, _, reasons = concluded(run)
+
+    assert (ended, reasons) == (code, [told])
 
 
 def test_what_crashes_after_the_conclusion_is_an_error_in_the_result_too(run: IdleRun) -> None:

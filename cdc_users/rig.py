@@ -135,6 +135,10 @@ class Rig:
         assert self.observer is not None
         log.collect(self._telemetry, self.observer)
 
+    def sampled(self, log: SampleLog, until_us: int) -> bool:
+        """Whether all that the platform's instances went through until then (wall us) is in their samples."""
+        return log.reaches(self._telemetry, until_us)
+
     def delivered(self, step: int) -> int:
         """Events of a step that have come as far as the slowest tap that sees every event; raises TargetError."""
         taps = self.progress()

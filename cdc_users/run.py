@@ -42,7 +42,7 @@ from cdc_users.sampling import SampleLog
 from cdc_users.scenario import Scenario, Step
 from cdc_users.sharing import Ownership, Sharing
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import Look
+from cdc_users.telemetry import Look, advance
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
@@ -254,22 +254,35 @@ class Run:
         ran = [state for state in states if state.workers]
         if ran and not facts.broken:
             close(rig, ran, self._workload, facts, self.options.drain_timeout, self._watch.look)
-            self._keep_figures(ran, facts)
+            self._keep_figures(rig, ran, facts)
 
     def _look(self, rig: Rig) -> Look:
         """Look at the pipeline, and take in what was sampled since the last time."""
         rig.collect(self._samples)
         return rig.look()
 
-    def _keep_figures(self, states: Sequence[StepState], facts: Facts) -> None:
+    def _keep_figures(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """What the platform went through in each step."""
-        platform = self._watch.last.platform
+        self._await(rig, facts, lambda: self._sampled(rig, states[-1].ended_us), SAMPLED_S)
         for state in states:
             # A held platform rests until its drain begins.
             began_us = state.drain_us or state.t0_us
             facts.samples[state.number] = self._samples.between(began_us, state.ended_us)
-            facts.high_water[state.number] = platform.high_water
-            facts.partition_events[state.number] = platform.partition_events
+            high_water = self._samples.high_water(began_us, state.ended_us)
+            if high_water is None:  # a platform without samples knows its own of all steps
+                high_water = self._watch.last.platform.high_water
+            if high_water is not None:
+                facts.high_water[state.number] = high_water
+
+    def _sampled(self, rig: Rig, until_us: int) -> bool:
+        self._watch.look()
+        return rig.sampled(self._samples, until_us)
+
+    def _positions(self) -> Mapping[str, int] | None:
+        """How far each partition is in the platform; None where it does not say."""
+        with contextlib.suppress(TargetError):
+            return self._watch.look().platform.positions
+        return None
 
     def _step(self, rig: Rig, state: StepState, facts: Facts) -> None:
         if not self._await(rig, facts, self._lanes_up, LANES_UP_S):
@@ -278,6 +291,7 @@ class Run:
             return
         if self._stop_reason:
             return
+        before = self._positions()
         self._announce(rig, state)
         logger.info("benchmark.step", step=state.step.name, mode=state.step.mode, arrivals=state.step.schedule.count)
         # The load ends by itself or when it is told to; only a death cuts it short.
@@ -296,6 +310,7 @@ class Run:
         state.drained = self._await(rig, facts, lambda: rig.delivered(state.number) >= sent, limit_s)
         state.ended_us = self._anchor.now_us()
         self._watch.note()
+        facts.partition_events[state.number] = advance(before, self._positions())
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:

@@ -70,14 +70,15 @@ class Snapshot:
         return None if None in lags or not lags else sum(lags)
 
     @property
-    def high_water(self) -> int:
-        """The most events that an instance ever held."""
-        return max((int(part["consumer"].get("queue_high_water", 0)) for part in self.raw), default=0)
+    def high_water(self) -> int | None:
+        """The most events that an instance has held since it began."""
+        return max((int(part["consumer"].get("queue_high_water", 0)) for part in self.raw), default=None)
 
     @property
-    def partition_events(self) -> list[int]:
+    def positions(self) -> dict[str, int]:
         """How far each partition's events are durable."""
-        return [int(partition.get("durable") or 0) for partition in self._partitions()]
+        partitions = [item for part in self.raw for item in part["consumer"]["partitions"].items()]
+        return {name: int(partition.get("durable") or 0) for name, partition in partitions}
 
     def _partitions(self) -> list[Mapping[str, Any]]:
         return [partition for part in self.raw for partition in part["consumer"]["partitions"].values()]
@@ -149,6 +150,13 @@ def merged_snapshot(parts: Sequence[Mapping[str, Any]]) -> Snapshot:
             total.last_us = max(total.last_us, int(step["last_us"]))
             total.recorder.merge(Recorder.from_json(step["series"]))
     return snapshot
+
+
+def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> list[int]:
+    """By how many events each partition has come further; none where one end is not known."""
+    if before is None or after is None:
+        return []
+    return [position - before.get(name, 0) for name, position in after.items()]
 
 
 @dataclass(slots=True)

@@ -84,8 +84,10 @@ class Watch:
     def look(self) -> Look:
         """Read every tap now; raises TargetError."""
         assert self._read is not None
-        self.last = self._read()
-        return self.last
+        # What was sampled since the last look is taken in with it, and once only.
+        with self._turn:
+            self.last = self._read()
+            return self.last
 
     def _watch(self) -> None:
         while True:

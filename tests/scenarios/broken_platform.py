@@ -29,9 +29,7 @@ class UnboundedBuffer(Buffer):
 
     def put(self, place: Partition, chunk: Chunk) -> None:
         """Take in without a look at the bound; the high-water mark still tells the truth."""
-        self.queues[place].put(chunk)
-        self.enqueued += len(chunk)
-        self.high_water = max(self.high_water, self.held)
+        self._take_in(place, chunk)
 
     def full(self, room: int) -> list[Partition]:  # noqa: ARG002 - the buffer's
         """No partition ever is."""

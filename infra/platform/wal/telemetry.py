@@ -66,6 +66,7 @@ class WalTelemetry(TelemetryServer):
             "at_us": self._anchor.now_us(),
             "queue_depth": pump.held - pump.in_flight,
             "in_flight": pump.in_flight,
+            "high_water": pump.peak(),
             "paused_partitions": int(reader.paused),
             "lag": None,
             "completions": self._service.meter.durable_events,

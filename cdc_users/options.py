@@ -215,7 +215,7 @@ OPTIONS: tuple[Option, ...] = (
         "reference",
         str,
     ),
-    Option("--topic", "A topic of yours to use as it is, instead of a fresh one.", "", str),
+    Option("--topic", "A topic of yours to use as it is, instead of a fresh one; for one pipeline a run.", "", str),
     Option("--connector", "A connector of yours to use as it is; needs --table and --topic.", "", str),
     Option(
         "--table",

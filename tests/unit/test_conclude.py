@@ -163,3 +163,11 @@ def test_a_writer_number_that_two_processes_or_two_steps_have_spoils_the_ledger(
     assert [writers_twice([made]) for made in (apart, twice, astray)] == [0, 1, 1]
     assert found.verdict is Verdict.INVALID
     assert any("1 writer numbers" in reason for reason in found.reasons)
+
+
+def test_a_sink_that_is_seen_as_a_state_has_no_messages_and_no_rate() -> None:
+    (step,) = result(facts(sink={}, blind={1})).steps
+
+    assert (step.messages, step.throughput_per_s, step.bytes_per_s) == (None, None, None)
+    assert step.ledger["delivered"] == 10
+    assert result(facts(sink={}, blind={1})).verdict is Verdict.PASS

@@ -102,7 +102,7 @@ class PostgresSink:
 
     def _statement(self, target: SinkTable, whole: Effect) -> bytes:
         """The statement for an effect of this form; few forms ever come, and making one costs as much as a batch."""
-        form = (len(whole.deletes) > 0, *(tuple(group.columns) for group in whole.upserts))
+        form = (len(whole.deletes) > 0, *((group.partial, *group.columns) for group in whole.upserts))
         if form not in self._statements:
             made = statement(self._table, self._offsets, target, self._probe_column, whole)
             self._statements[form] = made.as_bytes(None)

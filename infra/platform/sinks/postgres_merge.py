@@ -22,10 +22,11 @@ _WRITES = (ord("c"), ord("u"), ord("r"))
 
 @dataclass(frozen=True, slots=True)
 class Upserts:
-    """Rows to write, a parameter a column; `columns` leaves out those whose values the source did not send."""
+    """Rows to write, a parameter a column; `partial` ones leave out columns whose values the source did not send."""
 
     columns: Sequence[Column]
     arrays: Sequence[TextArray | ByteaArray]
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +155,13 @@ def _groups(writes: Mapping[Column, Sequence[Element]]) -> list[Upserts]:
         missing = frozenset(column for column in partial if writes[column][row] is UNAVAILABLE)
         groups.setdefault(missing, []).append(row)
     return [
-        _upserts({column: [values[row] for row in rows] for column, values in writes.items() if column not in missing})
+        _upserts(
+            {column: [values[row] for row in rows] for column, values in writes.items() if column not in missing},
+            partial=bool(missing),
+        )
         for missing, rows in groups.items()
     ]
 
 
-def _upserts(writes: Mapping[Column, Sequence[Element]]) -> Upserts:
-    return Upserts(list(writes), [array(values, column.kind) for column, values in writes.items()])
+def _upserts(writes: Mapping[Column, Sequence[Element]], partial: bool = False) -> Upserts:
+    return Upserts(list(writes), [array(values, column.kind) for column, values in writes.items()], partial)

@@ -14,7 +14,7 @@ from infra.platform.sinks.postgres import PostgresSink
 from infra.schemas.kind import PLACEHOLDER
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition
-from tests.change_events import Event
+from tests.change_events import Encoder, Event
 
 COLUMNS: dict[str, tuple[Any, bool]] = {
     "id": ("long", False),
@@ -105,3 +105,14 @@ async def test_a_row_that_is_not_there_is_inserted_without_what_was_not_sent(sta
 
     assert rows_of(stack, table) == [(1, "changed", "larger", "kept"), (2, "changed", "large", None)]
     assert offset_of(stack, table) == 3
+
+
+async def test_a_truncate_is_refused_even_where_no_table_is_yet(stack: Endpoints, table: str) -> None:
+    encoder, partition = Encoder(COLUMNS), Partition(columns=COLUMNS)
+    (truncate,) = partition.items([(None, encoder.value(Event("t", 0)))])
+    sink = PostgresSink(stack.postgres_dsn, f"{table}_to_be")
+    await sink.open()
+
+    with pytest.raises(RefusedError, match="truncate"):
+        await sink.write(truncate)
+    await sink.close()

@@ -17,7 +17,6 @@ from infra.schemas.row import Rows
 
 _VERSION = Column(VERSION, Kind.INT64, True)
 _DELETE = ord("d")
-_WRITES = (ord("c"), ord("u"), ord("r"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,8 @@ class Effect:
 
 
 def effect(batch: Batch, key: Sequence[Column], probe_column: str) -> Effect:
-    """Reduce a batch; raises RefusedError for operations that are no change of a row."""
-    operations = batch.rows.operation
-    deleted = operations == _DELETE
-    if not (deleted | np.isin(operations, _WRITES)).all():
-        raise RefusedError(f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as truncate")
+    """Reduce a batch of changes of rows; raises RefusedError where one lacks its key."""
+    deleted = batch.rows.operation == _DELETE
     probed = probe_column in {column.name for column in batch.rows.columns}
     if len(set(batch.key_ids.tolist())) == len(batch) and not deleted.any():
         straight = _straight(batch.rows, batch.offsets, probed)

@@ -87,7 +87,7 @@ class Decoder:
             *place,
             self._reader(schema_id(chunk.values[0] or b"")).read(octets),
             chunk.keys,
-            self._key_reader(chunk.keys[0]),
+            self._key_reader(next(filter(None, chunk.keys), None)),
             np.array(chunk.offsets, dtype=np.int64),
             np.array(chunk.appended_us, dtype=np.int64),
             np.array(chunk.polled_us, dtype=np.int64),
@@ -107,7 +107,7 @@ class Decoder:
         return self._readers[number]
 
     def _key_reader(self, key: bytes | None) -> KeyReader | None:
-        """A sink that needs keys refuses events without a reader; the others do without."""
+        """By the first key, which a truncate lacks. A sink that needs keys refuses events without a reader."""
         if not key:
             return None
         try:

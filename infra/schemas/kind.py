@@ -10,7 +10,7 @@
 | timestamp_ms, timestamp_us, timestamp_ns | datetime without a zone | `Timestamp`, `MicroTimestamp`, `NanoTimestamp` |
 | zoned_timestamp; instant_ms, instant_us | datetime in UTC | `ZonedTimestamp`; Avro's timestamp-millis, -micros |
 | duration_us | int | `MicroDuration` |
-| other | as fastavro reads it | arrays, maps and records |
+| other | list or dict of these | arrays, maps and records |
 
 A date or timestamp that Python cannot hold comes as text that PostgreSQL understands: `infinity`, `0044-03-15 BC`.
 A column that the source did not send, because it is large and was not changed, is UNAVAILABLE, never NULL.

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
+from infra.schemas.item import Maker, item_maker
 from infra.schemas.kind import (
     FROM_NUMBER,
     NUMERIC,
-    PLACEHOLDER,
     SIZED,
     UNAVAILABLE,
     Column,
@@ -29,13 +29,13 @@ from infra.schemas.kind import (
     zoned_timestamp_value,
 )
 from infra.schemas.octets import Octets, Positions
+from infra.schemas.placeholder import are_placeholders, is_placeholder
 from infra.schemas.walk import Record, Schema, Starts, branch_taken, declared_column, keep_of
 
 Side = Literal["before", "after"]
 
 #: Bytes of a number of 64 bits at most.
 LONGEST_NUMBER = 10
-_PLACEHOLDER_BYTES = PLACEHOLDER.encode()
 #: Decimals up to here, and powers of ten up to here, are numbers of 64 bits.
 _SHORT_DECIMAL_BYTES, _SHORT_SCALE = 7, 18
 
@@ -195,19 +195,22 @@ class Rows:
         for row in np.flatnonzero(length < 0).tolist():
             found[row] = None
         if column.kind is not Kind.DECIMAL:
-            for row in np.flatnonzero(length == len(_PLACEHOLDER_BYTES)).tolist():
-                found[row] = UNAVAILABLE if texts[row] == _PLACEHOLDER_BYTES else found[row]
+            for row in np.flatnonzero(are_placeholders(self._octets, begin, length)).tolist():
+                found[row] = UNAVAILABLE
         return found
 
     def _others(self, side: Side, column: Column) -> list[Any]:
         """Records, arrays, maps and unions, one by one."""
-        schema = self._reader.parsed(column.name)
+        schema, make = self._reader.parsed(column.name)
         stream = io.BytesIO(self._octets.bytes)
         found: list[Any] = []
         for start in self._sides[side][column.name].tolist():
-            stream.seek(max(start, 0))
-            value = fastavro.schemaless_reader(stream, schema, None) if start >= 0 else None
-            found.append(_other(column, value))
+            if start < 0:
+                found.append(None)
+                continue
+            stream.seek(start)
+            value = fastavro.schemaless_reader(stream, schema, None)
+            found.append(UNAVAILABLE if is_placeholder(value) else make(value))
         return found
 
     def rows(self, side: Side) -> list[tuple[Any, ...] | None]:
@@ -241,14 +244,6 @@ def _maker(column: Column) -> Callable[[bytes], Any]:
     return bytes.decode
 
 
-def _other(column: Column, value: Any) -> Any:
-    if column.kind is Kind.VARIABLE_DECIMAL and value is not None:
-        return decimal_value(value["value"], value["scale"])
-    if value == [PLACEHOLDER]:
-        return UNAVAILABLE
-    return value
-
-
 class RowReader:
     """Reads change events of one writer schema; raises EnvelopeError for a schema that is no Debezium envelope."""
 
@@ -267,18 +262,20 @@ class RowReader:
         self._declared = {item["name"]: item["type"] for item in row["fields"]}
         self._source = self._kept_record(self._record("source"), ("ts_us", "ts_ms", "lsn"))
         self._steps = {name: self._schema.step(declared) for name, declared in self._fields.items()}
-        self._parsed: dict[str, Any] = {}
+        self._parsed: dict[str, tuple[Any, Maker]] = {}
 
     def column(self, name: str) -> Column:
         """A column by its name; raises KeyError."""
         return self._columns[name]
 
-    def parsed(self, name: str) -> Any:
-        """A column's type for fastavro, without its NULL branch."""
+    def parsed(self, name: str) -> tuple[Any, Maker]:
+        """A column's type for fastavro, without its NULL branch, and how values are made of what it reads."""
         if name not in self._parsed:
             declared = self._declared[name]
             real = [branch for branch in declared if branch != "null"] if isinstance(declared, list) else [declared]
-            self._parsed[name] = fastavro.parse_schema(self._schema.expand(real[0] if len(real) == 1 else declared))
+            alone = real[0] if len(real) == 1 else declared
+            schema = fastavro.parse_schema(self._schema.expand(alone))
+            self._parsed[name] = schema, item_maker(self._schema, alone)
         return self._parsed[name]
 
     def read(self, messages: Sequence[bytes] | Octets) -> Rows:

@@ -1,8 +1,8 @@
 """Change events as Arrow arrays of explicit types, made from their bytes by column.
 
 The types come from the writer schema and never from the values, so a column that is all NULL keeps its type. What has
-no exact Arrow type is text: decimals without a fixed scale, JSON, times with a zone. Infinite timestamps are the
-numbers that Debezium sends for them.
+no exact Arrow type is text: decimals without a fixed scale, JSON, times with a zone; arrays, maps and records are JSON
+with bytes in base64. Infinite timestamps are the numbers that Debezium sends for them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from infra.platform.batch import Batch
 from infra.platform.error import RefusedError
-from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Column, Kind
+from infra.platform.sinks.nested import base64_text, decimal_digits, nested
+from infra.schemas.kind import UNAVAILABLE, Column, Kind
+from infra.schemas.placeholder import are_placeholders
 from infra.schemas.row import Rows, Side
 
-_PLACEHOLDER = PLACEHOLDER.encode()
 _INFINITY_US = {"infinity": 9223372036825200000, "-infinity": -9223372036832400000}
 _DECIMAL_BYTES = 16
 _LONGEST_DECIMAL = 38
@@ -131,7 +133,7 @@ def _array(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | N
         numbers, there = rows.numbers(side, column.name)
         numbers = numbers // 1000 if column.kind in _FROM_NS else numbers * _TO_US.get(column.kind, 1)
         return _numbers(numbers, there, column)
-    return pa.array([_text(value) for value in rows.values(side, column.name)], pa.string())
+    return _texts(rows, side, column, not_sent)
 
 
 def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Column) -> Any:
@@ -144,13 +146,9 @@ def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Colum
 
 def _sized(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
     begin, length = rows.spans(side, column.name)
-    null = length < 0
-    for row in np.flatnonzero(length == len(_PLACEHOLDER)).tolist():
-        first = int(begin[row])
-        if rows.octets.bytes[first : first + len(_PLACEHOLDER)] == _PLACEHOLDER:
-            null[row] = True
-            if not_sent is not None:
-                not_sent[row].append(column.name)
+    absent = are_placeholders(rows.octets, begin, length)
+    _note(not_sent, absent, column)
+    null = absent | (length < 0)
     size = np.where(null, 0, length)
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(size, out=offsets[1:])
@@ -158,6 +156,12 @@ def _sized(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | N
     kind = pa.binary() if column.kind is Kind.BYTES else pa.string()
     buffers = [_validity(~null), pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
     return pa.Array.from_buffers(kind, len(rows), buffers)
+
+
+def _note(not_sent: list[list[str]] | None, absent: NDArray[np.bool_], column: Column) -> None:
+    if not_sent is not None:
+        for row in np.flatnonzero(absent).tolist():
+            not_sent[row].append(column.name)
 
 
 def _validity(there: NDArray[np.bool_]) -> Any:
@@ -206,7 +210,14 @@ def _decimals(rows: Rows, side: Side, column: Column) -> Any:
     return pa.Array.from_buffers(arrow_type(column), len(rows), buffers)
 
 
+def _texts(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
+    values = rows.values(side, column.name)
+    absent = np.array([value is UNAVAILABLE for value in values], dtype=np.bool_)
+    _note(not_sent, absent, column)
+    return pa.array([None if gone else _text(value) for value, gone in zip(values, absent, strict=True)], pa.string())
+
+
 def _text(value: Any) -> str | None:
-    if value is None or value is UNAVAILABLE:
-        return None
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    if value is None or isinstance(value, str):
+        return value
+    return decimal_digits(value) if isinstance(value, Decimal) else json.dumps(nested(value, base64_text))

@@ -7,8 +7,6 @@ as the source wrote them), bytes in base64. A value that the source did not send
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +16,7 @@ import orjson
 
 from infra.platform.batch import Batch
 from infra.platform.error import RefusedError
+from infra.platform.sinks.nested import base64_text, decimal_digits, float_value, nested
 from infra.schemas.envelope import EnvelopeError
 from infra.schemas.kind import Column, Kind
 from infra.schemas.row import Rows, Side
@@ -86,34 +85,23 @@ def _column(rows: Rows, side: Side, column: Column) -> Sequence[Any]:
         return rows.decimal_texts(side, column.name)
     values = rows.values(side, column.name)
     make = _BY_KIND.get(column.kind)
-    return values if make is None else [make(value) for value in values]
-
-
-def _decimal(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")
-
-
-def _float(value: float | None) -> float | str | None:
-    return (
-        value
-        if value is None or math.isfinite(value)
-        else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
-    )
+    return values if make is None else [None if value is None else make(value) for value in values]
 
 
 _BY_KIND: dict[Kind, Callable[[Any], Any]] = {
-    Kind.VARIABLE_DECIMAL: _decimal,
-    Kind.FLOAT32: _float,
-    Kind.FLOAT64: _float,
+    Kind.VARIABLE_DECIMAL: decimal_digits,
+    Kind.FLOAT32: float_value,
+    Kind.FLOAT64: float_value,
+    Kind.OTHER: lambda value: nested(value, base64_text),
 }
 
 
 def _plain(value: Any) -> Any:
     """What orjson does not know."""
     if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
+        return base64_text(value)
     if isinstance(value, Decimal):
-        return _decimal(value)
+        return decimal_digits(value)
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no form in JSON")

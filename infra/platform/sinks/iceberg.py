@@ -26,10 +26,10 @@ from pyiceberg.table import Table
 from infra.platform.address import concealed, shown
 from infra.platform.batch import Batch, Partition
 from infra.platform.error import ConfigError, PlatformError, RetryableError, UnreachableError
-from infra.platform.sinks.arrow import POSITION, change_schema, changes, row_schema
+from infra.platform.sinks.arrow import POSITION, changes
 from infra.platform.sinks.connector import WriteStatus
-from infra.platform.sinks.iceberg_state import apply_state, state_changes
-from infra.schemas.kind import Column
+from infra.platform.sinks.iceberg_schema import fitted, widened
+from infra.platform.sinks.iceberg_state import apply_state, state_changes, state_schema
 
 #: Keys of a snapshot's summary: whose commit it is, and each partition's next offset with it.
 COMMIT_TAG, OFFSETS_TAG = "cdc.commit", "cdc.offsets"
@@ -42,14 +42,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A batch on its way: where it came from, its offsets up to `end`, and its rows."""
+    """A batch on its way: where it came from, its offsets up to `end`, its rows, and their schema in the table."""
 
     place: Partition
     offsets: Any
     end: int
     rows: Any
     key: tuple[str, ...]
-    columns: tuple[Column, ...]
+    schema: Any
 
 
 @dataclass(slots=True)
@@ -95,6 +95,8 @@ class IcebergSink:
         self._upsert = upsert
         self._catalog: Catalog | None = None
         self._table: Table | None = None
+        #: Columns that the table has, or will have with what was accepted.
+        self._columns: Any = pa.schema([])
         self._pending: list[Piece] = []
         self._unsettled: _Commit | None = None
         self._next: dict[Partition, int] = {}
@@ -144,10 +146,23 @@ class IcebergSink:
 
     def _piece(self, batch: Batch) -> Piece:
         key = tuple(column.name for column in batch.key_reader.columns) if batch.key_reader else ()
+        rows = state_changes(batch) if self._upsert else changes(batch)
         if self._upsert and not key:
             raise ConfigError(f"topic {batch.topic!r} has events without a key, which upserts need; append instead")
-        rows = state_changes(batch) if self._upsert else changes(batch)
-        return Piece(batch.place, batch.offsets, batch.end, rows, key, batch.rows.columns)
+        rows = self._fitted(rows)
+        return Piece(batch.place, batch.offsets, batch.end, rows, key, self._schema_of(rows))
+
+    def _fitted(self, rows: Any) -> Any:
+        """The rows as the table can hold them; what it cannot hold is refused here, where its event is known."""
+        if self._table is not None and MARKER not in self._table.properties:
+            return fitted(rows, self._columns)
+        columns = widened(self._columns, self._schema_of(rows))
+        made = fitted(rows, columns)
+        self._columns = columns
+        return made
+
+    def _schema_of(self, rows: Any) -> Any:
+        return state_schema(rows) if self._upsert else rows.schema
 
     async def flush(self) -> None:
         """See SinkConnector."""
@@ -171,8 +186,9 @@ class IcebergSink:
     def _settle(self, commit: _Commit) -> None:
         """Commit once: first see whether an earlier attempt has come through after all. In a thread."""
         self._load()
-        if self._table is None or _missing(self._table, self._schema(commit)):
-            self._shape(commit)
+        wanted = widened(*(piece.schema for piece in commit.pieces))
+        if self._table is None or _changes(self._table, wanted):
+            self._shape(wanted)
         table = self._table
         assert table is not None
         known = offsets_of(table)
@@ -189,9 +205,11 @@ class IcebergSink:
             apply_state(table, pieces, summary)
             return
         target = table.schema().as_arrow()
-        parts = pa.concat_tables([pa.Table.from_batches([piece.rows]) for piece in pieces], promote_options="default")
+        parts = pa.concat_tables(
+            [pa.Table.from_batches([piece.rows]) for piece in pieces], promote_options="permissive"
+        )
         # As one chunk: Parquet is written a third faster than from a thousand rows at a time.
-        table.append(_fitted(parts.combine_chunks(), target), snapshot_properties=summary)
+        table.append(_whole(parts.combine_chunks(), target), snapshot_properties=summary)
 
     def _load(self) -> None:
         assert self._catalog is not None, "open() comes first"
@@ -202,15 +220,11 @@ class IcebergSink:
             return
         # A conflict must come back to us: PyIceberg would append again without looking at the offsets first.
         self._table.metadata.properties["commit.retry.num-retries"] = "0"
+        self._columns = widened(self._table.schema().as_arrow(), self._columns)
 
-    def _schema(self, commit: _Commit) -> Any:
-        make = row_schema if self._upsert else change_schema
-        return pa.unify_schemas([make(piece.columns) for piece in commit.pieces])
-
-    def _shape(self, commit: _Commit) -> None:
+    def _shape(self, wanted: Any) -> None:
         """Create the table, or give it the columns that have come; a table of somebody else's is left as it is."""
         assert self._catalog is not None
-        wanted = self._schema(commit)
         if self._table is None:
             with contextlib.suppress(NamespaceAlreadyExistsError):
                 self._catalog.create_namespace(self._identifier[:-1])
@@ -222,7 +236,7 @@ class IcebergSink:
             with self._table.transaction() as change:
                 change.set_properties(_metrics(wanted))
                 with change.update_schema() as columns:
-                    columns.union_by_name(wanted)
+                    columns.union_by_name(widened(self._table.schema().as_arrow(), wanted))
         else:
             missing = ", ".join(_missing(self._table, wanted))
             raise ConfigError(f"table {'.'.join(self._identifier)} has no column {missing}; add it, or name another")
@@ -264,12 +278,20 @@ def _rest(piece: Piece, known: int) -> Piece | None:
     done = int((piece.offsets < known).sum())
     if not done:
         return piece
-    return Piece(piece.place, piece.offsets[done:], piece.end, piece.rows.slice(done), piece.key, piece.columns)
+    return Piece(piece.place, piece.offsets[done:], piece.end, piece.rows.slice(done), piece.key, piece.schema)
 
 
 def _missing(table: Table, wanted: Any) -> list[str]:
     known = {column.name for column in table.schema().fields}
     return [name for name in wanted.names if name not in known]
+
+
+def _changes(table: Table, wanted: Any) -> bool:
+    """Whether the table must get columns, or wider ones; somebody else's is not made wider."""
+    if MARKER not in table.properties:
+        return bool(_missing(table, wanted))
+    known = table.schema().as_arrow()
+    return not widened(known, wanted).equals(widened(known))
 
 
 def _metrics(schema: Any) -> dict[str, str]:
@@ -278,7 +300,7 @@ def _metrics(schema: Any) -> dict[str, str]:
     return {f"write.metadata.metrics.column.{name}": "counts" for name in temporal}
 
 
-def _fitted(rows: Any, target: Any) -> Any:
+def _whole(rows: Any, target: Any) -> Any:
     """The rows with exactly the table's columns and types."""
     columns = [
         rows.column(column.name).cast(column.type)

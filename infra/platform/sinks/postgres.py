@@ -12,6 +12,7 @@ from psycopg import AsyncConnection, sql
 from infra.platform.batch import Batch, Partition
 from infra.platform.error import ConfigError, RefusedError, RetryableError, UnreachableError
 from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.operation import refuse_others
 from infra.platform.sinks.postgres_array import ByteaArray, ByteaArrayDumper, TextArray, TextArrayDumper
 from infra.platform.sinks.postgres_merge import Effect, effect
 from infra.platform.sinks.postgres_statement import parameters, statement
@@ -84,6 +85,7 @@ class PostgresSink:
         known = self._next[place]
         if known is not None and known > int(batch.offsets[0]):
             return await self._write_rest(batch, known)
+        refuse_others(batch)
         async with self._connection() as connection:
             target = await self._shaped(connection, batch)
             moved = await self._apply(connection, batch, target)
@@ -102,7 +104,7 @@ class PostgresSink:
 
     def _statement(self, target: SinkTable, whole: Effect) -> bytes:
         """The statement for an effect of this form; few forms ever come, and making one costs as much as a batch."""
-        form = (len(whole.deletes) > 0, *(tuple(group.columns) for group in whole.upserts))
+        form = (len(whole.deletes) > 0, *((group.partial, *group.columns) for group in whole.upserts))
         if form not in self._statements:
             made = statement(self._table, self._offsets, target, self._probe_column, whole)
             self._statements[form] = made.as_bytes(None)

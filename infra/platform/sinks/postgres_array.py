@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import adapt, pq
 
-from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Column, Kind, Unavailable, postgres_timestamp
+from infra.platform.sinks.nested import bytea_text, decimal_digits, nested
+from infra.schemas.kind import UNAVAILABLE, Column, Kind, Unavailable, postgres_timestamp
 from infra.schemas.octets import Octets, Positions
+from infra.schemas.placeholder import are_placeholders
 from infra.schemas.row import Rows, Side
 
 #: One element: text as PostgreSQL reads it, None for NULL, UNAVAILABLE for what the source did not send.
@@ -30,7 +32,6 @@ _SHORT = 1024
 _LENGTHS = tuple(struct.pack(">i", size) for size in range(_SHORT))
 #: A text may be so much longer than twice its column's mean, and the column still goes through one table.
 _SPARE_BYTES = 64
-_PLACEHOLDER = PLACEHOLDER.encode()
 _TEXT_OID, _BYTEA_OID = 25, 17
 
 
@@ -82,17 +83,12 @@ def column_array(rows: Rows, side: Side, column: Column) -> TextArray | ByteaArr
     """A whole column as one parameter, text straight from the wire; None where the source did not send all of it."""
     if column.kind in _AS_THEY_ARE:
         octets, (begin, length) = rows.octets, rows.spans(side, column.name)
-        if _has_placeholder(octets, begin, length):
+        if are_placeholders(octets, begin, length).any():
             return None
         if _are_even(octets, begin, length) and not _with_sign(octets, column, begin, length).any():
             return _whole(_framed(octets, begin, length), len(rows), column.kind)
     found = elements(rows, side, column)
     return None if UNAVAILABLE in found else array(found, column.kind)
-
-
-def _has_placeholder(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bool:
-    alike = octets.table(begin[length == len(_PLACEHOLDER)], len(_PLACEHOLDER))
-    return bool((alike == np.frombuffer(_PLACEHOLDER, dtype=np.uint8)).all(axis=1).any())
 
 
 def _are_even(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bool:
@@ -140,9 +136,8 @@ def _raw(rows: Rows, side: Side, column: Column) -> list[Element]:
     found: list[Element] = list(rows.octets.texts(begin, np.maximum(length, 0)))
     for row in np.flatnonzero(length < 0).tolist():
         found[row] = None
-    for row in np.flatnonzero(length == len(_PLACEHOLDER)).tolist():
-        if found[row] == _PLACEHOLDER:
-            found[row] = UNAVAILABLE
+    for row in np.flatnonzero(are_placeholders(rows.octets, begin, length)).tolist():
+        found[row] = UNAVAILABLE
     for row in np.flatnonzero(_with_sign(rows.octets, column, begin, length)).tolist():
         found[row] = postgres_timestamp((found[row] or b"").decode()).encode()  # type: ignore[union-attr]
     return found
@@ -163,9 +158,9 @@ _MAKERS: dict[Kind, Callable[[Any], str]] = {
     Kind.BOOLEAN: lambda value: "t" if value else "f",
     Kind.FLOAT32: repr,
     Kind.FLOAT64: repr,
-    Kind.VARIABLE_DECIMAL: lambda value: format(value, "f"),
+    Kind.VARIABLE_DECIMAL: decimal_digits,
     Kind.DURATION_US: lambda value: f"{value} microseconds",
-    Kind.OTHER: lambda value: json.dumps(value, default=str),
+    Kind.OTHER: lambda value: json.dumps(nested(value, bytea_text)),
 }
 #: What a column is in a table that the sink creates.
 SQL_TYPES: dict[Kind, str] = {

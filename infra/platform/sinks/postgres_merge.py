@@ -17,15 +17,15 @@ from infra.schemas.row import Rows
 
 _VERSION = Column(VERSION, Kind.INT64, True)
 _DELETE = ord("d")
-_WRITES = (ord("c"), ord("u"), ord("r"))
 
 
 @dataclass(frozen=True, slots=True)
 class Upserts:
-    """Rows to write, a parameter a column; `columns` leaves out those whose values the source did not send."""
+    """Rows to write, a parameter a column; `partial` ones leave out columns whose values the source did not send."""
 
     columns: Sequence[Column]
     arrays: Sequence[TextArray | ByteaArray]
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,8 @@ class Effect:
 
 
 def effect(batch: Batch, key: Sequence[Column], probe_column: str) -> Effect:
-    """Reduce a batch; raises RefusedError for operations that are no change of a row."""
-    operations = batch.rows.operation
-    deleted = operations == _DELETE
-    if not (deleted | np.isin(operations, _WRITES)).all():
-        raise RefusedError(f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as truncate")
+    """Reduce a batch of changes of rows; raises RefusedError where one lacks its key."""
+    deleted = batch.rows.operation == _DELETE
     probed = probe_column in {column.name for column in batch.rows.columns}
     if len(set(batch.key_ids.tolist())) == len(batch) and not deleted.any():
         straight = _straight(batch.rows, batch.offsets, probed)
@@ -154,10 +151,13 @@ def _groups(writes: Mapping[Column, Sequence[Element]]) -> list[Upserts]:
         missing = frozenset(column for column in partial if writes[column][row] is UNAVAILABLE)
         groups.setdefault(missing, []).append(row)
     return [
-        _upserts({column: [values[row] for row in rows] for column, values in writes.items() if column not in missing})
+        _upserts(
+            {column: [values[row] for row in rows] for column, values in writes.items() if column not in missing},
+            partial=bool(missing),
+        )
         for missing, rows in groups.items()
     ]
 
 
-def _upserts(writes: Mapping[Column, Sequence[Element]]) -> Upserts:
-    return Upserts(list(writes), [array(values, column.kind) for column, values in writes.items()])
+def _upserts(writes: Mapping[Column, Sequence[Element]], partial: bool = False) -> Upserts:
+    return Upserts(list(writes), [array(values, column.kind) for column, values in writes.items()], partial)

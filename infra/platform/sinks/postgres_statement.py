@@ -68,27 +68,66 @@ def _delete(table: sql.Identifier, target: SinkTable, version: str) -> sql.Compo
 
 
 def _upsert(table: sql.Identifier, target: SinkTable, version: str, group: Upserts, number: int) -> sql.Composed:
+    if group.partial:
+        return _partial(table, target, version, group, number)
+    return _insert(table, target, version, group, number, _rows(target, group))
+
+
+def _partial(table: sql.Identifier, target: SinkTable, version: str, group: Upserts, number: int) -> sql.Composed:
+    """Rows that lack columns change what is there; only those that are not there are inserted.
+
+    PostgreSQL checks an INSERT's NOT NULL before it looks for a conflict, so ON CONFLICT alone would refuse them all.
+    """
+    new = sql.Identifier(f"new{number}")
+    names = [column.name for column in group.columns]
+    same = sql.SQL(" AND ").join(sql.SQL("t.{0} = n.{0}").format(sql.Identifier(name)) for name in target.key)
+    changes = [sql.SQL("{0} = n.{0}").format(sql.Identifier(name)) for name in names if name not in target.key]
+    parts = [sql.SQL("{} AS ({})").format(new, _rows(target, group))]
+    if changes:
+        incoming = sql.SQL("n.{}").format(sql.Identifier(version)) if version in names else sql.SQL("NULL::text")
+        parts.append(
+            sql.SQL("{name} AS (UPDATE {table} t SET {changes} FROM {new} n WHERE {same} AND {guard})").format(
+                name=sql.Identifier(f"set{number}"),
+                table=table,
+                changes=sql.SQL(", ").join(changes),
+                new=new,
+                same=same,
+                guard=_guard(target, version, incoming),
+            )
+        )
+    absent = sql.SQL("SELECT n.* FROM {} n WHERE NOT EXISTS (SELECT FROM {} t WHERE {})").format(new, table, same)
+    return sql.SQL(", ").join([*parts, _insert(table, target, version, group, number, absent)])
+
+
+def _rows(target: SinkTable, group: Upserts) -> sql.Composed:
+    """The group's rows in their columns' types; none where the position was not moved."""
     names = [sql.Identifier(column.name) for column in group.columns]
     sources = [sql.Identifier(f"c{place}") for place in range(len(names))]
     casts = [
-        sql.SQL("{}::{}").format(source, sql.SQL(target.types[column.name]))
-        for source, column in zip(sources, group.columns, strict=True)
+        sql.SQL("{}::{} AS {}").format(source, sql.SQL(target.types[column.name]), name)
+        for source, column, name in zip(sources, group.columns, names, strict=True)
     ]
+    return sql.SQL("SELECT {casts} FROM (SELECT {arrays}) AS u({sources}) WHERE EXISTS (SELECT FROM moved)").format(
+        casts=sql.SQL(", ").join(casts),
+        arrays=sql.SQL(", ").join(sql.SQL(f"unnest(%b::{array_type(column.kind)})") for column in group.columns),
+        sources=sql.SQL(", ").join(sources),
+    )
+
+
+def _insert(
+    table: sql.Identifier, target: SinkTable, version: str, group: Upserts, number: int, rows: sql.Composed
+) -> sql.Composed:
+    names = [sql.Identifier(column.name) for column in group.columns]
     others = [sql.Identifier(column.name) for column in group.columns if column.name not in target.key]
     change = sql.SQL("DO UPDATE SET {} WHERE {}").format(
         sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(name) for name in others),
         _guard(target, version, sql.SQL("excluded.{}").format(sql.Identifier(version))),
     )
-    return sql.SQL(
-        "{name} AS (INSERT INTO {table} AS t ({columns}) SELECT {casts} FROM (SELECT {arrays}) AS u({sources}) "
-        "WHERE EXISTS (SELECT FROM moved) ON CONFLICT ({key}) {change})"
-    ).format(
+    return sql.SQL("{name} AS (INSERT INTO {table} AS t ({columns}) {rows} ON CONFLICT ({key}) {change})").format(
         name=sql.Identifier(f"put{number}"),
         table=table,
         columns=sql.SQL(", ").join(names),
-        casts=sql.SQL(", ").join(casts),
-        arrays=sql.SQL(", ").join(sql.SQL(f"unnest(%b::{array_type(column.kind)})") for column in group.columns),
-        sources=sql.SQL(", ").join(sources),
+        rows=rows,
         key=sql.SQL(", ").join(map(sql.Identifier, target.key)),
         change=change if others else sql.SQL("DO NOTHING"),
     )

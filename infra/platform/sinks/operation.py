@@ -1,0 +1,16 @@
+"""Which operations a sink that keeps the source's current rows can follow."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from infra.platform.batch import Batch
+from infra.platform.error import RefusedError
+
+_OF_ROWS = [ord(operation) for operation in "curd"]
+
+
+def refuse_others(batch: Batch) -> None:
+    """Raise RefusedError where an operation changes no row."""
+    if not np.isin(batch.rows.operation, _OF_ROWS).all():
+        raise RefusedError(f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as truncate")

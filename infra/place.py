@@ -74,23 +74,29 @@ def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
 
 
 def dsn_mistakes(dsn: str, environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with a DSN, each to be said behind its name; the text itself is not repeated: it may be secret."""
+    """What is wrong with a DSN, each to be said behind its name.
+
+    Neither the text nor libpq's error, which has a part of it, is repeated, nor what stands where a port should: libpq
+    takes a password with a slash in it for one.
+    """
     try:
         place = parse_dsn(dsn)
-    except psycopg2.Error as error:
-        return [f"cannot be parsed: {str(error).strip()}; write host=... port=... user=... dbname=..., or a URI"]
+    except psycopg2.Error:
+        return ["cannot be parsed; write NAME=VALUE ... or postgresql://HOST:PORT/DATABASE"]
     found = [
         f"has {key}={place[key]!r}, which leads elsewhere than host says; name the server by host instead"
         for key in ("hostaddr", "service")
         if key in place
     ]
     if "password" in place:
-        found.append("has a password, which every process could read; put it into PGPASSWORD or PGPASSFILE")
+        found.append("holds a password, which every process could read; put it into PGPASSWORD or PGPASSFILE")
+    if "sslpassword" in place:
+        found.append("holds sslpassword, which every process could read; use a key without one")
     hosts, ports = _hosts(place), _ports(place, environ)
     if not all(hosts):
         found.append("has no host, so that the environment or a socket of this machine would decide; add host=...")
     if not all(map(is_port, ports)) or len(ports) not in (1, len(hosts)):
-        found.append(f"has port {','.join(ports)!r}; write a number from 1 to {MOST_PORT}, one for all hosts or each")
+        found.append(f"has no port (nor has PGPORT) from 1 to {MOST_PORT}, one for all hosts or one for each; write it")
     return found + environment_mistakes(environ)
 
 

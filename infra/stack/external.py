@@ -13,7 +13,7 @@ from infra.stack.error import StackConfigError
 
 #: A TOML or JSON file with the endpoints; it comes before the variables below.
 FILE = "CDC_STACK"
-#: One variable an endpoint; all four are needed, the last is for a Kafka Connect that reaches Postgres differently.
+#: One variable an endpoint; the four that are not OPTIONAL are needed. The last is for a Connect in a container.
 VARIABLES = {
     "CDC_POSTGRES_DSN": "postgres_dsn",
     "CDC_KAFKA_BOOTSTRAP": "kafka_bootstrap",

@@ -16,13 +16,20 @@ from urllib.parse import urlsplit
 from infra.stack import cloud
 from infra.stack.emulators.kinesis import kinesis_emulator
 from infra.stack.emulators.pubsub import pubsub_emulator
+from infra.stack.error import StackConfigError
 
 VARIABLES = {"kinesis": cloud.KINESIS_VARIABLE, "pubsub": cloud.PUBSUB_VARIABLE}
 
 
 def own_endpoint(transport: str, given: str) -> str:
-    """The endpoint that the user names, by option or environment; empty where an emulator is to be started."""
-    return given or os.environ.get(VARIABLES[transport], "")
+    """The endpoint that the user names, by option or environment; empty where an emulator is to be started.
+
+    Raises StackConfigError for one with a login, which would stand in results and on command lines.
+    """
+    found = given or os.environ.get(VARIABLES[transport], "")
+    if "@" in found:
+        raise StackConfigError(f"{VARIABLES[transport]} holds a user or a password; none is supported there")
+    return found
 
 
 def address(endpoint: str) -> str:

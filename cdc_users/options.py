@@ -173,13 +173,13 @@ OPTIONS: tuple[Option, ...] = (
         "--kinesis-endpoint",
         "URL of a Kinesis of your own (or AWS_ENDPOINT_URL_KINESIS); empty starts an emulator.",
         "",
-        str,
+        reader.endpoint,
     ),
     Option(
         "--pubsub-endpoint",
         "HOST:PORT of a Pub/Sub emulator of your own (or PUBSUB_EMULATOR_HOST); empty starts one.",
         "",
-        str,
+        reader.endpoint,
     ),
     Option(
         "--sink",

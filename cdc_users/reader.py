@@ -48,6 +48,13 @@ def sink_tap(text: str) -> str:
     return text
 
 
+def endpoint(text: str) -> str:
+    """Where a service is; without a login, for it stands in results and on command lines."""
+    if "@" in text:
+        raise ValueError("it holds a user or a password, which would stand in results; none is supported there")
+    return text
+
+
 def factor(text: str) -> float:
     """By how much the load is more than the sink can take."""
     try:

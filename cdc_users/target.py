@@ -50,20 +50,18 @@ def stack_mistakes(checkout: Path, environ: Mapping[str, str], allowed: Sequence
 
 def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> list[str]:
     """What is wrong with a Kinesis or Pub/Sub of the user's own that these pipelines publish to."""
-    given = {(pipeline.transport, pipeline.transport_endpoint) for pipeline in pipelines}
     found = []
-    for transport, option in sorted(given):
-        if transport in VARIABLES and (named := own_endpoint(transport, option)):
-            found += _stream_mistakes(transport, named, allowed)
+    for transport, option in sorted({(pipeline.transport, pipeline.transport_endpoint) for pipeline in pipelines}):
+        try:
+            if transport in VARIABLES and (named := own_endpoint(transport, option)):
+                _check_stream(transport, named, allowed)
+        except StackConfigError as error:
+            found.append(str(error))
     return found
 
 
-def _stream_mistakes(transport: str, named: str, allowed: Sequence[str]) -> list[str]:
+def _check_stream(transport: str, named: str, allowed: Sequence[str]) -> None:
     usable, form = (place.is_url, "a URL") if transport == "kinesis" else (place.is_address, "HOST:PORT")
     if not usable(named):
-        return [f"--{transport}-endpoint (or {VARIABLES[transport]}) {named!r} is not {form}; write one"]
-    try:
-        check_addresses([address(named)], allowed)
-    except StackConfigError as error:
-        return [str(error)]
-    return []
+        raise StackConfigError(f"--{transport}-endpoint (or {VARIABLES[transport]}) {named!r} is not {form}; write one")
+    check_addresses([address(named)], allowed)

@@ -64,7 +64,8 @@ def main(stdin: TextIO, stderr: TextIO) -> int:
     try:
         config = json.loads(line)
     except ValueError as error:
-        print(f"{line[:200]!r} is no configuration: one line of JSON is needed ({error})", file=stderr)
+        # The line itself is not repeated: it may hold secrets.
+        print(f"no configuration was given: one line of JSON is needed ({error})", file=stderr)
         return 2
     if found := mistakes(config):
         print("\n".join(found), file=stderr)

@@ -38,7 +38,7 @@ class Warehouse:
         self._catalog: Any = None
 
     def table(self) -> Any:
-        """The table as it is now; None where there is none yet. Raises TapError where pyiceberg is missing."""
+        """The table as it is now; None where there is none yet. Raises TapError where there is no way to it."""
         try:
             from pyiceberg.catalog import load_catalog
             from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
@@ -47,7 +47,11 @@ class Warehouse:
         if self._catalog is None:
             if "properties" not in self._config and not catalog_file(self._config).exists():
                 return None  # opening it would make one
-            self._catalog = load_catalog(self._config.get("catalog", CATALOG), **properties(self._config))
+            try:
+                self._catalog = load_catalog(self._config.get("catalog", CATALOG), **properties(self._config))
+            except Exception as error:  # noqa: BLE001 - whatever a catalog raises
+                # Nothing more of it: PyIceberg's texts may have all properties in them, secrets too.
+                raise TapError(f"the Iceberg catalog cannot be opened: {type(error).__name__}") from None
         try:
             return self._catalog.load_table(self._config["table"])
         except (NoSuchTableError, NoSuchNamespaceError):

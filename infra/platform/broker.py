@@ -82,6 +82,19 @@ def usable(messages: Sequence[Message]) -> Sequence[Message]:
     return [message for message, error in zip(messages, errors, strict=True) if error is None]
 
 
+@contextlib.contextmanager
+def orderly(wait_s: float) -> Iterator[None]:
+    """What fails while partitions change hands, which the client's poll and close raise, as a PlatformError."""
+    try:
+        yield
+    except KafkaException as error:
+        raise PlatformError(f"Kafka: {error.args[0].str()}; what is not committed comes again") from error
+    except TimeoutError as error:
+        raise PlatformError(
+            f"partitions could not be handed over within {wait_s:g} s; what is not committed comes again"
+        ) from error
+
+
 def chunks(messages: Sequence[Message], polled_us: int) -> Iterator[tuple[Partition, Chunk]]:
     """The messages of each partition, in their order."""
     places: list[Any] = [(message.topic(), message.partition()) for message in messages]

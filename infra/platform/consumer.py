@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdc_users.measure.clock import Anchor
 from infra.platform.batch import Chunk, Partition
-from infra.platform.broker import ConsumerSettings, Watermarks, chunks, client_settings, usable
+from infra.platform.broker import ConsumerSettings, Watermarks, chunks, client_settings, orderly, usable
 from infra.platform.buffer import Buffer, PartitionQueue
 from infra.platform.delivery import Delivery
 from infra.platform.error import ConfigError
@@ -88,7 +88,8 @@ class CDCConsumer:
             await _end(regularly)
             await _end(list(self._workers.values()))
             await self._commit()
-            await self._loop.run_in_executor(self._poll_thread, self._client.close)
+            with orderly(HANDOVER_S):
+                await self._loop.run_in_executor(self._poll_thread, self._client.close)
         if self._fatal is not None:
             raise self._fatal
 
@@ -104,7 +105,8 @@ class CDCConsumer:
         if self.buffer.free <= 0:
             self._pause(self.buffer.full(self._room))
         size = self.buffer.poll_size(max(POLL_MESSAGES, self._settings.batch_size))
-        polled = await self._loop.run_in_executor(self._poll_thread, self._poll, max(size, 1))
+        with orderly(HANDOVER_S):
+            polled = await self._loop.run_in_executor(self._poll_thread, self._poll, max(size, 1))
         for place, chunk in polled:
             if place in self.buffer.queues:  # else taken away while the poll was under way
                 self.buffer.put(place, chunk)
@@ -216,19 +218,21 @@ class CDCConsumer:
         await self._flush()
 
     async def _flush(self) -> None:
-        """Flush once at a time; a failure that outlasts the sink's retries ends the platform's intake."""
+        """Flush once at a time; a failure that outlasts the sink's retries is told once and ends intake."""
         async with self._flushing:
-            if not self.delivery.positions.accepted:
+            if not self.delivery.positions.accepted or self.delivery.failure is not None:
                 return
             try:
                 await self.delivery.flush()
             except Exception as error:  # noqa: BLE001 - shown, and nothing more is taken
                 self.errors.append(f"flush failed: {type(error).__name__}: {error}")
                 logger.error("platform.flush.failed", error=self.errors[-1])  # noqa: TRY400 - one line, as JSON
+                if isinstance(error, ConfigError):
+                    self._fatal = error
                 self.stop()
 
     async def _flush_regularly(self) -> None:
-        while True:
+        while self.delivery.failure is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.delivery.flush_due.wait(), self._settings.flush_interval_s)
             await self._flush()
@@ -296,12 +300,13 @@ class CDCConsumer:
 
     async def _release(self, places: Sequence[Partition]) -> None:
         """Forget what waits, finish what is in flight and make it durable, end the workers."""
-        for place in places:
+        held = [place for place in places if place in self.buffer.queues]  # not those whose assignment failed
+        for place in held:
             self.buffer.queues[place].close()
-        for place in places:
+        for place in held:
             await _until(self.buffer.queues[place].resting, self._workers[place])
-        await _end([self._workers.pop(place) for place in places])
-        for place in places:
+        await _end([self._workers.pop(place) for place in held])
+        for place in held:
             del self.buffer.queues[place]
         await self._flush()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -36,16 +36,19 @@ class Decoder:
         self._schemas: dict[int, Any] = {}
         self._readers: dict[int, RowReader] = {}
         self._key_readers: dict[int, KeyReader | None] = {}
+        self._absent: Collection[int] = ()
 
     def learn(self, number: int, schema: Any) -> None:
-        """Know a schema by its id; None for an id that the registry does not have."""
+        """Know a schema by its id."""
         self._schemas[number] = schema
 
-    def read(self, place: Partition, chunk: Chunk) -> list[Item]:
+    def read(self, place: Partition, chunk: Chunk, absent: Collection[int] = ()) -> list[Item]:
         """The messages in order, as few batches as their schemas allow; tombstones count, but are no events.
 
-        Raises UnknownSchemaError.
+        Raises UnknownSchemaError for a schema that was not learned, unless its id is among the `absent`: those the
+        registry does not have now. It may have them when the next messages come, so that is not remembered.
         """
+        self._absent = absent
         events = chunk
         if None in chunk.values:
             events = chunk.pick([row for row, value in enumerate(chunk.values) if value is not None])
@@ -92,12 +95,11 @@ class Decoder:
         )
 
     def _schema(self, number: int) -> Any:
-        if number not in self._schemas:
-            raise UnknownSchemaError(number)
-        schema = self._schemas[number]
-        if schema is None:
+        if number in self._schemas:
+            return self._schemas[number]
+        if number in self._absent:
             raise EnvelopeError(f"the registry has no schema {number}")
-        return schema
+        raise UnknownSchemaError(number)
 
     def _reader(self, number: int) -> RowReader:
         if number not in self._readers:

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from typing import Any
 
 from infra.platform.batch import Batch, Chunk, Partition, Passed, Poison, poison_of
 from infra.platform.dead_letter import DeadLetters
 from infra.platform.decode import Decoder, Item, UnknownSchemaError
-from infra.platform.error import RefusedError
+from infra.platform.error import RefusedError, RetryableError
 from infra.platform.position import Positions
 from infra.platform.registry import Registry
+from infra.platform.retry import Backoff, Retries
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
 #: Bytes that a sink may have accepted before it is made to flush ahead of its time; at twice that, intake waits.
 FLUSH_BYTES = 64 * 1024 * 1024
+#: How often the registry must say that it has no such schema: a replica of it may lag behind.
+LOOKUPS = 5
 
 
 class Delivery:
     """Brings messages to the sink in order, and keeps the books of how far each partition is."""
 
-    def __init__(self, registry: Registry, sink: SinkConnector, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self, registry: Registry, sink: SinkConnector, dead_letters: DeadLetters, backoff: Backoff | None = None
+    ) -> None:
         self.positions = Positions()
         self.dead_letters = dead_letters
         #: Set when a flush is due before its interval is over.
         self.flush_due = asyncio.Event()
+        #: Why the sink cannot make durable what it has accepted, once that is for good; then nothing more is delivered.
+        self.failure: Exception | None = None
         self._accepted_bytes = 0
         self._flushed = asyncio.Condition()
         self._registry = registry
+        self._lookups = Retries("schema registry", backoff)
         self._decoder = Decoder()
         self._sink = sink
 
@@ -46,36 +55,67 @@ class Delivery:
             await self._bound(item)
 
     async def _bound(self, item: Item) -> None:
-        """What is accepted is held by the sink, outside the buffer's bound; this is its own."""
+        """What is accepted is held by the sink, outside the buffer's bound; this is its own.
+
+        Raises what a flush has failed with: room will then never come.
+        """
         self._accepted_bytes += item.bytes if isinstance(item, Batch) else 0
         if self._accepted_bytes >= FLUSH_BYTES:
             self.flush_due.set()
         async with self._flushed:
-            await self._flushed.wait_for(lambda: self._accepted_bytes < 2 * FLUSH_BYTES)
+            await self._flushed.wait_for(lambda: self.failure or self._accepted_bytes < 2 * FLUSH_BYTES)
+        if self.failure is not None:
+            raise self.failure
 
     async def flush(self) -> None:
-        """Make durable what the sink has only accepted so far."""
+        """Make durable what the sink has only accepted so far; what fails here is for good, and told to who waits."""
         self.flush_due.clear()
         before, held = dict(self.positions.accepted), self._accepted_bytes
-        await self._sink.flush()
-        self.positions.flushed(before)
-        async with self._flushed:
+        try:
+            await self._sink.flush()
+        except Exception as error:
+            self.failure = error
+            raise
+        else:
+            self.positions.flushed(before)
             self._accepted_bytes -= held
-            self._flushed.notify_all()
+        finally:
+            async with self._flushed:
+                self._flushed.notify_all()
+
+    def give_up(self) -> None:
+        """From now on the registry is not asked again; what cannot be read for that stops its partition."""
+        self._lookups.give_up()
 
     async def _read(self, place: Partition, chunk: Chunk) -> list[Item]:
+        absent: set[int] = set()
         while True:
             try:
-                return self._decoder.read(place, chunk)
+                return self._decoder.read(place, chunk, absent)
             except UnknownSchemaError as unknown:
-                await self._learn(unknown.number)
+                schema = await self._schema(unknown.number)
+                if schema is None:
+                    absent.add(unknown.number)
+                else:
+                    self._decoder.learn(unknown.number, schema)
 
-    async def _learn(self, number: int) -> None:
-        try:
-            schema = await asyncio.get_running_loop().run_in_executor(None, self._registry.schema, number)
-        except LookupError:
-            schema = None
-        self._decoder.learn(number, schema)
+    async def _schema(self, number: int) -> Any | None:
+        """The schema of this id; None where the registry has none, however often it is asked."""
+        none = RetryableError(f"the registry has no schema {number}")
+        for attempt in range(1, LOOKUPS):
+            schema = await self._look_up(number)
+            if schema is not None:
+                return schema
+            await self._lookups.pause(f"schema {number}", attempt, none)
+            if self._lookups.given_up:
+                raise none
+        return await self._look_up(number)
+
+    async def _look_up(self, number: int) -> Any | None:
+        loop = asyncio.get_running_loop()
+        return await self._lookups.again(
+            f"schema {number}", lambda: loop.run_in_executor(None, self._registry.schema, number)
+        )
 
     async def _put(self, item: Item) -> WriteStatus:
         if isinstance(item, Passed):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from infra.platform.address import dsn_mistakes, url_mistakes
 from infra.schemas.envelope import is_probe_column
 
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
@@ -23,6 +22,9 @@ _NUMBERS = {
     "flush_interval_ms": 1,
     "retry_limit_s": 0,
 }
+#: PostgreSQL cuts longer names (NAMEDATALEN), and `<table>_offsets` must not become another table's name.
+_NAME_BYTES = 63
+_TABLE_BYTES = _NAME_BYTES - len("_offsets")
 #: What each sink cannot do without.
 _NEEDED = {
     "webhook": ("webhook_url",),
@@ -42,7 +44,7 @@ def parser(program: str = "python -m infra.platform") -> argparse.ArgumentParser
     top.add_argument("--batch-size", default="500", help="most events in one write")
     top.add_argument("--max-buffered-messages", default="10000", help="most events held in memory")
     top.add_argument("--flush-interval-ms", default="1000", help="how often a sink that only accepts is made to flush")
-    top.add_argument("--retry-limit-s", default="60", help="how long a failing write is tried again")
+    top.add_argument("--retry-limit-s", default="60", help="how long a failing write or lookup is tried again")
     top.add_argument("--dead-letter-topic", default="", help="where events go that cannot be delivered; must exist")
     top.add_argument("--telemetry-port", default="0", help="0 takes a free port")
     top.add_argument("--held", default="no", help="yes: read nothing before POST /begin (starts a drain at one moment)")
@@ -55,9 +57,11 @@ def parser(program: str = "python -m infra.platform") -> argparse.ArgumentParser
 
 def _add_sinks(top: argparse.ArgumentParser) -> None:
     top.add_argument("--sink-delay-ms", default="50", help="slow: what it sleeps in each write")
-    top.add_argument("--webhook-url", default="", help="webhook: where change events are posted")
+    top.add_argument("--webhook-url", default="", help="webhook: where change events are posted; without a login")
     top.add_argument("--webhook-shape", default="batch", help=f"webhook: one of {', '.join(SHAPES)}: what a post has")
-    top.add_argument("--postgres-dsn", default="", help="postgres: without a password, which PGPASSWORD has")
+    top.add_argument(
+        "--postgres-dsn", default="", help="postgres: without a password, which PGPASSWORD or PGPASSFILE has"
+    )
     top.add_argument("--postgres-table", default="", help="postgres: SCHEMA.TABLE, created where it is absent")
     top.add_argument("--iceberg-warehouse", default="", help="iceberg: a directory, with its catalog in SQLite")
     top.add_argument("--iceberg-properties", default="", help="iceberg: a file of any PyIceberg catalog's properties")
@@ -83,6 +87,7 @@ def mistakes(options: argparse.Namespace) -> list[str]:
         found.append(f"--log-level {options.log_level!r} is not one of debug, info, warning, error")
     if options.dead_letter_topic in options.topic.split(",") and options.dead_letter_topic:
         found.append(f"--dead-letter-topic {options.dead_letter_topic!r} is also read; choose another")
+    found += url_mistakes("--schema-registry", options.schema_registry)
     if not found and int(options.max_buffered_messages) < int(options.batch_size):
         found.append("--max-buffered-messages is below --batch-size; raise it")
     return found + _sink_mistakes(options)
@@ -94,17 +99,29 @@ def _sink_mistakes(options: argparse.Namespace) -> list[str]:
         for name in _NEEDED.get(options.sink, ())
         if not getattr(options, name)
     ]
-    if options.webhook_url and urlsplit(options.webhook_url).scheme not in ("http", "https"):
-        found.append(f"--webhook-url {options.webhook_url!r} is not an http or https address")
+    if options.webhook_url:
+        found += url_mistakes("--webhook-url", options.webhook_url)
     if options.webhook_shape not in SHAPES:
         found.append(f"--webhook-shape {options.webhook_shape!r} is not one of {', '.join(SHAPES)}")
-    if re.search(r"password\s*=|://[^/@]*:[^/@]*@", options.postgres_dsn):
-        found.append("--postgres-dsn has a password, which every process could read; put it into PGPASSWORD")
+    found += dsn_mistakes("--postgres-dsn", options.postgres_dsn)
     for name in ("postgres_table", "iceberg_table"):
         table = getattr(options, name)
         if table and len([part for part in table.split(".") if part]) != 2:
             found.append(f"{_option(name)} {table!r} is not two names with a dot between them")
+    found += _length_mistakes(options.postgres_table)
     return found + (_iceberg_mistakes(options) if options.sink == "iceberg" else [])
+
+
+def _length_mistakes(table: str) -> list[str]:
+    schema, _, name = table.partition(".")
+    return [
+        f"--postgres-table {table!r}: {what} {part!r} is longer than {most} bytes, so PostgreSQL would cut it{why}"
+        for what, part, most, why in (
+            ("schema", schema, _NAME_BYTES, ""),
+            ("table", name, _TABLE_BYTES, " with _offsets behind it"),
+        )
+        if len(part.encode()) > most
+    ]
 
 
 def _iceberg_mistakes(options: argparse.Namespace) -> list[str]:

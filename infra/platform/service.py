@@ -22,10 +22,11 @@ from infra.platform.delivery import Delivery
 from infra.platform.error import ConfigError, PlatformError, UnreachableError
 from infra.platform.loop import new_loop
 from infra.platform.registry import Registry
+from infra.platform.retry import Backoff
 from infra.platform.sample import Sampler
 from infra.platform.sinks.choice import chosen_sink, flush_interval_s
 from infra.platform.sinks.instrumented import InstrumentedSink
-from infra.platform.sinks.retrying import Backoff, RetryingSink
+from infra.platform.sinks.retrying import RetryingSink
 from infra.platform.telemetry import Telemetry
 from infra.schemas.envelope import EnvelopeError
 from infra.schemas.row import RowReader
@@ -39,17 +40,19 @@ async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -
     settings = consumer_settings(options)
     registry = check_servers(options, settings)
     anchor = anchor_from(os.environ)
-    retrying = RetryingSink(chosen_sink(options), Backoff(limit_s=float(options.retry_limit_s)))
+    backoff = Backoff(limit_s=float(options.retry_limit_s))
+    retrying = RetryingSink(chosen_sink(options), backoff)
     sink = InstrumentedSink(retrying, options.run, anchor, options.probe_column)
     await sink.open()
     dead_letters = _dead_letters(options)
-    delivery = Delivery(registry, sink, dead_letters)
+    delivery = Delivery(registry, sink, dead_letters, backoff)
     consumer = CDCConsumer(settings, delivery, sink, anchor, make_buffer(settings.max_buffered_messages))
     sampler = Sampler(consumer, sink, anchor)
     telemetry = Telemetry(consumer, sink, sampler)
 
     def stop() -> None:
         retrying.give_up()
+        delivery.give_up()
         consumer.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -243,7 +243,7 @@ BAD_SERVERS = {
     "registry": ({"schema_registry": "http://127.0.0.1:1"}, "http://127.0.0.1:1/subjects"),
     "topic": ({"topic": "cdc_sinks_nowhere"}, "has no topic cdc_sinks_nowhere"),
     "dead letters": ({"dead_letter_topic": "cdc_sinks_nowhere"}, "has no topic cdc_sinks_nowhere"),
-    "webhook": ({"sink": "webhook", "webhook_url": "http://127.0.0.1:1/"}, "webhook at http://127.0.0.1:1/"),
+    "webhook": ({"sink": "webhook", "webhook_url": "http://127.0.0.1:1/"}, "webhook at http://127.0.0.1:1 "),
     "postgres": (
         {"sink": "postgres", "postgres_dsn": "host=127.0.0.1 port=1", "postgres_table": "a.b"},
         "Postgres at host=127.0.0.1 port=1",
@@ -291,6 +291,30 @@ def test_a_table_without_a_primary_key_is_a_matter_of_configuration(topic: Fille
         platform = started(sink="postgres", postgres_dsn=dsn, postgres_table=f"{topic.name}.customers")
         assert platform.wait() == 2
         assert "has no primary key" in platform.output
+    finally:
+        drop_schema(topic.endpoints, topic.name)
+
+
+@pytest.mark.parametrize(
+    "columns", ["topic text, partition int, next_offset bigint", "id bigint PRIMARY KEY, city text"]
+)
+def test_a_table_of_somebody_elses_where_the_offsets_would_go_is_left_alone(
+    topic: FilledTopic, started: Any, columns: str
+) -> None:
+    import psycopg
+
+    foreign = f"{topic.name}.customers_offsets"
+    with psycopg.connect(topic.endpoints.postgres_dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {topic.name}")
+        connection.execute(f"CREATE TABLE {foreign} ({columns})")
+    try:
+        dsn = topic.endpoints.postgres_dsn
+        platform = started(sink="postgres", postgres_dsn=dsn, postgres_table=f"{topic.name}.customers")
+        assert platform.wait() == 2
+        assert f"{foreign}, where the sink keeps its offsets, is not a table of the sink's own" in platform.output
+        with psycopg.connect(dsn) as connection:
+            comment = connection.execute("SELECT obj_description(%s::regclass, 'pg_class')", (foreign,)).fetchone()
+        assert comment == (None,)
     finally:
         drop_schema(topic.endpoints, topic.name)
 

@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 
 from cdc_users.measure.clock import new_anchor
+from infra.platform.retry import Backoff
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.instrumented import InstrumentedSink
-from infra.platform.sinks.retrying import Backoff, RetryingSink
+from infra.platform.sinks.retrying import RetryingSink
 from infra.schemas.kind import PLACEHOLDER
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition

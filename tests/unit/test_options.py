@@ -116,5 +116,12 @@ def test_what_cannot_be_understood_names_flag_and_value(given: dict[str, str], n
         read(**given)
 
 
+def test_an_endpoint_with_a_login_is_not_repeated() -> None:
+    with pytest.raises(OptionsError, match="--kinesis-endpoint: it holds a user or a password") as caught:
+        read(kinesis_endpoint="http://bob:hush@127.0.0.1:1")
+
+    assert "hush" not in str(caught.value)
+
+
 def test_every_option_explains_itself() -> None:
     assert all(option.help.endswith(".") and option.flag.startswith("--") for option in OPTIONS)

@@ -23,6 +23,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.table import Table
 
+from infra.platform.address import concealed, shown
 from infra.platform.batch import Batch, Partition
 from infra.platform.error import ConfigError, PlatformError, RetryableError, UnreachableError
 from infra.platform.sinks.arrow import POSITION, change_schema, changes, row_schema
@@ -69,11 +70,11 @@ def local_properties(warehouse: str) -> dict[str, str]:
 def read_properties(path: str) -> dict[str, str]:
     """A file of `name=value` lines; lines that start with # are comments. Raises ConfigError."""
     found = {}
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             name, equals, value = line.partition("=")
             if not equals:
-                raise ConfigError(f"{path} has a line without '=': {line!r}; write name=value")
+                raise ConfigError(f"{path}: line {number} has no '='; write name=value")
             found[name.strip()] = value.strip()
     return found
 
@@ -106,12 +107,23 @@ class IcebergSink:
             self._catalog = await _in_thread(lambda: load_catalog(CATALOG, **self._properties))
             await _in_thread(self._load)
         except Exception as error:
-            where = self._properties.get("uri", self._properties)
-            raise UnreachableError(f"the Iceberg catalog at {where} cannot be opened: {error}") from error
+            raise UnreachableError(f"{self._place} cannot be opened: {self._reason(error)}") from error
+
+    @property
+    def _place(self) -> str:
+        uri = self._properties.get("uri")
+        return f"the Iceberg catalog ({self._properties.get('type', 'rest')}{f' at {shown(uri)}' if uri else ''})"
+
+    def _reason(self, error: Exception) -> str:
+        """An error's text; some of PyIceberg's have the catalog's properties in them."""
+        return concealed(f"{type(error).__name__}: {error}", self._properties)
 
     async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
         """See SinkConnector."""
-        await _in_thread(self._load)
+        try:
+            await _in_thread(self._load)
+        except Exception as error:
+            raise RetryableError(f"{self._place} cannot be read: {self._reason(error)}") from error
         known = offsets_of(self._table)
         for place in places:
             self._next.pop(place, None)
@@ -152,7 +164,8 @@ class IcebergSink:
         except PlatformError:
             raise
         except Exception as error:
-            raise RetryableError(f"commit {commit.tag} to {'.'.join(self._identifier)}: {error}") from error
+            name = ".".join(self._identifier)
+            raise RetryableError(f"commit {commit.tag} to {name}: {self._reason(error)}") from error
         self._unsettled = None
 
     def _settle(self, commit: _Commit) -> None:

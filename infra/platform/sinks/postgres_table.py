@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from psycopg import AsyncConnection, sql
@@ -16,6 +17,8 @@ from infra.schemas.kind import Column, Kind
 MARKER = "locust-cdc: sink"
 #: The version of a row that has no probe: the source's log position, or the event's offset.
 VERSION = "cdc_version"
+#: What the table of offsets has.
+_OFFSETS = ("topic", "partition", "next_offset")
 
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod),
@@ -83,17 +86,29 @@ async def add_columns(connection: AsyncConnection, schema: str, name: str, colum
 
 
 async def create_offsets(connection: AsyncConnection, schema: str, name: str) -> None:
-    """Create the table of each partition's next offset."""
+    """Create the table of each partition's next offset; ConfigError where something else has its name."""
     table = identifier(schema, name)
-    await _exclusively(
-        connection,
-        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)),
-        sql.SQL(
-            "CREATE TABLE IF NOT EXISTS {} (topic text, partition int, next_offset bigint NOT NULL, "
-            "PRIMARY KEY (topic, partition)) WITH (fillfactor = 50)"
-        ).format(table),
-        sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(MARKER)),
-    )
+    async with _alone(connection):
+        rows = await (await connection.execute(_COLUMNS, (schema, name))).fetchall()
+        if rows:
+            _check_offsets(schema, name, tuple(row[0] for row in rows), rows[0][3])
+            return
+        await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        await connection.execute(
+            sql.SQL(
+                "CREATE TABLE {} (topic text, partition int, next_offset bigint NOT NULL, "
+                "PRIMARY KEY (topic, partition)) WITH (fillfactor = 50)"
+            ).format(table)
+        )
+        await connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(MARKER)))
+
+
+def _check_offsets(schema: str, name: str, columns: tuple[str, ...], comment: str | None) -> None:
+    if columns != _OFFSETS or comment != MARKER:
+        raise ConfigError(
+            f"{schema}.{name}, where the sink keeps its offsets, is not a table of the sink's own; rename it, or name "
+            "another table"
+        )
 
 
 def _type(column: Column) -> sql.SQL:
@@ -104,8 +119,14 @@ def _type(column: Column) -> sql.SQL:
 
 
 async def _exclusively(connection: AsyncConnection, *statements: sql.Composed) -> None:
-    """In one transaction, one instance at a time: IF NOT EXISTS alone fails when two create at once."""
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('locust-cdc sink'))")
+    async with _alone(connection):
         for statement in statements:
             await connection.execute(statement)
+
+
+@asynccontextmanager
+async def _alone(connection: AsyncConnection) -> AsyncIterator[None]:
+    """One transaction, one instance at a time: IF NOT EXISTS alone fails when two create at once."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('locust-cdc sink'))")
+        yield

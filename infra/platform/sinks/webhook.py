@@ -11,6 +11,7 @@ from typing import Literal
 import aiohttp
 from yarl import URL
 
+from infra.platform.address import shown
 from infra.platform.batch import Batch, Partition
 from infra.platform.error import ConfigError, RefusedError, RetryableError, UnreachableError
 from infra.platform.sinks.connector import WriteStatus
@@ -38,6 +39,8 @@ class WebhookSink:
 
     def __init__(self, url: str, shape: Shape = "batch", timeout_s: float = TIMEOUT_S) -> None:
         self._url = url
+        #: For messages: path and query may hold a token.
+        self._shown = shown(url)
         self._shape = shape
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
@@ -49,7 +52,7 @@ class WebhookSink:
             _, writer = await asyncio.wait_for(asyncio.open_connection(target.host, target.port), CONNECT_S)
         except (OSError, TimeoutError) as error:
             raise UnreachableError(
-                f"the webhook at {self._url} takes no connection within {CONNECT_S:g} s: {error}"
+                f"the webhook at {self._shown} takes no connection within {CONNECT_S:g} s: {error}"
             ) from error
         writer.close()
         self._session = aiohttp.ClientSession(
@@ -80,11 +83,11 @@ class WebhookSink:
                 self._url, data=body, headers={"Idempotency-Key": key}, allow_redirects=False
             ) as answer:
                 await answer.read()
-                _judge(answer.status, answer.headers.get("Retry-After"), f"{self._url} answered {answer.status}")
+                _judge(answer.status, answer.headers.get("Retry-After"), f"{self._shown} answered {answer.status}")
         except TimeoutError as error:
-            raise RetryableError(f"{self._url} did not answer within {self._timeout_s:g} s") from error
+            raise RetryableError(f"{self._shown} did not answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientError as error:
-            raise RetryableError(f"{self._url} broke off: {type(error).__name__}: {error}") from error
+            raise RetryableError(f"{self._shown} broke off: {_reason(error)}") from error
 
     async def flush(self) -> None:
         """See SinkConnector; nothing is ever only accepted."""
@@ -93,6 +96,11 @@ class WebhookSink:
         """See SinkConnector."""
         if self._session is not None:
             await self._session.close()
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    """What of aiohttp's text is about the connection; the rest may have the whole address in it."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, OSError) else type(error).__name__
 
 
 def _judge(status: int, retry_after: str | None, what: str) -> None:

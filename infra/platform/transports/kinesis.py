@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from infra.platform.address import shown
 from infra.platform.transports.transport import Record, RefusedError, TransportError, UnreachableError, backoff_s
 
 CALL_RECORDS = 500
@@ -220,7 +221,8 @@ def check_reachable(kinesis: Any, endpoint: str) -> None:
     try:
         kinesis.list_streams(Limit=1)
     except Exception as error:
+        place = shown(endpoint) if endpoint else "its default endpoint"
         raise UnreachableError(
-            f"Kinesis at {endpoint or 'its default endpoint'} does not answer: {type(error).__name__}; start the "
+            f"Kinesis at {place} does not answer: {type(error).__name__}; start the "
             "emulator, or name another with --endpoint (AWS_ENDPOINT_URL_KINESIS)"
         ) from error

@@ -6,9 +6,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
-
+from infra.platform.address import dsn_mistakes, url_mistakes
 from infra.platform.wal.service import FORMATS, TRANSPORTS, Settings
 from infra.schemas.envelope import is_probe_column
 
@@ -73,16 +71,9 @@ def mistakes(options: argparse.Namespace) -> list[str]:
     if not is_probe_column(options.probe_column):
         found.append(f"--probe-column {options.probe_column!r} is not a plain column name")
     found += [f"--create {table!r} is not SCHEMA.TABLE" for table in _tables(options) if table.count(".") < 1]
-    found += _dsn_mistakes(options.dsn)
-    return found
-
-
-def _dsn_mistakes(dsn: str) -> list[str]:
-    try:
-        place = parse_dsn(dsn)
-    except psycopg2.Error as error:
-        return [f"--dsn {dsn!r}: {str(error).strip()}"]
-    return ["--dsn holds a password; put it into PGPASSWORD or PGPASSFILE"] if "password" in place else []
+    if options.transport == "kinesis" and options.endpoint:
+        found += url_mistakes("--endpoint", options.endpoint)
+    return found + dsn_mistakes("--dsn", options.dsn)
 
 
 def _tables(options: argparse.Namespace) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,13 @@ def test_a_table_that_is_kept_up_to_date_is_no_duplicate_of_itself(config: dict[
 
     counts = tap.record.arrivals().steps[1]
     assert (counts.delivered, counts.duplicated) == (len(last_rows(changes)), 0)
+
+
+def test_a_catalog_that_cannot_be_opened_shows_none_of_its_properties() -> None:
+    properties = {"uri": "nothing://bob:hush@127.0.0.1:1"}
+    tap = IcebergTap({"properties": properties, "table": "ns.t"}, RUN, Anchor("", 0, 0))
+
+    with pytest.raises(TapError, match="the Iceberg catalog cannot be opened: ValueError") as caught:
+        tap.start()
+
+    assert "hush" not in "".join(traceback.format_exception(caught.value))

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from infra.platform.batch import Batch
 from infra.platform.error import ConfigError, RefusedError, RetryableError
+from infra.platform.retry import Backoff
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.counting import CountingSink
-from infra.platform.sinks.retrying import Backoff, RetryingSink
+from infra.platform.sinks.retrying import RetryingSink
 from tests.batches import Partition
 from tests.change_events import inserts
 

@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from infra.platform.error import ConfigError, RefusedError, RetryableError, UnreachableError
+from infra.platform.retry import Backoff
 from infra.platform.sinks.connector import WriteStatus
-from infra.platform.sinks.retrying import Backoff, RetryingSink
+from infra.platform.sinks.retrying import RetryingSink
 from infra.platform.sinks.webhook import WebhookSink, retry_after_s
 from tests.batches import Partition
 from tests.change_events import inserts
@@ -128,5 +129,23 @@ async def test_a_body_has_the_events_with_their_place() -> None:
 
 
 async def test_a_receiver_that_is_not_there_is_named() -> None:
-    with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:1/"):
+    with pytest.raises(UnreachableError, match=r"webhook at http://127\.0\.0\.1:1 takes"):
         await WebhookSink("http://127.0.0.1:1/").open()
+
+
+@pytest.mark.parametrize("trouble", ["answer", "silence", "garbage"])
+async def test_no_failure_shows_the_token_in_the_address(trouble: str) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if trouble == "answer":
+            writer.write(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+        elif trouble == "garbage":
+            writer.write(b"no HTTP at all\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, opened(f"{address}/hush?token=hush") as sink:
+        with pytest.raises(RetryableError, match=address) as caught:
+            await sink.write(Partition().batch(list(inserts(1))))
+
+    assert "hush" not in str(caught.value)

@@ -55,6 +55,15 @@ def test_all_mistakes_in_endpoints_are_told_together(tmp_path: Path) -> None:
         assert word in str(caught.value)
 
 
+def test_a_dsn_that_cannot_be_parsed_is_not_repeated(tmp_path: Path) -> None:
+    text = GOOD.replace("user=bench", "password=my hush")
+
+    with pytest.raises(StackConfigError, match="postgres_dsn cannot be parsed") as caught:
+        read_external(file_with(tmp_path, text), {})
+
+    assert "hush" not in str(caught.value)
+
+
 def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StackConfigError, match="kafka_url"):
         read_external(file_with(tmp_path, GOOD + 'kafka_url = "x"'), {})

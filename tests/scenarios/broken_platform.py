@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from infra.platform.batch import Chunk, Partition
@@ -70,7 +71,7 @@ def main() -> int:
     top = parser("python -m tests.scenarios.broken_platform")
     top.add_argument("--defect", required=True, choices=sorted(DEFECTS))
     options = top.parse_args()
-    return run(options, mistakes(options), DEFECTS[options.defect])
+    return run(options, mistakes(options, os.environ), DEFECTS[options.defect])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from html import escape
@@ -29,6 +30,7 @@ from cdc_users.measure.result import Result
 from cdc_users.moment import Moment
 from cdc_users.options import Options
 from cdc_users.sampling import COLUMNS
+from cdc_users.telemetry import StepSnapshot
 
 PACKAGES = ("locust", "gevent", "confluent-kafka", "fastavro", "psycopg2-binary", "numpy", "hdrhistogram")
 
@@ -48,11 +50,23 @@ def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
     return place
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tells what cannot be written, and why, as a ResultError; all that writes here does."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultError(
+            f"{path} cannot be written: {error.strerror}; make room there or name another place, and run again"
+        ) from error
+
+
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write by temporary file and rename."""
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with _writing(path):
+        temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def timeline(moments: Sequence[Moment]) -> str:
@@ -62,18 +76,20 @@ def timeline(moments: Sequence[Moment]) -> str:
 
 def write_timeline(path: Path, moments: Sequence[Moment]) -> None:
     """One row a second."""
-    path.write_text(timeline(moments), encoding="utf-8")
+    with _writing(path):
+        path.write_text(timeline(moments), encoding="utf-8")
 
 
 def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[Moment]) -> None:
     """The CDC statistics and timeline beside Locust's own files, where `--csv PREFIX` asks for them."""
     if csv_prefix:
-        statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
+        with _writing(Path(f"{csv_prefix}_cdc_stats.csv")):
+            statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
 
 
 def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The raw samples of the platform and the gauges, ten a second."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with _writing(path), path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
@@ -83,7 +99,9 @@ def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
     """Each series' percentile distribution, for HdrHistogram's plotters."""
     for name, histogram in recorder.series.items():
         if histogram.count:
-            (place / f"{step}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
+            path = place / f"{step}.{name}.hgrm"
+            with _writing(path):
+                path.write_text(histogram.hgrm(), encoding="utf-8")
 
 
 def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> None:
@@ -91,9 +109,9 @@ def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> No
     write_json(place / "plan.json", {"steps": [_plan(state) for state in states]})
     write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
     for state in states:
-        if state.number in facts.sink and not facts.smoke:
+        if state.number in facts.audits and not facts.smoke:
             write_histograms(place, state.step.name, state.recorder())
-            write_histograms(place, state.step.name, facts.sink[state.number].recorder)
+            write_histograms(place, state.step.name, facts.sink.get(state.number, StepSnapshot()).recorder)
 
 
 def _plan(state: StepState) -> dict[str, Any]:
@@ -162,13 +180,6 @@ def _revision() -> str | None:
     except OSError:
         return None
     return done.stdout.strip() or None
-
-
-def spoil(place: Path, verdict: str, reason: str) -> None:
-    """Something failed after the conclusion: the result says so and bears another verdict."""
-    path = place / "result.json"
-    data = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**data, "verdict": verdict, "reasons": [reason, *data["reasons"]]})
 
 
 def write_result(place: Path, result: Result) -> None:

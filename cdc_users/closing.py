@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import psycopg2
 
+from cdc_users.error import TargetError
 from cdc_users.facts import Facts, StepState
 from cdc_users.fence import send_fences
 from cdc_users.measure.arrival import Arrivals
@@ -53,7 +55,7 @@ class Closing:
                 self.told,
                 SETTLE_S,
             )
-        fenced = send_fences(self.rig.send_fences, wiring.names.partitions, self._taps, self.limit_s)
+        fenced = send_fences(self.rig.send_fences, wiring.names.partitions, self._taps, self.limit_s, self._gone)
         self.facts.fenced = self.facts.fenced and fenced
         taps = self.rig.arrivals()
         if wiring.pipeline.source == "topic" and fenced:
@@ -68,6 +70,9 @@ class Closing:
         """The taps' progress, the one that can tell partitions first: behind the direct reader that is the stream's."""
         progress = list(self.rig.progress().values())
         return progress[::-1] if self.rig.wiring.direct else progress
+
+    def _gone(self) -> bool:
+        return self.rig.dead() is not None
 
     def _note_foreign(self, taps: Mapping[str, Arrivals]) -> None:
         for name, arrivals in taps.items():
@@ -118,10 +123,21 @@ def close(
     limit_s: float,
     look: Callable[[], Any],
 ) -> None:
-    """Close the steps that went through a rig, and keep its last figures. Raises TargetError when a tap is silent."""
-    Closing(rig, states, workload, facts, limit_s).close()
+    """Close the steps that went through a rig, and keep its last figures. Raises TargetError where one does not
+    answer."""
+    try:
+        Closing(rig, states, workload, facts, limit_s).close()
+    except psycopg2.OperationalError as error:
+        raise TargetError(f"the source does not answer: {str(error).strip()}") from error
     last = look()
-    facts.sink |= last.sink.steps
+    if not rig.sees_sink:
+        facts.blind |= {state.number for state in states}
+        facts.notes.append(
+            f"{states[0].step.pipeline.sink_tap} shows what the sink holds, not each change: with updates or deletes "
+            "it tells no messages, throughput or latency, and backlog and steady state are those of the topic"
+        )
+    # On a topic of the user's own a rig may find what earlier ones wrote; theirs has been told.
+    facts.sink |= {state.number: last.sink.steps[state.number] for state in states if state.number in last.sink.steps}
     facts.platform_errors += last.platform.errors
     facts.platform_errors += [
         f"what the {name} tap could not read: {error}" for name, tap in last.taps.items() for error in tap.unreadable

@@ -84,7 +84,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
     return StepResult(
         name=state.step.name,
         mode=state.step.mode,
-        messages=sink.delivered,
+        messages=None if state.number in facts.blind else sink.delivered,
         duration_s=round(duration_s, 3),
         throughput_per_s=None if drain else rate,
         drain_rate_per_s=rate if drain else None,

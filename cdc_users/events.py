@@ -25,6 +25,7 @@ from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from cdc_users import artifact, precision
 from cdc_users.console import TERMINAL
+from cdc_users.course import checked
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
 from cdc_users.options import OPTIONS, Options, read_switch, resolve, texts
@@ -134,8 +135,7 @@ def _steps(environment: Environment) -> Sequence[Step]:
     """The run's steps; raises OptionsError with all mistakes."""
     shape, options = _shape(environment), _options(environment)
     shape.user(options)
-    steps: Sequence[Step] = shape.steps(options)
-    return steps
+    return checked(shape.steps(options))
 
 
 def _shape(environment: Environment) -> Any:

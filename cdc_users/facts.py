@@ -92,10 +92,13 @@ class Facts:
     #: By step, then by tap in the order in which events pass them.
     audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
+    #: Steps whose sink is seen as a state alone, so that nobody can count its events.
+    blind: set[int] = field(default_factory=set)
     #: By step: the final state of the sink against the source's, where the sink keeps one (final.Final as plain data).
     finals: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
-    #: By step: samples of the platform and the gauges, the most events it ever held, and the events of each partition.
+    #: By step: samples of the platform and the gauges, the most events that one of its instances held, and the events
+    #: that became durable in each partition.
     samples: dict[int, Sequence[Sample]] = field(default_factory=dict)
     high_water: dict[int, int] = field(default_factory=dict)
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import psycopg2
 from psycopg2 import sql
 
 from cdc_users.channel import Channel
+from cdc_users.error import TargetError
 from cdc_users.flight import ChangeFlight
 from cdc_users.keyspace import Change
 from cdc_users.measure.clock import Anchor
@@ -36,18 +37,24 @@ class Tap(Protocol):
 
 
 def send_fences(
-    write: Callable[[int], set[int]], partitions: int, look: Callable[[], Sequence[Tap]], limit_s: float
+    write: Callable[[int], set[int]],
+    partitions: int,
+    look: Callable[[], Sequence[Tap]],
+    limit_s: float,
+    gone: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Write fences until the first tap has seen one in every partition and all taps have seen them all.
 
     A partition is worked in order, so everything before its fence has been there. `write` takes how many more to
-    write and returns the keys of all so far; `look` gives the taps, first to last. False when the time is over.
+    write and returns the keys of all so far; `look` gives the taps, first to last, and may raise TargetError while one
+    is busy. False when the time is over, or they are `gone`.
     """
     keys, rounds = write(partitions), 1
     deadline_s = time.monotonic() + limit_s
-    while time.monotonic() < deadline_s:
-        first, *later = look()
-        if keys <= first.fences:
+    while time.monotonic() < deadline_s and not gone():
+        taps = _answers(look)
+        if taps and keys <= taps[0].fences:
+            first, *later = taps
             if rounds < ROUNDS and len(first.fenced_partitions) < partitions:
                 # By hash, so some partition has none yet; a tap that cannot tell partitions gets plenty at once.
                 more = partitions if first.fenced_partitions else partitions * TRIES_PER_PARTITION
@@ -58,6 +65,14 @@ def send_fences(
                 return True
         gevent.sleep(POLL_S)
     return False
+
+
+def _answers(look: Callable[[], Sequence[Tap]]) -> Sequence[Tap]:
+    """What the taps say; nothing where one is too busy to say it."""
+    try:
+        return look()
+    except TargetError:
+        return ()
 
 
 def fences(run: str, target: Mapping[str, Any], anchor: Anchor) -> Callable[[int], set[int]]:

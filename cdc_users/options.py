@@ -128,7 +128,7 @@ OPTIONS: tuple[Option, ...] = (
         reader.late,
     ),
     Option(
-        "--lanes", "Writers at work at the same time, over all workers; each is one Locust user.", "8", reader.count
+        "--lanes", "Writers at work at the same time, over all workers; each is one Locust user.", "8", reader.lanes
     ),
     Option("--drain-timeout", "How long to wait for the last event once the load has ended.", "60s", parse_duration),
     Option("--rows-per-transaction", "Rows in each transaction.", "1", reader.count),
@@ -215,7 +215,7 @@ OPTIONS: tuple[Option, ...] = (
         "reference",
         str,
     ),
-    Option("--topic", "A topic of yours to use as it is, instead of a fresh one.", "", str),
+    Option("--topic", "A topic of yours to use as it is, instead of a fresh one; for one pipeline a run.", "", str),
     Option("--connector", "A connector of yours to use as it is; needs --table and --topic.", "", str),
     Option(
         "--table",

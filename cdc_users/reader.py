@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cdc_users.measure.plan import parse_duration
+from cdc_users.measure.probe import LANES_PER_STEP
 
 
 def count(text: str) -> int:
@@ -15,6 +16,14 @@ def count(text: str) -> int:
         raise ValueError(f"{text!r} is not a whole number") from None
     if value < 1:
         raise ValueError(f"{text!r} must be at least 1")
+    return value
+
+
+def lanes(text: str) -> int:
+    """A number of lanes; each needs a number of its own within its step."""
+    value = count(text)
+    if value > LANES_PER_STEP:
+        raise ValueError(f"{text!r} is more than the {LANES_PER_STEP} lanes that a step has numbers for; lower it")
     return value
 
 

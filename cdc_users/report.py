@@ -52,7 +52,7 @@ def _lost(step: StepResult) -> str:
 #: As in the specification, ours to their right.
 COLUMNS = (
     Column("Test", 35, lambda step: step.name, figure=False),
-    Column("Msgs", 8, lambda step: str(step.messages)),
+    Column("Msgs", 8, lambda step: "-" if step.messages is None else str(step.messages)),
     Column("Duration", 10, lambda step: f"{step.duration_s:.2f}s"),
     Column("Throughput", 14, _throughput),
     Column("Bytes/s", 12, lambda step: _bytes(step.bytes_per_s)),
@@ -167,7 +167,7 @@ def answer(result: Result) -> str:
     if result.verdict not in (Verdict.PASS, Verdict.FAIL) or not result.steps:
         return "This run did not come to an answer."
     judged = [step for step in result.steps if not step.warm_up] or result.steps
-    step = max(judged, key=lambda step: step.messages)
+    step = max(judged, key=lambda step: step.messages or 0)
     moved = _scaled(result.scaling["points"]) if result.scaling and result.scaling["points"] else _moved(step)
     return f"{moved}{_latency(step)}{_bounded(step)}; {_audited(result)}."
 
@@ -195,6 +195,8 @@ def _bounded(step: StepResult) -> str:
 
 
 def _moved(step: StepResult) -> str:
+    if step.messages is None:
+        return f"What {step.name} brought to the sink was compared as it stands there in the end"
     if step.throughput_per_s is None and step.drain_rate_per_s is None:
         return f"{step.messages:,} events of {step.name} came to the sink (a smoke run, which publishes no figure)"
     if step.drain_rate_per_s is not None:

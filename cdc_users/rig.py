@@ -20,6 +20,7 @@ from cdc_users.steward_client import StewardClient
 from cdc_users.telemetry import (
     Look,
     Progress,
+    Snapshot,
     begin,
     merged_progress,
     merged_snapshot,
@@ -116,11 +117,13 @@ class Rig:
         seen = self.observer.snapshot()
         gauges = seen["gauges"]
         platform = read_snapshot(self._telemetry)
-        sink = platform if self.platforms else merged_snapshot([seen["taps"]["sink"]])
+        taps = {name: merged_snapshot([tap]) for name, tap in seen["taps"].items()}
+        events = [tap for name, tap in taps.items() if name not in self.states]
         return Look(
-            sink=sink,
+            sink=platform if self.platforms else taps["sink"] if self.sees_sink else Snapshot(),
+            nearest=None if self.sees_sink else events[-1],
             platform=platform,
-            taps={name: merged_snapshot([tap]) for name, tap in seen["taps"].items()},
+            taps=taps,
             gauges={
                 "slot_lag_bytes": (gauges.get("slot") or {}).get("lag_bytes"),
                 "consumer_lag": (gauges.get("group") or {}).get("lag"),
@@ -132,6 +135,10 @@ class Rig:
         assert self.observer is not None
         log.collect(self._telemetry, self.observer)
 
+    def sampled(self, log: SampleLog, until_us: int) -> bool:
+        """Whether all that the platform's instances went through until then (wall us) is in their samples."""
+        return log.reaches(self._telemetry, until_us)
+
     def delivered(self, step: int) -> int:
         """Events of a step that have come as far as the slowest tap that sees every event; raises TargetError."""
         taps = self.progress()
@@ -142,6 +149,11 @@ class Rig:
         """Taps that see states and not events, and so miss versions where keys are written more than once."""
         assert self.observer is not None
         return frozenset(name for name, tap in self.observer.taps.items() if self.updates and tap.get("state"))
+
+    @property
+    def sees_sink(self) -> bool:
+        """Whether every event is seen where it comes out, by the platform itself or by a tap."""
+        return bool(self.platforms) or "sink" not in self.states
 
     def progress(self) -> Mapping[str, Progress]:
         """How far every tap has come, first to last; raises TargetError."""

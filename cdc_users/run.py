@@ -14,6 +14,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from locust.env import Environment
 from cdc_users import artifact, conclude, report
 from cdc_users.closing import close
 from cdc_users.console import TERMINAL
+from cdc_users.course import rig_of
 from cdc_users.error import HarnessError, ResultError, TargetError
 from cdc_users.facts import Facts, StepState
 from cdc_users.live import due, remaining_s
@@ -33,15 +35,14 @@ from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.plan import PlanError
 from cdc_users.measure.result import Result, Verdict
 from cdc_users.measure.threshold import Threshold, parse_threshold, with_defaults
-from cdc_users.measure.validity import Look as Glimpse
 from cdc_users.moment import Moment
 from cdc_users.options import Options, command_line
 from cdc_users.rig import Rig, prepare
 from cdc_users.sampling import SampleLog
-from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.scenario import Scenario, Step
 from cdc_users.sharing import Ownership, Sharing
 from cdc_users.steward_client import StewardClient
-from cdc_users.telemetry import Look
+from cdc_users.telemetry import Look, advance
 from cdc_users.users.lane import Assignment
 from cdc_users.watch import Load, Watch
 from infra.stack.endpoints import Endpoints
@@ -60,6 +61,10 @@ TELL_AGAIN_S = 1.0
 POLL_S = 0.1
 SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
+#: How long a process that has stopped to answer may need until it is seen to be gone.
+DYING_S = 2.0
+#: How long after a step's end its last samples may come in.
+SAMPLED_S = 2.0
 STACK_EXIT = Verdict.STACK.exit_code
 
 
@@ -152,8 +157,13 @@ class Run:
     def spoil(self, reason: str) -> None:
         """The harness itself failed after the conclusion: exit 2, and the result says why."""
         self.exit_code = Verdict.ERROR.exit_code
-        artifact.spoil(self.directory, Verdict.ERROR.value, reason)
-        self._report(report.read(self.directory))
+        try:
+            told = report.read(self.directory)
+            spoiled = replace(told, verdict=Verdict.ERROR, reasons=[reason, *told.reasons])
+            artifact.write_result(self.directory, spoiled)
+            report.write(self.directory, spoiled)
+        except ResultError as error:
+            logger.error("benchmark.result.unwritten", problem=str(error))  # noqa: TRY400 - the message says all there is
 
     def _life(self) -> None:
         facts = Facts(smoke=self.options.smoke, notes=list(self.skipped), thresholds=self._thresholds())
@@ -191,7 +201,7 @@ class Run:
         self._versions = endpoints.versions
         facts.profile = endpoints.profile
         logger.info("benchmark.start", run=self.id, scenario=self.scenario.name, stack="started" if owned else "found")
-        groups = itertools.groupby(self.states, key=_rig_of)
+        groups = itertools.groupby(self.states, key=lambda state: rig_of(state.number, state.step))
         for number, ((pipeline, _), states) in enumerate(groups, start=1):
             if self._stop_reason or facts.broken:
                 break
@@ -208,11 +218,19 @@ class Run:
             )
             try:
                 self._through(steward, rig, list(states), facts)
+            except TargetError as error:
+                self._blame(rig, facts, error)
             finally:
                 self._watch.stop()
                 self._ask_for_health(steward, facts)
                 facts.notes += rig.stop()
                 facts.notes += [f"left behind: {problem}" for problem in steward.release()]
+
+    def _blame(self, rig: Rig, facts: Facts, silence: TargetError) -> None:
+        """Who did not answer may be seen to have died a moment later; then that is what broke the run."""
+        self._await(rig, facts, lambda: bool(facts.broken), DYING_S)
+        if not facts.broken:
+            raise silence
 
     def _ask_for_health(self, steward: StewardClient, facts: Facts) -> None:
         """What happened to the servers meanwhile that would explain, or spoil, what was seen."""
@@ -236,22 +254,35 @@ class Run:
         ran = [state for state in states if state.workers]
         if ran and not facts.broken:
             close(rig, ran, self._workload, facts, self.options.drain_timeout, self._watch.look)
-            self._keep_figures(ran, facts)
+            self._keep_figures(rig, ran, facts)
 
     def _look(self, rig: Rig) -> Look:
         """Look at the pipeline, and take in what was sampled since the last time."""
         rig.collect(self._samples)
         return rig.look()
 
-    def _keep_figures(self, states: Sequence[StepState], facts: Facts) -> None:
+    def _keep_figures(self, rig: Rig, states: Sequence[StepState], facts: Facts) -> None:
         """What the platform went through in each step."""
-        platform = self._watch.last.platform
+        self._await(rig, facts, lambda: self._sampled(rig, states[-1].ended_us), SAMPLED_S)
         for state in states:
             # A held platform rests until its drain begins.
             began_us = state.drain_us or state.t0_us
             facts.samples[state.number] = self._samples.between(began_us, state.ended_us)
-            facts.high_water[state.number] = platform.high_water
-            facts.partition_events[state.number] = platform.partition_events
+            high_water = self._samples.high_water(began_us, state.ended_us)
+            if high_water is None:  # a platform without samples knows its own of all steps
+                high_water = self._watch.last.platform.high_water
+            if high_water is not None:
+                facts.high_water[state.number] = high_water
+
+    def _sampled(self, rig: Rig, until_us: int) -> bool:
+        self._watch.look()
+        return rig.sampled(self._samples, until_us)
+
+    def _positions(self) -> Mapping[str, int] | None:
+        """How far each partition is in the platform; None where it does not say."""
+        with contextlib.suppress(TargetError):
+            return self._watch.look().platform.positions
+        return None
 
     def _step(self, rig: Rig, state: StepState, facts: Facts) -> None:
         if not self._await(rig, facts, self._lanes_up, LANES_UP_S):
@@ -260,16 +291,13 @@ class Run:
             return
         if self._stop_reason:
             return
+        before = self._positions()
         self._announce(rig, state)
         logger.info("benchmark.step", step=state.step.name, mode=state.step.mode, arrivals=state.step.schedule.count)
         # The load ends by itself or when it is told to; only a death cuts it short.
         self._await(rig, facts, lambda: self._loaded(rig, state), None)
         state.loaded_us = self._anchor.now_us()
-        state.looks = [
-            Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
-            for moment in self.moments
-            if moment.step == state.step.name
-        ]
+        state.looks = list(self._watch.looks.get(state.number, ()))
         if state.step.mode == "drain":
             self._begin_drain(rig, state, facts)
         if state.step.marks:
@@ -282,6 +310,7 @@ class Run:
         state.drained = self._await(rig, facts, lambda: rig.delivered(state.number) >= sent, limit_s)
         state.ended_us = self._anchor.now_us()
         self._watch.note()
+        facts.partition_events[state.number] = advance(before, self._positions())
         logger.info("benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained)
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
@@ -428,35 +457,33 @@ class Run:
         facts.clock_step_ms = self._anchor.step_ms()
         options = artifact.plain(self.options)
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
-        self.result = result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
+        result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)
+        try:
+            self._write(result, facts, options)
+        except ResultError as error:
+            # A result that nobody can read is none, whatever it was.
+            result = replace(result, verdict=Verdict.ERROR, reasons=[str(error), *result.reasons])
+        for step in result.steps:
+            logger.info("benchmark.result", **report.line(step))
+        self.result = result
+        TERMINAL.say(report.render(result, self.directory))
         self.exit_code = result.verdict.exit_code
+
+    def _write(self, result: Result, facts: Facts, options: Mapping[str, Any]) -> None:
+        """Write all files, result.json last; raises ResultError for the first that cannot be written."""
         place = self.directory
         artifact.write_gathered(place, self.states, facts)
         artifact.write_samples(place / "samples.csv", self._samples.rows())
         artifact.write_timeline(place / "timeline.csv", self._watch.moments)
         artifact.write_json(place / "environment.json", artifact.environment(self._versions, options))
-        self._report(result)
-        artifact.write_result(place, result)
-        for step in result.steps:
-            logger.info("benchmark.result", **report.line(step))
         parsed = self.environment.parsed_options
         artifact.write_beside(parsed.csv_prefix if parsed is not None else None, result, self.moments)
-        TERMINAL.say(report.render(result, place))
-
-    def _report(self, result: Result) -> None:
-        try:
-            report.write(self.directory, result)
-        except ResultError as error:
-            logger.error("benchmark.report", problem=str(error))  # noqa: TRY400 - the message says all there is
+        report.write(place, result)
+        artifact.write_result(place, result)
 
 
 def _in_topic(rig: Rig, state: StepState) -> int:
     return rig.progress()["topic"].delivered.get(state.number, 0)
-
-
-def _rig_of(state: StepState) -> tuple[Pipeline, int]:
-    """Steps of one pipeline share it, one after another; a drain starts with a platform of its own."""
-    return state.step.pipeline, state.number if state.step.mode == "drain" else 0
 
 
 def _stack_trouble(endpoints: Endpoints) -> str | None:

@@ -16,6 +16,7 @@ COLUMNS = (
     "process",
     "queue_depth",
     "in_flight",
+    "high_water",
     "paused_partitions",
     "lag",
     "completions",
@@ -66,6 +67,23 @@ class SampleLog:
             _merged(start_us, [_latest(samples, first["at_us"]) for samples in alive], _latest(gauges, first["at_us"]))
             for first in alive[0]
         ]
+
+    def high_water(self, start_us: int, end_us: int) -> int | None:
+        """The most events that an instance held in a span of time (wall us); None where nobody took samples.
+
+        A sample tells the most since the one before it, so the first one after the end belongs to the span as well.
+        """
+        found = [
+            int(sample.get("high_water", sample["queue_depth"] + sample["in_flight"]))
+            for samples in self.platform.values()
+            for before_us, sample in zip([0, *(sample["at_us"] for sample in samples)], samples, strict=False)
+            if before_us < end_us and sample["at_us"] >= start_us
+        ]
+        return max(found, default=None)
+
+    def reaches(self, urls: Sequence[str], at_us: int) -> bool:
+        """Whether these instances, as far as they take samples, have taken one since."""
+        return all(samples[-1]["at_us"] >= at_us for url in urls if (samples := self.platform.get(url)))
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of samples.csv, in order of time."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cdc_users.measure.plan import Schedule
@@ -73,7 +73,8 @@ class Step:
     """One measured stage of a run: a schedule of arrivals through one pipeline.
 
     In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged; a
-    step that is not `steady` is expected to grow a backlog while its load lasts.
+    step that is not `steady` is expected to grow a backlog while its load lasts. `lanes` are those that are up, which
+    are the same in all steps of a run (`level`).
     """
 
     name: str
@@ -85,3 +86,10 @@ class Step:
     warm_up: bool = False
     steady: bool = True
     marks: tuple[Mark, ...] = ()
+
+
+def level(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps, each with the lanes of the one that can use most: lanes stay up, and take part, all through a run."""
+    steps = tuple(steps)
+    lanes = max(step.lanes for step in steps)
+    return tuple(replace(step, lanes=lanes) for step in steps)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cdc_users.error import HarnessError
 from cdc_users.measure.plan import Part, PlanError, Schedule, first_parts, next_parts
+from cdc_users.measure.probe import LANES_PER_STEP
 
-#: Room between the lane numbers of two processes, for each lane of one: a lane that Locust restarts gets a new number.
+#: Lane numbers that a process gets for each lane that it should have: each that Locust starts in mid-step takes one.
 ROOM_PER_LANE = 10
 
 
@@ -25,12 +27,16 @@ class Ownership:
 
 @dataclass(slots=True)
 class Sharing:
-    """The division of one step. `begin` at its start, `change` when the processes with lanes are others."""
+    """The division of one step. `begin` at its start, `change` when the processes with lanes are others.
+
+    `lanes` are all that are up, be they more than the step can use: each of them is a writer. No two processes have a
+    lane number in common, and none has one of another step; both raise HarnessError where there are too few for that.
+    """
 
     schedule: Schedule
     lanes: int
     owners: dict[str, Ownership] = field(default_factory=dict)
-    _room: int = 0
+    _numbered: int = 0
 
     def begin(self, workers: Sequence[str]) -> dict[str, Ownership]:
         """What each process is to be told; raises PlanError where there are more of them than arrivals or lanes."""
@@ -38,8 +44,7 @@ class Sharing:
             raise PlanError(
                 f"{len(workers)} workers are more than {self.lanes} lanes; lower --processes or raise --lanes"
             )
-        self._room = ROOM_PER_LANE * -(-self.lanes // len(workers))
-        return self._own(first_parts(self.schedule, workers))
+        return self._own(first_parts(self.schedule, workers), len(workers))
 
     def change(self, workers: Sequence[str], offset_ns: int) -> dict[str, Ownership]:
         """What each process is to be told when from an offset on these take part; nothing where that changes nothing.
@@ -47,12 +52,26 @@ class Sharing:
         The offset must lie so far ahead that all of them hear of it in time. More processes than lanes get nothing.
         """
         parts = {worker: owned.parts for worker, owned in self.owners.items()}
-        changed = next_parts(self.schedule, parts, workers[: self.lanes], offset_ns)
-        return {worker: owned for worker, owned in self._own(changed).items() if owned.parts != parts.get(worker, ())}
+        takers = workers[: self.lanes]
+        owners = self._own(next_parts(self.schedule, parts, takers, offset_ns), len(takers))
+        return {worker: owned for worker, owned in owners.items() if owned.parts != parts.get(worker, ())}
 
-    def _own(self, parts: dict[str, tuple[Part, ...]]) -> dict[str, Ownership]:
-        for worker, owned in parts.items():
-            known = self.owners.get(worker)
-            first_lane = known.first_lane if known is not None else len(self.owners) * self._room
-            self.owners[worker] = Ownership(owned, first_lane)
+    def _own(self, parts: dict[str, tuple[Part, ...]], processes: int) -> dict[str, Ownership]:
+        newcomers = [worker for worker in parts if worker not in self.owners]
+        room = self._room(len(newcomers), processes) if newcomers else 0
+        for worker in newcomers:
+            self.owners[worker] = Ownership((), self._numbered)
+            self._numbered += room
+        self.owners |= {worker: Ownership(owned, self.owners[worker].first_lane) for worker, owned in parts.items()}
         return {worker: self.owners[worker] for worker in parts}
+
+    def _room(self, newcomers: int, processes: int) -> int:
+        """How many lane numbers each newcomer gets: as many as all lanes, for Locust may have them in one process for
+        a while, if half of those that are left is enough for that; but always one for each lane of its own."""
+        each, left = -(-self.lanes // processes), LANES_PER_STEP - self._numbered
+        if newcomers * each > left:
+            raise HarnessError(
+                f"{self.lanes} lanes in {processes} processes need more than the {LANES_PER_STEP} lane numbers of a "
+                "step; lower --lanes, or start all workers before the run"
+            )
+        return max(each, min(max(self.lanes, ROOM_PER_LANE * each), left // (2 * newcomers)))

@@ -13,6 +13,8 @@ from cdc_users.measure import ledger
 from cdc_users.measure.recorder import Recorder
 
 TIMEOUT_S = 10.0
+#: A ledger of millions of updated keys takes long to put together.
+LEDGER_S = 300.0
 
 
 @dataclass(slots=True)
@@ -68,14 +70,15 @@ class Snapshot:
         return None if None in lags or not lags else sum(lags)
 
     @property
-    def high_water(self) -> int:
-        """The most events that an instance ever held."""
-        return max((int(part["consumer"].get("queue_high_water", 0)) for part in self.raw), default=0)
+    def high_water(self) -> int | None:
+        """The most events that an instance has held since it began."""
+        return max((int(part["consumer"].get("queue_high_water", 0)) for part in self.raw), default=None)
 
     @property
-    def partition_events(self) -> list[int]:
+    def positions(self) -> dict[str, int]:
         """How far each partition's events are durable."""
-        return [int(partition.get("durable") or 0) for partition in self._partitions()]
+        partitions = [item for part in self.raw for item in part["consumer"]["partitions"].items()]
+        return {name: int(partition.get("durable") or 0) for name, partition in partitions}
 
     def _partitions(self) -> list[Mapping[str, Any]]:
         return [partition for part in self.raw for partition in part["consumer"]["partitions"].values()]
@@ -106,10 +109,16 @@ class Look:
     """Everything about a pipeline at one moment: the last tap, the platform itself, and the gauges."""
 
     sink: Snapshot = field(default_factory=Snapshot)
+    #: The last tap that sees every event, where the sink's sees only what it holds.
+    nearest: Snapshot | None = None
     platform: Snapshot = field(default_factory=Snapshot)
     #: What the observer saw, by tap.
     taps: Mapping[str, Snapshot] = field(default_factory=dict)
     gauges: Mapping[str, Any] = field(default_factory=dict)
+
+    def delivered(self, step: int) -> int:
+        """Events of a step that have come to the sink, or as near to it as every one is seen."""
+        return (self.sink if self.nearest is None else self.nearest).delivered(step)
 
     @property
     def lag(self) -> int | None:
@@ -143,6 +152,13 @@ def merged_snapshot(parts: Sequence[Mapping[str, Any]]) -> Snapshot:
     return snapshot
 
 
+def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> list[int]:
+    """By how many events each partition has come further; none where one end is not known."""
+    if before is None or after is None:
+        return []
+    return [position - before.get(name, 0) for name, position in after.items()]
+
+
 @dataclass(slots=True)
 class Progress:
     """What a drain waits for: events delivered by step, each counted once, and the fences that have come."""
@@ -170,7 +186,7 @@ def merged_progress(parts: Sequence[Mapping[str, Any]]) -> Progress:
 
 def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
     """All instances' ledgers as one."""
-    return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger")) for url in urls)
+    return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger", LEDGER_S)) for url in urls)
 
 
 def read_samples(url: str, after: int) -> list[Mapping[str, Any]]:
@@ -185,13 +201,13 @@ def begin(urls: Sequence[str]) -> None:
         _ask("POST", f"{url}/begin")
 
 
-def _get(url: str) -> dict[str, Any]:
-    return _ask("GET", url)
+def _get(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    return _ask("GET", url, timeout_s)
 
 
-def _ask(method: str, url: str) -> dict[str, Any]:
+def _ask(method: str, url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     try:
-        answer = requests.request(method, url, timeout=TIMEOUT_S)
+        answer = requests.request(method, url, timeout=timeout_s)
         answer.raise_for_status()
     except requests.RequestException as error:
         raise TargetError(f"the platform's telemetry does not answer at {url}: {type(error).__name__}") from error

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cdc_users.facts import Facts, StepState
 from cdc_users.measure import validity
+from cdc_users.measure.probe import LANES_PER_STEP
 from cdc_users.measure.result import StepResult, Verdict, step_json, verdict_of
 from cdc_users.measure.threshold import failures
 from cdc_users.measure.validity import HarnessFacts, StepFacts
@@ -50,19 +51,28 @@ def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
 
 def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
     """What validity is judged by."""
-    ended_us = max((state.ended_us for state in states), default=0)
-    began_us = min((state.t0_us for state in states), default=0)
     return HarnessFacts(
         steps=[_step_facts(state, facts) for state in states],
         stop_reason=facts.stop_reason,
         fenced=facts.fenced,
         workers_lost=facts.workers_lost,
         clock_step_ms=facts.clock_step_ms,
-        duration_s=max(0, ended_us - began_us) / 1e6,
+        writers_twice=writers_twice(states),
         # What was deleted after everybody had read it is no loss.
         retention_lost=facts.retention_lost if _missing(facts) else 0,
         restarts=facts.restarts,
     )
+
+
+def writers_twice(states: Sequence[StepState]) -> int:
+    """How many writer numbers two processes have reported, or one process in a step that they do not belong to."""
+    told = Counter(
+        (int(writer), int(writer) // LANES_PER_STEP == state.number)
+        for state in states
+        for report in state.reports.values()
+        for writer in report["ranges"]
+    )
+    return sum(times > 1 or not own for (_, own), times in told.items())
 
 
 def _missing(facts: Facts, *steps: int) -> bool:

@@ -14,6 +14,7 @@ from locust.env import Environment
 from cdc_users.error import TargetError
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.validity import Look as Glimpse
 from cdc_users.moment import Moment
 from cdc_users.precision import add_latencies
 from cdc_users.telemetry import Look
@@ -53,6 +54,8 @@ class Watch:
     load: Callable[[], Load | None]
     last: Look = field(default_factory=Look)
     moments: list[Moment] = field(default_factory=list)
+    #: By step number: events sent and delivered at each moment.
+    looks: dict[int, list[Glimpse]] = field(default_factory=dict)
     failure: str = ""
     began_s: float = field(default_factory=time.monotonic)
     _read: Callable[[], Look] | None = None
@@ -81,8 +84,10 @@ class Watch:
     def look(self) -> Look:
         """Read every tap now; raises TargetError."""
         assert self._read is not None
-        self.last = self._read()
-        return self.last
+        # What was sampled since the last look is taken in with it, and once only.
+        with self._turn:
+            self.last = self._read()
+            return self.last
 
     def _watch(self) -> None:
         while True:
@@ -111,10 +116,12 @@ class Watch:
                 add_latencies(self.environment.stats, *line, recorder.histogram(series), time.time())
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
+        glimpse = Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
+        self.looks.setdefault(load.number, []).append(glimpse)
 
     def _moment(self, look: Look, load: Load, recent: Recorder) -> Moment:
         latency = recent.histogram("end_to_end")
-        delivered = look.sink.delivered(load.number)
+        delivered = look.delivered(load.number)
         before = self.moments[-1] if self.moments and self.moments[-1].step == load.name else None
         elapsed_s = self.elapsed_s
         since_s = elapsed_s - before.elapsed_s if before else None

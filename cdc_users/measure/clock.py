@@ -41,7 +41,8 @@ class Anchor:
         return self.wall_us_at(time.monotonic_ns())
 
     def step_ms(self) -> float:
-        """By how much this host's wall clock has left the anchor: set by somebody, or slewed."""
+        """By how much this host's wall clock has left the anchor: set by somebody. One that is slewed takes the
+        monotonic clock along (clock_gettime(2))."""
         now = new_anchor()
         return (now.wall_us - self.wall_us_at(now.monotonic_ns)) / 1000
 

@@ -9,7 +9,7 @@ a key that was ever updated.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -239,11 +239,18 @@ class Ledger:
         return self._arrivals.fenced_partitions
 
     def arrivals(self) -> Arrivals:
-        """Everything so far as plain data."""
-        self._arrivals.seen = self._bitmap.seen()
-        self._arrivals.cuts = self._bitmap.cuts()
-        self._arrivals.keys = self._table.states(self._origin_us)
-        return self._arrivals
+        """Everything so far as plain data, which more events do not change."""
+        counted = self._arrivals
+        return Arrivals(
+            seen=self._bitmap.seen(),
+            cuts=self._bitmap.cuts(),
+            steps={step: replace(counts) for step, counts in counted.steps.items()},
+            keys=self._table.states(self._origin_us),
+            fences=set(counted.fences),
+            fenced_partitions=set(counted.fenced_partitions),
+            foreign=counted.foreign,
+            examples=list(counted.examples),
+        )
 
 
 def _events(batch: ProbeBatch, keys: Numbers, partition: int, positions: Numbers, at_us: int) -> _Events:

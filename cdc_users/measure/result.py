@@ -57,6 +57,7 @@ class Arrivals:
 class StepResult:
     """One step.
 
+    `messages` is None where the sink is seen as a state and not event by event.
     `throughput_per_s` counts events delivered at the sink from the first intended time to the last delivery, and
     `drain_rate_per_s` those of a load that was there before; `latency_ms` maps a series to its summary; `ledger` maps
     each class to its count; `pipeline` says what stood between source and sink; `pressure` what happened inside.
@@ -64,7 +65,7 @@ class StepResult:
 
     name: str
     mode: str
-    messages: int
+    messages: int | None
     duration_s: float
     throughput_per_s: float | None
     bytes_per_s: float | None

@@ -61,6 +61,20 @@ class ChangeParser:
         appended_us: Numbers | None = None,
     ) -> Events:
         """The events of changes of one partition, in their order; raises ChangeError."""
+        try:
+            return self._events(changes, sizes, partition, positions, seen_us, appended_us)
+        except OverflowError as error:
+            raise ChangeError(f"a number is too large for 64 bits ({error})") from error
+
+    def _events(
+        self,
+        changes: Sequence[Change],
+        sizes: Sequence[int],
+        partition: int,
+        positions: Numbers,
+        seen_us: int,
+        appended_us: Numbers | None,
+    ) -> Events:
         rows = [self._row(change) for change in changes]
         keys = [self._key(change, row) for change, (_, row) in zip(changes, rows, strict=True)]
         return Events(
@@ -78,7 +92,7 @@ class ChangeParser:
 
     def _row(self, change: Change) -> tuple[bool, Change]:
         """Whether it is a delete, and the row that carries the probe."""
-        if not isinstance(change, dict) or "op" not in change:
+        if not isinstance(change, dict) or not isinstance(change.get("op"), str):
             raise ChangeError(
                 f"{str(change)[:100]!r} is no change event: an object with op, before and after is needed"
             )
@@ -104,15 +118,15 @@ class ChangeParser:
             row = rows[place]
             if (probe := row.get(self.probe_column)) is not None:
                 values = [row.get(name, UNAVAILABLE) for name in self.kinds]
-                checks[place] = check(probe, keys[place], list(self.kinds.values()), values)
+                checks[place] = check(_text(probe), keys[place], list(self.kinds.values()), values)
             else:
                 checks[place] = Check.SKIPPED
         return checks
 
 
 def key_number(key: Any) -> int:
-    """A number for a key: itself where it is a whole number, also as text; else 62 bits of a hash of it."""
-    if isinstance(key, int):
+    """A number for a key: itself where it is a whole number of 64 bits, also as text; else 62 bits of a hash of it."""
+    if isinstance(key, int) and key.bit_length() < 64:
         return key
     text = str(key)
     if text.removeprefix("-").isdecimal() and len(text) < 19:

@@ -18,7 +18,7 @@ Compare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class Server:
-    """Answers from what taps and gauges have recorded; a comparison runs in a thread, so that the rest goes on."""
+    """Answers from what taps and gauges have recorded; what may take long, or wait for a tap, is done in a thread."""
 
     def __init__(self, taps: Mapping[str, Tap], sampling: Sampling, compare: Compare) -> None:
         self._taps = taps
@@ -52,11 +52,15 @@ class Server:
         }
         return {"schema": SCHEMA, "taps": taps, "gauges": dict(self._sampling.last())}
 
+    def progress(self) -> dict[str, Any]:
+        """What a drain waits for, by tap."""
+        return {name: tap.record.progress() for name, tap in self._taps.items()}
+
     async def _snapshot(self, _: web.Request) -> web.Response:
         return _json(await asyncio.to_thread(self.snapshot))
 
     async def _progress(self, _: web.Request) -> web.Response:
-        return _json({"taps": {name: tap.record.progress() for name, tap in self._taps.items()}})
+        return _json({"taps": await asyncio.to_thread(self.progress)})
 
     async def _ledger(self, request: web.Request) -> web.Response:
         tap = self._taps.get(request.query.get("tap", ""))

@@ -1,4 +1,4 @@
-"""What the taps on Kinesis and Pub/Sub share: a thread that reads, and JSON changes by partition."""
+"""What the taps on streams of JSON changes share: changes by partition, and a thread that reads."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ class StreamFeed:
         self._parser = ChangeParser.of(config)
 
     def take(self, partition: int, items: Sequence[Item], seen_us: int) -> None:
-        """Take in messages of one partition; one that cannot be read is told and left out."""
+        """Take in messages of one partition; one that cannot be read is told and left out. Raises nothing."""
         read = [(item, change) for item in items if (change := self._change(partition, item)) is not None]
-        if not read:
-            return
-        self._record.take(
-            self._parser.parse(
+        if read:
+            self._take(partition, read, seen_us)
+
+    def _take(self, partition: int, read: Sequence[tuple[Item, Any]], seen_us: int) -> None:
+        """Take in changes; where one of them is none after all, halve them until it stands alone."""
+        try:
+            events = self._parser.parse(
                 [change for _, change in read],
                 [len(item.data) for item, _ in read],
                 partition,
@@ -48,15 +51,27 @@ class StreamFeed:
                 seen_us,
                 np.array([item.appended_us for item, _ in read], dtype=np.int64),
             )
-        )
+        except ChangeError as error:
+            if len(read) == 1:
+                self._tell(partition, read[0][0], error)
+                return
+            middle = len(read) // 2
+            self._take(partition, read[:middle], seen_us)
+            self._take(partition, read[middle:], seen_us)
+        else:
+            self._record.take(events)
+
+    def _tell(self, partition: int, item: Item, error: Exception) -> None:
+        self._record.fail(f"an event cannot be read: {error} (partition {partition}, position {item.position})")
 
     def _change(self, partition: int, item: Item) -> Any:
+        """A message's change, with the record's key where the change has none; None where it cannot be read."""
         try:
             change = orjson.loads(item.data)
             if not isinstance(change, dict) or "op" not in change:
                 raise ChangeError("it is no object with op, before and after")
         except ValueError as error:
-            self._record.fail(f"an event cannot be read: {error} (partition {partition}, position {item.position})")
+            self._tell(partition, item, error)
             return None
         if change["op"] == "t":
             return None  # a table was emptied; that is no row's event

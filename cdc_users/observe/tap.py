@@ -146,14 +146,13 @@ class Record:
             return progress_json(self._ledger)
 
     def arrivals(self) -> Arrivals:
-        """The ledger as plain data; not to be changed."""
+        """The ledger as plain data."""
         with self._lock:
             return self._ledger.arrivals()
 
     def ledger(self) -> dict[str, Any]:
-        """The ledger for the wire."""
-        with self._lock:
-            return self._ledger.arrivals().to_json()
+        """The ledger for the wire; making it takes long, and nobody waits for that."""
+        return self.arrivals().to_json()
 
 
 class Tap(Protocol):

@@ -35,7 +35,8 @@ class ScenarioShape(LoadTestShape):
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """The run's steps, in order. Pure; the options are valid in themselves."""
+        """The scenario's steps, in order; those with equal names will be numbered. Pure; the options are valid in
+        themselves."""
         raise NotImplementedError
 
     @classmethod

@@ -9,7 +9,7 @@ from cdc_users.error import OptionsError
 from cdc_users.measure.plan import Schedule
 from cdc_users.options import Options
 from cdc_users.reader import WAITING
-from cdc_users.scenario import Mode, Pipeline, Step
+from cdc_users.scenario import Mode, Pipeline, Step, level
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 
@@ -38,7 +38,7 @@ class LatencyShape(ScenarioShape):
         sinks = [sink for sink in options.sinks if missing(sink) is None]
         if not sinks:
             raise OptionsError(cls.skipped(options))
-        return tuple(_step(cls.scenario.name, sink, options) for sink in sinks)
+        return level(_step(cls.scenario.name, sink, options) for sink in sinks)
 
     @classmethod
     def skipped(cls, options: Options) -> tuple[str, ...]:

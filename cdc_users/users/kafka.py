@@ -227,7 +227,7 @@ class KafkaUser(LaneUser):
         SENDER.use(share.assignment.target, share.anchor)
 
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
-        """See LaneUser. Does not wait for the acknowledgements: the end of the step does."""
+        """See LaneUser. Does not wait for the acknowledgements: `wait_for_answers` does."""
         count, aboard = len(intended_ns), 0
         due = self._due_to_evolve(share) - (share.tally.started - count)
         try:
@@ -273,15 +273,10 @@ class KafkaUser(LaneUser):
         waited_us = (time.monotonic_ns() - began_ns) // 1000
         share.recorder.record_many_us("backpressure", np.array([waited_us], dtype=np.int64))
 
-    def _run_step(self, share: Share, lane: int) -> None:
-        share.enter()
-        try:
-            self.begin(share, share.assignment.first_lane + lane)
-            try:
-                while (intended_ns := share.take_many(self.batch_limit)) is not None:
-                    self.work_many(share, intended_ns)
-                self._logbook.wait()
-            finally:
-                self._logbook.give_up(STOPPED)
-        finally:
-            share.leave()
+    def wait_for_answers(self) -> None:
+        """See LaneUser."""
+        self._logbook.wait()
+
+    def end(self) -> None:
+        """See LaneUser."""
+        self._logbook.give_up(STOPPED)

@@ -32,7 +32,6 @@ class LanePool:
     def __init__(self) -> None:
         self._share: Share | None = None
         self._published = Event()
-        self._lanes = 0
 
     @property
     def share(self) -> Share | None:
@@ -50,14 +49,8 @@ class LanePool:
         published.set()
         return share
 
-    def join(self) -> int:
-        """A new lane's number within this process."""
-        self._lanes += 1
-        return self._lanes - 1
-
     def reset(self) -> None:
-        """Forget the lanes of a run that has ended."""
-        self._lanes = 0
+        """Forget the share of a run that has ended."""
         self._share = None
 
     def steps(self) -> Iterator[Share]:
@@ -93,20 +86,23 @@ class LaneUser(User):
     @task
     def run_lane(self) -> None:
         """Work through one step after another until the user is stopped."""
-        lane = POOL.join()
         try:
             for share in POOL.steps():
-                self._run_step(share, lane)
+                self._run_step(share)
         finally:
             self.close()
 
-    def _run_step(self, share: Share, lane: int) -> None:
-        share.enter()
+    def _run_step(self, share: Share) -> None:
+        lane = share.enter()
         self._in_step = True
         try:
-            self.begin(share, share.assignment.first_lane + lane)
-            while self._next(share):
-                pass
+            self.begin(share, lane)
+            try:
+                while self._next(share):
+                    pass
+                self.wait_for_answers()
+            finally:
+                self.end()
             if self._leaving:
                 raise StopUser
         finally:
@@ -126,7 +122,7 @@ class LaneUser(User):
         return arrival is not None
 
     def stop(self, force: bool = False) -> bool:
-        """Locust wants this lane gone, be it to have it in another process: at once, or after the arrival at hand.
+        """Locust wants this lane gone, be it to have it in another process: at once, or when what it has begun is done.
 
         A statement that is cut off may or may not happen; one that is waited for is known. A lane that waits for an
         arrival is not killed either: it could get one before gevent comes to it.
@@ -148,6 +144,12 @@ class LaneUser(User):
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
         """Carry out all these arrivals (monotonic ns) and record them; a failure is recorded, never raised."""
         raise NotImplementedError
+
+    def wait_for_answers(self) -> None:
+        """The lane takes no more of this step: wait until everything that it has on its way has its outcome."""
+
+    def end(self) -> None:
+        """The step ends for this lane, be it that the lane is killed: nothing may be left without an outcome."""
 
     def close(self) -> None:
         """The lane ends: give back what it holds."""

@@ -117,7 +117,7 @@ class Share:
         self._round = -1
         self._gave_way_ns = 0
         self._gathered_ns = 0
-        self._active = 0
+        self._active = self._entered = 0
         self._stopped = False
         self.tally.offered = self._stream.count
 
@@ -202,9 +202,11 @@ class Share:
                 self.tally.dropped += 1
         return None
 
-    def enter(self) -> None:
-        """A lane starts to take arrivals."""
+    def enter(self) -> int:
+        """A lane starts to take arrivals: its number within the whole run, which no other lane of this step has."""
         self._active += 1
+        self._entered += 1
+        return self.assignment.first_lane + self._entered - 1
 
     def leave(self) -> None:
         """A lane has found no more; the last one to leave ends the share."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cdc_users.course import checked
 from cdc_users.error import OptionsError
 from cdc_users.options import OPTIONS, Option, Options, resolve, texts
 from cdc_users.reader import Choice
@@ -94,7 +95,7 @@ def check(shape: Shape, given: Mapping[str, Any]) -> Check:
     try:
         options = resolve(texts(given, shape.scenario.defaults))
         user = shape.user(options).__name__
-        return Check(steps=tuple(shape.steps(options)), skipped=tuple(shape.skipped(options)), user=user)
+        return Check(steps=checked(shape.steps(options)), skipped=tuple(shape.skipped(options)), user=user)
     except OptionsError as error:
         return Check(error.mistakes)
     except ValueError as error:

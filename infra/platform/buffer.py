@@ -96,6 +96,7 @@ class Buffer:
         self.queues: dict[Partition, PartitionQueue] = {}
         self.high_water = 0
         self.enqueued = 0
+        self._peak = 0
         #: Whether workers are as fast as messages come: then much is taken at once, else each partition its share.
         self.quick = True
 
@@ -131,12 +132,21 @@ class Buffer:
 
     def put(self, place: Partition, chunk: Chunk) -> None:
         """Take in messages; checks the bound every time and keeps the high-water mark."""
+        held = self._take_in(place, chunk)
+        if held > self.limit:
+            raise BoundError(f"{held} events are held, the bound is {self.limit}")
+
+    def _take_in(self, place: Partition, chunk: Chunk) -> int:
         self.queues[place].put(chunk)
         self.enqueued += len(chunk)
         held = self.held
-        self.high_water = max(self.high_water, held)
-        if held > self.limit:
-            raise BoundError(f"{held} events are held, the bound is {self.limit}")
+        self.high_water, self._peak = max(self.high_water, held), max(self._peak, held)
+        return held
+
+    def peak(self) -> int:
+        """The most events that were held since this was asked last; for one who asks."""
+        peak, self._peak = self._peak, self.held
+        return peak
 
     def poll_size(self, most: int) -> int:
         """How many messages to ask for at once."""

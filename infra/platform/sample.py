@@ -51,6 +51,7 @@ class Sampler:
             "at_us": self._anchor.now_us(),
             "queue_depth": buffer.depth,
             "in_flight": buffer.in_flight,
+            "high_water": buffer.peak(),
             "partitions": {
                 f"{topic}:{number}": {"queue_depth": queue.depth, "in_flight": queue.in_flight, "paused": queue.paused}
                 for (topic, number), queue in buffer.queues.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import psutil
 from aiohttp import web
 
-from cdc_users.measure.ledger import Ledger
+from cdc_users.measure.ledger import Arrivals, Ledger
 from cdc_users.measure.step import StepFigures, progress_json, steps_json
 from infra.platform.consumer import CDCConsumer
 from infra.platform.sample import Sampler
@@ -95,6 +96,10 @@ class TelemetryServer:
             "steps": steps_json(steps, self._sink.ledger),
         }
 
+    def arrivals(self) -> Arrivals:
+        """What has become durable."""
+        return self._sink.ledger.arrivals()
+
     async def _progress(self, _: web.Request) -> web.Response:
         return web.json_response(progress_json(self._sink.ledger))
 
@@ -102,7 +107,8 @@ class TelemetryServer:
         return web.json_response(self.snapshot())
 
     async def _ledger(self, _: web.Request) -> web.Response:
-        return web.json_response(self._sink.ledger.arrivals().to_json())
+        """The whole ledger; what has arrived is taken down here, and put into text elsewhere, so that events go on."""
+        return web.json_response(await asyncio.to_thread(self.arrivals().to_json))
 
     async def _begin(self, _: web.Request) -> web.Response:
         """Let a held instance start to read."""

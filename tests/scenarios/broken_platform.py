@@ -1,7 +1,7 @@
-"""The platform with a defect in its buffer, to see that the backpressure scenario finds it and names it.
+"""The platform with a defect, in its buffer or at its end, to see that scenarios find it and name it.
 
-`python -m tests.scenarios.broken_platform --defect unbounded|never-resumes|drops ...`; all other options are those of
-`python -m infra.platform`.
+`python -m tests.scenarios.broken_platform --defect unbounded|never-resumes|drops|dies-in-the-audit ...`; all other
+options are those of `python -m infra.platform`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
+from cdc_users.measure.ledger import Arrivals
 from infra.platform.batch import Chunk, Partition
 from infra.platform.buffer import Buffer
 from infra.platform.options import mistakes, parser
 from infra.platform.service import run
+from infra.platform.telemetry import TelemetryServer
 
 UNLIMITED = 10**9
 
@@ -27,9 +29,7 @@ class UnboundedBuffer(Buffer):
 
     def put(self, place: Partition, chunk: Chunk) -> None:
         """Take in without a look at the bound; the high-water mark still tells the truth."""
-        self.queues[place].put(chunk)
-        self.enqueued += len(chunk)
-        self.high_water = max(self.high_water, self.held)
+        self._take_in(place, chunk)
 
     def full(self, room: int) -> list[Partition]:  # noqa: ARG002 - the buffer's
         """No partition ever is."""
@@ -63,7 +63,24 @@ class DroppingBuffer(Buffer):
         return []
 
 
-DEFECTS = {"unbounded": UnboundedBuffer, "never-resumes": NeverResumingBuffer, "drops": DroppingBuffer}
+class MortalBuffer(Buffer):
+    """Sound; but its platform ends when it is asked what has arrived."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        TelemetryServer.arrivals = _die  # type: ignore[assignment, method-assign]
+
+
+def _die(_: TelemetryServer) -> Arrivals:
+    os._exit(9)
+
+
+DEFECTS = {
+    "unbounded": UnboundedBuffer,
+    "never-resumes": NeverResumingBuffer,
+    "drops": DroppingBuffer,
+    "dies-in-the-audit": MortalBuffer,
+}
 
 
 def main() -> int:

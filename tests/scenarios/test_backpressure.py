@@ -28,7 +28,9 @@ def test_a_slow_sink_bounds_the_queue_and_everything_arrives(stack: Endpoints, r
     assert warm_up["warm_up"]
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 4500
     pressure = step["pressure"]
-    assert 0 < pressure["queue_high_water"] <= 200
+    assert 0 < warm_up["pressure"]["queue_high_water"] < pressure["queue_high_water"] <= 200
+    for told in (warm_up, step):
+        assert told["pressure"]["partition_events"] == [told["ledger"]["sent"]]
     assert pressure["backlog_at_end"] > 1000
     assert pressure["time_to_drain_s"] > 0
     filled = {place["place"]: place for place in pressure["travel"]}

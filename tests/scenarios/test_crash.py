@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -47,6 +49,14 @@ def test_a_platform_that_dies_fails_the_run(stack: Endpoints, results: Path) -> 
     assert run.wait() == 1, run.output
     assert "the system under test died" in run.result()["reasons"][0]
     assert leftovers(stack) == NOTHING
+
+
+def test_a_platform_that_dies_in_the_audit_fails_the_run_too(stack: Endpoints, results: Path) -> None:
+    broken = shlex.join([sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", "dies-in-the-audit"])
+    run = LocustProcess("throughput", results, "--rows", "50", "--platform", broken)
+
+    assert run.wait() == 1, run.output
+    assert "the system under test died: platform-1 ended with 9" in run.result()["reasons"][0]
 
 
 def test_a_killed_locust_leaves_nothing_behind(stack: Endpoints, results: Path) -> None:

@@ -62,6 +62,17 @@ def _text(value: float | None) -> str:
     return "" if value is None else str(value)
 
 
+def test_a_result_that_cannot_be_written_is_no_pass(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("throughput", results, "--rows", "20")
+    run.await_output("benchmark.start")
+    (place,) = results.iterdir()
+    (place / "samples.csv").mkdir()
+
+    assert run.wait() == 2, run.output
+    assert f"{place / 'samples.csv'} cannot be written: Is a directory" in run.output
+    assert not (place / "result.json").exists()
+
+
 def test_a_quiet_run_says_only_what_it_came_to(stack: Endpoints, results: Path) -> None:
     run = LocustProcess("throughput", results, "--rows", "20", "--quiet")
 

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg2
+
 from cdc_users.topic import create_topic, delete_groups, delete_subjects, delete_topics
+from infra.postgres.table import create_customers
 from infra.stack.endpoints import Endpoints
 from infra.stack.port import free_ports
 from infra.stack.state import CHECKOUT
@@ -29,10 +32,9 @@ def own_topic(stack: Endpoints) -> Iterator[str]:
 
 
 @contextmanager
-def own_platform(stack: Endpoints, topic: str, webhook_port: str) -> Iterator[None]:
-    """Somebody's platform between a topic and a webhook, started and stopped without the harness."""
+def own_platform(stack: Endpoints, topic: str, *sink: str) -> Iterator[None]:
+    """Somebody's platform behind a topic, started and stopped without the harness."""
     servers = (f"--bootstrap={stack.kafka_bootstrap}", f"--schema-registry={stack.schema_registry_url}")
-    sink = ("--sink=webhook", f"--webhook-url=http://127.0.0.1:{webhook_port}/events", "--batch-size=50")
     command = [sys.executable, "-m", "infra.platform", *servers, f"--topic={topic}", f"--group={topic}", *sink]
     process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
     try:
@@ -48,7 +50,8 @@ def test_a_platform_that_runs_already_is_audited_at_its_webhook(stack: Endpoints
         own = ("--platform", "none", "--sink-tap", f"webhook:{port}", "--topic", topic)
         run = LocustProcess("latency", results, "--rate", "100", "--duration", "2s", "--sinks", "webhook", *own)
         run.await_output("benchmark.step")  # the webhook listens from here on
-        with own_platform(stack, topic, port):
+        webhook = ("--sink=webhook", f"--webhook-url=http://127.0.0.1:{port}/events", "--batch-size=50")
+        with own_platform(stack, topic, *webhook):
             code = run.wait()
 
     assert code == 0, run.output
@@ -57,8 +60,46 @@ def test_a_platform_that_runs_already_is_audited_at_its_webhook(stack: Endpoints
     assert step["ledger"]["fences"] == "complete"
 
 
+@contextmanager
+def own_table(stack: Endpoints) -> Iterator[str]:
+    name = f"own_{uuid.uuid4().hex[:8]}"
+    with closing(psycopg2.connect(stack.postgres_dsn)) as connection:
+        connection.autocommit = True
+        create_customers(connection, "public", name)
+        try:
+            yield f"public.{name}"
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"DROP TABLE IF EXISTS public.{name}, public.{name}_offsets")
+
+
+def test_a_table_with_updates_is_compared_and_counts_nothing(stack: Endpoints, results: Path) -> None:
+    with own_topic(stack) as topic, own_table(stack) as table:
+        own = ("--platform", "none", "--sink-tap", f"postgres:{table}", "--topic", topic)
+        load = ("--rate", "200", "--duration", "12s", "--mix", "insert=60,update=30,delete=10")
+        sink = ("--sink=postgres", f"--postgres-dsn={stack.postgres_dsn}", f"--postgres-table={table}")
+        with own_platform(stack, topic, *sink):
+            run = LocustProcess("latency", results, "--sinks", "postgres", "--smoke", "no", *load, *own)
+            code = run.wait()
+
+    # The session's stack may be the quick-starting one, which is the only reason then.
+    assert code in (0, 4), run.output
+    assert all("profile 'test'" in reason for reason in run.result()["reasons"]), run.result()["reasons"]
+    (step,) = run.result()["steps"]
+    assert (step["messages"], step["throughput_per_s"]) == (None, None)
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"] > 0
+    assert any("not each change" in note for note in run.result()["notes"])
+
+
 def test_a_topic_of_the_users_own_is_left_where_it_is(stack: Endpoints, results: Path) -> None:
     with own_topic(stack) as topic:
         for _ in range(2):
             run = LocustProcess("latency", results, "--sinks", "counting", "--records", "50", "--topic", topic)
             assert run.wait() == 0, run.output
+
+
+def test_a_topic_of_the_users_own_serves_one_pipeline(tmp_path: Path) -> None:
+    run = LocustProcess("latency", tmp_path, "--sinks", "counting,slow", "--topic", "mine")
+
+    assert run.wait() == 2, run.output
+    assert "--topic mine serves one pipeline, and these options make 2" in run.output

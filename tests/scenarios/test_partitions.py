@@ -20,6 +20,7 @@ def test_the_same_records_go_through_each_partition_count(stack: Endpoints, resu
         assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 1000
         assert step["ledger"]["reordered"] == 0
         assert len(step["pressure"]["partition_events"]) == step["pipeline"]["partitions"]
+        assert sum(step["pressure"]["partition_events"]) == 1000
 
 
 def test_instances_begin_together_and_share_the_partitions(stack: Endpoints, results: Path) -> None:

@@ -15,11 +15,15 @@ from tests.scenarios.locust_process import DEADLINE_S, LocustProcess
 
 ARRIVALS = 1600
 #: A worker that is ready to go, and goes when it is told to: starting Python would take part of the step.
-HELD = "import sys, locust.main, cdc_users.events, cdc_users.users.postgres; sys.stdin.readline(); locust.main.main()"
+HELD = (
+    "import sys, locust.main, cdc_users.events, cdc_users.users.postgres, cdc_users.users.kafka; "
+    "sys.stdin.readline(); locust.main.main()"
+)
 
 
-def start_worker(port: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", HELD, "-f", "locustfiles/throughput.py", "--worker", "--master-port", port]
+def start_worker(scenario: str, port: str) -> subprocess.Popen[bytes]:
+    locustfile = f"locustfiles/{scenario}.py"
+    command = [sys.executable, "-c", HELD, "-f", locustfile, "--worker", "--master-port", port]
     nowhere = subprocess.DEVNULL
     return subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere)
 
@@ -31,11 +35,16 @@ def let_go(worker: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.soak
-def test_a_worker_that_comes_in_mid_step_takes_its_part(stack: Endpoints, results: Path) -> None:
+@pytest.mark.parametrize(
+    ("scenario", "options"), [("throughput", ()), ("latency", ("--sinks", "counting"))], ids=["postgres", "topic"]
+)
+def test_a_worker_that_comes_in_mid_step_takes_its_part(
+    stack: Endpoints, results: Path, scenario: str, options: tuple[str, ...]
+) -> None:
     (port,) = map(str, free_ports(1))
-    load = ("--rate", "200", "--duration", "8s", "--lanes", "8", "--mix", "insert=80,update=20")
-    run = LocustProcess("throughput", results, "--master", "--master-bind-port", port, "--expect-workers", "1", *load)
-    first, second = start_worker(port), start_worker(port)
+    load = ("--rate", "200", "--duration", "8s", "--lanes", "8", "--mix", "insert=80,update=20", *options)
+    run = LocustProcess(scenario, results, "--master", "--master-bind-port", port, "--expect-workers", "1", *load)
+    first, second = start_worker(scenario, port), start_worker(scenario, port)
     try:
         let_go(first)
         run.await_output("benchmark.step")

@@ -37,6 +37,16 @@ def test_an_open_loop_offers_exactly_what_was_asked_for(stack: Endpoints, result
     assert arrivals["offered"] == arrivals["completed"] == 400
 
 
+def test_stages_of_one_rate_are_two_steps(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("throughput", results, "--stages", "100/s:1s,200/s:1s,100/s:1s", "--smoke", "no")
+
+    assert run.wait() in (0, 4), run.output
+    names = [step["name"] for step in run.result()["steps"]]
+    assert names == ["throughput-100-per-s", "throughput-200-per-s", "throughput-100-per-s-2"]
+    (place,) = results.iterdir()
+    assert all((place / f"{name}.end_to_end.hgrm").is_file() for name in names)
+
+
 def test_a_real_run_reports_stages_that_sum_to_the_end_to_end_latency(stack: Endpoints, results: Path) -> None:
     run = LocustProcess("throughput", results, "--rows", "500", "--smoke", "no")
 

@@ -43,6 +43,15 @@ def test_mixed_changes_come_out_of_the_stream_once_and_in_order(
     assert mine(stack, run_id(results)) == []
 
 
+def test_a_small_step_after_a_large_one_has_its_own_figures(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("wal", results, "--transport", "kafka", "--rows", "3000,30", "--insert-method", "values")
+
+    assert run.wait() == 0, run.output
+    large, small = (step["pressure"] for step in run.result()["steps"])
+    assert 0 < small["queue_high_water"] < large["queue_high_water"]
+    assert (large["partition_events"], small["partition_events"]) == ([3000], [30])
+
+
 def test_a_reader_that_dies_fails_the_run_and_leaves_no_slot(stack: Endpoints, results: Path) -> None:
     run = LocustProcess("wal", results, "--rate", "100", "--duration", "60s")
     run.await_output("benchmark.step")

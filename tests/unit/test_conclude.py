@@ -17,6 +17,7 @@ from cdc_users.measure.result import Result, Verdict, worst
 from cdc_users.measure.threshold import with_defaults
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.telemetry import StepSnapshot
+from cdc_users.verdict import writers_twice
 
 CLEAN: dict[str, Any] = {
     "sent": 10,
@@ -149,3 +150,24 @@ def test_drains_that_are_mostly_their_start_are_not_compared_without_a_word() ->
 
     assert "s took less than 1 s" in note
     assert hasty([long, step]) == []
+
+
+def test_a_writer_number_that_two_processes_or_two_steps_have_spoils_the_ledger() -> None:
+    one = state()
+    report = one.reports["local"]
+    apart = replace(one, reports={"a": report, "b": {**report, "ranges": {"10010": {}, "10011": {}}}})
+    twice = replace(one, reports={"a": report, "b": {**report, "ranges": {"10000": {}, "10011": {}}}})
+    astray = replace(one, reports={"a": {**report, "ranges": {"10000": {}, "20000": {}}}})
+    found = result(facts(), twice)
+
+    assert [writers_twice([made]) for made in (apart, twice, astray)] == [0, 1, 1]
+    assert found.verdict is Verdict.INVALID
+    assert any("1 writer numbers" in reason for reason in found.reasons)
+
+
+def test_a_sink_that_is_seen_as_a_state_has_no_messages_and_no_rate() -> None:
+    (step,) = result(facts(sink={}, blind={1})).steps
+
+    assert (step.messages, step.throughput_per_s, step.bytes_per_s) == (None, None, None)
+    assert step.ledger["delivered"] == 10
+    assert result(facts(sink={}, blind={1})).verdict is Verdict.PASS

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from cdc_users.report import BenchmarkReport
+from cdc_users.report import BenchmarkReport, answer, render
 from tests.unit.made_result import result, step_result
 
 
@@ -23,3 +24,10 @@ def test_a_sinks_write_times_are_in_the_table_where_it_does_something(sink: str,
 
     assert ("write p50" in table) == shown
     assert all((figure in table) == shown for figure in ("1.2ms", "2.5ms", "3.8ms"))
+
+
+def test_a_sink_that_is_seen_as_a_state_has_no_count_in_the_table() -> None:
+    made = result(steps=[step_result(messages=None, throughput_per_s=None, duration_s=0.0)])
+
+    assert "None" not in render(made, Path("results"))
+    assert answer(made).startswith("What step-1 brought to the sink was compared")

@@ -82,7 +82,7 @@ class Pump:
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.held = self.held_bytes = self.in_flight = self.high_water = 0
-        self.published = self.flushes = 0
+        self.published = self.flushes = self._peak = 0
         self.busy_s = 0.0
         self.failure: Exception | None = None
         self._publisher = publisher
@@ -119,9 +119,15 @@ class Pump:
             self._chunks.append(chunk)
             self.held += chunk.count
             self.held_bytes += chunk.bytes
-            self.high_water = max(self.high_water, self.held)
+            self.high_water, self._peak = max(self.high_water, self.held), max(self._peak, self.held)
             self.taken_lsn = chunk.end_lsn or self.taken_lsn
             self._changed.notify_all()
+
+    def peak(self) -> int:
+        """The most messages that were held since this was asked last; for one who asks."""
+        with self._changed:
+            peak, self._peak = self._peak, self.held
+            return peak
 
     @property
     def idle(self) -> bool:

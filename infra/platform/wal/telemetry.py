@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger import Arrivals
 from infra.platform.sample import INTERVAL_S, KEPT
 from infra.platform.telemetry import Figure, TelemetryServer
 from infra.platform.wal.service import Service
@@ -65,6 +66,7 @@ class WalTelemetry(TelemetryServer):
             "at_us": self._anchor.now_us(),
             "queue_depth": pump.held - pump.in_flight,
             "in_flight": pump.in_flight,
+            "high_water": pump.peak(),
             "paused_partitions": int(reader.paused),
             "lag": None,
             "completions": self._service.meter.durable_events,
@@ -93,9 +95,10 @@ class WalTelemetry(TelemetryServer):
         with self._service.meter.lock:
             return await super()._progress(request)
 
-    async def _ledger(self, request: web.Request) -> web.Response:
+    def arrivals(self) -> Arrivals:
+        """See TelemetryServer."""
         with self._service.meter.lock:
-            return await super()._ledger(request)
+            return super().arrivals()
 
     def figures(self) -> Sequence[Figure]:
         """See TelemetryServer."""

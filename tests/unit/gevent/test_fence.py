@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from cdc_users import fence
+from cdc_users.error import TargetError
 from cdc_users.fence import send_fences
 from cdc_users.measure.probe import Operation, parse_probe
 
@@ -87,3 +88,23 @@ def test_a_fence_is_a_row_with_a_fresh_key_and_a_probe_that_says_so() -> None:
     assert change.row[0] == change.key
     probe = parse_probe(change.row[-1])
     assert (probe.operation, probe.sequence, change.table) == (Operation.FENCE, 7, 1)
+
+
+def test_taps_that_are_busy_for_a_while_are_asked_again() -> None:
+    tap = Tap(lambda _: 0)
+    busy = iter([True, True])
+
+    def look() -> list[Tap]:
+        if next(busy, False):
+            raise TargetError("busy")
+        return [tap]
+
+    assert send_fences(Source([tap]), 1, look, 5)
+
+
+def test_nobody_waits_for_taps_that_are_gone() -> None:
+    def look() -> list[Tap]:
+        raise TargetError("gone")
+
+    assert not send_fences(Source([]), 1, look, 3600, lambda: True)
+    assert not send_fences(Source([]), 1, look, 0.05)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
 import pytest
+from gevent.pool import Group
 from locust.env import Environment
 
 from cdc_users.channel import Channel
-from cdc_users.flight import ChangeFlight, PipelinedWriter
+from cdc_users.flight import ChangeFlight, Flight, PipelinedWriter
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.plan import Schedule
-from cdc_users.users.kafka import SENDER, KafkaUser, Logbook
-from cdc_users.users.lane import Assignment, Share
+from cdc_users.users import kafka, lane
+from cdc_users.users.kafka import SENDER, KafkaUser, Logbook, Sender
+from cdc_users.users.lane import Assignment, LanePool, Share
 from cdc_users.workload import Workload
 from infra.stack.port import free_ports
 
@@ -89,13 +95,13 @@ def test_a_batch_is_one_event_with_its_count_and_one_for_each_cause_of_failure(
 def test_a_lane_that_is_killed_leaves_no_arrival_without_an_outcome(environment: Any) -> None:
     share = share_of(250)
     user = Producing(environment)
-    lane = gevent.spawn(user._run_step, share, 1)
+    running = gevent.spawn(user._run_step, share)
     while share.tally.started < 250:
         gevent.sleep(0.01)
-    lane.kill()
+    running.kill()
 
     assert share.done.is_set()
-    runs = share.ranges[10_001].runs
+    runs = share.ranges[10_000].runs
     assert "acked" not in runs
     assert share.tally.failed == 250
     # Every sequence that was made has an outcome, and none has two.
@@ -103,3 +109,57 @@ def test_a_lane_that_is_killed_leaves_no_arrival_without_an_outcome(environment:
     assert told == list(range(1, len(told) + 1))
     assert told
     SENDER.look()
+
+
+class SlowProducer:
+    """Takes every flight, and acknowledges its records a while later."""
+
+    ANSWER_S = 0.05
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.channels: Sequence[Channel] = ()
+        self._flights: deque[tuple[float, Flight]] = deque()
+
+    @property
+    def flying(self) -> int:
+        return len(self._flights)
+
+    def push(self, flight: Flight) -> bool:
+        for _ in range(len(flight)):
+            flight.depart(time.monotonic_ns(), 100)
+        self._flights.append((time.monotonic() + self.ANSWER_S, flight))
+        return True
+
+    def poll(self, _: float) -> list[Flight]:
+        landed = []
+        while self._flights and self._flights[0][0] <= time.monotonic():
+            landed.append(self._flights.popleft()[1])
+            for index in range(len(landed[-1])):
+                landed[-1].acknowledge(index)
+        return landed
+
+
+def test_a_lane_that_is_to_go_waits_for_what_it_has_on_its_way_and_leaves_the_rest_to_others(
+    environment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "AvroProducer", SlowProducer)
+    monkeypatch.setattr(kafka, "SENDER", Sender())
+    monkeypatch.setattr(lane, "POOL", pool := LanePool())
+    paced = dataclasses.replace(share_of(1).assignment, schedule=Schedule.constant(500, 1).to_json())
+    share = pool.publish(paced, ANCHOR)
+    assert share is not None
+    group, leaver, stayer = Group(), Producing(environment), Producing(environment)
+    for user in (leaver, stayer):
+        user.start(group)
+    while share.tally.started < 100:
+        gevent.sleep(0.001)
+
+    leaver.stop(force=True)
+    assert leaver._greenlet is not None
+    leaver._greenlet.join()
+
+    assert not share.done.is_set()
+    assert share.done.wait(10)
+    assert (share.tally.started, share.tally.completed, share.tally.failed) == (500, 500, 0)
+    assert all(set(ranges.runs) <= {"acked"} for ranges in share.ranges.values())
+    group.kill()

@@ -99,6 +99,16 @@ def test_a_stopped_share_hands_out_nothing_more() -> None:
     assert share.done.is_set()
 
 
+def test_a_lane_that_is_started_anew_gets_a_number_that_nobody_in_this_step_had() -> None:
+    first, second = share_of(Schedule.volume(1), first_lane=40), share_of(Schedule.volume(1), first_lane=7)
+
+    numbers = [first.enter(), first.enter()]
+    first.leave()
+
+    assert [*numbers, first.enter()] == [40, 41, 42]
+    assert second.enter() == 7
+
+
 def test_a_lane_that_is_killed_while_it_waits_leaves_its_arrival_to_the_others() -> None:
     share = share_of(Schedule.volume(1), start_in_us=200_000)
     taken: list[int] = []

@@ -8,12 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import orjson
+import pytest
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.probe import Probe, format_probe
+from cdc_users.observe.json_topic import JsonTopicTap
+from cdc_users.observe.kinesis import KinesisTap
 from cdc_users.observe.pubsub import PubSubTap
 from cdc_users.observe.stream import Item, Reading, StreamFeed
 from cdc_users.observe.tap import Record
+from cdc_users.observe.topic import Message
 
 RUN = "stream01"
 
@@ -43,6 +47,50 @@ def test_what_is_no_change_is_told_and_left_out() -> None:
     assert record.events == 1
     assert record.snapshot()["unreadable"] == 2
     assert any("position 0" in error for error in record.errors)
+
+
+#: JSON, and no change of a row.
+UNREADABLE = {
+    "no object": b"[1]",
+    "a row that is a text": b'{"op": "c", "before": null, "after": "corrupt"}',
+    "an operation that is a list": b'{"op": ["c"], "before": null, "after": {}}',
+    "a commit time beyond 64 bits": b'{"op": "c", "after": {"id": 1}, "source": {"ts_us": 18446744073709551615}}',
+    "half of an object": b'{"op": "c", ',
+}
+
+
+@pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_unreadable_row_costs_its_neighbours_nothing(data: bytes) -> None:
+    record = Record(RUN)
+    items = [Item(number, "", data if number == 3 else event(number), 2_500) for number in range(1, 8)]
+
+    StreamFeed(record, {}).take(0, items, seen_us=3_000)
+
+    snapshot = record.snapshot()
+    assert (snapshot["steps"]["1"]["delivered"], snapshot["unreadable"]) == (6, 1)
+    (error,) = snapshot["errors"]
+    assert "(partition 0, position 3)" in error
+
+
+@pytest.mark.parametrize("probe", [5, True, {"a": 1}, ["a"]])
+def test_a_row_whose_probe_is_no_text_costs_its_neighbours_nothing(probe: Any) -> None:
+    record = Record(RUN)
+    data = orjson.dumps({"op": "c", "before": None, "after": {"id": 2, "probe": probe}})
+    items = [Item(0, "", event(1), 1), Item(1, "", data, 1), Item(2, "", event(3), 1)]
+
+    StreamFeed(record, {"check_every": 1}).take(0, items, seen_us=3_000)
+
+    assert record.snapshot()["steps"]["1"]["delivered"] == 2
+    assert (record.events, record.failed) == (3, 0)
+
+
+def test_a_key_beyond_64_bits_is_a_key() -> None:
+    record = Record(RUN)
+    data = orjson.dumps({"op": "c", "after": {"id": 2**64 - 1, "probe": orjson.loads(event(1))["after"]["probe"]}})
+
+    StreamFeed(record, {}).take(0, [Item(0, "", data, 1)], seen_us=3_000)
+
+    assert (record.events, record.failed) == (1, 0)
 
 
 def test_a_read_that_fails_is_told_and_tried_again() -> None:
@@ -78,9 +126,10 @@ class Subscription:
         self.acknowledged += request["ack_ids"]
 
 
-def message(number: int, ack_id: str, key: str = "07") -> Any:
+def message(number: int, ack_id: str, data: bytes | None = None) -> Any:
     published = datetime.fromtimestamp(0, UTC)
-    inside = SimpleNamespace(message_id=str(number), ordering_key=key, data=event(number), publish_time=published)
+    data = event(number) if data is None else data
+    inside = SimpleNamespace(message_id=str(number), ordering_key="07", data=data, publish_time=published)
     return SimpleNamespace(ack_id=ack_id, message=inside)
 
 
@@ -113,3 +162,51 @@ def test_a_change_that_was_published_twice_is_a_duplicate() -> None:
     pull()
 
     assert tap.record.snapshot()["steps"]["1"]["duplicated"] == 1
+
+
+CORRUPT = UNREADABLE["a row that is a text"]
+
+
+def test_pubsub_takes_the_rest_of_a_pull_that_has_an_unreadable_row() -> None:
+    tap, subscription, pull = pubsub([message(1, "a"), message(2, "b", CORRUPT), message(3, "c")])
+
+    assert pull()
+
+    assert (tap.record.events, tap.record.failed) == (2, 1)
+    assert subscription.acknowledged == ["a", "b", "c"]
+
+
+class Shard:
+    """Answers reads of one shard, from the iterator that it is asked with."""
+
+    def __init__(self, *rows: bytes) -> None:
+        self._rows = rows
+
+    def get_records(self, **request: Any) -> dict[str, Any]:
+        first = int(request["ShardIterator"])
+        records = [
+            {"PartitionKey": "1", "Data": data, "ApproximateArrivalTimestamp": datetime.fromtimestamp(0, UTC)}
+            for data in self._rows[first:]
+        ]
+        return {"Records": records, "NextShardIterator": str(len(self._rows))}
+
+
+def test_kinesis_reads_on_after_an_unreadable_row() -> None:
+    tap = KinesisTap({"endpoint": "http://127.0.0.1:1", "stream": "s"}, RUN, new_anchor())
+    tap._client, tap._iterators = Shard(event(1), CORRUPT, event(3)), {0: "0"}
+
+    assert tap._round()
+    assert not tap._round()
+
+    assert (tap.record.events, tap.record.failed) == (2, 1)
+    assert tap.gauges() == {"read": {"0": 3}}
+
+
+def test_the_tap_on_a_topic_of_json_reads_on_after_an_unreadable_row() -> None:
+    tap = JsonTopicTap({"bootstrap": "127.0.0.1:1", "topic": "t"}, RUN, new_anchor())
+    rows = [event(1), CORRUPT, event(3)]
+
+    tap.take([Message(2, offset, b"7", data, 2_000) for offset, data in enumerate(rows)], seen_us=3_000)
+
+    assert (tap.record.events, tap.record.failed) == (2, 1)
+    assert "partition 2, position 1" in tap.record.errors[0]

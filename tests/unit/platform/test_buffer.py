@@ -126,3 +126,16 @@ async def test_where_workers_are_quick_all_that_fits_is_taken_at_once() -> None:
     held.put(PLACE, chunk(30))
 
     assert held.poll_size(1000) == 70
+
+
+async def test_a_peak_is_told_once_and_the_next_begins_with_what_is_held() -> None:
+    held = buffer(10)
+    held.put(PLACE, chunk(8))
+    held.queues[PLACE].begin(6)
+    held.queues[PLACE].finish()
+
+    assert [held.peak(), held.peak()] == [8, 2]
+    assert held.high_water == 8
+
+    held.put(PLACE, chunk(3, first=8))
+    assert held.peak() == 5

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from infra.platform.error import ConfigError, UnreachableError
+from infra.platform.error import ConfigError, RetryableError, UnreachableError
 from infra.platform.sinks.iceberg import IcebergSink, read_properties
+from tests.batches import Partition
+from tests.change_events import inserts
+
+
+class TalkativeSink(IcebergSink):
+    """Its catalog fails with all properties in the text, as some of PyIceberg's errors have them."""
+
+    def _load(self) -> None:
+        raise ValueError(f"failed with {self._properties}")
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,16 @@ async def test_a_catalog_that_cannot_be_opened_is_named_without_its_secrets(
         await IcebergSink(properties, "a.b").open()
 
     assert "hush" not in str(caught.value)
+
+
+async def test_a_failure_under_way_shows_no_secrets_either() -> None:
+    sink = TalkativeSink({"type": "x", "token": "hush"}, "a.b", upsert=False)
+    await sink.write(Partition().batch(list(inserts(1))))
+
+    for failing in (sink.positions([]), sink.flush()):
+        with pytest.raises(RetryableError, match="failed with") as caught:
+            await failing
+        assert "hush" not in str(caught.value)
 
 
 def test_a_bad_line_of_the_properties_is_told_by_its_number(tmp_path: Path) -> None:

@@ -177,3 +177,14 @@ def test_a_failure_ends_it_and_what_was_not_durable_stays_so(failure: Exception)
     assert rig.pump.durable_lsn == 0
     assert rig.seen.data == []
     assert not rig.pump.idle
+
+
+def test_a_peak_is_told_once_and_the_next_begins_with_what_is_held() -> None:
+    rig = Rig()
+    rig.pump.put(chunk(0, 6, end_lsn=1))
+    assert [rig.pump.peak(), rig.pump.peak()] == [6, 6]
+
+    rig.publisher.gate.set()
+    assert rig.pump.stop(WAIT_S)
+
+    assert [rig.pump.peak(), rig.pump.peak(), rig.pump.high_water] == [6, 0, 6]

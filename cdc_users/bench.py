@@ -12,14 +12,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cdc_users.artifact import write_json
+from cdc_users.error import OptionsError
 from cdc_users.measure.result import Result, worst
+from cdc_users.options import OPTIONS
+from cdc_users.reader import words
 from cdc_users.report import BenchmarkReport, read
+from cdc_users.target import stack_mistakes
+from infra.place import unwritable
 from infra.stack.error import StackError
 from infra.stack.locate import locate
 from infra.stack.state import CHECKOUT
@@ -46,7 +51,7 @@ class Outcome:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m cdc_users.bench", description="Run the scenarios on real servers.")
-    top.add_argument("--only", default="", help=f"modules by comma; all are {', '.join(MODULES)}")
+    top.add_argument("--only", default=",".join(MODULES), help="modules by comma (default: %(default)s)")
     top.add_argument("--results", default="results", help="where result directories go (default: results)")
     return top
 
@@ -84,22 +89,46 @@ def consolidate(outcomes: Sequence[Outcome], results: Path) -> int:
     return code
 
 
+def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
+    """What no module could read of the options that the environment gives (`CDC_RATE` for `--rate`)."""
+    found = []
+    for option in OPTIONS:
+        name = f"CDC_{option.name.upper()}"
+        try:
+            if environ.get(name):
+                option.read(environ[name])
+        except ValueError as error:
+            found.append(f"{name}: {error}")
+    return found
+
+
+def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The modules to run; raises OptionsError with all mistakes, before any server is asked or anything is written."""
+    chosen = tuple(dict.fromkeys(name.strip() for name in options.only.split(",") if name.strip()))
+    mistakes = environment_mistakes(environ)
+    if not chosen or not set(chosen) <= set(MODULES):
+        mistakes.append(f"--only {options.only!r} names no module, or one that is none of {', '.join(MODULES)}")
+    mistakes += stack_mistakes(CHECKOUT, environ, words(environ.get("CDC_ALLOW_TARGET", "")))
+    if why := unwritable(Path(options.results)):
+        mistakes.append(f"--results {options.results}: {why}; name a directory that can be written to")
+    if mistakes:
+        raise OptionsError(mistakes)
+    return chosen
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the modules; see the module's docstring."""
     options = parser().parse_args(arguments)
-    chosen = tuple(name for name in options.only.split(",") if name) or tuple(MODULES)
-    if unknown := sorted(set(chosen) - set(MODULES)):
-        print(f"--only {','.join(unknown)} names no module; there are {', '.join(MODULES)}", file=sys.stderr)
-        return 2
+    try:
+        chosen = check(options, os.environ)
+        owned = locate(CHECKOUT, os.environ) is None
+    except (OptionsError, StackError) as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     results = Path(options.results).resolve()
     results.mkdir(parents=True, exist_ok=True)
     # A signal must not skip the stack's end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        owned = locate(CHECKOUT, os.environ) is None
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
     try:
         if owned and (code := _stack("up")) != 0:
             return code

@@ -11,9 +11,9 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 import structlog
@@ -29,10 +29,14 @@ from cdc_users.course import checked
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
 from cdc_users.options import OPTIONS, Options, read_switch, resolve, texts
+from cdc_users.reader import words
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario, Step
+from cdc_users.target import stack_mistakes, stream_mistakes
 from cdc_users.users.lane import POOL, Assignment, Share
 from cdc_users.web import extension, host, metrics_server
+from infra.stack.identity import tied_to_parent
+from infra.stack.state import CHECKOUT
 
 logger = structlog.get_logger()
 
@@ -47,6 +51,16 @@ class Harness:
     def __init__(self) -> None:
         self.declared: list[Scenario] = []
         self.run: Run | None = None
+        self._tie: Callable[[], None] | None = tied_to_parent(signal.SIGKILL)
+
+    def tie(self) -> None:
+        """In a process that was just forked: have it end with the one that read the locustfile; not its children.
+
+        A master that gives up at once has no connection yet by which to tell its workers, which would wait a minute.
+        """
+        tie, self._tie = self._tie, None
+        if tie is not None:
+            tie()
 
 
 _HARNESS = Harness()
@@ -58,6 +72,7 @@ def declare(scenario: Scenario) -> None:
     if len(_HARNESS.declared) > 1:
         return
     precision.install()
+    os.register_at_fork(after_in_child=_HARNESS.tie)  # `--processes`
     events.init_command_line_parser.add_listener(_add_options)
     events.init.add_listener(_on_init)
     events.test_start.add_listener(_on_test_start)
@@ -140,13 +155,22 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
     runner.register_message(REPORT, _on_report)
     _handle_signals()
     _open_to_see(environment)
+    if environment.parsed_options is not None and (mistakes := _mistakes(environment)):
+        _refuse(OptionsError(mistakes))
+
+
+def _mistakes(environment: Environment) -> list[str]:
+    """Everything that would keep a run from its servers: of the options, where they are final, and of the stack."""
     parsed = environment.parsed_options
-    if parsed is not None and (parsed.headless or parsed.autostart):
+    assert parsed is not None
+    allowed = words(parsed.allow_target or "")
+    found = stack_mistakes(CHECKOUT, os.environ, allowed)
+    if parsed.headless or parsed.autostart:
         try:
-            _steps(environment)
+            found += stream_mistakes([step.pipeline for step in _steps(environment)], allowed)
         except OptionsError as error:
-            _explain(error)
-            sys.exit(error.exit_code)
+            found = [*error.mistakes, *found]
+    return found
 
 
 def _open_to_see(environment: Environment) -> None:
@@ -165,8 +189,12 @@ def _open_to_see(environment: Environment) -> None:
             port = metrics_server.serve(parsed.metrics_port, lambda: _HARNESS.run)
             logger.info("benchmark.metrics", url=f"http://127.0.0.1:{port}/metrics")
     except OptionsError as error:
-        _explain(error)
-        sys.exit(error.exit_code)
+        _refuse(error)
+
+
+def _refuse(error: OptionsError) -> NoReturn:
+    _explain(error)
+    sys.exit(error.exit_code)
 
 
 def _explain(error: OptionsError) -> None:

@@ -13,7 +13,6 @@ Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import shutil
@@ -34,6 +33,7 @@ from cdc_users.channel import open_channel
 from cdc_users.cloud_stream import CloudStreams
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
+from cdc_users.target import check_addresses, stack_mistakes
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import SlotError, create_slot, drop_slot
 from infra.postgres.table import Table, TableError, check_customers, create_customers, create_schema, drop_schema
@@ -47,7 +47,7 @@ from infra.stack.connector import (
 )
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.locate import hosts, locate, supervised
+from infra.stack.locate import locate, supervised
 from infra.stack.settings import Tuning
 from infra.stack.state import CHECKOUT
 
@@ -98,26 +98,6 @@ def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
     return problems
 
 
-def check_targets(endpoints: Endpoints, allowed: Sequence[str]) -> None:
-    """Raise StackConfigError for servers that are neither on loopback nor allowed by name."""
-    check_addresses(hosts(endpoints), allowed)
-
-
-def check_addresses(places: Sequence[str], allowed: Sequence[str]) -> None:
-    """The same for HOST:PORT."""
-    foreign = [place for place in places if not _loopback(place.rsplit(":", 1)[0]) and place not in allowed]
-    if foreign:
-        flags = " ".join(f"--allow-target {place}" for place in foreign)
-        raise StackConfigError(f"{', '.join(foreign)} is not on this machine; if it may be loaded, add {flags}")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Steward:
     """Holds one run's journal and endpoints; one method a request."""
 
@@ -136,14 +116,15 @@ class Steward:
     def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Find the stack or start one, clear away what dead runs left, and start this run's journal.
 
-        Refuses servers outside loopback that are not allowed by name.
+        Refuses servers outside loopback that are not allowed by name, before it asks them anything.
         """
         self._run = str(request["run"])
+        self._allowed = request["allowed"]
+        if mistakes := stack_mistakes(self._checkout, os.environ, self._allowed):
+            raise StackConfigError("; ".join(mistakes))
         endpoints = locate(self._checkout, os.environ)
         self._owns_stack = endpoints is None
         self._endpoints = endpoints = endpoints or self._start_stack(str(request["profile"]))
-        self._allowed = request["allowed"]
-        check_targets(endpoints, self._allowed)
         for old in abandoned(self._journals):
             self._clear(old)
         self._journal = Journal(self._journals / f"{self._run}.jsonl")

@@ -7,6 +7,7 @@ stop, 2 something must be configured otherwise, 3 a server does not answer.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from infra.platform.options import mistakes, parser
@@ -14,4 +15,4 @@ from infra.platform.service import run
 
 if __name__ == "__main__":
     given = parser().parse_args()
-    sys.exit(run(given, mistakes(given)))
+    sys.exit(run(given, mistakes(given, os.environ)))

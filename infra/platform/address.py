@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
-
 HIDDEN = "***"
 #: Shorter values are no secrets, and hiding them would leave no text.
 _SECRET_LENGTH = 4
@@ -38,21 +35,6 @@ def url_mistakes(option: str, url: str) -> list[str]:
         return [f"{option} is not an http or https address"]
     if "@" in parts.netloc:
         return [f"{option} has a user or a password, which every process could read; name one that needs no login"]
-    return []
-
-
-def dsn_mistakes(option: str, dsn: str) -> list[str]:
-    """What is wrong with a libpq connection string on a command line; neither is this one repeated."""
-    try:
-        place = parse_dsn(dsn)
-    except psycopg2.Error:
-        place = {"port": "unknown"}
-    if not place.get("port", "0").replace(",", "").isdigit():  # libpq takes a password with a slash in it for a port
-        return [f"{option} is no connection string; write NAME=VALUE ... or postgresql://HOST:PORT/DATABASE"]
-    if "password" in place:
-        return [f"{option} holds a password, which every process could read; put it into PGPASSWORD or PGPASSFILE"]
-    if "sslpassword" in place:
-        return [f"{option} holds sslpassword, which every process could read; use a key without one"]
     return []
 
 

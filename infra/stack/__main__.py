@@ -18,12 +18,14 @@ from infra.stack import compose, compose_file
 from infra.stack.disk import room_for
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.external import FILE, VARIABLES, external, source
+from infra.stack.external import FILE, OPTIONAL, VARIABLES, external, source
 from infra.stack.locate import locate
+from infra.stack.port import WELL_KNOWN
 from infra.stack.state import CHECKOUT, clear, exclusive, read_endpoints, recorded, state_of
 
 STATE = state_of()
 DOWN_S = 120.0
+_VARIABLES = ", ".join(f"{name} (optional)" if name in OPTIONAL else name for name in VARIABLES)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,11 +37,14 @@ def parser() -> argparse.ArgumentParser:
         "--kind",
         choices=("process", "compose", "external"),
         help="process: on this machine, without Docker (the default); compose: by Docker Compose on the well-known "
-        f"ports; external: the user's own, named by {', '.join(VARIABLES)} or by a file in {FILE}",
+        f"ports; external: the user's own, named by {_VARIABLES} or by a file in {FILE}",
     )
     up.add_argument("--profile", choices=("bench", "test"), default="bench", help="test starts quicker and runs slower")
     up.add_argument(
-        "--ports", choices=("free", "well-known"), default="free", help="well-known: 5432 9092 8081 8083 8080"
+        "--ports",
+        choices=("free", "well-known"),
+        default="free",
+        help=f"well-known: {' '.join(map(str, WELL_KNOWN.values()))}",
     )
     commands.add_parser("down", help="stop everything and leave nothing behind")
     commands.add_parser("status", help="say what is up, and whether it answers real requests")
@@ -73,7 +78,7 @@ def _check_kind(kind: str | None) -> None:
     """Raise StackConfigError where the kind asked for and the environment contradict each other."""
     named = source(os.environ)
     if kind == "external" and named is None:
-        raise StackConfigError(f"--kind external needs {', '.join(VARIABLES)}, or a file in {FILE}")
+        raise StackConfigError(f"--kind external needs {_VARIABLES}, or a file in {FILE}")
     if kind in ("process", "compose") and named is not None:
         raise StackConfigError(f"--kind {kind}, but {named} names servers that are not ours; unset it")
     if kind == "process" and compose.is_ours(STATE):

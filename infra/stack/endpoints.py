@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from infra.stack.error import StackConfigError
 
 Kind = Literal["process", "compose", "external"]
 Profile = Literal["bench", "test"]
-#: What is not text.
+_NEEDED = ("postgres_dsn", "kafka_bootstrap", "schema_registry_url", "connect_url")
+_EXAMPLE = "docs/external.md has an example"
+#: What is not text, or need not be there.
 _TYPES: Mapping[str, Any] = {
+    "profile": str | None,
+    "postgres_from_connect": str | None,
     "versions": Mapping,
     "supervisor_pid": int | None,
     "supervisor_started_s": float | None,
@@ -45,15 +49,18 @@ class Endpoints:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Endpoints:
         """Read what `to_json` wrote; raises StackConfigError for anything else."""
-        known = {item.name for item in fields(cls)}
-        unknown = sorted(set(data) - known)
-        missing = sorted({"postgres_dsn", "kafka_bootstrap", "schema_registry_url", "connect_url"} - set(data))
+        if not isinstance(data, Mapping):
+            raise StackConfigError(f"endpoints are a table of names and values, not {data!r}; {_EXAMPLE}")
+        unknown = sorted(set(data) - {item.name for item in fields(cls)})
+        missing = sorted(set(_NEEDED) - set(data))
         if unknown or missing:
             raise StackConfigError(
-                f"endpoints are not understood: unknown {unknown or 'none'}, missing {missing or 'none'}; "
-                "`python -m infra.stack env` prints an example"
+                f"endpoints are not understood: unknown {unknown or 'none'}, missing {missing or 'none'}; {_EXAMPLE}"
             )
-        wrong = sorted(name for name, value in data.items() if not isinstance(value, _TYPES.get(name, str | None)))
+        wrong = sorted(name for name, value in data.items() if not isinstance(value, _TYPES.get(name, str)))
         if wrong:
-            raise StackConfigError(f"endpoints are not understood: {', '.join(wrong)} is of the wrong type")
+            raise StackConfigError(f"endpoints are not understood: {', '.join(wrong)} is of the wrong type; {_EXAMPLE}")
+        for name, allowed in (("kind", get_args(Kind)), ("profile", get_args(Profile))):
+            if data.get(name) not in (None, *allowed):
+                raise StackConfigError(f"{name} {data[name]!r} is not one of {', '.join(allowed)}; leave it out")
         return cls(**{"kind": "external", **data})

@@ -7,14 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg2
-
+from infra import place
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 
 #: A TOML or JSON file with the endpoints; it comes before the variables below.
 FILE = "CDC_STACK"
-#: One variable an endpoint; all four are needed, the last is for a Kafka Connect that reaches Postgres differently.
+#: One variable an endpoint; the four that are not OPTIONAL are needed. The last is for a Connect in a container.
 VARIABLES = {
     "CDC_POSTGRES_DSN": "postgres_dsn",
     "CDC_KAFKA_BOOTSTRAP": "kafka_bootstrap",
@@ -31,7 +30,7 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
     Raises StackConfigError with every mistake.
     """
     if environ.get(FILE):
-        return read_external(Path(environ[FILE]))
+        return read_external(Path(environ[FILE]), environ)
     given = {name: environ[name] for name in VARIABLES if environ.get(name)}
     if not given:
         return None
@@ -40,7 +39,7 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
             f"{', '.join(sorted(given))} without {', '.join(missing)}: an own stack is named by all four, or by a file "
             f"in {FILE}; unset them to use servers of this checkout"
         )
-    return check(Endpoints.from_json({VARIABLES[name]: value for name, value in given.items()}))
+    return check(Endpoints.from_json({VARIABLES[name]: value for name, value in given.items()}), environ)
 
 
 def source(environ: Mapping[str, str]) -> str | None:
@@ -50,46 +49,39 @@ def source(environ: Mapping[str, str]) -> str | None:
     return next((name for name in VARIABLES if environ.get(name)), None)
 
 
-def read_external(path: Path) -> Endpoints:
+def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
     """Endpoints from a TOML or JSON file; raises StackConfigError that says what is wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return check(Endpoints.from_json(data), environ)
     except OSError as error:
-        raise StackConfigError(f"{FILE}={path} cannot be read: {error.strerror}") from error
+        raise StackConfigError(
+            f"{FILE}={path} cannot be read: {error.strerror}; name a file that can, or unset {FILE} to use servers of "
+            "this checkout"
+        ) from error
+    except StackConfigError as error:
+        raise StackConfigError(f"{FILE}={path}: {error}") from error
     except ValueError as error:
-        raise StackConfigError(f"{FILE}={path} is neither TOML nor JSON: {error}") from error
-    return check(Endpoints.from_json(data))
+        raise StackConfigError(
+            f"{FILE}={path} is neither TOML nor JSON: {error}; docs/external.md has an example"
+        ) from error
 
 
-def check(endpoints: Endpoints) -> Endpoints:
-    """Endpoints that can be parsed; raises StackConfigError with every mistake."""
-    mistakes = _dsn_mistakes(endpoints.postgres_dsn)
-    if not all(_is_address(part) for part in endpoints.kafka_bootstrap.split(",")):
+def check(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
+    """Endpoints that say where they lead; raises StackConfigError with every mistake."""
+    mistakes = [f"postgres_dsn {mistake}" for mistake in place.dsn_mistakes(endpoints.postgres_dsn, environ)]
+    if not place.are_addresses(endpoints.kafka_bootstrap):
         mistakes.append(f"kafka_bootstrap {endpoints.kafka_bootstrap!r} is not HOST:PORT[,HOST:PORT...]")
     for name in ("schema_registry_url", "connect_url"):
         url = str(getattr(endpoints, name))
         if "@" in url:
             mistakes.append(f"{name} holds a user or a password, which would stand in results; none is supported there")
-        elif not url.startswith(("http://", "https://")) or len(url.split("//")[1]) == 0:
-            mistakes.append(f"{name} {url!r} is not an http URL")
+        elif not place.is_url(url):
+            mistakes.append(f"{name} {url!r} is not an http URL; write http://HOST:PORT")
     inside = endpoints.postgres_from_connect
-    if inside is not None and not _is_address(inside):
+    if inside is not None and not place.is_address(inside):
         mistakes.append(f"postgres_from_connect {inside!r} is not HOST:PORT")
     if mistakes:
         raise StackConfigError("; ".join(mistakes))
     return endpoints
-
-
-def _dsn_mistakes(dsn: str) -> list[str]:
-    try:
-        place = psycopg2.extensions.parse_dsn(dsn)
-    except psycopg2.Error:
-        # Neither the text nor libpq's error, which has a part of it: it may hold a secret.
-        return ["postgres_dsn cannot be parsed; write NAME=VALUE ... or postgresql://HOST:PORT/DATABASE"]
-    return ["postgres_dsn holds a password; put it into PGPASSWORD or PGPASSFILE"] if "password" in place else []
-
-
-def _is_address(text: str) -> bool:
-    host, _, port = text.strip().rpartition(":")
-    return bool(host) and port.isdigit() and 0 < int(port) < 65536

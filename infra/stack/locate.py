@@ -9,26 +9,31 @@ import psycopg2
 import requests
 from confluent_kafka import KafkaException
 
+from infra import place
 from infra.stack import postgres, process
 from infra.stack.endpoints import Endpoints
-from infra.stack.error import StackError
+from infra.stack.error import StackConfigError, StackError
 from infra.stack.external import external
 from infra.stack.identity import Identity
 from infra.stack.state import read_endpoints, state_of
 
 
-def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
-    """The stack to use, or None where there is none.
+def find(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
+    """The stack to use, not asked yet; None where there is none.
 
     The user's own (`infra.stack.external`) come before the checkout's. Raises StackConfigError for endpoints that
-    cannot be used, StackError for servers that do not answer.
+    cannot be used.
     """
     if (own := external(environ)) is not None:
-        return verify(own)
+        return own
     endpoints = read_endpoints(state_of(checkout))
-    if endpoints is None or not supervised(endpoints):
-        return None
-    return verify(endpoints)
+    return endpoints if endpoints is not None and supervised(endpoints) else None
+
+
+def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
+    """The stack that `find` finds, verified; raises StackError for servers that do not answer."""
+    endpoints = find(checkout, environ)
+    return None if endpoints is None else verify(endpoints)
 
 
 def supervised(endpoints: Endpoints) -> bool:
@@ -58,12 +63,16 @@ def verify(endpoints: Endpoints) -> Endpoints:
     return endpoints
 
 
-def hosts(endpoints: Endpoints) -> list[str]:
-    """HOST:PORT of every server that a run puts load on or changes."""
-    place = psycopg2.extensions.parse_dsn(endpoints.postgres_dsn)
-    addresses = [f"{place.get('host', '127.0.0.1')}:{place.get('port', '5432')}"]
-    addresses += [part.strip() for part in endpoints.kafka_bootstrap.split(",")]
-    for url in (endpoints.schema_registry_url, endpoints.connect_url):
-        authority = url.split("//")[1].split("/")[0]
-        addresses.append(authority if ":" in authority else f"{authority}:{443 if url.startswith('https') else 80}")
-    return addresses
+def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:
+    """HOST:PORT of every server that a run puts load on or changes.
+
+    Raises StackConfigError where libpq would connect elsewhere than the DSN says.
+    """
+    if found := place.dsn_mistakes(endpoints.postgres_dsn, environ):
+        raise StackConfigError("; ".join(f"postgres_dsn {mistake}" for mistake in found))
+    return [
+        *place.dsn_addresses(endpoints.postgres_dsn, environ),
+        *(part.strip() for part in endpoints.kafka_bootstrap.split(",")),
+        place.url_address(endpoints.schema_registry_url),
+        place.url_address(endpoints.connect_url),
+    ]

@@ -88,7 +88,7 @@ def main() -> int:
     top = parser("python -m tests.scenarios.broken_platform")
     top.add_argument("--defect", required=True, choices=sorted(DEFECTS))
     options = top.parse_args()
-    return run(options, mistakes(options), DEFECTS[options.defect])
+    return run(options, mistakes(options, os.environ), DEFECTS[options.defect])
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ async def _announce(service: Service, url: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Check the options, then serve."""
     options = parser(__doc__.splitlines()[0]).parse_args(arguments)
-    if found := mistakes(options):
+    if found := mistakes(options, os.environ):
         print("\n".join(found), file=sys.stderr)
         return 2
     log_to_stderr()

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cdc_users.measure.validity import HarnessFacts, Look, StepFacts, backlog_growth_per_s, invalid_reasons, lanes_note
+from cdc_users.measure.validity import (
+    OF_RUN,
+    OF_STEP,
+    HarnessFacts,
+    Look,
+    StepFacts,
+    backlog_growth_per_s,
+    invalid_reasons,
+    lanes_note,
+)
 
 
 def looks(backlogs: list[float], per_s: int = 1000) -> list[Look]:
@@ -152,3 +162,11 @@ def test_lanes_that_ran_out_name_how_many_are_needed() -> None:
     assert "needs at least 21" in short
     assert "needs 2 lanes on average" in burst
     assert "--lanes 16" in burst
+
+
+def test_the_page_has_a_row_for_every_reason() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "measurement.md").read_text(encoding="utf-8")
+    table = page.partition("| reason | when |\n|---|---|\n")[2].partition("\n\n")[0]
+
+    # The stack's profile is told beside them, by the conclusion.
+    assert len(table.splitlines()) == len(OF_RUN) + len(OF_STEP) + 1

@@ -57,13 +57,6 @@ def _plan_contradictions(values: Mapping[str, Any]) -> list[str]:
         mistakes.append("--duration needs --rate, e.g. --rate 1000")
     if values.get("rate") and values.get("duration") and values["rate"] * values["duration"] < 1:
         mistakes.append(f"--rate {values['rate']:g} for {values['duration']:g} s makes no arrival; raise one of them")
-    if loads == ["--rows"]:
-        paced = {
-            "--warm-up": values.get("warm_up"),
-            "--late drop": values.get("late"),
-            "--arrival poisson": values.get("arrival") == "poisson",
-        }
-        mistakes += [f"{flag} needs --rate or --stages: a volume is due at once" for flag in paced if paced[flag]]
     return mistakes
 
 

@@ -27,7 +27,8 @@ from cdc_users import artifact, precision
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
-from cdc_users.options import OPTIONS, Options, read_switch, resolve, texts
+from cdc_users.options import OPTIONS, Options, read_switch
+from cdc_users.proposal import options_of, propose
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario, Step
 from cdc_users.users.lane import POOL, Assignment, Share
@@ -112,15 +113,12 @@ def _add_options(parser: LocustArgumentParser) -> None:
 
 
 def _options(environment: Environment) -> Options:
-    return resolve(texts(vars(environment.parsed_options), _shape(environment).scenario.defaults))
+    return options_of(_shape(environment), vars(environment.parsed_options))
 
 
 def _steps(environment: Environment) -> Sequence[Step]:
     """The run's steps; raises OptionsError with all mistakes."""
-    shape, options = _shape(environment), _options(environment)
-    shape.user(options)
-    steps: Sequence[Step] = shape.steps(options)
-    return steps
+    return propose(_shape(environment), vars(environment.parsed_options)).steps
 
 
 def _shape(environment: Environment) -> Any:

@@ -297,15 +297,20 @@ UNSET: Mapping[str, Any] = {
 LOADS = ("rows", "rate", "duration", "stages")
 
 
+def given_texts(source: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of the options that were given, out of Locust's namespace or a form."""
+    found = {option.name: str(source.get(option.name) or "").strip() for option in OPTIONS}
+    return {name: text for name, text in found.items() if text}
+
+
 def texts(source: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
-    """The options' texts out of Locust's namespace: what was given, else the scenario's default, else ours."""
-    given = {option.name: str(source.get(option.name) or "").strip() for option in OPTIONS}
-    # The scenario's default load gives way as a whole, or `--rate` would contradict a default `--rows`.
-    own_load = any(given[name] for name in LOADS)
+    """The texts of all options: what was given, else the scenario's default, else ours."""
+    given = given_texts(source)
     fallback = {option.name: defaults.get(option.name, option.default) for option in OPTIONS}
-    if own_load:
+    # The scenario's default load gives way as a whole, or `--rate` would contradict a default `--rows`.
+    if any(name in given for name in LOADS):
         fallback.update(dict.fromkeys(LOADS, ""))
-    return {name: text or fallback[name] for name, text in given.items()}
+    return fallback | given
 
 
 def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) -> str:
@@ -315,15 +320,15 @@ def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) 
     """
     if "--headless" in argv or "--autostart" in argv:
         return shlex.join(["locust", *argv])
-    given = [(option.flag, str(source.get(option.name) or "").strip()) for option in OPTIONS]
-    flags = [part for flag, text in given if text for part in (flag, text)]
+    given = given_texts(source)
+    flags = [part for option in OPTIONS if option.name in given for part in (option.flag, given[option.name])]
     return shlex.join(["locust", "-f", f"locustfiles/{scenario}.py", "--headless", *flags])
 
 
-def resolve(given: Mapping[str, str]) -> Options:
-    """Read every option's text (by name); raises OptionsError with all mistakes, touching no server."""
+def resolve(given: Mapping[str, str], known: Sequence[str] = ()) -> Options:
+    """Read every option's text (by name); raises OptionsError with all mistakes, those `known` before first."""
     values: dict[str, Any] = {}
-    mistakes: list[str] = []
+    mistakes = list(known)
     for option in OPTIONS:
         text = given.get(option.name, option.default)
         try:

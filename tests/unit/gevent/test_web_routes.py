@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,6 +39,7 @@ class Shape(LoadTestShape):
     """A shape with a scenario, without the registration that a declared one makes."""
 
     scenario: ClassVar[Scenario] = Scenario("made", question=f"How fast is {EVIL}?", defaults={"rows": "100"})
+    idle: ClassVar[Mapping[str, str]] = {"records": "use --rows"}
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
@@ -177,6 +178,11 @@ def test_a_wrong_value_is_explained_and_starts_nothing(page: Page) -> None:
     assert told["success"] is False
     assert "--rows: 'many' is not a whole number" in told["message"]
     assert "--lanes" in told["message"]
+    assert page.started == []
+
+
+def test_an_option_that_the_scenario_does_not_read_starts_nothing(page: Page) -> None:
+    assert page.start(records="5").json["message"] == "--records does nothing in made; use --rows"
     assert page.started == []
 
 

@@ -27,7 +27,7 @@ from cdc_users import artifact, precision
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
-from cdc_users.options import OPTIONS, Options, read_switch
+from cdc_users.options import OPTIONS, Options, read_alone
 from cdc_users.proposal import options_of, propose
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario, Step
@@ -153,7 +153,7 @@ def _open_to_see(environment: Environment) -> None:
     if parsed is None:
         return
     try:
-        TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_switch(parsed.quiet))
+        TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_alone("--quiet", parsed.quiet))
         # Locust's own table every two seconds would tear the block apart; the last one still comes.
         parsed.only_summary = parsed.only_summary or TERMINAL.mode != "lines"
         if environment.web_ui is not None:

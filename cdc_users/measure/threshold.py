@@ -155,6 +155,8 @@ def parse_thresholds(text: str) -> tuple[Threshold, ...]:
             mistakes.append(str(error))
     if mistakes:
         raise ThresholdError("; ".join(mistakes))
+    if not found:
+        raise ThresholdError(f"{text!r} has no threshold in it; write METRIC < VALUE, e.g. 'end_to_end.p99 < 500ms'")
     return tuple(found)
 
 
@@ -209,5 +211,7 @@ def _why_null(step: Mapping[str, Any], path: Sequence[str]) -> str:
 
 
 def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
+    # Whoever names a statistic alone means the whole way.
+    whole_way = f"{SERIES[0]}.{name}"
+    near = [whole_way] if whole_way in METRICS else difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else "docs/ci.md lists them, e.g. 'end_to_end.p99' or 'lost'"

@@ -369,3 +369,9 @@ def read_alone(flag: str, text: str) -> Any:
         return option.read(text)
     except ValueError as error:
         raise OptionsError([f"{flag}: {error}"]) from error
+
+
+if __name__ == "__main__":
+    from cdc_users.guide import options_page, scenario_shapes
+
+    print(options_page(scenario_shapes()))

@@ -26,7 +26,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 #: By kind of metric: what a unit multiplies a value by, to be what result.json holds. The first one is meant by none.
-_UNITS: Mapping[str, Mapping[str, float]] = {
+UNITS: Mapping[str, Mapping[str, float]] = {
     "duration_ms": {"ms": 1.0, "us": 0.001, "s": 1000.0, "m": 60_000.0},
     "duration_s": {"s": 1.0, "ms": 0.001, "m": 60.0},
     "rate": {"/s": 1.0, "k/s": 1e3},
@@ -137,7 +137,7 @@ def parse_threshold(text: str) -> Threshold:
     if name not in METRICS:
         raise ThresholdError(f"{name!r} is not a metric; {_nearest(name)}")
     metric = METRICS[name]
-    units = _UNITS[metric.kind]
+    units = UNITS[metric.kind]
     factor = units.get(unit) if unit else next(iter(units.values()))
     if factor is None:
         allowed = ", ".join(filter(None, units)) or "none"
@@ -188,7 +188,7 @@ def _failure(threshold: Threshold, step: Mapping[str, Any]) -> Failure | None:
         return Failure(step["name"], threshold.text, None, reason)
     if threshold.holds(value):
         return None
-    unit = next(iter(_UNITS[threshold.metric.kind]))
+    unit = next(iter(UNITS[threshold.metric.kind]))
     return Failure(step["name"], threshold.text, value, f"{step['name']}: {threshold.text}, but it is {value:g}{unit}")
 
 

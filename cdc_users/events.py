@@ -25,10 +25,10 @@ from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from cdc_users import artifact, precision
 from cdc_users.console import TERMINAL
-from cdc_users.course import checked
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
-from cdc_users.options import OPTIONS, Options, read_switch, resolve, texts
+from cdc_users.options import OPTIONS, Options, read_alone
+from cdc_users.proposal import options_of, propose
 from cdc_users.reader import words
 from cdc_users.run import Run
 from cdc_users.scenario import Scenario, Step
@@ -128,14 +128,12 @@ def _add_options(parser: LocustArgumentParser) -> None:
 
 
 def _options(environment: Environment) -> Options:
-    return resolve(texts(vars(environment.parsed_options), _shape(environment).scenario.defaults))
+    return options_of(_shape(environment), vars(environment.parsed_options))
 
 
 def _steps(environment: Environment) -> Sequence[Step]:
     """The run's steps; raises OptionsError with all mistakes."""
-    shape, options = _shape(environment), _options(environment)
-    shape.user(options)
-    return checked(shape.steps(options))
+    return propose(_shape(environment), vars(environment.parsed_options)).steps
 
 
 def _shape(environment: Environment) -> Any:
@@ -179,7 +177,7 @@ def _open_to_see(environment: Environment) -> None:
     if parsed is None:
         return
     try:
-        TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_switch(parsed.quiet))
+        TERMINAL.open(sys.stdout, os.environ, bool(parsed.quiet) and read_alone("--quiet", parsed.quiet))
         # Locust's own table every two seconds would tear the block apart; the last one still comes.
         parsed.only_summary = parsed.only_summary or TERMINAL.mode != "lines"
         if environment.web_ui is not None:

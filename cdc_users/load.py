@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cdc_users.measure.plan import Schedule, Stage
+from cdc_users.error import OptionsError
+from cdc_users.measure.plan import PlanError, Schedule, Stage
 from cdc_users.options import Options
 from cdc_users.workload import Workload
 
@@ -21,8 +22,16 @@ def stages_of(options: Options) -> tuple[Stage, ...]:
 
 
 def schedule_of(options: Options, stages: Sequence[Stage]) -> Schedule:
-    """The arrivals of some stages, spaced as `--arrival` says; raises PlanError where they make none."""
-    return Schedule.staged(stages, options.seed if options.arrival == "poisson" else None)
+    """The arrivals of some stages, spaced as `--arrival` says; raises OptionsError where they make none."""
+    poisson = options.arrival == "poisson"
+    try:
+        return Schedule.staged(stages, options.seed if poisson else None)
+    except PlanError as error:
+        flag = "--stages" if options.stages else "--rate"
+        if options.warm_up is not None and stages[0].warm_up:
+            flag = "--warm-up"
+        with_seed = f" with --arrival poisson of --seed {options.seed}" if poisson else ""
+        raise OptionsError([f"{flag}{with_seed}: {error}"]) from error
 
 
 def workload_of(options: Options) -> Workload:

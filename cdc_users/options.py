@@ -17,10 +17,11 @@ from cdc_users import reader
 from cdc_users.contradiction import contradictions
 from cdc_users.error import OptionsError
 from cdc_users.measure.plan import Stage, parse_duration, parse_rate, parse_stages
+from cdc_users.measure.probe import LARGEST_TRANSACTION
 from cdc_users.measure.threshold import Threshold, parse_thresholds
 from cdc_users.reader import SINKS, WAIT_MS, WAITING, WAITING_BATCH
 from cdc_users.scenario import Capture, Source, Transport
-from cdc_users.workload import InsertMethod, parse_mix, parse_skew
+from cdc_users.workload import KEYS_PER_WRITER, InsertMethod, parse_mix, parse_skew
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,11 @@ class Options:
     allow_web_host: bool
 
 
+#: Keys of a writer are apart from the next one's as long as it makes no more of them; a delete takes two sequences.
+MOST_ROWS = KEYS_PER_WRITER // 2
+MOST_SEED = 10**18
 OPTIONS: tuple[Option, ...] = (
-    Option("--rows", "Volumes, one burst step each: rows written as fast as they go.", "", reader.counts),
+    Option("--rows", "Volumes, one burst step each: rows written as fast as they go.", "", reader.Counts(MOST_ROWS)),
     Option(
         "--rate", "Open loop instead: arrivals (transactions) per second, e.g. 1000; needs --duration.", "", parse_rate
     ),
@@ -120,7 +124,12 @@ OPTIONS: tuple[Option, ...] = (
         "constant",
         reader.choice("constant", "poisson"),
     ),
-    Option("--seed", "What random choices follow from: arrivals, keys, operations, payload.", "1", reader.natural),
+    Option(
+        "--seed",
+        "What random choices follow from: arrivals, keys, operations, payload.",
+        "1",
+        reader.Count(MOST_SEED, least=0),
+    ),
     Option(
         "--late",
         "What to do with arrivals that start late: catch-up, drop (if later than 100 ms) or drop:DURATION.",
@@ -131,20 +140,20 @@ OPTIONS: tuple[Option, ...] = (
         "--lanes", "Writers at work at the same time, over all workers; each is one Locust user.", "8", reader.lanes
     ),
     Option("--drain-timeout", "How long to wait for the last event once the load has ended.", "60s", parse_duration),
-    Option("--rows-per-transaction", "Rows in each transaction.", "1", reader.count),
+    Option("--rows-per-transaction", "Rows in each transaction.", "1", reader.Count(LARGEST_TRANSACTION)),
     Option(
         "--insert-method",
         "single (one INSERT a row), values (one INSERT of many rows) or copy.",
         "single",
         reader.choice("single", "values", "copy"),
     ),
-    Option("--row-bytes", "Payload added to each row, in bytes.", "0", reader.natural),
+    Option("--row-bytes", "Payload added to each row, in bytes.", "0", reader.Count(10_000_000, least=0)),
     Option("--mix", "Weights of operations, e.g. insert=80,update=15,delete=5.", "insert=100", parse_mix),
     Option(
         "--key-skew", "Keys that updates and deletes take: uniform, or zipf:S, e.g. zipf:1.2.", "uniform", parse_skew
     ),
-    Option("--live-keys", "Among how many of its newest keys each writer chooses.", "1000", reader.count),
-    Option("--tables", "Source tables that the rows are spread over.", "1", reader.count),
+    Option("--live-keys", "Among how many of its newest keys each writer chooses.", "1000", reader.Count(1_000_000)),
+    Option("--tables", "Source tables that the rows are spread over.", "1", reader.Count(100)),
     Option(
         "--threshold",
         "What must hold, several by semicolon, e.g. 'end_to_end.p99 < 500ms; throughput > 2000/s'.",
@@ -173,13 +182,13 @@ OPTIONS: tuple[Option, ...] = (
         "--kinesis-endpoint",
         "URL of a Kinesis of your own (or AWS_ENDPOINT_URL_KINESIS); empty starts an emulator.",
         "",
-        reader.endpoint,
+        reader.kinesis_endpoint,
     ),
     Option(
         "--pubsub-endpoint",
         "HOST:PORT of a Pub/Sub emulator of your own (or PUBSUB_EMULATOR_HOST); empty starts one.",
         "",
-        reader.endpoint,
+        reader.pubsub_endpoint,
     ),
     Option(
         "--sink",
@@ -193,14 +202,19 @@ OPTIONS: tuple[Option, ...] = (
         "50ms",
         reader.durations,
     ),
-    Option("--batch-size", "Most events in one write of the sink.", "500", reader.count),
-    Option("--max-buffered-messages", "Most events that the platform may hold in memory.", "10000", reader.count),
-    Option("--partitions", "Partitions of the topic; several where a scenario compares.", "1", reader.counts),
+    Option("--batch-size", "Most events in one write of the sink.", "500", reader.Count(1_000_000)),
+    Option(
+        "--max-buffered-messages",
+        "Most events that the platform may hold in memory.",
+        "10000",
+        reader.Count(10_000_000),
+    ),
+    Option("--partitions", "Partitions of the topic; several where a scenario compares.", "1", reader.Counts(1000)),
     Option(
         "--instances",
         "Processes of the platform in one consumer group; several where a scenario compares.",
         "1",
-        reader.counts,
+        reader.Counts(100),
     ),
     Option(
         "--iceberg-mode",
@@ -213,9 +227,14 @@ OPTIONS: tuple[Option, ...] = (
         "--platform",
         "reference, none (your own runs already), or a command line that takes the reference's options.",
         "reference",
-        str,
+        reader.platform,
     ),
-    Option("--topic", "A topic of yours to use as it is, instead of a fresh one; for one pipeline a run.", "", str),
+    Option(
+        "--topic",
+        "A topic of yours to use as it is, instead of a fresh one; for one pipeline a run.",
+        "",
+        reader.topic,
+    ),
     Option("--connector", "A connector of yours to use as it is; needs --table and --topic.", "", str),
     Option(
         "--table",
@@ -240,7 +259,7 @@ OPTIONS: tuple[Option, ...] = (
         "--records",
         "Latency, partitions: records that are in the topic before the platform starts to read.",
         "10000",
-        reader.count,
+        reader.Count(MOST_ROWS),
     ),
     Option(
         "--mode",
@@ -252,12 +271,17 @@ OPTIONS: tuple[Option, ...] = (
         "--debezium-headers", "Straight to the topic: yes sends Debezium's headers with each record.", "no", reader.flag
     ),
     Option(
-        "--evolve-at", "Straight to the topic: the arrival at which a column is added to the schema.", "", reader.count
+        "--evolve-at",
+        "Straight to the topic: the arrival at which a column is added to the schema.",
+        "",
+        reader.Count(MOST_ROWS),
     ),
     Option("--overload", "Backpressure: offered load as a multiple of what the sink can take.", "3", reader.factor),
     Option("--fill", "Backpressure: how long queues are given to fill under overload.", "5s", parse_duration),
     Option("--hold", "Backpressure: how long the overload is then held and judged.", "10s", parse_duration),
-    Option("--repeat", "Partitions: how often the whole row of steps is run; medians are compared.", "1", reader.count),
+    Option(
+        "--repeat", "Partitions: how often the whole row of steps is run; medians are compared.", "1", reader.Count(100)
+    ),
     Option(
         "--tuning",
         "Debezium for latency or for throughput (docs/stack.md has the cost).",
@@ -265,7 +289,7 @@ OPTIONS: tuple[Option, ...] = (
         reader.choice("latency", "throughput"),
     ),
     Option("--smoke", "yes checks ledger, files and exit code only, and publishes no figure.", "no", reader.flag),
-    Option("--results", "Where result directories go.", "results", Path),
+    Option("--results", "Where result directories go.", "results", reader.directory),
     Option(
         "--allow-target",
         "HOST:PORT outside loopback that may be loaded, named exactly; several by comma.",
@@ -297,15 +321,20 @@ UNSET: Mapping[str, Any] = {
 LOADS = ("rows", "rate", "duration", "stages")
 
 
+def given_texts(source: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of the options that were given, out of Locust's namespace or a form."""
+    found = {option.name: str(source.get(option.name) or "").strip() for option in OPTIONS}
+    return {name: text for name, text in found.items() if text}
+
+
 def texts(source: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
-    """The options' texts out of Locust's namespace: what was given, else the scenario's default, else ours."""
-    given = {option.name: str(source.get(option.name) or "").strip() for option in OPTIONS}
-    # The scenario's default load gives way as a whole, or `--rate` would contradict a default `--rows`.
-    own_load = any(given[name] for name in LOADS)
+    """The texts of all options: what was given, else the scenario's default, else ours."""
+    given = given_texts(source)
     fallback = {option.name: defaults.get(option.name, option.default) for option in OPTIONS}
-    if own_load:
+    # The scenario's default load gives way as a whole, or `--rate` would contradict a default `--rows`.
+    if any(name in given for name in LOADS):
         fallback.update(dict.fromkeys(LOADS, ""))
-    return {name: text or fallback[name] for name, text in given.items()}
+    return fallback | given
 
 
 def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) -> str:
@@ -315,15 +344,15 @@ def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) 
     """
     if "--headless" in argv or "--autostart" in argv:
         return shlex.join(["locust", *argv])
-    given = [(option.flag, str(source.get(option.name) or "").strip()) for option in OPTIONS]
-    flags = [part for flag, text in given if text for part in (flag, text)]
+    given = given_texts(source)
+    flags = [part for option in OPTIONS if option.name in given for part in (option.flag, given[option.name])]
     return shlex.join(["locust", "-f", f"locustfiles/{scenario}.py", "--headless", *flags])
 
 
-def resolve(given: Mapping[str, str]) -> Options:
-    """Read every option's text (by name); raises OptionsError with all mistakes, touching no server."""
+def resolve(given: Mapping[str, str], known: Sequence[str] = ()) -> Options:
+    """Read every option's text (by name); raises OptionsError with all mistakes, those `known` before first."""
     values: dict[str, Any] = {}
-    mistakes: list[str] = []
+    mistakes = list(known)
     for option in OPTIONS:
         text = given.get(option.name, option.default)
         try:
@@ -338,18 +367,16 @@ def resolve(given: Mapping[str, str]) -> Options:
     return Options(**values)
 
 
-def read_switch(text: str) -> bool:
-    """A single yes-or-no option, for who needs it before all are read; raises OptionsError."""
-    return bool(_alone(text, reader.flag))
-
-
-def read_port(text: str) -> int:
-    """A single port, for who needs it before all are read; raises OptionsError."""
-    return int(_alone(text, reader.port))
-
-
-def _alone(text: str, read: Callable[[str], Any]) -> Any:
+def read_alone(flag: str, text: str) -> Any:
+    """What one option's text says, for who needs it before all are read; raises OptionsError."""
+    (option,) = (option for option in OPTIONS if option.flag == flag)
     try:
-        return read(text)
+        return option.read(text)
     except ValueError as error:
-        raise OptionsError([str(error)]) from error
+        raise OptionsError([f"{flag}: {error}"]) from error
+
+
+if __name__ == "__main__":
+    from cdc_users.guide import options_page, scenario_shapes
+
+    print(options_page(scenario_shapes()))

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from cdc_users.measure.plan import parse_duration
 from cdc_users.measure.probe import LANES_PER_STEP
+from infra.place import is_address, is_port, is_url
 
 
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    try:
-        value = int(text.replace("_", ""))
-    except ValueError:
-        raise ValueError(f"{text!r} is not a whole number") from None
-    if value < 1:
-        raise ValueError(f"{text!r} must be at least 1")
-    return value
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Reads a whole number from `least` to `most`."""
+
+    most: int
+    least: int = 1
+
+    def __call__(self, text: str) -> int:
+        """The number; raises ValueError that names the bound."""
+        try:
+            value = int(text.replace("_", ""))
+        except ValueError:
+            raise ValueError(f"{text!r} is not a whole number") from None
+        if value < self.least:
+            raise ValueError(f"{text!r} must be at least {self.least}")
+        if value > self.most:
+            raise ValueError(f"{text!r} must be at most {self.most:,}")
+        return value
 
 
-def lanes(text: str) -> int:
-    """A number of lanes; each needs a number of its own within its step."""
-    value = count(text)
-    if value > LANES_PER_STEP:
-        raise ValueError(f"{text!r} is more than the {LANES_PER_STEP} lanes that a step has numbers for; lower it")
-    return value
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Reads several whole numbers from 1 to `most`, by comma."""
+
+    most: int
+
+    def __call__(self, text: str) -> tuple[int, ...]:
+        """The numbers; raises ValueError."""
+        return tuple(Count(self.most)(part.strip()) for part in text.split(","))
 
 
-def counts(text: str) -> tuple[int, ...]:
-    """Several of them, by comma."""
-    return tuple(count(part.strip()) for part in text.split(","))
+lanes = Count(LANES_PER_STEP)
 
 
 def durations(text: str) -> tuple[float, ...]:
@@ -50,18 +66,65 @@ def sink_tap(text: str) -> str:
     kind, _, place = text.partition(":")
     if kind not in SINK_TAPS or not place:
         raise ValueError(f"{text!r} is not one of {', '.join(SINK_TAPS.values())}")
-    if kind == "webhook" and not (place.isdigit() and int(place) < 65536):
-        raise ValueError(f"{text!r} names no port; write e.g. webhook:8080")
+    if kind == "webhook" and not is_port(place):
+        raise ValueError(f"{text!r} names no port of 1 to 65535; write e.g. webhook:8080")
     if kind == "postgres":
         table(place)
+    if kind == "topic":
+        topic(place)
     return text
 
 
-def endpoint(text: str) -> str:
-    """Where a service is; without a login, for it stands in results and on command lines."""
+def topic(text: str) -> str:
+    """The name of a Kafka topic."""
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", text) or text in (".", ".."):
+        raise ValueError(
+            f"{text!r} is no name for a topic; it has up to 249 letters of a-z, A-Z, 0-9, '.', '_' and '-'"
+        )
+    return text
+
+
+def platform(text: str) -> str:
+    """`reference`, `none`, or a command line whose program is there."""
+    try:
+        command = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a command line: {error}; close the quote, or escape it") from error
+    if text not in PLATFORMS and (not command or shutil.which(command[0]) is None):
+        raise ValueError(f"{text!r} names no program that can be run; write {', '.join(PLATFORMS)} or a command line")
+    return text
+
+
+def directory(text: str) -> Path:
+    """A place where a directory is, or can be made, and written to."""
+    path = Path(text)
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"{text!r} cannot be a directory: {nearest} is a file; name another place")
+    if not os.access(nearest, os.W_OK):
+        raise ValueError(f"{text!r} cannot be written: {nearest} may not be; name another place")
+    return path
+
+
+def kinesis_endpoint(text: str) -> str:
+    """A URL of http or https, without a login."""
+    _refuse_login(text)
+    if not is_url(text):
+        raise ValueError(f"{text!r} is not a URL; write e.g. http://127.0.0.1:4567")
+    return text
+
+
+def pubsub_endpoint(text: str) -> str:
+    """HOST:PORT."""
+    _refuse_login(text)
+    if not is_address(text):
+        raise ValueError(f"{text!r} is not HOST:PORT, which has no http:// and no path; write e.g. 127.0.0.1:8085")
+    return text
+
+
+def _refuse_login(text: str) -> None:
     if "@" in text:
         raise ValueError("it holds a user or a password, which would stand in results; none is supported there")
-    return text
 
 
 def factor(text: str) -> float:
@@ -85,13 +148,6 @@ def late(text: str) -> float | None:
     return parse_duration(tolerance) if tolerance else DROP_AFTER_S
 
 
-def natural(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdigit():
-        raise ValueError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Reads one of some words; the web form offers them as a list."""
@@ -112,6 +168,8 @@ def choice(*allowed: str) -> Choice:
 
 def sinks(text: str) -> tuple[str, ...]:
     """Names of sinks, by comma or space."""
+    if not words(text):
+        raise ValueError(f"{text!r} names no sink; name some of {', '.join((*SINKS, WAITING))}")
     return tuple(choice(*SINKS, WAITING)(name) for name in words(text))
 
 
@@ -124,11 +182,10 @@ def flag(text: str) -> bool:
 
 
 def port(text: str) -> int:
-    """A TCP port."""
-    value = natural(text)
-    if value > 65535:
+    """A TCP port to listen on."""
+    if text != "0" and not is_port(text):
         raise ValueError(f"{text!r} is not a port; name one of 0 (any free one) to 65535")
-    return value
+    return int(text)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -139,5 +196,6 @@ def words(text: str) -> tuple[str, ...]:
 #: Later than this, `--late drop` drops an arrival.
 DROP_AFTER_S = 0.1
 WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
+PLATFORMS = ("reference", "none")
 SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")

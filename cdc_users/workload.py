@@ -26,6 +26,7 @@ OPERATIONS = ("insert", "update", "delete")
 KEYS_PER_WRITER = 10**8
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 HIGHEST_SKEW = 5.0
+WEIGHT_DIGITS = 6
 
 
 class WorkloadError(ValueError):
@@ -65,8 +66,10 @@ def parse_mix(text: str) -> tuple[int, int, int]:
     weights = dict.fromkeys(OPERATIONS, 0)
     for part in text.split(","):
         name, _, number = (word.strip() for word in part.partition("="))
-        if name not in weights or not number.isdigit():
+        if name not in weights or not (number.isascii() and number.isdecimal()):
             raise WorkloadError(f"{part.strip()!r} is not part of a mix; write e.g. insert=80,update=15,delete=5")
+        if len(number) > WEIGHT_DIGITS:
+            raise WorkloadError(f"{part.strip()!r} weighs too much; at most {WEIGHT_DIGITS} digits say any share")
         weights[name] = int(number)
     if not weights["insert"]:
         raise WorkloadError(f"{text!r} has no insert; a writer changes only rows of its own, so give insert a weight")

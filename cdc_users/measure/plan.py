@@ -21,6 +21,8 @@ from cdc_users.measure.poisson import arrivals_before, times
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 NS = 1_000_000_000
 HIGHEST_PER_S = 1e7
+#: Six weeks.
+LONGEST_S = 1000 * 3600.0
 CHUNK = 4096
 WARM_UP = "warmup:"
 
@@ -246,12 +248,14 @@ def _rate(text: str) -> float:
 
 def parse_duration(text: str) -> float:
     """Seconds from "500ms", "30s", "5m" or "1h"; raises PlanError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", text.strip())
     if match is None:
         raise PlanError(f"{text!r} is not a duration; write a number and its unit, e.g. 50ms, 30s or 5m")
     seconds = float(match[1]) * UNITS_S[match[2]]
     if seconds <= 0:
         raise PlanError(f"{text!r} must be longer than nothing")
+    if seconds > LONGEST_S:
+        raise PlanError(f"{text!r} must be at most {LONGEST_S / 3600:g}h")
     return seconds
 
 

@@ -35,6 +35,8 @@ LAYOUT = {
     "intended_us": (56, 16),
     "checksum": (72, 8),
 }
+#: Most events of one transaction that can be told apart.
+LARGEST_TRANSACTION = 10 ** LAYOUT["size"][1] - 1
 _NUMBERS = ("writer", "sequence", "transaction", "index", "size", "key_version", "intended_us")
 _OPERATION = LAYOUT["operation"][0]
 

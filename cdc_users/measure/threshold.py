@@ -26,7 +26,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 #: By kind of metric: what a unit multiplies a value by, to be what result.json holds. The first one is meant by none.
-_UNITS: Mapping[str, Mapping[str, float]] = {
+UNITS: Mapping[str, Mapping[str, float]] = {
     "duration_ms": {"ms": 1.0, "us": 0.001, "s": 1000.0, "m": 60_000.0},
     "duration_s": {"s": 1.0, "ms": 0.001, "m": 60.0},
     "rate": {"/s": 1.0, "k/s": 1e3},
@@ -137,7 +137,7 @@ def parse_threshold(text: str) -> Threshold:
     if name not in METRICS:
         raise ThresholdError(f"{name!r} is not a metric; {_nearest(name)}")
     metric = METRICS[name]
-    units = _UNITS[metric.kind]
+    units = UNITS[metric.kind]
     factor = units.get(unit) if unit else next(iter(units.values()))
     if factor is None:
         allowed = ", ".join(filter(None, units)) or "none"
@@ -155,6 +155,8 @@ def parse_thresholds(text: str) -> tuple[Threshold, ...]:
             mistakes.append(str(error))
     if mistakes:
         raise ThresholdError("; ".join(mistakes))
+    if not found:
+        raise ThresholdError(f"{text!r} has no threshold in it; write METRIC < VALUE, e.g. 'end_to_end.p99 < 500ms'")
     return tuple(found)
 
 
@@ -186,7 +188,7 @@ def _failure(threshold: Threshold, step: Mapping[str, Any]) -> Failure | None:
         return Failure(step["name"], threshold.text, None, reason)
     if threshold.holds(value):
         return None
-    unit = next(iter(_UNITS[threshold.metric.kind]))
+    unit = next(iter(UNITS[threshold.metric.kind]))
     return Failure(step["name"], threshold.text, value, f"{step['name']}: {threshold.text}, but it is {value:g}{unit}")
 
 
@@ -209,5 +211,7 @@ def _why_null(step: Mapping[str, Any], path: Sequence[str]) -> str:
 
 
 def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
+    # Whoever names a statistic alone means the whole way.
+    whole_way = f"{SERIES[0]}.{name}"
+    near = [whole_way] if whole_way in METRICS else difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else "docs/ci.md lists them, e.g. 'end_to_end.p99' or 'lost'"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cdc_users.error import OptionsError
-from cdc_users.measure.plan import Schedule
+from cdc_users.idle import BACKPRESSURE
+from cdc_users.measure.plan import PlanError, Schedule
 from cdc_users.options import Options
 from cdc_users.scenario import Mark, Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
@@ -33,15 +34,14 @@ def pressure_steps(name: str, options: Options) -> tuple[Step, ...]:
 
 
 def _warm_up(name: str, options: Options, pipeline: Pipeline) -> Step:
-    schedule = Schedule.constant(WARM_UP_SHARE * capacity_per_s(pipeline), options.warm_up or WARM_UP_S)
+    schedule = _schedule(options, pipeline, WARM_UP_SHARE, options.warm_up or WARM_UP_S, "--warm-up")
     return Step(
         f"{name}-delay-{pipeline.sink_delay_s:g}s-warm-up", "paced", schedule, pipeline, options.lanes, warm_up=True
     )
 
 
 def _overload(name: str, options: Options, pipeline: Pipeline) -> Step:
-    rate_per_s = options.overload * capacity_per_s(pipeline)
-    schedule = Schedule.constant(rate_per_s, options.fill + options.hold)
+    schedule = _schedule(options, pipeline, options.overload, options.fill + options.hold, "--fill and --hold")
     marks = (Mark(0.0, OVERLOAD), Mark(options.fill, HOLD))
     return Step(
         f"{name}-delay-{pipeline.sink_delay_s:g}s",
@@ -54,10 +54,22 @@ def _overload(name: str, options: Options, pipeline: Pipeline) -> Step:
     )
 
 
+def _schedule(options: Options, pipeline: Pipeline, share: float, duration_s: float, flags: str) -> Schedule:
+    """So much of what the sink can take, for so long; raises OptionsError where that comes to no event."""
+    capacity = capacity_per_s(pipeline)
+    try:
+        return Schedule.constant(share * capacity, duration_s)
+    except PlanError as error:
+        sink = f"--sink-delay {pipeline.sink_delay_s:g}s with --batch-size {options.batch_size}"
+        offered = f"{share * capacity:.3g} events a second for {duration_s:g} s ({flags}) make none"
+        raise OptionsError([f"{sink}: {offered}; lower the delay, or raise what is beside it"]) from error
+
+
 class BackpressureShape(ScenarioShape):
     """Overloads a slow sink and watches where the backlog goes."""
 
     abstract = True
+    idle = BACKPRESSURE
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:

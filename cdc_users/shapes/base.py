@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from locust import LoadTestShape, User
@@ -17,7 +18,8 @@ SPAWN_PER_S = 100
 class ScenarioShape(LoadTestShape):
     """A load test shape that runs one scenario. Subclasses declare `scenario` and turn options into steps.
 
-    `writer` drives the database, `producer` the topic; which of them runs is the option `--source`.
+    `writer` drives the database, `producer` the topic; which of them runs is the option `--source`. `idle` has the
+    options, by name, that `steps` does not read, with what to do instead: whoever gives one is told (cdc_users.idle).
 
     Declaring one in a locustfile registers the harness's options and listeners with Locust; importing this
     module does nothing. `tick` only says how many lanes there should be: the plan owns all time.
@@ -27,6 +29,7 @@ class ScenarioShape(LoadTestShape):
     scenario: ClassVar[Scenario]
     writer: ClassVar[type[User] | None] = None
     producer: ClassVar[type[User] | None] = None
+    idle: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -6,7 +6,9 @@ import dataclasses
 from importlib.util import find_spec
 
 from cdc_users.error import OptionsError
-from cdc_users.measure.plan import Schedule
+from cdc_users.idle import LATENCY
+from cdc_users.load import schedule_of, stages_of
+from cdc_users.measure.plan import Schedule, Stage
 from cdc_users.options import Options
 from cdc_users.reader import WAITING
 from cdc_users.scenario import Mode, Pipeline, Step, level
@@ -29,6 +31,7 @@ class LatencyShape(ScenarioShape):
     """One step a sink: the topic is filled and then drained, or with `--rate` an open loop."""
 
     abstract = True
+    idle = LATENCY
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
@@ -38,7 +41,7 @@ class LatencyShape(ScenarioShape):
         sinks = [sink for sink in options.sinks if missing(sink) is None]
         if not sinks:
             raise OptionsError(cls.skipped(options))
-        return level(_step(cls.scenario.name, sink, options) for sink in sinks)
+        return level(step for sink in sinks for step in _steps(cls.scenario.name, sink, options))
 
     @classmethod
     def skipped(cls, options: Options) -> tuple[str, ...]:
@@ -46,18 +49,24 @@ class LatencyShape(ScenarioShape):
         return tuple(reason for sink in options.sinks if (reason := missing(sink)) is not None)
 
 
-def _step(scenario: str, sink: str, options: Options) -> Step:
-    mode: Mode = "paced" if options.rate else "drain"
-    schedule = _schedule(options)
+def _steps(scenario: str, sink: str, options: Options) -> list[Step]:
+    """A drain, or an open loop behind its warm-up where there is one."""
+    stages = stages_of(options)
+    if not stages:
+        volume = Schedule.volume(-(-options.records // options.rows_per_transaction))
+        return [_step(f"{scenario}-{sink}-drain", "drain", sink, volume, options)]
+    return [_paced(scenario, sink, stage, options) for stage in stages]
+
+
+def _paced(scenario: str, sink: str, stage: Stage, options: Options) -> Step:
+    name = f"{scenario}-{sink}-{'warm-up' if stage.warm_up else 'paced'}"
+    step = _step(name, "paced", sink, schedule_of(options, (stage,)), options)
+    return dataclasses.replace(step, warm_up=stage.warm_up)
+
+
+def _step(name: str, mode: Mode, sink: str, schedule: Schedule, options: Options) -> Step:
     lanes = min(options.lanes, schedule.count)
-    size = options.rows_per_transaction
-    return Step(f"{scenario}-{sink}-{mode}", mode, schedule, _pipeline(sink, options), lanes, size)
-
-
-def _schedule(options: Options) -> Schedule:
-    if options.rate and options.duration:
-        return Schedule.constant(options.rate, options.duration)
-    return Schedule.volume(-(-options.records // options.rows_per_transaction))
+    return Step(name, mode, schedule, _pipeline(sink, options), lanes, options.rows_per_transaction)
 
 
 def _pipeline(sink: str, options: Options) -> Pipeline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+from cdc_users.idle import PARTITIONS
 from cdc_users.measure.plan import Schedule
 from cdc_users.options import Options
 from cdc_users.reader import WAIT_MS, WAITING, WAITING_BATCH
@@ -41,6 +42,7 @@ class PartitionsShape(ScenarioShape):
     """Steps over partition and instance counts, each on a fresh topic with the same number of records."""
 
     abstract = True
+    idle = PARTITIONS
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:

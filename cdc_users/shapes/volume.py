@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cdc_users.idle import VOLUME
 from cdc_users.load import schedule_of, stages_of
 from cdc_users.measure.plan import Schedule
 from cdc_users.options import Options
@@ -35,6 +36,7 @@ class VolumeShape(ScenarioShape):
     """Bursts of `--rows`, or one paced step when `--rate` is given."""
 
     abstract = True
+    idle = VOLUME
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:

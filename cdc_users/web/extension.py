@@ -20,9 +20,9 @@ from locust.web import WebUI
 
 from cdc_users import artifact, metrics, statistic
 from cdc_users.live import RunView
+from cdc_users.proposal import Shape
 from cdc_users.scenario import Scenario
 from cdc_users.web import form
-from cdc_users.web.form import Shape
 from cdc_users.web.state import state
 
 STATIC = Path(__file__).parent / "static"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from cdc_users.course import checked
 from cdc_users.error import OptionsError
-from cdc_users.options import OPTIONS, Option, Options, resolve, texts
+from cdc_users.options import OPTIONS, Option
+from cdc_users.proposal import Shape, propose
 from cdc_users.reader import Choice
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import Step
 
 #: The form's groups, in order; an option that stands in none is shown in the last.
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -51,28 +51,13 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Sink": ("sink", "sinks", "sink_delay", "iceberg_mode", "iceberg_commit_interval"),
     "One scenario's own": ("overload", "fill", "hold", "repeat"),
-    "Verdict": ("threshold", "drain_timeout", "send_delay_limit"),
+    "Verdict": ("threshold", "drain_timeout"),
     "Your own pipeline": ("topic", "connector", "table", "sink_tap", "kinesis_endpoint", "pubsub_endpoint"),
 }
 REST = "More"
 #: Said on the command line only: they run a command, name a place to write or another host to load, or decide how
 #: this page itself is served. Who may only see the page must not choose them.
 NOT_IN_FORM = ("platform", "results", "allow_target", "allow_web_host", "metrics_port", "quiet")
-
-
-class Shape(Protocol):
-    """What the form needs of a shape (cdc_users.shapes.base.ScenarioShape)."""
-
-    scenario: Scenario
-
-    def steps(self, options: Options, /) -> Sequence[Step]:
-        """The run's steps."""
-
-    def skipped(self, options: Options, /) -> Sequence[str]:
-        """What was asked for and is left out, each with its reason."""
-
-    def user(self, options: Options, /) -> type:
-        """Who generates the load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +78,10 @@ class Check:
 def check(shape: Shape, given: Mapping[str, Any]) -> Check:
     """Read the form as a run would; touches no server."""
     try:
-        options = resolve(texts(given, shape.scenario.defaults))
-        user = shape.user(options).__name__
-        return Check(steps=checked(shape.steps(options)), skipped=tuple(shape.skipped(options)), user=user)
+        made = propose(shape, given)
     except OptionsError as error:
         return Check(error.mistakes)
-    except ValueError as error:
-        # A plan that cannot be made, e.g. a rate and a duration that come to no arrival.
-        return Check((str(error),))
+    return Check(steps=tuple(made.steps), skipped=tuple(made.skipped), user=made.user.__name__)
 
 
 def forbidden(given: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:

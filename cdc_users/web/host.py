@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
+from cdc_users.address import is_loopback
 from cdc_users.error import OptionsError
-from cdc_users.options import read_switch
+from cdc_users.options import read_alone
 
 LOOPBACK = "127.0.0.1"
 #: Locust's own defaults, all of which mean every interface.
@@ -23,7 +23,7 @@ def check(web_host: str, web_login: bool, allow_web_host: str) -> None:
 
     `allow_web_host` is the option's text, as Locust's namespace holds it.
     """
-    if web_login or (allow_web_host and read_switch(allow_web_host)) or is_loopback(web_host):
+    if web_login or (allow_web_host and read_alone("--allow-web-host", allow_web_host)) or is_loopback(web_host):
         return
     shown = "every interface" if web_host in ("", "*") else web_host
     raise OptionsError(
@@ -32,13 +32,3 @@ def check(web_host: str, web_login: bool, allow_web_host: str) -> None:
             "add --web-login, or say --allow-web-host yes"
         ]
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

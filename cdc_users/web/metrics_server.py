@@ -10,7 +10,7 @@ from gevent.pywsgi import WSGIServer
 from cdc_users import metrics
 from cdc_users.error import OptionsError
 from cdc_users.live import RunView
-from cdc_users.options import read_port
+from cdc_users.options import read_alone
 from cdc_users.web.host import LOOPBACK
 
 
@@ -24,7 +24,7 @@ def serve(port_text: str, current_run: Callable[[], RunView | None]) -> int:
         start_response("200 OK", [("Content-Type", metrics.CONTENT_TYPE)])
         return [metrics.text(current_run()).encode()]
 
-    port = read_port(port_text)
+    port = read_alone("--metrics-port", port_text)
     server = WSGIServer((LOOPBACK, port), application, log=None)
     try:
         server.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from locust import LoadTestShape, User, argument_parser, task
 from locust.env import Environment
 
-from cdc_users import options, report
+from cdc_users import report
 from cdc_users.error import OptionsError
 from cdc_users.live import RunView
-from cdc_users.options import OPTIONS, Options
+from cdc_users.options import OPTIONS, Options, read_alone
 from cdc_users.scenario import Scenario, Step
 from cdc_users.shapes.volume import volume_steps
 from cdc_users.web import extension
@@ -39,6 +39,7 @@ class Shape(LoadTestShape):
     """A shape with a scenario, without the registration that a declared one makes."""
 
     scenario: ClassVar[Scenario] = Scenario("made", question=f"How fast is {EVIL}?", defaults={"rows": "100"})
+    idle: ClassVar[Mapping[str, str]] = {"records": "use --rows"}
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
@@ -180,6 +181,11 @@ def test_a_wrong_value_is_explained_and_starts_nothing(page: Page) -> None:
     assert page.started == []
 
 
+def test_an_option_that_the_scenario_does_not_read_starts_nothing(page: Page) -> None:
+    assert page.start(records="5").json["message"] == "--records does nothing in made; use --rows"
+    assert page.started == []
+
+
 def test_the_writer_of_a_scenario_must_be_picked(page: Page) -> None:
     assert "pick that user class" in page.start(user_classes="Another").json["message"]
 
@@ -267,8 +273,7 @@ def test_a_headless_process_is_not_extended() -> None:
     extension.install(Environment(), lambda: None)
 
 
-def test_the_checks_of_single_options_name_the_value() -> None:
-    read: tuple[Callable[[str], Any], ...] = (options.read_switch, options.read_port)
-    for function in read:
-        with pytest.raises(OptionsError, match="'maybe'"):
-            function("maybe")
+def test_an_option_that_is_read_alone_is_named_with_its_value() -> None:
+    for flag in ("--quiet", "--metrics-port", "--allow-web-host"):
+        with pytest.raises(OptionsError, match=f"{flag}: 'maybe'"):
+            read_alone(flag, "maybe")

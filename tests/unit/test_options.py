@@ -41,7 +41,7 @@ def test_all_mistakes_are_told_together() -> None:
 
 def test_more_lanes_than_a_step_has_numbers_for_are_refused_beforehand() -> None:
     assert read(lanes="10000").lanes == 10_000
-    with pytest.raises(OptionsError, match=r"--lanes: '10001' is more than the 10000 lanes"):
+    with pytest.raises(OptionsError, match=r"--lanes: '10001' must be at most 10,000"):
         read(lanes="10001")
 
 

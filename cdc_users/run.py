@@ -454,7 +454,7 @@ class Run:
 
     def _conclude(self, facts: Facts) -> None:
         facts.stop_reason = self._stop_reason
-        facts.clock_step_ms = self._anchor.step_ms()
+        facts.clock_step_ms = self._watch.clock_step_ms()
         options = artifact.plain(self.options)
         command = command_line(self.scenario.name, sys.argv[1:], vars(self.environment.parsed_options or Namespace()))
         result = conclude.conclude(self.scenario, self.id, self.states, facts, command, options)

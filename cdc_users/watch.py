@@ -12,6 +12,7 @@ from gevent.lock import RLock
 from locust.env import Environment
 
 from cdc_users.error import TargetError
+from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.measure.histogram import LatencyHistogram
 from cdc_users.measure.recorder import Recorder
 from cdc_users.measure.validity import Look as Glimpse
@@ -58,6 +59,8 @@ class Watch:
     looks: dict[int, list[Glimpse]] = field(default_factory=dict)
     failure: str = ""
     began_s: float = field(default_factory=time.monotonic)
+    anchor: Anchor = field(default_factory=new_anchor)
+    _clock_step_ms: float = 0.0
     _read: Callable[[], Look] | None = None
     _seen: dict[int, Recorder] = field(default_factory=dict)
     _bytes: dict[int, int] = field(default_factory=dict)
@@ -68,6 +71,12 @@ class Watch:
     def elapsed_s(self) -> float:
         """Seconds since the run began."""
         return round(time.monotonic() - self.began_s, 3)
+
+    def clock_step_ms(self) -> float:
+        """By how much the wall clock had left the monotonic one at the worst look until now: one that was set there
+        and back again has left times behind that are wrong."""
+        self._clock_step_ms = max(self._clock_step_ms, self.anchor.step_ms(), key=abs)
+        return self._clock_step_ms
 
     def start(self, read: Callable[[], Look]) -> None:
         """Watch a pipeline from now on; `read` raises TargetError where it does not answer."""
@@ -96,6 +105,7 @@ class Watch:
 
     def note(self) -> None:
         """Look now and keep it; a step that has ended is complete in the timeline then, however short it was."""
+        self.clock_step_ms()
         # What came since the last look is a difference of two looks, so no two may overlap.
         with self._turn:
             try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from locust.env import Environment
 
 from cdc_users.telemetry import Look, Snapshot, StepSnapshot
@@ -29,3 +32,15 @@ def test_steps_of_one_name_keep_their_looks_apart() -> None:
 
     counted = {number: [(look.sent, look.delivered) for look in found] for number, found in watch.looks.items()}
     assert counted == {1: [(10, 10), (20, 18)], 2: [(5, 3)]}
+
+
+def test_a_clock_that_is_set_and_set_back_is_told_with_the_worst_of_it() -> None:
+    watch = Watch(Environment(), lambda: None)
+    anchor = watch.anchor
+    watch.start(Look)
+    for moved_ms in (0, 3_000, -200, 0):
+        watch.anchor = replace(anchor, wall_us=anchor.wall_us - moved_ms * 1000)
+        watch.note()
+    watch.stop()
+
+    assert watch.clock_step_ms() == pytest.approx(3_000, abs=50)

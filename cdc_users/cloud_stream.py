@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from infra.stack import cloud
 from infra.stack.emulators.kinesis import kinesis_emulator
@@ -30,12 +29,6 @@ def own_endpoint(transport: str, given: str) -> str:
     if "@" in found:
         raise StackConfigError(f"{VARIABLES[transport]} holds a user or a password; none is supported there")
     return found
-
-
-def address(endpoint: str) -> str:
-    """HOST:PORT of an endpoint."""
-    parts = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
-    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 class CloudStreams:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from cdc_users.address import is_loopback
 from cdc_users.measure.probe import LARGEST_TRANSACTION
+from infra.place import endpoint_address
 
 #: Stands for a value that was given and could not be read: it is not absent, and its own mistake is told already.
 UNREADABLE = object()
@@ -54,9 +54,8 @@ def _transport_contradictions(values: Mapping[str, Any]) -> list[str]:
 
 def _foreign(endpoint: str) -> str:
     """HOST:PORT of an endpoint outside this machine; empty for one on it."""
-    parts = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return "" if is_loopback(parts.hostname or "") else f"{parts.hostname}:{port}"
+    where = endpoint_address(endpoint)
+    return "" if is_loopback(where.rpartition(":")[0]) else where
 
 
 def _direct_contradictions(values: Mapping[str, Any]) -> list[str]:

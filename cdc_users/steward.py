@@ -34,6 +34,7 @@ from cdc_users.cloud_stream import CloudStreams
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.journal import Entry, Journal, abandoned
 from cdc_users.target import check_addresses, stack_mistakes
+from infra.place import endpoint_address
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import SlotError, create_slot, drop_slot
 from infra.postgres.table import Table, TableError, check_customers, create_customers, create_schema, drop_schema
@@ -241,7 +242,7 @@ class Steward:
             self._clouds = CloudStreams(Path(logs))
         endpoint = self._clouds.endpoint(transport, given)
         if cloud_stream.own_endpoint(transport, given):
-            check_addresses([cloud_stream.address(endpoint)], self._allowed)
+            check_addresses([endpoint_address(endpoint)], self._allowed)
             self._creating(transport, f"{endpoint} {name}")
         return cloud_stream.create(transport, endpoint, name, int(request["partitions"]))
 

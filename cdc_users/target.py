@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cdc_users.cloud_stream import VARIABLES, address, own_endpoint
+from cdc_users.address import is_loopback
+from cdc_users.cloud_stream import VARIABLES, own_endpoint
 from cdc_users.scenario import Pipeline
 from infra import place
 from infra.stack.endpoints import Endpoints
@@ -28,12 +28,8 @@ def check_addresses(places: Sequence[str], allowed: Sequence[str]) -> None:
 
 
 def _is_here(host: str) -> bool:
-    if host == "localhost" or host.startswith(("/", "@")):  # a directory, or an abstract name, of sockets
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    # A directory, or an abstract name, of sockets.
+    return host.startswith(("/", "@")) or is_loopback(host)
 
 
 def stack_mistakes(checkout: Path, environ: Mapping[str, str], allowed: Sequence[str]) -> list[str]:
@@ -64,4 +60,4 @@ def _check_stream(transport: str, named: str, allowed: Sequence[str]) -> None:
     usable, form = (place.is_url, "a URL") if transport == "kinesis" else (place.is_address, "HOST:PORT")
     if not usable(named):
         raise StackConfigError(f"--{transport}-endpoint (or {VARIABLES[transport]}) {named!r} is not {form}; write one")
-    check_addresses([address(named)], allowed)
+    check_addresses([place.endpoint_address(named)], allowed)

@@ -60,6 +60,11 @@ def url_address(url: str) -> str:
     return f"{_bracketed(parts.hostname)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
+def endpoint_address(endpoint: str) -> str:
+    """HOST:PORT of an endpoint that is a URL, or HOST:PORT already."""
+    return url_address(endpoint) if "://" in endpoint else endpoint
+
+
 def _bracketed(host: str | None) -> str:
     return f"[{host}]" if host is not None and ":" in host else host or ""
 

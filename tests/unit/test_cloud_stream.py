@@ -6,21 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cdc_users.cloud_stream import CloudStreams, address, own_endpoint
+from cdc_users.cloud_stream import CloudStreams, own_endpoint
 from infra.stack.error import StackConfigError
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "expected"),
-    [
-        ("http://127.0.0.1:4567", "127.0.0.1:4567"),
-        ("https://kinesis.example.test", "kinesis.example.test:443"),
-        ("127.0.0.1:8085", "127.0.0.1:8085"),
-        ("http://[::1]:4567/", "::1:4567"),
-    ],
-)
-def test_an_endpoint_has_an_address(endpoint: str, expected: str) -> None:
-    assert address(endpoint) == expected
 
 
 def test_an_option_beats_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

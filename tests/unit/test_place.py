@@ -99,3 +99,16 @@ def test_a_directory_that_need_not_exist_yet_is_tried_without_a_trace(tmp_path: 
     assert place.unwritable(file / "below") != ""
     assert place.unwritable(Path("/proc/nowhere")) != ""
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://127.0.0.1:4567", "127.0.0.1:4567"),
+        ("https://kinesis.example.test", "kinesis.example.test:443"),
+        ("127.0.0.1:8085", "127.0.0.1:8085"),
+        ("http://[::1]:4567/", "[::1]:4567"),
+    ],
+)
+def test_an_endpoint_has_an_address(endpoint: str, expected: str) -> None:
+    assert place.endpoint_address(endpoint) == expected

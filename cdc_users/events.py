@@ -54,13 +54,17 @@ class Harness:
         self._tie: Callable[[], None] | None = tied_to_parent(signal.SIGKILL)
 
     def tie(self) -> None:
-        """In a process that was just forked: have it end with the one that read the locustfile; not its children.
+        """In a worker that was just forked: have it end with the one that read the locustfile.
 
         A master that gives up at once has no connection yet by which to tell its workers, which would wait a minute.
         """
         tie, self._tie = self._tie, None
         if tie is not None:
             tie()
+
+    def no_more_workers(self) -> None:
+        """Locust forks before `init`; who is started later, as the steward, must outlive this process."""
+        self._tie = None
 
 
 _HARNESS = Harness()
@@ -145,6 +149,7 @@ def _shape(environment: Environment) -> Any:
 
 
 def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
+    _HARNESS.no_more_workers()
     if not isinstance(runner, MasterRunner):
         runner.register_message(ASSIGN, _on_assign)
         runner.register_message(HALT, _on_halt)

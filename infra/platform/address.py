@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from infra.place import is_url
+
 HIDDEN = "***"
 #: Shorter values are no secrets, and hiding them would leave no text.
 _SECRET_LENGTH = 4
@@ -26,14 +28,9 @@ def shown(url: str) -> str:
 
 def url_mistakes(option: str, url: str) -> list[str]:
     """What is wrong with an HTTP address on a command line; it is not repeated, for it may hold a secret."""
-    try:
-        parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        plain = False
-    if not plain:
+    if not is_url(url):
         return [f"{option} is not an http or https address"]
-    if "@" in parts.netloc:
+    if "@" in urlsplit(url).netloc:
         return [f"{option} has a user or a password, which every process could read; name one that needs no login"]
     return []
 

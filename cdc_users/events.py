@@ -11,7 +11,7 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -27,11 +27,11 @@ from cdc_users import artifact, precision
 from cdc_users.console import TERMINAL
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
-from cdc_users.options import OPTIONS, Options, read_alone
-from cdc_users.proposal import options_of, propose
+from cdc_users.options import OPTIONS, read_alone
+from cdc_users.proposal import Proposal, propose
 from cdc_users.reader import words
 from cdc_users.run import Run
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import Scenario
 from cdc_users.target import stack_mistakes, stream_mistakes
 from cdc_users.users.lane import POOL, Assignment, Share
 from cdc_users.web import extension, host, metrics_server
@@ -104,15 +104,16 @@ def lanes_wanted(environment: Environment) -> Wanted | None:
 
     The first question comes before the run exists: Locust starts a test with a shape's first answer.
     """
+    run = _HARNESS.run
+    if run is not None:
+        lanes = run.lanes_wanted
+        return None if lanes is None else Wanted(lanes, _shape(environment).user(run.options))
     try:
-        user = _shape(environment).user(_options(environment))
-        if _HARNESS.run is None:
-            return Wanted(max(step.lanes for step in _steps(environment)), user)
+        proposal = _proposal(environment)
     except OptionsError as error:
         _explain(error)
         return None
-    lanes = _HARNESS.run.lanes_wanted
-    return None if lanes is None else Wanted(lanes, user)
+    return Wanted(max(step.lanes for step in proposal.steps), proposal.user)
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
@@ -131,13 +132,9 @@ def _add_options(parser: LocustArgumentParser) -> None:
         )
 
 
-def _options(environment: Environment) -> Options:
-    return options_of(_shape(environment), vars(environment.parsed_options))
-
-
-def _steps(environment: Environment) -> Sequence[Step]:
-    """The run's steps; raises OptionsError with all mistakes."""
-    return propose(_shape(environment), vars(environment.parsed_options)).steps
+def _proposal(environment: Environment) -> Proposal:
+    """The run that the options come to; raises OptionsError with all mistakes."""
+    return propose(_shape(environment), vars(environment.parsed_options))
 
 
 def _shape(environment: Environment) -> Any:
@@ -170,7 +167,7 @@ def _mistakes(environment: Environment) -> list[str]:
     found = stack_mistakes(CHECKOUT, os.environ, allowed)
     if parsed.headless or parsed.autostart:
         try:
-            found += stream_mistakes([step.pipeline for step in _steps(environment)], allowed)
+            found += stream_mistakes([step.pipeline for step in _proposal(environment).steps], allowed)
         except OptionsError as error:
             found = [*error.mistakes, *found]
     return found
@@ -231,9 +228,9 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         _HARNESS.run.concluded.wait()
         _HARNESS.run = None
     try:
-        steps = _steps(environment)
-        run = Run(environment, _shape(environment).scenario, _options(environment), steps, Messenger(runner))
-        run.skipped = _shape(environment).skipped(_options(environment))
+        made = _proposal(environment)
+        run = Run(environment, _shape(environment).scenario, made.options, made.steps, Messenger(runner))
+        run.skipped = made.skipped
     except HarnessError as error:
         print(error, file=sys.stderr)
         _give_up(environment, runner, error.exit_code)

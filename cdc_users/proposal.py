@@ -46,9 +46,8 @@ class Proposal:
     user: type
 
 
-def options_of(shape: Shape, source: Mapping[str, Any]) -> Options:
-    """The options in Locust's namespace, over the scenario's defaults; raises OptionsError with all mistakes."""
-    given = given_texts(source)
+def _options(shape: Shape, given: Mapping[str, str]) -> Options:
+    """What was given, over the scenario's defaults; raises OptionsError with all mistakes."""
     mistakes = unread(shape.scenario.name, shape.idle, given)
     # What does nothing is left out of the rest, or it would be told a second time as a contradiction.
     read = {name: text for name, text in given.items() if name not in shape.idle}
@@ -57,13 +56,14 @@ def options_of(shape: Shape, source: Mapping[str, Any]) -> Options:
 
 def propose(shape: Shape, source: Mapping[str, Any]) -> Proposal:
     """The run that these options come to; raises OptionsError with what is wrong with them."""
-    options = options_of(shape, source)
+    given = given_texts(source)
+    options = _options(shape, given)
     user = shape.user(options)
     try:
         steps = checked(shape.steps(options))
     except PlanError as error:
         raise OptionsError([str(error)]) from error
-    if mistakes := [*unused(given_texts(source), steps), *_too_many(steps)]:
+    if mistakes := [*unused(given, steps), *_too_many(steps)]:
         raise OptionsError(mistakes)
     return Proposal(options, steps, shape.skipped(options), user)
 

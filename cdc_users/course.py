@@ -1,4 +1,4 @@
-"""A run's steps as a whole: each has a name of its own, and they share rigs in a way that they can. Pure."""
+"""A run's steps as a whole: a name of its own for each, the same lanes for all, rigs that they can share. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cdc_users.error import OptionsError
-from cdc_users.scenario import Pipeline, Step
+from cdc_users.scenario import Pipeline, Step, level
 
 
 def rig_of(number: int, step: Step) -> tuple[Pipeline, int]:
@@ -17,8 +17,8 @@ def rig_of(number: int, step: Step) -> tuple[Pipeline, int]:
 
 
 def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps, numbered where names are equal; raises OptionsError where a topic of the user's would have to serve
-    several rigs."""
+    """The steps, numbered where names are equal and with the same lanes; raises OptionsError where a topic of the
+    user's would have to serve several rigs."""
     topic = next((step.pipeline.topic for step in steps if step.pipeline.topic), "")
     rigs = len(list(itertools.groupby(enumerate(steps, start=1), key=lambda item: rig_of(*item))))
     if topic and rigs > 1:
@@ -29,7 +29,7 @@ def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
                 "(--sinks counting), or leave --topic out"
             ]
         )
-    return _distinct(steps)
+    return level(_distinct(steps))
 
 
 def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:

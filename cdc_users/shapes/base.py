@@ -38,8 +38,8 @@ class ScenarioShape(LoadTestShape):
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """The scenario's steps, in order; those with equal names will be numbered. Pure; the options are valid in
-        themselves."""
+        """The scenario's steps, in order; those with equal names will be numbered, and all will have the most
+        lanes that one has. Pure; the options are valid in themselves."""
         raise NotImplementedError
 
     @classmethod

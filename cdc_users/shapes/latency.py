@@ -11,7 +11,7 @@ from cdc_users.load import schedule_of, stages_of
 from cdc_users.measure.plan import Schedule, Stage
 from cdc_users.options import Options
 from cdc_users.reader import WAITING
-from cdc_users.scenario import Mode, Pipeline, Step, level
+from cdc_users.scenario import Mode, Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 
@@ -41,7 +41,7 @@ class LatencyShape(ScenarioShape):
         sinks = [sink for sink in options.sinks if missing(sink) is None]
         if not sinks:
             raise OptionsError(cls.skipped(options))
-        return level(step for sink in sinks for step in _steps(cls.scenario.name, sink, options))
+        return tuple(step for sink in sinks for step in _steps(cls.scenario.name, sink, options))
 
     @classmethod
     def skipped(cls, options: Options) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from cdc_users.idle import VOLUME
 from cdc_users.load import schedule_of, stages_of
 from cdc_users.measure.plan import Schedule
 from cdc_users.options import Options
-from cdc_users.scenario import Mode, Step, level
+from cdc_users.scenario import Mode, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 
@@ -16,12 +16,12 @@ from cdc_users.shapes.pipeline import pipeline
 def volume_steps(name: str, options: Options) -> tuple[Step, ...]:
     """One burst step for each of `--rows`."""
     size = options.rows_per_transaction
-    return level(_step(f"{name}-{rows}-rows", "burst", Schedule.volume(rows // size), options) for rows in options.rows)
+    return tuple(_step(f"{name}-{rows}-rows", "burst", Schedule.volume(rows // size), options) for rows in options.rows)
 
 
 def paced_steps(name: str, options: Options) -> tuple[Step, ...]:
     """One open-loop step for each stage of `--rate` or `--stages`."""
-    return level(
+    return tuple(
         replace(_step(f"{name}-{stage.name}", "paced", schedule_of(options, (stage,)), options), warm_up=stage.warm_up)
         for stage in stages_of(options)
     )

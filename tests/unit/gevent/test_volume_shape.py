@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cdc_users.course import checked
 from cdc_users.measure.probe import LANES_PER_STEP
 from cdc_users.options import resolve, texts
 from cdc_users.scenario import Step
@@ -14,7 +15,7 @@ from locustfiles.throughput import ThroughputShape
 
 
 def steps(shape: type[VolumeShape | LatencyShape], **given: str) -> tuple[Step, ...]:
-    return shape.steps(resolve(texts(given, shape.scenario.defaults)))
+    return checked(shape.steps(resolve(texts(given, shape.scenario.defaults))))
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.platform.transports.change_avro import ChangeAvro, Registered
@@ -18,6 +18,7 @@ from infra.schemas.avro import customers_schemas
 from infra.schemas.envelope import HEADER
 from infra.schemas.kind import PLACEHOLDER
 from infra.schemas.row import RowReader
+from tests.avro_decimal import shortest_decimals
 from tests.benchmark import baseline
 from tests.unit.wal import wire
 from tests.unit.wal.wire import Value
@@ -66,7 +67,17 @@ def serialise(messages: Sequence[bytes]) -> list[bytes]:
     return ChangeAvro(lambda _: Registered(SCHEMAS, 1, 2), "cdc", "postgres").serialise(SOURCE, messages)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _as_debezium() -> Iterator[None]:
+    with shortest_decimals():
+        yield
+
+
+LEAST = ("1", "a", "b", "c", None, "-1.28", "2000-01-01 00:00:00+00", None, None)
+
+
 @given(st.lists(rows, min_size=1, max_size=5), rows)
+@example([LEAST], LEAST)
 def test_the_bytes_are_fastavros(listed: list[Any], old: Any) -> None:
     messages = [RELATION]
     for row in listed:

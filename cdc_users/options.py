@@ -280,7 +280,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("--fill", "Backpressure: how long queues are given to fill under overload.", "5s", parse_duration),
     Option("--hold", "Backpressure: how long the overload is then held and judged.", "10s", parse_duration),
     Option(
-        "--repeat", "Partitions: how often the whole row of steps is run; medians are compared.", "1", reader.Count(100)
+        "--repeat",
+        "Partitions: how often the whole row of steps is run; rounds are compared one by one.",
+        "1",
+        reader.Count(100),
     ),
     Option(
         "--tuning",

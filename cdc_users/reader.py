@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from pathlib import Path
 
 from cdc_users.measure.plan import parse_duration
 from cdc_users.measure.probe import LANES_PER_STEP
-from infra.place import is_address, is_port, is_url
+from infra.place import is_address, is_port, is_topic, is_url, unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def sink_tap(text: str) -> str:
 
 def topic(text: str) -> str:
     """The name of a Kafka topic."""
-    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", text) or text in (".", ".."):
+    if not is_topic(text):
         raise ValueError(
             f"{text!r} is no name for a topic; it has up to 249 letters of a-z, A-Z, 0-9, '.', '_' and '-'"
         )
@@ -96,13 +94,10 @@ def platform(text: str) -> str:
 
 
 def directory(text: str) -> Path:
-    """A place where a directory is, or can be made, and written to."""
+    """A directory, be it there or not yet, that can be written to."""
     path = Path(text)
-    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise ValueError(f"{text!r} cannot be a directory: {nearest} is a file; name another place")
-    if not os.access(nearest, os.W_OK):
-        raise ValueError(f"{text!r} cannot be written: {nearest} may not be; name another place")
+    if why := unwritable(path):
+        raise ValueError(f"{text!r} cannot be written to: {why}; name another place")
     return path
 
 

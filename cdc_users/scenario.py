@@ -73,8 +73,8 @@ class Step:
     """One measured stage of a run: a schedule of arrivals through one pipeline.
 
     In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged; a
-    step that is not `steady` is expected to grow a backlog while its load lasts. `lanes` are those that it can use; in a
-    run all steps have those that are up (`level`).
+    step that is not `steady` is expected to grow a backlog while its load lasts. `lanes` are those that it can use;
+    in a run all steps have those that are up (`level`).
     """
 
     name: str

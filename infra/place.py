@@ -1,4 +1,4 @@
-"""Where an address, a URL, a DSN or a path leads, and what is wrong with it: known before anything is connected.
+"""Where an address, a URL, a DSN, a topic or a path leads, and what is wrong with it: known before anything is asked.
 
 The rules of a DSN are libpq's (PostgreSQL documentation, "Database Connection Control Functions" and "Environment
 Variables"): `hostaddr` goes before `host`, a service file or the environment fill in what the DSN leaves out. So what
@@ -19,6 +19,7 @@ from psycopg2.extensions import parse_dsn
 MOST_PORT = 65535
 DIGITS = 18
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 #: What libpq obeys before, or in place of, a DSN's host.
 _ELSEWHERE = ("PGHOSTADDR", "PGSERVICE")
 
@@ -67,6 +68,11 @@ def endpoint_address(endpoint: str) -> str:
 
 def _bracketed(host: str | None) -> str:
     return f"[{host}]" if host is not None and ":" in host else host or ""
+
+
+def is_topic(name: str) -> bool:
+    """Whether a Kafka topic can have this name (Kafka's clients/.../internals/Topic.java)."""
+    return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
 
 
 def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
@@ -125,6 +131,8 @@ def _ports(place: Mapping[str, str], environ: Mapping[str, str]) -> Sequence[str
 def unwritable(directory: Path) -> str:
     """Why nothing can be written into a directory, which need not exist yet; empty where it can. Leaves nothing."""
     existing = next(place for place in (directory.absolute(), *directory.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        return f"{existing} is a file"
     try:
         with tempfile.TemporaryFile(dir=existing):
             return ""

@@ -61,34 +61,23 @@ class ChangeParser:
         appended_us: Numbers | None = None,
     ) -> Events:
         """The events of changes of one partition, in their order; raises ChangeError."""
-        try:
-            return self._events(changes, sizes, partition, positions, seen_us, appended_us)
-        except OverflowError as error:
-            raise ChangeError(f"a number is too large for 64 bits ({error})") from error
-
-    def _events(
-        self,
-        changes: Sequence[Change],
-        sizes: Sequence[int],
-        partition: int,
-        positions: Numbers,
-        seen_us: int,
-        appended_us: Numbers | None,
-    ) -> Events:
         rows = [self._row(change) for change in changes]
         keys = [self._key(change, row) for change, (_, row) in zip(changes, rows, strict=True)]
-        return Events(
-            partition=partition,
-            positions=positions,
-            keys=np.array(keys, dtype=np.int64),
-            probes=[_text(row.get(self.probe_column)) for _, row in rows],
-            deleted=np.array([deleted for deleted, _ in rows], dtype=np.bool_),
-            sizes=np.array(sizes, dtype=np.int64),
-            committed_us=np.array([_committed_us(change) for change in changes], dtype=np.int64),
-            seen_us=seen_us,
-            appended_us=appended_us,
-            checks=self._checks([row for _, row in rows], keys) if self.check_every else None,
-        )
+        try:
+            return Events(
+                partition=partition,
+                positions=positions,
+                keys=np.array(keys, dtype=np.int64),
+                probes=[_text(row.get(self.probe_column)) for _, row in rows],
+                deleted=np.array([deleted for deleted, _ in rows], dtype=np.bool_),
+                sizes=np.array(sizes, dtype=np.int64),
+                committed_us=np.array([_committed_us(change) for change in changes], dtype=np.int64),
+                seen_us=seen_us,
+                appended_us=appended_us,
+                checks=self._checks([row for _, row in rows], keys) if self.check_every else None,
+            )
+        except OverflowError as error:
+            raise ChangeError(f"a number is too large for 64 bits ({error})") from error
 
     def _row(self, change: Change) -> tuple[bool, Change]:
         """Whether it is a delete, and the row that carries the probe."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.place import MOST_PORT, are_addresses, dsn_mistakes, is_whole, unwritable
+from infra.place import MOST_PORT, are_addresses, dsn_mistakes, is_topic, is_whole, unwritable
 from infra.platform.address import url_mistakes
 from infra.schemas.envelope import is_probe_column
 
@@ -25,11 +24,9 @@ _NUMBERS = {
     "flush_interval_ms": 1,
     "retry_limit_s": 0,
 }
-#: Kafka's own rule (clients/.../internals/Topic.java).
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 #: PostgreSQL cuts longer names (NAMEDATALEN), and `<table>_offsets` must not become another table's name.
-_NAME_BYTES = 63
-_TABLE_BYTES = _NAME_BYTES - len("_offsets")
+NAME_BYTES = 63
+_TABLE_BYTES = NAME_BYTES - len("_offsets")
 #: What each sink cannot do without.
 _NEEDED = {
     "webhook": ("webhook_url",),
@@ -130,17 +127,13 @@ def _kafka_mistakes(options: argparse.Namespace) -> list[str]:
         found.append("--group '' names no consumer group; write one")
     topics = options.topic.split(",")
     found += [
-        f"--topic {topic!r} is no name of a topic; write names by comma" for topic in topics if not _is_topic(topic)
+        f"--topic {topic!r} is no name of a topic; write names by comma" for topic in topics if not is_topic(topic)
     ]
-    if options.dead_letter_topic and not _is_topic(options.dead_letter_topic):
+    if options.dead_letter_topic and not is_topic(options.dead_letter_topic):
         found.append(f"--dead-letter-topic {options.dead_letter_topic!r} is no name of a topic")
     elif options.dead_letter_topic in topics and options.dead_letter_topic:
         found.append(f"--dead-letter-topic {options.dead_letter_topic!r} is also read; choose another")
     return found
-
-
-def _is_topic(name: str) -> bool:
-    return _TOPIC.fullmatch(name) is not None
 
 
 def _sink_mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[str]:
@@ -168,7 +161,7 @@ def _length_mistakes(table: str) -> list[str]:
     return [
         f"--postgres-table {table!r}: {what} {part!r} is longer than {most} bytes, so PostgreSQL would cut it{why}"
         for what, part, most, why in (
-            ("schema", schema, _NAME_BYTES, ""),
+            ("schema", schema, NAME_BYTES, ""),
             ("table", name, _TABLE_BYTES, " with _offsets behind it"),
         )
         if len(part.encode()) > most

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.platform.wal.tuple_reader import HEAD_BYTES
+from infra.platform.wal.tuple_reader import HEAD_BYTES, head_of
 
 #: Below this many messages alike, reading one at a time is as fast.
 FEWEST = 16
@@ -34,7 +33,6 @@ _BITS = 62
 _WORD = 0xFFFFFFFF
 _PIECES = msgspec.msgpack.Decoder(list[Any])
 _ROWS = msgspec.msgpack.Decoder(list[int | tuple[str | None, ...]])
-_FIRST_BYTES = itemgetter(slice(HEAD_BYTES))
 #: Up to here, looking for each head in turn is faster than looking at each message.
 _FEW_HEADS = 16
 
@@ -85,7 +83,7 @@ class Heads:
     """The first bytes of messages, by which those that are alike are found."""
 
     def __init__(self, messages: Sequence[bytes]) -> None:
-        self._listed = list(map(_FIRST_BYTES, messages))
+        self._listed = list(map(head_of, messages))
         self._joined = b"".join(self._listed)
         whole = len(self._joined) == HEAD_BYTES * len(messages)
         self._numbers = np.frombuffer(self._joined, "<u8") if whole else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from operator import itemgetter
 from typing import Any
 
 from infra.platform.wal import event as events
@@ -17,14 +16,13 @@ from infra.platform.wal.bulk import Heads
 from infra.platform.wal.error import DecodeError
 from infra.platform.wal.event import Column, Relation
 from infra.platform.wal.form import TextForm
-from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, BulkForm, Form, Read
+from infra.platform.wal.tuple_reader import HEAD_BYTES, SHAPES, BulkForm, Form, Read, head_of
 
 #: Microseconds between 1970 and 2000, Postgres's own epoch.
 EPOCH_US = 946_684_800_000_000
 _CHANGES = b"IUD"
 #: Changes and what stands around transactions: none of these says how another message is to be read.
 _ORDERLESS = b"IUDBC"
-_HEAD = itemgetter(slice(HEAD_BYTES))
 #: Below this many changes alike, reading one at a time is as fast.
 _FEWEST = 100
 #: Which changes are many is seen from each so-manieth message.
@@ -75,7 +73,7 @@ class PgOutputDecoder:
         messages = messages if isinstance(messages, list) else list(messages)
         if self._bulk is None or len(messages) < _FEWEST or self._fast is not self._known:
             return self._one_by_one(messages)
-        sample = Counter(map(_HEAD, messages[::_EVERY]))
+        sample = Counter(map(head_of, messages[::_EVERY]))
         frequent = [head for head, count in sample.items() if count * _EVERY >= _FEWEST and head in self._known]
         decoded = self._alike(self._bulk, messages, frequent) if frequent else {}
         if not decoded:

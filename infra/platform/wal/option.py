@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.place import are_addresses, dsn_mistakes, is_address, unwritable
 from infra.platform.address import url_mistakes
-from infra.platform.options import DefaultsShown, number_mistakes
+from infra.platform.options import NAME_BYTES, DefaultsShown, number_mistakes
 from infra.platform.wal.service import FORMATS, TRANSPORTS, Settings
 from infra.schemas.envelope import is_probe_column
 
@@ -26,7 +26,6 @@ _NUMBERS = {
 }
 #: PostgreSQL documentation, "Querying and Manipulating Replication Slots".
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
-_NAME_BYTES = 63
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -84,8 +83,8 @@ def _source_mistakes(options: argparse.Namespace) -> list[str]:
     found = []
     if _SLOT.fullmatch(options.slot) is None:
         found.append(f"--slot {options.slot!r} is no name of a slot; write 1 to 63 of a-z, 0-9 and _")
-    if not 0 < len(options.publication.encode()) <= _NAME_BYTES:
-        found.append(f"--publication {options.publication!r} is no name of 1 to {_NAME_BYTES} bytes")
+    if not 0 < len(options.publication.encode()) <= NAME_BYTES:
+        found.append(f"--publication {options.publication!r} is no name of 1 to {NAME_BYTES} bytes")
     if options.create and not _tables(options):
         found.append(f"--create {options.create!r} names no table; write SCHEMA.TABLE, or leave it out")
     # A dot within a name cannot be told from the one between the two.

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from types import CodeType
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +22,7 @@ from infra.platform.wal.event import UNCHANGED, Relation, Type
 
 #: A change's first bytes: the operation, the relation's OID, the first tuple's kind and its number of columns.
 HEAD_BYTES = 8
+head_of = itemgetter(slice(HEAD_BYTES))
 SHORT = b"t\0\0\0"
 #: Above this, decoding the whole message first costs more than decoding each value.
 LONG_BYTES = 4096

@@ -6,7 +6,7 @@ each length, such as -128. Both are read alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -23,7 +23,7 @@ def shortest_decimals() -> Iterator[None]:
         yield
 
 
-def _shortest(value: Any, schema: Mapping[str, Any]) -> bytes:
+def _shortest(value: Any, schema: dict[str, Any]) -> bytes:
     data: bytes = _FASTAVROS(value, schema)
     number = int.from_bytes(data, "big", signed=True)
     while number == int.from_bytes(data[1:], "big", signed=True) and len(data) > 1:

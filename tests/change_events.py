@@ -34,6 +34,13 @@ DECIMAL = {
     "connect.name": "org.apache.kafka.connect.data.Decimal",
     "logicalType": "decimal",
 }
+VARIABLE = {
+    "type": "record",
+    "name": "VariableScaleDecimal",
+    "namespace": "io.debezium.data",
+    "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
+    "connect.name": "io.debezium.data.VariableScaleDecimal",
+}
 ZONED = {"type": "string", "connect.version": 1, "connect.name": "io.debezium.time.ZonedTimestamp"}
 #: The columns of `customers` in order: the Avro type, and whether it may be NULL.
 CUSTOMERS: Mapping[str, tuple[Any, bool]] = {

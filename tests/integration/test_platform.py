@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,29 @@ def test_an_event_that_a_sink_refuses_goes_to_the_dead_letters(topic: FilledTopi
     assert "RefusedError" in dict(message.headers())["__connect.errors.exception.class.name"].decode()
 
 
+@contextmanager
+def existing_table(topic: FilledTopic, table: str, columns: str) -> Iterator[None]:
+    """A table in a schema of the topic's name, which is dropped afterwards."""
+    import psycopg
+
+    with psycopg.connect(topic.endpoints.postgres_dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {topic.name}")
+        connection.execute(f"CREATE TABLE {topic.name}.{table} ({columns})")
+    try:
+        yield
+    finally:
+        drop_schema(topic.endpoints, topic.name)
+
+
+def into_postgres(topic: FilledTopic, started: Any) -> PlatformProcess:
+    """A platform that writes to `customers` in a schema of the topic's name."""
+    table = f"{topic.name}.customers"
+    platform: PlatformProcess = started(
+        sink="postgres", postgres_dsn=topic.endpoints.postgres_dsn, postgres_table=table
+    )
+    return platform
+
+
 def drop_schema(endpoints: Endpoints, schema: str) -> None:
     import psycopg
 
@@ -281,18 +305,10 @@ def test_events_that_are_no_envelopes_are_a_matter_of_configuration(stack: Endpo
 
 
 def test_a_table_without_a_primary_key_is_a_matter_of_configuration(topic: FilledTopic, started: Any) -> None:
-    import psycopg
-
-    with psycopg.connect(topic.endpoints.postgres_dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {topic.name}")
-        connection.execute(f"CREATE TABLE {topic.name}.customers (id bigint)")
-    try:
-        dsn = topic.endpoints.postgres_dsn
-        platform = started(sink="postgres", postgres_dsn=dsn, postgres_table=f"{topic.name}.customers")
+    with existing_table(topic, "customers", "id bigint"):
+        platform = into_postgres(topic, started)
         assert platform.wait() == 2
         assert "has no primary key" in platform.output
-    finally:
-        drop_schema(topic.endpoints, topic.name)
 
 
 @pytest.mark.parametrize(
@@ -304,26 +320,19 @@ def test_a_table_of_somebody_elses_where_the_offsets_would_go_is_left_alone(
     import psycopg
 
     foreign = f"{topic.name}.customers_offsets"
-    with psycopg.connect(topic.endpoints.postgres_dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {topic.name}")
-        connection.execute(f"CREATE TABLE {foreign} ({columns})")
-    try:
-        dsn = topic.endpoints.postgres_dsn
-        platform = started(sink="postgres", postgres_dsn=dsn, postgres_table=f"{topic.name}.customers")
+    with existing_table(topic, "customers_offsets", columns):
+        platform = into_postgres(topic, started)
         assert platform.wait() == 2
         assert f"{foreign}, where the sink keeps its offsets, is not a table of the sink's own" in platform.output
-        with psycopg.connect(dsn) as connection:
+        with psycopg.connect(topic.endpoints.postgres_dsn) as connection:
             comment = connection.execute("SELECT obj_description(%s::regclass, 'pg_class')", (foreign,)).fetchone()
         assert comment == (None,)
-    finally:
-        drop_schema(topic.endpoints, topic.name)
 
 
 def test_events_without_keys_cannot_be_upserted(topic: FilledTopic, started: Any) -> None:
     topic.put([(None, topic.encoder.value(Event("c", 1, customer(1))))])
     try:
-        dsn = topic.endpoints.postgres_dsn
-        platform = started(sink="postgres", postgres_dsn=dsn, postgres_table=f"{topic.name}.customers")
+        platform = into_postgres(topic, started)
         assert platform.wait() == 2
         assert "give the source table a primary key" in platform.output
     finally:

@@ -15,16 +15,9 @@ from infra.platform.sinks.document import documents, encode
 from infra.platform.sinks.postgres_array import elements
 from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE
 from tests.batches import Partition
-from tests.change_events import DECIMAL, ZONED, Event
+from tests.change_events import DECIMAL, VARIABLE, ZONED, Event
 
 DATE = {"type": "int", "connect.name": "io.debezium.time.Date"}
-VARIABLE = {
-    "type": "record",
-    "name": "VariableScaleDecimal",
-    "namespace": "io.debezium.data",
-    "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
-    "connect.name": "io.debezium.data.VariableScaleDecimal",
-}
 PLACEHOLDER_NUMBERS = list(PLACEHOLDER.encode())
 MAP = {"type": "map", "values": ["null", "string"]}
 

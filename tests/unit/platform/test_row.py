@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from infra.schemas.envelope import EnvelopeError, key_id
 from infra.schemas.kind import PLACEHOLDER, UNAVAILABLE, Kind, decimal_text, decimal_value
 from infra.schemas.row import KeyReader, RowReader, key_ids
+from tests.change_events import VARIABLE
 
 NASTY = "NUL-like \\0 \\u0000 \"quoted\" 'single' \\N \t\r\n 🐘"
 HEAD = struct.pack(">bI", 0, 7)
@@ -28,13 +29,6 @@ def named(base: str, name: str, **more: Any) -> dict[str, Any]:
 
 
 DECIMAL = named("bytes", "org.apache.kafka.connect.data.Decimal", logicalType="decimal", precision=38, scale=4)
-VARIABLE = {
-    "type": "record",
-    "name": "VariableScaleDecimal",
-    "namespace": "io.debezium.data",
-    "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
-    "connect.name": "io.debezium.data.VariableScaleDecimal",
-}
 TYPES: dict[str, Any] = {
     "id": "long",
     "small": {"type": "int", "connect.type": "int16"},

@@ -13,10 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from flask import Blueprint, Response, jsonify, render_template, render_template_string, request
+from flask import Blueprint, Response, g, jsonify, render_template, render_template_string, request
 from locust.argument_parser import ui_extra_args_dict
 from locust.env import Environment
 from locust.web import WebUI
+from werkzeug.datastructures import ImmutableMultiDict
 
 from cdc_users import artifact, metrics, statistic
 from cdc_users.live import RunView
@@ -71,6 +72,8 @@ class Extension:
         self._app = web_ui.app
         self._run = current_run
         parsed = environment.parsed_options
+        #: The options as the command line gave them. A request may change none but those of the form.
+        self._frozen = dict(vars(parsed)) if parsed is not None else {}
         self._base = (parsed.web_base_path or "").rstrip("/") if parsed is not None else ""
 
     def install(self) -> None:
@@ -84,6 +87,7 @@ class Extension:
         self._replace("locust.index", lambda _: self._index())
         self._replace("locust.swarm", self._swarm)
         self._app.before_request(self._refuse_foreign_writes)
+        self._app.before_request(self._keep_to_the_form)
         # First in the list is last to run: after Locust's own handler has allowed every origin.
         self._app.after_request_funcs.setdefault(None, []).insert(0, self._close)
         tabs = [{"key": "cdc", "title": "CDC"}]
@@ -141,10 +145,9 @@ class Extension:
 
     def _swarm(self, original: Callable[..., Any]) -> Any:
         """Start a test, if its form can be read; nothing starts otherwise, and Locust's form shows why."""
-        shape = self._chosen(request.form.get("shape_class"))
-        if shape is not None and (problem := self._problem(shape)):
+        if problem := self._problem():
             return jsonify({"success": False, "message": problem, "host": self._environment.host})
-        kept = self._secret_values()
+        kept = {**self._withheld(), **self._secret_values()}
         try:
             return original()
         finally:
@@ -154,9 +157,38 @@ class Extension:
         shapes = self._shapes()
         return shapes.get(name) if name else next(iter(shapes.values()), None)
 
-    def _problem(self, shape: Shape) -> str:
-        if flags := form.forbidden(request.form, vars(self._environment.parsed_options)):
-            return f"{', '.join(flags)} can only be given on the command line; start Locust with it"
+    def _keep_to_the_form(self) -> None:
+        """Leave in a request what the form has, and give the other options the values that they started with.
+
+        Locust stores every field of a request under the option of that name: a command to run and files to write
+        among them. So this comes before all views, whatever they check.
+        """
+        if request.method in SAFE_METHODS:
+            return
+        parsed = vars(self._environment.parsed_options)
+        told = request.form
+        g.cdc_forbidden = form.forbidden(told, self._frozen, self._settable())
+        kept = [(name, value) for name, value in told.items(multi=True) if name in self._settable()]
+        request.form = ImmutableMultiDict(kept)
+        parsed.update(self._withheld())
+
+    def _settable(self) -> frozenset[str]:
+        """The fields that a start may carry: Locust's own, and the options that the form shows."""
+        return form.LOCUST_FIELDS | form.shown(ui_extra_args_dict())
+
+    def _withheld(self) -> dict[str, Any]:
+        """The options that no request may change, as they were when the page was opened."""
+        settable = self._settable() | form.STORED_BY_LOCUST
+        return {name: value for name, value in self._frozen.items() if name not in settable}
+
+    def _problem(self) -> str:
+        """Why this request may not start a test; empty where it may."""
+        if g.cdc_forbidden:
+            return f"{', '.join(g.cdc_forbidden)} can only be given on the command line; start Locust with it"
+        named = request.form.get("shape_class")
+        shape = self._chosen(named)
+        if shape is None:
+            return f"{named or 'no shape'!r} is not a scenario; pick a shape class: {', '.join(self._shapes())}"
         run = self._run()
         if run is not None and run.result is None and not run.over:
             return f"the run {run.id} of {run.scenario.name} is still going on; stop it, or wait for its verdict"
@@ -168,7 +200,11 @@ class Extension:
 
     def _given(self, values: Mapping[str, str]) -> dict[str, Any]:
         """The options as the form gives them, else as the command line did."""
-        return {**vars(self._environment.parsed_options), **values}
+        settable = self._settable()
+        return {
+            **vars(self._environment.parsed_options),
+            **{name: value for name, value in values.items() if name in settable},
+        }
 
     def _secret_values(self) -> dict[str, Any]:
         """Secrets that the form sends back empty, because the page does not know them."""

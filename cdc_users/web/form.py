@@ -55,6 +55,10 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Your own pipeline": ("topic", "connector", "table", "sink_tap", "kinesis_endpoint", "pubsub_endpoint"),
 }
 REST = "More"
+FLAGS = {option.name: option.flag for option in OPTIONS}
+#: The options that Locust's view stores from its own fields, and those fields (it stores "user_count" as "num_users").
+STORED_BY_LOCUST = frozenset({"host", "run_time", "profile", "user_classes", "num_users", "spawn_rate"})
+LOCUST_FIELDS = (STORED_BY_LOCUST - {"num_users"}) | {"user_count", "shape_class"}
 #: Said on the command line only: they run a command, name a place to write or another host to load, or decide how
 #: this page itself is served. Who may only see the page must not choose them.
 NOT_IN_FORM = ("platform", "results", "allow_target", "allow_web_host", "metrics_port", "quiet")
@@ -84,12 +88,17 @@ def check(shape: Shape, given: Mapping[str, Any]) -> Check:
     return Check(steps=tuple(made.steps), skipped=tuple(made.skipped), user=made.user.__name__)
 
 
-def forbidden(given: Mapping[str, str], known: Mapping[str, Any]) -> list[str]:
-    """The flags that a form tries to change although they belong to the command line."""
+def shown(locusts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """The options that the form shows: ours but for those of the command line, and those of the user's locustfile."""
+    return frozenset(name for name in locusts if name not in NOT_IN_FORM)
+
+
+def forbidden(given: Mapping[str, str], frozen: Mapping[str, Any], settable: frozenset[str]) -> list[str]:
+    """The flags that a request tries to change although they belong to the command line."""
     return [
-        option.flag
-        for option in OPTIONS
-        if option.name in NOT_IN_FORM and option.name in given and given[option.name] != (known.get(option.name) or "")
+        FLAGS.get(name, f"--{name.replace('_', '-')}")
+        for name in dict.fromkeys(given)
+        if name in frozen and name not in settable and given[name] != ("" if frozen[name] is None else frozen[name])
     ]
 
 

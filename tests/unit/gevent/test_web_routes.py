@@ -206,6 +206,33 @@ def test_what_belongs_to_the_command_line_cannot_come_from_the_form(page: Page, 
     assert f'"{name}"' not in page.client.get("/").text
 
 
+LOCUSTS_FILES = ("csv_prefix", "html_file", "json_file", "logfile", "locustfile", "web_host", "headless")
+
+
+@pytest.mark.parametrize("name", [*NOT_IN_FORM, *LOCUSTS_FILES])
+@pytest.mark.parametrize("shape", ["Shape", "Default", "Nobody", ""])
+def test_no_request_stores_what_belongs_to_the_command_line(page: Page, name: str, shape: str) -> None:
+    before = dict(vars(page.parsed))
+    told = page.start(shape_class=shape, **{name: "/bin/touch somewhere"}).json
+
+    assert (told["success"], page.started) == (False, [])
+    assert vars(page.parsed) == before
+
+
+@pytest.mark.parametrize("shape", ["Default", "Nobody"])
+def test_a_start_names_a_scenario(page: Page, shape: str) -> None:
+    assert "pick a shape class: Shape" in page.start(shape_class=shape).json["message"]
+    assert page.started == []
+
+
+def test_an_option_that_was_changed_behind_the_form_has_its_first_value_when_a_test_starts(page: Page) -> None:
+    page.parsed.platform = "/bin/touch somewhere"
+    page.start()
+
+    assert page.started
+    assert page.parsed.platform == ""
+
+
 def test_the_plan_of_a_form_is_shown_before_it_is_started(page: Page) -> None:
     told = page.told("/cdc/plan?shape_class=Shape&rows=20,30")
 

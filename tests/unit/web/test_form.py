@@ -19,6 +19,6 @@ def test_what_is_kept_out_of_the_form_exists() -> None:
 
 
 def test_a_value_that_the_command_line_gave_may_come_back_from_the_form() -> None:
-    assert form.forbidden({"platform": "reference"}, {"platform": "reference"}) == []
-    assert form.forbidden({"platform": ""}, {"platform": None}) == []
-    assert form.forbidden({"platform": "rm -rf /"}, {"platform": "reference"}) == ["--platform"]
+    assert form.forbidden({"platform": "reference"}, {"platform": "reference"}, frozenset()) == []
+    assert form.forbidden({"platform": ""}, {"platform": None}, frozenset()) == []
+    assert form.forbidden({"platform": "rm -rf /"}, {"platform": "reference"}, frozenset()) == ["--platform"]

@@ -67,7 +67,7 @@ lock: $(STAMP) ## Pin what pyproject.toml and pom.xml newly name (maintainers; A
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --quiet $(ARGS) --output-file constraints.txt
 	$(PY) -m tests.pin
-	$(PY) -m infra.stack.lock
+	$(PY) -m infra.stack.artifacts.lock
 
 clean: ## Remove the virtual environment, caches and results of this checkout (servers must be down)
 	@if [ -e .stack/endpoints.json ]; then echo "the stack is up; run 'make stack-down' first" >&2; exit 2; fi

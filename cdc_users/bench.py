@@ -1,8 +1,9 @@
 """`make bench`: every scenario on one stack, each in a fresh process, and one table at the end.
 
-`python -m cdc_users.bench` brings the stack up unless it is, runs the scenarios' thin tests one after another
-(going on when one fails), takes a stack that it started down again, prints all results as one table, writes
-results/bench.json, and exits with the worst of its modules (order 2, 3, 4, 1, 0).
+`python -m cdc_users.bench` brings the stack up unless it is, runs the scenarios' thin tests one
+after another (going on when one fails), takes a stack that it started down again, prints all
+results as one table, writes results/bench.json, and exits with the worst of its modules (order 2,
+3, 4, 1, 0).
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdc_users.artifact import write_json
 from cdc_users.error import OptionsError
-from cdc_users.measure.result import Result, worst
-from cdc_users.options import OPTIONS
-from cdc_users.reader import words
-from cdc_users.report import BenchmarkReport, read
-from cdc_users.target import stack_mistakes
-from infra.place import unwritable
+from cdc_users.measure.judgement.result import Result, worst
+from cdc_users.options.options import OPTIONS
+from cdc_users.options.parse import words
+from cdc_users.pipeline.provision.allow_list import stack_mistakes
+from cdc_users.report.directory import write_json
+from cdc_users.report.remake import read
+from cdc_users.report.table import BenchmarkReport
 from infra.stack.error import StackError
-from infra.stack.locate import locate
-from infra.stack.state import CHECKOUT
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
+from infra.validate import unwritable
 
 #: Scenarios by name (locustfiles/NAME.py), and the thin test of each.
 MODULES = {
@@ -50,9 +52,15 @@ class Outcome:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="python -m cdc_users.bench", description="Run the scenarios on real servers.")
-    top.add_argument("--only", default=",".join(MODULES), help="modules by comma (default: %(default)s)")
-    top.add_argument("--results", default="results", help="where result directories go (default: results)")
+    top = argparse.ArgumentParser(
+        prog="python -m cdc_users.bench", description="Run the scenarios on real servers."
+    )
+    top.add_argument(
+        "--only", default=",".join(MODULES), help="modules by comma (default: %(default)s)"
+    )
+    top.add_argument(
+        "--results", default="results", help="where result directories go (default: results)"
+    )
     return top
 
 
@@ -64,7 +72,8 @@ def run_module(module: str, results: Path) -> Outcome:
     environment = {**os.environ, "CDC_RESULTS": str(results), "CDC_BENCH_STATUS": str(status)}
     command = [sys.executable, "-m", "pytest", "-s", "-q", f"tests/benchmark/{MODULES[module]}.py"]
     code = subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
-    # pytest can only say failed or not; the thin test leaves locust's own exit code beside the results.
+    # pytest can only say failed or not; the thin test leaves locust's own exit code beside the
+    # results.
     told = int(status.read_text(encoding="ascii")) if status.exists() else (0 if code == 0 else 2)
     status.unlink(missing_ok=True)
     places = sorted(path.parent for path in set(results.glob("*/result.json")) - before)
@@ -82,7 +91,11 @@ def consolidate(outcomes: Sequence[Outcome], results: Path) -> int:
         print(f"{outcome.module}: exit {outcome.exit_code}")
     code = worst([outcome.exit_code for outcome in outcomes])
     modules: list[dict[str, Any]] = [
-        {"module": outcome.module, "exit_code": outcome.exit_code, "results": [place.name for place in outcome.results]}
+        {
+            "module": outcome.module,
+            "exit_code": outcome.exit_code,
+            "results": [place.name for place in outcome.results],
+        }
         for outcome in outcomes
     ]
     write_json(results / "bench.json", {"schema": 1, "exit_code": code, "modules": modules})
@@ -90,7 +103,9 @@ def consolidate(outcomes: Sequence[Outcome], results: Path) -> int:
 
 
 def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
-    """What no module could read of the options that the environment gives (`CDC_RATE` for `--rate`)."""
+    """What no module could read of the options that the environment gives (`CDC_RATE` for
+    `--rate`).
+    """
     found = []
     for option in OPTIONS:
         name = f"CDC_{option.name.upper()}"
@@ -103,14 +118,20 @@ def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
 
 
 def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The modules to run; raises OptionsError with all mistakes, before any server is asked or anything is written."""
+    """The modules to run; raises OptionsError with all mistakes, before any server is asked or
+    anything is written.
+    """
     chosen = tuple(dict.fromkeys(name.strip() for name in options.only.split(",") if name.strip()))
     mistakes = environment_mistakes(environ)
     if not chosen or not set(chosen) <= set(MODULES):
-        mistakes.append(f"--only {options.only!r} names no module, or one that is none of {', '.join(MODULES)}")
+        mistakes.append(
+            f"--only {options.only!r} names no module, or one that is none of {', '.join(MODULES)}"
+        )
     mistakes += stack_mistakes(CHECKOUT, environ, words(environ.get("CDC_ALLOW_TARGET", "")))
     if why := unwritable(Path(options.results)):
-        mistakes.append(f"--results {options.results}: {why}; name a directory that can be written to")
+        mistakes.append(
+            f"--results {options.results}: {why}; name a directory that can be written to"
+        )
     if mistakes:
         raise OptionsError(mistakes)
     return chosen
@@ -141,7 +162,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _stack(command: str) -> int:
-    return subprocess.run([sys.executable, "-m", "infra.stack", command], cwd=CHECKOUT, check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "infra.stack", command], cwd=CHECKOUT, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

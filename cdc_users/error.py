@@ -1,7 +1,7 @@
 """Errors of the harness.
 
 HarnessError (exit 2)
-├── OptionsError    mistakes on the command line, in the form or in a configuration file, all of them together
+├── OptionsError    mistakes in options, from wherever they come, all of them together
 ├── SubjectError    a subject of the schema registry holds a schema that ours does not fit
 ├── ObserverError   the observer died, so nothing can be said any more
 ├── TargetError     (exit 3) a server or a child process that is needed does not answer
@@ -28,7 +28,9 @@ class OptionsError(HarnessError):
 
 
 class ObserverError(HarnessError):
-    """The process that watches where events land has died; the message has its exit and the end of its log."""
+    """The process that watches where events land has died; the message has its exit and the end of
+    its log.
+    """
 
 
 class TargetError(HarnessError):
@@ -38,7 +40,9 @@ class TargetError(HarnessError):
 
 
 class SubjectError(HarnessError):
-    """A subject in the schema registry does not take our schema; the message says what to do about it."""
+    """A subject in the schema registry does not take our schema; the message says what to do about
+    it.
+    """
 
 
 class ResultError(HarnessError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from cdc_users.measure.plan import Schedule
+from cdc_users.error import OptionsError
+from cdc_users.measure.schedule.plan import Schedule
 
 Mode = Literal["paced", "burst", "drain"]
 Source = Literal["postgres", "topic"]
@@ -16,10 +18,12 @@ Transport = Literal["kafka", "kinesis", "pubsub"]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One question asked of a pipeline: its name, the defaults of its options, and what must hold in the end.
+    """One question asked of a pipeline: its name, the defaults of its options, and what must hold
+    in the end.
 
-    `defaults` are texts by option name, as they would stand on the command line; `thresholds` are written as for
-    `--threshold` and hold for every step that is not a warm-up. With `scaling` the steps are compared with the first.
+    `defaults` are texts by option name, as they would stand on the command line; `thresholds` are
+    written as for `--threshold` and hold for every step that is not a warm-up. With `scaling` the
+    steps are compared with the first.
     """
 
     name: str
@@ -31,10 +35,11 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What stands between source and sink; a step with another one than its predecessor's gets a fresh topic.
+    """What stands between source and sink; a step with another one than its predecessor's gets a
+    fresh topic.
 
-    `source` says where rows go in: the database, or straight to the topic. `capture` and `transport` only matter
-    for the database; `iceberg_commit_interval_s` only for that sink.
+    `source` says where rows go in: the database, or straight to the topic. `capture` and
+    `transport` only matter for the database; `iceberg_commit_interval_s` only for that sink.
     """
 
     source: Source = "postgres"
@@ -50,8 +55,8 @@ class Pipeline:
     sink_delay_s: float = 0.0
     iceberg_mode: str = "append"
     iceberg_commit_interval_s: float = 1.0
-    #: The user's own: a command line instead of the reference platform (empty: it; none: one that runs already), a
-    #: topic, and a connector with its table.
+    #: The user's own: a command line instead of the reference platform (empty: it; none: one that
+    #: runs already), a topic, and a connector with its table.
     platform: str = ""
     topic: str = ""
     connector: str = ""
@@ -62,7 +67,9 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment of a step that charts and timelines show: when it is due after the step's start, and its name."""
+    """A moment of a step that charts and timelines show: when it is due after the step's start,
+    and its name.
+    """
 
     offset_s: float
     name: str
@@ -72,9 +79,9 @@ class Mark:
 class Step:
     """One measured stage of a run: a schedule of arrivals through one pipeline.
 
-    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown, not judged; a
-    step that is not `steady` is expected to grow a backlog while its load lasts. `lanes` are those that it can use;
-    in a run all steps have those that are up (`level`).
+    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown,
+    not judged; a step that is not `steady` is expected to grow a backlog while its load lasts.
+    `lanes` are those that it can use; in a run all steps have those that are up (`level`).
     """
 
     name: str
@@ -89,7 +96,52 @@ class Step:
 
 
 def level(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """The steps, each with the lanes of the one that can use most: lanes stay up, and take part, all through a run."""
+    """The steps, each with the lanes of the one that can use most: lanes stay up, and take part,
+    all through a run.
+    """
     steps = tuple(steps)
     lanes = max(step.lanes for step in steps)
     return tuple(replace(step, lanes=lanes) for step in steps)
+
+
+def rig_of(number: int, step: Step) -> tuple[Pipeline, int]:
+    """What tells one rig from the next.
+
+    Steps of one pipeline share it, one after another; a drain starts with a platform of its own.
+    """
+    return step.pipeline, number if step.mode == "drain" else 0
+
+
+def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps, numbered where names are equal and with the same lanes; raises OptionsError where
+    a topic of the user's would have to serve several rigs.
+    """
+    topic = next((step.pipeline.topic for step in steps if step.pipeline.topic), "")
+    rigs = len(list(itertools.groupby(enumerate(steps, start=1), key=lambda item: rig_of(*item))))
+    if topic and rigs > 1:
+        raise OptionsError(
+            [
+                f"--topic {topic} serves one pipeline, and these options make {rigs}; each would"
+                " read it from its beginning, with all that earlier ones have written. Name one"
+                " sink, one number of partitions and so on (--sinks counting), or leave"
+                " --topic out"
+            ]
+        )
+    return level(_distinct(steps))
+
+
+def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Files, charts and thresholds know a step by its name, so the second namesake gets `-2`
+    behind it.
+    """
+    given = {step.name for step in steps}
+    found: dict[str, Step] = {}
+    for step in steps:
+        others = (
+            name
+            for number in itertools.count(2)
+            if (name := f"{step.name}-{number}") not in given | set(found)
+        )
+        name = step.name if step.name not in found else next(others)
+        found[name] = replace(step, name=name)
+    return tuple(found.values())

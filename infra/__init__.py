@@ -1,1 +1,3 @@
-"""What is loaded: the stack's servers, the reference platform, the source tables and the wire contract."""
+"""What is loaded: the stack's servers, the reference platform, the source tables and the wire
+contract.
+"""

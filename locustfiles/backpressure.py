@@ -1,8 +1,12 @@
-"""Backpressure: more load than a slow sink can take. Is memory bounded, is anything lost, does it recover?
+"""Backpressure: more load than a slow sink can take.
 
-locust -f locustfiles/backpressure.py --headless                               sinks that take 10 and 50 ms a write
+Is memory bounded, is anything lost, does it recover?
+
+# sinks that take 10 and 50 ms a write
+locust -f locustfiles/backpressure.py --headless
 locust -f locustfiles/backpressure.py --headless --sink-delay 50ms --overload 3
-locust -f locustfiles/backpressure.py --headless --source postgres             the same pressure through Debezium
+# the same pressure through Debezium
+locust -f locustfiles/backpressure.py --headless --source postgres
 """
 
 from cdc_users.scenario import Scenario

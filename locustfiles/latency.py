@@ -1,8 +1,11 @@
 """Latency of each sink, without Debezium: records straight to the topic -> CDCConsumer -> sink.
 
-locust -f locustfiles/latency.py --headless                                            pre-produced, then drained
-locust -f locustfiles/latency.py --headless --rate 1000 --duration 30s                 open loop, end to end
-locust -f locustfiles/latency.py --headless --sinks postgres --records 100000          one sink, more records
+# pre-produced, then drained
+locust -f locustfiles/latency.py --headless
+# open loop, end to end
+locust -f locustfiles/latency.py --headless --rate 1000 --duration 30s
+# one sink, more records
+locust -f locustfiles/latency.py --headless --sinks postgres --records 100000
 """
 
 from cdc_users.scenario import Scenario
@@ -20,6 +23,13 @@ class LatencyShape(SinkLatencyShape):
     producer = LatencyWriter
     scenario = Scenario(
         "latency",
-        question="How long does each sink take to write, and how fast does it drain what waits for it?",
-        defaults={"sinks": "webhook,postgres,iceberg", "records": "10000", "source": "topic", "batch_size": "100"},
+        question=(
+            "How long does each sink take to write, and how fast does it drain what waits for it?"
+        ),
+        defaults={
+            "sinks": "webhook,postgres,iceberg",
+            "records": "10000",
+            "source": "topic",
+            "batch_size": "100",
+        },
     )

@@ -1,8 +1,11 @@
 """Partitions: what do more partitions, and more instances of the consumer, buy?
 
-locust -f locustfiles/partitions.py --headless                                  1, 4 and 8 partitions, two sinks
+# 1, 4 and 8 partitions, two sinks
+locust -f locustfiles/partitions.py --headless
 locust -f locustfiles/partitions.py --headless --partitions 8 --instances 1,2,4
-locust -f locustfiles/partitions.py --headless --mix insert=10,update=90 --key-skew zipf:1.2 --lanes 1   a hot key
+# a hot key
+locust -f locustfiles/partitions.py --headless --mix insert=10,update=90 \\
+    --key-skew zipf:1.2 --lanes 1
 """
 
 from cdc_users.scenario import Scenario

@@ -1,8 +1,13 @@
-"""The direct way out: INSERT INTO customers -> replication slot -> PgOutputDecoder -> Kinesis, Pub/Sub or Kafka.
+"""The direct way out:
 
-locust -f locustfiles/wal.py --headless                       Kinesis (an emulator, unless you name a service)
-locust -f locustfiles/wal.py --headless --transport pubsub    Pub/Sub
-locust -f locustfiles/wal.py --headless --transport kafka     Kafka, to compare with Debezium under the same load
+INSERT INTO customers -> replication slot -> PgOutputDecoder -> Kinesis, Pub/Sub or Kafka.
+
+# Kinesis (an emulator, unless you name a service)
+locust -f locustfiles/wal.py --headless
+# Pub/Sub
+locust -f locustfiles/wal.py --headless --transport pubsub
+# Kafka, to compare with Debezium under the same load
+locust -f locustfiles/wal.py --headless --transport kafka
 """
 
 from cdc_users.scenario import Scenario
@@ -20,6 +25,9 @@ class WalShape(VolumeShape):
     writer = WalWriter
     scenario = Scenario(
         "wal",
-        question="How many rows a second does the direct WAL reader publish, and how long does each take?",
+        question=(
+            "How many rows a second does the direct WAL reader publish, and how long does each"
+            " take?"
+        ),
         defaults={"rows": "100,500,10000", "capture": "wal", "transport": "kinesis"},
     )

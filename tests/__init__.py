@@ -1,1 +1,3 @@
-"""Tests: unit (no server), integration (the real stack), scenarios (real locust processes), benchmark."""
+"""Tests: unit (no server), integration (the real stack), scenarios (real locust processes),
+benchmark.
+"""

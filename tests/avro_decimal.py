@@ -1,7 +1,7 @@
 """Decimals as Debezium writes them, for tests that set its bytes beside fastavro's.
 
-Java's BigInteger.toByteArray gives the shortest two's complement; fastavro takes a byte more for the least number of
-each length, such as -128. Both are read alike.
+Java's BigInteger.toByteArray gives the shortest two's complement; fastavro takes a byte more for
+the least number of each length, such as -128. Both are read alike.
 """
 
 from __future__ import annotations

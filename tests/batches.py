@@ -1,4 +1,6 @@
-"""Batches for tests of sinks: made from events without Kafka, read by the platform's own decoder."""
+"""Batches for tests of sinks: made from events without Kafka, read by the platform's own
+decoder.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from infra.platform.batch import Batch, Chunk
-from infra.platform.decode import Decoder
+from infra.platform.consume.decode import Decoder
+from infra.platform.sinks.batch import Batch, Chunk
 from tests.change_events import CUSTOMERS, Encoder, Event, envelope_schema, key_schema
 
 
@@ -15,7 +17,10 @@ class Partition:
     """One partition of a topic that exists only here: gives events their offsets."""
 
     def __init__(
-        self, topic: str = "test", number: int = 0, columns: Mapping[str, tuple[Any, bool]] = CUSTOMERS
+        self,
+        topic: str = "test",
+        number: int = 0,
+        columns: Mapping[str, tuple[Any, bool]] = CUSTOMERS,
     ) -> None:
         self.topic = topic
         self.number = number
@@ -27,7 +32,9 @@ class Partition:
 
     def batch(self, events: Sequence[Event]) -> Batch:
         """The next events of the partition, as one batch."""
-        (batch,) = self.items([(self._encoder.key(event), self._encoder.value(event)) for event in events])
+        (batch,) = self.items(
+            [(self._encoder.key(event), self._encoder.value(event)) for event in events]
+        )
         assert isinstance(batch, Batch)
         return batch
 
@@ -37,7 +44,9 @@ class Partition:
         offsets = list(range(self.offset, self.offset + size))
         self.offset += size
         now = [time.time_ns() // 1000] * size
-        chunk = Chunk([value for _, value in records], [key for key, _ in records], offsets, now, now)
+        chunk = Chunk(
+            [value for _, value in records], [key for key, _ in records], offsets, now, now
+        )
         return self._decoder.read((self.topic, self.number), chunk)
 
     def batches(self, events: Sequence[Event], size: int) -> Iterator[Batch]:

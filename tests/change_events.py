@@ -1,4 +1,5 @@
-"""Debezium-like change events for tests that need no Debezium: schemas, messages, and a topic full of them.
+"""Debezium-like change events for tests that need no Debezium: schemas, messages, and a topic full
+of them.
 
 Made with plain fastavro and confluent_kafka, so that nothing of what is tested takes part.
 """
@@ -21,9 +22,9 @@ import requests
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from cdc_users import topic as topics
 from cdc_users.error import TargetError
-from cdc_users.measure.probe import Probe, checksum, format_probe
+from cdc_users.measure.ledger.probe import Probe, checksum, format_probe
+from cdc_users.pipeline.provision import kafka_topics as topics
 from infra.stack.endpoints import Endpoints
 
 RUN = "abcd1234"
@@ -63,7 +64,10 @@ SOURCE = {
         {"name": "connector", "type": "string"},
         {"name": "name", "type": "string"},
         {"name": "ts_ms", "type": "long"},
-        {"name": "snapshot", "type": [{"type": "string", "connect.name": "io.debezium.data.Enum"}, "null"]},
+        {
+            "name": "snapshot",
+            "type": [{"type": "string", "connect.name": "io.debezium.data.Enum"}, "null"],
+        },
         {"name": "db", "type": "string"},
         {"name": "sequence", "type": ["null", "string"], "default": None},
         {"name": "ts_us", "type": ["null", "long"], "default": None},
@@ -79,14 +83,22 @@ SOURCE = {
 
 def envelope_schema(columns: Mapping[str, tuple[Any, bool]], namespace: str) -> dict[str, Any]:
     """Debezium's envelope around a table."""
-    fields = [{"name": name, "type": ["null", kind] if null else kind} for name, (kind, null) in columns.items()]
-    moments: list[dict[str, Any]] = [{"name": name, "type": ["null", "long"]} for name in ("ts_ms", "ts_us", "ts_ns")]
+    fields = [
+        {"name": name, "type": ["null", kind] if null else kind}
+        for name, (kind, null) in columns.items()
+    ]
+    moments: list[dict[str, Any]] = [
+        {"name": name, "type": ["null", "long"]} for name in ("ts_ms", "ts_us", "ts_ns")
+    ]
     return {
         "type": "record",
         "name": "Envelope",
         "namespace": namespace,
         "fields": [
-            {"name": "before", "type": ["null", {"type": "record", "name": "Value", "fields": fields}]},
+            {
+                "name": "before",
+                "type": ["null", {"type": "record", "name": "Value", "fields": fields}],
+            },
             {"name": "after", "type": ["null", "Value"]},
             {"name": "source", "type": SOURCE},
             {"name": "op", "type": "string"},
@@ -97,7 +109,12 @@ def envelope_schema(columns: Mapping[str, tuple[Any, bool]], namespace: str) -> 
 
 def key_schema(namespace: str) -> dict[str, Any]:
     """The key of a table whose key is `id`."""
-    return {"type": "record", "name": "Key", "namespace": namespace, "fields": [{"name": "id", "type": "long"}]}
+    return {
+        "type": "record",
+        "name": "Key",
+        "namespace": namespace,
+        "fields": [{"name": "id", "type": "long"}],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +172,18 @@ class Encoder:
         moments = {"ts_ms": now_us // 1000, "ts_us": now_us, "ts_ns": now_us * 1000}
         row, before = self._row(event.row), self._row(event.before)
         return _wire(
-            self.value_id, self._value, {"before": before, "after": row, "source": source, "op": event.op, **moments}
+            self.value_id,
+            self._value,
+            {"before": before, "after": row, "source": source, "op": event.op, **moments},
         )
 
     def _row(self, row: Sequence[Any] | None) -> dict[str, Any] | None:
         if row is None:
             return None
-        plain = [item.isoformat().replace("+00:00", "Z") if isinstance(item, datetime) else item for item in row]
+        plain = [
+            item.isoformat().replace("+00:00", "Z") if isinstance(item, datetime) else item
+            for item in row
+        ]
         return dict(zip(self.columns, plain, strict=True))
 
 
@@ -175,7 +197,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def customer(
-    key: int, version: int = 1, writer: int = 10_001, sequence: int | None = None, op: str = "i", text: str = ""
+    key: int,
+    version: int = 1,
+    writer: int = 10_001,
+    sequence: int | None = None,
+    op: str = "i",
+    text: str = "",
 ) -> tuple[Any, ...]:
     """A row of `customers` with its probe; NULLs as the key has it."""
     now_us = time.time_ns() // 1000
@@ -209,7 +236,9 @@ class FilledTopic:
     encoder: Encoder
 
     def fill(self, events: Iterable[Event]) -> int:
-        """Produce the events, each key to the partition where Debezium would put it; returns how many."""
+        """Produce the events, each key to the partition where Debezium would put it; returns how
+        many.
+        """
         return self.put((self.encoder.key(event), self.encoder.value(event)) for event in events)
 
     def ends(self) -> list[int]:
@@ -223,14 +252,25 @@ class FilledTopic:
     def put(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
         """Produce records as they are."""
         producer = Producer(
-            {"bootstrap.servers": self.endpoints.kafka_bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
-            | {"log_level": 3, "queue.buffering.max.messages": 2_000_000, "message.max.bytes": 5_000_000}
+            {
+                "bootstrap.servers": self.endpoints.kafka_bootstrap,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+            }
+            | {
+                "log_level": 3,
+                "queue.buffering.max.messages": 2_000_000,
+                "message.max.bytes": 5_000_000,
+            }
         )
         failed: list[str] = []
         count = 0
         for key, value in records:
             producer.produce(
-                self.name, value, key, on_delivery=lambda error, _: failed.append(str(error)) if error else None
+                self.name,
+                value,
+                key,
+                on_delivery=lambda error, _: failed.append(str(error)) if error else None,
             )
             count += 1
             if count % 1000 == 0:
@@ -257,7 +297,8 @@ def filled_topic(
     finally:
         topics.delete_topics(endpoints.kafka_bootstrap, [name])
         topics.delete_subjects(endpoints.schema_registry_url, name)
-        # The group of an instance that was killed counts it as a member for some seconds; the broker forgets it later.
+        # The group of an instance that was killed counts it as a member for some seconds; the
+        # broker forgets it later.
         with suppress(TargetError):
             topics.delete_groups(endpoints.kafka_bootstrap, list(groups) or [name])
 

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT
 
 DEADLINE_S = 120.0
 
@@ -38,11 +38,21 @@ class PlatformProcess:
             "group": topic,
             **options,
         }
-        command = [sys.executable, "-m", *module, *(f"--{name}={value}" for name, value in given.items())]
+        command = [
+            sys.executable,
+            "-m",
+            *module,
+            *(f"--{name}={value}" for name, value in given.items()),
+        ]
         self.log, self.topic = log, topic
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=os.environ
+                command,
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=os.environ,
             )
         self.pid = self._process.pid
         self._url = ""
@@ -74,7 +84,10 @@ class PlatformProcess:
 
     def await_durable(self, count: int) -> None:
         """Wait until at least so many events are durable at its sink."""
-        await_that(lambda: self.durable >= count or not self.alive, lambda: f"{self.get('/snapshot')}{self.output}")
+        await_that(
+            lambda: self.durable >= count or not self.alive,
+            lambda: f"{self.get('/snapshot')}{self.output}",
+        )
         assert self.alive, self.output
 
     @property

@@ -1,4 +1,6 @@
-"""A Postgres of a test's own, so that it can be restarted and starved without disturbing anybody."""
+"""A Postgres of a test's own, so that it can be restarted and starved without disturbing
+anybody.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from pathlib import Path
 
 import psycopg2
 
-from infra.stack import postgres
-from infra.stack.port import free_ports
-from infra.stack.server import Server, start
+from infra.stack.servers import postgres
+from infra.stack.servers.port import free_ports
+from infra.stack.servers.server import Server, start
 
 READY_S = 30.0
 
@@ -30,7 +32,9 @@ class PrivatePostgres:
         extra = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # A server that was made for less than logical decoding is a case of its own.
         self._recipe = replace(
-            recipe, command=[*recipe.command, *extra], probe=lambda: psycopg2.connect(self.dsn).close()
+            recipe,
+            command=[*recipe.command, *extra],
+            probe=lambda: psycopg2.connect(self.dsn).close(),
         )
         self._logs = logs
         recipe.prepare()

@@ -1,4 +1,6 @@
-"""The real stack for integration and scenario tests: the one that is up, or one of the session's own."""
+"""The real stack for integration and scenario tests: the one that is up, or one of the session's
+own.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.locate import locate
-from infra.stack.state import CHECKOUT
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
 
 
 def stack_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m infra.stack ...` in this checkout."""
     command = [sys.executable, "-m", "infra.stack", *arguments]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
-"""What `make check`, `make test` and `make soak` run: every stage a process, going on when one fails.
+"""What `make check`, `make test` and `make soak` run: every stage a process, going on when one
+fails.
 
-Tests that import Locust patch the standard library, so they never share a process with the others. The stages of a
-check need no servers and nothing of each other, so two of them run at a time, one a core; what a stage prints is shown
-when it has ended. Stages with servers run one after another, their output as it comes.
+Tests that import Locust patch the standard library, so they never share a process with the others.
+The stages of a check need no servers and nothing of each other, so two of them run at a time, one
+a core; what a stage prints is shown when it has ended. Stages with servers run one after another,
+their output as it comes.
 """
 
 from __future__ import annotations
@@ -20,15 +22,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not soak")
+LOCUST = (sys.executable, "-m", "pytest", "-q", "-m", "gevent and not soak", "-p", "no:anyio")
+MEASURING = ("tests/unit/cdc_users/measure", "tests/unit/cdc_users/observe")
 PROVE = (sys.executable, "-m", "pytest", "-s", "-m", "soak")
 AT_A_TIME = 2
-#: What a tier may take on two cores; a longer one is said to be too long, so that it is noticed before CI's limit.
+#: What a tier may take on two cores; a longer one is said to be too long, so that it is noticed
+#: before CI's limit.
 BUDGET_S = {"check": 120.0, "test": 900.0, "soak": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One process of a tier: what it is for, and its command; `alone` where it needs servers or the terminal."""
+    """One process of a tier: what it is for, and its command;
+
+    `alone` where it needs servers or the terminal.
+    """
 
     name: str
     command: Sequence[str]
@@ -47,13 +55,10 @@ class Ended:
 
 #: The longest first, so that the two cores end together.
 CHECK = (
-    Stage("unit tests of measuring", (*PYTEST, "tests/unit/measure", "tests/unit/observe")),
+    Stage("unit tests of measuring", (*PYTEST, *MEASURING)),
     Stage("types", (str(BIN / "mypy"),)),
-    Stage(
-        "unit tests",
-        (*PYTEST, "tests/unit", *(f"--ignore=tests/unit/{apart}" for apart in ("gevent", "measure", "observe"))),
-    ),
-    Stage("unit tests that import Locust", (*PYTEST, "-p", "no:anyio", "tests/unit/gevent")),
+    Stage("unit tests", (*PYTEST, "tests/unit", *(f"--ignore={apart}" for apart in MEASURING))),
+    Stage("unit tests that import Locust", (*LOCUST, "tests/unit")),
     Stage("import rules", (str(BIN / "lint-imports"), "--no-logo", "--no-cache")),
     Stage("format", (str(BIN / "ruff"), "format", "--check", ".")),
     Stage("lint", (str(BIN / "ruff"), "check", ".")),
@@ -64,7 +69,11 @@ TEST = (
     Stage("scenarios in smoke size", (*PYTEST, "tests/scenarios"), alone=True),
 )
 SOAK = tuple(
-    Stage(f"long proofs in {room}", (*PROVE, f"tests/{room}", "--ignore=tests/unit/gevent"), alone=True)
+    Stage(
+        f"long proofs in {room}",
+        (*PROVE, f"tests/{room}"),
+        alone=True,
+    )
     for room in ("unit", "integration", "scenarios")
 )
 TIERS: Mapping[str, Sequence[Stage]] = {"check": CHECK, "test": TEST, "soak": SOAK}
@@ -110,8 +119,16 @@ def run(tier: str, extra: Sequence[str]) -> int:
         if ended.exit_code:
             failed.append(ended.stage.name)
     took_s = time.monotonic() - started_s
-    slow = f", more than the {BUDGET_S[tier]:.0f} s that it may take" if took_s > BUDGET_S[tier] else ""
-    print(f"\n{'all passed' if not failed else 'failed: ' + ', '.join(failed)} in {took_s:.0f} s{slow}", flush=True)
+    slow = (
+        f", more than the {BUDGET_S[tier]:.0f} s that it may take"
+        if took_s > BUDGET_S[tier]
+        else ""
+    )
+    print(
+        f"\n{'all passed' if not failed else 'failed: ' + ', '.join(failed)} in {took_s:.0f}"
+        f" s{slow}",
+        flush=True,
+    )
     return 1 if failed else 0
 
 

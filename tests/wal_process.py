@@ -1,4 +1,6 @@
-"""The direct reader as the process that its users start, its source and its load, for integration tests and soak."""
+"""The direct reader as the process that its users start, its source and its load, for integration
+tests and soak.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from cdc_users.measure.audit import Audit, audit
-from cdc_users.measure.ledger import Outcomes
+from cdc_users.measure.ledger.audit import Audit, audit
+from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.observe.tap import Tap
-from cdc_users.workload import Change, Workload, Writer
+from cdc_users.users.workload.workload import Change, Workload, Writer
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import create_slot, drop_slot
 from infra.postgres.table import CUSTOMERS_COLUMNS, create_customers, create_schema, drop_schema
-from infra.stack.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT
 
 DEADLINE_S = 120.0
 RUN = "waltests"
@@ -46,7 +48,14 @@ class WalProcess:
         self._errors = (directory / "wal.log").open("ab")
         self.log = directory / "wal.log"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "infra.platform.wal", "--journal", str(directory / "journal"), *options],
+            [
+                sys.executable,
+                "-m",
+                "infra.platform.wal",
+                "--journal",
+                str(directory / "journal"),
+                *options,
+            ],
             cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -105,8 +114,11 @@ class Customers:
         place = ["--dsn", self.dsn, "--slot", self.name, "--publication", self.name, "--run", RUN]
         return [*place, *more]
 
-    def write(self, events: int, *, lanes: int = 4, pace: Callable[[int], None] = lambda _: None) -> int:
-        """Write at least so many mixed changes by new writers, transaction by transaction; returns how many.
+    def write(
+        self, events: int, *, lanes: int = 4, pace: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Write at least so many mixed changes by new writers, transaction by transaction; returns
+        how many.
 
         `pace` is called before each transaction with the number of changes so far.
         """
@@ -135,12 +147,15 @@ class Customers:
                 elif change.before is None:
                     cursor.execute(f"INSERT INTO {self._table} VALUES ({PLACES})", change.row)
                 else:
-                    cursor.execute(f"UPDATE {self._table} SET {SETS} WHERE id = %s", (*change.row, change.key))
+                    cursor.execute(
+                        f"UPDATE {self._table} SET {SETS} WHERE id = %s", (*change.row, change.key)
+                    )
 
     def outcomes(self) -> dict[int, Outcomes]:
         """What the writers sent, all of it acknowledged."""
         return {
-            writer.number: Outcomes(acked=[(a, b) for a, b in writer.ranges.runs["acked"]]) for writer in self.writers
+            writer.number: Outcomes(acked=[(a, b) for a, b in writer.ranges.runs["acked"]])
+            for writer in self.writers
         }
 
     def audit(self, tap: Tap) -> Audit:

@@ -1,1 +1,4 @@
-"""What makes numbers true, pure: clock, plan, probe, histograms, ledger, result. No input or output."""
+"""What makes numbers true, pure: clock, plan, probe, histograms, ledger, result.
+
+No input or output.
+"""

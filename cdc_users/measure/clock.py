@@ -1,8 +1,9 @@
-"""One clock for all processes of a run: monotonic inside a host, and wall time derived from it once.
+"""One clock for all processes of a run: monotonic inside a host, and wall time derived from it
+once.
 
-Linux's CLOCK_MONOTONIC is the same in all processes of a host, so a time taken by one may be subtracted from a
-time taken by another. Times that travel in a row are wall microseconds, derived through an `Anchor`: a step of
-the wall clock in mid-run changes nothing.
+Linux's CLOCK_MONOTONIC is the same in all processes of a host, so a time taken by one may be
+subtracted from a time taken by another. Times that travel in a row are wall microseconds, derived
+through an `Anchor`: a step of the wall clock in mid-run changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ ATTEMPTS = 9
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One moment on both clocks of one host: monotonic nanoseconds and wall microseconds since the epoch."""
+    """One moment on both clocks of one host: monotonic nanoseconds and wall microseconds since the
+    epoch.
+    """
 
     boot_id: str
     monotonic_ns: int
@@ -41,8 +44,10 @@ class Anchor:
         return self.wall_us_at(time.monotonic_ns())
 
     def step_ms(self) -> float:
-        """By how much this host's wall clock has left the anchor: set by somebody. One that is slewed takes the
-        monotonic clock along (clock_gettime(2))."""
+        """By how much this host's wall clock has left the anchor: set by somebody.
+
+        One that is slewed takes the monotonic clock along (clock_gettime(2)).
+        """
         now = new_anchor()
         return (now.wall_us - self.wall_us_at(now.monotonic_ns)) / 1000
 
@@ -61,7 +66,9 @@ class Anchor:
 
 
 def boot_id() -> str:
-    """What tells this host's current uptime from any other; empty where the system has no such thing."""
+    """What tells this host's current uptime from any other; empty where the system has no such
+    thing.
+    """
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

@@ -1,4 +1,6 @@
-"""What one step brought to a tap, and the plain data in which the platform and the observer tell of it alike."""
+"""What one step brought to a tap, and the plain data in which the platform and the observer tell
+of it alike.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.ledger.ledger import Ledger
 
 
 @dataclass(slots=True)
@@ -38,7 +40,10 @@ def steps_json(steps: Mapping[int, StepFigures], ledger: Ledger) -> dict[str, An
 
 def fences_json(ledger: Ledger) -> dict[str, Any]:
     """The fences seen, by key and by the partitions that they came from."""
-    return {"fences": sorted(ledger.fences()), "fenced_partitions": sorted(ledger.fenced_partitions())}
+    return {
+        "fences": sorted(ledger.fences()),
+        "fenced_partitions": sorted(ledger.fenced_partitions()),
+    }
 
 
 def progress_json(ledger: Ledger) -> dict[str, Any]:

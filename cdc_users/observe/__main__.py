@@ -1,8 +1,9 @@
-"""`python -m cdc_users.observe`: watches where a run's events land, and what that costs the pipeline.
+"""`python -m cdc_users.observe`: watches where a run's events land, and what that costs the
+pipeline.
 
-Its configuration is one line of JSON on standard input, so that no secret is on a command line; docs/observer.md
-describes it. It says in one JSON line on standard output when it is ready. SIGTERM, or the end of its standard
-input, ends it with 0.
+Its configuration is one line of JSON on standard input, so that no secret is on a command line;
+docs/observer.md describes it. It says in one JSON line on standard output when it is ready.
+SIGTERM, or the end of its standard input, ends it with 0.
 """
 
 from __future__ import annotations
@@ -24,8 +25,13 @@ from cdc_users.observe.tap import TapError
 
 
 async def serve(config: Mapping[str, Any], stdin: TextIO) -> int:
-    """Watch until told to stop, and return 0; 1 where a tap has crashed. Raises TapError when one cannot begin."""
-    anchor = Anchor.from_json(config["anchor"]).for_this_host() if "anchor" in config else new_anchor()
+    """Watch until told to stop, and return 0;
+
+    1 where a tap has crashed. Raises TapError when one cannot begin.
+    """
+    anchor = (
+        Anchor.from_json(config["anchor"]).for_this_host() if "anchor" in config else new_anchor()
+    )
     taps = make_taps(config, anchor)
     sampling = Sampling(gauges(config.get("gauges", {})), anchor)
     server = Server(taps, sampling, lambda request: answer(request, config["run"], taps))
@@ -34,7 +40,9 @@ async def serve(config: Mapping[str, Any], stdin: TextIO) -> int:
     loop = asyncio.get_running_loop()
 
     def crash(crash: threading.ExceptHookArgs) -> None:
-        """A tap that has gone blind would make every later event look lost; better to end and say why."""
+        """A tap that has gone blind would make every later event look lost; better to end and say
+        why.
+        """
         nonlocal crashed
         crashed = True
         threading.__excepthook__(crash)

@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from cdc_users.measure.arrival import Arrivals
-from cdc_users.measure.sequence import unpack
-from cdc_users.observe.final import ArraySide, Side, State, compare
-from cdc_users.observe.iceberg import IcebergSide
-from cdc_users.observe.postgres import PostgresSide
+from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.ledger.sequence import unpack
+from cdc_users.observe.final_state import ArraySide, Side, State, compare
 from cdc_users.observe.tap import Tap
+from cdc_users.observe.taps.iceberg import IcebergSide
+from cdc_users.observe.taps.postgres import PostgresSide
 
 
 def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dict[str, Any]:
-    """Compare `source` and `sink` of a request; raises TapError, or ValueError for sides that are not known.
+    """Compare `source` and `sink` of a request; raises TapError, or ValueError for sides that are
+    not known.
 
-    A side is a Postgres table (`kind` postgres), an Iceberg table (iceberg), what a tap has last seen of each key
-    (tap, as sink), or what the writers say (expected: packed arrays `keys`, `versions`, and `doubtful` keys, which are
-    left out on both sides).
+    A side is a Postgres table (`kind` postgres), an Iceberg table (iceberg), what a tap has last
+    seen of each key (tap, as sink), or what the writers say (expected: packed arrays `keys`,
+    `versions`, and `doubtful` keys, which are left out on both sides).
     """
     source = _side(request["source"], run, checked=False)
     doubtful = _numbers(request["source"], "doubtful")
@@ -28,7 +29,9 @@ def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dic
     if sink.get("kind") == "tap":
         if sink["name"] not in taps:
             raise ValueError(f"tap {sink['name']!r} is not one of {', '.join(taps)}")
-        result = compare(_versions_of(source), last_seen(taps[sink["name"]].record.arrivals(), source), doubtful)
+        result = compare(
+            _versions_of(source), last_seen(taps[sink["name"]].record.arrivals(), source), doubtful
+        )
     else:
         result = compare(source, _side(sink, run, checked=True), doubtful)
     return result.to_json()
@@ -43,7 +46,9 @@ def _side(config: Mapping[str, Any], run: str, *, checked: bool) -> Side:
     if kind == "expected":
         rows = State.of(_numbers(config, "keys"), _numbers(config, "versions"))
         return ArraySide("expected", rows, marked=False)
-    raise ValueError(f"a side of kind {kind!r} is not known; use postgres, iceberg, expected, or tap as sink")
+    raise ValueError(
+        f"a side of kind {kind!r} is not known; use postgres, iceberg, expected, or tap as sink"
+    )
 
 
 def _numbers(config: Mapping[str, Any], name: str) -> Any:
@@ -57,7 +62,9 @@ def _versions_of(side: Side) -> Side:
 
 
 def last_seen(arrivals: Arrivals, source: Side) -> ArraySide:
-    """What a tap has last seen of each key. A key that it knows nothing of was never updated there, so it is at 1.
+    """What a tap has last seen of each key.
+
+    A key that it knows nothing of was never updated there, so it is at 1.
 
     Whether that first version has come at all is for the ledger to say, not for this comparison.
     """

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.observe.iceberg import IcebergTap
-from cdc_users.observe.json_topic import JsonTopicTap
-from cdc_users.observe.kinesis import KinesisTap
-from cdc_users.observe.postgres import PostgresTap
-from cdc_users.observe.pubsub import PubSubTap
 from cdc_users.observe.tap import Tap
-from cdc_users.observe.topic import TopicTap
-from cdc_users.observe.webhook import WebhookTap
+from cdc_users.observe.taps.iceberg import IcebergTap
+from cdc_users.observe.taps.json_topic import JsonTopicTap
+from cdc_users.observe.taps.kinesis import KinesisTap
+from cdc_users.observe.taps.postgres import PostgresTap
+from cdc_users.observe.taps.pubsub import PubSubTap
+from cdc_users.observe.taps.topic import TopicTap
+from cdc_users.observe.taps.webhook import WebhookTap
 
 #: Each kind of tap: how it is made, and what its configuration must have.
 KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any], str, Anchor], Tap], tuple[str, ...]]] = {
@@ -66,4 +66,6 @@ def _tap_mistakes(tap: Mapping[str, Any]) -> list[str]:
 
 def make_taps(config: Mapping[str, Any], anchor: Anchor) -> dict[str, Tap]:
     """The taps, in the order in which events pass them."""
-    return {tap["name"]: KINDS[tap["kind"]][0](tap, config["run"], anchor) for tap in config["taps"]}
+    return {
+        tap["name"]: KINDS[tap["kind"]][0](tap, config["run"], anchor) for tap in config["taps"]
+    }

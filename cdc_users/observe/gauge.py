@@ -17,18 +17,22 @@ from cdc_users.measure.clock import Anchor
 INTERVAL_S = 0.1
 #: An hour of samples; older ones are forgotten, and whoever asks for them is told how many.
 KEPT = 36_000
-#: Asking Kafka for offsets is dearer than the other gauges, and lag does not need to be known so often.
+#: Asking Kafka for offsets is dearer than the other gauges, and lag does not need to be known so
+#: often.
 GROUP_INTERVAL_S = 0.5
 TIMEOUT_S = 5.0
 _SLOT = (
-    "SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint, "
-    "pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE slot_name = %s"
+    "SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,"
+    " pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE"
+    " slot_name = %s"
 )
 Sample = Mapping[str, Any]
 
 
 class Gauge(Protocol):
-    """One thing to look at; a look returns plain data, and None for each figure that is not known."""
+    """One thing to look at; a look returns plain data, and None for each figure that is not
+    known.
+    """
 
     def read(self) -> Sample:
         """Look now; never raises."""
@@ -38,7 +42,9 @@ class Gauge(Protocol):
 
 
 class SlotGauge:
-    """A replication slot: lag in bytes behind the current WAL, and whether its WAL is still there."""
+    """A replication slot: lag in bytes behind the current WAL, and whether its WAL is still
+    there.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._dsn = str(config["dsn"])
@@ -57,7 +63,10 @@ class SlotGauge:
                 row = cursor.fetchone()
         except psycopg2.Error as error:
             self.close()
-            return {**unknown, "error": str(error).strip().splitlines()[0] if str(error) else type(error).__name__}
+            return {
+                **unknown,
+                "error": str(error).strip().splitlines()[0] if str(error) else type(error).__name__,
+            }
         if row is None:
             return {**unknown, "error": f"there is no slot {self._slot!r}"}
         return dict(zip(("active", "wal_status", "lag_bytes", "retained_bytes"), row, strict=True))
@@ -70,10 +79,16 @@ class SlotGauge:
 
 
 class GroupGauge:
-    """A consumer group's lag in events, by partition: the end of each partition less what the group has committed."""
+    """A consumer group's lag in events, by partition: the end of each partition less what the
+    group has committed.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        settings = {"bootstrap.servers": config["bootstrap"], "group.id": config["group"], "log_level": 0}
+        settings = {
+            "bootstrap.servers": config["bootstrap"],
+            "group.id": config["group"],
+            "log_level": 0,
+        }
         self._topics: Sequence[str] = config["topics"] if "topics" in config else [config["topic"]]
         self._consumer = Consumer({**settings, "enable.auto.commit": False})
         self._partitions: list[TopicPartition] = []
@@ -81,7 +96,10 @@ class GroupGauge:
         self._due_s = 0.0
 
     def read(self) -> Sample:
-        """See Gauge; `lag` is the sum, None where a partition's is not known. Read anew twice a second."""
+        """See Gauge;
+
+        `lag` is the sum, None where a partition's is not known. Read anew twice a second.
+        """
         if time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + GROUP_INTERVAL_S
             try:
@@ -92,16 +110,29 @@ class GroupGauge:
 
     def _look(self) -> Sample:
         if not self._partitions:
-            known = [self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic] for topic in self._topics]
+            known = [
+                self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+                for topic in self._topics
+            ]
             missing = [topic.topic for topic in known if not topic.partitions]
             if missing:
-                return {"lag": None, "partitions": {}, "error": f"there is no topic {', '.join(missing)}"}
-            self._partitions = [TopicPartition(topic.topic, number) for topic in known for number in topic.partitions]
+                return {
+                    "lag": None,
+                    "partitions": {},
+                    "error": f"there is no topic {', '.join(missing)}",
+                }
+            self._partitions = [
+                TopicPartition(topic.topic, number)
+                for topic in known
+                for number in topic.partitions
+            ]
         lags: dict[str, int] = {}
         for place in self._consumer.committed(self._partitions, timeout=TIMEOUT_S):
             low, high = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
             # A group that has committed nothing has everything before it.
-            lags[f"{place.topic}[{place.partition}]"] = high - (place.offset if place.offset >= 0 else low)
+            lags[f"{place.topic}[{place.partition}]"] = high - (
+                place.offset if place.offset >= 0 else low
+            )
         return {"lag": sum(lags.values()), "partitions": lags}
 
     def close(self) -> None:
@@ -133,7 +164,11 @@ def _memory(process: psutil.Process | None) -> Sample | None:
         return None
     try:
         memory = process.memory_full_info()
-        return {"rss_bytes": memory.rss, "uss_bytes": memory.uss, "cpu_s": sum(process.cpu_times()[:2])}
+        return {
+            "rss_bytes": memory.rss,
+            "uss_bytes": memory.uss,
+            "cpu_s": sum(process.cpu_times()[:2]),
+        }
     except psutil.AccessDenied:
         return {"rss_bytes": process.memory_info().rss, "uss_bytes": None, "cpu_s": None}
     except psutil.NoSuchProcess:
@@ -153,7 +188,9 @@ def gauges(config: Mapping[str, Any]) -> dict[str, Gauge]:
 
 
 class Sampling:
-    """Reads gauges ten times a second, from a thread of its own, and keeps the samples of the last hour."""
+    """Reads gauges ten times a second, from a thread of its own, and keeps the samples of the last
+    hour.
+    """
 
     def __init__(self, named: Mapping[str, Gauge], anchor: Anchor) -> None:
         self._gauges = named
@@ -178,7 +215,10 @@ class Sampling:
     def _run(self) -> None:
         due_s = time.monotonic()
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
-            sample = {"at_us": self._anchor.now_us(), **{name: gauge.read() for name, gauge in self._gauges.items()}}
+            sample = {
+                "at_us": self._anchor.now_us(),
+                **{name: gauge.read() for name, gauge in self._gauges.items()},
+            }
             with self._lock:
                 self._samples.append(sample)
                 if len(self._samples) > KEPT:
@@ -195,7 +235,9 @@ class Sampling:
             return self._samples[-1] if self._samples else {}
 
     def after(self, number: int) -> dict[str, Any]:
-        """The samples from this number on (the first is 0), and the number to ask from next time."""
+        """The samples from this number on (the first is 0), and the number to ask from next
+        time.
+        """
         with self._lock:
             start = max(number, self._first)
             return {

@@ -1,4 +1,6 @@
-"""What the observer offers on loopback: the taps' figures, progress and ledgers, the gauges, the final comparison."""
+"""What the observer offers on loopback: the taps' figures, progress and ledgers, the gauges, the
+final comparison.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ Compare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class Server:
-    """Answers from what taps and gauges have recorded; what may take long, or wait for a tap, is done in a thread."""
+    """Answers from what taps and gauges have recorded; what may take long, or wait for a tap, is
+    done in a thread.
+    """
 
     def __init__(self, taps: Mapping[str, Tap], sampling: Sampling, compare: Compare) -> None:
         self._taps = taps
@@ -47,7 +51,13 @@ class Server:
     def snapshot(self) -> dict[str, Any]:
         """All figures but the ledgers' contents."""
         taps = {
-            name: {"schema": SCHEMA, "name": name, "kind": tap.kind, **tap.record.snapshot(), "gauges": tap.gauges()}
+            name: {
+                "schema": SCHEMA,
+                "name": name,
+                "kind": tap.kind,
+                **tap.record.snapshot(),
+                "gauges": tap.gauges(),
+            }
             for name, tap in self._taps.items()
         }
         return {"schema": SCHEMA, "taps": taps, "gauges": dict(self._sampling.last())}
@@ -65,7 +75,14 @@ class Server:
     async def _ledger(self, request: web.Request) -> web.Response:
         tap = self._taps.get(request.query.get("tap", ""))
         if tap is None:
-            return _json({"error": f"tap {request.query.get('tap')!r} is not one of {', '.join(self._taps)}"}, 404)
+            return _json(
+                {
+                    "error": (
+                        f"tap {request.query.get('tap')!r} is not one of {', '.join(self._taps)}"
+                    )
+                },
+                404,
+            )
         return _json(await asyncio.to_thread(tap.record.ledger))
 
     async def _samples(self, request: web.Request) -> web.Response:

@@ -1,4 +1,6 @@
-"""What all taps share: events by columns, the record kept of them, and the protocol by which a tap is run."""
+"""What all taps share: events by columns, the record kept of them, and the protocol by which a tap
+is run.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.arrival import Arrivals
-from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import ProbeBatch, parse_probes
+from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.probe import ProbeBatch, parse_probes
 from cdc_users.measure.step import StepFigures, fences_json, progress_json, steps_json
 
 #: So many distinct errors of a tap are told.
@@ -26,11 +28,13 @@ class TapError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Change events of one partition in their order, by columns of equal length, as a tap found them.
+    """Change events of one partition in their order, by columns of equal length, as a tap found
+    them.
 
-    `probes` are empty where an event has none; a delete has that of the row it removed. `deleted` says which are
-    delete events. Times are wall microseconds: `committed_us` at the source, 0 where unknown; `appended_us` to the
-    topic, None where there is no topic; `seen_us` at this tap. `checks` has a ledger.Check for each, or is None.
+    `probes` are empty where an event has none; a delete has that of the row it removed. `deleted`
+    says which are delete events. Times are wall microseconds: `committed_us` at the source, 0
+    where unknown; `appended_us` to the topic, None where there is no topic; `seen_us` at this tap.
+    `checks` has a ledger.Check for each, or is None.
     """
 
     partition: int
@@ -78,7 +82,8 @@ class Record:
     def take(self, events: Events, *, once: bool = False) -> None:
         """Take events in, in the order in which they were found.
 
-        With `once` those that were taken before are left out: a state that is written again is no second event.
+        With `once` those that were taken before are left out: a state that is written again is no
+        second event.
         """
         if not len(events):
             return
@@ -102,10 +107,19 @@ class Record:
             steps = probes.step[counted]
             for step in np.unique(steps).tolist():
                 rows = np.flatnonzero(counted & (probes.step == step))
-                self._measure(self.steps.setdefault(step, StepFigures(first_us=events.seen_us)), events, probes, rows)
+                self._measure(
+                    self.steps.setdefault(step, StepFigures(first_us=events.seen_us)),
+                    events,
+                    probes,
+                    rows,
+                )
 
-    def _measure(self, figures: StepFigures, events: Events, probes: ProbeBatch, rows: Numbers) -> None:
-        """Latencies on one timeline: commit, capture and remainder sum to end-to-end, event by event."""
+    def _measure(
+        self, figures: StepFigures, events: Events, probes: ProbeBatch, rows: Numbers
+    ) -> None:
+        """Latencies on one timeline: commit, capture and remainder sum to end-to-end, event by
+        event.
+        """
         figures.last_us = events.seen_us
         figures.bytes += int(events.sizes[rows].sum())
         intended_us = probes.intended_us[rows]

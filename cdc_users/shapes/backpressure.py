@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from cdc_users.error import OptionsError
-from cdc_users.idle import BACKPRESSURE
-from cdc_users.measure.plan import PlanError, Schedule
-from cdc_users.options import Options
+from cdc_users.measure.schedule.plan import PlanError, Schedule
+from cdc_users.options.ignored import BACKPRESSURE
+from cdc_users.options.options import Options
 from cdc_users.scenario import Mark, Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import one_of, pipeline_with
 
-#: A warm-up's part of what the sink can take: enough to warm everything, too little to fill anything.
+#: A warm-up's part of what the sink can take: enough to warm everything, too little to fill
+#: anything.
 WARM_UP_SHARE = 0.5
 WARM_UP_S = 5.0
 OVERLOAD, HOLD = "overload", "hold"
 
 
 def capacity_per_s(pipeline: Pipeline) -> float:
-    """Events a second that a sink can take which sleeps once in each write, with one worker a partition."""
+    """Events a second that a sink can take which sleeps once in each write, with one worker a
+    partition.
+    """
     return pipeline.partitions * pipeline.batch_size / pipeline.sink_delay_s
 
 
 def pressure_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """A warm-up and a step of overload for each `--sink-delay`; raises OptionsError where the sink has none."""
+    """A warm-up and a step of overload for each `--sink-delay`; raises OptionsError where the sink
+    has none.
+    """
     if options.sink != "slow":
         raise OptionsError([f"--sink {options.sink} has no delay to overload; leave --sink slow"])
     partitions, instances = one_of(options, "partitions"), one_of(options, "instances")
@@ -34,14 +39,23 @@ def pressure_steps(name: str, options: Options) -> tuple[Step, ...]:
 
 
 def _warm_up(name: str, options: Options, pipeline: Pipeline) -> Step:
-    schedule = _schedule(options, pipeline, WARM_UP_SHARE, options.warm_up or WARM_UP_S, "--warm-up")
+    schedule = _schedule(
+        options, pipeline, WARM_UP_SHARE, options.warm_up or WARM_UP_S, "--warm-up"
+    )
     return Step(
-        f"{name}-delay-{pipeline.sink_delay_s:g}s-warm-up", "paced", schedule, pipeline, options.lanes, warm_up=True
+        f"{name}-delay-{pipeline.sink_delay_s:g}s-warm-up",
+        "paced",
+        schedule,
+        pipeline,
+        options.lanes,
+        warm_up=True,
     )
 
 
 def _overload(name: str, options: Options, pipeline: Pipeline) -> Step:
-    schedule = _schedule(options, pipeline, options.overload, options.fill + options.hold, "--fill and --hold")
+    schedule = _schedule(
+        options, pipeline, options.overload, options.fill + options.hold, "--fill and --hold"
+    )
     marks = (Mark(0.0, OVERLOAD), Mark(options.fill, HOLD))
     return Step(
         f"{name}-delay-{pipeline.sink_delay_s:g}s",
@@ -54,15 +68,21 @@ def _overload(name: str, options: Options, pipeline: Pipeline) -> Step:
     )
 
 
-def _schedule(options: Options, pipeline: Pipeline, share: float, duration_s: float, flags: str) -> Schedule:
-    """So much of what the sink can take, for so long; raises OptionsError where that comes to no event."""
+def _schedule(
+    options: Options, pipeline: Pipeline, share: float, duration_s: float, flags: str
+) -> Schedule:
+    """So much of what the sink can take, for so long; raises OptionsError where that comes to no
+    event.
+    """
     capacity = capacity_per_s(pipeline)
     try:
         return Schedule.constant(share * capacity, duration_s)
     except PlanError as error:
         sink = f"--sink-delay {pipeline.sink_delay_s:g}s with --batch-size {options.batch_size}"
         offered = f"{share * capacity:.3g} events a second for {duration_s:g} s ({flags}) make none"
-        raise OptionsError([f"{sink}: {offered}; lower the delay, or raise what is beside it"]) from error
+        raise OptionsError(
+            [f"{sink}: {offered}; lower the delay, or raise what is beside it"]
+        ) from error
 
 
 class BackpressureShape(ScenarioShape):

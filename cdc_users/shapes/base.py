@@ -1,4 +1,6 @@
-"""What every shape of this project shares: it declares a scenario, starts its lanes, and ends when the run has."""
+"""What every shape of this project shares: it declares a scenario, starts its lanes, and ends when
+the run has.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,26 @@ from typing import Any, ClassVar
 
 from locust import LoadTestShape, User
 
-from cdc_users import events
 from cdc_users.error import OptionsError
-from cdc_users.options import Options
+from cdc_users.options.options import Options
+from cdc_users.run import locust_hooks
 from cdc_users.scenario import Scenario, Step
 
 SPAWN_PER_S = 100
 
 
 class ScenarioShape(LoadTestShape):
-    """A load test shape that runs one scenario. Subclasses declare `scenario` and turn options into steps.
+    """A load test shape that runs one scenario.
 
-    `writer` drives the database, `producer` the topic; which of them runs is the option `--source`. `idle` has the
-    options, by name, that `steps` does not read, with what to do instead: whoever gives one is told (cdc_users.idle).
+    Subclasses declare `scenario` and turn options into steps.
 
-    Declaring one in a locustfile registers the harness's options and listeners with Locust; importing this
-    module does nothing. `tick` only says how many lanes there should be: the plan owns all time.
+    `writer` drives the database, `producer` the topic; which of them runs is the option
+    `--source`. `idle` has the options, by name, that `steps` does not read, with what to do
+    instead: whoever gives one is told (cdc_users.options.ignored).
+
+    Declaring one in a locustfile registers the harness's options and listeners with Locust;
+    importing this module does nothing. `tick` only says how many lanes there should be: the plan
+    owns all time.
     """
 
     abstract = True
@@ -34,12 +40,13 @@ class ScenarioShape(LoadTestShape):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "scenario" in cls.__dict__:
-            events.declare(cls.scenario)
+            locust_hooks.declare(cls.scenario)
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """The scenario's steps, in order; those with equal names will be numbered, and all will have the most
-        lanes that one has. Pure; the options are valid in themselves."""
+        """The scenario's steps, in order; those with equal names will be numbered, and all will
+        have the most lanes that one has. Pure; the options are valid in themselves.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -49,19 +56,23 @@ class ScenarioShape(LoadTestShape):
 
     @classmethod
     def user(cls, options: Options) -> type[User]:
-        """Who generates this run's load; raises OptionsError where the scenario has nobody for it."""
+        """Who generates this run's load; raises OptionsError where the scenario has nobody for
+        it.
+        """
         chosen = cls.producer if options.source == "topic" else cls.writer
         if chosen is None:
-            raise OptionsError([f"--source {options.source} is not possible in the scenario {cls.scenario.name}"])
+            raise OptionsError(
+                [f"--source {options.source} is not possible in the scenario {cls.scenario.name}"]
+            )
         return chosen
 
     def reset_time(self) -> None:
         """Locust begins a test with this shape."""
         super().reset_time()  # type: ignore[no-untyped-call]
-        events.begin()
+        locust_hooks.begin()
 
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
         """This scenario's lanes as long as the run wants them; the end when it has concluded."""
         assert self.runner is not None
-        wanted = events.lanes_wanted(self.runner.environment)
+        wanted = locust_hooks.lanes_wanted(self.runner.environment)
         return None if wanted is None else (wanted.lanes, SPAWN_PER_S, [wanted.user])

@@ -6,14 +6,14 @@ import dataclasses
 from importlib.util import find_spec
 
 from cdc_users.error import OptionsError
-from cdc_users.idle import LATENCY
-from cdc_users.load import schedule_of, stages_of
-from cdc_users.measure.plan import Schedule, Stage
-from cdc_users.options import Options
-from cdc_users.reader import WAITING
+from cdc_users.measure.schedule.plan import Schedule, Stage
+from cdc_users.options.ignored import LATENCY
+from cdc_users.options.options import Options
+from cdc_users.options.parse import WAITING
 from cdc_users.scenario import Mode, Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
+from cdc_users.shapes.schedule import schedule_of, stages_of
 
 #: What a sink needs that a plain installation lacks: the package and the extra that brings it.
 NEEDS = {"iceberg": ("pyiceberg", "iceberg")}
@@ -35,9 +35,14 @@ class LatencyShape(ScenarioShape):
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """See ScenarioShape. A sink that this installation lacks is left out, and `skipped` says so."""
+        """See ScenarioShape.
+
+        A sink that this installation lacks is left out, and `skipped` says so.
+        """
         if WAITING in options.sinks:
-            raise OptionsError([f"--sinks {WAITING} is made up for the partitions scenario; leave it out here"])
+            raise OptionsError(
+                [f"--sinks {WAITING} is made up for the partitions scenario; leave it out here"]
+            )
         sinks = [sink for sink in options.sinks if missing(sink) is None]
         if not sinks:
             raise OptionsError(cls.skipped(options))

@@ -5,25 +5,31 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from cdc_users.idle import PARTITIONS
-from cdc_users.measure.plan import Schedule
-from cdc_users.options import Options
-from cdc_users.reader import WAIT_MS, WAITING, WAITING_BATCH
+from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.options.ignored import PARTITIONS
+from cdc_users.options.options import Options
+from cdc_users.options.parse import WAIT_MS, WAITING, WAITING_BATCH
 from cdc_users.scenario import Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline_with
 
 
 def scaling_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """A drain of `--records` for each sink, partition count and instance count, all of it `--repeat` times over."""
+    """A drain of `--records` for each sink, partition count and instance count, all of it
+    `--repeat` times over.
+    """
     rounds = range(1, options.repeat + 1)
     return tuple(
         _step(name, options, *configuration)
-        for configuration in itertools.product(rounds, options.sinks, options.partitions, options.instances)
+        for configuration in itertools.product(
+            rounds, options.sinks, options.partitions, options.instances
+        )
     )
 
 
-def _step(name: str, options: Options, turn: int, sink: str, partitions: int, instances: int) -> Step:
+def _step(
+    name: str, options: Options, turn: int, sink: str, partitions: int, instances: int
+) -> Step:
     words = [name, sink, str(partitions)]
     words += [f"{instances}-instances"] if len(options.instances) > 1 else []
     words += [f"round-{turn}"] if options.repeat > 1 else []
@@ -32,14 +38,20 @@ def _step(name: str, options: Options, turn: int, sink: str, partitions: int, in
 
 
 def _with_sink(pipeline: Pipeline, sink: str) -> Pipeline:
-    """Sinks that wait and sinks that count answer different questions: waits overlap, work does not."""
+    """Sinks that wait and sinks that count answer different questions: waits overlap, work does
+    not.
+    """
     if sink == WAITING:
-        return dataclasses.replace(pipeline, sink="slow", sink_delay_s=WAIT_MS / 1000, batch_size=WAITING_BATCH)
+        return dataclasses.replace(
+            pipeline, sink="slow", sink_delay_s=WAIT_MS / 1000, batch_size=WAITING_BATCH
+        )
     return dataclasses.replace(pipeline, sink=sink)
 
 
 class PartitionsShape(ScenarioShape):
-    """Steps over partition and instance counts, each on a fresh topic with the same number of records."""
+    """Steps over partition and instance counts, each on a fresh topic with the same number of
+    records.
+    """
 
     abstract = True
     idle = PARTITIONS

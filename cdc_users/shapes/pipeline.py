@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cdc_users.error import OptionsError
-from cdc_users.options import Options
+from cdc_users.options.options import Options
 from cdc_users.scenario import Pipeline
 
 
@@ -14,24 +14,33 @@ def one_of(options: Options, name: str) -> Any:
     values = getattr(options, name)
     if len(values) > 1:
         flag = f"--{name.replace('_', '-')}"
-        raise OptionsError([f"{flag} has {len(values)} values, and this scenario takes one; name one"])
+        raise OptionsError(
+            [f"{flag} has {len(values)} values, and this scenario takes one; name one"]
+        )
     return values[0]
 
 
 def pipeline(options: Options) -> Pipeline:
-    """The pipeline of a scenario that compares none; raises OptionsError where an option names several."""
-    return pipeline_with(options, *(one_of(options, name) for name in ("partitions", "instances", "sink_delay")))
+    """The pipeline of a scenario that compares none; raises OptionsError where an option names
+    several.
+    """
+    return pipeline_with(
+        options, *(one_of(options, name) for name in ("partitions", "instances", "sink_delay"))
+    )
 
 
-def pipeline_with(options: Options, partitions: int, instances: int, sink_delay_s: float) -> Pipeline:
+def pipeline_with(
+    options: Options, partitions: int, instances: int, sink_delay_s: float
+) -> Pipeline:
     """The options' pipeline with these of the values that a scenario may compare."""
     return Pipeline(
         source=options.source,
         capture=options.capture,
         transport=options.transport,
-        transport_endpoint={"kinesis": options.kinesis_endpoint, "pubsub": options.pubsub_endpoint}.get(
-            options.transport, ""
-        ),
+        transport_endpoint={
+            "kinesis": options.kinesis_endpoint,
+            "pubsub": options.pubsub_endpoint,
+        }.get(options.transport, ""),
         sink=options.sink,
         partitions=partitions,
         instances=instances,

@@ -1,28 +1,36 @@
-"""Fixed volumes as fast as they go, or an open loop at a rate: the shape of the throughput scenario."""
+"""Fixed volumes as fast as they go, or an open loop at a rate: the shape of the throughput
+scenario.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from cdc_users.idle import VOLUME
-from cdc_users.load import schedule_of, stages_of
-from cdc_users.measure.plan import Schedule
-from cdc_users.options import Options
+from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.options.ignored import VOLUME
+from cdc_users.options.options import Options
 from cdc_users.scenario import Mode, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
+from cdc_users.shapes.schedule import schedule_of, stages_of
 
 
 def volume_steps(name: str, options: Options) -> tuple[Step, ...]:
     """One burst step for each of `--rows`."""
     size = options.rows_per_transaction
-    return tuple(_step(f"{name}-{rows}-rows", "burst", Schedule.volume(rows // size), options) for rows in options.rows)
+    return tuple(
+        _step(f"{name}-{rows}-rows", "burst", Schedule.volume(rows // size), options)
+        for rows in options.rows
+    )
 
 
 def paced_steps(name: str, options: Options) -> tuple[Step, ...]:
     """One open-loop step for each stage of `--rate` or `--stages`."""
     return tuple(
-        replace(_step(f"{name}-{stage.name}", "paced", schedule_of(options, (stage,)), options), warm_up=stage.warm_up)
+        replace(
+            _step(f"{name}-{stage.name}", "paced", schedule_of(options, (stage,)), options),
+            warm_up=stage.warm_up,
+        )
         for stage in stages_of(options)
     )
 
@@ -41,4 +49,8 @@ class VolumeShape(ScenarioShape):
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
         """See ScenarioShape."""
-        return volume_steps(cls.scenario.name, options) if options.rows else paced_steps(cls.scenario.name, options)
+        return (
+            volume_steps(cls.scenario.name, options)
+            if options.rows
+            else paced_steps(cls.scenario.name, options)
+        )

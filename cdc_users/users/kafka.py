@@ -1,7 +1,8 @@
-"""The Kafka user: change events straight to the topic, as many as are due, each acknowledgement timed.
+"""The Kafka user: change events straight to the topic, as many as are due, each acknowledgement
+timed.
 
-Every lane is a writer of its own; all lanes of a process share one producer, which is created when the first of
-them begins, so after any fork.
+Every lane is a writer of its own; all lanes of a process share one producer, which is created when
+the first of them begins, so after any fork.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from gevent.event import Event
 from gevent.lock import Semaphore
 from numpy.typing import NDArray
 
-from cdc_users.channel import Channel
-from cdc_users.flight import ChangeFlight, Flight, PipelinedWriter
-from cdc_users.insertion import InsertFlight, Insertion
 from cdc_users.measure.clock import Anchor
-from cdc_users.producer import AvroProducer
 from cdc_users.users.lane import LaneUser
+from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
+from cdc_users.users.producer.in_flight import ChangeFlight, Flight, PipelinedWriter
+from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.producer.topic_schemas import Channel
 from cdc_users.users.share import GIVE_WAY_S, Share
-from cdc_users.workload import Workload, Writer, writer_number
+from cdc_users.users.workload.workload import Workload, Writer, writer_number
 
 #: Most arrivals that are taken at once.
 BATCH_ARRIVALS = 1000
@@ -45,7 +46,8 @@ class Sender:
     def __init__(self) -> None:
         self._producer: AvroProducer | None = None
         self._target: Mapping[str, Any] = {}
-        #: Lanes push one at a time: between two flights everything else in the process has its turn.
+        #: Lanes push one at a time: between two flights everything else in the process has its
+        #: turn.
         self.turn = Semaphore()
         self._flying = Event()
         self._poller: Any = None
@@ -142,9 +144,13 @@ class Logbook:
         self._all_landed.wait()
 
     def strand(self, intended_ns: NDArray[np.int64]) -> None:
-        """These arrivals were taken, and the lane was killed before it could make anything of them."""
+        """These arrivals were taken, and the lane was killed before it could make anything of
+        them.
+        """
         if count := len(intended_ns):
-            self._share.record_many(intended_ns, time.monotonic_ns(), time.monotonic_ns(), failed=True)
+            self._share.record_many(
+                intended_ns, time.monotonic_ns(), time.monotonic_ns(), failed=True
+            )
             self._share.tally.failed += count
             self._share.note_error(STOPPED, count)
 
@@ -178,7 +184,9 @@ class Logbook:
             self._settle_failures(flight, ~acked)
 
     def _record(self) -> None:
-        """Bring the times that were gathered into the histograms; many at once, because each call has its price."""
+        """Bring the times that were gathered into the histograms; many at once, because each call
+        has its price.
+        """
         if self._unrecorded:
             intended_ns, called_ns, done_ns = map(np.concatenate, zip(*self._times_ns, strict=True))
             self._share.record_many(intended_ns, called_ns, done_ns)
@@ -187,7 +195,9 @@ class Logbook:
 
     def _settle_failures(self, flight: Flight, failed: NDArray[np.bool_]) -> None:
         intended_ns, called_ns, done_ns = flight.times_ns()
-        self._share.record_many(intended_ns[failed], called_ns[failed], done_ns[failed], failed=True)
+        self._share.record_many(
+            intended_ns[failed], called_ns[failed], done_ns[failed], failed=True
+        )
         self._share.tally.failed += int(np.count_nonzero(failed))
         for cause, count in flight.causes().items():
             self._share.note_error(cause, count)
@@ -211,7 +221,8 @@ class ProduceError(Exception):
 class KafkaUser(LaneUser):
     """Writes customers' change events straight to the topic, in Debezium's envelope.
 
-    Declare a subclass in a locustfile; mix, payload, keys and rows an arrival come from the options.
+    Declare a subclass in a locustfile; mix, payload, keys and rows an arrival come from the
+    options.
     """
 
     abstract = True
@@ -221,7 +232,9 @@ class KafkaUser(LaneUser):
         """Start a writer of this step, on the process's producer."""
         run, number = share.assignment.run, writer_number(share.assignment.step, lane)
         self._writer = PipelinedWriter(run, number, Workload.from_json(share.assignment.workload))
-        self._insertion = Insertion(self._writer, run) if self._writer.workload.only_inserts else None
+        self._insertion = (
+            Insertion(self._writer, run) if self._writer.workload.only_inserts else None
+        )
         self._logbook = Logbook(share, self._writer, self.environment)
         share.ranges[number] = self._writer.ranges
         SENDER.use(share.assignment.target, share.anchor)
@@ -259,7 +272,9 @@ class KafkaUser(LaneUser):
     def _flight(self, share: Share, intended_ns: NDArray[np.int64]) -> Flight:
         size, intended_us = share.assignment.rows_per_arrival, share.wall_us(intended_ns)
         if self._insertion is not None and not SENDER.evolved:
-            return InsertFlight(self._insertion, self._writer, size, intended_ns, intended_us, self._logbook)
+            return InsertFlight(
+                self._insertion, self._writer, size, intended_ns, intended_us, self._logbook
+            )
         flight = ChangeFlight(self._logbook)
         for at_ns, at_us in zip(intended_ns.tolist(), intended_us.tolist(), strict=True):
             flight.add(self._writer.transaction(size, at_us), at_ns)

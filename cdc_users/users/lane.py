@@ -1,8 +1,8 @@
 """Lanes: users that take arrivals from the run's schedule and never move the next one.
 
-One `LanePool` a process holds the share of the current step; every `LaneUser` is one lane. A lane takes the next
-arrival of the process's share when it is due, works, and takes the next. When all lanes are busy the next arrival
-starts late, and its send delay says by how much.
+One `LanePool` a process holds the share of the current step; every `LaneUser` is one lane. A lane
+takes the next arrival of the process's share when it is due, works, and takes the next. When all
+lanes are busy the next arrival starts late, and its send delay says by how much.
 """
 
 from __future__ import annotations
@@ -39,9 +39,14 @@ class LanePool:
         return self._share
 
     def publish(self, assignment: Assignment, anchor: Anchor) -> Share | None:
-        """Give the lanes a new step; another assignment for the step at hand only changes its share: None."""
+        """Give the lanes a new step; another assignment for the step at hand only changes its
+        share: None.
+        """
         share = self._share
-        if share is not None and (share.assignment.run, share.assignment.step) == (assignment.run, assignment.step):
+        if share is not None and (share.assignment.run, share.assignment.step) == (
+            assignment.run,
+            assignment.step,
+        ):
             share.reassign(assignment)
             return None
         self._share = share = Share(assignment, anchor)
@@ -70,9 +75,12 @@ POOL = LanePool()
 
 
 class LaneUser(User):
-    """A lane: takes arrivals from the plan and has `work` carry each out. Subclasses say what work is.
+    """A lane: takes arrivals from the plan and has `work` carry each out.
 
-    With a `batch_limit` it takes all that are due at once, up to so many, and has `work_many` carry them out.
+    Subclasses say what work is.
+
+    With a `batch_limit` it takes all that are due at once, up to so many, and has `work_many`
+    carry them out.
     """
 
     abstract = True
@@ -110,7 +118,10 @@ class LaneUser(User):
             share.leave()
 
     def _next(self, share: Share) -> bool:
-        """Take what is next and carry it out; False when there is no more, or this lane is to go."""
+        """Take what is next and carry it out;
+
+        False when there is no more, or this lane is to go.
+        """
         if self.batch_limit:
             intended_ns = share.take_many(self.batch_limit, lambda: self._leaving)
             if intended_ns is not None:
@@ -122,10 +133,11 @@ class LaneUser(User):
         return arrival is not None
 
     def stop(self, force: bool = False) -> bool:
-        """Locust wants this lane gone, be it to have it in another process: at once, or when what it has begun is done.
+        """Locust wants this lane gone, be it to have it in another process: at once, or when what
+        it has begun is done.
 
-        A statement that is cut off may or may not happen; one that is waited for is known. A lane that waits for an
-        arrival is not killed either: it could get one before gevent comes to it.
+        A statement that is cut off may or may not happen; one that is waited for is known. A lane
+        that waits for an arrival is not killed either: it could get one before gevent comes to it.
         """
         if not self._in_step:
             return bool(super().stop(force))
@@ -142,14 +154,20 @@ class LaneUser(User):
         raise NotImplementedError
 
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
-        """Carry out all these arrivals (monotonic ns) and record them; a failure is recorded, never raised."""
+        """Carry out all these arrivals (monotonic ns) and record them; a failure is recorded,
+        never raised.
+        """
         raise NotImplementedError
 
     def wait_for_answers(self) -> None:
-        """The lane takes no more of this step: wait until everything that it has on its way has its outcome."""
+        """The lane takes no more of this step: wait until everything that it has on its way has
+        its outcome.
+        """
 
     def end(self) -> None:
-        """The step ends for this lane, be it that the lane is killed: nothing may be left without an outcome."""
+        """The step ends for this lane, be it that the lane is killed: nothing may be left without
+        an outcome.
+        """
 
     def close(self) -> None:
         """The lane ends: give back what it holds."""

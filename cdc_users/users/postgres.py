@@ -10,21 +10,29 @@ import psycopg
 import psycopg2
 from gevent import GreenletExit
 
-from cdc_users.keyspace import Outcome
-from cdc_users.statement import operation_name, quoted_name, statements
 from cdc_users.users.lane import Arrival, LaneUser, Share
 from cdc_users.users.session import APPLICATION_NAME as APPLICATION_NAME
 from cdc_users.users.session import FAILURES, Session, open_session, rolled_back
-from cdc_users.workload import OperationName, Transaction, Workload, Writer, writer_number
+from cdc_users.users.statement import operation_name, quoted_name, statements
+from cdc_users.users.workload.keyspace import Outcome
+from cdc_users.users.workload.workload import (
+    OperationName,
+    Transaction,
+    Workload,
+    Writer,
+    writer_number,
+)
 
 Failure = psycopg2.Error | psycopg.Error
 
 
 class PostgresUser(LaneUser):
-    """Inserts, updates and deletes customers. Reports each transaction's response time, from its intended time, to
-    Locust.
+    """Inserts, updates and deletes customers.
 
-    Declare a subclass in a locustfile; mix, keys, rows a transaction, payload and method come from the options.
+    Reports each transaction's response time, from its intended time, to Locust.
+
+    Declare a subclass in a locustfile; mix, keys, rows a transaction, payload and method come from
+    the options.
     """
 
     abstract = True
@@ -43,13 +51,19 @@ class PostgresUser(LaneUser):
         self._tables = tuple(quoted_name(target["schema"], table) for table in target["tables"])
         share.ranges[number] = self._writer.ranges
         if self._session is None:
-            self._session = open_session(target["dsn"], share.assignment.run, workload.insert_method)
+            self._session = open_session(
+                target["dsn"], share.assignment.run, workload.insert_method
+            )
         with contextlib.suppress(*FAILURES):
             self._session.ready()  # if it cannot, each arrival tries again and reports it
 
     def work(self, share: Share, arrival: Arrival) -> None:
-        """One transaction; its outcome is acked, failed, or unknown where the connection broke or we were killed."""
-        transaction = self._writer.transaction(share.assignment.rows_per_arrival, arrival.intended_us)
+        """One transaction; its outcome is acked, failed, or unknown where the connection broke or
+        we were killed.
+        """
+        transaction = self._writer.transaction(
+            share.assignment.rows_per_arrival, arrival.intended_us
+        )
         started_ns = time.monotonic_ns()
         # Until proven otherwise: a killed greenlet's statement may still commit on the server.
         outcome: Outcome = "unknown"
@@ -70,7 +84,9 @@ class PostgresUser(LaneUser):
         sent = False
         try:
             self._session.ready()
-            texts = statements(transaction.changes, self._tables, self._writer.workload.insert_method)
+            texts = statements(
+                transaction.changes, self._tables, self._writer.workload.insert_method
+            )
             sent = True
             self._session.carry_out(texts)
         except FAILURES as failure:
@@ -94,7 +110,13 @@ class PostgresUser(LaneUser):
         else:
             share.tally.failed += 1
             share.note_error(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}")
-        share.record(arrival.intended_ns, started_ns, done_ns, "" if alone else name, failed=error is not None)
+        share.record(
+            arrival.intended_ns,
+            started_ns,
+            done_ns,
+            "" if alone else name,
+            failed=error is not None,
+        )
         self.environment.events.request.fire(
             request_type="POSTGRES",
             name=f"{name} (response)",

@@ -1,7 +1,8 @@
-"""Connections to the source database, one a lane: they carry out a transaction's statements as one commit.
+"""Connections to the source database, one a lane: they carry out a transaction's statements as one
+commit.
 
-psycopg 2 waits through gevent once psycogreen has patched it, and is the faster driver; its COPY cannot wait that
-way, so lanes that copy use psycopg 3, which finds gevent by itself.
+psycopg 2 waits through gevent once psycogreen has patched it, and is the faster driver; its COPY
+cannot wait that way, so lanes that copy use psycopg 3, which finds gevent by itself.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import psycopg
 import psycopg2
 from psycogreen.gevent import patch_psycopg
 
-from cdc_users.statement import Statement
-from cdc_users.workload import InsertMethod
+from cdc_users.users.statement import Statement
+from cdc_users.users.workload.workload import InsertMethod
 
-#: What the lanes' backends are called on the server, with the run: so it is seen when none is at work any more.
+#: What the lanes' backends are called on the server, with the run: so it is seen when none is at
+#: work any more.
 APPLICATION_NAME = "locust-cdc lane"
 CONNECT_S = 10
 #: Whatever either driver raises.
@@ -25,13 +27,18 @@ FAILURES = (psycopg2.Error, psycopg.Error)
 
 
 class Session(Protocol):
-    """An autocommit connection that is made when it is needed and again after it broke. For one greenlet."""
+    """An autocommit connection that is made when it is needed and again after it broke.
+
+    For one greenlet.
+    """
 
     def ready(self) -> None:
         """Connect if there is no usable connection; raises the driver's error."""
 
     def carry_out(self, statements: Sequence[Statement]) -> None:
-        """Carry out a transaction; raises the driver's error (`rolled_back` says what that means)."""
+        """Carry out a transaction; raises the driver's error (`rolled_back` says what that
+        means).
+        """
 
     def close(self) -> None:
         """Close the connection."""
@@ -48,10 +55,13 @@ def open_session(dsn: str, run: str, method: InsertMethod) -> Session:
 
 
 class PlainSession:
-    """psycopg 2: the statements of a transaction go to the server together, and are one transaction there."""
+    """psycopg 2: the statements of a transaction go to the server together, and are one
+    transaction there.
+    """
 
     def __init__(self, dsn: str, run: str) -> None:
-        # Without this every statement would freeze all lanes of the process; doing it again changes nothing.
+        # Without this every statement would freeze all lanes of the process; doing it again
+        # changes nothing.
         patch_psycopg()
         self._dsn = dsn
         self._name = application_name(run)
@@ -61,14 +71,16 @@ class PlainSession:
     def ready(self) -> None:
         """See Session."""
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg2.connect(self._dsn, connect_timeout=CONNECT_S, application_name=self._name)
+            self._connection = psycopg2.connect(
+                self._dsn, connect_timeout=CONNECT_S, application_name=self._name
+            )
             self._connection.autocommit = True
             self._cursor = self._connection.cursor()
 
     def carry_out(self, statements: Sequence[Statement]) -> None:
         """See Session."""
-        # Several statements in one message are one transaction (PostgreSQL documentation, "Multiple Statements in a
-        # Simple Query").
+        # Several statements in one message are one transaction (PostgreSQL documentation,
+        # "Multiple Statements in a Simple Query").
         self._cursor.execute(";".join([statement.text for statement in statements]))
 
     def close(self) -> None:
@@ -125,8 +137,8 @@ class CopySession:
 def rolled_back(failure: Exception) -> bool:
     """Whether the transaction that failed certainly left nothing behind.
 
-    The server's own refusal means that. A connection that broke (SQLSTATE class 08, 57, or none) means nothing,
-    since COMMIT may have been sent.
+    The server's own refusal means that. A connection that broke (SQLSTATE class 08, 57, or none)
+    means nothing, since COMMIT may have been sent.
     """
     state = getattr(failure, "pgcode", None) or getattr(failure, "sqlstate", None)
     return bool(state) and not str(state).startswith(("08", "57"))

@@ -1,4 +1,6 @@
-"""A process's part of one step while it runs: hands out arrivals, never moves one, and gathers what came of them."""
+"""A process's part of one step while it runs: hands out arrivals, never moves one, and gathers
+what came of them.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +18,24 @@ from gevent.lock import Semaphore
 from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.plan import Part, Schedule
-from cdc_users.measure.recorder import OperationLog, Recorder
-from cdc_users.measure.stream import ArrivalStream
-from cdc_users.workload import Ranges
+from cdc_users.measure.latency.recorder import OperationLog, Recorder
+from cdc_users.measure.schedule.plan import Part, Schedule
+from cdc_users.measure.schedule.stream import ArrivalStream
+from cdc_users.users.workload.workload import Ranges
 
 # An arrival that starts later than this counts as late; a sleeping greenlet wakes well within it.
 LATE_AFTER_NS = 10_000_000
 # Sleeps are cut into slices, so that a stop or a changed share is noticed.
 SLEEP_SLICE_S = 0.25
-# If the event loop has not come round for so long, a lane whose work never waits gives way to the rest of the process.
+# If the event loop has not come round for so long, a lane whose work never waits gives way to the
+# rest of the process.
 GIVE_WAY_NS = 2_000_000
 # Not 0: gevent runs many greenlets that slept for nothing before it looks at its timers again.
 GIVE_WAY_S = 1e-6
 # A shorter sleep is none: the loop polls, and takes a core from the system under test.
 SHORTEST_SLEEP_S = 0.0002
-# Many arrivals are taken at most this often, or each handful that has come meanwhile would cost as much as a batch.
+# Many arrivals are taken at most this often, or each handful that has come meanwhile would cost as
+# much as a batch.
 GATHER_NS = 1_000_000
 LOOP_SAMPLE_NS = 20_000_000
 SCHEDSTAT = Path("/proc/self/schedstat")
@@ -47,7 +51,8 @@ class Arrival:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of a process's share of one step; cumulative, so that the last report is the whole truth.
+    """What became of a process's share of one step; cumulative, so that the last report is the
+    whole truth.
 
     `exhausted` counts the late ones that were due before any lane was free to take them.
     """
@@ -67,10 +72,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a process is told of a step: the plan's share and all that its lanes need, plain data on the wire.
+    """What a process is told of a step: the plan's share and all that its lanes need, plain data
+    on the wire.
 
-    `parts` are measure.plan.Part as lists and take the place of share and shares. With `drop_after_s` an arrival
-    that is later than this is dropped; without it every arrival is carried out, however late.
+    `parts` are measure.plan.Part as lists and take the place of share and shares. With
+    `drop_after_s` an arrival that is later than this is dropped; without it every arrival is
+    carried out, however late.
     """
 
     run: str
@@ -95,8 +102,11 @@ class Assignment:
 
 
 class Share:
-    """A process's part of one step. Lanes take turns: the first waits for the next arrival, the others for their
-    turn, so that nothing is taken before it is due and a share can be changed until then."""
+    """A process's part of one step.
+
+    Lanes take turns: the first waits for the next arrival, the others for their turn, so that
+    nothing is taken before it is due and a share can be changed until then.
+    """
 
     def __init__(self, assignment: Assignment, anchor: Anchor) -> None:
         self.assignment = assignment
@@ -128,7 +138,9 @@ class Share:
         self.tally.offered = self._stream.count
 
     def take(self, leaving: Callable[[], bool] = lambda: False) -> Arrival | None:
-        """The next arrival, when its intended time has come; None when there are no more, or the lane is leaving.
+        """The next arrival, when its intended time has come;
+
+        None when there are no more, or the lane is leaving.
 
         The schedule is absolute: a late arrival does not push the next one back.
         """
@@ -148,8 +160,11 @@ class Share:
             self.tally.exhausted += alone and free_ns > intended_ns
         return Arrival(intended_ns, self.anchor.wall_us_at(intended_ns))
 
-    def take_many(self, limit: int, leaving: Callable[[], bool] = lambda: False) -> NDArray[np.int64] | None:
-        """The intended times (monotonic ns) of the arrivals that are due, at least one; else None, as `take`.
+    def take_many(
+        self, limit: int, leaving: Callable[[], bool] = lambda: False
+    ) -> NDArray[np.int64] | None:
+        """The intended times (monotonic ns) of the arrivals that are due, at least one; else None,
+        as `take`.
 
         For users that carry out many arrivals at once.
         """
@@ -173,7 +188,9 @@ class Share:
 
     def wall_us(self, intended_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Intended times as they travel in rows: wall microseconds."""
-        wall_us: NDArray[np.int64] = self.anchor.wall_us + (intended_ns - self.anchor.monotonic_ns) // 1000
+        wall_us: NDArray[np.int64] = (
+            self.anchor.wall_us + (intended_ns - self.anchor.monotonic_ns) // 1000
+        )
         return wall_us
 
     def _come(self) -> tuple[int, bool]:
@@ -187,7 +204,9 @@ class Share:
         return now_ns, self._idle == 1
 
     def _await_due(self, leaving: Callable[[], bool]) -> int | None:
-        """Wait until the next arrival is due and return its offset; drop those that are too late if that is wanted."""
+        """Wait until the next arrival is due and return its offset; drop those that are too late
+        if that is wanted.
+        """
         while not self._stopped and not leaving():
             offset_ns = self._stream.peek_ns()
             if offset_ns is None:
@@ -195,7 +214,10 @@ class Share:
             left_ns = self._t0_ns + offset_ns - time.monotonic_ns()
             if left_ns > 0:
                 gevent.sleep(min(max(left_ns / 1e9, SHORTEST_SLEEP_S), SLEEP_SLICE_S))
-            elif self.assignment.drop_after_s is None or -left_ns <= self.assignment.drop_after_s * 1e9:
+            elif (
+                self.assignment.drop_after_s is None
+                or -left_ns <= self.assignment.drop_after_s * 1e9
+            ):
                 return offset_ns
             else:
                 self._stream.take()
@@ -203,7 +225,9 @@ class Share:
         return None
 
     def enter(self) -> int:
-        """A lane starts to take arrivals: its number within the whole run, which no other lane of this step has."""
+        """A lane starts to take arrivals: its number within the whole run, which no other lane of
+        this step has.
+        """
         self._active += 1
         self._entered += 1
         return self.assignment.first_lane + self._entered - 1
@@ -221,9 +245,16 @@ class Share:
             self.done.set()
 
     def record(
-        self, intended_ns: int, started_ns: int, done_ns: int, operation: str = "", *, failed: bool = False
+        self,
+        intended_ns: int,
+        started_ns: int,
+        done_ns: int,
+        operation: str = "",
+        *,
+        failed: bool = False,
     ) -> None:
-        """Note the times of one arrival that was carried out, or failed; the caller counts it in `tally`.
+        """Note the times of one arrival that was carried out, or failed; the caller counts it in
+        `tally`.
 
         `operation` names it where there are several kinds.
         """
@@ -263,7 +294,9 @@ class Share:
         }
 
     def watch_loop(self) -> None:
-        """Until the share is done, sample how much later than asked this process's event loop wakes."""
+        """Until the share is done, sample how much later than asked this process's event loop
+        wakes.
+        """
         while not self.done.is_set():
             due_ns = time.monotonic_ns() + LOOP_SAMPLE_NS
             self.done.wait(LOOP_SAMPLE_NS / 1e9)
@@ -271,9 +304,11 @@ class Share:
 
 
 def _wanted_cpu_s() -> float:
-    """Seconds that this process' event loop ran or stood in the queue for a processor, which others had.
+    """Seconds that this process' event loop ran or stood in the queue for a processor, which
+    others had.
 
-    Linux' schedstat (kernel documentation, scheduler/sched-stats) has both in nanoseconds; elsewhere it is the former.
+    Linux' schedstat (kernel documentation, scheduler/sched-stats) has both in nanoseconds;
+    elsewhere it is the former.
     """
     try:
         ran_ns, waited_ns, _ = SCHEDSTAT.read_text(encoding="ascii").split()

@@ -1,1 +1,3 @@
-"""The reference CDC platform, the system under test: a process that the harness only meets on the network."""
+"""The reference CDC platform, the system under test: a process that the harness only meets on the
+network.
+"""

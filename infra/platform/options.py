@@ -7,9 +7,9 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.place import MOST_PORT, are_addresses, dsn_mistakes, is_topic, is_whole, unwritable
-from infra.platform.address import url_mistakes
+from infra.platform.process.address import url_mistakes
 from infra.schemas.envelope import is_probe_column
+from infra.validate import MOST_PORT, are_addresses, dsn_mistakes, is_topic, is_whole, unwritable
 
 SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
 MODES = ("append", "upsert")
@@ -24,7 +24,8 @@ _NUMBERS = {
     "flush_interval_ms": 1,
     "retry_limit_s": 0,
 }
-#: PostgreSQL cuts longer names (NAMEDATALEN), and `<table>_offsets` must not become another table's name.
+#: PostgreSQL cuts longer names (NAMEDATALEN), and `<table>_offsets` must not become another
+#: table's name.
 NAME_BYTES = 63
 _TABLE_BYTES = NAME_BYTES - len("_offsets")
 #: What each sink cannot do without.
@@ -47,22 +48,40 @@ class DefaultsShown(argparse.HelpFormatter):
 def parser(program: str = "python -m infra.platform") -> argparse.ArgumentParser:
     """The command line. Numbers are texts here and checked together in `mistakes`."""
     top = argparse.ArgumentParser(
-        prog=program, description="One instance of the reference platform.", formatter_class=DefaultsShown
+        prog=program,
+        description="One instance of the reference platform.",
+        formatter_class=DefaultsShown,
     )
     top.add_argument("--bootstrap", required=True, help="Kafka, HOST:PORT, several by comma")
     top.add_argument("--schema-registry", required=True, help="Confluent-compatible URL")
     top.add_argument("--topic", required=True, help="topics to read, by comma")
-    top.add_argument("--group", required=True, help="consumer group; instances of one group share the partitions")
+    top.add_argument(
+        "--group", required=True, help="consumer group; instances of one group share the partitions"
+    )
     top.add_argument("--sink", default="counting", help=f"one of {', '.join(SINKS)}")
     top.add_argument("--batch-size", default="500", help="most events in one write")
     top.add_argument("--max-buffered-messages", default="10000", help="most events held in memory")
     top.add_argument(
-        "--flush-interval-ms", default="1000", help="milliseconds between flushes of a sink that only accepts"
+        "--flush-interval-ms",
+        default="1000",
+        help="milliseconds between flushes of a sink that only accepts",
     )
-    top.add_argument("--retry-limit-s", default="60", help="seconds for which a failing write or lookup is tried again")
-    top.add_argument("--dead-letter-topic", default="", help="where events go that cannot be delivered; must exist")
+    top.add_argument(
+        "--retry-limit-s",
+        default="60",
+        help="seconds for which a failing write or lookup is tried again",
+    )
+    top.add_argument(
+        "--dead-letter-topic",
+        default="",
+        help="where events go that cannot be delivered; must exist",
+    )
     top.add_argument("--telemetry-port", default="0", help="port on 127.0.0.1; 0 takes a free one")
-    top.add_argument("--held", default="no", help="yes: read nothing before POST /begin (starts a drain at one moment)")
+    top.add_argument(
+        "--held",
+        default="no",
+        help="yes: read nothing before POST /begin (starts a drain at one moment)",
+    )
     top.add_argument("--run", default="", help="the run whose probes are counted")
     top.add_argument("--probe-column", default="probe", help="the column that carries the probe")
     top.add_argument(
@@ -75,17 +94,39 @@ def parser(program: str = "python -m infra.platform") -> argparse.ArgumentParser
 
 
 def _add_sinks(top: argparse.ArgumentParser) -> None:
-    top.add_argument("--sink-delay-ms", default="50", help="slow: milliseconds that it sleeps in each write")
-    top.add_argument("--webhook-url", default="", help="webhook: where change events are posted; without a login")
-    top.add_argument("--webhook-shape", default="batch", help=f"webhook: one of {', '.join(SHAPES)}: what a post has")
     top.add_argument(
-        "--postgres-dsn", default="", help="postgres: without a password, which PGPASSWORD or PGPASSFILE has"
+        "--sink-delay-ms", default="50", help="slow: milliseconds that it sleeps in each write"
     )
-    top.add_argument("--postgres-table", default="", help="postgres: SCHEMA.TABLE, created where it is absent")
-    top.add_argument("--iceberg-warehouse", default="", help="iceberg: a directory, with its catalog in SQLite")
-    top.add_argument("--iceberg-properties", default="", help="iceberg: a file of any PyIceberg catalog's properties")
-    top.add_argument("--iceberg-table", default="", help="iceberg: NAMESPACE.TABLE, created where it is absent")
-    top.add_argument("--iceberg-commit-interval-ms", default="5000", help="iceberg: milliseconds between commits")
+    top.add_argument(
+        "--webhook-url", default="", help="webhook: where change events are posted; without a login"
+    )
+    top.add_argument(
+        "--webhook-shape",
+        default="batch",
+        help=f"webhook: one of {', '.join(SHAPES)}: what a post has",
+    )
+    top.add_argument(
+        "--postgres-dsn",
+        default="",
+        help="postgres: without a password, which PGPASSWORD or PGPASSFILE has",
+    )
+    top.add_argument(
+        "--postgres-table", default="", help="postgres: SCHEMA.TABLE, created where it is absent"
+    )
+    top.add_argument(
+        "--iceberg-warehouse", default="", help="iceberg: a directory, with its catalog in SQLite"
+    )
+    top.add_argument(
+        "--iceberg-properties",
+        default="",
+        help="iceberg: a file of any PyIceberg catalog's properties",
+    )
+    top.add_argument(
+        "--iceberg-table", default="", help="iceberg: NAMESPACE.TABLE, created where it is absent"
+    )
+    top.add_argument(
+        "--iceberg-commit-interval-ms", default="5000", help="iceberg: milliseconds between commits"
+    )
     top.add_argument("--iceberg-mode", default="append", help=f"iceberg: one of {', '.join(MODES)}")
 
 
@@ -106,7 +147,9 @@ def mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[st
 
 
 def number_mistakes(options: argparse.Namespace, least: Mapping[str, int]) -> list[str]:
-    """What is wrong with the numbers, given by name with the least that each may be, and with the telemetry's port."""
+    """What is wrong with the numbers, given by name with the least that each may be, and with the
+    telemetry's port.
+    """
     found = [
         f"{_option(name)} {getattr(options, name)!r} is not a whole number of at least {fewest}"
         for name, fewest in least.items()
@@ -114,7 +157,8 @@ def number_mistakes(options: argparse.Namespace, least: Mapping[str, int]) -> li
     ]
     if not is_whole(options.telemetry_port, 0, MOST_PORT):
         found.append(
-            f"--telemetry-port {options.telemetry_port!r} is not a port, at most {MOST_PORT}, or 0 for a free one"
+            f"--telemetry-port {options.telemetry_port!r} is not a port, at most {MOST_PORT}, or 0"
+            " for a free one"
         )
     return found
 
@@ -127,12 +171,16 @@ def _kafka_mistakes(options: argparse.Namespace) -> list[str]:
         found.append("--group '' names no consumer group; write one")
     topics = options.topic.split(",")
     found += [
-        f"--topic {topic!r} is no name of a topic; write names by comma" for topic in topics if not is_topic(topic)
+        f"--topic {topic!r} is no name of a topic; write names by comma"
+        for topic in topics
+        if not is_topic(topic)
     ]
     if options.dead_letter_topic and not is_topic(options.dead_letter_topic):
         found.append(f"--dead-letter-topic {options.dead_letter_topic!r} is no name of a topic")
     elif options.dead_letter_topic in topics and options.dead_letter_topic:
-        found.append(f"--dead-letter-topic {options.dead_letter_topic!r} is also read; choose another")
+        found.append(
+            f"--dead-letter-topic {options.dead_letter_topic!r} is also read; choose another"
+        )
     return found
 
 
@@ -147,7 +195,9 @@ def _sink_mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> l
     if options.webhook_shape not in SHAPES:
         found.append(f"--webhook-shape {options.webhook_shape!r} is not one of {', '.join(SHAPES)}")
     if options.postgres_dsn:
-        found += [f"--postgres-dsn {mistake}" for mistake in dsn_mistakes(options.postgres_dsn, environ)]
+        found += [
+            f"--postgres-dsn {mistake}" for mistake in dsn_mistakes(options.postgres_dsn, environ)
+        ]
     for name in ("postgres_table", "iceberg_table"):
         table = getattr(options, name)
         if table and len([part for part in table.split(".") if part]) != 2:
@@ -159,7 +209,8 @@ def _sink_mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> l
 def _length_mistakes(table: str) -> list[str]:
     schema, _, name = table.partition(".")
     return [
-        f"--postgres-table {table!r}: {what} {part!r} is longer than {most} bytes, so PostgreSQL would cut it{why}"
+        f"--postgres-table {table!r}: {what} {part!r} is longer than {most} bytes, so PostgreSQL"
+        f" would cut it{why}"
         for what, part, most, why in (
             ("schema", schema, NAME_BYTES, ""),
             ("table", name, _TABLE_BYTES, " with _offsets behind it"),
@@ -174,7 +225,8 @@ def _iceberg_mistakes(options: argparse.Namespace) -> list[str]:
         found.append("--sink iceberg needs either --iceberg-warehouse or --iceberg-properties")
     if options.iceberg_warehouse and (why := unwritable(Path(options.iceberg_warehouse))):
         found.append(
-            f"--iceberg-warehouse {options.iceberg_warehouse!r}: {why}; name a directory that can be written to"
+            f"--iceberg-warehouse {options.iceberg_warehouse!r}: {why}; name a directory that can"
+            " be written to"
         )
     if options.iceberg_properties and not Path(options.iceberg_properties).is_file():
         found.append(f"--iceberg-properties {options.iceberg_properties!r} is no file")

@@ -1,4 +1,6 @@
-"""Ten samples a second of what is held, kept for a while, so that pressure can be seen coming and going."""
+"""Ten samples a second of what is held, kept for a while, so that pressure can be seen coming and
+going.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import psutil
 import structlog
 
 from cdc_users.measure.clock import Anchor
-from infra.platform.consumer import CDCConsumer
+from infra.platform.consume.consumer import CDCConsumer
 from infra.platform.sinks.instrumented import InstrumentedSink
 
 logger = structlog.get_logger()
@@ -21,7 +23,9 @@ KEPT = 1200
 
 
 class Sampler:
-    """Takes samples on an absolute schedule; each has a number, from 1, by which the next ones are asked for."""
+    """Takes samples on an absolute schedule; each has a number, from 1, by which the next ones are
+    asked for.
+    """
 
     def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, anchor: Anchor) -> None:
         self.samples: deque[dict[str, Any]] = deque(maxlen=KEPT)
@@ -53,7 +57,11 @@ class Sampler:
             "in_flight": buffer.in_flight,
             "high_water": buffer.peak(),
             "partitions": {
-                f"{topic}:{number}": {"queue_depth": queue.depth, "in_flight": queue.in_flight, "paused": queue.paused}
+                f"{topic}:{number}": {
+                    "queue_depth": queue.depth,
+                    "in_flight": queue.in_flight,
+                    "paused": queue.paused,
+                }
                 for (topic, number), queue in buffer.queues.items()
             },
             "paused_partitions": sum(queue.paused for queue in buffer.queues.values()),
@@ -69,7 +77,9 @@ class Sampler:
 
     def _lag(self, place: tuple[str, int]) -> int | None:
         high = self._consumer.high_watermark(place)
-        return None if high is None else high - self._consumer.delivery.positions.durable.get(place, 0)
+        return (
+            None if high is None else high - self._consumer.delivery.positions.durable.get(place, 0)
+        )
 
     def after(self, number: int) -> list[dict[str, Any]]:
         """The samples after this number."""

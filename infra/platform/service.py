@@ -14,22 +14,22 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from cdc_users.measure.clock import anchor_from
-from infra.platform.broker import ConsumerSettings, check_reachable
-from infra.platform.buffer import Buffer
-from infra.platform.consumer import CDCConsumer
-from infra.platform.dead_letter import DeadLetters, DeadLetterTopic, NoDeadLetters
-from infra.platform.delivery import Delivery
-from infra.platform.error import ConfigError, PlatformError, UnreachableError
-from infra.platform.loop import new_loop
-from infra.platform.registry import Registry
-from infra.platform.retry import Backoff
+from infra.avro.row import RowReader
+from infra.platform.consume.broker import ConsumerSettings, check_reachable
+from infra.platform.consume.buffer import Buffer
+from infra.platform.consume.consumer import CDCConsumer
+from infra.platform.consume.dead_letter import DeadLetters, DeadLetterTopic, NoDeadLetters
+from infra.platform.consume.delivery import Delivery
+from infra.platform.consume.registry import Registry
+from infra.platform.process.error import ConfigError, PlatformError, UnreachableError
+from infra.platform.process.loop import new_loop
+from infra.platform.process.retry import Backoff
 from infra.platform.sample import Sampler
 from infra.platform.sinks.choice import chosen_sink, flush_interval_s
 from infra.platform.sinks.instrumented import InstrumentedSink
 from infra.platform.sinks.retrying import RetryingSink
 from infra.platform.telemetry import Telemetry
 from infra.schemas.envelope import EnvelopeError
-from infra.schemas.row import RowReader
 
 REACH_S = 5.0
 MakeBuffer = Callable[[int], Buffer]
@@ -46,7 +46,9 @@ async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -
     await sink.open()
     dead_letters = _dead_letters(options)
     delivery = Delivery(registry, sink, dead_letters, backoff)
-    consumer = CDCConsumer(settings, delivery, sink, anchor, make_buffer(settings.max_buffered_messages))
+    consumer = CDCConsumer(
+        settings, delivery, sink, anchor, make_buffer(settings.max_buffered_messages)
+    )
     sampler = Sampler(consumer, sink, anchor)
     telemetry = Telemetry(consumer, sink, sampler)
 
@@ -84,7 +86,9 @@ def consumer_settings(options: argparse.Namespace) -> ConsumerSettings:
 
 
 def check_servers(options: argparse.Namespace, settings: ConsumerSettings) -> Registry:
-    """Ask broker and registry; raises UnreachableError, or ConfigError for a topic whose events are no envelopes."""
+    """Ask broker and registry; raises UnreachableError, or ConfigError for a topic whose events
+    are no envelopes.
+    """
     wanted = [*settings.topics, *([options.dead_letter_topic] if options.dead_letter_topic else [])]
     check_reachable(settings.bootstrap, wanted, REACH_S)
     registry = Registry(options.schema_registry)
@@ -123,7 +127,9 @@ def run(options: argparse.Namespace, found: Sequence[str], make_buffer: MakeBuff
             structlog.processors.add_log_level,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[options.log_level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[options.log_level.upper()]
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import psutil
 from aiohttp import web
 
-from cdc_users.measure.ledger import Arrivals, Ledger
+from cdc_users.measure.ledger.ledger import Arrivals, Ledger
 from cdc_users.measure.step import StepFigures, progress_json, steps_json
-from infra.platform.consumer import CDCConsumer
+from infra.platform.consume.consumer import CDCConsumer
 from infra.platform.sample import Sampler
 from infra.platform.sinks.instrumented import InstrumentedSink
 
@@ -107,7 +107,9 @@ class TelemetryServer:
         return web.json_response(self.snapshot())
 
     async def _ledger(self, _: web.Request) -> web.Response:
-        """The whole ledger; what has arrived is taken down here, and put into text elsewhere, so that events go on."""
+        """The whole ledger; what has arrived is taken down here, and put into text elsewhere, so
+        that events go on.
+        """
         return web.json_response(await asyncio.to_thread(self.arrivals().to_json))
 
     async def _begin(self, _: web.Request) -> web.Response:
@@ -131,7 +133,12 @@ class TelemetryServer:
 
     def prometheus(self) -> str:
         """The figures in Prometheus' text format (docs/platform.md lists them)."""
-        memory = ("cdc_platform_resident_memory_bytes", "gauge", "Resident memory.", self._process.memory_info().rss)
+        memory = (
+            "cdc_platform_resident_memory_bytes",
+            "gauge",
+            "Resident memory.",
+            self._process.memory_info().rss,
+        )
         return "".join(
             f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n"
             for name, kind, text, value in (*self.figures(), memory)
@@ -162,16 +169,61 @@ class Telemetry(TelemetryServer):
         """See TelemetryServer."""
         consumer, sink, buffer = self._events, self._writes, self._events.buffer
         return (
-            ("cdc_platform_polled_events_total", "counter", "Events taken from Kafka.", consumer.polled),
-            ("cdc_platform_durable_events_total", "counter", "Events made durable.", sink.durable_events),
+            (
+                "cdc_platform_polled_events_total",
+                "counter",
+                "Events taken from Kafka.",
+                consumer.polled,
+            ),
+            (
+                "cdc_platform_durable_events_total",
+                "counter",
+                "Events made durable.",
+                sink.durable_events,
+            ),
             ("cdc_platform_sink_writes_total", "counter", "Batches written.", sink.writes),
             ("cdc_platform_sink_bytes_total", "counter", "Bytes of events written.", sink.bytes),
-            ("cdc_platform_sink_busy_seconds_total", "counter", "Time spent in writes.", sum(sink.busy_s.values())),
+            (
+                "cdc_platform_sink_busy_seconds_total",
+                "counter",
+                "Time spent in writes.",
+                sum(sink.busy_s.values()),
+            ),
             ("cdc_platform_queue_events", "gauge", "Events that wait in queues.", buffer.depth),
-            ("cdc_platform_in_flight_events", "gauge", "Events that are being written.", buffer.in_flight),
-            ("cdc_platform_queue_high_water_events", "gauge", "Most events ever held.", buffer.high_water),
-            ("cdc_platform_queue_limit_events", "gauge", "Most events that may be held.", buffer.limit),
-            ("cdc_platform_pauses_total", "counter", "Times that a partition was paused.", consumer.pauses),
-            ("cdc_platform_rebalances_total", "counter", "Assignments received.", consumer.rebalances),
-            ("cdc_platform_dead_letters_total", "counter", "Events put aside.", consumer.delivery.dead_letters.count),
+            (
+                "cdc_platform_in_flight_events",
+                "gauge",
+                "Events that are being written.",
+                buffer.in_flight,
+            ),
+            (
+                "cdc_platform_queue_high_water_events",
+                "gauge",
+                "Most events ever held.",
+                buffer.high_water,
+            ),
+            (
+                "cdc_platform_queue_limit_events",
+                "gauge",
+                "Most events that may be held.",
+                buffer.limit,
+            ),
+            (
+                "cdc_platform_pauses_total",
+                "counter",
+                "Times that a partition was paused.",
+                consumer.pauses,
+            ),
+            (
+                "cdc_platform_rebalances_total",
+                "counter",
+                "Assignments received.",
+                consumer.rebalances,
+            ),
+            (
+                "cdc_platform_dead_letters_total",
+                "counter",
+                "Events put aside.",
+                consumer.delivery.dead_letters.count,
+            ),
         )

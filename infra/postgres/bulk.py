@@ -16,16 +16,23 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def generate_bulk_customers(connection: Connection, count: int, table: Table) -> int:
-    """Fill the table with customers 1..count, after emptying it, so that a repeat never violates the key.
+    """Fill the table with customers 1..count, after emptying it, so that a repeat never violates
+    the key.
 
-    Only a table that carries the harness's marker is emptied; any other raises TableError and is left as it is.
-    Returns how many rows there are then. All or nothing where the connection is not in autocommit.
+    Only a table that carries the harness's marker is emptied; any other raises TableError and is
+    left as it is. Returns how many rows there are then. All or nothing where the connection is not
+    in autocommit.
     """
     truncate(connection, table)
     columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMERS_COLUMNS[:-1]))
     insert = sql.SQL("INSERT INTO {} ({}) VALUES %s").format(table.identifier, columns)
     with connection.cursor() as cursor:
-        execute_values(cursor, insert, (_customer(number) for number in range(1, count + 1)), page_size=PAGE_ROWS)
+        execute_values(
+            cursor,
+            insert,
+            (_customer(number) for number in range(1, count + 1)),
+            page_size=PAGE_ROWS,
+        )
     return count
 
 

@@ -11,10 +11,14 @@ from infra.postgres.table import Table
 
 
 def create_publication(connection: Connection, name: str, tables: Sequence[Table]) -> None:
-    """Publish these tables; must come before the slot, or changes between the two are refused by pgoutput."""
+    """Publish these tables; must come before the slot, or changes between the two are refused by
+    pgoutput.
+    """
     listed = sql.SQL(", ").join(table.identifier for table in tables)
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(sql.Identifier(name), listed))
+        cursor.execute(
+            sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(sql.Identifier(name), listed)
+        )
 
 
 def drop_publication(connection: Connection, name: str) -> None:

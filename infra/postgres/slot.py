@@ -21,7 +21,10 @@ def create_slot(connection: Connection, name: str) -> None:
 
 
 def drop_slot(connection: Connection, name: str) -> None:
-    """Drop a slot once its reader has let go; a reader that does not is terminated. None there is fine."""
+    """Drop a slot once its reader has let go; a reader that does not is terminated.
+
+    None there is fine.
+    """
     deadline_s = time.monotonic() + RELEASE_S
     while (holder := _holder(connection, name)) is not None:
         if holder == 0:
@@ -29,7 +32,9 @@ def drop_slot(connection: Connection, name: str) -> None:
                 cursor.execute("SELECT pg_drop_replication_slot(%s)", (name,))
             return
         if time.monotonic() > deadline_s:
-            raise SlotError(f"slot {name!r} is active for pid {holder}; stop that process and drop the slot")
+            raise SlotError(
+                f"slot {name!r} is active for pid {holder}; stop that process and drop the slot"
+            )
         if time.monotonic() > deadline_s - RELEASE_S / 2:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(%s)", (holder,))
@@ -39,6 +44,8 @@ def drop_slot(connection: Connection, name: str) -> None:
 def _holder(connection: Connection, name: str) -> int | None:
     """The pid that reads the slot, 0 where nobody does, None where there is no such slot."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(active_pid, 0) FROM pg_replication_slots WHERE slot_name = %s", (name,))
+        cursor.execute(
+            "SELECT coalesce(active_pid, 0) FROM pg_replication_slots WHERE slot_name = %s", (name,)
+        )
         row = cursor.fetchone()
         return None if row is None else int(row[0])

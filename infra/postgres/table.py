@@ -1,4 +1,7 @@
-"""Schemas and tables of a run. Each carries a marker; nothing without one is ever dropped or truncated."""
+"""Schemas and tables of a run.
+
+Each carries a marker; nothing without one is ever dropped or truncated.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,17 @@ from psycopg2.extensions import connection as Connection
 
 MARKER = "locust-cdc:"
 #: The columns of `customers` in table order; `probe` is the harness's own.
-CUSTOMERS_COLUMNS = ("id", "first_name", "last_name", "email", "phone", "balance", "created_at", "notes", "probe")
+CUSTOMERS_COLUMNS = (
+    "id",
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "balance",
+    "created_at",
+    "notes",
+    "probe",
+)
 _CUSTOMERS = """
 CREATE TABLE {table} (
     id          bigint PRIMARY KEY,
@@ -42,7 +55,9 @@ class Table:
 
 
 def table_names(count: int, base: str = "customers") -> tuple[str, ...]:
-    """The names of a run's source tables, in the order in which writers count them: customers, customers_2, ..."""
+    """The names of a run's source tables, in the order in which writers count them: customers,
+    customers_2, ...
+    """
     return (base, *(f"{base}_{number}" for number in range(2, count + 1)))
 
 
@@ -50,44 +65,65 @@ def create_schema(connection: Connection, schema: str, run: str) -> None:
     """Create a run's schema, with the marker."""
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-        cursor.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), sql.Literal(MARKER + run)))
+        cursor.execute(
+            sql.SQL("COMMENT ON SCHEMA {} IS {}").format(
+                sql.Identifier(schema), sql.Literal(MARKER + run)
+            )
+        )
 
 
 def create_customers(connection: Connection, schema: str, name: str = "customers") -> Table:
-    """Create a source table with the marker and full replica identity, so that deletes carry their probe."""
+    """Create a source table with the marker and full replica identity, so that deletes carry their
+    probe.
+    """
     table = Table(schema, name)
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL(_CUSTOMERS).format(table=table.identifier))
         cursor.execute(sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL").format(table.identifier))
-        cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table.identifier, sql.Literal(MARKER + "customers")))
+        cursor.execute(
+            sql.SQL("COMMENT ON TABLE {} IS {}").format(
+                table.identifier, sql.Literal(MARKER + "customers")
+            )
+        )
     return table
 
 
 def check_customers(connection: Connection, table: Table) -> None:
-    """Raise TableError unless somebody else's table has the columns of `customers`, in order; it is only read."""
+    """Raise TableError unless somebody else's table has the columns of `customers`, in order; it
+    is only read.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
-            "ORDER BY ordinal_position",
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND"
+            " table_name = %s ORDER BY ordinal_position",
             (table.schema, table.name),
         )
         found = tuple(name for (name,) in cursor.fetchall())
     if found != CUSTOMERS_COLUMNS:
         raise TableError(
-            f"table {table.schema}.{table.name} has the columns {', '.join(found) or '(none: it does not exist)'}; "
-            f"rows of this harness need {', '.join(CUSTOMERS_COLUMNS)}, as docs/external.md creates them"
+            f"table {table.schema}.{table.name} has the columns"
+            f" {', '.join(found) or '(none: it does not exist)'}; rows of this harness need"
+            f" {', '.join(CUSTOMERS_COLUMNS)}, as docs/external.md creates them"
         )
 
 
 def drop_schema(connection: Connection, schema: str) -> None:
-    """Drop a schema that carries the marker; none there is fine, one without it raises TableError."""
+    """Drop a schema that carries the marker; none there is fine, one without it raises
+    TableError.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (schema,))
+        cursor.execute(
+            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s",
+            (schema,),
+        )
         row = cursor.fetchone()
         if row is None:
             return
         if not str(row[0] or "").startswith(MARKER):
-            raise TableError(f"schema {schema!r} does not carry the harness's marker; drop it yourself if it may go")
+            raise TableError(
+                f"schema {schema!r} does not carry the harness's marker; drop it yourself if it"
+                " may go"
+            )
         cursor.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
 
 
@@ -95,14 +131,14 @@ def truncate(connection: Connection, table: Table) -> None:
     """Empty a table that carries the marker; any other raises TableError."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT obj_description(c.oid, 'pg_class') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %s AND c.relname = %s",
+            "SELECT obj_description(c.oid, 'pg_class') FROM pg_class c JOIN pg_namespace n ON n.oid"
+            " = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
             (table.schema, table.name),
         )
         row = cursor.fetchone()
         if row is None or not str(row[0] or "").startswith(MARKER):
             raise TableError(
-                f"table {table.schema}.{table.name} does not carry the harness's marker and is left as it is; "
-                "use a table that the harness created"
+                f"table {table.schema}.{table.name} does not carry the harness's marker and is left"
+                " as it is; use a table that the harness created"
             )
         cursor.execute(sql.SQL("TRUNCATE {}").format(table.identifier))

@@ -1,4 +1,7 @@
-"""The outside of Debezium's messages: Confluent's head, and what a key is as a number. `row` reads the inside."""
+"""The outside of Debezium's messages:
+
+Confluent's head, and what a key is as a number. `row` reads the inside.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,18 @@ class EnvelopeError(ValueError):
 def schema_id(message: bytes) -> int:
     """The id in a message's head; raises EnvelopeError where there is none."""
     if len(message) < HEADER_BYTES or message[0] != 0:
-        raise EnvelopeError("the message is not in Confluent's wire format: it does not start with a zero and an id")
+        raise EnvelopeError(
+            "the message is not in Confluent's wire format: it does not start with a zero and an id"
+        )
     return int(HEADER.unpack_from(message)[1])
 
 
 def key_id(message: bytes | None) -> int:
-    """A number for a record's key: the key itself where it is one integer column, else a hash of its bytes.
+    """A number for a record's key: the key itself where it is one integer column, else a hash of
+    its bytes.
 
-    Two rows of one table never share a number in the first case, and practically never in the second.
+    Two rows of one table never share a number in the first case, and practically never in the
+    second.
     """
     if not message:
         return 0

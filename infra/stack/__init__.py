@@ -1,1 +1,3 @@
-"""Brings the servers up and down: on this machine as processes, by Docker Compose, or the user's own."""
+"""Brings the servers up and down: on this machine as processes, by Docker Compose, or the user's
+own.
+"""

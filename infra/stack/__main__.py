@@ -1,4 +1,6 @@
-"""`python -m infra.stack up|down|status|logs|env|compose`: the servers of this checkout, or the user's own."""
+"""`python -m infra.stack up|down|status|logs|env|compose`: the servers of this checkout, or the
+user's own.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,21 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from infra.stack import compose, compose_file
-from infra.stack.disk import room_for
+from infra.stack.docker import compose, compose_file
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.external import FILE, OPTIONAL, VARIABLES, external, source
-from infra.stack.locate import locate
-from infra.stack.port import WELL_KNOWN
-from infra.stack.state import CHECKOUT, clear, exclusive, read_endpoints, recorded, state_of
+from infra.stack.find.external import FILE, OPTIONAL, VARIABLES, external, source
+from infra.stack.find.locate import locate
+from infra.stack.servers.disk import room_for
+from infra.stack.servers.port import WELL_KNOWN
+from infra.stack.supervise.state import (
+    CHECKOUT,
+    clear,
+    exclusive,
+    read_endpoints,
+    recorded,
+    state_of,
+)
 
 STATE = state_of()
 DOWN_S = 120.0
@@ -32,14 +41,24 @@ def parser() -> argparse.ArgumentParser:
     """The command line; `--help` is meant to teach."""
     top = argparse.ArgumentParser(prog="python -m infra.stack", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start PostgreSQL, Kafka, Schema Registry and Kafka Connect; idempotent")
+    up = commands.add_parser(
+        "up", help="start PostgreSQL, Kafka, Schema Registry and Kafka Connect; idempotent"
+    )
     up.add_argument(
         "--kind",
         choices=("process", "compose", "external"),
-        help="process: on this machine, without Docker (the default); compose: by Docker Compose on the well-known "
-        f"ports; external: the user's own, named by {_VARIABLES} or by a file in {FILE}",
+        help=(
+            "process: on this machine, without Docker (the default); compose: by Docker Compose on"
+            f" the well-known ports; external: the user's own, named by {_VARIABLES} or by a file"
+            f" in {FILE}"
+        ),
     )
-    up.add_argument("--profile", choices=("bench", "test"), default="bench", help="test starts quicker and runs slower")
+    up.add_argument(
+        "--profile",
+        choices=("bench", "test"),
+        default="bench",
+        help="test starts quicker and runs slower",
+    )
     up.add_argument(
         "--ports",
         choices=("free", "well-known"),
@@ -49,10 +68,18 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop everything and leave nothing behind")
     commands.add_parser("status", help="say what is up, and whether it answers real requests")
     logs = commands.add_parser("logs", help="show the servers' logs")
-    logs.add_argument("server", nargs="?", help="postgres, kafka, schema-registry or connect; all without")
-    commands.add_parser("env", help="print the endpoints as JSON (the format of the file that CDC_STACK may name)")
+    logs.add_argument(
+        "server", nargs="?", help="postgres, kafka, schema-registry or connect; all without"
+    )
+    commands.add_parser(
+        "env", help="print the endpoints as JSON (the format of the file that CDC_STACK may name)"
+    )
     files = commands.add_parser("compose", help="maintain infra/compose")
-    files.add_argument("action", choices=("render",), help="write its files anew from infra/stack/settings.py")
+    files.add_argument(
+        "action",
+        choices=("render",),
+        help="write its files anew from infra/stack/servers/settings.py",
+    )
     return top
 
 
@@ -80,20 +107,38 @@ def _check_kind(kind: str | None) -> None:
     if kind == "external" and named is None:
         raise StackConfigError(f"--kind external needs {_VARIABLES}, or a file in {FILE}")
     if kind in ("process", "compose") and named is not None:
-        raise StackConfigError(f"--kind {kind}, but {named} names servers that are not ours; unset it")
+        raise StackConfigError(
+            f"--kind {kind}, but {named} names servers that are not ours; unset it"
+        )
     if kind == "process" and compose.is_ours(STATE):
-        raise StackConfigError("containers of this checkout may still be up; run `python -m infra.stack down` first")
+        raise StackConfigError(
+            "containers of this checkout may still be up; run `python -m infra.stack down` first"
+        )
 
 
 def _check_running(endpoints: Endpoints, kind: str | None) -> None:
     if kind not in (None, endpoints.kind) and source(os.environ) is None:
-        raise StackConfigError(f"a stack of kind {endpoints.kind} is up; run `python -m infra.stack down` first")
+        raise StackConfigError(
+            f"a stack of kind {endpoints.kind} is up; run `python -m infra.stack down` first"
+        )
 
 
 def _launch(options: argparse.Namespace) -> Endpoints:
-    command = [sys.executable, "-m", "infra.stack.supervisor", str(CHECKOUT), options.ports, options.profile]
+    command = [
+        sys.executable,
+        "-m",
+        "infra.stack.supervise.supervisor",
+        str(CHECKOUT),
+        options.ports,
+        options.profile,
+    ]
     supervisor = subprocess.Popen(
-        command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         return _follow(supervisor)
@@ -154,11 +199,17 @@ def status(_: argparse.Namespace) -> int:
     if endpoints is None:
         failure = STATE.root / "failure.json"
         if failure.exists():
-            print(f"the stack is down; the last one ended because {json.loads(failure.read_text())['message']}")
+            print(
+                "the stack is down; the last one ended because"
+                f" {json.loads(failure.read_text())['message']}"
+            )
         else:
             print("the stack is down; `python -m infra.stack up` starts it")
         return StackError.exit_code
-    print(f"every server answers ({endpoints.kind}{', ' + endpoints.profile if endpoints.profile else ''})")
+    print(
+        "every server answers"
+        f" ({endpoints.kind}{', ' + endpoints.profile if endpoints.profile else ''})"
+    )
     _show(endpoints)
     for name, version in endpoints.versions.items():
         print(f"  {name:20} {version}")

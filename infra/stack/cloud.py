@@ -1,7 +1,7 @@
 """Streams and topics of Kinesis and Pub/Sub, emulated or real: clients, creation and removal.
 
-Who makes them is the harness or a test, for one run; the platform only writes to them. The client libraries are the
-extra `cloud` and are imported where they are used.
+Who makes them is the harness or a test, for one run; the platform only writes to them. The client
+libraries are the extra `cloud` and are imported where they are used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def project(environ: Mapping[str, str]) -> str:
 
 
 def kinesis_client(endpoint: str) -> Any:
-    """A client of the Kinesis at a URL; without credentials in the environment it uses made-up ones (an emulator)."""
+    """A client of the Kinesis at a URL; without credentials in the environment it uses made-up
+    ones (an emulator).
+    """
     import boto3
     from botocore.config import Config
 
@@ -44,7 +46,9 @@ def kinesis_client(endpoint: str) -> Any:
     )
     config = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 1})
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
-    return boto3.client("kinesis", endpoint_url=endpoint, region_name=region, config=config, **made_up)
+    return boto3.client(
+        "kinesis", endpoint_url=endpoint, region_name=region, config=config, **made_up
+    )
 
 
 def probe_kinesis(endpoint: str) -> None:
@@ -57,7 +61,10 @@ def create_stream(endpoint: str, name: str, shards: int) -> None:
     client = kinesis_client(endpoint)
     client.create_stream(StreamName=name, ShardCount=shards)
     deadline_s = time.monotonic() + ACTIVE_S
-    while client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
+    while (
+        client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"]
+        != "ACTIVE"
+    ):
         if time.monotonic() > deadline_s:
             raise StackError(f"Kinesis stream {name!r} is not active after {ACTIVE_S:g} s")
         time.sleep(POLL_S)
@@ -80,15 +87,25 @@ def _publisher(host: str) -> Any:
     from google.pubsub_v1 import PublisherClient
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-    return PublisherClient(transport=PublisherGrpcTransport(channel=_channel(host))) if host else PublisherClient()
+    return (
+        PublisherClient(transport=PublisherGrpcTransport(channel=_channel(host)))
+        if host
+        else PublisherClient()
+    )
 
 
 def subscriber(host: str) -> Any:
-    """A low-level subscriber client of the emulator at HOST:PORT, or of the real service where that is empty."""
+    """A low-level subscriber client of the emulator at HOST:PORT, or of the real service where
+    that is empty.
+    """
     from google.pubsub_v1 import SubscriberClient
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-    return SubscriberClient(transport=SubscriberGrpcTransport(channel=_channel(host))) if host else SubscriberClient()
+    return (
+        SubscriberClient(transport=SubscriberGrpcTransport(channel=_channel(host)))
+        if host
+        else SubscriberClient()
+    )
 
 
 def probe_pubsub(host: str) -> None:
@@ -98,7 +115,9 @@ def probe_pubsub(host: str) -> None:
 
 
 def create_topic(host: str, project: str, topic: str, subscription: str) -> None:
-    """Create a Pub/Sub topic and a subscription with ordering; only what is published afterwards is received."""
+    """Create a Pub/Sub topic and a subscription with ordering; only what is published afterwards
+    is received.
+    """
     path = f"projects/{project}/topics/{topic}"
     with _publisher(host) as client:
         client.create_topic(name=path)

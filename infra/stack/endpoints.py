@@ -24,11 +24,13 @@ _TYPES: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Addresses and versions of a stack. Never a secret: passwords come from PGPASSWORD or PGPASSFILE.
+    """Addresses and versions of a stack.
 
-    `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that owns the
-    servers of a process stack. `postgres_from_connect` is Postgres' HOST:PORT as Kafka Connect reaches it, where that
-    is not as this machine does (Connect in a container).
+    Never a secret: passwords come from PGPASSWORD or PGPASSFILE.
+
+    `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that
+    owns the servers of a process stack. `postgres_from_connect` is Postgres' HOST:PORT as Kafka
+    Connect reaches it, where that is not as this machine does (Connect in a container).
     """
 
     kind: Kind
@@ -50,17 +52,26 @@ class Endpoints:
     def from_json(cls, data: Mapping[str, Any]) -> Endpoints:
         """Read what `to_json` wrote; raises StackConfigError for anything else."""
         if not isinstance(data, Mapping):
-            raise StackConfigError(f"endpoints are a table of names and values, not {data!r}; {_EXAMPLE}")
+            raise StackConfigError(
+                f"endpoints are a table of names and values, not {data!r}; {_EXAMPLE}"
+            )
         unknown = sorted(set(data) - {item.name for item in fields(cls)})
         missing = sorted(set(_NEEDED) - set(data))
         if unknown or missing:
             raise StackConfigError(
-                f"endpoints are not understood: unknown {unknown or 'none'}, missing {missing or 'none'}; {_EXAMPLE}"
+                f"endpoints are not understood: unknown {unknown or 'none'}, missing"
+                f" {missing or 'none'}; {_EXAMPLE}"
             )
-        wrong = sorted(name for name, value in data.items() if not isinstance(value, _TYPES.get(name, str)))
+        wrong = sorted(
+            name for name, value in data.items() if not isinstance(value, _TYPES.get(name, str))
+        )
         if wrong:
-            raise StackConfigError(f"endpoints are not understood: {', '.join(wrong)} is of the wrong type; {_EXAMPLE}")
+            raise StackConfigError(
+                f"endpoints are not understood: {', '.join(wrong)} is of the wrong type; {_EXAMPLE}"
+            )
         for name, allowed in (("kind", get_args(Kind)), ("profile", get_args(Profile))):
             if data.get(name) not in (None, *allowed):
-                raise StackConfigError(f"{name} {data[name]!r} is not one of {', '.join(allowed)}; leave it out")
+                raise StackConfigError(
+                    f"{name} {data[name]!r} is not one of {', '.join(allowed)}; leave it out"
+                )
         return cls(**{"kind": "external", **data})

@@ -1,8 +1,10 @@
-"""`python -m tests.benchmark.auditor`: how fast the ledger takes events in, and what memory it needs.
+"""`python -m tests.benchmark.auditor`: how fast the ledger takes events in, and what memory it
+needs.
 
-Events go in as a tap gives them: probe texts in batches of one partition, 64 writers over 8 partitions, 20 % updates.
-The probes are made batch by batch and their making is not in the figures. Memory is what numpy and Python allocate
-(tracemalloc) in the ledger; bytes made up for the load are not in it.
+Events go in as a tap gives them: probe texts in batches of one partition, 64 writers over 8
+partitions, 20 % updates. The probes are made batch by batch and their making is not in the
+figures. Memory is what numpy and Python allocate (tracemalloc) in the ledger; bytes made up for
+the load are not in it.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import PROBE_BYTES, Probe, format_probe, parse_probes
-from tests.unit.measure import zoo
+from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.probe import PROBE_BYTES, Probe, format_probe, parse_probes
+from tests.unit.cdc_users.measure.ledger import zoo
 
 RUN = "bench001"
 WRITERS = 64
@@ -39,12 +41,17 @@ class Batch:
 
 
 def load(events: int, live_keys: int, batch: int) -> Iterator[Batch]:
-    """Transactions of ten rows by 64 writers in turn, by partition. One row in five updates a live key.
+    """Transactions of ten rows by 64 writers in turn, by partition.
 
-    Every writer updates its keys in turn, so that all `live_keys` are updated if there are events enough.
+    One row in five updates a live key.
+
+    Every writer updates its keys in turn, so that all `live_keys` are updated if there are events
+    enough.
     """
     per_writer = live_keys // WRITERS
-    template = np.frombuffer(format_probe(Probe(RUN, 0, 0, 0, 0, ROWS, 0, "i", START_US, 0)).encode(), dtype=np.uint8)
+    template = np.frombuffer(
+        format_probe(Probe(RUN, 0, 0, 0, 0, ROWS, 0, "i", START_US, 0)).encode(), dtype=np.uint8
+    )
     rounds = -(-events // (WRITERS * ROWS * 200))
     updated = round(ROWS * 200 * UPDATES)
     inserted = ROWS * 200 - updated
@@ -81,7 +88,9 @@ def load(events: int, live_keys: int, batch: int) -> Iterator[Batch]:
 
 
 def feed(ledger: Ledger, batches: Iterator[Batch]) -> tuple[int, float]:
-    """Take all batches in; returns how many events there were, and the seconds of processor time that took."""
+    """Take all batches in; returns how many events there were, and the seconds of processor time
+    that took.
+    """
     events, spent_s = 0, 0.0
     for batch in batches:
         positions = np.arange(events, events + len(batch.keys))
@@ -108,15 +117,25 @@ def memory_bytes(events: int, live_keys: int, batch: int) -> tuple[int, int]:
         ledger.observe(probes, part.keys, part.partition, np.arange(len(part.keys)))
         growth = tracemalloc.get_traced_memory()[1] - before
         if number % 2_000 == 0:
-            held = sum(item.size for item in tracemalloc.take_snapshot().filter_traces(modules).statistics("filename"))
+            held = sum(
+                item.size
+                for item in (
+                    tracemalloc.take_snapshot().filter_traces(modules).statistics("filename")
+                )
+            )
         peak = max(peak, held + growth)
-    held = sum(item.size for item in tracemalloc.take_snapshot().filter_traces(modules).statistics("filename"))
+    held = sum(
+        item.size
+        for item in tracemalloc.take_snapshot().filter_traces(modules).statistics("filename")
+    )
     tracemalloc.stop()
     return held, max(peak, held)
 
 
 def tell_taps(events: int) -> None:
-    """Print how fast the taps are from raw messages on: decoding, ledger and latencies, in batches of 500."""
+    """Print how fast the taps are from raw messages on: decoding, ledger and latencies, in batches
+    of 500.
+    """
     log = sorted(zoo.source(1, events).log, key=lambda sent: sent.partition)
     batches = [log[first : first + 500] for first in range(0, len(log), 500)]
     messages = [zoo.messages(batch) for batch in batches]
@@ -132,7 +151,10 @@ def tell_taps(events: int) -> None:
         ended_s = time.thread_time()
         rates = (len(log) / (between_s - began_s), len(log) / (ended_s - between_s))
         checked = {0: "no row", 1: "every row"}.get(every, f"one row in {every}")
-        print(f"{checked} checked: topic tap {rates[0]:,.0f} events/s, webhook tap {rates[1]:,.0f} events/s")
+        print(
+            f"{checked} checked: topic tap {rates[0]:,.0f} events/s, webhook tap {rates[1]:,.0f}"
+            " events/s"
+        )
 
 
 def main() -> None:
@@ -140,23 +162,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--keys", type=int, default=100_000)
-    parser.add_argument("--memory", action="store_true", help="measure memory instead of speed; slower")
-    parser.add_argument("--taps", action="store_true", help="measure whole taps, from messages on, instead")
+    parser.add_argument(
+        "--memory", action="store_true", help="measure memory instead of speed; slower"
+    )
+    parser.add_argument(
+        "--taps", action="store_true", help="measure whole taps, from messages on, instead"
+    )
     options = parser.parse_args()
     if options.taps:
         tell_taps(min(options.events, 50_000))
         return
     if options.memory:
         held, peak = memory_bytes(options.events, options.keys, 1000)
-        print(f"{options.events:,} events, {options.keys:,} keys: {held / 1e6:.1f} MB, at most {peak / 1e6:.1f} MB")
+        print(
+            f"{options.events:,} events, {options.keys:,} keys: {held / 1e6:.1f} MB, at most"
+            f" {peak / 1e6:.1f} MB"
+        )
         return
     for batch in (500, 1000):
         ledger = Ledger()
         events, spent_s = feed(ledger, load(options.events, options.keys, batch))
         (counts,) = ledger.arrivals().steps.values()
-        assert (counts.delivered, counts.duplicated, counts.reordered, counts.gap) == (events, 0, 0, 0), counts
+        assert (counts.delivered, counts.duplicated, counts.reordered, counts.gap) == (
+            events,
+            0,
+            0,
+            0,
+        ), counts
         print(
-            f"batches of {batch}: {events / spent_s / 1e6:.2f} M events/s a core ({len(ledger.arrivals().keys):,} keys)"
+            f"batches of {batch}: {events / spent_s / 1e6:.2f} M events/s a core"
+            f" ({len(ledger.arrivals().keys):,} keys)"
         )
 
 

@@ -1,9 +1,11 @@
-"""The same tasks, done in the plain and obvious way: what the platform's implementations are measured against.
+"""The same tasks, done in the plain and obvious way: what the platform's implementations are
+measured against.
 
-Written as one would write it without thinking about speed: a function for each piece of a message, dataclasses for
-events, dictionaries for rows, the standard library's `json`, fastavro for Avro, one record a call for publishing. It
-reads messages of protocol version 1 that are well-formed. It is not to be touched once figures are published, or ratios
-of different days cannot be compared; docs/results/wal.md says how it compares with PyPI's pypgoutput.
+Written as one would write it without thinking about speed: a function for each piece of a message,
+dataclasses for events, dictionaries for rows, the standard library's `json`, fastavro for Avro,
+one record a call for publishing. It reads messages of protocol version 1 that are well-formed. It
+is not to be touched once figures are published, or ratios of different days cannot be compared;
+docs/results/wal.md says how it compares with PyPI's pypgoutput.
 """
 
 from __future__ import annotations
@@ -125,9 +127,13 @@ class Decoder:
         if kind == b"D":
             return self.delete(message)
         if kind == b"B":
-            return Begin(integer(message, 1, 8), integer(message, 9, 8) + EPOCH_US, integer(message, 17, 4))
+            return Begin(
+                integer(message, 1, 8), integer(message, 9, 8) + EPOCH_US, integer(message, 17, 4)
+            )
         if kind == b"C":
-            return Commit(integer(message, 2, 8), integer(message, 10, 8), integer(message, 18, 8) + EPOCH_US)
+            return Commit(
+                integer(message, 2, 8), integer(message, 10, 8), integer(message, 18, 8) + EPOCH_US
+            )
         if kind == b"R":
             return self.relation(message)
         raise ValueError(f"message of kind {kind!r}")
@@ -164,7 +170,9 @@ class Decoder:
         before, key, _ = self.old(relation, message)
         return Delete(relation, before, key)
 
-    def old(self, relation: Relation, message: bytes) -> tuple[list[Any] | None, list[Any] | None, int]:
+    def old(
+        self, relation: Relation, message: bytes
+    ) -> tuple[list[Any] | None, list[Any] | None, int]:
         """The whole old row or its key, and the position behind it."""
         kind = message[5:6]
         if kind == b"N":
@@ -172,7 +180,11 @@ class Decoder:
         values, position = row(message, 6)
         if kind == b"O":
             return values, None, position
-        return None, [read for read, column in zip(values, relation.columns, strict=True) if column.key], position
+        return (
+            None,
+            [read for read, column in zip(values, relation.columns, strict=True) if column.key],
+            position,
+        )
 
 
 def typed(column: Column, text: Any) -> Any:
@@ -199,21 +211,30 @@ def as_dict(relation: Relation, values: Sequence[Any] | None) -> dict[str, Any] 
 
 
 def change_json(event: Any, source: Mapping[str, int]) -> bytes:
-    """A change as the platform's JSON has it (infra/platform/transports/change_json.py)."""
+    """A change as the platform's JSON has it (infra/platform/wal/serialise/change_json.py)."""
     relation = event.relation
     operation = {Insert: "c", Update: "u", Delete: "d"}[type(event)]
-    body: dict[str, Any] = {"op": operation, "source": source, "schema": relation.schema, "table": relation.table}
+    body: dict[str, Any] = {
+        "op": operation,
+        "source": source,
+        "schema": relation.schema,
+        "table": relation.table,
+    }
     body["before"] = as_dict(relation, getattr(event, "before", None))
     key = getattr(event, "key", None)
     if key is not None:
         columns = [column for column in relation.columns if column.key]
-        body["key"] = {column.name: typed(column, text) for column, text in zip(columns, key, strict=True)}
+        body["key"] = {
+            column.name: typed(column, text) for column, text in zip(columns, key, strict=True)
+        }
     body["after"] = as_dict(relation, getattr(event, "after", None))
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class AvroWriter:
-    """A change as the platform's Avro has it (infra/platform/transports/change_avro.py), by fastavro."""
+    """A change as the platform's Avro has it (infra/platform/wal/serialise/change_avro.py), by
+    fastavro.
+    """
 
     def __init__(self, schema: dict[str, Any], head: bytes, constant: Mapping[str, Any]) -> None:
         self.schema = fastavro.parse_schema(schema)
@@ -251,7 +272,10 @@ class AvroWriter:
     def row(self, relation: Relation, values: Sequence[Any] | None) -> dict[str, Any] | None:
         if values is None:
             return None
-        return {column.name: avro_value(column, text) for column, text in zip(relation.columns, values, strict=True)}
+        return {
+            column.name: avro_value(column, text)
+            for column, text in zip(relation.columns, values, strict=True)
+        }
 
 
 def avro_value(column: Column, text: Any) -> Any:

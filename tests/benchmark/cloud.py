@@ -1,7 +1,8 @@
 """In-memory clients of Kinesis and Pub/Sub that behave like the services' own, failures included.
 
-What is accepted is kept, in order. One of every `fault_every` records fails: Kinesis answers with an error code for
-that record and takes the others; Pub/Sub fails the message and all that follows on its key, until that is resumed.
+What is accepted is kept, in order. One of every `fault_every` records fails: Kinesis answers with
+an error code for that record and takes the others; Pub/Sub fails the message and all that follows
+on its key, until that is resumed.
 """
 
 from __future__ import annotations
@@ -31,14 +32,22 @@ class MemoryKinesis:
         self._fault_every = fault_every
         self._asked = 0
 
-    def put_records(self, *, StreamName: str, Records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's
+    def put_records(
+        self,
+        *,
+        StreamName: str,  # noqa: N803 - boto3's
+        Records: Sequence[Mapping[str, Any]],  # noqa: N803
+    ) -> dict[str, Any]:
         _check_stream(StreamName)
         size = sum(len(record["Data"]) + len(record["PartitionKey"]) for record in Records)
         if not 0 < len(Records) <= CALL_RECORDS or size > CALL_BYTES:
             raise ValueError(f"{len(Records)} records of {size} bytes are not allowed in one call")
         self.calls += 1
         answers = [self._put(record["PartitionKey"], record["Data"]) for record in Records]
-        return {"FailedRecordCount": sum("ErrorCode" in answer for answer in answers), "Records": answers}
+        return {
+            "FailedRecordCount": sum("ErrorCode" in answer for answer in answers),
+            "Records": answers,
+        }
 
     def put_record(self, *, StreamName: str, Data: bytes, PartitionKey: str) -> dict[str, Any]:  # noqa: N803 - boto3's
         _check_stream(StreamName)
@@ -48,7 +57,10 @@ class MemoryKinesis:
     def _put(self, key: str, data: bytes) -> dict[str, Any]:
         self._asked += 1
         if self._fault_every and self._asked % self._fault_every == 0:
-            return {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down"}
+            return {
+                "ErrorCode": "ProvisionedThroughputExceededException",
+                "ErrorMessage": "slow down",
+            }
         self.taken.append((key, data))
         return {"ShardId": "shardId-000000000000", "SequenceNumber": str(len(self.taken))}
 

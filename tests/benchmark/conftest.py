@@ -1,4 +1,6 @@
-"""How this package ends: after everything is written, without a chance for a C extension to crash the exit."""
+"""How this package ends: after everything is written, without a chance for a C extension to crash
+the exit.
+"""
 
 from __future__ import annotations
 

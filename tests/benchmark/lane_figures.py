@@ -1,7 +1,7 @@
 """What the lanes themselves cost: `python -m tests.benchmark.lane_figures` (docs/results/load.md).
 
-Null operations: arrivals scheduled a second by one process and how late they start, one by one and in batches, and
-what recording an operation costs.
+Null operations: arrivals scheduled a second by one process and how late they start, one by one and
+in batches, and what recording an operation costs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import gevent
 import numpy as np
 from locust.env import Environment
 
-from cdc_users.keyspace import Change
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.plan import Schedule
-from cdc_users.measure.recorder import OperationLog, Recorder
-from cdc_users.statement import statements
+from cdc_users.measure.latency.recorder import OperationLog, Recorder
+from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.users.lane import Assignment, Share
-from cdc_users.workload import Workload, Writer
+from cdc_users.users.statement import statements
+from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.workload import Workload, Writer
 
 SECONDS = 4.0
 LEAD_US = 200_000
@@ -32,15 +32,19 @@ def paced(rate_per_s: float, lanes: int, batch: int = 0) -> str:
     anchor = new_anchor()
     schedule = Schedule.constant(rate_per_s, SECONDS)
     t0_us = anchor.now_us() + LEAD_US
-    share = Share(Assignment("figures0", 1, t0_us, schedule.to_json(), 0, 1, 0, 1, anchor.to_json(), {}), anchor)
+    share = Share(
+        Assignment("figures0", 1, t0_us, schedule.to_json(), 0, 1, 0, 1, anchor.to_json(), {}),
+        anchor,
+    )
     work = (lambda: in_batches(share, batch)) if batch else (lambda: one_by_one(share))
     gevent.joinall([gevent.spawn(work) for _ in range(lanes)])
     cpu_share = share.report()["cpu_s"] / SECONDS
     delay = share.recorder.histogram("send_delay").summary_ms()
     kind = f"batches of up to {batch}" if batch else "one by one"
     return (
-        f"| {rate_per_s:,.0f}/s, {kind}, {lanes} lanes | {share.tally.completed:,} of {schedule.count:,} "
-        f"| {delay['p50']} | {delay['p99']} | {delay['max']} | {cpu_share:.2f} |"
+        f"| {rate_per_s:,.0f}/s, {kind}, {lanes} lanes | {share.tally.completed:,} of"
+        f" {schedule.count:,} | {delay['p50']} | {delay['p99']} | {delay['max']} |"
+        f" {cpu_share:.2f} |"
     )
 
 
@@ -79,7 +83,10 @@ def recording() -> list[str]:
         part = times[start : start + BATCH]
         many.add_many(part, part + 1000, part + 5_000_000)
     many_us = (time.process_time() - began_s) / count * 1e6
-    return [f"| noting an operation, one by one | {one_us:.2f} |", f"| the same, {BATCH} at once | {many_us:.2f} |"]
+    return [
+        f"| noting an operation, one by one | {one_us:.2f} |",
+        f"| the same, {BATCH} at once | {many_us:.2f} |",
+    ]
 
 
 def firing() -> str:
@@ -90,8 +97,18 @@ def firing() -> str:
     count = 50_000
     began_s = time.process_time()
     for _ in range(count):
-        fire(request_type="NULL", name="null", response_time=1.5, response_length=1, exception=None, context={})
-    return f"| Locust's request event, for comparison | {(time.process_time() - began_s) / count * 1e6:.2f} |"
+        fire(
+            request_type="NULL",
+            name="null",
+            response_time=1.5,
+            response_length=1,
+            exception=None,
+            context={},
+        )
+    return (
+        "| Locust's request event, for comparison |"
+        f" {(time.process_time() - began_s) / count * 1e6:.2f} |"
+    )
 
 
 def writing() -> list[str]:
@@ -99,7 +116,9 @@ def writing() -> list[str]:
     lines = []
     for name, workload in {
         "insert": Workload(insert_method="values"),
-        "insert=80,update=15,delete=5, zipf:1.2": Workload(mix=(80, 15, 5), skew=1.2, insert_method="values"),
+        "insert=80,update=15,delete=5, zipf:1.2": Workload(
+            mix=(80, 15, 5), skew=1.2, insert_method="values"
+        ),
     }.items():
         writer = Writer("figures0", 10_000, workload)
         events, made_s, text_s = 0, 0.0, 0.0
@@ -124,8 +143,17 @@ def texts(changes: Sequence[Change]) -> int:
 
 def main() -> None:
     """Print the tables."""
-    print("| load | started | send delay p50 ms | p99 ms | max ms | cores |\n|---|---|---|---|---|---|")
-    for rate_per_s, lanes, batch in ((1000, 8, 0), (5000, 8, 0), (5000, 64, 0), (20_000, 8, 0), (100_000, 1, BATCH)):
+    print(
+        "| load | started | send delay p50 ms | p99 ms | max ms | cores"
+        " |\n|---|---|---|---|---|---|"
+    )
+    for rate_per_s, lanes, batch in (
+        (1000, 8, 0),
+        (5000, 8, 0),
+        (5000, 64, 0),
+        (20_000, 8, 0),
+        (100_000, 1, BATCH),
+    ):
         print(paced(rate_per_s, lanes, batch), flush=True)
     print("\n| cost | us |\n|---|---|")
     print("\n".join([*recording(), firing(), *writing()]))

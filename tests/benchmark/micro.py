@@ -1,8 +1,10 @@
-"""What the microbenchmarks share: measuring beside a plain implementation, and the table at a module's end.
+"""What the microbenchmarks share: measuring beside a plain implementation, and the table at a
+module's end.
 
-Absolute figures move with the machine, so each is set beside the plain implementation of the same task, run in turns
-with it; the ratio is the median of the turns', of processor time, so that what else the machine does is in neither.
-With `--benchmark-disable` everything runs once, for its result only.
+Absolute figures move with the machine, so each is set beside the plain implementation of the same
+task, run in turns with it; the ratio is the median of the turns', of processor time, so that what
+else the machine does is in neither. With `--benchmark-disable` everything runs once, for its
+result only.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ _WIDTHS = (35, 8, 10, 14, 12, 14, 8, 6)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one call does: so many messages of so many bytes. `floor_per_s` is the specification's, `goal` a ratio."""
+    """What one call does: so many messages of so many bytes.
+
+    `floor_per_s` is the specification's, `goal` a ratio.
+    """
 
     name: str
     messages: int
@@ -54,7 +59,11 @@ class MicroReport:
 
     def table(self) -> str:
         """The table."""
-        lines = ["CONSOLIDATED BENCHMARK RESULTS", _line(_HEAD), " ".join("-" * width for width in _WIDTHS)]
+        lines = [
+            "CONSOLIDATED BENCHMARK RESULTS",
+            _line(_HEAD),
+            " ".join("-" * width for width in _WIDTHS),
+        ]
         return "\n".join([*lines, *map(_line, self.rows)])
 
 
@@ -79,19 +88,27 @@ def micro_report(request: pytest.FixtureRequest) -> Iterator[MicroReport]:
 
 @pytest.fixture
 def measure(benchmark: BenchmarkFixture, micro_report: MicroReport) -> Measure:
-    """Measures one task beside its plain implementation; what both give is to be compared before."""
+    """Measures one task beside its plain implementation; what both give is to be compared
+    before.
+    """
 
     def run(work: Work, task: Callable[[], object], plain: Callable[[], object]) -> None:
         benchmark.pedantic(task, rounds=TURNS, warmup_rounds=1)  # type: ignore[no-untyped-call]
         if benchmark.disabled:
             return
         turns = [(*_seconds(plain), *_seconds(task)) for _ in range(TURNS)]
-        ratio = statistics.median(plain_cpu_s / task_cpu_s for _, plain_cpu_s, _, task_cpu_s in turns)
+        ratio = statistics.median(
+            plain_cpu_s / task_cpu_s for _, plain_cpu_s, _, task_cpu_s in turns
+        )
         plain_s, _, task_s, _ = (statistics.median(column) for column in zip(*turns, strict=True))
-        benchmark.extra_info.update(messages=work.messages, bytes=work.bytes, ratio=round(ratio, 2), goal=work.goal)
+        benchmark.extra_info.update(
+            messages=work.messages, bytes=work.bytes, ratio=round(ratio, 2), goal=work.goal
+        )
         micro_report.add(work, task_s, plain_s, ratio)
         if work.floor_per_s is not None:
-            assert work.messages / task_s > work.floor_per_s, f"{work.name}: under {work.floor_per_s}/s"
+            assert work.messages / task_s > work.floor_per_s, (
+                f"{work.name}: under {work.floor_per_s}/s"
+            )
 
     return run
 

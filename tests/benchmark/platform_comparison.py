@@ -1,12 +1,14 @@
-"""The reference platform beside a bare loop on the same topic: `consume(1000)` and fastavro on every value.
+"""The reference platform beside a bare loop on the same topic:
+
+`consume(1000)` and fastavro on every value.
 
     python -m tests.benchmark.platform_comparison [--records 200000] [--rounds 5]
 
-The topic is filled once with change events of the customers table. Then each round reads all of it twice, in fresh
-processes, one after the other: the bare loop from the topic's start to the last decoded value, and the platform
-(counting sink, with its ledger and histograms) from the moment at which it may begin to the last event that is
-durable. The figure to compare is the ratio of the medians; the goal is 0.9. Needs a stack (CDC_STACK, or `make
-stack-up`).
+The topic is filled once with change events of the customers table. Then each round reads all of it
+twice, in fresh processes, one after the other: the bare loop from the topic's start to the last
+decoded value, and the platform (counting sink, with its ledger and histograms) from the moment at
+which it may begin to the last event that is durable. The figure to compare is the ratio of the
+medians; the goal is 0.9. Needs a stack (CDC_STACK, or `make stack-up`).
 """
 
 from __future__ import annotations
@@ -30,16 +32,16 @@ import numpy as np
 import requests
 from confluent_kafka import Consumer, TopicPartition
 
-from cdc_users.child import launch, stop
-from cdc_users.flight import PipelinedWriter
-from cdc_users.insertion import InsertFlight, Insertion
 from cdc_users.measure.clock import VARIABLE, Anchor, new_anchor
-from cdc_users.producer import AvroProducer
-from cdc_users.telemetry import begin, read_progress, read_snapshot
-from cdc_users.workload import Workload
+from cdc_users.pipeline.child_process import launch, stop
+from cdc_users.pipeline.telemetry import begin, read_progress, read_snapshot
+from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
+from cdc_users.users.producer.in_flight import PipelinedWriter
+from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.workload.workload import Workload
 from infra.stack.endpoints import Endpoints
-from infra.stack.locate import locate
-from infra.stack.state import CHECKOUT
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
 from tests.benchmark.producer_comparison import FLIGHT, fresh_topic
 
 BATCH = 1000
@@ -52,12 +54,20 @@ DEADLINE_S = 120.0
 
 def fill(endpoints: Endpoints, topic: str, records: int, anchor: Anchor) -> None:
     """Write so many change events."""
-    producer = AvroProducer.open(endpoints.kafka_bootstrap, endpoints.schema_registry_url, [topic], anchor)
+    producer = AvroProducer.open(
+        endpoints.kafka_bootstrap, endpoints.schema_registry_url, [topic], anchor
+    )
     writer = PipelinedWriter(RUN, WRITER, Workload())
     insertion = Insertion(writer, RUN)
     for _ in range(records // FLIGHT):
         now_ns = time.monotonic_ns()
-        flight = InsertFlight(insertion, writer, 1, np.full(FLIGHT, now_ns), np.full(FLIGHT, anchor.wall_us_at(now_ns)))
+        flight = InsertFlight(
+            insertion,
+            writer,
+            1,
+            np.full(FLIGHT, now_ns),
+            np.full(FLIGHT, anchor.wall_us_at(now_ns)),
+        )
         while not producer.push(flight):
             producer.poll(0.001)
     producer.flush(60)
@@ -69,7 +79,9 @@ def read_bare(bootstrap: str, registry: str, topic: str, records: int) -> float:
     versions = requests.get(f"{registry}/subjects/{topic}-value/versions/latest", timeout=10).json()
     schema = fastavro.parse_schema(json.loads(versions["schema"]))
     read = fastavro.schemaless_reader
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": topic, "enable.auto.commit": False})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": topic, "enable.auto.commit": False}
+    )
     consumer.assign([TopicPartition(topic, 0, 0)])
     began_s = time.monotonic()
     decoded = 0
@@ -94,8 +106,21 @@ def bare_rate(endpoints: Endpoints, topic: str, records: int) -> float:
 
 def platform_rate(endpoints: Endpoints, topic: str, records: int, anchor: Anchor) -> float:
     """Records a second by one instance of the platform."""
-    command = [sys.executable, "-m", "infra.platform", "--bootstrap", endpoints.kafka_bootstrap, "--topic", topic]
-    command += ["--schema-registry", endpoints.schema_registry_url, "--group", f"cdc_{uuid.uuid4().hex[:8]}"]
+    command = [
+        sys.executable,
+        "-m",
+        "infra.platform",
+        "--bootstrap",
+        endpoints.kafka_bootstrap,
+        "--topic",
+        topic,
+    ]
+    command += [
+        "--schema-registry",
+        endpoints.schema_registry_url,
+        "--group",
+        f"cdc_{uuid.uuid4().hex[:8]}",
+    ]
     command += ["--sink", "counting", "--run", RUN, "--held", "yes"]
     with tempfile.TemporaryDirectory() as logs, ExitStack() as undo:
         environment = {**os.environ, VARIABLE: json.dumps(anchor.to_json())}
@@ -107,7 +132,9 @@ def platform_rate(endpoints: Endpoints, topic: str, records: int, anchor: Anchor
         step = WRITER // 10_000
         deadline_s = time.monotonic() + DEADLINE_S
         while read_progress(telemetry).delivered.get(step, 0) < records:
-            assert time.monotonic() < deadline_s, f"the platform has not delivered {records} records"
+            assert time.monotonic() < deadline_s, (
+                f"the platform has not delivered {records} records"
+            )
             time.sleep(0.1)
         found = read_snapshot(telemetry).steps[step]
     # The result itself: every event once.
@@ -138,7 +165,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bare", nargs=4, metavar=("BOOTSTRAP", "REGISTRY", "TOPIC", "RECORDS"), help="one bare loop")
+    parser.add_argument(
+        "--bare",
+        nargs=4,
+        metavar=("BOOTSTRAP", "REGISTRY", "TOPIC", "RECORDS"),
+        help="one bare loop",
+    )
     options = parser.parse_args()
     if options.bare:
         bootstrap, registry, topic, records = options.bare

@@ -1,10 +1,12 @@
-"""AvroProducer against Kafka's own ProducerPerformance: same broker, same record size, one after the other.
+"""AvroProducer against Kafka's own ProducerPerformance: same broker, same record size, one after
+the other.
 
     python -m tests.benchmark.producer_comparison [--records 300000] [--rounds 5] [--partitions 1]
 
-Each round runs Java's producer, ours in a plain process, and a Kafka user in a Locust process. Ours writes real
-change events, each with a probe, and times each acknowledgement; Java writes one random record over and over. The
-figures to compare are the ratios; docs/results/producer.md has some. Needs a stack (CDC_STACK, or `make stack-up`).
+Each round runs Java's producer, ours in a plain process, and a Kafka user in a Locust process.
+Ours writes real change events, each with a probe, and times each acknowledgement; Java writes one
+random record over and over. The figures to compare are the ratios; docs/results/producer.md has
+some. Needs a stack (CDC_STACK, or `make stack-up`).
 """
 
 from __future__ import annotations
@@ -23,18 +25,18 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from cdc_users.channel import open_channel
-from cdc_users.flight import Flight, PipelinedWriter
-from cdc_users.insertion import InsertFlight, Insertion
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.recorder import Recorder
-from cdc_users.producer import AvroProducer
-from cdc_users.topic import create_topic, delete_subjects, delete_topics
-from cdc_users.workload import Workload
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
+from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
+from cdc_users.users.producer.in_flight import Flight, PipelinedWriter
+from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.producer.topic_schemas import open_channel
+from cdc_users.users.workload.workload import Workload
+from infra.stack.artifacts.java import class_path, java_files
 from infra.stack.endpoints import Endpoints
-from infra.stack.java import class_path, java_files
-from infra.stack.locate import locate
-from infra.stack.state import CHECKOUT
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
 
 FLIGHT = 100
 JAVA_TOOL = "org.apache.kafka.tools.ProducerPerformance"
@@ -56,7 +58,15 @@ def java_rate(endpoints: Endpoints, partitions: int, records: int, size: int) ->
     """Records a second by Kafka's own tool, as it reports them."""
     files = java_files(os.environ, lambda _: None)
     with fresh_topic(endpoints, partitions) as topic:
-        command = [str(files.java), "-Xmx512m", "-cp", class_path(files.kafka), JAVA_TOOL, "--topic", topic]
+        command = [
+            str(files.java),
+            "-Xmx512m",
+            "-cp",
+            class_path(files.kafka),
+            JAVA_TOOL,
+            "--topic",
+            topic,
+        ]
         command += ["--num-records", str(records), "--record-size", str(size), "--throughput", "-1"]
         command += ["--producer-props", f"bootstrap.servers={endpoints.kafka_bootstrap}"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -67,10 +77,14 @@ def java_rate(endpoints: Endpoints, partitions: int, records: int, size: int) ->
 
 
 def our_rate(endpoints: Endpoints, partitions: int, records: int) -> tuple[float, float]:
-    """Records a second by AvroProducer in this process, until the last is acknowledged, and bytes a record."""
+    """Records a second by AvroProducer in this process, until the last is acknowledged, and bytes
+    a record.
+    """
     anchor = new_anchor()
     with fresh_topic(endpoints, partitions) as topic:
-        producer = AvroProducer.open(endpoints.kafka_bootstrap, endpoints.schema_registry_url, [topic], anchor)
+        producer = AvroProducer.open(
+            endpoints.kafka_bootstrap, endpoints.schema_registry_url, [topic], anchor
+        )
         writer, recorder = PipelinedWriter("abcd1234", 10_001, Workload()), Recorder()
         insertion = Insertion(writer, "abcd1234")
         began_ns = time.monotonic_ns()
@@ -100,7 +114,12 @@ def locust_rate(endpoints: Endpoints, partitions: int, records: int) -> float:
     """Records a second by a Kafka user in a Locust process."""
     with fresh_topic(endpoints, partitions) as topic:
         channel = open_channel(endpoints.kafka_bootstrap, endpoints.schema_registry_url, topic)
-        command = [sys.executable, "-m", "tests.benchmark.producer_process", json.dumps(channel.to_json())]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.benchmark.producer_process",
+            json.dumps(channel.to_json()),
+        ]
         command += [endpoints.kafka_bootstrap, str(records)]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout.splitlines()[-1])["per_s"])
@@ -109,7 +128,10 @@ def locust_rate(endpoints: Endpoints, partitions: int, records: int) -> float:
 def compare(endpoints: Endpoints, partitions: int, records: int, rounds: int) -> None:
     """Run the rounds and print every figure and the ratios of the medians."""
     _, size = our_rate(endpoints, partitions, FLIGHT)
-    print(f"{records} records of {size:.0f} bytes, {partitions} partition(s), {os.cpu_count()} cores", flush=True)
+    print(
+        f"{records} records of {size:.0f} bytes, {partitions} partition(s), {os.cpu_count()} cores",
+        flush=True,
+    )
     ways: dict[str, Callable[[], float]] = {
         "ProducerPerformance": lambda: java_rate(endpoints, partitions, records, round(size)),
         "AvroProducer": lambda: our_rate(endpoints, partitions, records)[0],

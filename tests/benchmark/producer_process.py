@@ -1,4 +1,5 @@
-"""A Locust process with one Kafka user that fills a topic: prints how many records a second it made.
+"""A Locust process with one Kafka user that fills a topic: prints how many records a second it
+made.
 
     python -m tests.benchmark.producer_process CHANNEL_JSON BOOTSTRAP RECORDS
 
@@ -13,12 +14,12 @@ import sys
 import locust  # first: it patches the standard library
 from locust.env import Environment
 
-from cdc_users.channel import Channel
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.plan import Schedule
+from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.users.kafka import KafkaUser
 from cdc_users.users.lane import Assignment, Share
-from cdc_users.workload import Workload, writer_number
+from cdc_users.users.producer.topic_schemas import Channel
+from cdc_users.users.workload.workload import Workload, writer_number
 
 
 class Filler(KafkaUser):
@@ -47,8 +48,14 @@ def share_of(channel: Channel, bootstrap: str, records: int) -> Share:
 
 
 def main() -> None:
-    """Fill the topic, and check that every record was acknowledged and its acknowledgement timed."""
-    channel, bootstrap, records = Channel.from_json(json.loads(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+    """Fill the topic, and check that every record was acknowledged and its acknowledgement
+    timed.
+    """
+    channel, bootstrap, records = (
+        Channel.from_json(json.loads(sys.argv[1])),
+        sys.argv[2],
+        int(sys.argv[3]),
+    )
     share = share_of(channel, bootstrap, records)
     Filler(Environment())._run_step(share)
     share.report()
@@ -56,7 +63,12 @@ def main() -> None:
     assert share.recorder.histogram("ack").count == records
     # All arrivals of a volume are intended at its start, so the slowest response is the whole time.
     print(
-        json.dumps({"locust": locust.__version__, "per_s": records / share.recorder.histogram("response").max_us * 1e6})
+        json.dumps(
+            {
+                "locust": locust.__version__,
+                "per_s": records / share.recorder.histogram("response").max_us * 1e6,
+            }
+        )
     )
 
 

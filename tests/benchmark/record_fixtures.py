@@ -1,7 +1,9 @@
-"""Records the microbenchmarks' inputs: what a real server sends for the changes made here, message by message.
+"""Records the microbenchmarks' inputs: what a real server sends for the changes made here, message
+by message.
 
-`python -m tests.benchmark.record_fixtures [DSN]` writes tests/benchmark/fixtures/*.pgoutput.gz anew; without a DSN it
-uses the stack that is up. The rows are the same each time; OIDs, LSNs, transaction numbers and times are the server's.
+`python -m tests.benchmark.record_fixtures [DSN]` writes tests/benchmark/fixtures/*.pgoutput.gz
+anew; without a DSN it uses the stack that is up. The rows are the same each time; OIDs, LSNs,
+transaction numbers and times are the server's.
 """
 
 from __future__ import annotations
@@ -14,17 +16,29 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
-from cdc_users.measure.probe import Probe, format_probe
-from infra.stack.locate import locate
-from infra.stack.state import CHECKOUT
+from cdc_users.measure.ledger.probe import Probe, format_probe
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
 from tests.benchmark.stream import FIRST_ID, write
 
 CUSTOMERS = """
 CREATE TABLE customers (
-    id bigint PRIMARY KEY, first_name text NOT NULL, last_name text NOT NULL, email text NOT NULL, phone text,
+    id bigint PRIMARY KEY, first_name text NOT NULL, last_name text NOT NULL,
+    email text NOT NULL, phone text,
     balance numeric(12, 2), created_at timestamptz NOT NULL, notes text, probe text);
 ALTER TABLE customers REPLICA IDENTITY FULL"""
-_NAMES = ("Ada", "Grace", "Barbara", "Frances", "Radia", "Margaret", "Shafrira", "Lynn", "Karen", "Adele")
+_NAMES = (
+    "Ada",
+    "Grace",
+    "Barbara",
+    "Frances",
+    "Radia",
+    "Margaret",
+    "Shafrira",
+    "Lynn",
+    "Karen",
+    "Adele",
+)
 _WORDS = (
     "order",
     "late",
@@ -45,7 +59,18 @@ _KINDS = ("text", "int", "numeric(12,2)", "timestamptz", "boolean", "text")
 def customer(number: int, chance: random.Random) -> tuple[object, ...]:
     """A row of `customers`, as the harness writes them: some phones and notes are NULL."""
     first, last = chance.choice(_NAMES), chance.choice(_NAMES) + "son"
-    probe = Probe("run00001", 10_001, number, number // 100, number % 100, 100, 1, "i", 1_795_503_558_760_000, number)
+    probe = Probe(
+        "run00001",
+        10_001,
+        number,
+        number // 100,
+        number % 100,
+        100,
+        1,
+        "i",
+        1_795_503_558_760_000,
+        number,
+    )
     return (
         FIRST_ID + number,
         first,
@@ -53,7 +78,10 @@ def customer(number: int, chance: random.Random) -> tuple[object, ...]:
         f"{first}.{last}{number}@example.com".lower(),
         None if number % 8 == 0 else f"+49 30 {chance.randrange(10**7):07d}",
         f"{chance.randrange(10**6) / 100:.2f}",
-        f"2026-11-{chance.randrange(1, 29):02d} 12:{chance.randrange(60):02d}:07.{chance.randrange(10**6):06d}+00",
+        (
+            f"2026-11-{chance.randrange(1, 29):02d}"
+            f" 12:{chance.randrange(60):02d}:07.{chance.randrange(10**6):06d}+00"
+        ),
         None if number % 4 == 0 else " ".join(chance.choices(_WORDS, k=chance.randrange(1, 8))),
         format_probe(probe),
     )
@@ -65,14 +93,18 @@ def value(kind: str, chance: random.Random) -> object:
         "text": lambda: " ".join(chance.choices(_WORDS, k=2)),
         "int": lambda: chance.randrange(-(10**6), 10**6),
         "numeric(12,2)": lambda: f"{chance.randrange(10**8) / 100:.2f}",
-        "timestamptz": lambda: f"2026-11-{chance.randrange(1, 29):02d} 12:30:{chance.randrange(60):02d}+00",
+        "timestamptz": lambda: (
+            f"2026-11-{chance.randrange(1, 29):02d} 12:30:{chance.randrange(60):02d}+00"
+        ),
         "boolean": lambda: chance.random() < 0.5,
     }
     return made[kind]()
 
 
 class Recorder:
-    """A schema, a publication and a temporary slot, and what the server sends for what is done in them."""
+    """A schema, a publication and a temporary slot, and what the server sends for what is done in
+    them.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._name = f"cdc_record_{uuid.uuid4().hex[:8]}"
@@ -90,15 +122,22 @@ class Recorder:
         marks = ", ".join(["%s"] * len(rows[0]))
         for first in range(0, len(rows), transaction):
             with self._connection.transaction(), self._connection.cursor() as cursor:
-                cursor.executemany(f"INSERT INTO {table} VALUES ({marks})".encode(), rows[first : first + transaction])
+                cursor.executemany(
+                    f"INSERT INTO {table} VALUES ({marks})".encode(),
+                    rows[first : first + transaction],
+                )
 
     def save(self, name: str) -> None:
         """Write what was sent since the last call, in the schema `public` as far as names go."""
         options = f"'proto_version', '1', 'publication_names', '{self._name}'"
-        query = f"SELECT data FROM pg_logical_slot_get_binary_changes('{self._name}', NULL, NULL, {options})"
+        query = (
+            f"SELECT data FROM pg_logical_slot_get_binary_changes('{self._name}', NULL, NULL,"
+            f" {options})"
+        )
         messages = [bytes(row[0]) for row in self._connection.execute(query.encode()).fetchall()]
         named = [
-            message.replace(self._name.encode(), b"public") if message[:1] == b"R" else message for message in messages
+            message.replace(self._name.encode(), b"public") if message[:1] == b"R" else message
+            for message in messages
         ]
         write(name, named)
         print(f"{name}: {len(named)} messages, {sum(map(len, named))} bytes")
@@ -123,14 +162,20 @@ def record(recorder: Recorder) -> None:
         recorder.save(f"wide_{width}")
     _interleaved(recorder, chance)
     _table(recorder, "documents", ["text", "text"])
-    recorder.insert("documents", [[FIRST_ID + n, f"title {n}", _letters(10_000, chance)] for n in range(20)], 10)
+    recorder.insert(
+        "documents", [[FIRST_ID + n, f"title {n}", _letters(10_000, chance)] for n in range(20)], 10
+    )
     recorder.save("large")
     _table(recorder, "sparse", ["text", "int", "text", "timestamptz"] * 10)
     recorder.insert("sparse", [_sparse(number, chance) for number in range(200)])
     recorder.save("sparse")
     _table(recorder, "notes", ["text", "jsonb"])
     quoted = [
-        [FIRST_ID + n, f'said "{chance.choice(_WORDS)}"\nand left', f'{{"tags": ["a", "b"], "n": {n}}}']
+        [
+            FIRST_ID + n,
+            f'said "{chance.choice(_WORDS)}"\nand left',
+            f'{{"tags": ["a", "b"], "n": {n}}}',
+        ]
         for n in range(200)
     ]
     recorder.insert("notes", quoted)
@@ -147,7 +192,9 @@ def _mixed(recorder: Recorder, chance: random.Random) -> None:
     for number in range(300, 500):
         recorder.insert("customers", [customer(number, chance)])
         if number % 4 < 3:
-            recorder.run(f"UPDATE customers SET balance = balance + 1 WHERE id = {FIRST_ID + number - 100}")
+            recorder.run(
+                f"UPDATE customers SET balance = balance + 1 WHERE id = {FIRST_ID + number - 100}"
+            )
         if number % 4 == 3:
             recorder.run(f"DELETE FROM customers WHERE id = {FIRST_ID + number - 200}")
     recorder.save("mixed")
@@ -171,7 +218,10 @@ def _letters(count: int, chance: random.Random) -> str:
 
 def _sparse(number: int, chance: random.Random) -> list[object]:
     kinds = ["text", "int", "text", "timestamptz"] * 10
-    return [FIRST_ID + number, *(value(kind, chance) if chance.random() < 0.1 else None for kind in kinds)]
+    return [
+        FIRST_ID + number,
+        *(value(kind, chance) if chance.random() < 0.1 else None for kind in kinds),
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,13 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A scenario that has ended: locust's exit code, and the result that it wrote (empty where it wrote none)."""
+    """A scenario that has ended: locust's exit code, and the result that it wrote (empty where it
+    wrote none).
+    """
 
     exit_code: int
     result: dict[str, Any]
 
     def __str__(self) -> str:
-        reasons = "; ".join(self.result.get("reasons", ())) or "no reason was given; see the output above"
+        reasons = (
+            "; ".join(self.result.get("reasons", ())) or "no reason was given; see the output above"
+        )
         return f"exit {self.exit_code}, verdict {self.result.get('verdict', 'none')}: {reasons}"
 
 
@@ -30,8 +34,18 @@ def run_scenario(name: str, *options: str) -> Finished:
     results = Path(os.environ.get("CDC_RESULTS", ROOT / "results"))
     results.mkdir(parents=True, exist_ok=True)
     before = set(results.glob("*/result.json"))
-    command = [sys.executable, "-m", "locust", "-f", f"locustfiles/{name}.py", "--headless", "--only-summary"]
-    code = subprocess.run([*command, "--results", str(results), *options], cwd=ROOT, check=False).returncode
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        f"locustfiles/{name}.py",
+        "--headless",
+        "--only-summary",
+    ]
+    code = subprocess.run(
+        [*command, "--results", str(results), *options], cwd=ROOT, check=False
+    ).returncode
     if "CDC_BENCH_STATUS" in os.environ:
         Path(os.environ["CDC_BENCH_STATUS"]).write_text(str(code), encoding="ascii")
     fresh = list(set(results.glob(f"*-{name}-*/result.json")) - before)

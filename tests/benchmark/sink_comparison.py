@@ -1,7 +1,9 @@
-"""The platform and its sinks beside the plain way of doing the same, interleaved in one run on the stack that is up.
+"""The platform and its sinks beside the plain way of doing the same, interleaved in one run on the
+stack that is up.
 
-`python -m tests.benchmark.sink_comparison [counting|postgres|iceberg|iceberg_files|webhook|memory ...]` prints a line
-a pair and the median ratio. Both sides move the same events, and what came of it is checked.
+`python -m tests.benchmark.sink_comparison [counting|postgres|iceberg|iceberg_files|webhook|memory
+...]` prints a line a pair and the median ratio. Both sides move the same events, and what came of
+it is checked.
 """
 
 from __future__ import annotations
@@ -30,19 +32,27 @@ import psycopg
 import requests
 from confluent_kafka import Consumer, TopicPartition
 
-from cdc_users.observe.client import start_observer
-from infra.platform.batch import Batch
+from cdc_users.pipeline.observer import start_observer
+from infra.platform.sinks.batch import Batch
 from infra.stack.endpoints import Endpoints
-from infra.stack.locate import locate
-from infra.stack.state import CHECKOUT
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
 from tests.batches import Partition
-from tests.change_events import CUSTOMERS, RUN, Event, FilledTopic, customer, envelope_schema, filled_topic
+from tests.change_events import (
+    CUSTOMERS,
+    RUN,
+    Event,
+    FilledTopic,
+    customer,
+    envelope_schema,
+    filled_topic,
+)
 from tests.platform_process import PlatformProcess, await_that
 
 PAIRS = 5
 PARTITIONS = 8
-#: Events of the Kafka comparison, and how many of them count as the start on either side; 400 bytes each, like a
-#: customer of Debezium's.
+#: Events of the Kafka comparison, and how many of them count as the start on either side; 400
+#: bytes each, like a customer of Debezium's.
 KAFKA_EVENTS, START_EVENTS = 400_000, 50_000
 SINK_EVENTS = 50_000
 BATCH = 1000
@@ -56,7 +66,11 @@ def compare(name: str, unit: str, ours: Side, plain: Side) -> None:
         sides = (ours, plain) if pair % 2 == 0 else (plain, ours)
         rates = {side: side() for side in sides}
         ratios.append(rates[ours] / rates[plain])
-        print(f"{name}: {rates[ours]:9.0f} {unit}/s, plain {rates[plain]:9.0f}, ratio {ratios[-1]:.2f}", flush=True)
+        print(
+            f"{name}: {rates[ours]:9.0f} {unit}/s, plain {rates[plain]:9.0f}, ratio"
+            f" {ratios[-1]:.2f}",
+            flush=True,
+        )
     print(f"{name}: median ratio {statistics.median(ratios):.2f} of {PAIRS} pairs", flush=True)
 
 
@@ -73,21 +87,36 @@ def fill(topic: FilledTopic, count: int) -> None:
     topic.put((topic.encoder.key(Event("c", key)), rows[key % len(rows)]) for key in range(count))
 
 
-# --- Kafka to CountingSink ----------------------------------------------------------------------------------------
+# --- Kafka to CountingSink
+# ----------------------------------------------------------------------------------------
 
 
 def counting() -> None:
-    """The platform's own process with its audit, beside a loop of consume and fastavro in one of its own."""
+    """The platform's own process with its audit, beside a loop of consume and fastavro in one of
+    its own.
+    """
     endpoints = stack()
     name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
     with filled_topic(endpoints, name, PARTITIONS) as topic:
         fill(topic, KAFKA_EVENTS)
-        compare("kafka -> counting", "events", lambda: platform_rate(endpoints, topic), lambda: loop_rate(name))
+        compare(
+            "kafka -> counting",
+            "events",
+            lambda: platform_rate(endpoints, topic),
+            lambda: loop_rate(name),
+        )
 
 
 def platform_rate(endpoints: Endpoints, topic: FilledTopic, **options: object) -> float:
-    """Events a second, once it has got going, until the last one is durable and booked in the ledger."""
-    given = {"run": RUN, "held": "yes", "group": f"{topic.name}_{uuid.uuid4().hex[:6]}", "batch-size": BATCH}
+    """Events a second, once it has got going, until the last one is durable and booked in the
+    ledger.
+    """
+    given = {
+        "run": RUN,
+        "held": "yes",
+        "group": f"{topic.name}_{uuid.uuid4().hex[:6]}",
+        "batch-size": BATCH,
+    }
     with tempfile.TemporaryDirectory() as directory:
         platform = PlatformProcess(endpoints, topic.name, Path(directory) / "log", given | options)
         try:
@@ -95,7 +124,8 @@ def platform_rate(endpoints: Endpoints, topic: FilledTopic, **options: object) -
             requests.post(f"{url}/begin", timeout=10)
             await_durable(url, START_EVENTS)
             began, started_s = durable_events(url), time.monotonic()
-            # Metrics are cheap to ask for; a snapshot encodes every histogram, and takes that time from the platform.
+            # Metrics are cheap to ask for; a snapshot encodes every histogram, and takes that time
+            # from the platform.
             await_durable(url, KAFKA_EVENTS)
             took_s = time.monotonic() - started_s
             steps = platform.get("/ledger")["steps"]["1"]
@@ -107,18 +137,32 @@ def platform_rate(endpoints: Endpoints, topic: FilledTopic, **options: object) -
 
 def await_durable(url: str, count: int) -> None:
     """Wait for so many."""
-    await_that(lambda: durable_events(url) >= count, lambda: f"{durable_events(url)} of {count} events are durable")
+    await_that(
+        lambda: durable_events(url) >= count,
+        lambda: f"{durable_events(url)} of {count} events are durable",
+    )
 
 
 def durable_events(url: str) -> int:
     """Events that the platform's sink has made durable, by its metrics."""
     lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("cdc_platform_durable_events_total "))
+    return next(
+        int(line.split()[1])
+        for line in lines
+        if line.startswith("cdc_platform_durable_events_total ")
+    )
 
 
 def loop_rate(name: str) -> float:
     """A loop of `consume(1000)` and fastavro, in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmark.sink_comparison", "--loop", name, str(KAFKA_EVENTS)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmark.sink_comparison",
+        "--loop",
+        name,
+        str(KAFKA_EVENTS),
+    ]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -126,7 +170,13 @@ def loop_rate(name: str) -> float:
 def loop(name: str, count: int) -> float:
     """What `loop_rate` runs."""
     schema = fastavro.parse_schema(envelope_schema(CUSTOMERS, name))
-    consumer = Consumer({"bootstrap.servers": stack().kafka_bootstrap, "group.id": name, "enable.auto.commit": False})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": stack().kafka_bootstrap,
+            "group.id": name,
+            "enable.auto.commit": False,
+        }
+    )
     consumer.assign([TopicPartition(name, number, 0) for number in range(PARTITIONS)])
     started_s, seen, began = 0.0, 0, 0
     while seen < count:
@@ -140,7 +190,8 @@ def loop(name: str, count: int) -> float:
     return (seen - began) / took_s
 
 
-# --- The sinks alone ------------------------------------------------------------------------------------------------
+# --- The sinks alone
+# ------------------------------------------------------------------------------------------------
 
 
 def batches(size: int, partitions: int = PARTITIONS) -> list[list[Batch]]:
@@ -170,18 +221,26 @@ async def write_all(sink: Any, whole: Sequence[Sequence[Batch]]) -> float:
 
 
 def postgres() -> None:
-    """Upserts in batches, beside COPY of the same rows into a staging table and one INSERT ... ON CONFLICT by psql."""
-    from infra.platform.sinks.postgres import PostgresSink
+    """Upserts in batches, beside COPY of the same rows into a staging table and one INSERT ...
+
+    ON CONFLICT by psql.
+    """
+    from infra.platform.sinks.postgres.sink import PostgresSink
 
     dsn, schema = stack().postgres_dsn, f"cdc_sinks_{uuid.uuid4().hex[:8]}"
     whole = batches(BATCH)
-    with tempfile.TemporaryDirectory() as directory, psycopg.connect(dsn, autocommit=True) as connection:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
         file = Path(directory) / "rows.tsv"
 
         def ours() -> float:
             connection.execute(f"DROP TABLE IF EXISTS {schema}.sink, {schema}.sink_offsets")
             took_s = asyncio.run(write_all(PostgresSink(dsn, f"{schema}.sink"), whole))
-            assert connection.execute(f"SELECT count(*) FROM {schema}.sink").fetchone() == (SINK_EVENTS,)
+            assert connection.execute(f"SELECT count(*) FROM {schema}.sink").fetchone() == (
+                SINK_EVENTS,
+            )
             return SINK_EVENTS / took_s
 
         def plain() -> float:
@@ -189,18 +248,27 @@ def postgres() -> None:
             connection.execute(f"CREATE TABLE {schema}.plain (LIKE {schema}.sink INCLUDING ALL)")
             connection.execute(f"CREATE UNLOGGED TABLE {schema}.staging (LIKE {schema}.sink)")
             columns = ", ".join(f"{name} = excluded.{name}" for name in CUSTOMERS if name != "id")
-            insert = f"INSERT INTO {schema}.plain TABLE {schema}.staging ON CONFLICT (id) DO UPDATE SET {columns}"
+            insert = (
+                f"INSERT INTO {schema}.plain TABLE {schema}.staging ON CONFLICT (id) DO UPDATE SET"
+                f" {columns}"
+            )
             started_s = time.monotonic()
             subprocess.run(
-                ["psql", "-qX", dsn, "-c", f"\\copy {schema}.staging from '{file}'", "-c", insert], check=True
+                ["psql", "-qX", dsn, "-c", f"\\copy {schema}.staging from '{file}'", "-c", insert],
+                check=True,
             )
             took_s = time.monotonic() - started_s
-            assert connection.execute(f"SELECT count(*) FROM {schema}.plain").fetchone() == (SINK_EVENTS,)
+            assert connection.execute(f"SELECT count(*) FROM {schema}.plain").fetchone() == (
+                SINK_EVENTS,
+            )
             return SINK_EVENTS / took_s
 
         try:
             ours()
-            with file.open("wb") as out, connection.cursor().copy(f"COPY {schema}.sink TO STDOUT") as copy:
+            with (
+                file.open("wb") as out,
+                connection.cursor().copy(f"COPY {schema}.sink TO STDOUT") as copy,
+            ):
                 for part in copy:
                     out.write(part)
             compare("postgres", "rows", ours, plain)
@@ -209,12 +277,14 @@ def postgres() -> None:
 
 
 def iceberg() -> None:
-    """Appends from the bytes of the events, beside from_pylist and append of rows that are decoded already."""
+    """Appends from the bytes of the events, beside from_pylist and append of rows that are decoded
+    already.
+    """
     import pyarrow as pa
     from pyiceberg.catalog import load_catalog
 
-    from infra.platform.sinks.arrow import change_schema, changes
-    from infra.platform.sinks.iceberg import CATALOG, IcebergSink, local_properties
+    from infra.platform.sinks.iceberg.arrow import change_schema, changes
+    from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
 
     whole = batches(BATCH)
     schema = change_schema(whole[0][0].rows.columns)
@@ -244,11 +314,13 @@ def iceberg() -> None:
 
 
 def iceberg_files() -> None:
-    """What lies in the table after 20 s of 20,000 rows/s that do not compress, committed at the default interval."""
+    """What lies in the table after 20 s of 20,000 rows/s that do not compress, committed at the
+    default interval.
+    """
     from pyiceberg.catalog import load_catalog
 
     from infra.platform.options import parser
-    from infra.platform.sinks.iceberg import CATALOG, IcebergSink, local_properties
+    from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
 
     rate, seconds = 20_000, 20
     interval_s = int(parser().get_default("iceberg_commit_interval_ms")) / 1000
@@ -257,9 +329,14 @@ def iceberg_files() -> None:
     def rows(number: int) -> list[Event]:
         keys = range(number * 10**6, number * 10**6 + rate * seconds // PARTITIONS)
         made = {key: customer(key) for key in keys}
-        return [Event("c", key, (*row[:7], secrets.token_urlsafe(120), row[8])) for key, row in made.items()]
+        return [
+            Event("c", key, (*row[:7], secrets.token_urlsafe(120), row[8]))
+            for key, row in made.items()
+        ]
 
-    whole = [list(Partition(number=number).batches(rows(number), BATCH)) for number in range(PARTITIONS)]
+    whole = [
+        list(Partition(number=number).batches(rows(number), BATCH)) for number in range(PARTITIONS)
+    ]
 
     async def one(sink: IcebergSink, partition: Sequence[Batch]) -> None:
         due_s = time.monotonic()
@@ -290,23 +367,30 @@ def iceberg_files() -> None:
         count = files["record_count"].to_pylist()
         catalog.close()
     assert sum(count) == rate * seconds
-    print(f"{rate * seconds / took_s:.0f} rows/s, {commits} commits in {flushes} intervals of {interval_s} s")
+    print(
+        f"{rate * seconds / took_s:.0f} rows/s, {commits} commits in {flushes} intervals of"
+        f" {interval_s} s"
+    )
     print(f"{len(sizes)} files, MB: {', '.join(f'{size:.1f}' for size in sizes)}")
 
 
 def webhook() -> None:
-    """Batches of 100 on 8 connections, beside raw sockets with bodies made beforehand; the receiver is the webhook tap.
+    """Batches of 100 on 8 connections, beside raw sockets with bodies made beforehand; the
+    receiver is the webhook tap.
 
-    It does with each body what it does in every run: parses it, measures each event and keeps the ledger.
+    It does with each body what it does in every run: parses it, measures each event and keeps the
+    ledger.
     """
-    from infra.platform.sinks.document import documents, encode
-    from infra.platform.sinks.webhook import WebhookSink
+    from infra.platform.sinks.webhook.document import documents, encode
+    from infra.platform.sinks.webhook.sink import WebhookSink
 
     whole = batches(100)
     bodies = [[encode(documents(batch)) for batch in partition] for partition in whole]
     tap = {"name": "sink", "kind": "webhook", "port": 0}
     with tempfile.TemporaryDirectory() as directory:
-        observer = start_observer({"run": RUN, "taps": [tap], "gauges": {}}, Path(directory) / "log")
+        observer = start_observer(
+            {"run": RUN, "taps": [tap], "gauges": {}}, Path(directory) / "log"
+        )
         url = str(observer.taps["sink"]["webhook_url"])
 
         def ours() -> float:
@@ -329,7 +413,10 @@ def post_raw(url: str, bodies: Sequence[bytes]) -> None:
     place = urlsplit(url)
     with socket.create_connection(("127.0.0.1", place.port or 80)) as connection:
         for body in bodies:
-            head = f"POST {place.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            head = (
+                f"POST {place.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length:"
+                f" {len(body)}\r\n\r\n".encode()
+            )
             connection.sendall(head + body)
             answer = b""
             while b"\r\n\r\n" not in answer:
@@ -338,14 +425,19 @@ def post_raw(url: str, bodies: Sequence[bytes]) -> None:
 
 
 def memory() -> None:
-    """Unique memory of the platform while four million events wait for it; the slope after the first 500,000.
+    """Unique memory of the platform while four million events wait for it; the slope after the
+    first 500,000.
 
-    They are in the topic before, so that what the client fetches ahead is at its bound all the time.
+    They are in the topic before, so that what the client fetches ahead is at its bound all the
+    time.
     """
     endpoints = stack()
     name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
     options = {"run": RUN, "batch-size": BATCH, "held": "yes"}
-    with filled_topic(endpoints, name, PARTITIONS) as topic, tempfile.TemporaryDirectory() as directory:
+    with (
+        filled_topic(endpoints, name, PARTITIONS) as topic,
+        tempfile.TemporaryDirectory() as directory,
+    ):
         fill(topic, 4_500_000)
         platform = PlatformProcess(endpoints, name, Path(directory) / "log", options)
         millions, mb = [], []
@@ -357,10 +449,15 @@ def memory() -> None:
             print(f"memory: {millions[-1]:.1f} M events, {mb[-1]:.1f} MB", flush=True)
         platform.stop()
     slope, _ = np.polyfit(millions, mb, 1)
-    print(f"memory: {slope:.2f} MB per million events after the first 500,000 (least squares)", flush=True)
+    print(
+        f"memory: {slope:.2f} MB per million events after the first 500,000 (least squares)",
+        flush=True,
+    )
 
 
-COMPARISONS = {item.__name__: item for item in (counting, postgres, iceberg, iceberg_files, webhook, memory)}
+COMPARISONS = {
+    item.__name__: item for item in (counting, postgres, iceberg, iceberg_files, webhook, memory)
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -41,7 +41,10 @@ def _parts(data: bytes) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream in chunks: `changes` inserts, updates and deletes, with their transactions and relations around them."""
+    """A stream in chunks:
+
+    `changes` inserts, updates and deletes, with their transactions and relations around them.
+    """
 
     chunks: Sequence[Sequence[bytes]]
     changes: int
@@ -54,7 +57,9 @@ class Stream:
 
 
 def enlarge(name: str, changes: int) -> Stream:
-    """A recording played again and again, each time with other ids, until there are so many changes."""
+    """A recording played again and again, each time with other ids, until there are so many
+    changes.
+    """
     recorded = read(name)
     messages: list[bytes] = []
     count = turn = 0
@@ -63,7 +68,9 @@ def enlarge(name: str, changes: int) -> Stream:
             if message[0] in _CHANGES and count < changes:
                 count += 1
                 old = message[_ID]
-                messages.append(message.replace(old, b"%d" % (int(old) + 10_000 * turn)) if turn else message)
+                messages.append(
+                    message.replace(old, b"%d" % (int(old) + 10_000 * turn)) if turn else message
+                )
             elif message[:1] in (b"B", b"C") or (message[:1] == b"R" and not turn):
                 messages.append(message)
         turn += 1

@@ -1,4 +1,6 @@
-"""Write latency of each sink, without Debezium: records wait in the topic -> CDCConsumer -> InstrumentedSink(sink)."""
+"""Write latency of each sink, without Debezium: records wait in the topic -> CDCConsumer ->
+InstrumentedSink(sink).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import pytest
 from tests.benchmark.scenario_process import run_scenario
 
 ICEBERG = pytest.mark.skipif(
-    find_spec("pyiceberg") is None, reason="Iceberg needs pyiceberg; install it with `uv sync --extra iceberg`"
+    find_spec("pyiceberg") is None,
+    reason="Iceberg needs pyiceberg; install it with `uv sync --extra iceberg`",
 )
 
 

@@ -1,4 +1,7 @@
-"""End-to-end throughput: INSERT -> Debezium -> Kafka -> CDCConsumer -> CountingSink, 100, 500 and 10,000 rows."""
+"""End-to-end throughput:
+
+INSERT -> Debezium -> Kafka -> CDCConsumer -> CountingSink, 100, 500 and 10,000 rows.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Cloud transports: hashing, naming, serialising, publishing, and all of it in a row; beside plain implementations.
+"""Cloud transports: hashing, naming, serialising, publishing, and all of it in a row; beside plain
+implementations.
 
-The services are in memory and behave like the real ones (cloud.py); a publisher's time ends when its `flush` says that
-everything is durable. Run by `make bench-micro`, or by itself; no server is needed.
+The services are in memory and behave like the real ones (cloud.py); a publisher's time ends when
+its `flush` says that everything is durable. Run by `make bench-micro`, or by itself; no server is
+needed.
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from infra.platform.transports.change_avro import ChangeAvro, Registered
-from infra.platform.transports.change_json import ChangeJson, Source
-from infra.platform.transports.change_json import Record as Change
 from infra.platform.transports.kinesis import KinesisWalPublisher, partition_key
 from infra.platform.transports.naming import KAFKA, KINESIS, PUBSUB
 from infra.platform.transports.partition import PARTITIONS, partition, partitions
 from infra.platform.transports.pubsub import PubSubWalPublisher
 from infra.platform.transports.transport import Record
-from infra.platform.wal.assembler import TransactionAssembler
-from infra.schemas.avro import customers_schemas
+from infra.platform.wal.serialise.change_avro import ChangeAvro, Registered
+from infra.platform.wal.serialise.change_json import ChangeJson, Source
+from infra.platform.wal.serialise.change_json import Record as Change
+from infra.replication.pgoutput.assembler import TransactionAssembler
+from infra.schemas.debezium import customers_schemas
 from infra.schemas.envelope import HEADER
 from tests.benchmark import baseline
 from tests.benchmark.cloud import MemoryKinesis, MemoryPubSub
@@ -38,10 +40,19 @@ pytestmark = pytest.mark.micro
 #: The 99.9th percentile of the chi-square distribution with 15 degrees of freedom.
 CHI_SQUARE_LIMIT = 37.70
 STREAM = "cdc.public.customers"
-KEYS = {("public", table): ("id",) for table in ("customers", "documents", "notes", *(f"shop_{n}" for n in range(5)))}
+KEYS = {
+    ("public", table): ("id",)
+    for table in ("customers", "documents", "notes", *(f"shop_{n}" for n in range(5)))
+}
 #: Kinesis refuses single records; a fault of Pub/Sub costs all that is under way on the key.
 KINESIS_FAULT_EVERY, PUBSUB_FAULT_EVERY = 100, 2_000
-CONSTANT = {"version": "3.6.3.Final", "connector": "postgresql", "name": "cdc", "snapshot": "false", "db": "postgres"}
+CONSTANT = {
+    "version": "3.6.3.Final",
+    "connector": "postgresql",
+    "name": "cdc",
+    "snapshot": "false",
+    "db": "postgres",
+}
 Part = tuple[Source, Sequence[bytes]]
 
 
@@ -52,7 +63,9 @@ def stream(name: str, changes: int) -> Stream:
 
 @cache
 def parts(name: str, changes: int) -> list[list[Part]]:
-    """A stream's transactions in lists of about a chunk's size, as the pump hands them to the serialiser."""
+    """A stream's transactions in lists of about a chunk's size, as the pump hands them to the
+    serialiser.
+    """
     assembler = TransactionAssembler()
     listed: list[list[Part]] = [[]]
     count = 0
@@ -74,11 +87,13 @@ def parts(name: str, changes: int) -> list[list[Part]]:
 
 def size(listed: list[list[Part]]) -> tuple[int, int]:
     """Changes and bytes."""
-    messages = [message for group in listed for _, part in group for message in part if message[:1] != b"R"]
+    messages = [
+        message for group in listed for _, part in group for message in part if message[:1] != b"R"
+    ]
     return len(messages), sum(map(len, messages))
 
 
-# --- hashing ---------------------------------------------------------------------------------------------------------
+# --- hashing
 
 
 @cache
@@ -91,16 +106,20 @@ def test_keys_are_spread_over_virtual_partitions(measure: Measure, count: int) -
     listed = keys(count)
     placed = partitions(listed)
     sample = random.Random(1).sample(range(count), 10_000)
-    assert [placed[at] for at in sample] == baseline.partitions([listed[at] for at in sample], PARTITIONS)
+    assert [placed[at] for at in sample] == baseline.partitions(
+        [listed[at] for at in sample], PARTITIONS
+    )
     expected = count / PARTITIONS
-    chi_square = sum((placed.count(number) - expected) ** 2 / expected for number in range(PARTITIONS))
+    chi_square = sum(
+        (placed.count(number) - expected) ** 2 / expected for number in range(PARTITIONS)
+    )
     assert chi_square < CHI_SQUARE_LIMIT
 
     work = Work(f"hash-{count}-keys", count, sum(map(len, listed)))
     measure(work, lambda: partitions(listed), lambda: baseline.partitions(listed, PARTITIONS))
 
 
-# --- naming ----------------------------------------------------------------------------------------------------------
+# --- naming
 
 
 @pytest.mark.parametrize("service", [KAFKA, KINESIS, PUBSUB], ids=lambda service: service.service)
@@ -121,7 +140,7 @@ def test_names_go_there_and_back(measure: Measure, service: Any) -> None:
     measure(Work(f"naming-{service.service}", len(tables)), there_and_back, plainly)
 
 
-# --- serialising -----------------------------------------------------------------------------------------------------
+# --- serialising
 
 
 def as_json(listed: list[list[Part]]) -> Iterator[list[Change]]:
@@ -136,7 +155,9 @@ def as_json_plainly(listed: list[list[Part]]) -> Iterator[list[tuple[bytes, byte
     for source, messages in chain.from_iterable(listed):
         events = [decoder.decode(message) for message in messages]
         changes = [event for event in events if not isinstance(event, baseline.Relation)]
-        yield [(plain_key(change), baseline.change_json(change, source.fields())) for change in changes]
+        yield [
+            (plain_key(change), baseline.change_json(change, source.fields())) for change in changes
+        ]
 
 
 def plain_key(change: Any) -> bytes:
@@ -176,7 +197,10 @@ def test_changes_become_avro(measure: Measure) -> None:
 
     def ours() -> Iterator[list[bytes]]:
         serialiser = ChangeAvro(lambda _: Registered(schemas, 1, 2), "cdc", "postgres")
-        return (serialiser.serialise(source, messages) for source, messages in chain.from_iterable(listed))
+        return (
+            serialiser.serialise(source, messages)
+            for source, messages in chain.from_iterable(listed)
+        )
 
     def plain() -> Iterator[list[bytes]]:
         decoder = baseline.Decoder()
@@ -187,10 +211,12 @@ def test_changes_become_avro(measure: Measure) -> None:
             yield [writer.write(event, source.fields()) for event in inserts]
 
     assert list(chain.from_iterable(ours())) == list(chain.from_iterable(plain()))
-    measure(Work("avro-medium", *size(listed), goal=6), lambda: count(ours()), lambda: count(plain()))
+    measure(
+        Work("avro-medium", *size(listed), goal=6), lambda: count(ours()), lambda: count(plain())
+    )
 
 
-# --- publishing ------------------------------------------------------------------------------------------------------
+# --- publishing
 
 
 @cache
@@ -245,7 +271,9 @@ def by_pubsub_plainly(listed: list[list[Record]]) -> MemoryPubSub:
         key = f"{partition(record.key):02d}"
         while True:
             try:
-                service.publish(f"projects/project/topics/{record.stream}", record.data, key).result()
+                service.publish(
+                    f"projects/project/topics/{record.stream}", record.data, key
+                ).result()
                 break
             except Exception:  # noqa: BLE001 - whatever it is, the key is paused now
                 service.resume_publish(f"projects/project/topics/{record.stream}", key)
@@ -263,14 +291,21 @@ def test_records_are_published_durably_and_in_order(measure: Measure, service: s
     publish, plainly = PUBLISHERS[service]
     listed = records(20_000)
     # Every key a second time, changed, so that order within a key can be seen.
-    listed = [*listed, *([Record(STREAM, record.key, record.data + b" ") for record in batch] for batch in listed)]
+    listed = [
+        *listed,
+        *([Record(STREAM, record.key, record.data + b" ") for record in batch] for batch in listed),
+    ]
     service_after = publish(listed)
     assert per_key(service_after.taken) == per_key(plainly(listed).taken)
     if isinstance(service_after, MemoryKinesis):
         assert service_after.calls < 0.01 * len(service_after.taken)
 
     octets = sum(len(record.data) for batch in listed for record in batch)
-    measure(Work(f"publish-{service}", count(listed), octets), lambda: publish(listed), lambda: plainly(listed))
+    measure(
+        Work(f"publish-{service}", count(listed), octets),
+        lambda: publish(listed),
+        lambda: plainly(listed),
+    )
 
 
 @pytest.mark.parametrize("service", PUBLISHERS)
@@ -280,12 +315,18 @@ def test_decoding_serialising_and_publishing_go_together(measure: Measure, servi
 
     def ours() -> Any:
         return publish(
-            [[Record(STREAM, change.key, change.value) for change in transaction] for transaction in as_json(listed)]
+            [
+                [Record(STREAM, change.key, change.value) for change in transaction]
+                for transaction in as_json(listed)
+            ]
         )
 
     def plain() -> Any:
         return plainly(
-            [[Record(STREAM, key, value) for key, value in transaction] for transaction in as_json_plainly(listed)]
+            [
+                [Record(STREAM, key, value) for key, value in transaction]
+                for transaction in as_json_plainly(listed)
+            ]
         )
 
     arrived = ours().taken

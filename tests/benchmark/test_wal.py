@@ -1,4 +1,7 @@
-"""The direct way out: INSERT -> replication slot -> reader -> Kinesis and Kafka, 100, 500 and 10,000 rows."""
+"""The direct way out:
+
+INSERT -> replication slot -> reader -> Kinesis and Kafka, 100, 500 and 10,000 rows.
+"""
 
 from __future__ import annotations
 

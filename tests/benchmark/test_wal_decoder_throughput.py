@@ -1,7 +1,9 @@
-"""WAL decoder: pgoutput bytes as a real server sent them, to rows; messages a second, beside the plain decoder.
+"""WAL decoder: pgoutput bytes as a real server sent them, to rows; messages a second, beside the
+plain decoder.
 
-Unit of work: every message of a stream of so many changes, in chunks as the assembler hands them out; what a chunk
-gives is dropped before the next. Run by `make bench-micro`, or by itself; no server is needed.
+Unit of work: every message of a stream of so many changes, in chunks as the assembler hands them
+out; what a chunk gives is dropped before the next. Run by `make bench-micro`, or by itself; no
+server is needed.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from infra.platform.wal.decoder import PgOutputDecoder
-from infra.platform.wal.event import Delete, Insert, Update
-from infra.platform.wal.form import LazyChange, LazyForm, TextForm, ValueForm
-from infra.platform.wal.tuple_reader import Form
+from infra.replication.pgoutput.decoder import PgOutputDecoder
+from infra.replication.pgoutput.event import Delete, Insert, Update
+from infra.replication.pgoutput.form import LazyChange, LazyForm, TextForm, ValueForm
+from infra.replication.pgoutput.tuple_reader import Form
 from tests.benchmark import baseline
 from tests.benchmark.micro import Measure, Work, measure, micro_report
 from tests.benchmark.stream import Stream, enlarge
@@ -67,7 +69,11 @@ def checksum(decoded: Iterable[Any]) -> tuple[int, int]:
     for event in decoded:
         if isinstance(event, CHANGES):
             rows += 1
-            values = [*(getattr(event, "before", None) or ()), "|", *(getattr(event, "after", None) or ())]
+            values = [
+                *(getattr(event, "before", None) or ()),
+                "|",
+                *(getattr(event, "after", None) or ()),
+            ]
             total = zlib.crc32(repr(values).encode(), total)
     return rows, total
 
@@ -94,7 +100,13 @@ def compare(
 
 @pytest.mark.parametrize("changes", [10_000, 50_000, 100_000])
 def test_inserts_are_decoded(measure: Measure, changes: int) -> None:
-    compare(measure, stream("insert", changes), f"decoder-insert-{changes}", goal=3, floor_per_s=INSERT_FLOOR_PER_S)
+    compare(
+        measure,
+        stream("insert", changes),
+        f"decoder-insert-{changes}",
+        goal=3,
+        floor_per_s=INSERT_FLOOR_PER_S,
+    )
 
 
 def test_inserts_updates_and_deletes_are_decoded(measure: Measure) -> None:

@@ -1,13 +1,14 @@
 """What Debezium's two tunings cost, and whether Debezium is what limits a bulk load.
 
-    python -m tests.benchmark.tuning_comparison [--rows 200000] [--rate 1000] [--duration 15s] [--rounds 1]
+python -m tests.benchmark.tuning_comparison [--rows 200000] [--rate 1000] [--duration 15s]
+[--rounds 1]
 
-Each round runs the throughput scenario with either tuning: paced at the rate, for the time between a commit and its
-append to the topic, and in bulk (multi-row inserts, 100 rows a transaction). While the bulk runs, the topic's end
-offset is read ten times a second: *appended* is Debezium's own rate, from the first growth to the last; *delivered* is
-the rate at the sink. Where the two agree, and waiting for capture is most of the latency, nothing behind Debezium
-holds it up.
-Needs a stack (CDC_STACK, or `make stack-up`); docs/results/stack.md has figures.
+Each round runs the throughput scenario with either tuning: paced at the rate, for the time between
+a commit and its append to the topic, and in bulk (multi-row inserts, 100 rows a transaction).
+While the bulk runs, the topic's end offset is read ten times a second: *appended* is Debezium's
+own rate, from the first growth to the last; *delivered* is the rate at the sink. Where the two
+agree, and waiting for capture is most of the latency, nothing behind Debezium holds it up. Needs a
+stack (CDC_STACK, or `make stack-up`); docs/results/stack.md has figures.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from infra.stack.locate import locate
-from infra.stack.state import CHECKOUT
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
 
 SAMPLE_S = 0.1
 TUNINGS = ("latency", "throughput")
@@ -47,10 +48,15 @@ class Growth:
 
 
 def rate_per_s(samples: Sequence[Growth]) -> float:
-    """Appends a second from the first growth to the last; raises ValueError where there was none."""
+    """Appends a second from the first growth to the last; raises ValueError where there was
+    none.
+    """
     grown = [later for earlier, later in itertools.pairwise(samples) if later.end > earlier.end]
     if len(grown) < 2:
-        raise ValueError(f"the topic grew in {len(grown)} of {len(samples)} samples, which bears no rate; add rows")
+        raise ValueError(
+            f"the topic grew in {len(grown)} of {len(samples)} samples, which bears no rate; add"
+            " rows"
+        )
     return (grown[-1].end - grown[0].end) / (grown[-1].at_s - grown[0].at_s)
 
 
@@ -76,7 +82,10 @@ def _sample(bootstrap: str, samples: dict[str, list[Growth]], over: threading.Ev
             if name in old:
                 continue
             try:
-                ends = [client.get_watermark_offsets(TopicPartition(name, part))[1] for part in topic.partitions]
+                ends = [
+                    client.get_watermark_offsets(TopicPartition(name, part))[1]
+                    for part in topic.partitions
+                ]
             except KafkaException:
                 continue  # removed between the list and the question
             samples.setdefault(name, []).append(Growth(time.monotonic(), sum(ends)))
@@ -86,12 +95,22 @@ def _sample(bootstrap: str, samples: dict[str, list[Growth]], over: threading.Ev
 def scenario(tuning: str, *options: str) -> dict[str, Any]:
     """One run of the throughput scenario; its result. Raises RuntimeError unless it passed."""
     with tempfile.TemporaryDirectory() as results:
-        command = [sys.executable, "-m", "locust", "-f", "locustfiles/throughput.py", "--headless", "--only-summary"]
+        command = [
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            "locustfiles/throughput.py",
+            "--headless",
+            "--only-summary",
+        ]
         command += ["--results", results, "--tuning", tuning, *options]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
         found = list(Path(results).glob("*/result.json"))
         if not found:
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+            raise RuntimeError(
+                f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}"
+            )
         result: dict[str, Any] = json.loads(found[0].read_text(encoding="utf-8"))
     if result["verdict"] != "PASS":
         print(f"  {result['verdict']}: {'; '.join(result['reasons'])}", file=sys.stderr)
@@ -102,14 +121,23 @@ def paced(tuning: str, rate: str, duration: str) -> dict[str, float]:
     """Latencies at a rate that the pipeline bears."""
     (step,) = scenario(tuning, "--rate", rate, "--duration", duration)["steps"][-1:]
     found = step["latency_ms"]
-    return {f"{stage} {part}": found[stage][part] for stage in ("capture", "end_to_end") for part in ("p50", "p99")}
+    return {
+        f"{stage} {part}": found[stage][part]
+        for stage in ("capture", "end_to_end")
+        for part in ("p50", "p99")
+    }
 
 
 def bulk(tuning: str, rows: str, bootstrap: str) -> dict[str, float]:
-    """Rates of a bulk load, at the topic and at the sink, and where its rows have waited (means)."""
+    """Rates of a bulk load, at the topic and at the sink, and where its rows have waited
+    (means).
+    """
     with watching(bootstrap) as samples:
         result = scenario(tuning, "--rows", rows, *BULK)
-    topic = max((growth for name, growth in samples.items() if result["run"] in name), key=lambda found: found[-1].end)
+    topic = max(
+        (growth for name, growth in samples.items() if result["run"] in name),
+        key=lambda found: found[-1].end,
+    )
     (step,) = result["steps"]
     waited = step["latency_ms"]
     return {
@@ -122,7 +150,9 @@ def bulk(tuning: str, rows: str, bootstrap: str) -> dict[str, float]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the rounds, and print one line for each part."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmark.tuning_comparison", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmark.tuning_comparison", description=__doc__
+    )
     parser.add_argument("--rows", default="200000")
     parser.add_argument("--rate", default="1000")
     parser.add_argument("--duration", default="15s")
@@ -134,8 +164,18 @@ def main(arguments: Sequence[str]) -> int:
         return 3
     for _ in range(options.rounds):
         for tuning in TUNINGS:
-            print(_line(f"{tuning}: {options.rate} rows/s, ms", paced(tuning, options.rate, options.duration)))
-            print(_line(f"{tuning}: {options.rows} rows", bulk(tuning, options.rows, endpoints.kafka_bootstrap)))
+            print(
+                _line(
+                    f"{tuning}: {options.rate} rows/s, ms",
+                    paced(tuning, options.rate, options.duration),
+                )
+            )
+            print(
+                _line(
+                    f"{tuning}: {options.rows} rows",
+                    bulk(tuning, options.rows, endpoints.kafka_bootstrap),
+                )
+            )
     print(f"load averages: {' '.join(f'{load:.1f}' for load in os.getloadavg())}")
     return 0
 

@@ -1,8 +1,9 @@
 """How fast the Postgres user is beside the plain way: `python -m tests.benchmark.user_comparison`.
 
-Single rows against pgbench with the same statement and as many clients; batches against a bare loop of
-psycopg2's execute_values; COPY against the same. The contestants take turns, so that a busy machine slows all.
-Each contestant is a process of its own. Unit of work: rows committed a second.
+Single rows against pgbench with the same statement and as many clients; batches against a bare
+loop of psycopg2's execute_values; COPY against the same. The contestants take turns, so that a
+busy machine slows all. Each contestant is a process of its own. Unit of work: rows committed a
+second.
 """
 
 from __future__ import annotations
@@ -24,14 +25,26 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from infra.postgres.table import CUSTOMERS_COLUMNS, create_customers, create_schema, drop_schema
-from infra.stack.locate import locate
-from infra.stack.postgres import find_binaries
-from infra.stack.state import CHECKOUT
+from infra.stack.find.locate import locate
+from infra.stack.servers.postgres import find_binaries
+from infra.stack.supervise.state import CHECKOUT
 
 SCHEMA = "cdc_load_comparison"
 PROBE = "P1abcd1234" + "0" * 45 + "i" + "0" * 24
-VALUES = f"'Grace','Lovelace','customer-1000000000001@example.test','+49 30 0000001',0.37,'2026-01-01',NULL,'{PROBE}'"
-ROW = ("Grace", "Lovelace", "customer-1000000000001@example.test", "+49 30 0000001", 0.37, "2026-01-01", None, PROBE)
+VALUES = (
+    "'Grace','Lovelace','customer-1000000000001@example.test','+49 30"
+    f" 0000001',0.37,'2026-01-01',NULL,'{PROBE}'"
+)
+ROW = (
+    "Grace",
+    "Lovelace",
+    "customer-1000000000001@example.test",
+    "+49 30 0000001",
+    0.37,
+    "2026-01-01",
+    None,
+    PROBE,
+)
 BATCH_ROWS = 100
 
 
@@ -45,7 +58,21 @@ def pgbench(dsn: str, clients: int, seconds: float) -> float:
         file.flush()
         binary = find_binaries(os.environ) / "pgbench"
         done = subprocess.run(
-            [binary, "-n", "-c", str(clients), "-j", "1", "-T", str(round(seconds)), "-D", "n=0", "-f", file.name, dsn],
+            [
+                binary,
+                "-n",
+                "-c",
+                str(clients),
+                "-j",
+                "1",
+                "-T",
+                str(round(seconds)),
+                "-D",
+                "n=0",
+                "-f",
+                file.name,
+                dsn,
+            ],
             capture_output=True,
             text=True,
             check=True,
@@ -65,7 +92,9 @@ def bare(dsn: str, clients: int, seconds: float) -> float:
             key = number * 10**9
             while time.monotonic() < end_s:
                 rows = [(key + index, *ROW) for index in range(BATCH_ROWS)]
-                execute_values(cursor, f"INSERT INTO {SCHEMA}.customers VALUES %s", rows, page_size=BATCH_ROWS)
+                execute_values(
+                    cursor, f"INSERT INTO {SCHEMA}.customers VALUES %s", rows, page_size=BATCH_ROWS
+                )
                 key += BATCH_ROWS
                 counts[number] += BATCH_ROWS
 
@@ -104,7 +133,9 @@ def in_process(name: str, dsn: str, clients: int, seconds: float) -> float:
         command = [sys.executable, "-m", "tests.benchmark.user_comparison", "--contestant", name]
         options = ["--clients", str(clients), "--seconds", str(seconds)]
     environment = {**os.environ, "CDC_COMPARISON_DSN": dsn}
-    done = subprocess.run([*command, *options], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [*command, *options], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -151,7 +182,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--only", default="", help="contestants with this in their name")
     chosen = parser.parse_args(argv)
     if chosen.contestant:
-        rate = CONTESTANTS[chosen.contestant](os.environ["CDC_COMPARISON_DSN"], chosen.clients, chosen.seconds)
+        rate = CONTESTANTS[chosen.contestant](
+            os.environ["CDC_COMPARISON_DSN"], chosen.clients, chosen.seconds
+        )
         print(json.dumps(rate))
         return
     print(table(compare(chosen.clients, chosen.seconds, chosen.rounds, chosen.only)))

@@ -1,4 +1,6 @@
-"""The Postgres user in a Locust of its own, without a scenario around it: one contestant of user_comparison."""
+"""The Postgres user in a Locust of its own, without a scenario around it: one contestant of
+user_comparison.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,12 @@ from typing import Any
 import gevent
 from locust.env import Environment
 
-from cdc_users import precision
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.plan import Schedule
+from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.run import locust_stats
 from cdc_users.users.lane import POOL, Assignment
 from cdc_users.users.postgres import PostgresUser
-from cdc_users.workload import Workload
+from cdc_users.users.workload.workload import Workload
 
 LEAD_US = 300_000
 #: More than anybody can write in the time.
@@ -28,7 +30,7 @@ class ComparedWriter(PostgresUser):
 
 def run_user(dsn: str, schema: str, clients: int, seconds: float, method: Any, rows: int) -> float:
     """Rows a second of so many lanes, all arrivals due at once."""
-    precision.install()
+    locust_stats.install()
     environment: Any = Environment(user_classes=[ComparedWriter])
     runner = environment.create_local_runner()
     anchor = new_anchor()
@@ -61,5 +63,7 @@ def run_user(dsn: str, schema: str, clients: int, seconds: float, method: Any, r
 
 if __name__ == "__main__":
     schema, method, rows, clients, seconds = sys.argv[1:]
-    rate = run_user(os.environ["CDC_COMPARISON_DSN"], schema, int(clients), float(seconds), method, int(rows))
+    rate = run_user(
+        os.environ["CDC_COMPARISON_DSN"], schema, int(clients), float(seconds), method, int(rows)
+    )
     print(json.dumps(rate))

@@ -1,7 +1,10 @@
-"""Figures of the live slot: `python -m tests.benchmark.wal_reader_figures` (docs/results/wal-reader.md).
+"""Figures of the live slot:
 
-A Postgres and a table of its own, and a copy of one slot for each measurement, so that all read the same; the reader
-with and without decoding and pg_recvlogical take turns, so that a busy machine slows all of them.
+`python -m tests.benchmark.wal_reader_figures` (docs/results/wal-reader.md).
+
+A Postgres and a table of its own, and a copy of one slot for each measurement, so that all read
+the same; the reader with and without decoding and pg_recvlogical take turns, so that a busy
+machine slows all of them.
 """
 
 from __future__ import annotations
@@ -22,18 +25,21 @@ from typing import Any
 import psutil
 
 from cdc_users.measure.clock import new_anchor
-from infra.platform.wal import slot as server
+from infra.platform.wal.replication import slot as server
 from infra.platform.wal.service import Service, Settings
-from infra.platform.wal.stream import ReplicationStream, lsn_number, lsn_text
 from infra.postgres.slot import drop_slot
-from infra.stack.postgres import find_binaries
+from infra.replication.stream import ReplicationStream, lsn_number, lsn_text
+from infra.stack.servers.postgres import find_binaries
 from tests.private_postgres import private_postgres
 
 NAME = "cdc_wal_figures"
-COLUMNS = "id bigint PRIMARY KEY, first_name text, last_name text, email text, balance numeric(12,2), probe text"
+COLUMNS = (
+    "id bigint PRIMARY KEY, first_name text, last_name text, email text, balance numeric(12,2),"
+    " probe text"
+)
 FILL = (
-    f"INSERT INTO {NAME} SELECT g, 'First' || g, 'Last' || g, 'customer' || g || '@example.test', g %% 1000, "
-    "repeat('p', 80) FROM generate_series(1, %s) g"
+    f"INSERT INTO {NAME} SELECT g, 'First' || g, 'Last' || g, 'customer' || g || '@example.test', g"
+    " %% 1000, repeat('p', 80) FROM generate_series(1, %s) g"
 )
 
 
@@ -53,7 +59,11 @@ class Walsender:
         while not self._ended.wait(0.02):
             if process is None:
                 found = server.find_slot(self._connection, self._slot)
-                process = psutil.Process(found.active_pid) if found is not None and found.active_pid else None
+                process = (
+                    psutil.Process(found.active_pid)
+                    if found is not None and found.active_pid
+                    else None
+                )
                 continue
             try:
                 self.cpu_s = sum(process.cpu_times()[:2])
@@ -69,11 +79,24 @@ class Walsender:
 def receive(dsn: str, slot: str, end_lsn: int) -> float:
     """pg_recvlogical to /dev/null; its own CPU seconds."""
     binary = str(find_binaries(os.environ) / "pg_recvlogical")
-    command = [binary, "-d", dsn, "--slot", slot, "--start", "-o", "proto_version=1", "-o", f"publication_names={NAME}"]
+    command = [
+        binary,
+        "-d",
+        dsn,
+        "--slot",
+        slot,
+        "--start",
+        "-o",
+        "proto_version=1",
+        "-o",
+        f"publication_names={NAME}",
+    ]
     before = os.times()
     subprocess.run([*command, "-f", "/dev/null", "--endpos", lsn_text(end_lsn)], check=True)
     after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
 
 
 def decode(dsn: str, slot: str, end_lsn: int) -> float:
@@ -121,7 +144,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as place, private_postgres(Path(place), {"max_wal_size": "8GB"}) as postgres:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        private_postgres(Path(place), {"max_wal_size": "8GB"}) as postgres,
+    ):
         measure(postgres.dsn, options.rows, options.rounds)
     return 0
 
@@ -151,16 +177,22 @@ def _take_turns(connection: Any, dsn: str, end_lsn: int, rows: int, rounds: int)
         walls[way].append(wall_s)
         shares[way].append(own_s / sender_s if sender_s else float("nan"))
         print(
-            f"{way:18} {wall_s:6.2f} s  {rows / wall_s:9,.0f} rows/s  own {own_s:5.2f} s  walsender {sender_s:5.2f} s"
+            f"{way:18} {wall_s:6.2f} s  {rows / wall_s:9,.0f} rows/s  own {own_s:5.2f} s  walsender"
+            f" {sender_s:5.2f} s"
         )
     base = statistics.median(walls["pg_recvlogical"])
     for way in WAYS:
         wall, share = statistics.median(walls[way]), statistics.median(shares[way])
-        print(f"{way:18} wall {wall / base:4.2f} x pg_recvlogical; own CPU {share:4.2f} x the walsender's")
+        print(
+            f"{way:18} wall {wall / base:4.2f} x pg_recvlogical; own CPU {share:4.2f} x the"
+            " walsender's"
+        )
 
 
 def _measure_one(connection: Any, dsn: str, way: str, end_lsn: int) -> tuple[float, float, float]:
-    """Wall time, own CPU and the walsender's CPU, on a copy of the slot, so that all read the same."""
+    """Wall time, own CPU and the walsender's CPU, on a copy of the slot, so that all read the
+    same.
+    """
     slot = f"{NAME}_copy"
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_copy_logical_replication_slot(%s, %s)", (NAME, slot))

@@ -12,11 +12,16 @@ from typing import Any
 import psycopg2
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from cdc_users.topic import create_topic, delete_subjects, delete_topics
+from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import drop_slot
 from infra.postgres.table import create_customers, create_schema, drop_schema
-from infra.stack.connector import DebeziumConnector, create_connector, delete_connector, wait_until_streaming
+from infra.stack.debezium.connector import (
+    DebeziumConnector,
+    create_connector,
+    delete_connector,
+    wait_until_streaming,
+)
 from infra.stack.endpoints import Endpoints
 
 DEADLINE_S = 60.0
@@ -31,7 +36,8 @@ class Capture:
     topic: str
 
     def execute(self, statement: str, *rows: Sequence[Any]) -> None:
-        """Run a statement for each of the rows (once where there are none), each time in a transaction of its own.
+        """Run a statement for each of the rows (once where there are none), each time in a
+        transaction of its own.
 
         {} in it stands for the table.
         """
@@ -71,14 +77,22 @@ def captured_customers(endpoints: Endpoints) -> Iterator[Capture]:
 
 def read(bootstrap: str, topic: str, partitions: int, count: int) -> Sequence[Message]:
     """So many records of a topic, from its beginning."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": topic, "enable.auto.commit": False})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": topic, "enable.auto.commit": False}
+    )
     found: list[Message] = []
     try:
         consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
         deadline_s = time.monotonic() + DEADLINE_S
         while len(found) < count:
-            assert time.monotonic() < deadline_s, f"only {len(found)} of {count} records came out of {topic}"
-            found += [message for message in consumer.consume(count - len(found), 0.2) if message.error() is None]
+            assert time.monotonic() < deadline_s, (
+                f"only {len(found)} of {count} records came out of {topic}"
+            )
+            found += [
+                message
+                for message in consumer.consume(count - len(found), 0.2)
+                if message.error() is None
+            ]
     finally:
         consumer.close()
     return found

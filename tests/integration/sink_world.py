@@ -1,7 +1,8 @@
-"""Each sink with the place where its events land, in one shape, so that one contract can be put to all of them.
+"""Each sink with the place where its events land, in one shape, so that one contract can be put to
+all of them.
 
-`state` is what a reader of that place finds: each key's row as its last event left it. `break_next` makes the next
-write or flush fail, before it takes effect or after.
+`state` is what a reader of that place finds: each key's row as its last event left it.
+`break_next` makes the next write or flush fail, before it takes effect or after.
 """
 
 from __future__ import annotations
@@ -21,22 +22,34 @@ from aiohttp import web
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import CommitStateUnknownException, NoSuchTableError
 
-from infra.platform.batch import Batch
-from infra.platform.error import RetryableError
+from infra.avro.kind import PLACEHOLDER
+from infra.platform.process.error import RetryableError
+from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.counting import CountingSink, SlowSink
-from infra.platform.sinks.iceberg import CATALOG, IcebergSink, local_properties
-from infra.platform.sinks.postgres import PostgresSink
-from infra.platform.sinks.webhook import Shape, WebhookSink
-from infra.schemas.kind import PLACEHOLDER
+from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
+from infra.platform.sinks.postgres.sink import PostgresSink
+from infra.platform.sinks.webhook.sink import Shape, WebhookSink
 
 When = Literal["before", "after"]
 State = dict[int, tuple[Any, ...]]
-COLUMNS = ("id", "first_name", "last_name", "email", "phone", "balance", "created_at", "notes", "probe")
+COLUMNS = (
+    "id",
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "balance",
+    "created_at",
+    "notes",
+    "probe",
+)
 
 
 class World(ABC):
-    """A place, and sinks that lead to it; several sinks of a world are several instances or lives of the platform."""
+    """A place, and sinks that lead to it; several sinks of a world are several instances or lives
+    of the platform.
+    """
 
     #: Whether rows can be read back, not only counted.
     keeps_rows = True
@@ -51,7 +64,9 @@ class World(ABC):
 
     @abstractmethod
     async def effects(self) -> int:
-        """How many events have taken effect, where a reader can tell; what came twice and was taken twice shows."""
+        """How many events have taken effect, where a reader can tell; what came twice and was
+        taken twice shows.
+        """
 
     @abstractmethod
     def break_next(self, when: When) -> None:
@@ -106,7 +121,9 @@ class _Breaking:
 
 
 class WebhookWorld(World):
-    """A receiver that takes a request of a known idempotency key, or events of known offsets, only once."""
+    """A receiver that takes a request of a known idempotency key, or events of known offsets, only
+    once.
+    """
 
     def __init__(self, shape: Shape = "batch") -> None:
         self.requests: list[str] = []
@@ -165,7 +182,8 @@ class WebhookWorld(World):
             else:
                 old = found.get(key, {})
                 found[key] = {
-                    name: old.get(name) if value == PLACEHOLDER else value for name, value in event["after"].items()
+                    name: old.get(name) if value == PLACEHOLDER else value
+                    for name, value in event["after"].items()
                 }
         return {key: _row(row) for key, row in found.items()}
 
@@ -202,9 +220,13 @@ class PostgresWorld(World):
 
     async def state(self) -> State:
         with closing(psycopg.connect(self._dsn, autocommit=True)) as connection:
-            if connection.execute("SELECT to_regclass(%s)", (f"{self.schema}.customers",)).fetchone() == (None,):
+            if connection.execute(
+                "SELECT to_regclass(%s)", (f"{self.schema}.customers",)
+            ).fetchone() == (None,):
                 return {}
-            rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM {self.schema}.customers").fetchall()
+            rows = connection.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM {self.schema}.customers"
+            ).fetchall()
             return {row[0]: row for row in rows}
 
     async def effects(self) -> int:
@@ -234,7 +256,9 @@ class _BreakingPostgres(PostgresSink):
 
     async def _terminate(self, connection: Any) -> None:
         async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as other:
-            await other.execute("SELECT pg_terminate_backend(%s, 5000)", (connection.info.backend_pid,))
+            await other.execute(
+                "SELECT pg_terminate_backend(%s, 5000)", (connection.info.backend_pid,)
+            )
 
 
 class IcebergWorld(World):
@@ -253,7 +277,9 @@ class IcebergWorld(World):
     def _rows(self) -> list[dict[str, Any]]:
         catalog = load_catalog(CATALOG, **self._properties)
         try:
-            rows: list[dict[str, Any]] = catalog.load_table("test.customers").scan().to_arrow().to_pylist()
+            rows: list[dict[str, Any]] = (
+                catalog.load_table("test.customers").scan().to_arrow().to_pylist()
+            )
         except NoSuchTableError:
             return []
         finally:
@@ -271,7 +297,9 @@ class IcebergWorld(World):
             else:
                 not_sent = (row["cdc_not_sent"] or "").split(",")
                 old = dict(zip(COLUMNS, found.get(row["id"], ()), strict=False))
-                found[row["id"]] = tuple(old.get(name) if name in not_sent else row[name] for name in COLUMNS)
+                found[row["id"]] = tuple(
+                    old.get(name) if name in not_sent else row[name] for name in COLUMNS
+                )
         return found
 
     async def effects(self) -> int:

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import requests
 
-from infra.schemas.avro import Schema, customers_schemas, row_schema, with_column
-from infra.schemas.encoder import EnvelopeEncoder, Origin
+from infra.avro.encoder import EnvelopeEncoder, Origin
+from infra.schemas.debezium import Schema, customers_schemas, row_schema, with_column
 from infra.schemas.envelope import HEADER_BYTES, schema_id
 from infra.stack.endpoints import Endpoints
 from tests.integration.debezium_capture import captured_customers
@@ -19,7 +19,17 @@ WHOLE = datetime(2026, 1, 1, tzinfo=UTC)
 HALF = datetime(1970, 1, 1, 0, 0, 0, 500000, tzinfo=UTC)
 LATE = datetime(9999, 12, 31, 23, 59, 59, 120000, tzinfo=UTC)
 ROWS = (
-    (1, "Ada", "Lovelace", "a@b", "+49 30 1", Decimal("12.50"), MICROSECONDS, "a note, 'quoted', with ünïcode", "P1"),
+    (
+        1,
+        "Ada",
+        "Lovelace",
+        "a@b",
+        "+49 30 1",
+        Decimal("12.50"),
+        MICROSECONDS,
+        "a note, 'quoted', with ünïcode",
+        "P1",
+    ),
     (2, "", "\\", '"', None, None, WHOLE, None, None),
     (-3, "Zoë", "😀", "x" * 300, "", Decimal("-0.01"), HALF, "", "P2"),
     (2**62, "a", "b", "c", None, Decimal("-1.28"), LATE, "n", "P3"),
@@ -28,7 +38,9 @@ INSERT = "INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 def schema_of(endpoints: Endpoints, message: bytes) -> Schema:
-    answer = requests.get(f"{endpoints.schema_registry_url}/schemas/ids/{schema_id(message)}", timeout=10)
+    answer = requests.get(
+        f"{endpoints.schema_registry_url}/schemas/ids/{schema_id(message)}", timeout=10
+    )
     schema: Schema = json.loads(answer.json()["schema"])
     return schema
 
@@ -39,7 +51,9 @@ def test_the_connector_writes_what_our_files_and_our_encoder_say(stack: Endpoint
         capture.execute("UPDATE {} SET notes = NULL, balance = 0 WHERE id = 1")
         capture.execute("DELETE FROM {} WHERE id = 1")
         capture.execute("ALTER TABLE {} ADD COLUMN tier text")
-        capture.execute("INSERT INTO {} VALUES (9, 'a', 'b', 'c', NULL, NULL, now(), NULL, NULL, 'gold')")
+        capture.execute(
+            "INSERT INTO {} VALUES (9, 'a', 'b', 'c', NULL, NULL, now(), NULL, NULL, 'gold')"
+        )
         records = capture.records(len(ROWS) + 4)
 
         schemas = customers_schemas(capture.topic)
@@ -55,7 +69,12 @@ def test_the_connector_writes_what_our_files_and_our_encoder_say(stack: Endpoint
     for key, value, (operation, before, after) in zip(keys, values, changes, strict=False):
         assert key == ours.key(after or before or ())
         envelope = ours.value(operation, before, after, 1, 1, ours.moment(0))
-        rows = len(envelope) - len(ours.value(operation, None, None, 1, 1, ours.moment(0))) + HEADER_BYTES + 2
+        rows = (
+            len(envelope)
+            - len(ours.value(operation, None, None, 1, 1, ours.moment(0)))
+            + HEADER_BYTES
+            + 2
+        )
         assert value[:rows] == envelope[:rows]
     # The tombstone that follows the delete.
     assert (keys[len(changes)], records[len(changes)].value()) == (keys[0], None)

@@ -1,4 +1,6 @@
-"""The decoder and the assembler on what a real server sends, against what SELECT says of the same rows."""
+"""The decoder and the assembler on what a real server sends, against what SELECT says of the same
+rows.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.platform.wal.assembler import TransactionAssembler
-from infra.platform.wal.decoder import PgOutputDecoder
-from infra.platform.wal.event import UNCHANGED, Delete, Insert, Message, Streamed, Truncate, Update
-from infra.platform.wal.form import LazyChange, LazyForm, RowForm, TextForm, ValueForm
-from infra.platform.wal.value import CATALOGUE, SESSION, Beyond, Range, ValueKinds
+from infra.replication.pgoutput.assembler import TransactionAssembler
+from infra.replication.pgoutput.decoder import PgOutputDecoder
+from infra.replication.pgoutput.event import (
+    UNCHANGED,
+    Delete,
+    Insert,
+    Message,
+    Streamed,
+    Truncate,
+    Update,
+)
+from infra.replication.pgoutput.form import LazyChange, LazyForm, RowForm, TextForm, ValueForm
+from infra.replication.pgoutput.value import CATALOGUE, SESSION, Beyond, Range, ValueKinds
 from infra.stack.endpoints import Endpoints
 
 #: Each type with values as SQL literals; NULL is added to every one.
@@ -24,7 +34,18 @@ VALUES: dict[str, Sequence[str]] = {
     "int2": ("0", "-32768", "32767"),
     "int4": ("0", "-2147483648", "2147483647"),
     "int8": ("0", "-9223372036854775808", "9223372036854775807"),
-    "numeric": ("0", "0.00", "-1234567.8900", "1e30", "1e-20", "NaN", "Infinity", "-Infinity", "10000", "0.0001"),
+    "numeric": (
+        "0",
+        "0.00",
+        "-1234567.8900",
+        "1e30",
+        "1e-20",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "10000",
+        "0.0001",
+    ),
     "numeric(12,2)": ("0", "-99.90", "1234567890.12"),
     "float4": ("1.1", "-0", "3.4028235e38", "NaN", "Infinity", "-Infinity"),
     "float8": ("1.1", "1e-300", "0.1", "NaN", "Infinity", "-Infinity"),
@@ -43,8 +64,18 @@ VALUES: dict[str, Sequence[str]] = {
     "date": ("2026-11-24", "infinity", "-infinity", "4713-01-01 BC", "5874897-12-31", "0001-01-01"),
     "time": ("00:00:00", "23:59:59.999999", "24:00:00"),
     "timetz": ("12:30:00+05:30", "00:00:00.5-08"),
-    "timestamp": ("2026-11-24 07:03:40.123456", "infinity", "0044-03-15 12:00:00 BC", "294276-12-31 23:59:59.999999"),
-    "timestamptz": ("2026-11-24 07:03:40.12+02", "-infinity", "0044-03-15 12:00:00+00 BC", "10000-01-01 00:00:00+00"),
+    "timestamp": (
+        "2026-11-24 07:03:40.123456",
+        "infinity",
+        "0044-03-15 12:00:00 BC",
+        "294276-12-31 23:59:59.999999",
+    ),
+    "timestamptz": (
+        "2026-11-24 07:03:40.12+02",
+        "-infinity",
+        "0044-03-15 12:00:00+00 BC",
+        "10000-01-01 00:00:00+00",
+    ),
     "mood": ("calm", "très content"),
     "positive": ("1", "2147483647"),
     "mood[]": ("{calm}",),
@@ -67,7 +98,10 @@ EXPECTED: dict[tuple[str, str], Any] = {
     ("timestamptz", "-infinity"): -math.inf,
     ("timestamptz", "0044-03-15 12:00:00+00 BC"): Beyond("timestamptz", -63_517_780_800_000_000),
     ("timestamptz", "10000-01-01 00:00:00+00"): Beyond("timestamptz", 253_402_300_800_000_000),
-    ("timestamptz[]", '{"2026-01-02 03:04:05+00",infinity}'): [datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), math.inf],
+    ("timestamptz[]", '{"2026-01-02 03:04:05+00",infinity}'): [
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        math.inf,
+    ],
     ("mood[]", "{calm}"): ["calm"],
     ("int4range", "empty"): Range(empty=True),
     ("int4range", "[1,10)"): Range(1, 10, lower_included=True),
@@ -75,7 +109,9 @@ EXPECTED: dict[tuple[str, str], Any] = {
     ("int4range", "[7,)"): Range(7, None, lower_included=True),
     ("int4range", "(,)"): Range(),
     ("numrange", "(1.5,2.50]"): Range(Decimal("1.5"), Decimal("2.50"), upper_included=True),
-    ("daterange", "[2026-01-01,infinity]"): Range(date(2026, 1, 1), math.inf, lower_included=True, upper_included=True),
+    ("daterange", "[2026-01-01,infinity]"): Range(
+        date(2026, 1, 1), math.inf, lower_included=True, upper_included=True
+    ),
     ("tstzrange", '["2026-01-02 03:04:05+00",)'): Range(
         datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), None, lower_included=True
     ),
@@ -89,7 +125,9 @@ class Server:
     def __init__(self, dsn: str) -> None:
         options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
         self.name = f"cdc_decoder_{uuid.uuid4().hex[:8]}"
-        self.connection = psycopg.connect(dsn, autocommit=True, options=f"{options} -c search_path={self.name}")
+        self.connection = psycopg.connect(
+            dsn, autocommit=True, options=f"{options} -c search_path={self.name}"
+        )
         self.run(f"CREATE SCHEMA {self.name}")
         self.run(f"CREATE PUBLICATION {self.name} FOR TABLES IN SCHEMA {self.name}")
 
@@ -105,9 +143,14 @@ class Server:
         given = {"proto_version": "1", "publication_names": self.name, **options}
         listed = ", ".join(f"'{name}', '{value}'" for name, value in given.items())
         function = (
-            "pg_logical_slot_peek_binary_changes" if "binary" in options else "pg_logical_slot_get_binary_changes"
+            "pg_logical_slot_peek_binary_changes"
+            if "binary" in options
+            else "pg_logical_slot_get_binary_changes"
         )
-        return [bytes(row[0]) for row in self.run(f"SELECT data FROM {function}('{self.name}', NULL, NULL, {listed})")]
+        return [
+            bytes(row[0])
+            for row in self.run(f"SELECT data FROM {function}('{self.name}', NULL, NULL, {listed})")
+        ]
 
     def close(self) -> None:
         self.run(f"DROP PUBLICATION {self.name}; DROP SCHEMA {self.name} CASCADE")
@@ -134,7 +177,11 @@ def same(left: Any, right: Any) -> bool:
 
 def changes(messages: Sequence[bytes], form: RowForm) -> list[Any]:
     decoder = PgOutputDecoder(form)
-    return [event for event in map(decoder.decode, messages) if isinstance(event, (Insert, Update, Delete))]
+    return [
+        event
+        for event in map(decoder.decode, messages)
+        if isinstance(event, (Insert, Update, Delete))
+    ]
 
 
 def catalogue(server: Server) -> ValueKinds:
@@ -152,14 +199,22 @@ def test_every_common_type_is_read_from_text_and_from_binary_as_select_says(serv
     server.run(f"CREATE TABLE everything (id int PRIMARY KEY, {columns})")
     server.start()
     quoted = ", ".join("'" + literal.replace("'", "''") + "'" for _, literal in literals)
-    server.run(f"INSERT INTO everything VALUES (1, {quoted}), (2, {', '.join(['NULL'] * len(literals))})")
+    server.run(
+        f"INSERT INTO everything VALUES (1, {quoted}), (2, {', '.join(['NULL'] * len(literals))})"
+    )
     as_binary, as_text = server.messages(binary="true"), server.messages()
 
     texts = changes(as_text, TextForm())
-    selected = server.run(f"SELECT id::text, {', '.join(f'c{n}::text' for n in range(len(literals)))} FROM everything")
-    # A character of fixed width is sent with its padding, which the cast to text drops; a boolean is sent in short.
+    selected = server.run(
+        f"SELECT id::text, {', '.join(f'c{n}::text' for n in range(len(literals)))} FROM everything"
+    )
+    # A character of fixed width is sent with its padding, which the cast to text drops; a boolean
+    # is sent in short.
     shown = {"char(5)": lambda text: text.ljust(5), "bool": lambda text: text[0]}
-    expected = [shown.get(kind, str)(text) for (kind, _), text in zip(literals, selected[0][1:], strict=True)]
+    expected = [
+        shown.get(kind, str)(text)
+        for (kind, _), text in zip(literals, selected[0][1:], strict=True)
+    ]
     assert [change.after for change in texts] == [("1", *expected), ("2", *[None] * len(literals))]
 
     from_text = changes(as_text, ValueForm(catalogue(server)))
@@ -187,12 +242,15 @@ def test_a_domain_is_known_from_the_stream_alone(server: Server) -> None:
 
 def test_old_rows_keys_and_values_that_were_not_sent_are_told_apart(server: Server) -> None:
     server.run("CREATE TABLE keyed (a text, id int, b text, PRIMARY KEY (id))")
-    server.run("CREATE TABLE whole (a text, id int PRIMARY KEY); ALTER TABLE whole REPLICA IDENTITY FULL")
+    server.run(
+        "CREATE TABLE whole (a text, id int PRIMARY KEY); ALTER TABLE whole REPLICA IDENTITY FULL"
+    )
     server.run("ALTER TABLE keyed ALTER b SET STORAGE EXTERNAL")
     server.start()
     server.run(
-        "INSERT INTO keyed VALUES (NULL, 1, repeat('x', 10000)); UPDATE keyed SET a = 'n'; UPDATE keyed SET id = 2;"
-        "DELETE FROM keyed; INSERT INTO whole VALUES ('n', 1); UPDATE whole SET a = NULL; DELETE FROM whole"
+        "INSERT INTO keyed VALUES (NULL, 1, repeat('x', 10000)); UPDATE keyed SET a = 'n'; UPDATE"
+        " keyed SET id = 2;DELETE FROM keyed; INSERT INTO whole VALUES ('n', 1); UPDATE whole SET a"
+        " = NULL; DELETE FROM whole"
     )
     read = changes(server.messages(), TextForm())
     keyed, whole = read[0].relation, read[4].relation
@@ -210,10 +268,14 @@ def test_old_rows_keys_and_values_that_were_not_sent_are_told_apart(server: Serv
 
 
 def test_truncate_messages_and_changed_tables_are_understood(server: Server) -> None:
-    server.run('CREATE TABLE "Ünder.score-d" (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)')
+    server.run(
+        'CREATE TABLE "Ünder.score-d" (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)'
+    )
     server.start()
     server.run('INSERT INTO "Ünder.score-d" VALUES (1)')
-    server.run('ALTER TABLE "Ünder.score-d" ADD note text; INSERT INTO "Ünder.score-d" VALUES (2, $$b$$)')
+    server.run(
+        'ALTER TABLE "Ünder.score-d" ADD note text; INSERT INTO "Ünder.score-d" VALUES (2, $$b$$)'
+    )
     server.run('TRUNCATE "Ünder.score-d", other RESTART IDENTITY CASCADE')
     server.run("SELECT pg_logical_emit_message(true, 'greeting', 'hällo'::bytea)")
     decoder = PgOutputDecoder()
@@ -224,7 +286,11 @@ def test_truncate_messages_and_changed_tables_are_understood(server: Server) -> 
     assert {relation.table for relation in truncate.relations} == {"Ünder.score-d", "other"}
     assert (truncate.cascade, truncate.restart_identity) == (True, True)
     (message,) = [event for event in events if isinstance(event, Message)]
-    assert (message.prefix, message.content.decode(), message.transactional) == ("greeting", "hällo", True)
+    assert (message.prefix, message.content.decode(), message.transactional) == (
+        "greeting",
+        "hällo",
+        True,
+    )
 
 
 def test_streamed_transactions_come_whole_without_what_was_rolled_back(server: Server) -> None:
@@ -246,15 +312,23 @@ def test_streamed_transactions_come_whole_without_what_was_rolled_back(server: S
     read = []
     for transaction in assembler.feed_many(messages):
         with transaction:
-            read.append([event.after for event in transaction.events(decoder) if isinstance(event, Insert)])
+            read.append(
+                [event.after for event in transaction.events(decoder) if isinstance(event, Insert)]
+            )
 
     assert any(isinstance(event, Streamed) for event in alone)
     assert [
         event.event.text().after if isinstance(event, Streamed) else event.text().after
         for event in with_lazy
         if isinstance(getattr(event, "event", event), LazyChange)
-    ] == [getattr(event, "event", event).after for event in alone if isinstance(getattr(event, "event", event), Insert)]
+    ] == [
+        getattr(event, "event", event).after
+        for event in alone
+        if isinstance(getattr(event, "event", event), Insert)
+    ]
     assert [len(rows) for rows in read] == [2000, 1]
-    assert {int(row[0]) for rows in read for row in rows} == {row[0] for row in server.run("SELECT id FROM big")}
+    assert {int(row[0]) for rows in read for row in rows} == {
+        row[0] for row in server.run("SELECT id FROM big")
+    }
     assert read[1] == [("9999", "small", "8")]
     assert assembler.memory_bytes == assembler.spilled_bytes == 0

@@ -1,4 +1,6 @@
-"""Emulators listen on loopback alone, die with whoever started them, and leave the user's own service alone."""
+"""Emulators listen on loopback alone, die with whoever started them, and leave the user's own
+service alone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from infra.platform.transports.kinesis import client
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept
 from infra.stack.emulators.kinesis import LOCK, SOURCE, kinesis_emulator
 from infra.stack.emulators.pubsub import pubsub_emulator
-from infra.stack.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT
 from tests.wal_process import await_that
 
 STARTER = """
@@ -62,9 +64,13 @@ def test_it_outlives_a_client_that_dies_in_the_middle_of_a_request(tmp_path: Pat
         place = urlsplit(endpoint)
         with socket.create_connection((place.hostname, place.port)) as dying:
             dying.sendall(b"POST / HTTP/1.1\r\nHost: kinesis\r\nContent-Length: 1000\r\n\r\n{")
-            dying.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, as of a kill -9
+            dying.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )  # a reset, as of a kill -9
         log = tmp_path / "kinesis.log"
-        await_that(lambda: "aborted" in log.read_text(encoding="utf-8"), "the emulator has not noticed")
+        await_that(
+            lambda: "aborted" in log.read_text(encoding="utf-8"), "the emulator has not noticed"
+        )
 
         assert client(endpoint).list_streams()["StreamNames"] == []
 
@@ -91,7 +97,9 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     ("emulator", "name"),
     [(kinesis_emulator, "AWS_ENDPOINT_URL_KINESIS"), (pubsub_emulator, "PUBSUB_EMULATOR_HOST")],
 )
-def test_a_service_of_the_users_own_is_used_instead(emulator: object, name: str, tmp_path: Path) -> None:
+def test_a_service_of_the_users_own_is_used_instead(
+    emulator: object, name: str, tmp_path: Path
+) -> None:
     assert callable(emulator)
     with emulator(tmp_path, {name: "127.0.0.1:9"}) as endpoint:
         assert endpoint == "127.0.0.1:9"

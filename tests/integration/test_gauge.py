@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.observe.gauge import GroupGauge, ProcessGauge, Sampling, SlotGauge
-from cdc_users.topic import create_topic, delete_groups, delete_topics
+from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_groups, delete_topics
 from infra.postgres.slot import drop_slot
 from infra.stack.endpoints import Endpoints
 
@@ -36,16 +36,24 @@ def test_a_groups_lag_is_what_it_has_not_committed(stack: Endpoints, topic: str)
     gauge = GroupGauge({"bootstrap": stack.kafka_bootstrap, "group": topic, "topic": topic})
     with closing(gauge):
         assert gauge.read() == {"lag": 10, "partitions": {f"{topic}[0]": 5, f"{topic}[1]": 5}}
-    settings = {"bootstrap.servers": stack.kafka_bootstrap, "group.id": topic, "enable.auto.commit": False}
+    settings = {
+        "bootstrap.servers": stack.kafka_bootstrap,
+        "group.id": topic,
+        "enable.auto.commit": False,
+    }
     with closing(Consumer(settings)) as consumer:
         consumer.commit(offsets=[TopicPartition(topic, 0, 3)], asynchronous=False)
 
-    with closing(GroupGauge({"bootstrap": stack.kafka_bootstrap, "group": topic, "topic": topic})) as later:
+    with closing(
+        GroupGauge({"bootstrap": stack.kafka_bootstrap, "group": topic, "topic": topic})
+    ) as later:
         assert later.read()["partitions"] == {f"{topic}[0]": 2, f"{topic}[1]": 5}
 
 
 def test_the_lag_behind_a_topic_that_is_not_there_is_unknown(stack: Endpoints) -> None:
-    gauge = GroupGauge({"bootstrap": stack.kafka_bootstrap, "group": "cdc_gauge", "topic": "cdc_nowhere"})
+    gauge = GroupGauge(
+        {"bootstrap": stack.kafka_bootstrap, "group": "cdc_gauge", "topic": "cdc_nowhere"}
+    )
     with closing(gauge):
         assert gauge.read()["lag"] is None
         assert "cdc_nowhere" in gauge.read()["error"]

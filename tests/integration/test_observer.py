@@ -19,14 +19,14 @@ from confluent_kafka import Producer
 from psycopg2.extras import execute_values
 
 from cdc_users.error import TargetError
-from cdc_users.flight import ChangeFlight, PipelinedWriter
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger import Outcomes, audit
-from cdc_users.measure.probe import Operation, Probe, format_probe
-from cdc_users.observe.client import Observer, expected, start_observer
-from cdc_users.producer import AvroProducer
-from cdc_users.topic import create_topic, delete_subjects, delete_topics
-from cdc_users.workload import Workload, Writer
+from cdc_users.measure.ledger.ledger import Outcomes, audit
+from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
+from cdc_users.pipeline.observer import Observer, expected, start_observer
+from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
+from cdc_users.users.producer.in_flight import ChangeFlight, PipelinedWriter
+from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.workload.workload import Workload, Writer
 from infra.postgres.table import CUSTOMERS_COLUMNS, create_customers, create_schema
 from infra.stack.endpoints import Endpoints
 
@@ -85,7 +85,9 @@ def write(count: int) -> tuple[list[Any], dict[int, Outcomes], dict[int, int]]:
     return made, {WRITER: Outcomes(acked=[(1, made[-1].last)])}, versions
 
 
-def test_the_topic_tap_accounts_for_what_was_produced(stack: Endpoints, topic: str, tmp_path: Path) -> None:
+def test_the_topic_tap_accounts_for_what_was_produced(
+    stack: Endpoints, topic: str, tmp_path: Path
+) -> None:
     tap = {
         "name": "topic",
         "kind": "topic",
@@ -95,22 +97,38 @@ def test_the_topic_tap_accounts_for_what_was_produced(stack: Endpoints, topic: s
         "check_every": 1,
     }
     producer = AvroProducer.open(stack.kafka_bootstrap, stack.schema_registry_url, [topic], ANCHOR)
-    group = {"bootstrap": stack.kafka_bootstrap, "group": f"cdc_{uuid.uuid4().hex[:8]}", "topic": topic}
+    group = {
+        "bootstrap": stack.kafka_bootstrap,
+        "group": f"cdc_{uuid.uuid4().hex[:8]}",
+        "topic": topic,
+    }
     with observing(tmp_path, [tap], group=group, pids=[os.getpid()]) as observer:
         writer = PipelinedWriter(RUN, WRITER, MIXED)
         flight = ChangeFlight()
         for _ in range(300):
-            flight.add(writer.transaction(3, ANCHOR.now_us()), ANCHOR.monotonic_ns_at(ANCHOR.now_us()))
+            flight.add(
+                writer.transaction(3, ANCHOR.now_us()), ANCHOR.monotonic_ns_at(ANCHOR.now_us())
+            )
         assert producer.push(flight)
         assert producer.flush(30) == [flight]
 
         until(lambda: delivered(observer, "topic") == len(flight))
-        found = audit(STEP, {WRITER: Outcomes(acked=[(1, len(flight))])}, observer.ledger("topic"), fenced=True)
+        found = audit(
+            STEP,
+            {WRITER: Outcomes(acked=[(1, len(flight))])},
+            observer.ledger("topic"),
+            fenced=True,
+        )
         assert (found.findings, found.checked) == ({}, len(flight))
         step = observer.snapshot()["taps"]["topic"]["steps"][str(STEP)]
         assert {"end_to_end", "commit", "capture", "remainder"} <= set(step["series"])
 
-        until(lambda: (observer.snapshot()["gauges"].get("group") or {}).get("lag", 0) == at_end(observer, topic))
+        until(
+            lambda: (
+                (observer.snapshot()["gauges"].get("group") or {}).get("lag", 0)
+                == at_end(observer, topic)
+            )
+        )
         samples = observer.samples()
         assert samples["samples"][0]["processes"][str(os.getpid())]["uss_bytes"] > 0
         assert observer.samples(samples["next"])["forgotten"] == 0
@@ -121,15 +139,27 @@ def at_end(observer: Observer, topic: str) -> int:
     return sum(observer.snapshot()["taps"]["topic"]["gauges"]["read"].values())
 
 
-def test_the_json_topic_tap_reads_what_the_wal_reader_publishes(stack: Endpoints, topic: str, tmp_path: Path) -> None:
+def test_the_json_topic_tap_reads_what_the_wal_reader_publishes(
+    stack: Endpoints, topic: str, tmp_path: Path
+) -> None:
     made, outcomes, _ = write(200)
-    producer = Producer({"bootstrap.servers": stack.kafka_bootstrap, "partitioner": "murmur2_random"})
+    producer = Producer(
+        {"bootstrap.servers": stack.kafka_bootstrap, "partitioner": "murmur2_random"}
+    )
     for transaction in made:
         for change in transaction.changes:
-            producer.produce(topic, orjson.dumps(as_json(change), default=str), str(change.key).encode())
+            producer.produce(
+                topic, orjson.dumps(as_json(change), default=str), str(change.key).encode()
+            )
     producer.produce(topic, b"no json", b"1")
     assert producer.flush(DEADLINE_S) == 0
-    tap = {"name": "topic", "kind": "json-topic", "bootstrap": stack.kafka_bootstrap, "topic": topic, "check_every": 1}
+    tap = {
+        "name": "topic",
+        "kind": "json-topic",
+        "bootstrap": stack.kafka_bootstrap,
+        "topic": topic,
+        "check_every": 1,
+    }
 
     with observing(tmp_path, [tap]) as observer:
         until(lambda: delivered(observer, "topic") == made[-1].last)
@@ -146,7 +176,12 @@ def as_json(change: Any) -> dict[str, Any]:
 
     operation = {"i": "c", "u": "u", "s": "u", "d": "d"}[change.operation]
     source = {"lsn": 1, "commit_ts_us": ANCHOR.now_us(), "xid": 7}
-    return {"op": operation, "before": row(change.before), "after": row(change.row), "source": source}
+    return {
+        "op": operation,
+        "before": row(change.before),
+        "after": row(change.row),
+        "source": source,
+    }
 
 
 def test_the_webhook_tap_applies_a_request_once_however_often_it_comes(tmp_path: Path) -> None:
@@ -156,7 +191,9 @@ def test_the_webhook_tap_applies_a_request_once_however_often_it_comes(tmp_path:
         for number, transaction in enumerate(made):
             body = orjson.dumps([as_json(change) for change in transaction.changes], default=str)
             for _ in range(1 + (number % 10 == 0)):
-                answer = requests.post(url, data=body, headers={"Idempotency-Key": f"t-0-{number}"}, timeout=5)
+                answer = requests.post(
+                    url, data=body, headers={"Idempotency-Key": f"t-0-{number}"}, timeout=5
+                )
                 assert answer.status_code == 200
         assert requests.post(url, data=b"{", timeout=5).status_code == 400
 
@@ -184,18 +221,30 @@ def schema(stack: Endpoints) -> Iterator[str]:
             cursor.execute(f"DROP SCHEMA {name} CASCADE")
 
 
-def test_two_tables_are_compared_and_every_difference_is_located(stack: Endpoints, schema: str, tmp_path: Path) -> None:
+def test_two_tables_are_compared_and_every_difference_is_located(
+    stack: Endpoints, schema: str, tmp_path: Path
+) -> None:
     made, _, versions = write(400)
     rows = {change.key: change.row for transaction in made for change in transaction.changes}
-    old = {change.key: change.before for transaction in made for change in transaction.changes if change.before}
+    old = {
+        change.key: change.before
+        for transaction in made
+        for change in transaction.changes
+        if change.before
+    }
     alive = [row for row in rows.values() if row is not None]
     updated = next(key for key, version in versions.items() if version > 1)
     gone, hurt = [key for key, version in versions.items() if version == 1][:2]
-    with closing(psycopg2.connect(stack.postgres_dsn)) as connection, connection, connection.cursor() as cursor:
+    with (
+        closing(psycopg2.connect(stack.postgres_dsn)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
         for table in ("customers", "sink"):
             execute_values(cursor, f"INSERT INTO {schema}.{table} VALUES %s", alive)
         sides = [
-            {"kind": "postgres", "dsn": stack.postgres_dsn, "table": f"{schema}.{t}"} for t in ("customers", "sink")
+            {"kind": "postgres", "dsn": stack.postgres_dsn, "table": f"{schema}.{t}"}
+            for t in ("customers", "sink")
         ]
         connection.commit()
         with observing(tmp_path, []) as observer:
@@ -203,21 +252,35 @@ def test_two_tables_are_compared_and_every_difference_is_located(stack: Endpoint
             cursor.execute(f"DELETE FROM {schema}.sink WHERE id IN (%s, %s)", (gone, updated))
             cursor.execute(f"UPDATE {schema}.sink SET first_name = 'Ida' WHERE id = %s", (hurt,))
             lost_delete = next(row for key, row in old.items() if key not in versions)
-            execute_values(cursor, f"INSERT INTO {schema}.sink VALUES %s", [old[updated], lost_delete])
+            execute_values(
+                cursor, f"INSERT INTO {schema}.sink VALUES %s", [old[updated], lost_delete]
+            )
             connection.commit()
             differs = observer.final(*sides)
             promised = observer.final(
-                expected(np.fromiter(versions, np.int64), np.fromiter(versions.values(), np.int64), [updated]), sides[1]
+                expected(
+                    np.fromiter(versions, np.int64),
+                    np.fromiter(versions.values(), np.int64),
+                    [updated],
+                ),
+                sides[1],
             )
 
     assert (same["compared"], same["examples"]) == (len(alive), [])
     found = {example["finding"]: example["key"] for example in differs["examples"]}
     assert found == {"missing": gone, "stale": updated, "extra": lost_delete[0], "corrupt": hurt}
     assert [differs[name] for name in found] == [1, 1, 1, 1]
-    assert (promised["stale"], promised["missing"], promised["extra"], promised["corrupt"]) == (0, 1, 1, 1)
+    assert (promised["stale"], promised["missing"], promised["extra"], promised["corrupt"]) == (
+        0,
+        1,
+        1,
+        1,
+    )
 
 
-def test_a_slot_that_is_not_there_is_an_unknown_lag_and_never_zero(stack: Endpoints, tmp_path: Path) -> None:
+def test_a_slot_that_is_not_there_is_an_unknown_lag_and_never_zero(
+    stack: Endpoints, tmp_path: Path
+) -> None:
     slot = {"dsn": stack.postgres_dsn, "slot": "cdc_nowhere"}
     with observing(tmp_path, [], slot=slot) as observer:
         until(lambda: "slot" in observer.snapshot()["gauges"])
@@ -242,7 +305,12 @@ def test_a_configuration_that_makes_no_sense_is_refused_with_its_remedy(
 
 
 def test_a_topic_that_is_not_there_is_named(stack: Endpoints, tmp_path: Path) -> None:
-    tap = {"name": "t", "kind": "json-topic", "bootstrap": stack.kafka_bootstrap, "topic": "cdc_nowhere"}
+    tap = {
+        "name": "t",
+        "kind": "json-topic",
+        "bootstrap": stack.kafka_bootstrap,
+        "topic": "cdc_nowhere",
+    }
 
     with pytest.raises(TargetError, match="topic 'cdc_nowhere' is not at"):
         start_observer({"run": RUN, "taps": [tap]}, tmp_path / "observer.log")
@@ -253,7 +321,13 @@ def test_a_table_tap_counts_a_row_once_however_often_it_is_written(
 ) -> None:
     writer = Writer(RUN, WRITER, Workload())
     rows = [change.row for change in writer.transaction(60, ANCHOR.now_us()).changes]
-    tap = {"name": "sink", "kind": "postgres", "dsn": stack.postgres_dsn, "table": f"{schema}.sink", "poll_s": 0.05}
+    tap = {
+        "name": "sink",
+        "kind": "postgres",
+        "dsn": stack.postgres_dsn,
+        "table": f"{schema}.sink",
+        "poll_s": 0.05,
+    }
     with (
         closing(psycopg2.connect(stack.postgres_dsn)) as connection,
         connection.cursor() as cursor,
@@ -267,12 +341,20 @@ def test_a_table_tap_counts_a_row_once_however_often_it_is_written(
         execute_values(cursor, f"INSERT INTO {schema}.sink VALUES %s", [*rows[40:59], fence_row()])
         until(lambda: bool(observer.progress()["taps"]["sink"]["fences"]))
 
-        found = audit(STEP, {WRITER: Outcomes(acked=[(1, 60)])}, observer.ledger("sink"), fenced=True)
+        found = audit(
+            STEP, {WRITER: Outcomes(acked=[(1, 60)])}, observer.ledger("sink"), fenced=True
+        )
         assert (found.delivered, found.lost, found.duplicated) == (59, 1, 0)
 
 
-def test_an_observer_that_has_gone_blind_ends_and_says_why(stack: Endpoints, topic: str, tmp_path: Path) -> None:
-    nowhere = {"bootstrap": stack.kafka_bootstrap, "schema_registry_url": "http://127.0.0.1:1", "topic": topic}
+def test_an_observer_that_has_gone_blind_ends_and_says_why(
+    stack: Endpoints, topic: str, tmp_path: Path
+) -> None:
+    nowhere = {
+        "bootstrap": stack.kafka_bootstrap,
+        "schema_registry_url": "http://127.0.0.1:1",
+        "topic": topic,
+    }
     config = {"run": RUN, "taps": [{"name": "topic", "kind": "topic", **nowhere}]}
     observer = start_observer(config, tmp_path / "observer.log")
     producer = Producer({"bootstrap.servers": stack.kafka_bootstrap})

@@ -6,9 +6,9 @@ import json
 
 import requests
 
+from infra.avro.kind import UNAVAILABLE
+from infra.avro.row import RowReader
 from infra.schemas.envelope import schema_id
-from infra.schemas.kind import UNAVAILABLE
-from infra.schemas.row import RowReader
 from infra.stack.endpoints import Endpoints
 from tests.integration.debezium_capture import captured_customers
 
@@ -36,8 +36,8 @@ def test_unchanged_large_values_are_known_as_not_sent(stack: Endpoints) -> None:
         values = [f"array_fill({item}::{kind[:-2]}, ARRAY[3000])" for kind, item in ARRAYS.values()]
         values += ["to_jsonb(repeat('x', 2998))", "decode(repeat('00', 3000), 'hex')"]
         capture.execute(
-            f"INSERT INTO {{}} (id, first_name, last_name, email, created_at, {', '.join(COLUMNS)}) "
-            f"VALUES (1, 'a', 'b', 'c', now(), {', '.join(values)})"
+            f"INSERT INTO {{}} (id, first_name, last_name, email, created_at, {', '.join(COLUMNS)})"
+            f" VALUES (1, 'a', 'b', 'c', now(), {', '.join(values)})"
         )
         capture.execute("UPDATE {} SET phone = '1'")
         messages = [record.value() or b"" for record in capture.records(2)]
@@ -48,5 +48,7 @@ def test_unchanged_large_values_are_known_as_not_sent(stack: Endpoints) -> None:
     found = {name: rows.values("after", name) for name in COLUMNS}
 
     assert {name: len(whole) for name, (whole, _) in found.items()} == dict.fromkeys(COLUMNS, 3000)
-    assert {name: unchanged for name, (_, unchanged) in found.items()} == dict.fromkeys(COLUMNS, UNAVAILABLE)
+    assert {name: unchanged for name, (_, unchanged) in found.items()} == dict.fromkeys(
+        COLUMNS, UNAVAILABLE
+    )
     assert rows.values("after", "phone") == [None, "1"]

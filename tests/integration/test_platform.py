@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from cdc_users import topic as topics
+from cdc_users.pipeline.provision import kafka_topics as topics
 from infra.stack.endpoints import Endpoints
 from tests.change_events import CUSTOMERS, RUN, Event, FilledTopic, customer, filled_topic, inserts
 from tests.platform_process import PlatformProcess, await_that
@@ -31,7 +31,9 @@ def started(topic: FilledTopic, tmp_path: Path) -> Iterator[Any]:
 
     def start(module: tuple[str, ...] = ("infra.platform",), **options: object) -> PlatformProcess:
         given = {"run": RUN} | {name.replace("_", "-"): value for name, value in options.items()}
-        made = PlatformProcess(topic.endpoints, topic.name, tmp_path / f"{len(running)}.log", given, module)
+        made = PlatformProcess(
+            topic.endpoints, topic.name, tmp_path / f"{len(running)}.log", given, module
+        )
         running.append(made)
         return made
 
@@ -66,8 +68,12 @@ def read_all(endpoints: Endpoints, topic: str, count: int) -> list[Any]:
 
 def committed(topic: FilledTopic) -> int:
     """The sum of the group's offsets."""
-    consumer = Consumer({"bootstrap.servers": topic.endpoints.kafka_bootstrap, "group.id": topic.name})
-    found = consumer.committed([TopicPartition(topic.name, number) for number in range(4)], timeout=30)
+    consumer = Consumer(
+        {"bootstrap.servers": topic.endpoints.kafka_bootstrap, "group.id": topic.name}
+    )
+    found = consumer.committed(
+        [TopicPartition(topic.name, number) for number in range(4)], timeout=30
+    )
     consumer.close()
     return sum(max(0, part.offset) for part in found)
 
@@ -88,7 +94,9 @@ def test_everything_arrives_once_and_in_order(topic: FilledTopic, started: Any) 
     assert platform.stop() == 0
 
 
-def test_sigterm_drains_so_that_the_next_instance_gets_no_event_again(topic: FilledTopic, started: Any) -> None:
+def test_sigterm_drains_so_that_the_next_instance_gets_no_event_again(
+    topic: FilledTopic, started: Any
+) -> None:
     topic.fill(inserts(3000))
     first = started(sink="slow", sink_delay_ms=5, batch_size=20, max_buffered_messages=200)
     first.await_durable(200)
@@ -116,14 +124,18 @@ def test_a_killed_instance_loses_nothing(topic: FilledTopic, started: Any) -> No
     assert counts(second)["delivered"] == 2000 - before
 
 
-def test_a_second_instance_takes_over_partitions_without_a_duplicate(topic: FilledTopic, started: Any) -> None:
+def test_a_second_instance_takes_over_partitions_without_a_duplicate(
+    topic: FilledTopic, started: Any
+) -> None:
     topic.fill(inserts(4000))
     options = {"sink": "slow", "sink_delay_ms": 40, "batch_size": 20, "max_buffered_messages": 400}
     first = started(**options)
     first.await_durable(100)
     second = started(**options)
 
-    await_that(lambda: first.durable + second.durable >= 4000, lambda: f"{first.durable} {second.durable}")
+    await_that(
+        lambda: first.durable + second.durable >= 4000, lambda: f"{first.durable} {second.durable}"
+    )
 
     assert second.durable > 0
     assert counts(first, second) == {"delivered": 4000, "duplicated": 0, "reordered": 0}
@@ -164,7 +176,9 @@ def test_an_unreadable_event_goes_to_the_dead_letters_and_the_rest_arrives(
     assert headers["__connect.errors.offset"].isdigit()
 
 
-def test_without_dead_letters_an_unreadable_event_stops_its_partition_alone(topic: FilledTopic, started: Any) -> None:
+def test_without_dead_letters_an_unreadable_event_stops_its_partition_alone(
+    topic: FilledTopic, started: Any
+) -> None:
     topic.put([(b"poison", b"{}")])
     topic.fill(inserts(200))
     platform = started()
@@ -177,7 +191,9 @@ def test_without_dead_letters_an_unreadable_event_stops_its_partition_alone(topi
     assert platform.stop() == 1
 
 
-def test_an_event_that_a_sink_refuses_goes_to_the_dead_letters(topic: FilledTopic, started: Any) -> None:
+def test_an_event_that_a_sink_refuses_goes_to_the_dead_letters(
+    topic: FilledTopic, started: Any
+) -> None:
     aside, schema = f"{topic.name}_dead", topic.name
     topics.create_topic(topic.endpoints.kafka_bootstrap, aside, 1)
     bad = list(customer(50))
@@ -198,7 +214,9 @@ def test_an_event_that_a_sink_refuses_goes_to_the_dead_letters(topic: FilledTopi
         drop_schema(topic.endpoints, schema)
 
     assert message.key() == topic.encoder.key(Event("c", 50))
-    assert "RefusedError" in dict(message.headers())["__connect.errors.exception.class.name"].decode()
+    assert (
+        "RefusedError" in dict(message.headers())["__connect.errors.exception.class.name"].decode()
+    )
 
 
 @contextmanager
@@ -231,7 +249,9 @@ def drop_schema(endpoints: Endpoints, schema: str) -> None:
         connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
-def test_tombstones_are_passed_and_their_offsets_committed(topic: FilledTopic, started: Any) -> None:
+def test_tombstones_are_passed_and_their_offsets_committed(
+    topic: FilledTopic, started: Any
+) -> None:
     topic.fill(inserts(10))
     topic.fill(Event("tombstone", key) for key in range(1, 11))
     platform = started()
@@ -256,10 +276,14 @@ def test_queue_samples_are_numbered_and_add_up(topic: FilledTopic, started: Any)
     assert max(sample["queue_depth"] + sample["in_flight"] for sample in samples) <= 100
     assert any(sample["paused_partitions"] for sample in samples)
     for sample in samples:
-        assert sample["queue_depth"] == sum(part["queue_depth"] for part in sample["partitions"].values())
+        assert sample["queue_depth"] == sum(
+            part["queue_depth"] for part in sample["partitions"].values()
+        )
     snapshot = platform.get("/snapshot")
     assert 0 < snapshot["consumer"]["queue_high_water"] <= 100
-    assert sum(snapshot["sink"]["busy_by_partition_s"].values()) == pytest.approx(snapshot["sink"]["busy_s"], abs=0.01)
+    assert sum(snapshot["sink"]["busy_by_partition_s"].values()) == pytest.approx(
+        snapshot["sink"]["busy_s"], abs=0.01
+    )
 
 
 BAD_SERVERS = {
@@ -267,13 +291,20 @@ BAD_SERVERS = {
     "registry": ({"schema_registry": "http://127.0.0.1:1"}, "http://127.0.0.1:1/subjects"),
     "topic": ({"topic": "cdc_sinks_nowhere"}, "has no topic cdc_sinks_nowhere"),
     "dead letters": ({"dead_letter_topic": "cdc_sinks_nowhere"}, "has no topic cdc_sinks_nowhere"),
-    "webhook": ({"sink": "webhook", "webhook_url": "http://127.0.0.1:1/"}, "webhook at http://127.0.0.1:1 "),
+    "webhook": (
+        {"sink": "webhook", "webhook_url": "http://127.0.0.1:1/"},
+        "webhook at http://127.0.0.1:1 ",
+    ),
     "postgres": (
         {"sink": "postgres", "postgres_dsn": "host=127.0.0.1 port=1", "postgres_table": "a.b"},
         "Postgres at host=127.0.0.1 port=1",
     ),
     "iceberg": (
-        {"sink": "iceberg", "iceberg_properties": "tests/integration/nowhere.properties", "iceberg_table": "a.b"},
+        {
+            "sink": "iceberg",
+            "iceberg_properties": "tests/integration/nowhere.properties",
+            "iceberg_table": "a.b",
+        },
         "sqlite:////nowhere/catalog.db",
     ),
 }
@@ -289,7 +320,9 @@ def test_a_server_that_does_not_answer_is_named_and_ends_with_3(started: Any, na
     assert said in platform.output
 
 
-def test_events_that_are_no_envelopes_are_a_matter_of_configuration(stack: Endpoints, tmp_path: Path) -> None:
+def test_events_that_are_no_envelopes_are_a_matter_of_configuration(
+    stack: Endpoints, tmp_path: Path
+) -> None:
     name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
     from tests.change_events import key_schema, register
 
@@ -304,7 +337,9 @@ def test_events_that_are_no_envelopes_are_a_matter_of_configuration(stack: Endpo
         topics.delete_subjects(stack.schema_registry_url, name)
 
 
-def test_a_table_without_a_primary_key_is_a_matter_of_configuration(topic: FilledTopic, started: Any) -> None:
+def test_a_table_without_a_primary_key_is_a_matter_of_configuration(
+    topic: FilledTopic, started: Any
+) -> None:
     with existing_table(topic, "customers", "id bigint"):
         platform = into_postgres(topic, started)
         assert platform.wait() == 2
@@ -323,9 +358,14 @@ def test_a_table_of_somebody_elses_where_the_offsets_would_go_is_left_alone(
     with existing_table(topic, "customers_offsets", columns):
         platform = into_postgres(topic, started)
         assert platform.wait() == 2
-        assert f"{foreign}, where the sink keeps its offsets, is not a table of the sink's own" in platform.output
+        assert (
+            f"{foreign}, where the sink keeps its offsets, is not a table of the sink's own"
+            in platform.output
+        )
         with psycopg.connect(topic.endpoints.postgres_dsn) as connection:
-            comment = connection.execute("SELECT obj_description(%s::regclass, 'pg_class')", (foreign,)).fetchone()
+            comment = connection.execute(
+                "SELECT obj_description(%s::regclass, 'pg_class')", (foreign,)
+            ).fetchone()
         assert comment == (None,)
 
 
@@ -351,13 +391,19 @@ def test_a_column_that_is_added_under_way_arrives(stack: Endpoints, tmp_path: Pa
         value_id = register(stack, f"{name}-value", envelope_schema(wider, name))
         later = FilledTopic(name, stack, Encoder(wider, name, value_id, topic.encoder.key_id))
         later.fill([Event("c", 9, (*customer(9), "Köln"))])
-        options = {"sink": "postgres", "postgres-dsn": stack.postgres_dsn, "postgres-table": f"{name}.customers"}
+        options = {
+            "sink": "postgres",
+            "postgres-dsn": stack.postgres_dsn,
+            "postgres-table": f"{name}.customers",
+        }
         platform = PlatformProcess(stack, name, tmp_path / "log", {"run": RUN, **options})
         try:
             platform.await_durable(4)
             assert platform.stop() == 0
             with psycopg.connect(stack.postgres_dsn) as connection:
-                found = connection.execute(f"SELECT id, city FROM {name}.customers ORDER BY id").fetchall()
+                found = connection.execute(
+                    f"SELECT id, city FROM {name}.customers ORDER BY id"
+                ).fetchall()
         finally:
             platform.kill()
             drop_schema(stack, name)

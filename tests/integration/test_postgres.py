@@ -1,4 +1,6 @@
-"""Source tables, slots and publications on a real server: only what carries the marker is ever emptied or dropped."""
+"""Source tables, slots and publications on a real server: only what carries the marker is ever
+emptied or dropped.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def count(connection: Connection, table: Table) -> int:
         return int(found)
 
 
-def test_bulk_customers_can_be_generated_again_without_violating_the_key(connection: Connection, schema: str) -> None:
+def test_bulk_customers_can_be_generated_again_without_violating_the_key(
+    connection: Connection, schema: str
+) -> None:
     table = create_customers(connection, schema)
 
     assert generate_bulk_customers(connection, 2500, table) == 2500

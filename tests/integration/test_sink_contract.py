@@ -1,4 +1,6 @@
-"""One contract, put to every sink: the doubles, the webhook, PostgreSQL and Iceberg, on real servers."""
+"""One contract, put to every sink: the doubles, the webhook, PostgreSQL and Iceberg, on real
+servers.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ import pytest
 import pytest_asyncio
 
 from cdc_users.measure.clock import new_anchor
-from infra.platform.retry import Backoff
+from infra.avro.kind import PLACEHOLDER
+from infra.platform.process.retry import Backoff
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.instrumented import InstrumentedSink
 from infra.platform.sinks.retrying import RetryingSink
-from infra.schemas.kind import PLACEHOLDER
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition
 from tests.change_events import RUN, Event, customer, inserts
@@ -26,7 +28,9 @@ QUICK = Backoff(first_s=0.01, longest_s=0.05, limit_s=30.0)
 
 
 @pytest_asyncio.fixture(params=NAMES)
-async def place(request: pytest.FixtureRequest, stack: Endpoints, tmp_path: Path) -> AsyncIterator[World]:
+async def place(
+    request: pytest.FixtureRequest, stack: Endpoints, tmp_path: Path
+) -> AsyncIterator[World]:
     made = world(request.param, stack.postgres_dsn, tmp_path)
     await made.start()
     yield made
@@ -79,7 +83,9 @@ async def test_a_batch_that_comes_again_has_no_effect(place: World, sink: SinkCo
     assert await place.effects() == effects
 
 
-async def test_events_that_come_again_cut_differently_have_no_effect(place: World, sink: SinkConnector) -> None:
+async def test_events_that_come_again_cut_differently_have_no_effect(
+    place: World, sink: SinkConnector
+) -> None:
     partition = Partition()
     events = list(inserts(6))
     await settled(sink, *partition.batches(events, 3))
@@ -101,7 +107,10 @@ async def test_the_last_event_of_a_key_is_what_stays(place: World, sink: SinkCon
     await settled(sink, partition.batch(changes[:3]), partition.batch(changes[3:]))
 
     assert await holds(place, rows(versions[-1]))
-    assert await place.effects() in (1, 5)  # a table of the current state has one row, all others five events
+    assert await place.effects() in (
+        1,
+        5,
+    )  # a table of the current state has one row, all others five events
 
 
 async def test_a_deleted_row_does_not_come_back(place: World, sink: SinkConnector) -> None:
@@ -119,11 +128,16 @@ async def test_a_deleted_row_does_not_come_back(place: World, sink: SinkConnecto
     assert set(await place.state()) <= {8}
 
 
-async def test_a_key_that_is_deleted_and_written_again_in_one_batch_is_there(place: World, sink: SinkConnector) -> None:
+async def test_a_key_that_is_deleted_and_written_again_in_one_batch_is_there(
+    place: World, sink: SinkConnector
+) -> None:
     first, second = customer(7, sequence=1), customer(7, 3, sequence=3)
     partition = Partition()
 
-    await settled(sink, partition.batch([Event("c", 7, first), Event("d", 7, None, first), Event("c", 7, second)]))
+    await settled(
+        sink,
+        partition.batch([Event("c", 7, first), Event("d", 7, None, first), Event("c", 7, second)]),
+    )
 
     assert await holds(place, rows(second))
 
@@ -150,7 +164,8 @@ def _without_notes(row: tuple[Any, ...]) -> tuple[Any, ...]:
 async def test_partitions_are_written_beside_one_another(place: World, sink: SinkConnector) -> None:
     partitions = [Partition(number=number) for number in range(6)]
     batches = [
-        list(partition.batches(list(inserts(20, first=1 + 100 * partition.number)), 5)) for partition in partitions
+        list(partition.batches(list(inserts(20, first=1 + 100 * partition.number)), 5))
+        for partition in partitions
     ]
 
     await asyncio.gather(*(settled_writes(sink, many) for many in batches))
@@ -182,7 +197,9 @@ async def test_what_failed_once_takes_effect_once(place: World, when: When) -> N
     assert set(await place.state()) == ({1, 2, 10, 11, 12, 20} if place.keeps_rows else set())
 
 
-async def test_another_life_goes_on_where_the_last_one_ended(place: World, sink: SinkConnector) -> None:
+async def test_another_life_goes_on_where_the_last_one_ended(
+    place: World, sink: SinkConnector
+) -> None:
     partition = Partition()
     first, second = partition.batch(list(inserts(3))), partition.batch(list(inserts(3, first=10)))
     await settled(sink, first)
@@ -197,7 +214,9 @@ async def test_another_life_goes_on_where_the_last_one_ended(place: World, sink:
     assert await place.effects() == 6
 
 
-async def test_a_life_that_has_lost_its_partition_changes_nothing_any_more(place: World, sink: SinkConnector) -> None:
+async def test_a_life_that_has_lost_its_partition_changes_nothing_any_more(
+    place: World, sink: SinkConnector
+) -> None:
     partition = Partition()
     first, second = partition.batch(list(inserts(3))), partition.batch(list(inserts(3, first=10)))
     await settled(sink, first)
@@ -220,7 +239,10 @@ async def test_measuring_changes_nothing(place: World, sink: SinkConnector) -> N
 
     assert await place.effects() == 3
     assert measured.durable_events == 6
-    assert (measured.ledger.delivered()[1].delivered, measured.ledger.delivered()[1].duplicated) == (3, 3)
+    assert (
+        measured.ledger.delivered()[1].delivered,
+        measured.ledger.delivered()[1].duplicated,
+    ) == (3, 3)
 
 
 async def test_a_flush_ends_while_writes_go_on(place: World, sink: SinkConnector) -> None:

@@ -1,4 +1,6 @@
-"""The platform killed with -9 while a sink is under load: nothing lost, nothing stale, no effect doubled."""
+"""The platform killed with -9 while a sink is under load: nothing lost, nothing stale, no effect
+doubled.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Load:
     sent: int = 0
 
     def round(self) -> None:
-        """One change of every key: most are updated, some deleted, those that are gone come again."""
+        """One change of every key: most are updated, some deleted, those that are gone come
+        again.
+        """
         events = []
         for key in range(1, KEYS + 1):
             self.sent += 1
@@ -58,7 +62,11 @@ Options = dict[str, object]
 def postgres(stack: Endpoints, _: Path) -> tuple[World, Callable[[], Options]]:
     world = PostgresWorld(stack.postgres_dsn)
     table = f"{world.schema}.customers"
-    return world, lambda: {"sink": "postgres", "postgres-dsn": stack.postgres_dsn, "postgres-table": table}
+    return world, lambda: {
+        "sink": "postgres",
+        "postgres-dsn": stack.postgres_dsn,
+        "postgres-table": table,
+    }
 
 
 def webhook(_: Endpoints, __: Path) -> tuple[World, Callable[[], Options]]:
@@ -68,14 +76,22 @@ def webhook(_: Endpoints, __: Path) -> tuple[World, Callable[[], Options]]:
 
 def iceberg(mode: str) -> Callable[[Endpoints, Path], tuple[World, Callable[[], Options]]]:
     def make(_: Endpoints, directory: Path) -> tuple[World, Callable[[], Options]]:
-        options = {"sink": "iceberg", "iceberg-warehouse": directory / "warehouse", "iceberg-table": "test.customers"}
+        options = {
+            "sink": "iceberg",
+            "iceberg-warehouse": directory / "warehouse",
+            "iceberg-table": "test.customers",
+        }
         paced = {"iceberg-mode": mode, "iceberg-commit-interval-ms": 100}
-        return IcebergWorld(directory / "warehouse", upsert=mode == "upsert"), lambda: options | paced
+        return (
+            IcebergWorld(directory / "warehouse", upsert=mode == "upsert"),
+            lambda: options | paced,
+        )
 
     return make
 
 
-#: A webhook's receiver may get events again after a crash; this one takes each offset once, as a receiver can.
+#: A webhook's receiver may get events again after a crash; this one takes each offset once, as a
+#: receiver can.
 SINKS = {
     "webhook": webhook,
     "postgres": postgres,
@@ -84,14 +100,20 @@ SINKS = {
 }
 
 
-async def survives(stack: Endpoints, topic: FilledTopic, directory: Path, name: str, kills: int, seed: int) -> None:
+async def survives(
+    stack: Endpoints, topic: FilledTopic, directory: Path, name: str, kills: int, seed: int
+) -> None:
     """Kill so often, each time with delivery growing before and after; then compare."""
     world, options = SINKS[name](stack, directory)
     await world.start()
     load = Load(topic)
     try:
         begin = partial(
-            PlatformProcess, stack, topic.name, directory / "log", {"run": RUN, "batch-size": 50, **options()}
+            PlatformProcess,
+            stack,
+            topic.name,
+            directory / "log",
+            {"run": RUN, "batch-size": 50, **options()},
         )
         await asyncio.to_thread(kill_under_load, load, begin, kills, seed)
         assert await world.state() == load.rows
@@ -101,8 +123,12 @@ async def survives(stack: Endpoints, topic: FilledTopic, directory: Path, name: 
         await world.stop()
 
 
-def kill_under_load(load: Load, begin: Callable[[], PlatformProcess], kills: int, seed: int) -> None:
-    """Change rows all the while; the last life of the platform delivers what is left, and ends when asked."""
+def kill_under_load(
+    load: Load, begin: Callable[[], PlatformProcess], kills: int, seed: int
+) -> None:
+    """Change rows all the while; the last life of the platform delivers what is left, and ends
+    when asked.
+    """
     done = threading.Event()
     load.round()
 
@@ -125,7 +151,10 @@ def kill_under_load(load: Load, begin: Callable[[], PlatformProcess], kills: int
         done.set()
         writer.join()
         ends = load.topic.ends()
-        await_that(lambda: durable(platform) == ends, lambda: f"{ends} {platform.get('/snapshot')['consumer']}")
+        await_that(
+            lambda: durable(platform) == ends,
+            lambda: f"{ends} {platform.get('/snapshot')['consumer']}",
+        )
         assert platform.stop() == 0, platform.output
     finally:
         done.set()
@@ -137,7 +166,8 @@ def durable(platform: PlatformProcess) -> list[int | None]:
     """How far each partition is; the platform's own lag only knows of what it has fetched."""
     partitions = platform.get("/snapshot")["consumer"]["partitions"]
     return [
-        partitions[place]["durable"] for place in sorted(partitions, key=lambda place: int(place.rpartition(":")[2]))
+        partitions[place]["durable"]
+        for place in sorted(partitions, key=lambda place: int(place.rpartition(":")[2]))
     ]
 
 

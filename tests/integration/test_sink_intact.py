@@ -1,4 +1,6 @@
-"""A wide row with NULLs, a megabyte of text, and types at their extremes reaches every sink as it was."""
+"""A wide row with NULLs, a megabyte of text, and types at their extremes reaches every sink as it
+was.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 
-from infra.platform.batch import Batch
-from infra.platform.sinks.document import documents, encode
-from infra.platform.sinks.iceberg import CATALOG, IcebergSink, local_properties
-from infra.platform.sinks.postgres import PostgresSink
+from infra.platform.sinks.batch import Batch
+from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
+from infra.platform.sinks.postgres.sink import PostgresSink
+from infra.platform.sinks.webhook.document import documents, encode
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition
 from tests.change_events import ZONED, Event
@@ -45,14 +47,61 @@ COLUMNS: dict[str, tuple[Any, bool]] = {
     "data": ("bytes", True),
     "probe": ("string", True),
 }
-NASTY = '\\0 \\x00 \\N \\. \'single\' "double" {a,NULL,"b"} \t\r\n \\\\ \u2028 e\u0301 🐘👩‍👩‍👧 \x01\x7f'
+NASTY = (
+    '\\0 \\x00 \\N \\. \'single\' "double" {a,NULL,"b"} \t\r\n \\\\ \u2028 e\u0301 🐘👩‍👩‍👧'
+    " \x01\x7f"
+)
 MOST = Decimal("9" * 28 + "." + "9" * 10)
 ROWS: list[tuple[Any, ...]] = [
-    (1, "plain", Decimal("1.5000000000"), "2026-01-02T03:04:05.678901Z", 0, 0, True, 1.5, b"\x00\x01\xff", "p"),
+    (
+        1,
+        "plain",
+        Decimal("1.5000000000"),
+        "2026-01-02T03:04:05.678901Z",
+        0,
+        0,
+        True,
+        1.5,
+        b"\x00\x01\xff",
+        "p",
+    ),
     (2, None, None, None, None, None, None, None, None, None),
-    (-(2**63), NASTY, MOST.copy_negate(), "0001-01-01T00:00:00.000000Z", -(2**53), -719_162, False, -0.0, b"", ""),
-    (2**63 - 1, "x" * 1_000_000, MOST, "9999-12-31T23:59:59.999999Z", 2**53, 2_932_896, True, 1e308, b"\\x00", "p"),
-    (5, "", Decimal("-1E-10"), "infinity", 9223372036825200000, 0, False, 5e-324, bytes(range(256)), "p"),
+    (
+        -(2**63),
+        NASTY,
+        MOST.copy_negate(),
+        "0001-01-01T00:00:00.000000Z",
+        -(2**53),
+        -719_162,
+        False,
+        -0.0,
+        b"",
+        "",
+    ),
+    (
+        2**63 - 1,
+        "x" * 1_000_000,
+        MOST,
+        "9999-12-31T23:59:59.999999Z",
+        2**53,
+        2_932_896,
+        True,
+        1e308,
+        b"\\x00",
+        "p",
+    ),
+    (
+        5,
+        "",
+        Decimal("-1E-10"),
+        "infinity",
+        9223372036825200000,
+        0,
+        False,
+        5e-324,
+        bytes(range(256)),
+        "p",
+    ),
     (6, "__debezium", Decimal(0), "-infinity", -9223372036832400000, 0, False, 0.1, b"'", "p"),
     (7, "far", Decimal(1), "+12026-01-02T03:04:05.678901Z", 1, 1, None, float("inf"), None, None),
     (8, "before", Decimal(-1), "-0043-03-15T12:00:00Z", -1, -1, None, float("-inf"), None, None),
@@ -72,7 +121,9 @@ def schema(stack: Endpoints) -> Iterator[str]:
         connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
 
-async def test_postgres_holds_every_row_as_its_source_would(stack: Endpoints, schema: str, batch: Batch) -> None:
+async def test_postgres_holds_every_row_as_its_source_would(
+    stack: Endpoints, schema: str, batch: Batch
+) -> None:
     sink = PostgresSink(stack.postgres_dsn, f"{schema}.rows")
     await sink.open()
     try:
@@ -85,7 +136,8 @@ async def test_postgres_holds_every_row_as_its_source_would(stack: Endpoints, sc
         connection.execute(f"CREATE TABLE {schema}.source (LIKE {schema}.rows)")
         with connection.cursor() as cursor:
             cursor.executemany(
-                f"INSERT INTO {schema}.source VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", map(as_source, ROWS)
+                f"INSERT INTO {schema}.source VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                map(as_source, ROWS),
             )
         lost = connection.execute(f"TABLE {schema}.source EXCEPT TABLE {schema}.rows").fetchall()
         made_up = connection.execute(f"TABLE {schema}.rows EXCEPT TABLE {schema}.source").fetchall()
@@ -102,13 +154,22 @@ SPELLING: dict[str, dict[Any, str]] = {
         "-0043-03-15T12:00:00Z": "0044-03-15 12:00+00 BC",
     },
     "plain": {9223372036825200000: "infinity", -9223372036832400000: "-infinity"},
-    "day": {-719_162: "0001-01-01", 2_932_896: "9999-12-31", -1: "1969-12-31", 0: "1970-01-01", 1: "1970-01-02"},
+    "day": {
+        -719_162: "0001-01-01",
+        2_932_896: "9999-12-31",
+        -1: "1969-12-31",
+        0: "1970-01-01",
+        1: "1970-01-02",
+    },
 }
 
 
 def as_source(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """What one would insert to get such an event."""
-    whole = {name: SPELLING.get(name, {}).get(value, value) for name, value in zip(COLUMNS, row, strict=True)}
+    whole = {
+        name: SPELLING.get(name, {}).get(value, value)
+        for name, value in zip(COLUMNS, row, strict=True)
+    }
     if isinstance(whole["plain"], int):
         whole["plain"] = datetime(1970, 1, 1) + timedelta(microseconds=whole["plain"])
     return tuple(whole.values())
@@ -125,7 +186,15 @@ async def test_iceberg_holds_every_row(tmp_path: Path, batch: Batch) -> None:
     catalog = load_catalog(CATALOG, **properties)
     rows = catalog.load_table("test.rows").scan().to_arrow().sort_by("cdc_offset")
     catalog.close()
-    for name, place in (("id", 0), ("words", 1), ("amount", 2), ("flag", 6), ("ratio", 7), ("data", 8), ("probe", 9)):
+    for name, place in (
+        ("id", 0),
+        ("words", 1),
+        ("amount", 2),
+        ("flag", 6),
+        ("ratio", 7),
+        ("data", 8),
+        ("probe", 9),
+    ):
         assert rows[name].to_pylist() == [row[place] for row in ROWS], name
     assert rows["plain"].cast(pa.int64()).to_pylist() == [row[4] for row in ROWS]
     assert rows["day"].cast(pa.int32()).to_pylist() == [row[5] for row in ROWS]

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.platform.error import RefusedError
-from infra.platform.sinks.postgres import PostgresSink
-from infra.schemas.kind import PLACEHOLDER
+from infra.avro.kind import PLACEHOLDER
+from infra.platform.process.error import RefusedError
+from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition
 from tests.change_events import Encoder, Event
@@ -26,13 +26,15 @@ COLUMNS: dict[str, tuple[Any, bool]] = {
 
 @pytest.fixture
 def table(stack: Endpoints) -> Iterator[str]:
-    """A table whose large columns may not be NULL, with the version that the sink keeps in its own."""
+    """A table whose large columns may not be NULL, with the version that the sink keeps in its
+    own.
+    """
     name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
         connection.execute(
-            f"CREATE TABLE {name}.rows (id bigint PRIMARY KEY, state text NOT NULL, body text NOT NULL, "
-            "notes text, cdc_version bigint)"
+            f"CREATE TABLE {name}.rows (id bigint PRIMARY KEY, state text NOT NULL, body text NOT"
+            " NULL, notes text, cdc_version bigint)"
         )
         yield f"{name}.rows"
         connection.execute(f"DROP SCHEMA {name} CASCADE")
@@ -40,19 +42,27 @@ def table(stack: Endpoints) -> Iterator[str]:
 
 def rows_of(stack: Endpoints, table: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(stack.postgres_dsn) as connection:
-        return connection.execute(f"SELECT id, state, body, notes FROM {table} ORDER BY id").fetchall()
+        return connection.execute(
+            f"SELECT id, state, body, notes FROM {table} ORDER BY id"
+        ).fetchall()
 
 
 def offset_of(stack: Endpoints, table: str) -> int:
     with psycopg.connect(stack.postgres_dsn) as connection:
-        (offset,) = connection.execute(f"SELECT next_offset FROM {table}_offsets").fetchone() or (0,)
+        (offset,) = connection.execute(f"SELECT next_offset FROM {table}_offsets").fetchone() or (
+            0,
+        )
         return int(offset)
 
 
-async def test_a_column_that_may_not_be_null_stays_when_it_was_not_sent(stack: Endpoints, table: str) -> None:
+async def test_a_column_that_may_not_be_null_stays_when_it_was_not_sent(
+    stack: Endpoints, table: str
+) -> None:
     sink, partition = PostgresSink(stack.postgres_dsn, table), Partition(columns=COLUMNS)
     await sink.open()
-    await sink.write(partition.batch([Event("c", key, (key, "new", "large", "kept")) for key in (1, 2, 3)]))
+    await sink.write(
+        partition.batch([Event("c", key, (key, "new", "large", "kept")) for key in (1, 2, 3)])
+    )
     changed = partition.batch(
         [
             Event("u", 1, (1, "changed", PLACEHOLDER, "other")),
@@ -76,7 +86,9 @@ async def test_a_column_that_may_not_be_null_stays_when_it_was_not_sent(stack: E
     assert offset_of(stack, table) == 6
 
 
-async def test_a_newer_row_is_not_changed_by_an_older_event_that_lacks_columns(stack: Endpoints, table: str) -> None:
+async def test_a_newer_row_is_not_changed_by_an_older_event_that_lacks_columns(
+    stack: Endpoints, table: str
+) -> None:
     sink, partition = PostgresSink(stack.postgres_dsn, table), Partition(columns=COLUMNS)
     await sink.open()
     with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
@@ -89,25 +101,35 @@ async def test_a_newer_row_is_not_changed_by_an_older_event_that_lacks_columns(s
     assert offset_of(stack, table) == 1
 
 
-async def test_a_row_that_is_not_there_is_inserted_without_what_was_not_sent(stack: Endpoints, table: str) -> None:
+async def test_a_row_that_is_not_there_is_inserted_without_what_was_not_sent(
+    stack: Endpoints, table: str
+) -> None:
     sink, partition = PostgresSink(stack.postgres_dsn, table), Partition(columns=COLUMNS)
     await sink.open()
     await sink.write(partition.batch([Event("c", 1, (1, "new", "large", "kept"))]))
 
     await sink.write(
         partition.batch(
-            [Event("u", 1, (1, "changed", "larger", PLACEHOLDER)), Event("u", 2, (2, "changed", "large", PLACEHOLDER))]
+            [
+                Event("u", 1, (1, "changed", "larger", PLACEHOLDER)),
+                Event("u", 2, (2, "changed", "large", PLACEHOLDER)),
+            ]
         )
     )
     with pytest.raises(RefusedError, match="body"):
         await sink.write(partition.batch([Event("u", 3, (3, "changed", PLACEHOLDER, "other"))]))
     await sink.close()
 
-    assert rows_of(stack, table) == [(1, "changed", "larger", "kept"), (2, "changed", "large", None)]
+    assert rows_of(stack, table) == [
+        (1, "changed", "larger", "kept"),
+        (2, "changed", "large", None),
+    ]
     assert offset_of(stack, table) == 3
 
 
-async def test_a_truncate_is_refused_even_where_no_table_is_yet(stack: Endpoints, table: str) -> None:
+async def test_a_truncate_is_refused_even_where_no_table_is_yet(
+    stack: Endpoints, table: str
+) -> None:
     encoder, partition = Encoder(COLUMNS), Partition(columns=COLUMNS)
     (truncate,) = partition.items([(None, encoder.value(Event("t", 0)))])
     sink = PostgresSink(stack.postgres_dsn, f"{table}_to_be")

@@ -6,10 +6,10 @@ import json
 
 import psycopg2
 
-from infra.stack.canary import send_canary
+from infra.stack.debezium.canary import send_canary
 from infra.stack.endpoints import Endpoints
-from infra.stack.locate import verify
-from infra.stack.state import recorded, state_of
+from infra.stack.find.locate import verify
+from infra.stack.supervise.state import recorded, state_of
 from tests.real_stack import stack_command
 from tests.scenarios.locust_process import NOTHING, leftovers
 
@@ -51,7 +51,10 @@ def test_all_servers_listen_on_loopback_only(stack: Endpoints) -> None:
         process = identity.process()
         assert process is not None
         listening = [found.laddr for found in process.net_connections() if found.status == "LISTEN"]
-        assert all(address.ip in ("127.0.0.1", "::ffff:127.0.0.1") for address in listening), (process, listening)
+        assert all(address.ip in ("127.0.0.1", "::ffff:127.0.0.1") for address in listening), (
+            process,
+            listening,
+        )
 
 
 def test_postgres_is_ready_for_logical_decoding(stack: Endpoints) -> None:

@@ -1,4 +1,6 @@
-"""The stack in bad situations: one clear message with the remedy, the right exit code, and nothing left behind."""
+"""The stack in bad situations: one clear message with the remedy, the right exit code, and nothing
+left behind.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,17 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from infra.stack import postgres
 from infra.stack.endpoints import Endpoints
-from infra.stack.external import FILE, VARIABLES
-from infra.stack.port import free_ports
-from infra.stack.server import start
-from infra.stack.state import CHECKOUT, State, recorded
+from infra.stack.find.external import FILE, VARIABLES
+from infra.stack.servers import postgres
+from infra.stack.servers.port import free_ports
+from infra.stack.servers.server import start
+from infra.stack.supervise.state import CHECKOUT, State, recorded
 from tests.scenarios.locust_process import await_that
 
-needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+needs_mount = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root may mount a small file system"
+)
 
 
 class Checkout:
@@ -34,10 +38,14 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        shutil.copytree(CHECKOUT / "infra", root / "infra", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            CHECKOUT / "infra", root / "infra", ignore=shutil.ignore_patterns("__pycache__")
+        )
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """`python -m infra.stack ...` in it, with these environment variables and no stack of the user's."""
+        """`python -m infra.stack ...` in it, with these environment variables and no stack of the
+        user's.
+        """
         own = {name: value for name, value in os.environ.items() if name not in {FILE, *VARIABLES}}
         return subprocess.Popen(
             [sys.executable, "-m", "infra.stack", *arguments],
@@ -74,14 +82,20 @@ def checkout(tmp_path: Path) -> Checkout:
 def small_disk(place: Path, size: str) -> Iterator[None]:
     """A file system of that size; skips the test where even root may not mount one."""
     place.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False
+    )
     if done.returncode != 0:
         pytest.skip("no file system can be mounted here")
     try:
         yield
     finally:
-        # The watcher of a stack that did not come up lets go of the lock a moment after the command has ended.
-        await_that(lambda: subprocess.run(["umount", str(place)], check=False).returncode == 0, f"{place} is busy")
+        # The watcher of a stack that did not come up lets go of the lock a moment after the
+        # command has ended.
+        await_that(
+            lambda: subprocess.run(["umount", str(place)], check=False).returncode == 0,
+            f"{place} is busy",
+        )
 
 
 def answering(status: int, body: bytes) -> type[BaseHTTPRequestHandler]:
@@ -136,7 +150,9 @@ def test_a_full_disk_under_the_cache_is_named_with_the_remedy(
 
 @needs_mount
 @pytest.mark.parametrize("size", ["64k", "8m"])
-def test_a_full_disk_under_the_run_directory_is_named_before_a_server_is_started(checkout: Checkout, size: str) -> None:
+def test_a_full_disk_under_the_run_directory_is_named_before_a_server_is_started(
+    checkout: Checkout, size: str
+) -> None:
     with small_disk(checkout.root / ".stack", size):
         done = checkout.stack("up")
         left = checkout.left()
@@ -150,10 +166,14 @@ def test_a_full_disk_under_the_run_directory_is_named_before_a_server_is_started
     assert left == []
 
 
-def test_an_old_postgres_is_refused_before_a_server_is_started(checkout: Checkout, tmp_path: Path) -> None:
+def test_an_old_postgres_is_refused_before_a_server_is_started(
+    checkout: Checkout, tmp_path: Path
+) -> None:
     program = tmp_path / "old" / "postgres"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\necho "postgres (PostgreSQL) 13.14 (Debian 13.14-1)"\n', encoding="utf-8")
+    program.write_text(
+        '#!/bin/sh\necho "postgres (PostgreSQL) 13.14 (Debian 13.14-1)"\n', encoding="utf-8"
+    )
     program.chmod(0o755)
 
     done = checkout.stack("up", CDC_POSTGRES_BIN=str(program.parent))
@@ -212,8 +232,12 @@ def postgres_with(wal_level: str, logs: Path) -> Iterator[str]:
     place = postgres.home(logs, account)
     recipe = postgres.recipe(postgres.find_binaries(os.environ), place, port, account)
     recipe.prepare()
-    changed = [part.replace("wal_level=logical", f"wal_level={wal_level}") for part in recipe.command]
-    server = start(type(recipe)("postgres", changed, recipe.probe, recipe.prepare, account=account), logs)
+    changed = [
+        part.replace("wal_level=logical", f"wal_level={wal_level}") for part in recipe.command
+    ]
+    server = start(
+        type(recipe)("postgres", changed, recipe.probe, recipe.prepare, account=account), logs
+    )
     try:
         await_that(lambda: accepts(postgres.dsn(port)), "PostgreSQL did not start")
         yield postgres.dsn(port)
@@ -241,7 +265,9 @@ def own_stack(endpoints: Endpoints, **changed: str) -> dict[str, str]:
 def test_an_own_server_with_the_wrong_wal_level_is_refused_with_the_statement_that_mends_it(
     checkout: Checkout, tmp_path: Path
 ) -> None:
-    nobody = Endpoints("external", "host=127.0.0.1", "127.0.0.1:1", "http://127.0.0.1:1", "http://127.0.0.1:1")
+    nobody = Endpoints(
+        "external", "host=127.0.0.1", "127.0.0.1:1", "http://127.0.0.1:1", "http://127.0.0.1:1"
+    )
     with postgres_with("replica", tmp_path) as dsn:
         done = checkout.stack("up", "--kind", "external", **own_stack(nobody, CDC_POSTGRES_DSN=dsn))
 
@@ -254,14 +280,20 @@ def test_a_registry_that_answers_500_is_named_with_its_address(
     stack: Endpoints, checkout: Checkout, serve: Callable[[int, bytes], str]
 ) -> None:
     broken = serve(500, b"out of order")
-    done = checkout.stack("up", "--kind", "external", **own_stack(stack, CDC_SCHEMA_REGISTRY_URL=broken))
+    done = checkout.stack(
+        "up", "--kind", "external", **own_stack(stack, CDC_SCHEMA_REGISTRY_URL=broken)
+    )
 
     assert done.returncode == 3, done.stdout + done.stderr
-    assert f"Schema Registry ({broken}) does not answer as it should: 500 Server Error" in done.stderr
+    assert (
+        f"Schema Registry ({broken}) does not answer as it should: 500 Server Error" in done.stderr
+    )
     assert "see that server's log" in done.stderr
 
 
-def test_an_own_stack_is_used_as_it_is_and_never_stopped(stack: Endpoints, checkout: Checkout) -> None:
+def test_an_own_stack_is_used_as_it_is_and_never_stopped(
+    stack: Endpoints, checkout: Checkout
+) -> None:
     up = checkout.stack("up", "--kind", "external", **own_stack(stack))
     down = checkout.stack("down", **own_stack(stack))
     status = checkout.stack("status", **own_stack(stack))
@@ -277,7 +309,11 @@ def test_an_own_stack_is_used_as_it_is_and_never_stopped(stack: Endpoints, check
     [
         (("--kind", "external"), {}, "CDC_POSTGRES_DSN"),
         ((), {"CDC_CONNECT_URL": "http://127.0.0.1:8083"}, "without CDC_KAFKA_BOOTSTRAP"),
-        (("--kind", "process"), {"CDC_STACK": "/nowhere.toml"}, "CDC_STACK names servers that are not ours; unset it"),
+        (
+            ("--kind", "process"),
+            {"CDC_STACK": "/nowhere.toml"},
+            "CDC_STACK names servers that are not ours; unset it",
+        ),
         ((), {"CDC_STACK": "/nowhere.toml"}, "cannot be read"),
     ],
 )

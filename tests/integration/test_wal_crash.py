@@ -1,4 +1,6 @@
-"""The direct reader killed with -9 under load: nothing lost, and no more repeated than the docs allow."""
+"""The direct reader killed with -9 under load: nothing lost, and no more repeated than the docs
+allow.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.observe.kinesis import KinesisTap
+from cdc_users.observe.taps.kinesis import KinesisTap
 from infra.stack import cloud
 from infra.stack.emulators.kinesis import kinesis_emulator
 from tests.private_postgres import PrivatePostgres, private_postgres
@@ -19,7 +21,8 @@ from tests.wal_process import RUN, Customers, WalProcess, await_that, slots
 
 HELD = 2_000
 LONGEST_TRANSACTION = 40
-#: What may be published in between two confirmations; an emulator takes some ten thousand records a second.
+#: What may be published in between two confirmations; an emulator takes some ten thousand records
+#: a second.
 UNCONFIRMED = 2_000
 
 
@@ -29,7 +32,9 @@ def postgres(tmp_path: Path) -> Iterator[PrivatePostgres]:
         yield running
 
 
-@pytest.mark.parametrize(("events", "kills"), [(3_000, 2), pytest.param(200_000, 10, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("events", "kills"), [(3_000, 2), pytest.param(200_000, 10, marks=pytest.mark.soak)]
+)
 def test_kills_lose_nothing_and_repeat_no_more_than_is_held(
     postgres: PrivatePostgres, tmp_path: Path, events: int, kills: int
 ) -> None:
@@ -53,7 +58,8 @@ def test_kills_lose_nothing_and_repeat_no_more_than_is_held(
 
         sent = customers.write(events, pace=kill_when_due)
         await_that(
-            lambda: sum(s.delivered for s in tap.record.arrivals().steps.values()) == sent, "changes are missing"
+            lambda: sum(s.delivered for s in tap.record.arrivals().steps.values()) == sent,
+            "changes are missing",
         )
         assert running.pop().end(signal.SIGTERM) == 0
         tap.stop()
@@ -66,15 +72,20 @@ def test_kills_lose_nothing_and_repeat_no_more_than_is_held(
     customers.remove()
 
 
-def test_a_killed_reader_goes_on_from_what_it_confirmed(postgres: PrivatePostgres, tmp_path: Path) -> None:
+def test_a_killed_reader_goes_on_from_what_it_confirmed(
+    postgres: PrivatePostgres, tmp_path: Path
+) -> None:
     customers = Customers(postgres.dsn, f"cdc_wal_{uuid.uuid4().hex[:8]}")
     options = customers.options("--state", str(tmp_path / "state.json"))
     first = WalProcess(*options, directory=tmp_path).await_ready()
     sent = customers.write(500)
-    await_that(lambda: first.snapshot()["sink"]["durable_events"] == sent, "the first reader reads nothing")
+    await_that(
+        lambda: first.snapshot()["sink"]["durable_events"] == sent, "the first reader reads nothing"
+    )
     await_that(
         lambda: (
-            first.snapshot()["consumer"]["slot"]["confirmed_lsn"] >= first.snapshot()["consumer"]["slot"]["durable_lsn"]
+            first.snapshot()["consumer"]["slot"]["confirmed_lsn"]
+            >= first.snapshot()["consumer"]["slot"]["durable_lsn"]
         ),
         "nothing was confirmed",
     )
@@ -82,7 +93,10 @@ def test_a_killed_reader_goes_on_from_what_it_confirmed(postgres: PrivatePostgre
 
     second = WalProcess(*options, directory=tmp_path).await_ready()
     more = customers.write(100)
-    await_that(lambda: second.snapshot()["sink"]["durable_events"] >= more, "the second reader reads nothing")
+    await_that(
+        lambda: second.snapshot()["sink"]["durable_events"] >= more,
+        "the second reader reads nothing",
+    )
     assert second.snapshot()["sink"]["durable_events"] == more
     assert second.end(signal.SIGTERM) == 0
     assert slots(customers.connection) == [customers.name]

@@ -1,4 +1,6 @@
-"""The direct reader as a process: what it refuses and how to mend it, and that it never leaves a slot behind."""
+"""The direct reader as a process: what it refuses and how to mend it, and that it never leaves a
+slot behind.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ import pytest
 from psycopg import pq
 from psycopg2.extensions import connection as Connection
 
-from infra.stack.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT
 from tests.private_postgres import PrivatePostgres, private_postgres
 from tests.wal_process import WalProcess, await_that, slots
 
@@ -39,7 +41,11 @@ def table(connection: Connection) -> Iterator[str]:
     name = f"wal_{uuid.uuid4().hex[:8]}"
     execute(connection, f"CREATE TABLE {name} (id int PRIMARY KEY)")
     yield name
-    execute(connection, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE active_pid IS NULL")
+    execute(
+        connection,
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE active_pid IS"
+        " NULL",
+    )
     execute(connection, f"DROP PUBLICATION IF EXISTS {name}")
     execute(connection, f"DROP TABLE {name}")
 
@@ -51,15 +57,33 @@ def execute(connection: Connection, query: str) -> None:
 
 def refused(directory: Path, *options: str) -> tuple[int, str]:
     """How a reader that cannot start ends: its exit code and what it says."""
-    command = [sys.executable, "-m", "infra.platform.wal", "--journal", str(directory / "journal"), *options]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
+    command = [
+        sys.executable,
+        "-m",
+        "infra.platform.wal",
+        "--journal",
+        str(directory / "journal"),
+        *options,
+    ]
+    done = subprocess.run(
+        command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.stdout == ""
     return done.returncode, done.stderr
 
 
 def own(postgres: PrivatePostgres, table: str) -> list[str]:
     """A reader that makes its own slot and publication."""
-    return ["--dsn", postgres.dsn, "--slot", table, "--publication", table, "--create", f"public.{table}"]
+    return [
+        "--dsn",
+        postgres.dsn,
+        "--slot",
+        table,
+        "--publication",
+        table,
+        "--create",
+        f"public.{table}",
+    ]
 
 
 def test_all_mistakes_are_told_together_before_any_server_is_asked(tmp_path: Path) -> None:
@@ -81,7 +105,9 @@ def test_a_missing_publication_ends_with_the_sql_that_makes_it(
     postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path
 ) -> None:
     execute(connection, f"SELECT pg_create_logical_replication_slot('{table}', 'pgoutput')")
-    code, text = refused(tmp_path, "--dsn", postgres.dsn, "--slot", table, "--publication", "Not There")
+    code, text = refused(
+        tmp_path, "--dsn", postgres.dsn, "--slot", table, "--publication", "Not There"
+    )
 
     assert code == 2
     assert 'run CREATE PUBLICATION "Not There" FOR TABLE' in text
@@ -116,7 +142,10 @@ def test_no_free_slot_ends_with_the_setting(
     execute(connection, "SELECT pg_drop_replication_slot('taken')")
 
     assert code == 3
-    assert "all 1 replication slots are in use; run ALTER SYSTEM SET max_replication_slots = 3;" in text
+    assert (
+        "all 1 replication slots are in use; run ALTER SYSTEM SET max_replication_slots = 3;"
+        in text
+    )
 
 
 def test_no_free_sender_ends_with_the_setting(
@@ -170,7 +199,9 @@ def test_a_transport_that_does_not_answer_is_named_and_nothing_is_left(
     endpoint: str,
     said: str,
 ) -> None:
-    code, text = refused(tmp_path, *own(postgres, table), "--transport", transport, "--endpoint", endpoint)
+    code, text = refused(
+        tmp_path, *own(postgres, table), "--transport", transport, "--endpoint", endpoint
+    )
 
     assert code == 3
     assert said in text
@@ -189,7 +220,11 @@ def test_a_name_that_the_service_cannot_have_is_refused(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_its_own_slot_is_gone_after_a_signal(
-    postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path, number: signal.Signals
+    postgres: PrivatePostgres,
+    connection: Connection,
+    table: str,
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
     process = WalProcess(*own(postgres, table), directory=tmp_path).await_ready()
     assert slots(connection) == [table]
@@ -209,13 +244,18 @@ def test_what_a_killed_reader_left_is_removed_by_the_next(
 
     process = WalProcess(*own(postgres, table), directory=tmp_path).await_ready()
     execute(connection, f"INSERT INTO {table} SELECT generate_series(1, 100)")
-    await_that(lambda: process.snapshot()["sink"]["durable_events"] == 100, "the second reader reads nothing")
+    await_that(
+        lambda: process.snapshot()["sink"]["durable_events"] == 100,
+        "the second reader reads nothing",
+    )
     assert process.end(signal.SIGTERM) == 0
 
     assert slots(connection) == []
 
 
-def test_what_it_could_not_remove_itself_is_removed_by_the_next(postgres: PrivatePostgres, tmp_path: Path) -> None:
+def test_what_it_could_not_remove_itself_is_removed_by_the_next(
+    postgres: PrivatePostgres, tmp_path: Path
+) -> None:
     table = f"wal_{uuid.uuid4().hex[:8]}"
     with closing(psycopg2.connect(postgres.dsn)) as connection, connection:
         execute(connection, f"CREATE TABLE {table} (id int PRIMARY KEY)")
@@ -250,7 +290,9 @@ def test_a_slot_that_somebody_reads_is_left_to_him(
     postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path
 ) -> None:
     process = WalProcess(*own(postgres, table), directory=tmp_path).await_ready()
-    code, text = refused(tmp_path / "second", "--dsn", postgres.dsn, "--slot", table, "--publication", table)
+    code, text = refused(
+        tmp_path / "second", "--dsn", postgres.dsn, "--slot", table, "--publication", table
+    )
     ended = process.end(signal.SIGTERM)
 
     assert code == 3

@@ -1,4 +1,6 @@
-"""The direct reader on a real server: confirms only what is durable, survives what servers do, refuses what is lost."""
+"""The direct reader on a real server: confirms only what is durable, survives what servers do,
+refuses what is lost.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import make_dsn
 
-from infra.platform.error import UnreachableError
-from infra.platform.wal import slot as server
-from infra.platform.wal.source_error import SetupError, SlotError
+from infra.platform.process.error import UnreachableError
+from infra.platform.wal.error import SetupError, SlotError
+from infra.platform.wal.replication import slot as server
 from tests.integration.wal_source import Source, await_that, reading, state_file
 from tests.private_postgres import PrivatePostgres, private_postgres
 
@@ -48,7 +50,9 @@ def test_changes_arrive_whole_and_in_commit_order(source: Source) -> None:
     assert len({change["source"]["lsn"] for change in changes}) == 3
 
 
-def test_text_is_utf_8_and_dates_are_iso_whatever_the_servers_own_form_is(postgres: PrivatePostgres) -> None:
+def test_text_is_utf_8_and_dates_are_iso_whatever_the_servers_own_form_is(
+    postgres: PrivatePostgres,
+) -> None:
     name = f"cdc_wal_{uuid.uuid4().hex[:8]}"
     with closing(server.connect(postgres.dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
@@ -58,7 +62,9 @@ def test_text_is_utf_8_and_dates_are_iso_whatever_the_servers_own_form_is(postgr
         try:
             source.execute(f"ALTER TABLE {name} ADD COLUMN placed_at timestamptz")
             with reading(source) as service:
-                source.execute(f"INSERT INTO {name} VALUES (1, 1, 'Müller', '2026-02-01T00:00:00Z')")
+                source.execute(
+                    f"INSERT INTO {name} VALUES (1, 1, 'Müller', '2026-02-01T00:00:00Z')"
+                )
                 await_that(lambda: len(service.publisher.records) == 1, "the change never came")
         finally:
             source.remove()
@@ -84,12 +90,17 @@ def test_only_what_is_durable_is_confirmed(source: Source) -> None:
 
         service.publisher.gate.set()
 
-        await_that(lambda: source.slot().confirmed_lsn >= taken, "the transaction's end was never confirmed")
+        await_that(
+            lambda: source.slot().confirmed_lsn >= taken,
+            "the transaction's end was never confirmed",
+        )
 
 
 def test_an_idle_slot_follows_the_wal_of_tables_that_are_not_published(source: Source) -> None:
     with reading(source):
-        source.execute(f"CREATE TABLE {source.name}_other AS SELECT g FROM generate_series(1, 1000) g")
+        source.execute(
+            f"CREATE TABLE {source.name}_other AS SELECT g FROM generate_series(1, 1000) g"
+        )
         source.execute(f"DROP TABLE {source.name}_other")
         lsn = source.wal_lsn()
 
@@ -111,7 +122,9 @@ def test_stopping_leaves_nothing_unconfirmed(source: Source) -> None:
     assert second.publisher.ids() == [3_000]
 
 
-def test_a_terminated_walsender_costs_no_change_and_repeats_one_transaction_at_most(source: Source) -> None:
+def test_a_terminated_walsender_costs_no_change_and_repeats_one_transaction_at_most(
+    source: Source,
+) -> None:
     with reading(source) as service:
         for round_ in range(5):
             source.insert(round_ * 100 + 1, round_ * 100 + 100)
@@ -133,13 +146,18 @@ def test_a_server_that_restarts_is_waited_for(source: Source, postgres: PrivateP
         postgres.start()
         source.reconnect()
         source.insert(51, 100)
-        await_that(lambda: len(service.publisher.records) >= 100, "the changes after the restart never came")
+        await_that(
+            lambda: len(service.publisher.records) >= 100,
+            "the changes after the restart never came",
+        )
 
     assert service.failure is None
     assert service.publisher.ids() == list(range(1, 101))
 
 
-def test_a_server_that_stays_away_ends_the_reader(source: Source, postgres: PrivatePostgres) -> None:
+def test_a_server_that_stays_away_ends_the_reader(
+    source: Source, postgres: PrivatePostgres
+) -> None:
     with reading(source, reconnect_s=0.5) as service:
         postgres.stop()
         try:
@@ -163,7 +181,9 @@ def test_a_full_queue_leaves_the_lag_to_the_slot(source: Source) -> None:
         assert lag_bytes > 0
 
         service.publisher.gate.set()
-        await_that(lambda: len(service.publisher.records) == 1_000, "changes were lost under pressure")
+        await_that(
+            lambda: len(service.publisher.records) == 1_000, "changes were lost under pressure"
+        )
 
     assert service.publisher.ids() == list(range(1, 1_001))
     assert service.pump.high_water <= 100
@@ -178,7 +198,9 @@ def test_a_slot_made_anew_is_refused(source: Source, tmp_path: Path) -> None:
     server.create_slot(source.connection, source.name)
 
     with (
-        pytest.raises(SlotError, match=r"beyond .* which this reader confirmed: it was created anew"),
+        pytest.raises(
+            SlotError, match=r"beyond .* which this reader confirmed: it was created anew"
+        ),
         reading(source, state=state_file(tmp_path)),
     ):
         pass
@@ -196,9 +218,15 @@ def test_a_state_file_of_another_slot_is_refused(source: Source, tmp_path: Path)
 
 def test_a_slot_that_lost_its_wal_is_refused(source: Source) -> None:
     for _ in range(4):
-        source.execute("SELECT pg_logical_emit_message(false, 'x', repeat('y', 1000)) FROM generate_series(1, 20000)")
+        source.execute(
+            "SELECT pg_logical_emit_message(false, 'x', repeat('y', 1000)) FROM generate_series(1,"
+            " 20000)"
+        )
         source.execute("CHECKPOINT")
     await_that(lambda: source.slot().wal_status == "lost", "the server keeps the WAL")
 
-    with pytest.raises(SlotError, match=r"has lost its WAL .* run SELECT pg_drop_replication_slot"), reading(source):
+    with (
+        pytest.raises(SlotError, match=r"has lost its WAL .* run SELECT pg_drop_replication_slot"),
+        reading(source),
+    ):
         pass

@@ -1,4 +1,6 @@
-"""Postgres -> direct reader -> Kinesis, Pub/Sub and Kafka: nothing lost, nothing reordered, read back by the taps."""
+"""Postgres -> direct reader -> Kinesis, Pub/Sub and Kafka: nothing lost, nothing reordered, read
+back by the taps.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.observe.json_topic import JsonTopicTap
-from cdc_users.observe.kinesis import KinesisTap
-from cdc_users.observe.pubsub import PubSubTap
 from cdc_users.observe.tap import Tap
-from cdc_users.topic import create_topic, delete_topics
+from cdc_users.observe.taps.json_topic import JsonTopicTap
+from cdc_users.observe.taps.kinesis import KinesisTap
+from cdc_users.observe.taps.pubsub import PubSubTap
+from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_topics
 from infra.stack import cloud
 from infra.stack.emulators.emulator import EmulatorUnavailableError
 from infra.stack.emulators.kinesis import kinesis_emulator
@@ -46,7 +48,12 @@ def customers(postgres: PrivatePostgres) -> Iterator[Customers]:
 
 
 def carry(
-    customers: Customers, tap: Tap, options: list[str], directory: Path, events: int, most_ahead: int | None = None
+    customers: Customers,
+    tap: Tap,
+    options: list[str],
+    directory: Path,
+    events: int,
+    most_ahead: int | None = None,
 ) -> None:
     """Write, publish and read back; everything must have come once, in order and as it was written.
 
@@ -57,7 +64,9 @@ def carry(
         if most_ahead is not None:
             await_that(lambda: sent - tap.record.events < most_ahead, "the tap does not follow")
 
-    with closing(WalProcess(*customers.options(*options), directory=directory).await_ready()) as process:
+    with closing(
+        WalProcess(*customers.options(*options), directory=directory).await_ready()
+    ) as process:
         tap.start()
         try:
             sent = customers.write(events, pace=pace)
@@ -76,7 +85,9 @@ def carry(
 
 
 def assert_stages_sum(figures: dict[str, object]) -> None:
-    """For the reader itself: every event's stages make up its whole latency, so their sums do too."""
+    """For the reader itself: every event's stages make up its whole latency, so their sums do
+    too.
+    """
     steps = figures["steps"]
     assert isinstance(steps, dict)
     series = steps["1"]["series"]
@@ -89,7 +100,9 @@ def test_mixed_changes_reach_kinesis(customers: Customers, tmp_path: Path, event
     with kinesis_emulator(tmp_path, os.environ) as endpoint:
         cloud.create_stream(endpoint, customers.name, 4)
         tap = KinesisTap(
-            {"endpoint": endpoint, "stream": customers.name, "check_every": CHECK_EVERY}, RUN, new_anchor()
+            {"endpoint": endpoint, "stream": customers.name, "check_every": CHECK_EVERY},
+            RUN,
+            new_anchor(),
         )
         options = ["--transport", "kinesis", "--endpoint", endpoint, "--stream", customers.name]
         carry(customers, tap, options, tmp_path, events)
@@ -97,11 +110,15 @@ def test_mixed_changes_reach_kinesis(customers: Customers, tmp_path: Path, event
 
 
 @SIZES
-def test_mixed_changes_reach_kafka(customers: Customers, stack: Endpoints, tmp_path: Path, events: int) -> None:
+def test_mixed_changes_reach_kafka(
+    customers: Customers, stack: Endpoints, tmp_path: Path, events: int
+) -> None:
     bootstrap, topic = stack.kafka_bootstrap, f"cdc.{customers.name.replace('_', '-5f-')}.customers"
     create_topic(bootstrap, topic, 4)
     try:
-        tap = JsonTopicTap({"bootstrap": bootstrap, "topic": topic, "check_every": CHECK_EVERY}, RUN, new_anchor())
+        tap = JsonTopicTap(
+            {"bootstrap": bootstrap, "topic": topic, "check_every": CHECK_EVERY}, RUN, new_anchor()
+        )
         carry(customers, tap, ["--transport", "kafka", "--endpoint", bootstrap], tmp_path, events)
     finally:
         delete_topics(bootstrap, [topic])
@@ -114,7 +131,12 @@ def test_mixed_changes_reach_pubsub(customers: Customers, tmp_path: Path, events
         with pubsub_emulator(tmp_path, os.environ) as endpoint:
             project, topic = cloud.EMULATED_PROJECT, customers.name.replace("_", "-")
             cloud.create_topic(endpoint, project, topic, topic)
-            place = {"endpoint": endpoint, "project": project, "subscription": topic, "check_every": CHECK_EVERY}
+            place = {
+                "endpoint": endpoint,
+                "project": project,
+                "subscription": topic,
+                "check_every": CHECK_EVERY,
+            }
             tap = PubSubTap(place, RUN, new_anchor())
             options = ["--transport", "pubsub", "--endpoint", endpoint, "--stream", topic]
             carry(customers, tap, options, tmp_path, events, most_ahead=PUBSUB_MOST_AHEAD)

@@ -1,4 +1,6 @@
-"""A source for the direct reader: table, publication and slot, and a service on them that a test can look into."""
+"""A source for the direct reader: table, publication and slot, and a service on them that a test
+can look into.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from psycopg2.extensions import connection as Connection
 
 from cdc_users.measure.clock import new_anchor
 from infra.platform.transports.transport import Record
-from infra.platform.wal import slot as server
+from infra.platform.wal.replication import slot as server
 from infra.platform.wal.service import Service, Settings
-from infra.platform.wal.stream import lsn_number
+from infra.replication.stream import lsn_number
 
 DEADLINE_S = 30.0
 
@@ -46,7 +48,9 @@ class Source:
 
     def insert(self, first: int, last: int) -> None:
         """These keys, in one transaction."""
-        self.execute(f"INSERT INTO {self.name} SELECT g, 1, 'n' FROM generate_series(%s, %s) g", first, last)
+        self.execute(
+            f"INSERT INTO {self.name} SELECT g, 1, 'n' FROM generate_series(%s, %s) g", first, last
+        )
 
     def reconnect(self) -> None:
         self.connection.close()
@@ -113,13 +117,16 @@ class ListService(Service):
 
 @contextmanager
 def reading(source: Source, **settings: Any) -> Iterator[ListService]:
-    """A service that reads, in a thread; stopped in order at the end, which must not have failed."""
+    """A service that reads, in a thread; stopped in order at the end, which must not have
+    failed.
+    """
     service = ListService(Settings(source.dsn, source.name, source.name, **settings))
     thread = threading.Thread(target=service.run)
     thread.start()
     try:
         await_that(
-            lambda: service.reader.streaming.is_set() or service.failure is not None, "the reader never streamed"
+            lambda: service.reader.streaming.is_set() or service.failure is not None,
+            "the reader never streamed",
         )
         yield service
     finally:

@@ -1,7 +1,8 @@
-"""The platform with a defect, in its buffer or at its end, to see that scenarios find it and name it.
+"""The platform with a defect, in its buffer or at its end, to see that scenarios find it and name
+it.
 
-`python -m tests.scenarios.broken_platform --defect unbounded|never-resumes|drops|dies-in-the-audit ...`; all other
-options are those of `python -m infra.platform`.
+`python -m tests.scenarios.broken_platform --defect unbounded|never-resumes|drops|dies-in-the-audit
+...`; all other options are those of `python -m infra.platform`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import os
 import sys
 
-from cdc_users.measure.ledger import Arrivals
-from infra.platform.batch import Chunk, Partition
-from infra.platform.buffer import Buffer
+from cdc_users.measure.ledger.ledger import Arrivals
+from infra.platform.consume.buffer import Buffer
 from infra.platform.options import mistakes, parser
 from infra.platform.service import run
+from infra.platform.sinks.batch import Chunk, Partition
 from infra.platform.telemetry import TelemetryServer
 
 UNLIMITED = 10**9

@@ -24,17 +24,29 @@ GRAVE = ("serious", "critical")
 
 
 def chromium() -> str:
-    """Where Chromium is; installed if this machine is root's and has apt, else the test is skipped with the reason."""
+    """Where Chromium is; installed if this machine is root's and has apt, else the test is skipped
+    with the reason.
+    """
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is not None:
         return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed, and this is not root on a system with apt")
-    for command in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", "chromium")):
+        pytest.skip(
+            f"no browser: none of {', '.join(NAMES)} is installed, and this is not root on a system"
+            " with apt"
+        )
+    for command in (
+        ("update", "-qq"),
+        ("install", "-y", "-qq", "--no-install-recommends", "chromium"),
+    ):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(["apt-get", *command], capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(
+            ["apt-get", *command], capture_output=True, text=True, check=False, env=environment
+        )
         if done.returncode:
-            pytest.skip(f"no browser: `apt-get {' '.join(command)}` failed: {done.stderr.strip()[-300:]}")
+            pytest.skip(
+                f"no browser: `apt-get {' '.join(command)}` failed: {done.stderr.strip()[-300:]}"
+            )
     found = shutil.which("chromium")
     if found is None:
         pytest.skip("no browser: apt installed chromium, but there is no such command")
@@ -63,7 +75,9 @@ class Window:
     problems: list[str] = field(default_factory=list)
 
     def grave_violations(self) -> list[str]:
-        """What axe-core finds serious or worse in the page below Locust's header, with the elements."""
+        """What axe-core finds serious or worse in the page below Locust's header, with the
+        elements.
+        """
         found = Axe().run(self.page, context="main").response["violations"]
         return [f"{item['id']}: {_targets(item)}" for item in found if item["impact"] in GRAVE]
 
@@ -73,14 +87,22 @@ def _targets(item: dict[str, Any]) -> list[Any]:
 
 
 @contextmanager
-def window(launched: Browser, size: tuple[int, int] = DESKTOP, theme: Theme = "light", **more: Any) -> Iterator[Window]:
+def window(
+    launched: Browser, size: tuple[int, int] = DESKTOP, theme: Theme = "light", **more: Any
+) -> Iterator[Window]:
     """A fresh page; everything that its console calls an error is noted."""
     context = launched.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme=theme, accept_downloads=True, **more
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=theme,
+        accept_downloads=True,
+        **more,
     )
     page = context.new_page()
     opened = Window(page)
-    page.on("console", lambda message: opened.problems.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: opened.problems.append(message.text) if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: opened.problems.append(str(error)))
     try:
         yield opened

@@ -1,4 +1,5 @@
-"""A locustfile whose system freezes for a second: what do lanes say of it, and what Locust's own pacing?
+"""A locustfile whose system freezes for a second: what do lanes say of it, and what Locust's own
+pacing?
 
 FROZEN_USER picks the class, FROZEN_RESULT names the file for what was measured. No stack is needed.
 """
@@ -16,11 +17,11 @@ from locust import LoadTestShape, User, constant_throughput, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from cdc_users import precision
-from cdc_users.events import ASSIGN, REPORT, Messenger, _on_assign
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.plan import Schedule, first_parts
-from cdc_users.measure.recorder import Recorder
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.schedule.plan import Schedule, first_parts
+from cdc_users.run import locust_stats
+from cdc_users.run.locust_hooks import ASSIGN, REPORT, Messenger, _on_assign
 from cdc_users.users.lane import Arrival, Assignment, LaneUser, Share
 
 RATE_PER_S = 1000
@@ -74,7 +75,12 @@ class FrozenLoop(User):
 
 def tell(environment: Any, response_ms: float) -> None:
     environment.events.request.fire(
-        request_type="FROZEN", name="work", response_time=response_ms, response_length=0, exception=None, context={}
+        request_type="FROZEN",
+        name="work",
+        response_time=response_ms,
+        response_length=0,
+        exception=None,
+        context={},
     )
 
 
@@ -92,7 +98,9 @@ class FrozenShape(LoadTestShape):
         if FrozenLane.abstract:
             self.began_s = self.began_s or time.monotonic()
             return None if time.monotonic() - self.began_s > DURATION_S else (LANES, 100)
-        done = self.workers and all(self.reports.get(worker, {}).get("done") for worker in self.workers)
+        done = self.workers and all(
+            self.reports.get(worker, {}).get("done") for worker in self.workers
+        )
         if not self.workers and self.runner.user_count >= LANES:
             self.workers = Messenger(self.runner).workers()
             gevent.spawn(announce, self)
@@ -121,12 +129,14 @@ def announce(shape: FrozenShape) -> None:
 
 
 def register(environment: Environment, **_: Any) -> None:
-    precision.install()
+    locust_stats.install()
     runner, shape = environment.runner, environment.shape_class
     assert runner is not None
     runner.register_message(ASSIGN, _on_assign)
     if isinstance(shape, FrozenShape):
-        runner.register_message(REPORT, lambda msg, **_: shape.reports.update({msg.node_id: msg.data}))
+        runner.register_message(
+            REPORT, lambda msg, **_: shape.reports.update({msg.node_id: msg.data})
+        )
 
 
 def write(environment: Environment, **_: Any) -> None:

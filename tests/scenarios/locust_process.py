@@ -16,7 +16,7 @@ import psutil
 import psycopg2
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT
 
 DEADLINE_S = 120.0
 
@@ -25,7 +25,11 @@ class LocustProcess:
     """`locust --headless` on a scenario, its output gathered while it runs."""
 
     def __init__(
-        self, scenario: str, results: Path, *options: str, environment: Mapping[str, str] | None = None
+        self,
+        scenario: str,
+        results: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         file = scenario if scenario.endswith(".py") else f"locustfiles/{scenario}.py"
         command = [sys.executable, "-u", "-m", "locust", "-f", file, "--headless"]
@@ -57,7 +61,10 @@ class LocustProcess:
 
     def await_output(self, text: str) -> None:
         """Wait until the process has printed this."""
-        await_that(lambda: text in self.output or self._process.poll() is not None, f"no {text!r} in the output")
+        await_that(
+            lambda: text in self.output or self._process.poll() is not None,
+            f"no {text!r} in the output",
+        )
         assert text in self.output, self.output
 
     def child(self, module: str) -> psutil.Process:
@@ -68,12 +75,16 @@ class LocustProcess:
     def forked(self) -> list[psutil.Process]:
         """The worker processes that it has forked."""
         command = psutil.Process(self.pid).cmdline()
-        return [child for child in psutil.Process(self.pid).children() if child.cmdline() == command]
+        return [
+            child for child in psutil.Process(self.pid).children() if child.cmdline() == command
+        ]
 
     def topic(self) -> str:
         """The topic that its platform reads."""
         options = self.child("infra.platform").cmdline()
-        return next(option for option in options if option.startswith("--topic=")).removeprefix("--topic=")
+        return next(option for option in options if option.startswith("--topic=")).removeprefix(
+            "--topic="
+        )
 
     def family(self) -> list[psutil.Process]:
         """The process and all its descendants."""

@@ -1,4 +1,6 @@
-"""Backpressure in smoke size: a sound platform passes, and each defect of a broken one is named as what it is."""
+"""Backpressure in smoke size: a sound platform passes, and each defect of a broken one is named as
+what it is.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,33 @@ from pathlib import Path
 import pytest
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
+from infra.stack.servers.port import free_ports
 from tests.scenarios.locust_process import LocustProcess
 
-SMALL = ("--sink-delay", "20ms", "--max-buffered-messages", "200", "--warm-up", "1s", "--fill", "1s", "--hold", "2s")
+SMALL = (
+    "--sink-delay",
+    "20ms",
+    "--max-buffered-messages",
+    "200",
+    "--warm-up",
+    "1s",
+    "--fill",
+    "1s",
+    "--hold",
+    "2s",
+)
 
 
 def broken(defect: str) -> tuple[str, ...]:
-    return ("--platform", shlex.join([sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", defect]))
+    return (
+        "--platform",
+        shlex.join([sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", defect]),
+    )
 
 
-def test_a_slow_sink_bounds_the_queue_and_everything_arrives(stack: Endpoints, results: Path) -> None:
+def test_a_slow_sink_bounds_the_queue_and_everything_arrives(
+    stack: Endpoints, results: Path
+) -> None:
     run = LocustProcess("backpressure", results, *SMALL)
 
     assert run.wait() == 0, run.output
@@ -39,12 +57,20 @@ def test_a_slow_sink_bounds_the_queue_and_everything_arrives(stack: Endpoints, r
     assert filled["topic"]["most"] > 200
     (samples,) = results.glob("*/samples.csv")
     with samples.open(encoding="utf-8") as file:
-        depths = [int(row["queue_depth"]) for row in csv.DictReader(file) if row["process"] == "platform-1"]
+        depths = [
+            int(row["queue_depth"])
+            for row in csv.DictReader(file)
+            if row["process"] == "platform-1"
+        ]
     assert 0 < max(depths) <= 200
 
 
-def test_pressure_travels_back_to_the_slot_when_the_source_is_postgres(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("backpressure", results, *SMALL, "--source", "postgres", "--overload", "1.5")
+def test_pressure_travels_back_to_the_slot_when_the_source_is_postgres(
+    stack: Endpoints, results: Path
+) -> None:
+    run = LocustProcess(
+        "backpressure", results, *SMALL, "--source", "postgres", "--overload", "1.5"
+    )
 
     assert run.wait() == 0, run.output
     places = {place["place"]: place for place in run.result()["steps"][1]["pressure"]["travel"]}

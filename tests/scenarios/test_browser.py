@@ -1,4 +1,6 @@
-"""What people see, in a real browser on a real run: form, tab, themes, downloads, the report without a network."""
+"""What people see, in a real browser on a real run: form, tab, themes, downloads, the report
+without a network.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from cdc_users import report
-from cdc_users.measure.result import Verdict
+from cdc_users.measure.judgement.result import Verdict
+from cdc_users.report import remake
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
-from infra.stack.state import CHECKOUT
+from infra.stack.servers.port import free_ports
+from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.browser import PHONE, Theme, Window, browser, window
 from tests.scenarios.locust_process import await_that
 from tests.unit.made_result import STAGES_MS, recorder, result, step_result
@@ -57,7 +59,16 @@ def site(launched: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     place = tmp_path_factory.mktemp("site")
     results, log = place / "results", place / "locust.log"
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "locust", "-f", "locustfiles", "--class-picker", "--results", str(results)]
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        "locustfiles",
+        "--class-picker",
+        "--results",
+        str(results),
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--web-port", str(port)],
@@ -95,25 +106,37 @@ def start(page: Page) -> None:
 
 
 def points(page: Page, chart: str) -> int:
-    return int(page.locator(f'[data-chart="{chart}"] svg.cdc-plot').get_attribute("data-points") or 0)
+    return int(
+        page.locator(f'[data-chart="{chart}"] svg.cdc-plot').get_attribute("data-points") or 0
+    )
 
 
-def test_a_mistake_is_explained_where_it_was_made_and_starts_nothing(site: Site, launched: Browser) -> None:
+def test_a_mistake_is_explained_where_it_was_made_and_starts_nothing(
+    site: Site, launched: Browser
+) -> None:
     before = site.state()
     with window(launched) as opened:
         fill(opened.page, site, rows="many")
-        expect(opened.page.locator("#cdc-help-rows[data-mistake]")).to_contain_text("'many' is not a whole number")
+        expect(opened.page.locator("#cdc-help-rows[data-mistake]")).to_contain_text(
+            "'many' is not a whole number"
+        )
         opened.page.get_by_role("button", name="Start", exact=True).click()
-        expect(opened.page.get_by_role("alert").filter(has_text="--rows")).to_contain_text("is not a whole number")
+        expect(opened.page.get_by_role("alert").filter(has_text="--rows")).to_contain_text(
+            "is not a whole number"
+        )
 
         assert site.state() == before
 
 
-def test_the_form_says_what_will_run_and_is_free_of_grave_violations(site: Site, launched: Browser) -> None:
+def test_the_form_says_what_will_run_and_is_free_of_grave_violations(
+    site: Site, launched: Browser
+) -> None:
     with window(launched) as opened:
         fill(opened.page, site, rows="20,30")
         expect(opened.page.locator(".cdc-scenario ol li")).to_have_count(2)
-        expect(opened.page.locator(".cdc-scenario")).to_contain_text("throughput-20-rows: burst, 20 arrivals at once")
+        expect(opened.page.locator(".cdc-scenario")).to_contain_text(
+            "throughput-20-rows: burst, 20 arrivals at once"
+        )
 
         assert opened.grave_violations() == []
         assert opened.problems == []
@@ -141,11 +164,14 @@ def _follow(page: Page) -> None:
     expect(delivered).to_have_text(re.compile(r"\d"), timeout=DEADLINE_MS)
     before = points(page, "Events per second")
     page.wait_for_function(
-        "before => +document.querySelector('[data-chart=\"Events per second\"] svg.cdc-plot').dataset.points > before",
+        'before => +document.querySelector(\'[data-chart="Events per second"]'
+        " svg.cdc-plot').dataset.points > before",
         arg=before,
         timeout=DEADLINE_MS,
     )
-    expect(page.locator(".cdc-words")).to_have_text(re.compile(r"pipeline keeps up|bottleneck is|Nothing has arrived"))
+    expect(page.locator(".cdc-words")).to_have_text(
+        re.compile(r"pipeline keeps up|bottleneck is|Nothing has arrived")
+    )
 
 
 def _conclude(page: Page, site: Site) -> None:
@@ -155,11 +181,17 @@ def _conclude(page: Page, site: Site) -> None:
     (timeline,) = site.results.glob("*/timeline.csv")
     seconds = len(timeline.read_text(encoding="utf-8").splitlines()) - 1
     page.wait_for_function(
-        "count => +document.querySelector('svg.cdc-plot').dataset.points === count", arg=state["count"]
+        "count => +document.querySelector('svg.cdc-plot').dataset.points === count",
+        arg=state["count"],
     )
 
     assert state["verdict"]["verdict"] == "PASS", state["verdict"]
-    assert points(page, "Events per second") == points(page, "End-to-end latency") == seconds == state["count"]
+    assert (
+        points(page, "Events per second")
+        == points(page, "End-to-end latency")
+        == seconds
+        == state["count"]
+    )
     assert seconds >= SECONDS
     page.locator('[data-chart="Events per second"] summary').click()
     expect(page.locator('[data-chart="Events per second"] tbody tr')).to_have_count(seconds)
@@ -206,12 +238,16 @@ def assert_secret_nowhere(site: Site, page: Page) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_report_opens_from_disk_without_a_network(launched: Browser, theme: Theme, tmp_path: Path) -> None:
+def test_the_report_opens_from_disk_without_a_network(
+    launched: Browser, theme: Theme, tmp_path: Path
+) -> None:
     path = made_report(tmp_path)
     with window(launched, theme=theme, offline=True) as opened:
         opened.page.goto(path.as_uri())
         expect(opened.page.locator(".verdict h2")).to_have_text("INVALID")
-        expect(opened.page.locator("#timeline svg.cdc-plot").first).to_have_attribute("data-points", "30")
+        expect(opened.page.locator("#timeline svg.cdc-plot").first).to_have_attribute(
+            "data-points", "30"
+        )
         expect(opened.page.locator("#percentiles svg.cdc-plot").first).to_be_visible()
         expect(opened.page.locator("#split .cdc-piece").first).to_be_visible()
 
@@ -224,12 +260,21 @@ def test_the_report_opens_from_disk_without_a_network(launched: Browser, theme: 
 
 def made_report(place: Path) -> Path:
     """A report of made figures: what is tested is the page, and a run would only make it slower."""
-    made = result(Verdict.INVALID, ["the generator was behind its plan"], steps=[step_result("a"), step_result("b")])
+    made = result(
+        Verdict.INVALID,
+        ["the generator was behind its plan"],
+        steps=[step_result("a"), step_result("b")],
+    )
     for step in made.steps:
         for name, histogram in recorder(end_to_end=10.0, response=3.0, **STAGES_MS).series.items():
             (place / f"{step.name}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
-    head = "elapsed_s,step,stage,offered_per_s,sent_per_s,delivered_per_s,p50_ms,p99_ms,max_ms,backlog,uss_mb,rss_mb"
-    rows = [f"{second}.0,{'ab'[second // 15]},x,100,99,98,5,9,20,{second},50,80" for second in range(30)]
+    head = (
+        "elapsed_s,step,stage,offered_per_s,sent_per_s,delivered_per_s,"
+        "p50_ms,p99_ms,max_ms,backlog,uss_mb,rss_mb"
+    )
+    rows = [
+        f"{second}.0,{'ab'[second // 15]},x,100,99,98,5,9,20,{second},50,80" for second in range(30)
+    ]
     (place / "timeline.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
     (place / "result.json").write_text(json.dumps(made.to_json()), encoding="utf-8")
-    return report.write(place, made)
+    return remake.write(place, made)

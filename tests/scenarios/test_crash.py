@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.state import recorded, state_of
+from infra.stack.supervise.state import recorded, state_of
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
 LONG = ("--rate", "200", "--duration", "60s")
@@ -26,7 +26,9 @@ def loading(results: Path) -> LocustProcess:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_stop_concludes_as_invalid(stack: Endpoints, results: Path, number: int) -> None:
+def test_a_run_that_is_told_to_stop_concludes_as_invalid(
+    stack: Endpoints, results: Path, number: int
+) -> None:
     run = loading(results)
     family = run.family()
 
@@ -51,8 +53,12 @@ def test_a_platform_that_dies_fails_the_run(stack: Endpoints, results: Path) -> 
     assert leftovers(stack) == NOTHING
 
 
-def test_a_platform_that_dies_in_the_audit_fails_the_run_too(stack: Endpoints, results: Path) -> None:
-    broken = shlex.join([sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", "dies-in-the-audit"])
+def test_a_platform_that_dies_in_the_audit_fails_the_run_too(
+    stack: Endpoints, results: Path
+) -> None:
+    broken = shlex.join(
+        [sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", "dies-in-the-audit"]
+    )
     run = LocustProcess("throughput", results, "--rows", "50", "--platform", broken)
 
     assert run.wait() == 1, run.output
@@ -70,9 +76,11 @@ def test_a_killed_locust_leaves_nothing_behind(stack: Endpoints, results: Path) 
     await_that(lambda: not any(map(psutil.Process.is_running, family)), "a process was left behind")
 
 
-def test_what_a_run_and_its_steward_left_behind_is_cleared_by_the_next_run(stack: Endpoints, results: Path) -> None:
+def test_what_a_run_and_its_steward_left_behind_is_cleared_by_the_next_run(
+    stack: Endpoints, results: Path
+) -> None:
     run = loading(results)
-    run.child("cdc_users.steward").kill()
+    run.child("cdc_users.pipeline.provision.steward").kill()
     run.signal(signal.SIGKILL)
     run.wait()
     assert leftovers(stack) != NOTHING
@@ -89,9 +97,17 @@ def test_a_server_that_dies_ends_the_run_with_exit_3_and_takes_the_stack_down(
 ) -> None:
     run = loading(results)
     processes, _ = recorded(state_of())
-    names = {"kafka": "kafka.Kafka", "connect": "ConnectDistributed", "schema-registry": "quarkus-run.jar"}
+    names = {
+        "kafka": "kafka.Kafka",
+        "connect": "ConnectDistributed",
+        "schema-registry": "quarkus-run.jar",
+    }
     wanted = names.get(victim, "wal_level=logical")
-    server = next(found for item in processes if (found := item.process()) and wanted in " ".join(found.cmdline()))
+    server = next(
+        found
+        for item in processes
+        if (found := item.process()) and wanted in " ".join(found.cmdline())
+    )
 
     server.kill()
 
@@ -108,4 +124,7 @@ def test_a_killed_supervisor_takes_its_servers_with_it(stack: Endpoints, results
 
     assert run.wait() == 3, run.output
     await_that(lambda: not any(item.process() for item in processes), "a server was left behind")
-    await_that(lambda: not state_of().run.exists() and not any(map(Path.exists, places)), "a directory was left")
+    await_that(
+        lambda: not state_of().run.exists() and not any(map(Path.exists, places)),
+        "a directory was left",
+    )

@@ -1,4 +1,6 @@
-"""What a headless run leaves and says: files that equal the result, no secret, metrics, clear refusals."""
+"""What a headless run leaves and says: files that equal the result, no secret, metrics, clear
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ import pytest
 import requests
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
-from infra.stack.state import CHECKOUT
+from infra.stack.servers.port import free_ports
+from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import LocustProcess
 
 CANARY = "canary-0b7e44"
@@ -33,7 +35,8 @@ def test_files_console_and_result_agree_and_hold_no_secret(
     options = ("--rows", "120,250", "--smoke", "no", "--csv", str(prefix), "--html", str(html))
     run = LocustProcess("throughput", results, *options)
 
-    # The session's stack may be the quick-starting one, whose figures are INVALID; they must agree all the same.
+    # The session's stack may be the quick-starting one, whose figures are INVALID; they must agree
+    # all the same.
     assert run.wait() in (0, 4), run.output
     result = run.result()
     rows, seconds = read(Path(f"{prefix}_cdc_stats.csv")), read(Path(f"{prefix}_cdc_timeline.csv"))
@@ -41,16 +44,21 @@ def test_files_console_and_result_agree_and_hold_no_secret(
         mine = [row for row in rows if row["step"] == step["name"]]
         assert {row["series"] for row in mine} == set(step["latency_ms"])
         for row in mine:
-            assert (int(row["messages"]), int(row["sent"])) == (step["messages"], step["ledger"]["sent"])
+            assert (int(row["messages"]), int(row["sent"])) == (
+                step["messages"],
+                step["ledger"]["sent"],
+            )
             assert row["p50_ms"] == _text(step["latency_ms"][row["series"]]["p50"])
             assert row["throughput_per_s"] == _text(step["throughput_per_s"])
-        assert re.search(rf"^{step['name']} +\[?{step['messages']}\]? ", run.output, re.MULTILINE), run.output
+        assert re.search(
+            rf"^{step['name']} +\[?{step['messages']}\]? ", run.output, re.MULTILINE
+        ), run.output
     last = {second["step"]: int(second["delivered"]) for second in seconds}
     assert last == {step["name"]: step["ledger"]["delivered"] for step in result["steps"]}
     (place,) = results.iterdir()
-    assert (place / "timeline.csv").read_text(encoding="utf-8") == Path(f"{prefix}_cdc_timeline.csv").read_text(
-        encoding="utf-8"
-    )
+    assert (place / "timeline.csv").read_text(encoding="utf-8") == Path(
+        f"{prefix}_cdc_timeline.csv"
+    ).read_text(encoding="utf-8")
     assert f"{place.name}/report.html" in html.read_text(encoding="utf-8")
     assert str(place / "report.html") in run.output
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
@@ -84,11 +92,13 @@ def test_a_quiet_run_says_only_what_it_came_to(stack: Endpoints, results: Path) 
     assert "Aggregated" not in run.output
 
 
-def test_a_headless_run_serves_its_metrics_and_tells_events_as_json_lines_where_there_is_no_terminal(
+def test_a_headless_run_serves_its_metrics_and_without_a_terminal_tells_events_as_json_lines(
     stack: Endpoints, results: Path
 ) -> None:
     (port,) = free_ports(1)
-    run = LocustProcess("throughput", results, "--rate", "50", "--duration", "3s", "--metrics-port", str(port))
+    run = LocustProcess(
+        "throughput", results, "--rate", "50", "--duration", "3s", "--metrics-port", str(port)
+    )
     run.await_output("benchmark.step")
     text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
 
@@ -108,9 +118,13 @@ def test_a_headless_run_serves_its_metrics_and_tells_events_as_json_lines_where_
         (("--headless", "--quiet", "perhaps"), "'perhaps' is neither yes nor no"),
     ],
 )
-def test_an_address_or_switch_that_may_not_be_ends_with_2(arguments: tuple[str, ...], told: str) -> None:
+def test_an_address_or_switch_that_may_not_be_ends_with_2(
+    arguments: tuple[str, ...], told: str
+) -> None:
     command = [sys.executable, "-m", "locust", "-f", "locustfiles/throughput.py", *arguments]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60
+    )
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert told in done.stderr

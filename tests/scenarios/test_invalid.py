@@ -1,4 +1,6 @@
-"""Runs whose numbers may not be used: each reason is provoked in a real locust process, and the verdict names it."""
+"""Runs whose numbers may not be used: each reason is provoked in a real locust process, and the
+verdict names it.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,13 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
+from infra.stack.servers.port import free_ports
 from tests.private_postgres import private_postgres
 from tests.scenarios.locust_process import LocustProcess, await_that
 
 PACED = ("--rate", "50", "--duration", "3s")
-#: Figures are judged, not published: the session's stack may be the quick-starting one, which is a reason of its own.
+#: Figures are judged, not published: the session's stack may be the quick-starting one, which is a
+#: reason of its own.
 FULL = ("--smoke", "no")
 
 
@@ -39,34 +42,55 @@ def invalid(run: LocustProcess, *reasons: str) -> None:
         ("clock", "the wall clock was moved by"),
     ],
 )
-def test_a_generator_at_fault_is_found_out(stack: Endpoints, results: Path, fault: str, reason: str) -> None:
-    run = LocustProcess("tests/scenarios/faulty_harness.py", results, *PACED, *FULL, environment={"FAULT": fault})
+def test_a_generator_at_fault_is_found_out(
+    stack: Endpoints, results: Path, fault: str, reason: str
+) -> None:
+    run = LocustProcess(
+        "tests/scenarios/faulty_harness.py", results, *PACED, *FULL, environment={"FAULT": fault}
+    )
 
     invalid(run, reason)
 
 
 def test_a_generator_behind_its_plan_is_found_out(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("throughput", results, "--rate", "6000", "--duration", "1s", "--lanes", "1", *FULL)
+    run = LocustProcess(
+        "throughput", results, "--rate", "6000", "--duration", "1s", "--lanes", "1", *FULL
+    )
 
     invalid(run, "the generator was behind its plan (send delay p99")
     assert any("--lanes" in note for note in run.result()["notes"])
 
 
-def test_a_backlog_that_grows_is_no_steady_state_and_a_timeout_no_result(stack: Endpoints, results: Path) -> None:
+def test_a_backlog_that_grows_is_no_steady_state_and_a_timeout_no_result(
+    stack: Endpoints, results: Path
+) -> None:
     slow = ("--sink", "slow", "--sink-delay", "500ms", "--batch-size", "5", "--drain-timeout", "1s")
     run = LocustProcess("throughput", results, "--rate", "50", "--duration", "14s", *slow, *FULL)
 
-    invalid(run, "no steady state: the backlog grew", "not everything arrived within --drain-timeout", "fences")
+    invalid(
+        run,
+        "no steady state: the backlog grew",
+        "not everything arrived within --drain-timeout",
+        "fences",
+    )
     assert run.result()["steps"][0]["ledger"]["lost"] == 0, "what is on its way is unseen, not lost"
     assert run.result()["steps"][0]["ledger"]["unseen"] > 0
 
 
-def test_a_source_that_restarts_makes_figures_of_two_systems(stack: Endpoints, results: Path, tmp_path: Path) -> None:
+def test_a_source_that_restarts_makes_figures_of_two_systems(
+    stack: Endpoints, results: Path, tmp_path: Path
+) -> None:
     with private_postgres(tmp_path, {}) as source:
-        servers = {name: getattr(stack, name) for name in ("kafka_bootstrap", "schema_registry_url", "connect_url")}
+        servers = {
+            name: getattr(stack, name)
+            for name in ("kafka_bootstrap", "schema_registry_url", "connect_url")
+        }
         file = tmp_path / "servers.toml"
         file.write_text(
-            "".join(f'{name} = "{value}"\n' for name, value in {**servers, "postgres_dsn": source.dsn}.items())
+            "".join(
+                f'{name} = "{value}"\n'
+                for name, value in {**servers, "postgres_dsn": source.dsn}.items()
+            )
         )
         load = ("--transport", "kafka", "--rate", "50", "--duration", "8s")
         run = LocustProcess("wal", results, *load, environment={"CDC_STACK": str(file)})
@@ -81,7 +105,9 @@ def test_a_source_that_restarts_makes_figures_of_two_systems(stack: Endpoints, r
 def test_a_worker_that_is_lost_takes_its_samples_with_it(stack: Endpoints, results: Path) -> None:
     (port,) = map(str, free_ports(1))
     ports = ("--master-bind-port", port, "--master-port", port)
-    run = LocustProcess("throughput", results, "--rate", "50", "--duration", "30s", "--processes", "2", *ports)
+    run = LocustProcess(
+        "throughput", results, "--rate", "50", "--duration", "30s", "--processes", "2", *ports
+    )
     run.await_output("benchmark.step")
     worker = next(child for child in run.forked() if child.pid != run.pid)
 
@@ -90,8 +116,12 @@ def test_a_worker_that_is_lost_takes_its_samples_with_it(stack: Endpoints, resul
     invalid(run, "lost")
 
 
-def test_a_topic_that_deleted_what_nobody_had_read_is_not_the_consumers_loss(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("throughput", results, "--rate", "200", "--duration", "6s", "--drain-timeout", "2s")
+def test_a_topic_that_deleted_what_nobody_had_read_is_not_the_consumers_loss(
+    stack: Endpoints, results: Path
+) -> None:
+    run = LocustProcess(
+        "throughput", results, "--rate", "200", "--duration", "6s", "--drain-timeout", "2s"
+    )
     run.await_output("benchmark.step")
     topic = run.topic()
     admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})

@@ -1,4 +1,6 @@
-"""Production straight to the topic in smoke size: the latency scenario in each of its ways of use."""
+"""Production straight to the topic in smoke size: the latency scenario in each of its ways of
+use.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from cdc_users.topic import create_topic, delete_subjects, delete_topics
+from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
+from infra.stack.servers.port import free_ports
 from tests.scenarios.locust_process import LocustProcess
 
 
@@ -39,8 +41,19 @@ def test_records_that_wait_in_the_topic_are_each_drained_once_and_locust_counts_
 def test_an_open_loop_of_several_records_an_arrival_with_headers_and_a_column_added_in_mid_run(
     stack: Endpoints, results: Path
 ) -> None:
-    load = ("--rate", "200", "--duration", "2s", "--rows-per-transaction", "5", "--evolve-at", "200")
-    run = LocustProcess("latency", results, "--sinks", "counting", *load, "--debezium-headers", "yes")
+    load = (
+        "--rate",
+        "200",
+        "--duration",
+        "2s",
+        "--rows-per-transaction",
+        "5",
+        "--evolve-at",
+        "200",
+    )
+    run = LocustProcess(
+        "latency", results, "--sinks", "counting", *load, "--debezium-headers", "yes"
+    )
 
     assert run.wait() == 0, run.output
     (step,) = run.result()["steps"]
@@ -51,14 +64,18 @@ def test_an_open_loop_of_several_records_an_arrival_with_headers_and_a_column_ad
 def test_two_worker_processes_share_the_records(stack: Endpoints, results: Path) -> None:
     (port,) = map(str, free_ports(1))
     ports = ("--master-bind-port", port, "--master-port", port)
-    run = LocustProcess("latency", results, "--sinks", "counting", "--records", "3001", "--processes", "2", *ports)
+    run = LocustProcess(
+        "latency", results, "--sinks", "counting", "--records", "3001", "--processes", "2", *ports
+    )
 
     assert run.wait() == 0, run.output
     (step,) = run.result()["steps"]
     assert step["arrivals"]["completed"] == step["ledger"]["delivered"] == 3001
 
 
-def test_records_that_are_too_large_are_failures_with_their_size(stack: Endpoints, results: Path) -> None:
+def test_records_that_are_too_large_are_failures_with_their_size(
+    stack: Endpoints, results: Path
+) -> None:
     load = ("--records", "20", "--row-bytes", "1100000")
     run = LocustProcess("latency", results, "--sinks", "counting", *load)
 
@@ -74,7 +91,10 @@ def test_a_server_that_does_not_answer_ends_the_run_with_3(
     stack: Endpoints, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
     (port,) = free_ports(1)
-    nobody = {"kafka_bootstrap": f"127.0.0.1:{port}", "schema_registry_url": f"http://127.0.0.1:{port}"}
+    nobody = {
+        "kafka_bootstrap": f"127.0.0.1:{port}",
+        "schema_registry_url": f"http://127.0.0.1:{port}",
+    }
     broken = tmp_path / "endpoints.json"
     broken.write_text(json.dumps(stack.to_json() | {server: nobody[server]}), encoding="utf-8")
     monkeypatch.setenv("CDC_STACK", str(broken))
@@ -84,14 +104,20 @@ def test_a_server_that_does_not_answer_ends_the_run_with_3(
     assert str(port) in run.output
 
 
-def test_a_subject_that_holds_something_else_ends_the_run_with_2(stack: Endpoints, results: Path) -> None:
+def test_a_subject_that_holds_something_else_ends_the_run_with_2(
+    stack: Endpoints, results: Path
+) -> None:
     topic = f"cdc_scenario_{uuid.uuid4().hex[:8]}"
     create_topic(stack.kafka_bootstrap, topic, 1)
     url = f"{stack.schema_registry_url}/subjects/{topic}-value/versions"
-    body = {"schema": '{"type": "record", "name": "Other", "fields": [{"name": "a", "type": "string"}]}'}
+    body = {
+        "schema": '{"type": "record", "name": "Other", "fields": [{"name": "a", "type": "string"}]}'
+    }
     try:
         assert requests.post(url, json=body, timeout=10).status_code == 200
-        run = LocustProcess("latency", results, "--topic", topic, "--sinks", "counting", "--records", "10")
+        run = LocustProcess(
+            "latency", results, "--topic", topic, "--sinks", "counting", "--records", "10"
+        )
         assert run.wait() == 2, run.output
         assert "use a topic of its own" in run.output
     finally:
@@ -99,7 +125,9 @@ def test_a_subject_that_holds_something_else_ends_the_run_with_2(stack: Endpoint
         delete_subjects(stack.schema_registry_url, topic)
 
 
-def test_a_load_that_is_stopped_leaves_no_record_without_an_outcome(stack: Endpoints, results: Path) -> None:
+def test_a_load_that_is_stopped_leaves_no_record_without_an_outcome(
+    stack: Endpoints, results: Path
+) -> None:
     load = ("--rate", "500", "--duration", "60s", "--mix", "insert=60,update=30,delete=10")
     run = LocustProcess("latency", results, "--sinks", "counting", *load)
     run.await_output("benchmark.step")

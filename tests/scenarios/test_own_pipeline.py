@@ -11,11 +11,16 @@ from pathlib import Path
 
 import psycopg2
 
-from cdc_users.topic import create_topic, delete_groups, delete_subjects, delete_topics
+from cdc_users.pipeline.provision.kafka_topics import (
+    create_topic,
+    delete_groups,
+    delete_subjects,
+    delete_topics,
+)
 from infra.postgres.table import create_customers
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
-from infra.stack.state import CHECKOUT
+from infra.stack.servers.port import free_ports
+from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import LocustProcess
 
 
@@ -34,8 +39,19 @@ def own_topic(stack: Endpoints) -> Iterator[str]:
 @contextmanager
 def own_platform(stack: Endpoints, topic: str, *sink: str) -> Iterator[None]:
     """Somebody's platform behind a topic, started and stopped without the harness."""
-    servers = (f"--bootstrap={stack.kafka_bootstrap}", f"--schema-registry={stack.schema_registry_url}")
-    command = [sys.executable, "-m", "infra.platform", *servers, f"--topic={topic}", f"--group={topic}", *sink]
+    servers = (
+        f"--bootstrap={stack.kafka_bootstrap}",
+        f"--schema-registry={stack.schema_registry_url}",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "infra.platform",
+        *servers,
+        f"--topic={topic}",
+        f"--group={topic}",
+        *sink,
+    ]
     process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
     try:
         yield
@@ -44,13 +60,21 @@ def own_platform(stack: Endpoints, topic: str, *sink: str) -> Iterator[None]:
         process.wait(60)
 
 
-def test_a_platform_that_runs_already_is_audited_at_its_webhook(stack: Endpoints, results: Path) -> None:
+def test_a_platform_that_runs_already_is_audited_at_its_webhook(
+    stack: Endpoints, results: Path
+) -> None:
     (port,) = map(str, free_ports(1))
     with own_topic(stack) as topic:
         own = ("--platform", "none", "--sink-tap", f"webhook:{port}", "--topic", topic)
-        run = LocustProcess("latency", results, "--rate", "100", "--duration", "2s", "--sinks", "webhook", *own)
+        run = LocustProcess(
+            "latency", results, "--rate", "100", "--duration", "2s", "--sinks", "webhook", *own
+        )
         run.await_output("benchmark.step")  # the webhook listens from here on
-        webhook = ("--sink=webhook", f"--webhook-url=http://127.0.0.1:{port}/events", "--batch-size=50")
+        webhook = (
+            "--sink=webhook",
+            f"--webhook-url=http://127.0.0.1:{port}/events",
+            "--batch-size=50",
+        )
         with own_platform(stack, topic, *webhook):
             code = run.wait()
 
@@ -73,18 +97,28 @@ def own_table(stack: Endpoints) -> Iterator[str]:
                 cursor.execute(f"DROP TABLE IF EXISTS public.{name}, public.{name}_offsets")
 
 
-def test_a_table_with_updates_is_compared_and_counts_nothing(stack: Endpoints, results: Path) -> None:
+def test_a_table_with_updates_is_compared_and_counts_nothing(
+    stack: Endpoints, results: Path
+) -> None:
     with own_topic(stack) as topic, own_table(stack) as table:
         own = ("--platform", "none", "--sink-tap", f"postgres:{table}", "--topic", topic)
         load = ("--rate", "200", "--duration", "12s", "--mix", "insert=60,update=30,delete=10")
-        sink = ("--sink=postgres", f"--postgres-dsn={stack.postgres_dsn}", f"--postgres-table={table}")
+        sink = (
+            "--sink=postgres",
+            f"--postgres-dsn={stack.postgres_dsn}",
+            f"--postgres-table={table}",
+        )
         with own_platform(stack, topic, *sink):
-            run = LocustProcess("latency", results, "--sinks", "postgres", "--smoke", "no", *load, *own)
+            run = LocustProcess(
+                "latency", results, "--sinks", "postgres", "--smoke", "no", *load, *own
+            )
             code = run.wait()
 
     # The session's stack may be the quick-starting one, which is the only reason then.
     assert code in (0, 4), run.output
-    assert all("profile 'test'" in reason for reason in run.result()["reasons"]), run.result()["reasons"]
+    assert all("profile 'test'" in reason for reason in run.result()["reasons"]), run.result()[
+        "reasons"
+    ]
     (step,) = run.result()["steps"]
     assert (step["messages"], step["throughput_per_s"]) == (None, None)
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] > 0
@@ -94,7 +128,9 @@ def test_a_table_with_updates_is_compared_and_counts_nothing(stack: Endpoints, r
 def test_a_topic_of_the_users_own_is_left_where_it_is(stack: Endpoints, results: Path) -> None:
     with own_topic(stack) as topic:
         for _ in range(2):
-            run = LocustProcess("latency", results, "--sinks", "counting", "--records", "50", "--topic", topic)
+            run = LocustProcess(
+                "latency", results, "--sinks", "counting", "--records", "50", "--topic", topic
+            )
             assert run.wait() == 0, run.output
 
 

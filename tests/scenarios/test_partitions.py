@@ -1,4 +1,6 @@
-"""Partitions in smoke size: the same records through more partitions and instances, in order and without loss."""
+"""Partitions in smoke size: the same records through more partitions and instances, in order and
+without loss.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from tests.scenarios.locust_process import LocustProcess
 
 def test_the_same_records_go_through_each_partition_count(stack: Endpoints, results: Path) -> None:
     sizes = ("--partitions", "1,4", "--records", "1000", "--sinks", "waiting,counting")
-    run = LocustProcess("partitions", results, *sizes, "--mix", "insert=70,update=30", "--key-skew", "zipf:1.2")
+    run = LocustProcess(
+        "partitions", results, *sizes, "--mix", "insert=70,update=30", "--key-skew", "zipf:1.2"
+    )
 
     assert run.wait() == 0, run.output
     steps = run.result()["steps"]
@@ -25,7 +29,16 @@ def test_the_same_records_go_through_each_partition_count(stack: Endpoints, resu
 
 def test_instances_begin_together_and_share_the_partitions(stack: Endpoints, results: Path) -> None:
     run = LocustProcess(
-        "partitions", results, "--partitions", "4", "--instances", "1,2", "--records", "1000", "--sinks", "counting"
+        "partitions",
+        results,
+        "--partitions",
+        "4",
+        "--instances",
+        "1,2",
+        "--records",
+        "1000",
+        "--sinks",
+        "counting",
     )
 
     assert run.wait() == 0, run.output

@@ -1,4 +1,6 @@
-"""Transactions of the Postgres user on a real server: what a writer means is what the tables hold."""
+"""Transactions of the Postgres user on a real server: what a writer means is what the tables
+hold.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +16,22 @@ import psycopg2
 import pytest
 from psycopg2.extensions import set_wait_callback
 
-from cdc_users.keyspace import Outcome
-from cdc_users.measure.ledger import Outcomes
-from cdc_users.measure.probe import Operation
-from cdc_users.settle import settle_unknown
-from cdc_users.statement import Statement, quoted_name, statements
+from cdc_users.measure.ledger.ledger import Outcomes
+from cdc_users.measure.ledger.probe import Operation
+from cdc_users.step.read_back import settle_unknown
 from cdc_users.users.session import FAILURES, Session, application_name, open_session, rolled_back
-from cdc_users.workload import InsertMethod, Ranges, Transaction, Workload, Writer
+from cdc_users.users.statement import Statement, quoted_name, statements
+from cdc_users.users.workload.keyspace import Outcome
+from cdc_users.users.workload.workload import InsertMethod, Ranges, Transaction, Workload, Writer
 from infra.postgres.table import create_customers, create_schema, drop_schema, table_names
 from infra.stack.endpoints import Endpoints
 
 RUN = uuid.uuid4().hex[:8]
 TABLES = table_names(2)
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND state = 'active'"
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND state ="
+    " 'active'"
+)
 METHODS: tuple[InsertMethod, ...] = ("single", "values", "copy")
 
 
@@ -54,9 +59,13 @@ def workload_of(method: InsertMethod) -> Workload:
     return Workload(mix=(60, 30, 10), live_keys=50, tables=2, insert_method=method, row_bytes=30)
 
 
-def carry_out(session: Session, schema: str, transaction: Transaction, method: InsertMethod) -> None:
+def carry_out(
+    session: Session, schema: str, transaction: Transaction, method: InsertMethod
+) -> None:
     session.ready()
-    session.carry_out(statements(transaction.changes, [quoted_name(schema, table) for table in TABLES], method))
+    session.carry_out(
+        statements(transaction.changes, [quoted_name(schema, table) for table in TABLES], method)
+    )
 
 
 def rows(connection: Any, schema: str) -> dict[int, tuple[Any, ...]]:
@@ -70,7 +79,9 @@ def rows(connection: Any, schema: str) -> dict[int, tuple[Any, ...]]:
 
 
 def outcomes_of(ranges: Ranges) -> Outcomes:
-    return Outcomes(**{name: [(first, last) for first, last in runs] for name, runs in ranges.runs.items()})
+    return Outcomes(
+        **{name: [(first, last) for first, last in runs] for name, runs in ranges.runs.items()}
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -87,7 +98,9 @@ def test_the_tables_hold_what_the_writer_wrote_last(
     session.close()
 
     assert any(row is None for row in expected.values())
-    assert rows(connection, schema) == {key: row for key, row in expected.items() if row is not None}
+    assert rows(connection, schema) == {
+        key: row for key, row in expected.items() if row is not None
+    }
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -117,12 +130,17 @@ def cut(dsn: str) -> None:
     """Cut the connection of the run's lane as soon as it is at work."""
     with closing(psycopg.connect(dsn, autocommit=True)) as opened:
         deadline_s = time.monotonic() + 20
-        while not opened.execute(CUT, (application_name(RUN),)).fetchall() and time.monotonic() < deadline_s:
+        while (
+            not opened.execute(CUT, (application_name(RUN),)).fetchall()
+            and time.monotonic() < deadline_s
+        ):
             time.sleep(0.02)
 
 
 @pytest.mark.parametrize("method", ["single", "copy"])
-def test_a_transaction_whose_connection_is_cut_may_have_happened(stack: Endpoints, method: InsertMethod) -> None:
+def test_a_transaction_whose_connection_is_cut_may_have_happened(
+    stack: Endpoints, method: InsertMethod
+) -> None:
     session = open_session(stack.postgres_dsn, RUN, method)
     session.ready()
     cutter = threading.Thread(target=cut, args=(stack.postgres_dsn,))
@@ -139,7 +157,9 @@ def test_a_transaction_whose_connection_is_cut_may_have_happened(stack: Endpoint
     set_wait_callback(None)
 
 
-def test_what_nobody_knows_is_settled_by_the_rows(stack: Endpoints, connection: Any, schema: str) -> None:
+def test_what_nobody_knows_is_settled_by_the_rows(
+    stack: Endpoints, connection: Any, schema: str
+) -> None:
     workload, true = workload_of("single"), Ranges()
     writer, session = Writer(RUN, 10_001, workload), open_session(stack.postgres_dsn, RUN, "single")
     doubtful: set[Operation] = set()
@@ -156,10 +176,14 @@ def test_what_nobody_knows_is_settled_by_the_rows(stack: Endpoints, connection: 
     set_wait_callback(None)
 
     before = {10_001: outcomes_of(writer.ranges)}
-    settled = settle_unknown(stack.postgres_dsn, schema, TABLES, RUN, workload, 2, before, limit_s=10)[10_001]
+    settled = settle_unknown(
+        stack.postgres_dsn, schema, TABLES, RUN, workload, 2, before, limit_s=10
+    )[10_001]
 
     def numbers(outcomes: Outcomes, name: str) -> set[int]:
-        return {number for first, last in getattr(outcomes, name) for number in range(first, last + 1)}
+        return {
+            number for first, last in getattr(outcomes, name) for number in range(first, last + 1)
+        }
 
     assert not settled.unknown
     assert numbers(settled, "acked") == numbers(outcomes_of(true), "acked")

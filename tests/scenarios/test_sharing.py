@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
-from infra.stack.state import CHECKOUT
+from infra.stack.servers.port import free_ports
+from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import DEADLINE_S, LocustProcess
 
 ARRIVALS = 1600
-#: A worker that is ready to go, and goes when it is told to: starting Python would take part of the step.
+#: A worker that is ready to go, and goes when it is told to: starting Python would take part of
+#: the step.
 HELD = (
-    "import sys, locust.main, cdc_users.events, cdc_users.users.postgres, cdc_users.users.kafka; "
-    "sys.stdin.readline(); locust.main.main()"
+    "import sys, locust.main, cdc_users.run.locust_hooks, cdc_users.users.postgres,"
+    " cdc_users.users.kafka; sys.stdin.readline(); locust.main.main()"
 )
 
 
@@ -25,7 +26,9 @@ def start_worker(scenario: str, port: str) -> subprocess.Popen[bytes]:
     locustfile = f"locustfiles/{scenario}.py"
     command = [sys.executable, "-c", HELD, "-f", locustfile, "--worker", "--master-port", port]
     nowhere = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere)
+    return subprocess.Popen(
+        command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere
+    )
 
 
 def let_go(worker: subprocess.Popen[bytes]) -> None:
@@ -36,14 +39,28 @@ def let_go(worker: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("scenario", "options"), [("throughput", ()), ("latency", ("--sinks", "counting"))], ids=["postgres", "topic"]
+    ("scenario", "options"),
+    [("throughput", ()), ("latency", ("--sinks", "counting"))],
+    ids=["postgres", "topic"],
 )
 def test_a_worker_that_comes_in_mid_step_takes_its_part(
     stack: Endpoints, results: Path, scenario: str, options: tuple[str, ...]
 ) -> None:
     (port,) = map(str, free_ports(1))
-    load = ("--rate", "200", "--duration", "8s", "--lanes", "8", "--mix", "insert=80,update=20", *options)
-    run = LocustProcess(scenario, results, "--master", "--master-bind-port", port, "--expect-workers", "1", *load)
+    load = (
+        "--rate",
+        "200",
+        "--duration",
+        "8s",
+        "--lanes",
+        "8",
+        "--mix",
+        "insert=80,update=20",
+        *options,
+    )
+    run = LocustProcess(
+        scenario, results, "--master", "--master-bind-port", port, "--expect-workers", "1", *load
+    )
     first, second = start_worker(scenario, port), start_worker(scenario, port)
     try:
         let_go(first)

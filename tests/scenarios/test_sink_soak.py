@@ -38,7 +38,10 @@ def test_every_event_arrives_once_and_the_sink_holds_the_last_version_of_each_ke
     ledger = step["ledger"]
     assert step["arrivals"]["completed"] == records
     assert ledger["sent"] == ledger["delivered"] >= records
-    assert {ledger[name] for name in ("lost", "duplicated", "reordered", "stale", "torn", "corrupt", "unknown")} == {0}
+    assert {
+        ledger[name]
+        for name in ("lost", "duplicated", "reordered", "stale", "torn", "corrupt", "unknown")
+    } == {0}
     if "webhook" not in options:
         (audit,) = results.glob("*/audit.json")
         (final,) = json.loads(audit.read_text(encoding="utf-8"))["final"].values()

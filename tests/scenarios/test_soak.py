@@ -14,11 +14,18 @@ pytestmark = pytest.mark.soak
 
 def test_two_hundred_thousand_rows_all_arrive_once(stack: Endpoints, results: Path) -> None:
     load = ("--rows", "200000", "--rows-per-transaction", "100", "--insert-method", "values")
-    run = LocustProcess("throughput", results, *load, "--tuning", "throughput", "--drain-timeout", "5m")
+    run = LocustProcess(
+        "throughput", results, *load, "--tuning", "throughput", "--drain-timeout", "5m"
+    )
 
     assert run.wait() == 0, run.output
     ledger = run.result()["steps"][0]["ledger"]
-    assert (ledger["sent"], ledger["delivered"], ledger["lost"], ledger["duplicated"]) == (200_000, 200_000, 0, 0)
+    assert (ledger["sent"], ledger["delivered"], ledger["lost"], ledger["duplicated"]) == (
+        200_000,
+        200_000,
+        0,
+        0,
+    )
     assert leftovers(stack) == NOTHING
 
 

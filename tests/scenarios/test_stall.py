@@ -1,4 +1,6 @@
-"""A system that freezes for a second: the percentiles show it in full, with one process and with several."""
+"""A system that freezes for a second: the percentiles show it in full, with one process and with
+several.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,35 @@ from typing import Any
 
 import pytest
 
-from infra.stack.port import free_ports
-from infra.stack.state import CHECKOUT
+from infra.stack.servers.port import free_ports
+from infra.stack.supervise.state import CHECKOUT
 
 DEADLINE_S = 120.0
 ARRIVALS = 4000
-#: Of 4,000 arrivals the 1,000 of the frozen second wait for its end, each a millisecond less than the one before; so
-#: 40 of them wait longer than this.
+#: Of 4,000 arrivals the 1,000 of the frozen second wait for its end, each a millisecond less than
+#: the one before; so 40 of them wait longer than this.
 P99_MS = 960.0
 
 
 def start(user: str, result: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "locust", "-f", "tests/scenarios/frozen_system.py", "--headless", "--only-summary"]
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        "tests/scenarios/frozen_system.py",
+        "--headless",
+        "--only-summary",
+    ]
     return subprocess.Popen(
         [*command, *options],
         cwd=CHECKOUT,
-        env={**os.environ, "FROZEN_USER": user, "FROZEN_RESULT": str(result), "PYTHONPATH": str(CHECKOUT)},
+        env={
+            **os.environ,
+            "FROZEN_USER": user,
+            "FROZEN_RESULT": str(result),
+            "PYTHONPATH": str(CHECKOUT),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -43,7 +58,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     runs = {
         "one process": start("FrozenLane", place / "one process"),
         "two processes": start(
-            "FrozenLane", place / "two processes", "--processes", "2", "--master-bind-port", port, "--master-port", port
+            "FrozenLane",
+            place / "two processes",
+            "--processes",
+            "2",
+            "--master-bind-port",
+            port,
+            "--master-port",
+            port,
         ),
         "constant_throughput": start("FrozenLoop", place / "constant_throughput"),
     }
@@ -62,14 +84,19 @@ def test_the_p99_of_a_freeze_is_the_analytic_one(measured: dict[str, Any], name:
     series = measured[name]["series"]
 
     assert series["response"]["count"] == ARRIVALS
-    # A machine that is itself stalled adds to the freeze, and the harness says by how much; at rest that is a few ms.
-    assert series["response"]["p99"] == pytest.approx(P99_MS, abs=0.05 * P99_MS + series["loop_lag"]["max"])
+    # A machine that is itself stalled adds to the freeze, and the harness says by how much; at
+    # rest that is a few ms.
+    assert series["response"]["p99"] == pytest.approx(
+        P99_MS, abs=0.05 * P99_MS + series["loop_lag"]["max"]
+    )
 
 
 @pytest.mark.parametrize("name", ["one process", "two processes"])
 def test_locusts_own_table_agrees(measured: dict[str, Any], name: str) -> None:
     assert measured[name]["locust"]["count"] == ARRIVALS
-    assert measured[name]["locust"]["p99"] == pytest.approx(measured[name]["series"]["response"]["p99"], rel=0.005)
+    assert measured[name]["locust"]["p99"] == pytest.approx(
+        measured[name]["series"]["response"]["p99"], rel=0.005
+    )
 
 
 @pytest.mark.parametrize("name", ["one process", "two processes"])

@@ -6,11 +6,13 @@ import csv
 from pathlib import Path
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
+from infra.stack.servers.port import free_ports
 from tests.scenarios.locust_process import NOTHING, LocustProcess, leftovers
 
 
-def test_every_row_reaches_the_sink_once_and_nothing_is_left_behind(stack: Endpoints, results: Path) -> None:
+def test_every_row_reaches_the_sink_once_and_nothing_is_left_behind(
+    stack: Endpoints, results: Path
+) -> None:
     run = LocustProcess("throughput", results, "--rows", "100,500")
 
     assert run.wait() == 0, run.output
@@ -38,7 +40,9 @@ def test_an_open_loop_offers_exactly_what_was_asked_for(stack: Endpoints, result
 
 
 def test_stages_of_one_rate_are_two_steps(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("throughput", results, "--stages", "100/s:1s,200/s:1s,100/s:1s", "--smoke", "no")
+    run = LocustProcess(
+        "throughput", results, "--stages", "100/s:1s,200/s:1s,100/s:1s", "--smoke", "no"
+    )
 
     assert run.wait() in (0, 4), run.output
     names = [step["name"] for step in run.result()["steps"]]
@@ -47,19 +51,26 @@ def test_stages_of_one_rate_are_two_steps(stack: Endpoints, results: Path) -> No
     assert all((place / f"{name}.end_to_end.hgrm").is_file() for name in names)
 
 
-def test_a_real_run_reports_stages_that_sum_to_the_end_to_end_latency(stack: Endpoints, results: Path) -> None:
+def test_a_real_run_reports_stages_that_sum_to_the_end_to_end_latency(
+    stack: Endpoints, results: Path
+) -> None:
     run = LocustProcess("throughput", results, "--rows", "500", "--smoke", "no")
 
-    # The session's stack is the quick-starting one, which may not publish figures: INVALID, and said so.
+    # The session's stack is the quick-starting one, which may not publish figures: INVALID, and
+    # said so.
     assert run.wait() in (0, 4), run.output
     if stack.profile == "test":
         assert run.result()["verdict"] == "INVALID"
     latency = run.result()["steps"][0]["latency_ms"]
-    stages = sum(latency[name]["mean"] for name in ("commit", "capture", "fetch", "queue", "sink_write"))
+    stages = sum(
+        latency[name]["mean"] for name in ("commit", "capture", "fetch", "queue", "sink_write")
+    )
     assert abs(stages - latency["end_to_end"]["mean"]) < 0.01
 
 
-def test_two_worker_processes_share_the_plan_without_gap_or_overlap(stack: Endpoints, results: Path) -> None:
+def test_two_worker_processes_share_the_plan_without_gap_or_overlap(
+    stack: Endpoints, results: Path
+) -> None:
     (port,) = map(str, free_ports(1))
     ports = ("--master-bind-port", port, "--master-port", port)
     run = LocustProcess("throughput", results, "--rows", "301", "--processes", "2", *ports)
@@ -71,14 +82,25 @@ def test_two_worker_processes_share_the_plan_without_gap_or_overlap(stack: Endpo
 
 
 def test_partitions_and_instances_share_the_events(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("throughput", results, "--rows", "400", "--partitions", "4", "--instances", "2")
+    run = LocustProcess(
+        "throughput", results, "--rows", "400", "--partitions", "4", "--instances", "2"
+    )
 
     assert run.wait() == 0, run.output
     assert run.result()["steps"][0]["ledger"]["delivered"] == 400
 
 
 def test_many_rows_a_transaction_are_each_accounted_for(stack: Endpoints, results: Path) -> None:
-    options = ("--rows", "2000", "--rows-per-transaction", "100", "--insert-method", "values", "--row-bytes", "200")
+    options = (
+        "--rows",
+        "2000",
+        "--rows-per-transaction",
+        "100",
+        "--insert-method",
+        "values",
+        "--row-bytes",
+        "200",
+    )
     run = LocustProcess("throughput", results, *options)
 
     assert run.wait() == 0, run.output

@@ -1,4 +1,6 @@
-"""The wal scenario in smoke size: the direct reader under the harness, its stream read back, nothing left behind."""
+"""The wal scenario in smoke size: the direct reader under the harness, its stream read back,
+nothing left behind.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ import pytest
 from infra.stack.endpoints import Endpoints
 from tests.scenarios.locust_process import LocustProcess, await_that, leftovers
 
-MIXED = ("--mix", "insert=60,update=30,delete=10", "--rows-per-transaction", "5", "--insert-method", "values")
+MIXED = (
+    "--mix",
+    "insert=60,update=30,delete=10",
+    "--rows-per-transaction",
+    "5",
+    "--insert-method",
+    "values",
+)
 
 
 def mine(stack: Endpoints, run: str) -> list[str]:
@@ -28,23 +37,33 @@ def assert_whole(run: LocustProcess) -> None:
     for step in run.result()["steps"]:
         ledger = step["ledger"]
         assert ledger["sent"] == ledger["delivered"] >= 300
-        assert [ledger[name] for name in ("lost", "duplicated", "reordered", "unseen", "corrupt")] == [0] * 5
+        assert [
+            ledger[name] for name in ("lost", "duplicated", "reordered", "unseen", "corrupt")
+        ] == [0] * 5
         assert ledger["fences"] == "complete"
 
 
-@pytest.mark.parametrize("transport", ["kinesis", "kafka", pytest.param("pubsub", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "transport", ["kinesis", "kafka", pytest.param("pubsub", marks=pytest.mark.soak)]
+)
 def test_mixed_changes_come_out_of_the_stream_once_and_in_order(
     stack: Endpoints, results: Path, transport: str
 ) -> None:
-    run = LocustProcess("wal", results, "--transport", transport, "--rows", "300", "--partitions", "4", *MIXED)
+    run = LocustProcess(
+        "wal", results, "--transport", transport, "--rows", "300", "--partitions", "4", *MIXED
+    )
 
     assert run.wait() == 0, run.output
     assert_whole(run)
     assert mine(stack, run_id(results)) == []
 
 
-def test_a_small_step_after_a_large_one_has_its_own_figures(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("wal", results, "--transport", "kafka", "--rows", "3000,30", "--insert-method", "values")
+def test_a_small_step_after_a_large_one_has_its_own_figures(
+    stack: Endpoints, results: Path
+) -> None:
+    run = LocustProcess(
+        "wal", results, "--transport", "kafka", "--rows", "3000,30", "--insert-method", "values"
+    )
 
     assert run.wait() == 0, run.output
     large, small = (step["pressure"] for step in run.result()["steps"])
@@ -52,7 +71,9 @@ def test_a_small_step_after_a_large_one_has_its_own_figures(stack: Endpoints, re
     assert (large["partition_events"], small["partition_events"]) == ([3000], [30])
 
 
-def test_a_reader_that_dies_fails_the_run_and_leaves_no_slot(stack: Endpoints, results: Path) -> None:
+def test_a_reader_that_dies_fails_the_run_and_leaves_no_slot(
+    stack: Endpoints, results: Path
+) -> None:
     run = LocustProcess("wal", results, "--rate", "100", "--duration", "60s")
     run.await_output("benchmark.step")
 
@@ -64,7 +85,9 @@ def test_a_reader_that_dies_fails_the_run_and_leaves_no_slot(stack: Endpoints, r
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_ended_run_leaves_no_slot_and_no_emulator(stack: Endpoints, results: Path, number: int) -> None:
+def test_an_ended_run_leaves_no_slot_and_no_emulator(
+    stack: Endpoints, results: Path, number: int
+) -> None:
     run = LocustProcess("wal", results, "--rate", "100", "--duration", "60s")
     run.await_output("benchmark.step")
     family = run.family()

@@ -1,4 +1,6 @@
-"""Locust's own web UI: a run is started by its form, twice, and a mistake in the form starts nothing."""
+"""Locust's own web UI: a run is started by its form, twice, and a mistake in the form starts
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import pytest
 import requests
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.port import free_ports
-from infra.stack.state import CHECKOUT
+from infra.stack.servers.port import free_ports
+from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import await_that
 
 FORM = {"user_count": "1", "spawn_rate": "1", "shape_class": "ThroughputShape", "smoke": "yes"}
@@ -29,9 +31,20 @@ def answers(url: str) -> bool:
 @pytest.fixture
 def page(stack: Endpoints, results: Path) -> Iterator[str]:
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "locust", "-f", "locustfiles", "--class-picker", "--results", str(results)]
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        "locustfiles",
+        "--class-picker",
+        "--results",
+        str(results),
+    ]
     process = subprocess.Popen(
-        [*command, "--web-host", "127.0.0.1", "--web-port", str(port)], cwd=CHECKOUT, stdin=subprocess.DEVNULL
+        [*command, "--web-host", "127.0.0.1", "--web-port", str(port)],
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     await_that(lambda: answers(url), "the page does not come up")
@@ -41,7 +54,9 @@ def page(stack: Endpoints, results: Path) -> Iterator[str]:
 
 
 def start(page: str, **form: str) -> None:
-    answer = requests.post(f"{page}/swarm", data={**FORM, "user_classes": "ThroughputWriter", **form}, timeout=30)
+    answer = requests.post(
+        f"{page}/swarm", data={**FORM, "user_classes": "ThroughputWriter", **form}, timeout=30
+    )
     assert answer.ok, answer.text
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cdc_users.measure.recorder import Recorder
-from cdc_users.measure.result import Arrivals, Result, StepResult, Verdict
+from cdc_users.measure.judgement.result import Arrivals, Result, StepResult, Verdict
+from cdc_users.measure.latency.recorder import Recorder
 
 STAGES_MS = {"commit": 2.0, "capture": 5.0, "fetch": 1.0, "queue": 1.0, "sink_write": 1.0}
 COUNTS: dict[str, Any] = {
@@ -32,7 +32,9 @@ def recorder(**means_ms: float) -> Recorder:
 
 def step_result(name: str = "step-1", **changes: Any) -> StepResult:
     """What such a step came to."""
-    series = recorder(end_to_end=10.0, **STAGES_MS, response=3.0, service=2.0, send_delay=1.0).series
+    series = recorder(
+        end_to_end=10.0, **STAGES_MS, response=3.0, service=2.0, send_delay=1.0
+    ).series
     made = StepResult(
         name=name,
         mode="paced",
@@ -55,7 +57,12 @@ def result(verdict: Verdict = Verdict.PASS, reasons: Sequence[str] = (), **chang
         verdict=verdict,
         reasons=list(reasons),
         steps=[step_result()],
-        harness={"send_delay_p99_ms": 1.0, "loop_lag_p99_ms": 1.0, "cpu_cores": 0.5, "overhead_us_per_event": 10.0},
+        harness={
+            "send_delay_p99_ms": 1.0,
+            "loop_lag_p99_ms": 1.0,
+            "cpu_cores": 0.5,
+            "overhead_us_per_event": 10.0,
+        },
         command="locust -f locustfiles/throughput.py --headless",
         options={"rows": [100], "sink": "counting"},
     )

@@ -6,7 +6,14 @@ from tests.benchmark import helpers
 
 
 def test_the_helpers_of_the_specification_are_offered() -> None:
-    wanted = {"AvroProducer", "InstrumentedSink", "SlowSink", "CountingSink", "LatencyTracker", "BenchmarkReport"}
+    wanted = {
+        "AvroProducer",
+        "InstrumentedSink",
+        "SlowSink",
+        "CountingSink",
+        "LatencyTracker",
+        "BenchmarkReport",
+    }
 
     assert set(helpers.__all__) == wanted
     assert all(getattr(helpers, name).__name__ == name for name in wanted)

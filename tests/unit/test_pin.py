@@ -1,4 +1,6 @@
-"""Pinned packages: one set of versions, whoever installs them, and no address of a registry anywhere."""
+"""Pinned packages: one set of versions, whoever installs them, and no address of a registry
+anywhere.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_uv_is_held_to_the_versions_that_pip_installs() -> None:
-    assert tomllib.loads(PYPROJECT)["tool"]["uv"]["constraint-dependencies"] == pins(CONSTRAINTS), "run `make lock`"
+    assert tomllib.loads(PYPROJECT)["tool"]["uv"]["constraint-dependencies"] == pins(CONSTRAINTS), (
+        "run `make lock`"
+    )
     assert pinned(PYPROJECT, pins(CONSTRAINTS)) == PYPROJECT
 
 

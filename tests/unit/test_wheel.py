@@ -13,7 +13,16 @@ PACKAGES = ("locustfiles", "cdc_users", "infra")
 
 
 def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(tmp_path),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -21,5 +30,8 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
 
     found = {path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
     needed = {str(path.relative_to(ROOT)) for path in found if "__pycache__" not in path.parts}
-    assert {"infra/stack/artifacts.json", "infra/compose/docker-compose.yml"} < needed
+    assert {
+        "infra/stack/artifacts/artifacts.json",
+        "infra/stack/docker/files/docker-compose.yml",
+    } < needed
     assert needed <= held

@@ -13,11 +13,11 @@ def chosen_sink(options: argparse.Namespace) -> SinkConnector:
     if options.sink == "slow":
         return SlowSink(int(options.sink_delay_ms) / 1000)
     if options.sink == "webhook":
-        from infra.platform.sinks.webhook import WebhookSink
+        from infra.platform.sinks.webhook.sink import WebhookSink
 
         return WebhookSink(options.webhook_url, options.webhook_shape)
     if options.sink == "postgres":
-        from infra.platform.sinks.postgres import PostgresSink
+        from infra.platform.sinks.postgres.sink import PostgresSink
 
         return PostgresSink(options.postgres_dsn, options.postgres_table, options.probe_column)
     if options.sink == "iceberg":
@@ -26,7 +26,7 @@ def chosen_sink(options: argparse.Namespace) -> SinkConnector:
 
 
 def _iceberg(options: argparse.Namespace) -> SinkConnector:
-    from infra.platform.sinks.iceberg import IcebergSink, local_properties, read_properties
+    from infra.platform.sinks.iceberg.sink import IcebergSink, local_properties, read_properties
 
     properties = (
         read_properties(options.iceberg_properties)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from infra.platform.batch import Batch, Partition
+from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 
 
 class CountingSink:
-    """Counts events, and can be awaited until so many have come. An event that comes again counts once."""
+    """Counts events, and can be awaited until so many have come.
+
+    An event that comes again counts once.
+    """
 
     name = "counting"
 

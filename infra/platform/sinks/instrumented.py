@@ -12,17 +12,18 @@ import structlog
 from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.histogram import LatencyHistogram
-from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import PROBE_BYTES, parse_probes
+from cdc_users.measure.latency.histogram import LatencyHistogram
+from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.probe import PROBE_BYTES, parse_probes
 from cdc_users.measure.step import StepFigures
-from infra.platform.batch import Batch, Partition
+from infra.avro.row import Side
+from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
-from infra.schemas.row import Side
 
 logger = structlog.get_logger()
 
-#: Events of a partition are booked together when so many have come, or when somebody asks for the figures.
+#: Events of a partition are booked together when so many have come, or when somebody asks for the
+#: figures.
 BOOKED_TOGETHER = 2000
 _DELETED = ord("d")
 
@@ -57,14 +58,17 @@ class _Written:
 
 
 class InstrumentedSink:
-    """Wraps a sink: write times, batch sizes, each event's latency split into stages, and the ledger.
+    """Wraps a sink: write times, batch sizes, each event's latency split into stages, and the
+    ledger.
 
-    An event counts when it is durable. The stages commit, capture, fetch, queue and sink write lie on one timeline,
-    so for every event they sum to its end-to-end latency (docs/measurement.md). `call` has the time of each write,
-    `commit` that of each flush which made something durable.
+    An event counts when it is durable. The stages commit, capture, fetch, queue and sink write lie
+    on one timeline, so for every event they sum to its end-to-end latency (docs/measurement.md).
+    `call` has the time of each write, `commit` that of each flush which made something durable.
     """
 
-    def __init__(self, sink: SinkConnector, run: str, anchor: Anchor, probe_column: str = "probe") -> None:
+    def __init__(
+        self, sink: SinkConnector, run: str, anchor: Anchor, probe_column: str = "probe"
+    ) -> None:
         self.name = sink.name
         self.call = LatencyHistogram()
         self.commit = LatencyHistogram()
@@ -111,7 +115,9 @@ class InstrumentedSink:
             self.busy_s[batch.place] = self.busy_s.get(batch.place, 0.0) + took_ns / 1e9
         self._count(batch, took_ns)
         written = _Written(
-            self._events(batch), self._anchor.wall_us_at(started_ns), self._anchor.wall_us_at(started_ns + took_ns)
+            self._events(batch),
+            self._anchor.wall_us_at(started_ns),
+            self._anchor.wall_us_at(started_ns + took_ns),
         )
         if status is WriteStatus.DURABLE:
             self._durable(batch.partition, written)
@@ -125,7 +131,9 @@ class InstrumentedSink:
         self.bytes += batch.bytes
         self.call.record_us(took_ns // 1000)
         self.largest_batch = max(self.largest_batch, len(batch))
-        logger.debug("benchmark.sink.write", sink=self.name, events=len(batch), took_ms=took_ns / 1e6)
+        logger.debug(
+            "benchmark.sink.write", sink=self.name, events=len(batch), took_ms=took_ns / 1e6
+        )
 
     async def flush(self) -> None:
         """See SinkConnector."""
@@ -148,7 +156,9 @@ class InstrumentedSink:
         await self._sink.close()
 
     def _events(self, batch: Batch) -> _Events:
-        """What the books need; of a batch that is written in parts it is read once, all together."""
+        """What the books need; of a batch that is written in parts it is read once, all
+        together.
+        """
         whole = batch.whole or batch
         known = self._whole.pop(batch.place, None)
         events = known[1] if known is not None and known[0] is whole else self._read(whole)
@@ -195,7 +205,9 @@ class InstrumentedSink:
             self._book(partition)
 
     def _book(self, partition: int) -> None:
-        """Enter what has become durable in a partition into the ledger and the histograms, in its order."""
+        """Enter what has become durable in a partition into the ledger and the histograms, in its
+        order.
+        """
         parts = self._unbooked.pop(partition)
         events = parts[0].events if len(parts) == 1 else _joined([part.events for part in parts])
         sizes = [len(part.events) for part in parts]
@@ -212,7 +224,9 @@ class InstrumentedSink:
         )
         for step in np.unique(probes.step[counted]).tolist():
             rows = np.flatnonzero(counted & (probes.step == step))
-            self._record(events, probes.intended_us[rows], started_us[rows], done_us[rows], rows, step)
+            self._record(
+                events, probes.intended_us[rows], started_us[rows], done_us[rows], rows, step
+            )
 
     def _record(
         self,
@@ -248,7 +262,9 @@ class InstrumentedSink:
             "durable_events": self.durable_events,
             "bytes": self.bytes,
             "busy_s": round(sum(self.busy_s.values()), 6),
-            "busy_by_partition_s": {f"{topic}:{number}": round(s, 6) for (topic, number), s in self.busy_s.items()},
+            "busy_by_partition_s": {
+                f"{topic}:{number}": round(s, 6) for (topic, number), s in self.busy_s.items()
+            },
             "call": self.call.to_json(),
             "commit": self.commit.to_json(),
             "mean_batch": round(self.events / self.writes, 1) if self.writes else None,
@@ -259,4 +275,6 @@ class InstrumentedSink:
 def _joined(parts: Sequence[_Events]) -> _Events:
     probes = [probe for part in parts for probe in part.probes]
     names = _Events.__slots__[1:]
-    return _Events(probes, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return _Events(
+        probes, *(np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    )

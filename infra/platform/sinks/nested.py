@@ -1,7 +1,7 @@
 """Arrays, maps and records as JSON, for sinks whose tables have no type for them.
 
-What JSON cannot hold exactly is text, as it is for whole columns: decimals in digits, floats that are no numbers, dates
-and times in ISO 8601, bytes as the sink writes them.
+What JSON cannot hold exactly is text, as it is for whole columns: decimals in digits, floats that
+are no numbers, dates and times in ISO 8601, bytes as the sink writes them.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from infra.platform.batch import Batch
-from infra.platform.error import RefusedError
+from infra.platform.process.error import RefusedError
+from infra.platform.sinks.batch import Batch
 
 _OF_ROWS = [ord(operation) for operation in "curd"]
 
@@ -13,4 +13,7 @@ _OF_ROWS = [ord(operation) for operation in "curd"]
 def refuse_others(batch: Batch) -> None:
     """Raise RefusedError where an operation changes no row."""
     if not np.isin(batch.rows.operation, _OF_ROWS).all():
-        raise RefusedError(f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as truncate")
+        raise RefusedError(
+            f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as"
+            " truncate"
+        )

@@ -5,19 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-from infra.platform.batch import Batch, Partition
-from infra.platform.retry import Backoff, Retries
+from infra.platform.process.retry import Backoff, Retries
+from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
 
 class RetryingSink:
-    """Wraps a sink: what fails is tried again with backoff and jitter, up to a limit or until `give_up`.
+    """Wraps a sink: what fails is tried again with backoff and jitter, up to a limit or until
+    `give_up`.
 
-    Refusals and mistakes in the configuration are passed on at once. Order is kept: a partition's next batch waits.
+    Refusals and mistakes in the configuration are passed on at once. Order is kept: a partition's
+    next batch waits.
     """
 
     def __init__(
-        self, sink: SinkConnector, backoff: Backoff | None = None, chance: Callable[[], float] = random.random
+        self,
+        sink: SinkConnector,
+        backoff: Backoff | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.name = sink.name
         self._sink = sink

@@ -1,1 +1,3 @@
-"""What carries changes away from the direct reader: names, partitions, serialised forms and publishers."""
+"""What carries changes away from the direct reader: names, partitions, serialised forms and
+publishers.
+"""

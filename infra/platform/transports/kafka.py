@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infra.platform.transports.transport import Record, RefusedError, TransportError, UnreachableError
+from infra.platform.transports.transport import (
+    Record,
+    RefusedError,
+    TransportError,
+    UnreachableError,
+)
 
 POLL_S = 0.05
 FLUSH_S = 1.0
@@ -13,10 +18,12 @@ PATIENCE_S = 60.0
 
 
 class KafkaWalPublisher:
-    """Publishes to Kafka topics. `client` is confluent_kafka's Producer, or one that behaves like it.
+    """Publishes to Kafka topics.
 
-    Order within a key survives retries because the producer is idempotent (KIP-98); a record is durable when all
-    in-sync replicas have it.
+    `client` is confluent_kafka's Producer, or one that behaves like it.
+
+    Order within a key survives retries because the producer is idempotent (KIP-98); a record is
+    durable when all in-sync replicas have it.
     """
 
     name = "kafka"
@@ -35,7 +42,9 @@ class KafkaWalPublisher:
                     produce(record.stream, record.data, record.key, on_delivery=note)
                     break
                 except BufferError:
-                    self._client.poll(POLL_S)  # the client's own queue is full: wait for acknowledgements
+                    self._client.poll(
+                        POLL_S
+                    )  # the client's own queue is full: wait for acknowledgements
                     self._check()
         self._client.poll(0)
         self._check()
@@ -57,9 +66,16 @@ class KafkaWalPublisher:
             return
         name = str(self._failure.name()) if hasattr(self._failure, "name") else ""
         text = f"Kafka did not take a record: {self._failure}"
-        if name in ("MSG_SIZE_TOO_LARGE", "TOPIC_AUTHORIZATION_FAILED", "INVALID_MSG", "RECORD_LIST_TOO_LARGE"):
+        if name in (
+            "MSG_SIZE_TOO_LARGE",
+            "TOPIC_AUTHORIZATION_FAILED",
+            "INVALID_MSG",
+            "RECORD_LIST_TOO_LARGE",
+        ):
             raise RefusedError(text)
-        raise TransportError(f"{text}; the slot keeps the events, start again when the broker answers")
+        raise TransportError(
+            f"{text}; the slot keeps the events, start again when the broker answers"
+        )
 
     def close(self) -> None:
         """See WalPublisher."""
@@ -93,11 +109,17 @@ def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float = 5.
     from confluent_kafka.admin import AdminClient
 
     try:
-        known = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=timeout_s).topics
+        known = (
+            AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+            .list_topics(timeout=timeout_s)
+            .topics
+        )
     except KafkaException as error:
         raise UnreachableError(
             f"Kafka at {bootstrap} does not answer within {timeout_s:g} s: {error.args[0].str()}"
         ) from error
     missing = [topic for topic in topics if topic not in known]
     if missing:
-        raise UnreachableError(f"Kafka at {bootstrap} has no topic {', '.join(missing)}; create it first")
+        raise UnreachableError(
+            f"Kafka at {bootstrap} has no topic {', '.join(missing)}; create it first"
+        )

@@ -1,8 +1,9 @@
 """Kinesis: records by `PutRecords`, each key in order although the call itself promises none.
 
-Amazon Kinesis Data Streams API Reference, PutRecords: at most 500 records and 5 MiB a call, 1 MiB a record, keys
-included; "a single record failure does not stop the processing of subsequent records", so two records of one key in
-one call may change places. Hence a key is in a call at most once, and its next record waits for the answer.
+Amazon Kinesis Data Streams API Reference, PutRecords: at most 500 records and 5 MiB a call, 1 MiB
+a record, keys included; "a single record failure does not stop the processing of subsequent
+records", so two records of one key in one call may change places. Hence a key is in a call at most
+once, and its next record waits for the answer.
 """
 
 from __future__ import annotations
@@ -15,14 +16,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from infra.platform.address import shown
-from infra.platform.transports.transport import Record, RefusedError, TransportError, UnreachableError, backoff_s
+from infra.platform.process.address import shown
+from infra.platform.transports.transport import (
+    Record,
+    RefusedError,
+    TransportError,
+    UnreachableError,
+    backoff_s,
+)
 
 CALL_RECORDS = 500
 CALL_BYTES = 5 << 20
 RECORD_BYTES = 1 << 20
 KEY_CHARACTERS = 256
-#: Records held back before `publish` sends: enough that a call is full although a key may be in it only once.
+#: Records held back before `publish` sends: enough that a call is full although a key may be in it
+#: only once.
 HELD_RECORDS = 4 * CALL_RECORDS
 FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
@@ -30,7 +38,12 @@ PATIENCE_S = 60.0
 REGION = "us-east-1"
 #: Errors of a whole call that pass by themselves.
 PASSING = frozenset(
-    {"ProvisionedThroughputExceededException", "LimitExceededException", "InternalFailure", "ServiceUnavailable"}
+    {
+        "ProvisionedThroughputExceededException",
+        "LimitExceededException",
+        "InternalFailure",
+        "ServiceUnavailable",
+    }
     | {"ThrottlingException", "KMSThrottlingException"}
 )
 Put = dict[str, Any]
@@ -46,7 +59,10 @@ def partition_key(key: bytes) -> str:
 
 
 class _Waiting:
-    """One stream's records by key. A key is offered once; its next record only when the last is acknowledged."""
+    """One stream's records by key.
+
+    A key is offered once; its next record only when the last is acknowledged.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -95,16 +111,21 @@ class _Waiting:
 
 
 class KinesisWalPublisher:
-    """Publishes to Kinesis streams; what a call refuses is sent again, after a pause where it was too much.
+    """Publishes to Kinesis streams; what a call refuses is sent again, after a pause where it was
+    too much.
 
-    `client` is boto3's, or one that behaves like it. A record that stays refused for `patience_s` ends in
-    TransportError.
+    `client` is boto3's, or one that behaves like it. A record that stays refused for `patience_s`
+    ends in TransportError.
     """
 
     name = "kinesis"
 
     def __init__(
-        self, client: Any, *, patience_s: float = PATIENCE_S, sleep: Callable[[float], None] = time.sleep
+        self,
+        client: Any,
+        *,
+        patience_s: float = PATIENCE_S,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.calls = self.retried = self.throttled = 0
         self._client = client
@@ -119,8 +140,9 @@ class KinesisWalPublisher:
             key = partition_key(record.key)
             if len(record.data) + len(key.encode()) > RECORD_BYTES:
                 raise RefusedError(
-                    f"a record of {len(record.data)} bytes with key {key[:80]!r} is over Kinesis' limit of "
-                    f"{RECORD_BYTES}; leave its table out of the publication, or use --transport kafka"
+                    f"a record of {len(record.data)} bytes with key {key[:80]!r} is over Kinesis'"
+                    f" limit of {RECORD_BYTES}; leave its table out of the publication, or use"
+                    " --transport kafka"
                 )
             waiting = self._streams.get(record.stream)
             if waiting is None:
@@ -148,8 +170,8 @@ class KinesisWalPublisher:
                 return
             if waited_s >= self._patience_s:
                 raise TransportError(
-                    f"Kinesis stream {stream!r} has refused {len(call)} records for {waited_s:.0f} s ({cause}); "
-                    "raise the number of its shards"
+                    f"Kinesis stream {stream!r} has refused {len(call)} records for {waited_s:.0f}"
+                    f" s ({cause}); raise the number of its shards"
                 )
             pause_s = next(pauses)
             self._sleep(pause_s)
@@ -197,20 +219,27 @@ def _passing(error: Exception, stream: str) -> str:
 def client(endpoint: str) -> Any:
     """boto3's client of the Kinesis at a URL, or of the real one where that is empty.
 
-    Retrying is left to the publisher, which must know the order. With an endpoint and no credentials in the
-    environment, made-up ones are used: an emulator takes any.
+    Retrying is left to the publisher, which must know the order. With an endpoint and no
+    credentials in the environment, made-up ones are used: an emulator takes any.
     """
     import boto3
     from botocore.config import Config
 
     known = any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"))
-    made_up = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"} if endpoint and not known else {}
+    made_up = (
+        {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
+        if endpoint and not known
+        else {}
+    )
     return boto3.client(
         "kinesis",
         endpoint_url=endpoint or None,
         region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION,
         config=Config(
-            connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}, parameter_validation=False
+            connect_timeout=5,
+            read_timeout=20,
+            retries={"total_max_attempts": 1},
+            parameter_validation=False,
         ),
         **made_up,
     )

@@ -1,13 +1,13 @@
 """Names of topics and streams: from prefix, schema and table to what a service allows, and back.
 
-A name is `prefix.schema.table`. Letters, digits and underscores stand for themselves; every run of other characters is
-written as `-`, its UTF-8 bytes in hexadecimal, `-`: the table `order-items` of `public` becomes
-`cdc.public.order-2d-items`. So any identifier that Postgres allows can be named and read back, within the service's
-limit on length.
+A name is `prefix.schema.table`. Letters, digits and underscores stand for themselves; every run of
+other characters is written as `-`, its UTF-8 bytes in hexadecimal, `-`: the table `order-items` of
+`public` becomes `cdc.public.order-2d-items`. So any identifier that Postgres allows can be named
+and read back, within the service's limit on length.
 
-Limits: Kafka, clients/.../internals/Topic.java (which also refuses topics that differ only in dots and underscores, so
-underscores of prefix and schema are escaped there); Kinesis, API reference of CreateStream; Pub/Sub, "Guidelines to
-name a topic".
+Limits: Kafka, clients/.../internals/Topic.java (which also refuses topics that differ only in dots
+and underscores, so underscores of prefix and schema are escaped there); Kinesis, API reference of
+CreateStream; Pub/Sub, "Guidelines to name a topic".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from infra.platform.error import PlatformError
+from infra.platform.process.error import PlatformError
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]+")
 _OTHER_OR_UNDERSCORE = re.compile(r"[^A-Za-z0-9]+")
@@ -23,7 +23,9 @@ _UNESCAPED = re.compile(r"-((?:[0-9a-f]{2})+)-")
 
 
 class NamingError(PlatformError, ValueError):
-    """A table that the service cannot name, or a name that was not made here; the message says why."""
+    """A table that the service cannot name, or a name that was not made here; the message says
+    why.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,13 @@ class Naming:
     dots_are_underscores: bool = False
 
     def name(self, prefix: str, schema: str, table: str) -> str:
-        """The name of a table's topic or stream; raises NamingError where the service allows none."""
+        """The name of a table's topic or stream; raises NamingError where the service allows
+        none.
+        """
         if not (prefix and schema and table) or "\0" in prefix + schema + table:
             raise NamingError(
-                f"prefix {prefix!r}, schema {schema!r} and table {table!r} must not be empty or hold zeros"
+                f"prefix {prefix!r}, schema {schema!r} and table {table!r} must not be empty or"
+                " hold zeros"
             )
         outer = _OTHER_OR_UNDERSCORE if self.dots_are_underscores else _OTHER
         name = ".".join((_escape(prefix, outer), _escape(schema, outer), _escape(table, _OTHER)))
@@ -73,16 +78,18 @@ class Naming:
     def _check(self, name: str) -> None:
         if not self.least <= len(name) <= self.most:
             raise NamingError(
-                f"{name!r} has {len(name)} characters, {self.service} allows {self.least} to {self.most}; "
-                "choose another prefix or leave the table out of the publication"
+                f"{name!r} has {len(name)} characters, {self.service} allows {self.least} to"
+                f" {self.most}; choose another prefix or leave the table out of the publication"
             )
         if self.letter_first and not name[0].isalpha():
             raise NamingError(
-                f"{name!r} does not start with a letter, which {self.service} asks for; choose another prefix"
+                f"{name!r} does not start with a letter, which {self.service} asks for; choose"
+                " another prefix"
             )
         if self.refused_start and name.lower().startswith(self.refused_start):
             raise NamingError(
-                f"{name!r} starts with {self.refused_start!r}, which {self.service} keeps; choose another prefix"
+                f"{name!r} starts with {self.refused_start!r}, which {self.service} keeps; choose"
+                " another prefix"
             )
 
 
@@ -101,4 +108,8 @@ def _escape(part: str, other: re.Pattern[str]) -> str:
 
 
 def _unescape(part: str) -> str:
-    return _UNESCAPED.sub(lambda run: bytes.fromhex(run.group(1)).decode(), part) if "-" in part else part
+    return (
+        _UNESCAPED.sub(lambda run: bytes.fromhex(run.group(1)).decode(), part)
+        if "-" in part
+        else part
+    )

@@ -1,6 +1,8 @@
-"""Virtual partitions: a key's place among a fixed number, the same as Kafka's default partitioner would choose.
+"""Virtual partitions: a key's place among a fixed number, the same as Kafka's default partitioner
+would choose.
 
-Kafka, clients/.../utils/Utils.java (`murmur2`) and BuiltInPartitioner.java (`toPositive(murmur2(key)) % partitions`).
+Kafka, clients/.../utils/Utils.java (`murmur2`) and BuiltInPartitioner.java
+(`toPositive(murmur2(key)) % partitions`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Google Pub/Sub: one ordering key a virtual partition, and order kept when a publish fails.
 
-Pub/Sub documentation, "Order messages": after a failed publish the client pauses the ordering key and fails whatever
-else was published with it, until `resume_publish`. So the failed message and all after it are published again, in
-their order, and nothing else is.
+Pub/Sub documentation, "Order messages": after a failed publish the client pauses the ordering key
+and fails whatever else was published with it, until `resume_publish`. So the failed message and
+all after it are published again, in their order, and nothing else is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infra.platform.transports.partition import PARTITIONS, partition
-from infra.platform.transports.transport import Record, RefusedError, TransportError, UnreachableError, backoff_s
+from infra.platform.transports.transport import (
+    Record,
+    RefusedError,
+    TransportError,
+    UnreachableError,
+    backoff_s,
+)
 
 MESSAGE_BYTES = 10_000_000
 #: Messages under way before `publish` waits for the oldest.
@@ -27,7 +33,14 @@ ANSWER_S = 120.0
 REACH_S = 5.0
 #: gRPC status names that pass by themselves (google.api_core.exceptions' class names).
 PASSING = frozenset(
-    {"ServiceUnavailable", "DeadlineExceeded", "Aborted", "InternalServerError", "ResourceExhausted", "Unknown"}
+    {
+        "ServiceUnavailable",
+        "DeadlineExceeded",
+        "Aborted",
+        "InternalServerError",
+        "ResourceExhausted",
+        "Unknown",
+    }
     | {"TooManyRequests", "GatewayTimeout", "BadGateway", "Cancelled", "RetryError", "TimeoutError"}
     | {"PublishToPausedOrderingKeyException"}
 )
@@ -37,8 +50,9 @@ Lane = tuple[str, str]
 class PubSubWalPublisher:
     """Publishes to Pub/Sub topics with ordering keys.
 
-    `client` is google.cloud.pubsub_v1's PublisherClient with message ordering on, or one that behaves like it. A
-    stream is a topic's short name within `project`. A key that stays failed for `patience_s` ends in TransportError.
+    `client` is google.cloud.pubsub_v1's PublisherClient with message ordering on, or one that
+    behaves like it. A stream is a topic's short name within `project`. A key that stays failed for
+    `patience_s` ends in TransportError.
     """
 
     name = "pubsub"
@@ -68,10 +82,13 @@ class PubSubWalPublisher:
         for record in records:
             if len(record.data) > MESSAGE_BYTES:
                 raise RefusedError(
-                    f"a message of {len(record.data)} bytes is over Pub/Sub's limit of {MESSAGE_BYTES}; leave its "
-                    "table out of the publication"
+                    f"a message of {len(record.data)} bytes is over Pub/Sub's limit of"
+                    f" {MESSAGE_BYTES}; leave its table out of the publication"
                 )
-            lane = (self._prefix + record.stream, self._names[partition(record.key, self._partitions)])
+            lane = (
+                self._prefix + record.stream,
+                self._names[partition(record.key, self._partitions)],
+            )
             future = self._client.publish(lane[0], record.data, ordering_key=lane[1])
             self._lanes.setdefault(lane, deque()).append((record.data, future))
             self._under_way += 1
@@ -90,10 +107,15 @@ class PubSubWalPublisher:
         while (failure := self._settle(sent)) is not None:
             _check_passing(failure, lane[0])
             if len(sent) < left:  # some got through: patience is for a key that stands still
-                pauses, waited_s, left = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance), 0.0, len(sent)
+                pauses, waited_s, left = (
+                    backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance),
+                    0.0,
+                    len(sent),
+                )
             elif waited_s >= self._patience_s:
                 raise TransportError(
-                    f"Pub/Sub topic {lane[0]!r} has failed for {waited_s:.0f} s ({type(failure).__name__}: {failure})"
+                    f"Pub/Sub topic {lane[0]!r} has failed for {waited_s:.0f} s"
+                    f" ({type(failure).__name__}: {failure})"
                 ) from failure
             pause_s = next(pauses)
             self._sleep(pause_s)
@@ -113,9 +135,11 @@ class PubSubWalPublisher:
         return None
 
     def _again(self, lane: Lane, sent: deque[tuple[bytes, Any]]) -> None:
-        """Publish the failed message and all after it again, once every one of them is known to have failed.
+        """Publish the failed message and all after it again, once every one of them is known to
+        have failed.
 
-        One that was acknowledged after a failed one (it cannot be, by the service's word) would be there twice.
+        One that was acknowledged after a failed one (it cannot be, by the service's word) would be
+        there twice.
         """
         for _, future in sent:
             _outcome(future)
@@ -123,7 +147,9 @@ class PubSubWalPublisher:
         self.resumed += 1
         waiting = [data for data, _ in sent]
         sent.clear()
-        sent.extend((data, self._client.publish(lane[0], data, ordering_key=lane[1])) for data in waiting)
+        sent.extend(
+            (data, self._client.publish(lane[0], data, ordering_key=lane[1])) for data in waiting
+        )
 
     def close(self) -> None:
         """See WalPublisher."""
@@ -132,7 +158,9 @@ class PubSubWalPublisher:
 
 
 def _outcome(future: Any) -> None:
-    """Wait until a publish has ended, well or not: until then it could still take effect after its repetition."""
+    """Wait until a publish has ended, well or not: until then it could still take effect after its
+    repetition.
+    """
     with contextlib.suppress(Exception):  # that it has ended is all that is asked
         future.result(timeout=ANSWER_S)
 
@@ -142,16 +170,22 @@ def _check_passing(failure: Exception, topic: str) -> None:
     if name == "NotFound":
         raise UnreachableError(f"Pub/Sub has no topic {topic!r}; create it first") from failure
     if name not in PASSING:
-        raise RefusedError(f"Pub/Sub refuses messages for {topic!r}: {name}: {failure}") from failure
+        raise RefusedError(
+            f"Pub/Sub refuses messages for {topic!r}: {name}: {failure}"
+        ) from failure
 
 
 def client(host: str) -> Any:
-    """Google's publisher for the emulator at HOST:PORT, or for the real service where that is empty."""
+    """Google's publisher for the emulator at HOST:PORT, or for the real service where that is
+    empty.
+    """
     from google.cloud import pubsub_v1
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
     settings: dict[str, Any] = {
-        "batch_settings": pubsub_v1.types.BatchSettings(max_messages=1000, max_bytes=5_000_000, max_latency=0.005),
+        "batch_settings": pubsub_v1.types.BatchSettings(
+            max_messages=1000, max_bytes=5_000_000, max_latency=0.005
+        ),
         "publisher_options": pubsub_v1.types.PublisherOptions(enable_message_ordering=True),
     }
     if host:
@@ -164,9 +198,12 @@ def client(host: str) -> Any:
 def check_reachable(publisher: Any, project: str, host: str) -> None:
     """One real request; raises UnreachableError that says what was tried."""
     try:
-        next(iter(publisher.list_topics(project=f"projects/{project}", retry=None, timeout=REACH_S)), None)
+        next(
+            iter(publisher.list_topics(project=f"projects/{project}", retry=None, timeout=REACH_S)),
+            None,
+        )
     except Exception as error:
         raise UnreachableError(
-            f"Pub/Sub at {host or 'its default endpoint'} does not answer: {type(error).__name__}; start the "
-            "emulator, or name another with --endpoint (PUBSUB_EMULATOR_HOST)"
+            f"Pub/Sub at {host or 'its default endpoint'} does not answer: {type(error).__name__};"
+            " start the emulator, or name another with --endpoint (PUBSUB_EMULATOR_HOST)"
         ) from error

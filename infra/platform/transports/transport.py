@@ -1,7 +1,7 @@
 """The protocol that every publisher keeps, and what it is given.
 
-TransportError            a record that cannot be made durable; the process ends and the slot keeps the events
-├── UnreachableError      exit 3: the service does not answer, or has no such stream; the message says what was tried
+TransportError            a record that cannot be made durable; the slot keeps the events
+├── UnreachableError      exit 3: the service does not answer, or has no such stream
 └── RefusedError          exit 2: the service will never take this record (too large, not allowed)
 """
 
@@ -11,9 +11,16 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from infra.platform.error import PlatformError, UnreachableError
+from infra.platform.process.error import PlatformError, UnreachableError
 
-__all__ = ["Record", "RefusedError", "TransportError", "UnreachableError", "WalPublisher", "backoff_s"]
+__all__ = [
+    "Record",
+    "RefusedError",
+    "TransportError",
+    "UnreachableError",
+    "WalPublisher",
+    "backoff_s",
+]
 
 
 class TransportError(PlatformError):
@@ -35,10 +42,11 @@ class Record(NamedTuple):
 class WalPublisher(Protocol):
     """Takes records and makes them durable. Used by one thread.
 
-    The order of records with the same stream and key is kept, whatever fails on the way. Records of different keys
-    may overtake each other. At-least-once: after an outcome that stays unknown a record may be there twice.
-    An exception means that some of what was published since the last `flush` may not be durable; the publisher is
-    of no further use, and the events must come again from the slot.
+    The order of records with the same stream and key is kept, whatever fails on the way. Records
+    of different keys may overtake each other. At-least-once: after an outcome that stays unknown a
+    record may be there twice. An exception means that some of what was published since the last
+    `flush` may not be durable; the publisher is of no further use, and the events must come again
+    from the slot.
     """
 
     name: str
@@ -54,7 +62,9 @@ class WalPublisher(Protocol):
 
 
 def backoff_s(first_s: float, most_s: float, chance: random.Random) -> Iterator[float]:
-    """Waits for attempt after attempt: doubled up to `most_s`, with jitter so that clients do not retry in step."""
+    """Waits for attempt after attempt: doubled up to `most_s`, with jitter so that clients do not
+    retry in step.
+    """
     wait_s = first_s
     while True:
         yield chance.uniform(wait_s / 2, wait_s)

@@ -1,1 +1,3 @@
-"""The way out of Postgres without Kafka Connect: a replication slot read directly, decoded and published."""
+"""The way out of Postgres without Kafka Connect: a replication slot read directly, decoded and
+published.
+"""

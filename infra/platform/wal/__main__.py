@@ -1,8 +1,10 @@
-"""`python -m infra.platform.wal`: Postgres to Kinesis, Pub/Sub or Kafka, straight out of a replication slot.
+"""`python -m infra.platform.wal`:
 
-Says on its standard output, in one JSON line, when it streams and where its telemetry is; logs go to standard error as
-JSON lines. SIGTERM publishes what is held, confirms it and ends with 0. Ends with 2 for what must be mended, with 3
-for what does not answer; the message says how.
+Postgres to Kinesis, Pub/Sub or Kafka, straight out of a replication slot.
+
+Says on its standard output, in one JSON line, when it streams and where its telemetry is; logs go
+to standard error as JSON lines. SIGTERM publishes what is held, confirms it and ends with 0. Ends
+with 2 for what must be mended, with 3 for what does not answer; the message says how.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ from collections.abc import Sequence
 import psycopg2
 
 from cdc_users.measure.clock import anchor_from
-from infra.platform.error import PlatformError, UnreachableError
-from infra.platform.log import log_to_stderr
+from infra.platform.process.error import PlatformError, UnreachableError
+from infra.platform.process.log import log_to_stderr
 from infra.platform.transports.naming import NamingError
 from infra.platform.transports.transport import RefusedError
+from infra.platform.wal.error import SetupError, SlotError
 from infra.platform.wal.option import mistakes, parser, to_settings
 from infra.platform.wal.service import Service, Settings
-from infra.platform.wal.source_error import SetupError, SlotError
 from infra.platform.wal.telemetry import WalTelemetry
+from infra.replication.error import ReplicationError
 
 
 def exit_code(failure: Exception) -> int:
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr()
     try:
         return asyncio.run(serve(to_settings(options, os.environ), int(options.telemetry_port)))
-    except (PlatformError, psycopg2.Error, OSError) as error:
+    except (PlatformError, ReplicationError, psycopg2.Error, OSError) as error:
         print(str(error).strip(), file=sys.stderr)
         return exit_code(error)
 

@@ -1,14 +1,16 @@
-"""Messages to records: the stream that a table goes to, the key that keeps its order, and the serialised change."""
+"""Messages to records: the stream that a table goes to, the key that keeps its order, and the
+serialised change.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from infra.platform.transports.change_json import ChangeJson
 from infra.platform.transports.transport import Record
-from infra.platform.wal.decoder import PgOutputDecoder
-from infra.platform.wal.event import Relation
-from infra.platform.wal.pump import Chunk, Encoded
+from infra.platform.wal.replication.pump import Chunk, Encoded
+from infra.platform.wal.serialise.change_json import ChangeJson
+from infra.replication.pgoutput.decoder import PgOutputDecoder
+from infra.replication.pgoutput.event import Relation
 
 KeyColumns = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -41,7 +43,9 @@ class PrimaryKeys(KeyColumns):
 
 
 class JsonEncoder:
-    """One JSON object a change (transports/change_json.py), to the stream that `stream` names for its table."""
+    """One JSON object a change (transports/change_json.py), to the stream that `stream` names for
+    its table.
+    """
 
     def __init__(self, stream: Callable[[str, str], str], keys: KeyColumns) -> None:
         self._stream = stream
@@ -53,7 +57,9 @@ class JsonEncoder:
         name = self._name
         return [
             [Record(name(change.relation), change.key, change.value) for change in changes]
-            for changes in self._json.serialise_parts([(part.source, part.messages) for part in chunk.parts])
+            for changes in self._json.serialise_parts(
+                [(part.source, part.messages) for part in chunk.parts]
+            )
         ]
 
     def _name(self, relation: Relation) -> str:
@@ -66,7 +72,9 @@ class JsonEncoder:
 
 
 class NoEncoder:
-    """Decodes and makes no records: for the null transport, when reading and decoding are of interest."""
+    """Decodes and makes no records: for the null transport, when reading and decoding are of
+    interest.
+    """
 
     def __init__(self) -> None:
         self._decoder = PgOutputDecoder()

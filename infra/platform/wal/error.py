@@ -1,18 +1,20 @@
-"""Errors of the direct reader.
+"""Errors of the source that the direct reader reads.
+
+What reading itself can report is in `infra.replication.error`.
 
 PlatformError
-└── DecodeError   bytes that are no pgoutput message, or do not fit what the server said before
+├── SetupError     exit 2: server, publication or an option must be mended; the message has the SQL
+└── SlotError      exit 3: there is no slot to read, or changes that it should hold are gone
 """
 
 from __future__ import annotations
 
-from infra.platform.error import PlatformError
+from infra.platform.process.error import PlatformError
 
 
-class DecodeError(PlatformError):
-    """A message that cannot be read; `offset` is the position in it, in bytes, where reading failed."""
+class SetupError(PlatformError):
+    """What was asked for cannot be done with this server; nothing was changed."""
 
-    def __init__(self, reason: str, offset: int) -> None:
-        super().__init__(f"pgoutput message cannot be read at byte {offset}: {reason}")
-        self.reason = reason
-        self.offset = offset
+
+class SlotError(PlatformError):
+    """The slot cannot be had, or going on from it would skip changes."""

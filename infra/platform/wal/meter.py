@@ -1,4 +1,6 @@
-"""Measures the direct reader as InstrumentedSink measures a sink: the ledger, and each event's latency in stages."""
+"""Measures the direct reader as InstrumentedSink measures a sink: the ledger, and each event's
+latency in stages.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.histogram import LatencyHistogram
-from cdc_users.measure.ledger import Ledger
-from cdc_users.measure.probe import PROBE_BYTES, parse_probes
+from cdc_users.measure.latency.histogram import LatencyHistogram
+from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.probe import PROBE_BYTES, parse_probes
 from cdc_users.measure.step import StepFigures
-from infra.platform.wal.pump import Chunk, Encoded
+from infra.platform.wal.replication.pump import Chunk, Encoded
 
 NO_PROBE = b""
 DELETE = b'{"op":"d"'
@@ -21,8 +23,9 @@ DELETE = b'{"op":"d"'
 class WalMeter:
     """Counts events when they are durable downstream.
 
-    Stages on one timeline: commit (the source's commit time − intended), read, queue, publish (until durable). For
-    every event they sum to its end-to-end latency. The pump's thread writes; whoever reads holds the lock.
+    Stages on one timeline: commit (the source's commit time − intended), read, queue, publish
+    (until durable). For every event they sum to its end-to-end latency. The pump's thread writes;
+    whoever reads holds the lock.
     """
 
     def __init__(self, name: str, run: str, probe_column: str) -> None:
@@ -50,13 +53,19 @@ class WalMeter:
         if values and self._run:
             self._observe(chunk, encoded, values, started_us, done_us)
 
-    def _observe(self, chunk: Chunk, encoded: Encoded, values: list[bytes], started_us: int, done_us: int) -> None:
+    def _observe(
+        self, chunk: Chunk, encoded: Encoded, values: list[bytes], started_us: int, done_us: int
+    ) -> None:
         probes = parse_probes([self._probe(value) for value in values], self._run)
         deleted = np.array([value.startswith(DELETE) for value in values], dtype=np.bool_)
         sizes = list(map(len, encoded))
         lsns = np.repeat(np.array([part.source.lsn for part in chunk.parts], dtype=np.int64), sizes)
-        committed_us = np.repeat(np.array([part.source.commit_us for part in chunk.parts], dtype=np.int64), sizes)
-        keys = np.array([key_number(record.key) for records in encoded for record in records], dtype=np.int64)
+        committed_us = np.repeat(
+            np.array([part.source.commit_us for part in chunk.parts], dtype=np.int64), sizes
+        )
+        keys = np.array(
+            [key_number(record.key) for records in encoded for record in records], dtype=np.int64
+        )
         counted = self.ledger.observe(probes, keys, 0, lsns, deleted=deleted, at_us=done_us)
         times = {
             "end_to_end": done_us - probes.intended_us,
@@ -66,10 +75,13 @@ class WalMeter:
             "publish": np.full(len(lsns), done_us - started_us, dtype=np.int64),
         }
         for step in np.unique(probes.step[counted]).tolist():
-            self._record(values, np.flatnonzero(counted & (probes.step == step)), times, step, done_us)
+            self._record(
+                values, np.flatnonzero(counted & (probes.step == step)), times, step, done_us
+            )
 
     def _probe(self, value: bytes) -> bytes:
-        """The probe of the row after the change, else of the row before it: the last one in the JSON.
+        """The probe of the row after the change, else of the row before it: the last one in the
+        JSON.
 
         A quote inside of a value is escaped, so what is found is the column itself.
         """
@@ -106,7 +118,9 @@ class WalMeter:
 
 
 def key_number(key: bytes) -> int:
-    """A number for a record's key: the key itself where it is one integer, else a hash of its bytes."""
+    """A number for a record's key: the key itself where it is one integer, else a hash of its
+    bytes.
+    """
     try:
         number = int(key)
     except ValueError:

@@ -1,4 +1,6 @@
-"""One direct reader, put together: source objects, publisher, queue, reader; and taken apart again."""
+"""One direct reader, put together: source objects, publisher, queue, reader; and taken apart
+again.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +15,30 @@ import psycopg2
 import structlog
 
 from cdc_users.measure.clock import Anchor
-from infra.platform.error import PlatformError
+from infra.platform.process.error import PlatformError
 from infra.platform.transports import kafka, kinesis, naming, pubsub
 from infra.platform.transports.kafka import KafkaWalPublisher
 from infra.platform.transports.kinesis import KinesisWalPublisher
 from infra.platform.transports.null import NullWalPublisher
 from infra.platform.transports.pubsub import PubSubWalPublisher
 from infra.platform.transports.transport import WalPublisher
-from infra.platform.wal import slot as server
 from infra.platform.wal.encode import JsonEncoder, NoEncoder, PrimaryKeys
-from infra.platform.wal.journal import OwnObjects, Position, abandoned
 from infra.platform.wal.meter import WalMeter
-from infra.platform.wal.pump import Encoder, Pump
-from infra.platform.wal.reader import ReaderSettings, WalReader
+from infra.platform.wal.replication import slot as server
+from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
+from infra.platform.wal.replication.pump import Encoder, Pump
+from infra.platform.wal.replication.reader import ReaderSettings, WalReader
+from infra.replication.error import ReplicationError
 
 logger = structlog.get_logger()
 
 TRANSPORTS = ("kinesis", "pubsub", "kafka", "null")
-NAMINGS = {"kinesis": naming.KINESIS, "pubsub": naming.PUBSUB, "kafka": naming.KAFKA, "null": naming.KAFKA}
+NAMINGS = {
+    "kinesis": naming.KINESIS,
+    "pubsub": naming.PUBSUB,
+    "kafka": naming.KAFKA,
+    "null": naming.KAFKA,
+}
 FORMATS = ("json", "none")
 
 
@@ -61,7 +69,9 @@ class Settings:
 
 
 class Service:
-    """A reader with all that it needs. Making one checks everything that can be checked, and may take seconds.
+    """A reader with all that it needs.
+
+    Making one checks everything that can be checked, and may take seconds.
 
     Raises SetupError, SlotError or UnreachableError with the remedy; nothing is left behind then.
     """
@@ -129,7 +139,7 @@ class Service:
         try:
             server.create_publication(connection, settings.publication, settings.create)
             server.create_slot(connection, settings.slot)
-        except PlatformError:
+        except (PlatformError, ReplicationError):
             self.close()
             raise
 
@@ -155,7 +165,9 @@ class Service:
         if settings.transport == "pubsub":
             pubsub_client = pubsub.client(settings.endpoint)
             pubsub.check_reachable(pubsub_client, settings.project, settings.endpoint)
-            return PubSubWalPublisher(pubsub_client, settings.project, partitions=settings.partitions)
+            return PubSubWalPublisher(
+                pubsub_client, settings.project, partitions=settings.partitions
+            )
         if settings.transport == "kafka":
             kafka.check_reachable(settings.endpoint, sorted(set(streams)))
             return KafkaWalPublisher(kafka.client(settings.endpoint))
@@ -195,7 +207,7 @@ class Service:
         try:
             with closing(server.connect(self.settings.dsn)) as connection:
                 return server.lag_bytes(connection, self.settings.slot)
-        except (PlatformError, psycopg2.Error):
+        except (PlatformError, ReplicationError, psycopg2.Error):
             return None
 
     def _partition(self) -> dict[str, Any]:
@@ -206,7 +218,8 @@ class Service:
         pump = self.pump
         return {
             "polled": self.reader.messages,
-            # The slot stands for the one partition that there is; how far it is behind is told in bytes elsewhere.
+            # The slot stands for the one partition that there is; how far it is behind is told in
+            # bytes elsewhere.
             "partitions": {self.settings.slot: self._partition()},
             "queue_depth": pump.held - pump.in_flight,
             "queue_high_water": pump.high_water,
@@ -221,11 +234,13 @@ class Service:
 
 
 def _removed(path: Path, dsn: str, objects: Mapping[str, str]) -> bool:
-    """Drop what a journal file names, and the file; where that fails, the file stays for a later start to try again."""
+    """Drop what a journal file names, and the file; where that fails, the file stays for a later
+    start to try again.
+    """
     try:
         for kind, name in reversed(list(objects.items())):
             server.drop(dsn, kind, name)
-    except (PlatformError, psycopg2.Error) as error:
+    except (PlatformError, ReplicationError, psycopg2.Error) as error:
         logger.warning("platform.reader.left_behind", objects=objects, error=str(error).strip())
         return False
     path.unlink(missing_ok=True)

@@ -11,14 +11,15 @@ from typing import Any
 from aiohttp import web
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger import Arrivals
+from cdc_users.measure.ledger.ledger import Arrivals
 from infra.platform.sample import INTERVAL_S, KEPT
 from infra.platform.telemetry import Figure, TelemetryServer
 from infra.platform.wal.service import Service
 
 #: The server is asked once in so many samples how much WAL the slot holds.
 SLOT_SAMPLES = 10
-#: Reading is this platform's capture, publishing is its sink: the names that charts of every platform use.
+#: Reading is this platform's capture, publishing is its sink: the names that charts of every
+#: platform use.
 COMMON = {"read": "capture", "publish": "sink_write"}
 
 
@@ -87,7 +88,10 @@ class WalTelemetry(TelemetryServer):
             figures = super().snapshot()
         for step in figures["steps"].values():
             series = step["series"]
-            step["series"] = {**series, **{common: series[own] for own, common in COMMON.items() if own in series}}
+            step["series"] = {
+                **series,
+                **{common: series[own] for own, common in COMMON.items() if own in series},
+            }
         figures["sink"]["busy_s"] = round(self._service.pump.busy_s, 6)
         return {**figures, "slot_lag_bytes": self.slot_lag_bytes}
 
@@ -105,18 +109,68 @@ class WalTelemetry(TelemetryServer):
         reader, pump, meter = self._service.reader, self._service.pump, self._service.meter
         lag = float("nan") if self.slot_lag_bytes is None else self.slot_lag_bytes
         return (
-            ("cdc_wal_read_messages_total", "counter", "Messages read from the slot.", reader.messages),
-            ("cdc_wal_read_bytes_total", "counter", "Bytes of messages read from the slot.", reader.bytes),
-            ("cdc_wal_transactions_total", "counter", "Transactions read whole.", reader.transactions),
-            ("cdc_wal_connections_total", "counter", "Replication sessions begun.", reader.connections),
-            ("cdc_wal_confirmations_total", "counter", "Positions confirmed to the server.", reader.confirmations),
-            ("cdc_wal_durable_events_total", "counter", "Changes durable downstream.", meter.durable_events),
-            ("cdc_wal_published_bytes_total", "counter", "Bytes of records published.", meter.bytes),
-            ("cdc_wal_flushes_total", "counter", "Times that the transport was flushed.", pump.flushes),
-            ("cdc_wal_publish_busy_seconds_total", "counter", "Time spent in publishing.", pump.busy_s),
+            (
+                "cdc_wal_read_messages_total",
+                "counter",
+                "Messages read from the slot.",
+                reader.messages,
+            ),
+            (
+                "cdc_wal_read_bytes_total",
+                "counter",
+                "Bytes of messages read from the slot.",
+                reader.bytes,
+            ),
+            (
+                "cdc_wal_transactions_total",
+                "counter",
+                "Transactions read whole.",
+                reader.transactions,
+            ),
+            (
+                "cdc_wal_connections_total",
+                "counter",
+                "Replication sessions begun.",
+                reader.connections,
+            ),
+            (
+                "cdc_wal_confirmations_total",
+                "counter",
+                "Positions confirmed to the server.",
+                reader.confirmations,
+            ),
+            (
+                "cdc_wal_durable_events_total",
+                "counter",
+                "Changes durable downstream.",
+                meter.durable_events,
+            ),
+            (
+                "cdc_wal_published_bytes_total",
+                "counter",
+                "Bytes of records published.",
+                meter.bytes,
+            ),
+            (
+                "cdc_wal_flushes_total",
+                "counter",
+                "Times that the transport was flushed.",
+                pump.flushes,
+            ),
+            (
+                "cdc_wal_publish_busy_seconds_total",
+                "counter",
+                "Time spent in publishing.",
+                pump.busy_s,
+            ),
             ("cdc_wal_held_messages", "gauge", "Messages held in memory.", pump.held),
             ("cdc_wal_held_bytes", "gauge", "Bytes of messages held in memory.", pump.held_bytes),
-            ("cdc_wal_held_limit_messages", "gauge", "Most messages that may be held.", pump.max_messages),
+            (
+                "cdc_wal_held_limit_messages",
+                "gauge",
+                "Most messages that may be held.",
+                pump.max_messages,
+            ),
             (
                 "cdc_wal_reading_paused",
                 "gauge",
@@ -124,5 +178,10 @@ class WalTelemetry(TelemetryServer):
                 int(reader.paused),
             ),
             ("cdc_wal_pauses_total", "counter", "Times that reading was paused.", reader.pauses),
-            ("cdc_wal_slot_lag_bytes", "gauge", "WAL from the confirmed position to the server's.", lag),
+            (
+                "cdc_wal_slot_lag_bytes",
+                "gauge",
+                "WAL from the confirmed position to the server's.",
+                lag,
+            ),
         )

@@ -1,1 +1,3 @@
-"""Emulators of cloud services on loopback: started on demand, dead with their parent, nothing left behind."""
+"""Emulators of cloud services on loopback: started on demand, dead with their parent, nothing left
+behind.
+"""

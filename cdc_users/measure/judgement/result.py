@@ -1,0 +1,149 @@
+"""What a run comes to: per step figures and ledger, a verdict with its reasons, and one exit code.
+
+result.json holds this (schema 1); every report is made from it and the files beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA = 1
+#: `python -m cdc_users.bench` ends with the worst of its modules, in this order.
+WORST_FIRST = (2, 3, 4, 1, 0)
+
+
+class Verdict(StrEnum):
+    """How a run ended.
+
+    INVALID beats PASS and FAIL: its numbers may not be used. ERROR and STACK have none.
+    """
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+    STACK = "STACK"
+    INVALID = "INVALID"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the locust process."""
+        return {"PASS": 0, "FAIL": 1, "ERROR": 2, "STACK": 3, "INVALID": 4}[self.value]
+
+
+def verdict_of(exit_code: int) -> Verdict:
+    """The verdict that an exit code stands for."""
+    return next((verdict for verdict in Verdict if verdict.exit_code == exit_code), Verdict.ERROR)
+
+
+def worst(exit_codes: Sequence[int]) -> int:
+    """The worst of several exit codes; one that is not ours counts as a harness error."""
+    known = [code if code in WORST_FIRST else 2 for code in exit_codes]
+    return min(known, key=WORST_FIRST.index, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What became of a step's arrivals."""
+
+    offered: int
+    started: int
+    completed: int
+    failed: int
+    dropped: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step.
+
+    `messages` is None where the sink is seen as a state and not event by event. `throughput_per_s`
+    counts events delivered at the sink from the first intended time to the last delivery, and
+    `drain_rate_per_s` those of a load that was there before; `latency_ms` maps a series to its
+    summary; `ledger` maps each class to its count; `pipeline` says what stood between source and
+    sink; `pressure` what happened inside.
+    """
+
+    name: str
+    mode: str
+    messages: int | None
+    duration_s: float
+    throughput_per_s: float | None
+    bytes_per_s: float | None
+    arrivals: Arrivals
+    latency_ms: Mapping[str, Mapping[str, float | int | None]]
+    ledger: Mapping[str, int | str]
+    drain_rate_per_s: float | None = None
+    warm_up: bool = False
+    pipeline: Mapping[str, Any] = field(default_factory=dict)
+    pressure: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A whole run."""
+
+    scenario: str
+    run: str
+    verdict: Verdict
+    reasons: Sequence[str]
+    steps: Sequence[StepResult]
+    harness: Mapping[str, float | None] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    command: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: How the steps compare with the first (scaling.summary), where the scenario asks for that.
+    scaling: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as result.json holds it."""
+        return {
+            "schema": SCHEMA,
+            "scenario": self.scenario,
+            "run": self.run,
+            "verdict": self.verdict.value,
+            "reasons": list(self.reasons),
+            "steps": [step_json(step) for step in self.steps],
+            "harness": dict(self.harness),
+            "notes": list(self.notes),
+            "command": self.command,
+            "options": dict(self.options),
+            "scaling": self.scaling,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Result:
+        """Read what `to_json` made; raises ValueError for another schema."""
+        if data.get("schema") != SCHEMA:
+            raise ValueError(
+                f"result.json has schema {data.get('schema')!r}, this version reads {SCHEMA}; run"
+                " it again"
+            )
+        return cls(
+            scenario=data["scenario"],
+            run=data["run"],
+            verdict=Verdict(data["verdict"]),
+            reasons=data["reasons"],
+            steps=[
+                StepResult(**{**step, "arrivals": Arrivals(**step["arrivals"])})
+                for step in data["steps"]
+            ],
+            harness=data["harness"],
+            notes=data["notes"],
+            command=data["command"],
+            options=data["options"],
+            scaling=data["scaling"],
+        )
+
+
+def step_json(step: StepResult) -> dict[str, Any]:
+    """One step as result.json holds it."""
+    names = [name for name in StepResult.__slots__ if name != "arrivals"]
+    plain = {name: getattr(step, name) for name in names}
+    return {
+        **plain,
+        "arrivals": {name: getattr(step.arrivals, name) for name in Arrivals.__slots__},
+    }

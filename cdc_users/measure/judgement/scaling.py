@@ -1,0 +1,196 @@
+"""What more partitions or instances bought: speed-up, efficiency, and where the curve will bend.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+#: Below so many points a curve with two parameters says more about their noise than about the
+#: system.
+FEWEST_POINTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One step of a scaling run: how many at work, how fast (events a second), and the events of
+    each partition.
+    """
+
+    sink: str
+    partitions: int
+    instances: int
+    rate_per_s: float
+    partition_events: Sequence[int] = ()
+
+    @property
+    def hottest_share(self) -> float | None:
+        """The share of all events that the fullest partition had; None where it is not known."""
+        total = sum(self.partition_events)
+        return max(self.partition_events) / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Repeated readings of one configuration, against the first configuration of the same sink.
+
+    `rate_per_s` is the median. So is `speed_up`, of what each round gained over its own first
+    configuration (`speed_ups`): a machine that slows down between rounds moves rates, not these.
+    `efficiency` is the speed-up over how many times more workers there are: partitions, or
+    instances where only those differ.
+    """
+
+    sink: str
+    partitions: int
+    instances: int
+    rate_per_s: float
+    speed_up: float
+    efficiency: float
+    hottest_share: float | None
+    readings: int
+    #: A round each; empty where configurations were not read equally often, and medians alone are
+    #: compared.
+    speed_ups: Sequence[float] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def points(readings: Sequence[Reading]) -> list[Point]:
+    """One point a configuration, in the order in which they first came."""
+    groups: dict[tuple[str, int, int], list[Reading]] = {}
+    for reading in readings:
+        groups.setdefault((reading.sink, reading.partitions, reading.instances), []).append(reading)
+    firsts: dict[str, list[Reading]] = {}
+    found = []
+    for (sink, partitions, instances), group in groups.items():
+        base = firsts.setdefault(sink, group)
+        speed_ups = [
+            _gain(one.rate_per_s, other.rate_per_s) for one, other in zip(group, base, strict=False)
+        ]
+        if len(group) != len(base):
+            speed_ups = []
+        rate = median(reading.rate_per_s for reading in group)
+        speed_up = (
+            median(speed_ups)
+            if speed_ups
+            else _gain(rate, median(reading.rate_per_s for reading in base))
+        )
+        more = (
+            partitions / base[0].partitions
+            if partitions != base[0].partitions
+            else instances / base[0].instances
+        )
+        shares = [reading.hottest_share for reading in group if reading.hottest_share is not None]
+        found.append(
+            Point(
+                sink,
+                partitions,
+                instances,
+                round(rate, 1),
+                round(speed_up, 3),
+                round(speed_up / more, 3),
+                round(median(shares), 4) if shares else None,
+                len(group),
+                [round(gain, 3) for gain in speed_ups],
+            )
+        )
+    return found
+
+
+def _gain(rate_per_s: float, base_per_s: float) -> float:
+    return rate_per_s / base_per_s if base_per_s else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scalability:
+    """The Universal Scalability Law fitted to some points: contention, coherency, and the size at
+    its peak.
+
+    `peak` is None where the fitted curve never bends.
+    """
+
+    contention: float
+    coherency: float
+    peak: float | None
+
+
+def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | None:
+    """Fit N.
+
+    J. Gunther's law C(N) = N / (1 + a (N - 1) + b N (N - 1)); None below five different sizes.
+
+    With x = N/N1 - 1 and y = (N/N1) / C - 1 it is the parabola y = (a + b) x + b x^2 ("Guerrilla
+    Capacity Planning", section 5.5). The first size counts as one.
+    """
+    if len(set(sizes)) < FEWEST_POINTS or rates_per_s[0] <= 0:
+        return None
+    size = np.asarray(sizes, dtype=np.float64) / sizes[0]
+    gain = np.asarray(rates_per_s, dtype=np.float64) / rates_per_s[0]
+    x = size - 1
+    (linear, square), *_ = np.linalg.lstsq(np.column_stack((x, x * x)), size / gain - 1, rcond=None)
+    coherency = max(0.0, float(square))
+    contention = min(1.0, max(0.0, float(linear) - coherency))
+    peak = float(np.sqrt((1 - contention) / coherency) * sizes[0]) if coherency > 0 else None
+    return Scalability(
+        round(contention, 5), round(coherency, 7), None if peak is None else round(peak, 1)
+    )
+
+
+def surface(found: Sequence[Point]) -> str:
+    """The points of each sink as a table: partitions down, instances across, events a second with
+    the speed-up.
+    """
+    lines = []
+    for sink in dict.fromkeys(point.sink for point in found):
+        mine = {(point.partitions, point.instances): point for point in found if point.sink == sink}
+        across = sorted({instances for _, instances in mine})
+        down = sorted({partitions for partitions, _ in mine})
+        lines.append(f"SCALING ({sink} sink)")
+        cells = {
+            partitions: [_cell(mine.get((partitions, instances))) for instances in across]
+            for partitions in down
+        }
+        width = max(22, *(2 + len(cell) for row in cells.values() for cell in row))
+        lines.append(
+            f"{'partitions':>10}"
+            + "".join(f"{f'{n} instance' + 's' * (n > 1):>{width}}" for n in across)
+        )
+        lines += [
+            f"{partitions:>10}" + "".join(f"{cell:>{width}}" for cell in row)
+            for partitions, row in cells.items()
+        ]
+    return "\n".join(lines)
+
+
+def _cell(point: Point | None) -> str:
+    if point is None:
+        return "-"
+    least, most = min(point.speed_ups, default=1.0), max(point.speed_ups, default=1.0)
+    spread = f" ({least:.2f} to {most:.2f})" if least < most else ""
+    return f"{point.rate_per_s:.0f}/s {point.speed_up:5.2f} x{spread}"
+
+
+def summary(found: Sequence[Point]) -> Mapping[str, Any]:
+    """What result.json says about scaling: the points, and the law's fit a sink (None: too few
+    points).
+    """
+    fits = {}
+    for sink in dict.fromkeys(point.sink for point in found):
+        mine = [
+            point for point in found if point.sink == sink and point.instances == found[0].instances
+        ]
+        law = fit([point.partitions for point in mine], [point.rate_per_s for point in mine])
+        fits[sink] = None if law is None else {name: getattr(law, name) for name in law.__slots__}
+    return {
+        "points": [point.to_json() for point in found],
+        "law": fits,
+        "law_needs_points": FEWEST_POINTS,
+    }

@@ -1,0 +1,257 @@
+"""Thresholds: what a step's figures must hold, as data. Pure.
+
+`end_to_end.p99 < 500ms`, `throughput > 2000/s`, `duplicated == 0`. A metric is named by its path
+in a step of result.json; the parts that say where it lies may be left out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cdc_users.measure.ledger.audit import CLASSES
+
+_FORM = re.compile(r"([A-Za-z_][\w.]*)\s*(<=|>=|==|!=|<|>)\s*([-+]?\d+(?:\.\d+)?(?:e\d+)?)\s*(\S*)")
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+#: By kind of metric: what a unit multiplies a value by, to be what result.json holds. The first
+#: one is meant by none.
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "duration_ms": {"ms": 1.0, "us": 0.001, "s": 1000.0, "m": 60_000.0},
+    "duration_s": {"s": 1.0, "ms": 0.001, "m": 60.0},
+    "rate": {"/s": 1.0, "k/s": 1e3},
+    "bytes_rate": {"B/s": 1.0, "kB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9},
+    "megabytes": {"MB": 1.0, "kB": 0.001, "GB": 1000.0},
+    "share": {"": 1.0, "%": 0.01},
+    "count": {"": 1.0, "k": 1e3, "M": 1e6},
+}
+SERIES = (
+    "end_to_end",
+    "response",
+    "service",
+    "send_delay",
+    "commit",
+    "capture",
+    "fetch",
+    "queue",
+    "sink_write",
+)
+STATISTICS = ("mean", "p50", "p95", "p99", "max")
+ARRIVALS = ("offered", "started", "completed", "failed", "dropped", "late")
+_PRESSURE = {
+    "queue_high_water": "count",
+    "queue_high_water_share": "share",
+    "memory_growth_mb": "megabytes",
+    "memory_slope_mb_per_million": "megabytes",
+    "sink_busy_share": "share",
+    "stalled_s": "duration_s",
+    "backlog_at_end": "count",
+    "time_to_drain_s": "duration_s",
+}
+
+
+#: Bounds hold at any speed, so they are judged in smoke size too.
+BOUNDS = ("queue_high_water", "queue_high_water_share", "memory_growth_mb")
+
+
+class ThresholdError(ValueError):
+    """Text that is no threshold; the message names it and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Where a figure stands in a step of result.json, and what kind it is.
+
+    `figure` is false for plain counts.
+    """
+
+    path: tuple[str, ...]
+    kind: str
+    figure: bool = True
+
+
+def _metrics() -> dict[str, Metric]:
+    known = {
+        "throughput": Metric(("throughput_per_s",), "rate"),
+        "drain_rate": Metric(("drain_rate_per_s",), "rate"),
+        "bytes": Metric(("bytes_per_s",), "bytes_rate"),
+        "duration": Metric(("duration_s",), "duration_s"),
+        "messages": Metric(("messages",), "count", figure=False),
+    }
+    known |= {metric.path[0]: metric for metric in list(known.values())}
+    for series in SERIES:
+        for name in STATISTICS:
+            known[f"{series}.{name}"] = Metric(("latency_ms", series, name), "duration_ms")
+        known[f"{series}.count"] = Metric(("latency_ms", series, "count"), "count")
+    known |= {
+        name: Metric(("ledger", name), "count", figure=False)
+        for name in ("sent", "delivered", *CLASSES)
+    }
+    known |= {name: Metric(("arrivals", name), "count", figure=False) for name in ARRIVALS}
+    known |= {
+        name: Metric(("pressure", name), kind, name not in BOUNDS)
+        for name, kind in _PRESSURE.items()
+    }
+    return known | {".".join(metric.path): metric for metric in list(known.values())}
+
+
+METRICS = _metrics()
+#: Every class of the ledger is 0, unless a threshold of its own says otherwise.
+DEFAULTS = tuple(f"{name} == 0" for name in CLASSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One condition: `metric` compared with `value`, which is in the unit of result.json."""
+
+    text: str
+    metric: Metric
+    comparison: str
+    value: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a step's figure meets the condition."""
+        return _COMPARE[self.comparison](value, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A threshold that a step does not meet: the value that it has, None where it has none, and
+    why in a sentence.
+    """
+
+    step: str
+    threshold: str
+    value: float | None
+    reason: str
+
+
+def parse_threshold(text: str) -> Threshold:
+    """Read one threshold; raises ThresholdError."""
+    whole = text.strip()
+    match = _FORM.fullmatch(whole)
+    if match is None:
+        raise ThresholdError(
+            f"{whole!r} is not a threshold; write METRIC < VALUE, e.g. 'end_to_end.p99 < 500ms' or"
+            " 'duplicated == 0'"
+        )
+    name, comparison, number, unit = match.groups()
+    if name not in METRICS:
+        raise ThresholdError(f"{name!r} is not a metric; {_nearest(name)}")
+    metric = METRICS[name]
+    units = UNITS[metric.kind]
+    factor = units.get(unit) if unit else next(iter(units.values()))
+    if factor is None:
+        allowed = ", ".join(filter(None, units)) or "none"
+        raise ThresholdError(f"{unit!r} in {whole!r} is not a unit of {name}; allowed: {allowed}")
+    return Threshold(whole, metric, comparison, float(number) * factor)
+
+
+def parse_thresholds(text: str) -> tuple[Threshold, ...]:
+    """Several thresholds, separated by semicolons or lines; raises ThresholdError with all
+    mistakes.
+    """
+    found, mistakes = [], []
+    for part in re.split(r"[;\n]", text):
+        try:
+            found += [parse_threshold(part)] if part.strip() else []
+        except ThresholdError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ThresholdError("; ".join(mistakes))
+    if not found:
+        raise ThresholdError(
+            f"{text!r} has no threshold in it; write METRIC < VALUE, e.g. 'end_to_end.p99 < 500ms'"
+        )
+    return tuple(found)
+
+
+def with_defaults(thresholds: Iterable[Threshold]) -> tuple[Threshold, ...]:
+    """These, after the defaults that none of them replaces by naming the same metric."""
+    given = tuple(thresholds)
+    named = {threshold.metric for threshold in given}
+    defaults = tuple(parse_threshold(text) for text in DEFAULTS)
+    return (*(threshold for threshold in defaults if threshold.metric not in named), *given)
+
+
+def failures(
+    thresholds: Sequence[Threshold],
+    steps: Iterable[Mapping[str, Any]],
+    *,
+    counts_only: bool = False,
+) -> list[Failure]:
+    """What the steps of a result (as result.json has them) do not meet; warm-ups are not judged.
+
+    A figure that is not there fails its threshold. With `counts_only` (smoke size publishes no
+    figures) only thresholds about the ledger and the arrivals are looked at.
+    """
+    judged = [
+        threshold for threshold in thresholds if not (counts_only and threshold.metric.figure)
+    ]
+    found = [
+        _failure(threshold, step)
+        for step in steps
+        if not step.get("warm_up")
+        for threshold in judged
+    ]
+    return [failure for failure in found if failure is not None]
+
+
+def _failure(threshold: Threshold, step: Mapping[str, Any]) -> Failure | None:
+    value = _value(step, threshold.metric.path)
+    if value is None:
+        reason = f"{step['name']}: {threshold.text}: {_why_null(step, threshold.metric.path)}"
+        return Failure(step["name"], threshold.text, None, reason)
+    if threshold.holds(value):
+        return None
+    unit = next(iter(UNITS[threshold.metric.kind]))
+    return Failure(
+        step["name"],
+        threshold.text,
+        value,
+        f"{step['name']}: {threshold.text}, but it is {value:g}{unit}",
+    )
+
+
+def _value(step: Mapping[str, Any], path: Sequence[str]) -> float | None:
+    value: Any = step
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None or isinstance(value, (str, Mapping)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _why_null(step: Mapping[str, Any], path: Sequence[str]) -> str:
+    if path[0] == "latency_ms":
+        count = _value(step, [*path[:2], "count"])
+        return f"{count:g} samples are too few for it" if count else "nothing was recorded"
+    if path[0] in ("throughput_per_s", "drain_rate_per_s"):
+        return f"a step in mode {step.get('mode')!r} has none"
+    return "it was not measured"
+
+
+def _nearest(name: str) -> str:
+    # Whoever names a statistic alone means the whole way.
+    whole_way = f"{SERIES[0]}.{name}"
+    near = (
+        [whole_way]
+        if whole_way in METRICS
+        else difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
+    )
+    return (
+        f"did you mean {near[0]!r}?"
+        if near
+        else "docs/ci.md lists them, e.g. 'end_to_end.p99' or 'lost'"
+    )

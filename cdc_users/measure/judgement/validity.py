@@ -1,0 +1,367 @@
+"""Why a run's numbers may not be used: one small function a reason, over plain facts. Pure.
+
+A timeout is never a result, and a figure of a generator that was busy with itself says nothing
+about the system (docs/measurement.md, "Verdict").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+#: In a paced step the generator may start one arrival in a hundred this late; beyond it did not
+#: offer its load.
+SEND_DELAY_LIMIT_MS = 100.0
+#: An event loop that wakes later than this measures itself.
+LOOP_LAG_P99_LIMIT_MS = 100.0
+LOOP_LAG_MAX_LIMIT_MS = 1000.0
+#: A generating process is one core at most; near it, what is slow is the generator.
+CPU_SHARE_LIMIT = 0.9
+#: Of the arrivals that were planned, so many must have been carried out.
+TRAFFIC_SHARE = 0.99
+#: Of the arrivals that were planned, so many may be dropped: they are in no percentile.
+DROPPED_SHARE = 0.1
+#: Wall and monotonic clock may part by this, however long the run: a clock that is slewed takes
+#: both along (clock_gettime(2), CLOCK_MONOTONIC), so only a step parts them.
+CLOCK_STEP_LIMIT_MS = 100.0
+#: A backlog that grows by more than this part of the offered load, and by so many seconds of it,
+#: is no steady state.
+GROWTH_SHARE = 0.01
+GROWTH_S = 0.1
+#: Of all pairs of looks at the backlog, so many more must show it growing than shrinking.
+GROWTH_CERTAINTY = 0.5
+#: The beginning of a step says how it got going.
+SETTLING_SHARE = 0.2
+FEWEST_LOOKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A step at one moment while its load lasted, seconds after its start: events sent, and
+    delivered at the sink.
+    """
+
+    elapsed_s: float
+    sent: int
+    delivered: int
+
+    @property
+    def backlog(self) -> int:
+        """What is on its way."""
+        return self.sent - self.delivered
+
+
+@dataclass(frozen=True, slots=True)
+class StepFacts:
+    """One step.
+
+    `planned` is the schedule's arrivals, the other counts what the processes reported of them.
+
+    `samples` are the latencies that were recorded, of what completed and of what failed. `steady`
+    says that the load was meant to be held. `send_delay_ms` and `loop_lag_ms` are summaries (p50,
+    p95, p99, max); `processes` is how many have lanes.
+    """
+
+    name: str
+    mode: str
+    planned: int
+    offered: int
+    started: int
+    completed: int
+    failed: int
+    dropped: int
+    samples: int
+    drained: bool = True
+    steady: bool = True
+    warm_up: bool = False
+    send_delay_ms: dict[str, float | int | None] = field(default_factory=dict)
+    loop_lag_ms: dict[str, float | int | None] = field(default_factory=dict)
+    cpu_cores: float | None = None
+    processes: int = 1
+    looks: Sequence[Look] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessFacts:
+    """A run.
+
+    `clock_step_ms` is by how much the wall clock left the monotonic one; `writers_twice` counts
+    writer numbers that are not one lane's alone; `retention_lost` counts events that the topic no
+    longer had when the consumer came to them; `restarts` names what ended and began again without
+    being asked.
+    """
+
+    steps: Sequence[StepFacts] = ()
+    stop_reason: str = ""
+    fenced: bool = True
+    workers_lost: int = 0
+    clock_step_ms: float = 0.0
+    writers_twice: int = 0
+    retention_lost: int = 0
+    restarts: Sequence[str] = ()
+
+
+def stopped_early(facts: HarnessFacts) -> Iterator[str]:
+    """Somebody ended the run."""
+    if facts.stop_reason:
+        yield facts.stop_reason
+
+
+def nothing_ran(facts: HarnessFacts) -> Iterator[str]:
+    """No step came to its load."""
+    if not facts.steps and not facts.stop_reason:
+        yield "no step has run"
+
+
+def worker_lost(facts: HarnessFacts) -> Iterator[str]:
+    """A process with lanes is gone, and with it what it had to report."""
+    if facts.workers_lost:
+        yield (
+            f"{facts.workers_lost} worker{'s were' if facts.workers_lost > 1 else ' was'} lost; run"
+            " again"
+        )
+
+
+def clock_stepped(facts: HarnessFacts) -> Iterator[str]:
+    """The wall clock was set; times of the database and of the topic cannot be compared with ours
+    any more.
+    """
+    if abs(facts.clock_step_ms) > CLOCK_STEP_LIMIT_MS:
+        yield (
+            f"the wall clock was moved by {facts.clock_step_ms:.0f} ms during the run; keep it"
+            " steady and run again"
+        )
+
+
+def writers_confused(facts: HarnessFacts) -> Iterator[str]:
+    """The ledger tells writers apart by their numbers; of two with one number it knows only the
+    last.
+    """
+    if facts.writers_twice:
+        yield (
+            f"{facts.writers_twice} writer numbers were not one lane's alone, so the ledger cannot"
+            " be trusted; lower --lanes or --processes, or start all workers before the run"
+        )
+
+
+def fences_incomplete(facts: HarnessFacts) -> Iterator[str]:
+    """What is missing may still be on its way."""
+    if facts.steps and not facts.fenced:
+        yield (
+            "the fences did not arrive, so what is missing may still be on its way (unseen, not"
+            " lost)"
+        )
+
+
+def retention_overtook(facts: HarnessFacts) -> Iterator[str]:
+    """The topic deleted what nobody had read yet: the load's fault, not the consumer's."""
+    if facts.retention_lost:
+        yield (
+            f"the topic's retention overtook the consumer by {facts.retention_lost} events; "
+            "raise retention.ms and retention.bytes, or lower the load"
+        )
+
+
+def unexpected_restart(facts: HarnessFacts) -> Iterator[str]:
+    """Figures from before and after a restart are those of two systems."""
+    for name in facts.restarts:
+        yield f"{name} restarted in mid-run without being asked; its log says why"
+
+
+def sink_timed_out(step: StepFacts) -> Iterator[str]:
+    """A timeout is never a result."""
+    if not step.drained:
+        yield "not everything arrived within --drain-timeout; raise it, or lower the load"
+
+
+def not_conserved(step: StepFacts) -> Iterator[str]:
+    """Every arrival that was offered is started or dropped, and everything started completes or
+    fails.
+    """
+    if step.offered != step.started + step.dropped or step.started != step.completed + step.failed:
+        yield (
+            f"arrivals do not add up (offered {step.offered}, started {step.started}, dropped"
+            f" {step.dropped}, completed {step.completed}, failed {step.failed}); a worker was lost"
+            " or stopped"
+        )
+
+
+def samples_missing(step: StepFacts) -> Iterator[str]:
+    """A latency that was not recorded is an omission in every percentile."""
+    if step.samples + step.dropped != step.offered:
+        yield (
+            f"{step.samples} samples and {step.dropped} dropped are not the {step.offered} arrivals"
+            " offered"
+        )
+
+
+def too_little_traffic(step: StepFacts) -> Iterator[str]:
+    """What was asked for was not offered, whatever the reason."""
+    carried_out = step.completed + step.failed + step.dropped
+    # Arrivals that failed were offered, and fail the run themselves.
+    if carried_out == step.dropped or carried_out < TRAFFIC_SHARE * step.planned:
+        yield (
+            f"only {carried_out} of {step.planned} arrivals were carried out ({step.completed}"
+            " completed)"
+        )
+
+
+def too_much_dropped(step: StepFacts) -> Iterator[str]:
+    """The arrivals that were dropped are those that would have been slowest; without them the rest
+    looks fast.
+    """
+    if step.dropped > DROPPED_SHARE * step.planned:
+        yield (
+            f"{step.dropped} of {step.planned} arrivals were dropped (limit {DROPPED_SHARE:.0%});"
+            " raise --lanes, lower the rate, tolerate more with --late drop:DURATION, or carry all"
+            " out with --late catch-up"
+        )
+
+
+def behind_plan(step: StepFacts) -> Iterator[str]:
+    """The generator could not keep to its plan; what it offered was less, and later."""
+    name, delay_ms = _tail(step.send_delay_ms)
+    if step.mode == "paced" and delay_ms > SEND_DELAY_LIMIT_MS:
+        yield (
+            f"the generator was behind its plan (send delay {name} {delay_ms:g} ms, limit"
+            f" {SEND_DELAY_LIMIT_MS:g} ms); lower the rate, raise --lanes or add --processes"
+        )
+
+
+def loop_stalled(step: StepFacts) -> Iterator[str]:
+    """While the event loop stands still nobody's time is taken."""
+    lag_ms, longest_ms = step.loop_lag_ms.get("p99") or 0.0, step.loop_lag_ms.get("max") or 0.0
+    if lag_ms > LOOP_LAG_P99_LIMIT_MS or longest_ms > LOOP_LAG_MAX_LIMIT_MS:
+        yield (
+            f"the generator's event loop stalled (lag p99 {lag_ms:g} ms, max {longest_ms:g} ms); "
+            "add --processes or leave the generator more of the machine"
+        )
+
+
+def cpu_saturated(step: StepFacts) -> Iterator[str]:
+    """A burst goes as fast as it can; in a paced step a busy generator is what is being
+    measured.
+    """
+    if (
+        step.mode == "paced"
+        and step.cpu_cores is not None
+        and step.cpu_cores > CPU_SHARE_LIMIT * step.processes
+    ):
+        yield (
+            f"the generator's processors were saturated ({step.cpu_cores:.2f} cores in"
+            f" {step.processes} process{'es' if step.processes > 1 else ''}); add --processes or"
+            " lower the rate"
+        )
+
+
+def no_steady_state(step: StepFacts) -> Iterator[str]:
+    """More went in than came out for as long as the load was held."""
+    if step.mode != "paced" or not step.steady:
+        return
+    growth_per_s, offered_per_s = backlog_growth_per_s(step.looks), _rate_per_s(step.looks)
+    held_s = step.looks[-1].elapsed_s - step.looks[0].elapsed_s if step.looks else 0.0
+    if (
+        growth_per_s > GROWTH_SHARE * offered_per_s
+        and growth_per_s * held_s > GROWTH_S * offered_per_s
+    ):
+        yield (
+            f"no steady state: the backlog grew by {growth_per_s:.1f} events/s under"
+            f" {offered_per_s:.0f}/s; lower the rate to what the pipeline can hold"
+        )
+
+
+def backlog_growth_per_s(looks: Sequence[Look]) -> float:
+    """The trend of the backlog after the step has got going, 0 where there is none to be sure of.
+
+    The median of the slopes between all pairs (Theil and Sen), which single stalls and bursts do
+    not move; it counts as a trend if the pairs agree (Kendall's tau).
+    """
+    settled = looks[math.ceil(SETTLING_SHARE * len(looks)) :]
+    if len(settled) < FEWEST_LOOKS:
+        return 0.0
+    at_s = np.array([look.elapsed_s for look in settled])
+    backlog = np.array([look.backlog for look in settled], dtype=np.float64)
+    earlier, later = np.triu_indices(len(settled), k=1)
+    slopes = (backlog[later] - backlog[earlier]) / (at_s[later] - at_s[earlier])
+    return float(np.median(slopes)) if np.sign(slopes).mean() > GROWTH_CERTAINTY else 0.0
+
+
+def _rate_per_s(looks: Sequence[Look]) -> float:
+    if len(looks) < 2:
+        return 0.0
+    return (looks[-1].sent - looks[0].sent) / (looks[-1].elapsed_s - looks[0].elapsed_s)
+
+
+def _tail(summary: dict[str, float | int | None]) -> tuple[str, float]:
+    """The highest percentile that the count of samples bears out."""
+    for name in ("p99", "p95", "max"):
+        if (value := summary.get(name)) is not None:
+            return name, float(value)
+    return "p99", 0.0
+
+
+OF_RUN: tuple[Callable[[HarnessFacts], Iterator[str]], ...] = (
+    stopped_early,
+    nothing_ran,
+    worker_lost,
+    clock_stepped,
+    writers_confused,
+    fences_incomplete,
+    retention_overtook,
+    unexpected_restart,
+)
+OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
+    sink_timed_out,
+    not_conserved,
+    samples_missing,
+    too_little_traffic,
+    too_much_dropped,
+    behind_plan,
+    loop_stalled,
+    cpu_saturated,
+    no_steady_state,
+)
+#: These follow from being stopped, and would only repeat it.
+BY_STOPPING = (sink_timed_out, not_conserved, samples_missing, too_little_traffic)
+
+
+def invalid_reasons(facts: HarnessFacts) -> list[str]:
+    """Every reason why the numbers may not be used, each with its remedy; none where they may.
+
+    A warm-up must only be whole.
+    """
+    found = [reason for judge in OF_RUN for reason in judge(facts)]
+    for step in facts.steps:
+        for judge in OF_STEP:
+            if (facts.stop_reason and judge in BY_STOPPING) or (
+                step.warm_up and judge not in BY_STOPPING
+            ):
+                continue
+            found += [f"{step.name}: {reason}" for reason in judge(step)]
+    return found
+
+
+def lanes_note(
+    step: StepFacts, exhausted: int, lanes: int, rate_per_s: float, service_mean_ms: float | None
+) -> str | None:
+    """What to say when arrivals had to wait for a free lane: how many lanes the load needs
+    (Little's law).
+
+    A note and no reason: whether it was too late to be valid is for the send delay to say.
+    """
+    if step.mode != "paced" or not exhausted or service_mean_ms is None:
+        return None
+    needed = math.ceil(rate_per_s * service_mean_ms / 1000)
+    text = (
+        f"{step.name}: {exhausted} of {step.offered} arrivals were late because all {lanes} lanes"
+        f" were busy; {rate_per_s:g}/s x {service_mean_ms:g} ms service time needs "
+    )
+    if needed < lanes:
+        return (
+            f"{text}{needed} lanes on average, so it was a stall or a burst; --lanes {lanes * 2}"
+            " would ride it out"
+        )
+    return f"{text}at least {needed + 1}: raise --lanes"

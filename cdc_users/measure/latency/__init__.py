@@ -1,0 +1,1 @@
+"""Latency histograms, and the recorder that fills one for each series."""

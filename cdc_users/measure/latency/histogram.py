@@ -1,0 +1,212 @@
+"""Latency histograms:
+
+HdrHistogram in microseconds, merged without loss, honest about what they can say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from hdrh.histogram import HdrHistogram
+from numpy.typing import NDArray
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+DIGITS = 3
+#: A percentile needs so many samples beyond it (MEASUREMENT rules, docs/measurement.md).
+BEYOND = 10
+_HALF_BITS = 10
+_MASK = (1 << (_HALF_BITS + 1)) - 1
+
+
+class LatencyHistogram:
+    """Counts of latencies in microseconds, 1 us to one hour, to three significant digits.
+
+    Negative ones, which two clocks or a rounded time can make, belong to `count`, to the sum and
+    to the ranks of percentiles, and are told by `negative`; `too_long`, above an hour, is counted
+    apart. 0 counts as 1. Sums, minimum and maximum are exact. Not safe for several threads.
+    """
+
+    def __init__(self) -> None:
+        self._hdr = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+        self._counts: NDArray[np.uint64] = np.ctypeslib.as_array(self._hdr.counts)
+        self.count = 0
+        self.sum_us = 0
+        self.min_us = 0
+        self.max_us = 0
+        self.negative = 0
+        self.too_long = 0
+
+    def record_us(self, value_us: int) -> None:
+        """Count one latency."""
+        if value_us > HIGHEST_US:
+            self.too_long += 1
+            return
+        self.min_us = value_us if self.count == 0 else min(self.min_us, value_us)
+        self.max_us = value_us if self.count == 0 else max(self.max_us, value_us)
+        self.count += 1
+        self.sum_us += value_us
+        if value_us < 0:
+            self.negative += 1
+        else:
+            self._hdr.record_value(max(value_us, LOWEST_US))
+
+    def record_many_us(self, values_us: NDArray[np.int64]) -> None:
+        """Count many latencies at once; the cost a sample is some ten nanoseconds."""
+        kept = values_us[values_us <= HIGHEST_US]
+        self.too_long += int(values_us.size - kept.size)
+        if kept.size == 0:
+            return
+        low, high = int(kept.min()), int(kept.max())
+        self.min_us = low if self.count == 0 else min(self.min_us, low)
+        self.max_us = high if self.count == 0 else max(self.max_us, high)
+        self.count += int(kept.size)
+        self.sum_us += int(kept.sum())
+        inside = kept[kept >= 0]
+        self.negative += int(kept.size - inside.size)
+        np.add.at(self._counts, _indexes(np.maximum(inside, LOWEST_US)), 1)
+
+    def merge(self, other: LatencyHistogram) -> None:
+        """Add another histogram's samples; nothing is lost."""
+        if other.count:
+            self.min_us = other.min_us if self.count == 0 else min(self.min_us, other.min_us)
+            self.max_us = other.max_us if self.count == 0 else max(self.max_us, other.max_us)
+        self._counts += other._counts
+        self.count += other.count
+        self.sum_us += other.sum_us
+        self.negative += other.negative
+        self.too_long += other.too_long
+
+    def minus(self, earlier: LatencyHistogram) -> LatencyHistogram:
+        """What has come since an earlier state of the same histogram; its extremes are those of
+        its buckets.
+        """
+        since = LatencyHistogram()
+        since._counts[:] = self._counts - earlier._counts
+        since.count = self.count - earlier.count
+        since.sum_us = self.sum_us - earlier.sum_us
+        since.negative = self.negative - earlier.negative
+        values = [value for value, _ in since.buckets()]
+        if values:
+            since.min_us, since.max_us = values[0], values[-1]
+        return since
+
+    def percentile_us(self, percentile: float) -> float | None:
+        """The value below which `percentile` % of the samples lie;
+
+        None unless ten samples lie beyond it.
+        """
+        if self.count * (100 - percentile) / 100 < BEYOND - 1e-9:
+            return None
+        rank = max(1, math.ceil(self.count * percentile / 100 - 1e-9)) - self.negative
+        if rank <= 0:
+            return float(self.min_us)
+        index = int(np.searchsorted(np.cumsum(self._counts), rank))
+        highest = self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(index))
+        return float(min(highest, self.max_us))
+
+    def summary_ms(self) -> dict[str, float | int | None]:
+        """Count, mean, p50, p95, p99 and maximum, in milliseconds."""
+
+        def ms(value_us: float | None) -> float | None:
+            return None if value_us is None else round(value_us / 1000, 3)
+
+        empty = self.count == 0
+        return {
+            "count": self.count,
+            "mean": None if empty else ms(self.sum_us / self.count),
+            "p50": ms(self.percentile_us(50)),
+            "p95": ms(self.percentile_us(95)),
+            "p99": ms(self.percentile_us(99)),
+            "max": None if empty else ms(self.max_us),
+        }
+
+    def buckets(self) -> Iterator[tuple[int, int]]:
+        """Each bucket that holds something: its lowest value in microseconds, and its count;
+        negative ones at 0.
+        """
+        if self.negative:
+            yield 0, self.negative
+        for index in np.flatnonzero(self._counts):
+            yield int(self._hdr.get_value_from_index(int(index))), int(self._counts[index])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: the encoded histogram (HdrHistogram V2, base64) and the exact figures beside
+        it.
+        """
+        # The library keeps these three beside the counts and needs them to encode.
+        self._hdr.total_count = self.count - self.negative
+        self._hdr.min_value = max(self.min_us, LOWEST_US)
+        self._hdr.max_value = max(self.max_us, LOWEST_US)
+        exact = {name: getattr(self, name) for name in _EXACT}
+        return {"hdr": self._hdr.encode().decode("ascii"), **exact}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LatencyHistogram:
+        """Read what `to_json` made."""
+        histogram = cls()
+        histogram._hdr.decode_and_add(data["hdr"].encode("ascii"))
+        for name in _EXACT:
+            setattr(histogram, name, int(data[name]))
+        return histogram
+
+    def hgrm(self) -> str:
+        """The percentile distribution in the text format of HdrHistogram's plotters, in
+        milliseconds.
+        """
+        lines = [
+            f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}",
+            "",
+        ]
+        total = 0
+        for value_us, count in self.buckets():
+            total += count
+            share = total / self.count
+            rest = "inf" if total == self.count else f"{1 / (1 - share):.2f}"
+            lines.append(f"{value_us / 1000:12.3f} {share:14.12f} {total:10d} {rest:>14}")
+        mean = self.sum_us / self.count / 1000 if self.count else 0.0
+        lines.append(f"#[Mean    = {mean:12.3f}]")
+        lines.append(f"#[Max     = {self.max_us / 1000:12.3f}, Total count    = {self.count:12d}]")
+        return "\n".join(lines) + "\n"
+
+
+_EXACT = ("count", "sum_us", "min_us", "max_us", "negative", "too_long")
+
+
+def _indexes(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where HdrHistogram counts these values (its documentation, "bucket and sub-bucket")."""
+    _, bits = np.frexp((values | _MASK).astype(np.float64))
+    bucket = bits.astype(np.int64) - (_HALF_BITS + 1)
+    return ((bucket + 1) << _HALF_BITS) + (values >> bucket) - (1 << _HALF_BITS)
+
+
+def locust_bucket_ms(response_time_ms: float) -> float:
+    """A key for Locust's own statistics: milliseconds, to three significant digits of
+    microseconds.
+    """
+    value_us = round(response_time_ms * 1000)
+    if value_us < 1000:
+        return value_us / 1000
+    scale: int = 10 ** (len(str(value_us)) - DIGITS)
+    return round(value_us / scale) * scale / 1000
+
+
+class LatencyTracker:
+    """Percentiles of latencies in milliseconds, for whoever has single values in hand."""
+
+    def __init__(self) -> None:
+        self.histogram = LatencyHistogram()
+
+    def record_ms(self, value_ms: float) -> None:
+        """Count one latency."""
+        self.histogram.record_us(round(value_ms * 1000))
+
+    def summary_ms(self) -> dict[str, float | int | None]:
+        """Count, mean, p50, p95, p99 and maximum, in milliseconds;
+
+        None where the count does not bear one out.
+        """
+        return self.histogram.summary_ms()

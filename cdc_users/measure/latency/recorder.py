@@ -1,0 +1,133 @@
+"""Named series of latencies: what travels from workers and from the platform, and is merged
+without loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.latency.histogram import LatencyHistogram
+
+TIMES_PER_FLUSH = 3 * 1024
+
+
+class Recorder:
+    """Series by name, each a LatencyHistogram."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, LatencyHistogram] = {}
+
+    def record_many_us(self, name: str, values_us: NDArray[np.int64]) -> None:
+        """Count many latencies of one series."""
+        self.histogram(name).record_many_us(values_us)
+
+    def histogram(self, name: str) -> LatencyHistogram:
+        """A series, empty if nothing was recorded yet."""
+        if name not in self.series:
+            self.series[name] = LatencyHistogram()
+        return self.series[name]
+
+    def merge(self, other: Recorder) -> None:
+        """Add all of another recorder's samples."""
+        for name, histogram in other.series.items():
+            self.histogram(name).merge(histogram)
+
+    def minus(self, earlier: Recorder) -> Recorder:
+        """What has come since an earlier state of the same recorder."""
+        since = Recorder()
+        for name, histogram in self.series.items():
+            since.series[name] = histogram.minus(earlier.histogram(name))
+        return since
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {name: histogram.to_json() for name, histogram in self.series.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Recorder:
+        """Read what `to_json` made."""
+        recorder = cls()
+        recorder.series = {
+            name: LatencyHistogram.from_json(series) for name, series in data.items()
+        }
+        return recorder
+
+
+class OperationLog:
+    """The times of finished operations, noted cheaply one by one and turned into a recorder's
+    series in bulk.
+
+    `send_delay` has every operation. `response` and `service` have those that succeeded, and
+    `response.NAME` those of one kind; the response times of the others are in `failed`. So
+    `response` and `failed` together count what was started.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._times_ns: dict[tuple[str, bool], list[int]] = {}
+        self.busy_ns = 0
+
+    def add(
+        self,
+        intended_ns: int,
+        started_ns: int,
+        done_ns: int,
+        name: str = "",
+        *,
+        failed: bool = False,
+    ) -> None:
+        """Note one operation."""
+        times = self._times_ns.get((name, failed))
+        if times is None:
+            times = self._times_ns[name, failed] = []
+        times += (intended_ns, started_ns, done_ns)
+        if len(times) >= TIMES_PER_FLUSH:
+            self._turn(name, failed, times)
+
+    def add_many(
+        self,
+        intended_ns: NDArray[np.int64],
+        started_ns: NDArray[np.int64] | int,
+        done_ns: NDArray[np.int64] | int,
+        name: str = "",
+        *,
+        failed: bool = False,
+    ) -> None:
+        """Note many operations; starts and ends may be one for all."""
+        columns = np.broadcast_arrays(intended_ns, started_ns, done_ns)
+        self._record(name, failed, *columns)
+
+    def flush(self) -> None:
+        """Bring everything noted into the recorder."""
+        for (name, failed), times in self._times_ns.items():
+            if times:
+                self._turn(name, failed, times)
+
+    def _turn(self, name: str, failed: bool, times: list[int]) -> None:
+        table = np.array(times, dtype=np.int64).reshape(-1, 3)
+        times.clear()
+        self._record(name, failed, table[:, 0], table[:, 1], table[:, 2])
+
+    def _record(
+        self,
+        name: str,
+        failed: bool,
+        intended_ns: NDArray[np.int64],
+        started_ns: NDArray[np.int64],
+        done_ns: NDArray[np.int64],
+    ) -> None:
+        self.busy_ns += int((done_ns - started_ns).sum())
+        delay_us, service_us = (started_ns - intended_ns) // 1000, (done_ns - started_ns) // 1000
+        record = self._recorder.record_many_us
+        record("send_delay", delay_us)
+        if failed:
+            record("failed", delay_us + service_us)
+            return
+        record("service", service_us)
+        record("response", delay_us + service_us)
+        if name:
+            record(f"response.{name}", delay_us + service_us)

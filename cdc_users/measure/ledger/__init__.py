@@ -1,0 +1,3 @@
+"""Which events arrived: the probe that each row carries, and the audit of what became of every
+sequence.
+"""

@@ -1,0 +1,225 @@
+"""What a tap's arrivals prove against what the writers sent, and at which tap a lost event
+vanished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.ledger.arrival import EXAMPLES, Arrivals, Example, StepLedger
+from cdc_users.measure.ledger.probe import LANES_PER_STEP
+from cdc_users.measure.ledger.sequence import Range, SequenceSet, size
+from cdc_users.measure.ledger.version import KeyStates
+
+#: The classes that a sound pipeline leaves at 0, in the order in which reports name them.
+CLASSES = (
+    "lost",
+    "duplicated",
+    "reordered",
+    "stale",
+    "torn",
+    "corrupt",
+    "unseen",
+    "unknown",
+    "phantom",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How a writer's sequences ended at the source, as inclusive ranges."""
+
+    acked: Sequence[Range] = ()
+    failed: Sequence[Range] = ()
+    unknown: Sequence[Range] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a tap's arrivals prove about one step.
+
+    `lost` and `torn` are only claimed when all fences were seen; without them what is missing is
+    `unseen`. `stale` counts keys that were left at an older version than had been there. `phantom`
+    counts events whose transaction had failed at the source, or that no writer knows of. Events of
+    an unknown outcome may arrive or not; `unknown` counts those that did not. Not classes of their
+    own, since others say so too: `gap` and `replayed`. `checked` and `uncheckable` say how far
+    `corrupt` can be relied on. `lost_at` counts the lost events by the first tap that lacks them;
+    `unsourced` are events that the tap before never saw.
+    """
+
+    sent: int
+    delivered: int
+    lost: int
+    duplicated: int
+    reordered: int
+    unseen: int
+    unknown: int
+    phantom: int
+    stale: int = 0
+    torn: int = 0
+    corrupt: int = 0
+    gap: int = 0
+    replayed: int = 0
+    checked: int = 0
+    uncheckable: int = 0
+    unsourced: int = 0
+    lost_at: Mapping[str, int] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def findings(self) -> dict[str, int]:
+        """The classes that are not 0."""
+        return {name: getattr(self, name) for name in CLASSES if getattr(self, name)}
+
+    @property
+    def clean(self) -> bool:
+        """Whether every event sent has arrived exactly once, whole and in order."""
+        return not self.findings
+
+
+def audit(
+    step: int, outcomes: Mapping[int, Outcomes], arrivals: Arrivals, *, fenced: bool
+) -> Audit:
+    """Compare what the writers of one step sent with what has arrived."""
+    return audit_taps(step, outcomes, {"": arrivals}, fenced=fenced)[""]
+
+
+def audit_taps(
+    step: int,
+    outcomes: Mapping[int, Outcomes],
+    taps: Mapping[str, Arrivals],
+    *,
+    fenced: bool | Mapping[str, bool],
+    states: Collection[str] = (),
+) -> dict[str, Audit]:
+    """Audit a step at all taps, which stand in the order in which events pass them.
+
+    `states` names taps that see a table's rows and not every event: what they have not seen may
+    have been overtaken by a later version, so they accuse nobody of losing or tearing; the final
+    state does.
+    """
+    earlier: dict[str, Arrivals] = {}
+    audits = {}
+    for name, arrivals in taps.items():
+        complete = fenced if isinstance(fenced, bool) else fenced.get(name, False)
+        found = _audit(step, outcomes, name, arrivals, earlier, complete)
+        if name in states:
+            kept = tuple(
+                example
+                for example in found.examples
+                if example.finding not in ("lost", "unseen", "torn")
+            )
+            found = replace(found, lost=0, unseen=0, unknown=0, torn=0, lost_at={}, examples=kept)
+        else:
+            earlier[name] = arrivals
+        audits[name] = found
+    return audits
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Sums over the writers of a step."""
+
+    sent: int = 0
+    missing: int = 0
+    unknown: int = 0
+    phantom: int = 0
+    unsourced: int = 0
+    lost_at: dict[str, int] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+
+    def locate(self, finding: str, writer: int, sequences: SequenceSet, tap: str) -> None:
+        """Keep the first few as examples."""
+        room = EXAMPLES - sum(example.finding == finding for example in self.examples)
+        self.examples += [
+            Example(finding, writer, sequence, tap=tap)
+            for sequence in sequences.first(max(0, room))
+        ]
+
+
+def _audit(
+    step: int,
+    outcomes: Mapping[int, Outcomes],
+    tap: str,
+    arrivals: Arrivals,
+    earlier: Mapping[str, Arrivals],
+    fenced: bool,
+) -> Audit:
+    tally = _Tally()
+    word = "lost" if fenced else "unseen"
+    writers = {writer for writer in {*outcomes, *arrivals.seen} if writer // LANES_PER_STEP == step}
+    for writer in sorted(writers):
+        outcome = outcomes.get(writer, Outcomes())
+        seen = arrivals.seen.get(writer, SequenceSet())
+        acked = SequenceSet.of(outcome.acked)
+        tally.sent += size(outcome.acked)
+        unknown = SequenceSet.of(outcome.unknown)
+        tally.unknown += len(unknown - seen)
+        _missing(tally, word, writer, acked - seen, {**earlier, tap: arrivals})
+        phantom = seen - acked - unknown
+        tally.phantom += len(phantom)
+        tally.locate("phantom", writer, phantom, tap)
+        for before in list(earlier.values())[-1:]:
+            tally.unsourced += len(seen - before.seen.get(writer, SequenceSet()))
+    counts = arrivals.steps.get(step, StepLedger())
+    stale = arrivals.stale(step)
+    torn = arrivals.torn(step) if fenced else {}
+    located = [example for example in arrivals.examples if example.writer // LANES_PER_STEP == step]
+    located += _stale_examples(stale) + _torn_examples(torn)
+    return Audit(
+        sent=tally.sent,
+        delivered=counts.delivered,
+        lost=tally.missing if fenced else 0,
+        duplicated=counts.duplicated,
+        reordered=counts.reordered,
+        unseen=0 if fenced else tally.missing,
+        unknown=tally.unknown,
+        phantom=tally.phantom,
+        stale=len(stale),
+        torn=sum(map(len, torn.values())),
+        corrupt=counts.corrupt,
+        gap=arrivals.gaps(step),
+        replayed=counts.replayed,
+        checked=counts.checked,
+        uncheckable=counts.uncheckable,
+        unsourced=tally.unsourced,
+        lost_at=tally.lost_at,
+        examples=(*tally.examples, *(replace(example, tap=tap) for example in located)),
+    )
+
+
+def _stale_examples(stale: KeyStates) -> list[Example]:
+    """A stale key is known by its writer and itself; which event left it so is not."""
+    rows = zip(stale.writer[:EXAMPLES].tolist(), stale.key[:EXAMPLES].tolist(), strict=True)
+    return [Example("stale", writer, -1, key=key) for writer, key in rows]
+
+
+def _torn_examples(torn: Mapping[int, NDArray[np.int64]]) -> list[Example]:
+    """A torn transaction is located by the first of its sequences that is missing."""
+    every = (
+        Example("torn", writer, sequence)
+        for writer, missing in torn.items()
+        for sequence in missing.tolist()
+    )
+    return list(islice(every, EXAMPLES))
+
+
+def _missing(
+    tally: _Tally, word: str, writer: int, gone: SequenceSet, taps: Mapping[str, Arrivals]
+) -> None:
+    """Count what is gone, by the first tap that lacks it."""
+    tally.missing += len(gone)
+    for name, arrivals in taps.items():
+        if not gone.full and not gone.open:
+            return
+        seen = arrivals.seen.get(writer, SequenceSet())
+        here = gone - seen
+        if count := len(here):
+            tally.lost_at[name] = tally.lost_at.get(name, 0) + count
+            tally.locate(word, writer, here, name)
+        gone = gone & seen

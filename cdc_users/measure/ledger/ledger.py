@@ -1,0 +1,294 @@
+"""The ledger: what arrived, by writer and sequence, and what that proves against what was sent.
+
+Every writer numbers its events without gaps, so loss and duplicates are found exactly, not by
+comparing counts. A tap keeps one `Ledger`; several taps of one consumer group (platform instances)
+are merged before anything is concluded. `audit` is the conclusion. Memory: two bits an event in
+blocks that are freed when full, and some 35 bytes a key that was ever updated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.ledger.arrival import EXAMPLES, Arrivals, Example, StepLedger, merge
+from cdc_users.measure.ledger.audit import CLASSES, Audit, Outcomes, audit, audit_taps
+from cdc_users.measure.ledger.bitmap import Bitmap
+from cdc_users.measure.ledger.probe import Operation, ProbeBatch
+from cdc_users.measure.ledger.sequence import (
+    BLOCK,
+    Range,
+    SequenceSet,
+    intersect,
+    size,
+    subtract,
+    union,
+)
+from cdc_users.measure.ledger.version import KeyStates, VersionTable
+
+__all__ = [
+    "BLOCK",
+    "CLASSES",
+    "EXAMPLES",
+    "Arrivals",
+    "Audit",
+    "Check",
+    "Example",
+    "KeyStates",
+    "Ledger",
+    "Outcomes",
+    "Range",
+    "SequenceSet",
+    "StepLedger",
+    "audit",
+    "audit_taps",
+    "intersect",
+    "merge",
+    "size",
+    "subtract",
+    "union",
+]
+
+_FENCE = ord(Operation.FENCE)
+_STAMP = ord(Operation.STAMP)
+_DELETE = ord(Operation.DELETE)
+#: Stamps that wait for a delete without a probe; more than this are forgotten, the oldest first.
+_OPEN_STAMPS = 65_536
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class Check(IntEnum):
+    """What looking at a row's checksum has shown."""
+
+    SKIPPED = 0
+    GOOD = 1
+    CORRUPT = 2
+    #: A column was not sent (unchanged TOAST), so there is nothing to compare.
+    UNCHECKABLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """A batch with where it came from;
+
+    `step` is that of all its events, None where they are of several.
+    """
+
+    batch: ProbeBatch
+    keys: Numbers
+    partition: int
+    positions: Numbers
+    at_us: int
+    steps: Numbers
+    step: int | None
+
+
+class Ledger:
+    """What one tap has seen of one run. Not safe for several threads."""
+
+    def __init__(self) -> None:
+        self._bitmap = Bitmap()
+        self._table = VersionTable()
+        self._arrivals = Arrivals()
+        self._located: Counter[str] = Counter()
+        self._stamps: dict[int, ProbeBatch] = {}
+        self._origin_us = 0
+
+    def observe(
+        self,
+        batch: ProbeBatch,
+        keys: Numbers,
+        partition: int,
+        positions: Numbers,
+        *,
+        deleted: Flags | None = None,
+        checks: NDArray[np.uint8] | None = None,
+        at_us: int = 0,
+    ) -> Flags:
+        """Take in a batch from one partition, in its order; returns which events count (valid, not
+        fences).
+
+        `deleted` says which are delete events: theirs is the probe of the row that they remove, or
+        none where the source sends keys only. `checks` has a `Check` for each. `at_us`, wall
+        microseconds, tells instances that saw the same key which of them was later.
+        """
+        batch = self._with_deletes(batch, keys, deleted)
+        fence = batch.valid & (batch.operation == _FENCE)
+        counted: Flags = (
+            batch.valid & ~fence & (batch.sequence > batch.index) & (batch.index < batch.size)
+        )
+        if fence.any():
+            self._arrivals.fences.update(keys[fence].tolist())
+            self._arrivals.fenced_partitions.add(partition)
+        self._arrivals.foreign += len(batch) - int((counted | fence).sum())
+        rows = np.flatnonzero(counted)
+        if len(rows) == len(batch):
+            self._take(_events(batch, keys, partition, positions, at_us), checks)
+        elif len(rows):
+            some = checks[rows] if checks is not None else None
+            self._take(_events(batch[rows], keys[rows], partition, positions[rows], at_us), some)
+        return counted
+
+    def unseen(self, batch: ProbeBatch) -> Flags:
+        """Which events have not been observed yet; those that are not valid count as such."""
+        seen = batch.valid.copy()
+        rows = np.flatnonzero(batch.valid)
+        seen[rows] = self._bitmap.seen_before(batch.writer[rows], batch.sequence[rows])
+        return ~seen
+
+    def _with_deletes(self, batch: ProbeBatch, keys: Numbers, deleted: Flags | None) -> ProbeBatch:
+        """The batch with each delete as an event of its own; one without a probe is matched to its
+        key's stamp.
+        """
+        stamp = batch.valid & (batch.operation == _STAMP)
+        if deleted is None:
+            deleted = np.zeros(len(batch), dtype=np.bool_)
+        bare = deleted & ~batch.valid
+        found: dict[int, ProbeBatch] = {}
+        for row in np.flatnonzero(stamp | bare).tolist():
+            key = int(keys[row])
+            if not deleted[row]:
+                self._stamps[key] = batch[np.array([row])]
+            elif (open_stamp := self._stamps.pop(key, None)) is not None and bare[row]:
+                found[row] = open_stamp
+        while len(self._stamps) > _OPEN_STAMPS:
+            del self._stamps[next(iter(self._stamps))]
+        if found:
+            batch = batch.with_rows(found)
+        return batch.after_deletes(deleted) if deleted.any() else batch
+
+    def _take(self, events: _Events, checks: NDArray[np.uint8] | None) -> None:
+        batch = events.batch
+        begins = batch.sequence - batch.index
+        again = self._bitmap.mark(batch.writer, batch.sequence, begins, begins + batch.size)
+        self._count("delivered", events, ~again)
+        self._find("duplicated", events, again)
+        if checks is not None:
+            self._find("corrupt", events, checks == Check.CORRUPT)
+            self._count("checked", events, (checks == Check.GOOD) | (checks == Check.CORRUPT))
+            self._count("uncheckable", events, checks == Check.UNCHECKABLE)
+        rows = self._rows(batch, events.keys)
+        tracked = np.flatnonzero(rows >= 0)
+        if len(tracked):
+            back, skipped = self._versions(events, tracked, rows[tracked])
+            self._find("reordered", events, back & ~again)
+            self._count("replayed", events, back & again)
+            self._find("gap", events, skipped)
+
+    def _rows(self, batch: ProbeBatch, keys: Numbers) -> NDArray[np.int32]:
+        """Each event's row in the table of versions; a key that was never updated needs none."""
+        rows = self._table.find(keys)
+        new = np.flatnonzero((rows < 0) & (batch.key_version > 1))
+        if len(new):
+            distinct, first = np.unique(keys[new], return_index=True)
+            added = self._table.add(distinct, batch.writer[new[first]])
+            without = np.flatnonzero(rows < 0)
+            place = np.minimum(np.searchsorted(distinct, keys[without]), len(distinct) - 1)
+            mine = distinct[place] == keys[without]
+            rows[without[mine]] = added + place[mine]
+        return rows
+
+    def _versions(
+        self, events: _Events, tracked: Numbers, rows: NDArray[np.int32]
+    ) -> tuple[Flags, Flags]:
+        """Take tracked events into the table; which events went back in version, and which left
+        versions out.
+        """
+        order = np.argsort(rows, kind="stable")
+        rows, tracked = rows[order], tracked[order]
+        version = events.batch.key_version[tracked]
+        starts = np.append(True, rows[1:] != rows[:-1])
+        ends = np.append(starts[1:], True)
+        columns = self._table.columns
+        known_last, known_high = (
+            np.abs(columns["last"][rows]),
+            columns["high"][rows].astype(np.int64),
+        )
+        before = np.where(starts, known_last, np.roll(version, 1))
+        # The highest so far of each key: keys are told apart above bit 32, so that one running
+        # maximum serves all.
+        lane = np.cumsum(starts) << 32
+        highest = (
+            np.maximum.accumulate(lane | np.where(starts, np.maximum(version, known_high), version))
+            - lane
+        )
+        high_before = np.where(starts, known_high, np.roll(highest, 1))
+        back, skipped = np.zeros((2, len(events.keys)), dtype=np.bool_)
+        back[tracked] = version < before
+        skipped[tracked] = (high_before > 0) & (version > high_before + 1)
+        new = starts & (columns["first"][rows] == 0)
+        columns["first"][rows[new]] = version[new]
+        gone = events.batch.operation[tracked[ends]] == _DELETE
+        columns["last"][rows[ends]] = np.where(gone, -version[ends], version[ends])
+        columns["high"][rows[ends]] = highest[ends]
+        columns["at_ms"][rows[ends]] = self._since_ms(events.at_us)
+        return back, skipped
+
+    def _since_ms(self, at_us: int) -> int:
+        if self._origin_us == 0:
+            self._origin_us = at_us
+        return (at_us - self._origin_us) // 1000
+
+    def _find(self, finding: str, events: _Events, which: Flags) -> None:
+        """Count events of a class, and keep the first few as examples."""
+        if not which.any():
+            return
+        self._count(finding, events, which)
+        batch = events.batch
+        for row in np.flatnonzero(which)[: EXAMPLES - self._located[finding]].tolist():
+            self._located[finding] += 1
+            place = (events.partition, int(events.positions[row]), int(events.keys[row]))
+            example = Example(finding, int(batch.writer[row]), int(batch.sequence[row]), *place)
+            self._arrivals.examples.append(example)
+
+    def _count(self, name: str, events: _Events, which: Flags) -> None:
+        steps = (
+            [events.step] if events.step is not None else np.unique(events.steps[which]).tolist()
+        )
+        for step in steps:
+            counts = self._arrivals.steps.setdefault(step, StepLedger())
+            count = np.count_nonzero(
+                which if events.step is not None else which & (events.steps == step)
+            )
+            setattr(counts, name, getattr(counts, name) + int(count))
+
+    def delivered(self) -> dict[int, StepLedger]:
+        """Counts by step so far."""
+        return self._arrivals.steps
+
+    def fences(self) -> set[int]:
+        """The keys of the fences seen."""
+        return self._arrivals.fences
+
+    def fenced_partitions(self) -> set[int]:
+        """The partitions that a fence has come from."""
+        return self._arrivals.fenced_partitions
+
+    def arrivals(self) -> Arrivals:
+        """Everything so far as plain data, which more events do not change."""
+        counted = self._arrivals
+        return Arrivals(
+            seen=self._bitmap.seen(),
+            cuts=self._bitmap.cuts(),
+            steps={step: replace(counts) for step, counts in counted.steps.items()},
+            keys=self._table.states(self._origin_us),
+            fences=set(counted.fences),
+            fenced_partitions=set(counted.fenced_partitions),
+            foreign=counted.foreign,
+            examples=list(counted.examples),
+        )
+
+
+def _events(
+    batch: ProbeBatch, keys: Numbers, partition: int, positions: Numbers, at_us: int
+) -> _Events:
+    steps = batch.step
+    low = int(steps.min())
+    return _Events(
+        batch, keys, partition, positions, at_us, steps, low if low == int(steps.max()) else None
+    )

@@ -1,0 +1,144 @@
+"""Values of rows as any carrier brings them, made into the types whose canonical form the checksum
+covers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from cdc_users.measure.ledger.ledger import Check
+from cdc_users.measure.ledger.probe import Json, ProbeError, checksum, parse_probe
+from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, Kind
+
+#: `customers` in column order, without its key and its probe.
+CUSTOMERS: Mapping[str, Kind] = {
+    "first_name": Kind.TEXT,
+    "last_name": Kind.TEXT,
+    "email": Kind.TEXT,
+    "phone": Kind.TEXT,
+    "balance": Kind.DECIMAL,
+    "created_at": Kind.ZONED_TIMESTAMP,
+    "notes": Kind.TEXT,
+}
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_DAY = date(1970, 1, 1)
+
+
+def value_of(kind: Kind, value: Any) -> Any:
+    """One value of a column of this kind; raises ValueError or TypeError for what is none.
+
+    Texts and numbers are understood as JSON, Avro, PostgreSQL and Arrow write the kind;
+    UNAVAILABLE stays as it is.
+    """
+    if value is None or value is UNAVAILABLE:
+        return value
+    if value == PLACEHOLDER:
+        return UNAVAILABLE
+    make = _MAKERS.get(kind)
+    return value if make is None else make(value)
+
+
+def _moment(value: Any, units_per_s: int, zone: Any) -> datetime:
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+    elif isinstance(value, datetime):
+        moment = value
+    else:
+        moment = _EPOCH + timedelta(microseconds=int(value) * 1_000_000 // units_per_s)
+    return moment if moment.tzinfo or zone is None else moment.replace(tzinfo=zone)
+
+
+def _instant(units_per_s: int) -> Callable[[Any], datetime]:
+    return lambda value: _moment(value, units_per_s, UTC)
+
+
+def _local(units_per_s: int) -> Callable[[Any], datetime]:
+    return lambda value: _moment(value, units_per_s, None)
+
+
+def _day(value: Any) -> date:
+    if isinstance(value, str):
+        return date.fromisoformat(value)
+    return value if isinstance(value, date) else _EPOCH_DAY + timedelta(days=int(value))
+
+
+def _clock(units_per_s: int) -> Callable[[Any], time]:
+    def make(value: Any) -> time:
+        if isinstance(value, str):
+            return time.fromisoformat(value)
+        if isinstance(value, time):
+            return value
+        return (_EPOCH + timedelta(microseconds=int(value) * 1_000_000 // units_per_s)).time()
+
+    return make
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, str):
+        return bytes(value)
+    return (
+        bytes.fromhex(value[2:])
+        if value.startswith("\\x")
+        else base64.b64decode(value, validate=True)
+    )
+
+
+def _json(value: Any) -> Json:
+    return Json.parse(value) if isinstance(value, (str, bytes)) else Json(value)
+
+
+_MAKERS: Mapping[Kind, Callable[[Any], Any]] = {
+    Kind.INT16: int,
+    Kind.INT32: int,
+    Kind.INT64: int,
+    Kind.FLOAT32: lambda value: float(str(np.float32(value))),
+    Kind.FLOAT64: float,
+    Kind.DECIMAL: lambda value: value if isinstance(value, Decimal) else Decimal(str(value)),
+    Kind.VARIABLE_DECIMAL: lambda value: (
+        value if isinstance(value, Decimal) else Decimal(str(value))
+    ),
+    Kind.UUID: lambda value: str(value).lower(),
+    Kind.JSON: _json,
+    Kind.BYTES: _bytes,
+    Kind.DATE: _day,
+    Kind.TIME_MS: _clock(1000),
+    Kind.TIME_US: _clock(1_000_000),
+    Kind.TIME_NS: _clock(1_000_000_000),
+    Kind.ZONED_TIME: lambda value: time.fromisoformat(value) if isinstance(value, str) else value,
+    Kind.TIMESTAMP_MS: _local(1000),
+    Kind.TIMESTAMP_US: _local(1_000_000),
+    Kind.TIMESTAMP_NS: _local(1_000_000_000),
+    Kind.INSTANT_MS: _instant(1000),
+    Kind.INSTANT_US: _instant(1_000_000),
+    Kind.ZONED_TIMESTAMP: _instant(1_000_000),
+    Kind.DURATION_US: lambda value: (
+        value if isinstance(value, timedelta) else timedelta(microseconds=int(value))
+    ),
+}
+
+
+def check(probe: bytes | str, key: int, kinds: Sequence[Kind], values: Sequence[Any]) -> Check:
+    """Whether a row is as its writer wrote it: its other columns, in table order, against its
+    probe's checksum.
+
+    A value that its column cannot hold was made on the way, so the row is corrupt.
+    """
+    try:
+        found = parse_probe(probe)
+    except ProbeError:
+        return Check.CORRUPT
+    try:
+        made = [value_of(kind, value) for kind, value in zip(kinds, values, strict=True)]
+        if any(value is UNAVAILABLE for value in made):
+            return Check.UNCHECKABLE
+        same = checksum(key, found.key_version, made) == found.checksum
+    except (ValueError, TypeError, ArithmeticError, OverflowError, binascii.Error):
+        return Check.CORRUPT
+    return Check.GOOD if same else Check.CORRUPT

@@ -1,0 +1,260 @@
+"""Final state: what the source holds against what the sink holds, once everything is settled.
+
+First sums over buckets of keys, which a server makes itself; then the rows of those buckets whose
+sums differ. A row's probe carries its version and the checksum of its columns, so rows are equal
+where their probes are and where the sink's row still fits its own probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.ledger.arrival import EXAMPLES
+from cdc_users.measure.ledger.probe import LAYOUT, parse_probes
+
+BUCKETS = 1024
+#: So many buckets' rows are compared at a time, which bounds memory where everything differs.
+AT_A_TIME = 64
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Rows by ascending key and version, each with what tells two writes of a version apart, and
+    whether it is damaged.
+
+    `mark` is the probe's sequence and checksum folded into one number, 0 where only versions are
+    known.
+    """
+
+    key: Numbers
+    version: Numbers
+    mark: Numbers
+    damaged: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        key: Numbers,
+        version: Numbers,
+        mark: Numbers | None = None,
+        damaged: NDArray[np.bool_] | None = None,
+    ) -> State:
+        """Rows in any order."""
+        order = np.lexsort((version, key))
+        mark = np.zeros(len(key), dtype=np.int64) if mark is None else mark
+        damaged = np.zeros(len(key), dtype=np.bool_) if damaged is None else damaged
+        return cls(key[order], version[order], mark[order], damaged[order])
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def without(self, keys: Numbers) -> State:
+        """The rows of other keys."""
+        kept = ~np.isin(self.key, keys)
+        return State(self.key[kept], self.version[kept], self.mark[kept], self.damaged[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Per bucket: how many rows, and sums of key, version and mark (modulo 2^64).
+
+    `content` sums up whole rows, for sides that hold them in the same place and form (`form`, such
+    as the columns of two tables on servers of one kind); None where there is no such sum.
+    """
+
+    count: Numbers
+    key: NDArray[np.uint64]
+    version: NDArray[np.uint64]
+    mark: NDArray[np.uint64]
+    content: NDArray[np.uint64] | None = None
+    form: str = ""
+
+    def differ(self, other: Totals, marks: bool) -> Numbers:
+        """The buckets that are not the same; without `marks` those are not looked at."""
+        same = (
+            (self.count == other.count) & (self.key == other.key) & (self.version == other.version)
+        )
+        if marks:
+            same &= self.mark == other.mark
+        return np.flatnonzero(~same)
+
+    def contents_differ(self, other: Totals) -> Numbers | None:
+        """The buckets whose rows are not the same, None where that cannot be told from sums."""
+        if self.content is None or other.content is None or self.form != other.form:
+            return None
+        return np.flatnonzero(self.content != other.content)
+
+
+class Side(Protocol):
+    """One side of the comparison."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether it knows its rows' probes."""
+
+    def totals(self, buckets: int) -> Totals:
+        """Sums over key modulo `buckets`."""
+
+    def suspects(self, buckets: int) -> Iterable[int]:
+        """Buckets with rows that do not fit their own probe; reads everything."""
+
+    def state(self, numbers: Sequence[int], buckets: int) -> State:
+        """The rows of some buckets."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySide:
+    """A side that is held in memory."""
+
+    name: str
+    rows: State
+    marked: bool = True
+
+    def totals(self, buckets: int) -> Totals:
+        """See Side."""
+        bucket = self.rows.key % buckets
+        count = np.bincount(bucket, minlength=buckets).astype(np.int64)
+        rows = self.rows
+        key, version, mark = (
+            _sums(bucket, part, buckets) for part in (rows.key, rows.version, rows.mark)
+        )
+        return Totals(count, key, version, mark)
+
+    def suspects(self, buckets: int) -> Iterable[int]:
+        """See Side."""
+        return set((self.rows.key[self.rows.damaged] % buckets).tolist())
+
+    def state(self, numbers: Sequence[int], buckets: int) -> State:
+        """See Side."""
+        kept = np.isin(self.rows.key % buckets, numbers)
+        rows = self.rows
+        return State(rows.key[kept], rows.version[kept], rows.mark[kept], rows.damaged[kept])
+
+
+def _sums(bucket: Numbers, values: Numbers, buckets: int) -> NDArray[np.uint64]:
+    sums = np.zeros(buckets, dtype=np.uint64)
+    np.add.at(sums, bucket, values.view(np.uint64))
+    return sums
+
+
+def mark_of(sequence: Numbers, checksum: Numbers) -> Numbers:
+    """A row's mark: sequence and checksum in one number;
+
+    SQL makes the same one (cdc_users/observe/taps/postgres.py).
+    """
+    return (sequence << 24) + checksum
+
+
+def state_of_probes(
+    keys: Numbers, probes: Sequence[bytes], run: str, damaged: NDArray[np.bool_]
+) -> tuple[State, int]:
+    """Rows by their probes, and how many have none of this run; fences are left out."""
+    batch = parse_probes(probes, run)
+    rows = np.flatnonzero(batch.valid & (batch.operation != ord("f")))
+    marks = mark_of(batch.sequence[rows], batch.checksum[rows])
+    return State.of(keys[rows], batch.key_version[rows], marks, damaged[rows]), int(
+        (~batch.valid).sum()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One located difference: a key, and its version on either side (None where it has no row)."""
+
+    finding: str
+    key: int
+    source_version: int | None
+    sink_version: int | None
+
+
+@dataclass(slots=True)
+class Final:
+    """What the sink holds in the end: rows missing, extra, older than the source's (stale), or
+    with other contents.
+    """
+
+    compared: int = 0
+    missing: int = 0
+    extra: int = 0
+    stale: int = 0
+    corrupt: int = 0
+    examples: list[Difference] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether both sides hold the same."""
+        return not (self.missing or self.extra or self.stale or self.corrupt)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def compare(source: Side, sink: Side, ignored: Numbers | None = None) -> Final:
+    """Compare both sides; keys that are `ignored` may hold anything on either."""
+    ignored = np.empty(0, dtype=np.int64) if ignored is None else ignored
+    with ThreadPoolExecutor(2) as pool:  # two servers can sum up at the same time
+        left, right = pool.map(lambda side: side.totals(BUCKETS), (source, sink))
+    marked = source.marked and sink.marked
+    differing = set(left.differ(right, marked).tolist())
+    contents = left.contents_differ(right)
+    differing |= set(sink.suspects(BUCKETS) if contents is None else contents.tolist())
+    result = Final(compared=int(left.count.sum()))
+    numbers = sorted(differing)
+    for first in range(0, len(numbers), AT_A_TIME):
+        part = numbers[first : first + AT_A_TIME]
+        there = (
+            source.state(part, BUCKETS).without(ignored),
+            sink.state(part, BUCKETS).without(ignored),
+        )
+        _compare_rows(*there, marked, result)
+    return result
+
+
+def _compare_rows(source: State, sink: State, marked: bool, result: Final) -> None:
+    _note(result, "missing", source, np.flatnonzero(~np.isin(source.key, sink.key)), source=True)
+    # Of several rows of one key the newest stands for it; the others are too many.
+    extra = ~np.isin(sink.key, source.key)
+    extra[:-1] |= sink.key[1:] == sink.key[:-1]
+    _note(result, "extra", sink, np.flatnonzero(extra), source=False)
+    sink = State(sink.key[~extra], sink.version[~extra], sink.mark[~extra], sink.damaged[~extra])
+    _, left, right = np.intersect1d(source.key, sink.key, assume_unique=True, return_indices=True)
+    older = sink.version[right] < source.version[left]
+    other = sink.version[right] > source.version[left]
+    if marked:
+        other |= ~older & (sink.mark[right] != source.mark[left])
+    other |= ~older & sink.damaged[right]
+    for finding, which in (("stale", older), ("corrupt", other)):
+        setattr(result, finding, getattr(result, finding) + int(which.sum()))
+        for place in np.flatnonzero(which)[: _room(result, finding)].tolist():
+            versions = int(source.version[left[place]]), int(sink.version[right[place]])
+            result.examples.append(Difference(finding, int(source.key[left[place]]), *versions))
+
+
+def _note(result: Final, finding: str, rows: State, which: Numbers, *, source: bool) -> None:
+    setattr(result, finding, getattr(result, finding) + len(which))
+    for place in which[: _room(result, finding)].tolist():
+        version = int(rows.version[place])
+        versions = (version, None) if source else (None, version)
+        result.examples.append(Difference(finding, int(rows.key[place]), *versions))
+
+
+def _room(result: Final, finding: str) -> int:
+    return max(0, EXAMPLES - sum(example.finding == finding for example in result.examples))
+
+
+def probe_part(name: str) -> tuple[int, int]:
+    """Where a field stands in the probe, as SQL counts: from 1, and its length."""
+    first, width = LAYOUT[name]
+    return first + 1, width

@@ -1,0 +1,1 @@
+"""Taps: one module for each kind of place where events can be seen."""

@@ -1,0 +1,315 @@
+"""An Iceberg table as a tap, snapshot by snapshot, and as a side of the final state.
+
+Visible is what a snapshot has committed, so an event is seen at its snapshot's time (to the
+millisecond). Only snapshots that append are read for events: an overwrite writes old rows again
+beside the new ones.
+
+Two modes. A table of changes (`append`) has a row for every event, and is audited like a topic. A
+table that is kept equal to the source's (`upsert`) has of each key only the last version before a
+commit; so its ledger is complete only where keys are written once, and otherwise the final state
+tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.ledger import Check
+from cdc_users.observe.events.change import key_number
+from cdc_users.observe.events.value import CUSTOMERS, check
+from cdc_users.observe.final_state import ArraySide, State, Totals, state_of_probes
+from cdc_users.observe.tap import Events, Record, TapError
+from infra.avro.kind import Kind
+
+POLL_S = 0.5
+CATALOG = "cdc"
+
+
+class Warehouse:
+    """Where a table is looked up; its catalog is opened once, when it is there. For one thread."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self._catalog: Any = None
+
+    def table(self) -> Any:
+        """The table as it is now;
+
+        None where there is none yet. Raises TapError where there is no way to it.
+        """
+        try:
+            from pyiceberg.catalog import load_catalog
+            from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+        except ImportError as error:
+            raise TapError("an Iceberg tap needs pyiceberg; install the extra `iceberg`") from error
+        if self._catalog is None:
+            if "properties" not in self._config and not catalog_file(self._config).exists():
+                return None  # opening it would make one
+            try:
+                self._catalog = load_catalog(
+                    self._config.get("catalog", CATALOG), **properties(self._config)
+                )
+            except Exception as error:  # noqa: BLE001 - whatever a catalog raises
+                # Nothing more of it: PyIceberg's texts may have all properties in them, secrets
+                # too.
+                raise TapError(
+                    f"the Iceberg catalog cannot be opened: {type(error).__name__}"
+                ) from None
+        try:
+            return self._catalog.load_table(self._config["table"])
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+
+    def close(self) -> None:
+        """Close the catalog."""
+        close = getattr(self._catalog, "close", None)
+        if close is not None:
+            close()
+        self._catalog = None
+
+
+def catalog_file(config: Mapping[str, Any]) -> Path:
+    """The SQLite catalog of a local warehouse."""
+    return Path(config["warehouse"]) / "catalog.db"
+
+
+def properties(config: Mapping[str, Any]) -> dict[str, str]:
+    """PyIceberg's properties of the catalog: as given, or a SQLite catalog in a local warehouse."""
+    if "properties" in config:
+        return {str(name): str(value) for name, value in config["properties"].items()}
+    place = Path(config["warehouse"])
+    return {
+        "type": "sql",
+        "uri": f"sqlite:///{catalog_file(config)}",
+        "warehouse": place.absolute().as_uri(),
+    }
+
+
+class _Columns:
+    """Where a table keeps keys, probes and operations, and what its other columns are."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.key = str(config.get("key_column", "id"))
+        self.probe = str(config.get("probe_column", "probe"))
+        self.operation = str(config.get("operation_column", "op"))
+        self.partition = str(config.get("partition_column", "cdc_partition"))
+        self.position = str(config.get("position_column", "cdc_offset"))
+        self.committed = str(config.get("committed_column", "cdc_committed_at"))
+        self.not_sent = str(config.get("not_sent_column", "cdc_not_sent"))
+        columns = config.get("columns")
+        self.kinds = {name: Kind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
+
+    def deleted(self, data: Any) -> Any:
+        """Which rows say that their key was deleted; a table without such a column has none."""
+        if self.operation not in data.column_names:
+            return np.zeros(len(data), dtype=np.bool_)
+        return np.array(
+            [value == "d" for value in data[self.operation].to_pylist()], dtype=np.bool_
+        )
+
+    def numbers(self, data: Any, name: str) -> Any:
+        """A column of whole numbers; zeros where the table has none of the name."""
+        if name not in data.column_names:
+            return np.zeros(len(data), dtype=np.int64)
+        return data[name].fill_null(0).to_numpy().astype(np.int64)
+
+    def committed_us(self, data: Any) -> Any:
+        """When each event was committed at the source; 0 where the table does not say."""
+        if self.committed not in data.column_names:
+            return np.zeros(len(data), dtype=np.int64)
+        return data[self.committed].cast("int64").fill_null(0).to_numpy()
+
+    def keys(self, data: Any) -> Any:
+        """Each row's key as a number."""
+        return np.array([key_number(value) for value in data[self.key].to_pylist()], dtype=np.int64)
+
+    def probes(self, data: Any) -> list[bytes]:
+        """Each row's probe."""
+        return [(text or "").encode() for text in data[self.probe].to_pylist()]
+
+    def damaged(self, data: Any, keys: Any) -> Any:
+        """Which rows do not fit their own probe."""
+        columns = [data[name].to_pylist() for name in self.kinds]
+        kinds, probes = list(self.kinds.values()), data[self.probe].to_pylist()
+        lacking = (
+            data[self.not_sent].to_pylist()
+            if self.not_sent in data.column_names
+            else [None] * len(data)
+        )
+        return np.array(
+            [
+                probe is not None
+                and not lacks
+                and check(probe, key, kinds, values) is Check.CORRUPT
+                for probe, key, lacks, *values in zip(
+                    probes, keys.tolist(), lacking, *columns, strict=True
+                )
+            ],
+            dtype=np.bool_,
+        )
+
+
+class IcebergTap:
+    """The tap on a table: the rows of every appended snapshot, once."""
+
+    kind = "iceberg"
+
+    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+        self.record = Record(run)
+        self._warehouse = Warehouse(config)
+        self._columns = _Columns(config)
+        self._upsert = config.get("mode", "append") == "upsert"
+        self._anchor = anchor
+        self._done: set[int] = set()
+        self._snapshots = 0
+        self._stop = Event()
+        self._poll_s = float(config.get("poll_s", POLL_S))
+        self._thread = Thread(target=self._run, name="iceberg tap", daemon=True)
+
+    def start(self) -> dict[str, Any]:
+        """See Tap; the table may come later."""
+        self._warehouse.table()
+        self._thread.start()
+        return {"state": True} if self._upsert else {}
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._poll_s):
+                self.look()
+        finally:
+            self._warehouse.close()
+            if not self._stop.is_set():
+                self.record.fail("the Iceberg tap crashed; see the observer's log", 0)
+
+    def look(self) -> None:
+        """Take in the snapshots that are new."""
+        table = self._warehouse.table()
+        if table is None:
+            return
+        for snapshot in sorted(
+            table.metadata.snapshots, key=lambda item: item.sequence_number or 0
+        ):
+            if snapshot.snapshot_id not in self._done:
+                self._done.add(snapshot.snapshot_id)
+                self._snapshots += 1
+                if snapshot.summary is None or snapshot.summary.operation.value == "append":
+                    self._take(table, snapshot)
+
+    def _take(self, table: Any, snapshot: Any) -> None:
+        for data in _added(table, snapshot):
+            partitions = self._columns.numbers(data, self._columns.partition)
+            for partition in np.unique(partitions).tolist():
+                part = data.take(np.flatnonzero(partitions == partition))
+                events = self._events(part, partition, int(snapshot.timestamp_ms) * 1000)
+                self.record.take(events, once=self._upsert)
+
+    def _events(self, data: Any, partition: int, seen_us: int) -> Events:
+        return Events(
+            partition=partition,
+            positions=self._columns.numbers(data, self._columns.position),
+            keys=self._columns.keys(data),
+            probes=self._columns.probes(data),
+            deleted=self._columns.deleted(data),
+            sizes=np.full(len(data), data.nbytes // max(1, len(data)), dtype=np.int64),
+            committed_us=self._columns.committed_us(data),
+            seen_us=seen_us,
+        )
+
+    def stop(self) -> None:
+        """See Tap."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def gauges(self) -> dict[str, Any]:
+        """See Tap."""
+        return {"snapshots": self._snapshots}
+
+
+def _added(table: Any, snapshot: Any) -> Iterator[Any]:
+    """The contents of the data files that a snapshot added."""
+    import pyarrow.parquet as parquet
+
+    for manifest in snapshot.manifests(table.io):
+        if manifest.added_snapshot_id != snapshot.snapshot_id:
+            continue
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            if (
+                entry.snapshot_id in (None, snapshot.snapshot_id)
+                and entry.data_file.content.name == "DATA"
+            ):
+                with table.io.new_input(entry.data_file.file_path).open() as file:
+                    yield parquet.read_table(file)
+
+
+class IcebergSide:
+    """A table's rows by key, read once and kept as numbers.
+
+    In a table of changes a key's newest row stands for it.
+    """
+
+    marked = True
+
+    def __init__(self, config: Mapping[str, Any], run: str) -> None:
+        self.name = str(config.get("name", "iceberg"))
+        self.foreign = 0
+        self._config = config
+        self._columns = _Columns(config)
+        self._run = run
+        self._side: ArraySide | None = None
+
+    def _read(self) -> ArraySide:
+        if self._side is None:
+            with closing(Warehouse(self._config)) as warehouse:
+                table = warehouse.table()
+                if table is None:
+                    raise TapError(f"there is no Iceberg table {self._config['table']!r}")
+                self._side = ArraySide(self.name, self._state(table))
+        return self._side
+
+    def _state(self, table: Any) -> State:
+        keys, probes, deleted, damaged = [], [], [], []
+        for part in table.scan().to_arrow_batch_reader():
+            data = _as_table(part)
+            numbers = self._columns.keys(data)
+            keys.append(numbers)
+            probes += self._columns.probes(data)
+            deleted.append(self._columns.deleted(data))
+            damaged.append(self._columns.damaged(data, numbers))
+        if not keys:
+            return State.of(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+        gone, hurt, numbers = np.concatenate(deleted), np.concatenate(damaged), np.concatenate(keys)
+        if self._config.get("mode", "append") == "upsert":
+            state, self.foreign = state_of_probes(numbers, probes, self._run, hurt)
+            return state
+        state, self.foreign = state_of_probes(numbers, probes, self._run, hurt & ~gone)
+        newest = np.append(state.key[1:] != state.key[:-1], True)[: len(state)]
+        state = State(
+            state.key[newest], state.version[newest], state.mark[newest], state.damaged[newest]
+        )
+        return state.without(numbers[gone])
+
+    def totals(self, buckets: int) -> Totals:
+        """See Side."""
+        return self._read().totals(buckets)
+
+    def suspects(self, buckets: int) -> Iterable[int]:
+        """See Side."""
+        return self._read().suspects(buckets)
+
+    def state(self, numbers: Sequence[int], buckets: int) -> State:
+        """See Side."""
+        return self._read().state(numbers, buckets)
+
+
+def _as_table(batch: Any) -> Any:
+    import pyarrow
+
+    return pyarrow.Table.from_batches([batch])

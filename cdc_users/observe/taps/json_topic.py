@@ -1,0 +1,51 @@
+"""Watches Kafka topics of JSON change events, as the direct WAL reader publishes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.observe.tap import Record
+from cdc_users.observe.taps.stream import Item, StreamFeed
+from cdc_users.observe.taps.topic import Message, Reading
+
+
+class JsonTopicTap:
+    """The tap on topics of JSON change events."""
+
+    kind = "json-topic"
+
+    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+        self.record = Record(run)
+        topics = config["topics"] if "topics" in config else [config["topic"]]
+        self._reading = Reading(config["bootstrap"], topics, self.record, anchor)
+        self._feed = StreamFeed(self.record, config)
+
+    def start(self) -> dict[str, Any]:
+        """See Tap."""
+        self._reading.start(self.take)
+        return {}
+
+    def take(self, messages: Sequence[Message], seen_us: int) -> None:
+        """Take in messages of one partition, in their order; one that cannot be read is told and
+        left out.
+        """
+        items = [
+            Item(
+                message.offset,
+                (message.key or b"").decode("utf-8", "replace"),
+                message.value,
+                message.appended_us,
+            )
+            for message in messages
+        ]
+        self._feed.take(messages[0].partition, items, seen_us)
+
+    def stop(self) -> None:
+        """See Tap."""
+        self._reading.stop()
+
+    def gauges(self) -> dict[str, Any]:
+        """See Tap."""
+        return {"read": self._reading.read()}

@@ -1,0 +1,270 @@
+"""A Postgres table as a side of the final state, and as a tap on a sink that keeps a table equal
+to the source's.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import psycopg2
+from psycopg2 import sql
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.ledger import Check
+from cdc_users.observe.events.change import key_number
+from cdc_users.observe.events.value import CUSTOMERS, check
+from cdc_users.observe.final_state import State, Totals, probe_part, state_of_probes
+from cdc_users.observe.tap import Events, Record, TapError
+from infra.avro.kind import Kind
+
+CONNECT_S = 10
+#: Rows fetched at a time.
+PAGE_ROWS = 20_000
+POLL_S = 0.5
+
+
+class PostgresSide:
+    """A table's rows by key.
+
+    The server makes the sums, in one scan; rows are read where those differ.
+
+    Rows without a probe of this run, and fences, are left out; `foreign` counts the former after
+    `totals`. With `checked`, rows that are read are checked against their own probes.
+    """
+
+    marked = True
+
+    def __init__(self, config: Mapping[str, Any], run: str, *, checked: bool = True) -> None:
+        self.name = str(config.get("name", "postgres"))
+        self.foreign = 0
+        self._dsn = str(config["dsn"])
+        self._table = sql.Identifier(*str(config["table"]).split("."))
+        self._key = sql.Identifier(config.get("key_column", "id"))
+        self._probe = sql.Identifier(config.get("probe_column", "probe"))
+        columns = config.get("columns")
+        self._kinds = {name: Kind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
+        self._checked = checked
+        self._run = run
+
+    def totals(self, buckets: int) -> Totals:
+        """See Side."""
+        try:
+            return self._totals(
+                buckets,
+                sql.SQL("length(probe) = 80 AND starts_with(probe, {})").format(self._head()),
+            )
+        except (
+            psycopg2.DataError
+        ):  # some probe is damaged; telling which costs a pattern for every row
+            pattern = f"^P1{re.escape(self._run)}[0-9]{{45}}[iudsf][0-9]{{16}}[0-9a-f]{{8}}$"
+            return self._totals(buckets, sql.SQL("probe ~ {}").format(sql.Literal(pattern)))
+
+    def _head(self) -> sql.Composable:
+        return sql.Literal(f"P1{self._run:8}")
+
+    def _totals(self, buckets: int, ours: sql.Composable) -> Totals:
+        statement = sql.SQL(
+            "SELECT bucket, count(*) FILTER (WHERE ours), sum(key) FILTER (WHERE ours),"
+            " sum({version}) FILTER (WHERE ours), sum(({sequence} << 24) + {checksum}) FILTER"
+            " (WHERE ours), sum(content) FILTER (WHERE ours), count(*) FILTER (WHERE NOT ours AND"
+            " NOT fence) FROM (SELECT key, probe, mod(mod(key, {buckets}) + {buckets},"
+            " {buckets})::int AS bucket, content, coalesce(({ours}) AND NOT {fence}, false) AS"
+            " ours, coalesce(({ours}) AND {fence}, false) AS fence FROM (SELECT {key} AS key,"
+            " {probe} AS probe, hashtextextended(ROW({key}, {probe}, {columns})::text, 0) AS"
+            " content FROM {table}) AS rows) AS rows GROUP BY bucket"
+        ).format(
+            key=self._key,
+            probe=self._probe,
+            columns=sql.SQL(", ").join(map(sql.Identifier, self._kinds)),
+            buckets=sql.Literal(buckets),
+            version=_number("key_version"),
+            sequence=_number("sequence"),
+            checksum=sql.SQL("('x' || {})::bit(32)::bigint").format(_part("checksum")),
+            fence=sql.SQL("{} = 'f'").format(_part("operation")),
+            table=self._table,
+            ours=ours,
+        )
+        sums = [np.zeros(buckets, dtype=np.uint64) for _ in range(4)]
+        count = np.zeros(buckets, dtype=np.int64)
+        self.foreign = 0
+        with self._cursor() as cursor:
+            cursor.execute(statement)
+            for bucket, rows, *values, foreign in cursor.fetchall():
+                count[bucket] = rows
+                self.foreign += int(foreign)
+                for column, value in zip(sums, values, strict=True):
+                    column[bucket] = int(value or 0) % 2**64
+        key, version, mark, content = sums
+        return Totals(count, key, version, mark, content, f"postgres {', '.join(self._kinds)}")
+
+    def suspects(self, buckets: int) -> Iterable[int]:
+        """See Side."""
+        return (
+            {row[0] % buckets for row in self._rows(None) if self._is_damaged(row)}
+            if self._checked
+            else ()
+        )
+
+    def _is_damaged(self, row: Sequence[Any]) -> bool:
+        key, probe, *values = row
+        ours = isinstance(probe, str) and probe[2:10] == self._run and probe[55:56] != "f"
+        return ours and check(probe, key, list(self._kinds.values()), values) is Check.CORRUPT
+
+    def state(self, numbers: Sequence[int], buckets: int) -> State:
+        """See Side."""
+        condition = sql.SQL(
+            "mod(mod({key}, {buckets}) + {buckets}, {buckets}) = ANY({numbers})"
+        ).format(key=self._key, buckets=sql.Literal(buckets), numbers=sql.Literal(list(numbers)))
+        rows = list(self._rows(condition))
+        keys = np.array([row[0] for row in rows], dtype=np.int64)
+        probes = [(row[1] or "").encode() for row in rows]
+        damaged = np.array(
+            [self._checked and self._is_damaged(row) for row in rows], dtype=np.bool_
+        )
+        return state_of_probes(keys, probes, self._run, damaged)[0]
+
+    def _rows(self, condition: sql.Composable | None) -> Iterator[tuple[Any, ...]]:
+        columns = self._kinds if self._checked else ()
+        names = sql.SQL(", ").join([self._key, self._probe, *map(sql.Identifier, columns)])
+        where = sql.SQL(" WHERE {}").format(condition) if condition is not None else sql.SQL("")
+        with self._cursor("rows") as cursor:
+            cursor.itersize = PAGE_ROWS
+            cursor.execute(sql.SQL("SELECT {} FROM {}{}").format(names, self._table, where))
+            yield from cursor
+
+    @contextmanager
+    def _cursor(self, name: str | None = None) -> Iterator[Any]:
+        """A cursor; raises TapError with what the server says, and DataError as it is."""
+        try:
+            with closing(psycopg2.connect(self._dsn, connect_timeout=CONNECT_S)) as connection:
+                connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+                with connection, connection.cursor(name) as cursor:
+                    yield cursor
+        except psycopg2.DataError:
+            raise
+        except psycopg2.Error as error:
+            raise TapError(
+                f"{self.name} cannot be read: {str(error).strip() or type(error).__name__}"
+            ) from error
+
+
+def _part(name: str) -> sql.Composable:
+    """A field of the probe, as text."""
+    first, width = probe_part(name)
+    return sql.SQL("substr(probe, {}, {})").format(sql.Literal(first), sql.Literal(width))
+
+
+def _number(name: str) -> sql.Composable:
+    return sql.SQL("{}::bigint").format(_part(name))
+
+
+class PostgresTap:
+    """The tap on a sink's table: looks for rows that were written since the last look.
+
+    It sees states, not events: of several versions between two looks only the last, and a row that
+    is written again as it was is nothing new. So its ledger is complete only where keys are
+    written once; otherwise the final state tells. A look scans the table; it is made `poll_s`
+    after the last one, or later, so that looking takes a tenth of the time at most. Latencies are
+    as coarse.
+    """
+
+    kind = "postgres"
+
+    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+        self.record = Record(run)
+        self._anchor = anchor
+        self._dsn, self._table = (
+            str(config["dsn"]),
+            sql.Identifier(*str(config["table"]).split(".")),
+        )
+        self._key = sql.Identifier(config.get("key_column", "id"))
+        self._probe = sql.Identifier(config.get("probe_column", "probe"))
+        self._poll_s = float(config.get("poll_s", POLL_S))
+        self._snapshot: str | None = None
+        self._looks = 0
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="postgres tap", daemon=True)
+
+    def start(self) -> dict[str, Any]:
+        """See Tap."""
+        try:
+            psycopg2.connect(self._dsn, connect_timeout=CONNECT_S).close()
+        except psycopg2.Error as error:
+            raise TapError(f"the sink's Postgres does not answer: {str(error).strip()}") from error
+        self._thread.start()
+        return {"state": True}
+
+    def _run(self) -> None:
+        pause_s = self._poll_s
+        while not self._stop.wait(pause_s):
+            began_s = time.monotonic()
+            try:
+                self.look()
+            except psycopg2.errors.UndefinedTable:
+                continue  # the sink makes its table when it starts
+            except psycopg2.Error as error:
+                self.record.fail(f"the sink's table cannot be read: {str(error).strip()}", 0)
+            pause_s = max(self._poll_s, 9 * (time.monotonic() - began_s))
+
+    def look(self) -> None:
+        """Take in the rows that were written since the last look."""
+        with (
+            closing(psycopg2.connect(self._dsn, connect_timeout=CONNECT_S)) as connection,
+            connection.cursor() as cursor,
+        ):
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            cursor.execute("SELECT pg_current_snapshot()::text")
+            (snapshot,) = cursor.fetchone() or (None,)
+            seen_us = self._anchor.now_us()
+            cursor.execute(self._statement(), {"last": self._snapshot})
+            rows = cursor.fetchall()
+        self._snapshot = snapshot
+        self._looks += 1
+        numbers = np.zeros(len(rows), dtype=np.int64)
+        probes = [(row[1] or "").encode() for row in rows]
+        self.record.take(
+            Events(
+                partition=0,
+                positions=numbers,
+                keys=np.array([key_number(row[0]) for row in rows], dtype=np.int64),
+                probes=probes,
+                deleted=numbers.astype(np.bool_),
+                sizes=np.array([row[2] for row in rows], dtype=np.int64),
+                committed_us=numbers,
+                seen_us=seen_us,
+            ),
+            once=True,
+        )
+
+    def _statement(self) -> sql.Composable:
+        """Rows whose writer was not done when the last look was made, oldest first; all at the
+        first look.
+        """
+        statement = sql.SQL("SELECT {key}, {probe}, pg_column_size(t.*) FROM {table} AS t").format(
+            key=self._key, probe=self._probe, table=self._table
+        )
+        if self._snapshot is not None:
+            # A row's xmin lacks the epoch; it is that of now, or the one before where xmin is
+            # higher than now.
+            statement += sql.SQL(
+                " CROSS JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now)"
+                " AS clock WHERE NOT pg_visible_in_snapshot((now - mod(now - t.xmin::text::bigint,"
+                " 4294967296))::text::xid8, %(last)s::pg_snapshot)"
+            )
+        return statement + sql.SQL(" ORDER BY substr({}, 18, 10)").format(self._probe)
+
+    def stop(self) -> None:
+        """See Tap."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def gauges(self) -> dict[str, Any]:
+        """See Tap."""
+        return {"looks": self._looks}

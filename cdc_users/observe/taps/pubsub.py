@@ -1,0 +1,106 @@
+"""Watches a Pub/Sub subscription of JSON changes.
+
+The subscription must be there before anything is published.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.observe.tap import Record, TapError
+from cdc_users.observe.taps.stream import Item, Reading, StreamFeed
+from infra.stack.cloud import project, subscriber
+
+BATCH = 1000
+PULL_S = 10.0
+PAUSE_S = 0.02
+#: Message ids that are remembered, so that what the service itself delivers again is not taken for
+#: a repetition.
+REMEMBERED = 200_000
+
+
+class PubSubTap:
+    """The tap on one subscription.
+
+    Configuration: subscription; endpoint (empty: the real service) and project.
+
+    A partition is an ordering key that the publisher's virtual partition named.
+    """
+
+    kind = "pubsub"
+
+    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+        self.record = Record(run)
+        self._endpoint = str(config.get("endpoint", ""))
+        place = config.get("project") or project(os.environ)
+        self._subscription = f"projects/{place}/subscriptions/{config['subscription']}"
+        self._anchor = anchor
+        self._feed = StreamFeed(self.record, config)
+        self._reading = Reading(self._subscription, self._pull, PAUSE_S, self.record)
+        self._client: Any = None
+        self._known: dict[str, None] = {}
+        self._read: dict[int, int] = {}
+        self._redelivered = 0
+
+    def start(self) -> dict[str, Any]:
+        """See Tap."""
+        self._client = subscriber(self._endpoint)
+        try:
+            self._client.get_subscription(subscription=self._subscription, timeout=PULL_S)
+        except Exception as error:
+            raise TapError(
+                f"{self._subscription} cannot be read at {self._endpoint or 'Pub/Sub'}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        self._reading.start()
+        return {}
+
+    def _pull(self) -> bool:
+        """Take what is there and acknowledge it; whether anything was there."""
+        from google.api_core.exceptions import DeadlineExceeded
+
+        request = {"subscription": self._subscription, "max_messages": BATCH}
+        try:
+            found = self._client.pull(request=request, timeout=PULL_S).received_messages
+        except DeadlineExceeded:
+            return False  # nothing came while the service waited
+        seen_us = self._anchor.now_us()
+        groups: dict[int, list[Item]] = {}
+        for received in found:
+            self._sort(received.message, groups)
+        for partition, items in groups.items():
+            self._feed.take(partition, items, seen_us)
+        if found:
+            acknowledged = [received.ack_id for received in found]
+            self._client.acknowledge(
+                request={"subscription": self._subscription, "ack_ids": acknowledged}
+            )
+        return bool(found)
+
+    def _sort(self, message: Any, groups: dict[int, list[Item]]) -> None:
+        if message.message_id in self._known:
+            self._redelivered += 1
+            return
+        self._known[message.message_id] = None
+        if len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+        key = message.ordering_key
+        partition = int(key) if key.isdigit() else 0
+        position = self._read.get(partition, 0)
+        self._read[partition] = position + 1
+        appended_us = round(message.publish_time.timestamp() * 1e6)
+        groups.setdefault(partition, []).append(Item(position, "", message.data, appended_us))
+
+    def stop(self) -> None:
+        """See Tap."""
+        self._reading.stop()
+
+    def gauges(self) -> dict[str, Any]:
+        """See Tap."""
+        return {
+            "read": {str(number): count for number, count in self._read.items()},
+            "redelivered": self._redelivered,
+        }

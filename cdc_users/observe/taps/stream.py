@@ -1,0 +1,131 @@
+"""What the taps on streams of JSON changes share: changes by partition, and a thread that reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import orjson
+
+from cdc_users.observe.events.change import ChangeError, ChangeParser
+from cdc_users.observe.tap import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message of a stream: its place in its partition, the record's key (empty where unknown),
+    and its bytes.
+
+    `appended_us` is when the service took it, wall microseconds.
+    """
+
+    position: int
+    key: str
+    data: bytes
+    appended_us: int
+
+
+class StreamFeed:
+    """Takes messages of JSON changes into a record, partition by partition, in their order."""
+
+    def __init__(self, record: Record, config: Mapping[str, Any]) -> None:
+        self._record = record
+        self._parser = ChangeParser.of(config)
+
+    def take(self, partition: int, items: Sequence[Item], seen_us: int) -> None:
+        """Take in messages of one partition; one that cannot be read is told and left out.
+
+        Raises nothing.
+        """
+        read = [
+            (item, change)
+            for item in items
+            if (change := self._change(partition, item)) is not None
+        ]
+        if read:
+            self._take(partition, read, seen_us)
+
+    def _take(self, partition: int, read: Sequence[tuple[Item, Any]], seen_us: int) -> None:
+        """Take in changes; where one of them is none after all, halve them until it stands
+        alone.
+        """
+        try:
+            events = self._parser.parse(
+                [change for _, change in read],
+                [len(item.data) for item, _ in read],
+                partition,
+                np.array([item.position for item, _ in read], dtype=np.int64),
+                seen_us,
+                np.array([item.appended_us for item, _ in read], dtype=np.int64),
+            )
+        except ChangeError as error:
+            if len(read) == 1:
+                self._tell(partition, read[0][0], error)
+                return
+            middle = len(read) // 2
+            self._take(partition, read[:middle], seen_us)
+            self._take(partition, read[middle:], seen_us)
+        else:
+            self._record.take(events)
+
+    def _tell(self, partition: int, item: Item, error: Exception) -> None:
+        self._record.fail(
+            f"an event cannot be read: {error} (partition {partition}, position {item.position})"
+        )
+
+    def _change(self, partition: int, item: Item) -> Any:
+        """A message's change, with the record's key where the change has none;
+
+        None where it cannot be read.
+        """
+        try:
+            change = orjson.loads(item.data)
+            if not isinstance(change, dict) or "op" not in change:
+                raise ChangeError("it is no object with op, before and after")
+        except ValueError as error:
+            self._tell(partition, item, error)
+            return None
+        if change["op"] == "t":
+            return None  # a table was emptied; that is no row's event
+        if item.key:
+            change.setdefault("key", item.key)
+        return change
+
+
+class Reading:
+    """Calls `step` again and again in a thread until it is stopped; a step that fails is told, and
+    the next tried.
+    """
+
+    def __init__(self, name: str, step: Callable[[], bool], pause_s: float, record: Record) -> None:
+        self._name = name
+        self._step = step
+        self._pause_s = pause_s
+        self._record = record
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step that is under way."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                found = self._step()
+            except Exception as error:  # noqa: BLE001 - whatever a client raises is told, and tried again
+                self._record.fail(
+                    f"{self._name} cannot be read: {type(error).__name__}: {error}", events=0
+                )
+                found = False
+            if not found:
+                self._stop.wait(self._pause_s)

@@ -1,0 +1,300 @@
+"""Watches Kafka topics of Debezium's Avro events, without a consumer group: what is in a topic is
+no matter of lag.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import requests
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.ledger import Check
+from cdc_users.observe.events.value import check
+from cdc_users.observe.tap import Events, Numbers, Record, TapError
+from infra.avro.row import RowReader, Rows, key_ids
+from infra.schemas.envelope import EnvelopeError, schema_id
+
+BATCH = 1000
+POLL_S = 0.1
+TIMEOUT_S = 10.0
+#: Partitions of the n-th further topic are numbered from n times this.
+TOPIC_PARTITIONS = 10_000
+_DELETE = ord("d")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a Kafka message says, as much of it as a tap needs; `appended_us` to the millisecond."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    appended_us: int
+
+
+Take = Callable[[Sequence[Message], int], None]
+
+
+@dataclass(slots=True)
+class Schemas:
+    """Readers by schema id, each fetched from the registry once."""
+
+    url: str
+    readers: dict[int, RowReader] = field(default_factory=dict)
+
+    def reader(self, number: int) -> RowReader:
+        """A schema's reader; raises TapError where the registry has none, EnvelopeError where it
+        is no envelope.
+        """
+        if number not in self.readers:
+            url = f"{self.url}/schemas/ids/{number}"
+            try:
+                answer = requests.get(url, timeout=TIMEOUT_S)
+                answer.raise_for_status()
+            except requests.RequestException as error:
+                raise TapError(
+                    f"schema {number} cannot be fetched from {url}: {type(error).__name__}"
+                ) from error
+            self.readers[number] = RowReader(json.loads(answer.json()["schema"]))
+        return self.readers[number]
+
+
+class EnvelopeParser:
+    """From messages of one partition to events by columns.
+
+    A message that cannot be read is told and left out.
+    """
+
+    def __init__(
+        self, schemas: Schemas, record: Record, probe_column: str = "probe", check_every: int = 0
+    ) -> None:
+        self._schemas = schemas
+        self._record = record
+        self._probe = probe_column
+        self._check_every = check_every
+        self._until_check = 0
+
+    def parse(self, messages: Sequence[Message], seen_us: int) -> list[Events]:
+        """The events, in order; several parts where the schema changes on the way."""
+        found: list[Events] = []
+        for part in _by_schema(messages):
+            try:
+                found.append(self._events(part, seen_us))
+            except EnvelopeError as error:
+                if len(part) == 1:
+                    place = f"partition {part[0].partition}, offset {part[0].offset}"
+                    self._record.fail(f"an event cannot be read: {error} ({place})")
+                else:
+                    found += [
+                        events for message in part for events in self.parse([message], seen_us)
+                    ]
+        return found
+
+    def _events(self, messages: Sequence[Message], seen_us: int) -> Events:
+        reader = self._schemas.reader(schema_id(messages[0].value))
+        rows = reader.read([message.value for message in messages])
+        keys = key_ids([message.key for message in messages])
+        deleted = rows.operation == _DELETE
+        return Events(
+            partition=messages[0].partition,
+            positions=np.array([message.offset for message in messages], dtype=np.int64),
+            keys=keys,
+            probes=self._probes(rows, deleted),
+            deleted=deleted,
+            sizes=rows.sizes,
+            committed_us=rows.committed_us,
+            appended_us=np.array([message.appended_us for message in messages], dtype=np.int64),
+            seen_us=seen_us,
+            checks=self._checks(rows, keys, deleted),
+        )
+
+    def _probes(self, rows: Rows, deleted: Any) -> list[bytes]:
+        if self._probe not in {column.name for column in rows.columns}:
+            return [b""] * len(rows)
+        begin, length = rows.spans("after", self._probe)
+        if deleted.any():
+            before_begin, before_length = rows.spans("before", self._probe)
+            begin, length = (
+                np.where(deleted, before_begin, begin),
+                np.where(deleted, before_length, length),
+            )
+        return rows.octets.texts(begin, np.maximum(length, 0))
+
+    def _checks(self, rows: Rows, keys: Numbers, deleted: Any) -> Any:
+        """Check the row of every so-many-th event."""
+        if not self._check_every:
+            return None
+        sample = np.arange(self._until_check, len(rows), self._check_every)
+        self._until_check = (self._until_check - len(rows)) % self._check_every
+        checks = np.zeros(len(rows), dtype=np.uint8)
+        some = rows[sample]
+        after, before = some.rows("after"), some.rows("before")
+        names = [column.name for column in rows.columns]
+        probe_at = names.index(self._probe) if self._probe in names else -1
+        # What comes after the probe was added in mid-run, and no checksum covers it.
+        kinds = [column.kind for column in rows.columns[1:probe_at]]
+        for place, new, old in zip(sample.tolist(), after, before, strict=True):
+            row = old if deleted[place] else new
+            if row is not None and probe_at > 0 and row[probe_at] is not None:
+                checks[place] = check(str(row[probe_at]), int(keys[place]), kinds, row[1:probe_at])
+            else:
+                checks[place] = Check.SKIPPED
+        return checks
+
+
+def _by_schema(messages: Sequence[Message]) -> Iterable[Sequence[Message]]:
+    """Runs of messages of one schema."""
+    start = 0
+    for number in range(1, len(messages) + 1):
+        if number == len(messages) or messages[number].value[:5] != messages[start].value[:5]:
+            yield messages[start:number]
+            start = number
+
+
+class Reading:
+    """Reads all partitions of some topics from their beginning, in a thread, and hands on each
+    batch by partition.
+
+    Offsets are committed nowhere. Partitions of the second topic are numbered from 10,000, and so
+    on.
+    """
+
+    def __init__(
+        self, bootstrap: str, topics: Sequence[str], record: Record, anchor: Anchor
+    ) -> None:
+        self._anchor = anchor
+        self._bootstrap = bootstrap
+        self._topics = list(topics)
+        self._record = record
+        self._stop = Event()
+        self._thread: Thread | None = None
+        self._read: dict[int, int] = {}
+
+    def start(self, take: Take) -> None:
+        """Begin;
+
+        `take(messages, seen_us)` is called from the thread. Raises TapError where a topic is not
+        there.
+        """
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": "cdc-observer",  # the client wants one; nothing is ever committed to it
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": 16_384,
+                "fetch.wait.max.ms": 20,
+                "log_level": 2,
+            }
+        )
+        partitions = []
+        try:
+            for topic in self._topics:
+                known = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+                if known.error is not None or not known.partitions:
+                    raise TapError(
+                        f"topic {topic!r} is not at {self._bootstrap}; create it before the tap"
+                        " starts"
+                    )
+                partitions += [
+                    TopicPartition(topic, number, OFFSET_BEGINNING) for number in known.partitions
+                ]
+            consumer.assign(partitions)
+        except KafkaException as error:
+            raise TapError(
+                f"Kafka at {self._bootstrap} does not answer: {error.args[0].str()}"
+            ) from error
+        self._thread = Thread(
+            target=self._run, args=(consumer, take), name="topic tap", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, consumer: Consumer, take: Take) -> None:
+        try:
+            while not self._stop.is_set():
+                self._batch(consumer, take)
+        finally:
+            if (
+                not self._stop.is_set()
+            ):  # the traceback is in the log; nothing after this is audited any more
+                self._record.fail(
+                    f"the tap on {', '.join(self._topics)} crashed; see the observer's log"
+                )
+            consumer.close()
+
+    def _batch(self, consumer: Consumer, take: Take) -> None:
+        groups: dict[int, list[Message]] = {}
+        for message in consumer.consume(BATCH, POLL_S):
+            if (error := message.error()) is not None:
+                self._record.fail(f"Kafka: {error.str()}")
+            elif (value := message.value()) is not None:  # a tombstone is no event
+                number = self._number(message)
+                appended_us = message.timestamp()[1] * 1000
+                made = Message(number, message.offset() or 0, message.key(), value, appended_us)
+                groups.setdefault(number, []).append(made)
+        seen_us = self._anchor.now_us()
+        for number, messages in groups.items():
+            take(messages, seen_us)
+            self._read[number] = messages[-1].offset + 1
+
+    def _number(self, message: Any) -> int:
+        return self._topics.index(message.topic()) * TOPIC_PARTITIONS + int(message.partition())
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def read(self) -> Mapping[str, int]:
+        """The next offset to be read of each partition that has had any."""
+        return {str(number): offset for number, offset in self._read.items()}
+
+
+class TopicTap:
+    """The tap on topics of Avro envelopes.
+
+    `readers` are of schemas that the registry need not be asked for.
+    """
+
+    kind = "topic"
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        run: str,
+        anchor: Anchor,
+        readers: Mapping[int, RowReader] | None = None,
+    ) -> None:
+        self.record = Record(run)
+        topics = config["topics"] if "topics" in config else [config["topic"]]
+        self._reading = Reading(config["bootstrap"], topics, self.record, anchor)
+        schemas = Schemas(config["schema_registry_url"], dict(readers or {}))
+        column, every = config.get("probe_column", "probe"), int(config.get("check_every", 0))
+        self._parser = EnvelopeParser(schemas, self.record, column, every)
+
+    def start(self) -> dict[str, Any]:
+        """See Tap."""
+        self._reading.start(self.take)
+        return {}
+
+    def take(self, messages: Sequence[Message], seen_us: int) -> None:
+        """Take in messages of one partition, in their order."""
+        for events in self._parser.parse(messages, seen_us):
+            self.record.take(events)
+
+    def stop(self) -> None:
+        """See Tap."""
+        self._reading.stop()
+
+    def gauges(self) -> dict[str, Any]:
+        """See Tap."""
+        return {"read": self._reading.read()}

@@ -1,0 +1,169 @@
+"""The webhook tap: it is the HTTP receiver that a webhook sink posts to, so what it applied is
+what arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import orjson
+from aiohttp import web
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.observe.events.change import ChangeError, ChangeParser
+from cdc_users.observe.tap import Record, TapError
+
+HOST = "127.0.0.1"
+PATH = "/events"
+START_S = 10.0
+#: What names a request in all its attempts (IETF draft "The Idempotency-Key HTTP Header Field").
+IDEMPOTENCY_KEY = "Idempotency-Key"
+#: So many requests are remembered; a retry that comes later is taken for a new one.
+REMEMBERED = 100_000
+MAX_BODY_BYTES = 64 * 1024 * 1024
+Apply = Callable[[], web.Response]
+#: Decides over each request: the default applies it and answers; tests refuse, delay, or break off
+#: before or after.
+Handler = Callable[[web.Request, Apply], Awaitable[web.StreamResponse]]
+
+
+async def apply_and_answer(_: web.Request, apply: Apply) -> web.StreamResponse:
+    """The receiver as it should be."""
+    return apply()
+
+
+class WebhookTap:
+    """Receives change events as JSON: one object, an array of them, or an object with such an
+    array as `events`.
+
+    A request whose idempotency key was applied already is answered without applying it again, as a
+    receiver should: so a retry is a duplicate only where events were really applied twice.
+    """
+
+    kind = "webhook"
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        run: str,
+        anchor: Anchor,
+        handler: Handler = apply_and_answer,
+    ) -> None:
+        self.record = Record(run)
+        self.requests = self.retries = 0
+        self._anchor = anchor
+        self._parser = ChangeParser.of(config)
+        self._port = int(config.get("port", 0))
+        self._handler = handler
+        self._applied: OrderedDict[str, None] = OrderedDict()
+        self._ready = Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._url = ""
+        self._failure = ""
+        self._thread = Thread(target=self._run, name="webhook tap", daemon=True)
+
+    def start(self) -> dict[str, Any]:
+        """See Tap."""
+        self._thread.start()
+        self._ready.wait(START_S)
+        if not self._url:
+            raise TapError(
+                f"the webhook receiver does not listen on {HOST}:{self._port}:"
+                f" {self._failure or 'no answer'}"
+            )
+        return {"webhook_url": self._url}
+
+    def _run(self) -> None:
+        loop = asyncio.new_event_loop()
+        runner: web.AppRunner | None = None
+        try:
+            runner = loop.run_until_complete(self._listen())
+            self._loop = loop
+            self._ready.set()
+            loop.run_forever()
+        except OSError as error:
+            self._failure = str(error)
+            self._ready.set()
+        finally:
+            if runner is not None:
+                loop.run_until_complete(runner.cleanup())
+            loop.close()
+
+    async def _listen(self) -> web.AppRunner:
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.router.add_post(PATH, self._post)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, self._port).start()
+        self._url = f"http://{HOST}:{runner.addresses[0][1]}{PATH}"
+        return runner
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.requests += 1
+        return await self._handler(
+            request, lambda: self.apply(body, request.headers.get(IDEMPOTENCY_KEY))
+        )
+
+    def apply(self, body: bytes, idempotency_key: str | None) -> web.Response:
+        """Take in one request's events, unless its key was there before;
+
+        400 for a body that cannot be read.
+        """
+        if idempotency_key is not None and idempotency_key in self._applied:
+            self.retries += 1
+            return web.json_response({"applied": 0})
+        try:
+            count = self._take(body)
+        except ValueError as error:
+            self.record.fail(f"a request cannot be read: {error}")
+            return web.json_response({"error": str(error)}, status=400)
+        if idempotency_key is not None:
+            self._applied[idempotency_key] = None
+            if len(self._applied) > REMEMBERED:
+                self._applied.popitem(last=False)
+        return web.json_response({"applied": count})
+
+    def _take(self, body: bytes) -> int:
+        parsed = orjson.loads(body)
+        changes = parsed.get("events", parsed) if isinstance(parsed, dict) else parsed
+        changes = changes if isinstance(changes, list) else [changes]
+        if not all(isinstance(change, dict) and "op" in change for change in changes):
+            raise ChangeError("an array of objects with op, before and after is needed")
+        changes = [change for change in changes if change["op"] != "t"]
+        seen_us = self._anchor.now_us()
+        groups: dict[int, list[Any]] = {}
+        for change in changes:
+            groups.setdefault(_source(change, "partition", 0), []).append(change)
+        size = len(body) // max(1, len(changes))
+        for partition, group in groups.items():
+            positions = np.array(
+                [_source(change, "offset", -1) for change in group], dtype=np.int64
+            )
+            self.record.take(
+                self._parser.parse(group, [size] * len(group), partition, positions, seen_us)
+            )
+        return len(changes)
+
+    def stop(self) -> None:
+        """See Tap."""
+        if self._thread.is_alive() and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(START_S)
+
+    def gauges(self) -> dict[str, Any]:
+        """See Tap."""
+        return {"requests": self.requests, "retries": self.retries}
+
+
+def _source(change: Mapping[str, Any], name: str, otherwise: int) -> int:
+    """A number that the sink says of where the event came from."""
+    for place in (change.get("source"), change):
+        if isinstance(place, dict) and isinstance(number := place.get(name), int):
+            return number
+    return otherwise

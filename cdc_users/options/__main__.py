@@ -1,0 +1,8 @@
+"""`python -m cdc_users.options` prints the page that explains every option (docs/options.md)."""
+
+from __future__ import annotations
+
+from cdc_users.options.page import options_page, scenario_shapes
+
+if __name__ == "__main__":
+    print(options_page(scenario_shapes()))

@@ -1,0 +1,216 @@
+"""How an option's text is read. Every reader raises ValueError with the value and the remedy."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cdc_users.measure.ledger.probe import LANES_PER_STEP
+from cdc_users.measure.schedule.plan import parse_duration
+from infra.validate import is_address, is_port, is_topic, is_url, unwritable
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Reads a whole number from `least` to `most`."""
+
+    most: int
+    least: int = 1
+
+    def __call__(self, text: str) -> int:
+        """The number; raises ValueError that names the bound."""
+        try:
+            value = int(text.replace("_", ""))
+        except ValueError:
+            raise ValueError(f"{text!r} is not a whole number") from None
+        if value < self.least:
+            raise ValueError(f"{text!r} must be at least {self.least}")
+        if value > self.most:
+            raise ValueError(f"{text!r} must be at most {self.most:,}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Reads several whole numbers from 1 to `most`, by comma."""
+
+    most: int
+
+    def __call__(self, text: str) -> tuple[int, ...]:
+        """The numbers; raises ValueError."""
+        return tuple(Count(self.most)(part.strip()) for part in text.split(","))
+
+
+lanes = Count(LANES_PER_STEP)
+
+
+def durations(text: str) -> tuple[float, ...]:
+    """Seconds of several durations, by comma."""
+    return tuple(parse_duration(part) for part in text.split(","))
+
+
+def table(text: str) -> str:
+    """SCHEMA.TABLE."""
+    schema, _, name = text.rpartition(".")
+    if not schema or not name:
+        raise ValueError(f"{text!r} is not SCHEMA.TABLE, e.g. public.customers")
+    return text
+
+
+def sink_tap(text: str) -> str:
+    """KIND:PLACE of where events come out of a pipeline of the user's own."""
+    kind, _, place = text.partition(":")
+    if kind not in SINK_TAPS or not place:
+        raise ValueError(f"{text!r} is not one of {', '.join(SINK_TAPS.values())}")
+    if kind == "webhook" and not is_port(place):
+        raise ValueError(f"{text!r} names no port of 1 to 65535; write e.g. webhook:8080")
+    if kind == "postgres":
+        table(place)
+    if kind == "topic":
+        topic(place)
+    return text
+
+
+def topic(text: str) -> str:
+    """The name of a Kafka topic."""
+    if not is_topic(text):
+        raise ValueError(
+            f"{text!r} is no name for a topic; it has up to 249 letters of a-z, A-Z, 0-9, '.', '_'"
+            " and '-'"
+        )
+    return text
+
+
+def platform(text: str) -> str:
+    """`reference`, `none`, or a command line whose program is there."""
+    try:
+        command = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{text!r} is not a command line: {error}; close the quote, or escape it"
+        ) from error
+    if text not in PLATFORMS and (not command or shutil.which(command[0]) is None):
+        raise ValueError(
+            f"{text!r} names no program that can be run; write {', '.join(PLATFORMS)} or a command"
+            " line"
+        )
+    return text
+
+
+def directory(text: str) -> Path:
+    """A directory, be it there or not yet, that can be written to."""
+    path = Path(text)
+    if why := unwritable(path):
+        raise ValueError(f"{text!r} cannot be written to: {why}; name another place")
+    return path
+
+
+def kinesis_endpoint(text: str) -> str:
+    """A URL of http or https, without a login."""
+    _refuse_login(text)
+    if not is_url(text):
+        raise ValueError(f"{text!r} is not a URL; write e.g. http://127.0.0.1:4567")
+    return text
+
+
+def pubsub_endpoint(text: str) -> str:
+    """HOST:PORT."""
+    _refuse_login(text)
+    if not is_address(text):
+        raise ValueError(
+            f"{text!r} is not HOST:PORT, which has no http:// and no path; write e.g."
+            " 127.0.0.1:8085"
+        )
+    return text
+
+
+def _refuse_login(text: str) -> None:
+    if "@" in text:
+        raise ValueError(
+            "it holds a user or a password, which would stand in results; none is supported there"
+        )
+
+
+def factor(text: str) -> float:
+    """By how much the load is more than the sink can take."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not 1 < value <= 1000:
+        raise ValueError(f"{text!r} must be above 1 (more than the sink can take) and at most 1000")
+    return value
+
+
+def late(text: str) -> float | None:
+    """The lateness in seconds beyond which an arrival is dropped; None where none is."""
+    policy, colon, tolerance = text.partition(":")
+    if text == "catch-up":
+        return None
+    if policy != "drop" or (colon and not tolerance):
+        raise ValueError(f"{text!r} is neither catch-up nor drop nor drop:DURATION, e.g. drop:50ms")
+    return parse_duration(tolerance) if tolerance else DROP_AFTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Reads one of some words; the web form offers them as a list."""
+
+    allowed: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """The word itself; raises ValueError for any other."""
+        if text not in self.allowed:
+            raise ValueError(f"{text!r} is not one of {', '.join(self.allowed)}")
+        return text
+
+
+def choice(*allowed: str) -> Choice:
+    """One of some words."""
+    return Choice(allowed)
+
+
+def sinks(text: str) -> tuple[str, ...]:
+    """Names of sinks, by comma or space."""
+    if not words(text):
+        raise ValueError(f"{text!r} names no sink; name some of {', '.join((*SINKS, WAITING))}")
+    return tuple(choice(*SINKS, WAITING)(name) for name in words(text))
+
+
+def flag(text: str) -> bool:
+    """Yes or no."""
+    known = {
+        "yes": True,
+        "true": True,
+        "1": True,
+        "on": True,
+        "no": False,
+        "false": False,
+        "0": False,
+        "off": False,
+    }
+    if text.lower() not in known:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return known[text.lower()]
+
+
+def port(text: str) -> int:
+    """A TCP port to listen on."""
+    if text != "0" and not is_port(text):
+        raise ValueError(f"{text!r} is not a port; name one of 0 (any free one) to 65535")
+    return int(text)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Words, by comma or space."""
+    return tuple(word for word in text.replace(",", " ").split() if word)
+
+
+#: Later than this, `--late drop` drops an arrival.
+DROP_AFTER_S = 0.1
+WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
+PLATFORMS = ("reference", "none")
+SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
+SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")

@@ -1,0 +1,140 @@
+"""Child processes of a run: started in a session of their own, ready when they say so, stopped for
+certain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from cdc_users.error import TargetError
+from infra.stack.supervise.identity import tied_to_parent
+
+TAIL_LINES = 12
+READY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child: its name, its process, what its ready line said, and the file of its log."""
+
+    name: str
+    process: subprocess.Popen[str]
+    ready: Mapping[str, Any]
+    log: Path
+
+    def dead(self) -> str | None:
+        """Nothing while it runs; afterwards one line that names it, its exit and the end of its
+        log.
+        """
+        code = self.process.poll()
+        return None if code is None else f"{self.name} ended with {code}; {tail(self.log)}"
+
+    def stop(self, grace_s: float = 10.0) -> int:
+        """SIGTERM, then SIGKILL after the grace; returns the exit code."""
+        return stop(self.process, grace_s)
+
+
+def tail(log: Path) -> str:
+    """The path of a log and its last lines, for an error message."""
+    lines = (
+        log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+        if log.exists()
+        else []
+    )
+    return f"log {log}" + "".join(f"\n    {line}" for line in lines)
+
+
+def stop(process: subprocess.Popen[str], grace_s: float) -> int:
+    """End a process: SIGTERM first, SIGKILL when the grace is over."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    code = process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    return code
+
+
+def start(
+    name: str,
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    ready_s: float = READY_S,
+    standard_input: str | None = None,
+) -> Child:
+    """Start a child and wait for its ready line, one JSON object on its standard output; see
+    `launch`.
+    """
+    return launch(name, command, log, environment, standard_input).await_ready(ready_s)
+
+
+def launch(
+    name: str,
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    standard_input: str | None = None,
+) -> Launched:
+    """Start a child; its errors go to `log`.
+
+    `standard_input` is one line that it is given, and kept open behind.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if standard_input is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C is for the run, which then stops its children in order
+            preexec_fn=tied_to_parent(signal.SIGKILL),
+        )
+    if standard_input is not None:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died at once; `await_ready` says of what
+            process.stdin.write(standard_input + "\n")
+            process.stdin.flush()
+    return Launched(name, process, log)
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A child that is coming up."""
+
+    name: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def await_ready(self, ready_s: float = READY_S) -> Child:
+        """Wait for its ready line; raises TargetError when it ends or stays silent, with the end
+        of its log.
+        """
+        assert self.process.stdout is not None
+        alarm = Timer(ready_s, self.process.kill)
+        alarm.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            alarm.cancel()
+        if line.startswith("{"):
+            return Child(self.name, self.process, json.loads(line), self.log)
+        code = stop(self.process, 1.0)
+        raise TargetError(
+            f"{self.name} did not become ready within {ready_s:g} s (exit {code}); {tail(self.log)}"
+        )

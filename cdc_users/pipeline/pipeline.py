@@ -1,0 +1,260 @@
+"""Everything between source and sink during some steps: the run's own objects, the platform, and
+the observer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cdc_users.error import ObserverError, TargetError
+from cdc_users.measure.clock import VARIABLE, Anchor
+from cdc_users.measure.ledger.ledger import Arrivals
+from cdc_users.pipeline.child_process import Child, Launched, launch, stop
+from cdc_users.pipeline.commands import Names, Wiring
+from cdc_users.pipeline.observer import Observer, start_observer
+from cdc_users.pipeline.provision.client import StewardClient
+from cdc_users.pipeline.samples import SampleLog
+from cdc_users.pipeline.telemetry import (
+    Look,
+    Progress,
+    Snapshot,
+    begin,
+    merged_progress,
+    merged_snapshot,
+    read_ledger,
+    read_progress,
+    read_snapshot,
+)
+from cdc_users.scenario import Pipeline
+from cdc_users.users.producer.fence import fences
+from cdc_users.users.workload.workload import Workload
+from infra.postgres.table import table_names
+from infra.stack.endpoints import Endpoints
+
+TABLE = "customers"
+PLATFORM_GRACE_S = 10.0
+#: What of a pipeline decides which objects it needs.
+ASKED = (
+    "source",
+    "capture",
+    "transport",
+    "sink",
+    "partitions",
+    "topic",
+    "connector",
+    "table",
+    "transport_endpoint",
+)
+#: The platform's own tap: what it says that it made durable.
+PLATFORM = "platform"
+
+
+@dataclass(slots=True)
+class Rig:
+    """One pipeline, prepared: how it is wired, and its processes.
+
+    Events pass the observer's topic tap, then the platform's own, then the observer's sink tap,
+    where each is there.
+    """
+
+    wiring: Wiring
+    logs: Path
+    #: Whether keys are written more than once.
+    updates: bool = False
+    platforms: list[Child] = field(default_factory=list)
+    observer: Observer | None = None
+    _fences: Callable[[int], set[int]] | None = None
+
+    def send_fences(self, count: int) -> set[int]:
+        """Write so many more fences where the lanes write; returns the keys of all so far."""
+        if self._fences is None:
+            self._fences = fences(self.wiring.run, self.wiring.target, self.wiring.anchor)
+        return self._fences(count)
+
+    def open(self, steward: StewardClient, wait: Callable[[Callable[[], bool]], bool]) -> None:
+        """See to it that what Debezium captures from now on arrives: a first fence goes the way to
+        the topic.
+
+        `wait` waits for a condition; where it gives up there is nothing to wait for any more.
+        """
+        if self.wiring.pipeline.source != "postgres" or self.wiring.direct:
+            return
+        keys = self.send_fences(1)
+        if wait(lambda: keys <= self.progress()["topic"].fences):
+            steward.committed()
+
+    def start(self, *, held: bool, smoke: bool) -> None:
+        """Start the observer, then the platform's instances all at once.
+
+        `held` ones take their partitions and wait for `begin`. Raises TargetError when one does
+        not become ready.
+        """
+        environment = {VARIABLE: json.dumps(self.wiring.anchor.to_json())}
+        schema = self.wiring.names.schema
+        self.observer = start_observer(
+            self.wiring.observer_config(smoke=smoke),
+            self.logs / f"{schema}-observer.log",
+            environment,
+        )
+        if self.wiring.pipeline.platform == "none":
+            return
+        webhook_url = str(self.observer.taps.get("sink", {}).get("webhook_url", ""))
+        command = self.wiring.platform_command(held=held, webhook_url=webhook_url)
+        launched = [
+            launch(
+                f"platform-{number}",
+                command,
+                self.logs / f"{schema}-platform-{number}.log",
+                environment,
+            )
+            for number in range(1, self.wiring.pipeline.instances + 1)
+        ]
+        self._await_platforms(launched)
+
+    def _await_platforms(self, launched: Sequence[Launched]) -> None:
+        try:
+            self.platforms = [child.await_ready() for child in launched]
+        except TargetError:
+            for child in launched:
+                stop(child.process, PLATFORM_GRACE_S)
+            raise
+
+    def begin(self) -> None:
+        """Let held instances start to read."""
+        begin(self._telemetry)
+
+    def shared_out(self) -> bool:
+        """Whether every partition has its instance; a group of several needs a moment for that."""
+        if not self.platforms or self.wiring.direct:
+            return True
+        return read_snapshot(self._telemetry).partitions == self.wiring.names.partitions
+
+    def look(self) -> Look:
+        """Everything about the pipeline now; raises TargetError."""
+        assert self.observer is not None
+        seen = self.observer.snapshot()
+        gauges = seen["gauges"]
+        platform = read_snapshot(self._telemetry)
+        taps = {name: merged_snapshot([tap]) for name, tap in seen["taps"].items()}
+        events = [tap for name, tap in taps.items() if name not in self.states]
+        return Look(
+            sink=platform if self.platforms else taps["sink"] if self.sees_sink else Snapshot(),
+            nearest=None if self.sees_sink else events[-1],
+            platform=platform,
+            taps=taps,
+            gauges={
+                "slot_lag_bytes": (gauges.get("slot") or {}).get("lag_bytes"),
+                "consumer_lag": (gauges.get("group") or {}).get("lag"),
+            },
+        )
+
+    def collect(self, log: SampleLog) -> None:
+        """Take in what was sampled since the last time; raises TargetError."""
+        assert self.observer is not None
+        log.collect(self._telemetry, self.observer)
+
+    def sampled(self, log: SampleLog, until_us: int) -> bool:
+        """Whether all that the platform's instances went through until then (wall us) is in their
+        samples.
+        """
+        return log.reaches(self._telemetry, until_us)
+
+    def delivered(self, step: int) -> int:
+        """Events of a step that have come as far as the slowest tap that sees every event; raises
+        TargetError.
+        """
+        taps = self.progress()
+        return min(
+            tap.delivered.get(step, 0) for name, tap in taps.items() if name not in self.states
+        )
+
+    @property
+    def states(self) -> frozenset[str]:
+        """Taps that see states and not events, and so miss versions where keys are written more
+        than once.
+        """
+        assert self.observer is not None
+        return frozenset(
+            name for name, tap in self.observer.taps.items() if self.updates and tap.get("state")
+        )
+
+    @property
+    def sees_sink(self) -> bool:
+        """Whether every event is seen where it comes out, by the platform itself or by a tap."""
+        return bool(self.platforms) or "sink" not in self.states
+
+    def progress(self) -> Mapping[str, Progress]:
+        """How far every tap has come, first to last; raises TargetError."""
+        assert self.observer is not None
+        taps = self.observer.progress()["taps"]
+        return self._in_order(
+            {name: merged_progress([tap]) for name, tap in taps.items()},
+            lambda: read_progress(self._telemetry),
+        )
+
+    def arrivals(self) -> Mapping[str, Arrivals]:
+        """The ledger of every tap that sees every event, first to last; raises TargetError."""
+        observer = self.observer
+        assert observer is not None
+        seen = {name: observer.ledger(name) for name in observer.taps if name not in self.states}
+        return self._in_order(seen, lambda: read_ledger(self._telemetry))
+
+    def _in_order(self, taps: dict[str, Any], platform: Any) -> dict[str, Any]:
+        ordered = {name: tap for name, tap in taps.items() if name != "sink"}
+        if self.platforms:
+            ordered[PLATFORM] = platform()
+        return ordered | ({"sink": taps["sink"]} if "sink" in taps else {})
+
+    @property
+    def _telemetry(self) -> Sequence[str]:
+        return [str(child.ready["telemetry"]) for child in self.platforms]
+
+    def dead(self) -> str | None:
+        """What of the system under test has died, if anything; raises ObserverError where we are
+        blind.
+        """
+        if self.observer is not None and (message := self.observer.dead()) is not None:
+            raise ObserverError(message)
+        return next(
+            (message for child in self.platforms if (message := child.dead()) is not None), None
+        )
+
+    def stop(self) -> list[str]:
+        """Stop the platform, then the observer; returns what was wrong about their ends."""
+        codes = [(child, child.stop()) for child in self.platforms]
+        if self.observer is not None:
+            codes.append((self.observer.child, self.observer.stop()))
+        return [
+            f"{child.name} ended with {code} when asked to stop; log {child.log}"
+            for child, code in codes
+            if code
+        ]
+
+
+def prepare(
+    run: str,
+    number: int,
+    steward: StewardClient,
+    endpoints: Endpoints,
+    pipeline: Pipeline,
+    tuning: str,
+    anchor: Anchor,
+    logs: Path,
+    workload: Workload,
+) -> Rig:
+    """Have one pipeline's objects created; nothing runs on them yet."""
+    names = steward.prepare(
+        name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
+        tables=list(table_names(workload.tables)),
+        tuning=tuning,
+        **{name: getattr(pipeline, name) for name in ASKED},
+    )
+    return Rig(
+        Wiring(endpoints, pipeline, Names(**names), run, anchor),
+        logs,
+        updates=not workload.only_inserts,
+    )

@@ -1,0 +1,1 @@
+"""Creates and removes what a run owns, in a process without gevent."""

@@ -1,0 +1,76 @@
+"""Which servers a run may load: those on this machine, and those that are allowed by name.
+
+Touches none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cdc_users.pipeline.provision.cloud_streams import VARIABLES, own_endpoint
+from cdc_users.scenario import Pipeline
+from infra import validate
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackConfigError
+from infra.stack.find.locate import find, hosts
+from infra.validate import is_loopback
+
+
+def check_targets(endpoints: Endpoints, allowed: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Raise StackConfigError for servers that are neither on this machine nor allowed by name."""
+    check_addresses(hosts(endpoints, environ), allowed)
+
+
+def check_addresses(places: Sequence[str], allowed: Sequence[str]) -> None:
+    """The same for HOST:PORT."""
+    foreign = [
+        item for item in places if not _is_here(item.rpartition(":")[0]) and item not in allowed
+    ]
+    if foreign:
+        flag = f"--allow-target {','.join(foreign)}"
+        raise StackConfigError(
+            f"{', '.join(foreign)} is not on this machine; if it may be loaded, add {flag}"
+        )
+
+
+def _is_here(host: str) -> bool:
+    # A directory, or an abstract name, of sockets.
+    return host.startswith(("/", "@")) or is_loopback(host)
+
+
+def stack_mistakes(checkout: Path, environ: Mapping[str, str], allowed: Sequence[str]) -> list[str]:
+    """What is wrong with the stack that a run would find, before it is asked anything."""
+    try:
+        endpoints = find(checkout, environ)
+        if endpoints is None:
+            return validate.environment_mistakes(environ)
+        check_targets(endpoints, allowed, environ)
+    except StackConfigError as error:
+        return [str(error)]
+    return []
+
+
+def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> list[str]:
+    """What is wrong with a Kinesis or Pub/Sub of the user's own that these pipelines publish to."""
+    found = []
+    for transport, option in sorted(
+        {(pipeline.transport, pipeline.transport_endpoint) for pipeline in pipelines}
+    ):
+        try:
+            if transport in VARIABLES and (named := own_endpoint(transport, option)):
+                _check_stream(transport, named, allowed)
+        except StackConfigError as error:
+            found.append(str(error))
+    return found
+
+
+def _check_stream(transport: str, named: str, allowed: Sequence[str]) -> None:
+    usable, form = (
+        (validate.is_url, "a URL") if transport == "kinesis" else (validate.is_address, "HOST:PORT")
+    )
+    if not usable(named):
+        raise StackConfigError(
+            f"--{transport}-endpoint (or {VARIABLES[transport]}) {named!r} is not {form}; write one"
+        )
+    check_addresses([validate.endpoint_address(named)], allowed)

@@ -1,0 +1,111 @@
+"""The run's Kafka topics, consumer groups and subjects: created explicitly, removed by name.
+
+For processes without gevent: the Kafka client's futures are completed by threads that gevent does
+not know.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import requests
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
+from cdc_users.error import TargetError
+
+DEADLINE_S = 30.0
+POLL_S = 0.05
+# Append time is the broker's word for when an event became visible in the topic (MEASUREMENT.md,
+# section 1).
+TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+
+
+def create_topic(bootstrap: str, name: str, partitions: int) -> None:
+    """Create the topic and check that it has this many partitions; it must not exist before."""
+    admin = _admin(bootstrap)
+    topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=TOPIC_CONFIG)
+    _settle(
+        admin.create_topics([topic], operation_timeout=DEADLINE_S)[name],
+        f"topic {name!r} cannot be created",
+    )
+    deadline_s = time.monotonic() + DEADLINE_S
+    # The broker may know of its new topic a moment later than the controller.
+    while (
+        found := len(admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions)
+    ) != partitions:
+        if found or time.monotonic() > deadline_s:
+            raise TargetError(
+                f"topic {name!r} has {found} partitions instead of {partitions}; check the broker's"
+                " policies"
+            )
+        time.sleep(POLL_S)
+
+
+def count_partitions(bootstrap: str, names: Sequence[str]) -> int:
+    """The partitions of all these topics; raises TargetError for one that is not there."""
+    admin = _admin(bootstrap)
+    counts = {
+        name: len(admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions)
+        for name in names
+    }
+    if missing := [name for name, count in counts.items() if not count]:
+        raise TargetError(
+            f"Kafka at {bootstrap} has no topic {', '.join(missing)}; create it, or leave"
+            " --topic out"
+        )
+    return sum(counts.values())
+
+
+def deleted_records(bootstrap: str, names: Sequence[str]) -> int:
+    """How many records at the beginning of these topics, created empty, retention has deleted."""
+    admin = _admin(bootstrap)
+    places = [
+        TopicPartition(name, number)
+        for name in names
+        for number in admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions
+    ]
+    earliest: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+    found = admin.list_offsets(dict.fromkeys(places, earliest), request_timeout=DEADLINE_S)
+    return sum(int(future.result(DEADLINE_S).offset) for future in found.values())
+
+
+def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
+    """Delete these topics; one that is not there is already as wanted."""
+    admin = _admin(bootstrap)  # kept until the futures are done: they end with their client
+    for name, future in admin.delete_topics(list(names), operation_timeout=DEADLINE_S).items():
+        _settle(future, f"topic {name!r} cannot be deleted", KafkaError.UNKNOWN_TOPIC_OR_PART)
+
+
+def delete_groups(bootstrap: str, names: Sequence[str]) -> None:
+    """Delete these consumer groups; one that never committed is not there."""
+    admin = _admin(bootstrap)
+    for name, future in admin.delete_consumer_groups(
+        list(names), request_timeout=DEADLINE_S
+    ).items():
+        _settle(future, f"consumer group {name!r} cannot be deleted", KafkaError.GROUP_ID_NOT_FOUND)
+
+
+def delete_subjects(registry_url: str, topic: str) -> None:
+    """Remove the topic's key and value subjects from the schema registry."""
+    for subject in (f"{topic}-key", f"{topic}-value"):
+        answer = requests.delete(f"{registry_url}/subjects/{subject}", timeout=DEADLINE_S)
+        if answer.status_code not in (200, 404):
+            raise TargetError(
+                f"subject {subject!r} cannot be deleted: the registry answered {answer.status_code}"
+            )
+
+
+def _settle(future: Future[Any], what: str, *fine: int) -> None:
+    try:
+        future.result(timeout=DEADLINE_S)
+    except KafkaException as error:
+        if error.args[0].code() not in fine:
+            raise TargetError(f"{what}: {error.args[0].str()}") from error

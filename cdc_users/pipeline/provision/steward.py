@@ -1,0 +1,391 @@
+"""Creates what a run needs outside its own process, and removes it whatever happens to the run.
+
+`python -m cdc_users.pipeline.provision.steward` is a process of its own, without gevent: one JSON
+request a line on its standard input, one JSON answer a line on its standard output. When the input
+ends, because the run has finished or because it was killed, the steward removes all that it
+created and exits. If the steward is killed as well, the next run finds its journal and removes
+what is left.
+
+Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} creates one
+pipeline's objects; {"do": "committed"} waits for the connector's first offset; {"do": "health"}
+says what happened to the servers since; {"do": "release"} removes the objects; {"do": "close"}
+removes everything and ends. An answer is {"ok": ...} or {"error": text, "exit_code": 2 or 3}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from confluent_kafka import KafkaException
+from psycopg2.extensions import connection as Connection
+
+from cdc_users.error import HarnessError, TargetError
+from cdc_users.pipeline.provision import cloud_streams, kafka_topics
+from cdc_users.pipeline.provision.allow_list import check_addresses, stack_mistakes
+from cdc_users.pipeline.provision.cloud_streams import CloudStreams
+from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
+from cdc_users.users.producer.topic_schemas import open_channel
+from infra.postgres.publication import create_publication, drop_publication
+from infra.postgres.slot import SlotError, create_slot, drop_slot
+from infra.postgres.table import (
+    Table,
+    TableError,
+    check_customers,
+    create_customers,
+    create_schema,
+    drop_schema,
+)
+from infra.stack.debezium.connector import (
+    DebeziumConnector,
+    create_connector,
+    delete_connector,
+    slot_of,
+    wait_until_committed,
+    wait_until_streaming,
+)
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.find.locate import locate, supervised
+from infra.stack.servers.settings import Tuning
+from infra.stack.supervise.state import CHECKOUT
+from infra.validate import endpoint_address
+
+STREAMING_DEADLINE_S = 60.0
+TOPIC_PREFIX = "cdc"
+REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
+
+
+def connect(dsn: str) -> Connection:
+    """An autocommit connection; the password, if any, comes from PGPASSWORD or PGPASSFILE."""
+    connection = psycopg2.connect(dsn, connect_timeout=10, application_name="locust-cdc")
+    connection.autocommit = True
+    return connection
+
+
+def remove(entry: Entry, endpoints: Endpoints) -> None:
+    """Remove one object of a run; one that is gone already is fine."""
+    removers: dict[str, Callable[[], None]] = {
+        "connector": lambda: delete_connector(endpoints, entry.name),
+        "topic": lambda: kafka_topics.delete_topics(endpoints.kafka_bootstrap, [entry.name]),
+        "group": lambda: kafka_topics.delete_groups(endpoints.kafka_bootstrap, [entry.name]),
+        "subjects": lambda: kafka_topics.delete_subjects(endpoints.schema_registry_url, entry.name),
+        "slot": lambda: _on_postgres(
+            endpoints, lambda connection: drop_slot(connection, entry.name)
+        ),
+        "publication": lambda: _on_postgres(
+            endpoints, lambda connection: drop_publication(connection, entry.name)
+        ),
+        "schema": lambda: _on_postgres(
+            endpoints, lambda connection: drop_schema(connection, entry.name)
+        ),
+        "kinesis": lambda: cloud_streams.delete("kinesis", entry.name),
+        "pubsub": lambda: cloud_streams.delete("pubsub", entry.name),
+        "directory": lambda: shutil.rmtree(entry.name, ignore_errors=True),
+    }
+    removers[entry.kind]()
+
+
+def _on_postgres(endpoints: Endpoints, action: Callable[[Connection], Any]) -> None:
+    with closing(connect(endpoints.postgres_dsn)) as connection:
+        action(connection)
+
+
+def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
+    """Remove a journal's objects, last created first; returns what could not be removed."""
+    # With servers that are gone went everything in them.
+    kinds = None if supervised(endpoints) else ("directory",)
+    problems = []
+    for entry in reversed(
+        [entry for entry in journal.entries() if kinds is None or entry.kind in kinds]
+    ):
+        try:
+            remove(entry, endpoints)
+        except (*REFUSALS, psycopg2.Error, OSError) as error:
+            problems.append(f"{entry.kind} {entry.name!r}: {error}")
+    return problems
+
+
+class Steward:
+    """Holds one run's journal and endpoints; one method a request."""
+
+    def __init__(self, checkout: Path) -> None:
+        self._checkout = checkout
+        self._journals = checkout / ".stack" / "runs"
+        self._journal: Journal | None = None
+        self._endpoints: Endpoints | None = None
+        self._run = ""
+        self._owns_stack = False
+        self._started = self._connector = ""
+        self._topics: Sequence[str] = ()
+        self._allowed: Sequence[str] = ()
+        self._clouds: CloudStreams | None = None
+
+    def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Find the stack or start one, clear away what dead runs left, and start this run's
+        journal.
+
+        Refuses servers outside loopback that are not allowed by name, before it asks them anything.
+        """
+        self._run = str(request["run"])
+        self._allowed = request["allowed"]
+        if mistakes := stack_mistakes(self._checkout, os.environ, self._allowed):
+            raise StackConfigError("; ".join(mistakes))
+        endpoints = locate(self._checkout, os.environ)
+        self._owns_stack = endpoints is None
+        self._endpoints = endpoints = endpoints or self._start_stack(str(request["profile"]))
+        for old in abandoned(self._journals):
+            self._clear(old)
+        self._journal = Journal(self._journals / f"{self._run}.jsonl")
+        self._journal.open(self._run, endpoints.to_json(), owns_stack=self._owns_stack)
+        return {"endpoints": endpoints.to_json(), "owns_stack": self._owns_stack}
+
+    def _start_stack(self, profile: str) -> Endpoints:
+        command = [sys.executable, "-m", "infra.stack", "up", "--profile", profile]
+        # Its progress belongs on the terminal, never in this process's answers.
+        done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
+        endpoints = locate(self._checkout, os.environ) if done.returncode == 0 else None
+        if endpoints is None:
+            raise TargetError(
+                "the stack did not come up; its own message above says why (make stack-logs shows"
+                " more)"
+            )
+        return endpoints
+
+    def _clear(self, old: Journal) -> None:
+        head = old.head()
+        if head and not remove_all(old, Endpoints.from_json(head["endpoints"])):
+            print(f"cleared away what run {head['run']} had left behind", file=sys.stderr)
+        old.remove()
+
+    def _creating(self, kind: str, name: str) -> str:
+        assert self._journal is not None
+        self._journal.add(kind, name)
+        return name
+
+    def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Create one pipeline's objects; returns their names (rig.Names).
+
+        `request` says what stands between: source, capture, transport, sink, tables, partitions,
+        tuning. A topic, or a connector with its table, that the user names is taken as it is, and
+        never removed.
+        """
+        assert self._endpoints is not None
+        name, tables = str(request["name"]), [str(table) for table in request["tables"]]
+        topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
+        names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
+        self._started, self._connector = self._postgres_started(), ""
+        # A topic of the user's own may well have lost its beginning before.
+        self._topics = topics if request["transport"] == "kafka" and not request["topic"] else ()
+        if request["transport"] == "kafka":
+            names |= self._kafka(
+                name, [] if request["topic"] else topics, int(request["partitions"])
+            )
+            names["partitions"] = kafka_topics.count_partitions(
+                self._endpoints.kafka_bootstrap, topics
+            )
+        else:
+            names["partitions"] = int(request["partitions"])
+        if request["connector"]:
+            names |= self._given(str(request["connector"]), str(request["table"]))
+        elif request["source"] == "postgres":
+            names |= self._source(name, tables)
+            if request["capture"] == "debezium":
+                self._debezium(
+                    name, tables, "throughput" if request["tuning"] == "throughput" else "latency"
+                )
+            else:
+                self._slot(name)
+                names["stream"] = self._stream(name, topics[0], request)
+        else:
+            kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
+            names["channels"] = [
+                open_channel(kafka, registry, wanted).to_json() for wanted in topics
+            ]
+        if request["sink"] == "postgres":
+            with closing(connect(self._endpoints.postgres_dsn)) as connection:
+                create_schema(connection, self._creating("schema", f"{name}_sink"), self._run)
+            names["sink_table"] = f"{name}_sink.{tables[0]}"
+        if request["sink"] == "iceberg":
+            place = self._checkout / ".stack" / "runs" / f"{name}-iceberg"
+            Path(self._creating("directory", str(place))).mkdir(parents=True)
+            names |= {"warehouse": str(place), "sink_table": f"{name}.{tables[0]}"}
+        return names
+
+    def _kafka(self, name: str, topics: Sequence[str], partitions: int) -> dict[str, Any]:
+        assert self._endpoints is not None
+        for wanted in topics:
+            self._creating("subjects", wanted)
+            kafka_topics.create_topic(
+                self._endpoints.kafka_bootstrap, self._creating("topic", wanted), partitions
+            )
+        dead_letter = self._creating("topic", f"{TOPIC_PREFIX}.{name}.dead-letter")
+        kafka_topics.create_topic(self._endpoints.kafka_bootstrap, dead_letter, 1)
+        return {
+            "group": self._creating("group", name.replace("_", "-")),
+            "dead_letter": dead_letter,
+        }
+
+    def _given(self, connector: str, table: str) -> dict[str, Any]:
+        """The user's own connector and source table, checked and left alone."""
+        assert self._endpoints is not None
+        schema, _, name = table.rpartition(".")
+        with closing(connect(self._endpoints.postgres_dsn)) as connection:
+            check_customers(connection, Table(schema, name))
+        return {"schema": schema, "tables": [name], "slot": slot_of(self._endpoints, connector)}
+
+    def _source(self, name: str, tables: Sequence[str]) -> dict[str, Any]:
+        assert self._endpoints is not None
+        with closing(connect(self._endpoints.postgres_dsn)) as connection:
+            create_schema(connection, self._creating("schema", name), self._run)
+            sources = [create_customers(connection, name, table) for table in tables]
+            create_publication(connection, self._creating("publication", name), sources)
+        return {"publication": name, "slot": self._creating("slot", name)}
+
+    def _debezium(self, name: str, tables: Sequence[str], tuning: Tuning) -> None:
+        assert self._endpoints is not None
+        connector = DebeziumConnector(
+            slot=name,
+            name=self._creating("connector", name.replace("_", "-")),
+            publication=name,
+            topic_prefix=TOPIC_PREFIX,
+            tables=tuple(f"{name}.{table}" for table in tables),
+            tuning=tuning,
+        )
+        self._connector = connector.name
+        create_connector(self._endpoints, connector)
+        wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
+
+    def _stream(self, name: str, topic_name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
+        """Where the direct reader publishes to (Names.stream); an emulator is started where no
+        service is named.
+        """
+        assert self._endpoints is not None
+        transport, given = str(request["transport"]), str(request["transport_endpoint"])
+        if transport == "kafka":
+            return {"endpoint": self._endpoints.kafka_bootstrap, "name": topic_name}
+        if self._clouds is None:
+            logs = self._creating("directory", str(self._journals / f"{self._run}-emulators"))
+            self._clouds = CloudStreams(Path(logs))
+        endpoint = self._clouds.endpoint(transport, given)
+        if cloud_streams.own_endpoint(transport, given):
+            check_addresses([endpoint_address(endpoint)], self._allowed)
+            self._creating(transport, f"{endpoint} {name}")
+        return cloud_streams.create(transport, endpoint, name, int(request["partitions"]))
+
+    def _slot(self, name: str) -> None:
+        assert self._endpoints is not None
+        with closing(connect(self._endpoints.postgres_dsn)) as connection:
+            create_slot(connection, name)
+
+    def committed(self) -> dict[str, Any]:
+        """Return when Connect has stored how far the run's connector has come."""
+        assert self._endpoints is not None
+        if self._connector:
+            wait_until_committed(self._endpoints, self._connector, STREAMING_DEADLINE_S)
+        return {}
+
+    def health(self) -> dict[str, Any]:
+        """Whether a server has restarted since `prepare`, and how many records the run's topics
+        have deleted.
+        """
+        assert self._endpoints is not None
+        again = self._postgres_started()
+        restarted = ["PostgreSQL"] if again != self._started else []
+        return {
+            "restarted": restarted,
+            "deleted_records": kafka_topics.deleted_records(
+                self._endpoints.kafka_bootstrap, self._topics
+            ),
+        }
+
+    def _postgres_started(self) -> str:
+        assert self._endpoints is not None
+        with (
+            closing(connect(self._endpoints.postgres_dsn)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SELECT pg_postmaster_start_time()::text")
+            row = cursor.fetchone()
+            return str(row[0]) if row is not None else ""
+
+    def release(self) -> dict[str, Any]:
+        """Remove what `prepare` created so far; the stack stays."""
+        assert self._journal is not None
+        assert self._endpoints is not None
+        problems = remove_all(self._journal, self._endpoints)
+        self._journal.remove()
+        self._journal.open(self._run, self._endpoints.to_json(), owns_stack=self._owns_stack)
+        return {"problems": problems}
+
+    def close(self) -> dict[str, Any]:
+        """Remove everything, and take down a stack that this run started."""
+        if self._journal is None or self._endpoints is None:
+            return {"problems": []}
+        journal, self._journal = self._journal, None
+        if self._clouds is not None:
+            self._clouds.close()
+        # With the stack goes everything in it, so nothing there needs to be removed one by one.
+        problems = self._stop_stack() if self._owns_stack else []
+        problems += remove_all(journal, self._endpoints)
+        journal.remove()
+        return {"problems": problems}
+
+    def _stop_stack(self) -> list[str]:
+        command = [sys.executable, "-m", "infra.stack", "down"]
+        done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
+        return (
+            []
+            if done.returncode == 0
+            else [f"`python -m infra.stack down` ended with {done.returncode}"]
+        )
+
+
+def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out one request; failures become answers."""
+    actions: dict[str, Callable[[], dict[str, Any]]] = {
+        "open": lambda: steward.open(request),
+        "prepare": lambda: steward.prepare(request),
+        "committed": steward.committed,
+        "health": steward.health,
+        "release": steward.release,
+        "close": steward.close,
+    }
+    try:
+        return {"ok": actions[str(request["do"])]()}
+    except (StackConfigError, TableError) as error:
+        return {"error": str(error), "exit_code": 2}
+    except HarnessError as error:
+        return {"error": str(error), "exit_code": error.exit_code}
+    except (*REFUSALS, psycopg2.Error, OSError) as error:
+        return {"error": str(error).strip(), "exit_code": 3}
+
+
+def main() -> int:
+    """Serve requests until the input ends; then leave nothing behind."""
+    # The run decides when it ends, also after Ctrl-C in the terminal that both share.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    steward = Steward(CHECKOUT)
+    for line in sys.stdin:
+        reply = answer(steward, json.loads(line))
+        try:
+            print(json.dumps(reply), flush=True)
+        except BrokenPipeError:
+            break  # the run died while this was under way
+    for problem in answer(steward, {"do": "close"}).get("ok", {}).get("problems", []):
+        print(f"left behind: {problem}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

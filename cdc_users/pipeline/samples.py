@@ -1,0 +1,150 @@
+"""Gathers the platform's and the observer's 10 Hz samples while a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc_users.measure.judgement.pressure import Sample
+from cdc_users.pipeline.observer import Observer
+from cdc_users.pipeline.telemetry import read_samples
+
+#: The columns of samples.csv; one row a sample of one process.
+COLUMNS = (
+    "at_us",
+    "process",
+    "queue_depth",
+    "in_flight",
+    "high_water",
+    "paused_partitions",
+    "lag",
+    "completions",
+    "busy_s",
+    "workers",
+    "rss_bytes",
+    "uss_bytes",
+    "slot_lag_bytes",
+    "group_lag",
+)
+
+
+@dataclass(slots=True)
+class SampleLog:
+    """Everything sampled so far: the platform's by instance, and the observer's gauges, each in
+    order of time.
+    """
+
+    platform: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    gauges: list[Mapping[str, Any]] = field(default_factory=list)
+    _next: int = 0
+
+    def collect(self, urls: Sequence[str], observer: Observer) -> None:
+        """Take in what is new; raises TargetError where somebody does not answer."""
+        for url in urls:
+            mine = self.platform.setdefault(url, [])
+            mine += read_samples(url, int(mine[-1]["number"]) if mine else 0)
+        told = observer.samples(self._next)
+        self._next = int(told["next"])
+        self.gauges += told["samples"]
+
+    def renew(self) -> None:
+        """Another observer, which counts from 0."""
+        self._next = 0
+
+    def between(self, start_us: int, end_us: int) -> list[Sample]:
+        """All instances as one, from the samples of a span of time (wall us).
+
+        One for each sample of the first instance; the others and the gauges count as they last
+        were.
+        """
+        inside = {
+            url: [sample for sample in samples if start_us <= sample["at_us"] <= end_us]
+            for url, samples in self.platform.items()
+        }
+        alive = [samples for samples in inside.values() if samples]
+        if not alive:
+            return []
+        gauges = [sample for sample in self.gauges if start_us <= sample["at_us"] <= end_us]
+        return [
+            _merged(
+                start_us,
+                [_latest(samples, first["at_us"]) for samples in alive],
+                _latest(gauges, first["at_us"]),
+            )
+            for first in alive[0]
+        ]
+
+    def high_water(self, start_us: int, end_us: int) -> int | None:
+        """The most events that an instance held in a span of time (wall us);
+
+        None where nobody took samples.
+
+        A sample tells the most since the one before it, so the first one after the end belongs to
+        the span as well.
+        """
+        found = [
+            int(sample.get("high_water", sample["queue_depth"] + sample["in_flight"]))
+            for samples in self.platform.values()
+            for before_us, sample in zip(
+                [0, *(sample["at_us"] for sample in samples)], samples, strict=False
+            )
+            if before_us < end_us and sample["at_us"] >= start_us
+        ]
+        return max(found, default=None)
+
+    def reaches(self, urls: Sequence[str], at_us: int) -> bool:
+        """Whether these instances, as far as they take samples, have taken one since."""
+        return all(
+            samples[-1]["at_us"] >= at_us for url in urls if (samples := self.platform.get(url))
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of samples.csv, in order of time."""
+        rows = [
+            {
+                "process": f"platform-{number}",
+                **{name: sample.get(name) for name in COLUMNS if name in sample},
+            }
+            for number, samples in enumerate(self.platform.values(), start=1)
+            for sample in samples
+        ]
+        rows += [
+            {
+                "at_us": sample["at_us"],
+                "process": "gauges",
+                "slot_lag_bytes": (sample.get("slot") or {}).get("lag_bytes"),
+                "group_lag": (sample.get("group") or {}).get("lag"),
+            }
+            for sample in self.gauges
+        ]
+        return sorted(rows, key=lambda row: row["at_us"])
+
+
+def _latest(samples: Sequence[Mapping[str, Any]], at_us: int) -> Mapping[str, Any]:
+    """The last sample that is not later than this, else the first; samples are in order of time."""
+    low, high = 0, len(samples)
+    while low < high:
+        middle = (low + high) // 2
+        if samples[middle]["at_us"] <= at_us:
+            low = middle + 1
+        else:
+            high = middle
+    return samples[max(0, low - 1)] if samples else {}
+
+
+def _merged(start_us: int, parts: Sequence[Mapping[str, Any]], gauges: Mapping[str, Any]) -> Sample:
+    lags = [part["lag"] for part in parts]
+    return Sample(
+        elapsed_s=(parts[0]["at_us"] - start_us) / 1e6,
+        queue_depth=sum(part["queue_depth"] for part in parts),
+        in_flight=sum(part["in_flight"] for part in parts),
+        paused_partitions=sum(part["paused_partitions"] for part in parts),
+        completions=sum(part["completions"] for part in parts),
+        busy_s=sum(part["busy_s"] for part in parts),
+        workers=sum(part["workers"] for part in parts),
+        uss_bytes=sum(part["uss_bytes"] for part in parts),
+        rss_bytes=sum(part["rss_bytes"] for part in parts),
+        consumer_lag=None if None in lags else sum(lags),
+        slot_lag_bytes=(gauges.get("slot") or {}).get("lag_bytes"),
+    )

@@ -1,0 +1,90 @@
+"""A run's answer in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cdc_users.measure.judgement.result import Result, StepResult, Verdict
+from cdc_users.measure.ledger.ledger import CLASSES
+
+#: What the audit may find wrong with an event.
+AUDITED = tuple(name for name in CLASSES if name != "unseen")
+
+
+def answer(result: Result) -> str:
+    """The run's answer in one sentence, or that there is none; why stands in its reasons."""
+    if result.verdict is Verdict.INVALID:
+        return "This run answers nothing: its numbers may not be used."
+    if result.verdict not in (Verdict.PASS, Verdict.FAIL) or not result.steps:
+        return "This run did not come to an answer."
+    judged = [step for step in result.steps if not step.warm_up] or result.steps
+    step = max(judged, key=lambda step: step.messages or 0)
+    moved = (
+        _scaled(result.scaling["points"])
+        if result.scaling and result.scaling["points"]
+        else _moved(step)
+    )
+    return f"{moved}{_latency(step)}{_bounded(step)}; {_audited(result)}."
+
+
+def _scaled(points: Sequence[Mapping[str, Any]]) -> str:
+    best = max(points, key=lambda point: point["rate_per_s"])
+    return (
+        f"{_many(best['partitions'], 'partition')} and {_many(best['instances'], 'instance')} "
+        f"drained {best['rate_per_s']:,.0f}/s into the {best['sink']} sink, "
+        f"{best['speed_up']:.2f} times the first configuration"
+    )
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _bounded(step: StepResult) -> str:
+    """How far the platform filled up under more load than its sink could take."""
+    share, growth = (
+        step.pressure.get("queue_high_water_share"),
+        step.pressure.get("memory_growth_mb"),
+    )
+    if step.pressure.get("time_to_drain_s") is None or share is None:
+        return ""
+    grew = f" and grew by {growth:,.1f} MB" if growth is not None else ""
+    return f", while the platform held at most {share:.0%} of its bound{grew}"
+
+
+def _moved(step: StepResult) -> str:
+    if step.messages is None:
+        return f"What {step.name} brought to the sink was compared as it stands there in the end"
+    if step.throughput_per_s is None and step.drain_rate_per_s is None:
+        return (
+            f"{step.messages:,} events of {step.name} came to the sink (a smoke run, which"
+            " publishes no figure)"
+        )
+    if step.drain_rate_per_s is not None:
+        return (
+            f"{step.messages:,} waiting events were drained at {step.drain_rate_per_s:,.0f}/s"
+            f" ({step.name})"
+        )
+    return (
+        f"{step.messages:,} events came to the sink in {step.duration_s:,.2f} s, "
+        f"{step.throughput_per_s:,.0f}/s ({step.name})"
+    )
+
+
+def _latency(step: StepResult) -> str:
+    latency = step.latency_ms.get("end_to_end", {})
+    known = [(name, latency.get(name)) for name in ("p50", "p99") if latency.get(name) is not None]
+    return "".join(f", {name} {value:,.1f} ms" for name, value in known) + (
+        " end to end" if known else ""
+    )
+
+
+def _audited(result: Result) -> str:
+    if any(step.ledger.get("fences") != "complete" for step in result.steps):
+        return "what is missing is unseen, not lost, because the fences did not arrive"
+    counts = {
+        name: sum(int(step.ledger.get(name) or 0) for step in result.steps) for name in AUDITED
+    }
+    wrong = [f"{count:,} {name}" for name, count in counts.items() if count]
+    return ", ".join(wrong) if wrong else "none was lost, doubled or reordered"

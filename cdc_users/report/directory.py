@@ -1,0 +1,250 @@
+"""The result directory: written once, at the end, so that a directory with a result.json is
+complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+
+from cdc_users.error import ResultError
+from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.ledger.ledger import Audit
+from cdc_users.options.options import Options
+from cdc_users.pipeline.samples import COLUMNS
+from cdc_users.pipeline.telemetry import StepSnapshot
+from cdc_users.report import csv as statistic
+from cdc_users.step.result import as_json
+from cdc_users.step.state import Facts, StepState
+from cdc_users.step.timeline_row import Moment
+
+PACKAGES = (
+    "locust",
+    "gevent",
+    "confluent-kafka",
+    "fastavro",
+    "psycopg2-binary",
+    "numpy",
+    "hdrhistogram",
+)
+
+LINK = (
+    '\n<p style="margin: 8px 24px; font-family: sans-serif"><a href="{address}">CDC report of this'
+    " run</a></p>"
+)
+
+
+def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
+    """A new directory for a run's results; raises ResultError where it cannot be made."""
+    place = root / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{scenario}-{run}"
+    try:
+        place.mkdir(parents=True)
+        (place / "logs").mkdir()
+    except OSError as error:
+        raise ResultError(
+            f"results cannot be written to {root}: {error.strerror}; name another place with"
+            " --results"
+        ) from error
+    return place
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tells what cannot be written, and why, as a ResultError; all that writes here does."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultError(
+            f"{path} cannot be written: {error.strerror}; make room there or name another place,"
+            " and run again"
+        ) from error
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write by temporary file and rename."""
+    temporary = path.with_name(f".{path.name}")
+    with _writing(path):
+        temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def timeline(moments: Sequence[Moment]) -> str:
+    """One row a second, as CSV."""
+    return statistic.timeline_csv(moments, [item.name for item in fields(Moment)])
+
+
+def write_timeline(path: Path, moments: Sequence[Moment]) -> None:
+    """One row a second."""
+    with _writing(path):
+        path.write_text(timeline(moments), encoding="utf-8")
+
+
+def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[Moment]) -> None:
+    """The CDC statistics and timeline beside Locust's own files, where `--csv PREFIX` asks for
+    them.
+    """
+    if csv_prefix:
+        with _writing(Path(f"{csv_prefix}_cdc_stats.csv")):
+            statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
+
+
+def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The raw samples of the platform and the gauges, ten a second."""
+    with _writing(path), path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
+    """Each series' percentile distribution, for HdrHistogram's plotters."""
+    for name, histogram in recorder.series.items():
+        if histogram.count:
+            path = place / f"{step}.{name}.hgrm"
+            with _writing(path):
+                path.write_text(histogram.hgrm(), encoding="utf-8")
+
+
+def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> None:
+    """The plan as it was carried out, what each tap has proved, and every series of each step."""
+    write_json(place / "plan.json", {"steps": [_plan(state) for state in states]})
+    write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
+    for state in states:
+        if state.number in facts.audits and not facts.smoke:
+            write_histograms(place, state.step.name, state.recorder())
+            write_histograms(
+                place, state.step.name, facts.sink.get(state.number, StepSnapshot()).recorder
+            )
+
+
+def _plan(state: StepState) -> dict[str, Any]:
+    step = state.step
+    return {
+        "number": state.number,
+        "name": step.name,
+        "mode": step.mode,
+        "schedule": step.schedule.to_json(),
+        "pipeline": as_json(step.pipeline),
+        "lanes": step.lanes,
+        "rows_per_arrival": step.rows_per_arrival,
+        "t0_us": state.t0_us,
+        "loaded_us": state.loaded_us,
+    }
+
+
+def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, Any]]:
+    """Each tap's audit of each step."""
+    taps: dict[str, dict[str, Any]] = {}
+    for number, found in audits.items():
+        for name, audit in found.items():
+            taps.setdefault(name, {})[str(number)] = asdict(audit)
+    return taps
+
+
+def plain(options: Options) -> dict[str, Any]:
+    """Options as JSON can hold them."""
+    values = as_json(options)
+    return {
+        name: list(value) if isinstance(value, tuple) else _word(value)
+        for name, value in values.items()
+    }
+
+
+def _word(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, type(None))) else str(value)
+
+
+def environment(versions: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the numbers depend on: machine, kernel, versions, revision, options.
+
+    No variable of the environment.
+    """
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "kernel": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "servers": dict(versions),
+        "revision": _revision(),
+        "options": dict(options),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
+
+
+def _revision() -> str | None:
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def write_result(place: Path, result: Result) -> None:
+    """The last file of a run."""
+    write_json(place / "result.json", result.to_json())
+
+
+def link_report(html: str, place: Path) -> None:
+    """Have Locust's own HTML report lead to ours, which lies in the result directory."""
+    path = Path(html)
+    if not path.is_file():
+        return
+    address = quote(os.path.relpath(place.resolve() / "report.html", path.resolve().parent))
+    link = LINK.format(address=escape(address))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("<body>", f"<body>{link}", 1), encoding="utf-8"
+    )
+
+
+def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> None:
+    """Locust's own files, as they were written where the user asked for them; ours are in the
+    directory already.
+    """
+    sources = [Path(html)] if html else []
+    if csv_prefix:
+        prefix = Path(csv_prefix)
+        sources += [
+            path
+            for path in sorted(prefix.parent.glob(f"{prefix.name}_*.csv"))
+            if "_cdc_" not in path.name
+        ]
+    for source in sources:
+        if source.is_file():
+            shutil.copy2(source, place / f"locust-{source.name}")

@@ -1,0 +1,211 @@
+"""report.html: one file that needs nothing else, made from a result directory alone.
+
+The template escapes every text; data for the charts goes in as JSON that cannot end its script
+element. The charts are the same module that draws the CDC tab.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import Environment, FileSystemLoader
+
+from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.latency.histogram import BEYOND
+
+WEB = Path(__file__).parents[1] / "view" / "web"
+INLINED = ("chart.css", "report.css", "chart.js", "report.js")
+#: Rows of the timeline that a report keeps; a longer run keeps one row in several.
+MOST_ROWS = 3000
+#: The percentile plot's points: decades of 1 / (1 - p), up to p99.99.
+DECADES = 4
+POINTS_PER_DECADE = 40
+MOST_EXAMPLES = 50
+SERIES = (
+    "end_to_end",
+    "commit",
+    "capture",
+    "fetch",
+    "queue",
+    "sink_write",
+    "response",
+    "service",
+    "send_delay",
+)
+
+#: What went on inside the platform: keys of a step's `pressure` and their heads.
+PRESSURES = (
+    ("queue_high_water", "most events held"),
+    ("queue_high_water_share", "of the bound"),
+    ("memory_growth_mb", "memory growth MB"),
+    ("memory_slope_mb_per_million", "MB per million events"),
+    ("sink_busy_share", "sink busy"),
+    ("backlog_at_end", "backlog at the load's end"),
+    ("time_to_drain_s", "time to drain s"),
+    ("drain_rate_per_s", "drain rate /s"),
+)
+
+
+class Titled(Protocol):
+    """A column of the consolidated table (report.Column)."""
+
+    @property
+    def title(self) -> str:
+        """Its head."""
+
+    @property
+    def figure(self) -> bool:
+        """Whether it is struck through in an INVALID run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What the report says before its details: the answer, whether its numbers may be used, the
+    table's cells.
+    """
+
+    answer: str
+    usable: bool
+    columns: Sequence[Titled]
+    rows: Sequence[Sequence[str]]
+
+
+def write(place: Path, result: Result, digest: Digest) -> Path:
+    """Write report.html by temporary file and rename; returns its path."""
+    path = place / "report.html"
+    temporary = path.with_name(".report.html")
+    temporary.write_text(render(place, result, digest), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def render(place: Path, result: Result, digest: Digest) -> str:
+    """The page as text."""
+    template = Environment(
+        loader=FileSystemLoader(WEB / "templates"), autoescape=True
+    ).get_template("report.html")
+    return template.render(
+        result=result,
+        digest=digest,
+        place=place.name,
+        environment=_json(place / "environment.json"),
+        findings=findings(_json(place / "audit.json"), [step.name for step in result.steps]),
+        files=files(place),
+        pressures=PRESSURES,
+        pressed=[
+            step
+            for step in result.steps
+            if any(step.pressure.get(key) is not None for key, _ in PRESSURES)
+        ],
+        data=data(place, result),
+        inlined={name: (WEB / "static" / name).read_text(encoding="utf-8") for name in INLINED},
+    )
+
+
+def files(place: Path) -> list[str]:
+    """The files beside the report; result.json is one of them, though a run writes it last."""
+    found = {
+        path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")
+    }
+    return sorted((found | {"result.json"}) - {"report.html"})
+
+
+def data(place: Path, result: Result) -> dict[str, Any]:
+    """What the charts draw."""
+    names = [step.name for step in result.steps]
+    return {
+        "scenario": result.scenario,
+        "timeline": timeline(place / "timeline.csv"),
+        "split": [
+            {
+                "name": step.name,
+                "values": {name: step.latency_ms[name].get("mean") for name in step.latency_ms},
+            }
+            for step in result.steps
+        ],
+        "percentiles": [
+            {"step": name, "series": found}
+            for name in names
+            if (found := distributions(place, name))
+        ],
+        "usable": result.verdict.value in ("PASS", "FAIL"),
+    }
+
+
+def timeline(path: Path) -> dict[str, list[Any]]:
+    """The seconds as columns; empty where there are none."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rows = rows[:: max(1, math.ceil(len(rows) / MOST_ROWS))]
+    return {name: [_value(row[name]) for row in rows] for name in (rows[0] if rows else {})}
+
+
+def _value(cell: str) -> float | str | None:
+    try:
+        return float(cell) if cell else None
+    except ValueError:
+        return cell
+
+
+def distributions(place: Path, step: str) -> dict[str, list[float | None]]:
+    """Each series' value at the plot's points; None where fewer than ten samples lie beyond."""
+    found = {name: place / f"{step}.{name}.hgrm" for name in SERIES}
+    return {
+        name: spread(path.read_text(encoding="utf-8"))
+        for name, path in found.items()
+        if path.is_file()
+    }
+
+
+def spread(hgrm: str) -> list[float | None]:
+    """A percentile distribution in HdrHistogram's text format, at evenly spaced points of log 1 /
+    (1 - p).
+    """
+    rows = [
+        (float(cells[0]), int(cells[2]))
+        for line in hgrm.splitlines()
+        if len(cells := line.split()) == 4 and cells[2].isdigit()
+    ]
+    total = rows[-1][1] if rows else 0
+    values: list[float | None] = []
+    row = 0
+    for point in range(DECADES * POINTS_PER_DECADE + 1):
+        beyond = total * 10 ** (-point / POINTS_PER_DECADE)
+        while row < len(rows) - 1 and rows[row][1] < total - beyond - 1e-9:
+            row += 1
+        values.append(rows[row][0] if beyond >= BEYOND else None)
+    return values
+
+
+def findings(audit: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The audit's located examples as rows, the first of each tap and step."""
+    return [
+        {"tap": tap, "step": _step_name(number, names), **_example(example)}
+        for tap, steps in audit.get("taps", {}).items()
+        for number, step in steps.items()
+        for example in step.get("examples", ())[:MOST_EXAMPLES]
+    ]
+
+
+def _example(example: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("finding", "writer", "sequence", "key", "partition", "position")
+    return {name: example.get(name, "") for name in known}
+
+
+def _step_name(number: str, names: Sequence[str]) -> str:
+    index = int(number) - 1 if number.isdigit() else -1
+    return names[index] if 0 <= index < len(names) else number
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file of the directory; empty where it is missing, because the report says what there is."""
+    read: Callable[[str], dict[str, Any]] = json.loads
+    return read(path.read_text(encoding="utf-8")) if path.is_file() else {}

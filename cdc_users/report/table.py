@@ -1,0 +1,166 @@
+"""What a terminal shows of results: the consolidated table, the verdict and its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdc_users.measure.judgement.result import Result, StepResult, Verdict
+from cdc_users.measure.judgement.scaling import Point, surface
+
+TITLE = "CONSOLIDATED BENCHMARK RESULTS"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table; an INVALID run's `figure`s are not to be used, and are shown as
+    such.
+    """
+
+    title: str
+    width: int
+    read: Callable[[StepResult], str]
+    figure: bool = True
+
+
+def _latency_of(name: str, series: str = "end_to_end") -> Callable[[StepResult], str]:
+    return lambda step: _ms(step.latency_ms.get(series, {}).get(name))
+
+
+def _throughput(step: StepResult) -> str:
+    if step.drain_rate_per_s is not None:
+        return f"{step.drain_rate_per_s:.0f}/s drain"
+    return "-" if step.throughput_per_s is None else f"{step.throughput_per_s:.0f}/s"
+
+
+def _lost(step: StepResult) -> str:
+    return (
+        str(step.ledger.get("lost", "-")) if step.ledger.get("fences") == "complete" else "unseen"
+    )
+
+
+#: As in the specification, ours to their right.
+COLUMNS = (
+    Column("Test", 35, lambda step: step.name, figure=False),
+    Column("Msgs", 8, lambda step: "-" if step.messages is None else str(step.messages)),
+    Column("Duration", 10, lambda step: f"{step.duration_s:.2f}s"),
+    Column("Throughput", 14, _throughput),
+    Column("Bytes/s", 12, lambda step: _bytes(step.bytes_per_s)),
+    Column("e2e p50", 11, _latency_of("p50")),
+    Column("p95", 11, _latency_of("p95")),
+    Column("p99", 11, _latency_of("p99")),
+    Column("Lost", 6, _lost, figure=False),
+    Column("Dup", 6, lambda step: str(step.ledger.get("duplicated", "-")), figure=False),
+)
+#: Shown only where a step has any.
+WHERE_ANY = (
+    Column("Failed", 8, lambda step: str(step.arrivals.failed), figure=False),
+    Column("Dropped", 8, lambda step: str(step.arrivals.dropped), figure=False),
+    # In a burst every arrival but the first few is late by its nature.
+    Column(
+        "Late", 8, lambda step: str(step.arrivals.late if step.mode == "paced" else 0), figure=False
+    ),
+)
+#: How long a sink takes to write; shown where a sink does something.
+WRITES = (
+    Column("write p50", 11, _latency_of("p50", "sink_write")),
+    Column("w. p95", 11, _latency_of("p95", "sink_write")),
+    Column("w. p99", 11, _latency_of("p99", "sink_write")),
+)
+REAL_SINKS = ("webhook", "postgres", "iceberg")
+VERDICT_WIDTH = 8
+
+
+def columns(steps: Sequence[StepResult]) -> list[Column]:
+    """The table's columns for these steps."""
+    writes = WRITES if any(step.pipeline.get("sink") in REAL_SINKS for step in steps) else ()
+    others = [column for column in WHERE_ANY if any(column.read(step) != "0" for step in steps)]
+    return [*COLUMNS[:-2], *writes, *COLUMNS[-2:], *others]
+
+
+def usable(verdict: Verdict) -> bool:
+    """Whether a run's numbers may be used."""
+    return verdict in (Verdict.PASS, Verdict.FAIL)
+
+
+class BenchmarkReport:
+    """Collects steps of one or more runs and prints them as one table."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[StepResult, Verdict]] = []
+
+    def add(self, result: Result) -> None:
+        """Add every step of a run."""
+        self._rows += [(step, result.verdict) for step in result.steps]
+
+    def table(self) -> str:
+        """The table. An INVALID run's numbers are in brackets."""
+        shown = columns([step for step, _ in self._rows])
+        widths = [column.width for column in shown] + [VERDICT_WIDTH]
+        head = _line([column.title for column in shown] + ["Verdict"], widths)
+        body = [
+            _line([*_cells(step, verdict, shown), verdict.value], widths)
+            for step, verdict in self._rows
+        ]
+        return "\n".join([TITLE, head, " ".join("-" * width for width in widths), *body])
+
+
+def _cells(step: StepResult, verdict: Verdict, shown: Sequence[Column]) -> list[str]:
+    texts = [(column, column.read(step)) for column in shown]
+    return [
+        f"[{text}]" if column.figure and not usable(verdict) and text != "-" else text
+        for column, text in texts
+    ]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first = f"{cells[0]:<{widths[0]}}"
+    return " ".join(
+        [first, *(f"{cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True))]
+    ).rstrip()
+
+
+def _ms(value: float | int | None) -> str:
+    return "-" if value is None else f"{value:.1f}ms"
+
+
+def _bytes(value: float | None) -> str:
+    return "-" if value is None else f"{value / 1e6:.2f}MB/s"
+
+
+def line(step: StepResult) -> Mapping[str, Any]:
+    """One step as the fields of the event `benchmark.result`."""
+    latency = step.latency_ms.get("end_to_end", {})
+    return {
+        "test": step.name,
+        "messages": step.messages,
+        "duration_s": step.duration_s,
+        "throughput_per_s": step.throughput_per_s,
+        "drain_rate_per_s": step.drain_rate_per_s,
+        "p50_ms": latency.get("p50"),
+        "p99_ms": latency.get("p99"),
+        **{name: step.ledger.get(name) for name in ("sent", "lost", "duplicated")},
+    }
+
+
+def render(result: Result, place: Path) -> str:
+    """What a run prints at its end."""
+    report = BenchmarkReport()
+    report.add(result)
+    reasons = [f"  {reason}" for reason in result.reasons]
+    notes = [f"  note: {note}" for note in result.notes]
+    end = [
+        *(
+            [surface([Point(**point) for point in result.scaling["points"]]), ""]
+            if result.scaling
+            else []
+        ),
+        f"verdict: {result.verdict.value}",
+        *reasons,
+        *notes,
+        f"results: {place}",
+        f"report:  {place / 'report.html'}",
+    ]
+    return "\n".join(["", report.table(), "", *end])

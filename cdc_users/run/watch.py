@@ -1,0 +1,208 @@
+"""Watches a run while it goes on: one look a second at every tap, for timeline, page, terminal and
+Locust.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+from gevent.lock import RLock
+from locust.env import Environment
+
+from cdc_users.error import TargetError
+from cdc_users.measure.clock import Anchor, new_anchor
+from cdc_users.measure.judgement.validity import Look as Glimpse
+from cdc_users.measure.latency.histogram import LatencyHistogram
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.pipeline.telemetry import Look
+from cdc_users.run.locust_stats import add_latencies
+from cdc_users.step.timeline_row import Moment
+
+INTERVAL_S = 1.0
+LINE = ("CDC", "end_to_end (sink)")
+STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
+
+
+def _write_line(sink: str) -> dict[str, tuple[str, str]]:
+    """Locust's line for the writes of a sink that does something."""
+    return {} if sink in ("", "counting") else {"sink_write": ("CDC", f"sink_write ({sink})")}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the watch needs to know of the current step, as its writers report it."""
+
+    name: str
+    number: int
+    stage: str
+    offered: int
+    started: int
+    completed: int
+    failed: int
+    sent: int
+    drain: bool
+    sink: str = ""
+    rows_per_arrival: int = 1
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at a pipeline once a second while `start`ed and keeps what it saw;
+
+    `look` reads it now.
+    """
+
+    environment: Environment
+    load: Callable[[], Load | None]
+    last: Look = field(default_factory=Look)
+    moments: list[Moment] = field(default_factory=list)
+    #: By step number: events sent and delivered at each moment.
+    looks: dict[int, list[Glimpse]] = field(default_factory=dict)
+    failure: str = ""
+    began_s: float = field(default_factory=time.monotonic)
+    anchor: Anchor = field(default_factory=new_anchor)
+    _clock_step_ms: float = 0.0
+    _read: Callable[[], Look] | None = None
+    _seen: dict[int, Recorder] = field(default_factory=dict)
+    _bytes: dict[int, int] = field(default_factory=dict)
+    _greenlet: Any = None
+    _turn: Any = field(default_factory=RLock)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return round(time.monotonic() - self.began_s, 3)
+
+    def clock_step_ms(self) -> float:
+        """By how much the wall clock had left the monotonic one at the worst look until now: one
+        that was set there and back again has left times behind that are wrong.
+        """
+        self._clock_step_ms = max(self._clock_step_ms, self.anchor.step_ms(), key=abs)
+        return self._clock_step_ms
+
+    def start(self, read: Callable[[], Look]) -> None:
+        """Watch a pipeline from now on; `read` raises TargetError where it does not answer."""
+        self._read = read
+        self._greenlet = gevent.spawn(self._watch)
+
+    def stop(self) -> None:
+        """Take one last look, and no more."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+            self.note()
+
+    def look(self) -> Look:
+        """Read every tap now; raises TargetError."""
+        assert self._read is not None
+        # What was sampled since the last look is taken in with it, and once only.
+        with self._turn:
+            self.last = self._read()
+            return self.last
+
+    def _watch(self) -> None:
+        while True:
+            gevent.sleep(INTERVAL_S)
+            self.note()
+
+    def note(self) -> None:
+        """Look now and keep it; a step that has ended is complete in the timeline then, however
+        short it was.
+        """
+        self.clock_step_ms()
+        # What came since the last look is a difference of two looks, so no two may overlap.
+        with self._turn:
+            try:
+                self._note(self.look())
+                self.failure = ""
+            except TargetError as error:
+                self.failure = str(error)
+
+    def _note(self, look: Look) -> None:
+        load = self.load()
+        if load is None:
+            return
+        recents = {number: self._recent(look, number) for number in look.sink.steps}
+        for recorder in recents.values():
+            # In a drain the way to the sink is no latency but a wait.
+            lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
+            for series, line in lines.items():
+                add_latencies(
+                    self.environment.stats, *line, recorder.histogram(series), time.time()
+                )
+        moment = self._moment(look, load, recents.get(load.number, Recorder()))
+        self.moments.append(moment)
+        glimpse = Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
+        self.looks.setdefault(load.number, []).append(glimpse)
+
+    def _moment(self, look: Look, load: Load, recent: Recorder) -> Moment:
+        latency = recent.histogram("end_to_end")
+        delivered = look.delivered(load.number)
+        before = self.moments[-1] if self.moments and self.moments[-1].step == load.name else None
+        elapsed_s = self.elapsed_s
+        since_s = elapsed_s - before.elapsed_s if before else None
+
+        def rate(now: int, then: int) -> float | None:
+            return round((now - then) / since_s, 1) if since_s else None
+
+        size = look.sink.steps[load.number].bytes if load.number in look.sink.steps else 0
+        earlier_bytes, self._bytes[load.number] = self._bytes.get(load.number, 0), size
+        return Moment(
+            elapsed_s=elapsed_s,
+            step=load.name,
+            stage=load.stage,
+            offered=load.offered,
+            started=load.started,
+            completed=load.completed,
+            failed=load.failed,
+            sent=load.sent,
+            delivered=delivered,
+            backlog=load.sent - delivered,
+            queue_depth=look.platform.queue_depth,
+            in_flight=look.platform.in_flight,
+            paused_partitions=look.platform.paused_partitions,
+            consumer_lag=look.lag,
+            slot_lag_bytes=look.slot_lag_bytes,
+            uss_mb=_mb(look.platform.uss_bytes),
+            rss_mb=_mb(look.platform.rss_bytes),
+            # In events, as the rates beside it.
+            offered_per_s=rate(
+                load.offered * load.rows_per_arrival,
+                before.offered * load.rows_per_arrival if before else 0,
+            ),
+            sent_per_s=rate(load.sent, before.sent if before else 0),
+            delivered_per_s=rate(delivered, before.delivered if before else 0),
+            bytes_per_s=rate(size, earlier_bytes),
+            p50_ms=_ms(latency.percentile_us(50)),
+            p99_ms=_ms(latency.percentile_us(99)),
+            mean_ms=_mean_ms(latency),
+            max_ms=_ms(latency.max_us) if latency.count else None,
+            **_stage_means(recent),
+        )
+
+    def _recent(self, look: Look, step: int) -> Recorder:
+        """What has arrived at the sink since the last look."""
+        now = look.sink.steps[step].recorder
+        before = self._seen.get(step, Recorder())
+        self._seen[step] = now
+        return now.minus(before)
+
+
+def _stage_means(recent: Recorder) -> Mapping[str, Any]:
+    return {f"{name}_ms": _mean_ms(recent.histogram(name)) for name in STAGES}
+
+
+def _mean_ms(histogram: LatencyHistogram) -> float | None:
+    return _ms(histogram.sum_us / histogram.count) if histogram.count else None
+
+
+def _ms(value_us: float | None) -> float | None:
+    return None if value_us is None else round(value_us / 1000, 3)
+
+
+def _mb(size: int | None) -> float | None:
+    return None if size is None else round(size / 1e6, 2)

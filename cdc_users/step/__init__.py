@@ -1,0 +1,1 @@
+"""One step of a run: its state, its end, its result and its verdict."""

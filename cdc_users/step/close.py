@@ -1,0 +1,176 @@
+"""How steps are closed: outcomes settled, fences sent the whole way, every tap audited, final
+states compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import psycopg2
+
+from cdc_users.error import TargetError
+from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.ledger.ledger import Outcomes, audit_taps
+from cdc_users.measure.ledger.sequence import SequenceSet
+from cdc_users.pipeline.observer import expected
+from cdc_users.pipeline.pipeline import Rig
+from cdc_users.step.read_back import settle_unknown
+from cdc_users.step.state import Facts, StepState
+from cdc_users.users.producer.fence import send_fences
+from cdc_users.users.workload.expected_state import final_state
+from cdc_users.users.workload.workload import Workload
+
+SETTLE_S = 10.0
+
+
+@dataclass(slots=True)
+class Closing:
+    """Closes the steps that went through one rig."""
+
+    rig: Rig
+    states: Sequence[StepState]
+    workload: Workload
+    facts: Facts
+    #: How long fences are waited for.
+    limit_s: float
+    #: How each writer's sequences ended: as it was told while it ran, and in truth.
+    told: dict[int, Outcomes] = field(default_factory=dict)
+    settled: dict[int, Outcomes] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Do all of it; what was found is in `facts`.
+
+        Raises TargetError when a tap does not answer.
+        """
+        wiring = self.rig.wiring
+        for state in self.states:
+            self.told |= state.outcomes()
+        self.settled = dict(self.told)
+        if wiring.pipeline.source == "postgres":
+            self.settled = settle_unknown(
+                wiring.endpoints.postgres_dsn,
+                wiring.names.schema,
+                wiring.names.tables,
+                wiring.run,
+                self.workload,
+                self.states[0].step.rows_per_arrival,
+                self.told,
+                SETTLE_S,
+            )
+        fenced = send_fences(
+            self.rig.send_fences, wiring.names.partitions, self._taps, self.limit_s, self._gone
+        )
+        self.facts.fenced = self.facts.fenced and fenced
+        taps = self.rig.arrivals()
+        if wiring.pipeline.source == "topic" and fenced:
+            self.settled = {
+                writer: _by_tap(writer, outcome, taps["topic"])
+                for writer, outcome in self.told.items()
+            }
+        for state in self.states:
+            self.facts.audits[state.number] = audit_taps(
+                state.number, self.settled, taps, fenced=fenced
+            )
+        self._note_foreign(taps)
+        if fenced:
+            self._compare_final()
+
+    def _taps(self) -> Sequence[Any]:
+        """The taps' progress, the one that can tell partitions first: behind the direct reader
+        that is the stream's.
+        """
+        progress = list(self.rig.progress().values())
+        return progress[::-1] if self.rig.wiring.direct else progress
+
+    def _gone(self) -> bool:
+        return self.rig.dead() is not None
+
+    def _note_foreign(self, taps: Mapping[str, Arrivals]) -> None:
+        for name, arrivals in taps.items():
+            if arrivals.foreign:
+                self.facts.notes.append(
+                    f"{arrivals.foreign} events without a probe of this run were not counted"
+                    f" ({name})"
+                )
+
+    def _compare_final(self) -> None:
+        """Compare what the sink holds with the source's table, or with what the writers were
+        told.
+        """
+        wiring = self.rig.wiring
+        sink = wiring.final_sink()
+        if sink is None or self.rig.observer is None:
+            return
+        source = wiring.final_source() or self._expected()
+        found = self.rig.observer.final(source, sink)
+        for state in self.states:
+            self.facts.finals[state.number] = found
+
+    def _expected(self) -> Mapping[str, Any]:
+        # Straight to the topic a writer does not wait: to it, every version counted when it was
+        # made.
+        direct = self.rig.wiring.pipeline.source == "topic"
+        told = (
+            {writer: _all_acked(outcome) for writer, outcome in self.told.items()}
+            if direct
+            else self.told
+        )
+        state = final_state(self.workload, self.states[0].step.rows_per_arrival, told, self.settled)
+        alive = ~state.deleted
+        return expected(state.keys[alive], state.versions[alive], state.doubtful.astype(np.int64))
+
+
+def _all_acked(outcome: Outcomes) -> Outcomes:
+    return Outcomes(acked=[*outcome.acked, *outcome.failed, *outcome.unknown])
+
+
+def _by_tap(writer: int, outcome: Outcomes, topic: Arrivals) -> Outcomes:
+    """What became of records of which no answer came: they are in the topic, or they are not."""
+    if not outcome.unknown:
+        return outcome
+    unknown, seen = SequenceSet.of(outcome.unknown), topic.seen.get(writer, SequenceSet())
+    return Outcomes(
+        acked=[*outcome.acked, *(unknown & seen).ranges()],
+        failed=[*outcome.failed, *(unknown - seen).ranges()],
+    )
+
+
+def close(
+    rig: Rig,
+    states: Sequence[StepState],
+    workload: Workload,
+    facts: Facts,
+    limit_s: float,
+    look: Callable[[], Any],
+) -> None:
+    """Close the steps that went through a rig, and keep its last figures.
+
+    Raises TargetError where one does not answer.
+    """
+    try:
+        Closing(rig, states, workload, facts, limit_s).close()
+    except psycopg2.OperationalError as error:
+        raise TargetError(f"the source does not answer: {str(error).strip()}") from error
+    last = look()
+    if not rig.sees_sink:
+        facts.blind |= {state.number for state in states}
+        facts.notes.append(
+            f"{states[0].step.pipeline.sink_tap} shows what the sink holds, not each change: with"
+            " updates or deletes it tells no messages, throughput or latency, and backlog and"
+            " steady state are those of the topic"
+        )
+    # On a topic of the user's own a rig may find what earlier ones wrote; theirs has been told.
+    facts.sink |= {
+        state.number: last.sink.steps[state.number]
+        for state in states
+        if state.number in last.sink.steps
+    }
+    facts.platform_errors += last.platform.errors
+    facts.platform_errors += [
+        f"what the {name} tap could not read: {error}"
+        for name, tap in last.taps.items()
+        for error in tap.unreadable
+    ]

@@ -1,0 +1,129 @@
+"""Finds out what became of transactions that nobody had an answer to, by reading their rows back.
+
+A writer never touches the keys of such a transaction again, and a transaction is there as a whole
+or not at all: so one look at its keys tells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+import gevent
+import psycopg2
+from psycopg2 import sql
+
+from cdc_users.measure.ledger.ledger import Outcomes, Range, subtract
+from cdc_users.measure.ledger.probe import Operation, ProbeError, parse_probe
+from cdc_users.users.session import application_name
+from cdc_users.users.workload.expected_state import Done, transactions
+from cdc_users.users.workload.keyspace import Touch
+from cdc_users.users.workload.workload import Workload
+
+POLL_S = 0.05
+KEYS_PER_QUERY = 10_000
+#: By key, the sequence of the row's last write; a key without a row is missing.
+Found = Mapping[int, int]
+
+
+def settle_unknown(
+    dsn: str,
+    schema: str,
+    tables: Sequence[str],
+    run: str,
+    workload: Workload,
+    size: int,
+    outcomes: Mapping[int, Outcomes],
+    limit_s: float,
+) -> dict[int, Outcomes]:
+    """The outcomes of one step's writers with everything unknown settled, once none of the run's
+    backends is at work.
+
+    `size` is the operations per transaction. What cannot be settled in time stays unknown.
+    """
+    if not any(outcome.unknown for outcome in outcomes.values()):
+        return dict(outcomes)
+    with closing(psycopg2.connect(dsn, connect_timeout=10)) as connection:
+        connection.autocommit = True
+        if not _lanes_idle(connection, application_name(run), limit_s):
+            return dict(outcomes)
+        settled = {}
+        for writer, outcome in outcomes.items():
+            doubtful = unknown_transactions(workload, size, writer, outcome)
+            keys = sorted({touch.key for done in doubtful for touch in done.touches})
+            settled[writer] = decide(outcome, doubtful, _read(connection, schema, tables, keys))
+        return settled
+
+
+def unknown_transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> list[Done]:
+    """The transactions of a writer whose outcome it did not know."""
+    if not told.unknown:
+        return []
+    return [
+        done for done in transactions(workload, size, writer, told) if done.outcome == "unknown"
+    ]
+
+
+def decide(told: Outcomes, doubtful: Sequence[Done], found: Found) -> Outcomes:
+    """A writer's outcomes, now that the rows of what was doubtful have been read."""
+    acked: list[Range] = [(done.first, done.last) for done in doubtful if _committed(done, found)]
+    return Outcomes(
+        acked=[*told.acked, *acked], failed=[*told.failed, *subtract(told.unknown, acked)]
+    )
+
+
+def _committed(done: Done, found: Found) -> bool:
+    return any(_there(touch, done.first + index, found) for index, touch in enumerate(done.touches))
+
+
+def _there(touch: Touch, sequence: int, found: Found) -> bool:
+    """Whether this event has happened.
+
+    A stamp says nothing: its row is gone or was never stamped.
+    """
+    if touch.operation is Operation.DELETE:
+        return touch.key not in found
+    return touch.operation is not Operation.STAMP and found.get(touch.key) == sequence
+
+
+def _lanes_idle(connection: psycopg2.extensions.connection, name: str, limit_s: float) -> bool:
+    deadline_s = time.monotonic() + limit_s
+    while time.monotonic() < deadline_s:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state <>"
+                " 'idle'",
+                (name,),
+            )
+            row = cursor.fetchone()
+        if row is not None and row[0] == 0:
+            return True
+        gevent.sleep(POLL_S)
+    return False
+
+
+def _read(
+    connection: psycopg2.extensions.connection,
+    schema: str,
+    tables: Sequence[str],
+    keys: Sequence[int],
+) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for table in tables if keys else ():
+        query = sql.SQL("SELECT id, probe FROM {} WHERE id = ANY(%s)").format(
+            sql.Identifier(schema, table)
+        )
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            with connection.cursor() as cursor:
+                cursor.execute(query, (list(keys[start : start + KEYS_PER_QUERY]),))
+                found |= {key: _sequence(probe) for key, probe in cursor.fetchall()}
+    return found
+
+
+def _sequence(probe: str | None) -> int:
+    """The sequence in a row's probe; 0, which is nobody's, where the row has none."""
+    try:
+        return parse_probe(probe or "").sequence
+    except ProbeError:
+        return 0

@@ -1,0 +1,208 @@
+"""From what a run has gathered to its result: each step's figures and ledger, and how steps
+compare. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from cdc_users.measure.judgement.pressure import figures
+from cdc_users.measure.judgement.result import Arrivals, Result, StepResult
+from cdc_users.measure.judgement.scaling import Reading, points, summary
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.ledger.ledger import CLASSES, Audit
+from cdc_users.options.parse import WAITING
+from cdc_users.pipeline.telemetry import StepSnapshot
+from cdc_users.scenario import Scenario, Step
+from cdc_users.step.state import Facts, StepState
+from cdc_users.step.verdict import judge, notes
+
+HARNESS_SERIES = ("response", "service", "send_delay")
+SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
+#: In a drain the way to the sink is no latency but a wait.
+DRAIN_SERIES = ("queue", "sink_write")
+#: What a difference of the final state counts as in the ledger.
+FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
+#: Shorter drains are not compared without a word: most of them is the start.
+COMPARABLE_S = 1.0
+TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
+
+
+def conclude(
+    scenario: Scenario,
+    run: str,
+    states: Sequence[StepState],
+    facts: Facts,
+    command: str,
+    options: Mapping[str, Any],
+) -> Result:
+    """The run's result."""
+    ran = [state for state in states if state.workers]
+    steps = [step_result(state, facts) for state in ran]
+    verdict, reasons = judge(ran, steps, facts)
+    return Result(
+        scenario=scenario.name,
+        run=run,
+        verdict=verdict,
+        reasons=reasons,
+        steps=steps,
+        harness=harness(ran),
+        notes=[*notes(ran, facts), *(hasty(steps) if scenario.scaling else ())],
+        command=command,
+        options=options,
+        scaling=summary(points(readings(steps))) if scenario.scaling else None,
+    )
+
+
+def hasty(steps: Sequence[StepResult]) -> list[str]:
+    """A note on drains that were over before they had got going: their rates compare starts."""
+    names = [
+        step.name
+        for step in steps
+        if step.drain_rate_per_s is not None and step.duration_s < COMPARABLE_S
+    ]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)} took less than {COMPARABLE_S:g} s; give more --records before"
+        " comparing their rates"
+    ]
+
+
+def readings(steps: Sequence[StepResult]) -> list[Reading]:
+    """What a scaling run compares: each drain's rate by its pipeline."""
+    return [
+        Reading(
+            # The slow sink is the one that waits.
+            WAITING if step.pipeline["sink"] == "slow" else step.pipeline["sink"],
+            step.pipeline["partitions"],
+            step.pipeline["instances"],
+            step.drain_rate_per_s,
+            step.pressure["partition_events"],
+        )
+        for step in steps
+        if step.drain_rate_per_s is not None
+    ]
+
+
+def step_result(state: StepState, facts: Facts) -> StepResult:
+    """One step's figures; none are published in smoke size."""
+    sink = facts.sink.get(state.number, StepSnapshot())
+    audits = facts.audits.get(state.number, {})
+    drain = state.step.mode == "drain"
+    duration_s = max(0, sink.last_us - (state.drain_us if drain else state.t0_us)) / 1e6
+    figures = not facts.smoke and duration_s > 0
+    rate = round(sink.delivered / duration_s, 1) if figures else None
+    return StepResult(
+        name=state.step.name,
+        mode=state.step.mode,
+        messages=None if state.number in facts.blind else sink.delivered,
+        duration_s=round(duration_s, 3),
+        throughput_per_s=None if drain else rate,
+        drain_rate_per_s=rate if drain else None,
+        bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
+        arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
+        latency_ms=(
+            {}
+            if facts.smoke
+            else latencies(state.recorder(), sink.recorder, DRAIN_SERIES if drain else SINK_SERIES)
+        ),
+        ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
+        warm_up=state.step.warm_up,
+        pipeline=as_json(state.step.pipeline),
+        pressure=pressure(state, facts),
+    )
+
+
+def pressure(state: StepState, facts: Facts) -> dict[str, Any]:
+    """What happened inside the platform during a step; what takes samples is empty where there
+    were none.
+
+    After a load that was more than the sink can take, *drain rate* and *time to drain* are those
+    of what was left.
+    """
+    samples = facts.samples.get(state.number, ())
+    loaded_s, sink = (
+        (state.loaded_us - state.t0_us) / 1e6,
+        facts.sink.get(state.number, StepSnapshot()),
+    )
+    high_water = facts.high_water.get(state.number)
+    limit = state.step.pipeline.max_buffered_messages
+    found: dict[str, Any] = {
+        "queue_high_water": high_water,
+        "queue_high_water_share": None if high_water is None else round(high_water / limit, 4),
+        "partition_events": list(facts.partition_events.get(state.number, ())),
+    }
+    if samples:
+        found |= figures(samples, _hold(state.step, loaded_s))
+    if not state.step.steady and state.drained:
+        time_to_drain_s = max(0.0, (sink.last_us - state.loaded_us) / 1e6)
+        left = state.backlog_at_end
+        found |= {
+            "backlog_at_end": left,
+            "time_to_drain_s": round(time_to_drain_s, 3),
+            "drain_rate_per_s": round(left / time_to_drain_s, 1) if time_to_drain_s else None,
+        }
+    return found
+
+
+def _hold(step: Step, loaded_s: float) -> tuple[float, float] | None:
+    """The window of the step's last stage, in seconds from its start;
+
+    None where it has no stages.
+    """
+    return (step.marks[-1].offset_s, loaded_s) if step.marks else None
+
+
+def as_json(value: Any) -> dict[str, Any]:
+    """A dataclass's fields by name."""
+    return {item.name: getattr(value, item.name) for item in fields(value)}
+
+
+def latencies(
+    harness_side: Recorder, sink_side: Recorder, stages: Sequence[str]
+) -> dict[str, Mapping[str, float | int | None]]:
+    """Every series' summary, by its name in result.json;
+
+    `stages` are those that the sink's events are split into.
+    """
+    names = dict.fromkeys(stages, sink_side) | dict.fromkeys(HARNESS_SERIES, harness_side)
+    return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
+
+
+def ledger(
+    audits: Mapping[str, Audit], final: Mapping[str, Any] | None, fenced: bool
+) -> dict[str, int | str]:
+    """A step's audit as result.json has it: delivered at the last tap, and in each class the worst
+    of all taps.
+
+    The final state counts as well: a row that the sink misses is lost, an older one stale, another
+    one corrupt, and one that the source does not have a phantom. Empty where there was no audit;
+    audit.json has each tap's own.
+    """
+    if not audits:
+        return {}
+    last = list(audits.values())[-1]
+    worst = {name: max(int(getattr(audit, name)) for audit in audits.values()) for name in CLASSES}
+    for name, finding in FINAL_CLASSES.items():
+        worst[name] = max(worst[name], int((final or {}).get(finding, 0)))
+    fences = "complete" if fenced else "incomplete"
+    return {"sent": last.sent, "delivered": last.delivered, **worst, "fences": fences}
+
+
+def harness(states: Sequence[StepState]) -> dict[str, float | None]:
+    """What the generator itself cost and how punctual it was."""
+    merged = Recorder()
+    for state in states:
+        merged.merge(state.recorder())
+    cpu_s = sum(float(report["cpu_s"]) for state in states for report in state.reports.values())
+    loaded_s = sum(state.loaded_us - state.t0_us for state in states) / 1e6
+    rows = sum(state.total("rows") for state in states)
+    return {
+        "send_delay_p99_ms": merged.histogram("send_delay").summary_ms()["p99"],
+        "loop_lag_p99_ms": merged.histogram("loop_lag").summary_ms()["p99"],
+        "cpu_cores": round(cpu_s / loaded_s, 2) if loaded_s > 0 else None,
+        "overhead_us_per_event": round(cpu_s / rows * 1e6, 1) if rows else None,
+    }

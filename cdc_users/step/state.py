@@ -1,0 +1,116 @@
+"""What a run gathers while it goes on: one state a step, and what is known besides.
+
+Plain data for the conclusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc_users.measure.judgement.pressure import Sample
+from cdc_users.measure.judgement.threshold import Threshold
+from cdc_users.measure.judgement.validity import Look
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.ledger.ledger import Audit, Outcomes
+from cdc_users.pipeline.telemetry import StepSnapshot
+from cdc_users.scenario import Step
+
+
+@dataclass(slots=True)
+class StepState:
+    """One step while it runs and after: what the processes with lanes reported, and when things
+    happened (wall us).
+    """
+
+    number: int
+    step: Step
+    workers: tuple[str, ...] = ()
+    t0_us: int = 0
+    loaded_us: int = 0
+    #: When the platform began to read, in a drain step.
+    drain_us: int = 0
+    #: When it had been drained, or its time was over.
+    ended_us: int = 0
+    #: How many of the step's marks have been announced.
+    marked: int = 0
+    drained: bool = False
+    #: Events that had been sent and not delivered when the load ended.
+    backlog_at_end: int = 0
+    #: Sent and delivered while the load lasted, once a second.
+    looks: list[Look] = field(default_factory=list)
+    reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether every process has worked through its share."""
+        return bool(self.workers) and all(
+            self.reports.get(worker, {}).get("done") for worker in self.workers
+        )
+
+    def total(self, name: str) -> int:
+        """The sum of one tally over all processes."""
+        return sum(int(report["tally"][name]) for report in self.reports.values())
+
+    @property
+    def sent(self) -> int:
+        """Events that must arrive: the acknowledged sequences of all writers."""
+        return sum(
+            last - first + 1 for item in self.outcomes().values() for first, last in item.acked
+        )
+
+    def outcomes(self) -> dict[int, Outcomes]:
+        """How each writer's sequences ended."""
+        return {
+            int(writer): Outcomes(
+                **{name: [(first, last) for first, last in runs] for name, runs in ranges.items()}
+            )
+            for report in self.reports.values()
+            for writer, ranges in report["ranges"].items()
+        }
+
+    def recorder(self) -> Recorder:
+        """The series of all processes, merged without loss."""
+        merged = Recorder()
+        for report in self.reports.values():
+            merged.merge(Recorder.from_json(report["recorder"]))
+        return merged
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a run has gathered besides its steps."""
+
+    stop_reason: str = ""
+    workers_lost: int = 0
+    #: By how much the wall clock left the monotonic one during the run.
+    clock_step_ms: float = 0.0
+    #: Events that the topic no longer had when the consumer came to them.
+    retention_lost: int = 0
+    #: What ended and began again without being asked.
+    restarts: list[str] = field(default_factory=list)
+    #: What must hold: the scenario's, the user's, and the ledger's classes at 0.
+    thresholds: Sequence[Threshold] = ()
+    smoke: bool = False
+    profile: str | None = None
+    #: Whether every pipeline's fences have come out of all its taps, as far as that was looked at.
+    fenced: bool = True
+    #: What broke the run, and the exit code that it means.
+    broken: list[tuple[str, int]] = field(default_factory=list)
+    #: What was wrong without spoiling a number.
+    notes: list[str] = field(default_factory=list)
+    #: By step, then by tap in the order in which events pass them.
+    audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
+    sink: dict[int, StepSnapshot] = field(default_factory=dict)
+    #: Steps whose sink is seen as a state alone, so that nobody can count its events.
+    blind: set[int] = field(default_factory=set)
+    #: By step: the final state of the sink against the source's, where the sink keeps one
+    #: (final.Final as plain data).
+    finals: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    platform_errors: list[str] = field(default_factory=list)
+    #: By step: samples of the platform and the gauges, the most events that one of its instances
+    #: held, and the events that became durable in each partition.
+    samples: dict[int, Sequence[Sample]] = field(default_factory=dict)
+    high_water: dict[int, int] = field(default_factory=dict)
+    partition_events: dict[int, Sequence[int]] = field(default_factory=dict)

@@ -1,0 +1,48 @@
+"""One second of a run, as timeline, page, terminal and metrics read it; files can be read without
+Locust.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One second of a run: totals of its step so far, rates since the last one, and the latency of
+    what arrived in it.
+
+    Latencies are milliseconds; the stages are means, which sum to `mean_ms`. None where it is not
+    known.
+    """
+
+    elapsed_s: float
+    step: str
+    stage: str
+    offered: int
+    started: int
+    completed: int
+    failed: int
+    sent: int
+    delivered: int
+    backlog: int
+    queue_depth: int | None
+    in_flight: int | None
+    paused_partitions: int | None
+    consumer_lag: int | None
+    slot_lag_bytes: int | None
+    uss_mb: float | None
+    rss_mb: float | None
+    offered_per_s: float | None
+    sent_per_s: float | None
+    delivered_per_s: float | None
+    bytes_per_s: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    mean_ms: float | None
+    max_ms: float | None
+    commit_ms: float | None
+    capture_ms: float | None
+    fetch_ms: float | None
+    queue_ms: float | None
+    sink_write_ms: float | None

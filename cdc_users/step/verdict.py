@@ -1,0 +1,182 @@
+"""From what a run has gathered to its verdict: reasons for INVALID, thresholds that fail, and
+notes. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from cdc_users.measure.judgement import validity
+from cdc_users.measure.judgement.result import StepResult, Verdict, step_json, verdict_of
+from cdc_users.measure.judgement.threshold import failures
+from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts
+from cdc_users.measure.ledger.probe import LANES_PER_STEP
+from cdc_users.step.state import Facts, StepState
+
+#: Pauses end within milliseconds of a queue's becoming empty, on a busy machine within a second or
+#: two.
+STALL_LIMIT_S = 5.0
+#: So many causes of failed arrivals are named.
+CAUSES_TOLD = 5
+
+
+def judge(
+    states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
+) -> tuple[Verdict, list[str]]:
+    """The verdict and why. What broke the run comes first, then INVALID, then FAIL."""
+    if facts.broken:
+        reason, code = facts.broken[0]
+        return verdict_of(code), [reason]
+    invalid = invalid_reasons(states, facts)
+    failed = fail_reasons(steps, facts)
+    if stalled := stall_reasons(steps):
+        return Verdict.FAIL, stalled + failed
+    if invalid:
+        return Verdict.INVALID, invalid + failed
+    return (Verdict.FAIL, failed) if failed else (Verdict.PASS, [])
+
+
+def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
+    """A platform that has stopped taking in is at fault itself, and no matter of how it was
+    measured.
+    """
+    return [
+        f"{step.name}: partitions stayed paused for {step.pressure['stalled_s']:g} s with nothing"
+        " held"
+        for step in steps
+        if step.pressure.get("stalled_s", 0) > STALL_LIMIT_S
+    ]
+
+
+def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """Why the numbers may not be used, if they may not."""
+    reasons = []
+    if facts.profile == "test" and not facts.smoke:
+        reasons.append(
+            "the stack runs with the profile 'test', which is slower; `make stack-down` and run"
+            " again"
+        )
+    return [*reasons, *validity.invalid_reasons(harness_facts(states, facts))]
+
+
+def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
+    """What validity is judged by."""
+    return HarnessFacts(
+        steps=[_step_facts(state, facts) for state in states],
+        stop_reason=facts.stop_reason,
+        fenced=facts.fenced,
+        workers_lost=facts.workers_lost,
+        clock_step_ms=facts.clock_step_ms,
+        writers_twice=writers_twice(states),
+        # What was deleted after everybody had read it is no loss.
+        retention_lost=facts.retention_lost if _missing(facts) else 0,
+        restarts=facts.restarts,
+    )
+
+
+def writers_twice(states: Sequence[StepState]) -> int:
+    """How many writer numbers two processes have reported, or one process in a step that they do
+    not belong to.
+    """
+    told = Counter(
+        (int(writer), int(writer) // LANES_PER_STEP == state.number)
+        for state in states
+        for report in state.reports.values()
+        for writer in report["ranges"]
+    )
+    return sum(times > 1 or not own for (_, own), times in told.items())
+
+
+def _missing(facts: Facts, *steps: int) -> bool:
+    chosen = [facts.audits.get(step, {}) for step in steps or facts.audits]
+    return any(audit.lost or audit.unseen for audits in chosen for audit in audits.values())
+
+
+def _step_facts(state: StepState, facts: Facts) -> StepFacts:
+    recorder, step = state.recorder(), state.step
+    loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
+    wanted_s = sum(float(report["wanted_cpu_s"]) for report in state.reports.values())
+    # In smoke size nothing is published, so a machine that is busy with other tests spoils nothing.
+    return StepFacts(
+        name=step.name,
+        mode="burst" if facts.smoke else step.mode,
+        planned=step.schedule.count,
+        **{
+            name: state.total(name)
+            for name in ("offered", "started", "completed", "failed", "dropped")
+        },
+        samples=recorder.histogram("response").count + recorder.histogram("failed").count,
+        # What is proved to be lost cannot arrive: that the wait for it ran out is no reason of its
+        # own.
+        drained=state.drained or (facts.fenced and _missing(facts, state.number)),
+        steady=step.steady,
+        warm_up=step.warm_up,
+        send_delay_ms=recorder.histogram("send_delay").summary_ms(),
+        loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
+        cpu_cores=wanted_s / loaded_s if loaded_s > 0 else None,
+        processes=max(1, len(state.workers)),
+        looks=state.looks,
+    )
+
+
+def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """What is worth knowing and spoils nothing."""
+    return [*facts.notes, *load_notes(states), *lane_notes(states)]
+
+
+def load_notes(states: Sequence[StepState]) -> list[str]:
+    """Why arrivals failed, and how often a producer's local queue was full."""
+    notes = []
+    for state in states:
+        causes: Counter[str] = Counter()
+        for report in state.reports.values():
+            causes.update(report["tally"].get("errors", {}))
+        notes += [
+            f"{state.step.name}: {count} x {cause}"
+            for cause, count in causes.most_common(CAUSES_TOLD)
+        ]
+        full = state.recorder().histogram("backpressure").count
+        if full:
+            notes.append(f"{state.step.name}: a producer's local queue was full {full} times")
+    return notes
+
+
+def lane_notes(states: Sequence[StepState]) -> list[str]:
+    """What to say where arrivals had to wait for a free lane."""
+    found = []
+    for state in states:
+        schedule = state.step.schedule
+        rate_per_s = schedule.count / schedule.duration_s if schedule.duration_s else 0.0
+        mean_ms = state.recorder().histogram("service").summary_ms()["mean"]
+        step, exhausted = _step_facts(state, Facts()), state.total("exhausted")
+        note = validity.lanes_note(step, exhausted, state.step.lanes, round(rate_per_s, 1), mean_ms)
+        found += [note] if note is not None else []
+    return found
+
+
+def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
+    """What the system under test did wrong, if anything: thresholds, the ledger's among them, and
+    failed arrivals.
+    """
+    reasons = [f"the pipeline reports: {error}" for error in facts.platform_errors]
+    rows = [step_json(step) for step in steps]
+    # What a warm-up loses is lost all the same; its figures are not judged.
+    ledger_only = [
+        threshold for threshold in facts.thresholds if threshold.metric.path[0] == "ledger"
+    ]
+    for row in rows:
+        chosen = ledger_only if row["warm_up"] else facts.thresholds
+        judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
+        # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
+        reasons += [
+            failure.reason
+            for failure in judged
+            if row["ledger"] or "it was not measured" not in failure.reason
+        ]
+    for step in steps:
+        if step.arrivals.failed:
+            reasons.append(
+                f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed"
+            )
+    return reasons

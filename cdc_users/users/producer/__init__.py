@@ -1,0 +1,1 @@
+"""Writes straight to Kafka, without Locust or gevent."""

@@ -1,0 +1,158 @@
+"""Ends the audit for certain: fences go the whole way, behind everything that was sent before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Protocol
+
+import psycopg2
+from psycopg2 import sql
+
+from cdc_users.error import TargetError
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
+from cdc_users.users.producer.in_flight import ChangeFlight
+from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.producer.topic_schemas import Channel
+from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.workload import KEYS_PER_WRITER, Transaction, columns
+from infra.postgres.table import CUSTOMERS_COLUMNS
+
+POLL_S = 0.05
+#: No lane ever has this number, so a fence's key is always fresh.
+WRITER = 999 * LANES_PER_STEP + 9_999
+#: Keys tell partitions by hash; so many tries a partition reach each of a few dozen.
+TRIES_PER_PARTITION = 40
+ROUNDS = 40
+
+
+class Tap(Protocol):
+    """How far a tap has come: the fences that it has seen, by key and by the partitions that they
+    came from.
+    """
+
+    fences: set[int]
+    fenced_partitions: set[int]
+
+
+def send_fences(
+    write: Callable[[int], set[int]],
+    partitions: int,
+    look: Callable[[], Sequence[Tap]],
+    limit_s: float,
+    gone: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Write fences until the first tap has seen one in every partition and all taps have seen them
+    all.
+
+    A partition is worked in order, so everything before its fence has been there. `write` takes
+    how many more to write and returns the keys of all so far; `look` gives the taps, first to
+    last, and may raise TargetError while one is busy. False when the time is over, or they are
+    `gone`.
+    """
+    keys, rounds = write(partitions), 1
+    deadline_s = time.monotonic() + limit_s
+    while time.monotonic() < deadline_s and not gone():
+        taps = _answers(look)
+        if taps and keys <= taps[0].fences:
+            first, *later = taps
+            if rounds < ROUNDS and len(first.fenced_partitions) < partitions:
+                # By hash, so some partition has none yet; a tap that cannot tell partitions gets
+                # plenty at once.
+                more = partitions if first.fenced_partitions else partitions * TRIES_PER_PARTITION
+                rounds = rounds + 1 if first.fenced_partitions else ROUNDS
+                keys = write(more)
+                continue
+            if all(keys <= tap.fences for tap in later):
+                return True
+        time.sleep(POLL_S)  # Locust has patched it: other lanes go on
+    return False
+
+
+def _answers(look: Callable[[], Sequence[Tap]]) -> Sequence[Tap]:
+    """What the taps say; nothing where one is too busy to say it."""
+    try:
+        return look()
+    except TargetError:
+        return ()
+
+
+def fences(run: str, target: Mapping[str, Any], anchor: Anchor) -> Callable[[int], set[int]]:
+    """What writes a run's fences to where its lanes write (Assignment.target)."""
+    if "channels" not in target:
+        return PostgresFences(run, target["dsn"], target["schema"], target["tables"], anchor.now_us)
+    channels = [Channel.from_json(channel) for channel in target["channels"]]
+    return TopicFences(
+        run, AvroProducer(target["bootstrap"], channels, anchor, linger_ms=0), anchor.now_us
+    )
+
+
+def fence(run: str, number: int, intended_us: int, table: int = 0) -> Change:
+    """The run's fence of that number; its key is fresh."""
+    key = WRITER * KEYS_PER_WRITER + number
+    values = columns(key, intended_us, "")
+    code = checksum(key, 1, values)
+    probe = Probe(run, WRITER, number, number, 0, 1, 1, Operation.FENCE, intended_us, code)
+    return Change(Operation.FENCE, table, key, 1, number, (key, *values, format_probe(probe)), None)
+
+
+class PostgresFences:
+    """Writes fences to the source tables, each a transaction of its own; their partitions are not
+    ours to say.
+    """
+
+    def __init__(
+        self, run: str, dsn: str, schema: str, tables: Sequence[str], now_us: Callable[[], int]
+    ) -> None:
+        self._run, self._dsn, self._schema, self._tables, self._now_us = (
+            run,
+            dsn,
+            schema,
+            tables,
+            now_us,
+        )
+        self._keys: set[int] = set()
+
+    def __call__(self, count: int) -> set[int]:
+        """Write so many more to each table; returns the keys of all."""
+        places: Sequence[sql.Composable] = [sql.Placeholder()] * len(CUSTOMERS_COLUMNS)
+        with closing(psycopg2.connect(self._dsn, connect_timeout=10)) as connection:
+            connection.autocommit = True
+            for table in self._tables:
+                name = sql.Identifier(self._schema, table)
+                insert = sql.SQL("INSERT INTO {} VALUES ({})").format(
+                    name, sql.SQL(", ").join(places)
+                )
+                with connection.cursor() as cursor:
+                    for _ in range(count):
+                        change = fence(self._run, len(self._keys) + 1, self._now_us())
+                        cursor.execute(insert, change.row)
+                        self._keys.add(change.key)
+        return self._keys
+
+
+class TopicFences:
+    """Produces fences straight to the topics, one to each partition by its number."""
+
+    def __init__(self, run: str, producer: AvroProducer, now_us: Callable[[], int]) -> None:
+        self._run, self._producer, self._now_us = run, producer, now_us
+        self._keys: set[int] = set()
+
+    def __call__(self, _count: int) -> set[int]:
+        """Write one more to each partition; returns the keys of all."""
+        for table, channel in enumerate(self._producer.channels):
+            for partition in range(channel.partitions):
+                change = fence(self._run, len(self._keys) + 1, self._now_us(), table)
+                flight = ChangeFlight(partition=partition)
+                flight.add(
+                    Transaction(change.sequence, change.sequence, change.sequence, [change]),
+                    time.monotonic_ns(),
+                )
+                self._producer.push(flight)
+                self._keys.add(change.key)
+        while self._producer.flying:
+            self._producer.poll()
+            time.sleep(POLL_S)  # Locust has patched it: other lanes go on
+        return self._keys

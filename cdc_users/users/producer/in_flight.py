@@ -1,0 +1,253 @@
+"""Changes on their way to Kafka: what was asked, when each was handed over, and what became of
+each. Pure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.ledger.probe import Operation
+from cdc_users.users.producer.added_column import Widening
+from cdc_users.users.producer.record import Outlet
+from cdc_users.users.workload.keyspace import Change, Outcome
+from cdc_users.users.workload.workload import Transaction, Writer
+
+Run = tuple[Outcome, int, int]
+#: A record: where it goes, its key, and its value; None is a tombstone.
+Record = tuple[Outlet, bytes, bytes | None]
+
+_OPERATION: Mapping[Operation, str] = {
+    Operation.INSERT: "c",
+    Operation.FENCE: "c",
+    Operation.UPDATE: "u",
+    Operation.STAMP: "u",
+    Operation.DELETE: "d",
+}
+
+
+class Flight:
+    """Some transactions of one writer that are pushed together, in order.
+
+    Lists have one entry a change, but `starts`: the index of each transaction's first.
+
+    `sent` changes have been handed to the client so far, `open` of their records have no answer
+    yet. `failures` has the outcome and the cause of those that were not acknowledged, by index.
+    Subclasses say what the records are.
+    """
+
+    __slots__ = (
+        "begun",
+        "bytes",
+        "called_ns",
+        "done_ns",
+        "failures",
+        "first",
+        "intended_ns",
+        "open",
+        "owed",
+        "owner",
+        "partition",
+        "sent",
+        "starts",
+    )
+
+    def __init__(self, owner: Any = None, partition: int = -1) -> None:
+        self.owner = owner
+        self.partition = partition
+        #: The sequence of the first change; the others follow without gaps.
+        self.first = 0
+        self.starts: Sequence[int] = []
+        self.intended_ns: list[int] = []
+        self.called_ns: list[int] = []
+        self.done_ns: list[int] = []
+        self.failures: dict[int, tuple[Outcome, str]] = {}
+        self.begun = False
+        self.sent = 0
+        self.open = 0
+        self.bytes = 0
+        #: A tombstone that the full queue did not take: its topic and key; it goes before the next
+        #: change.
+        self.owed: tuple[str, bytes] | None = None
+
+    def records(
+        self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
+    ) -> Iterator[Record]:
+        """The records from change `sent` on, each change's in order; made as they are asked for."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.done_ns)
+
+    @property
+    def pushed(self) -> bool:
+        """Whether the client has taken everything."""
+        return self.sent == len(self) and self.owed is None
+
+    @property
+    def landed(self) -> bool:
+        """Whether every record has its answer."""
+        # Answers that come after the flight was given up count it further down.
+        return self.open <= 0 and self.pushed
+
+    def depart(self, called_ns: int, size: int) -> None:
+        """The next change's record has been taken by the client."""
+        self.called_ns.append(called_ns)
+        self.bytes += size
+        self.sent += 1
+        self.open += 1
+
+    def refuse(self, called_ns: int, cause: str) -> None:
+        """The next change's record cannot be sent at all."""
+        self.called_ns.append(called_ns)
+        self.done_ns[self.sent] = called_ns
+        self.failures[self.sent] = "failed", cause
+        self.sent += 1
+
+    def acknowledge(self, index: int) -> None:
+        """The broker has a change's record.
+
+        Called from the client's callback, so it only takes note.
+        """
+        self.done_ns[index] = time.monotonic_ns()
+        self.open -= 1
+
+    def fail(self, index: int, outcome: Outcome, cause: str) -> None:
+        """A change's record was not acknowledged.
+
+        Called from the client's callback, so it only takes note.
+        """
+        self.failures[index] = outcome, cause
+        self.acknowledge(index)
+
+    def give_up(self, cause: str) -> None:
+        """Wait for nothing more: what was handed over is unknown from now on, the rest was never
+        sent.
+        """
+        now_ns = time.monotonic_ns()
+        for index in range(self.sent):
+            if not self.done_ns[index]:
+                self.failures[index] = "unknown", cause
+                self.done_ns[index] = now_ns
+        while self.sent < len(self):
+            self.refuse(now_ns, cause)
+        self.owed = None
+        self.open = 0
+
+    def acked(self) -> NDArray[np.bool_]:
+        """Which transactions the broker has acknowledged in full."""
+        if not self.failures:
+            return np.ones(len(self.starts), dtype=np.bool_)
+        mask = np.ones(len(self), dtype=np.bool_)
+        mask[list(self.failures)] = False
+        return np.logical_and.reduceat(mask, self.starts)
+
+    def times_ns(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """When each transaction was intended, when its first record was handed over, when its last
+        was answered.
+        """
+        intended, called, done = (
+            np.array(column, dtype=np.int64)
+            for column in (self.intended_ns, self.called_ns, self.done_ns)
+        )
+        if len(self.starts) == len(self):
+            return intended, called, done
+        starts = np.array(self.starts)
+        return intended[starts], called[starts], np.maximum.reduceat(done, starts)
+
+    def ack_us(self) -> NDArray[np.int64]:
+        """From its produce call to its acknowledgement, for each acknowledged record."""
+        took_us = (
+            np.array(self.done_ns, dtype=np.int64) - np.array(self.called_ns, dtype=np.int64)
+        ) // 1000
+        return np.delete(took_us, list(self.failures)) if self.failures else took_us
+
+    def runs(self) -> Iterable[Run]:
+        """The outcomes as runs of sequences (outcome, first, last), in order."""
+        if not self.failures:
+            if len(self):
+                yield "acked", self.first, self.first + len(self) - 1
+            return
+        outcomes: list[Outcome] = [
+            self.failures[i][0] if i in self.failures else "acked" for i in range(len(self))
+        ]
+        began = 0
+        for index in range(1, len(outcomes) + 1):
+            if index == len(outcomes) or outcomes[index] != outcomes[began]:
+                yield outcomes[began], self.first + began, self.first + index - 1
+                began = index
+
+    def causes(self) -> Counter[str]:
+        """Why changes were not acknowledged."""
+        return Counter(cause for _, cause in self.failures.values())
+
+
+class ChangeFlight(Flight):
+    """A flight of changes of any kind."""
+
+    __slots__ = ("changes", "transactions")
+
+    def __init__(self, owner: Any = None, partition: int = -1) -> None:
+        super().__init__(owner, partition)
+        self.starts: list[int] = []
+        self.changes: list[Change] = []
+        self.transactions: list[int] = []
+
+    def add(self, transaction: Transaction, intended_ns: int) -> None:
+        """Take a transaction aboard; before the flight is pushed."""
+        changes = transaction.changes
+        count = len(changes)
+        if not self.changes:
+            self.first = transaction.first
+        self.starts.append(len(self.changes))
+        self.changes += changes
+        self.transactions += [transaction.number] * count
+        self.intended_ns += [intended_ns] * count
+        self.done_ns += [0] * count
+
+    def records(
+        self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
+    ) -> Iterator[Record]:
+        """See Flight."""
+        for index in range(self.sent, len(self)):
+            change = (
+                self.changes[index] if widening is None else widening.change(self.changes[index])
+            )
+            outlet, before, row = outlets[change.table], change.before, change.row
+            encoder = outlet.encoder
+            key = encoder.key(row or before or ())
+            letter, transaction = _OPERATION[change.operation], self.transactions[index]
+            yield (
+                outlet,
+                key,
+                encoder.value(letter, before, row, transaction, next(lsns), outlet.moment),
+            )
+            if row is None:
+                yield outlet, key, None
+
+
+class PipelinedWriter(Writer):
+    """A writer whose transactions follow each other without waiting for the one before.
+
+    Versions count when they are made. One that is refused later leaves a gap in its key's versions.
+    """
+
+    def transaction(self, size: int, intended_us: int) -> Transaction:
+        """See Writer."""
+        transaction = super().transaction(size, intended_us)
+        self._keys.settle(transaction.changes, "acked")
+        return transaction
+
+    def reserve(self, transactions: int, size: int) -> tuple[int, int]:
+        """Leave the making of so many transactions of inserts to somebody else; returns their
+        first number and sequence.
+        """
+        first = self._transactions + 1, self._sequence + 1
+        self._transactions += transactions
+        self._sequence += transactions * size
+        return first

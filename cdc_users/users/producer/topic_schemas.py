@@ -1,0 +1,140 @@
+"""What a producer must know of a topic before it writes there, found out once a run.
+
+For processes without gevent, as `topic` is: the steward asks, the lanes' processes are told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import requests
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+
+from cdc_users.error import SubjectError, TargetError
+from infra.schemas.debezium import Schema, TopicSchemas, customers_schemas, with_column
+
+REACH_S = 10.0
+_SIZE = "max.message.bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One table's topic: its partitions, the largest record batch that it takes, and its schemas'
+    ids.
+    """
+
+    topic: str
+    partitions: int
+    max_message_bytes: int
+    key_id: int
+    value_id: int
+    #: A column that was added since; empty where none was.
+    added: str = ""
+
+    @property
+    def schemas(self) -> TopicSchemas:
+        """What the ids stand for."""
+        schemas = customers_schemas(self.topic)
+        return with_column(schemas, self.added) if self.added else schemas
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the wire."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Channel:
+        """Read what `to_json` made."""
+        return cls(**data)
+
+
+def open_channel(bootstrap: str, registry_url: str, topic: str) -> Channel:
+    """Look at the topic and register its subjects.
+
+    Raises TargetError where the broker or the registry does not answer or the topic is not there,
+    SubjectError where a subject has a schema that ours does not fit.
+    """
+    partitions, largest = _look(bootstrap, topic)
+    schemas = customers_schemas(topic)
+    key_subject, value_subject = schemas.subjects
+    key_id = register(registry_url, key_subject, schemas.key)
+    value_id = register(registry_url, value_subject, schemas.value)
+    return Channel(topic, partitions, largest, key_id, value_id)
+
+
+def evolve(channel: Channel, registry_url: str, column: str) -> Channel:
+    """Register the schema with one column more, as the connector does at the first row after ALTER
+    TABLE.
+    """
+    schemas = with_column(channel.schemas, column)
+    return replace(
+        channel, value_id=register(registry_url, schemas.subjects[1], schemas.value), added=column
+    )
+
+
+def _look(bootstrap: str, topic: str) -> tuple[int, int]:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+    try:
+        found = admin.list_topics(topic, timeout=REACH_S).topics[topic]
+        if found.error is not None:
+            raise TargetError(
+                f"topic {topic!r} cannot be written to: {found.error.str()}; create it first"
+            )
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        settings = admin.describe_configs([resource], request_timeout=REACH_S)[resource].result(
+            REACH_S
+        )
+    except KafkaException as error:
+        cause: KafkaError = error.args[0]
+        raise TargetError(
+            f"Kafka does not answer at {bootstrap} within {REACH_S:g} s: {cause.str()}"
+        ) from error
+    return len(found.partitions), int(settings[_SIZE].value)
+
+
+def register(registry_url: str, subject: str, schema: Schema) -> int:
+    """Register a schema, or find it registered; returns its id.
+
+    Asks first whether it fits what the subject holds: a registry without rules takes anything, and
+    every reader of the older records would then fail.
+    """
+    body = {"schemaType": "AVRO", "schema": json.dumps(schema)}
+    answer = _post(f"{registry_url}/compatibility/subjects/{subject}/versions/latest", body)
+    if answer.status_code == requests.codes.ok and not answer.json()["is_compatible"]:
+        raise _misfit(subject, "the registry says so")
+    url = f"{registry_url}/subjects/{subject}/versions"
+    answer = _post(url, body)
+    if answer.status_code in (requests.codes.conflict, requests.codes.unprocessable):
+        raise _misfit(subject, _message(answer))
+    if answer.status_code != requests.codes.ok:
+        raise TargetError(
+            f"subject {subject!r} cannot be registered at {url}: {answer.status_code}"
+            f" {_message(answer)}"
+        )
+    return int(answer.json()["id"])
+
+
+def _post(url: str, body: Mapping[str, Any]) -> requests.Response:
+    try:
+        return requests.post(url, json=body, timeout=REACH_S)
+    except requests.RequestException as error:
+        raise TargetError(
+            f"the schema registry does not answer at {url}: {type(error).__name__}"
+        ) from error
+
+
+def _misfit(subject: str, why: str) -> SubjectError:
+    return SubjectError(
+        f"subject {subject!r} holds a schema with which ours is not compatible ({why}); "
+        "use a topic of its own, or delete the subject if nothing else reads it"
+    )
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return str(answer.json().get("message", answer.text))[:500]
+    except ValueError:
+        return answer.text[:500]

@@ -1,0 +1,138 @@
+"""A transaction's changes as statements. Pure.
+
+Values stand in the text as literals, several times faster than a driver's adaptation of each. All
+of them are made by cdc_users/users/workload/customer.py; text is quoted as
+standard_conforming_strings has it.
+"""
+
+# ruff: noqa: S608 - statements are what this module is for; every value in them is the harness's own and quoted
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from cdc_users.measure.ledger.probe import Operation
+from cdc_users.users.workload.customer import Row
+from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.workload import InsertMethod, OperationName
+from infra.postgres.table import CUSTOMERS_COLUMNS
+
+_COLUMNS = ", ".join(CUSTOMERS_COLUMNS)
+_CHANGED = ", ".join(CUSTOMERS_COLUMNS[1:])
+# What COPY's text format gives a meaning of its own (PostgreSQL documentation, COPY, "Text
+# Format").
+_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement; with `lines` it is a COPY, and they are what is copied."""
+
+    text: str
+    lines: str | None = None
+
+
+def statements(
+    changes: Sequence[Change], tables: Sequence[str], method: InsertMethod
+) -> list[Statement]:
+    """A transaction's statements in order. `tables` are quoted names.
+
+    Inserts that follow one another are gathered by table where the method takes many at once.
+    """
+    made: list[Statement] = []
+    for inserts, run in groupby(changes, key=_is_insert):
+        if inserts and method != "single":
+            made += _gathered(list(run), tables, method)
+        else:
+            made += [Statement(_one(change, tables[change.table])) for change in run]
+    return made
+
+
+def _is_insert(change: Change) -> bool:
+    return change.operation is Operation.INSERT
+
+
+def operation_name(changes: Sequence[Change]) -> OperationName:
+    """What a transaction is called in reports: insert, update or delete where it does only that,
+    else transaction.
+    """
+    kinds = {_NAMES[change.operation] for change in changes}
+    return kinds.pop() if len(kinds) == 1 else "transaction"
+
+
+_NAMES: dict[Operation, OperationName] = {
+    Operation.INSERT: "insert",
+    Operation.UPDATE: "update",
+    Operation.STAMP: "delete",
+    Operation.DELETE: "delete",
+}
+
+
+def _gathered(
+    changes: Sequence[Change], tables: Sequence[str], method: InsertMethod
+) -> Iterator[Statement]:
+    for number in sorted({change.table for change in changes}):
+        rows = [
+            change.row for change in changes if change.table == number and change.row is not None
+        ]
+        # A transaction's rows have one time, and it takes long to write.
+        written_at = str(rows[0][6])
+        if method == "copy":
+            lines = "".join([copy_line(row, written_at) for row in rows])
+            yield Statement(f"COPY {tables[number]} ({_COLUMNS}) FROM STDIN", lines)
+        else:
+            values = ",".join([literals(row, written_at) for row in rows])
+            yield Statement(f"INSERT INTO {tables[number]} ({_COLUMNS}) VALUES {values}")
+
+
+def _one(change: Change, table: str) -> str:
+    row = change.row
+    if row is None:
+        return f"DELETE FROM {table} WHERE id = {change.key}"
+    if change.operation is Operation.INSERT:
+        return f"INSERT INTO {table} ({_COLUMNS}) VALUES {literals(row, str(row[6]))}"
+    if change.operation is Operation.STAMP:
+        return f"UPDATE {table} SET probe = '{row[-1]}' WHERE id = {change.key}"
+    return (
+        f"UPDATE {table} SET ({_CHANGED}) = {literals(row, str(row[6]), first=1)} WHERE id ="
+        f" {change.key}"
+    )
+
+
+def literals(row: Row, created_at: str, first: int = 0) -> str:
+    """A row's values from column `first` on, in brackets; `created_at` is that value's text."""
+    key, first_name, last_name, email, phone, balance, _, notes, probe = row
+    texts = (
+        f"'{_quoted(first_name)}','{_quoted(last_name)}','{email}',{_nullable(phone)},"
+        f"{'NULL' if balance is None else balance},'{created_at}',{_nullable(notes)},'{probe}'"
+    )
+    return f"({texts})" if first else f"({key},{texts})"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''") if "'" in text else text
+
+
+def _nullable(text: str | None) -> str:
+    return "NULL" if text is None else f"'{_quoted(text)}'"
+
+
+def copy_line(row: Row, created_at: str) -> str:
+    """A row as a line of COPY's text format; `created_at` is that value's text."""
+    key, first_name, last_name, email, phone, balance, _, notes, probe = row
+    rest = r"\N" if notes is None else notes.translate(_COPY_ESCAPES)
+    phone_text, balance_text = (
+        r"\N" if phone is None else phone,
+        r"\N" if balance is None else balance,
+    )
+    return (
+        f"{key}\t{first_name}\t{last_name}\t{email}\t{phone_text}\t{balance_text}\t"
+        f"{created_at}\t{rest}\t{probe}\n"
+    )
+
+
+def quoted_name(schema: str, table: str) -> str:
+    """A table's qualified name as it stands in a statement."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in (schema, table))

@@ -1,0 +1,142 @@
+"""What writers did and what the source must hold in the end, from nothing but the outcomes that
+they were told.
+
+Pure. A writer's choices follow from its workload and its outcomes
+(cdc_users/users/workload/keyspace.py), so they can be made again; nothing needs to be kept while
+the load runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.ledger.ledger import Outcomes, Range, union
+from cdc_users.measure.ledger.probe import Operation
+from cdc_users.users.workload.keyspace import Change, Outcome, Touch
+from cdc_users.users.workload.workload import KEYS_PER_WRITER, Workload, key_space
+
+
+@dataclass(frozen=True, slots=True)
+class FinalState:
+    """Keys in ascending order, each with the version of its last acknowledged write and whether
+    that deleted it.
+
+    `doubtful` are keys with a write of which nobody knows whether it happened; they are in no
+    other array.
+    """
+
+    keys: NDArray[np.int64]
+    versions: NDArray[np.int64]
+    deleted: NDArray[np.bool_]
+    doubtful: NDArray[np.int64]
+
+
+def final_state(
+    workload: Workload, size: int, told: Mapping[int, Outcomes], settled: Mapping[int, Outcomes]
+) -> FinalState:
+    """The final state of all writers' keys.
+
+    `size` is the operations per transaction, `told` how each writer's sequences ended as the
+    writer knew it while it ran, `settled` how they ended in truth, as far as that was found out.
+    """
+    parts = [
+        _of_writer(workload, size, writer, told[writer], settled[writer]) for writer in sorted(told)
+    ]
+    if not parts:
+        parts = [_pack({}, set())]
+    columns = [[getattr(part, name) for part in parts] for name in FinalState.__slots__]
+    return FinalState(*(np.concatenate(column) for column in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A transaction that was made again: its outcome as the writer knew it, its sequences and what
+    it touched.
+    """
+
+    outcome: Outcome
+    first: int
+    touches: Sequence[Touch]
+
+    @property
+    def last(self) -> int:
+        """The sequence of its last event."""
+        return self.first + len(self.touches) - 1
+
+
+def transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> Iterator[Done]:
+    """All transactions of a writer, in order."""
+    keys = key_space(writer, workload)
+    sequence = 1
+    for outcome, end in _runs(told):
+        while sequence <= end:
+            touches = keys.touches(size, writer * KEYS_PER_WRITER + sequence)
+            keys.settle(
+                (Change(t.operation, 0, t.key, t.key_version, 0, None, None) for t in touches),
+                outcome,
+            )
+            yield Done(outcome, sequence, touches)
+            sequence += len(touches)
+
+
+def _of_writer(
+    workload: Workload, size: int, writer: int, told: Outcomes, settled: Outcomes
+) -> FinalState:
+    if workload.only_inserts:
+        return _of_inserts(writer * KEYS_PER_WRITER, settled)
+    acked, unknown = _Cursor(settled.acked), _Cursor(settled.unknown)
+    last: dict[int, tuple[int, bool]] = {}
+    doubtful: set[int] = set()
+    for done in transactions(workload, size, writer, told):
+        if acked.holds(done.first):
+            last |= {t.key: (t.key_version, t.operation is Operation.DELETE) for t in done.touches}
+        elif unknown.holds(done.first):
+            doubtful |= {t.key for t in done.touches}
+    return _pack(last, doubtful)
+
+
+def _of_inserts(base: int, settled: Outcomes) -> FinalState:
+    keys = _numbers(settled.acked) + base
+    doubtful = _numbers(settled.unknown) + base
+    return FinalState(keys, np.ones(len(keys), np.int64), np.zeros(len(keys), np.bool_), doubtful)
+
+
+def _numbers(ranges: Sequence[Range]) -> NDArray[np.int64]:
+    parts = [np.arange(first, last + 1, dtype=np.int64) for first, last in union(ranges, ())]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _pack(last: Mapping[int, tuple[int, bool]], doubtful: set[int]) -> FinalState:
+    kept = sorted(last.keys() - doubtful)
+    return FinalState(
+        np.array(kept, np.int64),
+        np.array([last[key][0] for key in kept], np.int64),
+        np.array([last[key][1] for key in kept], np.bool_),
+        np.array(sorted(doubtful), np.int64),
+    )
+
+
+def _runs(told: Outcomes) -> Iterator[tuple[Outcome, int]]:
+    """Outcomes in the order of sequences, each with the last sequence of its run."""
+    runs: list[tuple[Range, Outcome]] = [(run, "acked") for run in told.acked]
+    runs += [(run, "failed") for run in told.failed]
+    runs += [(run, "unknown") for run in told.unknown]
+    for (_, last), outcome in sorted(runs):
+        yield outcome, last
+
+
+class _Cursor:
+    """Whether ascending numbers lie in ranges."""
+
+    def __init__(self, ranges: Sequence[Range]) -> None:
+        self._ranges = union(ranges, ())
+        self._at = 0
+
+    def holds(self, number: int) -> bool:
+        while self._at < len(self._ranges) and self._ranges[self._at][1] < number:
+            self._at += 1
+        return self._at < len(self._ranges) and self._ranges[self._at][0] <= number

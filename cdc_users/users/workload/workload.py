@@ -1,0 +1,238 @@
+"""What one writer writes: keys, sequences and probes of its own, so that no other writer can
+confuse the audit.
+
+Pure: no connection and no clock. A writer has at most one open transaction. What it writes follows
+from run, writer, workload and the outcomes that it was told, and from nothing else.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation
+
+# Others know these under this module's name.
+from cdc_users.users.workload.customer import Formatter, Row
+from cdc_users.users.workload.customer import columns as columns
+from cdc_users.users.workload.keyspace import Change as Change
+from cdc_users.users.workload.keyspace import KeySpace, Outcome, Touch
+
+InsertMethod = Literal["single", "values", "copy"]
+OperationName = Literal["insert", "update", "delete", "transaction"]
+OPERATIONS = ("insert", "update", "delete")
+KEYS_PER_WRITER = 10**8
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+HIGHEST_SKEW = 5.0
+WEIGHT_DIGITS = 6
+
+
+class WorkloadError(ValueError):
+    """A mix or a skew that makes no sense; the message names the value and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What every writer of a run writes.
+
+    `mix` weighs insert, update and delete; `skew` 0 is uniform, else Zipf's exponent; updates and
+    deletes choose among a writer's `live_keys` newest keys.
+    """
+
+    mix: tuple[int, int, int] = (100, 0, 0)
+    skew: float = 0.0
+    live_keys: int = 1000
+    tables: int = 1
+    row_bytes: int = 0
+    insert_method: InsertMethod = "single"
+    seed: int = 1
+
+    @property
+    def only_inserts(self) -> bool:
+        """Whether nothing is ever updated or deleted."""
+        return self.mix[1] == self.mix[2] == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the wire."""
+        return {**asdict(self), "mix": list(self.mix)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Workload:
+        """Read what `to_json` made; what is missing has its default."""
+        return cls(**{**data, "mix": tuple(data["mix"])} if "mix" in data else data)
+
+
+def parse_mix(text: str) -> tuple[int, int, int]:
+    """Weights of insert, update and delete from "insert=80,update=15,delete=5"; raises
+    WorkloadError.
+    """
+    weights = dict.fromkeys(OPERATIONS, 0)
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if name not in weights or not (number.isascii() and number.isdecimal()):
+            raise WorkloadError(
+                f"{part.strip()!r} is not part of a mix; write e.g. insert=80,update=15,delete=5"
+            )
+        if len(number) > WEIGHT_DIGITS:
+            raise WorkloadError(
+                f"{part.strip()!r} weighs too much; at most {WEIGHT_DIGITS} digits say any share"
+            )
+        weights[name] = int(number)
+    if not weights["insert"]:
+        raise WorkloadError(
+            f"{text!r} has no insert; a writer changes only rows of its own, so give insert a"
+            " weight"
+        )
+    if weights["delete"] > weights["insert"]:
+        raise WorkloadError(
+            f"{text!r} deletes more than it inserts; lower delete to at most insert"
+        )
+    return weights["insert"], weights["update"], weights["delete"]
+
+
+def parse_skew(text: str) -> float:
+    """Zipf's exponent from "zipf:1.2", 0 from "uniform"; raises WorkloadError."""
+    if text == "uniform":
+        return 0.0
+    kind, _, number = text.partition(":")
+    try:
+        skew = float(number)
+    except ValueError:
+        skew = 0.0
+    if kind != "zipf" or not 0 < skew <= HIGHEST_SKEW:
+        raise WorkloadError(
+            f"{text!r} is not a skew; write uniform, or zipf:S with S above 0 and up to 5, e.g."
+            " zipf:1.2"
+        )
+    return skew
+
+
+def writer_number(step: int, lane: int) -> int:
+    """The number under which a lane writes in a step; taps group by step through it."""
+    return step * LANES_PER_STEP + lane
+
+
+@dataclass(slots=True)
+class Ranges:
+    """Sequence numbers by outcome, as runs [first, last]; dense writers need one run for millions
+    of rows.
+    """
+
+    runs: dict[Outcome, list[list[int]]] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome, first: int, last: int) -> None:
+        """Note that the sequences first..last, both included, ended like this."""
+        runs = self.runs.setdefault(outcome, [])
+        if runs and runs[-1][1] == first - 1:
+            runs[-1][1] = last
+        else:
+            runs.append([first, last])
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """What is committed together: sequences `first` to `last`, one change each, in order."""
+
+    number: int
+    first: int
+    last: int
+    changes: Sequence[Change]
+
+
+class Writer:
+    """Makes the transactions of one lane in one step.
+
+    A key is the writer's base plus its insert's sequence.
+    """
+
+    def __init__(self, run: str, number: int, workload: Workload = Workload()) -> None:
+        self.number = number
+        self.workload = workload
+        self.ranges = Ranges()
+        payload = "".join(
+            _chance(workload, number, "payload").choices(ALPHABET, k=workload.row_bytes)
+        )
+        self._formatter = Formatter(run, number, payload)
+        self._keys = key_space(number, workload)
+        self._base = number * KEYS_PER_WRITER
+        self._sequence = 0
+        self._transactions = 0
+
+    def transaction(self, size: int, intended_us: int) -> Transaction:
+        """The next transaction of `size` operations, all with this intended time.
+
+        A delete makes two changes.
+        """
+        self._transactions += 1
+        first = self._sequence + 1
+        if self.workload.only_inserts:
+            return self._inserts(size, first, intended_us)
+        touches = self._keys.touches(size, self._base + first)
+        self._sequence += len(touches)
+        self._formatter.begin(self._transactions, len(touches), intended_us)
+        changes: list[Change] = []
+        for index, touch in enumerate(touches):
+            changes.append(self._change(touch, first + index, index, changes))
+        return Transaction(self._transactions, first, self._sequence, changes)
+
+    def _inserts(self, size: int, first: int, intended_us: int) -> Transaction:
+        """The same where nothing else is ever done, which needs no choices."""
+        self._sequence += size
+        formatter, base, tables, insert = (
+            self._formatter,
+            self._base,
+            self.workload.tables,
+            Operation.INSERT,
+        )
+        formatter.begin(self._transactions, size, intended_us)
+        changes = [
+            Change(
+                insert,
+                (base + n) % tables,
+                base + n,
+                1,
+                n,
+                formatter.row(base + n, 1, "i", n, n - first),
+                None,
+            )
+            for n in range(first, first + size)
+        ]
+        return Transaction(self._transactions, first, self._sequence, changes)
+
+    def settle(self, transaction: Transaction, outcome: Outcome) -> None:
+        """Say how a transaction ended: its versions count if acked, and its keys are never used
+        again if unknown.
+        """
+        self.ranges.add(outcome, transaction.first, transaction.last)
+        self._keys.settle(transaction.changes, outcome)
+
+    def _change(self, touch: Touch, sequence: int, index: int, changes: Sequence[Change]) -> Change:
+        operation, key, version, before = (
+            touch.operation,
+            touch.key,
+            touch.key_version,
+            touch.before,
+        )
+        row: Row | None
+        if operation is Operation.DELETE:
+            row, before = None, changes[-1].row
+        elif operation is Operation.STAMP:
+            assert before is not None
+            row = self._formatter.stamp(before, version, operation, sequence, index)
+        else:
+            row = self._formatter.row(key, version, operation, sequence, index)
+        return Change(operation, key % self.workload.tables, key, version, sequence, row, before)
+
+
+def key_space(number: int, workload: Workload) -> KeySpace:
+    """The keys of a writer before its first transaction."""
+    return KeySpace(
+        _chance(workload, number, "keys"), workload.mix, workload.skew, workload.live_keys
+    )
+
+
+def _chance(workload: Workload, number: int, purpose: str) -> random.Random:
+    return random.Random(f"{workload.seed}/{number}/{purpose}")  # noqa: S311 - load must be repeatable, not secret

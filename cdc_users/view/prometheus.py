@@ -1,0 +1,275 @@
+"""A run in Prometheus' text format: what the harness sends and sees, and what the platform holds.
+
+Pure.
+
+Names and units follow Prometheus' conventions (base units, `_total` for counters); docs/metrics.md
+lists them all. Counters belong to a step and start with it, so every sample of one bears the label
+`step`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from cdc_users.measure.judgement.result import Verdict
+from cdc_users.measure.latency.histogram import LatencyHistogram
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.step.state import StepState
+from cdc_users.view.run_view import RunView
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+#: Upper bounds of the latency histograms, in seconds.
+BOUNDS_S = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    300.0,
+)
+HISTOGRAM = "cdc_latency_seconds"
+INFO = "cdc_run_info"
+VERDICT = "cdc_run_verdict"
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A counter of one step."""
+
+    name: str
+    unit: str
+    help: str
+    read: Callable[[RunView, StepState], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A gauge of the whole run; None is not exported."""
+
+    name: str
+    unit: str
+    help: str
+    read: Callable[[RunView], float | int | None]
+
+
+def _arrivals(name: str) -> Callable[[RunView, StepState], int]:
+    return lambda _, state: state.total(name)
+
+
+def _delivered(run: RunView, state: StepState) -> int:
+    return run.look.sink.delivered(state.number)
+
+
+def _duplicated(run: RunView, state: StepState) -> int:
+    seen = run.look.sink.steps.get(state.number)
+    return seen.duplicated if seen is not None else 0
+
+
+def _bytes(run: RunView, state: StepState) -> int:
+    seen = run.look.sink.steps.get(state.number)
+    return seen.bytes if seen is not None else 0
+
+
+COUNTERS = (
+    Counter(
+        "cdc_arrivals_offered_total",
+        "arrivals",
+        "Arrivals that the plan asked for.",
+        _arrivals("offered"),
+    ),
+    Counter(
+        "cdc_arrivals_started_total", "arrivals", "Arrivals that started.", _arrivals("started")
+    ),
+    Counter(
+        "cdc_arrivals_completed_total",
+        "arrivals",
+        "Arrivals that were acknowledged.",
+        _arrivals("completed"),
+    ),
+    Counter("cdc_arrivals_failed_total", "arrivals", "Arrivals that failed.", _arrivals("failed")),
+    Counter(
+        "cdc_arrivals_dropped_total",
+        "arrivals",
+        "Arrivals that could not start.",
+        _arrivals("dropped"),
+    ),
+    Counter(
+        "cdc_arrivals_late_total", "arrivals", "Arrivals that started late.", _arrivals("late")
+    ),
+    Counter(
+        "cdc_events_sent_total", "events", "Events that must arrive.", lambda _, state: state.sent
+    ),
+    Counter(
+        "cdc_events_delivered_total", "events", "Events at the sink, each counted once.", _delivered
+    ),
+    Counter(
+        "cdc_events_duplicated_total", "events", "Events that came again to the sink.", _duplicated
+    ),
+    Counter("cdc_delivered_bytes_total", "bytes", "Bytes of the events at the sink.", _bytes),
+)
+
+
+def _latest(name: str, factor: float = 1.0) -> Callable[[RunView], float | None]:
+    def read(run: RunView) -> float | None:
+        value = getattr(run.moments[-1], name) if run.moments else None
+        return None if value is None else value * factor
+
+    return read
+
+
+GAUGES = (
+    Gauge("cdc_run_elapsed_seconds", "seconds", "Time since the run began.", _latest("elapsed_s")),
+    Gauge(
+        "cdc_run_concluded",
+        "0 or 1",
+        "Whether the run has its verdict.",
+        lambda run: int(run.result is not None),
+    ),
+    Gauge("cdc_backlog_events", "events", "Events sent and not yet delivered.", _latest("backlog")),
+    Gauge("cdc_topic_lag_events", "events", "Events behind in the topic.", _latest("consumer_lag")),
+    Gauge(
+        "cdc_slot_lag_bytes",
+        "bytes",
+        "WAL that the replication slot holds back.",
+        _latest("slot_lag_bytes"),
+    ),
+    Gauge(
+        "cdc_platform_queue_events",
+        "events",
+        "Events in the platform's queues.",
+        _latest("queue_depth"),
+    ),
+    Gauge(
+        "cdc_platform_in_flight_events",
+        "events",
+        "Events being written to the sink.",
+        _latest("in_flight"),
+    ),
+    Gauge(
+        "cdc_platform_paused_partitions",
+        "partitions",
+        "Paused partitions.",
+        _latest("paused_partitions"),
+    ),
+    Gauge(
+        "cdc_platform_unique_memory_bytes",
+        "bytes",
+        "Unique memory, all instances.",
+        _latest("uss_mb", 1e6),
+    ),
+    Gauge(
+        "cdc_platform_resident_memory_bytes",
+        "bytes",
+        "Resident memory, all instances.",
+        _latest("rss_mb", 1e6),
+    ),
+)
+#: Every name with its kind and unit; docs/metrics.md holds the same.
+NAMES: Mapping[str, tuple[str, str]] = {
+    **{item.name: ("counter", item.unit) for item in COUNTERS},
+    **{item.name: ("gauge", item.unit) for item in GAUGES},
+    HISTOGRAM: ("histogram", "seconds"),
+    INFO: ("gauge", "1"),
+    VERDICT: ("gauge", "0 or 1"),
+}
+
+
+class RunCollector(Collector):
+    """Reads a run when it is scraped."""
+
+    def __init__(self, run: RunView | None) -> None:
+        self._run = run
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family; none where there is no run."""
+        run = self._run
+        if run is None:
+            return
+        begun = [state for state in run.states if state.workers]
+        yield _info(run)
+        yield _verdict(run)
+        for counter in COUNTERS:
+            counts = CounterMetricFamily(counter.name, counter.help, labels=["step"])
+            for state in begun:
+                counts.add_metric([state.step.name], counter.read(run, state))
+            yield counts
+        for gauge in GAUGES:
+            value = gauge.read(run)
+            if value is not None:
+                yield GaugeMetricFamily(gauge.name, gauge.help, value=value)
+        yield _latencies(run, begun)
+
+
+def _info(run: RunView) -> Metric:
+    now = run.moments[-1] if run.moments else None
+    labels = [run.id, run.scenario.name, now.step if now else "", now.stage if now else ""]
+    family = GaugeMetricFamily(
+        INFO, "Which run this is and what it does now.", labels=["run", "scenario", "step", "stage"]
+    )
+    family.add_metric(labels, 1)
+    return family
+
+
+def _verdict(run: RunView) -> Metric:
+    family = GaugeMetricFamily(
+        VERDICT, "1 for the verdict that the run ended in.", labels=["verdict"]
+    )
+    for verdict in Verdict:
+        family.add_metric(
+            [verdict.value], int(run.result is not None and run.result.verdict is verdict)
+        )
+    return family
+
+
+def _latencies(run: RunView, begun: list[StepState]) -> Metric:
+    family = HistogramMetricFamily(
+        HISTOGRAM,
+        "Latencies from the intended time, and their parts, by series.",
+        labels=["step", "series"],
+    )
+    for state in begun:
+        seen = run.look.sink.steps.get(state.number)
+        for recorder in (state.recorder(), seen.recorder if seen is not None else Recorder()):
+            for name, histogram in recorder.series.items():
+                if histogram.count:
+                    family.add_metric(
+                        [state.step.name, name], _buckets(histogram), histogram.sum_us / 1e6
+                    )
+    return family
+
+
+def _buckets(histogram: LatencyHistogram) -> list[tuple[str, float]]:
+    """Cumulative counts below each bound; a value within 0.1 % of one may fall on either side."""
+    counts = [0] * (len(BOUNDS_S) + 1)
+    for value_us, count in histogram.buckets():
+        counts[bisect_left(BOUNDS_S, value_us / 1e6)] += count
+    total = 0
+    found = []
+    for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), counts, strict=True):
+        total += count
+        found.append((bound, float(total)))
+    return found
+
+
+def text(run: RunView | None) -> str:
+    """The run as Prometheus reads it."""
+    registry = CollectorRegistry()
+    registry.register(RunCollector(run))
+    return generate_latest(registry).decode("utf-8")

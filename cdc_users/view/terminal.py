@@ -1,0 +1,184 @@
+"""The terminal: progress on one updating block where there is a terminal, structured lines where
+there is none.
+
+`--quiet` leaves only the result and what is wrong; NO_COLOR (https://no-color.org) and TERM=dumb
+are respected. Events of structlog are rendered for people on a terminal, and as JSON lines
+everywhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Literal, TextIO
+
+import structlog
+
+from cdc_users.view import run_view
+from cdc_users.view.run_view import RunView
+
+LINES_EVERY_S = 10.0
+PREPARING = "The stack and the pipeline are being prepared."
+Mode = Literal["block", "lines", "quiet"]
+UP_AND_CLEAR = "\x1b[{rows}F\x1b[J"
+GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+NARROWEST, WIDEST = 40, 160
+
+logger = structlog.get_logger()
+
+
+def mode(stream: TextIO, environ: Mapping[str, str], quiet: bool) -> Mode:
+    """How progress is shown here."""
+    if quiet:
+        return "quiet"
+    return "block" if stream.isatty() and environ.get("TERM", "dumb") != "dumb" else "lines"
+
+
+class Terminal:
+    """What this process prints.
+
+    The block stands below everything else: whoever prints clears it first.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.mode: Mode = "lines"
+        self._stream: TextIO = sys.stdout
+        self._colour = False
+        self._rows = 0
+        self._clock = clock
+        self._told_s = clock()
+
+    def open(self, stream: TextIO, environ: Mapping[str, str], quiet: bool) -> None:
+        """Decide how to print, and have structlog's events and Locust's log go around the block."""
+        self._stream = stream
+        self.mode = mode(stream, environ, quiet)
+        self._colour = stream.isatty() and not environ.get("NO_COLOR") and self.mode == "block"
+        self._told_s = self._clock()
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                self._before_event,
+                (
+                    structlog.dev.ConsoleRenderer(colors=self._colour)
+                    if stream.isatty()
+                    else structlog.processors.JSONRenderer(default=str)
+                ),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(
+                logging.WARNING if quiet else logging.INFO
+            ),
+            logger_factory=structlog.PrintLoggerFactory(stream),
+            cache_logger_on_first_use=False,
+        )
+        if quiet:
+            for name in ("", "locust", "locust.stats_logger"):
+                logging.getLogger(name).setLevel(logging.WARNING)
+        if self.mode == "block":
+            for handler in logging.getLogger().handlers:
+                handler.addFilter(self._before_record)
+
+    def tell(self, run: RunView, elapsed_s: float, remaining_s: float | None) -> None:
+        """How far a run has come; called about once a second."""
+        if self.mode == "block":
+            self._show(block(run, elapsed_s, remaining_s))
+        elif self.mode == "lines" and self._clock() - self._told_s >= LINES_EVERY_S:
+            self._told_s = self._clock()
+            logger.info("benchmark.progress", **progress(run, elapsed_s, remaining_s))
+
+    def say(self, text: str) -> None:
+        """Print something that stays."""
+        self.clear()
+        print(text, file=self._stream, flush=True)
+
+    def clear(self) -> None:
+        """Take the block away."""
+        if self._rows:
+            self._stream.write(UP_AND_CLEAR.format(rows=self._rows))
+            self._stream.flush()
+            self._rows = 0
+
+    def _show(self, lines: Sequence[str]) -> None:
+        width = max(NARROWEST, min(WIDEST, self._width() - 1))
+        # One write, so that no reader of the terminal sees half a block.
+        erase = UP_AND_CLEAR.format(rows=self._rows) if self._rows else ""
+        self._stream.write(erase + "".join(f"{self._painted(line[:width])}\n" for line in lines))
+        self._stream.flush()
+        self._rows = len(lines)
+
+    def _painted(self, line: str) -> str:
+        if not self._colour:
+            return line
+        for word, colour in (("good so far", GREEN), ("trouble so far", RED)):
+            line = line.replace(word, f"{colour}{word}{PLAIN}")
+        return line
+
+    def _width(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            return NARROWEST * 2
+
+    def _before_event(
+        self, _: Any, __: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        self.clear()
+        return {"event": event.pop("event"), **event}
+
+    def _before_record(self, _: logging.LogRecord) -> bool:
+        self.clear()
+        return True
+
+
+#: One a process.
+TERMINAL = Terminal()
+
+
+def block(run: RunView, elapsed_s: float, remaining_s: float | None) -> list[str]:
+    """A run's progress in three lines."""
+    told = progress(run, elapsed_s, remaining_s)
+    left = f", {clock(remaining_s)} left" if remaining_s is not None else ""
+    where = (
+        " · ".join(dict.fromkeys(part for part in (told["step"], told["stage"]) if part))
+        or "preparing"
+    )
+    p99 = "-" if told["p99_ms"] is None else f"{told['p99_ms']:,.1f} ms"
+    rate = "-" if told["delivered_per_s"] is None else f"{told['delivered_per_s']:,.0f}/s"
+    return [
+        f"{run.scenario.name} · {where} · {clock(elapsed_s)}{left} · {told['verdict']}",
+        (
+            f"  offered {told['offered']:,} · delivered {told['delivered']:,} ({rate}) · p99 {p99} "
+            f"· backlog {told['backlog']:,}"
+        ),
+        (f"  {run_view.narrowest(run).words if run.moments else PREPARING}"),
+    ]
+
+
+def progress(run: RunView, elapsed_s: float, remaining_s: float | None) -> dict[str, Any]:
+    """A run's progress as the fields of the event `benchmark.progress`."""
+    now = run.moments[-1] if run.moments else None
+    p99_us = run_view.series(run).histogram("end_to_end").percentile_us(99)
+    return {
+        "run": run.id,
+        "step": now.step if now else "",
+        "stage": now.stage if now else "",
+        "elapsed_s": round(elapsed_s, 1),
+        "remaining_s": None if remaining_s is None else round(remaining_s, 1),
+        "offered": now.offered if now else 0,
+        "delivered": now.delivered if now else 0,
+        "delivered_per_s": now.delivered_per_s if now else None,
+        "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),
+        "backlog": now.backlog if now else 0,
+        "verdict": run_view.verdict(run),
+    }
+
+
+def clock(seconds: float) -> str:
+    """A time as minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

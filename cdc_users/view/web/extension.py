@@ -1,0 +1,336 @@
+"""Adds the harness to Locust's web UI: the CDC tab, the checked form, downloads and metrics.
+
+Locust's page is kept and extended at three of its seams: `extended_tabs` and `extended_csv_files`,
+the view function `locust.index` (one script and one style sheet more) and the view function
+`locust.swarm` (the form is checked first). Every route of ours needs the login when there is one,
+answers no other origin, and takes no foreign write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from flask import Blueprint, Response, g, jsonify, render_template, render_template_string, request
+from locust.argument_parser import ui_extra_args_dict
+from locust.env import Environment
+from locust.web import WebUI
+from werkzeug.datastructures import ImmutableMultiDict
+
+from cdc_users.options.proposal import Shape
+from cdc_users.report import csv as statistic
+from cdc_users.report import directory
+from cdc_users.scenario import Scenario
+from cdc_users.view import prometheus
+from cdc_users.view.run_view import RunView
+from cdc_users.view.web import form
+from cdc_users.view.web.state import state
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = {
+    "chart.css": "text/css",
+    "tab.css": "text/css",
+    "chart.js": "text/javascript",
+    "form.js": "text/javascript",
+    "tab.js": "text/javascript",
+}
+CurrentRun = Callable[[], RunView | None]
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CORS_HEADERS = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Vary")
+NOT_YET = "The run has not concluded yet; this file is complete at its end."
+DOWNLOADS = (
+    ("statistics.csv", "Download CDC statistics CSV"),
+    ("timeline.csv", "Download CDC timeline CSV"),
+    ("result.json", "Download result.json"),
+    ("report.html", "Download CDC report"),
+)
+#: The report draws with its own script and styles; it may load nothing.
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+)
+INJECTED = """
+    <link rel="stylesheet" href="{{ base }}/cdc/static/chart.css">
+    <link rel="stylesheet" href="{{ base }}/cdc/static/tab.css">
+    <script>window.cdc = {{ cdc|tojson }}</script>
+    <script src="{{ base }}/cdc/static/chart.js" defer></script>
+    <script src="{{ base }}/cdc/static/form.js" defer></script>
+    <script src="{{ base }}/cdc/static/tab.js" defer></script>
+  </body>"""
+
+
+def install(environment: Environment, current_run: CurrentRun) -> None:
+    """Extend the web UI of this process; does nothing where there is none."""
+    if environment.web_ui is not None:
+        Extension(environment, environment.web_ui, current_run).install()
+
+
+class Extension:
+    """The harness's part of one web UI."""
+
+    def __init__(self, environment: Environment, web_ui: WebUI, current_run: CurrentRun) -> None:
+        assert web_ui.app is not None
+        self._environment = environment
+        self._web_ui = web_ui
+        self._app = web_ui.app
+        self._run = current_run
+        parsed = environment.parsed_options
+        #: The options as the command line gave them. A request may change none but those of the
+        #: form.
+        self._frozen = dict(vars(parsed)) if parsed is not None else {}
+        self._base = (parsed.web_base_path or "").rstrip("/") if parsed is not None else ""
+
+    def install(self) -> None:
+        """Register routes, replace two view functions, guard both."""
+        # Otherwise Locust's form would stand in alphabetical order.
+        self._app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
+        self._app.register_blueprint(self._blueprint())
+        self._app.add_url_rule(
+            f"{self._base}/metrics",
+            "cdc_metrics",
+            self._web_ui.auth_required_if_enabled(self._metrics),
+        )
+        self._replace("locust.index", lambda _: self._index())
+        self._replace("locust.swarm", self._swarm)
+        self._app.before_request(self._refuse_foreign_writes)
+        self._app.before_request(self._keep_to_the_form)
+        # First in the list is last to run: after Locust's own handler has allowed every origin.
+        self._app.after_request_funcs.setdefault(None, []).insert(0, self._close)
+        tabs = [{"key": "cdc", "title": "CDC"}]
+        files = [{"href": f"{self._base}/cdc/{name}", "title": title} for name, title in DOWNLOADS]
+        template_args = self._web_ui.template_args
+        template_args["extended_tabs"] = [*template_args.get("extended_tabs", []), *tabs]
+        template_args["extended_csv_files"] = [*template_args.get("extended_csv_files", []), *files]
+
+    def _blueprint(self) -> Blueprint:
+        blueprint = Blueprint("cdc", __name__, url_prefix=f"{self._base}/cdc")
+        routes: Mapping[str, Callable[..., Response]] = {
+            "/state": self._state,
+            "/plan": self._plan,
+            "/static/<name>": self._static,
+            "/statistics.csv": self._statistics,
+            "/timeline.csv": self._timeline,
+            "/result.json": lambda: self._file("result.json", "application/json"),
+            "/report.html": lambda: self._file("report.html", "text/html"),
+        }
+        for number, (rule, view) in enumerate(routes.items()):
+            blueprint.add_url_rule(
+                rule, f"route_{number}", self._web_ui.auth_required_if_enabled(_named(view, number))
+            )
+        return blueprint
+
+    def _replace(self, endpoint: str, view: Callable[[Callable[..., Any]], Any]) -> None:
+        original = self._app.view_functions[endpoint]
+
+        def replaced() -> Any:
+            return view(original)
+
+        self._app.view_functions[endpoint] = self._web_ui.auth_required_if_enabled(replaced)
+
+    def _shapes(self) -> dict[str, Shape]:
+        """The shapes with a scenario that may be chosen, by class name."""
+        known = self._environment.available_shape_classes or {}
+        sole = self._environment.shape_class
+        if not known and sole is not None:
+            known = {type(sole).__name__: sole}
+        shapes: dict[str, Any] = {
+            name: shape
+            for name, shape in known.items()
+            if isinstance(getattr(shape, "scenario", None), Scenario)
+        }
+        return shapes
+
+    def _index(self) -> str:
+        """Locust's page, its form in our order and without secrets, and our scripts behind it."""
+        self._web_ui.update_template_args()
+        template_args = {
+            **self._web_ui.template_args,
+            "extra_options": form.fields(ui_extra_args_dict()),
+            "missing_host_warning": False,
+        }
+        page = render_template("index.html", template_args=template_args)
+        cdc = {**form.description(self._shapes()), "base": f"{self._base}/cdc"}
+        injected = render_template_string(INJECTED, base=self._base, cdc=cdc)
+        return page.replace("\n  </body>", injected, 1)
+
+    def _swarm(self, original: Callable[..., Any]) -> Any:
+        """Start a test, if its form can be read; nothing starts otherwise, and Locust's form shows
+        why.
+        """
+        if problem := self._problem():
+            return jsonify({"success": False, "message": problem, "host": self._environment.host})
+        kept = {**self._withheld(), **self._secret_values()}
+        try:
+            return original()
+        finally:
+            vars(self._environment.parsed_options).update(kept)
+
+    def _chosen(self, name: str | None) -> Shape | None:
+        shapes = self._shapes()
+        return shapes.get(name) if name else next(iter(shapes.values()), None)
+
+    def _keep_to_the_form(self) -> None:
+        """Leave in a request what the form has, and give the other options the values that they
+        started with.
+
+        Locust stores every field of a request under the option of that name: a command to run and
+        files to write among them. So this comes before all views, whatever they check.
+        """
+        if request.method in SAFE_METHODS:
+            return
+        parsed = vars(self._environment.parsed_options)
+        told = request.form
+        g.cdc_forbidden = form.forbidden(told, self._frozen, self._settable())
+        kept = [(name, value) for name, value in told.items(multi=True) if name in self._settable()]
+        request.form = ImmutableMultiDict(kept)
+        parsed.update(self._withheld())
+
+    def _settable(self) -> frozenset[str]:
+        """The fields that a start may carry: Locust's own, and the options that the form shows."""
+        return form.LOCUST_FIELDS | form.shown(ui_extra_args_dict())
+
+    def _withheld(self) -> dict[str, Any]:
+        """The options that no request may change, as they were when the page was opened."""
+        settable = self._settable() | form.STORED_BY_LOCUST
+        return {name: value for name, value in self._frozen.items() if name not in settable}
+
+    def _problem(self) -> str:
+        """Why this request may not start a test; empty where it may."""
+        if g.cdc_forbidden:
+            return (
+                f"{', '.join(g.cdc_forbidden)} can only be given on the command line; start Locust"
+                " with it"
+            )
+        named = request.form.get("shape_class")
+        shape = self._chosen(named)
+        if shape is None:
+            return (
+                f"{named or 'no shape'!r} is not a scenario; pick a shape class:"
+                f" {', '.join(self._shapes())}"
+            )
+        run = self._run()
+        if run is not None and run.result is None and not run.over:
+            return (
+                f"the run {run.id} of {run.scenario.name} is still going on; stop it, or wait for"
+                " its verdict"
+            )
+        checked = form.check(shape, self._given(request.form))
+        picked = request.form.getlist("user_classes")
+        if picked and checked.user and checked.user not in picked:
+            return (
+                f"the scenario {shape.scenario.name} writes with {checked.user}; pick that user"
+                " class as well"
+            )
+        return checked.message
+
+    def _given(self, values: Mapping[str, str]) -> dict[str, Any]:
+        """The options as the form gives them, else as the command line did."""
+        settable = self._settable()
+        return {
+            **vars(self._environment.parsed_options),
+            **{name: value for name, value in values.items() if name in settable},
+        }
+
+    def _secret_values(self) -> dict[str, Any]:
+        """Secrets that the form sends back empty, because the page does not know them."""
+        names = [name for name in form.secrets(ui_extra_args_dict()) if not request.form.get(name)]
+        return {name: getattr(self._environment.parsed_options, name) for name in names}
+
+    def _plan(self) -> Response:
+        shape = self._chosen(request.args.get("shape_class"))
+        if shape is None:
+            return jsonify(form.plan(form.Check()))
+        return jsonify(form.plan(form.check(shape, self._given(request.args))))
+
+    def _state(self) -> Response:
+        since = request.args.get("since", "0")
+        told = state(self._run(), request.args.get("run", ""), int(since) if since.isdigit() else 0)
+        return Response(orjson.dumps(told), mimetype="application/json")
+
+    def _static(self, name: str) -> Response:
+        """One of our few files; no path of the request reaches the file system."""
+        if name not in ASSETS:
+            return Response("no such file", 404, mimetype="text/plain")
+        return Response((STATIC / name).read_bytes(), mimetype=ASSETS[name])
+
+    def _statistics(self) -> Response:
+        run = self._run()
+        if run is None or run.result is None:
+            return _not_yet()
+        return _download(
+            statistic.statistics_csv(run.result), f"{run.directory.name}-statistics.csv", "text/csv"
+        )
+
+    def _timeline(self) -> Response:
+        run = self._run()
+        if run is None:
+            return _not_yet()
+        return _download(
+            directory.timeline(run.moments), f"{run.directory.name}-timeline.csv", "text/csv"
+        )
+
+    def _file(self, name: str, kind: str) -> Response:
+        run = self._run()
+        path = run.directory / name if run is not None and run.result is not None else None
+        if run is None or path is None or not path.is_file():
+            return _not_yet()
+        return _download(path.read_text(encoding="utf-8"), f"{run.directory.name}-{name}", kind)
+
+    def _metrics(self) -> Response:
+        return Response(prometheus.text(self._run()), content_type=prometheus.CONTENT_TYPE)
+
+    def _refuse_foreign_writes(self) -> Response | None:
+        ours = request.blueprint == "cdc" or request.endpoint in ("locust.swarm", "cdc_metrics")
+        if request.method in SAFE_METHODS or not ours or not _foreign():
+            return None
+        return Response("a page of another origin may not do this", 403, mimetype="text/plain")
+
+    def _close(self, response: Response) -> Response:
+        """Ours are for this origin alone, and are not kept."""
+        if request.blueprint == "cdc" or request.endpoint == "cdc_metrics":
+            for name in CORS_HEADERS:
+                response.headers.pop(name, None)
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers["Cache-Control"] = (
+                "no-cache" if "/static/" in request.path else "no-store"
+            )
+        if request.path.endswith("/cdc/report.html"):
+            response.headers["Content-Security-Policy"] = REPORT_POLICY
+        return response
+
+
+def _foreign() -> bool:
+    """Whether a browser says that a page of another origin sends this request."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
+    return urlsplit(origin).netloc != request.host
+
+
+def _named(view: Callable[..., Response], number: int) -> Callable[..., Response]:
+    """A function of its own:
+
+    Flask and the login's wrapper want a name, bound methods and lambdas alike.
+    """
+
+    def route(**arguments: Any) -> Response:
+        return view(**arguments)
+
+    route.__name__ = f"route_{number}"
+    return route
+
+
+def _download(text: str, name: str, kind: str) -> Response:
+    response = Response(text, mimetype=kind)
+    # A directory's name is time, scenario and run: no quote can be in it, but a header is no place
+    # to trust that.
+    response.headers.set(
+        "Content-Disposition", "inline" if kind == "text/html" else "attachment", filename=name
+    )
+    return response
+
+
+def _not_yet() -> Response:
+    return Response(NOT_YET, 404, mimetype="text/plain")

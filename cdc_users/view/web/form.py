@@ -1,0 +1,154 @@
+"""Locust's start form with our options: grouped, explained, and checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cdc_users.error import OptionsError
+from cdc_users.options.groups import NOT_IN_FORM, grouped
+from cdc_users.options.options import OPTIONS, Option
+from cdc_users.options.parse import Choice
+from cdc_users.options.proposal import Shape, propose
+from cdc_users.scenario import Step
+
+FLAGS = {option.name: option.flag for option in OPTIONS}
+#: The options that Locust's view stores from its own fields, and those fields (it stores
+#: "user_count" as "num_users").
+STORED_BY_LOCUST = frozenset(
+    {"host", "run_time", "profile", "user_classes", "num_users", "spawn_rate"}
+)
+LOCUST_FIELDS = (STORED_BY_LOCUST - {"num_users"}) | {"user_count", "shape_class"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the form's values come to: every mistake, or the steps that would run, what is left
+    out, and by whom.
+    """
+
+    mistakes: Sequence[str] = ()
+    steps: Sequence[Step] = ()
+    skipped: Sequence[str] = ()
+    user: str = ""
+
+    @property
+    def message(self) -> str:
+        """All mistakes as one line, for Locust's own error box."""
+        return " · ".join(self.mistakes)
+
+
+def check(shape: Shape, given: Mapping[str, Any]) -> Check:
+    """Read the form as a run would; touches no server."""
+    try:
+        made = propose(shape, given)
+    except OptionsError as error:
+        return Check(error.mistakes)
+    return Check(steps=tuple(made.steps), skipped=tuple(made.skipped), user=made.user.__name__)
+
+
+def shown(locusts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """The options that the form shows: ours but for those of the command line, and those of the
+    user's locustfile.
+    """
+    return frozenset(name for name in locusts if name not in NOT_IN_FORM)
+
+
+def forbidden(
+    given: Mapping[str, str], frozen: Mapping[str, Any], settable: frozenset[str]
+) -> list[str]:
+    """The flags that a request tries to change although they belong to the command line."""
+    return [
+        FLAGS.get(name, f"--{name.replace('_', '-')}")
+        for name in dict.fromkeys(given)
+        if name in frozen
+        and name not in settable
+        and given[name] != ("" if frozen[name] is None else frozen[name])
+    ]
+
+
+def fields(locusts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Locust's description of its form fields in our order: choices as lists, help under the
+    field, no secrets.
+    """
+    ours = {option.name: option for options in grouped().values() for option in options}
+    described = {name: _field(ours[name], dict(locusts[name])) for name in ours if name in locusts}
+    others = {
+        name: _guarded(dict(field))
+        for name, field in locusts.items()
+        if name not in ours | dict.fromkeys(NOT_IN_FORM)
+    }
+    return {**described, **others}
+
+
+def _field(option: Option, field: dict[str, Any]) -> dict[str, Any]:
+    # The page writes the help under the field: in the label it would be cut off.
+    field["help_text"] = ""
+    if isinstance(option.read, Choice):
+        field["choices"] = ["", *option.read.allowed]
+    return _guarded(field)
+
+
+def _guarded(field: dict[str, Any]) -> dict[str, Any]:
+    if field.get("is_secret"):
+        field["default_value"] = ""
+    return field
+
+
+def secrets(locusts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The names of options whose values the page must not know."""
+    return [name for name, field in locusts.items() if field.get("is_secret")]
+
+
+def description(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """What the page's script needs to group and explain the fields and to present the scenarios."""
+    return {
+        "groups": [
+            {
+                "title": title,
+                "fields": [
+                    {
+                        "name": option.name,
+                        "flag": option.flag,
+                        "help": option.help,
+                        "default": option.default,
+                    }
+                    for option in options
+                ],
+            }
+            for title, options in grouped().items()
+        ],
+        "scenarios": {
+            name: {
+                "name": shape.scenario.name,
+                "question": shape.scenario.question,
+                "defaults": dict(shape.scenario.defaults),
+            }
+            for name, shape in shapes.items()
+        },
+    }
+
+
+def plan(checked: Check) -> dict[str, Any]:
+    """A check as plain data, for the page."""
+    return {
+        "mistakes": list(checked.mistakes),
+        "steps": [_step(step) for step in checked.steps],
+        "skipped": list(checked.skipped),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    schedule = step.schedule
+    return {
+        "name": step.name,
+        "mode": step.mode,
+        "arrivals": schedule.count,
+        "events": schedule.count * step.rows_per_arrival,
+        "duration_s": schedule.duration_s,
+        "lanes": step.lanes,
+        "partitions": step.pipeline.partitions,
+        "sink": step.pipeline.sink,
+        "warm_up": step.warm_up,
+    }

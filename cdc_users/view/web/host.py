@@ -1,0 +1,41 @@
+"""Where Locust's web UI and master may listen: on 127.0.0.1 unless it is said otherwise, on
+purpose. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cdc_users.error import OptionsError
+from cdc_users.options.options import read_alone
+from infra.validate import is_loopback
+
+LOOPBACK = "127.0.0.1"
+#: Locust's own defaults, all of which mean every interface.
+DEFAULTS = {"web_host": LOOPBACK, "master_bind_host": LOOPBACK}
+
+
+def secure_defaults(parser: Any) -> None:
+    """Have Locust listen on loopback where the command line does not name an address."""
+    parser.set_defaults(**DEFAULTS)
+
+
+def check(web_host: str, web_login: bool, allow_web_host: str) -> None:
+    """Raise OptionsError when the page would be open to others without a login or an explicit
+    permission.
+
+    `allow_web_host` is the option's text, as Locust's namespace holds it.
+    """
+    if (
+        web_login
+        or (allow_web_host and read_alone("--allow-web-host", allow_web_host))
+        or is_loopback(web_host)
+    ):
+        return
+    shown = "every interface" if web_host in ("", "*") else web_host
+    raise OptionsError(
+        [
+            f"--web-host {shown}: anybody who reaches it could start load; listen on {LOOPBACK}, "
+            "add --web-login, or say --allow-web-host yes"
+        ]
+    )

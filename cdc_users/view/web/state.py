@@ -1,0 +1,137 @@
+"""What the CDC tab is told once a second: one run as plain data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cdc_users.measure.judgement.result import StepResult
+from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
+from cdc_users.report.answer import answer
+from cdc_users.step.state import StepState
+from cdc_users.step.timeline_row import Moment
+from cdc_users.view import run_view
+from cdc_users.view.run_view import RunView
+
+#: What the charts need of each second.
+COLUMNS = (
+    "elapsed_s",
+    "offered_per_s",
+    "sent_per_s",
+    "delivered_per_s",
+    "p50_ms",
+    "p99_ms",
+    "max_ms",
+    "backlog",
+    "consumer_lag",
+    "queue_depth",
+    "in_flight",
+    "slot_lag_bytes",
+    "uss_mb",
+    "rss_mb",
+)
+#: What an audit counts; a run that goes on knows only the first three.
+CLASSES = (
+    "sent",
+    "delivered",
+    "duplicated",
+    *(name for name in LEDGER_CLASSES if name != "duplicated"),
+)
+
+
+def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:
+    """The run as it is now; of its seconds only those from number `since` on, if the page already
+    knows this run.
+    """
+    if run is None:
+        return {"run": None}
+    moments = run.moments
+    first = since if known == run.id and since <= len(moments) else 0
+    narrow = run_view.narrowest(run)
+    return {
+        "run": head(run),
+        "first": first,
+        "count": len(moments),
+        "columns": columns(moments[first:]),
+        # Every step's name begins with the scenario's, which would only take room in the charts.
+        "marks": [
+            {
+                "x": mark["elapsed_s"],
+                "name": str(mark["name"]).removeprefix(f"{run.scenario.name}-"),
+            }
+            for mark in run.marks
+        ],
+        "stages": [asdict(stage) for stage in run_view.stages(run, narrow.stage)],
+        "words": narrow.words,
+        "split": [{"name": name, "values": parts} for name, parts in run_view.split_ms(run)],
+        "ledger": ledger(run),
+        "verdict": verdict(run),
+    }
+
+
+def head(run: RunView) -> dict[str, Any]:
+    """Which run this is and how far it has come."""
+    now = run.moments[-1] if run.moments else None
+    return {
+        "id": run.id,
+        "scenario": run.scenario.name,
+        "question": run.scenario.question,
+        "directory": run.directory.name,
+        "step": now.step if now is not None else "",
+        "stage": now.stage if now is not None else "starting",
+        "steps": len(run.states),
+        "begun": sum(1 for item in run.states if item.workers),
+        "elapsed_s": now.elapsed_s if now is not None else 0.0,
+        "concluded": run.result is not None,
+    }
+
+
+def columns(moments: Sequence[Moment]) -> dict[str, list[Any]]:
+    """The seconds as columns."""
+    return {name: [getattr(moment, name) for moment in moments] for name in COLUMNS}
+
+
+def ledger(run: RunView) -> dict[str, Any]:
+    """Each step's counts; None is not known before the audit."""
+    if run.result is not None:
+        rows = [_audited(step) for step in run.result.steps]
+    else:
+        rows = [_so_far(item, run) for item in run.states if item.workers]
+    return {"classes": CLASSES, "rows": rows}
+
+
+def _audited(step: StepResult) -> Mapping[str, Any]:
+    counts = [step.ledger.get(name) for name in CLASSES]
+    return {
+        "name": step.name,
+        "counts": counts,
+        "fences": str(step.ledger.get("fences", "not sent")),
+    }
+
+
+def _so_far(item: StepState, run: RunView) -> Mapping[str, Any]:
+    seen = run.look.sink.steps.get(item.number)
+    known = {
+        "sent": item.sent,
+        "delivered": seen.delivered if seen is not None else 0,
+        "duplicated": seen.duplicated if seen is not None else 0,
+    }
+    return {
+        "name": item.step.name,
+        "counts": [known.get(name) for name in CLASSES],
+        "fences": "after the load",
+    }
+
+
+def verdict(run: RunView) -> dict[str, Any]:
+    """The verdict with its reasons, or what is already known to be wrong."""
+    result = run.result
+    if result is None:
+        return {"verdict": None, "reasons": run_view.concerns(run), "notes": [], "answer": ""}
+    return {
+        "verdict": result.verdict.value,
+        "reasons": list(result.reasons),
+        "notes": list(result.notes),
+        "answer": answer(result),
+    }

@@ -1,0 +1,293 @@
+"""What a column's Avro type means, and its values as Python's own: the canonical types that all
+sinks and taps share.
+
+| kind | Python | source in Debezium |
+|---|---|---|
+| boolean; int16, int32, int64; float32, float64 | bool, int, float | |
+| text, uuid, json, zoned_time | str | `string`, `Uuid`, `Json`, `ZonedTime` |
+| bytes | bytes | `bytes`, `Bits` |
+| decimal, variable_decimal | Decimal | `Decimal`, `VariableScaleDecimal` |
+| date; time_ms, time_us, time_ns | date; time | `Date`; `Time`, `MicroTime`, `NanoTime` |
+| timestamp_ms, _us, _ns | naive datetime | `Timestamp`, `MicroTimestamp`, `NanoTimestamp` |
+| zoned_timestamp | datetime in UTC | `ZonedTimestamp` |
+| instant_ms, instant_us | datetime in UTC | Avro's timestamp-millis, timestamp-micros |
+| duration_us | int | `MicroDuration` |
+| other | list or dict of these | arrays, maps and records |
+
+A date or timestamp that Python cannot hold comes as text that PostgreSQL understands: `infinity`,
+`0044-03-15 BC`. A column that the source did not send, because it is large and was not changed, is
+UNAVAILABLE, never NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Context, Decimal
+from enum import Enum, StrEnum
+from typing import Any
+
+#: How Debezium writes a large value that was not changed (its option
+#: `unavailable.value.placeholder`).
+PLACEHOLDER = "__debezium_unavailable_value"
+
+
+class Unavailable(Enum):
+    """The type of UNAVAILABLE."""
+
+    UNAVAILABLE = PLACEHOLDER
+
+
+#: Stands for a large value that was not changed and so was not sent (PostgreSQL's TOAST).
+UNAVAILABLE = Unavailable.UNAVAILABLE
+
+
+class Kind(StrEnum):
+    """What a column holds; the module's docstring has the table."""
+
+    BOOLEAN = "boolean"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    TEXT = "text"
+    UUID = "uuid"
+    JSON = "json"
+    BYTES = "bytes"
+    DECIMAL = "decimal"
+    VARIABLE_DECIMAL = "variable_decimal"
+    DATE = "date"
+    TIME_MS = "time_ms"
+    TIME_US = "time_us"
+    TIME_NS = "time_ns"
+    TIMESTAMP_MS = "timestamp_ms"
+    TIMESTAMP_US = "timestamp_us"
+    TIMESTAMP_NS = "timestamp_ns"
+    INSTANT_MS = "instant_ms"
+    INSTANT_US = "instant_us"
+    ZONED_TIMESTAMP = "zoned_timestamp"
+    ZONED_TIME = "zoned_time"
+    DURATION_US = "duration_us"
+    OTHER = "other"
+
+
+#: Kinds whose bytes are a length and so many bytes.
+SIZED = frozenset(
+    {
+        Kind.TEXT,
+        Kind.UUID,
+        Kind.JSON,
+        Kind.BYTES,
+        Kind.DECIMAL,
+        Kind.ZONED_TIMESTAMP,
+        Kind.ZONED_TIME,
+    }
+)
+#: Kinds whose bytes are one variable-length number.
+NUMERIC = frozenset(
+    {
+        Kind.INT16,
+        Kind.INT32,
+        Kind.INT64,
+        Kind.DATE,
+        Kind.TIME_MS,
+        Kind.TIME_US,
+        Kind.TIME_NS,
+        Kind.TIMESTAMP_MS,
+        Kind.TIMESTAMP_US,
+        Kind.TIMESTAMP_NS,
+        Kind.INSTANT_MS,
+        Kind.INSTANT_US,
+        Kind.DURATION_US,
+    }
+)
+#: By the name that Kafka Connect or Debezium gives a type.
+_NAMED = {
+    "org.apache.kafka.connect.data.Decimal": Kind.DECIMAL,
+    "org.apache.kafka.connect.data.Date": Kind.DATE,
+    "org.apache.kafka.connect.data.Time": Kind.TIME_MS,
+    "org.apache.kafka.connect.data.Timestamp": Kind.INSTANT_MS,
+    "io.debezium.data.VariableScaleDecimal": Kind.VARIABLE_DECIMAL,
+    "io.debezium.data.Uuid": Kind.UUID,
+    "io.debezium.data.Json": Kind.JSON,
+    "io.debezium.time.Date": Kind.DATE,
+    "io.debezium.time.Time": Kind.TIME_MS,
+    "io.debezium.time.MicroTime": Kind.TIME_US,
+    "io.debezium.time.NanoTime": Kind.TIME_NS,
+    "io.debezium.time.Timestamp": Kind.TIMESTAMP_MS,
+    "io.debezium.time.MicroTimestamp": Kind.TIMESTAMP_US,
+    "io.debezium.time.NanoTimestamp": Kind.TIMESTAMP_NS,
+    "io.debezium.time.ZonedTimestamp": Kind.ZONED_TIMESTAMP,
+    "io.debezium.time.ZonedTime": Kind.ZONED_TIME,
+    "io.debezium.time.MicroDuration": Kind.DURATION_US,
+}
+#: By Avro's logical type.
+_LOGICAL = {
+    "decimal": Kind.DECIMAL,
+    "uuid": Kind.UUID,
+    "date": Kind.DATE,
+    "time-millis": Kind.TIME_MS,
+    "time-micros": Kind.TIME_US,
+    "timestamp-millis": Kind.INSTANT_MS,
+    "timestamp-micros": Kind.INSTANT_US,
+    "local-timestamp-millis": Kind.TIMESTAMP_MS,
+    "local-timestamp-micros": Kind.TIMESTAMP_US,
+}
+_PLAIN = {
+    "boolean": Kind.BOOLEAN,
+    "int": Kind.INT32,
+    "long": Kind.INT64,
+    "float": Kind.FLOAT32,
+    "double": Kind.FLOAT64,
+    "string": Kind.TEXT,
+    "enum": Kind.OTHER,
+    "bytes": Kind.BYTES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a captured table; `precision` and `scale` are those of a decimal."""
+
+    name: str
+    kind: Kind
+    nullable: bool
+    precision: int | None = None
+    scale: int = 0
+
+
+def column_of(name: str, schema: Any, nullable: bool) -> Column:
+    """The column that an Avro type without its NULL branch describes."""
+    if not isinstance(schema, Mapping):
+        return Column(name, _PLAIN.get(schema, Kind.OTHER), nullable)
+    kind = _NAMED.get(schema.get("connect.name", "")) or _LOGICAL.get(schema.get("logicalType", ""))
+    if kind is None:
+        kind = (
+            Kind.INT16
+            if schema.get("connect.type") == "int16"
+            else _PLAIN.get(schema["type"], Kind.OTHER)
+        )
+    if schema["type"] == "fixed":
+        kind = Kind.OTHER
+    if kind is not Kind.DECIMAL:
+        return Column(name, kind, nullable)
+    return Column(name, kind, nullable, schema.get("precision"), int(schema.get("scale", 0)))
+
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+#: PostgreSQL's numeric has up to 131,072 digits before its point and 16,383 after it.
+_EXACT = Context(prec=150_000)
+_EPOCH_DATE = date(1970, 1, 1)
+_DAY_US = 86_400_000_000
+#: What Debezium sends for PostgreSQL's infinite timestamps (its class PostgresConnector's value
+#: converter).
+_INFINITIES = {9223372036825200000: "infinity", -9223372036832400000: "-infinity"}
+
+
+def date_value(days: int) -> date | str:
+    """Days since 1970."""
+    try:
+        return _EPOCH_DATE + timedelta(days=days)
+    except OverflowError:
+        return _long_date(days)
+
+
+def timestamp_value(us: int) -> datetime | str:
+    """Microseconds since 1970, without a zone."""
+    try:
+        return _EPOCH + timedelta(microseconds=us)
+    except OverflowError:
+        return _INFINITIES.get(us) or _long_timestamp(us)
+
+
+def instant_value(us: int) -> datetime | str:
+    """Microseconds since 1970, in UTC."""
+    try:
+        return _EPOCH_UTC + timedelta(microseconds=us)
+    except OverflowError:
+        return _INFINITIES.get(us) or _long_timestamp(us, "+00")
+
+
+def time_value(us: int) -> time | str:
+    """Microseconds since midnight; PostgreSQL also knows 24:00."""
+    if not 0 <= us < _DAY_US:
+        return "24:00:00" if us == _DAY_US else f"{us} us"
+    seconds, micros = divmod(us, 1_000_000)
+    return time(seconds // 3600, seconds // 60 % 60, seconds % 60, micros)
+
+
+def zoned_timestamp_value(text: str) -> datetime | str:
+    """Debezium's ISO 8601 text with an offset."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return postgres_timestamp(text)
+
+
+def postgres_timestamp(text: str) -> str:
+    """An ISO 8601 text with a sign before the year, as PostgreSQL reads it; any other comes back
+    as it is.
+    """
+    if text[:1] == "+":
+        return text[1:]
+    if text[:1] != "-" or not text[1:2].isdigit():
+        return text
+    year, rest = text[1:].split("-", 1)
+    return f"{int(year) + 1:04d}-{rest.replace('Z', '+00')} BC"
+
+
+def decimal_value(data: bytes, scale: int) -> Decimal:
+    """An unscaled number, big-endian two's complement."""
+    return Decimal(int.from_bytes(data, "big", signed=True)).scaleb(-scale, _EXACT)
+
+
+def decimal_text(data: bytes, scale: int) -> str:
+    """The same as plain digits, without the detour over a Decimal."""
+    number = int.from_bytes(data, "big", signed=True)
+    if scale <= 0:
+        return f"{number}{'0' * -scale if number else ''}"
+    digits = f"{abs(number):0{scale + 1}d}"
+    return f"{'-' if number < 0 else ''}{digits[:-scale]}.{digits[-scale:]}"
+
+
+def _long_date(days: int) -> str:
+    """A date beyond Python's years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+    civil_from_days).
+    """
+    era, of_era = divmod(days + 719_468, 146_097)
+    year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * of_year + 2) // 153
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    day = of_year - (153 * shifted + 2) // 5 + 1
+    return (
+        f"{year:04d}-{month:02d}-{day:02d}"
+        if year > 0
+        else f"{1 - year:04d}-{month:02d}-{day:02d} BC"
+    )
+
+
+def _long_timestamp(us: int, zone: str = "") -> str:
+    days, rest = divmod(us, _DAY_US)
+    number, _, era = _long_date(days).partition(" ")
+    seconds, micros = divmod(rest, 1_000_000)
+    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{micros:06d}"
+    return f"{number} {clock}{zone}{' BC' if era else ''}"
+
+
+#: From a number as it is on the wire to its value.
+FROM_NUMBER: Mapping[Kind, Callable[[int], Any]] = {
+    Kind.DATE: date_value,
+    Kind.TIME_MS: lambda ms: time_value(ms * 1000),
+    Kind.TIME_US: time_value,
+    Kind.TIME_NS: lambda ns: time_value(ns // 1000),
+    Kind.TIMESTAMP_MS: lambda ms: timestamp_value(ms * 1000),
+    Kind.TIMESTAMP_US: timestamp_value,
+    Kind.TIMESTAMP_NS: lambda ns: timestamp_value(ns // 1000),
+    Kind.INSTANT_MS: lambda ms: instant_value(ms * 1000),
+    Kind.INSTANT_US: instant_value,
+}

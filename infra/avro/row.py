@@ -1,0 +1,452 @@
+"""Reads whole rows of Debezium's change events out of Avro: many messages at once, column by
+column, lazily.
+
+A `RowReader` belongs to one writer schema. It walks a batch of messages field by field, all
+messages in one step by numpy, and notes only where each column starts; values are made for the
+columns that are asked for, when they are. So the price of a column that nobody needs is stepping
+over it. `infra/avro/kind.py` says what values look like.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import fastavro
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.avro.item import Maker, item_maker
+from infra.avro.kind import (
+    FROM_NUMBER,
+    NUMERIC,
+    SIZED,
+    UNAVAILABLE,
+    Column,
+    Kind,
+    decimal_text,
+    decimal_value,
+    zoned_timestamp_value,
+)
+from infra.avro.octets import Octets, Positions
+from infra.avro.placeholder import are_placeholders, is_placeholder
+from infra.avro.walk import Record, Schema, Starts, branch_taken, declared_column, keep_of
+from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
+
+Side = Literal["before", "after"]
+
+#: Bytes of a number of 64 bits at most.
+LONGEST_NUMBER = 10
+#: Decimals up to here, and powers of ten up to here, are numbers of 64 bits.
+_SHORT_DECIMAL_BYTES, _SHORT_SCALE = 7, 18
+
+
+class Rows:
+    """Change events of one writer schema as columns of equal length, read from their bytes when
+    asked for.
+
+    Slicing gives a part without copying. Reading changes nothing, so several threads may.
+    """
+
+    __slots__ = ("_begin", "_end", "_octets", "_reader", "_sides", "_starts")
+
+    def __init__(
+        self,
+        reader: RowReader,
+        octets: Octets,
+        begin: Positions,
+        end: Positions,
+        starts: Mapping[str, Starts],
+        sides: Mapping[str, Mapping[str, Starts]],
+    ) -> None:
+        self._reader = reader
+        self._octets = octets
+        self._begin = begin
+        self._end = end
+        self._starts = starts
+        self._sides = sides
+
+    def __len__(self) -> int:
+        return len(self._begin)
+
+    def __getitem__(self, part: slice | NDArray[np.int64]) -> Rows:
+        return Rows(
+            self._reader,
+            self._octets,
+            self._begin[part],
+            self._end[part],
+            {name: starts[part] for name, starts in self._starts.items()},
+            {
+                side: {name: starts[part] for name, starts in found.items()}
+                for side, found in self._sides.items()
+            },
+        )
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The table's columns in order."""
+        return self._reader.columns
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of each message."""
+        return self._end - self._begin
+
+    def messages(self) -> list[bytes]:
+        """The messages as they came."""
+        return self._octets.texts(self._begin, self.sizes)
+
+    @property
+    def operation(self) -> NDArray[np.uint8]:
+        """Debezium's op as a character code: c, u, d, r, t."""
+        return self._octets.ones[self._starts["op"] + 1]
+
+    @property
+    def committed_us(self) -> NDArray[np.int64]:
+        """The source transaction's commit time, wall microseconds:
+
+        `source.ts_us`, else `ts_ms`; 0 where neither is.
+        """
+        exact = self._number("ts_us")
+        return exact if exact.all() else np.where(exact != 0, exact, self._number("ts_ms") * 1000)
+
+    @property
+    def lsn(self) -> NDArray[np.int64]:
+        """The change's position in the source's log; 0 where the source does not say."""
+        return self._number("lsn")
+
+    def _number(self, name: str) -> NDArray[np.int64]:
+        starts = self._starts.get(name)
+        found = np.zeros(len(self), dtype=np.int64)
+        if starts is None:
+            return found
+        there = np.flatnonzero(starts >= 0)
+        found[there] = self._octets.numbers(starts[there])[0]
+        return found
+
+    def present(self, side: Side) -> NDArray[np.bool_]:
+        """Which events have a row on this side."""
+        return self._starts[side] >= 0
+
+    def spans(self, side: Side, name: str) -> tuple[Positions, NDArray[np.int64]]:
+        """Where the bytes of a text, bytes or decimal column begin in `octets`, and their lengths;
+        -1 where NULL.
+        """
+        starts = self._sides[side][name]
+        if (starts >= 0).all():
+            length, begin = self._octets.lengths(starts)
+            return begin, length
+        begin, length = np.zeros(len(self), dtype=np.int64), np.full(len(self), -1, dtype=np.int64)
+        there = np.flatnonzero(starts >= 0)
+        length[there], begin[there] = self._octets.lengths(starts[there])
+        return begin, length
+
+    @property
+    def octets(self) -> Octets:
+        """The bytes that `spans` points into."""
+        return self._octets
+
+    def texts(self, side: Side, name: str) -> list[str | None]:
+        """A column that is text on the wire as it is there; None where it is NULL."""
+        begin, length = self.spans(side, name)
+        found = self._octets.texts(begin, np.maximum(length, 0))
+        return [
+            None if size < 0 else text.decode()
+            for text, size in zip(found, length.tolist(), strict=True)
+        ]
+
+    def decimal_texts(self, side: Side, name: str) -> list[str | None]:
+        """A decimal column of fixed scale as plain digits; None where it is NULL."""
+        begin, length = self.spans(side, name)
+        scale = self._reader.column(name).scale
+        short = (length <= _SHORT_DECIMAL_BYTES) & (0 < scale <= _SHORT_SCALE)
+        found: list[str | None] = [None] * len(self)
+        if short.any():
+            found = list(
+                _short_decimals(self._octets.integers(begin, np.where(short, length, 0)), scale)
+            )
+        for row in np.flatnonzero(~short & (length >= 0)).tolist():
+            found[row] = decimal_text(
+                self._octets.bytes[begin[row] : begin[row] + length[row]], scale
+            )
+        for row in np.flatnonzero(length < 0).tolist():
+            found[row] = None
+        return found
+
+    def numbers(self, side: Side, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """A whole-number column as it is on the wire (days, micros, ...), and where it is not
+        NULL.
+        """
+        starts = self._sides[side][name]
+        there = starts >= 0
+        if there.all():
+            return self._octets.numbers(starts)[0], there
+        found = np.zeros(len(self), dtype=np.int64)
+        found[there] = self._octets.numbers(starts[there])[0]
+        return found, there
+
+    def fixed(
+        self, side: Side, name: str, width: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """A boolean, float or double column's bytes, a row each, and where it is not NULL."""
+        starts = self._sides[side][name]
+        return self._octets.table(np.maximum(starts, 0), width), starts >= 0
+
+    def values(self, side: Side, name: str) -> list[Any]:
+        """A column as Python's values;
+
+        None where it is NULL or where the event has no row on this side.
+        """
+        column = self._reader.column(name)
+        if column.kind in SIZED:
+            return self._sized(side, column)
+        if column.kind in NUMERIC:
+            numbers, there = self.numbers(side, name)
+            make = FROM_NUMBER.get(column.kind)
+            found = (
+                numbers.tolist() if make is None else [make(number) for number in numbers.tolist()]
+            )
+        elif column.kind in _PLAIN_TYPES:
+            table, there = self.fixed(side, name, np.dtype(_PLAIN_TYPES[column.kind]).itemsize)
+            found = table.view(_PLAIN_TYPES[column.kind]).reshape(-1).tolist()
+        else:
+            return self._others(side, column)
+        return (
+            found
+            if there.all()
+            else [value if kept else None for value, kept in zip(found, there, strict=True)]
+        )
+
+    def _sized(self, side: Side, column: Column) -> list[Any]:
+        begin, length = self.spans(side, column.name)
+        texts = self._octets.texts(begin, np.maximum(length, 0))
+        make = _maker(column)
+        found = [make(text) for text in texts]
+        for row in np.flatnonzero(length < 0).tolist():
+            found[row] = None
+        if column.kind is not Kind.DECIMAL:
+            for row in np.flatnonzero(are_placeholders(self._octets, begin, length)).tolist():
+                found[row] = UNAVAILABLE
+        return found
+
+    def _others(self, side: Side, column: Column) -> list[Any]:
+        """Records, arrays, maps and unions, one by one."""
+        schema, make = self._reader.parsed(column.name)
+        stream = io.BytesIO(self._octets.bytes)
+        found: list[Any] = []
+        for start in self._sides[side][column.name].tolist():
+            if start < 0:
+                found.append(None)
+                continue
+            stream.seek(start)
+            value = fastavro.schemaless_reader(stream, schema, None)
+            found.append(UNAVAILABLE if is_placeholder(value) else make(value))
+        return found
+
+    def rows(self, side: Side) -> list[tuple[Any, ...] | None]:
+        """Whole rows in column order; None where the event has no row on this side."""
+        columns = [self.values(side, column.name) for column in self.columns]
+        whole: list[tuple[Any, ...] | None] = list(zip(*columns, strict=True))
+        for row in np.flatnonzero(~self.present(side)).tolist():
+            whole[row] = None
+        return whole
+
+
+_PLAIN_TYPES = {Kind.BOOLEAN: "?", Kind.FLOAT32: "<f4", Kind.FLOAT64: "<f8"}
+
+
+def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
+    whole, rest = np.divmod(np.abs(numbers), 10**scale)
+    form = f"%d.%0{scale}d"
+    found = [form % parts for parts in zip(whole.tolist(), rest.tolist(), strict=True)]
+    for row in np.flatnonzero(numbers < 0).tolist():
+        found[row] = f"-{found[row]}"
+    return found
+
+
+def _maker(column: Column) -> Callable[[bytes], Any]:
+    if column.kind is Kind.BYTES:
+        return bytes
+    if column.kind is Kind.DECIMAL:
+        return lambda data: decimal_value(data, column.scale)
+    if column.kind is Kind.ZONED_TIMESTAMP:
+        return lambda data: zoned_timestamp_value(data.decode())
+    return bytes.decode
+
+
+class RowReader:
+    """Reads change events of one writer schema; raises EnvelopeError for a schema that is no
+    Debezium envelope.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = Schema(schema)
+        self._fields = {item["name"]: item["type"] for item in schema.get("fields", ())}
+        if schema.get("type") != "record" or not {"before", "after", "source", "op"} <= set(
+            self._fields
+        ):
+            raise EnvelopeError(
+                f"schema {schema.get('name')!r} is no Debezium envelope: before, after, source and"
+                " op are needed; is the connector unwrapping events?"
+            )
+        self._sides = {side: self._side(side) for side in ("before", "after")}
+        row = self._record("after")
+        self.columns = tuple(
+            declared_column(self._schema, item["name"], item["type"]) for item in row["fields"]
+        )
+        self._columns = {column.name: column for column in self.columns}
+        self._declared = {item["name"]: item["type"] for item in row["fields"]}
+        self._source = self._kept_record(self._record("source"), ("ts_us", "ts_ms", "lsn"))
+        self._steps = {name: self._schema.step(declared) for name, declared in self._fields.items()}
+        self._parsed: dict[str, tuple[Any, Maker]] = {}
+
+    def column(self, name: str) -> Column:
+        """A column by its name; raises KeyError."""
+        return self._columns[name]
+
+    def parsed(self, name: str) -> tuple[Any, Maker]:
+        """A column's type for fastavro, without its NULL branch, and how values are made of what
+        it reads.
+        """
+        if name not in self._parsed:
+            declared = self._declared[name]
+            real = (
+                [branch for branch in declared if branch != "null"]
+                if isinstance(declared, list)
+                else [declared]
+            )
+            alone = real[0] if len(real) == 1 else declared
+            schema = fastavro.parse_schema(self._schema.expand(alone))
+            self._parsed[name] = schema, item_maker(self._schema, alone)
+        return self._parsed[name]
+
+    def read(self, messages: Sequence[bytes] | Octets) -> Rows:
+        """Walk over these messages; raises EnvelopeError if any of them is not of this schema."""
+        octets = messages if isinstance(messages, Octets) else Octets(messages)
+        starts: dict[str, Starts] = {}
+        sides: dict[str, dict[str, Starts]] = {}
+        try:
+            at = self._walk(octets, octets.begin + HEADER_BYTES, starts, sides)
+        except IndexError as error:
+            raise EnvelopeError(
+                f"the message ends in the middle of its envelope: {error}"
+            ) from error
+        if not np.array_equal(at, octets.end):
+            raise EnvelopeError("the message ends in the middle of its envelope, or after it")
+        return Rows(self, octets, octets.begin, octets.end, starts, sides)
+
+    def _walk(
+        self,
+        octets: Octets,
+        at: Positions,
+        starts: dict[str, Starts],
+        sides: dict[str, dict[str, Starts]],
+    ) -> Positions:
+        for name, step in self._steps.items():
+            if name in self._sides:
+                starts[name], at = self._sides[name](octets, at, sides.setdefault(name, {}))
+            elif name == "source":
+                at = self._source.walk(octets, at, starts)
+            else:
+                if name == "op":
+                    starts[name] = at
+                at = step(octets, at)
+        return at
+
+    def _record(self, field: str) -> Mapping[str, Any]:
+        declared = self._fields[field]
+        for branch in declared if isinstance(declared, list) else [declared]:
+            record = self._schema.resolve(branch)
+            if isinstance(record, Mapping) and record["type"] == "record":
+                return record
+        raise EnvelopeError(f"the envelope's {field!r} is no record")
+
+    def _kept_record(self, record: Mapping[str, Any], kept: Sequence[str] | None) -> Record:
+        schema = self._schema
+        return Record(
+            [
+                (
+                    item["name"],
+                    keep_of(schema, item["type"]) if kept is None or item["name"] in kept else None,
+                    schema.step(item["type"]),
+                )
+                for item in record["fields"]
+            ]
+        )
+
+    def _side(
+        self, side: str
+    ) -> Callable[[Octets, Positions, dict[str, Starts]], tuple[Starts, Positions]]:
+        declared = self._fields[side]
+        record = self._kept_record(self._record(side), None)
+        names = [name for name, _, _ in record.fields]
+
+        def whole(
+            octets: Octets, at: Positions, into: dict[str, Starts]
+        ) -> tuple[Starts, Positions]:
+            return at, record.walk(octets, at, into)
+
+        def optional(
+            octets: Octets, at: Positions, into: dict[str, Starts]
+        ) -> tuple[Starts, Positions]:
+            there, at = branch_taken(octets, at, code)
+            if there.all():
+                return whole(octets, at, into)
+            starts = np.where(there, at, -1)
+            into.update({name: np.full(len(at), -1, dtype=np.int64) for name in names})
+            rows = np.flatnonzero(there)
+            if len(rows):
+                part: dict[str, Starts] = {}
+                at[rows] = record.walk(octets, at[rows], part)
+                for name in names:
+                    into[name][rows] = part[name]
+            return starts, at
+
+        if not isinstance(declared, list):
+            return whole
+        code = 2 - 2 * declared.index("null")
+        return optional
+
+
+class KeyReader:
+    """Reads record keys of one writer schema, which must be a record; raises EnvelopeError for any
+    other.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        if schema.get("type") != "record":
+            raise EnvelopeError(
+                f"key schema {schema.get('name', schema.get('type'))!r} is no record; use"
+                " Debezium's keys"
+            )
+        parsed = Schema(schema)
+        self.columns = tuple(
+            declared_column(parsed, item["name"], item["type"]) for item in schema["fields"]
+        )
+        self._schema = fastavro.parse_schema(dict(schema))
+
+    def read(self, message: bytes) -> tuple[Any, ...]:
+        """The key's values in column order; raises EnvelopeError for bytes of another schema."""
+        try:
+            found: Any = fastavro.schemaless_reader(
+                io.BytesIO(message[HEADER_BYTES:]), self._schema, None
+            )
+        except (EOFError, IndexError, ValueError, UnicodeDecodeError) as error:
+            raise EnvelopeError(f"the key is not of its schema: {error}") from error
+        return tuple(found[column.name] for column in self.columns)
+
+
+def key_ids(messages: Sequence[bytes | None]) -> NDArray[np.int64]:
+    """`key_id` of many records' keys at once."""
+    keys = [message or b"" for message in messages]
+    octets = Octets(keys)
+    at, end = octets.begin + HEADER_BYTES, octets.end
+    found, plain = np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
+    whole = at < end
+    ends = octets.after_numbers(at[whole])
+    plain[whole] = (ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)
+    found[plain] = octets.numbers(at[plain])[0]
+    for row in np.flatnonzero(~plain).tolist():
+        found[row] = key_id(keys[row])
+    return found

@@ -1,0 +1,218 @@
+"""How to step over Avro values, many messages at a time, and to note where the fields that matter
+start.
+
+A schema is turned once into a tree of steps; each step moves the positions of all messages past
+one value. Avro 1.11 specification, "Binary Encoding".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.avro.kind import Column, Kind, column_of
+from infra.avro.octets import Octets, Positions
+from infra.schemas.envelope import EnvelopeError
+
+#: Steps over one field of every message.
+Step = Callable[[Octets, Positions], Positions]
+#: Where a value starts in each message, -1 where there is none.
+Starts = NDArray[np.int64]
+#: Steps over one field as well, and tells where its value starts.
+Keep = Callable[[Octets, Positions], tuple[Starts, Positions]]
+
+_FIXED = {"null": 0, "boolean": 1, "float": 4, "double": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The walk over one record: its fields in order, each kept under its name or stepped over."""
+
+    fields: Sequence[tuple[str, Keep | None, Step]]
+
+    def walk(self, octets: Octets, at: Positions, into: dict[str, Starts]) -> Positions:
+        """Step over the record; where its kept fields start goes into `into`."""
+        for name, keep, step in self.fields:
+            if keep is None:
+                at = step(octets, at)
+            else:
+                into[name], at = keep(octets, at)
+        return at
+
+
+class Schema:
+    """One parsed schema: resolves names, and makes the steps over its types."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._named: dict[str, Mapping[str, Any]] = {}
+        self._learn(schema, "")
+
+    def _learn(self, schema: Any, namespace: str) -> None:
+        """Note named types, since Avro refers back to them by name."""
+        if isinstance(schema, list):
+            for branch in schema:
+                self._learn(branch, namespace)
+        elif isinstance(schema, Mapping):
+            inner = schema.get("namespace", namespace)
+            if schema["type"] in ("record", "fixed", "enum"):
+                self._named[schema["name"]] = self._named[f"{inner}.{schema['name']}"] = schema
+            for part in ("fields", "items", "values"):
+                found = schema.get(part, ())
+                self._learn(
+                    [item["type"] for item in found] if part == "fields" else found or [], inner
+                )
+            if isinstance(schema["type"], (list, Mapping)):
+                self._learn(schema["type"], inner)
+
+    def resolve(self, schema: Any) -> Any:
+        """The type itself, whether it is written out or named."""
+        if isinstance(schema, str):
+            return self._named.get(schema, schema)
+        if isinstance(schema, Mapping) and not isinstance(schema["type"], str):
+            return self.resolve(schema["type"])
+        return schema
+
+    def expand(self, schema: Any) -> Any:
+        """The type with nothing in it that only refers to a name."""
+        if isinstance(schema, list):
+            return [self.expand(branch) for branch in schema]
+        resolved = self.resolve(schema)
+        if not isinstance(resolved, Mapping):
+            return resolved
+        whole = {
+            name: part for name, part in resolved.items() if name not in ("default", "logicalType")
+        }
+        for part in ("items", "values"):
+            if part in whole:
+                whole[part] = self.expand(whole[part])
+        if "fields" in whole:
+            whole["fields"] = [
+                {"name": item["name"], "type": self.expand(item["type"])}
+                for item in whole["fields"]
+            ]
+        return whole
+
+    def step(self, schema: Any) -> Step:
+        """How to step over values of this type."""
+        if isinstance(schema, list):
+            return self._union([self.step(branch) for branch in schema])
+        resolved = self.resolve(schema)
+        kind = resolved["type"] if isinstance(resolved, Mapping) else resolved
+        if kind in _FIXED or kind == "fixed":
+            return _fixed(_FIXED[kind] if kind in _FIXED else int(resolved["size"]))
+        if kind in ("int", "long", "enum"):
+            return Octets.after_numbers
+        if kind in ("string", "bytes"):
+            return Octets.after_texts
+        if kind == "record":
+            return _sequence([self.step(item["type"]) for item in resolved["fields"]])
+        if kind == "array":
+            return self._blocks([resolved["items"]])
+        if kind == "map":
+            return self._blocks(["string", resolved["values"]])
+        raise EnvelopeError(f"Avro type {kind!r} is not known")
+
+    def _union(self, branches: Sequence[Step]) -> Step:
+        def union(octets: Octets, at: Positions) -> Positions:
+            chosen, at = octets.lengths(at)
+            first = int(chosen[0]) if len(chosen) else 0
+            if (chosen == first).all():
+                return _branch(branches, first)(octets, at)
+            for number in np.unique(chosen).tolist():
+                here = np.flatnonzero(chosen == number)
+                at[here] = _branch(branches, number)(octets, at[here])
+            return at
+
+        return union
+
+    def _blocks(self, parts: Sequence[Any]) -> Step:
+        """Arrays and maps, message by message: blocks of a count and so many items, up to a count
+        of zero.
+        """
+        steps = _sequence([self.step(part) for part in parts])
+
+        def one(octets: Octets, at: Positions) -> Positions:
+            while True:
+                count, at = octets.numbers(at)
+                items = int(count[0])
+                if items == 0:
+                    return at
+                if items < 0:
+                    at = octets.after_numbers(at)
+                for _ in range(abs(items)):
+                    at = steps(octets, at)
+
+        def blocks(octets: Octets, at: Positions) -> Positions:
+            return np.array(
+                [one(octets, at[row : row + 1])[0] for row in range(len(at))], dtype=np.int64
+            )
+
+        return blocks
+
+
+def _branch(branches: Sequence[Step], number: int) -> Step:
+    return branches[number]
+
+
+def _fixed(size: int) -> Step:
+    def fixed(_: Octets, at: Positions) -> Positions:
+        return at + size
+
+    return fixed
+
+
+def _sequence(steps: Sequence[Step]) -> Step:
+    def sequence(octets: Octets, at: Positions) -> Positions:
+        for step in steps:
+            at = step(octets, at)
+        return at
+
+    return sequence
+
+
+def keep_of(schema: Schema, declared: Any) -> Keep:
+    """How to note where a field's value starts: after its union's branch where that is NULL or one
+    type.
+    """
+    branches = declared if isinstance(declared, list) else [declared]
+    real = [branch for branch in branches if branch != "null"]
+    if not isinstance(declared, list) or len(real) != 1:
+        step = schema.step(declared)
+        return lambda octets, at: (at, step(octets, at))
+    return _optional(2 * branches.index(real[0]), schema.step(real[0]))
+
+
+def _optional(code: int, step: Step) -> Keep:
+    def keep(octets: Octets, at: Positions) -> tuple[Starts, Positions]:
+        there, at = branch_taken(octets, at, code)
+        if there.all():
+            return at, step(octets, at)
+        starts = np.where(there, at, -1)
+        rows = np.flatnonzero(there)
+        if len(rows):
+            at[rows] = step(octets, at[rows])
+        return starts, at
+
+    return keep
+
+
+def branch_taken(octets: Octets, at: Positions, code: int) -> tuple[NDArray[np.bool_], Positions]:
+    """Which messages have an optional field's value, and what comes after the branch's number."""
+    chosen = octets.ones[at]
+    there = chosen == code
+    if not (there | (chosen == 2 - code)).all():
+        raise IndexError("a union has no such branch")
+    return there, at + 1
+
+
+def declared_column(schema: Schema, name: str, declared: Any) -> Column:
+    """The column that a field of a row declares; a union of several types is of no known kind."""
+    branches = declared if isinstance(declared, list) else [declared]
+    real = [branch for branch in branches if branch != "null"]
+    if len(real) != 1:
+        return Column(name, Kind.OTHER, True)
+    return column_of(name, schema.resolve(real[0]), len(branches) > 1)

@@ -1,0 +1,1 @@
+"""Kafka to batches: polling, decoding, bounded queues, delivery, committed positions."""

@@ -1,0 +1,167 @@
+"""The Kafka client of the platform: its settings, and its messages taken apart."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from infra.platform.process.error import PlatformError, UnreachableError
+from infra.platform.sinks.batch import Chunk, Partition
+
+WATERMARKS_S = 0.05
+_PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
+#: An answer of the broker, and what of it may be of one partition.
+FETCH_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What a consumer is told: where, what, and how much it may hold."""
+
+    bootstrap: str
+    group: str
+    topics: tuple[str, ...]
+    batch_size: int
+    max_buffered_messages: int
+    flush_interval_s: float = 1.0
+    #: Join the group and take partitions, but read nothing before `begin`.
+    held: bool = False
+
+
+def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
+    """For librdkafka."""
+    return {
+        "bootstrap.servers": settings.bootstrap,
+        "group.id": settings.group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # A bound in events means nothing while the client itself prefetches without one.
+        "queued.max.messages.kbytes": 16384,
+        "fetch.queue.backoff.ms": 10,
+        # All of an answer may be of one: many messages in a row make large batches, with many
+        # partitions too.
+        "max.partition.fetch.bytes": FETCH_BYTES,
+        "fetch.max.bytes": FETCH_BYTES,
+        # One request at a time: while it waits for partitions that are empty, those that were
+        # resumed wait too.
+        "fetch.wait.max.ms": 50,
+        "session.timeout.ms": 6000,
+        # Partitions change hands when a heartbeat says so.
+        "heartbeat.interval.ms": 500,
+        "log_level": 3,
+    }
+
+
+def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float) -> None:
+    """Ask the broker for the topics; raises UnreachableError that says what was tried."""
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        known = client.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise UnreachableError(
+            f"Kafka at {bootstrap} does not answer within {timeout_s:g} s: {error.args[0].str()}"
+        ) from error
+    missing = [topic for topic in topics if topic not in known]
+    if missing:
+        raise UnreachableError(
+            f"Kafka at {bootstrap} has no topic {', '.join(missing)}; create it first"
+        )
+
+
+def usable(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages without those that only tell of a passing trouble; raises PlatformError for any
+    other trouble.
+    """
+    errors = [message.error() for message in messages]
+    if not any(errors):
+        return messages
+    for error in errors:
+        if error is not None and error.code() not in _PASSING and not error.retriable():
+            raise PlatformError(f"Kafka: {error.str()}")
+    return [message for message, error in zip(messages, errors, strict=True) if error is None]
+
+
+@contextlib.contextmanager
+def orderly(wait_s: float) -> Iterator[None]:
+    """What fails while partitions change hands, which the client's poll and close raise, as a
+    PlatformError.
+    """
+    try:
+        yield
+    except KafkaException as error:
+        raise PlatformError(
+            f"Kafka: {error.args[0].str()}; what is not committed comes again"
+        ) from error
+    except TimeoutError as error:
+        raise PlatformError(
+            f"partitions could not be handed over within {wait_s:g} s; what is not committed comes"
+            " again"
+        ) from error
+
+
+def chunks(messages: Sequence[Message], polled_us: int) -> Iterator[tuple[Partition, Chunk]]:
+    """The messages of each partition, in their order."""
+    places: list[Any] = [(message.topic(), message.partition()) for message in messages]
+    if len(set(places)) == 1:
+        yield places[0], _chunk(messages, polled_us)
+        return
+    groups: dict[Partition, list[Message]] = {}
+    for place, message in zip(places, messages, strict=True):
+        groups.setdefault(place, []).append(message)
+    for place, group in groups.items():
+        yield place, _chunk(group, polled_us)
+
+
+def _chunk(messages: Sequence[Message], polled_us: int) -> Chunk:
+    return Chunk(
+        values=[message.value() for message in messages],
+        keys=[message.key() for message in messages],
+        offsets=[message.offset() or 0 for message in messages],
+        appended_us=[message.timestamp()[1] * 1000 for message in messages],
+        polled_us=[polled_us] * len(messages),
+    )
+
+
+class Watermarks:
+    """The offset that each partition's next message will have.
+
+    Asked for in the poll thread only, read in any.
+
+    The client waits for a rebalance that is under way before it answers, and the rebalance waits
+    for us: asked from the event loop, neither would ever end.
+    """
+
+    def __init__(self) -> None:
+        self.high: dict[Partition, int | None] = {}
+        self._due_s = 0.0
+
+    def begin(self, places: Sequence[Partition]) -> None:
+        """Watch these partitions."""
+        self.high = self.high | dict.fromkeys(places)
+        self._due_s = 0.0
+
+    def end(self, places: Sequence[Partition]) -> None:
+        """Watch these no more."""
+        self.high = {place: high for place, high in self.high.items() if place not in places}
+
+    def look(self, client: Consumer) -> None:
+        """Take over what the client has heard, a few times a second."""
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + WATERMARKS_S
+        self.high = {place: _high(client, place) for place in self.high}
+
+
+def _high(client: Consumer, place: Partition) -> int | None:
+    with contextlib.suppress(KafkaException, RuntimeError):
+        _, high = client.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return int(high) if high >= 0 else None
+    return None

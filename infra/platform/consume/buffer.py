@@ -1,0 +1,187 @@
+"""The bounded memory between Kafka and the sink: one queue a partition, one bound over all of
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from infra.platform.sinks.batch import Chunk, Partition, joined
+
+#: Into how many polls the share of a partition is divided where its worker is slow.
+PARTS = 4
+
+
+class BoundError(AssertionError):
+    """More was taken in than the bound allows: a mistake in the consumer, never an answer to
+    load.
+    """
+
+
+class PartitionQueue:
+    """Messages of one partition that wait for its worker, oldest first.
+
+    What the worker has taken waits on until it begins to write it. The events tell a state, not a
+    change, so whoever waits for one cannot come too late: `filled` something can be taken,
+    `resting` nothing is in flight, `empty` both that and nothing waits.
+    """
+
+    def __init__(self) -> None:
+        self.chunks: deque[Chunk] = deque()
+        self.closed = False
+        self.depth = 0
+        self.in_flight = 0
+        self.paused = False
+        self.filled, self.resting, self.empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._tell()
+
+    def put(self, chunk: Chunk) -> None:
+        """Add messages at the end."""
+        self.chunks.append(chunk)
+        self.depth += len(chunk)
+        self._tell()
+
+    def take(self, limit: int, batch_size: int) -> Chunk | None:
+        """The oldest messages, for their worker to read: at most `limit`, whole batches where
+        there is more than one.
+
+        None where there are none.
+        """
+        ready = sum(map(len, self.chunks))
+        if not ready:
+            return None
+        limit = min(limit, max(batch_size, ready - ready % batch_size))
+        taken, size = [], 0
+        while self.chunks and size < limit:
+            chunk = self.chunks.popleft()
+            if size + len(chunk) > limit:
+                self.chunks.appendleft(chunk[limit - size :])
+                chunk = chunk[: limit - size]
+            taken.append(chunk)
+            size += len(chunk)
+        self._tell()
+        return joined(taken)
+
+    def begin(self, count: int) -> None:
+        """The oldest `count` messages are in flight from now, until `finish`."""
+        self.depth -= count
+        self.in_flight = count
+        self._tell()
+
+    def finish(self) -> None:
+        """What is in flight is done with."""
+        self.in_flight = 0
+        self._tell()
+
+    def close(self) -> None:
+        """Forget what waits, and let nothing more begin; what is in flight stays so."""
+        self.closed = True
+        self.chunks.clear()
+        self.depth = 0
+        self._tell()
+
+    def _tell(self) -> None:
+        for event, true in (
+            (self.filled, bool(self.chunks)),
+            (self.resting, self.in_flight == 0),
+            (self.empty, self.depth + self.in_flight == 0),
+        ):
+            if true:
+                event.set()
+            else:
+                event.clear()
+
+
+class Buffer:
+    """All partitions' queues under one bound, what is in flight included; says which partitions
+    should rest.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.queues: dict[Partition, PartitionQueue] = {}
+        self.high_water = 0
+        self.enqueued = 0
+        self._peak = 0
+        #: Whether workers are as fast as messages come: then much is taken at once, else each
+        #: partition its share.
+        self.quick = True
+
+    @property
+    def depth(self) -> int:
+        """Events that wait, over all partitions."""
+        return sum(queue.depth for queue in self.queues.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Events that are being written."""
+        return sum(queue.in_flight for queue in self.queues.values())
+
+    @property
+    def held(self) -> int:
+        """Events that wait or are being written."""
+        return sum(queue.depth + queue.in_flight for queue in self.queues.values())
+
+    @property
+    def free(self) -> int:
+        """How many events may still come in."""
+        return self.limit - self.held
+
+    @property
+    def share(self) -> int:
+        """The most events of one partition that may wait, so that it cannot take the others'
+        room.
+        """
+        return max(1, self.limit // max(1, len(self.queues)))
+
+    @property
+    def portion(self) -> int:
+        """What a poll takes at most where workers are slow, for all of it may be of one
+        partition.
+        """
+        return max(1, self.share // PARTS)
+
+    def put(self, place: Partition, chunk: Chunk) -> None:
+        """Take in messages; checks the bound every time and keeps the high-water mark."""
+        held = self._take_in(place, chunk)
+        if held > self.limit:
+            raise BoundError(f"{held} events are held, the bound is {self.limit}")
+
+    def _take_in(self, place: Partition, chunk: Chunk) -> int:
+        self.queues[place].put(chunk)
+        self.enqueued += len(chunk)
+        held = self.held
+        self.high_water, self._peak = max(self.high_water, held), max(self._peak, held)
+        return held
+
+    def peak(self) -> int:
+        """The most events that were held since this was asked last; for one who asks."""
+        peak, self._peak = self._peak, self.held
+        return peak
+
+    def poll_size(self, most: int) -> int:
+        """How many messages to ask for at once."""
+        return min(most, self.free) if self.quick else min(most, self.free, self.portion)
+
+    def full(self, room: int) -> list[Partition]:
+        """Partitions that should be paused: less than `room` is left, or the next poll might
+        overstep their share.
+        """
+        tight, enough = self.free < room, self.share - (1 if self.quick else self.portion)
+        return [
+            place
+            for place, queue in self.queues.items()
+            if not queue.paused and (tight or queue.depth > enough)
+        ]
+
+    def ready(self, room: int) -> list[Partition]:
+        """Paused partitions that have worked off half of their share, where there is room again."""
+        share = self.share
+        if self.free < room:
+            return []
+        return [
+            place
+            for place, queue in self.queues.items()
+            if queue.paused and queue.depth <= share // 2
+        ]

@@ -1,0 +1,138 @@
+"""From Kafka's messages to batches by columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from infra.avro.octets import Octets
+from infra.avro.row import KeyReader, RowReader
+from infra.platform.process.error import EventError
+from infra.platform.sinks.batch import Batch, Chunk, Partition, Passed, Poison
+from infra.schemas.envelope import EnvelopeError, schema_id
+
+_HEAD = np.uint64((1 << 40) - 1)
+Item = Batch | Poison | Passed
+
+
+class UnknownSchemaError(Exception):
+    """A schema must be learned before these messages can be read."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"schema {number} is not known yet")
+        self.number = number
+
+
+class Decoder:
+    """Reads the messages of a partition; each schema is prepared once.
+
+    Does no I/O: schemas are given by `learn`.
+
+    A message that cannot be read comes out as Poison, in its place between the others.
+    """
+
+    def __init__(self) -> None:
+        self._schemas: dict[int, Any] = {}
+        self._readers: dict[int, RowReader] = {}
+        self._key_readers: dict[int, KeyReader | None] = {}
+        self._absent: Collection[int] = ()
+
+    def learn(self, number: int, schema: Any) -> None:
+        """Know a schema by its id."""
+        self._schemas[number] = schema
+
+    def read(self, place: Partition, chunk: Chunk, absent: Collection[int] = ()) -> list[Item]:
+        """The messages in order, as few batches as their schemas allow; tombstones count, but are
+        no events.
+
+        Raises UnknownSchemaError for a schema that was not learned, unless its id is among the
+        `absent`: those the registry does not have now. It may have them when the next messages
+        come, so that is not remembered.
+        """
+        self._absent = absent
+        events = chunk
+        if None in chunk.values:
+            events = chunk.pick(
+                [row for row, value in enumerate(chunk.values) if value is not None]
+            )
+        found: list[Item] = list(self._runs(place, events)) if len(events) else []
+        end = chunk.offsets[-1] + 1
+        if not found or found[-1].end != end:
+            found.append(Passed(place, end))
+        return found
+
+    def _runs(self, place: Partition, chunk: Chunk) -> Iterator[Item]:
+        """Batches of one writer schema each."""
+        octets = _octets(chunk)
+        heads = octets.eights[octets.begin] & _HEAD
+        if (heads == heads[0]).all():
+            yield from self._batches(place, chunk, octets)
+            return
+        first = 0
+        for _, run in groupby(heads.tolist()):
+            last = first + len(list(run))
+            yield from self._batches(place, chunk[first:last], _octets(chunk[first:last]))
+            first = last
+
+    def _batches(self, place: Partition, chunk: Chunk, octets: Octets) -> Iterator[Item]:
+        """One batch; where a message is not of its schema, it is found by halving."""
+        try:
+            yield self._batch(place, chunk, octets)
+        except EnvelopeError as error:
+            if len(chunk) == 1:
+                yield _poison(place, chunk, error)
+                return
+            for part in (chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]):
+                yield from self._batches(place, part, _octets(part))
+
+    def _batch(self, place: Partition, chunk: Chunk, octets: Octets) -> Batch:
+        return Batch(
+            *place,
+            self._reader(schema_id(chunk.values[0] or b"")).read(octets),
+            chunk.keys,
+            self._key_reader(next(filter(None, chunk.keys), None)),
+            np.array(chunk.offsets, dtype=np.int64),
+            np.array(chunk.appended_us, dtype=np.int64),
+            np.array(chunk.polled_us, dtype=np.int64),
+            chunk.offsets[-1] + 1,
+        )
+
+    def _schema(self, number: int) -> Any:
+        if number in self._schemas:
+            return self._schemas[number]
+        if number in self._absent:
+            raise EnvelopeError(f"the registry has no schema {number}")
+        raise UnknownSchemaError(number)
+
+    def _reader(self, number: int) -> RowReader:
+        if number not in self._readers:
+            self._readers[number] = RowReader(self._schema(number))
+        return self._readers[number]
+
+    def _key_reader(self, key: bytes | None) -> KeyReader | None:
+        """By the first key, which a truncate lacks.
+
+        A sink that needs keys refuses events without a reader.
+        """
+        if not key:
+            return None
+        try:
+            number = schema_id(key)
+            if number not in self._key_readers:
+                self._key_readers[number] = KeyReader(self._schema(number))
+        except EnvelopeError:
+            return None
+        return self._key_readers[number]
+
+
+def _octets(chunk: Chunk) -> Octets:
+    return Octets([value or b"" for value in chunk.values])
+
+
+def _poison(place: Partition, chunk: Chunk, error: EnvelopeError) -> Poison:
+    topic, number = place
+    cause = EventError(f"event {topic}[{number}]@{chunk.offsets[0]} cannot be read: {error}")
+    return Poison(topic, number, chunk.offsets[0], chunk.keys[0], chunk.values[0], cause)

@@ -1,0 +1,63 @@
+"""How far each partition has come: accepted by the sink, durable there, committed to Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from infra.platform.sinks.batch import Partition
+from infra.platform.sinks.connector import WriteStatus
+
+
+class Positions:
+    """The next offset of each partition, at three degrees of certainty; none ever overtakes the
+    one before it.
+    """
+
+    def __init__(self) -> None:
+        self.accepted: dict[Partition, int] = {}
+        self.durable: dict[Partition, int] = {}
+        self.committed: dict[Partition, int] = {}
+
+    def begin(self, place: Partition, offset: int | None) -> None:
+        """A partition was assigned; it starts at this offset, or where its group has none yet
+        (None).
+        """
+        self.forget(place)
+        if offset is not None:
+            self.durable[place] = self.committed[place] = offset
+
+    def forget(self, place: Partition) -> None:
+        """A partition was taken away."""
+        for known in (self.accepted, self.durable, self.committed):
+            known.pop(place, None)
+
+    def note(self, place: Partition, end: int, status: WriteStatus) -> None:
+        """Everything before `end` was written; behind events that are only accepted, nothing
+        counts as durable.
+        """
+        if status is WriteStatus.DURABLE and place not in self.accepted:
+            self.durable[place] = end
+        else:
+            self.accepted[place] = end
+
+    def flushed(self, before: Mapping[Partition, int]) -> None:
+        """What had been accepted when a flush began is durable now."""
+        for place, end in before.items():
+            if place in self.accepted:
+                self.durable[place] = end
+                if self.accepted[place] == end:
+                    del self.accepted[place]
+
+    def fresh(self, places: Iterable[Partition]) -> dict[Partition, int]:
+        """What is durable and not committed yet, of these partitions."""
+        return {
+            place: self.durable[place]
+            for place in places
+            if place in self.durable and self.durable[place] > self.committed.get(place, -1)
+        }
+
+    def commit(self, done: Mapping[Partition, int]) -> None:
+        """These offsets have been committed."""
+        for place, end in done.items():
+            if place in self.durable:
+                self.committed[place] = max(end, self.committed.get(place, -1))

@@ -1,0 +1,254 @@
+"""Change events as Arrow arrays of explicit types, made from their bytes by column.
+
+The types come from the writer schema and never from the values, so a column that is all NULL keeps
+its type. What has no exact Arrow type is text: decimals without a fixed scale, JSON, times with a
+zone; arrays, maps and records are JSON with bytes in base64. Infinite timestamps are the numbers
+that Debezium sends for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from infra.avro.kind import UNAVAILABLE, Column, Kind
+from infra.avro.placeholder import are_placeholders
+from infra.avro.row import Rows, Side
+from infra.platform.process.error import RefusedError
+from infra.platform.sinks.batch import Batch
+from infra.platform.sinks.nested import base64_text, decimal_digits, nested
+
+_INFINITY_US = {"infinity": 9223372036825200000, "-infinity": -9223372036832400000}
+_DECIMAL_BYTES = 16
+_LONGEST_DECIMAL = 38
+_UTC = pa.timestamp("us", "UTC")
+_TYPES: dict[Kind, Any] = {
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.INT16: pa.int32(),
+    Kind.INT32: pa.int32(),
+    Kind.INT64: pa.int64(),
+    Kind.FLOAT32: pa.float32(),
+    Kind.FLOAT64: pa.float64(),
+    Kind.BYTES: pa.binary(),
+    Kind.DATE: pa.date32(),
+    Kind.TIME_MS: pa.time64("us"),
+    Kind.TIME_US: pa.time64("us"),
+    Kind.TIME_NS: pa.time64("us"),
+    Kind.TIMESTAMP_MS: pa.timestamp("us"),
+    Kind.TIMESTAMP_US: pa.timestamp("us"),
+    Kind.TIMESTAMP_NS: pa.timestamp("us"),
+    Kind.INSTANT_MS: _UTC,
+    Kind.INSTANT_US: _UTC,
+    Kind.ZONED_TIMESTAMP: _UTC,
+    Kind.DURATION_US: pa.int64(),
+}
+_TO_US = {Kind.TIME_MS: 1000, Kind.TIMESTAMP_MS: 1000, Kind.INSTANT_MS: 1000}
+_FROM_NS = frozenset({Kind.TIME_NS, Kind.TIMESTAMP_NS})
+#: Debezium's op, and where an event stood, in front of its row's columns in a change log.
+OPERATION = "op"
+POSITION = (
+    pa.field("cdc_topic", pa.string()),
+    pa.field("cdc_partition", pa.int32()),
+    pa.field("cdc_offset", pa.int64()),
+    pa.field("cdc_committed_at", _UTC),
+    #: Columns that the source did not send, because they are large and were not changed; they are
+    #: NULL here.
+    pa.field("cdc_not_sent", pa.string()),
+)
+
+
+def arrow_type(column: Column) -> Any:
+    """The Arrow type of a column."""
+    if (
+        column.kind is Kind.DECIMAL
+        and column.precision is not None
+        and column.precision <= _LONGEST_DECIMAL
+    ):
+        return pa.decimal128(column.precision, column.scale)
+    return _TYPES.get(column.kind, pa.string())
+
+
+def row_schema(columns: Sequence[Column]) -> Any:
+    """The schema of a table's rows; every column may be NULL, since a delete may know the key
+    alone.
+    """
+    return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
+
+
+def change_schema(columns: Sequence[Column]) -> Any:
+    """The schema of a change log."""
+    taken = OPERATION in {column.name for column in columns}
+    operation = pa.field(f"cdc_{OPERATION}" if taken else OPERATION, pa.string())
+    return pa.schema([operation, *POSITION, *row_schema(columns)])
+
+
+def changes(batch: Batch) -> Any:
+    """A batch as a record batch of a change log: the row as it is after the change, or was before
+    a delete.
+    """
+    rows, size = batch.rows, len(batch)
+    columns, not_sent = row_arrays(batch)
+    position = [
+        pa.array([chr(operation) for operation in rows.operation.tolist()], pa.string()),
+        pa.array([batch.topic] * size, pa.string()),
+        pa.array(np.full(size, batch.partition, dtype=np.int32)),
+        pa.array(batch.offsets),
+        pa.array(rows.committed_us).cast(_UTC),
+        pa.array([",".join(names) or None for names in not_sent], pa.string()),
+    ]
+    return pa.record_batch([*position, *columns], schema=change_schema(rows.columns))
+
+
+def row_arrays(batch: Batch) -> tuple[list[Any], list[list[str]]]:
+    """The rows by column, and for each event the columns that were not sent; raises
+    RefusedError.
+    """
+    rows = batch.rows
+    deleted = rows.operation == ord("d")
+    not_sent: list[list[str]] = [[] for _ in range(len(batch))]
+    found = []
+    try:
+        for column in rows.columns:
+            made = _of_both(rows, column, deleted, not_sent)
+            made.validate(full=True)
+            found.append(made)
+    except (pa.ArrowInvalid, UnicodeDecodeError, OverflowError) as error:
+        raise RefusedError(
+            f"{batch.topic}[{batch.partition}] has a value that Iceberg cannot hold: {error}"
+        ) from error
+    return found, not_sent
+
+
+def _of_both(
+    rows: Rows, column: Column, deleted: NDArray[np.bool_], not_sent: list[list[str]]
+) -> Any:
+    if not deleted.any():
+        return _array(rows, "after", column, not_sent)
+    after, before = _array(rows, "after", column, not_sent), _array(rows, "before", column, None)
+    return pc.if_else(pa.array(deleted), before, after)
+
+
+def _array(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
+    if column.kind in (Kind.TEXT, Kind.UUID, Kind.JSON, Kind.ZONED_TIME, Kind.BYTES):
+        return _sized(rows, side, column, not_sent)
+    if column.kind is Kind.ZONED_TIMESTAMP:
+        return _zoned(_sized(rows, side, column, None))
+    if column.kind is Kind.DECIMAL and pa.types.is_decimal(arrow_type(column)):
+        return _decimals(rows, side, column)
+    if column.kind in (Kind.BOOLEAN, Kind.FLOAT32, Kind.FLOAT64):
+        return pa.array(rows.values(side, column.name), arrow_type(column))
+    if column.kind in _TYPES:
+        numbers, there = rows.numbers(side, column.name)
+        numbers = (
+            numbers // 1000 if column.kind in _FROM_NS else numbers * _TO_US.get(column.kind, 1)
+        )
+        return _numbers(numbers, there, column)
+    return _texts(rows, side, column, not_sent)
+
+
+def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Column) -> Any:
+    kind = arrow_type(column)
+    mask = None if there.all() else ~there
+    if kind in (pa.int32(), pa.date32()):
+        return pa.array(numbers.astype(np.int32), pa.int32(), mask=mask).cast(kind)
+    return pa.array(numbers, pa.int64(), mask=mask).cast(kind)
+
+
+def _sized(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
+    begin, length = rows.spans(side, column.name)
+    absent = are_placeholders(rows.octets, begin, length)
+    _note(not_sent, absent, column)
+    null = absent | (length < 0)
+    size = np.where(null, 0, length)
+    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(size, out=offsets[1:])
+    data = b"".join(rows.octets.texts(begin, size))
+    kind = pa.binary() if column.kind is Kind.BYTES else pa.string()
+    buffers = [_validity(~null), pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
+    return pa.Array.from_buffers(kind, len(rows), buffers)
+
+
+def _note(not_sent: list[list[str]] | None, absent: NDArray[np.bool_], column: Column) -> None:
+    if not_sent is not None:
+        for row in np.flatnonzero(absent).tolist():
+            not_sent[row].append(column.name)
+
+
+def _validity(there: NDArray[np.bool_]) -> Any:
+    return None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little").tobytes())
+
+
+def _zoned(texts: Any) -> Any:
+    texts.validate(full=True)
+    try:
+        return texts.cast(_UTC)
+    except pa.ArrowInvalid:
+        return pa.array([_instant_us(text) for text in texts.to_pylist()], pa.int64()).cast(_UTC)
+
+
+def _instant_us(text: str | None) -> int | None:
+    """Microseconds of a text of Debezium's, also of years that Python does not know."""
+    if text is None:
+        return None
+    if text in _INFINITY_US:
+        return _INFINITY_US[text]
+    year, rest = (
+        (text[0] + text[1:].split("-", 1)[0], text[1:].split("-", 1)[1])
+        if text[0] in "+-"
+        else text.split("-", 1)
+    )
+    # The calendar repeats every 400 years, which are 146,097 days.
+    cycles, inside = divmod(int(year), 400)
+    moment = datetime.fromisoformat(f"{inside + 2000:04d}-{rest}") - datetime(
+        2000, 1, 1, tzinfo=UTC
+    )
+    days = moment.days + cycles * 146_097 - 719_528
+    us = (days * 86_400 + moment.seconds) * 1_000_000 + moment.microseconds
+    if not -(2**63) <= us < 2**63:
+        raise pa.ArrowInvalid(f"timestamp {text!r} is beyond 64 bits of microseconds")
+    return us
+
+
+def _decimals(rows: Rows, side: Side, column: Column) -> Any:
+    """Big-endian two's complement of any length, widened to Arrow's 16 bytes, little-endian."""
+    begin, length = rows.spans(side, column.name)
+    there = length >= 0
+    if (length > _DECIMAL_BYTES).any():
+        raise pa.ArrowInvalid(
+            f"column {column.name!r} has a decimal of more than {_LONGEST_DECIMAL} digits"
+        )
+    ones = rows.octets.ones
+    places = np.arange(_DECIMAL_BYTES) - (_DECIMAL_BYTES - np.maximum(length, 0))[:, None]
+    digits = ones[np.maximum(begin[:, None] + places, 0)]
+    sign = np.where(length > 0, np.where(ones[begin] >= 128, 255, 0), 0).astype(np.uint8)
+    wide = np.where(places >= 0, digits, sign[:, None])[:, ::-1]
+    buffers = [_validity(there), pa.py_buffer(np.ascontiguousarray(wide).tobytes())]
+    return pa.Array.from_buffers(arrow_type(column), len(rows), buffers)
+
+
+def _texts(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
+    values = rows.values(side, column.name)
+    absent = np.array([value is UNAVAILABLE for value in values], dtype=np.bool_)
+    _note(not_sent, absent, column)
+    return pa.array(
+        [None if gone else _text(value) for value, gone in zip(values, absent, strict=True)],
+        pa.string(),
+    )
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return (
+        decimal_digits(value)
+        if isinstance(value, Decimal)
+        else json.dumps(nested(value, base64_text))
+    )

@@ -1,0 +1,78 @@
+"""The types of an Iceberg table and of the rows that come to it: wider ones are followed, others
+are fitted or refused.
+
+Iceberg lets a column become wider in three ways (its specification, "Schema Evolution"): int to
+long, float to double, and a decimal of the same scale to more digits.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import pyarrow as pa
+
+from infra.platform.process.error import RefusedError
+
+_WIDER = {pa.int32(): pa.int64(), pa.float32(): pa.float64()}
+#: What PyIceberg calls the same type.
+_SAME = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
+
+
+def widened(*schemas: Any) -> Any:
+    """All columns of these schemas: of the widest type where Iceberg allows that, else of the
+    first that has them.
+    """
+    return reduce(_both, schemas, pa.schema([]))
+
+
+def _both(known: Any, coming: Any) -> Any:
+    if known.equals(coming):
+        return known
+    types = {column.name: column.type for column in known}
+    for column in coming:
+        kind = _SAME.get(column.type, column.type)
+        types[column.name] = _wider(types.get(column.name, kind), kind)
+    return pa.schema(types.items())
+
+
+def _wider(known: Any, coming: Any) -> Any:
+    if pa.types.is_decimal(known) and pa.types.is_decimal(coming):
+        return (
+            coming if coming.scale == known.scale and coming.precision > known.precision else known
+        )
+    return coming if _WIDER.get(known) == coming else known
+
+
+def fitted(rows: Any, schema: Any) -> Any:
+    """The rows with this schema's types, and in other columns their own; raises RefusedError for
+    what does not fit.
+    """
+    try:
+        return rows.cast(pa.schema([_fitted(column, schema) for column in rows.schema]))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise RefusedError(
+            f"a value does not fit its column of the Iceberg table: {error}"
+        ) from error
+
+
+def _fitted(column: Any, schema: Any) -> Any:
+    return (
+        column
+        if column.name not in schema.names
+        else pa.field(column.name, schema.field(column.name).type)
+    )
+
+
+def in_numbers(schema: Any) -> Any:
+    """The schema with dates and times as the numbers that they are:
+
+    Python has no infinity and no year 12026.
+    """
+    return pa.schema([pa.field(column.name, _number(column.type)) for column in schema])
+
+
+def _number(kind: Any) -> Any:
+    if pa.types.is_date32(kind):
+        return pa.int32()
+    return pa.int64() if pa.types.is_temporal(kind) else kind

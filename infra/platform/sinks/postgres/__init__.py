@@ -1,0 +1,1 @@
+"""The PostgreSQL sink: a table kept equal to the source."""

@@ -1,0 +1,212 @@
+"""Columns of events as PostgreSQL arrays in binary form, whose elements are the text that
+PostgreSQL reads itself.
+
+Text on the wire goes in as it is: nothing is decoded, quoted or escaped, so nothing can be changed
+by it; the server casts each element to its column's type. PostgreSQL's source, `array_recv`:
+dimensions, whether there are NULLs, the elements' type, size and lower bound, then each element's
+length and bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import adapt, pq
+
+from infra.avro.kind import UNAVAILABLE, Column, Kind, Unavailable, postgres_timestamp
+from infra.avro.octets import Octets, Positions
+from infra.avro.placeholder import are_placeholders
+from infra.avro.row import Rows, Side
+from infra.platform.sinks.nested import bytea_text, decimal_digits, nested
+
+#: One element: text as PostgreSQL reads it, None for NULL, UNAVAILABLE for what the source did not
+#: send.
+Element = bytes | Unavailable | None
+
+_HEADER = struct.Struct(">iiIii")
+_NULL = b"\xff\xff\xff\xff"
+#: Lengths up to here come out of a table.
+_SHORT = 1024
+_LENGTHS = tuple(struct.pack(">i", size) for size in range(_SHORT))
+#: A text may be so much longer than twice its column's mean, and the column still goes through one
+#: table.
+_SPARE_BYTES = 64
+_TEXT_OID, _BYTEA_OID = 25, 17
+
+
+class TextArray(bytes):
+    """An encoded `text[]`."""
+
+
+class ByteaArray(bytes):
+    """An encoded `bytea[]`."""
+
+
+class TextArrayDumper(adapt.Dumper):
+    """Hands a TextArray to the server as it is."""
+
+    format = pq.Format.BINARY
+    oid = 1009
+
+    def dump(self, obj: bytes) -> bytes:
+        """See psycopg's Dumper."""
+        return bytes(obj)
+
+
+class ByteaArrayDumper(TextArrayDumper):
+    """The same for bytea."""
+
+    oid = 1001
+
+
+def array(elements: Sequence[Element], kind: Kind) -> TextArray | ByteaArray:
+    """Elements as one parameter; UNAVAILABLE counts as NULL here."""
+    parts: list[bytes] = []
+    for element in elements:
+        if element is None or element is UNAVAILABLE:
+            parts.append(_NULL)
+        else:
+            size = len(element)
+            parts.append(_LENGTHS[size] if size < _SHORT else struct.pack(">i", size))
+            parts.append(element)
+    return _whole(b"".join(parts), len(elements), kind)
+
+
+def _whole(framed: bytes, count: int, kind: Kind) -> TextArray | ByteaArray:
+    oid = _BYTEA_OID if kind is Kind.BYTES else _TEXT_OID
+    head = _HEADER.pack(1, 1, oid, count, 1) if count else struct.pack(">iiI", 0, 0, oid)
+    return ByteaArray(head + framed) if kind is Kind.BYTES else TextArray(head + framed)
+
+
+def column_array(rows: Rows, side: Side, column: Column) -> TextArray | ByteaArray | None:
+    """A whole column as one parameter, text straight from the wire;
+
+    None where the source did not send all of it.
+    """
+    if column.kind in _AS_THEY_ARE:
+        octets, (begin, length) = rows.octets, rows.spans(side, column.name)
+        if are_placeholders(octets, begin, length).any():
+            return None
+        if _are_even(octets, begin, length) and not _with_sign(octets, column, begin, length).any():
+            return _whole(_framed(octets, begin, length), len(rows), column.kind)
+    found = elements(rows, side, column)
+    return None if UNAVAILABLE in found else array(found, column.kind)
+
+
+def _are_even(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bool:
+    """Whether a table as wide as the widest text ends within the octets, and is not much larger
+    than its texts.
+    """
+    widest = int(length.max())
+    return int(begin.max()) + widest < len(octets.bytes) and widest < _SPARE_BYTES + 2 * float(
+        length.mean()
+    )
+
+
+def _framed(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bytes:
+    """Every text behind its length, -1 for NULL: a table of them all, without what is beyond each
+    one's end.
+    """
+    widest = max(int(length.max()), 1)
+    table = np.empty((len(begin), 4 + widest), dtype=np.uint8)
+    table[:, :4] = length.astype(">i4").view(np.uint8).reshape(-1, 4)
+    table[:, 4:] = octets.table(begin, widest)
+    return table[np.arange(-4, widest) < np.maximum(length, 0)[:, None]].tobytes()
+
+
+def array_type(kind: Kind) -> str:
+    """The parameter's type in SQL."""
+    return "bytea[]" if kind is Kind.BYTES else "text[]"
+
+
+def elements(rows: Rows, side: Side, column: Column) -> list[Element]:
+    """A column of one side."""
+    if column.kind in _AS_THEY_ARE:
+        return _raw(rows, side, column)
+    if column.kind is Kind.DECIMAL:
+        return [
+            None if text is None else text.encode()
+            for text in rows.decimal_texts(side, column.name)
+        ]
+    if column.kind in _WHOLE_NUMBERS:
+        numbers, there = rows.numbers(side, column.name)
+        found: list[Element] = [b"%d" % number for number in numbers.tolist()]
+        for row in np.flatnonzero(~there).tolist():
+            found[row] = None
+        return found
+    make = _MAKERS.get(column.kind, str)
+    return [_element(value, make) for value in rows.values(side, column.name)]
+
+
+def _element(value: Any, make: Callable[[Any], str]) -> Element:
+    return value if value is None or value is UNAVAILABLE else make(value).encode()
+
+
+def _raw(rows: Rows, side: Side, column: Column) -> list[Element]:
+    begin, length = rows.spans(side, column.name)
+    found: list[Element] = list(rows.octets.texts(begin, np.maximum(length, 0)))
+    for row in np.flatnonzero(length < 0).tolist():
+        found[row] = None
+    for row in np.flatnonzero(are_placeholders(rows.octets, begin, length)).tolist():
+        found[row] = UNAVAILABLE
+    for row in np.flatnonzero(_with_sign(rows.octets, column, begin, length)).tolist():
+        found[row] = postgres_timestamp((found[row] or b"").decode()).encode()  # type: ignore[union-attr]
+    return found
+
+
+def _with_sign(
+    octets: Octets, column: Column, begin: Positions, length: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Timestamps of years that PostgreSQL writes in another way."""
+    if column.kind is not Kind.ZONED_TIMESTAMP:
+        return np.zeros(len(begin), dtype=np.bool_)
+    first = octets.ones[begin]
+    signed: NDArray[np.bool_] = (length > 0) & ((first == ord("+")) | (first == ord("-")))
+    return signed
+
+
+_AS_THEY_ARE = frozenset(
+    {Kind.TEXT, Kind.UUID, Kind.JSON, Kind.BYTES, Kind.ZONED_TIMESTAMP, Kind.ZONED_TIME}
+)
+_WHOLE_NUMBERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64})
+_MAKERS: dict[Kind, Callable[[Any], str]] = {
+    Kind.BOOLEAN: lambda value: "t" if value else "f",
+    Kind.FLOAT32: repr,
+    Kind.FLOAT64: repr,
+    Kind.VARIABLE_DECIMAL: decimal_digits,
+    Kind.DURATION_US: lambda value: f"{value} microseconds",
+    Kind.OTHER: lambda value: json.dumps(nested(value, bytea_text)),
+}
+#: What a column is in a table that the sink creates.
+SQL_TYPES: dict[Kind, str] = {
+    Kind.BOOLEAN: "boolean",
+    Kind.INT16: "smallint",
+    Kind.INT32: "integer",
+    Kind.INT64: "bigint",
+    Kind.FLOAT32: "real",
+    Kind.FLOAT64: "double precision",
+    Kind.TEXT: "text",
+    Kind.UUID: "uuid",
+    Kind.JSON: "jsonb",
+    Kind.BYTES: "bytea",
+    Kind.DECIMAL: "numeric",
+    Kind.VARIABLE_DECIMAL: "numeric",
+    Kind.DATE: "date",
+    Kind.TIME_MS: "time",
+    Kind.TIME_US: "time",
+    Kind.TIME_NS: "time",
+    Kind.TIMESTAMP_MS: "timestamp",
+    Kind.TIMESTAMP_US: "timestamp",
+    Kind.TIMESTAMP_NS: "timestamp",
+    Kind.INSTANT_MS: "timestamptz",
+    Kind.INSTANT_US: "timestamptz",
+    Kind.ZONED_TIMESTAMP: "timestamptz",
+    Kind.ZONED_TIME: "timetz",
+    Kind.DURATION_US: "interval",
+    Kind.OTHER: "jsonb",
+}

@@ -1,0 +1,121 @@
+"""Change events as JSON documents, for sinks that speak it.
+
+An event is `{"op", "key", "before", "after", "source": {"topic", "partition", "offset",
+"ts_us"}}`; rows are objects by column. What JSON cannot hold exactly is text: decimals and floats
+that are no numbers, dates and times (ISO 8601, or as the source wrote them), bytes in base64. A
+value that the source did not send is Debezium's placeholder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from infra.avro.kind import Column, Kind
+from infra.avro.row import Rows, Side
+from infra.platform.process.error import RefusedError
+from infra.platform.sinks.batch import Batch
+from infra.platform.sinks.nested import base64_text, decimal_digits, float_value, nested
+from infra.schemas.envelope import EnvelopeError
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+def documents(batch: Batch) -> list[dict[str, Any]]:
+    """The events of a batch, ready for `encode`; raises RefusedError for bytes that are no text."""
+    try:
+        before, after = _side(batch.rows, "before"), _side(batch.rows, "after")
+        keys = _keys(batch, before, after)
+    except (UnicodeDecodeError, EnvelopeError) as error:
+        raise RefusedError(
+            f"an event of {batch.topic}[{batch.partition}] cannot be written as JSON: {error}"
+        ) from error
+    topic, partition = batch.topic, batch.partition
+    columns = (batch.rows.operation.tolist(), keys, before, after, batch.offsets.tolist())
+    return [
+        {
+            "op": chr(operation),
+            "key": key,
+            "before": old,
+            "after": new,
+            "source": {
+                "topic": topic,
+                "partition": partition,
+                "offset": offset,
+                "ts_us": committed_us,
+            },
+        }
+        for operation, key, old, new, offset, committed_us in zip(
+            *columns, batch.rows.committed_us.tolist(), strict=True
+        )
+    ]
+
+
+def encode(document: Any) -> bytes:
+    """JSON in UTF-8."""
+    return orjson.dumps(document, default=_plain, option=_OPTIONS)
+
+
+def _keys(
+    batch: Batch, before: Sequence[dict[str, Any] | None], after: Sequence[dict[str, Any] | None]
+) -> list[dict[str, Any] | None]:
+    reader = batch.key_reader
+    if reader is None:
+        return [None] * len(batch)
+    names = [column.name for column in reader.columns]
+    if not {column.name for column in batch.rows.columns}.issuperset(names):
+        return [
+            dict(zip(names, reader.read(key), strict=True)) if key else None for key in batch.keys
+        ]
+    # The row has the key's columns, and they are read already.
+    rows = [new or old for old, new in zip(before, after, strict=True)]
+    return [row and {name: row[name] for name in names} for row in rows]
+
+
+def _side(rows: Rows, side: Side) -> list[dict[str, Any] | None]:
+    there = rows.present(side)
+    if not there.any():
+        return [None] * len(rows)
+    names = [column.name for column in rows.columns]
+    columns = [_column(rows, side, column) for column in rows.columns]
+    whole: list[dict[str, Any] | None] = [
+        dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)
+    ]
+    return (
+        whole
+        if there.all()
+        else [row if kept else None for row, kept in zip(whole, there.tolist(), strict=True)]
+    )
+
+
+def _column(rows: Rows, side: Side, column: Column) -> Sequence[Any]:
+    if column.kind is Kind.ZONED_TIMESTAMP:
+        return rows.texts(side, column.name)
+    if column.kind is Kind.DECIMAL:
+        return rows.decimal_texts(side, column.name)
+    values = rows.values(side, column.name)
+    make = _BY_KIND.get(column.kind)
+    return values if make is None else [None if value is None else make(value) for value in values]
+
+
+_BY_KIND: dict[Kind, Callable[[Any], Any]] = {
+    Kind.VARIABLE_DECIMAL: decimal_digits,
+    Kind.FLOAT32: float_value,
+    Kind.FLOAT64: float_value,
+    Kind.OTHER: lambda value: nested(value, base64_text),
+}
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know."""
+    if isinstance(value, bytes):
+        return base64_text(value)
+    if isinstance(value, Decimal):
+        return decimal_digits(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

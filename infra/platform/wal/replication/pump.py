@@ -1,0 +1,209 @@
+"""Between reading and publishing: a bounded queue, and a thread that publishes, flushes and only
+then says durable.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import structlog
+
+from infra.platform.transports.transport import Record, WalPublisher
+from infra.platform.wal.serialise.change_json import Source
+
+logger = structlog.get_logger()
+
+#: Messages that are published before the next flush: what a flush costs is shared, and what a
+#: crash repeats is bounded.
+FLUSH_MESSAGES = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A transaction's messages between Begin and Commit as they came, or as many of them as one
+    read brought.
+    """
+
+    source: Source
+    messages: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one read brought, in commit order; the last transaction may go on in the next chunk.
+
+    `count` is the number of messages. When everything up to here is durable, `end_lsn` may be
+    confirmed; 0 where no transaction ends in this chunk.
+    """
+
+    parts: Sequence[Part]
+    count: int
+    bytes: int
+    read_us: int
+    end_lsn: int
+
+
+#: The records of a chunk, part by part.
+Encoded = Sequence[Sequence[Record]]
+
+
+class Encoder(Protocol):
+    """Makes records out of messages."""
+
+    def encode(self, chunk: Chunk) -> Encoded:
+        """The changes of each part as records, in order; raises PlatformError for one that cannot
+        be carried.
+        """
+
+
+class Meter(Protocol):
+    """Told of everything that has become durable."""
+
+    def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
+        """This chunk was taken out of the queue at `started_us` and was durable at `done_us`."""
+
+
+class Pump:
+    """Holds chunks up to a bound in messages and bytes; publishes them in order from a thread of
+    its own.
+
+    The bound counts what is being published. A failure ends the thread and stays in `failure`;
+    what was not durable then is in nobody's hands but the slot's.
+    """
+
+    def __init__(
+        self,
+        publisher: WalPublisher,
+        encoder: Encoder,
+        meter: Meter,
+        now_us: Callable[[], int],
+        *,
+        max_messages: int,
+        max_bytes: int,
+    ) -> None:
+        self.durable_lsn = self.taken_lsn = 0
+        self.max_messages = max_messages
+        self.max_bytes = max_bytes
+        self.held = self.held_bytes = self.in_flight = self.high_water = 0
+        self.published = self.flushes = self._peak = 0
+        self.busy_s = 0.0
+        self.failure: Exception | None = None
+        self._publisher = publisher
+        self._encoder = encoder
+        self._meter = meter
+        self._now_us = now_us
+        self._chunks: deque[Chunk] = deque()
+        self._changed = threading.Condition()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
+
+    def start(self) -> None:
+        """Start publishing."""
+        self._thread.start()
+
+    def room(self) -> int:
+        """How many messages may still be taken in; 0 where the bytes held are over their bound."""
+        with self._changed:
+            return 0 if self.held_bytes >= self.max_bytes else max(0, self.max_messages - self.held)
+
+    def await_room(self, timeout_s: float) -> None:
+        """Return when there is room, something failed, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self.failure is not None
+                    or (self.held < self.max_messages and self.held_bytes < self.max_bytes)
+                ),
+                timeout_s,
+            )
+
+    def put(self, chunk: Chunk) -> None:
+        """Take in a chunk; the reader asks for `room` before it reads."""
+        with self._changed:
+            self._chunks.append(chunk)
+            self.held += chunk.count
+            self.held_bytes += chunk.bytes
+            self.high_water, self._peak = (
+                max(self.high_water, self.held),
+                max(self._peak, self.held),
+            )
+            self.taken_lsn = chunk.end_lsn or self.taken_lsn
+            self._changed.notify_all()
+
+    def peak(self) -> int:
+        """The most messages that were held since this was asked last; for one who asks."""
+        with self._changed:
+            peak, self._peak = self._peak, self.held
+            return peak
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held or being published: all that was taken in is durable."""
+        with self._changed:
+            return not self._chunks and not self.in_flight and self.failure is None
+
+    def stop(self, timeout_s: float) -> bool:
+        """Publish and flush what is held, then end;
+
+        False where that failed or the time was over.
+        """
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive() and self.failure is None
+
+    def _run(self) -> None:
+        try:
+            while chunks := self._take():
+                self._publish(chunks)
+            self._publisher.close()
+        except Exception as failure:
+            logger.exception("platform.publish.failed")
+            with self._changed:
+                self.failure = failure
+                self._changed.notify_all()
+
+    def _take(self) -> list[Chunk]:
+        """Waiting chunks, up to a flush's worth; none when there is nothing left and the end was
+        asked for.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._chunks or self._ending)
+            taken: list[Chunk] = []
+            while self._chunks and (
+                not taken or self.in_flight + self._chunks[0].count <= FLUSH_MESSAGES
+            ):
+                taken.append(self._chunks.popleft())
+                self.in_flight += taken[-1].count
+            return taken
+
+    def _publish(self, chunks: Sequence[Chunk]) -> None:
+        done: list[tuple[Chunk, Encoded, int]] = []
+        for chunk in chunks:
+            started_us = self._now_us()
+            encoded = self._encoder.encode(chunk)
+            self._publisher.publish(list(chain.from_iterable(encoded)))
+            done.append((chunk, encoded, started_us))
+        self._publisher.flush()
+        done_us = self._now_us()
+        self.flushes += 1
+        self.busy_s += (done_us - done[0][2]) / 1e6
+        for chunk, encoded, started_us in done:
+            self._meter.durable(chunk, encoded, started_us, done_us)
+        self._settle(chunks)
+
+    def _settle(self, chunks: Sequence[Chunk]) -> None:
+        with self._changed:
+            for chunk in chunks:
+                self.held -= chunk.count
+                self.held_bytes -= chunk.bytes
+                self.published += chunk.count
+                self.durable_lsn = chunk.end_lsn or self.durable_lsn
+            self.in_flight = 0
+            self._changed.notify_all()

@@ -1,0 +1,1 @@
+"""Events of the direct reader as JSON or Avro records."""

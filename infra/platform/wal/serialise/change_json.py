@@ -1,0 +1,390 @@
+"""Changes as JSON, straight from pgoutput's bytes.
+
+One object a change, without white space:
+
+{"op": "c" | "u" | "d" | "t", "source": {"lsn": commit LSN, "commit_ts_us": microseconds since
+1970, "xid": ...}, "schema": ..., "table": ..., "before": row | null, "after": row | null}
+
+A row is an object of its columns. Integers and finite floats are numbers, booleans are true and
+false; everything else is the text that Postgres writes, numeric and json included, so that nothing
+is rounded. NaN and the infinities are strings. A column that is absent was not sent (unchanged
+TOAST); one that is null is NULL. `before` is the whole old row (REPLICA IDENTITY FULL) or null;
+where only the old key is known, a field `key` follows `before`. A truncated table is one object
+with neither row. Integers keep all their digits; readers that take numbers as doubles lose those
+over 2**53.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain, pairwise, repeat
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import orjson
+
+from infra.platform.wal.serialise.json_template import (
+    BOOLEAN,
+    FLOATS,
+    INTEGERS,
+    OPERATIONS,
+    JsonTemplate,
+)
+from infra.replication.error import DecodeError
+from infra.replication.pgoutput.bulk import FEWEST, Heads, cut
+from infra.replication.pgoutput.decoder import PgOutputDecoder
+from infra.replication.pgoutput.event import UNCHANGED, Relation, Truncate, Type
+from infra.replication.pgoutput.tuple_reader import LONG_BYTES, SHAPES, Codec, Read, compile_reader
+
+_TRUTHS = {b"t": True, b"f": False}
+_SOURCES = msgspec.json.Encoder()
+#: More messages at once leave the processor's caches.
+_MOST = 1000
+_CHANGES = b"IUD"
+
+KeyColumns = Mapping[tuple[str, str], Sequence[str]]
+
+
+class Record(msgspec.Struct, gc=False):
+    """One change ready to be sent: `key` is what orders it, `value` the JSON."""
+
+    relation: Relation
+    key: bytes
+    value: bytes
+
+
+class Source(msgspec.Struct, frozen=True, gc=False, rename={"commit_us": "commit_ts_us"}):
+    """The transaction that changes belong to."""
+
+    lsn: int
+    commit_us: int
+    xid: int
+
+    def fields(self) -> dict[str, int]:
+        """As the JSON has it."""
+        fields: dict[str, int] = msgspec.to_builtins(self)
+        return fields
+
+
+class ChangeJson:
+    """Serialises the messages of one connection, in the order in which transactions were committed.
+
+    Not thread-safe.
+
+    What orders a table's changes are the columns of its replica identity; where these are all
+    columns or none (FULL, NOTHING), those that `keys` names, usually the primary key. A key is the
+    column's text, several are joined by zeros, in the order that `keys` gives.
+    """
+
+    def __init__(self, keys: KeyColumns | None = None) -> None:
+        self._form = JsonForm(keys or {})
+        self._decoder = PgOutputDecoder(self._form)
+        self._templates: dict[bytes, JsonTemplate] = {}
+
+    def serialise(self, source: Source, messages: Sequence[bytes]) -> list[Record]:
+        """The records of a transaction's messages, in their order; raises DecodeError."""
+        return self.serialise_parts([(source, messages)])[0]
+
+    def serialise_parts(
+        self, parts: Sequence[tuple[Source, Sequence[bytes]]]
+    ) -> list[list[Record]]:
+        """The same for many transactions, in commit order: much cheaper than one by one where they
+        are small.
+        """
+        counts = [len(part) for _, part in parts]
+        messages = list(chain.from_iterable([part for _, part in parts]))
+        texts = _SOURCES.encode_lines([source for source, _ in parts]).splitlines()
+        sources = list(chain.from_iterable(map(repeat, texts, counts)))
+        # One flat list: a list a message would have the garbage collector look at everything there
+        # is, again and again.
+        made: list[Any] = []
+        nested = False
+        for first in range(0, len(messages), _MOST):
+            block = slice(first, first + _MOST)
+            heads = Heads(messages[block])
+            if heads.only(_CHANGES):
+                made += self._changes(messages[block], heads, sources[block])
+            else:
+                nested = True
+                made += self._mixed(messages[block], sources[block])
+        records = [made[first:last] for first, last in pairwise(accumulate(counts, initial=0))]
+        return list(map(_flat, records)) if nested else records
+
+    def _mixed(
+        self, messages: Sequence[bytes], sources: Sequence[bytes]
+    ) -> list[Record | list[Record]]:
+        """The same, where some may be no changes; what these say about relations holds from there
+        on.
+        """
+        made: list[Record | list[Record]] = []
+        borders = [
+            row for row, message in enumerate(messages) if not message or message[0] not in _CHANGES
+        ]
+        for first, last in pairwise([-1, *borders, len(messages)]):
+            segment = slice(first + 1, last)
+            made += self._changes(messages[segment], Heads(messages[segment]), sources[segment])
+            if last < len(messages):
+                made.append(self._other(messages[last], sources[last]))
+        return made
+
+    def _other(self, message: bytes, source: bytes) -> list[Record]:
+        self._form.source = orjson.Fragment(source)
+        event = self._decoder.decode(message)
+        return (
+            list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
+        )
+
+    def _changes(
+        self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
+    ) -> list[Record]:
+        places, made = self._at_once(messages, heads, sources)
+        if len(made) == len(messages) and isinstance(places, range):
+            return made
+        # A list filled place by place is faster than sorting.
+        records: list[Any] = [None] * len(messages)
+        for place, record in zip(places, made, strict=True):
+            records[place] = record
+        if len(made) < len(messages):
+            for place, record in enumerate(records):
+                records[place] = record or self._singly(messages[place], sources[place])
+        return records
+
+    def _at_once(
+        self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
+    ) -> tuple[Sequence[int], list[Record]]:
+        """Places and records of those messages that can be made many at a time."""
+        groups = [
+            (template, places)
+            for head, places in heads.places().items()
+            if len(places) >= FEWEST and (template := self._template(head, messages[places[0]]))
+        ]
+        groups.sort(key=lambda group: -group[0].values)
+        places = (
+            groups[0][1]
+            if len(groups) == 1
+            else list(chain.from_iterable([listed for _, listed in groups]))
+        )
+        rows, cuts = cut(
+            _pick(messages, places), [template.group(len(listed)) for template, listed in groups]
+        )
+        places = _pick(places, rows)
+        sources = _pick(sources, places)
+        made_at: list[int] = []
+        made: list[Record] = []
+        last = 0
+        for (template, _), piece in zip(groups, cuts, strict=True):
+            first, last = last, last + piece.count
+            if not piece.count:
+                continue
+            try:
+                keys, values = template.fill(piece, sources[first:last])
+            except (ValueError, KeyError):
+                # Some value is not of its type: the reader of single messages will say which.
+                continue
+            made_at += places[first:last]
+            made += map(Record, repeat(template.relation), keys, values)
+        return (places if len(made) == len(places) else made_at), made
+
+    def _singly(self, message: bytes, source: bytes) -> Record:
+        self._form.source = orjson.Fragment(source)
+        record: Record = self._decoder.decode(message)
+        return record
+
+    def _template(self, head: bytes, example: bytes) -> JsonTemplate | None:
+        """None where messages of this head are to be read one at a time."""
+        relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
+        shape = head[:1] + head[5:6]
+        # Of long messages, copying is the cost, and cutting copies most.
+        if relation is None or shape not in SHAPES or len(example) > LONG_BYTES:
+            return None
+        if int.from_bytes(head[6:8], "big") != len(relation.columns):
+            return None
+        known = self._templates.get(head)
+        if known is None or known.relation is not relation:
+            known = self._templates[head] = JsonTemplate(
+                relation, shape, self._form.key_positions(relation)
+            )
+        return known
+
+
+def _flat(made: Sequence[Record | list[Record]]) -> list[Record]:
+    return list(
+        chain.from_iterable(records if isinstance(records, list) else [records] for records in made)
+    )
+
+
+def _pick(listed: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
+    if places == range(len(listed)):
+        return listed
+    return itemgetter(*places)(listed) if len(places) > 1 else [listed[place] for place in places]
+
+
+class JsonForm:
+    """Reads one change at a time into its Record;
+
+    `source` is the transaction's, as JSON, set before.
+    """
+
+    def __init__(self, keys: KeyColumns) -> None:
+        self._keys = keys
+        self.source = orjson.Fragment(b"null")
+
+    def key_positions(self, relation: Relation) -> Sequence[int]:
+        """Where the columns of a relation's key stand; all columns where it has none."""
+        identity = relation.key_positions
+        names = self._keys.get((relation.schema, relation.table))
+        if names is None:
+            return identity or range(len(relation.columns))
+        if 0 < len(identity) < len(relation.columns):
+            # Deleted rows come with these alone: the primary key, also where it was renamed since,
+            # or another index.
+            same = set(names) == {relation.names[position] for position in identity}
+            return [relation.names.index(name) for name in names] if same else identity
+        missing = set(names) - set(relation.names)
+        if missing:
+            raise DecodeError(
+                f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))},"
+                " which is its primary key now: it was altered after these changes",
+                0,
+            )
+        return [relation.names.index(name) for name in names]
+
+    def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
+        """Compiled for the relation."""
+        return compile_reader(relation, shape, self, example)
+
+    def learn(self, described: Type) -> None:
+        """Types that are not built in are written as text."""
+
+    def codec(self, relation: Relation, position: int) -> Codec:
+        """Numbers and booleans as such, everything else as text."""
+        type_oid = relation.columns[position].type_oid
+        if type_oid in INTEGERS:
+            return Codec("int(s[a:p])", "int(b[a:p])", int, _signed)
+        if type_oid in FLOATS:
+            return Codec("real(s[a:p])", "real(str(b[a:p], 'utf-8'))", _real_text, _refused)
+        if type_oid == BOOLEAN:
+            return Codec("truth(b[a:p])", "truth(b[a:p])", _truth, _refused)
+        return Codec("s[a:p]", "str(b[a:p], 'utf-8')", _text, _refused)
+
+    def result(self, relation: Relation, operation: str, kinds: str) -> str:
+        """A Record."""
+        variables = {
+            kind: [f"{kind.lower()}{at}" for at in range(len(relation.columns))] for kind in kinds
+        }
+        rows = {kind: self._row(relation, kind, names) for kind, names in variables.items()}
+        fields = {
+            "op": repr(OPERATIONS[operation]),
+            "source": "form.source",
+            "schema": "R.schema",
+            "table": "R.table",
+        }
+        fields |= {"before": rows.get("O", "None")}
+        fields |= {"key": rows["K"]} if "K" in rows else {}
+        fields |= {"after": rows.get("N", "None")}
+        body = ", ".join(f"{name!r}: {value}" for name, value in fields.items())
+        key = "".join(
+            f"{variables[kinds[-1]][position]}, " for position in self.key_positions(relation)
+        )
+        return f"record(R, ({key}), {{{body}}})"
+
+    def _row(self, relation: Relation, kind: str, variables: Sequence[str]) -> str:
+        places = relation.key_positions if kind == "K" else range(len(variables))
+        values = {place: variables[place] for place in places}
+        # A key is made of a float's text, a row of its number.
+        values |= {
+            at: f"number({name})"
+            for at, name in values.items()
+            if relation.columns[at].type_oid in FLOATS
+        }
+        return (
+            "{"
+            + ", ".join(f"{relation.names[place]!r}: {value}" for place, value in values.items())
+            + "}"
+        )
+
+    def names(self, relation: Relation) -> Mapping[str, Any]:
+        """The relation, this form, and the functions that expressions call."""
+        return {
+            "R": relation,
+            "form": self,
+            "record": _record,
+            "real": _real,
+            "number": _number,
+            "truth": _truth,
+        }
+
+    def truncated(self, relation: Relation) -> Record:
+        """The record of a table that was emptied."""
+        fields = {
+            "op": "t",
+            "source": self.source,
+            "schema": relation.schema,
+            "table": relation.table,
+        }
+        return Record(relation, b"", orjson.dumps({**fields, "before": None, "after": None}))
+
+
+def _record(relation: Relation, key: Sequence[Any], body: dict[str, Any]) -> Record:
+    try:
+        value = orjson.dumps(body)
+    except TypeError:
+        value = orjson.dumps({name: _sent(part) for name, part in body.items()})
+    return Record(relation, b"\0".join(map(_key_bytes, key)), value)
+
+
+def _sent(part: Any) -> Any:
+    """A row without the columns that were not sent."""
+    if not isinstance(part, dict):
+        return part
+    return {name: value for name, value in part.items() if value is not UNCHANGED}
+
+
+def _key_bytes(value: Any) -> bytes:
+    if value is None or value is UNCHANGED:
+        return b""
+    if isinstance(value, bool):
+        return b"t" if value else b"f"
+    return str(value).encode()
+
+
+def _text(value: bytes) -> str:
+    return str(value, "utf-8")
+
+
+def _real(text: str) -> str:
+    float(text)
+    return text
+
+
+def _real_text(value: bytes) -> str:
+    return _real(_text(value))
+
+
+def _number(text: Any) -> Any:
+    """The number that a float's text stands for;
+
+    NULL, what was not sent, NaN and the infinities as they are.
+    """
+    if not isinstance(text, str):
+        return text
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _truth(text: bytes) -> bool:
+    if text not in _TRUTHS:
+        raise ValueError(f"{text!r} is no boolean")
+    return _TRUTHS[text]
+
+
+def _signed(value: bytes) -> int:
+    return int.from_bytes(value, "big", signed=True)
+
+
+def _refused(value: bytes) -> Any:
+    raise ValueError(
+        f"{len(value)} bytes in binary form; JSON is made of text: leave the option `binary` off"
+    )

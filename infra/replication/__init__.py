@@ -1,0 +1,3 @@
+"""PostgreSQL's logical replication: the protocol's connection, and pgoutput's messages as
+events.
+"""

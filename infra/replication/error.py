@@ -1,0 +1,33 @@
+"""Errors of logical replication.
+
+ReplicationError
+├── DecodeError    bytes that are no pgoutput message, or do not fit what the server said before
+└── StreamError    the replication connection could not be made, or it broke
+    └── BusyError  another process reads the slot
+"""
+
+from __future__ import annotations
+
+
+class ReplicationError(Exception):
+    """Root of what reading a replication slot can report."""
+
+
+class DecodeError(ReplicationError):
+    """A message that cannot be read;
+
+    `offset` is the position in it, in bytes, where reading failed.
+    """
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"pgoutput message cannot be read at byte {offset}: {reason}")
+        self.reason = reason
+        self.offset = offset
+
+
+class StreamError(ReplicationError):
+    """The replication connection could not be made, or it broke."""
+
+
+class BusyError(StreamError):
+    """Another process reads the slot, or one that was killed has not been missed yet."""

@@ -1,0 +1,1 @@
+"""Bytes of the pgoutput plugin to events, typed values and transactions; pure."""

@@ -1,0 +1,298 @@
+"""Cuts the values out of many change messages at once, without a step in Python for each.
+
+For messages with the same head (operation, relation, tuple, columns), numpy walks all of them
+column by column. A value's head is `t` and a length in four bytes, which is MessagePack's but for
+the first byte: with other first bytes, the joined messages are one MessagePack list, and msgspec
+reads it. Messages for which this does not work (binary or unchanged values, whatever is malformed)
+are left to the readers that take one message at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.replication.pgoutput.tuple_reader import HEAD_BYTES, head_of
+
+#: Below this many messages alike, reading one at a time is as fast.
+FEWEST = 16
+#: MessagePack's codes, https://github.com/msgpack/msgpack/blob/master/spec.md; and where in a head
+#: 'N' and count are.
+_NIL, _BIN32, _INT32, _STR32, _ARRAY16, _ARRAY32, _COUNT = 0xC0, 0xC6, 0xD2, 0xDB, 0xDC, 0xDD, 5
+#: What is before a list and before a text: a code, and a length in four bytes.
+_BEFORE_BYTES = 5
+#: Stand for a message's head and for what is between two tuples: strings without meaning, each one
+#: piece.
+_HEAD = int.from_bytes(b"\xa7" + b" " * 7, "little")
+_MIDDLE = b"\xa2  "
+_TEXT, _NULL = ord("t"), ord("n")
+_BITS = 62
+_WORD = 0xFFFFFFFF
+_PIECES = msgspec.msgpack.Decoder(list[Any])
+_ROWS = msgspec.msgpack.Decoder(list[int | tuple[str | None, ...]])
+#: Up to here, looking for each head in turn is faster than looking at each message.
+_FEW_HEADS = 16
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """So many messages of one and the same head, of so many tuples of so many columns."""
+
+    count: int
+    tuples: int
+    columns: int
+
+    @property
+    def values(self) -> int:
+        """How many values each of them has."""
+        return self.tuples * self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The values of messages that are alike.
+
+    `pieces` has `stride` for each message: one without meaning, then the values of its tuples in
+    order, as Postgres wrote them, or None for NULL; nothing says yet that they are UTF-8. `null`
+    and `text` say for each column of each tuple whether some values are NULL, and whether some are
+    not; `patterns` (empty where none are NULL, or where that is too long) has for each message a
+    bit for each column with NULLs. `special`: there may be quotes, backslashes or control
+    characters in them.
+    """
+
+    pieces: list[Any]
+    stride: int
+    null: Sequence[bool]
+    text: Sequence[bool]
+    patterns: Sequence[int]
+    special: bool
+    ascii_only: bool
+
+    @property
+    def count(self) -> int:
+        """How many messages these are."""
+        return len(self.pieces) // self.stride
+
+
+class Heads:
+    """The first bytes of messages, by which those that are alike are found."""
+
+    def __init__(self, messages: Sequence[bytes]) -> None:
+        self._listed = list(map(head_of, messages))
+        self._joined = b"".join(self._listed)
+        whole = len(self._joined) == HEAD_BYTES * len(messages)
+        self._numbers = np.frombuffer(self._joined, "<u8") if whole else None
+
+    def only(self, kinds: bytes) -> bool:
+        """Whether all messages are of these kinds, and none ends inside its head."""
+        return self._numbers is not None and not self._joined[::HEAD_BYTES].translate(None, kinds)
+
+    def places_of(self, head: bytes) -> Sequence[int]:
+        """Which of the messages begin so."""
+        if self._numbers is None:
+            return [place for place, other in enumerate(self._listed) if other == head]
+        return _places(self._numbers == int.from_bytes(head, "little"))
+
+    def places(self) -> Mapping[bytes, Sequence[int]]:
+        """The same for each head that there is."""
+        found: dict[bytes, Sequence[int]] = {}
+        rest = self._numbers
+        while rest is not None and len(rest) and len(found) < _FEW_HEADS:
+            head = rest[:1].tobytes()
+            found[head] = _places(self._numbers == rest[0])
+            rest = rest[rest != rest[0]]
+        return found if rest is not None and not len(rest) else self._places_one_by_one()
+
+    def _places_one_by_one(self) -> Mapping[bytes, Sequence[int]]:
+        found: dict[bytes, list[int]] = {}
+        for place, head in enumerate(self._listed):
+            found.setdefault(head, []).append(place)
+        return found
+
+
+def _places(flags: Flags) -> Sequence[int]:
+    if flags.all():
+        return range(len(flags))
+    places: list[int] = np.flatnonzero(flags).tolist()
+    return places
+
+
+def cut(messages: Sequence[bytes], groups: Sequence[Group]) -> tuple[Sequence[int], list[Cut]]:
+    """Cut messages that come group by group: the places of those that could be, and a Cut for each
+    group.
+
+    Groups must come by falling numbers of values.
+    """
+    walk = _Walk(messages, groups)
+    if walk.good.all():
+        return range(len(messages)), walk.cuts()
+    rows: list[int] = np.flatnonzero(walk.good).tolist()
+    fewer = [replace(group, count=int(walk.good[part].sum())) for part, group in walk.parts]
+    return rows, _Walk(list(map(messages.__getitem__, rows)), fewer).cuts()
+
+
+def read_rows(messages: Sequence[bytes], columns: int) -> list[tuple[str | None, ...]] | None:
+    """The texts of messages of one head with one tuple of so many columns;
+
+    None where some message has another form.
+    """
+    walk = _Walk(messages, [Group(len(messages), 1, columns)])
+    if not walk.good.all():
+        return None
+    try:
+        packed: list[Any] = _ROWS.decode(walk.rows())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    rows: list[tuple[str | None, ...]] = packed[1::2]
+    return rows
+
+
+def is_special(text: bytes) -> bool:
+    """Whether JSON writes some of these characters in another way."""
+    return b'"' in text or b"\\" in text or bool((np.frombuffer(text, np.uint8) < 32).any())
+
+
+class _Walk:
+    """The buffer of one call: where each value starts, and which messages are as expected."""
+
+    def __init__(self, messages: Sequence[bytes], groups: Sequence[Group]) -> None:
+        sizes = np.fromiter(map(len, messages), np.int64, len(messages))
+        self._end = np.cumsum(sizes) + _BEFORE_BYTES
+        self._start = self._end - sizes
+        self._buffer = bytearray().join([bytes(_BEFORE_BYTES), *messages, bytes(HEAD_BYTES)])
+        # However wrong a length is, no step leaves the buffer.
+        self._limit = len(self._buffer) - HEAD_BYTES
+        self._byte = np.frombuffer(self._buffer, np.uint8)
+        self._length = self._view(">u4", 1)
+        self.good = np.ones(len(messages), np.bool_)
+        #: The places of texts, of NULLs, and of what stands between tuples.
+        self._texts, self._nothing, self._middles = ([self._start[:0]] for _ in range(3))
+        borders = accumulate((group.count for group in groups), initial=0)
+        self.parts = [
+            (slice(*ends), group) for ends, group in zip(pairwise(borders), groups, strict=True)
+        ]
+        self._nulls = self._walk()
+
+    def _view(self, kind: str, offset: int) -> NDArray[Any]:
+        """The buffer as overlapping numbers: one from each byte on, so many bytes behind it."""
+        count = len(self._buffer) - offset - np.dtype(kind).itemsize + 1
+        return np.ndarray(count, kind, self._buffer, offset, strides=(1,))
+
+    def _walk(self) -> list[Flags | None]:
+        """For one value after the other, which of those messages that have so many are NULL there;
+
+        None for no one.
+        """
+        nulls: list[Flags | None] = []
+        position = self._start + HEAD_BYTES
+        while True:
+            number = len(nulls)
+            active = sum(group.count for _, group in self.parts if group.values > number)
+            ended = slice(active, len(position))
+            self.good[ended] &= position[ended] == self._end[ended]
+            if not active:
+                return nulls
+            position = position[:active]
+            for part, group in self.parts:
+                if number == group.columns < group.values:
+                    position[part] = self._middle(position[part], group.columns, self.good[part])
+            position, null = self._step(position, self.good[:active])
+            nulls.append(null)
+
+    def _middle(self, position: Numbers, columns: int, good: Flags) -> Numbers:
+        """Between two tuples: the new row's kind and number of columns."""
+        for offset, expected in enumerate(b"N" + columns.to_bytes(2, "big")):
+            good &= self._byte[position + offset] == expected
+        self._middles.append(position.copy())
+        return np.minimum(position + len(_MIDDLE), self._limit)
+
+    def _step(self, position: Numbers, good: Flags) -> tuple[Numbers, Flags | None]:
+        kind = self._byte[position]
+        text = kind == _TEXT
+        null = None
+        after: Numbers = position + self._length[position]
+        after += _BEFORE_BYTES
+        if text.all():
+            self._texts.append(position)
+        else:
+            null = kind == _NULL
+            good &= text | null
+            after = np.where(null, position + 1, after)
+            self._texts.append(position[text])
+            self._nothing.append(position[null])
+        return np.minimum(after, self._limit), null
+
+    def cuts(self) -> list[Cut]:
+        """Each group's values; all messages must be as expected."""
+        texts, nothing, middles = map(np.concatenate, (self._texts, self._nothing, self._middles))
+        self._view("<u8", 0)[self._start] = _HEAD
+        for offset, byte in enumerate(_MIDDLE):
+            self._byte[middles + offset] = byte
+        self._byte[texts] = _BIN32
+        self._byte[nothing] = _NIL
+        counts = [group.count * group.tuples * (1 + group.columns) for _, group in self.parts]
+        pieces = _PIECES.decode(self._list(sum(counts)))
+        # All that is no value becomes a space or a byte over 127.
+        self._view("<u4", 1)[texts] = _WORD
+        self._buffer[:_BEFORE_BYTES] = b" " * _BEFORE_BYTES
+        octets = self._byte[: self._limit]
+        special = b'"' in self._buffer or b"\\" in self._buffer or bool(octets.min() < 32)
+        overwritten = len(self._start) + len(middles) + len(nothing) + _BEFORE_BYTES * len(texts)
+        ascii_only = bool(np.count_nonzero(octets >= 0x80) == overwritten)
+        borders = pairwise(accumulate(counts, initial=0))
+        own = [pieces] if len(counts) == 1 else [pieces[first:last] for first, last in borders]
+        return [
+            _cut(listed, group, self._own_nulls(part, group), special, ascii_only)
+            for listed, (part, group) in zip(own, self.parts, strict=True)
+        ]
+
+    def _own_nulls(self, part: slice, group: Group) -> list[Flags | None]:
+        own = [None if null is None else null[part] for null in self._nulls[: group.values]]
+        return [None if null is None or not null.any() else null for null in own]
+
+    def rows(self) -> memoryview:
+        """Messages of one tuple each as one MessagePack list: an int32 (the OID) and an array by
+        turns.
+        """
+        self._byte[self._start] = _INT32
+        self._byte[self._start + _COUNT] = _ARRAY16
+        self._byte[np.concatenate(self._texts)] = _STR32
+        self._byte[np.concatenate(self._nothing)] = _NIL
+        return self._list(2 * len(self._start))
+
+    def _list(self, count: int) -> memoryview:
+        """The messages as a MessagePack list of so many elements."""
+        self._buffer[:_BEFORE_BYTES] = b"%c%b" % (_ARRAY32, count.to_bytes(4, "big"))
+        return memoryview(self._buffer)[: self._limit]
+
+
+def _cut(
+    pieces: list[Any], group: Group, nulls: Sequence[Flags | None], special: bool, ascii_only: bool
+) -> Cut:
+    if group.tuples > 1:
+        # What stood between two tuples.
+        del pieces[1 + group.columns :: 2 * (1 + group.columns)]
+    null = [flags is not None for flags in nulls]
+    text = [flags is None or not flags.all() for flags in nulls]
+    return Cut(pieces, 1 + len(nulls), null, text, _patterns(nulls), special, ascii_only)
+
+
+def _patterns(nulls: Sequence[Flags | None]) -> Sequence[int]:
+    """Which columns of each message are NULL, a bit for each that ever is."""
+    flags = [null for null in nulls if null is not None]
+    if not 0 < len(flags) <= _BITS:
+        return ()
+    bits = sum(
+        (null.astype(np.int64) << bit for bit, null in enumerate(flags)), np.zeros(1, np.int64)
+    )
+    patterns: list[int] = bits.tolist()
+    return patterns

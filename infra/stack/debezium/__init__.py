@@ -1,0 +1,1 @@
+"""Debezium connectors, and the row that proves that one streams."""

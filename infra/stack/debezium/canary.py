@@ -1,0 +1,93 @@
+"""A row that goes the whole way: a throw-away table, connector and topic, and the row out of the
+topic again.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import ExitStack, closing
+
+import psycopg2
+import requests
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from infra.postgres.publication import create_publication, drop_publication
+from infra.postgres.slot import drop_slot
+from infra.postgres.table import create_customers, create_schema, drop_schema
+from infra.stack.debezium.connector import (
+    DebeziumConnector,
+    create_connector,
+    delete_connector,
+    wait_until_streaming,
+)
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+
+ROW = (1, "Ada", "Lovelace", "ada@example.test", "2026-01-01T00:00:00Z")
+INSERT = "INSERT INTO {} (id, first_name, last_name, email, created_at) VALUES (%s, %s, %s, %s, %s)"
+TIMEOUT_S = 30.0
+
+
+def send_canary(endpoints: Endpoints, limit_s: float) -> None:
+    """Send one row through a connector of its own; raises StackError when it does not arrive in
+    time.
+
+    Leaves no object behind, also when it fails.
+    """
+    name = f"cdc_canary_{uuid.uuid4().hex[:8]}"
+    topic = f"cdc.{name}.customers"
+    connector = DebeziumConnector(name.replace("_", "-"), name, name, "cdc", (f"{name}.customers",))
+    with (
+        closing(psycopg2.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection,
+        ExitStack() as undo,
+    ):
+        connection.autocommit = True
+        undo.callback(_remove_topic, endpoints, topic)
+        admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap})
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(TIMEOUT_S)
+        undo.callback(drop_schema, connection, name)
+        create_schema(connection, name, "canary")
+        table = create_customers(connection, name)
+        undo.callback(drop_publication, connection, name)
+        create_publication(connection, name, [table])
+        undo.callback(drop_slot, connection, name)
+        undo.callback(delete_connector, endpoints, connector.name)
+        create_connector(endpoints, connector)
+        wait_until_streaming(endpoints, connector, limit_s)
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT.format(table.identifier.as_string(connection)), ROW)
+        _await_record(endpoints, topic, limit_s)
+
+
+def _await_record(endpoints: Endpoints, topic: str, limit_s: float) -> None:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": endpoints.kafka_bootstrap,
+            "group.id": topic,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        deadline_s = time.monotonic() + limit_s
+        while time.monotonic() < deadline_s:
+            message = consumer.poll(0.5)
+            if message is not None and message.error() is None:
+                return
+    finally:
+        consumer.close()
+    raise StackError(
+        f"a row written to Postgres did not come out of topic {topic!r} within {limit_s:g} s"
+    )
+
+
+def _remove_topic(endpoints: Endpoints, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap})
+    admin.delete_topics([topic])[topic].result(TIMEOUT_S)
+    for side in ("key", "value"):
+        requests.delete(
+            f"{endpoints.schema_registry_url}/subjects/{topic}-{side}", timeout=TIMEOUT_S
+        )

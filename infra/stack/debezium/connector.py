@@ -1,0 +1,180 @@
+"""Debezium connectors: created, awaited until they really stream, deleted."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+from dataclasses import dataclass
+
+import psycopg2
+import requests
+from psycopg2.extensions import parse_dsn
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.servers.settings import Settings, Tuning, debezium
+
+TIMEOUT_S = 30.0
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class DebeziumConnector:
+    """One connector: its name, its slot and publication, and the tables ("schema.table") that it
+    captures.
+    """
+
+    name: str
+    slot: str
+    publication: str
+    topic_prefix: str
+    tables: tuple[str, ...]
+    tuning: Tuning = "latency"
+
+
+def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Settings:
+    """The configuration; converters are the worker's. A password, if any, comes from PGPASSWORD."""
+    place = parse_dsn(endpoints.postgres_dsn)
+    if endpoints.postgres_from_connect is not None:
+        place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
+    return {
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "tasks.max": "1",
+        "database.hostname": place.get("host", "127.0.0.1"),
+        "database.port": place.get("port", "5432"),
+        "database.user": place.get("user", "postgres"),
+        "database.password": os.environ.get("PGPASSWORD", ""),
+        "database.dbname": place.get("dbname", "postgres"),
+        "topic.prefix": connector.topic_prefix,
+        "plugin.name": "pgoutput",
+        "slot.name": connector.slot,
+        # Created and dropped by the harness, so that a crash of either leaves a known state.
+        "publication.name": connector.publication,
+        "publication.autocreate.mode": "disabled",
+        "schema.include.list": ",".join(
+            sorted({table.split(".")[0] for table in connector.tables})
+        ),
+        "table.include.list": ",".join(connector.tables),
+        # The tables are empty when the connector starts: all rows are captured from the log.
+        "snapshot.mode": "no_data",
+        "tombstones.on.delete": "true",
+        "retriable.restart.connector.wait.ms": "500",
+        **debezium(connector.tuning),
+    }
+
+
+def create_connector(endpoints: Endpoints, connector: DebeziumConnector) -> None:
+    """Ask Kafka Connect for the connector; raises StackError with its answer."""
+    body = {"name": connector.name, "config": connector_config(connector, endpoints)}
+    answer = _request("POST", f"{endpoints.connect_url}/connectors", json=body)
+    if answer.status_code != requests.codes.created:
+        raise StackError(
+            f"connector {connector.name!r} was refused ({answer.status_code}): {_message(answer)}"
+        )
+
+
+def wait_until_streaming(
+    endpoints: Endpoints, connector: DebeziumConnector, limit_s: float
+) -> None:
+    """Wait until the slot is in use; raises StackError when the task fails or the time is over.
+
+    The task's RUNNING is no proof: Connect says so while the database is down.
+    """
+    deadline_s = time.monotonic() + limit_s
+    with closing(psycopg2.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection:
+        connection.autocommit = True
+        while not _slot_active(connection, connector.slot):
+            if (trace := _failure(endpoints, connector.name)) is not None:
+                raise StackError(f"connector {connector.name!r} failed: {trace}")
+            if time.monotonic() > deadline_s:
+                raise StackError(
+                    f"connector {connector.name!r} does not stream after {limit_s:g} s; see"
+                    " Connect's log"
+                )
+            time.sleep(POLL_S)
+
+
+def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> None:
+    """Wait until Connect has stored an offset of the connector; raises StackError when the time is
+    over.
+
+    Before that, a task that is restarted, as Connect does when it rebalances, would begin at the
+    log's end of then, and rows in between would be lost.
+    """
+    deadline_s = time.monotonic() + limit_s
+    url = f"{endpoints.connect_url}/connectors/{name}/offsets"
+    while True:
+        answer = _request("GET", url)
+        if answer.status_code == requests.codes.ok and answer.json()["offsets"]:
+            return
+        if time.monotonic() > deadline_s:
+            raise StackError(
+                f"connector {name!r} has stored no offset after {limit_s:g} s; see Connect's log"
+            )
+        time.sleep(POLL_S)
+
+
+def _slot_active(connection: psycopg2.extensions.connection, slot: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", (slot,)
+        )
+        return cursor.fetchone() is not None
+
+
+def _failure(endpoints: Endpoints, name: str) -> str | None:
+    answer = _request("GET", f"{endpoints.connect_url}/connectors/{name}/status")
+    if answer.status_code != requests.codes.ok:
+        return None  # not there yet
+    status = answer.json()
+    for part in (status["connector"], *status["tasks"]):
+        if part["state"] == "FAILED":
+            return str(part.get("trace", "no trace"))[:1500]
+    return None
+
+
+def slot_of(endpoints: Endpoints, name: str) -> str:
+    """The slot of a connector that somebody else made; raises StackConfigError where there is no
+    such connector.
+    """
+    answer = _request("GET", f"{endpoints.connect_url}/connectors/{name}/config")
+    if answer.status_code != requests.codes.ok:
+        raise StackConfigError(
+            f"connector {name!r} is not known to {endpoints.connect_url}; check --connector"
+        )
+    # Debezium's own default for `slot.name`.
+    return str(answer.json().get("slot.name", "debezium"))
+
+
+def delete_connector(endpoints: Endpoints, name: str) -> None:
+    """Delete the connector; one that is not there is fine."""
+    answer = _request("DELETE", f"{endpoints.connect_url}/connectors/{name}")
+    if answer.status_code not in (requests.codes.no_content, requests.codes.not_found):
+        raise StackError(
+            f"connector {name!r} cannot be deleted ({answer.status_code}): {_message(answer)}"
+        )
+
+
+def _request(method: str, url: str, **arguments: object) -> requests.Response:
+    """One request; a worker that is rebalancing (409) is asked again until it has settled."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            answer = requests.request(method, url, timeout=TIMEOUT_S, **arguments)  # type: ignore[arg-type]
+        except requests.RequestException as error:
+            raise StackError(
+                f"Kafka Connect does not answer at {url}: {type(error).__name__}"
+            ) from error
+        if answer.status_code != requests.codes.conflict or "rebalanc" not in answer.text.lower():
+            return answer
+        if time.monotonic() > deadline_s:
+            return answer
+        time.sleep(POLL_S)
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return str(answer.json().get("message", answer.text))
+    except ValueError:
+        return answer.text[:500]

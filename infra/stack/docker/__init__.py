@@ -1,0 +1,1 @@
+"""The same servers by Docker Compose."""

@@ -1,0 +1,102 @@
+"""The user's own endpoints, from the environment or from a file; nothing of them is started or
+stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra import validate
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackConfigError
+
+#: A TOML or JSON file with the endpoints; it comes before the variables below.
+FILE = "CDC_STACK"
+#: One variable an endpoint; the four that are not OPTIONAL are needed. The last is for a Connect
+#: in a container.
+VARIABLES = {
+    "CDC_POSTGRES_DSN": "postgres_dsn",
+    "CDC_KAFKA_BOOTSTRAP": "kafka_bootstrap",
+    "CDC_SCHEMA_REGISTRY_URL": "schema_registry_url",
+    "CDC_CONNECT_URL": "connect_url",
+    "CDC_POSTGRES_FROM_CONNECT": "postgres_from_connect",
+}
+OPTIONAL = frozenset({"CDC_POSTGRES_FROM_CONNECT"})
+
+
+def external(environ: Mapping[str, str]) -> Endpoints | None:
+    """The user's own endpoints, parsed but not asked; None where the environment names none.
+
+    Raises StackConfigError with every mistake.
+    """
+    if environ.get(FILE):
+        return read_external(Path(environ[FILE]), environ)
+    given = {name: environ[name] for name in VARIABLES if environ.get(name)}
+    if not given:
+        return None
+    if missing := sorted(set(VARIABLES) - OPTIONAL - set(given)):
+        raise StackConfigError(
+            f"{', '.join(sorted(given))} without {', '.join(missing)}: an own stack is named by all"
+            f" four, or by a file in {FILE}; unset them to use servers of this checkout"
+        )
+    return check(
+        Endpoints.from_json({VARIABLES[name]: value for name, value in given.items()}), environ
+    )
+
+
+def source(environ: Mapping[str, str]) -> str | None:
+    """What in the environment names the user's own stack, for messages."""
+    if environ.get(FILE):
+        return FILE
+    return next((name for name in VARIABLES if environ.get(name)), None)
+
+
+def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
+    """Endpoints from a TOML or JSON file; raises StackConfigError that says what is wrong with
+    it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return check(Endpoints.from_json(data), environ)
+    except OSError as error:
+        raise StackConfigError(
+            f"{FILE}={path} cannot be read: {error.strerror}; name a file that can, or unset {FILE}"
+            " to use servers of this checkout"
+        ) from error
+    except StackConfigError as error:
+        raise StackConfigError(f"{FILE}={path}: {error}") from error
+    except ValueError as error:
+        raise StackConfigError(
+            f"{FILE}={path} is neither TOML nor JSON: {error}; docs/external.md has an example"
+        ) from error
+
+
+def check(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
+    """Endpoints that say where they lead; raises StackConfigError with every mistake."""
+    mistakes = [
+        f"postgres_dsn {mistake}"
+        for mistake in validate.dsn_mistakes(endpoints.postgres_dsn, environ)
+    ]
+    if not validate.are_addresses(endpoints.kafka_bootstrap):
+        mistakes.append(
+            f"kafka_bootstrap {endpoints.kafka_bootstrap!r} is not HOST:PORT[,HOST:PORT...]"
+        )
+    for name in ("schema_registry_url", "connect_url"):
+        url = str(getattr(endpoints, name))
+        if "@" in url:
+            mistakes.append(
+                f"{name} holds a user or a password, which would stand in results; none is"
+                " supported there"
+            )
+        elif not validate.is_url(url):
+            mistakes.append(f"{name} {url!r} is not an http URL; write http://HOST:PORT")
+    inside = endpoints.postgres_from_connect
+    if inside is not None and not validate.is_address(inside):
+        mistakes.append(f"postgres_from_connect {inside!r} is not HOST:PORT")
+    if mistakes:
+        raise StackConfigError("; ".join(mistakes))
+    return endpoints

@@ -1,0 +1,89 @@
+"""Finding a stack: the user's own, or the one of this checkout; trusted only after real
+requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg2
+import requests
+from confluent_kafka import KafkaException
+
+from infra import validate
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.find.external import external
+from infra.stack.servers import postgres, process
+from infra.stack.supervise.identity import Identity
+from infra.stack.supervise.state import read_endpoints, state_of
+
+
+def find(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
+    """The stack to use, not asked yet; None where there is none.
+
+    The user's own (`infra.stack.find.external`) come before the checkout's. Raises
+    StackConfigError for endpoints that cannot be used.
+    """
+    if (own := external(environ)) is not None:
+        return own
+    endpoints = read_endpoints(state_of(checkout))
+    return endpoints if endpoints is not None and supervised(endpoints) else None
+
+
+def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
+    """The stack that `find` finds, verified; raises StackError for servers that do not answer."""
+    endpoints = find(checkout, environ)
+    return None if endpoints is None else verify(endpoints)
+
+
+def supervised(endpoints: Endpoints) -> bool:
+    """Whether the supervisor of these endpoints lives, and with it the servers; always so where
+    there is none.
+    """
+    if endpoints.supervisor_pid is None or endpoints.supervisor_started_s is None:
+        return True
+    return Identity(endpoints.supervisor_pid, endpoints.supervisor_started_s).process() is not None
+
+
+def verify(endpoints: Endpoints) -> Endpoints:
+    """Make one real request to every server; raises StackError that names the one that does not
+    answer.
+    """
+    probes = {
+        f"PostgreSQL ({endpoints.postgres_dsn})": lambda: postgres.probe(endpoints.postgres_dsn),
+        f"Kafka ({endpoints.kafka_bootstrap})": lambda: process.probe_kafka(
+            endpoints.kafka_bootstrap
+        ),
+        f"Schema Registry ({endpoints.schema_registry_url})": lambda: process.probe_registry(
+            endpoints.schema_registry_url
+        ),
+        f"Kafka Connect ({endpoints.connect_url})": lambda: process.probe_connect(
+            endpoints.connect_url
+        ),
+    }
+    for name, probe in probes.items():
+        try:
+            probe()
+        except (psycopg2.Error, KafkaException, requests.RequestException) as error:
+            raise StackError(
+                f"{name} does not answer as it should: {str(error).strip()}; see that server's log,"
+                " or name another one"
+            ) from error
+    return endpoints
+
+
+def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:
+    """HOST:PORT of every server that a run puts load on or changes.
+
+    Raises StackConfigError where libpq would connect elsewhere than the DSN says.
+    """
+    if found := validate.dsn_mistakes(endpoints.postgres_dsn, environ):
+        raise StackConfigError("; ".join(f"postgres_dsn {mistake}" for mistake in found))
+    return [
+        *validate.dsn_addresses(endpoints.postgres_dsn, environ),
+        *(part.strip() for part in endpoints.kafka_bootstrap.split(",")),
+        validate.url_address(endpoints.schema_registry_url),
+        validate.url_address(endpoints.connect_url),
+    ]

@@ -1,0 +1,1 @@
+"""The servers as local processes: settings, ports, start, readiness, stop."""

@@ -1,0 +1,64 @@
+"""Loopback ports: free ones, or the well-known ones with a word about who has taken them."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from typing import Any
+
+import psutil
+
+from infra.stack.error import StackConfigError
+
+HOST = "127.0.0.1"
+WELL_KNOWN = {
+    "postgres": 5432,
+    "kafka": 9092,
+    "schema-registry": 8081,
+    "connect": 8083,
+    "webhook": 8080,
+}
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different free ports; all are held until the last is found, so none comes twice."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for sock in held:
+            sock.bind((HOST, 0))
+        return [int(sock.getsockname()[1]) for sock in held]
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def check_free(wanted: dict[str, int]) -> None:
+    """Raise StackConfigError that names every wanted port that is taken, and by what."""
+    taken = [f"{name}: {_holder(port)}" for name, port in wanted.items() if not _is_free(port)]
+    if taken:
+        raise StackConfigError(
+            "ports are taken: " + "; ".join(taken) + ". Stop what holds them, or use --ports free"
+        )
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket()) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("inet"):
+            address: Any = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address.port == port and connection.pid:
+                return (
+                    f"port {port} by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                )
+    except psutil.Error:
+        pass
+    return f"port {port} by a process of another user"

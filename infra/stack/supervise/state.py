@@ -1,0 +1,151 @@
+"""What a process stack writes down in its checkout, and how leftovers of a crash are found and
+cleared.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.supervise.identity import Identity
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+LOCK_S = 180.0
+REMOVE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The files of one checkout's stack, all below `.stack`."""
+
+    root: Path
+
+    @property
+    def endpoints(self) -> Path:
+        """Where the servers are; there only while they are ready."""
+        return self.root / "endpoints.json"
+
+    @property
+    def run(self) -> Path:
+        """The servers' directories; gone when they are down."""
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        """One log a server; kept when the servers died, so that it can be read, and gone after
+        `down`.
+        """
+        return self.root / "logs"
+
+    @property
+    def processes(self) -> Path:
+        """The supervisor's and the servers' identities, and directories outside of `run`."""
+        return self.root / "processes.json"
+
+
+def state_of(checkout: Path = CHECKOUT) -> State:
+    """The state of a checkout."""
+    return State(checkout / ".stack")
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write atomically: a reader sees the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_endpoints(state: State) -> Endpoints | None:
+    """The endpoints that are written down, if any."""
+    try:
+        return Endpoints.from_json(json.loads(state.endpoints.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StackConfigError(
+            f"{state.endpoints} is damaged ({error}); run `python -m infra.stack down`"
+        ) from error
+
+
+def write_processes(state: State, processes: Sequence[Identity], places: Sequence[Path]) -> None:
+    """Write down who runs, the supervisor first."""
+    identities = [[process.pid, process.started_s] for process in processes]
+    write_json(
+        state.processes, {"processes": identities, "places": [str(place) for place in places]}
+    )
+
+
+def recorded(state: State) -> tuple[list[Identity], list[Path]]:
+    """The processes and outside directories that are written down."""
+    try:
+        data = json.loads(state.processes.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return [], []
+    return [Identity(int(pid), float(started)) for pid, started in data["processes"]], list(
+        map(Path, data["places"])
+    )
+
+
+def clear(state: State) -> int:
+    """Kill what is written down and still lives, remove all files; returns how many processes were
+    killed.
+    """
+    processes, places = recorded(state)
+    alive = [process for process in processes if process.process() is not None]
+    for process in alive:
+        process.kill()
+    state.endpoints.unlink(missing_ok=True)
+    for place in (*places, state.run):
+        _remove(place)
+    for half_written in state.root.glob(".*.json.*"):
+        half_written.unlink(missing_ok=True)
+    state.processes.unlink(missing_ok=True)
+    return len(alive)
+
+
+def _remove(place: Path) -> None:
+    """Remove a directory that something killed a moment ago may still be writing to."""
+    deadline_s = time.monotonic() + REMOVE_S
+    while place.exists():
+        shutil.rmtree(place, ignore_errors=True)
+        if time.monotonic() > deadline_s:
+            raise StackError(f"{place} cannot be removed; see who uses it, and remove it by hand")
+        time.sleep(0.02)
+
+
+def clear_after(state: State, supervisor: Identity) -> None:
+    """Clear what this supervisor left, unless a successor has taken over meanwhile."""
+    with exclusive(state):
+        processes, _ = recorded(state)
+        if processes and processes[0] == supervisor:
+            clear(state)
+
+
+@contextmanager
+def exclusive(state: State) -> Iterator[None]:
+    """Only one `up` or `down` at a time in a checkout; the second waits."""
+    state.root.mkdir(parents=True, exist_ok=True)
+    deadline_s = time.monotonic() + LOCK_S
+    with (state.root / "lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline_s:
+                    raise StackError(
+                        f"another `up` or `down` has held {file.name} for {LOCK_S:g} s"
+                    ) from None
+                time.sleep(0.1)
+        yield

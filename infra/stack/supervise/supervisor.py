@@ -1,0 +1,216 @@
+"""The process that owns the servers: starts them in parallel, proves the stack, and takes them
+down.
+
+Started by `python -m infra.stack up`; reports progress as JSON lines on its standard output until
+the stack is ready, then lives on quietly. The servers die with it, and a watcher, forked first,
+clears away what the kernel cannot: it wakes when the supervisor's end of a pipe closes, however
+that came about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from infra.stack.debezium.canary import send_canary
+from infra.stack.endpoints import Endpoints, Profile
+from infra.stack.error import StackError
+from infra.stack.servers.disk import check_room, exhausted
+from infra.stack.servers.process import Blueprint, blueprint, choose_ports
+from infra.stack.servers.server import Recipe, Server, start
+from infra.stack.supervise.identity import identify
+from infra.stack.supervise.state import State, clear_after, state_of, write_json, write_processes
+
+READY_S = 90.0
+WATCH_S = 0.2
+
+
+class Supervisor:
+    """Owns the servers of one checkout."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._servers: list[Server] = []
+        self._starting = threading.Lock()
+        self._asked_to_stop = threading.Event()
+        self._places: Sequence[Path] = ()
+
+    def bring_up(self, ports: str, profile: Profile) -> Endpoints:
+        """Start all servers and send a row the whole way; raises StackError."""
+        started_s = time.monotonic()
+        shutil.rmtree(self._state.logs, ignore_errors=True)
+        self._write_down()
+        self._state.logs.mkdir(parents=True)
+        self._state.run.mkdir()
+        plan = blueprint(
+            self._state.run,
+            choose_ports(ports),
+            profile,
+            os.environ,
+            identify(os.getpid()),
+            lambda text: say(progress=text),
+        )
+        self._places = plan.places
+        self._write_down()
+        check_room(self._disks())
+        self._start_all(plan)
+        say(progress="a row is on its way from Postgres to the topic")
+        send_canary(plan.endpoints, READY_S)
+        write_json(self._state.endpoints, plan.endpoints.to_json())
+        say(ready=plan.endpoints.to_json(), seconds=round(time.monotonic() - started_s, 1))
+        return plan.endpoints
+
+    def _start_all(self, plan: Blueprint) -> None:
+        # Twice as many threads as servers: a server's wait must not keep another's preparation
+        # from starting.
+        with ThreadPoolExecutor(2 * len(plan.recipes)) as pool:
+            try:
+                prepared = {pool.submit(recipe.prepare): recipe for recipe in plan.recipes}
+                waits = []
+                # Started from this thread: the kernel ties a child to the thread that made it.
+                for done in as_completed(prepared):
+                    done.result()
+                    waits.append(pool.submit(self._await, self._start(prepared[done])))
+                for wait in as_completed(waits):
+                    wait.result()
+            except BaseException:
+                self.request_stop()  # or the pool would wait for servers that are still coming up
+                raise
+
+    def _start(self, recipe: Recipe) -> Server:
+        if self._asked_to_stop.is_set():
+            raise StackError("asked to stop while starting")
+        server = start(recipe, self._state.logs)
+        with self._starting:
+            self._servers.append(server)
+            self._write_down()
+        return server
+
+    def _await(self, server: Server) -> None:
+        started_s = time.monotonic()
+        server.await_ready(started_s + READY_S)
+        say(progress=f"{server.recipe.name} answers after {time.monotonic() - started_s:.1f} s")
+
+    def _write_down(self) -> None:
+        own = identify(os.getpid())
+        write_processes(
+            self._state, [own, *(server.identity for server in self._servers)], self._places
+        )
+
+    def request_stop(self, *_: object) -> None:
+        """A signal has come: take everything down."""
+        self._asked_to_stop.set()
+        for server in self._servers:
+            # While starting, the wait for readiness ends at once when its server is gone.
+            if server.process.poll() is None:
+                server.process.send_signal(server.recipe.stop_signal)
+
+    def hold(self) -> int:
+        """Live until asked to stop (0) or until a server dies (3)."""
+        while not self._asked_to_stop.wait(WATCH_S):
+            for server in self._servers:
+                if (message := server.dead()) is not None and not self._asked_to_stop.is_set():
+                    with contextlib.suppress(
+                        OSError
+                    ):  # a full disk may have no room for the reason either
+                        write_json(
+                            self._state.root / "failure.json",
+                            {"message": self._with_cause(message)},
+                        )
+                    return StackError.exit_code
+        return 0
+
+    def explain(self, error: Exception) -> str:
+        """Why the stack did not come up: a server that died explains more than whoever missed
+        it.
+        """
+        deaths = (
+            []
+            if self._asked_to_stop.is_set()
+            else [text for server in self._servers if (text := server.dead())]
+        )
+        return self._with_cause(deaths[0] if deaths else str(error) or type(error).__name__)
+
+    def _with_cause(self, message: str) -> str:
+        """The message; where the disk is full by now, that comes first: no server says it
+        plainly.
+        """
+        full = None if message.startswith("the disk") else exhausted(self._disks())
+        return f"{full}\n{message}" if full else message
+
+    def _disks(self) -> list[Path]:
+        return [self._state.run, *(place.parent for place in self._places)]
+
+    def take_down(self) -> None:
+        """Stop all servers at once and remove their directories."""
+        if self._servers:
+            with ThreadPoolExecutor(len(self._servers)) as pool:
+                list(pool.map(lambda server: server.stop(), self._servers))
+
+
+def say(**message: Any) -> None:
+    """One JSON line to whoever brought us up; nobody listening any more is fine."""
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        print(json.dumps(message), flush=True)
+
+
+def watch_over(state: State) -> None:
+    """Fork the watcher: a process that clears the stack away when this one is gone."""
+    supervisor = identify(os.getpid())
+    reading, writing = os.pipe()
+    if os.fork() != 0:
+        os.close(reading)
+        os.set_inheritable(writing, False)
+        return
+    os.close(writing)
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    silent = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(silent, descriptor)
+    os.read(reading, 1)  # returns when the supervisor is gone
+    clear_after(state, supervisor)
+    os._exit(0)
+
+
+def supervise(checkout: Path, ports: str, profile: Profile) -> int:
+    """The supervisor's whole life; returns its exit code."""
+    state = state_of(checkout)
+    watch_over(state)
+    supervisor = Supervisor(state)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, supervisor.request_stop)
+    try:
+        supervisor.bring_up(ports, profile)
+        _detach()
+        return supervisor.hold()
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits for the stack is told
+        code = error.exit_code if isinstance(error, StackError) else StackError.exit_code
+        say(failure=supervisor.explain(error), exit_code=code)
+        return code
+    finally:
+        supervisor.take_down()
+
+
+def _detach() -> None:
+    """Let go of whoever brought us up: from here on there is nobody to talk to."""
+    silent = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(silent, descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        supervise(Path(sys.argv[1]), sys.argv[2], "test" if sys.argv[3] == "test" else "bench")
+    )

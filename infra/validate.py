@@ -1,0 +1,176 @@
+"""Where an address, a URL, a DSN, a topic or a path leads, and what is wrong with it: known before
+anything is asked.
+
+The rules of a DSN are libpq's (PostgreSQL documentation, "Database Connection Control Functions"
+and "Environment Variables"): `hostaddr` goes before `host`, a service file or the environment fill
+in what the DSN leaves out. So what would lead elsewhere than the DSN itself says is a mistake
+here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+MOST_PORT = 65535
+DIGITS = 18
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+#: What libpq obeys before, or in place of, a DSN's host.
+_ELSEWHERE = ("PGHOSTADDR", "PGSERVICE")
+
+
+def is_whole(text: str, least: int = 0, most: int = 10**DIGITS) -> bool:
+    """Whether this is a whole number within these bounds, in plain digits."""
+    return (
+        text.isascii() and text.isdecimal() and len(text) <= DIGITS and least <= int(text) <= most
+    )
+
+
+def is_port(text: str) -> bool:
+    """Whether a server can have this port."""
+    return is_whole(text, 1, MOST_PORT)
+
+
+def is_address(text: str) -> bool:
+    """Whether this is HOST:PORT; an IPv6 address stands in brackets."""
+    host, _, port = text.strip().rpartition(":")
+    return _HOST.fullmatch(host) is not None and is_port(port)
+
+
+def are_addresses(text: str) -> bool:
+    """Whether this is HOST:PORT, or several by comma, as Kafka's clients take them."""
+    return all(is_address(part) for part in text.split(","))
+
+
+def is_url(text: str) -> bool:
+    """Whether this is an http or https URL with a host, and a port that can be."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and port != 0
+        and _HOST.fullmatch(_bracketed(parts.hostname)) is not None
+    )
+
+
+def url_address(url: str) -> str:
+    """HOST:PORT of a URL that `is_url`."""
+    parts = urlsplit(url)
+    return f"{_bracketed(parts.hostname)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def endpoint_address(endpoint: str) -> str:
+    """HOST:PORT of an endpoint that is a URL, or HOST:PORT already."""
+    return url_address(endpoint) if "://" in endpoint else endpoint
+
+
+def _bracketed(host: str | None) -> str:
+    return f"[{host}]" if host is not None and ":" in host else host or ""
+
+
+def is_topic(name: str) -> bool:
+    """Whether a Kafka topic can have this name (Kafka's clients/.../internals/Topic.java)."""
+    return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
+
+
+def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
+    """The variables that send libpq elsewhere than a DSN says."""
+    return [
+        f"{name}={environ[name]} sends connections elsewhere than the DSN says; unset it, and name"
+        " the server by host"
+        for name in _ELSEWHERE
+        if environ.get(name)
+    ]
+
+
+def dsn_mistakes(dsn: str, environ: Mapping[str, str]) -> list[str]:
+    """What is wrong with a DSN, each to be said behind its name.
+
+    Neither the text nor libpq's error, which has a part of it, is repeated, nor what stands where
+    a port should: libpq takes a password with a slash in it for one.
+    """
+    try:
+        place = parse_dsn(dsn)
+    except psycopg2.Error:
+        return ["cannot be parsed; write NAME=VALUE ... or postgresql://HOST:PORT/DATABASE"]
+    found = [
+        f"has {key}={place[key]!r}, which leads elsewhere than host says; name the server by host"
+        " instead"
+        for key in ("hostaddr", "service")
+        if key in place
+    ]
+    if "password" in place:
+        found.append(
+            "holds a password, which every process could read; put it into PGPASSWORD or PGPASSFILE"
+        )
+    if "sslpassword" in place:
+        found.append("holds sslpassword, which every process could read; use a key without one")
+    hosts, ports = _hosts(place), _ports(place, environ)
+    if not all(hosts):
+        found.append(
+            "has no host, so that the environment or a socket of this machine would decide; add"
+            " host=..."
+        )
+    if not all(map(is_port, ports)) or len(ports) not in (1, len(hosts)):
+        found.append(
+            f"has no port (nor has PGPORT) from 1 to {MOST_PORT}, one for all hosts or one for"
+            " each; write it"
+        )
+    return found + environment_mistakes(environ)
+
+
+def dsn_addresses(dsn: str, environ: Mapping[str, str]) -> list[str]:
+    """HOST:PORT of every server that libpq would try, for a DSN without mistakes; a socket's host
+    is its directory.
+    """
+    place = parse_dsn(dsn)
+    hosts, ports = _hosts(place), _ports(place, environ)
+    each = [*ports] * len(hosts) if len(ports) == 1 else ports
+    return [f"{host}:{port}" for host, port in zip(hosts, each, strict=True)]
+
+
+def _hosts(place: Mapping[str, str]) -> Sequence[str]:
+    return [host.strip() for host in place.get("host", "").split(",")]
+
+
+def _ports(place: Mapping[str, str], environ: Mapping[str, str]) -> Sequence[str]:
+    given = place.get("port") or environ.get("PGPORT") or "5432"
+    return [port.strip() or "5432" for port in given.split(",")]
+
+
+def unwritable(directory: Path) -> str:
+    """Why nothing can be written into a directory, which need not exist yet; empty where it can.
+
+    Leaves nothing.
+    """
+    existing = next(
+        place for place in (directory.absolute(), *directory.absolute().parents) if place.exists()
+    )
+    if not existing.is_dir():
+        return f"{existing} is a file"
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

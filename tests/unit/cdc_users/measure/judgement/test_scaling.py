@@ -1,0 +1,101 @@
+"""Scaling: speed-up against the first step, and the law's own curve found again."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdc_users.measure.judgement.scaling import Reading, fit, points, summary, surface
+
+
+def curve(size: int, contention: float, coherency: float) -> float:
+    return 1000 * size / (1 + contention * (size - 1) + coherency * size * (size - 1))
+
+
+def test_speed_up_and_efficiency_are_against_the_first_step() -> None:
+    found = points(
+        [Reading("slow", 1, 1, 100.0), Reading("slow", 4, 1, 380.0), Reading("slow", 8, 1, 720.0)]
+    )
+
+    assert [point.speed_up for point in found] == [1.0, 3.8, 7.2]
+    assert [point.efficiency for point in found] == [1.0, 0.95, 0.9]
+
+
+def test_repeated_steps_count_with_their_median() -> None:
+    found = points([Reading("counting", 1, 1, rate) for rate in (90.0, 1000.0, 100.0)])
+
+    assert [(point.rate_per_s, point.readings) for point in found] == [(100.0, 3)]
+
+
+def test_each_round_is_compared_with_its_own_first() -> None:
+    """A machine that becomes slower from round to round does not make the second configuration
+    look slower.
+    """
+    rates = [(1, 400.0), (4, 400.0), (1, 300.0), (4, 330.0), (1, 200.0), (4, 180.0)]
+
+    first, second = points([Reading("counting", partitions, 1, rate) for partitions, rate in rates])
+
+    assert (first.rate_per_s, second.rate_per_s, second.speed_up) == (300.0, 330.0, 1.0)
+    assert second.speed_ups == [1.0, 1.1, 0.9]
+    assert "330/s  1.00 x (0.90 to 1.10)" in surface([first, second])
+
+
+def test_medians_are_compared_where_a_round_is_missing() -> None:
+    found = points(
+        [
+            Reading("counting", 1, 1, 100.0),
+            Reading("counting", 1, 1, 200.0),
+            Reading("counting", 4, 1, 300.0),
+        ]
+    )
+
+    assert (found[1].speed_up, found[1].speed_ups) == (2.0, [])
+
+
+def test_instances_are_compared_where_only_they_differ() -> None:
+    found = points([Reading("slow", 4, 1, 100.0), Reading("slow", 4, 2, 150.0)])
+
+    assert found[1].efficiency == 0.75
+
+
+def test_the_hottest_partitions_share_is_told() -> None:
+    assert Reading("slow", 4, 1, 1.0, (70, 10, 10, 10)).hottest_share == 0.7
+    assert Reading("slow", 4, 1, 1.0).hottest_share is None
+
+
+def test_the_law_is_found_again_in_its_own_curve() -> None:
+    sizes = [1, 2, 4, 8, 16, 32]
+
+    law = fit(sizes, [curve(size, 0.05, 0.002) for size in sizes])
+
+    assert law is not None
+    assert law.contention == pytest.approx(0.05, abs=1e-4)
+    assert law.coherency == pytest.approx(0.002, abs=1e-6)
+    assert law.peak == pytest.approx((0.95 / 0.002) ** 0.5, rel=1e-3)
+
+
+def test_a_straight_line_has_no_peak() -> None:
+    law = fit([1, 2, 3, 4, 5], [100.0, 200.0, 300.0, 400.0, 500.0])
+
+    assert law is not None
+    assert (law.contention, law.peak) == (0.0, None)
+
+
+def test_four_points_are_too_few_for_a_law() -> None:
+    assert fit([1, 2, 4, 8], [100.0, 190.0, 350.0, 600.0]) is None
+    assert summary(points([Reading("slow", 1, 1, 100.0)]))["law"] == {"slow": None}
+
+
+def test_the_surface_has_partitions_down_and_instances_across() -> None:
+    table = surface(
+        points(
+            [
+                Reading("slow", 4, 1, 100.0),
+                Reading("slow", 4, 2, 150.0),
+                Reading("slow", 8, 2, 220.0),
+            ]
+        )
+    )
+
+    assert "1 instance " in table
+    assert "2 instances" in table
+    assert table.splitlines()[-1].split() == ["8", "-", "220/s", "2.20", "x"]

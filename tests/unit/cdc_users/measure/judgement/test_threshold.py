@@ -1,0 +1,160 @@
+"""Thresholds: read with their units, judged on what a step has, never silently passed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cdc_users.measure.judgement.threshold import (
+    METRICS,
+    ThresholdError,
+    failures,
+    parse_threshold,
+    parse_thresholds,
+    with_defaults,
+)
+from cdc_users.measure.ledger.audit import CLASSES
+
+
+def step(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "s",
+        "mode": "paced",
+        "warm_up": False,
+        "messages": 100,
+        "duration_s": 2.0,
+        "throughput_per_s": 50.0,
+        "drain_rate_per_s": None,
+        "bytes_per_s": 2_000_000.0,
+        "arrivals": {"offered": 100, "failed": 0, "late": 3},
+        "latency_ms": {
+            "end_to_end": {
+                "count": 100,
+                "mean": 4.0,
+                "p50": 3.0,
+                "p95": None,
+                "p99": None,
+                "max": 9.0,
+            }
+        },
+        "ledger": {
+            **dict.fromkeys(CLASSES, 0),
+            "sent": 100,
+            "delivered": 100,
+            "fences": "complete",
+        },
+        "pressure": {"queue_high_water_share": 0.4},
+        **changes,
+    }
+
+
+def holds(text: str, **changes: Any) -> bool:
+    return not failures([parse_threshold(text)], [step(**changes)])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("end_to_end.p50 < 5ms", True),
+        ("end_to_end.p50<3", False),
+        ("end_to_end.p50 <= 3ms", True),
+        ("latency_ms.end_to_end.max < 0.01s", True),
+        ("end_to_end.mean < 3900us", False),
+        ("throughput >= 50/s", True),
+        ("throughput_per_s > 0.05k/s", False),
+        ("bytes > 1.9MB/s", True),
+        ("bytes_per_s > 1 GB/s", False),
+        ("duplicated == 0", True),
+        ("ledger.delivered != 100", False),
+        ("late < 3", False),
+        ("arrivals.failed == 0", True),
+        ("queue_high_water_share < 50%", True),
+        ("duration < 1500ms", False),
+    ],
+)
+def test_a_figure_is_compared_in_its_own_unit(text: str, expected: bool) -> None:
+    assert holds(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("end_to_end.p99 < 500ms", "100 samples are too few"),
+        ("response.p50 < 500ms", "nothing was recorded"),
+        ("drain_rate > 1/s", "mode 'paced' has none"),
+        ("memory_growth_mb < 50MB", "not measured"),
+    ],
+)
+def test_a_figure_that_is_not_there_fails_and_says_why(text: str, why: str) -> None:
+    (failure,) = failures([parse_threshold(text)], [step()])
+
+    assert failure.value is None
+    assert why in failure.reason
+
+
+def test_a_failure_tells_step_threshold_and_value() -> None:
+    (failure,) = failures([parse_threshold("throughput > 2000/s")], [step()])
+
+    assert (failure.step, failure.threshold, failure.value) == ("s", "throughput > 2000/s", 50.0)
+    assert failure.reason == "s: throughput > 2000/s, but it is 50/s"
+
+
+def test_warm_ups_are_not_judged() -> None:
+    assert not failures([parse_threshold("throughput > 2000/s")], [step(warm_up=True)])
+
+
+def test_smoke_size_is_judged_by_its_counts_alone() -> None:
+    thresholds = parse_thresholds("throughput > 2000/s; lost == 1")
+
+    assert [failure.threshold for failure in failures(thresholds, [step()], counts_only=True)] == [
+        "lost == 1"
+    ]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_by_default_every_class_of_the_ledger_is_nothing(name: str) -> None:
+    ledger = {**step()["ledger"], name: 1}
+
+    assert [
+        failure.threshold for failure in failures(with_defaults(()), [step(ledger=ledger)])
+    ] == [f"{name} == 0"]
+
+
+def test_a_threshold_of_its_own_replaces_the_default() -> None:
+    thresholds = with_defaults(parse_thresholds("ledger.duplicated < 10"))
+
+    assert not failures(thresholds, [step(ledger={**step()["ledger"], "duplicated": 5})])
+    assert len(thresholds) == len(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("end_to_end.p98 < 5ms", "did you mean 'end_to_end.p9"),
+        ("troughput > 5/s", "did you mean 'throughput'?"),
+        ("duplicate == 0", "did you mean 'duplicated'?"),
+        ("xyzzy == 0", "docs/ci.md"),
+        ("end_to_end.p99 < fast", "is not a threshold"),
+        ("end_to_end.p99", "is not a threshold"),
+        ("end_to_end.p99 = 5ms", "is not a threshold"),
+        ("end_to_end.p99 < 5MB/s", "'MB/s' in .* allowed: ms, us, s, m"),
+        ("lost == 0ms", "allowed: k, M"),
+        ("", "is not a threshold"),
+        ("lost == nan", "is not a threshold"),
+    ],
+)
+def test_what_cannot_be_understood_is_named_with_a_remedy(text: str, remedy: str) -> None:
+    with pytest.raises(ThresholdError, match=remedy):
+        parse_threshold(text)
+
+
+def test_several_are_read_and_all_mistakes_told() -> None:
+    assert len(parse_thresholds("lost == 0; late < 5;\nend_to_end.p99 < 1s;")) == 3
+    with pytest.raises(ThresholdError, match=r"troughput.*duplicate"):
+        parse_thresholds("troughput > 1; lost == 0; duplicate == 0")
+
+
+def test_every_metric_has_a_unit_and_is_known_by_its_path() -> None:
+    for metric in METRICS.values():
+        assert METRICS[".".join(metric.path)] == metric

@@ -1,0 +1,193 @@
+"""Each reason for INVALID by itself; a healthy run has none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cdc_users.measure.judgement.validity import (
+    OF_RUN,
+    OF_STEP,
+    HarnessFacts,
+    Look,
+    StepFacts,
+    backlog_growth_per_s,
+    invalid_reasons,
+    lanes_note,
+)
+
+
+def looks(backlogs: list[float], per_s: int = 1000) -> list[Look]:
+    return [
+        Look(float(at), per_s * at, per_s * at - round(backlog))
+        for at, backlog in enumerate(backlogs)
+    ]
+
+
+HEALTHY = StepFacts(
+    name="hold",
+    mode="paced",
+    planned=10_000,
+    offered=10_000,
+    started=10_000,
+    completed=9_990,
+    failed=10,
+    dropped=0,
+    samples=10_000,
+    send_delay_ms={"p50": 0.5, "p95": 1.0, "p99": 1.5, "max": 150.0},
+    loop_lag_ms={"p50": 0.5, "p95": 1.0, "p99": 3.0, "max": 200.0},
+    cpu_cores=0.6,
+    looks=looks([30, 35, 28, 31, 40, 22, 36, 30, 33, 29, 31, 34]),
+)
+
+#: Send delays as they are where what is late is dropped.
+DROPPING = {"failed": 0, "send_delay_ms": {"p50": 60.0, "p95": 95.0, "p99": 99.0, "max": 100.0}}
+
+
+def reasons(step: dict[str, Any] | None = None, **run: Any) -> list[str]:
+    return invalid_reasons(HarnessFacts(steps=[replace(HEALTHY, **(step or {}))], **run))
+
+
+def test_arrivals_that_fail_were_offered_and_are_a_failure_of_their_own() -> None:
+    assert not reasons({"completed": 0, "failed": 10_000})
+
+
+def test_a_healthy_run_has_no_reason() -> None:
+    assert reasons() == []
+
+
+@pytest.mark.parametrize(
+    ("run", "word"),
+    [
+        ({"stop_reason": "stopped early by SIGTERM"}, "stopped early by SIGTERM"),
+        ({"workers_lost": 1}, "1 worker was lost"),
+        ({"clock_step_ms": -200.0}, "moved by -200 ms"),
+        ({"clock_step_ms": 101.0}, "moved by 101 ms"),
+        ({"writers_twice": 45}, "45 writer numbers were not one lane's alone"),
+        ({"fenced": False}, "unseen, not lost"),
+        ({"retention_lost": 7}, "retention overtook the consumer by 7"),
+        ({"restarts": ["platform-1"]}, "platform-1 restarted"),
+    ],
+)
+def test_a_run_is_invalid_for(run: dict[str, Any], word: str) -> None:
+    (reason,) = reasons(**run)
+
+    assert word in reason
+
+
+@pytest.mark.parametrize(
+    ("step", "word"),
+    [
+        ({"drained": False}, "within --drain-timeout"),
+        ({"started": 9_999, "completed": 9_989, "samples": 9_999}, "do not add up"),
+        ({"completed": 9_980}, "do not add up"),
+        ({"samples": 9_000}, "9000 samples and 0 dropped are not the 10000"),
+        ({"planned": 11_000}, "only 10000 of 11000"),
+        (
+            {"completed": 0, "failed": 0, "started": 0, "dropped": 10_000, "samples": 0},
+            "(0 completed)",
+        ),
+        (
+            DROPPING | {"started": 8_999, "completed": 8_999, "dropped": 1_001, "samples": 8_999},
+            "1001 of 10000",
+        ),
+        (
+            DROPPING | {"started": 200, "completed": 200, "dropped": 9_800, "samples": 200},
+            "dropped (limit 10%)",
+        ),
+        ({"send_delay_ms": {"p99": 101.0, "max": 900.0}}, "behind its plan (send delay p99 101 ms"),
+        ({"send_delay_ms": {"p99": None, "p95": 101.0, "max": 900.0}}, "send delay p95 101 ms"),
+        ({"send_delay_ms": {"p99": None, "p95": None, "max": 101.0}}, "send delay max 101 ms"),
+        ({"loop_lag_ms": {"p99": 101.0, "max": 300.0}}, "event loop stalled"),
+        ({"loop_lag_ms": {"p99": None, "max": 2000.0}}, "event loop stalled"),
+        ({"cpu_cores": 0.95}, "saturated"),
+        (
+            {"looks": looks([30.0 + 50 * at for at in range(12)])},
+            "no steady state: the backlog grew by 50.0",
+        ),
+    ],
+)
+def test_a_step_is_invalid_for(step: dict[str, Any], word: str) -> None:
+    found = reasons(step)
+
+    assert len(found) == 1 or "samples" in step or "completed" in step
+    assert any(word in reason for reason in found)
+    assert all(reason.startswith("hold: ") for reason in found)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"mode": "burst", "send_delay_ms": {"p99": 5000.0}, "cpu_cores": 1.0},
+        {"cpu_cores": 1.7, "processes": 2},
+        DROPPING | {"started": 9_000, "completed": 9_000, "dropped": 1_000, "samples": 9_000},
+        {"steady": False, "looks": looks([50.0 * at for at in range(12)])},
+        {"looks": looks([50.0 * at for at in range(5)])},
+        {"looks": ()},
+        {"send_delay_ms": {}, "loop_lag_ms": {}, "cpu_cores": None},
+        {
+            "warm_up": True,
+            "send_delay_ms": {"p99": 5000.0},
+            "looks": looks([50.0 * at for at in range(12)]),
+        },
+    ],
+)
+def test_a_step_is_valid_with(step: dict[str, Any]) -> None:
+    assert reasons(step) == []
+
+
+def test_clocks_may_be_read_a_moment_apart() -> None:
+    assert reasons(clock_step_ms=-100.0) == []
+
+
+def test_a_run_without_a_step_has_no_numbers() -> None:
+    assert invalid_reasons(HarnessFacts()) == ["no step has run"]
+    assert invalid_reasons(HarnessFacts(stop_reason="stopped early")) == ["stopped early"]
+
+
+def test_being_stopped_is_said_once_and_not_by_its_consequences() -> None:
+    assert reasons(
+        {"started": 5_000, "completed": 5_000, "failed": 0}, stop_reason="stopped early"
+    ) == ["stopped early"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_and_a_single_stall_are_steady(seed: int) -> None:
+    noise = np.random.default_rng(seed).exponential(40, 60)
+    noise[20:23] += 2000  # a stall of two seconds that is caught up
+
+    assert not reasons({"looks": looks(noise.tolist())})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_growth_of_a_few_percent_is_seen_through_the_noise(seed: int) -> None:
+    noise = np.random.default_rng(seed).exponential(40, 60) + 20 * np.arange(60)
+
+    assert backlog_growth_per_s(looks(noise.tolist())) == pytest.approx(20, rel=0.15)
+    assert reasons({"looks": looks(noise.tolist())})
+
+
+def test_lanes_that_ran_out_name_how_many_are_needed() -> None:
+    assert lanes_note(HEALTHY, 0, 8, 1000.0, 20.0) is None
+    short = lanes_note(HEALTHY, 500, 8, 1000.0, 20.0)
+    burst = lanes_note(HEALTHY, 500, 8, 1000.0, 2.0)
+
+    assert short is not None
+    assert burst is not None
+    assert "needs at least 21" in short
+    assert "needs 2 lanes on average" in burst
+    assert "--lanes 16" in burst
+
+
+def test_the_page_has_a_row_for_every_reason() -> None:
+    page = (Path(__file__).resolve().parents[5] / "docs" / "measurement.md").read_text(
+        encoding="utf-8"
+    )
+    table = page.partition("| reason | when |\n|---|---|\n")[2].partition("\n\n")[0]
+
+    # The stack's profile is told beside them, by the conclusion.
+    assert len(table.splitlines()) == len(OF_RUN) + len(OF_STEP) + 1

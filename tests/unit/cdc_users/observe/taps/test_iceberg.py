@@ -1,0 +1,201 @@
+"""The Iceberg tap and side on a real table in a local warehouse."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog import load_catalog
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.ledger import Outcomes, audit
+from cdc_users.observe.final_state import ArraySide, Final, State, compare
+from cdc_users.observe.tap import TapError
+from cdc_users.observe.taps.iceberg import CATALOG, IcebergSide, IcebergTap, properties
+from cdc_users.users.workload.workload import Workload, Writer
+
+RUN = "ice00001"
+WRITER = 10_001
+NAMES = (
+    "id",
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "balance",
+    "created_at",
+    "notes",
+    "probe",
+)
+ROW = pa.schema(
+    [
+        ("id", pa.int64()),
+        *((name, pa.string()) for name in NAMES[1:5]),
+        ("balance", pa.decimal128(12, 2)),
+        ("created_at", pa.timestamp("us", "UTC")),
+        ("notes", pa.string()),
+        ("probe", pa.string()),
+    ]
+)
+CHANGE = pa.schema(
+    [("op", pa.string()), ("cdc_partition", pa.int32()), ("cdc_offset", pa.int64()), *ROW]
+)
+LETTERS = {"i": "c", "u": "u", "s": "u", "d": "d"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    return {"warehouse": str(tmp_path), "table": "ns.customers"}
+
+
+def create(config: dict[str, Any], schema: Any) -> Any:
+    catalog = load_catalog(CATALOG, **properties(config))
+    catalog.create_namespace("ns")
+    return catalog.create_table(config["table"], schema)
+
+
+def write(count: int) -> tuple[list[Any], dict[int, Outcomes]]:
+    writer = Writer(RUN, WRITER, Workload(mix=(60, 30, 10), live_keys=20))
+    changes: list[Any] = []
+    for number in range(count):
+        transaction = writer.transaction(2, 1_790_000_000_000_000 + number)
+        writer.settle(transaction, "acked")
+        changes += transaction.changes
+    return changes, {WRITER: Outcomes(acked=[(1, len(changes))])}
+
+
+def logged(changes: Sequence[Any]) -> Any:
+    rows = [
+        {
+            "op": LETTERS[change.operation],
+            "cdc_partition": change.key % 3,
+            "cdc_offset": change.sequence,
+        }
+        | dict(zip(NAMES, change.row or change.before, strict=True))
+        for change in changes
+    ]
+    return pa.Table.from_pylist(rows, CHANGE)
+
+
+def last_rows(changes: Sequence[Any]) -> list[Any]:
+    rows = {change.key: change.row for change in changes}
+    return [dict(zip(NAMES, row, strict=True)) for row in rows.values() if row is not None]
+
+
+def expected(changes: Sequence[Any]) -> ArraySide:
+    versions = {change.key: change.key_version if change.row else 0 for change in changes}
+    alive = {key: version for key, version in versions.items() if version}
+    return ArraySide(
+        "expected", State.of(np.array(list(alive)), np.array(list(alive.values()))), marked=False
+    )
+
+
+def test_every_event_of_a_change_log_is_seen_once_whatever_the_snapshots(
+    config: dict[str, Any],
+) -> None:
+    changes, outcomes = write(60)
+    tap = IcebergTap(config, RUN, Anchor("", 0, 0))
+    tap.look()
+    table = create(config, CHANGE)
+    for first in range(0, len(changes), 25):
+        table.append(logged(changes[first : first + 25]))
+        tap.look()
+    tap.look()
+
+    assert audit(1, outcomes, tap.record.arrivals(), fenced=True).findings == {}
+    assert tap.gauges() == {"snapshots": -(-len(changes) // 25)}
+
+
+def test_a_batch_that_was_appended_twice_is_duplicated(config: dict[str, Any]) -> None:
+    changes, outcomes = write(20)
+    table = create(config, CHANGE)
+    table.append(logged(changes))
+    table.append(logged(changes[:4]))
+    tap = IcebergTap(config, RUN, Anchor("", 0, 0))
+
+    tap.look()
+
+    assert audit(1, outcomes, tap.record.arrivals(), fenced=True).duplicated == 4
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_the_final_state_of_a_table_is_the_newest_row_of_each_key(
+    config: dict[str, Any], mode: str
+) -> None:
+    changes, _ = write(60)
+    if mode == "append":
+        create(config, CHANGE).append(logged(changes))
+    else:
+        create(config, ROW).append(pa.Table.from_pylist(last_rows(changes), ROW))
+
+    found = compare(expected(changes), IcebergSide({**config, "mode": mode}, RUN))
+
+    assert found.clean
+    assert found.compared == len(last_rows(changes))
+
+
+def test_rows_that_are_damaged_doubled_or_gone_are_located(config: dict[str, Any]) -> None:
+    changes, _ = write(60)
+    rows = last_rows(changes)
+    gone, doubled, hurt = rows.pop(), rows[0], rows[1]
+    rows[1] = {**hurt, "notes": "null"}
+    create(config, ROW).append(pa.Table.from_pylist([*rows, doubled], ROW))
+
+    found: Final = compare(expected(changes), IcebergSide({**config, "mode": "upsert"}, RUN))
+
+    located = {example.finding: example.key for example in found.examples}
+    assert located == {"missing": gone["id"], "extra": doubled["id"], "corrupt": hurt["id"]}
+    assert (found.missing, found.extra, found.corrupt, found.stale) == (1, 1, 1, 0)
+
+
+def test_a_table_that_is_not_there_is_named(config: dict[str, Any]) -> None:
+    with pytest.raises(TapError, match=r"no Iceberg table 'ns\.customers'"):
+        IcebergSide(config, RUN).totals(8)
+
+
+def test_a_tap_watches_a_table_that_comes_later(config: dict[str, Any]) -> None:
+    changes, outcomes = write(20)
+    tap = IcebergTap({**config, "poll_s": 0.01}, RUN, Anchor("", 0, 0))
+    tap.start()
+    try:
+        create(config, CHANGE).append(logged(changes))
+        deadline_s = time.monotonic() + 30
+        while tap.record.progress()["steps"].get("1", 0) < len(changes):
+            assert time.monotonic() < deadline_s, tap.record.errors
+            time.sleep(0.01)
+    finally:
+        tap.stop()
+
+    assert audit(1, outcomes, tap.record.arrivals(), fenced=True).clean
+    assert tap.record.errors == []
+
+
+def test_a_table_that_is_kept_up_to_date_is_no_duplicate_of_itself(config: dict[str, Any]) -> None:
+    changes, _ = write(20)
+    table = create(config, ROW)
+    for _ in range(2):
+        table.append(pa.Table.from_pylist(last_rows(changes), ROW))
+    tap = IcebergTap({**config, "mode": "upsert"}, RUN, Anchor("", 0, 0))
+
+    tap.look()
+
+    counts = tap.record.arrivals().steps[1]
+    assert (counts.delivered, counts.duplicated) == (len(last_rows(changes)), 0)
+
+
+def test_a_catalog_that_cannot_be_opened_shows_none_of_its_properties() -> None:
+    properties = {"uri": "nothing://bob:hush@127.0.0.1:1"}
+    tap = IcebergTap({"properties": properties, "table": "ns.t"}, RUN, Anchor("", 0, 0))
+
+    with pytest.raises(
+        TapError, match="the Iceberg catalog cannot be opened: ValueError"
+    ) as caught:
+        tap.start()
+
+    assert "hush" not in "".join(traceback.format_exception(caught.value))

@@ -1,0 +1,238 @@
+"""What the taps on streams take for an event, and what they tell of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from cdc_users.measure.clock import new_anchor
+from cdc_users.measure.ledger.probe import Probe, format_probe
+from cdc_users.observe.tap import Record
+from cdc_users.observe.taps.json_topic import JsonTopicTap
+from cdc_users.observe.taps.kinesis import KinesisTap
+from cdc_users.observe.taps.pubsub import PubSubTap
+from cdc_users.observe.taps.stream import Item, Reading, StreamFeed
+from cdc_users.observe.taps.topic import Message
+
+RUN = "stream01"
+
+
+def event(sequence: int) -> bytes:
+    probe = format_probe(Probe(RUN, 10_001, sequence, sequence, 0, 1, 1, "i", 1_000, 0))
+    return orjson.dumps(
+        {
+            "op": "c",
+            "before": None,
+            "after": {"id": sequence, "probe": probe},
+            "source": {"commit_ts_us": 2_000},
+        }
+    )
+
+
+def test_changes_are_counted_and_their_latency_is_split() -> None:
+    record = Record(RUN)
+    StreamFeed(record, {}).take(
+        3, [Item(0, "1", event(1), 2_500), Item(1, "2", event(2), 2_600)], seen_us=3_000
+    )
+
+    step = record.snapshot()["steps"]["1"]
+    assert step["delivered"] == 2
+    assert step["series"]["end_to_end"]["sum_us"] == 4_000
+    assert step["series"]["capture"]["sum_us"] == 500 + 600
+
+
+def test_what_is_no_change_is_told_and_left_out() -> None:
+    record = Record(RUN)
+    items = [
+        Item(0, "", b"{", 1),
+        Item(1, "", b"[1]", 1),
+        Item(2, "", b'{"op":"t"}', 1),
+        Item(3, "", event(1), 1),
+    ]
+    StreamFeed(record, {}).take(0, items, seen_us=3_000)
+
+    assert record.events == 1
+    assert record.snapshot()["unreadable"] == 2
+    assert any("position 0" in error for error in record.errors)
+
+
+#: JSON, and no change of a row.
+UNREADABLE = {
+    "no object": b"[1]",
+    "a row that is a text": b'{"op": "c", "before": null, "after": "corrupt"}',
+    "an operation that is a list": b'{"op": ["c"], "before": null, "after": {}}',
+    "a commit time beyond 64 bits": (
+        b'{"op": "c", "after": {"id": 1}, "source": {"ts_us": 18446744073709551615}}'
+    ),
+    "half of an object": b'{"op": "c", ',
+}
+
+
+@pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_unreadable_row_costs_its_neighbours_nothing(data: bytes) -> None:
+    record = Record(RUN)
+    items = [
+        Item(number, "", data if number == 3 else event(number), 2_500) for number in range(1, 8)
+    ]
+
+    StreamFeed(record, {}).take(0, items, seen_us=3_000)
+
+    snapshot = record.snapshot()
+    assert (snapshot["steps"]["1"]["delivered"], snapshot["unreadable"]) == (6, 1)
+    (error,) = snapshot["errors"]
+    assert "(partition 0, position 3)" in error
+
+
+@pytest.mark.parametrize("probe", [5, True, {"a": 1}, ["a"]])
+def test_a_row_whose_probe_is_no_text_costs_its_neighbours_nothing(probe: Any) -> None:
+    record = Record(RUN)
+    data = orjson.dumps({"op": "c", "before": None, "after": {"id": 2, "probe": probe}})
+    items = [Item(0, "", event(1), 1), Item(1, "", data, 1), Item(2, "", event(3), 1)]
+
+    StreamFeed(record, {"check_every": 1}).take(0, items, seen_us=3_000)
+
+    assert record.snapshot()["steps"]["1"]["delivered"] == 2
+    assert (record.events, record.failed) == (3, 0)
+
+
+def test_a_key_beyond_64_bits_is_a_key() -> None:
+    record = Record(RUN)
+    data = orjson.dumps(
+        {"op": "c", "after": {"id": 2**64 - 1, "probe": orjson.loads(event(1))["after"]["probe"]}}
+    )
+
+    StreamFeed(record, {}).take(0, [Item(0, "", data, 1)], seen_us=3_000)
+
+    assert (record.events, record.failed) == (1, 0)
+
+
+def test_a_read_that_fails_is_told_and_tried_again() -> None:
+    record = Record(RUN)
+    steps = iter([RuntimeError("gone"), RuntimeError("gone"), True])
+    reading: Reading
+
+    def step() -> bool:
+        outcome = next(steps, None)
+        if isinstance(outcome, Exception):
+            raise outcome
+        reading._stop.set()
+        return True
+
+    reading = Reading("stream 's'", step, 0.0, record)
+    reading.start()
+    reading._thread.join(10)
+
+    assert record.errors == ["stream 's' cannot be read: RuntimeError: gone"]
+
+
+class Subscription:
+    """Answers pulls from a list, and notes what is acknowledged."""
+
+    def __init__(self, *pulls: list[Any]) -> None:
+        self._pulls = iter(pulls)
+        self.acknowledged: list[str] = []
+
+    def pull(self, **_: Any) -> Any:
+        return SimpleNamespace(received_messages=next(self._pulls, []))
+
+    def acknowledge(self, *, request: dict[str, Any]) -> None:
+        self.acknowledged += request["ack_ids"]
+
+
+def message(number: int, ack_id: str, data: bytes | None = None) -> Any:
+    published = datetime.fromtimestamp(0, UTC)
+    data = event(number) if data is None else data
+    inside = SimpleNamespace(
+        message_id=str(number), ordering_key="07", data=data, publish_time=published
+    )
+    return SimpleNamespace(ack_id=ack_id, message=inside)
+
+
+def pubsub(*pulls: list[Any]) -> tuple[PubSubTap, Subscription, Callable[[], bool]]:
+    tap = PubSubTap({"project": "p", "subscription": "s"}, RUN, new_anchor())
+    subscription = Subscription(*pulls)
+    tap._client = subscription
+    return tap, subscription, tap._pull
+
+
+def test_what_pubsub_itself_delivers_again_is_not_a_duplicate() -> None:
+    tap, subscription, pull = pubsub([message(1, "a"), message(2, "b")], [message(1, "c")])
+
+    assert pull()
+    assert pull()
+    assert not pull()
+
+    step = tap.record.snapshot()["steps"]["1"]
+    assert (step["delivered"], step["duplicated"]) == (2, 0)
+    assert subscription.acknowledged == ["a", "b", "c"]
+    assert tap.gauges() == {"read": {"7": 2}, "redelivered": 1}
+
+
+def test_a_change_that_was_published_twice_is_a_duplicate() -> None:
+    tap, _, pull = pubsub([message(1, "a")])
+    pull()
+    again = message(1, "b")
+    again.message.message_id = "another"
+    tap._client = Subscription([again])
+    pull()
+
+    assert tap.record.snapshot()["steps"]["1"]["duplicated"] == 1
+
+
+CORRUPT = UNREADABLE["a row that is a text"]
+
+
+def test_pubsub_takes_the_rest_of_a_pull_that_has_an_unreadable_row() -> None:
+    tap, subscription, pull = pubsub([message(1, "a"), message(2, "b", CORRUPT), message(3, "c")])
+
+    assert pull()
+
+    assert (tap.record.events, tap.record.failed) == (2, 1)
+    assert subscription.acknowledged == ["a", "b", "c"]
+
+
+class Shard:
+    """Answers reads of one shard, from the iterator that it is asked with."""
+
+    def __init__(self, *rows: bytes) -> None:
+        self._rows = rows
+
+    def get_records(self, **request: Any) -> dict[str, Any]:
+        first = int(request["ShardIterator"])
+        records = [
+            {
+                "PartitionKey": "1",
+                "Data": data,
+                "ApproximateArrivalTimestamp": datetime.fromtimestamp(0, UTC),
+            }
+            for data in self._rows[first:]
+        ]
+        return {"Records": records, "NextShardIterator": str(len(self._rows))}
+
+
+def test_kinesis_reads_on_after_an_unreadable_row() -> None:
+    tap = KinesisTap({"endpoint": "http://127.0.0.1:1", "stream": "s"}, RUN, new_anchor())
+    tap._client, tap._iterators = Shard(event(1), CORRUPT, event(3)), {0: "0"}
+
+    assert tap._round()
+    assert not tap._round()
+
+    assert (tap.record.events, tap.record.failed) == (2, 1)
+    assert tap.gauges() == {"read": {"0": 3}}
+
+
+def test_the_tap_on_a_topic_of_json_reads_on_after_an_unreadable_row() -> None:
+    tap = JsonTopicTap({"bootstrap": "127.0.0.1:1", "topic": "t"}, RUN, new_anchor())
+    rows = [event(1), CORRUPT, event(3)]
+
+    tap.take(
+        [Message(2, offset, b"7", data, 2_000) for offset, data in enumerate(rows)], seen_us=3_000
+    )
+
+    assert (tap.record.events, tap.record.failed) == (2, 1)
+    assert "partition 2, position 1" in tap.record.errors[0]

@@ -1,0 +1,63 @@
+"""The harness waits for a ledger as long as it takes, and for everything else only briefly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
+
+import orjson
+import pytest
+import requests
+
+from cdc_users.error import TargetError
+from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.pipeline.child_process import Child
+from cdc_users.pipeline.observer import Observer
+from cdc_users.pipeline.telemetry import read_ledger, read_progress
+
+REQUESTED = requests.request
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Answers everything with an empty ledger, half a second late."""
+
+    def do_GET(self) -> None:
+        threading.Event().wait(0.5)
+        body = orjson.dumps(Arrivals(foreign=3).to_json())
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A slow server, for a harness that waits a hundredth as long as it would."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+
+    def hurried(method: str, address: str, *, timeout: float, **given: object) -> requests.Response:
+        return REQUESTED(method, address, timeout=timeout / 100, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(requests, "request", hurried)
+    monkeypatch.setattr(requests, "get", lambda address, **given: hurried("GET", address, **given))
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_ledger_may_take_minutes_and_a_progress_may_not(url: str) -> None:
+    observer = Observer(cast(Child, None), url)
+
+    assert observer.ledger("sink").foreign == read_ledger([url]).foreign == 3
+    with pytest.raises(TargetError, match="ReadTimeout"):
+        observer.progress()
+    with pytest.raises(TargetError, match="ReadTimeout"):
+        read_progress([url])

@@ -1,0 +1,51 @@
+"""What a rig says of its sink: every event that came there, or nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from cdc_users.pipeline.commands import Wiring
+from cdc_users.pipeline.observer import Observer
+from cdc_users.pipeline.pipeline import Rig
+
+pytestmark = pytest.mark.gevent
+
+
+def tap(delivered: int) -> dict[str, Any]:
+    step = {"delivered": delivered, "duplicated": 0, "bytes": 0, "last_us": 0, "series": {}}
+    return {"steps": {"1": step}, "fences": [], "fenced_partitions": []}
+
+
+@dataclass
+class SeenObserver:
+    """An observer whose topic tap has seen every event, and whose sink tap what the table happened
+    to hold.
+    """
+
+    taps: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {"topic": {}, "sink": {"state": True}}
+    )
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"taps": {"topic": tap(100), "sink": tap(60)}, "gauges": {}}
+
+
+def rig(*, updates: bool) -> Rig:
+    return Rig(cast(Wiring, None), Path(), updates=updates, observer=cast(Observer, SeenObserver()))
+
+
+@pytest.mark.parametrize(("updates", "at_sink", "delivered"), [(False, 60, 60), (True, 0, 100)])
+def test_a_table_with_updates_is_no_witness_of_events(
+    updates: bool, at_sink: int, delivered: int
+) -> None:
+    seen = rig(updates=updates)
+    look = seen.look()
+
+    assert seen.sees_sink is not updates
+    assert look.sink.delivered(1) == at_sink
+    assert look.delivered(1) == delivered

@@ -1,0 +1,53 @@
+"""What the watch keeps of each second belongs to the step whose load it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from locust.env import Environment
+
+from cdc_users.pipeline.telemetry import Look, Snapshot, StepSnapshot
+from cdc_users.run.watch import Load, Watch
+
+pytestmark = pytest.mark.gevent
+
+
+def load(number: int, sent: int) -> Load:
+    return Load(
+        "500-per-s", number, "500-per-s", sent, sent, sent, failed=0, sent=sent, drain=False
+    )
+
+
+def seen(**delivered: int) -> Look:
+    steps = {int(number[1:]): StepSnapshot(delivered=count) for number, count in delivered.items()}
+    return Look(sink=Snapshot(steps=steps))
+
+
+def test_steps_of_one_name_keep_their_looks_apart() -> None:
+    loads = iter([load(1, 10), load(1, 20), load(2, 5)])
+    looks = iter([seen(_1=10), seen(_1=18), seen(_1=20, _2=3)])
+    watch = Watch(Environment(), lambda: next(loads))
+    watch.start(lambda: next(looks))
+
+    for _ in range(2):
+        watch.note()
+    watch.stop()
+
+    counted = {
+        number: [(look.sent, look.delivered) for look in found]
+        for number, found in watch.looks.items()
+    }
+    assert counted == {1: [(10, 10), (20, 18)], 2: [(5, 3)]}
+
+
+def test_a_clock_that_is_set_and_set_back_is_told_with_the_worst_of_it() -> None:
+    watch = Watch(Environment(), lambda: None)
+    anchor = watch.anchor
+    watch.start(Look)
+    for moved_ms in (0, 3_000, -200, 0):
+        watch.anchor = replace(anchor, wall_us=anchor.wall_us - moved_ms * 1000)
+        watch.note()
+    watch.stop()
+
+    assert watch.clock_step_ms() == pytest.approx(3_000, abs=50)

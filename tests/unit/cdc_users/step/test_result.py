@@ -1,0 +1,185 @@
+"""Verdicts: INVALID beats FAIL beats PASS, and what broke the run beats them all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cdc_users.measure.judgement.result import Result, Verdict, worst
+from cdc_users.measure.judgement.threshold import with_defaults
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.ledger.ledger import CLASSES, Audit
+from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.pipeline.telemetry import StepSnapshot
+from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.step.result import conclude, hasty
+from cdc_users.step.state import Facts, StepState
+from cdc_users.step.verdict import writers_twice
+
+CLEAN: dict[str, Any] = {
+    "sent": 10,
+    "delivered": 10,
+    "lost": 0,
+    "duplicated": 0,
+    "reordered": 0,
+    "unseen": 0,
+    "unknown": 0,
+    "phantom": 0,
+}
+
+
+def recorded(counts: dict[str, int]) -> Recorder:
+    recorder = Recorder()
+    recorder.record_many_us("response", np.full(counts["completed"], 1000, dtype=np.int64))
+    recorder.record_many_us("failed", np.full(counts["failed"], 1000, dtype=np.int64))
+    return recorder
+
+
+def state(**tally: int) -> StepState:
+    counts = {
+        "offered": 10,
+        "started": 10,
+        "completed": 10,
+        "failed": 0,
+        "dropped": 0,
+        "late": 0,
+        "rows": 10,
+        "exhausted": 0,
+        **tally,
+    }
+    report: dict[str, Any] = {
+        "tally": counts,
+        "ranges": {"10000": {"acked": [[1, 10]]}},
+        "recorder": recorded(counts).to_json(),
+        "cpu_s": 0.1,
+        "wanted_cpu_s": 0.1,
+        "done": True,
+    }
+    step = Step("s", "burst", Schedule.volume(10), Pipeline(), lanes=1)
+    return StepState(
+        1, step, ("local",), t0_us=0, loaded_us=1_000_000, drained=True, reports={"local": report}
+    )
+
+
+def facts(**changes: Any) -> Facts:
+    made = Facts(
+        fenced=True,
+        thresholds=with_defaults(()),
+        audits={1: {"sink": Audit(**CLEAN)}},
+        sink={1: StepSnapshot(delivered=10, last_us=2_000_000)},
+    )
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def result(found: Facts, *states: StepState) -> Result:
+    return conclude(
+        Scenario("s", question="?"), "abcd1234", states or (state(),), found, "locust", {}
+    )
+
+
+def test_a_clean_run_passes() -> None:
+    assert result(facts()).verdict is Verdict.PASS
+    assert result(facts()).steps[0].throughput_per_s == 5.0
+
+
+@pytest.mark.parametrize("finding", [name for name in CLASSES if name != "unseen"])
+def test_every_class_of_the_ledger_fails_the_run(finding: str) -> None:
+    found = result(facts(audits={1: {"sink": Audit(**{**CLEAN, finding: 2})}}))
+
+    assert found.verdict is Verdict.FAIL
+    assert found.reasons == [f"s: {finding} == 0, but it is 2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"fenced": False}, "fences"),
+        ({"stop_reason": "stopped early by SIGTERM"}, "stopped early"),
+        ({"profile": "test"}, "profile 'test'"),
+    ],
+)
+def test_numbers_that_may_not_be_used_make_the_run_invalid(
+    changes: dict[str, Any], word: str
+) -> None:
+    found = result(facts(**changes))
+
+    assert found.verdict is Verdict.INVALID
+    assert word in found.reasons[0]
+
+
+def test_invalid_beats_fail_and_tells_both() -> None:
+    found = result(facts(fenced=False, audits={1: {"sink": Audit(**{**CLEAN, "duplicated": 1})}}))
+
+    assert found.verdict is Verdict.INVALID
+    assert any("duplicated" in reason for reason in found.reasons)
+
+
+def test_arrivals_that_do_not_add_up_make_the_run_invalid() -> None:
+    assert result(facts(), state(completed=9)).verdict is Verdict.INVALID
+
+
+def test_failed_arrivals_fail_the_run() -> None:
+    assert result(facts(), state(completed=9, failed=1)).verdict is Verdict.FAIL
+
+
+def test_what_broke_the_run_decides_its_exit_code() -> None:
+    found = result(facts(broken=[("the stack died", 3)], fenced=False))
+
+    assert (found.verdict.exit_code, found.reasons) == (3, ["the stack died"])
+
+
+def test_a_result_survives_its_file() -> None:
+    found = result(facts())
+
+    assert Result.from_json(found.to_json()).to_json() == found.to_json()
+    with pytest.raises(ValueError, match="schema 0"):
+        Result.from_json({**found.to_json(), "schema": 0})
+
+
+def test_the_worst_exit_code_wins_in_the_documented_order() -> None:
+    assert worst([0, 1, 4, 3]) == 3
+    assert worst([4, 1]) == 4
+    assert worst([0, -9]) == 2
+    assert worst([]) == 0
+
+
+def test_drains_that_are_mostly_their_start_are_not_compared_without_a_word() -> None:
+    (step,) = result(facts()).steps
+    short, long = (
+        replace(step, drain_rate_per_s=10.0, duration_s=seconds) for seconds in (0.4, 4.0)
+    )
+
+    (note,) = hasty([short, long])
+
+    assert "s took less than 1 s" in note
+    assert hasty([long, step]) == []
+
+
+def test_a_writer_number_that_two_processes_or_two_steps_have_spoils_the_ledger() -> None:
+    one = state()
+    report = one.reports["local"]
+    apart = replace(
+        one, reports={"a": report, "b": {**report, "ranges": {"10010": {}, "10011": {}}}}
+    )
+    twice = replace(
+        one, reports={"a": report, "b": {**report, "ranges": {"10000": {}, "10011": {}}}}
+    )
+    astray = replace(one, reports={"a": {**report, "ranges": {"10000": {}, "20000": {}}}})
+    found = result(facts(), twice)
+
+    assert [writers_twice([made]) for made in (apart, twice, astray)] == [0, 1, 1]
+    assert found.verdict is Verdict.INVALID
+    assert any("1 writer numbers" in reason for reason in found.reasons)
+
+
+def test_a_sink_that_is_seen_as_a_state_has_no_messages_and_no_rate() -> None:
+    (step,) = result(facts(sink={}, blind={1})).steps
+
+    assert (step.messages, step.throughput_per_s, step.bytes_per_s) == (None, None, None)
+    assert step.ledger["delivered"] == 10
+    assert result(facts(sink={}, blind={1})).verdict is Verdict.PASS

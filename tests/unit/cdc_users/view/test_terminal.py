@@ -1,0 +1,129 @@
+"""The terminal: a block that replaces itself, lines where there is no terminal, silence when asked
+for.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from cdc_users.view.terminal import Terminal, block, mode, progress
+from tests.unit.made_result import result
+from tests.unit.made_run import MadeRun
+
+pytestmark = pytest.mark.gevent
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture(autouse=True)
+def _structlog_as_it_was() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def opened(
+    stream: io.StringIO, clock: Clock | None = None, quiet: bool = False, **environ: str
+) -> Terminal:
+    terminal = Terminal(clock or Clock())
+    terminal.open(stream, {"TERM": "xterm", **environ}, quiet)
+    return terminal
+
+
+def test_progress_is_a_block_on_a_terminal_only() -> None:
+    assert mode(Tty(), {"TERM": "xterm"}, False) == "block"
+    assert mode(Tty(), {"TERM": "dumb"}, False) == "lines"
+    assert mode(io.StringIO(), {"TERM": "xterm"}, False) == "lines"
+    assert mode(Tty(), {"TERM": "xterm"}, True) == "quiet"
+
+
+def test_the_block_replaces_itself() -> None:
+    stream = Tty()
+    terminal = opened(stream)
+    terminal.tell(MadeRun(), 6.0, 4.0)
+    first = stream.getvalue()
+    terminal.tell(MadeRun(), 7.0, 3.0)
+
+    assert first.count("\n") == 3
+    assert stream.getvalue()[len(first) :].startswith("\x1b[3F\x1b[J")
+
+
+def test_what_stays_is_printed_where_the_block_was() -> None:
+    stream = Tty()
+    terminal = opened(stream)
+    terminal.tell(MadeRun(), 6.0, None)
+    terminal.say("verdict: PASS")
+    terminal.say("done")
+
+    assert stream.getvalue().endswith("\x1b[3F\x1b[Jverdict: PASS\ndone\n")
+
+
+def test_an_event_goes_above_the_block() -> None:
+    stream = Tty()
+    terminal = opened(stream, NO_COLOR="1")
+    terminal.tell(MadeRun(), 6.0, None)
+    structlog.get_logger().info("benchmark.step", step="a")
+
+    assert "\x1b[3F\x1b[J20" in stream.getvalue()
+
+
+def test_no_color_leaves_no_colour() -> None:
+    plain, coloured = Tty(), Tty()
+    opened(plain, NO_COLOR="1").tell(MadeRun(), 6.0, None)
+    opened(coloured).tell(MadeRun(), 6.0, None)
+
+    assert "\x1b[" not in plain.getvalue()
+    assert "\x1b[32mgood so far" in coloured.getvalue()
+
+
+def test_elsewhere_one_json_line_comes_every_ten_seconds() -> None:
+    stream, clock = io.StringIO(), Clock()
+    terminal = opened(stream, clock)
+    for second in range(1, 26):
+        clock.now_s = float(second)
+        terminal.tell(MadeRun(), float(second), 60.0 - second)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    assert [line["elapsed_s"] for line in lines] == [10.0, 20.0]
+    assert {line["event"] for line in lines} == {"benchmark.progress"}
+    assert lines[0]["delivered"] == 600
+
+
+def test_quiet_tells_nothing_but_what_is_wrong() -> None:
+    stream, clock = Tty(), Clock()
+    terminal = opened(stream, clock, quiet=True)
+    clock.now_s = 60.0
+    terminal.tell(MadeRun(), 60.0, None)
+    structlog.get_logger().info("benchmark.step")
+    assert stream.getvalue() == ""
+
+    structlog.get_logger().warning("benchmark.stop")
+    assert "benchmark.stop" in stream.getvalue()
+
+
+def test_progress_has_all_that_is_asked_for() -> None:
+    told = progress(MadeRun(), 6.0, 4.0)
+
+    assert told["p99_ms"] == 10.0
+    assert told["verdict"] == "good so far"
+    assert {"stage", "elapsed_s", "remaining_s", "offered", "delivered", "backlog"} <= set(told)
+    assert "0:06, 0:04 left" in block(MadeRun(), 6.0, 4.0)[0]
+
+
+def test_before_the_first_second_the_block_says_what_is_awaited() -> None:
+    assert "preparing" in block(MadeRun(moments=[], states=[]), 2.0, None)[0]
+    assert progress(MadeRun(result=result()), 6.0, None)["verdict"] == "PASS"

@@ -1,0 +1,335 @@
+"""Routes and guards on Locust's real web application: the form, the login, other origins, secrets,
+downloads.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+from locust import LoadTestShape, User, argument_parser, task
+from locust.env import Environment
+
+from cdc_users.error import OptionsError
+from cdc_users.options.groups import NOT_IN_FORM
+from cdc_users.options.options import OPTIONS, Options, read_alone
+from cdc_users.report import remake
+from cdc_users.scenario import Scenario, Step
+from cdc_users.shapes.volume import volume_steps
+from cdc_users.view.run_view import RunView
+from cdc_users.view.web import extension
+from tests.unit.made_result import result
+from tests.unit.made_run import MadeRun
+
+pytestmark = pytest.mark.gevent
+
+CANARY = "canary-7f3a9c"
+EVIL = "</script><img src=x onerror=alert(1)>"
+
+
+class Writer(User):
+    @task
+    def nothing(self) -> None:
+        pass
+
+
+class Shape(LoadTestShape):
+    """A shape with a scenario, without the registration that a declared one makes."""
+
+    scenario: ClassVar[Scenario] = Scenario(
+        "made", question=f"How fast is {EVIL}?", defaults={"rows": "100"}
+    )
+    idle: ClassVar[Mapping[str, str]] = {"records": "use --rows"}
+
+    @classmethod
+    def steps(cls, options: Options) -> tuple[Step, ...]:
+        return volume_steps("made", options)
+
+    @classmethod
+    def user(cls, _: Options) -> type[User]:
+        return Writer
+
+    @classmethod
+    def skipped(cls, _: Options) -> tuple[str, ...]:
+        return ()
+
+    def tick(self) -> None:
+        return None
+
+
+class Page:
+    """Locust's application with ours in it, a run that a test chooses, and a note of what was
+    started.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, login: bool = False) -> None:
+        monkeypatch.setattr("sys.argv", ["locust"])
+        monkeypatch.setenv("PGPASSWORD", CANARY)
+        monkeypatch.setattr(argument_parser, "ui_extra_args_dict", _described)
+        monkeypatch.setattr(extension, "ui_extra_args_dict", _described)
+        self.run: RunView | None = None
+        self.started: list[dict[str, Any]] = []
+        self.parsed = _namespace()
+        self.environment = Environment(
+            user_classes=[Writer],
+            # Locust's types say instances; it keeps the classes.
+            available_user_classes={"Writer": Writer},  # type: ignore[dict-item]
+            available_shape_classes={"Shape": _shape()},
+            shape_class=_shape(),
+            parsed_options=self.parsed,
+        )
+        self.environment.create_local_runner()
+        ui = self.environment.create_web_ui(
+            "127.0.0.1", 0, delayed_start=True, web_login=login, userclass_picker_is_active=True
+        )
+        assert ui.app is not None
+        ui.app.config["SECRET_KEY"] = "for the tests"
+        ui.app.view_functions["locust.swarm"] = self._swarm
+        extension.install(self.environment, lambda: self.run)
+        self.client: FlaskClient = ui.app.test_client()
+
+    def _swarm(self) -> dict[str, Any]:
+        self.started.append({"secret": self.parsed.token})
+        self.parsed.token = ""
+        return {"success": True}
+
+    def told(self, route: str) -> Any:
+        return self.client.get(route).get_json()
+
+    def start(self, headers: Any = None, **form: str) -> Any:
+        return self.client.post(
+            "/swarm",
+            data={"shape_class": "Shape", "user_classes": "Writer", **form},
+            headers=headers,
+        )
+
+
+def _shape() -> LoadTestShape:
+    made: LoadTestShape = Shape()  # type: ignore[no-untyped-call]
+    return made
+
+
+def _namespace() -> Any:
+    parsed = argument_parser.parse_options(args=[])
+    for option in OPTIONS:
+        setattr(parsed, option.name, "")
+    parsed.token = CANARY
+    return parsed
+
+
+def _described(args: Any = None) -> dict[str, dict[str, Any]]:
+    field = {"is_required": False, "is_multiple": False, "choices": None}
+    ours = {
+        option.name: {"default_value": "", "is_secret": False, "help_text": option.help, **field}
+        for option in OPTIONS
+    }
+    return {**ours, "token": {"default_value": CANARY, "is_secret": True, "help_text": "", **field}}
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    made = Page(monkeypatch)
+    yield made
+    assert made.environment.runner is not None
+    made.environment.runner.quit()
+
+
+ROUTES = (
+    "/cdc/state",
+    "/cdc/plan",
+    "/cdc/statistics.csv",
+    "/cdc/timeline.csv",
+    "/cdc/result.json",
+    "/cdc/report.html",
+    "/cdc/static/tab.js",
+    "/metrics",
+)
+
+
+def test_every_route_needs_the_login_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = Page(monkeypatch, login=True)
+    locked.environment.web_ui.login_manager.user_loader(lambda _: None)  # type: ignore[union-attr]
+
+    for route in (*ROUTES, "/"):
+        answer = locked.client.get(route)
+        assert (answer.status_code, "/login" in answer.headers.get("Location", "")) == (
+            302,
+            True,
+        ), route
+    assert locked.start().status_code == 302
+    assert locked.started == []
+
+
+def test_other_origins_may_read_nothing_of_ours(page: Page) -> None:
+    page.run = MadeRun()
+    for route in ROUTES:
+        answer = page.client.get(route, headers={"Origin": "http://evil.example"})
+        assert "Access-Control-Allow-Origin" not in answer.headers, route
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_a_page_of_another_origin_starts_nothing(page: Page, headers: dict[str, str]) -> None:
+    assert page.start(headers).status_code == 403
+    assert page.started == []
+
+
+def test_the_same_origin_and_a_script_may_start(page: Page) -> None:
+    assert page.start({"Origin": "http://localhost"}).json == {"success": True}
+    assert page.start().json == {"success": True}
+
+
+def test_a_wrong_value_is_explained_and_starts_nothing(page: Page) -> None:
+    told = page.start(rows="many", lanes="0").json
+
+    assert told["success"] is False
+    assert "--rows: 'many' is not a whole number" in told["message"]
+    assert "--lanes" in told["message"]
+    assert page.started == []
+
+
+def test_an_option_that_the_scenario_does_not_read_starts_nothing(page: Page) -> None:
+    assert page.start(records="5").json["message"] == "--records does nothing in made; use --rows"
+    assert page.started == []
+
+
+def test_the_writer_of_a_scenario_must_be_picked(page: Page) -> None:
+    assert "pick that user class" in page.start(user_classes="Another").json["message"]
+
+
+def test_a_second_run_waits_for_the_first_ones_verdict(page: Page) -> None:
+    page.run = MadeRun()
+    assert "still going on" in page.start().json["message"]
+
+    for ended in (MadeRun(result=result()), MadeRun(over=True)):
+        page.run = ended
+        assert page.start().json == {"success": True}
+
+
+@pytest.mark.parametrize("name", NOT_IN_FORM)
+def test_what_belongs_to_the_command_line_cannot_come_from_the_form(page: Page, name: str) -> None:
+    assert "command line" in page.start(**{name: "x"}).json["message"]
+    assert page.started == []
+    assert f'"{name}"' not in page.client.get("/").text
+
+
+LOCUSTS_FILES = (
+    "csv_prefix",
+    "html_file",
+    "json_file",
+    "logfile",
+    "locustfile",
+    "web_host",
+    "headless",
+)
+
+
+@pytest.mark.parametrize("name", [*NOT_IN_FORM, *LOCUSTS_FILES])
+@pytest.mark.parametrize("shape", ["Shape", "Default", "Nobody", ""])
+def test_no_request_stores_what_belongs_to_the_command_line(
+    page: Page, name: str, shape: str
+) -> None:
+    before = dict(vars(page.parsed))
+    told = page.start(shape_class=shape, **{name: "/bin/touch somewhere"}).json
+
+    assert (told["success"], page.started) == (False, [])
+    assert vars(page.parsed) == before
+
+
+@pytest.mark.parametrize("shape", ["Default", "Nobody"])
+def test_a_start_names_a_scenario(page: Page, shape: str) -> None:
+    assert "pick a shape class: Shape" in page.start(shape_class=shape).json["message"]
+    assert page.started == []
+
+
+def test_an_option_that_was_changed_behind_the_form_has_its_first_value_when_a_test_starts(
+    page: Page,
+) -> None:
+    page.parsed.platform = "/bin/touch somewhere"
+    page.start()
+
+    assert page.started
+    assert page.parsed.platform == ""
+
+
+def test_the_plan_of_a_form_is_shown_before_it_is_started(page: Page) -> None:
+    told = page.told("/cdc/plan?shape_class=Shape&rows=20,30")
+
+    assert [step["arrivals"] for step in told["steps"]] == [20, 30]
+    assert page.told("/cdc/plan?shape_class=Shape&rows=x")["mistakes"]
+    assert page.told("/cdc/plan?shape_class=Nobody") == {"mistakes": [], "steps": [], "skipped": []}
+
+
+def test_the_form_has_the_options_in_groups_and_in_order(page: Page) -> None:
+    text = page.client.get("/").text
+
+    assert text.index('"rows": {') < text.index('"lanes": {') < text.index('"drain_timeout": {')
+    assert '"title": "Load"' in text
+    assert '"choices": ["", "single", "values"' in text
+
+
+def test_nothing_of_a_scenario_ends_a_script_of_the_page(page: Page) -> None:
+    assert EVIL not in page.client.get("/").text
+
+
+def test_a_secret_is_neither_on_the_page_nor_lost_by_it(page: Page) -> None:
+    page.run = MadeRun(result=result())
+    for route in ("/", *ROUTES):
+        assert CANARY not in page.client.get(route).text, route
+
+    page.start(token="")
+    assert page.parsed.token == CANARY
+
+
+def test_downloads_wait_for_the_conclusion(page: Page) -> None:
+    for route in ("/cdc/statistics.csv", "/cdc/result.json", "/cdc/report.html"):
+        page.run = MadeRun()
+        answer = page.client.get(route)
+        assert answer.status_code == 404
+        assert "has not concluded" in answer.text
+
+
+def test_downloads_hold_what_the_run_came_to(page: Page, tmp_path: Path) -> None:
+    page.run = run = MadeRun(result=result(), directory=tmp_path)
+    (tmp_path / "result.json").write_bytes(orjson.dumps(result().to_json()))
+    remake.write(tmp_path, result())
+
+    rows = list(csv.DictReader(io.StringIO(page.client.get("/cdc/statistics.csv").text)))
+    assert {row["series"] for row in rows} == set(result().steps[0].latency_ms)
+    assert len(list(csv.DictReader(io.StringIO(page.client.get("/cdc/timeline.csv").text)))) == len(
+        run.moments
+    )
+    assert page.told("/cdc/result.json") == result().to_json()
+    shown = page.client.get("/cdc/report.html")
+    assert "default-src 'none'" in shown.headers["Content-Security-Policy"]
+    assert shown.headers["Content-Disposition"].startswith("inline")
+
+
+def test_a_nonsensical_question_gets_the_whole_state(page: Page) -> None:
+    page.run = MadeRun()
+
+    assert page.told("/cdc/state?run=abcd1234&since=-1")["first"] == 0
+    assert page.told("/cdc/state?run=abcd1234&since=99999")["first"] == 0
+
+
+def test_only_own_files_are_served(page: Page) -> None:
+    assert page.client.get("/cdc/static/../extension.py").status_code == 404
+    assert page.client.get("/cdc/static/%2e%2e%2fextension.py").status_code == 404
+
+
+def test_a_headless_process_is_not_extended() -> None:
+    extension.install(Environment(), lambda: None)
+
+
+def test_an_option_that_is_read_alone_is_named_with_its_value() -> None:
+    for flag in ("--quiet", "--metrics-port", "--allow-web-host"):
+        with pytest.raises(OptionsError, match=f"{flag}: 'maybe'"):
+            read_alone(flag, "maybe")

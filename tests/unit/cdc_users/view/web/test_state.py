@@ -1,0 +1,79 @@
+"""What the tab is told: only new seconds to who knows the run, everything to who does not."""
+
+from __future__ import annotations
+
+import time
+
+import orjson
+import pytest
+
+from cdc_users.measure.judgement.result import Verdict
+from cdc_users.view.web.state import state
+from tests.unit.made_result import result
+from tests.unit.made_run import MadeRun, moment
+
+pytestmark = pytest.mark.gevent
+
+
+def test_without_a_run_there_is_none() -> None:
+    assert state(None, "", 0) == {"run": None}
+
+
+def test_a_page_that_knows_the_run_gets_only_new_seconds() -> None:
+    told = state(MadeRun(), "abcd1234", 4)
+
+    assert (told["first"], told["count"]) == (4, 6)
+    assert told["columns"]["elapsed_s"] == [5.0, 6.0]
+
+
+def test_a_page_that_knows_another_run_gets_all_seconds() -> None:
+    told = state(MadeRun(), "other000", 4)
+
+    assert told["first"] == 0
+    assert len(told["columns"]["elapsed_s"]) == 6
+
+
+def test_before_the_audit_its_classes_are_not_known() -> None:
+    ledger = state(MadeRun(), "", 0)["ledger"]
+    counts = dict(zip(ledger["classes"], ledger["rows"][0]["counts"], strict=True))
+
+    assert (counts["sent"], counts["delivered"], counts["duplicated"], counts["lost"]) == (
+        1000,
+        1000,
+        0,
+        None,
+    )
+
+
+def test_the_verdict_comes_with_its_reasons_and_the_answer() -> None:
+    run = MadeRun(result=result(Verdict.INVALID, ["the generator was behind"]))
+
+    assert state(run, "", 0)["verdict"] == {
+        "verdict": "INVALID",
+        "reasons": ["the generator was behind"],
+        "notes": [],
+        "answer": "This run answers nothing: its numbers may not be used.",
+    }
+
+
+def test_a_second_more_costs_a_fraction_of_the_whole() -> None:
+    run = MadeRun(moments=[moment(second) for second in range(1, 3601)])
+    whole, new = orjson.dumps(state(run, "", 0)), orjson.dumps(state(run, "abcd1234", 3599))
+
+    assert len(new) < len(whole) / 20
+
+
+def test_a_look_a_second_at_a_run_of_an_hour_costs_little_of_a_core() -> None:
+    run = MadeRun(moments=[moment(second) for second in range(1, 3601)])
+    started_s = time.process_time()
+    for _ in range(20):
+        orjson.dumps(state(run, "abcd1234", 3599))
+
+    # 2 % of a core at one look a second; CPU time, so that a busy machine does not matter.
+    assert (time.process_time() - started_s) / 20 < 0.02
+
+
+def test_marks_leave_out_what_every_name_begins_with() -> None:
+    run = MadeRun(marks=[{"elapsed_s": 1.0, "name": "throughput-100-rows", "step": "x"}])
+
+    assert state(run, "", 0)["marks"] == [{"x": 1.0, "name": "100-rows"}]

@@ -1,0 +1,141 @@
+"""The buffer's bound holds at every put; order within a partition survives taking parts."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.platform.consume.buffer import BoundError, Buffer, PartitionQueue
+from infra.platform.sinks.batch import Chunk
+
+PLACE = ("t", 0)
+
+
+def chunk(size: int, first: int = 0) -> Chunk:
+    numbers = range(first, first + size)
+    return Chunk([b""] * size, [b""] * size, list(numbers), [0] * size, [0] * size)
+
+
+def buffer(limit: int, partitions: int = 1) -> Buffer:
+    made = Buffer(limit)
+    made.queues = {("t", number): PartitionQueue() for number in range(partitions)}
+    return made
+
+
+async def test_the_bound_counts_what_is_in_flight() -> None:
+    held = buffer(10)
+    held.put(PLACE, chunk(6))
+    held.queues[PLACE].begin(6)
+    assert held.free == 4
+
+    held.put(PLACE, chunk(4, first=6))
+
+    assert held.high_water == 10
+    with pytest.raises(BoundError, match="11 events"):
+        held.put(PLACE, chunk(1, first=10))
+
+
+async def test_taking_less_or_more_than_was_put_at_once_keeps_the_order() -> None:
+    queue = PartitionQueue()
+    queue.put(chunk(5))
+    queue.put(chunk(2, first=5))
+    queue.put(chunk(2, first=7))
+
+    taken = []
+    while (part := queue.take(4, batch_size=4)) is not None:
+        taken.append(list(part.offsets))
+
+    assert taken == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+async def test_several_batches_are_taken_whole_so_that_no_small_one_is_written() -> None:
+    queue = PartitionQueue()
+    queue.put(chunk(27))
+
+    sizes = [len(part) for _ in range(3) if (part := queue.take(20, batch_size=5)) is not None]
+
+    assert sizes == [20, 5, 2]
+
+
+async def test_what_was_taken_waits_until_it_begins_and_does_not_begin_once_closed() -> None:
+    queue = PartitionQueue()
+    queue.put(chunk(9))
+    queue.take(8, batch_size=4)
+    assert (queue.depth, queue.in_flight) == (9, 0)
+
+    queue.begin(4)
+    assert (queue.depth, queue.in_flight) == (5, 4)
+    assert not queue.resting.is_set()
+    queue.close()
+    assert (queue.depth, queue.in_flight) == (0, 4)
+    queue.finish()
+
+    assert queue.resting.is_set()
+    assert queue.empty.is_set()
+    assert queue.closed
+
+
+async def test_a_partition_has_its_share_of_the_room() -> None:
+    assert buffer(100, partitions=4).share == 25
+
+
+async def test_a_partition_that_has_used_its_share_should_rest_until_half_is_worked_off() -> None:
+    held = buffer(100, partitions=2)
+    queue = held.queues[PLACE]
+    held.put(PLACE, chunk(50))
+
+    assert held.full(room=10) == [PLACE]
+    queue.paused = True
+    assert held.full(room=10) == []
+    assert held.ready(room=10) == []
+    queue.take(25, batch_size=25)
+    queue.begin(25)
+    queue.finish()
+    assert held.ready(room=10) == [PLACE]
+
+
+async def test_all_partitions_should_rest_when_there_is_no_room_for_a_batch() -> None:
+    held = buffer(100, partitions=2)
+    held.put(PLACE, chunk(95))
+
+    assert held.full(room=10) == [("t", 0), ("t", 1)]
+
+
+async def test_where_workers_are_slow_no_partition_takes_more_than_its_share() -> None:
+    held = buffer(100, partitions=4)
+    held.quick = False
+    assert held.poll_size(1000) == 6
+
+    held.put(PLACE, chunk(19))
+    assert held.full(room=10) == []
+    held.put(PLACE, chunk(6, first=19))
+
+    assert held.full(room=10) == [PLACE]
+    assert held.queues[PLACE].depth <= held.share
+
+
+async def test_a_share_of_a_few_events_is_kept_too_where_workers_are_slow() -> None:
+    held = buffer(8, partitions=4)
+    held.quick = False
+    held.put(PLACE, chunk(2))
+
+    assert held.full(room=1) == [PLACE]
+
+
+async def test_where_workers_are_quick_all_that_fits_is_taken_at_once() -> None:
+    held = buffer(100, partitions=4)
+    held.put(PLACE, chunk(30))
+
+    assert held.poll_size(1000) == 70
+
+
+async def test_a_peak_is_told_once_and_the_next_begins_with_what_is_held() -> None:
+    held = buffer(10)
+    held.put(PLACE, chunk(8))
+    held.queues[PLACE].begin(6)
+    held.queues[PLACE].finish()
+
+    assert [held.peak(), held.peak()] == [8, 2]
+    assert held.high_water == 8
+
+    held.put(PLACE, chunk(3, first=8))
+    assert held.peak() == 5

@@ -1,0 +1,104 @@
+"""What becomes of messages whose schema the registry does not have, or cannot tell at the
+moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from infra.platform.consume.dead_letter import NoDeadLetters
+from infra.platform.consume.delivery import LOOKUPS, Delivery
+from infra.platform.process.error import RetryableError
+from infra.platform.process.retry import Backoff
+from infra.platform.sinks.batch import Batch, Chunk, Poison
+from infra.platform.sinks.counting import CountingSink
+from tests.unit.infra.platform.consume.kafka_double import Schemas, records
+
+QUICK = Backoff(first_s=0.001, longest_s=0.002, limit_s=60.0)
+PLACE = ("t", 0)
+
+
+class ShakySchemas(Schemas):
+    """First fails with errors or has nothing (None), a lookup each; then knows every schema."""
+
+    def __init__(self, *troubles: Exception | None) -> None:
+        super().__init__()
+        self.asked = 0
+        self._troubles = list(troubles)
+
+    def schema(self, number: int) -> Any | None:
+        self.asked += 1
+        if not self._troubles:
+            return super().schema(number)
+        trouble = self._troubles.pop(0)
+        if trouble is not None:
+            raise trouble
+        return None
+
+
+def delivery_of(registry: Schemas, backoff: Backoff = QUICK) -> Delivery:
+    return Delivery(registry, CountingSink(), NoDeadLetters(), backoff)
+
+
+def chunk(count: int) -> Chunk:
+    found = records(count)
+    return Chunk(
+        [one.content for one in found],
+        [one.name for one in found],
+        list(range(count)),
+        [0] * count,
+        [0] * count,
+    )
+
+
+async def test_a_registry_that_fails_for_a_moment_is_asked_again() -> None:
+    registry = ShakySchemas(
+        RetryableError("503"), RetryableError("refused"), RetryableError("timeout")
+    )
+
+    items = await delivery_of(registry).read(PLACE, chunk(3), 10)
+
+    assert [(type(item), count) for item, count in items] == [(Batch, 3)]
+
+
+async def test_a_registry_that_stays_away_is_given_up_after_the_limit() -> None:
+    registry = ShakySchemas(*[RetryableError("503")] * 1000)
+
+    with pytest.raises(RetryableError, match="503"):
+        await delivery_of(registry, Backoff(0.001, 0.002, limit_s=0.02)).read(PLACE, chunk(3), 10)
+    assert 1 < registry.asked < 1000
+
+
+@pytest.mark.parametrize("trouble", [RetryableError("503"), None])
+async def test_a_stop_does_not_wait_for_the_registry(trouble: Exception | None) -> None:
+    delivery = delivery_of(
+        ShakySchemas(*[trouble] * 1000), Backoff(first_s=3600, longest_s=3600, limit_s=3600)
+    )
+    reading = asyncio.create_task(delivery.read(PLACE, chunk(3), 10))
+    await asyncio.sleep(0)
+
+    delivery.give_up()
+
+    with pytest.raises(RetryableError):
+        await asyncio.wait_for(reading, 60)
+
+
+async def test_a_schema_that_a_lagging_replica_does_not_have_yet_is_waited_for() -> None:
+    registry = ShakySchemas(*[None] * (LOOKUPS - 1))
+
+    ((item, _),) = await delivery_of(registry).read(PLACE, chunk(3), 10)
+
+    assert isinstance(item, Batch)
+
+
+async def test_that_there_is_no_such_schema_is_not_remembered_beyond_the_messages_at_hand() -> None:
+    delivery = delivery_of(ShakySchemas(*[None] * LOOKUPS))
+
+    before = await delivery.read(PLACE, chunk(2), 10)
+    after = await delivery.read(PLACE, chunk(2), 10)
+
+    assert [type(item) for item, _ in before] == [Poison, Poison]
+    assert [type(item) for item, _ in after] == [Batch]

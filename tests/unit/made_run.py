@@ -1,0 +1,106 @@
+"""A run made of plain data, for what reads runs; nothing of it has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.options.options import Options, resolve, texts
+from cdc_users.pipeline.telemetry import Look, Snapshot, StepSnapshot
+from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.step.state import StepState
+from cdc_users.step.timeline_row import Moment
+from tests.unit.made_result import STAGES_MS, recorder
+
+
+def moment(second: int, **changes: Any) -> Moment:
+    """Second number `second` of a run that sends 100 events a second and keeps up."""
+    sent = 100 * second
+    steady = Moment(
+        elapsed_s=float(second),
+        step="step-1",
+        stage="step-1",
+        offered=1000,
+        started=sent,
+        completed=sent,
+        failed=0,
+        sent=sent,
+        delivered=sent,
+        backlog=0,
+        queue_depth=0,
+        in_flight=0,
+        paused_partitions=0,
+        consumer_lag=0,
+        slot_lag_bytes=1000,
+        uss_mb=50.0,
+        rss_mb=80.0,
+        offered_per_s=100.0,
+        sent_per_s=100.0,
+        delivered_per_s=100.0,
+        bytes_per_s=36_000.0,
+        p50_ms=9.0,
+        p99_ms=None,
+        mean_ms=10.0,
+        max_ms=20.0,
+        **{f"{name}_ms": value for name, value in STAGES_MS.items()},
+    )
+    return replace(steady, **changes)
+
+
+def state(name: str = "step-1", number: int = 1, failed: int = 0) -> StepState:
+    """A step that is going on, with one worker that has sent 1,000 events."""
+    tally = {
+        "offered": 1000,
+        "started": 1000,
+        "completed": 1000 - failed,
+        "failed": failed,
+        "dropped": 0,
+        "late": 3,
+    }
+    report: Mapping[str, Any] = {
+        "tally": {**tally, "rows": 1000, "bytes": 0},
+        "ranges": {str(number * 10_000): {"acked": [[1, 1000]]}},
+        "recorder": recorder(response=3.0, service=2.0, send_delay=1.0).to_json(),
+        "cpu_s": 0.1,
+        "done": False,
+    }
+    step = Step(name, "paced", Schedule.constant(100, 10), Pipeline(), lanes=8)
+    return StepState(number, step, ("local",), t0_us=1_000_000, reports={"local": report})
+
+
+@dataclass
+class MadeRun:
+    """What RunView asks for, as plain attributes."""
+
+    moments: list[Moment] = field(
+        default_factory=lambda: [moment(second) for second in range(1, 7)]
+    )
+    marks: list[Mapping[str, Any]] = field(
+        default_factory=lambda: [{"elapsed_s": 0.5, "name": "step-1", "step": "step-1"}]
+    )
+    states: list[StepState] = field(default_factory=lambda: [state()])
+    look: Look = field(
+        default_factory=lambda: Look(
+            sink=Snapshot(
+                steps={
+                    1: StepSnapshot(
+                        delivered=1000,
+                        bytes=360_000,
+                        recorder=recorder(end_to_end=10.0, **STAGES_MS),
+                    )
+                }
+            )
+        )
+    )
+    result: Result | None = None
+    over: bool = False
+    id: str = "abcd1234"
+    scenario: Scenario = field(
+        default_factory=lambda: Scenario("throughput", question="How many, how fast?")
+    )
+    options: Options = field(default_factory=lambda: resolve(texts({}, {"rows": "100"})))
+    directory: Path = Path("results/20261124T000000Z-throughput-abcd1234")

@@ -42,7 +42,7 @@ MODULES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ModuleOutcome:
     """One module's end: its exit code and the result directories that it left."""
 
     module: str
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def run_module(module: str, results: Path) -> Outcome:
+def run_module(module: str, results: Path) -> ModuleOutcome:
     """Run one module in a fresh process, its output as it comes."""
     before = set(results.glob("*/result.json"))
     status = results / f".{module}.status"
@@ -77,10 +77,10 @@ def run_module(module: str, results: Path) -> Outcome:
     told = int(status.read_text(encoding="ascii")) if status.exists() else (0 if code == 0 else 2)
     status.unlink(missing_ok=True)
     places = sorted(path.parent for path in set(results.glob("*/result.json")) - before)
-    return Outcome(module, told, places)
+    return ModuleOutcome(module, told, places)
 
 
-def consolidate(outcomes: Sequence[Outcome], results: Path) -> int:
+def consolidate(outcomes: Sequence[ModuleOutcome], results: Path) -> int:
     """Print the table over all modules, write bench.json; returns the exit code."""
     report = BenchmarkReport()
     found: list[Result] = [read(place) for outcome in outcomes for place in outcome.results]

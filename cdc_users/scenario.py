@@ -10,8 +10,8 @@ from typing import Literal
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import Schedule
 
-Mode = Literal["paced", "burst", "drain"]
-Source = Literal["postgres", "topic"]
+StepMode = Literal["paced", "burst", "drain"]
+SourceKind = Literal["postgres", "topic"]
 Capture = Literal["debezium", "wal"]
 Transport = Literal["kafka", "kinesis", "pubsub"]
 
@@ -42,7 +42,7 @@ class Pipeline:
     `transport` only matter for the database; `iceberg_commit_interval_s` only for that sink.
     """
 
-    source: Source = "postgres"
+    source: SourceKind = "postgres"
     capture: Capture = "debezium"
     transport: Transport = "kafka"
     #: A Kinesis or Pub/Sub of the user's own; empty: an emulator.
@@ -66,7 +66,7 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StepMark:
     """A moment of a step that charts and timelines show: when it is due after the step's start,
     and its name.
     """
@@ -85,14 +85,14 @@ class Step:
     """
 
     name: str
-    mode: Mode
+    mode: StepMode
     schedule: Schedule
     pipeline: Pipeline
     lanes: int
     rows_per_arrival: int = 1
     warm_up: bool = False
     steady: bool = True
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[StepMark, ...] = ()
 
 
 def level(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -9,7 +9,7 @@ locust -f locustfiles/latency.py --headless --sinks postgres --records 100000
 """
 
 from cdc_users.scenario import Scenario
-from cdc_users.shapes.latency import LatencyShape as SinkLatencyShape
+from cdc_users.shapes.latency import PerSinkShape
 from cdc_users.users.kafka import KafkaUser
 
 
@@ -17,7 +17,7 @@ class LatencyWriter(KafkaUser):
     """Writes customers' change events to the topic."""
 
 
-class LatencyShape(SinkLatencyShape):
+class LatencyShape(PerSinkShape):
     """Webhook, Postgres and Iceberg, one after another; `--rate` makes each an open loop."""
 
     producer = LatencyWriter

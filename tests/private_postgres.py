@@ -15,7 +15,7 @@ import psycopg2
 
 from infra.stack.servers import postgres
 from infra.stack.servers.port import free_ports
-from infra.stack.servers.server import Server, start
+from infra.stack.servers.server import ServerProcess, start
 
 READY_S = 30.0
 
@@ -40,7 +40,7 @@ class PrivatePostgres:
         recipe.prepare()
         self._server = self._start()
 
-    def _start(self) -> Server:
+    def _start(self) -> ServerProcess:
         server = start(self._recipe, self._logs)
         server.await_ready(time.monotonic() + READY_S)
         return server

@@ -20,7 +20,8 @@ from psycopg2.extensions import connection as Connection
 from cdc_users.measure.ledger.audit import Audit, audit
 from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.observe.tap import Tap
-from cdc_users.users.workload.workload import Change, Workload, Writer
+from cdc_users.users.workload.keyspace import RowChange
+from cdc_users.users.workload.workload import Workload, Writer
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import create_slot, drop_slot
 from infra.postgres.table import CUSTOMERS_COLUMNS, create_customers, create_schema, drop_schema
@@ -139,7 +140,7 @@ class Customers:
         connection.close()
         return sent
 
-    def _apply(self, connection: Connection, changes: Sequence[Change]) -> None:
+    def _apply(self, connection: Connection, changes: Sequence[RowChange]) -> None:
         with connection.cursor() as cursor:
             for change in changes:
                 if change.row is None:

@@ -20,7 +20,7 @@ from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.observe.comparison import answer
 from cdc_users.observe.config import make_taps, mistakes
 from cdc_users.observe.gauge import Sampling, gauges
-from cdc_users.observe.server import Server
+from cdc_users.observe.server import ObserverServer
 from cdc_users.observe.tap import TapError
 
 
@@ -34,7 +34,7 @@ async def serve(config: Mapping[str, Any], stdin: TextIO) -> int:
     )
     taps = make_taps(config, anchor)
     sampling = Sampling(gauges(config.get("gauges", {})), anchor)
-    server = Server(taps, sampling, lambda request: answer(request, config["run"], taps))
+    server = ObserverServer(taps, sampling, lambda request: answer(request, config["run"], taps))
     stopping = asyncio.Event()
     crashed = False
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ import numpy as np
 
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.sequence import unpack
-from cdc_users.observe.final_state import ArraySide, Side, State, compare
+from cdc_users.observe.final_state import ArraySide, TableSide, TableState, compare
 from cdc_users.observe.tap import Tap
 from cdc_users.observe.taps.iceberg import IcebergSide
 from cdc_users.observe.taps.postgres import PostgresSide
@@ -37,14 +37,14 @@ def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dic
     return result.to_json()
 
 
-def _side(config: Mapping[str, Any], run: str, *, checked: bool) -> Side:
+def _side(config: Mapping[str, Any], run: str, *, checked: bool) -> TableSide:
     kind = config.get("kind")
     if kind == "postgres":
         return PostgresSide(config, run, checked=checked)
     if kind == "iceberg":
         return IcebergSide(config, run)
     if kind == "expected":
-        rows = State.of(_numbers(config, "keys"), _numbers(config, "versions"))
+        rows = TableState.of(_numbers(config, "keys"), _numbers(config, "versions"))
         return ArraySide("expected", rows, marked=False)
     raise ValueError(
         f"a side of kind {kind!r} is not known; use postgres, iceberg, expected, or tap as sink"
@@ -55,13 +55,13 @@ def _numbers(config: Mapping[str, Any], name: str) -> Any:
     return unpack(config[name], np.int64) if name in config else np.empty(0, dtype=np.int64)
 
 
-def _versions_of(side: Side) -> Side:
+def _versions_of(side: TableSide) -> TableSide:
     """A side by versions only, held in memory; sources are not checked."""
     rows = side.state(range(1024), 1024)
-    return ArraySide(side.name, State.of(rows.key, rows.version), marked=False)
+    return ArraySide(side.name, TableState.of(rows.key, rows.version), marked=False)
 
 
-def last_seen(arrivals: Arrivals, source: Side) -> ArraySide:
+def last_seen(arrivals: Arrivals, source: TableSide) -> ArraySide:
     """What a tap has last seen of each key.
 
     A key that it knows nothing of was never updated there, so it is at 1.
@@ -70,9 +70,9 @@ def last_seen(arrivals: Arrivals, source: Side) -> ArraySide:
     """
     keys = arrivals.keys
     alive = keys.last > 0
-    known = State.of(keys.key[alive], keys.last[alive].astype(np.int64))
+    known = TableState.of(keys.key[alive], keys.last[alive].astype(np.int64))
     expected = source.state(range(1024), 1024)
     plain = ~np.isin(expected.key, keys.key)
     key = np.concatenate((known.key, expected.key[plain]))
     version = np.concatenate((known.version, np.ones(int(plain.sum()), dtype=np.int64)))
-    return ArraySide("tap", State.of(key, version), marked=False)
+    return ArraySide("tap", TableState.of(key, version), marked=False)

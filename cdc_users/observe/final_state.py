@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.arrival import EXAMPLES
+from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.probe import LAYOUT, parse_probes
 
 BUCKETS = 1024
 #: So many buckets' rows are compared at a time, which bounds memory where everything differs.
 AT_A_TIME = 64
-Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TableState:
     """Rows by ascending key and version, each with what tells two writes of a version apart, and
     whether it is damaged.
 
@@ -45,7 +45,7 @@ class State:
         version: Numbers,
         mark: Numbers | None = None,
         damaged: NDArray[np.bool_] | None = None,
-    ) -> State:
+    ) -> TableState:
         """Rows in any order."""
         order = np.lexsort((version, key))
         mark = np.zeros(len(key), dtype=np.int64) if mark is None else mark
@@ -55,10 +55,10 @@ class State:
     def __len__(self) -> int:
         return len(self.key)
 
-    def without(self, keys: Numbers) -> State:
+    def without(self, keys: Numbers) -> TableState:
         """The rows of other keys."""
         kept = ~np.isin(self.key, keys)
-        return State(self.key[kept], self.version[kept], self.mark[kept], self.damaged[kept])
+        return TableState(self.key[kept], self.version[kept], self.mark[kept], self.damaged[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Totals:
         return np.flatnonzero(self.content != other.content)
 
 
-class Side(Protocol):
+class TableSide(Protocol):
     """One side of the comparison."""
 
     @property
@@ -109,7 +109,7 @@ class Side(Protocol):
     def suspects(self, buckets: int) -> Iterable[int]:
         """Buckets with rows that do not fit their own probe; reads everything."""
 
-    def state(self, numbers: Sequence[int], buckets: int) -> State:
+    def state(self, numbers: Sequence[int], buckets: int) -> TableState:
         """The rows of some buckets."""
 
 
@@ -118,7 +118,7 @@ class ArraySide:
     """A side that is held in memory."""
 
     name: str
-    rows: State
+    rows: TableState
     marked: bool = True
 
     def totals(self, buckets: int) -> Totals:
@@ -135,11 +135,11 @@ class ArraySide:
         """See Side."""
         return set((self.rows.key[self.rows.damaged] % buckets).tolist())
 
-    def state(self, numbers: Sequence[int], buckets: int) -> State:
+    def state(self, numbers: Sequence[int], buckets: int) -> TableState:
         """See Side."""
         kept = np.isin(self.rows.key % buckets, numbers)
         rows = self.rows
-        return State(rows.key[kept], rows.version[kept], rows.mark[kept], rows.damaged[kept])
+        return TableState(rows.key[kept], rows.version[kept], rows.mark[kept], rows.damaged[kept])
 
 
 def _sums(bucket: Numbers, values: Numbers, buckets: int) -> NDArray[np.uint64]:
@@ -158,12 +158,12 @@ def mark_of(sequence: Numbers, checksum: Numbers) -> Numbers:
 
 def state_of_probes(
     keys: Numbers, probes: Sequence[bytes], run: str, damaged: NDArray[np.bool_]
-) -> tuple[State, int]:
+) -> tuple[TableState, int]:
     """Rows by their probes, and how many have none of this run; fences are left out."""
     batch = parse_probes(probes, run)
     rows = np.flatnonzero(batch.valid & (batch.operation != ord("f")))
     marks = mark_of(batch.sequence[rows], batch.checksum[rows])
-    return State.of(keys[rows], batch.key_version[rows], marks, damaged[rows]), int(
+    return TableState.of(keys[rows], batch.key_version[rows], marks, damaged[rows]), int(
         (~batch.valid).sum()
     )
 
@@ -201,7 +201,7 @@ class Final:
         return asdict(self)
 
 
-def compare(source: Side, sink: Side, ignored: Numbers | None = None) -> Final:
+def compare(source: TableSide, sink: TableSide, ignored: Numbers | None = None) -> Final:
     """Compare both sides; keys that are `ignored` may hold anything on either."""
     ignored = np.empty(0, dtype=np.int64) if ignored is None else ignored
     with ThreadPoolExecutor(2) as pool:  # two servers can sum up at the same time
@@ -222,13 +222,15 @@ def compare(source: Side, sink: Side, ignored: Numbers | None = None) -> Final:
     return result
 
 
-def _compare_rows(source: State, sink: State, marked: bool, result: Final) -> None:
+def _compare_rows(source: TableState, sink: TableState, marked: bool, result: Final) -> None:
     _note(result, "missing", source, np.flatnonzero(~np.isin(source.key, sink.key)), source=True)
     # Of several rows of one key the newest stands for it; the others are too many.
     extra = ~np.isin(sink.key, source.key)
     extra[:-1] |= sink.key[1:] == sink.key[:-1]
     _note(result, "extra", sink, np.flatnonzero(extra), source=False)
-    sink = State(sink.key[~extra], sink.version[~extra], sink.mark[~extra], sink.damaged[~extra])
+    sink = TableState(
+        sink.key[~extra], sink.version[~extra], sink.mark[~extra], sink.damaged[~extra]
+    )
     _, left, right = np.intersect1d(source.key, sink.key, assume_unique=True, return_indices=True)
     older = sink.version[right] < source.version[left]
     other = sink.version[right] > source.version[left]
@@ -242,7 +244,7 @@ def _compare_rows(source: State, sink: State, marked: bool, result: Final) -> No
             result.examples.append(Difference(finding, int(source.key[left[place]]), *versions))
 
 
-def _note(result: Final, finding: str, rows: State, which: Numbers, *, source: bool) -> None:
+def _note(result: Final, finding: str, rows: TableState, which: Numbers, *, source: bool) -> None:
     setattr(result, finding, getattr(result, finding) + len(which))
     for place in which[: _room(result, finding)].tolist():
         version = int(rows.version[place])

@@ -26,7 +26,7 @@ _SLOT = (
     " pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE"
     " slot_name = %s"
 )
-Sample = Mapping[str, Any]
+GaugeSample = Mapping[str, Any]
 
 
 class Gauge(Protocol):
@@ -34,7 +34,7 @@ class Gauge(Protocol):
     known.
     """
 
-    def read(self) -> Sample:
+    def read(self) -> GaugeSample:
         """Look now; never raises."""
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class SlotGauge:
         self._slot = str(config["slot"])
         self._connection: Any = None
 
-    def read(self) -> Sample:
+    def read(self) -> GaugeSample:
         """See Gauge; `lag_bytes` is None where the slot or the server is not there."""
         unknown = {"active": None, "wal_status": None, "lag_bytes": None, "retained_bytes": None}
         try:
@@ -92,10 +92,10 @@ class GroupGauge:
         self._topics: Sequence[str] = config["topics"] if "topics" in config else [config["topic"]]
         self._consumer = Consumer({**settings, "enable.auto.commit": False})
         self._partitions: list[TopicPartition] = []
-        self._last: Sample = {"lag": None, "partitions": {}}
+        self._last: GaugeSample = {"lag": None, "partitions": {}}
         self._due_s = 0.0
 
-    def read(self) -> Sample:
+    def read(self) -> GaugeSample:
         """See Gauge;
 
         `lag` is the sum, None where a partition's is not known. Read anew twice a second.
@@ -108,7 +108,7 @@ class GroupGauge:
                 self._last = {"lag": None, "partitions": {}, "error": error.args[0].str()}
         return self._last
 
-    def _look(self) -> Sample:
+    def _look(self) -> GaugeSample:
         if not self._partitions:
             known = [
                 self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
@@ -151,7 +151,7 @@ class ProcessGauge:
             except psutil.NoSuchProcess:
                 self._processes[pid] = None
 
-    def read(self) -> Sample:
+    def read(self) -> GaugeSample:
         """See Gauge."""
         return {str(pid): _memory(process) for pid, process in self._processes.items()}
 
@@ -159,7 +159,7 @@ class ProcessGauge:
         """See Gauge."""
 
 
-def _memory(process: psutil.Process | None) -> Sample | None:
+def _memory(process: psutil.Process | None) -> GaugeSample | None:
     if process is None:
         return None
     try:
@@ -195,7 +195,7 @@ class Sampling:
     def __init__(self, named: Mapping[str, Gauge], anchor: Anchor) -> None:
         self._gauges = named
         self._anchor = anchor
-        self._samples: list[Sample] = []
+        self._samples: list[GaugeSample] = []
         self._first = 0
         self._lock = Lock()
         self._stop = Event()
@@ -229,7 +229,7 @@ class Sampling:
         for gauge in self._gauges.values():
             gauge.close()
 
-    def last(self) -> Sample:
+    def last(self) -> GaugeSample:
         """The newest sample; empty before the first."""
         with self._lock:
             return self._samples[-1] if self._samples else {}

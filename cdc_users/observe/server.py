@@ -19,7 +19,7 @@ SCHEMA = 1
 Compare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
-class Server:
+class ObserverServer:
     """Answers from what taps and gauges have recorded; what may take long, or wait for a tap, is
     done in a thread.
     """

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import Ledger
 from cdc_users.measure.ledger.probe import ProbeBatch, parse_probes
 from cdc_users.measure.step import StepFigures, fences_json, progress_json, steps_json
 
 #: So many distinct errors of a tap are told.
 ERRORS = 20
-Numbers = NDArray[np.int64]
 
 
 class TapError(Exception):
@@ -67,7 +67,7 @@ class Events:
         )
 
 
-class Record:
+class ObservedRecord:
     """The record of one tap: ledger, latencies by step, errors. Safe for several threads."""
 
     def __init__(self, run: str) -> None:
@@ -176,7 +176,7 @@ class Tap(Protocol):
     """
 
     kind: str
-    record: Record
+    record: ObservedRecord
 
     def start(self) -> dict[str, Any]:
         """Begin to watch; returns what others must know to reach the tap. Raises TapError."""

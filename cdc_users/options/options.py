@@ -16,11 +16,11 @@ from typing import Any, Literal
 from cdc_users.error import OptionsError
 from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
 from cdc_users.measure.ledger.probe import LARGEST_TRANSACTION
-from cdc_users.measure.schedule.plan import Stage, parse_duration, parse_rate, parse_stages
+from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_rate, parse_stages
 from cdc_users.options import parse
 from cdc_users.options.conflict import contradictions
 from cdc_users.options.parse import SINKS, WAIT_MS, WAITING, WAITING_BATCH
-from cdc_users.scenario import Capture, Source, Transport
+from cdc_users.scenario import Capture, SourceKind, Transport
 from cdc_users.users.workload.workload import (
     KEYS_PER_WRITER,
     InsertMethod,
@@ -62,7 +62,7 @@ class Options:
     rows: tuple[int, ...]
     rate: float | None
     duration: float | None
-    stages: tuple[Stage, ...]
+    stages: tuple[LoadStage, ...]
     warm_up: float | None
     arrival: Literal["constant", "poisson"]
     seed: int
@@ -77,7 +77,7 @@ class Options:
     live_keys: int
     tables: int
     threshold: tuple[Threshold, ...]
-    source: Source
+    source: SourceKind
     capture: Capture
     transport: Transport
     kinesis_endpoint: str

@@ -24,7 +24,7 @@ from cdc_users.options import parse
 from cdc_users.options.groups import NOT_IN_FORM, grouped
 from cdc_users.options.ignored import LEAVE
 from cdc_users.options.options import OPTIONS, Option
-from cdc_users.options.proposal import Shape
+from cdc_users.options.proposal import ShapeDeclaration
 from cdc_users.users.workload.workload import parse_mix, parse_skew
 
 LOCUSTFILES = Path(__file__).parents[2] / "locustfiles"
@@ -62,7 +62,7 @@ TAKES: Mapping[Any, str] = {
 }
 
 
-def options_page(shapes: Sequence[Shape]) -> str:
+def options_page(shapes: Sequence[ShapeDeclaration]) -> str:
     """Every option by group: what it takes, its default in each scenario, what it does, and where
     it does nothing.
     """
@@ -75,7 +75,7 @@ def options_page(shapes: Sequence[Shape]) -> str:
     return "\n".join(parts)
 
 
-def _entry(option: Option, shapes: Sequence[Shape]) -> str:
+def _entry(option: Option, shapes: Sequence[ShapeDeclaration]) -> str:
     lines = [
         f"- **`{option.flag}`**: {takes(option)}. {_default(option, shapes)}",
         f"  {option.help}",
@@ -101,7 +101,7 @@ def takes(option: Option) -> str:
     return TAKES[option.read]
 
 
-def _default(option: Option, shapes: Sequence[Shape]) -> str:
+def _default(option: Option, shapes: Sequence[ShapeDeclaration]) -> str:
     own = [
         f"{shape.scenario.defaults[option.name]} in {shape.scenario.name}"
         for shape in shapes

@@ -20,7 +20,7 @@ from cdc_users.scenario import Scenario, Step, checked
 MOST_STEPS = 998
 
 
-class Shape(Protocol):
+class ShapeDeclaration(Protocol):
     """What a proposal needs of a shape (cdc_users.shapes.base.ScenarioShape)."""
 
     scenario: Scenario
@@ -48,7 +48,7 @@ class Proposal:
     user: type
 
 
-def _options(shape: Shape, given: Mapping[str, str]) -> Options:
+def _options(shape: ShapeDeclaration, given: Mapping[str, str]) -> Options:
     """What was given, over the scenario's defaults; raises OptionsError with all mistakes."""
     mistakes = unread(shape.scenario.name, shape.idle, given)
     # What does nothing is left out of the rest, or it would be told a second time as a
@@ -57,7 +57,7 @@ def _options(shape: Shape, given: Mapping[str, str]) -> Options:
     return resolve(texts(read, shape.scenario.defaults), mistakes)
 
 
-def propose(shape: Shape, source: Mapping[str, Any]) -> Proposal:
+def propose(shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
     """The run that these options come to; raises OptionsError with what is wrong with them."""
     given = given_texts(source)
     options = _options(shape, given)

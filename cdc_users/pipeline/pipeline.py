@@ -19,9 +19,9 @@ from cdc_users.pipeline.observer import Observer, start_observer
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.samples import SampleLog
 from cdc_users.pipeline.telemetry import (
-    Look,
-    Progress,
+    PipelineSnapshot,
     Snapshot,
+    TapProgress,
     begin,
     merged_progress,
     merged_snapshot,
@@ -133,7 +133,7 @@ class Rig:
             return True
         return read_snapshot(self._telemetry).partitions == self.wiring.names.partitions
 
-    def look(self) -> Look:
+    def look(self) -> PipelineSnapshot:
         """Everything about the pipeline now; raises TargetError."""
         assert self.observer is not None
         seen = self.observer.snapshot()
@@ -141,7 +141,7 @@ class Rig:
         platform = read_snapshot(self._telemetry)
         taps = {name: merged_snapshot([tap]) for name, tap in seen["taps"].items()}
         events = [tap for name, tap in taps.items() if name not in self.states]
-        return Look(
+        return PipelineSnapshot(
             sink=platform if self.platforms else taps["sink"] if self.sees_sink else Snapshot(),
             nearest=None if self.sees_sink else events[-1],
             platform=platform,
@@ -187,7 +187,7 @@ class Rig:
         """Whether every event is seen where it comes out, by the platform itself or by a tap."""
         return bool(self.platforms) or "sink" not in self.states
 
-    def progress(self) -> Mapping[str, Progress]:
+    def progress(self) -> Mapping[str, TapProgress]:
         """How far every tap has come, first to last; raises TargetError."""
         assert self.observer is not None
         taps = self.observer.progress()["taps"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc_users.measure.judgement.pressure import Sample
+from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.pipeline.observer import Observer
 from cdc_users.pipeline.telemetry import read_samples
 
@@ -52,7 +52,7 @@ class SampleLog:
         """Another observer, which counts from 0."""
         self._next = 0
 
-    def between(self, start_us: int, end_us: int) -> list[Sample]:
+    def between(self, start_us: int, end_us: int) -> list[PressureSample]:
         """All instances as one, from the samples of a span of time (wall us).
 
         One for each sample of the first instance; the others and the gauges count as they last
@@ -133,9 +133,11 @@ def _latest(samples: Sequence[Mapping[str, Any]], at_us: int) -> Mapping[str, An
     return samples[max(0, low - 1)] if samples else {}
 
 
-def _merged(start_us: int, parts: Sequence[Mapping[str, Any]], gauges: Mapping[str, Any]) -> Sample:
+def _merged(
+    start_us: int, parts: Sequence[Mapping[str, Any]], gauges: Mapping[str, Any]
+) -> PressureSample:
     lags = [part["lag"] for part in parts]
-    return Sample(
+    return PressureSample(
         elapsed_s=(parts[0]["at_us"] - start_us) / 1e6,
         queue_depth=sum(part["queue_depth"] for part in parts),
         in_flight=sum(part["in_flight"] for part in parts),

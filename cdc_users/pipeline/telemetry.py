@@ -111,7 +111,7 @@ class Snapshot:
 
 
 @dataclass(slots=True)
-class Look:
+class PipelineSnapshot:
     """Everything about a pipeline at one moment: the last tap, the platform itself, and the
     gauges.
     """
@@ -170,7 +170,7 @@ def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -
 
 
 @dataclass(slots=True)
-class Progress:
+class TapProgress:
     """What a drain waits for: events delivered by step, each counted once, and the fences that
     have come.
     """
@@ -180,14 +180,14 @@ class Progress:
     fenced_partitions: set[int] = field(default_factory=set)
 
 
-def read_progress(urls: Sequence[str]) -> Progress:
+def read_progress(urls: Sequence[str]) -> TapProgress:
     """How far all instances have come; raises TargetError when one does not answer."""
     return merged_progress([_get(f"{url}/progress") for url in urls])
 
 
-def merged_progress(parts: Sequence[Mapping[str, Any]]) -> Progress:
+def merged_progress(parts: Sequence[Mapping[str, Any]]) -> TapProgress:
     """Several instances' progress, or one tap's, as one."""
-    progress = Progress()
+    progress = TapProgress()
     for part in parts:
         progress.fences.update(part["fences"])
         progress.fenced_partitions.update(part["fenced_partitions"])

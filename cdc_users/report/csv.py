@@ -13,13 +13,13 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-from cdc_users.measure.judgement.result import Arrivals, Result, StepResult
+from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.ledger.ledger import CLASSES
-from cdc_users.step.timeline_row import Moment
+from cdc_users.step.timeline_row import TimelineRow
 
 LATENCY = ("count", "mean", "p50", "p95", "p99", "max")
 LEDGER = ("sent", "delivered", *CLASSES, "fences")
-ARRIVALS = tuple(item.name for item in fields(Arrivals))
+ARRIVALS = tuple(item.name for item in fields(ArrivalTally))
 TOTALS = ("messages", "duration_s", "throughput_per_s", "drain_rate_per_s", "bytes_per_s")
 HEAD = (
     "scenario",
@@ -76,7 +76,7 @@ def statistics_csv(result: Result) -> str:
     return _csv(HEAD, rows(result))
 
 
-def timeline_csv(moments: Sequence[Moment], head: Sequence[str]) -> str:
+def timeline_csv(moments: Sequence[TimelineRow], head: Sequence[str]) -> str:
     """The seconds of a run as CSV, under their fields' names."""
     return _csv(head, map(astuple, moments))
 

@@ -32,7 +32,7 @@ from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.report import csv as statistic
 from cdc_users.step.result import as_json
 from cdc_users.step.state import Facts, StepState
-from cdc_users.step.timeline_row import Moment
+from cdc_users.step.timeline_row import TimelineRow
 
 PACKAGES = (
     "locust",
@@ -84,18 +84,18 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
         temporary.replace(path)
 
 
-def timeline(moments: Sequence[Moment]) -> str:
+def timeline(moments: Sequence[TimelineRow]) -> str:
     """One row a second, as CSV."""
-    return statistic.timeline_csv(moments, [item.name for item in fields(Moment)])
+    return statistic.timeline_csv(moments, [item.name for item in fields(TimelineRow)])
 
 
-def write_timeline(path: Path, moments: Sequence[Moment]) -> None:
+def write_timeline(path: Path, moments: Sequence[TimelineRow]) -> None:
     """One row a second."""
     with _writing(path):
         path.write_text(timeline(moments), encoding="utf-8")
 
 
-def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[Moment]) -> None:
+def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[TimelineRow]) -> None:
     """The CDC statistics and timeline beside Locust's own files, where `--csv PREFIX` asks for
     them.
     """

@@ -14,7 +14,7 @@ TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """One column of the table; an INVALID run's `figure`s are not to be used, and are shown as
     such.
     """
@@ -43,37 +43,37 @@ def _lost(step: StepResult) -> str:
 
 #: As in the specification, ours to their right.
 COLUMNS = (
-    Column("Test", 35, lambda step: step.name, figure=False),
-    Column("Msgs", 8, lambda step: "-" if step.messages is None else str(step.messages)),
-    Column("Duration", 10, lambda step: f"{step.duration_s:.2f}s"),
-    Column("Throughput", 14, _throughput),
-    Column("Bytes/s", 12, lambda step: _bytes(step.bytes_per_s)),
-    Column("e2e p50", 11, _latency_of("p50")),
-    Column("p95", 11, _latency_of("p95")),
-    Column("p99", 11, _latency_of("p99")),
-    Column("Lost", 6, _lost, figure=False),
-    Column("Dup", 6, lambda step: str(step.ledger.get("duplicated", "-")), figure=False),
+    TableColumn("Test", 35, lambda step: step.name, figure=False),
+    TableColumn("Msgs", 8, lambda step: "-" if step.messages is None else str(step.messages)),
+    TableColumn("Duration", 10, lambda step: f"{step.duration_s:.2f}s"),
+    TableColumn("Throughput", 14, _throughput),
+    TableColumn("Bytes/s", 12, lambda step: _bytes(step.bytes_per_s)),
+    TableColumn("e2e p50", 11, _latency_of("p50")),
+    TableColumn("p95", 11, _latency_of("p95")),
+    TableColumn("p99", 11, _latency_of("p99")),
+    TableColumn("Lost", 6, _lost, figure=False),
+    TableColumn("Dup", 6, lambda step: str(step.ledger.get("duplicated", "-")), figure=False),
 )
 #: Shown only where a step has any.
 WHERE_ANY = (
-    Column("Failed", 8, lambda step: str(step.arrivals.failed), figure=False),
-    Column("Dropped", 8, lambda step: str(step.arrivals.dropped), figure=False),
+    TableColumn("Failed", 8, lambda step: str(step.arrivals.failed), figure=False),
+    TableColumn("Dropped", 8, lambda step: str(step.arrivals.dropped), figure=False),
     # In a burst every arrival but the first few is late by its nature.
-    Column(
+    TableColumn(
         "Late", 8, lambda step: str(step.arrivals.late if step.mode == "paced" else 0), figure=False
     ),
 )
 #: How long a sink takes to write; shown where a sink does something.
 WRITES = (
-    Column("write p50", 11, _latency_of("p50", "sink_write")),
-    Column("w. p95", 11, _latency_of("p95", "sink_write")),
-    Column("w. p99", 11, _latency_of("p99", "sink_write")),
+    TableColumn("write p50", 11, _latency_of("p50", "sink_write")),
+    TableColumn("w. p95", 11, _latency_of("p95", "sink_write")),
+    TableColumn("w. p99", 11, _latency_of("p99", "sink_write")),
 )
 REAL_SINKS = ("webhook", "postgres", "iceberg")
 VERDICT_WIDTH = 8
 
 
-def columns(steps: Sequence[StepResult]) -> list[Column]:
+def columns(steps: Sequence[StepResult]) -> list[TableColumn]:
     """The table's columns for these steps."""
     writes = WRITES if any(step.pipeline.get("sink") in REAL_SINKS for step in steps) else ()
     others = [column for column in WHERE_ANY if any(column.read(step) != "0" for step in steps)]
@@ -107,7 +107,7 @@ class BenchmarkReport:
         return "\n".join([TITLE, head, " ".join("-" * width for width in widths), *body])
 
 
-def _cells(step: StepResult, verdict: Verdict, shown: Sequence[Column]) -> list[str]:
+def _cells(step: StepResult, verdict: Verdict, shown: Sequence[TableColumn]) -> list[str]:
     texts = [(column, column.read(step)) for column in shown]
     return [
         f"[{text}]" if column.figure and not usable(verdict) and text != "-" else text

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 from cdc_users.error import HarnessError
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
-from cdc_users.measure.schedule.plan import Part, PlanError, Schedule, first_parts, next_parts
+from cdc_users.measure.schedule.plan import (
+    PlanError,
+    Schedule,
+    SchedulePart,
+    first_parts,
+    next_parts,
+)
 
 #: Lane numbers that a process gets for each lane that it should have: each that Locust starts in
 #: mid-step takes one.
@@ -18,7 +24,7 @@ ROOM_PER_LANE = 10
 class Ownership:
     """What one process owns: parts of the schedule, and the lane numbers from `first_lane` on."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SchedulePart, ...]
     first_lane: int
 
     def to_json(self) -> list[list[int]]:
@@ -69,7 +75,9 @@ class Sharing:
             if owned.parts != parts.get(worker, ())
         }
 
-    def _own(self, parts: dict[str, tuple[Part, ...]], processes: int) -> dict[str, Ownership]:
+    def _own(
+        self, parts: dict[str, tuple[SchedulePart, ...]], processes: int
+    ) -> dict[str, Ownership]:
         newcomers = [worker for worker in parts if worker not in self.owners]
         room = self._room(len(newcomers), processes) if newcomers else 0
         for worker in newcomers:

@@ -33,7 +33,7 @@ from cdc_users.options.options import Options, command_line, workload_of
 from cdc_users.pipeline.pipeline import Rig, prepare
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.samples import SampleLog
-from cdc_users.pipeline.telemetry import Look, advance
+from cdc_users.pipeline.telemetry import PipelineSnapshot, advance
 from cdc_users.report import directory, remake, table
 from cdc_users.run.assignment import Ownership, Sharing
 from cdc_users.run.watch import Load, Watch
@@ -41,7 +41,7 @@ from cdc_users.scenario import Scenario, Step, rig_of
 from cdc_users.step import result as conclude
 from cdc_users.step.close import close
 from cdc_users.step.state import Facts, StepState
-from cdc_users.step.timeline_row import Moment
+from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.users.lane import Assignment
 from cdc_users.view.run_view import due, remaining_s
 from cdc_users.view.terminal import TERMINAL
@@ -68,7 +68,7 @@ SAMPLED_S = 2.0
 STACK_EXIT = Verdict.STACK.exit_code
 
 
-class Sender(Protocol):
+class LaneMessenger(Protocol):
     """How a run reaches the processes with lanes (events.Messenger)."""
 
     def workers(self) -> list[str]:
@@ -92,7 +92,7 @@ class Run:
         scenario: Scenario,
         options: Options,
         steps: Sequence[Step],
-        sender: Sender,
+        sender: LaneMessenger,
     ) -> None:
         self.id = "".join(secrets.choice(ALPHABET) for _ in range(8))
         self.environment = environment
@@ -122,12 +122,12 @@ class Run:
         self.marks: list[dict[str, Any]] = []
 
     @property
-    def moments(self) -> Sequence[Moment]:
+    def moments(self) -> Sequence[TimelineRow]:
         """What was seen so far, one a second."""
         return self._watch.moments
 
     @property
-    def look(self) -> Look:
+    def look(self) -> PipelineSnapshot:
         """The pipeline as it was last seen."""
         return self._watch.last
 
@@ -281,7 +281,7 @@ class Run:
             close(rig, ran, self._workload, facts, self.options.drain_timeout, self._watch.look)
             self._keep_figures(rig, ran, facts)
 
-    def _look(self, rig: Rig) -> Look:
+    def _look(self, rig: Rig) -> PipelineSnapshot:
         """Look at the pipeline, and take in what was sampled since the last time."""
         rig.collect(self._samples)
         return rig.look()

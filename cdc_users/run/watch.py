@@ -15,12 +15,12 @@ from locust.env import Environment
 
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import Anchor, new_anchor
-from cdc_users.measure.judgement.validity import Look as Glimpse
+from cdc_users.measure.judgement.validity import ProgressSample as Glimpse
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
-from cdc_users.pipeline.telemetry import Look
+from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.locust_stats import add_latencies
-from cdc_users.step.timeline_row import Moment
+from cdc_users.step.timeline_row import TimelineRow
 
 INTERVAL_S = 1.0
 LINE = ("CDC", "end_to_end (sink)")
@@ -58,15 +58,15 @@ class Watch:
 
     environment: Environment
     load: Callable[[], Load | None]
-    last: Look = field(default_factory=Look)
-    moments: list[Moment] = field(default_factory=list)
+    last: PipelineSnapshot = field(default_factory=PipelineSnapshot)
+    moments: list[TimelineRow] = field(default_factory=list)
     #: By step number: events sent and delivered at each moment.
     looks: dict[int, list[Glimpse]] = field(default_factory=dict)
     failure: str = ""
     began_s: float = field(default_factory=time.monotonic)
     anchor: Anchor = field(default_factory=new_anchor)
     _clock_step_ms: float = 0.0
-    _read: Callable[[], Look] | None = None
+    _read: Callable[[], PipelineSnapshot] | None = None
     _seen: dict[int, Recorder] = field(default_factory=dict)
     _bytes: dict[int, int] = field(default_factory=dict)
     _greenlet: Any = None
@@ -84,7 +84,7 @@ class Watch:
         self._clock_step_ms = max(self._clock_step_ms, self.anchor.step_ms(), key=abs)
         return self._clock_step_ms
 
-    def start(self, read: Callable[[], Look]) -> None:
+    def start(self, read: Callable[[], PipelineSnapshot]) -> None:
         """Watch a pipeline from now on; `read` raises TargetError where it does not answer."""
         self._read = read
         self._greenlet = gevent.spawn(self._watch)
@@ -96,7 +96,7 @@ class Watch:
             self._greenlet = None
             self.note()
 
-    def look(self) -> Look:
+    def look(self) -> PipelineSnapshot:
         """Read every tap now; raises TargetError."""
         assert self._read is not None
         # What was sampled since the last look is taken in with it, and once only.
@@ -122,7 +122,7 @@ class Watch:
             except TargetError as error:
                 self.failure = str(error)
 
-    def _note(self, look: Look) -> None:
+    def _note(self, look: PipelineSnapshot) -> None:
         load = self.load()
         if load is None:
             return
@@ -139,7 +139,7 @@ class Watch:
         glimpse = Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
         self.looks.setdefault(load.number, []).append(glimpse)
 
-    def _moment(self, look: Look, load: Load, recent: Recorder) -> Moment:
+    def _moment(self, look: PipelineSnapshot, load: Load, recent: Recorder) -> TimelineRow:
         latency = recent.histogram("end_to_end")
         delivered = look.delivered(load.number)
         before = self.moments[-1] if self.moments and self.moments[-1].step == load.name else None
@@ -151,7 +151,7 @@ class Watch:
 
         size = look.sink.steps[load.number].bytes if load.number in look.sink.steps else 0
         earlier_bytes, self._bytes[load.number] = self._bytes.get(load.number, 0), size
-        return Moment(
+        return TimelineRow(
             elapsed_s=elapsed_s,
             step=load.name,
             stage=load.stage,
@@ -184,7 +184,7 @@ class Watch:
             **_stage_means(recent),
         )
 
-    def _recent(self, look: Look, step: int) -> Recorder:
+    def _recent(self, look: PipelineSnapshot, step: int) -> Recorder:
         """What has arrived at the sink since the last look."""
         now = look.sink.steps[step].recorder
         before = self._seen.get(step, Recorder())

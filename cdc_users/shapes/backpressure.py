@@ -6,7 +6,7 @@ from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError, Schedule
 from cdc_users.options.ignored import BACKPRESSURE
 from cdc_users.options.options import Options
-from cdc_users.scenario import Mark, Pipeline, Step
+from cdc_users.scenario import Pipeline, Step, StepMark
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import one_of, pipeline_with
 
@@ -56,7 +56,7 @@ def _overload(name: str, options: Options, pipeline: Pipeline) -> Step:
     schedule = _schedule(
         options, pipeline, options.overload, options.fill + options.hold, "--fill and --hold"
     )
-    marks = (Mark(0.0, OVERLOAD), Mark(options.fill, HOLD))
+    marks = (StepMark(0.0, OVERLOAD), StepMark(options.fill, HOLD))
     return Step(
         f"{name}-delay-{pipeline.sink_delay_s:g}s",
         "paced",

@@ -6,11 +6,11 @@ import dataclasses
 from importlib.util import find_spec
 
 from cdc_users.error import OptionsError
-from cdc_users.measure.schedule.plan import Schedule, Stage
+from cdc_users.measure.schedule.plan import LoadStage, Schedule
 from cdc_users.options.ignored import LATENCY
 from cdc_users.options.options import Options
 from cdc_users.options.parse import WAITING
-from cdc_users.scenario import Mode, Pipeline, Step
+from cdc_users.scenario import Pipeline, Step, StepMode
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 from cdc_users.shapes.schedule import schedule_of, stages_of
@@ -27,7 +27,7 @@ def missing(sink: str) -> str | None:
     return f"{sink} is skipped: it needs {package}; install it with `uv sync --extra {extra}`"
 
 
-class LatencyShape(ScenarioShape):
+class PerSinkShape(ScenarioShape):
     """One step a sink: the topic is filled and then drained, or with `--rate` an open loop."""
 
     abstract = True
@@ -63,13 +63,13 @@ def _steps(scenario: str, sink: str, options: Options) -> list[Step]:
     return [_paced(scenario, sink, stage, options) for stage in stages]
 
 
-def _paced(scenario: str, sink: str, stage: Stage, options: Options) -> Step:
+def _paced(scenario: str, sink: str, stage: LoadStage, options: Options) -> Step:
     name = f"{scenario}-{sink}-{'warm-up' if stage.warm_up else 'paced'}"
     step = _step(name, "paced", sink, schedule_of(options, (stage,)), options)
     return dataclasses.replace(step, warm_up=stage.warm_up)
 
 
-def _step(name: str, mode: Mode, sink: str, schedule: Schedule, options: Options) -> Step:
+def _step(name: str, mode: StepMode, sink: str, schedule: Schedule, options: Options) -> Step:
     lanes = min(options.lanes, schedule.count)
     return Step(name, mode, schedule, _pipeline(sink, options), lanes, options.rows_per_transaction)
 

@@ -7,22 +7,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cdc_users.error import OptionsError
-from cdc_users.measure.schedule.plan import PlanError, Schedule, Stage
+from cdc_users.measure.schedule.plan import LoadStage, PlanError, Schedule
 from cdc_users.options.options import Options
 
 
-def stages_of(options: Options) -> tuple[Stage, ...]:
+def stages_of(options: Options) -> tuple[LoadStage, ...]:
     """The stages of the open loop, a warm-up first where one is asked for; none for a burst."""
     stages = options.stages
     if options.rate is not None and options.duration is not None:
-        stages = (Stage(options.rate, options.rate, options.duration),)
+        stages = (LoadStage(options.rate, options.rate, options.duration),)
     if stages and options.warm_up is not None:
         rate = stages[0].start_per_s or stages[0].end_per_s
-        stages = (Stage(rate, rate, options.warm_up, warm_up=True), *stages)
+        stages = (LoadStage(rate, rate, options.warm_up, warm_up=True), *stages)
     return stages
 
 
-def schedule_of(options: Options, stages: Sequence[Stage]) -> Schedule:
+def schedule_of(options: Options, stages: Sequence[LoadStage]) -> Schedule:
     """The arrivals of some stages, spaced as `--arrival` says; raises OptionsError where they make
     none.
     """

@@ -9,7 +9,7 @@ from dataclasses import replace
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.options.ignored import VOLUME
 from cdc_users.options.options import Options
-from cdc_users.scenario import Mode, Step
+from cdc_users.scenario import Step, StepMode
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 from cdc_users.shapes.schedule import schedule_of, stages_of
@@ -35,7 +35,7 @@ def paced_steps(name: str, options: Options) -> tuple[Step, ...]:
     )
 
 
-def _step(name: str, mode: Mode, schedule: Schedule, options: Options) -> Step:
+def _step(name: str, mode: StepMode, schedule: Schedule, options: Options) -> Step:
     lanes = min(options.lanes, schedule.count)
     return Step(name, mode, schedule, pipeline(options), lanes, options.rows_per_transaction)
 

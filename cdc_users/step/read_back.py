@@ -14,7 +14,7 @@ import gevent
 import psycopg2
 from psycopg2 import sql
 
-from cdc_users.measure.ledger.ledger import Outcomes, Range, subtract
+from cdc_users.measure.ledger.ledger import Outcomes, SequenceRange, subtract
 from cdc_users.measure.ledger.probe import Operation, ProbeError, parse_probe
 from cdc_users.users.session import application_name
 from cdc_users.users.workload.expected_state import Done, transactions
@@ -67,7 +67,9 @@ def unknown_transactions(workload: Workload, size: int, writer: int, told: Outco
 
 def decide(told: Outcomes, doubtful: Sequence[Done], found: Found) -> Outcomes:
     """A writer's outcomes, now that the rows of what was doubtful have been read."""
-    acked: list[Range] = [(done.first, done.last) for done in doubtful if _committed(done, found)]
+    acked: list[SequenceRange] = [
+        (done.first, done.last) for done in doubtful if _committed(done, found)
+    ]
     return Outcomes(
         acked=[*told.acked, *acked], failed=[*told.failed, *subtract(told.unknown, acked)]
     )

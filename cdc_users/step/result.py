@@ -9,8 +9,8 @@ from dataclasses import fields
 from typing import Any
 
 from cdc_users.measure.judgement.pressure import figures
-from cdc_users.measure.judgement.result import Arrivals, Result, StepResult
-from cdc_users.measure.judgement.scaling import Reading, points, summary
+from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
+from cdc_users.measure.judgement.scaling import RateReading, points, summary
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit
 from cdc_users.options.parse import WAITING
@@ -71,10 +71,10 @@ def hasty(steps: Sequence[StepResult]) -> list[str]:
     ]
 
 
-def readings(steps: Sequence[StepResult]) -> list[Reading]:
+def readings(steps: Sequence[StepResult]) -> list[RateReading]:
     """What a scaling run compares: each drain's rate by its pipeline."""
     return [
-        Reading(
+        RateReading(
             # The slow sink is the one that waits.
             WAITING if step.pipeline["sink"] == "slow" else step.pipeline["sink"],
             step.pipeline["partitions"],
@@ -103,7 +103,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         throughput_per_s=None if drain else rate,
         drain_rate_per_s=rate if drain else None,
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
-        arrivals=Arrivals(**{name: state.total(name) for name in TALLY}),
+        arrivals=ArrivalTally(**{name: state.total(name) for name in TALLY}),
         latency_ms=(
             {}
             if facts.smoke

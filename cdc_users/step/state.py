@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc_users.measure.judgement.pressure import Sample
+from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.measure.judgement.threshold import Threshold
-from cdc_users.measure.judgement.validity import Look
+from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Audit, Outcomes
 from cdc_users.pipeline.telemetry import StepSnapshot
@@ -39,7 +39,7 @@ class StepState:
     #: Events that had been sent and not delivered when the load ended.
     backlog_at_end: int = 0
     #: Sent and delivered while the load lasted, once a second.
-    looks: list[Look] = field(default_factory=list)
+    looks: list[ProgressSample] = field(default_factory=list)
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -111,6 +111,6 @@ class Facts:
     platform_errors: list[str] = field(default_factory=list)
     #: By step: samples of the platform and the gauges, the most events that one of its instances
     #: held, and the events that became durable in each partition.
-    samples: dict[int, Sequence[Sample]] = field(default_factory=dict)
+    samples: dict[int, Sequence[PressureSample]] = field(default_factory=dict)
     high_water: dict[int, int] = field(default_factory=dict)
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineRow:
     """One second of a run: totals of its step so far, rates since the last one, and the latency of
     what arrived in it.
 

@@ -40,7 +40,7 @@ STOPPED = "the load was stopped"
 ADDED_COLUMN = "tier"
 
 
-class Sender:
+class RecordSender:
     """A process's producer, and the greenlet that lets its acknowledgements in."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Sender:
 
 
 #: One a process. Workers get it by fork or by import, always empty.
-SENDER = Sender()
+SENDER = RecordSender()
 
 
 class Logbook:

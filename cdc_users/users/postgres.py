@@ -17,13 +17,13 @@ from cdc_users.users.statement import operation_name, quoted_name, statements
 from cdc_users.users.workload.keyspace import Outcome
 from cdc_users.users.workload.workload import (
     OperationName,
-    Transaction,
     Workload,
     Writer,
+    WriteTransaction,
     writer_number,
 )
 
-Failure = psycopg2.Error | psycopg.Error
+WriteFailure = psycopg2.Error | psycopg.Error
 
 
 class PostgresUser(LaneUser):
@@ -67,7 +67,7 @@ class PostgresUser(LaneUser):
         started_ns = time.monotonic_ns()
         # Until proven otherwise: a killed greenlet's statement may still commit on the server.
         outcome: Outcome = "unknown"
-        error: Failure | None = None
+        error: WriteFailure | None = None
         try:
             outcome, error = self._carry_out(transaction)
         except GreenletExit:
@@ -79,7 +79,7 @@ class PostgresUser(LaneUser):
         self._writer.settle(transaction, outcome)
         self._report(share, arrival, started_ns, done_ns, transaction, error)
 
-    def _carry_out(self, transaction: Transaction) -> tuple[Outcome, Failure | None]:
+    def _carry_out(self, transaction: WriteTransaction) -> tuple[Outcome, WriteFailure | None]:
         assert self._session is not None
         sent = False
         try:
@@ -99,8 +99,8 @@ class PostgresUser(LaneUser):
         arrival: Arrival,
         started_ns: int,
         done_ns: int,
-        transaction: Transaction,
-        error: Failure | None,
+        transaction: WriteTransaction,
+        error: WriteFailure | None,
     ) -> None:
         alone = self._writer.workload.only_inserts
         name: OperationName = "insert" if alone else operation_name(transaction.changes)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.latency.recorder import OperationLog, Recorder
-from cdc_users.measure.schedule.plan import Part, Schedule
+from cdc_users.measure.schedule.plan import Schedule, SchedulePart
 from cdc_users.measure.schedule.stream import ArrivalStream
 from cdc_users.users.workload.workload import Ranges
 
@@ -94,11 +94,11 @@ class Assignment:
     parts: Sequence[Sequence[int]] = ()
     drop_after_s: float | None = None
 
-    def owned(self, schedule: Schedule) -> tuple[Part, ...]:
+    def owned(self, schedule: Schedule) -> tuple[SchedulePart, ...]:
         """The parts of the schedule that this process owns."""
         if self.parts:
-            return tuple(Part(*numbers) for numbers in self.parts)
-        return (Part(0, schedule.count, self.share, self.shares),)
+            return tuple(SchedulePart(*numbers) for numbers in self.parts)
+        return (SchedulePart(0, schedule.count, self.share, self.shares),)
 
 
 class Share:

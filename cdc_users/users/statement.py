@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.users.workload.customer import Row
-from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.customer import CustomerRow
+from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import InsertMethod, OperationName
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
@@ -35,7 +35,7 @@ class Statement:
 
 
 def statements(
-    changes: Sequence[Change], tables: Sequence[str], method: InsertMethod
+    changes: Sequence[RowChange], tables: Sequence[str], method: InsertMethod
 ) -> list[Statement]:
     """A transaction's statements in order. `tables` are quoted names.
 
@@ -50,11 +50,11 @@ def statements(
     return made
 
 
-def _is_insert(change: Change) -> bool:
+def _is_insert(change: RowChange) -> bool:
     return change.operation is Operation.INSERT
 
 
-def operation_name(changes: Sequence[Change]) -> OperationName:
+def operation_name(changes: Sequence[RowChange]) -> OperationName:
     """What a transaction is called in reports: insert, update or delete where it does only that,
     else transaction.
     """
@@ -71,7 +71,7 @@ _NAMES: dict[Operation, OperationName] = {
 
 
 def _gathered(
-    changes: Sequence[Change], tables: Sequence[str], method: InsertMethod
+    changes: Sequence[RowChange], tables: Sequence[str], method: InsertMethod
 ) -> Iterator[Statement]:
     for number in sorted({change.table for change in changes}):
         rows = [
@@ -87,7 +87,7 @@ def _gathered(
             yield Statement(f"INSERT INTO {tables[number]} ({_COLUMNS}) VALUES {values}")
 
 
-def _one(change: Change, table: str) -> str:
+def _one(change: RowChange, table: str) -> str:
     row = change.row
     if row is None:
         return f"DELETE FROM {table} WHERE id = {change.key}"
@@ -101,7 +101,7 @@ def _one(change: Change, table: str) -> str:
     )
 
 
-def literals(row: Row, created_at: str, first: int = 0) -> str:
+def literals(row: CustomerRow, created_at: str, first: int = 0) -> str:
     """A row's values from column `first` on, in brackets; `created_at` is that value's text."""
     key, first_name, last_name, email, phone, balance, _, notes, probe = row
     texts = (
@@ -119,7 +119,7 @@ def _nullable(text: str | None) -> str:
     return "NULL" if text is None else f"'{_quoted(text)}'"
 
 
-def copy_line(row: Row, created_at: str) -> str:
+def copy_line(row: CustomerRow, created_at: str) -> str:
     """A row as a line of COPY's text format; `created_at` is that value's text."""
     key, first_name, last_name, email, phone, balance, _, notes, probe = row
     rest = r"\N" if notes is None else notes.translate(_COPY_ESCAPES)

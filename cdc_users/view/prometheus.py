@@ -60,7 +60,7 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
-class Gauge:
+class ExportedGauge:
     """A gauge of the whole run; None is not exported."""
 
     name: str
@@ -135,46 +135,52 @@ def _latest(name: str, factor: float = 1.0) -> Callable[[RunView], float | None]
 
 
 GAUGES = (
-    Gauge("cdc_run_elapsed_seconds", "seconds", "Time since the run began.", _latest("elapsed_s")),
-    Gauge(
+    ExportedGauge(
+        "cdc_run_elapsed_seconds", "seconds", "Time since the run began.", _latest("elapsed_s")
+    ),
+    ExportedGauge(
         "cdc_run_concluded",
         "0 or 1",
         "Whether the run has its verdict.",
         lambda run: int(run.result is not None),
     ),
-    Gauge("cdc_backlog_events", "events", "Events sent and not yet delivered.", _latest("backlog")),
-    Gauge("cdc_topic_lag_events", "events", "Events behind in the topic.", _latest("consumer_lag")),
-    Gauge(
+    ExportedGauge(
+        "cdc_backlog_events", "events", "Events sent and not yet delivered.", _latest("backlog")
+    ),
+    ExportedGauge(
+        "cdc_topic_lag_events", "events", "Events behind in the topic.", _latest("consumer_lag")
+    ),
+    ExportedGauge(
         "cdc_slot_lag_bytes",
         "bytes",
         "WAL that the replication slot holds back.",
         _latest("slot_lag_bytes"),
     ),
-    Gauge(
+    ExportedGauge(
         "cdc_platform_queue_events",
         "events",
         "Events in the platform's queues.",
         _latest("queue_depth"),
     ),
-    Gauge(
+    ExportedGauge(
         "cdc_platform_in_flight_events",
         "events",
         "Events being written to the sink.",
         _latest("in_flight"),
     ),
-    Gauge(
+    ExportedGauge(
         "cdc_platform_paused_partitions",
         "partitions",
         "Paused partitions.",
         _latest("paused_partitions"),
     ),
-    Gauge(
+    ExportedGauge(
         "cdc_platform_unique_memory_bytes",
         "bytes",
         "Unique memory, all instances.",
         _latest("uss_mb", 1e6),
     ),
-    Gauge(
+    ExportedGauge(
         "cdc_platform_resident_memory_bytes",
         "bytes",
         "Resident memory, all instances.",

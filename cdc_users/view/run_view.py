@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.options.options import Options
-from cdc_users.pipeline.telemetry import Look
+from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.scenario import Pipeline, Scenario
 from cdc_users.step.state import StepState
-from cdc_users.step.timeline_row import Moment
+from cdc_users.step.timeline_row import TimelineRow
 
 #: The parts of an event's end-to-end latency, in the order of their happening.
 PARTS = ("commit", "capture", "fetch", "queue", "sink_write")
@@ -51,7 +51,7 @@ class RunView(Protocol):
         """Where its results will be."""
 
     @property
-    def moments(self) -> Sequence[Moment]:
+    def moments(self) -> Sequence[TimelineRow]:
         """What was seen so far, one a second."""
 
     @property
@@ -63,7 +63,7 @@ class RunView(Protocol):
         """The steps with what their writers reported."""
 
     @property
-    def look(self) -> Look:
+    def look(self) -> PipelineSnapshot:
         """The pipeline as it was last seen."""
 
     @property
@@ -76,7 +76,7 @@ class RunView(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageView:
     """One stage of the pipeline now: its rate, its part of the latency in this step, and what
     waits in it.
     """
@@ -107,13 +107,13 @@ def current(run: RunView) -> StepState | None:
     return begun[-1] if begun else None
 
 
-def recent(moments: Sequence[Moment]) -> Sequence[Moment]:
+def recent(moments: Sequence[TimelineRow]) -> Sequence[TimelineRow]:
     """The last seconds of the current step."""
     step = moments[-1].step if moments else ""
     return [moment for moment in moments[-RECENT:] if moment.step == step]
 
 
-def means_ms(moments: Sequence[Moment]) -> dict[str, float]:
+def means_ms(moments: Sequence[TimelineRow]) -> dict[str, float]:
     """Mean milliseconds in each part, over what arrived in these seconds; empty when nothing
     did.
     """
@@ -135,7 +135,7 @@ def means_ms(moments: Sequence[Moment]) -> dict[str, float]:
     }
 
 
-def grows(moments: Sequence[Moment]) -> bool:
+def grows(moments: Sequence[TimelineRow]) -> bool:
     """Whether the backlog of these seconds grows by more than a trifle of what is sent."""
     if len(moments) < 2:
         return False
@@ -154,7 +154,7 @@ def narrowest(run: RunView) -> Bottleneck:
     return bottleneck([moment for moment in run.moments if moment.step == step])
 
 
-def bottleneck(last: Sequence[Moment]) -> Bottleneck:
+def bottleneck(last: Sequence[TimelineRow]) -> Bottleneck:
     """Where events spend their time in these seconds, and so which stage holds the others up."""
     means = means_ms(last)
     if not means:
@@ -188,7 +188,7 @@ _ARTICLE = {
 }
 
 
-def _cause(part: str, moment: Moment) -> tuple[str, str]:
+def _cause(part: str, moment: TimelineRow) -> tuple[str, str]:
     """The stage that makes events wait there.
 
     A queue waits for the sink behind it, and so does a paused partition.
@@ -218,7 +218,7 @@ def series(run: RunView) -> Recorder:
     return seen.recorder if seen is not None else Recorder()
 
 
-def stages(run: RunView, narrow: str | None) -> list[Stage]:
+def stages(run: RunView, narrow: str | None) -> list[StageView]:
     """The pipeline's five stages as they are now."""
     state = current(run) or (run.states[0] if run.states else None)
     pipeline = state.step.pipeline if state is not None else Pipeline()
@@ -234,10 +234,10 @@ def stages(run: RunView, narrow: str | None) -> list[Stage]:
     recorder = series(run)
     flows, waits = flow(moments), backlog(moments)
 
-    def stage(key: str, part: str) -> Stage:
+    def stage(key: str, part: str) -> StageView:
         histogram = recorder.histogram(part)
         mean = means.get(part)
-        return Stage(
+        return StageView(
             key=key,
             name=key.capitalize(),
             what=what(key, pipeline),
@@ -279,7 +279,7 @@ def what(key: str, pipeline: Pipeline) -> str:
     return names[key]
 
 
-def waiting(moment: Moment) -> int | None:
+def waiting(moment: TimelineRow) -> int | None:
     """Events that wait in the topic.
 
     The group's lag counts from committed offsets, so what is delivered and not yet committed is in
@@ -290,12 +290,12 @@ def waiting(moment: Moment) -> int | None:
     return max(0, min(moment.consumer_lag, moment.backlog - held(moment)))
 
 
-def held(moment: Moment) -> int:
+def held(moment: TimelineRow) -> int:
     """Events that the platform holds in memory."""
     return (moment.queue_depth or 0) + (moment.in_flight or 0)
 
 
-def positions(moment: Moment) -> dict[str, int | None]:
+def positions(moment: TimelineRow) -> dict[str, int | None]:
     """How many of the step's events have passed each stage, as far as the figures of that second
     say.
     """
@@ -311,7 +311,7 @@ def positions(moment: Moment) -> dict[str, int | None]:
     }
 
 
-def flow(moments: Sequence[Moment]) -> dict[str, float | None]:
+def flow(moments: Sequence[TimelineRow]) -> dict[str, float | None]:
     """Events a second through each stage over these seconds; None where it is not known."""
     if len(moments) < 2:
         return {}
@@ -328,7 +328,7 @@ def flow(moments: Sequence[Moment]) -> dict[str, float | None]:
     return rates
 
 
-def backlog(moments: Sequence[Moment]) -> dict[str, str]:
+def backlog(moments: Sequence[TimelineRow]) -> dict[str, str]:
     """What waits at each stage, in words with units."""
     if not moments:
         return dict.fromkeys(KEYS, "–")

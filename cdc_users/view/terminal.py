@@ -22,7 +22,7 @@ from cdc_users.view.run_view import RunView
 
 LINES_EVERY_S = 10.0
 PREPARING = "The stack and the pipeline are being prepared."
-Mode = Literal["block", "lines", "quiet"]
+TerminalMode = Literal["block", "lines", "quiet"]
 UP_AND_CLEAR = "\x1b[{rows}F\x1b[J"
 GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 NARROWEST, WIDEST = 40, 160
@@ -30,7 +30,7 @@ NARROWEST, WIDEST = 40, 160
 logger = structlog.get_logger()
 
 
-def mode(stream: TextIO, environ: Mapping[str, str], quiet: bool) -> Mode:
+def mode(stream: TextIO, environ: Mapping[str, str], quiet: bool) -> TerminalMode:
     """How progress is shown here."""
     if quiet:
         return "quiet"
@@ -44,7 +44,7 @@ class Terminal:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.mode: Mode = "lines"
+        self.mode: TerminalMode = "lines"
         self._stream: TextIO = sys.stdout
         self._colour = False
         self._rows = 0

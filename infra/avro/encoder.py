@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from infra.schemas.debezium import Schema, TopicSchemas, row_schema
+from infra.schemas.debezium import ChangeSchema, TopicSchemas, row_schema
 from infra.schemas.envelope import HEADER
 
 Encode = Callable[[Any], bytes]
@@ -144,7 +144,7 @@ def _union(branches: Sequence[Any]) -> Encode:
     return lambda value: nothing if value is None else something + inner(value)
 
 
-def compile_row(schema: Schema) -> Callable[[Sequence[Any]], bytes]:
+def compile_row(schema: ChangeSchema) -> Callable[[Sequence[Any]], bytes]:
     """A function from a row, its values in column order, to the record's bytes."""
     columns = schema["fields"]
     space: dict[str, Any] = {"length": _LENGTH, "long": encode_long}
@@ -177,7 +177,7 @@ def compile_row(schema: Schema) -> Callable[[Sequence[Any]], bytes]:
     return compiled
 
 
-def _compile_key(key: Schema, columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
+def _compile_key(key: ChangeSchema, columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
     """A function from a row to its key's bytes."""
     parts = [(columns.index(column["name"]), encoder(column["type"])) for column in key["fields"]]
     if len(parts) == 1:
@@ -187,7 +187,7 @@ def _compile_key(key: Schema, columns: Sequence[str]) -> Callable[[Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ChangeOrigin:
     """What every envelope says of where it comes from, as the connector would say it."""
 
     name: str = "cdc"
@@ -242,7 +242,9 @@ class EnvelopeEncoder:
     `moment` is to be shared by records of one time.
     """
 
-    def __init__(self, schemas: TopicSchemas, key_id: int, value_id: int, origin: Origin) -> None:
+    def __init__(
+        self, schemas: TopicSchemas, key_id: int, value_id: int, origin: ChangeOrigin
+    ) -> None:
         self._value = schemas.value
         self._origin = origin
         self.key_head = HEADER.pack(0, key_id)

@@ -8,18 +8,18 @@ from typing import Any
 from infra.avro.kind import (
     FROM_NUMBER,
     Column,
-    Kind,
+    ColumnKind,
     column_of,
     decimal_value,
     zoned_timestamp_value,
 )
-from infra.avro.walk import Schema
+from infra.avro.walk import AvroSchema
 
 #: From what fastavro reads, without logical types, to a value.
 Maker = Callable[[Any], Any]
 
 
-def item_maker(schema: Schema, declared: Any) -> Maker:
+def item_maker(schema: AvroSchema, declared: Any) -> Maker:
     """How values of this Avro type are made; those of a union of several types stay as they are
     read.
     """
@@ -28,7 +28,7 @@ def item_maker(schema: Schema, declared: Any) -> Maker:
         return _optional(item_maker(schema, real[0])) if len(real) == 1 else _as_it_is
     resolved = schema.resolve(declared)
     column = column_of("", resolved, True)
-    if column.kind is Kind.OTHER and isinstance(resolved, Mapping):
+    if column.kind is ColumnKind.OTHER and isinstance(resolved, Mapping):
         return _nested(schema, resolved)
     return _single(column)
 
@@ -41,7 +41,7 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _nested(schema: Schema, resolved: Mapping[str, Any]) -> Maker:
+def _nested(schema: AvroSchema, resolved: Mapping[str, Any]) -> Maker:
     if resolved["type"] == "array":
         item = item_maker(schema, resolved["items"])
         return lambda value: [item(each) for each in value]
@@ -55,10 +55,10 @@ def _nested(schema: Schema, resolved: Mapping[str, Any]) -> Maker:
 
 
 def _single(column: Column) -> Maker:
-    if column.kind is Kind.DECIMAL:
+    if column.kind is ColumnKind.DECIMAL:
         return lambda data: decimal_value(data, column.scale)
-    if column.kind is Kind.VARIABLE_DECIMAL:
+    if column.kind is ColumnKind.VARIABLE_DECIMAL:
         return lambda value: decimal_value(value["value"], value["scale"])
-    if column.kind is Kind.ZONED_TIMESTAMP:
+    if column.kind is ColumnKind.ZONED_TIMESTAMP:
         return zoned_timestamp_value
     return FROM_NUMBER.get(column.kind, _as_it_is)

@@ -43,7 +43,7 @@ class Unavailable(Enum):
 UNAVAILABLE = Unavailable.UNAVAILABLE
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What a column holds; the module's docstring has the table."""
 
     BOOLEAN = "boolean"
@@ -76,74 +76,74 @@ class Kind(StrEnum):
 #: Kinds whose bytes are a length and so many bytes.
 SIZED = frozenset(
     {
-        Kind.TEXT,
-        Kind.UUID,
-        Kind.JSON,
-        Kind.BYTES,
-        Kind.DECIMAL,
-        Kind.ZONED_TIMESTAMP,
-        Kind.ZONED_TIME,
+        ColumnKind.TEXT,
+        ColumnKind.UUID,
+        ColumnKind.JSON,
+        ColumnKind.BYTES,
+        ColumnKind.DECIMAL,
+        ColumnKind.ZONED_TIMESTAMP,
+        ColumnKind.ZONED_TIME,
     }
 )
 #: Kinds whose bytes are one variable-length number.
 NUMERIC = frozenset(
     {
-        Kind.INT16,
-        Kind.INT32,
-        Kind.INT64,
-        Kind.DATE,
-        Kind.TIME_MS,
-        Kind.TIME_US,
-        Kind.TIME_NS,
-        Kind.TIMESTAMP_MS,
-        Kind.TIMESTAMP_US,
-        Kind.TIMESTAMP_NS,
-        Kind.INSTANT_MS,
-        Kind.INSTANT_US,
-        Kind.DURATION_US,
+        ColumnKind.INT16,
+        ColumnKind.INT32,
+        ColumnKind.INT64,
+        ColumnKind.DATE,
+        ColumnKind.TIME_MS,
+        ColumnKind.TIME_US,
+        ColumnKind.TIME_NS,
+        ColumnKind.TIMESTAMP_MS,
+        ColumnKind.TIMESTAMP_US,
+        ColumnKind.TIMESTAMP_NS,
+        ColumnKind.INSTANT_MS,
+        ColumnKind.INSTANT_US,
+        ColumnKind.DURATION_US,
     }
 )
 #: By the name that Kafka Connect or Debezium gives a type.
 _NAMED = {
-    "org.apache.kafka.connect.data.Decimal": Kind.DECIMAL,
-    "org.apache.kafka.connect.data.Date": Kind.DATE,
-    "org.apache.kafka.connect.data.Time": Kind.TIME_MS,
-    "org.apache.kafka.connect.data.Timestamp": Kind.INSTANT_MS,
-    "io.debezium.data.VariableScaleDecimal": Kind.VARIABLE_DECIMAL,
-    "io.debezium.data.Uuid": Kind.UUID,
-    "io.debezium.data.Json": Kind.JSON,
-    "io.debezium.time.Date": Kind.DATE,
-    "io.debezium.time.Time": Kind.TIME_MS,
-    "io.debezium.time.MicroTime": Kind.TIME_US,
-    "io.debezium.time.NanoTime": Kind.TIME_NS,
-    "io.debezium.time.Timestamp": Kind.TIMESTAMP_MS,
-    "io.debezium.time.MicroTimestamp": Kind.TIMESTAMP_US,
-    "io.debezium.time.NanoTimestamp": Kind.TIMESTAMP_NS,
-    "io.debezium.time.ZonedTimestamp": Kind.ZONED_TIMESTAMP,
-    "io.debezium.time.ZonedTime": Kind.ZONED_TIME,
-    "io.debezium.time.MicroDuration": Kind.DURATION_US,
+    "org.apache.kafka.connect.data.Decimal": ColumnKind.DECIMAL,
+    "org.apache.kafka.connect.data.Date": ColumnKind.DATE,
+    "org.apache.kafka.connect.data.Time": ColumnKind.TIME_MS,
+    "org.apache.kafka.connect.data.Timestamp": ColumnKind.INSTANT_MS,
+    "io.debezium.data.VariableScaleDecimal": ColumnKind.VARIABLE_DECIMAL,
+    "io.debezium.data.Uuid": ColumnKind.UUID,
+    "io.debezium.data.Json": ColumnKind.JSON,
+    "io.debezium.time.Date": ColumnKind.DATE,
+    "io.debezium.time.Time": ColumnKind.TIME_MS,
+    "io.debezium.time.MicroTime": ColumnKind.TIME_US,
+    "io.debezium.time.NanoTime": ColumnKind.TIME_NS,
+    "io.debezium.time.Timestamp": ColumnKind.TIMESTAMP_MS,
+    "io.debezium.time.MicroTimestamp": ColumnKind.TIMESTAMP_US,
+    "io.debezium.time.NanoTimestamp": ColumnKind.TIMESTAMP_NS,
+    "io.debezium.time.ZonedTimestamp": ColumnKind.ZONED_TIMESTAMP,
+    "io.debezium.time.ZonedTime": ColumnKind.ZONED_TIME,
+    "io.debezium.time.MicroDuration": ColumnKind.DURATION_US,
 }
 #: By Avro's logical type.
 _LOGICAL = {
-    "decimal": Kind.DECIMAL,
-    "uuid": Kind.UUID,
-    "date": Kind.DATE,
-    "time-millis": Kind.TIME_MS,
-    "time-micros": Kind.TIME_US,
-    "timestamp-millis": Kind.INSTANT_MS,
-    "timestamp-micros": Kind.INSTANT_US,
-    "local-timestamp-millis": Kind.TIMESTAMP_MS,
-    "local-timestamp-micros": Kind.TIMESTAMP_US,
+    "decimal": ColumnKind.DECIMAL,
+    "uuid": ColumnKind.UUID,
+    "date": ColumnKind.DATE,
+    "time-millis": ColumnKind.TIME_MS,
+    "time-micros": ColumnKind.TIME_US,
+    "timestamp-millis": ColumnKind.INSTANT_MS,
+    "timestamp-micros": ColumnKind.INSTANT_US,
+    "local-timestamp-millis": ColumnKind.TIMESTAMP_MS,
+    "local-timestamp-micros": ColumnKind.TIMESTAMP_US,
 }
 _PLAIN = {
-    "boolean": Kind.BOOLEAN,
-    "int": Kind.INT32,
-    "long": Kind.INT64,
-    "float": Kind.FLOAT32,
-    "double": Kind.FLOAT64,
-    "string": Kind.TEXT,
-    "enum": Kind.OTHER,
-    "bytes": Kind.BYTES,
+    "boolean": ColumnKind.BOOLEAN,
+    "int": ColumnKind.INT32,
+    "long": ColumnKind.INT64,
+    "float": ColumnKind.FLOAT32,
+    "double": ColumnKind.FLOAT64,
+    "string": ColumnKind.TEXT,
+    "enum": ColumnKind.OTHER,
+    "bytes": ColumnKind.BYTES,
 }
 
 
@@ -152,7 +152,7 @@ class Column:
     """One column of a captured table; `precision` and `scale` are those of a decimal."""
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     nullable: bool
     precision: int | None = None
     scale: int = 0
@@ -161,17 +161,17 @@ class Column:
 def column_of(name: str, schema: Any, nullable: bool) -> Column:
     """The column that an Avro type without its NULL branch describes."""
     if not isinstance(schema, Mapping):
-        return Column(name, _PLAIN.get(schema, Kind.OTHER), nullable)
+        return Column(name, _PLAIN.get(schema, ColumnKind.OTHER), nullable)
     kind = _NAMED.get(schema.get("connect.name", "")) or _LOGICAL.get(schema.get("logicalType", ""))
     if kind is None:
         kind = (
-            Kind.INT16
+            ColumnKind.INT16
             if schema.get("connect.type") == "int16"
-            else _PLAIN.get(schema["type"], Kind.OTHER)
+            else _PLAIN.get(schema["type"], ColumnKind.OTHER)
         )
     if schema["type"] == "fixed":
-        kind = Kind.OTHER
-    if kind is not Kind.DECIMAL:
+        kind = ColumnKind.OTHER
+    if kind is not ColumnKind.DECIMAL:
         return Column(name, kind, nullable)
     return Column(name, kind, nullable, schema.get("precision"), int(schema.get("scale", 0)))
 
@@ -280,14 +280,14 @@ def _long_timestamp(us: int, zone: str = "") -> str:
 
 
 #: From a number as it is on the wire to its value.
-FROM_NUMBER: Mapping[Kind, Callable[[int], Any]] = {
-    Kind.DATE: date_value,
-    Kind.TIME_MS: lambda ms: time_value(ms * 1000),
-    Kind.TIME_US: time_value,
-    Kind.TIME_NS: lambda ns: time_value(ns // 1000),
-    Kind.TIMESTAMP_MS: lambda ms: timestamp_value(ms * 1000),
-    Kind.TIMESTAMP_US: timestamp_value,
-    Kind.TIMESTAMP_NS: lambda ns: timestamp_value(ns // 1000),
-    Kind.INSTANT_MS: lambda ms: instant_value(ms * 1000),
-    Kind.INSTANT_US: instant_value,
+FROM_NUMBER: Mapping[ColumnKind, Callable[[int], Any]] = {
+    ColumnKind.DATE: date_value,
+    ColumnKind.TIME_MS: lambda ms: time_value(ms * 1000),
+    ColumnKind.TIME_US: time_value,
+    ColumnKind.TIME_NS: lambda ns: time_value(ns // 1000),
+    ColumnKind.TIMESTAMP_MS: lambda ms: timestamp_value(ms * 1000),
+    ColumnKind.TIMESTAMP_US: timestamp_value,
+    ColumnKind.TIMESTAMP_NS: lambda ns: timestamp_value(ns // 1000),
+    ColumnKind.INSTANT_MS: lambda ms: instant_value(ms * 1000),
+    ColumnKind.INSTANT_US: instant_value,
 }

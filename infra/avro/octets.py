@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Positions = NDArray[np.int64]
+OffsetArray = NDArray[np.int64]
 
 _PADDING = bytes(32)
 _ONE = np.uint64(1)
@@ -38,8 +38,8 @@ class Octets:
 
     def __init__(self, messages: Sequence[bytes]) -> None:
         size = np.fromiter(map(len, messages), dtype=np.int64, count=len(messages))
-        self.end: Positions = np.cumsum(size)
-        self.begin: Positions = self.end - size
+        self.end: OffsetArray = np.cumsum(size)
+        self.begin: OffsetArray = self.end - size
         self.bytes = b"".join((*messages, _PADDING))
         self.ones: NDArray[np.uint8] = np.frombuffer(self.bytes, dtype=np.uint8)
         # Eight bytes from any position on, whatever its alignment.
@@ -47,7 +47,7 @@ class Octets:
             (len(self.bytes) - 7,), dtype="<u8", buffer=self.bytes, strides=(1,)
         )
 
-    def after_numbers(self, at: Positions) -> Positions:
+    def after_numbers(self, at: OffsetArray) -> OffsetArray:
         """Where the numbers that start here end."""
         stop = ~self.eights[at] & _STOP
         if stop.all():
@@ -57,7 +57,7 @@ class Octets:
         widths[long] = 8 + _width(~self.eights[at[long] + 8] & _STOP)
         return at + widths
 
-    def numbers(self, at: Positions) -> tuple[NDArray[np.int64], Positions]:
+    def numbers(self, at: OffsetArray) -> tuple[NDArray[np.int64], OffsetArray]:
         """The numbers that start here, and where they end."""
         words = self.eights[at]
         stop = ~words & _STOP
@@ -69,7 +69,7 @@ class Octets:
             words = (words & lower) | ((words & upper) >> shift)
         return _signed(words), at + _width(stop)
 
-    def _long_numbers(self, at: Positions) -> NDArray[np.int64]:
+    def _long_numbers(self, at: OffsetArray) -> NDArray[np.int64]:
         """Where some need nine or ten bytes: byte by byte."""
         words = np.zeros(len(at), dtype=np.uint64)
         going = np.ones(len(at), dtype=np.bool_)
@@ -81,7 +81,7 @@ class Octets:
             going &= octets >= 128
         return _signed(words)
 
-    def integers(self, begin: Positions, length: NDArray[np.int64]) -> NDArray[np.int64]:
+    def integers(self, begin: OffsetArray, length: NDArray[np.int64]) -> NDArray[np.int64]:
         """Two's complement numbers of at most eight bytes, the highest first, which begin here;
 
         0 where no byte is.
@@ -89,7 +89,7 @@ class Octets:
         words = self.eights[begin].byteswap().view(np.int64)
         return np.where(length > 0, words >> np.clip(64 - 8 * length, 0, 63), 0)
 
-    def lengths(self, at: Positions) -> tuple[NDArray[np.int64], Positions]:
+    def lengths(self, at: OffsetArray) -> tuple[NDArray[np.int64], OffsetArray]:
         """The lengths of the texts that start here, and where their own bytes begin."""
         first = self.ones[at]
         if len(first) and int(first.max()) >= 128:
@@ -100,12 +100,12 @@ class Octets:
             raise IndexError("a length is negative")
         return found, begin
 
-    def after_texts(self, at: Positions) -> Positions:
+    def after_texts(self, at: OffsetArray) -> OffsetArray:
         """Where the texts that start here end."""
         length, begin = self.lengths(at)
         return begin + length
 
-    def table(self, begin: Positions, width: int) -> NDArray[np.uint8]:
+    def table(self, begin: OffsetArray, width: int) -> NDArray[np.uint8]:
         """The texts of one width that begin here, a row each."""
         if not len(begin):
             return np.zeros((0, width), dtype=np.uint8)
@@ -114,7 +114,7 @@ class Octets:
         )
         return whole[begin].view(np.uint8).reshape(len(begin), width)
 
-    def texts(self, begin: Positions, length: NDArray[np.int64]) -> list[bytes]:
+    def texts(self, begin: OffsetArray, length: NDArray[np.int64]) -> list[bytes]:
         """The texts that begin here."""
         source = self.bytes
         return [

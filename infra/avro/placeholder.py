@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.avro.kind import PLACEHOLDER
-from infra.avro.octets import Octets, Positions
+from infra.avro.octets import Octets, OffsetArray
 
 _BYTES = PLACEHOLDER.encode()
 _TEXTS = (_BYTES, f'{{"{PLACEHOLDER}":"{PLACEHOLDER}"}}'.encode())
@@ -35,7 +35,7 @@ _NESTED = ([PLACEHOLDER], [_BYTES], list(_BYTES), [str(_UUID)], {PLACEHOLDER: PL
 
 
 def are_placeholders(
-    octets: Octets, begin: Positions, length: NDArray[np.int64]
+    octets: Octets, begin: OffsetArray, length: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Which of the texts that begin here, each so long, stand for a value that was not sent."""
     found = np.zeros(len(begin), dtype=np.bool_)

@@ -24,17 +24,17 @@ from infra.avro.kind import (
     SIZED,
     UNAVAILABLE,
     Column,
-    Kind,
+    ColumnKind,
     decimal_text,
     decimal_value,
     zoned_timestamp_value,
 )
-from infra.avro.octets import Octets, Positions
+from infra.avro.octets import Octets, OffsetArray
 from infra.avro.placeholder import are_placeholders, is_placeholder
-from infra.avro.walk import Record, Schema, Starts, branch_taken, declared_column, keep_of
+from infra.avro.walk import AvroSchema, RecordWalk, Starts, branch_taken, declared_column, keep_of
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
 
-Side = Literal["before", "after"]
+RowImage = Literal["before", "after"]
 
 #: Bytes of a number of 64 bits at most.
 LONGEST_NUMBER = 10
@@ -55,8 +55,8 @@ class Rows:
         self,
         reader: RowReader,
         octets: Octets,
-        begin: Positions,
-        end: Positions,
+        begin: OffsetArray,
+        end: OffsetArray,
         starts: Mapping[str, Starts],
         sides: Mapping[str, Mapping[str, Starts]],
     ) -> None:
@@ -125,11 +125,11 @@ class Rows:
         found[there] = self._octets.numbers(starts[there])[0]
         return found
 
-    def present(self, side: Side) -> NDArray[np.bool_]:
+    def present(self, side: RowImage) -> NDArray[np.bool_]:
         """Which events have a row on this side."""
         return self._starts[side] >= 0
 
-    def spans(self, side: Side, name: str) -> tuple[Positions, NDArray[np.int64]]:
+    def spans(self, side: RowImage, name: str) -> tuple[OffsetArray, NDArray[np.int64]]:
         """Where the bytes of a text, bytes or decimal column begin in `octets`, and their lengths;
         -1 where NULL.
         """
@@ -147,7 +147,7 @@ class Rows:
         """The bytes that `spans` points into."""
         return self._octets
 
-    def texts(self, side: Side, name: str) -> list[str | None]:
+    def texts(self, side: RowImage, name: str) -> list[str | None]:
         """A column that is text on the wire as it is there; None where it is NULL."""
         begin, length = self.spans(side, name)
         found = self._octets.texts(begin, np.maximum(length, 0))
@@ -156,7 +156,7 @@ class Rows:
             for text, size in zip(found, length.tolist(), strict=True)
         ]
 
-    def decimal_texts(self, side: Side, name: str) -> list[str | None]:
+    def decimal_texts(self, side: RowImage, name: str) -> list[str | None]:
         """A decimal column of fixed scale as plain digits; None where it is NULL."""
         begin, length = self.spans(side, name)
         scale = self._reader.column(name).scale
@@ -174,7 +174,7 @@ class Rows:
             found[row] = None
         return found
 
-    def numbers(self, side: Side, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def numbers(self, side: RowImage, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """A whole-number column as it is on the wire (days, micros, ...), and where it is not
         NULL.
         """
@@ -187,13 +187,13 @@ class Rows:
         return found, there
 
     def fixed(
-        self, side: Side, name: str, width: int
+        self, side: RowImage, name: str, width: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """A boolean, float or double column's bytes, a row each, and where it is not NULL."""
         starts = self._sides[side][name]
         return self._octets.table(np.maximum(starts, 0), width), starts >= 0
 
-    def values(self, side: Side, name: str) -> list[Any]:
+    def values(self, side: RowImage, name: str) -> list[Any]:
         """A column as Python's values;
 
         None where it is NULL or where the event has no row on this side.
@@ -218,19 +218,19 @@ class Rows:
             else [value if kept else None for value, kept in zip(found, there, strict=True)]
         )
 
-    def _sized(self, side: Side, column: Column) -> list[Any]:
+    def _sized(self, side: RowImage, column: Column) -> list[Any]:
         begin, length = self.spans(side, column.name)
         texts = self._octets.texts(begin, np.maximum(length, 0))
         make = _maker(column)
         found = [make(text) for text in texts]
         for row in np.flatnonzero(length < 0).tolist():
             found[row] = None
-        if column.kind is not Kind.DECIMAL:
+        if column.kind is not ColumnKind.DECIMAL:
             for row in np.flatnonzero(are_placeholders(self._octets, begin, length)).tolist():
                 found[row] = UNAVAILABLE
         return found
 
-    def _others(self, side: Side, column: Column) -> list[Any]:
+    def _others(self, side: RowImage, column: Column) -> list[Any]:
         """Records, arrays, maps and unions, one by one."""
         schema, make = self._reader.parsed(column.name)
         stream = io.BytesIO(self._octets.bytes)
@@ -244,7 +244,7 @@ class Rows:
             found.append(UNAVAILABLE if is_placeholder(value) else make(value))
         return found
 
-    def rows(self, side: Side) -> list[tuple[Any, ...] | None]:
+    def rows(self, side: RowImage) -> list[tuple[Any, ...] | None]:
         """Whole rows in column order; None where the event has no row on this side."""
         columns = [self.values(side, column.name) for column in self.columns]
         whole: list[tuple[Any, ...] | None] = list(zip(*columns, strict=True))
@@ -253,7 +253,7 @@ class Rows:
         return whole
 
 
-_PLAIN_TYPES = {Kind.BOOLEAN: "?", Kind.FLOAT32: "<f4", Kind.FLOAT64: "<f8"}
+_PLAIN_TYPES = {ColumnKind.BOOLEAN: "?", ColumnKind.FLOAT32: "<f4", ColumnKind.FLOAT64: "<f8"}
 
 
 def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
@@ -266,11 +266,11 @@ def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
 
 
 def _maker(column: Column) -> Callable[[bytes], Any]:
-    if column.kind is Kind.BYTES:
+    if column.kind is ColumnKind.BYTES:
         return bytes
-    if column.kind is Kind.DECIMAL:
+    if column.kind is ColumnKind.DECIMAL:
         return lambda data: decimal_value(data, column.scale)
-    if column.kind is Kind.ZONED_TIMESTAMP:
+    if column.kind is ColumnKind.ZONED_TIMESTAMP:
         return lambda data: zoned_timestamp_value(data.decode())
     return bytes.decode
 
@@ -281,7 +281,7 @@ class RowReader:
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._schema = Schema(schema)
+        self._schema = AvroSchema(schema)
         self._fields = {item["name"]: item["type"] for item in schema.get("fields", ())}
         if schema.get("type") != "record" or not {"before", "after", "source", "op"} <= set(
             self._fields
@@ -339,10 +339,10 @@ class RowReader:
     def _walk(
         self,
         octets: Octets,
-        at: Positions,
+        at: OffsetArray,
         starts: dict[str, Starts],
         sides: dict[str, dict[str, Starts]],
-    ) -> Positions:
+    ) -> OffsetArray:
         for name, step in self._steps.items():
             if name in self._sides:
                 starts[name], at = self._sides[name](octets, at, sides.setdefault(name, {}))
@@ -362,9 +362,9 @@ class RowReader:
                 return record
         raise EnvelopeError(f"the envelope's {field!r} is no record")
 
-    def _kept_record(self, record: Mapping[str, Any], kept: Sequence[str] | None) -> Record:
+    def _kept_record(self, record: Mapping[str, Any], kept: Sequence[str] | None) -> RecordWalk:
         schema = self._schema
-        return Record(
+        return RecordWalk(
             [
                 (
                     item["name"],
@@ -377,19 +377,19 @@ class RowReader:
 
     def _side(
         self, side: str
-    ) -> Callable[[Octets, Positions, dict[str, Starts]], tuple[Starts, Positions]]:
+    ) -> Callable[[Octets, OffsetArray, dict[str, Starts]], tuple[Starts, OffsetArray]]:
         declared = self._fields[side]
         record = self._kept_record(self._record(side), None)
         names = [name for name, _, _ in record.fields]
 
         def whole(
-            octets: Octets, at: Positions, into: dict[str, Starts]
-        ) -> tuple[Starts, Positions]:
+            octets: Octets, at: OffsetArray, into: dict[str, Starts]
+        ) -> tuple[Starts, OffsetArray]:
             return at, record.walk(octets, at, into)
 
         def optional(
-            octets: Octets, at: Positions, into: dict[str, Starts]
-        ) -> tuple[Starts, Positions]:
+            octets: Octets, at: OffsetArray, into: dict[str, Starts]
+        ) -> tuple[Starts, OffsetArray]:
             there, at = branch_taken(octets, at, code)
             if there.all():
                 return whole(octets, at, into)
@@ -420,7 +420,7 @@ class KeyReader:
                 f"key schema {schema.get('name', schema.get('type'))!r} is no record; use"
                 " Debezium's keys"
             )
-        parsed = Schema(schema)
+        parsed = AvroSchema(schema)
         self.columns = tuple(
             declared_column(parsed, item["name"], item["type"]) for item in schema["fields"]
         )

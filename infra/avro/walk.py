@@ -14,27 +14,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.avro.kind import Column, Kind, column_of
-from infra.avro.octets import Octets, Positions
+from infra.avro.kind import Column, ColumnKind, column_of
+from infra.avro.octets import Octets, OffsetArray
 from infra.schemas.envelope import EnvelopeError
 
 #: Steps over one field of every message.
-Step = Callable[[Octets, Positions], Positions]
+WalkStep = Callable[[Octets, OffsetArray], OffsetArray]
 #: Where a value starts in each message, -1 where there is none.
 Starts = NDArray[np.int64]
 #: Steps over one field as well, and tells where its value starts.
-Keep = Callable[[Octets, Positions], tuple[Starts, Positions]]
+Keep = Callable[[Octets, OffsetArray], tuple[Starts, OffsetArray]]
 
 _FIXED = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RecordWalk:
     """The walk over one record: its fields in order, each kept under its name or stepped over."""
 
-    fields: Sequence[tuple[str, Keep | None, Step]]
+    fields: Sequence[tuple[str, Keep | None, WalkStep]]
 
-    def walk(self, octets: Octets, at: Positions, into: dict[str, Starts]) -> Positions:
+    def walk(self, octets: Octets, at: OffsetArray, into: dict[str, Starts]) -> OffsetArray:
         """Step over the record; where its kept fields start goes into `into`."""
         for name, keep, step in self.fields:
             if keep is None:
@@ -44,7 +44,7 @@ class Record:
         return at
 
 
-class Schema:
+class AvroSchema:
     """One parsed schema: resolves names, and makes the steps over its types."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ class Schema:
             ]
         return whole
 
-    def step(self, schema: Any) -> Step:
+    def step(self, schema: Any) -> WalkStep:
         """How to step over values of this type."""
         if isinstance(schema, list):
             return self._union([self.step(branch) for branch in schema])
@@ -116,8 +116,8 @@ class Schema:
             return self._blocks(["string", resolved["values"]])
         raise EnvelopeError(f"Avro type {kind!r} is not known")
 
-    def _union(self, branches: Sequence[Step]) -> Step:
-        def union(octets: Octets, at: Positions) -> Positions:
+    def _union(self, branches: Sequence[WalkStep]) -> WalkStep:
+        def union(octets: Octets, at: OffsetArray) -> OffsetArray:
             chosen, at = octets.lengths(at)
             first = int(chosen[0]) if len(chosen) else 0
             if (chosen == first).all():
@@ -129,13 +129,13 @@ class Schema:
 
         return union
 
-    def _blocks(self, parts: Sequence[Any]) -> Step:
+    def _blocks(self, parts: Sequence[Any]) -> WalkStep:
         """Arrays and maps, message by message: blocks of a count and so many items, up to a count
         of zero.
         """
         steps = _sequence([self.step(part) for part in parts])
 
-        def one(octets: Octets, at: Positions) -> Positions:
+        def one(octets: Octets, at: OffsetArray) -> OffsetArray:
             while True:
                 count, at = octets.numbers(at)
                 items = int(count[0])
@@ -146,7 +146,7 @@ class Schema:
                 for _ in range(abs(items)):
                     at = steps(octets, at)
 
-        def blocks(octets: Octets, at: Positions) -> Positions:
+        def blocks(octets: Octets, at: OffsetArray) -> OffsetArray:
             return np.array(
                 [one(octets, at[row : row + 1])[0] for row in range(len(at))], dtype=np.int64
             )
@@ -154,19 +154,19 @@ class Schema:
         return blocks
 
 
-def _branch(branches: Sequence[Step], number: int) -> Step:
+def _branch(branches: Sequence[WalkStep], number: int) -> WalkStep:
     return branches[number]
 
 
-def _fixed(size: int) -> Step:
-    def fixed(_: Octets, at: Positions) -> Positions:
+def _fixed(size: int) -> WalkStep:
+    def fixed(_: Octets, at: OffsetArray) -> OffsetArray:
         return at + size
 
     return fixed
 
 
-def _sequence(steps: Sequence[Step]) -> Step:
-    def sequence(octets: Octets, at: Positions) -> Positions:
+def _sequence(steps: Sequence[WalkStep]) -> WalkStep:
+    def sequence(octets: Octets, at: OffsetArray) -> OffsetArray:
         for step in steps:
             at = step(octets, at)
         return at
@@ -174,7 +174,7 @@ def _sequence(steps: Sequence[Step]) -> Step:
     return sequence
 
 
-def keep_of(schema: Schema, declared: Any) -> Keep:
+def keep_of(schema: AvroSchema, declared: Any) -> Keep:
     """How to note where a field's value starts: after its union's branch where that is NULL or one
     type.
     """
@@ -186,8 +186,8 @@ def keep_of(schema: Schema, declared: Any) -> Keep:
     return _optional(2 * branches.index(real[0]), schema.step(real[0]))
 
 
-def _optional(code: int, step: Step) -> Keep:
-    def keep(octets: Octets, at: Positions) -> tuple[Starts, Positions]:
+def _optional(code: int, step: WalkStep) -> Keep:
+    def keep(octets: Octets, at: OffsetArray) -> tuple[Starts, OffsetArray]:
         there, at = branch_taken(octets, at, code)
         if there.all():
             return at, step(octets, at)
@@ -200,7 +200,9 @@ def _optional(code: int, step: Step) -> Keep:
     return keep
 
 
-def branch_taken(octets: Octets, at: Positions, code: int) -> tuple[NDArray[np.bool_], Positions]:
+def branch_taken(
+    octets: Octets, at: OffsetArray, code: int
+) -> tuple[NDArray[np.bool_], OffsetArray]:
     """Which messages have an optional field's value, and what comes after the branch's number."""
     chosen = octets.ones[at]
     there = chosen == code
@@ -209,10 +211,10 @@ def branch_taken(octets: Octets, at: Positions, code: int) -> tuple[NDArray[np.b
     return there, at + 1
 
 
-def declared_column(schema: Schema, name: str, declared: Any) -> Column:
+def declared_column(schema: AvroSchema, name: str, declared: Any) -> Column:
     """The column that a field of a row declares; a union of several types is of no known kind."""
     branches = declared if isinstance(declared, list) else [declared]
     real = [branch for branch in branches if branch != "null"]
     if len(real) != 1:
-        return Column(name, Kind.OTHER, True)
+        return Column(name, ColumnKind.OTHER, True)
     return column_of(name, schema.resolve(real[0]), len(branches) > 1)

@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 Figure = tuple[str, str, str, float]
 
 
-class Source(Protocol):
+class FigureSource(Protocol):
     """Where events come from."""
 
     def begin(self) -> None:
@@ -53,7 +53,7 @@ class Measured(Protocol):
 class TelemetryServer:
     """Serves the figures of where events come from and of where they become durable."""
 
-    def __init__(self, consumer: Source, sink: Measured) -> None:
+    def __init__(self, consumer: FigureSource, sink: Measured) -> None:
         self._consumer = consumer
         self._sink = sink
         self._process = psutil.Process()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Schema = Mapping[str, Any]
+ChangeSchema = Mapping[str, Any]
 
 _HERE = Path(__file__).parent
 #: The topic that the files' names carry.
@@ -28,8 +28,8 @@ class TopicSchemas:
     """The schemas of one topic's keys and values."""
 
     topic: str
-    key: Schema
-    value: Schema
+    key: ChangeSchema
+    value: ChangeSchema
 
     @property
     def subjects(self) -> tuple[str, str]:
@@ -43,8 +43,10 @@ def customers_schemas(topic: str) -> TopicSchemas:
     return TopicSchemas(topic, key, value)
 
 
-def _read(file: str, name: str) -> Schema:
-    schema: Schema = json.loads((_HERE / file).read_text(encoding="utf-8").replace(_FILED, name))
+def _read(file: str, name: str) -> ChangeSchema:
+    schema: ChangeSchema = json.loads(
+        (_HERE / file).read_text(encoding="utf-8").replace(_FILED, name)
+    )
     return schema
 
 
@@ -58,10 +60,10 @@ def namespace(topic: str) -> str:
     )
 
 
-def row_schema(value: Schema) -> Schema:
+def row_schema(value: ChangeSchema) -> ChangeSchema:
     """The table's row within an envelope: the record that `before` and `after` hold."""
     before = next(field for field in value["fields"] if field["name"] == "before")
-    record: Schema = next(branch for branch in before["type"] if isinstance(branch, Mapping))
+    record: ChangeSchema = next(branch for branch in before["type"] if isinstance(branch, Mapping))
     return record
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from infra.stack.error import StackConfigError
 
-Kind = Literal["process", "compose", "external"]
+StackKind = Literal["process", "compose", "external"]
 Profile = Literal["bench", "test"]
 _NEEDED = ("postgres_dsn", "kafka_bootstrap", "schema_registry_url", "connect_url")
 _EXAMPLE = "docs/external.md has an example"
@@ -33,7 +33,7 @@ class Endpoints:
     Connect reaches it, where that is not as this machine does (Connect in a container).
     """
 
-    kind: Kind
+    kind: StackKind
     postgres_dsn: str
     kafka_bootstrap: str
     schema_registry_url: str
@@ -69,7 +69,7 @@ class Endpoints:
             raise StackConfigError(
                 f"endpoints are not understood: {', '.join(wrong)} is of the wrong type; {_EXAMPLE}"
             )
-        for name, allowed in (("kind", get_args(Kind)), ("profile", get_args(Profile))):
+        for name, allowed in (("kind", get_args(StackKind)), ("profile", get_args(Profile))):
             if data.get(name) not in (None, *allowed):
                 raise StackConfigError(
                     f"{name} {data[name]!r} is not one of {', '.join(allowed)}; leave it out"

@@ -19,7 +19,7 @@ from cdc_users.measure.latency.recorder import OperationLog, Recorder
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.users.lane import Assignment, Share
 from cdc_users.users.statement import statements
-from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import Workload, Writer
 
 SECONDS = 4.0
@@ -136,7 +136,7 @@ def writing() -> list[str]:
     return lines
 
 
-def texts(changes: Sequence[Change]) -> int:
+def texts(changes: Sequence[RowChange]) -> int:
     """The statements of a transaction."""
     return len(statements(changes, ['"s"."customers"'], "values"))
 

@@ -23,8 +23,8 @@ from infra.platform.transports.partition import PARTITIONS, partition, partition
 from infra.platform.transports.pubsub import PubSubWalPublisher
 from infra.platform.transports.transport import Record
 from infra.platform.wal.serialise.change_avro import ChangeAvro, Registered
-from infra.platform.wal.serialise.change_json import ChangeJson, Source
-from infra.platform.wal.serialise.change_json import Record as Change
+from infra.platform.wal.serialise.change_json import ChangeJson, CommitSource
+from infra.platform.wal.serialise.change_json import JsonRecord as Change
 from infra.replication.pgoutput.assembler import TransactionAssembler
 from infra.schemas.debezium import customers_schemas
 from infra.schemas.envelope import HEADER
@@ -53,7 +53,7 @@ CONSTANT = {
     "snapshot": "false",
     "db": "postgres",
 }
-Part = tuple[Source, Sequence[bytes]]
+Part = tuple[CommitSource, Sequence[bytes]]
 
 
 @cache
@@ -73,7 +73,9 @@ def parts(name: str, changes: int) -> list[list[Part]]:
         transaction = assembler.feed(message)
         if transaction is not None:
             with transaction:
-                source = Source(transaction.commit_lsn, transaction.commit_us, transaction.xid)
+                source = CommitSource(
+                    transaction.commit_lsn, transaction.commit_us, transaction.xid
+                )
                 messages = list(chain.from_iterable(transaction.chunks()))
             listed[-1].append((source, messages))
             count += len(messages)

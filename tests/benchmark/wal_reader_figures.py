@@ -26,7 +26,7 @@ import psutil
 
 from cdc_users.measure.clock import new_anchor
 from infra.platform.wal.replication import slot as server
-from infra.platform.wal.service import Service, Settings
+from infra.platform.wal.service import DirectReaderSettings, Service
 from infra.postgres.slot import drop_slot
 from infra.replication.stream import ReplicationStream, lsn_number, lsn_text
 from infra.stack.servers.postgres import find_binaries
@@ -102,7 +102,7 @@ def receive(dsn: str, slot: str, end_lsn: int) -> float:
 def decode(dsn: str, slot: str, end_lsn: int) -> float:
     """The whole reader to the null transport, every change decoded."""
     before_s = time.process_time()
-    service = Service(Settings(dsn, slot, NAME, format="none"), new_anchor())
+    service = Service(DirectReaderSettings(dsn, slot, NAME, format="none"), new_anchor())
     thread = threading.Thread(target=service.run)
     thread.start()
     while service.pump.durable_lsn < end_lsn and service.failure is None:

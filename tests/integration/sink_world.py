@@ -29,7 +29,7 @@ from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.counting import CountingSink, SlowSink
 from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
 from infra.platform.sinks.postgres.sink import PostgresSink
-from infra.platform.sinks.webhook.sink import Shape, WebhookSink
+from infra.platform.sinks.webhook.sink import BodyShape, WebhookSink
 
 When = Literal["before", "after"]
 State = dict[int, tuple[Any, ...]]
@@ -125,7 +125,7 @@ class WebhookWorld(World):
     once.
     """
 
-    def __init__(self, shape: Shape = "batch") -> None:
+    def __init__(self, shape: BodyShape = "batch") -> None:
         self.requests: list[str] = []
         self._shape = shape
         self._keys: set[str] = set()

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import requests
 
-from infra.avro.encoder import EnvelopeEncoder, Origin
-from infra.schemas.debezium import Schema, customers_schemas, row_schema, with_column
+from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder
+from infra.schemas.debezium import ChangeSchema, customers_schemas, row_schema, with_column
 from infra.schemas.envelope import HEADER_BYTES, schema_id
 from infra.stack.endpoints import Endpoints
 from tests.integration.debezium_capture import captured_customers
@@ -37,11 +37,11 @@ ROWS = (
 INSERT = "INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
-def schema_of(endpoints: Endpoints, message: bytes) -> Schema:
+def schema_of(endpoints: Endpoints, message: bytes) -> ChangeSchema:
     answer = requests.get(
         f"{endpoints.schema_registry_url}/schemas/ids/{schema_id(message)}", timeout=10
     )
-    schema: Schema = json.loads(answer.json()["schema"])
+    schema: ChangeSchema = json.loads(answer.json()["schema"])
     return schema
 
 
@@ -63,7 +63,7 @@ def test_the_connector_writes_what_our_files_and_our_encoder_say(stack: Endpoint
         assert schema_of(stack, values[0]) == schemas.value
         assert schema_of(stack, values[-1]) == with_column(schemas, "tier").value
 
-    ours = EnvelopeEncoder(schemas, schema_id(keys[0]), schema_id(values[0]), Origin())
+    ours = EnvelopeEncoder(schemas, schema_id(keys[0]), schema_id(values[0]), ChangeOrigin())
     updated = (*ROWS[0][:5], Decimal(0), MICROSECONDS, None, "P1")
     changes = [("c", None, row) for row in ROWS] + [("u", ROWS[0], updated), ("d", updated, None)]
     for key, value, (operation, before, after) in zip(keys, values, changes, strict=False):

@@ -26,7 +26,7 @@ from infra.replication.pgoutput.event import (
     Update,
 )
 from infra.replication.pgoutput.form import LazyChange, LazyForm, RowForm, TextForm, ValueForm
-from infra.replication.pgoutput.value import CATALOGUE, SESSION, Beyond, Range, ValueKinds
+from infra.replication.pgoutput.value import CATALOGUE, SESSION, Beyond, RangeValue, ValueKinds
 from infra.stack.endpoints import Endpoints
 
 #: Each type with values as SQL literals; NULL is added to every one.
@@ -103,19 +103,19 @@ EXPECTED: dict[tuple[str, str], Any] = {
         math.inf,
     ],
     ("mood[]", "{calm}"): ["calm"],
-    ("int4range", "empty"): Range(empty=True),
-    ("int4range", "[1,10)"): Range(1, 10, lower_included=True),
-    ("int4range", "(,5)"): Range(None, 5),
-    ("int4range", "[7,)"): Range(7, None, lower_included=True),
-    ("int4range", "(,)"): Range(),
-    ("numrange", "(1.5,2.50]"): Range(Decimal("1.5"), Decimal("2.50"), upper_included=True),
-    ("daterange", "[2026-01-01,infinity]"): Range(
+    ("int4range", "empty"): RangeValue(empty=True),
+    ("int4range", "[1,10)"): RangeValue(1, 10, lower_included=True),
+    ("int4range", "(,5)"): RangeValue(None, 5),
+    ("int4range", "[7,)"): RangeValue(7, None, lower_included=True),
+    ("int4range", "(,)"): RangeValue(),
+    ("numrange", "(1.5,2.50]"): RangeValue(Decimal("1.5"), Decimal("2.50"), upper_included=True),
+    ("daterange", "[2026-01-01,infinity]"): RangeValue(
         date(2026, 1, 1), math.inf, lower_included=True, upper_included=True
     ),
-    ("tstzrange", '["2026-01-02 03:04:05+00",)'): Range(
+    ("tstzrange", '["2026-01-02 03:04:05+00",)'): RangeValue(
         datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), None, lower_included=True
     ),
-    ("span", "[1.5,2.5)"): Range(1.5, 2.5, lower_included=True),
+    ("span", "[1.5,2.5)"): RangeValue(1.5, 2.5, lower_included=True),
 }
 
 

@@ -25,7 +25,7 @@ from infra.stack.find.external import FILE, VARIABLES
 from infra.stack.servers import postgres
 from infra.stack.servers.port import free_ports
 from infra.stack.servers.server import start
-from infra.stack.supervise.state import CHECKOUT, State, recorded
+from infra.stack.supervise.state import CHECKOUT, StackState, recorded
 from tests.scenarios.locust_process import await_that
 
 needs_mount = pytest.mark.skipif(
@@ -63,9 +63,9 @@ class Checkout:
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     @property
-    def state(self) -> State:
+    def state(self) -> StackState:
         """Its state directory."""
-        return State(self.root / ".stack")
+        return StackState(self.root / ".stack")
 
     def left(self) -> list[str]:
         """What is in the state directory, apart from the lock and logs that explain the trouble."""

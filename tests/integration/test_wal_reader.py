@@ -13,7 +13,7 @@ import pytest
 from psycopg2.extensions import make_dsn
 
 from infra.platform.process.error import UnreachableError
-from infra.platform.wal.error import SetupError, SlotError
+from infra.platform.wal.error import SetupError, SlotGoneError
 from infra.platform.wal.replication import slot as server
 from tests.integration.wal_source import Source, await_that, reading, state_file
 from tests.private_postgres import PrivatePostgres, private_postgres
@@ -199,7 +199,7 @@ def test_a_slot_made_anew_is_refused(source: Source, tmp_path: Path) -> None:
 
     with (
         pytest.raises(
-            SlotError, match=r"beyond .* which this reader confirmed: it was created anew"
+            SlotGoneError, match=r"beyond .* which this reader confirmed: it was created anew"
         ),
         reading(source, state=state_file(tmp_path)),
     ):
@@ -226,7 +226,9 @@ def test_a_slot_that_lost_its_wal_is_refused(source: Source) -> None:
     await_that(lambda: source.slot().wal_status == "lost", "the server keeps the WAL")
 
     with (
-        pytest.raises(SlotError, match=r"has lost its WAL .* run SELECT pg_drop_replication_slot"),
+        pytest.raises(
+            SlotGoneError, match=r"has lost its WAL .* run SELECT pg_drop_replication_slot"
+        ),
         reading(source),
     ):
         pass

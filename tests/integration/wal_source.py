@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 from cdc_users.measure.clock import new_anchor
 from infra.platform.transports.transport import Record
 from infra.platform.wal.replication import slot as server
-from infra.platform.wal.service import Service, Settings
+from infra.platform.wal.service import DirectReaderSettings, Service
 from infra.replication.stream import lsn_number
 
 DEADLINE_S = 30.0
@@ -107,7 +107,7 @@ class ListPublisher:
 class ListService(Service):
     """A service whose publisher is a list."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DirectReaderSettings) -> None:
         self.publisher = ListPublisher()
         super().__init__(settings, new_anchor())
 
@@ -120,7 +120,7 @@ def reading(source: Source, **settings: Any) -> Iterator[ListService]:
     """A service that reads, in a thread; stopped in order at the end, which must not have
     failed.
     """
-    service = ListService(Settings(source.dsn, source.name, source.name, **settings))
+    service = ListService(DirectReaderSettings(source.dsn, source.name, source.name, **settings))
     thread = threading.Thread(target=service.run)
     thread.start()
     try:

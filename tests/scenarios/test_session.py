@@ -22,7 +22,13 @@ from cdc_users.step.read_back import settle_unknown
 from cdc_users.users.session import FAILURES, Session, application_name, open_session, rolled_back
 from cdc_users.users.statement import Statement, quoted_name, statements
 from cdc_users.users.workload.keyspace import Outcome
-from cdc_users.users.workload.workload import InsertMethod, Ranges, Transaction, Workload, Writer
+from cdc_users.users.workload.workload import (
+    InsertMethod,
+    Ranges,
+    Workload,
+    Writer,
+    WriteTransaction,
+)
 from infra.postgres.table import create_customers, create_schema, drop_schema, table_names
 from infra.stack.endpoints import Endpoints
 
@@ -60,7 +66,7 @@ def workload_of(method: InsertMethod) -> Workload:
 
 
 def carry_out(
-    session: Session, schema: str, transaction: Transaction, method: InsertMethod
+    session: Session, schema: str, transaction: WriteTransaction, method: InsertMethod
 ) -> None:
     session.ready()
     session.carry_out(
@@ -114,7 +120,7 @@ def test_a_transaction_that_is_refused_leaves_nothing_behind(
     clashing = Writer(RUN, 10_002, workload).transaction(3, 0)
     again = Writer(RUN, 10_001, workload).transaction(2, 0)
 
-    whole = Transaction(1, 1, 5, [*clashing.changes, *again.changes])
+    whole = WriteTransaction(1, 1, 5, [*clashing.changes, *again.changes])
 
     with pytest.raises(FAILURES) as caught:
         carry_out(session, schema, whole, method)

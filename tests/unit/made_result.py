@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cdc_users.measure.judgement.result import Arrivals, Result, StepResult, Verdict
+from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult, Verdict
 from cdc_users.measure.latency.recorder import Recorder
 
 STAGES_MS = {"commit": 2.0, "capture": 5.0, "fetch": 1.0, "queue": 1.0, "sink_write": 1.0}
@@ -42,7 +42,9 @@ def step_result(name: str = "step-1", **changes: Any) -> StepResult:
         duration_s=10.0,
         throughput_per_s=100.0,
         bytes_per_s=36_000.0,
-        arrivals=Arrivals(offered=1000, started=1000, completed=1000, failed=0, dropped=0, late=0),
+        arrivals=ArrivalTally(
+            offered=1000, started=1000, completed=1000, failed=0, dropped=0, late=0
+        ),
         latency_ms={name: histogram.summary_ms() for name, histogram in series.items()},
         ledger={"sent": 1000, "delivered": 1000, **COUNTS, "fences": "complete"},
     )

@@ -10,17 +10,17 @@ from typing import Any
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.options.options import Options, resolve, texts
-from cdc_users.pipeline.telemetry import Look, Snapshot, StepSnapshot
+from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.step.state import StepState
-from cdc_users.step.timeline_row import Moment
+from cdc_users.step.timeline_row import TimelineRow
 from tests.unit.made_result import STAGES_MS, recorder
 
 
-def moment(second: int, **changes: Any) -> Moment:
+def moment(second: int, **changes: Any) -> TimelineRow:
     """Second number `second` of a run that sends 100 events a second and keeps up."""
     sent = 100 * second
-    steady = Moment(
+    steady = TimelineRow(
         elapsed_s=float(second),
         step="step-1",
         stage="step-1",
@@ -76,15 +76,15 @@ def state(name: str = "step-1", number: int = 1, failed: int = 0) -> StepState:
 class MadeRun:
     """What RunView asks for, as plain attributes."""
 
-    moments: list[Moment] = field(
+    moments: list[TimelineRow] = field(
         default_factory=lambda: [moment(second) for second in range(1, 7)]
     )
     marks: list[Mapping[str, Any]] = field(
         default_factory=lambda: [{"elapsed_s": 0.5, "name": "step-1", "step": "step-1"}]
     )
     states: list[StepState] = field(default_factory=lambda: [state()])
-    look: Look = field(
-        default_factory=lambda: Look(
+    look: PipelineSnapshot = field(
+        default_factory=lambda: PipelineSnapshot(
             sink=Snapshot(
                 steps={
                     1: StepSnapshot(

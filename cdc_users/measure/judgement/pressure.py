@@ -16,7 +16,7 @@ FULL, EMPTY = 0.9, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class PressureSample:
     """A pipeline at one moment, `elapsed_s` after its step's start; None where it is not known.
 
     `completions` and `busy_s` (the sink's time in writes, over all workers) are totals, all else
@@ -38,7 +38,7 @@ class Sample:
 
 
 #: The places where a backlog can sit, from the sink back to the source.
-PLACES: Mapping[str, Callable[[Sample], int | None]] = {
+PLACES: Mapping[str, Callable[[PressureSample], int | None]] = {
     "queue": lambda sample: sample.queue_depth,
     "paused": lambda sample: sample.paused_partitions,
     "topic": lambda sample: sample.consumer_lag,
@@ -62,7 +62,7 @@ class Filling:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def travel(samples: Sequence[Sample]) -> list[Filling]:
+def travel(samples: Sequence[PressureSample]) -> list[Filling]:
     """When each place filled and emptied; a place that is not known is left out."""
     found = []
     for place, read in PLACES.items():
@@ -84,7 +84,7 @@ def _filling(place: str, known: Sequence[tuple[float, int]]) -> Filling:
     return Filling(place, most, full_s, empty_s)
 
 
-def stalled_s(samples: Sequence[Sample]) -> float:
+def stalled_s(samples: Sequence[PressureSample]) -> float:
     """The longest time in which partitions were paused although nothing was held any more: a pause
     that nobody ends.
     """
@@ -99,7 +99,7 @@ def stalled_s(samples: Sequence[Sample]) -> float:
     return longest_s
 
 
-def busy_share(samples: Sequence[Sample], start_s: float, end_s: float) -> float | None:
+def busy_share(samples: Sequence[PressureSample], start_s: float, end_s: float) -> float | None:
     """The part of a window that the sink spent in writes, over all workers;
 
     None for fewer than two samples.
@@ -112,13 +112,15 @@ def busy_share(samples: Sequence[Sample], start_s: float, end_s: float) -> float
     return (last.busy_s - first.busy_s) / available_s if available_s > 0 else None
 
 
-def memory_growth_bytes(samples: Sequence[Sample], start_s: float, end_s: float) -> int | None:
+def memory_growth_bytes(
+    samples: Sequence[PressureSample], start_s: float, end_s: float
+) -> int | None:
     """How much more unique memory the platform had at the end of a window than at its start."""
     inside = [sample for sample in samples if start_s <= sample.elapsed_s <= end_s]
     return inside[-1].uss_bytes - inside[0].uss_bytes if len(inside) >= 2 else None
 
 
-def memory_slope(samples: Sequence[Sample]) -> float | None:
+def memory_slope(samples: Sequence[PressureSample]) -> float | None:
     """Bytes of unique memory for each completed event, by least squares;
 
     None where nothing was completed.
@@ -132,7 +134,7 @@ def memory_slope(samples: Sequence[Sample]) -> float | None:
     return float(slope)
 
 
-def figures(samples: Sequence[Sample], hold: tuple[float, float] | None) -> dict[str, Any]:
+def figures(samples: Sequence[PressureSample], hold: tuple[float, float] | None) -> dict[str, Any]:
     """What result.json says about one step under pressure;
 
     `hold` is its window of constant overload, in seconds.

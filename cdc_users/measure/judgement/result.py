@@ -45,7 +45,7 @@ def worst(exit_codes: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals:
+class ArrivalTally:
     """What became of a step's arrivals."""
 
     offered: int
@@ -73,7 +73,7 @@ class StepResult:
     duration_s: float
     throughput_per_s: float | None
     bytes_per_s: float | None
-    arrivals: Arrivals
+    arrivals: ArrivalTally
     latency_ms: Mapping[str, Mapping[str, float | int | None]]
     ledger: Mapping[str, int | str]
     drain_rate_per_s: float | None = None
@@ -128,7 +128,7 @@ class Result:
             verdict=Verdict(data["verdict"]),
             reasons=data["reasons"],
             steps=[
-                StepResult(**{**step, "arrivals": Arrivals(**step["arrivals"])})
+                StepResult(**{**step, "arrivals": ArrivalTally(**step["arrivals"])})
                 for step in data["steps"]
             ],
             harness=data["harness"],
@@ -145,5 +145,5 @@ def step_json(step: StepResult) -> dict[str, Any]:
     plain = {name: getattr(step, name) for name in names}
     return {
         **plain,
-        "arrivals": {name: getattr(step.arrivals, name) for name in Arrivals.__slots__},
+        "arrivals": {name: getattr(step.arrivals, name) for name in ArrivalTally.__slots__},
     }

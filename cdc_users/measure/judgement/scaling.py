@@ -18,7 +18,7 @@ FEWEST_POINTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RateReading:
     """One step of a scaling run: how many at work, how fast (events a second), and the events of
     each partition.
     """
@@ -63,12 +63,12 @@ class Point:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def points(readings: Sequence[Reading]) -> list[Point]:
+def points(readings: Sequence[RateReading]) -> list[Point]:
     """One point a configuration, in the order in which they first came."""
-    groups: dict[tuple[str, int, int], list[Reading]] = {}
+    groups: dict[tuple[str, int, int], list[RateReading]] = {}
     for reading in readings:
         groups.setdefault((reading.sink, reading.partitions, reading.instances), []).append(reading)
-    firsts: dict[str, list[Reading]] = {}
+    firsts: dict[str, list[RateReading]] = {}
     found = []
     for (sink, partitions, instances), group in groups.items():
         base = firsts.setdefault(sink, group)

@@ -126,7 +126,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ThresholdFailure:
     """A threshold that a step does not meet: the value that it has, None where it has none, and
     why in a sentence.
     """
@@ -190,7 +190,7 @@ def failures(
     steps: Iterable[Mapping[str, Any]],
     *,
     counts_only: bool = False,
-) -> list[Failure]:
+) -> list[ThresholdFailure]:
     """What the steps of a result (as result.json has them) do not meet; warm-ups are not judged.
 
     A figure that is not there fails its threshold. With `counts_only` (smoke size publishes no
@@ -208,15 +208,15 @@ def failures(
     return [failure for failure in found if failure is not None]
 
 
-def _failure(threshold: Threshold, step: Mapping[str, Any]) -> Failure | None:
+def _failure(threshold: Threshold, step: Mapping[str, Any]) -> ThresholdFailure | None:
     value = _value(step, threshold.metric.path)
     if value is None:
         reason = f"{step['name']}: {threshold.text}: {_why_null(step, threshold.metric.path)}"
-        return Failure(step["name"], threshold.text, None, reason)
+        return ThresholdFailure(step["name"], threshold.text, None, reason)
     if threshold.holds(value):
         return None
     unit = next(iter(UNITS[threshold.metric.kind]))
-    return Failure(
+    return ThresholdFailure(
         step["name"],
         threshold.text,
         value,

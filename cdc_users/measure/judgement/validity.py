@@ -39,7 +39,7 @@ FEWEST_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ProgressSample:
     """A step at one moment while its load lasted, seconds after its start: events sent, and
     delivered at the sink.
     """
@@ -81,7 +81,7 @@ class StepFacts:
     loop_lag_ms: dict[str, float | int | None] = field(default_factory=dict)
     cpu_cores: float | None = None
     processes: int = 1
-    looks: Sequence[Look] = ()
+    looks: Sequence[ProgressSample] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def no_steady_state(step: StepFacts) -> Iterator[str]:
         )
 
 
-def backlog_growth_per_s(looks: Sequence[Look]) -> float:
+def backlog_growth_per_s(looks: Sequence[ProgressSample]) -> float:
     """The trend of the backlog after the step has got going, 0 where there is none to be sure of.
 
     The median of the slopes between all pairs (Theil and Sen), which single stalls and bursts do
@@ -289,7 +289,7 @@ def backlog_growth_per_s(looks: Sequence[Look]) -> float:
     return float(np.median(slopes)) if np.sign(slopes).mean() > GROWTH_CERTAINTY else 0.0
 
 
-def _rate_per_s(looks: Sequence[Look]) -> float:
+def _rate_per_s(looks: Sequence[ProgressSample]) -> float:
     if len(looks) < 2:
         return 0.0
     return (looks[-1].sent - looks[0].sent) / (looks[-1].elapsed_s - looks[0].elapsed_s)

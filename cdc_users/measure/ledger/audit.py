@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.arrival import EXAMPLES, Arrivals, Example, StepLedger
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
-from cdc_users.measure.ledger.sequence import Range, SequenceSet, size
+from cdc_users.measure.ledger.sequence import SequenceRange, SequenceSet, size
 from cdc_users.measure.ledger.version import KeyStates
 
 #: The classes that a sound pipeline leaves at 0, in the order in which reports name them.
@@ -34,9 +34,9 @@ CLASSES = (
 class Outcomes:
     """How a writer's sequences ended at the source, as inclusive ranges."""
 
-    acked: Sequence[Range] = ()
-    failed: Sequence[Range] = ()
-    unknown: Sequence[Range] = ()
+    acked: Sequence[SequenceRange] = ()
+    failed: Sequence[SequenceRange] = ()
+    unknown: Sequence[SequenceRange] = ()
 
 
 @dataclass(frozen=True, slots=True)

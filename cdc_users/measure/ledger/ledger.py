@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.arrival import EXAMPLES, Arrivals, Example, StepLedger, merge
 from cdc_users.measure.ledger.audit import CLASSES, Audit, Outcomes, audit, audit_taps
-from cdc_users.measure.ledger.bitmap import Bitmap
+from cdc_users.measure.ledger.bitmap import Bitmap, Numbers
 from cdc_users.measure.ledger.probe import Operation, ProbeBatch
 from cdc_users.measure.ledger.sequence import (
     BLOCK,
-    Range,
+    SequenceRange,
     SequenceSet,
     intersect,
     size,
@@ -36,12 +36,12 @@ __all__ = [
     "EXAMPLES",
     "Arrivals",
     "Audit",
-    "Check",
     "Example",
     "KeyStates",
     "Ledger",
     "Outcomes",
-    "Range",
+    "RowCheck",
+    "SequenceRange",
     "SequenceSet",
     "StepLedger",
     "audit",
@@ -58,11 +58,10 @@ _STAMP = ord(Operation.STAMP)
 _DELETE = ord(Operation.DELETE)
 #: Stamps that wait for a delete without a probe; more than this are forgotten, the oldest first.
 _OPEN_STAMPS = 65_536
-Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-class Check(IntEnum):
+class RowCheck(IntEnum):
     """What looking at a row's checksum has shown."""
 
     SKIPPED = 0
@@ -169,9 +168,9 @@ class Ledger:
         self._count("delivered", events, ~again)
         self._find("duplicated", events, again)
         if checks is not None:
-            self._find("corrupt", events, checks == Check.CORRUPT)
-            self._count("checked", events, (checks == Check.GOOD) | (checks == Check.CORRUPT))
-            self._count("uncheckable", events, checks == Check.UNCHECKABLE)
+            self._find("corrupt", events, checks == RowCheck.CORRUPT)
+            self._count("checked", events, (checks == RowCheck.GOOD) | (checks == RowCheck.CORRUPT))
+            self._count("uncheckable", events, checks == RowCheck.UNCHECKABLE)
         rows = self._rows(batch, events.keys)
         tracked = np.flatnonzero(rows >= 0)
         if len(tracked):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 BLOCK_BITS = 16
 BLOCK = 1 << BLOCK_BITS
 BLOCK_BYTES = BLOCK // 8
-Range = tuple[int, int]
+SequenceRange = tuple[int, int]
 Bits = NDArray[np.uint8]
 _FULL: Bits = np.full(BLOCK_BYTES, 255, dtype=np.uint8)
 _FULL_FIRST = _FULL.copy()
@@ -41,7 +41,7 @@ class SequenceSet:
     open: dict[int, Bits] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ranges: Iterable[Range]) -> SequenceSet:
+    def of(cls, ranges: Iterable[SequenceRange]) -> SequenceSet:
         """The numbers of inclusive ranges."""
         found = cls()
         parts: dict[int, Bits] = {}
@@ -121,7 +121,7 @@ class SequenceSet:
         edges = np.flatnonzero(np.diff(flags, prepend=0, append=0)).reshape(-1, 2)
         return edges + np.array([base, base - 1], dtype=np.int64)
 
-    def ranges(self) -> list[Range]:
+    def ranges(self) -> list[SequenceRange]:
         """The set as inclusive ranges in order; many where it is a sieve."""
         return [(int(first), int(last)) for first, last in self.edges().tolist()]
 
@@ -181,14 +181,14 @@ def unpack(text: str, kind: Any) -> NDArray[Any]:
     return np.frombuffer(zlib.decompress(base64.b85decode(text)), dtype=kind)
 
 
-def size(ranges: Sequence[Range]) -> int:
+def size(ranges: Sequence[SequenceRange]) -> int:
     """How many numbers inclusive ranges hold."""
     return sum(last - first + 1 for first, last in ranges)
 
 
-def union(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
+def union(left: Sequence[SequenceRange], right: Sequence[SequenceRange]) -> list[SequenceRange]:
     """All numbers of both, as ordered ranges."""
-    merged: list[Range] = []
+    merged: list[SequenceRange] = []
     for first, last in sorted([*left, *right]):
         if merged and first <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(merged[-1][1], last))
@@ -197,9 +197,9 @@ def union(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
     return merged
 
 
-def subtract(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
+def subtract(left: Sequence[SequenceRange], right: Sequence[SequenceRange]) -> list[SequenceRange]:
     """The numbers of `left` that are not in `right`."""
-    rest: list[Range] = []
+    rest: list[SequenceRange] = []
     holes = union(right, ())
     at = 0
     for first, last in union(left, ()):
@@ -217,6 +217,6 @@ def subtract(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
     return rest
 
 
-def intersect(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
+def intersect(left: Sequence[SequenceRange], right: Sequence[SequenceRange]) -> list[SequenceRange]:
     """The numbers that are in both."""
     return subtract(left, subtract(left, right))

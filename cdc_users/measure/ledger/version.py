@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.sequence import pack, unpack
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -26,7 +27,6 @@ _KINDS: Mapping[str, Any] = {
     "high": np.int32,
     "at_ms": np.int32,
 }
-Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

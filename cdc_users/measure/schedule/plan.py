@@ -34,7 +34,7 @@ class PlanError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class LoadStage:
     """A rate held for a while, or changed steadily from one to another.
 
     A warm-up is run and shown, not aggregated.
@@ -76,7 +76,7 @@ class Schedule:
     """
 
     count: int
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[LoadStage, ...] = ()
     seed: int | None = None
     first: int = 0
     stride: int = 1
@@ -91,10 +91,10 @@ class Schedule:
     @classmethod
     def constant(cls, rate_per_s: float, duration_s: float, seed: int | None = None) -> Schedule:
         """One rate for a while."""
-        return cls.staged((Stage(rate_per_s, rate_per_s, duration_s),), seed)
+        return cls.staged((LoadStage(rate_per_s, rate_per_s, duration_s),), seed)
 
     @classmethod
-    def staged(cls, stages: Sequence[Stage], seed: int | None = None) -> Schedule:
+    def staged(cls, stages: Sequence[LoadStage], seed: int | None = None) -> Schedule:
         """One stage after another; a Poisson process has as many arrivals as fall into their
         time.
         """
@@ -192,7 +192,7 @@ class Schedule:
     def from_json(cls, data: Mapping[str, Any]) -> Schedule:
         """Read what `to_json` made."""
         stages = tuple(
-            Stage(float(a), float(b), float(s), bool(warm_up))
+            LoadStage(float(a), float(b), float(s), bool(warm_up))
             for a, b, s, warm_up in data["stages"]
         )
         return cls(
@@ -200,7 +200,7 @@ class Schedule:
         )
 
 
-def _offsets_ns(stages: Sequence[Stage], positions: NDArray[np.float64]) -> NDArray[np.int64]:
+def _offsets_ns(stages: Sequence[LoadStage], positions: NDArray[np.float64]) -> NDArray[np.int64]:
     """When as many arrivals as `positions` say have come: the inverse of the rates' integral."""
     table = np.array(
         [[stage.start_per_s, stage.end_per_s, stage.duration_s, stage.arrivals] for stage in stages]
@@ -222,7 +222,7 @@ def _offsets_ns(stages: Sequence[Stage], positions: NDArray[np.float64]) -> NDAr
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SchedulePart:
     """What one process owns of a schedule's arrivals from `begin` up to before `end`: each
     `of`-th, from `index` on.
     """
@@ -237,7 +237,7 @@ class Part:
         return schedule.between(self.begin, self.end).share(self.index, self.of)
 
 
-def first_parts(schedule: Schedule, workers: Sequence[str]) -> dict[str, tuple[Part, ...]]:
+def first_parts(schedule: Schedule, workers: Sequence[str]) -> dict[str, tuple[SchedulePart, ...]]:
     """What each process owns at the beginning; raises PlanError where there are more of them than
     arrivals.
     """
@@ -247,14 +247,17 @@ def first_parts(schedule: Schedule, workers: Sequence[str]) -> dict[str, tuple[P
             " raise the load"
         )
     return {
-        worker: (Part(0, schedule.count, index, len(workers)),)
+        worker: (SchedulePart(0, schedule.count, index, len(workers)),)
         for index, worker in enumerate(workers)
     }
 
 
 def next_parts(
-    schedule: Schedule, parts: Mapping[str, Sequence[Part]], workers: Sequence[str], offset_ns: int
-) -> dict[str, tuple[Part, ...]]:
+    schedule: Schedule,
+    parts: Mapping[str, Sequence[SchedulePart]],
+    workers: Sequence[str],
+    offset_ns: int,
+) -> dict[str, tuple[SchedulePart, ...]]:
     """What each process owns when others are there from an offset on: no arrival is lost and none
     has two owners.
 
@@ -265,14 +268,17 @@ def next_parts(
     at = schedule.number_at(offset_ns)
     changed = {
         worker: tuple(
-            Part(part.begin, min(part.end, at), part.index, part.of)
+            SchedulePart(part.begin, min(part.end, at), part.index, part.of)
             for part in owned
             if part.begin < at
         )
         for worker, owned in parts.items()
     }
     for index, worker in enumerate(workers):
-        changed[worker] = (*changed.get(worker, ()), Part(at, schedule.count, index, len(workers)))
+        changed[worker] = (
+            *changed.get(worker, ()),
+            SchedulePart(at, schedule.count, index, len(workers)),
+        )
     return changed
 
 
@@ -311,7 +317,7 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def parse_stages(text: str) -> tuple[Stage, ...]:
+def parse_stages(text: str) -> tuple[LoadStage, ...]:
     """Stages from "warmup:100/s:5s,500/s:30s,500/s->2000/s:60s"; raises PlanError."""
     stages = tuple(_stage(part.strip()) for part in text.split(","))
     if all(stage.warm_up for stage in stages):
@@ -319,7 +325,7 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
     return stages
 
 
-def _stage(text: str) -> Stage:
+def _stage(text: str) -> LoadStage:
     warm_up = text.startswith(WARM_UP)
     rates, colon, duration = text.removeprefix(WARM_UP).rpartition(":")
     start, arrow, end = rates.partition("->")
@@ -328,7 +334,9 @@ def _stage(text: str) -> Stage:
             f"{text!r} is not a stage; write RATE:DURATION, e.g. 500/s:30s, or a ramp"
             " 500/s->2000/s:60s"
         )
-    stage = Stage(_rate(start), _rate(end if arrow else start), parse_duration(duration), warm_up)
+    stage = LoadStage(
+        _rate(start), _rate(end if arrow else start), parse_duration(duration), warm_up
+    )
     if stage.arrivals < 1:
         raise PlanError(
             f"{text!r} makes no arrival; raise the rate or the duration, or leave the stage out"

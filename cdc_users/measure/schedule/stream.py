@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.schedule.plan import CHUNK, Part, Schedule
+from cdc_users.measure.schedule.plan import CHUNK, Schedule, SchedulePart
 
 
 class ArrivalStream:
@@ -18,7 +18,7 @@ class ArrivalStream:
     Holds some thousand offsets at a time, whatever the length of the schedule.
     """
 
-    def __init__(self, schedule: Schedule, parts: Sequence[Part]) -> None:
+    def __init__(self, schedule: Schedule, parts: Sequence[SchedulePart]) -> None:
         self._parts = tuple(parts)
         self._selected = [part.select(schedule) for part in parts]
         self.count = sum(selected.count for selected in self._selected)
@@ -56,7 +56,7 @@ class ArrivalStream:
         end = int(np.searchsorted(self._chunk, offset_ns, side="right"))
         return self._chunk[self._at : max(self._at, min(end, self._at + limit))]
 
-    def changed(self, schedule: Schedule, parts: Sequence[Part]) -> ArrivalStream:
+    def changed(self, schedule: Schedule, parts: Sequence[SchedulePart]) -> ArrivalStream:
         """The stream with other parts, from where this one stands.
 
         What was taken of parts that were cut too early stays taken: then more is started than

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.ledger.ledger import Check
+from cdc_users.measure.ledger.bitmap import Numbers
+from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.events.value import CUSTOMERS, check
-from cdc_users.observe.tap import Events, Numbers
-from infra.avro.kind import UNAVAILABLE, Kind
+from cdc_users.observe.tap import Events
+from infra.avro.kind import UNAVAILABLE, ColumnKind
 
 _OPERATIONS = {"insert": "c", "create": "c", "update": "u", "delete": "d", "read": "r"}
-Change = Mapping[str, Any]
+ObservedChange = Mapping[str, Any]
 
 
 class ChangeError(ValueError):
@@ -38,7 +39,7 @@ class ChangeParser:
 
     key_column: str = "id"
     probe_column: str = "probe"
-    kinds: Mapping[str, Kind] = field(default_factory=lambda: CUSTOMERS)
+    kinds: Mapping[str, ColumnKind] = field(default_factory=lambda: CUSTOMERS)
     check_every: int = 0
     _until_check: int = 0
 
@@ -46,7 +47,7 @@ class ChangeParser:
     def of(cls, config: Mapping[str, Any]) -> ChangeParser:
         """As a tap's configuration says."""
         kinds = (
-            {name: Kind(kind) for name, kind in config["columns"]}
+            {name: ColumnKind(kind) for name, kind in config["columns"]}
             if "columns" in config
             else CUSTOMERS
         )
@@ -59,7 +60,7 @@ class ChangeParser:
 
     def parse(
         self,
-        changes: Sequence[Change],
+        changes: Sequence[ObservedChange],
         sizes: Sequence[int],
         partition: int,
         positions: Numbers,
@@ -87,7 +88,7 @@ class ChangeParser:
         except OverflowError as error:
             raise ChangeError(f"a number is too large for 64 bits ({error})") from error
 
-    def _row(self, change: Change) -> tuple[bool, Change]:
+    def _row(self, change: ObservedChange) -> tuple[bool, ObservedChange]:
         """Whether it is a delete, and the row that carries the probe."""
         if not isinstance(change, dict) or not isinstance(change.get("op"), str):
             raise ChangeError(
@@ -100,7 +101,7 @@ class ChangeParser:
             raise ChangeError(f"{str(row)[:100]!r} is no row: an object of columns is needed")
         return operation == "d", row
 
-    def _key(self, change: Change, row: Change) -> int:
+    def _key(self, change: ObservedChange, row: ObservedChange) -> int:
         key = row.get(self.key_column)
         if key is None:
             key = change.get("key")
@@ -108,7 +109,7 @@ class ChangeParser:
                 key = key.get(self.key_column, next(iter(key.values()), None))
         return key_number(key)
 
-    def _checks(self, rows: Sequence[Change], keys: Sequence[int]) -> NDArray[np.uint8]:
+    def _checks(self, rows: Sequence[ObservedChange], keys: Sequence[int]) -> NDArray[np.uint8]:
         checks = np.zeros(len(rows), dtype=np.uint8)
         sample = range(self._until_check, len(rows), self.check_every)
         self._until_check = (self._until_check - len(rows)) % self.check_every
@@ -118,7 +119,7 @@ class ChangeParser:
                 values = [row.get(name, UNAVAILABLE) for name in self.kinds]
                 checks[place] = check(_text(probe), keys[place], list(self.kinds.values()), values)
             else:
-                checks[place] = Check.SKIPPED
+                checks[place] = RowCheck.SKIPPED
         return checks
 
 
@@ -138,7 +139,7 @@ def _text(probe: Any) -> bytes:
     return probe.encode() if isinstance(probe, str) else b""
 
 
-def _committed_us(change: Change) -> int:
+def _committed_us(change: ObservedChange) -> int:
     source = change.get("source")
     for place in (source, change):
         if isinstance(place, dict):

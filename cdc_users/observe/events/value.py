@@ -13,25 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from cdc_users.measure.ledger.ledger import Check
+from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import Json, ProbeError, checksum, parse_probe
-from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, Kind
+from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, ColumnKind
 
 #: `customers` in column order, without its key and its probe.
-CUSTOMERS: Mapping[str, Kind] = {
-    "first_name": Kind.TEXT,
-    "last_name": Kind.TEXT,
-    "email": Kind.TEXT,
-    "phone": Kind.TEXT,
-    "balance": Kind.DECIMAL,
-    "created_at": Kind.ZONED_TIMESTAMP,
-    "notes": Kind.TEXT,
+CUSTOMERS: Mapping[str, ColumnKind] = {
+    "first_name": ColumnKind.TEXT,
+    "last_name": ColumnKind.TEXT,
+    "email": ColumnKind.TEXT,
+    "phone": ColumnKind.TEXT,
+    "balance": ColumnKind.DECIMAL,
+    "created_at": ColumnKind.ZONED_TIMESTAMP,
+    "notes": ColumnKind.TEXT,
 }
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1)
 
 
-def value_of(kind: Kind, value: Any) -> Any:
+def value_of(kind: ColumnKind, value: Any) -> Any:
     """One value of a column of this kind; raises ValueError or TypeError for what is none.
 
     Texts and numbers are understood as JSON, Avro, PostgreSQL and Arrow write the kind;
@@ -94,37 +94,41 @@ def _json(value: Any) -> Json:
     return Json.parse(value) if isinstance(value, (str, bytes)) else Json(value)
 
 
-_MAKERS: Mapping[Kind, Callable[[Any], Any]] = {
-    Kind.INT16: int,
-    Kind.INT32: int,
-    Kind.INT64: int,
-    Kind.FLOAT32: lambda value: float(str(np.float32(value))),
-    Kind.FLOAT64: float,
-    Kind.DECIMAL: lambda value: value if isinstance(value, Decimal) else Decimal(str(value)),
-    Kind.VARIABLE_DECIMAL: lambda value: (
+_MAKERS: Mapping[ColumnKind, Callable[[Any], Any]] = {
+    ColumnKind.INT16: int,
+    ColumnKind.INT32: int,
+    ColumnKind.INT64: int,
+    ColumnKind.FLOAT32: lambda value: float(str(np.float32(value))),
+    ColumnKind.FLOAT64: float,
+    ColumnKind.DECIMAL: lambda value: value if isinstance(value, Decimal) else Decimal(str(value)),
+    ColumnKind.VARIABLE_DECIMAL: lambda value: (
         value if isinstance(value, Decimal) else Decimal(str(value))
     ),
-    Kind.UUID: lambda value: str(value).lower(),
-    Kind.JSON: _json,
-    Kind.BYTES: _bytes,
-    Kind.DATE: _day,
-    Kind.TIME_MS: _clock(1000),
-    Kind.TIME_US: _clock(1_000_000),
-    Kind.TIME_NS: _clock(1_000_000_000),
-    Kind.ZONED_TIME: lambda value: time.fromisoformat(value) if isinstance(value, str) else value,
-    Kind.TIMESTAMP_MS: _local(1000),
-    Kind.TIMESTAMP_US: _local(1_000_000),
-    Kind.TIMESTAMP_NS: _local(1_000_000_000),
-    Kind.INSTANT_MS: _instant(1000),
-    Kind.INSTANT_US: _instant(1_000_000),
-    Kind.ZONED_TIMESTAMP: _instant(1_000_000),
-    Kind.DURATION_US: lambda value: (
+    ColumnKind.UUID: lambda value: str(value).lower(),
+    ColumnKind.JSON: _json,
+    ColumnKind.BYTES: _bytes,
+    ColumnKind.DATE: _day,
+    ColumnKind.TIME_MS: _clock(1000),
+    ColumnKind.TIME_US: _clock(1_000_000),
+    ColumnKind.TIME_NS: _clock(1_000_000_000),
+    ColumnKind.ZONED_TIME: lambda value: (
+        time.fromisoformat(value) if isinstance(value, str) else value
+    ),
+    ColumnKind.TIMESTAMP_MS: _local(1000),
+    ColumnKind.TIMESTAMP_US: _local(1_000_000),
+    ColumnKind.TIMESTAMP_NS: _local(1_000_000_000),
+    ColumnKind.INSTANT_MS: _instant(1000),
+    ColumnKind.INSTANT_US: _instant(1_000_000),
+    ColumnKind.ZONED_TIMESTAMP: _instant(1_000_000),
+    ColumnKind.DURATION_US: lambda value: (
         value if isinstance(value, timedelta) else timedelta(microseconds=int(value))
     ),
 }
 
 
-def check(probe: bytes | str, key: int, kinds: Sequence[Kind], values: Sequence[Any]) -> Check:
+def check(
+    probe: bytes | str, key: int, kinds: Sequence[ColumnKind], values: Sequence[Any]
+) -> RowCheck:
     """Whether a row is as its writer wrote it: its other columns, in table order, against its
     probe's checksum.
 
@@ -133,12 +137,12 @@ def check(probe: bytes | str, key: int, kinds: Sequence[Kind], values: Sequence[
     try:
         found = parse_probe(probe)
     except ProbeError:
-        return Check.CORRUPT
+        return RowCheck.CORRUPT
     try:
         made = [value_of(kind, value) for kind, value in zip(kinds, values, strict=True)]
         if any(value is UNAVAILABLE for value in made):
-            return Check.UNCHECKABLE
+            return RowCheck.UNCHECKABLE
         same = checksum(key, found.key_version, made) == found.checksum
     except (ValueError, TypeError, ArithmeticError, OverflowError, binascii.Error):
-        return Check.CORRUPT
-    return Check.GOOD if same else Check.CORRUPT
+        return RowCheck.CORRUPT
+    return RowCheck.GOOD if same else RowCheck.CORRUPT

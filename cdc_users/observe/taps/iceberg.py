@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.ledger import Check
+from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.events.change import key_number
 from cdc_users.observe.events.value import CUSTOMERS, check
-from cdc_users.observe.final_state import ArraySide, State, Totals, state_of_probes
-from cdc_users.observe.tap import Events, Record, TapError
-from infra.avro.kind import Kind
+from cdc_users.observe.final_state import ArraySide, TableState, Totals, state_of_probes
+from cdc_users.observe.tap import Events, ObservedRecord, TapError
+from infra.avro.kind import ColumnKind
 
 POLL_S = 0.5
 CATALOG = "cdc"
@@ -104,7 +104,9 @@ class _Columns:
         self.committed = str(config.get("committed_column", "cdc_committed_at"))
         self.not_sent = str(config.get("not_sent_column", "cdc_not_sent"))
         columns = config.get("columns")
-        self.kinds = {name: Kind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
+        self.kinds = (
+            {name: ColumnKind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
+        )
 
     def deleted(self, data: Any) -> Any:
         """Which rows say that their key was deleted; a table without such a column has none."""
@@ -147,7 +149,7 @@ class _Columns:
             [
                 probe is not None
                 and not lacks
-                and check(probe, key, kinds, values) is Check.CORRUPT
+                and check(probe, key, kinds, values) is RowCheck.CORRUPT
                 for probe, key, lacks, *values in zip(
                     probes, keys.tolist(), lacking, *columns, strict=True
                 )
@@ -162,7 +164,7 @@ class IcebergTap:
     kind = "iceberg"
 
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
-        self.record = Record(run)
+        self.record = ObservedRecord(run)
         self._warehouse = Warehouse(config)
         self._columns = _Columns(config)
         self._upsert = config.get("mode", "append") == "upsert"
@@ -274,7 +276,7 @@ class IcebergSide:
                 self._side = ArraySide(self.name, self._state(table))
         return self._side
 
-    def _state(self, table: Any) -> State:
+    def _state(self, table: Any) -> TableState:
         keys, probes, deleted, damaged = [], [], [], []
         for part in table.scan().to_arrow_batch_reader():
             data = _as_table(part)
@@ -284,14 +286,14 @@ class IcebergSide:
             deleted.append(self._columns.deleted(data))
             damaged.append(self._columns.damaged(data, numbers))
         if not keys:
-            return State.of(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+            return TableState.of(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         gone, hurt, numbers = np.concatenate(deleted), np.concatenate(damaged), np.concatenate(keys)
         if self._config.get("mode", "append") == "upsert":
             state, self.foreign = state_of_probes(numbers, probes, self._run, hurt)
             return state
         state, self.foreign = state_of_probes(numbers, probes, self._run, hurt & ~gone)
         newest = np.append(state.key[1:] != state.key[:-1], True)[: len(state)]
-        state = State(
+        state = TableState(
             state.key[newest], state.version[newest], state.mark[newest], state.damaged[newest]
         )
         return state.without(numbers[gone])
@@ -304,7 +306,7 @@ class IcebergSide:
         """See Side."""
         return self._read().suspects(buckets)
 
-    def state(self, numbers: Sequence[int], buckets: int) -> State:
+    def state(self, numbers: Sequence[int], buckets: int) -> TableState:
         """See Side."""
         return self._read().state(numbers, buckets)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.observe.tap import Record
-from cdc_users.observe.taps.stream import Item, StreamFeed
-from cdc_users.observe.taps.topic import Message, Reading
+from cdc_users.observe.tap import ObservedRecord
+from cdc_users.observe.taps.stream import StreamFeed, StreamItem
+from cdc_users.observe.taps.topic import KafkaMessage, TopicReading
 
 
 class JsonTopicTap:
@@ -17,9 +17,9 @@ class JsonTopicTap:
     kind = "json-topic"
 
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
-        self.record = Record(run)
+        self.record = ObservedRecord(run)
         topics = config["topics"] if "topics" in config else [config["topic"]]
-        self._reading = Reading(config["bootstrap"], topics, self.record, anchor)
+        self._reading = TopicReading(config["bootstrap"], topics, self.record, anchor)
         self._feed = StreamFeed(self.record, config)
 
     def start(self) -> dict[str, Any]:
@@ -27,12 +27,12 @@ class JsonTopicTap:
         self._reading.start(self.take)
         return {}
 
-    def take(self, messages: Sequence[Message], seen_us: int) -> None:
+    def take(self, messages: Sequence[KafkaMessage], seen_us: int) -> None:
         """Take in messages of one partition, in their order; one that cannot be read is told and
         left out.
         """
         items = [
-            Item(
+            StreamItem(
                 message.offset,
                 (message.key or b"").decode("utf-8", "replace"),
                 message.value,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.observe.tap import Record, TapError
-from cdc_users.observe.taps.stream import Item, Reading, StreamFeed
+from cdc_users.observe.tap import ObservedRecord, TapError
+from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import kinesis_client
 
 BATCH = 10_000
@@ -24,12 +24,12 @@ class KinesisTap:
     kind = "kinesis"
 
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
-        self.record = Record(run)
+        self.record = ObservedRecord(run)
         self._endpoint, self._stream = str(config["endpoint"]), str(config["stream"])
         self._anchor = anchor
         self._feed = StreamFeed(self.record, config)
         pause_s = EMULATOR_PAUSE_S if "127.0.0.1" in self._endpoint else PAUSE_S
-        self._reading = Reading(
+        self._reading = StreamReading(
             f"Kinesis stream {self._stream!r}", self._round, pause_s, self.record
         )
         self._client: Any = None
@@ -65,7 +65,7 @@ class KinesisTap:
         records = answer["Records"]
         first = self._read.get(number, 0)
         items = [
-            Item(
+            StreamItem(
                 first + place,
                 record["PartitionKey"],
                 record["Data"],

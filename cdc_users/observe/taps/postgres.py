@@ -16,12 +16,12 @@ import psycopg2
 from psycopg2 import sql
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.ledger import Check
+from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.events.change import key_number
 from cdc_users.observe.events.value import CUSTOMERS, check
-from cdc_users.observe.final_state import State, Totals, probe_part, state_of_probes
-from cdc_users.observe.tap import Events, Record, TapError
-from infra.avro.kind import Kind
+from cdc_users.observe.final_state import TableState, Totals, probe_part, state_of_probes
+from cdc_users.observe.tap import Events, ObservedRecord, TapError
+from infra.avro.kind import ColumnKind
 
 CONNECT_S = 10
 #: Rows fetched at a time.
@@ -48,7 +48,9 @@ class PostgresSide:
         self._key = sql.Identifier(config.get("key_column", "id"))
         self._probe = sql.Identifier(config.get("probe_column", "probe"))
         columns = config.get("columns")
-        self._kinds = {name: Kind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
+        self._kinds = (
+            {name: ColumnKind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
+        )
         self._checked = checked
         self._run = run
 
@@ -114,9 +116,9 @@ class PostgresSide:
     def _is_damaged(self, row: Sequence[Any]) -> bool:
         key, probe, *values = row
         ours = isinstance(probe, str) and probe[2:10] == self._run and probe[55:56] != "f"
-        return ours and check(probe, key, list(self._kinds.values()), values) is Check.CORRUPT
+        return ours and check(probe, key, list(self._kinds.values()), values) is RowCheck.CORRUPT
 
-    def state(self, numbers: Sequence[int], buckets: int) -> State:
+    def state(self, numbers: Sequence[int], buckets: int) -> TableState:
         """See Side."""
         condition = sql.SQL(
             "mod(mod({key}, {buckets}) + {buckets}, {buckets}) = ANY({numbers})"
@@ -177,7 +179,7 @@ class PostgresTap:
     kind = "postgres"
 
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
-        self.record = Record(run)
+        self.record = ObservedRecord(run)
         self._anchor = anchor
         self._dsn, self._table = (
             str(config["dsn"]),

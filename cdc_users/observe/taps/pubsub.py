@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.observe.tap import Record, TapError
-from cdc_users.observe.taps.stream import Item, Reading, StreamFeed
+from cdc_users.observe.tap import ObservedRecord, TapError
+from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import project, subscriber
 
 BATCH = 1000
@@ -33,13 +33,13 @@ class PubSubTap:
     kind = "pubsub"
 
     def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
-        self.record = Record(run)
+        self.record = ObservedRecord(run)
         self._endpoint = str(config.get("endpoint", ""))
         place = config.get("project") or project(os.environ)
         self._subscription = f"projects/{place}/subscriptions/{config['subscription']}"
         self._anchor = anchor
         self._feed = StreamFeed(self.record, config)
-        self._reading = Reading(self._subscription, self._pull, PAUSE_S, self.record)
+        self._reading = StreamReading(self._subscription, self._pull, PAUSE_S, self.record)
         self._client: Any = None
         self._known: dict[str, None] = {}
         self._read: dict[int, int] = {}
@@ -68,7 +68,7 @@ class PubSubTap:
         except DeadlineExceeded:
             return False  # nothing came while the service waited
         seen_us = self._anchor.now_us()
-        groups: dict[int, list[Item]] = {}
+        groups: dict[int, list[StreamItem]] = {}
         for received in found:
             self._sort(received.message, groups)
         for partition, items in groups.items():
@@ -80,7 +80,7 @@ class PubSubTap:
             )
         return bool(found)
 
-    def _sort(self, message: Any, groups: dict[int, list[Item]]) -> None:
+    def _sort(self, message: Any, groups: dict[int, list[StreamItem]]) -> None:
         if message.message_id in self._known:
             self._redelivered += 1
             return
@@ -92,7 +92,7 @@ class PubSubTap:
         position = self._read.get(partition, 0)
         self._read[partition] = position + 1
         appended_us = round(message.publish_time.timestamp() * 1e6)
-        groups.setdefault(partition, []).append(Item(position, "", message.data, appended_us))
+        groups.setdefault(partition, []).append(StreamItem(position, "", message.data, appended_us))
 
     def stop(self) -> None:
         """See Tap."""

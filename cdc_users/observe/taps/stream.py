@@ -11,11 +11,11 @@ import numpy as np
 import orjson
 
 from cdc_users.observe.events.change import ChangeError, ChangeParser
-from cdc_users.observe.tap import Record
+from cdc_users.observe.tap import ObservedRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class StreamItem:
     """One message of a stream: its place in its partition, the record's key (empty where unknown),
     and its bytes.
 
@@ -31,11 +31,11 @@ class Item:
 class StreamFeed:
     """Takes messages of JSON changes into a record, partition by partition, in their order."""
 
-    def __init__(self, record: Record, config: Mapping[str, Any]) -> None:
+    def __init__(self, record: ObservedRecord, config: Mapping[str, Any]) -> None:
         self._record = record
         self._parser = ChangeParser.of(config)
 
-    def take(self, partition: int, items: Sequence[Item], seen_us: int) -> None:
+    def take(self, partition: int, items: Sequence[StreamItem], seen_us: int) -> None:
         """Take in messages of one partition; one that cannot be read is told and left out.
 
         Raises nothing.
@@ -48,7 +48,7 @@ class StreamFeed:
         if read:
             self._take(partition, read, seen_us)
 
-    def _take(self, partition: int, read: Sequence[tuple[Item, Any]], seen_us: int) -> None:
+    def _take(self, partition: int, read: Sequence[tuple[StreamItem, Any]], seen_us: int) -> None:
         """Take in changes; where one of them is none after all, halve them until it stands
         alone.
         """
@@ -71,12 +71,12 @@ class StreamFeed:
         else:
             self._record.take(events)
 
-    def _tell(self, partition: int, item: Item, error: Exception) -> None:
+    def _tell(self, partition: int, item: StreamItem, error: Exception) -> None:
         self._record.fail(
             f"an event cannot be read: {error} (partition {partition}, position {item.position})"
         )
 
-    def _change(self, partition: int, item: Item) -> Any:
+    def _change(self, partition: int, item: StreamItem) -> Any:
         """A message's change, with the record's key where the change has none;
 
         None where it cannot be read.
@@ -95,12 +95,14 @@ class StreamFeed:
         return change
 
 
-class Reading:
+class StreamReading:
     """Calls `step` again and again in a thread until it is stopped; a step that fails is told, and
     the next tried.
     """
 
-    def __init__(self, name: str, step: Callable[[], bool], pause_s: float, record: Record) -> None:
+    def __init__(
+        self, name: str, step: Callable[[], bool], pause_s: float, record: ObservedRecord
+    ) -> None:
         self._name = name
         self._step = step
         self._pause_s = pause_s

@@ -15,9 +15,10 @@ import requests
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.ledger import Check
+from cdc_users.measure.ledger.bitmap import Numbers
+from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.events.value import check
-from cdc_users.observe.tap import Events, Numbers, Record, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, TapError
 from infra.avro.row import RowReader, Rows, key_ids
 from infra.schemas.envelope import EnvelopeError, schema_id
 
@@ -30,7 +31,7 @@ _DELETE = ord("d")
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class KafkaMessage:
     """What a Kafka message says, as much of it as a tap needs; `appended_us` to the millisecond."""
 
     partition: int
@@ -40,7 +41,7 @@ class Message:
     appended_us: int
 
 
-Take = Callable[[Sequence[Message], int], None]
+Take = Callable[[Sequence[KafkaMessage], int], None]
 
 
 @dataclass(slots=True)
@@ -74,7 +75,11 @@ class EnvelopeParser:
     """
 
     def __init__(
-        self, schemas: Schemas, record: Record, probe_column: str = "probe", check_every: int = 0
+        self,
+        schemas: Schemas,
+        record: ObservedRecord,
+        probe_column: str = "probe",
+        check_every: int = 0,
     ) -> None:
         self._schemas = schemas
         self._record = record
@@ -82,7 +87,7 @@ class EnvelopeParser:
         self._check_every = check_every
         self._until_check = 0
 
-    def parse(self, messages: Sequence[Message], seen_us: int) -> list[Events]:
+    def parse(self, messages: Sequence[KafkaMessage], seen_us: int) -> list[Events]:
         """The events, in order; several parts where the schema changes on the way."""
         found: list[Events] = []
         for part in _by_schema(messages):
@@ -98,7 +103,7 @@ class EnvelopeParser:
                     ]
         return found
 
-    def _events(self, messages: Sequence[Message], seen_us: int) -> Events:
+    def _events(self, messages: Sequence[KafkaMessage], seen_us: int) -> Events:
         reader = self._schemas.reader(schema_id(messages[0].value))
         rows = reader.read([message.value for message in messages])
         keys = key_ids([message.key for message in messages])
@@ -146,11 +151,11 @@ class EnvelopeParser:
             if row is not None and probe_at > 0 and row[probe_at] is not None:
                 checks[place] = check(str(row[probe_at]), int(keys[place]), kinds, row[1:probe_at])
             else:
-                checks[place] = Check.SKIPPED
+                checks[place] = RowCheck.SKIPPED
         return checks
 
 
-def _by_schema(messages: Sequence[Message]) -> Iterable[Sequence[Message]]:
+def _by_schema(messages: Sequence[KafkaMessage]) -> Iterable[Sequence[KafkaMessage]]:
     """Runs of messages of one schema."""
     start = 0
     for number in range(1, len(messages) + 1):
@@ -159,7 +164,7 @@ def _by_schema(messages: Sequence[Message]) -> Iterable[Sequence[Message]]:
             start = number
 
 
-class Reading:
+class TopicReading:
     """Reads all partitions of some topics from their beginning, in a thread, and hands on each
     batch by partition.
 
@@ -168,7 +173,7 @@ class Reading:
     """
 
     def __init__(
-        self, bootstrap: str, topics: Sequence[str], record: Record, anchor: Anchor
+        self, bootstrap: str, topics: Sequence[str], record: ObservedRecord, anchor: Anchor
     ) -> None:
         self._anchor = anchor
         self._bootstrap = bootstrap
@@ -231,14 +236,16 @@ class Reading:
             consumer.close()
 
     def _batch(self, consumer: Consumer, take: Take) -> None:
-        groups: dict[int, list[Message]] = {}
+        groups: dict[int, list[KafkaMessage]] = {}
         for message in consumer.consume(BATCH, POLL_S):
             if (error := message.error()) is not None:
                 self._record.fail(f"Kafka: {error.str()}")
             elif (value := message.value()) is not None:  # a tombstone is no event
                 number = self._number(message)
                 appended_us = message.timestamp()[1] * 1000
-                made = Message(number, message.offset() or 0, message.key(), value, appended_us)
+                made = KafkaMessage(
+                    number, message.offset() or 0, message.key(), value, appended_us
+                )
                 groups.setdefault(number, []).append(made)
         seen_us = self._anchor.now_us()
         for number, messages in groups.items():
@@ -274,9 +281,9 @@ class TopicTap:
         anchor: Anchor,
         readers: Mapping[int, RowReader] | None = None,
     ) -> None:
-        self.record = Record(run)
+        self.record = ObservedRecord(run)
         topics = config["topics"] if "topics" in config else [config["topic"]]
-        self._reading = Reading(config["bootstrap"], topics, self.record, anchor)
+        self._reading = TopicReading(config["bootstrap"], topics, self.record, anchor)
         schemas = Schemas(config["schema_registry_url"], dict(readers or {}))
         column, every = config.get("probe_column", "probe"), int(config.get("check_every", 0))
         self._parser = EnvelopeParser(schemas, self.record, column, every)
@@ -286,7 +293,7 @@ class TopicTap:
         self._reading.start(self.take)
         return {}
 
-    def take(self, messages: Sequence[Message], seen_us: int) -> None:
+    def take(self, messages: Sequence[KafkaMessage], seen_us: int) -> None:
         """Take in messages of one partition, in their order."""
         for events in self._parser.parse(messages, seen_us):
             self.record.take(events)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.events.change import ChangeError, ChangeParser
-from cdc_users.observe.tap import Record, TapError
+from cdc_users.observe.tap import ObservedRecord, TapError
 
 HOST = "127.0.0.1"
 PATH = "/events"
@@ -54,7 +54,7 @@ class WebhookTap:
         anchor: Anchor,
         handler: Handler = apply_and_answer,
     ) -> None:
-        self.record = Record(run)
+        self.record = ObservedRecord(run)
         self.requests = self.retries = 0
         self._anchor = anchor
         self._parser = ChangeParser.of(config)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cdc_users.measure.ledger.probe import LAYOUT
-from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.keyspace import RowChange
 
 #: What the new column holds in every row that is written with it.
 VALUE = "gold"
@@ -30,7 +30,7 @@ class Widening:
         #: Each writer's first sequence with the column.
         self._since: dict[str, int] = {}
 
-    def change(self, change: Change) -> Change:
+    def change(self, change: RowChange) -> RowChange:
         """The change with rows of one column more; changes come in the order in which they are
         written.
         """
@@ -41,7 +41,7 @@ class Widening:
         row, before = (
             None if row is None else self._wide(row) for row in (change.row, change.before)
         )
-        wide: Change = msgspec.structs.replace(change, row=row, before=before)
+        wide: RowChange = msgspec.structs.replace(change, row=row, before=before)
         return wide
 
     def _wide(self, row: Sequence[Any]) -> tuple[Any, ...]:

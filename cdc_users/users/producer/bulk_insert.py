@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.probe import PROBE_BYTES, VERSION
 from cdc_users.users.producer.added_column import Widening
-from cdc_users.users.producer.in_flight import Flight, PipelinedWriter, Record
+from cdc_users.users.producer.in_flight import Flight, FlightRecord, PipelinedWriter
 from cdc_users.users.producer.record import Outlet
 from cdc_users.users.workload.customer import FIRST_NAMES, LAST_NAMES
 from cdc_users.users.workload.workload import KEYS_PER_WRITER, Writer
@@ -166,7 +166,7 @@ class InsertFlight(Flight):
 
     def records(
         self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
-    ) -> Iterator[Record]:
+    ) -> Iterator[FlightRecord]:
         """See Flight."""
         assert widening is None, "rows with an added column are made one by one"
         insertion, size, intended_us = self._insertion, self._size, self._intended_us

@@ -16,8 +16,8 @@ from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, che
 from cdc_users.users.producer.in_flight import ChangeFlight
 from cdc_users.users.producer.producer import AvroProducer
 from cdc_users.users.producer.topic_schemas import Channel
-from cdc_users.users.workload.keyspace import Change
-from cdc_users.users.workload.workload import KEYS_PER_WRITER, Transaction, columns
+from cdc_users.users.workload.keyspace import RowChange
+from cdc_users.users.workload.workload import KEYS_PER_WRITER, WriteTransaction, columns
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
 POLL_S = 0.05
@@ -28,7 +28,7 @@ TRIES_PER_PARTITION = 40
 ROUNDS = 40
 
 
-class Tap(Protocol):
+class FenceTap(Protocol):
     """How far a tap has come: the fences that it has seen, by key and by the partitions that they
     came from.
     """
@@ -40,7 +40,7 @@ class Tap(Protocol):
 def send_fences(
     write: Callable[[int], set[int]],
     partitions: int,
-    look: Callable[[], Sequence[Tap]],
+    look: Callable[[], Sequence[FenceTap]],
     limit_s: float,
     gone: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -71,7 +71,7 @@ def send_fences(
     return False
 
 
-def _answers(look: Callable[[], Sequence[Tap]]) -> Sequence[Tap]:
+def _answers(look: Callable[[], Sequence[FenceTap]]) -> Sequence[FenceTap]:
     """What the taps say; nothing where one is too busy to say it."""
     try:
         return look()
@@ -89,13 +89,15 @@ def fences(run: str, target: Mapping[str, Any], anchor: Anchor) -> Callable[[int
     )
 
 
-def fence(run: str, number: int, intended_us: int, table: int = 0) -> Change:
+def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:
     """The run's fence of that number; its key is fresh."""
     key = WRITER * KEYS_PER_WRITER + number
     values = columns(key, intended_us, "")
     code = checksum(key, 1, values)
     probe = Probe(run, WRITER, number, number, 0, 1, 1, Operation.FENCE, intended_us, code)
-    return Change(Operation.FENCE, table, key, 1, number, (key, *values, format_probe(probe)), None)
+    return RowChange(
+        Operation.FENCE, table, key, 1, number, (key, *values, format_probe(probe)), None
+    )
 
 
 class PostgresFences:
@@ -147,7 +149,7 @@ class TopicFences:
                 change = fence(self._run, len(self._keys) + 1, self._now_us(), table)
                 flight = ChangeFlight(partition=partition)
                 flight.add(
-                    Transaction(change.sequence, change.sequence, change.sequence, [change]),
+                    WriteTransaction(change.sequence, change.sequence, change.sequence, [change]),
                     time.monotonic_ns(),
                 )
                 self._producer.push(flight)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.users.producer.added_column import Widening
 from cdc_users.users.producer.record import Outlet
-from cdc_users.users.workload.keyspace import Change, Outcome
-from cdc_users.users.workload.workload import Transaction, Writer
+from cdc_users.users.workload.keyspace import Outcome, RowChange
+from cdc_users.users.workload.workload import Writer, WriteTransaction
 
-Run = tuple[Outcome, int, int]
+SequenceRun = tuple[Outcome, int, int]
 #: A record: where it goes, its key, and its value; None is a tombstone.
-Record = tuple[Outlet, bytes, bytes | None]
+FlightRecord = tuple[Outlet, bytes, bytes | None]
 
 _OPERATION: Mapping[Operation, str] = {
     Operation.INSERT: "c",
@@ -77,7 +77,7 @@ class Flight:
 
     def records(
         self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
-    ) -> Iterator[Record]:
+    ) -> Iterator[FlightRecord]:
         """The records from change `sent` on, each change's in order; made as they are asked for."""
         raise NotImplementedError
 
@@ -167,7 +167,7 @@ class Flight:
         ) // 1000
         return np.delete(took_us, list(self.failures)) if self.failures else took_us
 
-    def runs(self) -> Iterable[Run]:
+    def runs(self) -> Iterable[SequenceRun]:
         """The outcomes as runs of sequences (outcome, first, last), in order."""
         if not self.failures:
             if len(self):
@@ -195,10 +195,10 @@ class ChangeFlight(Flight):
     def __init__(self, owner: Any = None, partition: int = -1) -> None:
         super().__init__(owner, partition)
         self.starts: list[int] = []
-        self.changes: list[Change] = []
+        self.changes: list[RowChange] = []
         self.transactions: list[int] = []
 
-    def add(self, transaction: Transaction, intended_ns: int) -> None:
+    def add(self, transaction: WriteTransaction, intended_ns: int) -> None:
         """Take a transaction aboard; before the flight is pushed."""
         changes = transaction.changes
         count = len(changes)
@@ -212,7 +212,7 @@ class ChangeFlight(Flight):
 
     def records(
         self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
-    ) -> Iterator[Record]:
+    ) -> Iterator[FlightRecord]:
         """See Flight."""
         for index in range(self.sent, len(self)):
             change = (
@@ -237,7 +237,7 @@ class PipelinedWriter(Writer):
     Versions count when they are made. One that is refused later leaves a gap in its key's versions.
     """
 
-    def transaction(self, size: int, intended_us: int) -> Transaction:
+    def transaction(self, size: int, intended_us: int) -> WriteTransaction:
         """See Writer."""
         transaction = super().transaction(size, intended_us)
         self._keys.settle(transaction.changes, "acked")

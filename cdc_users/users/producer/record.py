@@ -5,7 +5,7 @@ be.
 from __future__ import annotations
 
 from cdc_users.users.producer.topic_schemas import Channel
-from infra.avro.encoder import EnvelopeEncoder, Moment, Origin
+from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder, Moment
 
 #: What Debezium puts beside each record.
 HEADERS: tuple[tuple[str, bytes], ...] = (
@@ -25,7 +25,7 @@ class Outlet:
 
     def __init__(self, channel: Channel, *, headers: bool = False) -> None:
         schema, table = [*channel.topic.split(".")[-2:], "customers"][:2]
-        origin = Origin(schema=schema, table=table)
+        origin = ChangeOrigin(schema=schema, table=table)
         self.channel = channel
         self.topic = channel.topic
         self.encoder = EnvelopeEncoder(channel.schemas, channel.key_id, channel.value_id, origin)

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
 from cdc_users.error import SubjectError, TargetError
-from infra.schemas.debezium import Schema, TopicSchemas, customers_schemas, with_column
+from infra.schemas.debezium import ChangeSchema, TopicSchemas, customers_schemas, with_column
 
 REACH_S = 10.0
 _SIZE = "max.message.bytes"
@@ -95,7 +95,7 @@ def _look(bootstrap: str, topic: str) -> tuple[int, int]:
     return len(found.partitions), int(settings[_SIZE].value)
 
 
-def register(registry_url: str, subject: str, schema: Schema) -> int:
+def register(registry_url: str, subject: str, schema: ChangeSchema) -> int:
     """Register a schema, or find it registered; returns its id.
 
     Asks first whether it fits what the subject holds: a registry without rules takes anything, and

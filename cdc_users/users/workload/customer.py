@@ -15,7 +15,7 @@ from cdc_users.measure.ledger.probe import VERSION, checksum
 Values = tuple[str, str, str, str | None, Decimal | None, datetime, str | None]
 #: id, first_name, last_name, email, phone, balance, created_at, notes, probe: the columns of
 #: `customers` in order.
-Row = tuple[int, str, str, str, str | None, Decimal | None, datetime, str | None, str]
+CustomerRow = tuple[int, str, str, str, str | None, Decimal | None, datetime, str | None, str]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_NAMES = (
@@ -94,7 +94,9 @@ class Formatter:
         self._created = EPOCH + timedelta(microseconds=intended_us)
         self._created_text = f"z{intended_us};"
 
-    def row(self, key: int, key_version: int, operation: str, sequence: int, index: int) -> Row:
+    def row(
+        self, key: int, key_version: int, operation: str, sequence: int, index: int
+    ) -> CustomerRow:
         """An inserted or updated row."""
         salt = key + VERSION_STEP * (key_version - 1)
         first, last, names = _NAMES[key % 100]
@@ -118,8 +120,8 @@ class Formatter:
         return (key, first, last, email, phone, balance, self._created, self._notes[odd], probe)
 
     def stamp(
-        self, before: Row, key_version: int, operation: str, sequence: int, index: int
-    ) -> Row:
+        self, before: CustomerRow, key_version: int, operation: str, sequence: int, index: int
+    ) -> CustomerRow:
         """The row as it was, with a new probe: what is written just before a delete."""
         code = checksum(before[0], key_version, before[1:-1])
         return (*before[:-1], self._probe(key_version, operation, sequence, index, code))

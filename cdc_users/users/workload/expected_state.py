@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.ledger.ledger import Outcomes, Range, union
+from cdc_users.measure.ledger.ledger import Outcomes, SequenceRange, union
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.users.workload.keyspace import Change, Outcome, Touch
+from cdc_users.users.workload.keyspace import Outcome, RowChange, Touch
 from cdc_users.users.workload.workload import KEYS_PER_WRITER, Workload, key_space
 
 
@@ -76,7 +76,7 @@ def transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> 
         while sequence <= end:
             touches = keys.touches(size, writer * KEYS_PER_WRITER + sequence)
             keys.settle(
-                (Change(t.operation, 0, t.key, t.key_version, 0, None, None) for t in touches),
+                (RowChange(t.operation, 0, t.key, t.key_version, 0, None, None) for t in touches),
                 outcome,
             )
             yield Done(outcome, sequence, touches)
@@ -105,7 +105,7 @@ def _of_inserts(base: int, settled: Outcomes) -> FinalState:
     return FinalState(keys, np.ones(len(keys), np.int64), np.zeros(len(keys), np.bool_), doubtful)
 
 
-def _numbers(ranges: Sequence[Range]) -> NDArray[np.int64]:
+def _numbers(ranges: Sequence[SequenceRange]) -> NDArray[np.int64]:
     parts = [np.arange(first, last + 1, dtype=np.int64) for first, last in union(ranges, ())]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
@@ -122,7 +122,7 @@ def _pack(last: Mapping[int, tuple[int, bool]], doubtful: set[int]) -> FinalStat
 
 def _runs(told: Outcomes) -> Iterator[tuple[Outcome, int]]:
     """Outcomes in the order of sequences, each with the last sequence of its run."""
-    runs: list[tuple[Range, Outcome]] = [(run, "acked") for run in told.acked]
+    runs: list[tuple[SequenceRange, Outcome]] = [(run, "acked") for run in told.acked]
     runs += [(run, "failed") for run in told.failed]
     runs += [(run, "unknown") for run in told.unknown]
     for (_, last), outcome in sorted(runs):
@@ -132,7 +132,7 @@ def _runs(told: Outcomes) -> Iterator[tuple[Outcome, int]]:
 class _Cursor:
     """Whether ascending numbers lie in ranges."""
 
-    def __init__(self, ranges: Sequence[Range]) -> None:
+    def __init__(self, ranges: Sequence[SequenceRange]) -> None:
         self._ranges = union(ranges, ())
         self._at = 0
 

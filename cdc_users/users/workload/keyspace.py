@@ -17,12 +17,12 @@ from typing import Literal
 import msgspec
 
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.users.workload.customer import Row
+from cdc_users.users.workload.customer import CustomerRow
 
 Outcome = Literal["acked", "failed", "unknown"]
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+class RowChange(msgspec.Struct, frozen=True, gc=False):
     """One event of a transaction.
 
     `row` is the whole new row in column order (None for a delete), `before` the row as last
@@ -36,8 +36,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     key: int
     key_version: int
     sequence: int
-    row: Row | None
-    before: Row | None
+    row: CustomerRow | None
+    before: CustomerRow | None
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +46,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     operation: Operation
     key: int
     key_version: int
-    before: Row | None
+    before: CustomerRow | None
 
 
 class KeySpace:
@@ -69,7 +69,7 @@ class KeySpace:
         )
         self._keys: list[int] = []
         self._slots: dict[int, int] = {}
-        self._last: dict[int, tuple[int, Row | None]] = {}
+        self._last: dict[int, tuple[int, CustomerRow | None]] = {}
         self._oldest = 0
 
     def touches(self, size: int, first_key: int) -> list[Touch]:
@@ -116,7 +116,7 @@ class KeySpace:
             slot = (slot + 1) % count
         return self._keys[slot]
 
-    def settle(self, changes: Iterable[Change], outcome: Outcome) -> None:
+    def settle(self, changes: Iterable[RowChange], outcome: Outcome) -> None:
         """Take over what a transaction did: nothing if it failed; if nobody knows, its keys are
         never used again.
         """

@@ -17,10 +17,9 @@ import msgspec
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation
 
 # Others know these under this module's name.
-from cdc_users.users.workload.customer import Formatter, Row
+from cdc_users.users.workload.customer import CustomerRow, Formatter
 from cdc_users.users.workload.customer import columns as columns
-from cdc_users.users.workload.keyspace import Change as Change
-from cdc_users.users.workload.keyspace import KeySpace, Outcome, Touch
+from cdc_users.users.workload.keyspace import KeySpace, Outcome, RowChange, Touch
 
 InsertMethod = Literal["single", "values", "copy"]
 OperationName = Literal["insert", "update", "delete", "transaction"]
@@ -133,13 +132,13 @@ class Ranges:
             runs.append([first, last])
 
 
-class Transaction(msgspec.Struct, frozen=True):
+class WriteTransaction(msgspec.Struct, frozen=True):
     """What is committed together: sequences `first` to `last`, one change each, in order."""
 
     number: int
     first: int
     last: int
-    changes: Sequence[Change]
+    changes: Sequence[RowChange]
 
 
 class Writer:
@@ -161,7 +160,7 @@ class Writer:
         self._sequence = 0
         self._transactions = 0
 
-    def transaction(self, size: int, intended_us: int) -> Transaction:
+    def transaction(self, size: int, intended_us: int) -> WriteTransaction:
         """The next transaction of `size` operations, all with this intended time.
 
         A delete makes two changes.
@@ -173,12 +172,12 @@ class Writer:
         touches = self._keys.touches(size, self._base + first)
         self._sequence += len(touches)
         self._formatter.begin(self._transactions, len(touches), intended_us)
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         for index, touch in enumerate(touches):
             changes.append(self._change(touch, first + index, index, changes))
-        return Transaction(self._transactions, first, self._sequence, changes)
+        return WriteTransaction(self._transactions, first, self._sequence, changes)
 
-    def _inserts(self, size: int, first: int, intended_us: int) -> Transaction:
+    def _inserts(self, size: int, first: int, intended_us: int) -> WriteTransaction:
         """The same where nothing else is ever done, which needs no choices."""
         self._sequence += size
         formatter, base, tables, insert = (
@@ -189,7 +188,7 @@ class Writer:
         )
         formatter.begin(self._transactions, size, intended_us)
         changes = [
-            Change(
+            RowChange(
                 insert,
                 (base + n) % tables,
                 base + n,
@@ -200,23 +199,25 @@ class Writer:
             )
             for n in range(first, first + size)
         ]
-        return Transaction(self._transactions, first, self._sequence, changes)
+        return WriteTransaction(self._transactions, first, self._sequence, changes)
 
-    def settle(self, transaction: Transaction, outcome: Outcome) -> None:
+    def settle(self, transaction: WriteTransaction, outcome: Outcome) -> None:
         """Say how a transaction ended: its versions count if acked, and its keys are never used
         again if unknown.
         """
         self.ranges.add(outcome, transaction.first, transaction.last)
         self._keys.settle(transaction.changes, outcome)
 
-    def _change(self, touch: Touch, sequence: int, index: int, changes: Sequence[Change]) -> Change:
+    def _change(
+        self, touch: Touch, sequence: int, index: int, changes: Sequence[RowChange]
+    ) -> RowChange:
         operation, key, version, before = (
             touch.operation,
             touch.key,
             touch.key_version,
             touch.before,
         )
-        row: Row | None
+        row: CustomerRow | None
         if operation is Operation.DELETE:
             row, before = None, changes[-1].row
         elif operation is Operation.STAMP:
@@ -224,7 +225,7 @@ class Writer:
             row = self._formatter.stamp(before, version, operation, sequence, index)
         else:
             row = self._formatter.row(key, version, operation, sequence, index)
-        return Change(operation, key % self.workload.tables, key, version, sequence, row, before)
+        return RowChange(operation, key % self.workload.tables, key, version, sequence, row, before)
 
 
 def key_space(number: int, workload: Workload) -> KeySpace:

@@ -20,7 +20,7 @@ from locust.env import Environment
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
-from cdc_users.options.proposal import Shape
+from cdc_users.options.proposal import ShapeDeclaration
 from cdc_users.report import csv as statistic
 from cdc_users.report import directory
 from cdc_users.scenario import Scenario
@@ -129,7 +129,7 @@ class Extension:
 
         self._app.view_functions[endpoint] = self._web_ui.auth_required_if_enabled(replaced)
 
-    def _shapes(self) -> dict[str, Shape]:
+    def _shapes(self) -> dict[str, ShapeDeclaration]:
         """The shapes with a scenario that may be chosen, by class name."""
         known = self._environment.available_shape_classes or {}
         sole = self._environment.shape_class
@@ -167,7 +167,7 @@ class Extension:
         finally:
             vars(self._environment.parsed_options).update(kept)
 
-    def _chosen(self, name: str | None) -> Shape | None:
+    def _chosen(self, name: str | None) -> ShapeDeclaration | None:
         shapes = self._shapes()
         return shapes.get(name) if name else next(iter(shapes.values()), None)
 
@@ -241,7 +241,7 @@ class Extension:
     def _plan(self) -> Response:
         shape = self._chosen(request.args.get("shape_class"))
         if shape is None:
-            return jsonify(form.plan(form.Check()))
+            return jsonify(form.plan(form.FormCheck()))
         return jsonify(form.plan(form.check(shape, self._given(request.args))))
 
     def _state(self) -> Response:

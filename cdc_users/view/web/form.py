@@ -10,7 +10,7 @@ from cdc_users.error import OptionsError
 from cdc_users.options.groups import NOT_IN_FORM, grouped
 from cdc_users.options.options import OPTIONS, Option
 from cdc_users.options.parse import Choice
-from cdc_users.options.proposal import Shape, propose
+from cdc_users.options.proposal import ShapeDeclaration, propose
 from cdc_users.scenario import Step
 
 FLAGS = {option.name: option.flag for option in OPTIONS}
@@ -23,7 +23,7 @@ LOCUST_FIELDS = (STORED_BY_LOCUST - {"num_users"}) | {"user_count", "shape_class
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class FormCheck:
     """What the form's values come to: every mistake, or the steps that would run, what is left
     out, and by whom.
     """
@@ -39,13 +39,13 @@ class Check:
         return " · ".join(self.mistakes)
 
 
-def check(shape: Shape, given: Mapping[str, Any]) -> Check:
+def check(shape: ShapeDeclaration, given: Mapping[str, Any]) -> FormCheck:
     """Read the form as a run would; touches no server."""
     try:
         made = propose(shape, given)
     except OptionsError as error:
-        return Check(error.mistakes)
-    return Check(steps=tuple(made.steps), skipped=tuple(made.skipped), user=made.user.__name__)
+        return FormCheck(error.mistakes)
+    return FormCheck(steps=tuple(made.steps), skipped=tuple(made.skipped), user=made.user.__name__)
 
 
 def shown(locusts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
@@ -101,7 +101,7 @@ def secrets(locusts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [name for name, field in locusts.items() if field.get("is_secret")]
 
 
-def description(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+def description(shapes: Mapping[str, ShapeDeclaration]) -> dict[str, Any]:
     """What the page's script needs to group and explain the fields and to present the scenarios."""
     return {
         "groups": [
@@ -130,7 +130,7 @@ def description(shapes: Mapping[str, Shape]) -> dict[str, Any]:
     }
 
 
-def plan(checked: Check) -> dict[str, Any]:
+def plan(checked: FormCheck) -> dict[str, Any]:
     """A check as plain data, for the page."""
     return {
         "mistakes": list(checked.mistakes),

@@ -10,7 +10,7 @@ from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.report.answer import answer
 from cdc_users.step.state import StepState
-from cdc_users.step.timeline_row import Moment
+from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view import run_view
 from cdc_users.view.run_view import RunView
 
@@ -87,7 +87,7 @@ def head(run: RunView) -> dict[str, Any]:
     }
 
 
-def columns(moments: Sequence[Moment]) -> dict[str, list[Any]]:
+def columns(moments: Sequence[TimelineRow]) -> dict[str, list[Any]]:
     """The seconds as columns."""
     return {name: [getattr(moment, name) for moment in moments] for name in COLUMNS}
 

@@ -16,7 +16,7 @@ from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.ledger.ledger import Ledger
 from cdc_users.measure.ledger.probe import PROBE_BYTES, parse_probes
 from cdc_users.measure.step import StepFigures
-from infra.avro.row import Side
+from infra.avro.row import RowImage
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
@@ -186,7 +186,7 @@ class InstrumentedSink:
         before, after = self._side(batch, "before"), self._side(batch, "after")
         return [before[row] if gone else after[row] for row, gone in enumerate(deleted.tolist())]
 
-    def _side(self, batch: Batch, side: Side) -> Sequence[bytes]:
+    def _side(self, batch: Batch, side: RowImage) -> Sequence[bytes]:
         try:
             begin, length = batch.rows.spans(side, self._probe_column)
         except KeyError:

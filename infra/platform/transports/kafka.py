@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from infra.platform.transports.transport import (
+    PublishRefusedError,
     Record,
-    RefusedError,
     TransportError,
     UnreachableError,
 )
@@ -72,7 +72,7 @@ class KafkaWalPublisher:
             "INVALID_MSG",
             "RECORD_LIST_TOO_LARGE",
         ):
-            raise RefusedError(text)
+            raise PublishRefusedError(text)
         raise TransportError(
             f"{text}; the slot keeps the events, start again when the broker answers"
         )

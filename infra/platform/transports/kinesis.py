@@ -18,8 +18,8 @@ from typing import Any
 
 from infra.platform.process.address import shown
 from infra.platform.transports.transport import (
+    PublishRefusedError,
     Record,
-    RefusedError,
     TransportError,
     UnreachableError,
     backoff_s,
@@ -139,7 +139,7 @@ class KinesisWalPublisher:
         for record in records:
             key = partition_key(record.key)
             if len(record.data) + len(key.encode()) > RECORD_BYTES:
-                raise RefusedError(
+                raise PublishRefusedError(
                     f"a record of {len(record.data)} bytes with key {key[:80]!r} is over Kinesis'"
                     f" limit of {RECORD_BYTES}; leave its table out of the publication, or use"
                     " --transport kafka"
@@ -213,7 +213,7 @@ def _passing(error: Exception, stream: str) -> str:
         return code
     if code == "ResourceNotFoundException":
         raise UnreachableError(f"Kinesis has no stream {stream!r}; create it first") from error
-    raise RefusedError(f"Kinesis refuses records for stream {stream!r}: {error}") from error
+    raise PublishRefusedError(f"Kinesis refuses records for stream {stream!r}: {error}") from error
 
 
 def client(endpoint: str) -> Any:

@@ -16,8 +16,8 @@ from typing import Any
 
 from infra.platform.transports.partition import PARTITIONS, partition
 from infra.platform.transports.transport import (
+    PublishRefusedError,
     Record,
-    RefusedError,
     TransportError,
     UnreachableError,
     backoff_s,
@@ -81,7 +81,7 @@ class PubSubWalPublisher:
         """See WalPublisher."""
         for record in records:
             if len(record.data) > MESSAGE_BYTES:
-                raise RefusedError(
+                raise PublishRefusedError(
                     f"a message of {len(record.data)} bytes is over Pub/Sub's limit of"
                     f" {MESSAGE_BYTES}; leave its table out of the publication"
                 )
@@ -170,7 +170,7 @@ def _check_passing(failure: Exception, topic: str) -> None:
     if name == "NotFound":
         raise UnreachableError(f"Pub/Sub has no topic {topic!r}; create it first") from failure
     if name not in PASSING:
-        raise RefusedError(
+        raise PublishRefusedError(
             f"Pub/Sub refuses messages for {topic!r}: {name}: {failure}"
         ) from failure
 

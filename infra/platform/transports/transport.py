@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 from infra.platform.process.error import PlatformError, UnreachableError
 
 __all__ = [
+    "PublishRefusedError",
     "Record",
-    "RefusedError",
     "TransportError",
     "UnreachableError",
     "WalPublisher",
@@ -27,7 +27,7 @@ class TransportError(PlatformError):
     """A record could not be made durable; nothing of its transaction may be confirmed."""
 
 
-class RefusedError(TransportError):
+class PublishRefusedError(TransportError):
     """The service will never take this record; trying again does not help."""
 
 

@@ -22,22 +22,22 @@ from cdc_users.measure.clock import anchor_from
 from infra.platform.process.error import PlatformError, UnreachableError
 from infra.platform.process.log import log_to_stderr
 from infra.platform.transports.naming import NamingError
-from infra.platform.transports.transport import RefusedError
-from infra.platform.wal.error import SetupError, SlotError
+from infra.platform.transports.transport import PublishRefusedError
+from infra.platform.wal.error import SetupError, SlotGoneError
 from infra.platform.wal.option import mistakes, parser, to_settings
-from infra.platform.wal.service import Service, Settings
+from infra.platform.wal.service import DirectReaderSettings, Service
 from infra.platform.wal.telemetry import WalTelemetry
 from infra.replication.error import ReplicationError
 
 
 def exit_code(failure: Exception) -> int:
     """2 for what must be mended first, 3 for what is not there, 1 for the rest."""
-    if isinstance(failure, (SetupError, RefusedError, NamingError)):
+    if isinstance(failure, (SetupError, PublishRefusedError, NamingError)):
         return 2
-    return 3 if isinstance(failure, (UnreachableError, SlotError, psycopg2.Error)) else 1
+    return 3 if isinstance(failure, (UnreachableError, SlotGoneError, psycopg2.Error)) else 1
 
 
-async def serve(settings: Settings, telemetry_port: int) -> int:
+async def serve(settings: DirectReaderSettings, telemetry_port: int) -> int:
     """Run until told to stop, or until something failed for good."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

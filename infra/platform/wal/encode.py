@@ -4,15 +4,13 @@ serialised change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from infra.platform.transports.transport import Record
-from infra.platform.wal.replication.pump import Chunk, Encoded
-from infra.platform.wal.serialise.change_json import ChangeJson
+from infra.platform.wal.replication.pump import Encoded, TransactionChunk
+from infra.platform.wal.serialise.change_json import ChangeJson, KeyColumns
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.event import Relation
-
-KeyColumns = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 class PrimaryKeys(KeyColumns):
@@ -52,7 +50,7 @@ class JsonEncoder:
         self._streams: dict[int, tuple[Relation, str]] = {}
         self._json = ChangeJson(keys)
 
-    def encode(self, chunk: Chunk) -> Encoded:
+    def encode(self, chunk: TransactionChunk) -> Encoded:
         """See Encoder."""
         name = self._name
         return [
@@ -79,7 +77,7 @@ class NoEncoder:
     def __init__(self) -> None:
         self._decoder = PgOutputDecoder()
 
-    def encode(self, chunk: Chunk) -> Encoded:
+    def encode(self, chunk: TransactionChunk) -> Encoded:
         """See Encoder."""
         for part in chunk.parts:
             self._decoder.decode_many(part.messages)

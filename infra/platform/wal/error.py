@@ -16,5 +16,5 @@ class SetupError(PlatformError):
     """What was asked for cannot be done with this server; nothing was changed."""
 
 
-class SlotError(PlatformError):
+class SlotGoneError(PlatformError):
     """The slot cannot be had, or going on from it would skip changes."""

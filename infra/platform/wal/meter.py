@@ -14,7 +14,7 @@ from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.ledger.ledger import Ledger
 from cdc_users.measure.ledger.probe import PROBE_BYTES, parse_probes
 from cdc_users.measure.step import StepFigures
-from infra.platform.wal.replication.pump import Chunk, Encoded
+from infra.platform.wal.replication.pump import Encoded, TransactionChunk
 
 NO_PROBE = b""
 DELETE = b'{"op":"d"'
@@ -38,12 +38,16 @@ class WalMeter:
         self._run = run
         self._mark = b'"' + probe_column.encode() + b'":"'
 
-    def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
+    def durable(
+        self, chunk: TransactionChunk, encoded: Encoded, started_us: int, done_us: int
+    ) -> None:
         """See Meter."""
         with self.lock:
             self._durable(chunk, encoded, started_us, done_us)
 
-    def _durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
+    def _durable(
+        self, chunk: TransactionChunk, encoded: Encoded, started_us: int, done_us: int
+    ) -> None:
         values = [record.data for records in encoded for record in records]
         self.writes += 1
         self.durable_events += len(values)
@@ -54,7 +58,12 @@ class WalMeter:
             self._observe(chunk, encoded, values, started_us, done_us)
 
     def _observe(
-        self, chunk: Chunk, encoded: Encoded, values: list[bytes], started_us: int, done_us: int
+        self,
+        chunk: TransactionChunk,
+        encoded: Encoded,
+        values: list[bytes],
+        started_us: int,
+        done_us: int,
     ) -> None:
         probes = parse_probes([self._probe(value) for value in values], self._run)
         deleted = np.array([value.startswith(DELETE) for value in values], dtype=np.bool_)

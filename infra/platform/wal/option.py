@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.platform.options import NAME_BYTES, DefaultsShown, number_mistakes
 from infra.platform.process.address import url_mistakes
-from infra.platform.wal.service import FORMATS, TRANSPORTS, Settings
+from infra.platform.wal.service import FORMATS, TRANSPORTS, DirectReaderSettings
 from infra.schemas.envelope import is_probe_column
 from infra.validate import are_addresses, dsn_mistakes, is_address, unwritable
 
@@ -184,9 +184,9 @@ def _tables(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(part.strip() for part in options.create.split(",") if part.strip())
 
 
-def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
+def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> DirectReaderSettings:
     """The settings that valid options ask for."""
-    return Settings(
+    return DirectReaderSettings(
         dsn=options.dsn,
         slot=options.slot,
         publication=options.publication,

@@ -43,7 +43,7 @@ FORMATS = ("json", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class DirectReaderSettings:
     """What the command line asks for (option.py explains each)."""
 
     dsn: str
@@ -76,7 +76,7 @@ class Service:
     Raises SetupError, SlotError or UnreachableError with the remedy; nothing is left behind then.
     """
 
-    def __init__(self, settings: Settings, anchor: Anchor) -> None:
+    def __init__(self, settings: DirectReaderSettings, anchor: Anchor) -> None:
         self.settings = settings
         self._own = OwnObjects(settings.journal, settings.slot) if settings.create else None
         with closing(server.connect(settings.dsn)) as connection:

@@ -143,7 +143,7 @@ class Transaction:
         """
         return self._held.chunks()
 
-    def events(self, decoder: PgOutputDecoder) -> Iterator[events.Change]:
+    def events(self, decoder: PgOutputDecoder) -> Iterator[events.ChangeMessage]:
         """The messages decoded, by a decoder that has read all earlier transactions in commit
         order.
         """

@@ -39,8 +39,8 @@ _ROWS = msgspec.msgpack.Decoder(list[int | tuple[str | None, ...]])
 #: Up to here, looking for each head in turn is faster than looking at each message.
 _FEW_HEADS = 16
 
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+Int64Array = NDArray[np.int64]
+ByteFlags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Heads:
         return found
 
 
-def _places(flags: Flags) -> Sequence[int]:
+def _places(flags: ByteFlags) -> Sequence[int]:
     if flags.all():
         return range(len(flags))
     places: list[int] = np.flatnonzero(flags).tolist()
@@ -187,12 +187,12 @@ class _Walk:
         count = len(self._buffer) - offset - np.dtype(kind).itemsize + 1
         return np.ndarray(count, kind, self._buffer, offset, strides=(1,))
 
-    def _walk(self) -> list[Flags | None]:
+    def _walk(self) -> list[ByteFlags | None]:
         """For one value after the other, which of those messages that have so many are NULL there;
 
         None for no one.
         """
-        nulls: list[Flags | None] = []
+        nulls: list[ByteFlags | None] = []
         position = self._start + HEAD_BYTES
         while True:
             number = len(nulls)
@@ -208,18 +208,18 @@ class _Walk:
             position, null = self._step(position, self.good[:active])
             nulls.append(null)
 
-    def _middle(self, position: Numbers, columns: int, good: Flags) -> Numbers:
+    def _middle(self, position: Int64Array, columns: int, good: ByteFlags) -> Int64Array:
         """Between two tuples: the new row's kind and number of columns."""
         for offset, expected in enumerate(b"N" + columns.to_bytes(2, "big")):
             good &= self._byte[position + offset] == expected
         self._middles.append(position.copy())
         return np.minimum(position + len(_MIDDLE), self._limit)
 
-    def _step(self, position: Numbers, good: Flags) -> tuple[Numbers, Flags | None]:
+    def _step(self, position: Int64Array, good: ByteFlags) -> tuple[Int64Array, ByteFlags | None]:
         kind = self._byte[position]
         text = kind == _TEXT
         null = None
-        after: Numbers = position + self._length[position]
+        after: Int64Array = position + self._length[position]
         after += _BEFORE_BYTES
         if text.all():
             self._texts.append(position)
@@ -255,7 +255,7 @@ class _Walk:
             for listed, (part, group) in zip(own, self.parts, strict=True)
         ]
 
-    def _own_nulls(self, part: slice, group: Group) -> list[Flags | None]:
+    def _own_nulls(self, part: slice, group: Group) -> list[ByteFlags | None]:
         own = [None if null is None else null[part] for null in self._nulls[: group.values]]
         return [None if null is None or not null.any() else null for null in own]
 
@@ -276,7 +276,11 @@ class _Walk:
 
 
 def _cut(
-    pieces: list[Any], group: Group, nulls: Sequence[Flags | None], special: bool, ascii_only: bool
+    pieces: list[Any],
+    group: Group,
+    nulls: Sequence[ByteFlags | None],
+    special: bool,
+    ascii_only: bool,
 ) -> Cut:
     if group.tuples > 1:
         # What stood between two tuples.
@@ -286,7 +290,7 @@ def _cut(
     return Cut(pieces, 1 + len(nulls), null, text, _patterns(nulls), special, ascii_only)
 
 
-def _patterns(nulls: Sequence[Flags | None]) -> Sequence[int]:
+def _patterns(nulls: Sequence[ByteFlags | None]) -> Sequence[int]:
     """Which columns of each message are NULL, a bit for each that ever is."""
     flags = [null for null in nulls if null is not None]
     if not 0 < len(flags) <= _BITS:

@@ -16,7 +16,7 @@ from typing import Any
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput import event as events
 from infra.replication.pgoutput.bulk import Heads
-from infra.replication.pgoutput.event import Column, Relation
+from infra.replication.pgoutput.event import Relation, RelationColumn
 from infra.replication.pgoutput.form import TextForm
 from infra.replication.pgoutput.tuple_reader import (
     HEAD_BYTES,
@@ -284,10 +284,12 @@ class Cursor:
             raise DecodeError(f"{self.left} bytes follow the message", self.position)
 
 
-def _column(cursor: Cursor) -> Column:
+def _column(cursor: Cursor) -> RelationColumn:
     key = bool(cursor.integer(1) & 1)
     name = cursor.string()
-    return Column(name, cursor.integer(4), int.from_bytes(cursor.take(4), "big", signed=True), key)
+    return RelationColumn(
+        name, cursor.integer(4), int.from_bytes(cursor.take(4), "big", signed=True), key
+    )
 
 
 def _begin(message: bytes) -> events.Begin:

@@ -29,7 +29,7 @@ UNCHANGED: Final = Unchanged()
 Row: TypeAlias = tuple[Any, ...]
 
 
-class Column(msgspec.Struct, frozen=True):
+class RelationColumn(msgspec.Struct, frozen=True):
     """A column of a relation; `key` says whether it belongs to the replica identity."""
 
     name: str
@@ -48,7 +48,7 @@ class Relation(msgspec.Struct, frozen=True):
     schema: str
     table: str
     identity: str
-    columns: tuple[Column, ...]
+    columns: tuple[RelationColumn, ...]
 
     @property
     def key_positions(self) -> tuple[int, ...]:
@@ -228,4 +228,4 @@ class RollbackPrepared(msgspec.Struct, gc=False):
     gid: str
 
 
-Change: TypeAlias = Insert | Update | Delete
+ChangeMessage: TypeAlias = Insert | Update | Delete

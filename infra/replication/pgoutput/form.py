@@ -13,7 +13,7 @@ from infra.replication.error import DecodeError
 from infra.replication.pgoutput.bulk import read_rows
 from infra.replication.pgoutput.event import (
     UNCHANGED,
-    Change,
+    ChangeMessage,
     Delete,
     Insert,
     Relation,
@@ -143,11 +143,11 @@ class LazyChange(msgspec.Struct, gc=False):
         """I, U or D."""
         return chr(self.message[0])
 
-    def text(self) -> Change:
+    def text(self) -> ChangeMessage:
         """The change with rows of texts."""
         return self.layout.text(self.message)
 
-    def values(self) -> Change:
+    def values(self) -> ChangeMessage:
         """The change with rows of Python values."""
         return self.layout.values(self.message)
 
@@ -192,18 +192,18 @@ class Layout:
         self._forms: Mapping[str, RowForm] = {"text": TextForm(), "values": values}
         self._readers: dict[str, Read] = {}
 
-    def text(self, message: bytes) -> Change:
+    def text(self, message: bytes) -> ChangeMessage:
         """Read a message's texts."""
         return self._read("text", message)
 
-    def values(self, message: bytes) -> Change:
+    def values(self, message: bytes) -> ChangeMessage:
         """Read a message's values."""
         return self._read("values", message)
 
-    def _read(self, form: str, message: bytes) -> Change:
+    def _read(self, form: str, message: bytes) -> ChangeMessage:
         if form not in self._readers:
             self._readers[form] = self._forms[form].reader(self.relation, self._shape, message)
-        change: Change = self._readers[form](message)
+        change: ChangeMessage = self._readers[form](message)
         return change
 
 

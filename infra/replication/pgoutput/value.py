@@ -79,7 +79,7 @@ class Beyond:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class RangeValue:
     """A range;
 
     None for a bound stands for none. An empty one has no bounds and is the only one that is
@@ -454,12 +454,12 @@ class ValueKinds:
         return self.kind(oid).binary(value[first : first + size]), first + size
 
     def _range(self, subtype: int) -> ValueKind:
-        def from_text(text: str) -> Range:
+        def from_text(text: str) -> RangeValue:
             parts = array_text.read_range(text)
             if parts is None:
-                return Range(empty=True)
+                return RangeValue(empty=True)
             lower, upper = (None if part is None else self._text(subtype, part) for part in parts)
-            return Range(
+            return RangeValue(
                 lower,
                 upper,
                 text[0] == "[" and lower is not None,
@@ -468,7 +468,7 @@ class ValueKinds:
 
         return ValueKind(from_text, lambda value: self._range_binary(value, subtype))
 
-    def _range_binary(self, value: bytes, subtype: int) -> Range:
+    def _range_binary(self, value: bytes, subtype: int) -> RangeValue:
         """range_send: flags (1 empty, 2 and 4 included, 8 and 16 infinite), then the bounds that
         there are.
         """
@@ -477,11 +477,11 @@ class ValueKinds:
         flags, position = value[0], 1
         lower = upper = None
         if flags & 1:
-            return Range(empty=True)
+            return RangeValue(empty=True)
         if not flags & 8:
             lower, position = self._sized(value, position, subtype)
         if not flags & 16:
             upper, position = self._sized(value, position, subtype)
         if position != len(value):
             raise ValueError(f"{len(value) - position} bytes follow the range")
-        return Range(lower, upper, bool(flags & 2), bool(flags & 4))
+        return RangeValue(lower, upper, bool(flags & 2), bool(flags & 4))

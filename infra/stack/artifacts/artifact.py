@@ -30,7 +30,7 @@ CHUNK_BYTES = 1 << 18
 PARALLEL = 8
 TIMEOUT_S = 60.0
 OTHER_DISK = "set CDC_CACHE_DIR to a directory on another disk"
-Progress = Callable[[str], None]
+DownloadProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def repository(environ: Mapping[str, str]) -> str:
 
 
 def fetch(
-    artifacts: Sequence[Artifact], environ: Mapping[str, str], progress: Progress
+    artifacts: Sequence[Artifact], environ: Mapping[str, str], progress: DownloadProgress
 ) -> dict[str, Path]:
     """Make sure that all these files are in the cache; returns their places by file name.
 
@@ -101,7 +101,7 @@ def _whole(place: Path, artifact: Artifact) -> bool:
 
 
 def _download_all(
-    missing: list[Artifact], places: Mapping[str, Path], base: str, progress: Progress
+    missing: list[Artifact], places: Mapping[str, Path], base: str, progress: DownloadProgress
 ) -> None:
     total = sum(artifact.bytes for artifact in missing)
     done = 0
@@ -202,7 +202,7 @@ def _stream(artifact: Artifact, partial: Path, address: str, advance: Callable[[
     return digest.hexdigest()
 
 
-def unpacked(archive: Path, environ: Mapping[str, str], progress: Progress) -> Path:
+def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgress) -> Path:
     """The directory with an archive's contents, unpacked once per user."""
     target = cache_directory(environ) / "unpacked" / archive.parent.name
     if not target.exists():

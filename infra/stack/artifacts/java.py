@@ -15,7 +15,7 @@ from pathlib import Path
 from infra.stack.artifacts.artifact import (
     LOCK,
     Artifact,
-    Progress,
+    DownloadProgress,
     cache_directory,
     fetch,
     locked,
@@ -70,7 +70,7 @@ def find_java(environ: Mapping[str, str]) -> Path:
     return Path(found)
 
 
-def java_files(environ: Mapping[str, str], progress: Progress) -> JavaFiles:
+def java_files(environ: Mapping[str, str], progress: DownloadProgress) -> JavaFiles:
     """Fetch what is missing and say where everything is."""
     sets = locked()
     places = fetch(

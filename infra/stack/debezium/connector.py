@@ -13,7 +13,7 @@ from psycopg2.extensions import parse_dsn
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.servers.settings import Settings, Tuning, debezium
+from infra.stack.servers.settings import ServerSettings, Tuning, debezium
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
@@ -33,7 +33,7 @@ class DebeziumConnector:
     tuning: Tuning = "latency"
 
 
-def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Settings:
+def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> ServerSettings:
     """The configuration; converters are the worker's. A password, if any, comes from PGPASSWORD."""
     place = parse_dsn(endpoints.postgres_dsn)
     if endpoints.postgres_from_connect is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 
 from infra.stack.artifacts import java
-from infra.stack.artifacts.artifact import Progress
+from infra.stack.artifacts.artifact import DownloadProgress
 from infra.stack.artifacts.version import VERSIONS
 from infra.stack.debezium.canary import send_canary
 from infra.stack.docker.compose_file import DIRECTORY, POSTGRES_INSIDE
@@ -25,7 +25,7 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.servers import postgres, process
 from infra.stack.servers.port import HOST, WELL_KNOWN, check_free
-from infra.stack.supervise.state import State, write_json
+from infra.stack.supervise.state import StackState, write_json
 
 READY_S = 180.0
 POLL_S = 0.2
@@ -67,16 +67,16 @@ def _silent(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def is_ours(state: State) -> bool:
+def is_ours(state: StackState) -> bool:
     """Whether this checkout has brought the containers up, or began to."""
     return _context(state).exists()
 
 
-def _context(state: State) -> Path:
+def _context(state: StackState) -> Path:
     return state.root / "compose"
 
 
-def up(state: State, environ: Mapping[str, str], progress: Progress) -> Endpoints:
+def up(state: StackState, environ: Mapping[str, str], progress: DownloadProgress) -> Endpoints:
     """Start the containers and prove them by a row that comes out of a topic; raises StackError."""
     require_engine(environ)
     if not is_ours(state):
@@ -92,7 +92,7 @@ def up(state: State, environ: Mapping[str, str], progress: Progress) -> Endpoint
     return ready
 
 
-def _bring_up(progress: Progress) -> Endpoints:
+def _bring_up(progress: DownloadProgress) -> Endpoints:
     progress("docker compose is building and starting the containers")
     _compose("up", "--detach", "--build", "--remove-orphans")
     found = endpoints()
@@ -102,7 +102,9 @@ def _bring_up(progress: Progress) -> Endpoints:
     return _with_versions(found)
 
 
-def _fill_context(state: State, environ: Mapping[str, str], progress: Progress) -> None:
+def _fill_context(
+    state: StackState, environ: Mapping[str, str], progress: DownloadProgress
+) -> None:
     """Lay Kafka Connect's verified files where its image is built from."""
     jars = _context(state) / "jars"
     shutil.rmtree(jars, ignore_errors=True)
@@ -122,7 +124,7 @@ def _compose(*arguments: str) -> None:
         )
 
 
-def _await_ready(found: Endpoints, progress: Progress) -> None:
+def _await_ready(found: Endpoints, progress: DownloadProgress) -> None:
     probes: dict[str, Callable[[], None]] = {
         "postgres": lambda: postgres.probe(found.postgres_dsn),
         "kafka": lambda: process.probe_kafka(found.kafka_bootstrap),
@@ -155,7 +157,7 @@ def _with_versions(found: Endpoints) -> Endpoints:
     return Endpoints.from_json({**found.to_json(), "versions": {"postgres": version, **VERSIONS}})
 
 
-def down(state: State, environ: Mapping[str, str]) -> None:
+def down(state: StackState, environ: Mapping[str, str]) -> None:
     """Remove the containers, their network and their volumes."""
     require_engine(environ)
     _compose("down", "--volumes", "--remove-orphans")

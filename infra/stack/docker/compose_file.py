@@ -17,7 +17,7 @@ from infra.stack.artifacts.java import HEAP_MB, LOG4J
 from infra.stack.artifacts.version import VERSIONS
 from infra.stack.servers import settings
 from infra.stack.servers.port import HOST, WELL_KNOWN
-from infra.stack.servers.settings import Listener, Settings
+from infra.stack.servers.settings import Listener, ServerSettings
 
 #: infra/compose; the files in it that `render` writes are committed, and a test keeps them up to
 #: date.
@@ -40,31 +40,31 @@ HEADER = """# Written by `python -m infra.stack compose render` from infra.stack
 """
 
 
-def postgres_settings() -> Settings:
+def postgres_settings() -> ServerSettings:
     """PostgreSQL in its container."""
     return settings.postgres(Listener(INSIDE, WELL_KNOWN["postgres"], HOST))
 
 
-def kafka_settings() -> Settings:
+def kafka_settings() -> ServerSettings:
     """Kafka in its container, with a second listener for its neighbours."""
     client = Listener(INSIDE, WELL_KNOWN["kafka"], HOST)
     internal = Listener(INSIDE, INTERNAL_PORT, "kafka")
     return settings.kafka(client, CONTROLLER_PORT, "/var/lib/kafka/data", internal)
 
 
-def registry_settings() -> Settings:
+def registry_settings() -> ServerSettings:
     """The schema registry in its container."""
     return settings.registry(Listener(INSIDE, WELL_KNOWN["schema-registry"], HOST), MANAGEMENT_PORT)
 
 
-def connect_settings() -> Settings:
+def connect_settings() -> ServerSettings:
     """Kafka Connect in its container."""
     listener = Listener(INSIDE, WELL_KNOWN["connect"], "connect")
     registry = f"http://schema-registry:{WELL_KNOWN['schema-registry']}"
     return settings.connect(listener, f"kafka:{INTERNAL_PORT}", registry)
 
 
-def environment(prefix: str, values: Settings) -> Settings:
+def environment(prefix: str, values: ServerSettings) -> ServerSettings:
     """Settings as environment variables, in the notation of Kafka's and Quarkus' images.
 
     Neither a dash nor an underscore is in any of Kafka's names here, so one rule serves both.

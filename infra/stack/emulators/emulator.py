@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.stack.artifacts.artifact import cache_directory
 from infra.stack.error import StackError
-from infra.stack.servers.server import Recipe, Server, start
+from infra.stack.servers.server import Recipe, ServerProcess, start
 
 READY_S = 60.0
 
@@ -56,7 +56,7 @@ def kept(
 
 
 @contextmanager
-def running(recipe: Recipe, logs: Path) -> Iterator[Server]:
+def running(recipe: Recipe, logs: Path) -> Iterator[ServerProcess]:
     """Run one emulator, its log in `logs`, from its first answer until the end of the block."""
     logs.mkdir(parents=True, exist_ok=True)
     recipe.prepare()

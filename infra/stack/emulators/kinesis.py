@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack import cloud
-from infra.stack.artifacts.artifact import Progress
+from infra.stack.artifacts.artifact import DownloadProgress
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
 from infra.stack.servers.port import HOST, free_ports
 from infra.stack.servers.server import Recipe
@@ -49,7 +49,7 @@ def node() -> Path:
     return Path(package.origin).parent
 
 
-def install(environ: Mapping[str, str], progress: Progress) -> Path:
+def install(environ: Mapping[str, str], progress: DownloadProgress) -> Path:
     """The directory with kinesalite, installed if it is not there yet; npm checks every package's
     integrity.
     """
@@ -111,7 +111,7 @@ def recipe(directory: Path, port: int) -> Recipe:
 
 @contextmanager
 def kinesis_emulator(
-    logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing
+    logs: Path, environ: Mapping[str, str], progress: DownloadProgress = say_nothing
 ) -> Iterator[str]:
     """The URL of a Kinesis: the user's own where one is named, else an emulator that lives as long
     as the block.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack import cloud
-from infra.stack.artifacts.artifact import Progress
+from infra.stack.artifacts.artifact import DownloadProgress
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
 from infra.stack.servers.port import HOST, free_ports
 from infra.stack.servers.server import Recipe
@@ -26,7 +26,7 @@ BINARY = "pubsub-emulator"
 BUILD_S = 900.0
 
 
-def install(environ: Mapping[str, str], progress: Progress) -> Path:
+def install(environ: Mapping[str, str], progress: DownloadProgress) -> Path:
     """The directory with the emulator, built if it is not there yet; go.sum fixes every module's
     contents.
     """
@@ -80,7 +80,7 @@ def recipe(directory: Path, port: int) -> Recipe:
 
 @contextmanager
 def pubsub_emulator(
-    logs: Path, environ: Mapping[str, str], progress: Progress = say_nothing
+    logs: Path, environ: Mapping[str, str], progress: DownloadProgress = say_nothing
 ) -> Iterator[str]:
     """HOST:PORT of a Pub/Sub: the user's own emulator where one is named, else one that lives as
     long as the block.

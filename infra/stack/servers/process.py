@@ -13,7 +13,7 @@ import requests
 from confluent_kafka.admin import AdminClient
 
 from infra.stack.artifacts import java
-from infra.stack.artifacts.artifact import Progress, cache_directory
+from infra.stack.artifacts.artifact import DownloadProgress, cache_directory
 from infra.stack.artifacts.version import VERSIONS
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
@@ -73,7 +73,7 @@ def blueprint(
     profile: Profile,
     environ: Mapping[str, str],
     owner: Identity,
-    progress: Progress,
+    progress: DownloadProgress,
 ) -> Blueprint:
     """Work out every server's recipe; fetches what is missing from the cache."""
     files = java.java_files(environ, progress)
@@ -154,7 +154,9 @@ def _meta_properties() -> str:
     return f"version=1\nnode.id=1\ncluster.id={cluster}\ndirectory.id={directory}\n"
 
 
-def _kafka_template(files: java.JavaFiles, environ: Mapping[str, str], progress: Progress) -> Path:
+def _kafka_template(
+    files: java.JavaFiles, environ: Mapping[str, str], progress: DownloadProgress
+) -> Path:
     """A formatted log directory, made once per user: formatting costs a Java start of its own."""
     template = cache_directory(environ) / "kafka-template" / VERSIONS["kafka"]
     if template.exists():

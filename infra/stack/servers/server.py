@@ -49,7 +49,7 @@ class Recipe:
 
 
 @dataclass(slots=True)
-class Server:
+class ServerProcess:
     """A started server."""
 
     recipe: Recipe
@@ -104,7 +104,7 @@ def log_tail(log: Path) -> str:
     return "".join(f"    {line}\n" for line in lines) + f"    the whole log: {log}"
 
 
-def start(recipe: Recipe, logs: Path) -> Server:
+def start(recipe: Recipe, logs: Path) -> ServerProcess:
     """Start the server in a session of its own, its output in `logs`; it dies with this process."""
     log = logs / f"{recipe.name}.log"
     account = recipe.account
@@ -122,4 +122,4 @@ def start(recipe: Recipe, logs: Path) -> Server:
             extra_groups=[] if account else None,
             preexec_fn=tied_to_parent(recipe.orphan_signal),
         )
-    return Server(recipe, process, identify(process.pid), log)
+    return ServerProcess(recipe, process, identify(process.pid), log)

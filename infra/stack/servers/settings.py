@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Settings = dict[str, str]
+ServerSettings = dict[str, str]
 Tuning = Literal["latency", "throughput"]
 
 #: Kafka Connect's internal topics and consumer group.
@@ -27,7 +27,7 @@ class Listener:
     advertised: str
 
 
-def postgres(listener: Listener) -> Settings:
+def postgres(listener: Listener) -> ServerSettings:
     """PostgreSQL's parameters: logical decoding on, everything else as a benchmark's user would
     find it.
     """
@@ -47,7 +47,7 @@ def postgres(listener: Listener) -> Settings:
 
 def kafka(
     client: Listener, controller_port: int, directory: str, internal: Listener | None = None
-) -> Settings:
+) -> ServerSettings:
     """One combined KRaft node.
 
     `internal` is a second listener for neighbours in a container network.
@@ -93,7 +93,7 @@ def kafka(
     }
 
 
-def registry(listener: Listener, management_port: int) -> Settings:
+def registry(listener: Listener, management_port: int) -> ServerSettings:
     """The schema registry's properties (Quarkus); its management port would listen everywhere by
     default.
     """
@@ -109,7 +109,7 @@ def registry(listener: Listener, management_port: int) -> Settings:
     }
 
 
-def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Settings:
+def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> ServerSettings:
     """A distributed Kafka Connect worker with Avro converters; connectors need not name
     converters.
     """
@@ -153,7 +153,7 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Sett
     return settings
 
 
-def debezium(tuning: Tuning) -> Settings:
+def debezium(tuning: Tuning) -> ServerSettings:
     """Debezium's knobs: a short poll for latency by default, large batches for throughput by
     option.
     """
@@ -169,6 +169,6 @@ def debezium(tuning: Tuning) -> Settings:
     }
 
 
-def render_properties(settings: Settings) -> str:
+def render_properties(settings: ServerSettings) -> str:
     """A Java properties file."""
     return "".join(f"{name}={value}\n" for name, value in settings.items())

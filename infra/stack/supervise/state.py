@@ -25,7 +25,7 @@ REMOVE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StackState:
     """The files of one checkout's stack, all below `.stack`."""
 
     root: Path
@@ -53,9 +53,9 @@ class State:
         return self.root / "processes.json"
 
 
-def state_of(checkout: Path = CHECKOUT) -> State:
+def state_of(checkout: Path = CHECKOUT) -> StackState:
     """The state of a checkout."""
-    return State(checkout / ".stack")
+    return StackState(checkout / ".stack")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
-def read_endpoints(state: State) -> Endpoints | None:
+def read_endpoints(state: StackState) -> Endpoints | None:
     """The endpoints that are written down, if any."""
     try:
         return Endpoints.from_json(json.loads(state.endpoints.read_text(encoding="utf-8")))
@@ -78,7 +78,9 @@ def read_endpoints(state: State) -> Endpoints | None:
         ) from error
 
 
-def write_processes(state: State, processes: Sequence[Identity], places: Sequence[Path]) -> None:
+def write_processes(
+    state: StackState, processes: Sequence[Identity], places: Sequence[Path]
+) -> None:
     """Write down who runs, the supervisor first."""
     identities = [[process.pid, process.started_s] for process in processes]
     write_json(
@@ -86,7 +88,7 @@ def write_processes(state: State, processes: Sequence[Identity], places: Sequenc
     )
 
 
-def recorded(state: State) -> tuple[list[Identity], list[Path]]:
+def recorded(state: StackState) -> tuple[list[Identity], list[Path]]:
     """The processes and outside directories that are written down."""
     try:
         data = json.loads(state.processes.read_text(encoding="utf-8"))
@@ -97,7 +99,7 @@ def recorded(state: State) -> tuple[list[Identity], list[Path]]:
     )
 
 
-def clear(state: State) -> int:
+def clear(state: StackState) -> int:
     """Kill what is written down and still lives, remove all files; returns how many processes were
     killed.
     """
@@ -124,7 +126,7 @@ def _remove(place: Path) -> None:
         time.sleep(0.02)
 
 
-def clear_after(state: State, supervisor: Identity) -> None:
+def clear_after(state: StackState, supervisor: Identity) -> None:
     """Clear what this supervisor left, unless a successor has taken over meanwhile."""
     with exclusive(state):
         processes, _ = recorded(state)
@@ -133,7 +135,7 @@ def clear_after(state: State, supervisor: Identity) -> None:
 
 
 @contextmanager
-def exclusive(state: State) -> Iterator[None]:
+def exclusive(state: StackState) -> Iterator[None]:
     """Only one `up` or `down` at a time in a checkout; the second waits."""
     state.root.mkdir(parents=True, exist_ok=True)
     deadline_s = time.monotonic() + LOCK_S

@@ -27,9 +27,15 @@ from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers.disk import check_room, exhausted
 from infra.stack.servers.process import Blueprint, blueprint, choose_ports
-from infra.stack.servers.server import Recipe, Server, start
+from infra.stack.servers.server import Recipe, ServerProcess, start
 from infra.stack.supervise.identity import identify
-from infra.stack.supervise.state import State, clear_after, state_of, write_json, write_processes
+from infra.stack.supervise.state import (
+    StackState,
+    clear_after,
+    state_of,
+    write_json,
+    write_processes,
+)
 
 READY_S = 90.0
 WATCH_S = 0.2
@@ -38,9 +44,9 @@ WATCH_S = 0.2
 class Supervisor:
     """Owns the servers of one checkout."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StackState) -> None:
         self._state = state
-        self._servers: list[Server] = []
+        self._servers: list[ServerProcess] = []
         self._starting = threading.Lock()
         self._asked_to_stop = threading.Event()
         self._places: Sequence[Path] = ()
@@ -87,7 +93,7 @@ class Supervisor:
                 self.request_stop()  # or the pool would wait for servers that are still coming up
                 raise
 
-    def _start(self, recipe: Recipe) -> Server:
+    def _start(self, recipe: Recipe) -> ServerProcess:
         if self._asked_to_stop.is_set():
             raise StackError("asked to stop while starting")
         server = start(recipe, self._state.logs)
@@ -96,7 +102,7 @@ class Supervisor:
             self._write_down()
         return server
 
-    def _await(self, server: Server) -> None:
+    def _await(self, server: ServerProcess) -> None:
         started_s = time.monotonic()
         server.await_ready(started_s + READY_S)
         say(progress=f"{server.recipe.name} answers after {time.monotonic() - started_s:.1f} s")
@@ -164,7 +170,7 @@ def say(**message: Any) -> None:
         print(json.dumps(message), flush=True)
 
 
-def watch_over(state: State) -> None:
+def watch_over(state: StackState) -> None:
     """Fork the watcher: a process that clears the stack away when this one is gone."""
     supervisor = identify(os.getpid())
     reading, writing = os.pipe()

@@ -8,10 +8,10 @@ import pytest
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.scenario import Mode, Pipeline, Step, checked
+from cdc_users.scenario import Pipeline, Step, StepMode, checked
 
 
-def step(name: str = "s", mode: Mode = "paced", **pipeline: str) -> Step:
+def step(name: str = "s", mode: StepMode = "paced", **pipeline: str) -> Step:
     return Step(name, mode, Schedule.volume(10), Pipeline(**pipeline), lanes=1)  # type: ignore[arg-type]
 
 

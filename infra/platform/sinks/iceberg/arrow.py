@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from infra.avro.kind import UNAVAILABLE, Column, Kind
+from infra.avro.kind import UNAVAILABLE, Column, ColumnKind
 from infra.avro.placeholder import are_placeholders
-from infra.avro.row import Rows, Side
+from infra.avro.row import RowImage, Rows
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.nested import base64_text, decimal_digits, nested
@@ -30,28 +30,28 @@ _INFINITY_US = {"infinity": 9223372036825200000, "-infinity": -92233720368324000
 _DECIMAL_BYTES = 16
 _LONGEST_DECIMAL = 38
 _UTC = pa.timestamp("us", "UTC")
-_TYPES: dict[Kind, Any] = {
-    Kind.BOOLEAN: pa.bool_(),
-    Kind.INT16: pa.int32(),
-    Kind.INT32: pa.int32(),
-    Kind.INT64: pa.int64(),
-    Kind.FLOAT32: pa.float32(),
-    Kind.FLOAT64: pa.float64(),
-    Kind.BYTES: pa.binary(),
-    Kind.DATE: pa.date32(),
-    Kind.TIME_MS: pa.time64("us"),
-    Kind.TIME_US: pa.time64("us"),
-    Kind.TIME_NS: pa.time64("us"),
-    Kind.TIMESTAMP_MS: pa.timestamp("us"),
-    Kind.TIMESTAMP_US: pa.timestamp("us"),
-    Kind.TIMESTAMP_NS: pa.timestamp("us"),
-    Kind.INSTANT_MS: _UTC,
-    Kind.INSTANT_US: _UTC,
-    Kind.ZONED_TIMESTAMP: _UTC,
-    Kind.DURATION_US: pa.int64(),
+_TYPES: dict[ColumnKind, Any] = {
+    ColumnKind.BOOLEAN: pa.bool_(),
+    ColumnKind.INT16: pa.int32(),
+    ColumnKind.INT32: pa.int32(),
+    ColumnKind.INT64: pa.int64(),
+    ColumnKind.FLOAT32: pa.float32(),
+    ColumnKind.FLOAT64: pa.float64(),
+    ColumnKind.BYTES: pa.binary(),
+    ColumnKind.DATE: pa.date32(),
+    ColumnKind.TIME_MS: pa.time64("us"),
+    ColumnKind.TIME_US: pa.time64("us"),
+    ColumnKind.TIME_NS: pa.time64("us"),
+    ColumnKind.TIMESTAMP_MS: pa.timestamp("us"),
+    ColumnKind.TIMESTAMP_US: pa.timestamp("us"),
+    ColumnKind.TIMESTAMP_NS: pa.timestamp("us"),
+    ColumnKind.INSTANT_MS: _UTC,
+    ColumnKind.INSTANT_US: _UTC,
+    ColumnKind.ZONED_TIMESTAMP: _UTC,
+    ColumnKind.DURATION_US: pa.int64(),
 }
-_TO_US = {Kind.TIME_MS: 1000, Kind.TIMESTAMP_MS: 1000, Kind.INSTANT_MS: 1000}
-_FROM_NS = frozenset({Kind.TIME_NS, Kind.TIMESTAMP_NS})
+_TO_US = {ColumnKind.TIME_MS: 1000, ColumnKind.TIMESTAMP_MS: 1000, ColumnKind.INSTANT_MS: 1000}
+_FROM_NS = frozenset({ColumnKind.TIME_NS, ColumnKind.TIMESTAMP_NS})
 #: Debezium's op, and where an event stood, in front of its row's columns in a change log.
 OPERATION = "op"
 POSITION = (
@@ -68,7 +68,7 @@ POSITION = (
 def arrow_type(column: Column) -> Any:
     """The Arrow type of a column."""
     if (
-        column.kind is Kind.DECIMAL
+        column.kind is ColumnKind.DECIMAL
         and column.precision is not None
         and column.precision <= _LONGEST_DECIMAL
     ):
@@ -136,14 +136,20 @@ def _of_both(
     return pc.if_else(pa.array(deleted), before, after)
 
 
-def _array(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
-    if column.kind in (Kind.TEXT, Kind.UUID, Kind.JSON, Kind.ZONED_TIME, Kind.BYTES):
+def _array(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]] | None) -> Any:
+    if column.kind in (
+        ColumnKind.TEXT,
+        ColumnKind.UUID,
+        ColumnKind.JSON,
+        ColumnKind.ZONED_TIME,
+        ColumnKind.BYTES,
+    ):
         return _sized(rows, side, column, not_sent)
-    if column.kind is Kind.ZONED_TIMESTAMP:
+    if column.kind is ColumnKind.ZONED_TIMESTAMP:
         return _zoned(_sized(rows, side, column, None))
-    if column.kind is Kind.DECIMAL and pa.types.is_decimal(arrow_type(column)):
+    if column.kind is ColumnKind.DECIMAL and pa.types.is_decimal(arrow_type(column)):
         return _decimals(rows, side, column)
-    if column.kind in (Kind.BOOLEAN, Kind.FLOAT32, Kind.FLOAT64):
+    if column.kind in (ColumnKind.BOOLEAN, ColumnKind.FLOAT32, ColumnKind.FLOAT64):
         return pa.array(rows.values(side, column.name), arrow_type(column))
     if column.kind in _TYPES:
         numbers, there = rows.numbers(side, column.name)
@@ -162,7 +168,7 @@ def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Colum
     return pa.array(numbers, pa.int64(), mask=mask).cast(kind)
 
 
-def _sized(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
+def _sized(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]] | None) -> Any:
     begin, length = rows.spans(side, column.name)
     absent = are_placeholders(rows.octets, begin, length)
     _note(not_sent, absent, column)
@@ -171,7 +177,7 @@ def _sized(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | N
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(size, out=offsets[1:])
     data = b"".join(rows.octets.texts(begin, size))
-    kind = pa.binary() if column.kind is Kind.BYTES else pa.string()
+    kind = pa.binary() if column.kind is ColumnKind.BYTES else pa.string()
     buffers = [_validity(~null), pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
     return pa.Array.from_buffers(kind, len(rows), buffers)
 
@@ -217,7 +223,7 @@ def _instant_us(text: str | None) -> int | None:
     return us
 
 
-def _decimals(rows: Rows, side: Side, column: Column) -> Any:
+def _decimals(rows: Rows, side: RowImage, column: Column) -> Any:
     """Big-endian two's complement of any length, widened to Arrow's 16 bytes, little-endian."""
     begin, length = rows.spans(side, column.name)
     there = length >= 0
@@ -234,7 +240,7 @@ def _decimals(rows: Rows, side: Side, column: Column) -> Any:
     return pa.Array.from_buffers(arrow_type(column), len(rows), buffers)
 
 
-def _texts(rows: Rows, side: Side, column: Column, not_sent: list[list[str]] | None) -> Any:
+def _texts(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]] | None) -> Any:
     values = rows.values(side, column.name)
     absent = np.array([value is UNAVAILABLE for value in values], dtype=np.bool_)
     _note(not_sent, absent, column)

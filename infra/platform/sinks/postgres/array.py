@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import adapt, pq
 
-from infra.avro.kind import UNAVAILABLE, Column, Kind, Unavailable, postgres_timestamp
-from infra.avro.octets import Octets, Positions
+from infra.avro.kind import UNAVAILABLE, Column, ColumnKind, Unavailable, postgres_timestamp
+from infra.avro.octets import Octets, OffsetArray
 from infra.avro.placeholder import are_placeholders
-from infra.avro.row import Rows, Side
+from infra.avro.row import RowImage, Rows
 from infra.platform.sinks.nested import bytea_text, decimal_digits, nested
 
 #: One element: text as PostgreSQL reads it, None for NULL, UNAVAILABLE for what the source did not
@@ -64,7 +64,7 @@ class ByteaArrayDumper(TextArrayDumper):
     oid = 1001
 
 
-def array(elements: Sequence[Element], kind: Kind) -> TextArray | ByteaArray:
+def array(elements: Sequence[Element], kind: ColumnKind) -> TextArray | ByteaArray:
     """Elements as one parameter; UNAVAILABLE counts as NULL here."""
     parts: list[bytes] = []
     for element in elements:
@@ -77,13 +77,13 @@ def array(elements: Sequence[Element], kind: Kind) -> TextArray | ByteaArray:
     return _whole(b"".join(parts), len(elements), kind)
 
 
-def _whole(framed: bytes, count: int, kind: Kind) -> TextArray | ByteaArray:
-    oid = _BYTEA_OID if kind is Kind.BYTES else _TEXT_OID
+def _whole(framed: bytes, count: int, kind: ColumnKind) -> TextArray | ByteaArray:
+    oid = _BYTEA_OID if kind is ColumnKind.BYTES else _TEXT_OID
     head = _HEADER.pack(1, 1, oid, count, 1) if count else struct.pack(">iiI", 0, 0, oid)
-    return ByteaArray(head + framed) if kind is Kind.BYTES else TextArray(head + framed)
+    return ByteaArray(head + framed) if kind is ColumnKind.BYTES else TextArray(head + framed)
 
 
-def column_array(rows: Rows, side: Side, column: Column) -> TextArray | ByteaArray | None:
+def column_array(rows: Rows, side: RowImage, column: Column) -> TextArray | ByteaArray | None:
     """A whole column as one parameter, text straight from the wire;
 
     None where the source did not send all of it.
@@ -98,7 +98,7 @@ def column_array(rows: Rows, side: Side, column: Column) -> TextArray | ByteaArr
     return None if UNAVAILABLE in found else array(found, column.kind)
 
 
-def _are_even(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bool:
+def _are_even(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> bool:
     """Whether a table as wide as the widest text ends within the octets, and is not much larger
     than its texts.
     """
@@ -108,7 +108,7 @@ def _are_even(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bo
     )
 
 
-def _framed(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> bytes:
+def _framed(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> bytes:
     """Every text behind its length, -1 for NULL: a table of them all, without what is beyond each
     one's end.
     """
@@ -119,16 +119,16 @@ def _framed(octets: Octets, begin: Positions, length: NDArray[np.int64]) -> byte
     return table[np.arange(-4, widest) < np.maximum(length, 0)[:, None]].tobytes()
 
 
-def array_type(kind: Kind) -> str:
+def array_type(kind: ColumnKind) -> str:
     """The parameter's type in SQL."""
-    return "bytea[]" if kind is Kind.BYTES else "text[]"
+    return "bytea[]" if kind is ColumnKind.BYTES else "text[]"
 
 
-def elements(rows: Rows, side: Side, column: Column) -> list[Element]:
+def elements(rows: Rows, side: RowImage, column: Column) -> list[Element]:
     """A column of one side."""
     if column.kind in _AS_THEY_ARE:
         return _raw(rows, side, column)
-    if column.kind is Kind.DECIMAL:
+    if column.kind is ColumnKind.DECIMAL:
         return [
             None if text is None else text.encode()
             for text in rows.decimal_texts(side, column.name)
@@ -147,7 +147,7 @@ def _element(value: Any, make: Callable[[Any], str]) -> Element:
     return value if value is None or value is UNAVAILABLE else make(value).encode()
 
 
-def _raw(rows: Rows, side: Side, column: Column) -> list[Element]:
+def _raw(rows: Rows, side: RowImage, column: Column) -> list[Element]:
     begin, length = rows.spans(side, column.name)
     found: list[Element] = list(rows.octets.texts(begin, np.maximum(length, 0)))
     for row in np.flatnonzero(length < 0).tolist():
@@ -160,10 +160,10 @@ def _raw(rows: Rows, side: Side, column: Column) -> list[Element]:
 
 
 def _with_sign(
-    octets: Octets, column: Column, begin: Positions, length: NDArray[np.int64]
+    octets: Octets, column: Column, begin: OffsetArray, length: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Timestamps of years that PostgreSQL writes in another way."""
-    if column.kind is not Kind.ZONED_TIMESTAMP:
+    if column.kind is not ColumnKind.ZONED_TIMESTAMP:
         return np.zeros(len(begin), dtype=np.bool_)
     first = octets.ones[begin]
     signed: NDArray[np.bool_] = (length > 0) & ((first == ord("+")) | (first == ord("-")))
@@ -171,42 +171,49 @@ def _with_sign(
 
 
 _AS_THEY_ARE = frozenset(
-    {Kind.TEXT, Kind.UUID, Kind.JSON, Kind.BYTES, Kind.ZONED_TIMESTAMP, Kind.ZONED_TIME}
+    {
+        ColumnKind.TEXT,
+        ColumnKind.UUID,
+        ColumnKind.JSON,
+        ColumnKind.BYTES,
+        ColumnKind.ZONED_TIMESTAMP,
+        ColumnKind.ZONED_TIME,
+    }
 )
-_WHOLE_NUMBERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64})
-_MAKERS: dict[Kind, Callable[[Any], str]] = {
-    Kind.BOOLEAN: lambda value: "t" if value else "f",
-    Kind.FLOAT32: repr,
-    Kind.FLOAT64: repr,
-    Kind.VARIABLE_DECIMAL: decimal_digits,
-    Kind.DURATION_US: lambda value: f"{value} microseconds",
-    Kind.OTHER: lambda value: json.dumps(nested(value, bytea_text)),
+_WHOLE_NUMBERS = frozenset({ColumnKind.INT16, ColumnKind.INT32, ColumnKind.INT64})
+_MAKERS: dict[ColumnKind, Callable[[Any], str]] = {
+    ColumnKind.BOOLEAN: lambda value: "t" if value else "f",
+    ColumnKind.FLOAT32: repr,
+    ColumnKind.FLOAT64: repr,
+    ColumnKind.VARIABLE_DECIMAL: decimal_digits,
+    ColumnKind.DURATION_US: lambda value: f"{value} microseconds",
+    ColumnKind.OTHER: lambda value: json.dumps(nested(value, bytea_text)),
 }
 #: What a column is in a table that the sink creates.
-SQL_TYPES: dict[Kind, str] = {
-    Kind.BOOLEAN: "boolean",
-    Kind.INT16: "smallint",
-    Kind.INT32: "integer",
-    Kind.INT64: "bigint",
-    Kind.FLOAT32: "real",
-    Kind.FLOAT64: "double precision",
-    Kind.TEXT: "text",
-    Kind.UUID: "uuid",
-    Kind.JSON: "jsonb",
-    Kind.BYTES: "bytea",
-    Kind.DECIMAL: "numeric",
-    Kind.VARIABLE_DECIMAL: "numeric",
-    Kind.DATE: "date",
-    Kind.TIME_MS: "time",
-    Kind.TIME_US: "time",
-    Kind.TIME_NS: "time",
-    Kind.TIMESTAMP_MS: "timestamp",
-    Kind.TIMESTAMP_US: "timestamp",
-    Kind.TIMESTAMP_NS: "timestamp",
-    Kind.INSTANT_MS: "timestamptz",
-    Kind.INSTANT_US: "timestamptz",
-    Kind.ZONED_TIMESTAMP: "timestamptz",
-    Kind.ZONED_TIME: "timetz",
-    Kind.DURATION_US: "interval",
-    Kind.OTHER: "jsonb",
+SQL_TYPES: dict[ColumnKind, str] = {
+    ColumnKind.BOOLEAN: "boolean",
+    ColumnKind.INT16: "smallint",
+    ColumnKind.INT32: "integer",
+    ColumnKind.INT64: "bigint",
+    ColumnKind.FLOAT32: "real",
+    ColumnKind.FLOAT64: "double precision",
+    ColumnKind.TEXT: "text",
+    ColumnKind.UUID: "uuid",
+    ColumnKind.JSON: "jsonb",
+    ColumnKind.BYTES: "bytea",
+    ColumnKind.DECIMAL: "numeric",
+    ColumnKind.VARIABLE_DECIMAL: "numeric",
+    ColumnKind.DATE: "date",
+    ColumnKind.TIME_MS: "time",
+    ColumnKind.TIME_US: "time",
+    ColumnKind.TIME_NS: "time",
+    ColumnKind.TIMESTAMP_MS: "timestamp",
+    ColumnKind.TIMESTAMP_US: "timestamp",
+    ColumnKind.TIMESTAMP_NS: "timestamp",
+    ColumnKind.INSTANT_MS: "timestamptz",
+    ColumnKind.INSTANT_US: "timestamptz",
+    ColumnKind.ZONED_TIMESTAMP: "timestamptz",
+    ColumnKind.ZONED_TIME: "timetz",
+    ColumnKind.DURATION_US: "interval",
+    ColumnKind.OTHER: "jsonb",
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.avro.kind import UNAVAILABLE, Column, Kind
+from infra.avro.kind import UNAVAILABLE, Column, ColumnKind
 from infra.avro.row import Rows
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
@@ -22,7 +22,7 @@ from infra.platform.sinks.postgres.array import (
 )
 from infra.platform.sinks.postgres.table import VERSION
 
-_VERSION = Column(VERSION, Kind.INT64, True)
+_VERSION = Column(VERSION, ColumnKind.INT64, True)
 _DELETE = ord("d")
 
 
@@ -100,7 +100,7 @@ def _straight(rows: Rows, offsets: NDArray[np.int64], probed: bool) -> Upserts |
     if probed:
         return Upserts(rows.columns, arrays)
     return Upserts(
-        [*rows.columns, _VERSION], [*arrays, array(_positions(rows, offsets), Kind.INT64)]
+        [*rows.columns, _VERSION], [*arrays, array(_positions(rows, offsets), ColumnKind.INT64)]
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import sql
 
-from infra.avro.kind import Column, Kind
+from infra.avro.kind import Column, ColumnKind
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.array import array, array_type
 from infra.platform.sinks.postgres.merge import Deletes, Effect, Upserts
@@ -59,7 +59,7 @@ def parameters(
 
 def _delete_parameters(deletes: Deletes, key: Sequence[Column]) -> list[Any]:
     arrays = [array(values, column.kind) for column, values in zip(key, deletes.keys, strict=True)]
-    return [*arrays, array(deletes.versions, Kind.TEXT)]
+    return [*arrays, array(deletes.versions, ColumnKind.TEXT)]
 
 
 def _delete(table: sql.Identifier, target: SinkTable, version: str) -> sql.Composed:

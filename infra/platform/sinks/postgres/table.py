@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from psycopg import AsyncConnection, sql
 
-from infra.avro.kind import Column, Kind
+from infra.avro.kind import Column, ColumnKind
 from infra.platform.process.error import ConfigError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.array import SQL_TYPES
@@ -137,7 +137,11 @@ def _check_offsets(schema: str, name: str, columns: tuple[str, ...], comment: st
 
 def _type(column: Column) -> sql.SQL:
     kind = SQL_TYPES[column.kind]
-    if column.kind is Kind.DECIMAL and column.precision is not None and column.precision <= 1000:
+    if (
+        column.kind is ColumnKind.DECIMAL
+        and column.precision is not None
+        and column.precision <= 1000
+    ):
         kind = f"numeric({column.precision}, {column.scale})"
     return sql.SQL(kind)
 

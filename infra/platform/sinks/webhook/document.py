@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from infra.avro.kind import Column, Kind
-from infra.avro.row import Rows, Side
+from infra.avro.kind import Column, ColumnKind
+from infra.avro.row import RowImage, Rows
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.nested import base64_text, decimal_digits, float_value, nested
@@ -76,7 +76,7 @@ def _keys(
     return [row and {name: row[name] for name in names} for row in rows]
 
 
-def _side(rows: Rows, side: Side) -> list[dict[str, Any] | None]:
+def _side(rows: Rows, side: RowImage) -> list[dict[str, Any] | None]:
     there = rows.present(side)
     if not there.any():
         return [None] * len(rows)
@@ -92,21 +92,21 @@ def _side(rows: Rows, side: Side) -> list[dict[str, Any] | None]:
     )
 
 
-def _column(rows: Rows, side: Side, column: Column) -> Sequence[Any]:
-    if column.kind is Kind.ZONED_TIMESTAMP:
+def _column(rows: Rows, side: RowImage, column: Column) -> Sequence[Any]:
+    if column.kind is ColumnKind.ZONED_TIMESTAMP:
         return rows.texts(side, column.name)
-    if column.kind is Kind.DECIMAL:
+    if column.kind is ColumnKind.DECIMAL:
         return rows.decimal_texts(side, column.name)
     values = rows.values(side, column.name)
     make = _BY_KIND.get(column.kind)
     return values if make is None else [None if value is None else make(value) for value in values]
 
 
-_BY_KIND: dict[Kind, Callable[[Any], Any]] = {
-    Kind.VARIABLE_DECIMAL: decimal_digits,
-    Kind.FLOAT32: float_value,
-    Kind.FLOAT64: float_value,
-    Kind.OTHER: lambda value: nested(value, base64_text),
+_BY_KIND: dict[ColumnKind, Callable[[Any], Any]] = {
+    ColumnKind.VARIABLE_DECIMAL: decimal_digits,
+    ColumnKind.FLOAT32: float_value,
+    ColumnKind.FLOAT64: float_value,
+    ColumnKind.OTHER: lambda value: nested(value, base64_text),
 }
 
 

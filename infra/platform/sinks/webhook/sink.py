@@ -17,7 +17,7 @@ from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.webhook.document import documents, encode
 
-Shape = Literal["batch", "single"]
+BodyShape = Literal["batch", "single"]
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
 LONGEST_RETRY_AFTER_S = 300.0
@@ -37,7 +37,7 @@ class WebhookSink:
 
     name = "webhook"
 
-    def __init__(self, url: str, shape: Shape = "batch", timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, shape: BodyShape = "batch", timeout_s: float = TIMEOUT_S) -> None:
         self._url = url
         #: For messages: path and query may hold a token.
         self._shown = shown(url)

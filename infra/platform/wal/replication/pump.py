@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from infra.platform.transports.transport import Record, WalPublisher
-from infra.platform.wal.serialise.change_json import Source
+from infra.platform.wal.serialise.change_json import CommitSource
 
 logger = structlog.get_logger()
 
@@ -24,24 +24,24 @@ FLUSH_MESSAGES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TransactionPart:
     """A transaction's messages between Begin and Commit as they came, or as many of them as one
     read brought.
     """
 
-    source: Source
+    source: CommitSource
     messages: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class TransactionChunk:
     """What one read brought, in commit order; the last transaction may go on in the next chunk.
 
     `count` is the number of messages. When everything up to here is durable, `end_lsn` may be
     confirmed; 0 where no transaction ends in this chunk.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[TransactionPart]
     count: int
     bytes: int
     read_us: int
@@ -55,7 +55,7 @@ Encoded = Sequence[Sequence[Record]]
 class Encoder(Protocol):
     """Makes records out of messages."""
 
-    def encode(self, chunk: Chunk) -> Encoded:
+    def encode(self, chunk: TransactionChunk) -> Encoded:
         """The changes of each part as records, in order; raises PlatformError for one that cannot
         be carried.
         """
@@ -64,7 +64,9 @@ class Encoder(Protocol):
 class Meter(Protocol):
     """Told of everything that has become durable."""
 
-    def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
+    def durable(
+        self, chunk: TransactionChunk, encoded: Encoded, started_us: int, done_us: int
+    ) -> None:
         """This chunk was taken out of the queue at `started_us` and was durable at `done_us`."""
 
 
@@ -97,7 +99,7 @@ class Pump:
         self._encoder = encoder
         self._meter = meter
         self._now_us = now_us
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[TransactionChunk] = deque()
         self._changed = threading.Condition()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
@@ -122,7 +124,7 @@ class Pump:
                 timeout_s,
             )
 
-    def put(self, chunk: Chunk) -> None:
+    def put(self, chunk: TransactionChunk) -> None:
         """Take in a chunk; the reader asks for `room` before it reads."""
         with self._changed:
             self._chunks.append(chunk)
@@ -169,13 +171,13 @@ class Pump:
                 self.failure = failure
                 self._changed.notify_all()
 
-    def _take(self) -> list[Chunk]:
+    def _take(self) -> list[TransactionChunk]:
         """Waiting chunks, up to a flush's worth; none when there is nothing left and the end was
         asked for.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._chunks or self._ending)
-            taken: list[Chunk] = []
+            taken: list[TransactionChunk] = []
             while self._chunks and (
                 not taken or self.in_flight + self._chunks[0].count <= FLUSH_MESSAGES
             ):
@@ -183,8 +185,8 @@ class Pump:
                 self.in_flight += taken[-1].count
             return taken
 
-    def _publish(self, chunks: Sequence[Chunk]) -> None:
-        done: list[tuple[Chunk, Encoded, int]] = []
+    def _publish(self, chunks: Sequence[TransactionChunk]) -> None:
+        done: list[tuple[TransactionChunk, Encoded, int]] = []
         for chunk in chunks:
             started_us = self._now_us()
             encoded = self._encoder.encode(chunk)
@@ -198,7 +200,7 @@ class Pump:
             self._meter.durable(chunk, encoded, started_us, done_us)
         self._settle(chunks)
 
-    def _settle(self, chunks: Sequence[Chunk]) -> None:
+    def _settle(self, chunks: Sequence[TransactionChunk]) -> None:
         with self._changed:
             for chunk in chunks:
                 self.held -= chunk.count

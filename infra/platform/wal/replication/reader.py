@@ -16,11 +16,11 @@ import psycopg2
 import structlog
 
 from infra.platform.process.error import PlatformError, UnreachableError
-from infra.platform.wal.error import SlotError
+from infra.platform.wal.error import SlotGoneError
 from infra.platform.wal.replication import slot as server
 from infra.platform.wal.replication.journal import Position
-from infra.platform.wal.replication.pump import Chunk, Part, Pump
-from infra.platform.wal.serialise.change_json import Source
+from infra.platform.wal.replication.pump import Pump, TransactionChunk, TransactionPart
+from infra.platform.wal.serialise.change_json import CommitSource
 from infra.replication.error import BusyError, ReplicationError, StreamError
 from infra.replication.stream import POSTGRES_EPOCH_US, ReplicationStream, lsn_text
 
@@ -88,7 +88,7 @@ class WalReader:
         self._begun = threading.Event()
         if not settings.held:
             self._begun.set()
-        self._source = Source(0, 0, 0)
+        self._source = CommitSource(0, 0, 0)
         self._open = False
         self._confirmed_s = self._status_s = 0.0
 
@@ -128,7 +128,7 @@ class WalReader:
                     error
                 ):
                     raise (
-                        SlotError(str(error))
+                        SlotGoneError(str(error))
                         if isinstance(error, BusyError)
                         else UnreachableError(str(error).strip())
                     ) from error
@@ -209,29 +209,29 @@ class WalReader:
     def _take(self, messages: list[bytes]) -> None:
         """Sort messages by transaction; what they say is the encoder's business."""
         read_us = self._now_us()
-        parts: list[Part] = []
+        parts: list[TransactionPart] = []
         end_lsn = 0
         start = -1  # before the first message of the open transaction
         for index, message in enumerate(messages):
             kind = message[0]
             if kind == BEGIN:
                 lsn, commit_us, xid = BEGIN_FIELDS.unpack_from(message, 1)
-                self._source = Source(lsn, commit_us + POSTGRES_EPOCH_US, xid)
+                self._source = CommitSource(lsn, commit_us + POSTGRES_EPOCH_US, xid)
                 self._open = True
                 start = index
             elif kind == COMMIT:
                 if index > start + 1:
-                    parts.append(Part(self._source, messages[start + 1 : index]))
+                    parts.append(TransactionPart(self._source, messages[start + 1 : index]))
                 (end_lsn,) = COMMIT_END.unpack_from(message, COMMIT_END_OFFSET)
                 self._open = False
                 self.transactions += 1
                 start = index
         if len(messages) > start + 1:
-            parts.append(Part(self._source, messages[start + 1 :]))
+            parts.append(TransactionPart(self._source, messages[start + 1 :]))
         size = sum(map(len, messages))
         self.messages += len(messages)
         self.bytes += size
-        self._pump.put(Chunk(parts, len(messages), size, read_us, end_lsn))
+        self._pump.put(TransactionChunk(parts, len(messages), size, read_us, end_lsn))
 
     def _report(self, stream: ReplicationStream) -> None:
         """Confirm what has become durable, when it is time or the server asks."""

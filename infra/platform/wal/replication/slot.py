@@ -16,7 +16,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from infra.platform.process.error import UnreachableError
-from infra.platform.wal.error import SetupError, SlotError
+from infra.platform.wal.error import SetupError, SlotGoneError
 from infra.replication.stream import lsn_number, lsn_text
 
 CONNECT_S = 10
@@ -125,7 +125,7 @@ def check_server(connection: Connection) -> None:
     )
     assert senders is not None
     if senders[1] >= senders[0]:
-        raise SlotError(
+        raise SlotGoneError(
             f"all {senders[0]} WAL senders are in use; run ALTER SYSTEM SET max_wal_senders ="
             f" {senders[0] * 2 + 1}; and restart the server, or end another replication"
         )
@@ -201,7 +201,7 @@ def check_slot(connection: Connection, name: str, confirmed_lsn: int | None) -> 
     slot = find_slot(connection, name)
     literal = sql.Literal(name).as_string(connection)
     if slot is None:
-        raise SlotError(
+        raise SlotGoneError(
             f"there is no slot {name!r}; run SELECT pg_create_logical_replication_slot({literal},"
             f" '{PLUGIN}');"
             + (
@@ -211,23 +211,23 @@ def check_slot(connection: Connection, name: str, confirmed_lsn: int | None) -> 
             )
         )
     if slot.plugin != PLUGIN:
-        raise SlotError(
+        raise SlotGoneError(
             f"slot {name!r} has the plugin {slot.plugin!r}; name a slot made with '{PLUGIN}'"
         )
     row = _row(connection, "SELECT current_database()")
     if row is not None and slot.database != row[0]:
-        raise SlotError(
+        raise SlotGoneError(
             f"slot {name!r} belongs to database {slot.database!r}; connect to that one with --dsn"
         )
     if slot.wal_status == "lost":
-        raise SlotError(
+        raise SlotGoneError(
             f"slot {name!r} has lost its WAL ({slot.reason or 'wal_status is lost'}), so changes"
             f" are missing; run SELECT pg_drop_replication_slot({literal}); raise"
             " max_slot_wal_keep_size, create the slot again and take over the tables' contents"
             " anew"
         )
     if confirmed_lsn is not None and slot.confirmed_lsn > confirmed_lsn:
-        raise SlotError(
+        raise SlotGoneError(
             f"slot {name!r} stands at {lsn_text(slot.confirmed_lsn)}, beyond"
             f" {lsn_text(confirmed_lsn)} which this reader confirmed: it was created anew or"
             " advanced by another reader, and what lies between is lost; take over the tables'"
@@ -274,13 +274,13 @@ def create_slot(connection: Connection, name: str) -> None:
     except psycopg2.errors.ConfigurationLimitExceeded as error:
         row = _row(connection, "SELECT current_setting('max_replication_slots')::int")
         most = row[0] if row else 0
-        raise SlotError(
+        raise SlotGoneError(
             f"all {most} replication slots are in use; run ALTER SYSTEM SET max_replication_slots ="
             f" {most * 2 + 1}; and restart the server, or drop a slot that nobody reads"
             " (pg_replication_slots shows them)"
         ) from error
     except psycopg2.Error as error:
-        raise SlotError(f"slot {name!r} cannot be created: {_first(error)}") from error
+        raise SlotGoneError(f"slot {name!r} cannot be created: {_first(error)}") from error
 
 
 def _first(error: psycopg2.Error) -> str:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from infra.avro.encoder import EnvelopeEncoder, Origin, encode_bytes, encode_long, encoder
+from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder, encode_bytes, encode_long, encoder
 from infra.avro.kind import PLACEHOLDER
-from infra.platform.wal.serialise.change_json import Source
+from infra.platform.wal.serialise.change_json import CommitSource
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.event import Relation, Type
 from infra.replication.pgoutput.tuple_reader import Codec, Read, compile_reader
@@ -50,7 +50,7 @@ class ChangeAvro:
         self._form = AvroForm(registered, origin, database)
         self._decoder = PgOutputDecoder(self._form)
 
-    def serialise(self, source: Source, messages: Sequence[bytes]) -> list[bytes]:
+    def serialise(self, source: CommitSource, messages: Sequence[bytes]) -> list[bytes]:
         """The values of a transaction's changes, in their order; raises DecodeError."""
         self._form.begin(source)
         return [event for event in self._decoder.decode_many(messages) if type(event) is bytes]
@@ -65,11 +65,11 @@ class AvroForm:
         self._registered = registered
         self._origin = origin
         self._database = database
-        self._source = Source(0, 0, 0)
+        self._source = CommitSource(0, 0, 0)
         self._known: dict[int, tuple[Relation, Registered]] = {}
         self._tails: dict[int, _Tails] = {}
 
-    def begin(self, source: Source) -> None:
+    def begin(self, source: CommitSource) -> None:
         """What follows belongs to this transaction."""
         self._source = source
         for tails in self._tails.values():
@@ -110,7 +110,7 @@ class AvroForm:
         """
         tails = self._tails.get(relation.oid)
         if tails is None:
-            origin = Origin(self._origin, self._database, relation.schema, relation.table)
+            origin = ChangeOrigin(self._origin, self._database, relation.schema, relation.table)
             tails = self._tails[relation.oid] = _Tails(self._of(relation), origin)
         tails.begin(self._source)
         return {
@@ -139,14 +139,14 @@ class _Tails:
 
     __slots__ = ("_encoder", "c", "d", "head", "u")
 
-    def __init__(self, registered: Registered, origin: Origin) -> None:
+    def __init__(self, registered: Registered, origin: ChangeOrigin) -> None:
         self._encoder = EnvelopeEncoder(
             registered.schemas, registered.key_id, registered.value_id, origin
         )
         self.head = b""
         self.c = self.u = self.d = b""
 
-    def begin(self, source: Source) -> None:
+    def begin(self, source: CommitSource) -> None:
         moment = self._encoder.moment(source.commit_us)
         written = {
             letter: self._encoder.value(letter, None, None, source.xid, source.lsn, moment)

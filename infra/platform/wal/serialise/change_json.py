@@ -47,7 +47,7 @@ _CHANGES = b"IUD"
 KeyColumns = Mapping[tuple[str, str], Sequence[str]]
 
 
-class Record(msgspec.Struct, gc=False):
+class JsonRecord(msgspec.Struct, gc=False):
     """One change ready to be sent: `key` is what orders it, `value` the JSON."""
 
     relation: Relation
@@ -55,7 +55,7 @@ class Record(msgspec.Struct, gc=False):
     value: bytes
 
 
-class Source(msgspec.Struct, frozen=True, gc=False, rename={"commit_us": "commit_ts_us"}):
+class CommitSource(msgspec.Struct, frozen=True, gc=False, rename={"commit_us": "commit_ts_us"}):
     """The transaction that changes belong to."""
 
     lsn: int
@@ -83,13 +83,13 @@ class ChangeJson:
         self._decoder = PgOutputDecoder(self._form)
         self._templates: dict[bytes, JsonTemplate] = {}
 
-    def serialise(self, source: Source, messages: Sequence[bytes]) -> list[Record]:
+    def serialise(self, source: CommitSource, messages: Sequence[bytes]) -> list[JsonRecord]:
         """The records of a transaction's messages, in their order; raises DecodeError."""
         return self.serialise_parts([(source, messages)])[0]
 
     def serialise_parts(
-        self, parts: Sequence[tuple[Source, Sequence[bytes]]]
-    ) -> list[list[Record]]:
+        self, parts: Sequence[tuple[CommitSource, Sequence[bytes]]]
+    ) -> list[list[JsonRecord]]:
         """The same for many transactions, in commit order: much cheaper than one by one where they
         are small.
         """
@@ -114,11 +114,11 @@ class ChangeJson:
 
     def _mixed(
         self, messages: Sequence[bytes], sources: Sequence[bytes]
-    ) -> list[Record | list[Record]]:
+    ) -> list[JsonRecord | list[JsonRecord]]:
         """The same, where some may be no changes; what these say about relations holds from there
         on.
         """
-        made: list[Record | list[Record]] = []
+        made: list[JsonRecord | list[JsonRecord]] = []
         borders = [
             row for row, message in enumerate(messages) if not message or message[0] not in _CHANGES
         ]
@@ -129,7 +129,7 @@ class ChangeJson:
                 made.append(self._other(messages[last], sources[last]))
         return made
 
-    def _other(self, message: bytes, source: bytes) -> list[Record]:
+    def _other(self, message: bytes, source: bytes) -> list[JsonRecord]:
         self._form.source = orjson.Fragment(source)
         event = self._decoder.decode(message)
         return (
@@ -138,7 +138,7 @@ class ChangeJson:
 
     def _changes(
         self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
-    ) -> list[Record]:
+    ) -> list[JsonRecord]:
         places, made = self._at_once(messages, heads, sources)
         if len(made) == len(messages) and isinstance(places, range):
             return made
@@ -153,7 +153,7 @@ class ChangeJson:
 
     def _at_once(
         self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
-    ) -> tuple[Sequence[int], list[Record]]:
+    ) -> tuple[Sequence[int], list[JsonRecord]]:
         """Places and records of those messages that can be made many at a time."""
         groups = [
             (template, places)
@@ -172,7 +172,7 @@ class ChangeJson:
         places = _pick(places, rows)
         sources = _pick(sources, places)
         made_at: list[int] = []
-        made: list[Record] = []
+        made: list[JsonRecord] = []
         last = 0
         for (template, _), piece in zip(groups, cuts, strict=True):
             first, last = last, last + piece.count
@@ -184,12 +184,12 @@ class ChangeJson:
                 # Some value is not of its type: the reader of single messages will say which.
                 continue
             made_at += places[first:last]
-            made += map(Record, repeat(template.relation), keys, values)
+            made += map(JsonRecord, repeat(template.relation), keys, values)
         return (places if len(made) == len(places) else made_at), made
 
-    def _singly(self, message: bytes, source: bytes) -> Record:
+    def _singly(self, message: bytes, source: bytes) -> JsonRecord:
         self._form.source = orjson.Fragment(source)
-        record: Record = self._decoder.decode(message)
+        record: JsonRecord = self._decoder.decode(message)
         return record
 
     def _template(self, head: bytes, example: bytes) -> JsonTemplate | None:
@@ -209,7 +209,7 @@ class ChangeJson:
         return known
 
 
-def _flat(made: Sequence[Record | list[Record]]) -> list[Record]:
+def _flat(made: Sequence[JsonRecord | list[JsonRecord]]) -> list[JsonRecord]:
     return list(
         chain.from_iterable(records if isinstance(records, list) else [records] for records in made)
     )
@@ -316,7 +316,7 @@ class JsonForm:
             "truth": _truth,
         }
 
-    def truncated(self, relation: Relation) -> Record:
+    def truncated(self, relation: Relation) -> JsonRecord:
         """The record of a table that was emptied."""
         fields = {
             "op": "t",
@@ -324,15 +324,15 @@ class JsonForm:
             "schema": relation.schema,
             "table": relation.table,
         }
-        return Record(relation, b"", orjson.dumps({**fields, "before": None, "after": None}))
+        return JsonRecord(relation, b"", orjson.dumps({**fields, "before": None, "after": None}))
 
 
-def _record(relation: Relation, key: Sequence[Any], body: dict[str, Any]) -> Record:
+def _record(relation: Relation, key: Sequence[Any], body: dict[str, Any]) -> JsonRecord:
     try:
         value = orjson.dumps(body)
     except TypeError:
         value = orjson.dumps({name: _sent(part) for name, part in body.items()})
-    return Record(relation, b"\0".join(map(_key_bytes, key)), value)
+    return JsonRecord(relation, b"\0".join(map(_key_bytes, key)), value)
 
 
 def _sent(part: Any) -> Any:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cdc_users.measure.ledger.ledger import Ledger
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe, parse_probes
 from cdc_users.observe.comparison import last_seen
-from cdc_users.observe.final_state import ArraySide, State, compare
+from cdc_users.observe.final_state import ArraySide, TableState, compare
 
 #: Key to version, mark, and whether the row is damaged.
 Rows = dict[int, tuple[int, int, bool]]
@@ -26,7 +26,7 @@ def side(name: str, held: Rows, marked: bool = True) -> ArraySide:
     ]
     keys = np.array(list(held), dtype=np.int64)
     return ArraySide(
-        name, State.of(keys, columns[0], columns[1], columns[2].astype(np.bool_)), marked
+        name, TableState.of(keys, columns[0], columns[1], columns[2].astype(np.bool_)), marked
     )
 
 
@@ -61,7 +61,7 @@ def test_against_versions_alone_marks_say_nothing(source: Rows, sink: Rows) -> N
 
 
 def test_of_a_key_that_is_there_twice_the_newest_row_stands_for_it_and_the_other_is_extra() -> None:
-    twice = State.of(np.array([7, 7]), np.array([2, 1]), np.array([5, 4]))
+    twice = TableState.of(np.array([7, 7]), np.array([2, 1]), np.array([5, 4]))
 
     found = compare(side("source", {7: (2, 5, False)}), ArraySide("sink", twice))
 

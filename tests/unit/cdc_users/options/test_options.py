@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cdc_users.error import OptionsError
-from cdc_users.measure.schedule.plan import Schedule, Stage
+from cdc_users.measure.schedule.plan import LoadStage, Schedule
 from cdc_users.options.options import OPTIONS, Options, resolve, texts, workload_of
 from cdc_users.shapes.schedule import schedule_of, stages_of
 from cdc_users.users.workload.workload import Workload
@@ -155,14 +155,14 @@ def test_stages_take_the_place_of_the_default_volumes() -> None:
 
     assert options.rows == ()
     assert stages_of(options) == (
-        Stage(10, 10, 3.0, warm_up=True),
-        Stage(10, 10, 1.0, warm_up=True),
-        Stage(10, 50, 2.0),
+        LoadStage(10, 10, 3.0, warm_up=True),
+        LoadStage(10, 10, 1.0, warm_up=True),
+        LoadStage(10, 50, 2.0),
     )
 
 
 def test_a_rate_is_one_stage_and_a_volume_none() -> None:
-    assert stages_of(read(rate="20", duration="2s")) == (Stage(20, 20, 2.0),)
+    assert stages_of(read(rate="20", duration="2s")) == (LoadStage(20, 20, 2.0),)
     assert stages_of(read()) == ()
 
 

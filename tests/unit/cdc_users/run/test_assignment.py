@@ -10,7 +10,7 @@ import pytest
 
 from cdc_users.error import HarnessError
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
-from cdc_users.measure.schedule.plan import Part, PlanError, Schedule
+from cdc_users.measure.schedule.plan import PlanError, Schedule, SchedulePart
 from cdc_users.run.assignment import Sharing
 
 
@@ -29,8 +29,8 @@ def test_a_newcomer_takes_its_share_of_what_is_not_due_yet() -> None:
 
     told = sharing.change(["a", "b"], 6_000_000_000)
 
-    assert told["a"].parts == (Part(0, 600, 0, 1), Part(600, 1000, 0, 2))
-    assert told["b"].parts == (Part(600, 1000, 1, 2),)
+    assert told["a"].parts == (SchedulePart(0, 600, 0, 1), SchedulePart(600, 1000, 0, 2))
+    assert told["b"].parts == (SchedulePart(600, 1000, 1, 2),)
     assert told["b"].to_json() == [[600, 1000, 1, 2]]
     assert numbers(sharing) == list(range(1000))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from locust.env import Environment
 
-from cdc_users.pipeline.telemetry import Look, Snapshot, StepSnapshot
+from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
 from cdc_users.run.watch import Load, Watch
 
 pytestmark = pytest.mark.gevent
@@ -19,9 +19,9 @@ def load(number: int, sent: int) -> Load:
     )
 
 
-def seen(**delivered: int) -> Look:
+def seen(**delivered: int) -> PipelineSnapshot:
     steps = {int(number[1:]): StepSnapshot(delivered=count) for number, count in delivered.items()}
-    return Look(sink=Snapshot(steps=steps))
+    return PipelineSnapshot(sink=Snapshot(steps=steps))
 
 
 def test_steps_of_one_name_keep_their_looks_apart() -> None:
@@ -44,7 +44,7 @@ def test_steps_of_one_name_keep_their_looks_apart() -> None:
 def test_a_clock_that_is_set_and_set_back_is_told_with_the_worst_of_it() -> None:
     watch = Watch(Environment(), lambda: None)
     anchor = watch.anchor
-    watch.start(Look)
+    watch.start(PipelineSnapshot)
     for moved_ms in (0, 3_000, -200, 0):
         watch.anchor = replace(anchor, wall_us=anchor.wall_us - moved_ms * 1000)
         watch.note()

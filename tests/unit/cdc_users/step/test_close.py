@@ -11,7 +11,7 @@ import pytest
 
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.pipeline.pipeline import Rig
-from cdc_users.pipeline.telemetry import Look, Progress, Snapshot, StepSnapshot
+from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot, TapProgress
 from cdc_users.scenario import Pipeline
 from cdc_users.step.close import close
 from cdc_users.step.state import Facts
@@ -42,14 +42,14 @@ class MadeRig:
     def send_fences(self, count: int) -> set[int]:
         return set(range(count))
 
-    def progress(self) -> Mapping[str, Progress]:
-        return {"topic": Progress(fences={0}, fenced_partitions={0})}
+    def progress(self) -> Mapping[str, TapProgress]:
+        return {"topic": TapProgress(fences={0}, fenced_partitions={0})}
 
     def arrivals(self) -> Mapping[str, Arrivals]:
         return {"topic": Arrivals()}
 
 
-def closed(rig: MadeRig, facts: Facts, look: Look, number: int) -> None:
+def closed(rig: MadeRig, facts: Facts, look: PipelineSnapshot, number: int) -> None:
     close(cast(Rig, rig), [state(number=number)], Workload(), facts, 1.0, lambda: look)
 
 
@@ -61,8 +61,8 @@ def test_a_later_rig_leaves_the_figures_of_earlier_steps_as_they_were() -> None:
     )
     second = replace(first, last_us=67_000_000)
 
-    closed(MadeRig(), facts, Look(sink=Snapshot(steps={1: first})), 1)
-    closed(MadeRig(), facts, Look(sink=Snapshot(steps={1: again, 2: second})), 2)
+    closed(MadeRig(), facts, PipelineSnapshot(sink=Snapshot(steps={1: first})), 1)
+    closed(MadeRig(), facts, PipelineSnapshot(sink=Snapshot(steps={1: again, 2: second})), 2)
 
     assert facts.sink == {1: first, 2: second}
 
@@ -70,7 +70,7 @@ def test_a_later_rig_leaves_the_figures_of_earlier_steps_as_they_were() -> None:
 def test_a_sink_that_is_seen_as_a_state_is_told_in_a_note() -> None:
     facts = Facts()
 
-    closed(MadeRig(sees_sink=False), facts, Look(), 1)
+    closed(MadeRig(sees_sink=False), facts, PipelineSnapshot(), 1)
 
     assert (facts.blind, facts.sink) == ({1}, {})
     assert any("not each change" in note for note in facts.notes)

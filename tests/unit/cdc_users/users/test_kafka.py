@@ -16,7 +16,7 @@ from locust.env import Environment
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.users import kafka, lane
-from cdc_users.users.kafka import SENDER, KafkaUser, Logbook, Sender
+from cdc_users.users.kafka import SENDER, KafkaUser, Logbook, RecordSender
 from cdc_users.users.lane import Assignment, LanePool, Share
 from cdc_users.users.producer.in_flight import ChangeFlight, Flight, PipelinedWriter
 from cdc_users.users.producer.topic_schemas import Channel
@@ -150,7 +150,7 @@ def test_a_lane_that_is_to_go_waits_for_what_it_has_on_its_way_and_leaves_the_re
     environment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka, "AvroProducer", SlowProducer)
-    monkeypatch.setattr(kafka, "SENDER", Sender())
+    monkeypatch.setattr(kafka, "SENDER", RecordSender())
     monkeypatch.setattr(lane, "POOL", pool := LanePool())
     paced = dataclasses.replace(
         share_of(1).assignment, schedule=Schedule.constant(500, 1).to_json()

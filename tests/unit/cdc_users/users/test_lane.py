@@ -14,7 +14,7 @@ from gevent.pool import Group
 from locust.env import Environment
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.schedule.plan import Part, Schedule
+from cdc_users.measure.schedule.plan import Schedule, SchedulePart
 from cdc_users.users import lane
 from cdc_users.users.lane import Arrival, Assignment, LanePool, LaneUser, Share
 
@@ -55,7 +55,7 @@ def drain(share: Share, taken: list[int], work_s: float | None = None) -> None:
     share.leave()
 
 
-def lists(parts: Sequence[Part]) -> list[list[int]]:
+def lists(parts: Sequence[SchedulePart]) -> list[list[int]]:
     return [list(dataclasses.astuple(part)) for part in parts]
 
 
@@ -186,7 +186,7 @@ def test_many_arrivals_that_are_due_are_taken_at_once() -> None:
 def test_a_share_that_changes_in_mid_step_hands_out_what_it_owns_then() -> None:
     schedule = Schedule.constant(1000, 0.4)
     pool = LanePool()
-    assignment = assignment_of(schedule, parts=lists([Part(0, 400, 0, 2)]))
+    assignment = assignment_of(schedule, parts=lists([SchedulePart(0, 400, 0, 2)]))
     share = pool.publish(assignment, ANCHOR)
     assert share is not None
     taken: list[int] = []
@@ -194,7 +194,7 @@ def test_a_share_that_changes_in_mid_step_hands_out_what_it_owns_then() -> None:
     gevent.sleep(0.05)
 
     changed = dataclasses.replace(
-        assignment, parts=lists([Part(0, 200, 0, 2), Part(200, 400, 1, 3)])
+        assignment, parts=lists([SchedulePart(0, 200, 0, 2), SchedulePart(200, 400, 1, 3)])
     )
     assert pool.publish(changed, ANCHOR) is None
     gevent.joinall(lanes)
@@ -211,7 +211,7 @@ def test_a_share_that_was_cut_too_late_shows_in_the_counts() -> None:
     for _ in range(50):
         assert share.take() is not None
 
-    share.reassign(dataclasses.replace(share.assignment, parts=lists([Part(0, 10, 0, 1)])))
+    share.reassign(dataclasses.replace(share.assignment, parts=lists([SchedulePart(0, 10, 0, 1)])))
     drain(share, taken)
 
     assert taken == []
@@ -268,7 +268,9 @@ def test_a_lane_that_is_to_go_finishes_its_arrival_and_leaves_the_rest_to_others
 ) -> None:
     pool = LanePool()
     monkeypatch.setattr(lane, "POOL", pool)
-    share = pool.publish(assignment_of(Schedule.volume(5), parts=lists([Part(0, 5, 0, 1)])), ANCHOR)
+    share = pool.publish(
+        assignment_of(Schedule.volume(5), parts=lists([SchedulePart(0, 5, 0, 1)])), ANCHOR
+    )
     assert share is not None
     environment, group = Environment(user_classes=[SlowLane]), Group()
     leaver, stayer = SlowLane(environment), SlowLane(environment)

@@ -9,25 +9,25 @@ import pytest
 
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.users.statement import copy_line, literals, operation_name, quoted_name, statements
-from cdc_users.users.workload.customer import Row
-from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.customer import CustomerRow
+from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import InsertMethod
 
 TABLES = ('"s"."a"', '"s"."b"')
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
 
-def row(key: int, notes: str | None = None) -> Row:
+def row(key: int, notes: str | None = None) -> CustomerRow:
     return (key, "Zoë", "O'Neil", "z@example.test", None, Decimal("1.20"), MOMENT, notes, "P1")
 
 
-def change(operation: Operation, key: int, table: int = 0) -> Change:
-    return Change(
+def change(operation: Operation, key: int, table: int = 0) -> RowChange:
+    return RowChange(
         operation, table, key, 1, key, None if operation is Operation.DELETE else row(key), None
     )
 
 
-def kinds(changes: list[Change], method: InsertMethod) -> list[str]:
+def kinds(changes: list[RowChange], method: InsertMethod) -> list[str]:
     return [" ".join(made.text.split()[:3]) for made in statements(changes, TABLES, method)]
 
 

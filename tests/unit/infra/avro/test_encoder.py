@@ -17,9 +17,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.avro.encoder import (
+    ChangeOrigin,
     EncodeError,
     EnvelopeEncoder,
-    Origin,
     compile_row,
     encode_long,
     encoder,
@@ -33,7 +33,7 @@ TOPIC = "cdc.shop.customers"
 SCHEMAS = customers_schemas(TOPIC)
 VALUE = fastavro.parse_schema(json.loads(json.dumps(SCHEMAS.value)))
 COLUMNS = [column["name"] for column in row_schema(SCHEMAS.value)["fields"]]
-ENCODER = EnvelopeEncoder(SCHEMAS, key_id=4, value_id=5, origin=Origin(schema="shop"))
+ENCODER = EnvelopeEncoder(SCHEMAS, key_id=4, value_id=5, origin=ChangeOrigin(schema="shop"))
 READER = RowReader(SCHEMAS.value)
 MOMENT_US = 1_795_503_852_810_042
 
@@ -192,12 +192,12 @@ def test_a_schema_that_is_no_envelope_is_refused() -> None:
     )
 
     with pytest.raises(EncodeError, match="no Debezium envelope"):
-        EnvelopeEncoder(broken, 1, 2, Origin())
+        EnvelopeEncoder(broken, 1, 2, ChangeOrigin())
 
 
 def test_an_added_column_comes_last_and_older_readers_still_understand() -> None:
     evolved = with_column(SCHEMAS, "tier")
-    encode = EnvelopeEncoder(evolved, 4, 6, Origin(schema="shop"))
+    encode = EnvelopeEncoder(evolved, 4, 6, ChangeOrigin(schema="shop"))
     row = (
         1,
         "Ada",

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, Kind, decimal_text, decimal_value
+from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, ColumnKind, decimal_text, decimal_value
 from infra.avro.row import KeyReader, RowReader, key_ids
 from infra.schemas.envelope import EnvelopeError, key_id
 from tests.change_events import VARIABLE
@@ -320,11 +320,11 @@ def test_a_column_of_decimals_has_the_text_of_each(numbers: list[int | None]) ->
 def test_columns_tell_their_kinds() -> None:
     kinds = {column.name: column.kind for column in READER.columns}
 
-    assert kinds["amount"] is Kind.DECIMAL
+    assert kinds["amount"] is ColumnKind.DECIMAL
     assert (READER.column("amount").precision, READER.column("amount").scale) == (38, 4)
-    assert kinds["zoned"] is Kind.ZONED_TIMESTAMP
-    assert kinds["small"] is Kind.INT16
-    assert kinds["tags"] is Kind.OTHER
+    assert kinds["zoned"] is ColumnKind.ZONED_TIMESTAMP
+    assert kinds["small"] is ColumnKind.INT16
+    assert kinds["tags"] is ColumnKind.OTHER
     assert [column.name for column in READER.columns if not column.nullable] == ["id", "tags"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc_users.measure.judgement.pressure import (
-    Sample,
+    PressureSample,
     busy_share,
     figures,
     memory_growth_bytes,
@@ -17,7 +17,7 @@ from cdc_users.measure.judgement.pressure import (
 MB = 1_000_000
 
 
-def sample(at_s: float, queue: int = 0, **changes: float | None) -> Sample:
+def sample(at_s: float, queue: int = 0, **changes: float | None) -> PressureSample:
     made = {
         "in_flight": 0,
         "paused_partitions": 0,
@@ -27,7 +27,7 @@ def sample(at_s: float, queue: int = 0, **changes: float | None) -> Sample:
         "uss_bytes": 50 * MB,
         "rss_bytes": 60 * MB,
     }
-    return Sample(elapsed_s=at_s, queue_depth=queue, **{**made, **changes})  # type: ignore[arg-type]
+    return PressureSample(elapsed_s=at_s, queue_depth=queue, **{**made, **changes})  # type: ignore[arg-type]
 
 
 def test_a_place_is_full_when_it_nears_its_most_and_empty_when_it_has_stayed_low() -> None:

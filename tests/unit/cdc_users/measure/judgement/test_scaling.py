@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_users.measure.judgement.scaling import Reading, fit, points, summary, surface
+from cdc_users.measure.judgement.scaling import RateReading, fit, points, summary, surface
 
 
 def curve(size: int, contention: float, coherency: float) -> float:
@@ -13,7 +13,11 @@ def curve(size: int, contention: float, coherency: float) -> float:
 
 def test_speed_up_and_efficiency_are_against_the_first_step() -> None:
     found = points(
-        [Reading("slow", 1, 1, 100.0), Reading("slow", 4, 1, 380.0), Reading("slow", 8, 1, 720.0)]
+        [
+            RateReading("slow", 1, 1, 100.0),
+            RateReading("slow", 4, 1, 380.0),
+            RateReading("slow", 8, 1, 720.0),
+        ]
     )
 
     assert [point.speed_up for point in found] == [1.0, 3.8, 7.2]
@@ -21,7 +25,7 @@ def test_speed_up_and_efficiency_are_against_the_first_step() -> None:
 
 
 def test_repeated_steps_count_with_their_median() -> None:
-    found = points([Reading("counting", 1, 1, rate) for rate in (90.0, 1000.0, 100.0)])
+    found = points([RateReading("counting", 1, 1, rate) for rate in (90.0, 1000.0, 100.0)])
 
     assert [(point.rate_per_s, point.readings) for point in found] == [(100.0, 3)]
 
@@ -32,7 +36,9 @@ def test_each_round_is_compared_with_its_own_first() -> None:
     """
     rates = [(1, 400.0), (4, 400.0), (1, 300.0), (4, 330.0), (1, 200.0), (4, 180.0)]
 
-    first, second = points([Reading("counting", partitions, 1, rate) for partitions, rate in rates])
+    first, second = points(
+        [RateReading("counting", partitions, 1, rate) for partitions, rate in rates]
+    )
 
     assert (first.rate_per_s, second.rate_per_s, second.speed_up) == (300.0, 330.0, 1.0)
     assert second.speed_ups == [1.0, 1.1, 0.9]
@@ -42,9 +48,9 @@ def test_each_round_is_compared_with_its_own_first() -> None:
 def test_medians_are_compared_where_a_round_is_missing() -> None:
     found = points(
         [
-            Reading("counting", 1, 1, 100.0),
-            Reading("counting", 1, 1, 200.0),
-            Reading("counting", 4, 1, 300.0),
+            RateReading("counting", 1, 1, 100.0),
+            RateReading("counting", 1, 1, 200.0),
+            RateReading("counting", 4, 1, 300.0),
         ]
     )
 
@@ -52,14 +58,14 @@ def test_medians_are_compared_where_a_round_is_missing() -> None:
 
 
 def test_instances_are_compared_where_only_they_differ() -> None:
-    found = points([Reading("slow", 4, 1, 100.0), Reading("slow", 4, 2, 150.0)])
+    found = points([RateReading("slow", 4, 1, 100.0), RateReading("slow", 4, 2, 150.0)])
 
     assert found[1].efficiency == 0.75
 
 
 def test_the_hottest_partitions_share_is_told() -> None:
-    assert Reading("slow", 4, 1, 1.0, (70, 10, 10, 10)).hottest_share == 0.7
-    assert Reading("slow", 4, 1, 1.0).hottest_share is None
+    assert RateReading("slow", 4, 1, 1.0, (70, 10, 10, 10)).hottest_share == 0.7
+    assert RateReading("slow", 4, 1, 1.0).hottest_share is None
 
 
 def test_the_law_is_found_again_in_its_own_curve() -> None:
@@ -82,16 +88,16 @@ def test_a_straight_line_has_no_peak() -> None:
 
 def test_four_points_are_too_few_for_a_law() -> None:
     assert fit([1, 2, 4, 8], [100.0, 190.0, 350.0, 600.0]) is None
-    assert summary(points([Reading("slow", 1, 1, 100.0)]))["law"] == {"slow": None}
+    assert summary(points([RateReading("slow", 1, 1, 100.0)]))["law"] == {"slow": None}
 
 
 def test_the_surface_has_partitions_down_and_instances_across() -> None:
     table = surface(
         points(
             [
-                Reading("slow", 4, 1, 100.0),
-                Reading("slow", 4, 2, 150.0),
-                Reading("slow", 8, 2, 220.0),
+                RateReading("slow", 4, 1, 100.0),
+                RateReading("slow", 4, 2, 150.0),
+                RateReading("slow", 8, 2, 220.0),
             ]
         )
     )

@@ -13,7 +13,7 @@ from cdc_users.measure.judgement.validity import (
     OF_RUN,
     OF_STEP,
     HarnessFacts,
-    Look,
+    ProgressSample,
     StepFacts,
     backlog_growth_per_s,
     invalid_reasons,
@@ -21,9 +21,9 @@ from cdc_users.measure.judgement.validity import (
 )
 
 
-def looks(backlogs: list[float], per_s: int = 1000) -> list[Look]:
+def looks(backlogs: list[float], per_s: int = 1000) -> list[ProgressSample]:
     return [
-        Look(float(at), per_s * at, per_s * at - round(backlog))
+        ProgressSample(float(at), per_s * at, per_s * at - round(backlog))
         for at, backlog in enumerate(backlogs)
     ]
 

@@ -14,7 +14,7 @@ from cdc_users.measure.ledger.ledger import (
     Arrivals,
     Ledger,
     Outcomes,
-    Range,
+    SequenceRange,
     SequenceSet,
     audit,
     intersect,
@@ -46,7 +46,7 @@ def observe(ledger: Ledger, texts: list[bytes], keys: list[int] | None = None) -
     )
 
 
-def expand(ranges: list[Range]) -> set[int]:
+def expand(ranges: list[SequenceRange]) -> set[int]:
     return {number for first, last in ranges for number in range(first, last + 1)}
 
 

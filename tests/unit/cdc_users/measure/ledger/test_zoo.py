@@ -14,8 +14,8 @@ import pytest
 from cdc_users.measure.ledger.ledger import Audit, audit, audit_taps
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.observe.comparison import last_seen
-from cdc_users.observe.final_state import ArraySide, Final, State, compare
-from cdc_users.observe.tap import Record
+from cdc_users.observe.final_state import ArraySide, Final, TableState, compare
+from cdc_users.observe.tap import ObservedRecord
 from tests.unit.cdc_users.measure.ledger import zoo
 from tests.unit.cdc_users.measure.ledger.zoo import (
     PARTITIONS,
@@ -28,7 +28,7 @@ from tests.unit.cdc_users.measure.ledger.zoo import (
 )
 
 WAYS = (zoo.through_kafka, zoo.through_webhook)
-Way = Callable[[Log], Record]
+Way = Callable[[Log], ObservedRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ ANIMALS = (
 )
 
 
-def run(made: Source, pipeline: Pipeline, way: Way, seed: int) -> Record:
+def run(made: Source, pipeline: Pipeline, way: Way, seed: int) -> ObservedRecord:
     arrived = pipeline(made, random.Random(seed))
     return way(arrived + [fence(partition) for partition in range(PARTITIONS)])
 
 
-def conclude(made: Source, record: Record) -> Audit:
+def conclude(made: Source, record: ObservedRecord) -> Audit:
     arrivals = record.arrivals()
     assert not record.errors
     return audit(
@@ -87,10 +87,10 @@ def conclude(made: Source, record: Record) -> Audit:
     )
 
 
-def final(made: Source, record: Record) -> Final:
+def final(made: Source, record: ObservedRecord) -> Final:
     keys = np.fromiter(made.versions, dtype=np.int64)
     versions = np.fromiter(made.versions.values(), dtype=np.int64)
-    expected = ArraySide("expected", State.of(keys, versions), marked=False)
+    expected = ArraySide("expected", TableState.of(keys, versions), marked=False)
     return compare(expected, last_seen(record.arrivals(), expected))
 
 

@@ -19,12 +19,12 @@ import orjson
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
-from cdc_users.observe.tap import Record
-from cdc_users.observe.taps.topic import Message, TopicTap
+from cdc_users.observe.tap import ObservedRecord
+from cdc_users.observe.taps.topic import KafkaMessage, TopicTap
 from cdc_users.observe.taps.webhook import WebhookTap
-from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import Workload, Writer
-from infra.avro.encoder import EnvelopeEncoder, Origin
+from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder
 from infra.avro.row import RowReader
 from infra.postgres.table import CUSTOMERS_COLUMNS
 from infra.schemas.debezium import customers_schemas
@@ -44,7 +44,7 @@ _DEBEZIUM = {
 }
 _SCHEMAS = customers_schemas("cdc_zoo.zoo.customers")
 _READER = RowReader(_SCHEMAS.value)
-_ENCODER = EnvelopeEncoder(_SCHEMAS, 1, 2, Origin())
+_ENCODER = EnvelopeEncoder(_SCHEMAS, 1, 2, ChangeOrigin())
 _MOMENT = _ENCODER.moment(START_US)
 
 
@@ -54,7 +54,7 @@ class Sent:
     which may be spoiled.
     """
 
-    change: Change
+    change: RowChange
     transaction: tuple[int, int]
     partition: int
     offset: int
@@ -276,7 +276,7 @@ def fence(partition: int) -> Sent:
         None,
         format_probe(probe),
     )
-    change = Change(Operation.INSERT, 0, key, 1, partition + 1, None, None)
+    change = RowChange(Operation.INSERT, 0, key, 1, partition + 1, None, None)
     return Sent(change, (9_999_999, partition), partition, 10**9, None, row)
 
 
@@ -286,7 +286,7 @@ def topic_tap(check_every: int = 1, run: str = RUN) -> TopicTap:
     return TopicTap(config, run, ANCHOR, {2: _READER})
 
 
-def through_kafka(arrived: Log, run: str = RUN) -> Record:
+def through_kafka(arrived: Log, run: str = RUN) -> ObservedRecord:
     """Deliver as Avro envelopes, and let the topic tap read them."""
     tap = topic_tap(run=run)
     for group in _batches(arrived):
@@ -294,10 +294,10 @@ def through_kafka(arrived: Log, run: str = RUN) -> Record:
     return tap.record
 
 
-def messages(log: Log) -> list[Message]:
+def messages(log: Log) -> list[KafkaMessage]:
     """Changes as Kafka messages."""
     return [
-        Message(sent.partition, sent.offset, _ENCODER.key(sent.row), _envelope(sent), START_US)
+        KafkaMessage(sent.partition, sent.offset, _ENCODER.key(sent.row), _envelope(sent), START_US)
         for sent in log
     ]
 
@@ -314,7 +314,7 @@ def webhook_tap(check_every: int = 1) -> WebhookTap:
     return WebhookTap({"check_every": check_every}, RUN, ANCHOR)
 
 
-def through_webhook(arrived: Log) -> Record:
+def through_webhook(arrived: Log) -> ObservedRecord:
     """Deliver as JSON, and let the webhook tap apply the requests."""
     tap = webhook_tap()
     for group in _batches(arrived):

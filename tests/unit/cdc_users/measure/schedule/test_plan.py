@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.measure.schedule.plan import (
-    Part,
+    LoadStage,
     PlanError,
     Schedule,
-    Stage,
+    SchedulePart,
     first_parts,
     next_parts,
     parse_duration,
@@ -31,7 +31,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         return Schedule.volume(draw(st.integers(1, 300)))
     planned = draw(
         st.lists(
-            st.builds(Stage, rates, rates, st.sampled_from([0.5, 2.0])), min_size=1, max_size=3
+            st.builds(LoadStage, rates, rates, st.sampled_from([0.5, 2.0])), min_size=1, max_size=3
         )
     )
     try:
@@ -92,7 +92,7 @@ def test_a_volume_is_due_at_once() -> None:
     ("start", "end"), [(0.0, 200.0), (100.0, 300.0), (300.0, 100.0), (200.0, 0.0)]
 )
 def test_a_ramp_has_come_as_far_as_its_integral_says(start: float, end: float) -> None:
-    schedule = Schedule.staged([Stage(start, end, 10.0)])
+    schedule = Schedule.staged([LoadStage(start, end, 10.0)])
 
     for number in (1, 250, schedule.count // 2, schedule.count - 1):
         t_s = schedule.offset_ns(number) / 1e9
@@ -100,7 +100,9 @@ def test_a_ramp_has_come_as_far_as_its_integral_says(start: float, end: float) -
 
 
 def test_each_stage_begins_where_the_one_before_it_ended() -> None:
-    schedule = Schedule.staged([Stage(100, 100, 1.0), Stage(100, 300, 2.0), Stage(10, 10, 1.0)])
+    schedule = Schedule.staged(
+        [LoadStage(100, 100, 1.0), LoadStage(100, 300, 2.0), LoadStage(10, 10, 1.0)]
+    )
 
     offsets_s = np.array(list(schedule.offsets_ns())) / 1e9
     assert schedule.count == 510
@@ -132,7 +134,7 @@ def test_a_poisson_process_follows_its_seed_alone() -> None:
 
 
 def test_a_poisson_process_over_a_ramp_thickens_with_it() -> None:
-    schedule = Schedule.staged([Stage(0, 2000, 10.0)], seed=3)
+    schedule = Schedule.staged([LoadStage(0, 2000, 10.0)], seed=3)
 
     offsets_s = np.array(list(schedule.offsets_ns())) / 1e9
     assert (offsets_s < 5).sum() / schedule.count == pytest.approx(0.25, abs=0.03)
@@ -181,9 +183,9 @@ def test_who_leaves_keeps_what_is_due_before_and_who_comes_gets_what_follows() -
     parts = next_parts(schedule, first_parts(schedule, ["a", "b"]), ["b", "c"], 5_000_000_000)
 
     assert parts == {
-        "a": (Part(0, 500, 0, 2),),
-        "b": (Part(0, 500, 1, 2), Part(500, 1000, 0, 2)),
-        "c": (Part(500, 1000, 1, 2),),
+        "a": (SchedulePart(0, 500, 0, 2),),
+        "b": (SchedulePart(0, 500, 1, 2), SchedulePart(500, 1000, 0, 2)),
+        "c": (SchedulePart(500, 1000, 1, 2),),
     }
 
 
@@ -218,9 +220,9 @@ def test_a_duration_that_makes_no_sense_is_refused(text: str) -> None:
 
 def test_stages_are_read() -> None:
     assert parse_stages("warmup:100:5s, 500/s:30s,500/s->2000/s:1m") == (
-        Stage(100, 100, 5.0, warm_up=True),
-        Stage(500, 500, 30.0),
-        Stage(500, 2000, 60.0),
+        LoadStage(100, 100, 5.0, warm_up=True),
+        LoadStage(500, 500, 30.0),
+        LoadStage(500, 2000, 60.0),
     )
 
 

@@ -12,46 +12,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_users.measure.ledger.ledger import Check
+from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import Json, Operation, Probe, canonical, checksum, format_probe
 from cdc_users.observe.events.value import check, value_of
-from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, Kind
+from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, ColumnKind
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 #: One value as its writer has it, and as Avro, JSON, PostgreSQL's text and Arrow may bring it.
-CARRIED: list[tuple[Kind, Any, list[Any]]] = [
-    (Kind.TEXT, "Zoë", ["Zoë"]),
-    (Kind.INT64, 2**62, [2**62, str(2**62)]),
-    (Kind.DECIMAL, Decimal("1.50"), [Decimal("1.5"), "1.50", "1.5", 1.5]),
-    (Kind.FLOAT64, 0.1, [0.1, "0.1"]),
-    (Kind.FLOAT32, 0.1, [float(np.float32(0.1)), 0.1, "0.1"]),
-    (Kind.BOOLEAN, True, [True]),
+CARRIED: list[tuple[ColumnKind, Any, list[Any]]] = [
+    (ColumnKind.TEXT, "Zoë", ["Zoë"]),
+    (ColumnKind.INT64, 2**62, [2**62, str(2**62)]),
+    (ColumnKind.DECIMAL, Decimal("1.50"), [Decimal("1.5"), "1.50", "1.5", 1.5]),
+    (ColumnKind.FLOAT64, 0.1, [0.1, "0.1"]),
+    (ColumnKind.FLOAT32, 0.1, [float(np.float32(0.1)), 0.1, "0.1"]),
+    (ColumnKind.BOOLEAN, True, [True]),
     (
-        Kind.ZONED_TIMESTAMP,
+        ColumnKind.ZONED_TIMESTAMP,
         MOMENT,
         [MOMENT, "2026-01-02T03:04:05.000678Z", "2026-01-02 05:04:05.000678+02"],
     ),
-    (Kind.INSTANT_US, MOMENT, [int(MOMENT.timestamp()) * 1_000_000 + 678]),
+    (ColumnKind.INSTANT_US, MOMENT, [int(MOMENT.timestamp()) * 1_000_000 + 678]),
     (
-        Kind.TIMESTAMP_US,
+        ColumnKind.TIMESTAMP_US,
         MOMENT.replace(tzinfo=None),
         ["2026-01-02 03:04:05.000678", MOMENT.replace(tzinfo=None)],
     ),
-    (Kind.DATE, date(2026, 1, 2), ["2026-01-02", 20_455, date(2026, 1, 2)]),
-    (Kind.TIME_US, time(3, 4, 5, 678), ["03:04:05.000678", 11_045_000_678, time(3, 4, 5, 678)]),
-    (Kind.UUID, UUID(int=5), [UUID(int=5), "00000000-0000-0000-0000-000000000005"]),
+    (ColumnKind.DATE, date(2026, 1, 2), ["2026-01-02", 20_455, date(2026, 1, 2)]),
     (
-        Kind.JSON,
+        ColumnKind.TIME_US,
+        time(3, 4, 5, 678),
+        ["03:04:05.000678", 11_045_000_678, time(3, 4, 5, 678)],
+    ),
+    (ColumnKind.UUID, UUID(int=5), [UUID(int=5), "00000000-0000-0000-0000-000000000005"]),
+    (
+        ColumnKind.JSON,
         Json({"b": [1, None], "a": "x"}),
         ['{"a": "x", "b": [1.0, null]}', {"b": [1, None], "a": "x"}],
     ),
-    (Kind.BYTES, b"\x00ab", [b"\x00ab", "AGFi", "\\x006162", memoryview(b"\x00ab")]),
+    (ColumnKind.BYTES, b"\x00ab", [b"\x00ab", "AGFi", "\\x006162", memoryview(b"\x00ab")]),
 ]
 
 
 @pytest.mark.parametrize(("kind", "written", "carried"), CARRIED, ids=lambda value: str(value)[:20])
 def test_a_value_has_one_canonical_form_whatever_carried_it(
-    kind: Kind, written: Any, carried: list[Any]
+    kind: ColumnKind, written: Any, carried: list[Any]
 ) -> None:
     assert {canonical(value_of(kind, value)) for value in carried} == {canonical(written)}
 
@@ -65,23 +69,23 @@ def probe_of(values: list[Any], key: int = 7) -> str:
 @pytest.mark.parametrize(
     ("values", "found"),
     [
-        (["Ada", "1.50"], Check.GOOD),
-        (["Ada", "1.51"], Check.CORRUPT),
-        (["Ada", None], Check.CORRUPT),
-        (["Ada ", "1.5"], Check.CORRUPT),
-        (["Ada", "a lot"], Check.CORRUPT),
-        (["Ada", UNAVAILABLE], Check.UNCHECKABLE),
-        ([PLACEHOLDER, "1.5"], Check.UNCHECKABLE),
+        (["Ada", "1.50"], RowCheck.GOOD),
+        (["Ada", "1.51"], RowCheck.CORRUPT),
+        (["Ada", None], RowCheck.CORRUPT),
+        (["Ada ", "1.5"], RowCheck.CORRUPT),
+        (["Ada", "a lot"], RowCheck.CORRUPT),
+        (["Ada", UNAVAILABLE], RowCheck.UNCHECKABLE),
+        ([PLACEHOLDER, "1.5"], RowCheck.UNCHECKABLE),
     ],
 )
-def test_a_row_is_checked_against_its_own_probe(values: list[Any], found: Check) -> None:
-    kinds = [Kind.TEXT, Kind.DECIMAL]
+def test_a_row_is_checked_against_its_own_probe(values: list[Any], found: RowCheck) -> None:
+    kinds = [ColumnKind.TEXT, ColumnKind.DECIMAL]
 
     assert check(probe_of(["Ada", Decimal("1.5")]), 7, kinds, values) is found
 
 
 def test_a_row_under_another_key_is_corrupt() -> None:
-    assert check(probe_of(["Ada"]), 8, [Kind.TEXT], ["Ada"]) is Check.CORRUPT
+    assert check(probe_of(["Ada"]), 8, [ColumnKind.TEXT], ["Ada"]) is RowCheck.CORRUPT
 
 
 @given(

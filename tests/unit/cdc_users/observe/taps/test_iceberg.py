@@ -15,7 +15,7 @@ from pyiceberg.catalog import load_catalog
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Outcomes, audit
-from cdc_users.observe.final_state import ArraySide, Final, State, compare
+from cdc_users.observe.final_state import ArraySide, Final, TableState, compare
 from cdc_users.observe.tap import TapError
 from cdc_users.observe.taps.iceberg import CATALOG, IcebergSide, IcebergTap, properties
 from cdc_users.users.workload.workload import Workload, Writer
@@ -92,7 +92,9 @@ def expected(changes: Sequence[Any]) -> ArraySide:
     versions = {change.key: change.key_version if change.row else 0 for change in changes}
     alive = {key: version for key, version in versions.items() if version}
     return ArraySide(
-        "expected", State.of(np.array(list(alive)), np.array(list(alive.values()))), marked=False
+        "expected",
+        TableState.of(np.array(list(alive)), np.array(list(alive.values()))),
+        marked=False,
     )
 
 

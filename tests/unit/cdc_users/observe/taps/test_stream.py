@@ -12,12 +12,12 @@ import pytest
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger.probe import Probe, format_probe
-from cdc_users.observe.tap import Record
+from cdc_users.observe.tap import ObservedRecord
 from cdc_users.observe.taps.json_topic import JsonTopicTap
 from cdc_users.observe.taps.kinesis import KinesisTap
 from cdc_users.observe.taps.pubsub import PubSubTap
-from cdc_users.observe.taps.stream import Item, Reading, StreamFeed
-from cdc_users.observe.taps.topic import Message
+from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
+from cdc_users.observe.taps.topic import KafkaMessage
 
 RUN = "stream01"
 
@@ -35,9 +35,9 @@ def event(sequence: int) -> bytes:
 
 
 def test_changes_are_counted_and_their_latency_is_split() -> None:
-    record = Record(RUN)
+    record = ObservedRecord(RUN)
     StreamFeed(record, {}).take(
-        3, [Item(0, "1", event(1), 2_500), Item(1, "2", event(2), 2_600)], seen_us=3_000
+        3, [StreamItem(0, "1", event(1), 2_500), StreamItem(1, "2", event(2), 2_600)], seen_us=3_000
     )
 
     step = record.snapshot()["steps"]["1"]
@@ -47,12 +47,12 @@ def test_changes_are_counted_and_their_latency_is_split() -> None:
 
 
 def test_what_is_no_change_is_told_and_left_out() -> None:
-    record = Record(RUN)
+    record = ObservedRecord(RUN)
     items = [
-        Item(0, "", b"{", 1),
-        Item(1, "", b"[1]", 1),
-        Item(2, "", b'{"op":"t"}', 1),
-        Item(3, "", event(1), 1),
+        StreamItem(0, "", b"{", 1),
+        StreamItem(1, "", b"[1]", 1),
+        StreamItem(2, "", b'{"op":"t"}', 1),
+        StreamItem(3, "", event(1), 1),
     ]
     StreamFeed(record, {}).take(0, items, seen_us=3_000)
 
@@ -75,9 +75,10 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
 def test_an_unreadable_row_costs_its_neighbours_nothing(data: bytes) -> None:
-    record = Record(RUN)
+    record = ObservedRecord(RUN)
     items = [
-        Item(number, "", data if number == 3 else event(number), 2_500) for number in range(1, 8)
+        StreamItem(number, "", data if number == 3 else event(number), 2_500)
+        for number in range(1, 8)
     ]
 
     StreamFeed(record, {}).take(0, items, seen_us=3_000)
@@ -90,9 +91,13 @@ def test_an_unreadable_row_costs_its_neighbours_nothing(data: bytes) -> None:
 
 @pytest.mark.parametrize("probe", [5, True, {"a": 1}, ["a"]])
 def test_a_row_whose_probe_is_no_text_costs_its_neighbours_nothing(probe: Any) -> None:
-    record = Record(RUN)
+    record = ObservedRecord(RUN)
     data = orjson.dumps({"op": "c", "before": None, "after": {"id": 2, "probe": probe}})
-    items = [Item(0, "", event(1), 1), Item(1, "", data, 1), Item(2, "", event(3), 1)]
+    items = [
+        StreamItem(0, "", event(1), 1),
+        StreamItem(1, "", data, 1),
+        StreamItem(2, "", event(3), 1),
+    ]
 
     StreamFeed(record, {"check_every": 1}).take(0, items, seen_us=3_000)
 
@@ -101,20 +106,20 @@ def test_a_row_whose_probe_is_no_text_costs_its_neighbours_nothing(probe: Any) -
 
 
 def test_a_key_beyond_64_bits_is_a_key() -> None:
-    record = Record(RUN)
+    record = ObservedRecord(RUN)
     data = orjson.dumps(
         {"op": "c", "after": {"id": 2**64 - 1, "probe": orjson.loads(event(1))["after"]["probe"]}}
     )
 
-    StreamFeed(record, {}).take(0, [Item(0, "", data, 1)], seen_us=3_000)
+    StreamFeed(record, {}).take(0, [StreamItem(0, "", data, 1)], seen_us=3_000)
 
     assert (record.events, record.failed) == (1, 0)
 
 
 def test_a_read_that_fails_is_told_and_tried_again() -> None:
-    record = Record(RUN)
+    record = ObservedRecord(RUN)
     steps = iter([RuntimeError("gone"), RuntimeError("gone"), True])
-    reading: Reading
+    reading: StreamReading
 
     def step() -> bool:
         outcome = next(steps, None)
@@ -123,7 +128,7 @@ def test_a_read_that_fails_is_told_and_tried_again() -> None:
         reading._stop.set()
         return True
 
-    reading = Reading("stream 's'", step, 0.0, record)
+    reading = StreamReading("stream 's'", step, 0.0, record)
     reading.start()
     reading._thread.join(10)
 
@@ -231,7 +236,8 @@ def test_the_tap_on_a_topic_of_json_reads_on_after_an_unreadable_row() -> None:
     rows = [event(1), CORRUPT, event(3)]
 
     tap.take(
-        [Message(2, offset, b"7", data, 2_000) for offset, data in enumerate(rows)], seen_us=3_000
+        [KafkaMessage(2, offset, b"7", data, 2_000) for offset, data in enumerate(rows)],
+        seen_us=3_000,
     )
 
     assert (tap.record.events, tap.record.failed) == (2, 1)

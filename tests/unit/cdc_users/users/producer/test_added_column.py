@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from cdc_users.measure.ledger.probe import Operation, parse_probe
 from cdc_users.users.producer.added_column import VALUE, Widening
-from cdc_users.users.workload.keyspace import Change
+from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import Workload, Writer
 
 
-def changes_of(writer: Writer, count: int) -> list[Change]:
-    changes: list[Change] = []
+def changes_of(writer: Writer, count: int) -> list[RowChange]:
+    changes: list[RowChange] = []
     for _ in range(count):
         transaction = writer.transaction(1, 1_795_503_852_810_042)
         writer.settle(transaction, "acked")

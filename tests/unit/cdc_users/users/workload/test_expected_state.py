@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.users.workload.expected_state import FinalState, final_state
-from cdc_users.users.workload.keyspace import Change, Outcome
+from cdc_users.users.workload.keyspace import Outcome, RowChange
 from cdc_users.users.workload.workload import Ranges, Workload, Writer
 
 RUN = "abcd1234"
@@ -51,7 +51,7 @@ def test_the_final_state_is_what_the_acknowledged_changes_made(
     workload: Workload, size: int, ends: list[tuple[Outcome, Outcome]]
 ) -> None:
     writer, settled = Writer(RUN, 10_003, workload), Ranges()
-    table: dict[int, Change] = {}
+    table: dict[int, RowChange] = {}
     doubtful: set[int] = set()
     for told, found in ends:
         transaction = writer.transaction(size, 0)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe, parse_probe
 from cdc_users.users.workload.customer import Formatter, columns
-from cdc_users.users.workload.keyspace import Change, Outcome
+from cdc_users.users.workload.keyspace import Outcome, RowChange
 from cdc_users.users.workload.workload import (
     KEYS_PER_WRITER,
-    Transaction,
     Workload,
     WorkloadError,
     Writer,
+    WriteTransaction,
     parse_mix,
     parse_skew,
     writer_number,
@@ -34,7 +34,7 @@ outcomes = st.lists(
 
 def carry_out(
     writer: Writer, ends: list[Outcome], size: int = 3
-) -> list[tuple[Transaction, Outcome]]:
+) -> list[tuple[WriteTransaction, Outcome]]:
     done = []
     for number, outcome in enumerate(ends):
         transaction = writer.transaction(size, 1_700_000_000_000_000 + number)
@@ -113,7 +113,7 @@ def test_every_row_carries_its_own_checksum_and_place(ends: list[Outcome]) -> No
 
 @given(outcomes)
 def test_versions_and_previous_rows_follow_the_outcomes(ends: list[Outcome]) -> None:
-    table: dict[int, Change] = {}
+    table: dict[int, RowChange] = {}
     doubtful: set[int] = set()
     for transaction, outcome in carry_out(Writer(RUN, 10_000, MIXED), ends):
         inside = dict(table)

@@ -14,8 +14,8 @@ from infra.platform.transports.kafka import KafkaWalPublisher
 from infra.platform.transports.kinesis import KinesisWalPublisher, partition_key
 from infra.platform.transports.pubsub import PubSubWalPublisher
 from infra.platform.transports.transport import (
+    PublishRefusedError,
     Record,
-    RefusedError,
     TransportError,
     UnreachableError,
     WalPublisher,
@@ -208,7 +208,7 @@ def test_a_key_is_in_a_call_at_most_once() -> None:
 def test_a_record_over_the_limit_is_refused_before_anything_is_sent() -> None:
     double = KinesisDouble([STREAM])
 
-    with pytest.raises(RefusedError, match="over Kinesis' limit"):
+    with pytest.raises(PublishRefusedError, match="over Kinesis' limit"):
         KinesisWalPublisher(double).publish([Record(STREAM, b"a", bytes((1 << 20) + 1))])
 
     assert double.calls == []
@@ -268,7 +268,7 @@ def test_a_full_client_queue_is_waited_for() -> None:
 
 @pytest.mark.parametrize(
     ("error", "expected"),
-    [("_MSG_TIMED_OUT", TransportError), ("MSG_SIZE_TOO_LARGE", RefusedError)],
+    [("_MSG_TIMED_OUT", TransportError), ("MSG_SIZE_TOO_LARGE", PublishRefusedError)],
 )
 def test_an_undelivered_record_makes_the_flush_fail(error: str, expected: type[Exception]) -> None:
     publisher = KafkaWalPublisher(KafkaDouble(fault=lambda number: number == 7, error=error))

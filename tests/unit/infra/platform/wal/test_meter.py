@@ -9,8 +9,8 @@ import pytest
 from cdc_users.measure.ledger.probe import Probe, format_probe
 from infra.platform.transports.transport import Record
 from infra.platform.wal.meter import WalMeter, key_number
-from infra.platform.wal.replication.pump import Chunk, Part
-from infra.platform.wal.serialise.change_json import Source
+from infra.platform.wal.replication.pump import TransactionChunk, TransactionPart
+from infra.platform.wal.serialise.change_json import CommitSource
 
 RUN = "meter123"
 
@@ -37,8 +37,8 @@ def change(op: str, *, before: str | None = None, after: str | None = None) -> b
 
 
 def observe(meter: WalMeter, *parts: tuple[int, list[bytes]], read_us: int = 3_000) -> None:
-    chunk = Chunk(
-        [Part(Source(lsn, 2_000 + lsn, 1), values) for lsn, values in parts],
+    chunk = TransactionChunk(
+        [TransactionPart(CommitSource(lsn, 2_000 + lsn, 1), values) for lsn, values in parts],
         sum(len(values) for _, values in parts),
         0,
         read_us,

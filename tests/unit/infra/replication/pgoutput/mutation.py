@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from infra.platform.wal.serialise.change_json import ChangeJson, Source
+from infra.platform.wal.serialise.change_json import ChangeJson, CommitSource
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.form import LazyChange, LazyForm, TextForm, ValueForm
@@ -17,7 +17,7 @@ from infra.replication.pgoutput.tuple_reader import HEAD_BYTES, Form
 from tests.unit.infra.replication.pgoutput import wire
 from tests.unit.infra.replication.pgoutput.wire import Binary, Value
 
-_SOURCE = Source(1, 2, 3)
+_SOURCE = CommitSource(1, 2, 3)
 _TYPES = (20, 25, 1700, 1184, 16, 3802, 1007, 3904, 17, 1082)
 _COLUMNS = [(f"c{number}", kind, number < 2) for number, kind in enumerate(_TYPES)]
 _RELATIONS = (wire.relation(0x4141, _COLUMNS), wire.relation(0x40FF, _COLUMNS, identity="f"))

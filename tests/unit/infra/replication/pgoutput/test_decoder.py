@@ -18,10 +18,10 @@ from infra.replication.pgoutput import event as events
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.event import (
     UNCHANGED,
-    Column,
     Delete,
     Insert,
     Relation,
+    RelationColumn,
     Streamed,
     Update,
 )
@@ -234,7 +234,11 @@ def test_a_relation_says_its_columns_key_and_identity() -> None:
     )
 
     assert relation == Relation(
-        7, "s", "t", "i", (Column("a", TEXT, -1, False), Column("b", INT4, -1, True))
+        7,
+        "s",
+        "t",
+        "i",
+        (RelationColumn("a", TEXT, -1, False), RelationColumn("b", INT4, -1, True)),
     )
     assert (relation.names, relation.key_positions) == (("a", "b"), (1,))
 

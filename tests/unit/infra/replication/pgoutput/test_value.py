@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from infra.replication.pgoutput.array_text import read_array, read_range
 from infra.replication.pgoutput.event import Type
-from infra.replication.pgoutput.value import Beyond, Range, ValueKinds
+from infra.replication.pgoutput.value import Beyond, RangeValue, ValueKinds
 
 KINDS = ValueKinds()
 EPOCH = datetime(2000, 1, 1)
@@ -188,9 +188,9 @@ def test_ranges_with_quotes_and_without_bounds() -> None:
     assert (
         text(3904, "[1,)")
         == binary(3904, b"\x12" + struct.pack(">ii", 4, 1))
-        == Range(1, None, lower_included=True)
+        == RangeValue(1, None, lower_included=True)
     )
-    assert text(3904, "empty") == binary(3904, b"\1") == Range(empty=True)
+    assert text(3904, "empty") == binary(3904, b"\1") == RangeValue(empty=True)
     with pytest.raises(ValueError, match="is no range"):
         read_range("[1,2")
 

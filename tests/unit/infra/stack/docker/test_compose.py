@@ -22,8 +22,8 @@ from infra.stack.error import StackError
 from infra.stack.servers.port import WELL_KNOWN
 from infra.stack.servers.postgres import recipe as postgres_recipe
 from infra.stack.servers.process import Ports, connect_recipe, kafka_recipe, registry_recipe
-from infra.stack.servers.settings import Settings
-from infra.stack.supervise.state import State
+from infra.stack.servers.settings import ServerSettings
+from infra.stack.supervise.state import StackState
 
 PORTS = Ports(5432, 9092, 9093, 8081, 9000, 8083)
 #: What may differ between the kinds of stack: addresses and directories, and nothing else.
@@ -48,11 +48,11 @@ def committed() -> dict[str, Any]:
     return data
 
 
-def properties(text: str) -> Settings:
+def properties(text: str) -> ServerSettings:
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def flags(command: list[str], mark: str) -> Settings:
+def flags(command: list[str], mark: str) -> ServerSettings:
     """NAME=VALUE after every mark, written together or apart."""
     joined = "\n".join(command).replace(f"{mark}\n", mark).splitlines()
     return dict(
@@ -63,7 +63,7 @@ def flags(command: list[str], mark: str) -> Settings:
 
 
 @pytest.fixture
-def process_settings(tmp_path: Path) -> dict[str, Settings]:
+def process_settings(tmp_path: Path) -> dict[str, ServerSettings]:
     """Every server's settings as the process stack hands them over."""
     (tmp_path / "template").mkdir()
     java = JavaFiles(Path("java"), [], [], tmp_path, tmp_path / "startup")
@@ -87,7 +87,7 @@ def process_settings(tmp_path: Path) -> dict[str, Settings]:
     }
 
 
-def compose_settings() -> dict[str, Settings]:
+def compose_settings() -> dict[str, ServerSettings]:
     """Every server's settings as the committed files hand them over; environment variables under
     their own names.
     """
@@ -126,7 +126,7 @@ def test_the_file_holds_to_the_compose_specification() -> None:
 
 @pytest.mark.parametrize("server", ["postgres", "kafka", "schema-registry", "connect"])
 def test_a_server_has_the_same_settings_in_both_kinds_of_stack(
-    process_settings: dict[str, Settings], server: str
+    process_settings: dict[str, ServerSettings], server: str
 ) -> None:
     prefix = {"kafka": "KAFKA_", "schema-registry": ""}.get(server)
     own = {
@@ -162,7 +162,7 @@ def test_the_java_servers_have_the_same_heap_in_both_kinds_of_stack() -> None:
 
 
 def test_no_setting_is_lost_in_the_notation_of_environment_variables(
-    process_settings: dict[str, Settings],
+    process_settings: dict[str, ServerSettings],
 ) -> None:
     for server in ("kafka", "schema-registry"):
         assert len(compose_file.environment("", process_settings[server])) == len(
@@ -232,7 +232,7 @@ def test_containers_that_do_not_come_up_are_removed_again(
     monkeypatch.setattr(
         compose, "_fill_context", lambda state, *_: (state.root / "compose").mkdir(parents=True)
     )
-    state = State(tmp_path / ".stack")
+    state = StackState(tmp_path / ".stack")
 
     with pytest.raises(StackError, match="`docker compose up` ended with 1"):
         compose.up(state, environ, lambda _: None)
@@ -251,7 +251,7 @@ def test_down_removes_containers_and_volumes_and_what_the_checkout_remembers(
 ) -> None:
     environ = docker_that(tmp_path, f'echo "$@" >> {tmp_path}/calls')
     monkeypatch.setenv("PATH", environ["PATH"])
-    state = State(tmp_path / ".stack")
+    state = StackState(tmp_path / ".stack")
     (state.root / "compose" / "jars").mkdir(parents=True)
     assert compose.is_ours(state)
 

@@ -8,8 +8,14 @@ from collections.abc import Sequence
 import pytest
 
 from infra.platform.transports.transport import Record, TransportError
-from infra.platform.wal.replication.pump import FLUSH_MESSAGES, Chunk, Encoded, Part, Pump
-from infra.platform.wal.serialise.change_json import Source
+from infra.platform.wal.replication.pump import (
+    FLUSH_MESSAGES,
+    Encoded,
+    Pump,
+    TransactionChunk,
+    TransactionPart,
+)
+from infra.platform.wal.serialise.change_json import CommitSource
 
 WAIT_S = 10.0
 
@@ -17,7 +23,7 @@ WAIT_S = 10.0
 class Numbered:
     """Makes a record of each message."""
 
-    def encode(self, chunk: Chunk) -> Encoded:
+    def encode(self, chunk: TransactionChunk) -> Encoded:
         return [
             [Record("s", message, message) for message in part.messages] for part in chunk.parts
         ]
@@ -30,7 +36,9 @@ class Seen:
         self.data: list[bytes] = []
         self.times: list[tuple[int, int]] = []
 
-    def durable(self, chunk: Chunk, encoded: Encoded, started_us: int, done_us: int) -> None:
+    def durable(
+        self, chunk: TransactionChunk, encoded: Encoded, started_us: int, done_us: int
+    ) -> None:
         assert chunk.count == sum(map(len, encoded))
         self.data += [record.data for records in encoded for record in records]
         self.times.append((started_us, done_us))
@@ -86,9 +94,15 @@ class Rig:
         self.pump.start()
 
 
-def chunk(first: int, count: int, end_lsn: int) -> Chunk:
+def chunk(first: int, count: int, end_lsn: int) -> TransactionChunk:
     messages = [b"%d" % number for number in range(first, first + count)]
-    return Chunk([Part(Source(1, 2, 3), messages)], count, sum(map(len, messages)), 0, end_lsn)
+    return TransactionChunk(
+        [TransactionPart(CommitSource(1, 2, 3), messages)],
+        count,
+        sum(map(len, messages)),
+        0,
+        end_lsn,
+    )
 
 
 def test_nothing_is_durable_before_its_flush() -> None:

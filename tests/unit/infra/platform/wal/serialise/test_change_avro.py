@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from infra.avro.kind import PLACEHOLDER
 from infra.avro.row import RowReader
 from infra.platform.wal.serialise.change_avro import ChangeAvro, Registered
-from infra.platform.wal.serialise.change_json import Source
+from infra.platform.wal.serialise.change_json import CommitSource
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.event import UNCHANGED
 from infra.schemas.debezium import customers_schemas
@@ -26,7 +26,7 @@ from tests.unit.infra.replication.pgoutput import wire
 from tests.unit.infra.replication.pgoutput.wire import Value
 
 SCHEMAS = customers_schemas("cdc.public.customers")
-SOURCE = Source(lsn=100, commit_us=1_700_000_000_000_001, xid=5)
+SOURCE = CommitSource(lsn=100, commit_us=1_700_000_000_000_001, xid=5)
 COLUMNS = [
     ("id", 20, True),
     ("first_name", 25, False),

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.platform.wal.serialise.change_json import ChangeJson, Record, Source
+from infra.platform.wal.serialise.change_json import ChangeJson, CommitSource, JsonRecord
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.event import UNCHANGED
 from tests.unit.infra.replication.pgoutput import wire
 from tests.unit.infra.replication.pgoutput.wire import Binary, Value
 
-SOURCE = Source(lsn=100, commit_us=1_700_000_000_000_001, xid=5)
+SOURCE = CommitSource(lsn=100, commit_us=1_700_000_000_000_001, xid=5)
 COLUMNS = [
     ("id", 20, True),
     ('na"me%', 25, False),
@@ -82,7 +82,7 @@ def whole(
     }
 
 
-def read(records: Sequence[Record]) -> list[dict[str, Any]]:
+def read(records: Sequence[JsonRecord]) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in records]
 
 
@@ -336,6 +336,6 @@ def test_lengths_that_lie_are_refused_among_many() -> None:
                 ] == expected
 
 
-def _singly(messages: Sequence[bytes]) -> list[Record]:
+def _singly(messages: Sequence[bytes]) -> list[JsonRecord]:
     serialiser = ChangeJson()
     return [record for message in messages for record in serialiser.serialise(SOURCE, [message])]

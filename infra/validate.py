@@ -20,6 +20,8 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 MOST_PORT = 65535
+#: PostgreSQL cuts longer names (NAMEDATALEN).
+NAME_BYTES = 63
 DIGITS = 18
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")

@@ -25,8 +25,8 @@ from infra.platform.process.error import ConfigError, PlatformError, Unreachable
 from infra.platform.process.loop import new_loop
 from infra.platform.process.retry import Backoff
 from infra.platform.sample import Sampler
-from infra.platform.sinks.choice import chosen_sink, flush_interval_s
 from infra.platform.sinks.instrumented import InstrumentedSink
+from infra.platform.sinks.plugin import sinks
 from infra.platform.sinks.retrying import RetryingSink
 from infra.platform.telemetry import Telemetry
 from infra.schemas.envelope import EnvelopeError
@@ -41,7 +41,7 @@ async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -
     registry = check_servers(options, settings)
     anchor = anchor_from(os.environ)
     backoff = Backoff(limit_s=float(options.retry_limit_s))
-    retrying = RetryingSink(chosen_sink(options), backoff)
+    retrying = RetryingSink(sinks().by_name[options.sink].make(options), backoff)
     sink = InstrumentedSink(retrying, options.run, anchor, options.probe_column)
     await sink.open()
     dead_letters = _dead_letters(options)
@@ -80,7 +80,7 @@ def consumer_settings(options: argparse.Namespace) -> ConsumerSettings:
         topics=tuple(options.topic.split(",")),
         batch_size=int(options.batch_size),
         max_buffered_messages=int(options.max_buffered_messages),
-        flush_interval_s=flush_interval_s(options),
+        flush_interval_s=sinks().by_name[options.sink].flush_interval_s(options),
         held=options.held == "yes",
     )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from infra.platform.process.argument import Argument, whole
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.plugin import SinkPlugin
 
 
 class CountingSink:
@@ -62,3 +64,19 @@ class SlowSink(CountingSink):
         """See SinkConnector."""
         await asyncio.sleep(self._delay_s)
         return await super().write(batch)
+
+
+COUNTING = SinkPlugin("counting", make=lambda _: CountingSink(), real=False)
+SLOW = SinkPlugin(
+    "slow",
+    make=lambda options: SlowSink(int(options.sink_delay_ms) / 1000),
+    arguments=(
+        Argument(
+            "--sink-delay-ms",
+            "slow: milliseconds that it sleeps in each write",
+            default="50",
+            check=whole(0),
+        ),
+    ),
+    real=False,
+)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from infra.platform.transports import naming
+from infra.platform.transports.plugin import Destination, TransportPlugin
 from infra.platform.transports.transport import (
     PublishRefusedError,
     Record,
     TransportError,
     UnreachableError,
 )
+from infra.validate import are_addresses
 
 POLL_S = 0.05
 FLUSH_S = 1.0
@@ -123,3 +126,23 @@ def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float = 5.
         raise UnreachableError(
             f"Kafka at {bootstrap} has no topic {', '.join(missing)}; create it first"
         )
+
+
+def _connect(destination: Destination) -> KafkaWalPublisher:
+    check_reachable(destination.endpoint, sorted(set(destination.streams)))
+    return KafkaWalPublisher(client(destination.endpoint))
+
+
+def _endpoint_mistakes(_: str, endpoint: str) -> list[str]:
+    if are_addresses(endpoint):
+        return []
+    return [f"--transport kafka needs --endpoint HOST:PORT of a broker, not {endpoint!r}"]
+
+
+KAFKA = TransportPlugin(
+    "kafka",
+    connect=_connect,
+    naming=naming.KAFKA,
+    endpoint_mistakes=_endpoint_mistakes,
+    hint="HOST:PORT",
+)

@@ -16,7 +16,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from infra.platform.process.address import shown
+from infra.platform.process.address import shown, url_mistakes
+from infra.platform.transports import naming
+from infra.platform.transports.plugin import Destination, TransportPlugin
 from infra.platform.transports.transport import (
     PublishRefusedError,
     Record,
@@ -255,3 +257,19 @@ def check_reachable(kinesis: Any, endpoint: str) -> None:
             f"Kinesis at {place} does not answer: {type(error).__name__}; start the "
             "emulator, or name another with --endpoint (AWS_ENDPOINT_URL_KINESIS)"
         ) from error
+
+
+def _connect(destination: Destination) -> KinesisWalPublisher:
+    made = client(destination.endpoint)
+    check_reachable(made, destination.endpoint)
+    return KinesisWalPublisher(made)
+
+
+KINESIS = TransportPlugin(
+    "kinesis",
+    connect=_connect,
+    naming=naming.KINESIS,
+    variable="AWS_ENDPOINT_URL_KINESIS",
+    endpoint_mistakes=lambda flag, url: url_mistakes(flag, url) if url else [],
+    hint="URL",
+)

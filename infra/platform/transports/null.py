@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from infra.platform.transports import naming
+from infra.platform.transports.plugin import TransportPlugin
 from infra.platform.transports.transport import Record
 
 
@@ -24,3 +26,6 @@ class NullWalPublisher:
 
     def close(self) -> None:
         """See WalPublisher."""
+
+
+NULL = TransportPlugin("null", connect=lambda _: NullWalPublisher(), naming=naming.KAFKA)

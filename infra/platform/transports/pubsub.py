@@ -14,7 +14,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from infra.platform.transports import naming
 from infra.platform.transports.partition import PARTITIONS, partition
+from infra.platform.transports.plugin import Destination, TransportPlugin
 from infra.platform.transports.transport import (
     PublishRefusedError,
     Record,
@@ -22,6 +24,7 @@ from infra.platform.transports.transport import (
     UnreachableError,
     backoff_s,
 )
+from infra.validate import is_address
 
 MESSAGE_BYTES = 10_000_000
 #: Messages under way before `publish` waits for the oldest.
@@ -207,3 +210,25 @@ def check_reachable(publisher: Any, project: str, host: str) -> None:
             f"Pub/Sub at {host or 'its default endpoint'} does not answer: {type(error).__name__};"
             " start the emulator, or name another with --endpoint (PUBSUB_EMULATOR_HOST)"
         ) from error
+
+
+def _connect(destination: Destination) -> PubSubWalPublisher:
+    made = client(destination.endpoint)
+    check_reachable(made, destination.project, destination.endpoint)
+    return PubSubWalPublisher(made, destination.project, partitions=destination.partitions)
+
+
+def _endpoint_mistakes(flag: str, endpoint: str) -> list[str]:
+    if not endpoint or is_address(endpoint):
+        return []
+    return [f"{flag} {endpoint!r} is not HOST:PORT"]
+
+
+PUBSUB = TransportPlugin(
+    "pubsub",
+    connect=_connect,
+    naming=naming.PUBSUB,
+    variable="PUBSUB_EMULATOR_HOST",
+    endpoint_mistakes=_endpoint_mistakes,
+    hint="HOST:PORT",
+)

@@ -16,11 +16,7 @@ import structlog
 
 from cdc_users.measure.clock import Anchor
 from infra.platform.process.error import PlatformError
-from infra.platform.transports import kafka, kinesis, naming, pubsub
-from infra.platform.transports.kafka import KafkaWalPublisher
-from infra.platform.transports.kinesis import KinesisWalPublisher
-from infra.platform.transports.null import NullWalPublisher
-from infra.platform.transports.pubsub import PubSubWalPublisher
+from infra.platform.transports.plugin import Destination, TransportPlugin, transports
 from infra.platform.transports.transport import WalPublisher
 from infra.platform.wal.encode import JsonEncoder, NoEncoder, PrimaryKeys
 from infra.platform.wal.meter import WalMeter
@@ -32,13 +28,6 @@ from infra.replication.error import ReplicationError
 
 logger = structlog.get_logger()
 
-TRANSPORTS = ("kinesis", "pubsub", "kafka", "null")
-NAMINGS = {
-    "kinesis": naming.KINESIS,
-    "pubsub": naming.PUBSUB,
-    "kafka": naming.KAFKA,
-    "null": naming.KAFKA,
-}
 FORMATS = ("json", "none")
 
 
@@ -143,9 +132,13 @@ class Service:
             self.close()
             raise
 
+    @property
+    def _transport(self) -> TransportPlugin:
+        return transports().by_name[self.settings.transport]
+
     def _stream(self, schema: str, table: str) -> str:
         settings = self.settings
-        return settings.stream or NAMINGS[settings.transport].name(settings.prefix, schema, table)
+        return settings.stream or self._transport.naming.name(settings.prefix, schema, table)
 
     def _primary_key(self, schema: str, table: str) -> tuple[str, ...]:
         with closing(server.connect(self.settings.dsn)) as connection:
@@ -158,20 +151,9 @@ class Service:
 
     def _publisher(self, streams: Sequence[str]) -> WalPublisher:
         settings = self.settings
-        if settings.transport == "kinesis":
-            kinesis_client = kinesis.client(settings.endpoint)
-            kinesis.check_reachable(kinesis_client, settings.endpoint)
-            return KinesisWalPublisher(kinesis_client)
-        if settings.transport == "pubsub":
-            pubsub_client = pubsub.client(settings.endpoint)
-            pubsub.check_reachable(pubsub_client, settings.project, settings.endpoint)
-            return PubSubWalPublisher(
-                pubsub_client, settings.project, partitions=settings.partitions
-            )
-        if settings.transport == "kafka":
-            kafka.check_reachable(settings.endpoint, sorted(set(streams)))
-            return KafkaWalPublisher(kafka.client(settings.endpoint))
-        return NullWalPublisher()
+        return self._transport.connect(
+            Destination(settings.endpoint, streams, settings.project, settings.partitions)
+        )
 
     def run(self) -> None:
         """Read and publish until `stop`, or until something failed, which is in `failure` then."""

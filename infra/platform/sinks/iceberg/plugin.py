@@ -1,0 +1,78 @@
+"""The Iceberg sink on the platform's command line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Mapping
+
+from infra.platform.process.argument import (
+    Argument,
+    file,
+    missing,
+    one_of,
+    table,
+    whole,
+    writable,
+)
+from infra.platform.sinks.connector import SinkConnector
+from infra.platform.sinks.plugin import SinkPlugin
+
+MODES = ("append", "upsert")
+
+
+def _make(options: argparse.Namespace) -> SinkConnector:
+    from infra.platform.sinks.iceberg.sink import IcebergSink, local_properties, read_properties
+
+    properties = (
+        read_properties(options.iceberg_properties)
+        if options.iceberg_properties
+        else local_properties(options.iceberg_warehouse)
+    )
+    return IcebergSink(properties, options.iceberg_table, upsert=options.iceberg_mode == "upsert")
+
+
+def _mistakes(options: argparse.Namespace, _: Mapping[str, str]) -> list[str]:
+    found = missing(options, "--sink iceberg", ["--iceberg-table"])
+    if bool(options.iceberg_warehouse) == bool(options.iceberg_properties):
+        found.append("--sink iceberg needs either --iceberg-warehouse or --iceberg-properties")
+    if importlib.util.find_spec("pyiceberg") is None:
+        found.append("--sink iceberg needs PyIceberg; install the extra: uv sync --extra iceberg")
+    return found
+
+
+ICEBERG = SinkPlugin(
+    "iceberg",
+    make=_make,
+    arguments=(
+        Argument(
+            "--iceberg-warehouse",
+            "iceberg: a directory, with its catalog in SQLite",
+            check=writable,
+        ),
+        Argument(
+            "--iceberg-properties",
+            "iceberg: a file of any PyIceberg catalog's properties",
+            check=file,
+        ),
+        Argument(
+            "--iceberg-table",
+            "iceberg: NAMESPACE.TABLE, created where it is absent",
+            check=table,
+        ),
+        Argument(
+            "--iceberg-commit-interval-ms",
+            "iceberg: milliseconds between commits",
+            default="5000",
+            check=whole(1),
+        ),
+        Argument(
+            "--iceberg-mode",
+            f"iceberg: one of {', '.join(MODES)}",
+            default="append",
+            check=one_of(*MODES),
+        ),
+    ),
+    mistakes=_mistakes,
+    flush_interval_s=lambda options: int(options.iceberg_commit_interval_ms) / 1000,
+)

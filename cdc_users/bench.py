@@ -26,7 +26,9 @@ from cdc_users.pipeline.provision.allow_list import stack_mistakes
 from cdc_users.report.directory import write_json
 from cdc_users.report.remake import read
 from cdc_users.report.table import BenchmarkReport
+from infra.client.environment import leave_out_libpq, module_command
 from infra.stack.error import StackError
+from infra.stack.find.external import source
 from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
 from infra.validate import unwritable
@@ -140,6 +142,8 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str,
 def main(arguments: Sequence[str]) -> int:
     """Run the modules; see the module's docstring."""
     options = parser().parse_args(arguments)
+    if source(os.environ) is None:
+        leave_out_libpq(os.environ)
     try:
         chosen = check(options, os.environ)
         owned = locate(CHECKOUT, os.environ) is None
@@ -163,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _stack(command: str) -> int:
     return subprocess.run(
-        [sys.executable, "-m", "infra.stack", command], cwd=CHECKOUT, check=False
+        module_command("infra.stack", command), cwd=CHECKOUT, check=False
     ).returncode
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -89,7 +88,7 @@ def launch(
     environment: Mapping[str, str],
     standard_input: str | None = None,
 ) -> Launched:
-    """Start a child; its errors go to `log`.
+    """Start a child with this environment and no other; its errors go to `log`.
 
     `standard_input` is one line that it is given, and kept open behind.
     """
@@ -101,7 +100,7 @@ def launch(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, **environment},
+            env=dict(environment),
             start_new_session=True,  # Ctrl-C is for the run, which then stops its children in order
             preexec_fn=tied_to_parent(signal.SIGKILL),
         )

@@ -5,13 +5,13 @@ to watch.
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.scenario import Pipeline
+from infra.client.environment import module_command
 from infra.stack.cloud import EMULATED_PROJECT
 from infra.stack.endpoints import Endpoints
 
@@ -81,7 +81,7 @@ class Wiring:
         common = {"run": self.run, "held": "yes" if held else "no"}
         arguments = common | (self._reader() if self.direct else self._consumer(webhook_url))
         module = "infra.platform.wal" if self.direct else "infra.platform"
-        own = shlex.split(self.pipeline.platform) or [sys.executable, "-m", module]
+        own = shlex.split(self.pipeline.platform) or module_command(module)
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
 
     def _reader(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Usable under gevent; it brings in no tap.
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.sequence import pack
 from cdc_users.pipeline.child_process import Child, start
+from infra.client import http
+from infra.client.environment import for_python, module_command
 
 TIMEOUT_S = 10.0
 #: What takes long by its nature: a ledger of millions of keys, a comparison of as many rows.
@@ -65,7 +67,7 @@ class Observer:
     def final(self, source: Mapping[str, Any], sink: Mapping[str, Any]) -> dict[str, Any]:
         """Compare what source and sink hold; comparison.answer says what a side may be."""
         try:
-            answer = requests.post(
+            answer = http.post(
                 f"{self.url}/final", json={"source": source, "sink": sink}, timeout=FINAL_S
             )
         except requests.RequestException as error:
@@ -84,7 +86,7 @@ class Observer:
 
     def _get(self, path: str, timeout_s: float = TIMEOUT_S, **query: str) -> dict[str, Any]:
         try:
-            answer = requests.get(self.url + path, params=query, timeout=timeout_s)
+            answer = http.get(self.url + path, params=query, timeout=timeout_s)
         except requests.RequestException as error:
             raise TargetError(
                 f"the observer does not answer at {self.url}: {type(error).__name__}"
@@ -105,8 +107,9 @@ def start_observer(
     """Start an observer with this configuration; raises TargetError with the end of its log if it
     does not begin.
     """
-    command = [sys.executable, "-m", "cdc_users.observe"]
-    child = start("observer", command, log, environment or {}, standard_input=json.dumps(config))
+    command = module_command("cdc_users.observe")
+    own = {**for_python(os.environ), **(environment or {})}
+    child = start("observer", command, log, own, standard_input=json.dumps(config))
     return Observer(child, str(child.ready["url"]))
 
 

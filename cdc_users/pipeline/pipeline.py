@@ -5,6 +5,7 @@ the observer.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from cdc_users.pipeline.telemetry import (
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.fence import fences
 from cdc_users.users.workload.workload import Workload
+from infra.client.environment import as_given, for_python
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
@@ -93,17 +95,19 @@ class Rig:
         `held` ones take their partitions and wait for `begin`. Raises TargetError when one does
         not become ready.
         """
-        environment = {VARIABLE: json.dumps(self.wiring.anchor.to_json())}
+        anchor = {VARIABLE: json.dumps(self.wiring.anchor.to_json())}
         schema = self.wiring.names.schema
         self.observer = start_observer(
             self.wiring.observer_config(smoke=smoke),
             self.logs / f"{schema}-observer.log",
-            environment,
+            anchor,
         )
         if self.wiring.pipeline.platform == "none":
             return
         webhook_url = str(self.observer.taps.get("sink", {}).get("webhook_url", ""))
         command = self.wiring.platform_command(held=held, webhook_url=webhook_url)
+        given = as_given if self.wiring.pipeline.platform else for_python
+        environment = given(os.environ) | anchor
         launched = [
             launch(
                 f"platform-{number}",

@@ -11,6 +11,7 @@ import requests
 from cdc_users.error import TargetError
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger import ledger
+from infra.client import http
 
 TIMEOUT_S = 10.0
 #: A ledger of millions of updated keys takes long to put together.
@@ -219,7 +220,7 @@ def _get(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
 
 def _ask(method: str, url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     try:
-        answer = requests.request(method, url, timeout=timeout_s)
+        answer = http.request(method, url, timeout=timeout_s)
         answer.raise_for_status()
     except requests.RequestException as error:
         raise TargetError(

@@ -33,6 +33,7 @@ from cdc_users.report import csv as statistic
 from cdc_users.step.result import as_json
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.timeline_row import TimelineRow
+from infra.client.environment import in_effect
 
 PACKAGES = (
     "locust",
@@ -173,7 +174,7 @@ def _word(value: Any) -> Any:
 def environment(versions: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers depend on: machine, kernel, versions, revision, options.
 
-    No variable of the environment.
+    Of the environment's variables the names that clients obey, and no value.
     """
     return {
         "cpu": _cpu_model(),
@@ -185,6 +186,7 @@ def environment(versions: Mapping[str, str], options: Mapping[str, Any]) -> dict
         "servers": dict(versions),
         "revision": _revision(),
         "options": dict(options),
+        "variables": in_effect(os.environ),
     }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
+from infra.client.environment import for_python, leave_out_libpq, module_command
 from infra.stack.docker import compose, compose_file
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -124,17 +125,12 @@ def _check_running(endpoints: Endpoints, kind: str | None) -> None:
 
 
 def _launch(options: argparse.Namespace) -> Endpoints:
-    command = [
-        sys.executable,
-        "-m",
-        "infra.stack.supervise.supervisor",
-        str(CHECKOUT),
-        options.ports,
-        options.profile,
-    ]
     supervisor = subprocess.Popen(
-        command,
+        module_command(
+            "infra.stack.supervise.supervisor", str(CHECKOUT), options.ports, options.profile
+        ),
         cwd=CHECKOUT,
+        env=for_python(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -259,6 +255,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 def main(arguments: Sequence[str]) -> int:
     """Carry out one command; errors become one message and an exit code."""
     options = parser().parse_args(arguments)
+    if source(os.environ) is None:
+        leave_out_libpq(os.environ)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started_s = time.monotonic()
     try:

@@ -7,11 +7,11 @@ libraries are the extra `cloud` and are imported where they are used.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from infra.client.cloud import kinesis, pubsub_channel
 from infra.stack.error import StackError
 
 KINESIS_VARIABLE = "AWS_ENDPOINT_URL_KINESIS"
@@ -19,7 +19,6 @@ PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
 PROJECT_VARIABLE = "PUBSUB_PROJECT_ID"
 #: The Pub/Sub project of the emulator, which takes any.
 EMULATED_PROJECT = "locust-cdc"
-REGION = "us-east-1"
 ACTIVE_S = 30.0
 POLL_S = 0.05
 
@@ -33,22 +32,7 @@ def kinesis_client(endpoint: str) -> Any:
     """A client of the Kinesis at a URL; without credentials in the environment it uses made-up
     ones (an emulator).
     """
-    import boto3
-    from botocore.config import Config
-
-    made_up = (
-        {}
-        if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")
-        else {
-            "aws_access_key_id": "emulator",
-            "aws_secret_access_key": "emulator",
-        }
-    )
-    config = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 1})
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
-    return boto3.client(
-        "kinesis", endpoint_url=endpoint, region_name=region, config=config, **made_up
-    )
+    return kinesis(endpoint, connect_timeout=5, read_timeout=10, retries={"max_attempts": 1})
 
 
 def probe_kinesis(endpoint: str) -> None:
@@ -77,18 +61,12 @@ def delete_stream(endpoint: str, name: str) -> None:
         client.delete_stream(StreamName=name)
 
 
-def _channel(host: str) -> Any:
-    import grpc
-
-    return grpc.insecure_channel(host)
-
-
 def _publisher(host: str) -> Any:
     from google.pubsub_v1 import PublisherClient
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
     return (
-        PublisherClient(transport=PublisherGrpcTransport(channel=_channel(host)))
+        PublisherClient(transport=PublisherGrpcTransport(channel=pubsub_channel(host)))
         if host
         else PublisherClient()
     )
@@ -102,7 +80,7 @@ def subscriber(host: str) -> Any:
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
     return (
-        SubscriberClient(transport=SubscriberGrpcTransport(channel=_channel(host)))
+        SubscriberClient(transport=SubscriberGrpcTransport(channel=pubsub_channel(host)))
         if host
         else SubscriberClient()
     )

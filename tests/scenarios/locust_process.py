@@ -30,13 +30,14 @@ class LocustProcess:
         results: Path,
         *options: str,
         environment: Mapping[str, str] | None = None,
+        directory: Path = CHECKOUT,
     ) -> None:
         file = scenario if scenario.endswith(".py") else f"locustfiles/{scenario}.py"
-        command = [sys.executable, "-u", "-m", "locust", "-f", file, "--headless"]
+        command = [sys.executable, "-u", "-m", "locust", "-f", str(CHECKOUT / file), "--headless"]
         self._results = results
         self._process = subprocess.Popen(
             [*command, "--only-summary", "--smoke", "yes", "--results", str(results), *options],
-            cwd=CHECKOUT,
+            cwd=directory,
             env={**os.environ, "PYTHONPATH": str(CHECKOUT), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

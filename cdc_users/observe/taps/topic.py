@@ -20,6 +20,7 @@ from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.events.value import check
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
 from infra.avro.row import RowReader, Rows, key_ids
+from infra.client import http
 from infra.schemas.envelope import EnvelopeError, schema_id
 
 BATCH = 1000
@@ -58,7 +59,7 @@ class Schemas:
         if number not in self.readers:
             url = f"{self.url}/schemas/ids/{number}"
             try:
-                answer = requests.get(url, timeout=TIMEOUT_S)
+                answer = http.get(url, timeout=TIMEOUT_S)
                 answer.raise_for_status()
             except requests.RequestException as error:
                 raise TapError(

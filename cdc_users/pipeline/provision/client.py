@@ -5,12 +5,13 @@ needs.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdc_users.error import HarnessError, TargetError
+from infra.client.environment import for_python, module_command
 from infra.stack.endpoints import Endpoints
 
 
@@ -19,7 +20,8 @@ class StewardClient:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cdc_users.pipeline.provision.steward"],
+            module_command("cdc_users.pipeline.provision.steward"),
+            env=for_python(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

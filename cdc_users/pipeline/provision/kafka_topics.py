@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import requests
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.error import TargetError
+from infra.client import http
 
 DEADLINE_S = 30.0
 POLL_S = 0.05
@@ -96,7 +96,7 @@ def delete_groups(bootstrap: str, names: Sequence[str]) -> None:
 def delete_subjects(registry_url: str, topic: str) -> None:
     """Remove the topic's key and value subjects from the schema registry."""
     for subject in (f"{topic}-key", f"{topic}-value"):
-        answer = requests.delete(f"{registry_url}/subjects/{subject}", timeout=DEADLINE_S)
+        answer = http.delete(f"{registry_url}/subjects/{subject}", timeout=DEADLINE_S)
         if answer.status_code not in (200, 404):
             raise TargetError(
                 f"subject {subject!r} cannot be deleted: the registry answered {answer.status_code}"

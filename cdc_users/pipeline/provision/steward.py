@@ -35,6 +35,7 @@ from cdc_users.pipeline.provision.allow_list import check_addresses, stack_mista
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
 from cdc_users.users.producer.topic_schemas import open_channel
+from infra.client.environment import module_command
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import SlotError, create_slot, drop_slot
 from infra.postgres.table import (
@@ -150,7 +151,7 @@ class Steward:
         return {"endpoints": endpoints.to_json(), "owns_stack": self._owns_stack}
 
     def _start_stack(self, profile: str) -> Endpoints:
-        command = [sys.executable, "-m", "infra.stack", "up", "--profile", profile]
+        command = module_command("infra.stack", "up", "--profile", profile)
         # Its progress belongs on the terminal, never in this process's answers.
         done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
         endpoints = locate(self._checkout, os.environ) if done.returncode == 0 else None
@@ -341,7 +342,7 @@ class Steward:
         return {"problems": problems}
 
     def _stop_stack(self) -> list[str]:
-        command = [sys.executable, "-m", "infra.stack", "down"]
+        command = module_command("infra.stack", "down")
         done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
         return (
             []

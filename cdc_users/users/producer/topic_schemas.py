@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
 from cdc_users.error import SubjectError, TargetError
+from infra.client import http
 from infra.schemas.debezium import ChangeSchema, TopicSchemas, customers_schemas, with_column
 
 REACH_S = 10.0
@@ -119,7 +120,7 @@ def register(registry_url: str, subject: str, schema: ChangeSchema) -> int:
 
 def _post(url: str, body: Mapping[str, Any]) -> requests.Response:
     try:
-        return requests.post(url, json=body, timeout=REACH_S)
+        return http.post(url, json=body, timeout=REACH_S)
     except requests.RequestException as error:
         raise TargetError(
             f"the schema registry does not answer at {url}: {type(error).__name__}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from infra.client import http
 from infra.platform.process.error import ConfigError, RetryableError, UnreachableError
 
 TIMEOUT_S = 10.0
@@ -22,7 +23,7 @@ class Registry:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._session = requests.Session()
+        self._session = http.DirectSession()
 
     def check(self) -> None:
         """Ask for anything at all."""

@@ -9,13 +9,13 @@ once, and its next record waits for the answer.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from infra.client.cloud import kinesis
 from infra.platform.process.address import shown, url_mistakes
 from infra.platform.transports import naming
 from infra.platform.transports.plugin import Destination, TransportPlugin
@@ -37,7 +37,6 @@ HELD_RECORDS = 4 * CALL_RECORDS
 FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
 PATIENCE_S = 60.0
-REGION = "us-east-1"
 #: Errors of a whole call that pass by themselves.
 PASSING = frozenset(
     {
@@ -224,26 +223,12 @@ def client(endpoint: str) -> Any:
     Retrying is left to the publisher, which must know the order. With an endpoint and no
     credentials in the environment, made-up ones are used: an emulator takes any.
     """
-    import boto3
-    from botocore.config import Config
-
-    known = any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"))
-    made_up = (
-        {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
-        if endpoint and not known
-        else {}
-    )
-    return boto3.client(
-        "kinesis",
-        endpoint_url=endpoint or None,
-        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION,
-        config=Config(
-            connect_timeout=5,
-            read_timeout=20,
-            retries={"total_max_attempts": 1},
-            parameter_validation=False,
-        ),
-        **made_up,
+    return kinesis(
+        endpoint,
+        connect_timeout=5,
+        read_timeout=20,
+        retries={"total_max_attempts": 1},
+        parameter_validation=False,
     )
 
 

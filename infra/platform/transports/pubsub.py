@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from infra.client.cloud import pubsub_channel
 from infra.platform.transports import naming
 from infra.platform.transports.partition import PARTITIONS, partition
 from infra.platform.transports.plugin import Destination, TransportPlugin
@@ -192,9 +193,7 @@ def client(host: str) -> Any:
         "publisher_options": pubsub_v1.types.PublisherOptions(enable_message_ordering=True),
     }
     if host:
-        import grpc
-
-        settings["transport"] = PublisherGrpcTransport(channel=grpc.insecure_channel(host))
+        settings["transport"] = PublisherGrpcTransport(channel=pubsub_channel(host))
     return pubsub_v1.PublisherClient(**settings)
 
 

@@ -22,6 +22,7 @@ from threading import Lock
 
 import requests
 
+from infra.client import http
 from infra.stack.error import StackError
 from infra.stack.servers.disk import room_for
 
@@ -188,7 +189,9 @@ def _stream(artifact: Artifact, partial: Path, address: str, advance: Callable[[
     if have >= artifact.bytes:
         have = 0
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+    with http.get(
+        address, headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=True
+    ) as answer:
         answer.raise_for_status()
         resumed = have if answer.status_code == requests.codes.partial_content else 0
         with partial.open("r+b") as file:

@@ -9,10 +9,10 @@ import uuid
 from contextlib import ExitStack, closing
 
 import psycopg2
-import requests
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from infra.client import http
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import drop_slot
 from infra.postgres.table import create_customers, create_schema, drop_schema
@@ -88,6 +88,4 @@ def _remove_topic(endpoints: Endpoints, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap})
     admin.delete_topics([topic])[topic].result(TIMEOUT_S)
     for side in ("key", "value"):
-        requests.delete(
-            f"{endpoints.schema_registry_url}/subjects/{topic}-{side}", timeout=TIMEOUT_S
-        )
+        http.delete(f"{endpoints.schema_registry_url}/subjects/{topic}-{side}", timeout=TIMEOUT_S)

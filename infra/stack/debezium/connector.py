@@ -11,6 +11,7 @@ import psycopg2
 import requests
 from psycopg2.extensions import parse_dsn
 
+from infra.client import http
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.settings import ServerSettings, Tuning, debezium
@@ -161,7 +162,7 @@ def _request(method: str, url: str, **arguments: object) -> requests.Response:
     deadline_s = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            answer = requests.request(method, url, timeout=TIMEOUT_S, **arguments)  # type: ignore[arg-type]
+            answer = http.request(method, url, timeout=TIMEOUT_S, **arguments)
         except requests.RequestException as error:
             raise StackError(
                 f"Kafka Connect does not answer at {url}: {type(error).__name__}"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psycopg2
 
+from infra.client.environment import for_server
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Account, Recipe
@@ -57,7 +58,11 @@ def find_binaries(environ: Mapping[str, str]) -> Path:
 def version(binaries: Path) -> str:
     """The version, e.g. "18.4"; raises StackConfigError below 14."""
     output = subprocess.run(
-        [binaries / "postgres", "--version"], capture_output=True, text=True, check=True
+        [binaries / "postgres", "--version"],
+        env=for_server(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     number = output.split()[2]
     if int(number.split(".")[0]) < OLDEST_MAJOR:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import uuid
@@ -9,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
 from confluent_kafka.admin import AdminClient
 
+from infra.client import http
+from infra.client.environment import for_server
 from infra.stack.artifacts import java
 from infra.stack.artifacts.artifact import DownloadProgress, cache_directory
 from infra.stack.artifacts.version import VERSIONS
@@ -109,7 +111,11 @@ def blueprint(
 
 def _java_version(path: Path) -> str:
     output = subprocess.run(
-        [path, "-XX:-UsePerfData", "-version"], capture_output=True, text=True, check=True
+        [path, "-XX:-UsePerfData", "-version"],
+        env=for_server(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
     ).stderr
     return output.split('"')[1]
 
@@ -179,6 +185,7 @@ def _kafka_template(
     ]
     done = subprocess.run(
         [*command, "format", "-t", uuid.uuid4().hex[:22], "-c", str(properties)],
+        env=for_server(os.environ),
         capture_output=True,
         text=True,
         check=False,
@@ -263,21 +270,21 @@ def probe_kafka(bootstrap: str) -> None:
 def probe_registry(url: str) -> None:
     """Register a schema, read it back by its id, and remove it."""
     subject = f"{url}/subjects/locust-cdc-probe-{uuid.uuid4().hex[:8]}"
-    answer = requests.post(f"{subject}/versions", json={"schema": '"string"'}, timeout=PROBE_S)
+    answer = http.post(f"{subject}/versions", json={"schema": '"string"'}, timeout=PROBE_S)
     answer.raise_for_status()
-    back = requests.get(f"{url}/schemas/ids/{answer.json()['id']}", timeout=PROBE_S)
+    back = http.get(f"{url}/schemas/ids/{answer.json()['id']}", timeout=PROBE_S)
     back.raise_for_status()
-    requests.delete(subject, timeout=PROBE_S)
+    http.delete(subject, timeout=PROBE_S)
     if "string" not in back.json()["schema"]:
         raise StackError(f"the schema registry at {url} gave back another schema than it was given")
 
 
 def probe_connect(url: str) -> None:
     """The worker has joined its group and knows Debezium's connector."""
-    answer = requests.get(f"{url}/connector-plugins", timeout=PROBE_S)
+    answer = http.get(f"{url}/connector-plugins", timeout=PROBE_S)
     answer.raise_for_status()
     if not any("debezium" in plugin["class"].lower() for plugin in answer.json()):
         raise StackError(
             f"Kafka Connect at {url} has no Debezium connector for Postgres; install it there"
         )
-    requests.get(f"{url}/connectors", timeout=PROBE_S).raise_for_status()
+    http.get(f"{url}/connectors", timeout=PROBE_S).raise_for_status()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.client.environment import for_server
 from infra.stack.artifacts.java import Training
 from infra.stack.error import StackError
 from infra.stack.supervise.identity import Identity, identify, tied_to_parent
@@ -114,7 +115,7 @@ def start(recipe: Recipe, logs: Path) -> ServerProcess:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **recipe.environment},
+            env={**for_server(os.environ), **recipe.environment},
             cwd="/",
             start_new_session=True,
             user=account.uid if account else None,

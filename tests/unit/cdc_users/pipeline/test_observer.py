@@ -16,8 +16,9 @@ from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.pipeline.child_process import Child
 from cdc_users.pipeline.observer import Observer
 from cdc_users.pipeline.telemetry import read_ledger, read_progress
+from infra.client import http
 
-REQUESTED = requests.request
+REQUESTED = http.request
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -43,10 +44,9 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     thread.start()
 
     def hurried(method: str, address: str, *, timeout: float, **given: object) -> requests.Response:
-        return REQUESTED(method, address, timeout=timeout / 100, **given)  # type: ignore[arg-type]
+        return REQUESTED(method, address, timeout=timeout / 100, **given)
 
-    monkeypatch.setattr(requests, "request", hurried)
-    monkeypatch.setattr(requests, "get", lambda address, **given: hurried("GET", address, **given))
+    monkeypatch.setattr(http, "request", hurried)
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     thread.join()

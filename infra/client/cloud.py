@@ -1,0 +1,51 @@
+"""Clients of Kinesis and Pub/Sub, whose libraries are the extra `cloud` and are imported where
+they are used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from infra.client.http import is_direct
+from infra.validate import is_loopback
+
+REGION = "us-east-1"
+#: What boto3 would read of profiles, files and endpoints; nothing of it is for an emulator.
+_UNREAD = ("profile", "config_file", "credentials_file", "ca_bundle", "ignore_configured_endpoint")
+_MADE_UP = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
+
+
+def kinesis(endpoint: str, environ: Mapping[str, str] = os.environ, **config: Any) -> Any:
+    """boto3's client of the Kinesis at a URL, or of the real one where that is empty.
+
+    On loopback the environment gives at most keys and region: no proxy, profile or file. With an
+    endpoint and no keys, made-up ones are used: an emulator takes any.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.session import Session
+
+    here = bool(endpoint) and is_direct(endpoint)
+    if here:
+        config |= {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
+    unread = {
+        name: (None, None, os.devnull if name.endswith("_file") else None, None) for name in _UNREAD
+    }
+    known = environ.get("AWS_ACCESS_KEY_ID") or (environ.get("AWS_PROFILE") and not here)
+    return boto3.Session(botocore_session=Session(session_vars=unread) if here else None).client(
+        "kinesis",
+        endpoint_url=endpoint or None,
+        region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or REGION,
+        config=Config(**config),
+        **(_MADE_UP if endpoint and not known else {}),
+    )
+
+
+def pubsub_channel(host: str) -> Any:
+    """gRPC to the Pub/Sub emulator at HOST:PORT; on loopback past every proxy."""
+    import grpc
+
+    direct = is_loopback(host.rpartition(":")[0])
+    return grpc.insecure_channel(host, options=[("grpc.enable_http_proxy", 0)] if direct else [])

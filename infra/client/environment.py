@@ -1,0 +1,86 @@
+"""What of the environment reaches our servers, our clients and our child processes.
+
+Our own servers are started and reached as this project says, whatever the user has set for other
+things. Servers of the user's own are reached as the user says. So what is left out here is left
+out only where the stack is ours.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+#: PostgreSQL documentation, "Environment Variables" of libpq.
+_LIBPQ_NAMES = """
+    HOST SSLNEGOTIATION HOSTADDR PORT DATABASE USER PASSWORD PASSFILE REQUIREAUTH CHANNELBINDING
+    SERVICE SERVICEFILE OPTIONS APPNAME SSLMODE REQUIRESSL SSLCOMPRESSION SSLCERT SSLKEY
+    SSLCERTMODE SSLROOTCERT SSLCRL SSLCRLDIR SSLSNI REQUIREPEER SSLMINPROTOCOLVERSION
+    SSLMAXPROTOCOLVERSION GSSENCMODE KRBSRVNAME GSSLIB GSSDELEGATION CONNECT_TIMEOUT
+    CLIENTENCODING TARGETSESSIONATTRS LOADBALANCEHOSTS MINPROTOCOLVERSION MAXPROTOCOLVERSION
+    DATESTYLE TZ GEQO SYSCONFDIR LOCALEDIR
+"""
+LIBPQ = frozenset(f"PG{name}" for name in re.findall(r"\w+", _LIBPQ_NAMES))
+PROXIES = frozenset(("http_proxy", "https_proxy", "all_proxy", "no_proxy", "grpc_proxy"))
+#: Servers of ours get these and no others: Quarkus, Java, Node and PostgreSQL each read settings
+#: out of dozens of variables.
+FOR_SERVERS = frozenset(
+    ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+)
+#: Java can open a path with an umlaut only where the locale knows it.
+LOCALE = {"LC_ALL": "C.UTF-8"}
+#: Would change how a child of ours is found, talks or ends.
+_PYTHON_NAMES = """
+    DEBUG HOME INSPECT IOENCODING OPTIMIZE PLATLIBDIR PROFILEIMPORTTIME SAFEPATH STARTUP
+    TRACEMALLOC VERBOSE WARNINGS
+"""
+PYTHON = frozenset(f"PYTHON{name}" for name in re.findall(r"\w+", _PYTHON_NAMES))
+#: What this process has left out, for the commands that are the user's own.
+_LEFT_OUT: dict[str, str] = {}
+
+
+def for_server(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a server that we start."""
+    return {name: value for name, value in environ.items() if name in FOR_SERVERS} | LOCALE
+
+
+def for_python(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a Python process of this project."""
+    kept = {name: value for name, value in environ.items() if name not in PYTHON}
+    if os.pathsep not in str(ROOT):
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
+    return kept
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """`python -m MODULE` for a module of this project, with the environment of `for_python`.
+
+    Without `-P` a folder `infra` or `tests` of the working directory would come before ours.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def leave_out_libpq(environ: MutableMapping[str, str]) -> None:
+    """Take libpq's variables out of a process whose servers are ours."""
+    _LEFT_OUT.update({name: environ.pop(name) for name in sorted(LIBPQ & set(environ))})
+
+
+def as_given(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a command of the user's own: what this process has left out is there."""
+    return {**environ, **_LEFT_OUT}
+
+
+def in_effect(environ: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names of the variables that this process's clients obey, and of those it has left out.
+
+    Names alone: a value may be a password, or an address with one.
+    """
+    obeyed = [
+        name
+        for name in environ
+        if name in LIBPQ or name.lower() in PROXIES or name.startswith("AWS_")
+    ]
+    return {"obeyed": sorted(obeyed), "left_out": sorted(_LEFT_OUT)}

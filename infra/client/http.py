@@ -1,0 +1,77 @@
+"""HTTP to the stack, the platform and the observer.
+
+A proxy of the environment (`HTTP_PROXY`, `ALL_PROXY`) is for servers elsewhere. A proxy that is
+asked for 127.0.0.1 reaches its own machine at best, and reads what is sent at worst.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from typing_extensions import override
+
+from infra.validate import is_loopback
+
+
+class RedirectError(requests.RequestException):
+    """A server sends its client elsewhere, which may be another server than was allowed."""
+
+
+class DirectSession(requests.Session):
+    """Requests that end at the server that the URL names.
+
+    On loopback nothing of the environment counts but the certificates to trust: no proxy, and no
+    password out of `.netrc`. Redirects are not followed unless the caller says so.
+    """
+
+    @override
+    def request(  # type: ignore[override]
+        self, method: str | bytes, url: str | bytes, *, allow_redirects: bool = False, **given: Any
+    ) -> requests.Response:
+        """Send one request; raises RedirectError for an answer that leads elsewhere."""
+        if is_direct(str(url)):
+            self.trust_env = False
+            given.setdefault("verify", _certificates(os.environ))
+        answer = super().request(method, url, allow_redirects=allow_redirects, **given)
+        if answer.is_redirect:
+            place = urlsplit(answer.headers["Location"])
+            raise RedirectError(
+                f"the server redirects to {place.scheme}://{place.netloc.rpartition('@')[2]};"
+                " name that address if it is meant",
+                response=answer,
+            )
+        return answer
+
+
+def is_direct(url: str) -> bool:
+    """Whether this URL leads to this machine, where no proxy has a place."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def _certificates(environ: Mapping[str, str]) -> bool | str:
+    return environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
+
+
+def request(method: str, url: str, *, timeout: float, **given: Any) -> requests.Response:
+    """One request on a connection of its own; raises what `requests` raises."""
+    with DirectSession() as session:
+        return session.request(method, url, timeout=timeout, **given)
+
+
+def get(url: str, *, timeout: float, **given: Any) -> requests.Response:
+    """Read."""
+    return request("GET", url, timeout=timeout, **given)
+
+
+def post(url: str, *, timeout: float, **given: Any) -> requests.Response:
+    """Write."""
+    return request("POST", url, timeout=timeout, **given)
+
+
+def delete(url: str, *, timeout: float, **given: Any) -> requests.Response:
+    """Remove."""
+    return request("DELETE", url, timeout=timeout, **given)

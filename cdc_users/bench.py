@@ -110,12 +110,10 @@ def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
     """
     found = []
     for option in OPTIONS:
-        name = f"CDC_{option.name.upper()}"
         try:
-            if environ.get(name):
-                option.read(environ[name])
+            option.value(environ.get(option.variable) or option.default)
         except ValueError as error:
-            found.append(f"{name}: {error}")
+            found.append(f"{option.variable}: {error}")
     return found
 
 

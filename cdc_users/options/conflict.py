@@ -1,72 +1,185 @@
-"""Options that do not go together, each pair with its remedy.
+"""What options need and exclude, each with its remedy: the rules that their records name.
 
-Pure; what could not be read at all is left out.
+A rule takes the values that were read, by option, and returns every mistake. Pure. A value that
+could not be read is missing; its own mistake is told already, so a rule says nothing about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cdc_users.measure.ledger.probe import LARGEST_TRANSACTION
 from infra.validate import endpoint_address, is_loopback
 
-#: Stands for a value that was given and could not be read: it is not absent, and its own mistake
-#: is told already.
-UNREADABLE = object()
+#: The values that were read, by option; one that could not be read is missing.
+Values = Mapping[str, Any]
+#: What is wrong with an option beside the others: every mistake, with its remedy.
+Rule = Callable[[Values], Sequence[str]]
+#: Stands for a value that could not be read: it is not absent.
+_UNREADABLE = object()
 
 
-def contradictions(values: Mapping[str, Any]) -> list[str]:
-    """Every mistake about options (by name) that cannot be meant together."""
-    mistakes = _plan_contradictions(values)
+def one_load(values: Values) -> Sequence[str]:
+    """Rows, a rate and stages are three loads."""
+    loads = [f"--{name}" for name in ("rows", "rate", "stages") if values.get(name)]
+    return [f"{' and '.join(loads)} contradict each other; name one load"] if len(loads) > 1 else []
+
+
+def rate_lasts(values: Values) -> Sequence[str]:
+    """A rate is held for a while."""
+    if values.get("rate") and not values.get("duration", _UNREADABLE):
+        return ["--rate needs --duration, e.g. --duration 30s"]
+    return []
+
+
+def duration_has_a_rate(values: Values) -> Sequence[str]:
+    """A duration is how long a rate is held."""
+    if values.get("duration") and not values.get("rate", _UNREADABLE):
+        return ["--duration needs --rate, e.g. --rate 1000"]
+    return []
+
+
+def rate_makes_an_arrival(values: Values) -> Sequence[str]:
+    """A load is at least one arrival."""
+    rate, duration = values.get("rate"), values.get("duration")
+    if rate and duration and rate * duration < 1:
+        return [f"--rate {rate:g} for {duration:g} s makes no arrival; raise one of them"]
+    return []
+
+
+def mode_fits_the_rate(values: Values) -> Sequence[str]:
+    """A paced step has a rate, a drain has none."""
+    mode, rate = values.get("mode"), values.get("rate", _UNREADABLE)
+    if mode == "paced" and not rate:
+        return ["--mode paced needs --rate and --duration, e.g. --rate 1000 --duration 30s"]
+    if mode == "drain" and rate not in (None, _UNREADABLE):
+        return [
+            "--mode drain and --rate contradict each other; a drain has no rate, only --records"
+        ]
+    return []
+
+
+def whole_transactions(values: Values) -> Sequence[str]:
+    """Rows fill their transactions."""
+    size = values.get("rows_per_transaction") or 1
+    return [
+        f"--rows {rows} is not a multiple of --rows-per-transaction {size}; make it one"
+        for rows in values.get("rows") or ()
+        if rows % size
+    ]
+
+
+def deletes_fit_a_transaction(values: Values) -> Sequence[str]:
+    """A delete makes two events."""
+    size, mix = values.get("rows_per_transaction") or 1, values.get("mix")
+    most = LARGEST_TRANSACTION // 2
+    if mix is not None and mix[2] and size > most:
+        return [f"--rows-per-transaction {size} with deletes in --mix must be at most {most:,}"]
+    return []
+
+
+def insert_method_has_a_table(values: Values) -> Sequence[str]:
+    """Straight to the topic nothing is inserted."""
+    method = values.get("insert_method")
+    if values.get("source") == "topic" and method not in ("single", None):
+        return [f"--insert-method {method} needs --source postgres: a topic knows no INSERT"]
+    return []
+
+
+def skew_has_changes(values: Values) -> Sequence[str]:
+    """An insert chooses no key."""
+    mix = values.get("mix")
+    if (values.get("key_skew") or 0) > 0 and mix is not None and not any(mix[1:]):
+        return ["--key-skew needs updates or deletes in --mix, e.g. insert=80,update=20"]
+    return []
+
+
+def tables_are_the_runs(values: Values) -> Sequence[str]:
+    """A table or topic of the user's own is one."""
+    if (values.get("tables") or 1) > 1 and (values.get("table") or values.get("topic")):
+        return [
+            "--tables above 1 needs tables and topics of the run's own; leave --table and"
+            " --topic out"
+        ]
+    return []
+
+
+def topic_alone(values: Values) -> Sequence[str]:
+    """From the database Debezium makes the records."""
+    if values.get("source") == "postgres" and (
+        values.get("evolve_at") or values.get("debezium_headers")
+    ):
+        return [
+            "--evolve-at and --debezium-headers need --source topic; from the database Debezium"
+            " decides"
+        ]
+    return []
+
+
+def buffer_holds_a_batch(values: Values) -> Sequence[str]:
+    """What may be buffered is at least one batch."""
     buffered, batch = values.get("max_buffered_messages"), values.get("batch_size")
     if buffered and batch and buffered < batch:
-        mistakes.append(
+        return [
             f"--max-buffered-messages {buffered} is below --batch-size {batch}; a batch would never"
             " fit, raise it"
-        )
+        ]
+    return []
+
+
+def instances_have_partitions(values: Values) -> Sequence[str]:
+    """An instance without a partition does nothing."""
     fewest, most = min(values.get("partitions") or (1,)), max(values.get("instances") or (1,))
     if most > fewest:
-        mistakes.append(
+        return [
             f"--instances {most} is more than --partitions {fewest}; {most - fewest} would idle,"
             " raise --partitions"
-        )
-    mistakes += _load_contradictions(values)
-    mistakes += _transport_contradictions(values) + _topic_contradictions(values)
-    return mistakes + (
-        _direct_contradictions if values.get("capture") == "wal" else _own_contradictions
-    )(values)
+        ]
+    return []
 
 
-def _transport_contradictions(values: Mapping[str, Any]) -> list[str]:
-    """What does not go together about how changes leave the database."""
-    mistakes = []
-    if values.get("capture") == "debezium" and values.get("transport") in ("kinesis", "pubsub"):
-        mistakes.append(
-            f"--transport {values['transport']} needs --capture wal; Debezium writes to Kafka here"
-        )
-    if values.get("capture") == "wal" and values.get("source") == "topic":
-        mistakes.append(
+def direct_reader_has_a_database(values: Values) -> Sequence[str]:
+    """The direct reader reads a database's log."""
+    if _direct(values) and values.get("source") == "topic":
+        return [
             "--capture wal needs --source postgres: straight to the topic there is nothing to"
             " capture"
-        )
-    for transport in ("kinesis", "pubsub"):
-        endpoint = values.get(f"{transport}_endpoint")
+        ]
+    return []
+
+
+def debezium_writes_to_kafka(values: Values) -> Sequence[str]:
+    """Only the direct reader has other transports."""
+    if values.get("capture") == "debezium" and values.get("transport") in ("kinesis", "pubsub"):
+        return [
+            f"--transport {values['transport']} needs --capture wal; Debezium writes to Kafka here"
+        ]
+    return []
+
+
+def endpoint_of(transport: str) -> Rule:
+    """An endpoint belongs to its transport, and is on this machine or allowed by name."""
+    name = f"{transport}_endpoint"
+
+    def rule(values: Values) -> Sequence[str]:
+        endpoint = values.get(name)
         if not endpoint or "transport" not in values:
-            continue
+            return []
         if values["transport"] != transport:
-            mistakes.append(
+            return [
                 f"--{transport}-endpoint does nothing with --transport {values['transport']}; leave"
                 " it out"
-            )
-        elif (foreign := _foreign(endpoint)) and foreign not in values.get(
-            "allow_target", (foreign,)
-        ):
-            mistakes.append(
+            ]
+        foreign = _foreign(endpoint)
+        if foreign and foreign not in values.get("allow_target", (foreign,)):
+            return [
                 f"--{transport}-endpoint {endpoint} is not on this machine; if it may be loaded, "
                 f"add --allow-target {foreign}"
-            )
-    return mistakes
+            ]
+        return []
+
+    return rule
 
 
 def _foreign(endpoint: str) -> str:
@@ -75,132 +188,108 @@ def _foreign(endpoint: str) -> str:
     return "" if is_loopback(where.rpartition(":")[0]) else where
 
 
-def _direct_contradictions(values: Mapping[str, Any]) -> list[str]:
-    """What the direct reader cannot have: it is the platform, and what it publishes to is the
-    end.
-    """
-    mistakes = [
-        f"--{name} is not possible with --capture wal: the reader has a slot, a table and a stream"
-        " of the run's own; leave it out, or use --capture debezium (in the scenario throughput)"
-        for name in ("connector", "table", "topic")
-        if values.get(name)
-    ]
-    if values.get("platform") == "none":
-        mistakes.append(
+def _direct(values: Values) -> bool:
+    return values.get("capture") == "wal"
+
+
+def not_of_the_direct_reader(name: str) -> Rule:
+    """The direct reader has things of the run's own where Debezium could have the user's."""
+
+    def rule(values: Values) -> Sequence[str]:
+        if not _direct(values) or not values.get(name):
+            return []
+        return [
+            f"--{name} is not possible with --capture wal: the reader has a slot, a table and a"
+            " stream of the run's own; leave it out, or use --capture debezium (in the scenario"
+            " throughput)"
+        ]
+
+    return rule
+
+
+def the_reader_is_the_platform(values: Values) -> Sequence[str]:
+    """With the direct reader there is no platform behind it."""
+    if _direct(values) and values.get("platform") == "none":
+        return [
             "--platform none is not possible with --capture wal: the reader is the platform; leave"
             " it out"
-        )
-    if values.get("sink_tap"):
-        mistakes.append(
+        ]
+    return []
+
+
+def own_stream_is_watched(values: Values) -> Sequence[str]:
+    """With the direct reader there is one place where events come out."""
+    if _direct(values) and values.get("sink_tap"):
+        return [
             "--sink-tap is not possible with --capture wal: its own stream is watched; leave it out"
-        )
-    if (sink := values.get("sink", "counting")) != "counting":
-        mistakes.append(
+        ]
+    return []
+
+
+def the_stream_is_the_end(values: Values) -> Sequence[str]:
+    """With the direct reader there is no sink."""
+    sink = values.get("sink", "counting")
+    if _direct(values) and sink != "counting":
+        return [
             f"--sink {sink} is not possible with --capture wal: its stream is the end; leave it out"
-        )
-    if (most := max(values.get("instances") or (1,))) > 1:
-        mistakes.append(
+        ]
+    return []
+
+
+def a_slot_has_one_reader(values: Values) -> Sequence[str]:
+    """Two processes cannot read one slot."""
+    most = max(values.get("instances") or (1,))
+    if _direct(values) and most > 1:
+        return [
             f"--instances {most} is not possible with --capture wal: a slot has one reader; leave"
             " it out"
-        )
-    return mistakes
+        ]
+    return []
 
 
-def _topic_contradictions(values: Mapping[str, Any]) -> list[str]:
-    """What does not go together about production straight to the topic."""
-    mistakes = []
-    if values.get("mode") == "paced" and not values.get("rate", UNREADABLE):
-        mistakes.append("--mode paced needs --rate and --duration, e.g. --rate 1000 --duration 30s")
-    if values.get("mode") == "drain" and values.get("rate"):
-        mistakes.append(
-            "--mode drain and --rate contradict each other; a drain has no rate, only --records"
-        )
-    if values.get("source") == "postgres" and (
-        values.get("evolve_at") or values.get("debezium_headers")
-    ):
-        mistakes.append(
-            "--evolve-at and --debezium-headers need --source topic; from the database Debezium"
-            " decides"
-        )
-    return mistakes
+def connector_has_table_and_topic(values: Values) -> Sequence[str]:
+    """A connector leads from a table to a topic."""
+    ends = [values.get(name, _UNREADABLE) for name in ("table", "topic")]
+    if not _direct(values) and values.get("connector") and not all(ends):
+        return ["--connector needs --table (what it captures) and --topic (what it writes to)"]
+    return []
 
 
-def _plan_contradictions(values: Mapping[str, Any]) -> list[str]:
-    """What does not go together about when arrivals come."""
-    mistakes = []
-    loads = [f"--{name}" for name in ("rows", "rate", "stages") if values.get(name)]
-    if len(loads) > 1:
-        mistakes.append(f"{' and '.join(loads)} contradict each other; name one load")
-    if values.get("rate") and not values.get("duration", UNREADABLE):
-        mistakes.append("--rate needs --duration, e.g. --duration 30s")
-    if values.get("duration") and not values.get("rate", UNREADABLE):
-        mistakes.append("--duration needs --rate, e.g. --rate 1000")
-    if values.get("rate") and values.get("duration") and values["rate"] * values["duration"] < 1:
-        mistakes.append(
-            f"--rate {values['rate']:g} for {values['duration']:g} s makes no arrival; raise one of"
-            " them"
-        )
-    return mistakes
-
-
-def _load_contradictions(values: Mapping[str, Any]) -> list[str]:
-    """What does not go together about how rows are written."""
-    size = values.get("rows_per_transaction") or 1
-    mistakes = [
-        f"--rows {rows} is not a multiple of --rows-per-transaction {size}; make it one"
-        for rows in values.get("rows") or ()
-        if rows % size
-    ]
-    # A delete makes two events.
-    most = LARGEST_TRANSACTION // 2
-    if values.get("mix") is not None and values["mix"][2] and size > most:
-        mistakes.append(
-            f"--rows-per-transaction {size} with deletes in --mix must be at most {most:,}"
-        )
-    if values.get("source") == "topic" and values.get("insert_method") not in ("single", None):
-        mistakes.append(
-            f"--insert-method {values['insert_method']} needs --source postgres: a topic knows no"
-            " INSERT"
-        )
-    if (values.get("tables") or 1) > 1 and (values.get("table") or values.get("topic")):
-        mistakes.append(
-            "--tables above 1 needs tables and topics of the run's own; leave --table and"
-            " --topic out"
-        )
-    if (
-        (values.get("key_skew") or 0) > 0
-        and values.get("mix") is not None
-        and not any(values["mix"][1:])
-    ):
-        mistakes.append("--key-skew needs updates or deletes in --mix, e.g. insert=80,update=20")
-    return mistakes
-
-
-def _own_contradictions(values: Mapping[str, Any]) -> list[str]:
-    """What does not go together about a pipeline of the user's own."""
-    mistakes = []
-    own = {
-        name: values.get(name, UNREADABLE) for name in ("topic", "connector", "table", "sink_tap")
-    }
-    if own["connector"] and not (own["table"] and own["topic"]):
-        mistakes.append(
-            "--connector needs --table (what it captures) and --topic (what it writes to)"
-        )
-    if own["table"] and not own["connector"]:
-        mistakes.append("--table needs --connector; without one the run creates a table of its own")
-    if own["topic"] and not own["connector"] and values.get("source") == "postgres":
-        mistakes.append(
-            "--topic needs the --connector that writes to it and its --table, or --source topic,"
-            " which the scenarios latency, backpressure and partitions have"
-        )
-    if own["connector"] and values.get("source") == "topic":
-        mistakes.append(
+def connector_has_a_database(values: Values) -> Sequence[str]:
+    """A connector reads a database's log."""
+    if not _direct(values) and values.get("connector") and values.get("source") == "topic":
+        return [
             "--connector needs --source postgres: straight to the topic there is nothing to capture"
-        )
-    known = "platform" in values and "sink_tap" in values
-    if known and (values["platform"] == "none") != bool(own["sink_tap"]):
-        mistakes.append(
-            "--platform none and --sink-tap go together: who is not ours is seen by where events"
-            " come out"
-        )
-    return mistakes
+        ]
+    return []
+
+
+def table_has_a_connector(values: Values) -> Sequence[str]:
+    """A table of the user's own is captured by a connector of the user's own."""
+    if not _direct(values) and values.get("table") and not values.get("connector", _UNREADABLE):
+        return ["--table needs --connector; without one the run creates a table of its own"]
+    return []
+
+
+def topic_has_a_connector(values: Values) -> Sequence[str]:
+    """From the database only a connector writes to a topic of the user's own."""
+    if _direct(values) or not values.get("topic") or values.get("connector", _UNREADABLE):
+        return []
+    if values.get("source") != "postgres":
+        return []
+    return [
+        "--topic needs the --connector that writes to it and its --table, or --source topic,"
+        " which the scenarios latency, backpressure and partitions have"
+    ]
+
+
+def none_has_a_sink_tap(values: Values) -> Sequence[str]:
+    """A platform that is not ours is seen where events come out of it, and only there."""
+    if _direct(values) or "platform" not in values or "sink_tap" not in values:
+        return []
+    if (values["platform"] == "none") != bool(values["sink_tap"]):
+        return [
+            "--platform none and --sink-tap go together: a platform that is not ours is seen by"
+            " where events come out"
+        ]
+    return []

@@ -1,98 +1,73 @@
 """Options that do nothing where they are given, so that a run would answer another question than
 was asked. Pure.
 
-Each table belongs to one kind of shape: the options, by name, that it does not read, with what to
-do instead.
+Where an option does nothing stands in its record; a shape of a new kind says itself what it does
+not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
+from cdc_users.options.options import BY_NAME, OPTIONS
+from cdc_users.options.table.record import LEAVE, Option, flag_of
 from cdc_users.scenario import Step
 
-LEAVE = "leave it out"
-_PRESSURE = dict.fromkeys(("overload", "fill", "hold"), LEAVE)
-_IN_THE_TOPIC = "its records wait in the topic, --records says how many"
 
-VOLUME: Mapping[str, str] = {
-    "sinks": "use --sink",
-    "records": "use --rows",
-    "mode": "use --rows, or --rate and --duration",
-    "repeat": LEAVE,
-    **_PRESSURE,
-}
-LATENCY: Mapping[str, str] = {
-    "rows": "use --records",
-    "stages": "use --rate and --duration",
-    "sink": "use --sinks",
-    "repeat": LEAVE,
-    **_PRESSURE,
-}
-BACKPRESSURE: Mapping[str, str] = {
-    "rows": "use --fill and --hold",
-    "rate": "use --overload, a multiple of what the sink can take",
-    "duration": "use --fill and --hold",
-    "stages": "use --overload, --fill and --hold",
-    "arrival": LEAVE,
-    "rows_per_transaction": LEAVE,
-    "records": "use --fill and --hold",
-    "mode": LEAVE,
-    "sinks": "use --sink-delay",
-    "repeat": LEAVE,
-}
-PARTITIONS: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("rows", "rate", "duration", "stages", "warm_up", "arrival", "late", "mode"), _IN_THE_TOPIC
-    ),
-    "rows_per_transaction": LEAVE,
-    "sink": "use --sinks",
-    "sink_delay": "its waiting sink has a delay of its own",
-    **_PRESSURE,
-}
-#: What only one sink reads.
-OF_SINK: Mapping[str, str] = {
-    "sink_delay": "slow",
-    "iceberg_mode": "iceberg",
-    "iceberg_commit_interval": "iceberg",
-}
-#: What only an open loop reads.
-PACED = ("warm_up", "arrival", "late")
-#: What the direct reader, behind which there is neither platform nor connector, does not read.
-NOT_DIRECT = ("batch_size", "tuning", *OF_SINK)
+class ReadsOptions(Protocol):
+    """What a shape says of the options that it reads (cdc_users.shapes.base.ScenarioShape)."""
+
+    kind: str
+    reads: Collection[str]
+    idle: Mapping[str, str]
 
 
-def flag(name: str) -> str:
-    """An option's flag, by its name."""
-    return f"--{name.replace('_', '-')}"
+def idle_in(shape: ReadsOptions) -> dict[str, str]:
+    """The options that a shape does not read, by name, each with what to do instead."""
+    of_kind = {
+        option.name: instead
+        for option in OPTIONS
+        if (instead := option.unread_by(shape.kind)) and option.name not in shape.reads
+    }
+    return {**of_kind, **shape.idle}
 
 
 def unread(scenario: str, idle: Mapping[str, str], given: Collection[str]) -> list[str]:
-    """A mistake for each option that was given and that a shape with this table does not read."""
+    """A mistake for each option that was given and that a shape does not read."""
     return [
-        f"{flag(name)} does nothing in {scenario}; {idle[name]}" for name in idle if name in given
+        f"{flag_of(name)} does nothing in {scenario}; {idle[name]}"
+        for name in idle
+        if name in given
     ]
 
 
 def unused(given: Collection[str], steps: Sequence[Step]) -> list[str]:
     """A mistake for each option that was given and that none of the steps came to use."""
+    options = [BY_NAME[name] for name in BY_NAME if name in given]
     mistakes = []
     if all(step.mode != "paced" for step in steps):
         mistakes += [
-            f"{flag(name)} needs --rate and --duration: without them everything is due at once"
-            for name in PACED
-            if name in given
+            f"{option.flag} needs --rate and --duration: without them everything is due at once"
+            for option in options
+            if option.paced
         ]
     elif "records" in given and all(step.mode == "paced" for step in steps):
         mistakes.append(f"--records does nothing beside --rate, which has --duration; {LEAVE}")
+    return mistakes + _unused_by_the_pipelines(options, steps)
+
+
+def _unused_by_the_pipelines(options: Sequence[Option], steps: Sequence[Step]) -> list[str]:
     if any(step.pipeline.source == "postgres" and step.pipeline.capture == "wal" for step in steps):
-        found = [name for name in NOT_DIRECT if name in given]
-        return mistakes + [
-            f"{flag(name)} does nothing with --capture wal; {LEAVE}" for name in found
+        return [
+            f"{option.flag} does nothing with --capture wal; {LEAVE}"
+            for option in options
+            if not option.direct
         ]
     sinks = {step.pipeline.sink for step in steps}
-    return mistakes + [
-        f"{flag(name)} does nothing without the sink {sink}; name that sink, or leave it out"
-        for name, sink in OF_SINK.items()
-        if name in given and sink not in sinks
+    return [
+        f"{option.flag} does nothing without the sink {option.sink}; name that sink, or leave it"
+        " out"
+        for option in options
+        if option.sink and option.sink not in sinks
     ]

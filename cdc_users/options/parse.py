@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cdc_users.measure.ledger.probe import LANES_PER_STEP
+from cdc_users.measure.number import number, shown, whole
 from cdc_users.measure.schedule.plan import parse_duration
 from infra.validate import is_address, is_port, is_topic, is_url, unwritable
 
@@ -19,16 +19,18 @@ class Count:
     most: int
     least: int = 1
 
+    @property
+    def takes(self) -> str:
+        """Its bounds."""
+        return f"{self.least:,} to {self.most:,}"
+
     def __call__(self, text: str) -> int:
         """The number; raises ValueError that names the bound."""
-        try:
-            value = int(text.replace("_", ""))
-        except ValueError:
-            raise ValueError(f"{text!r} is not a whole number") from None
+        value = whole(text)
         if value < self.least:
-            raise ValueError(f"{text!r} must be at least {self.least}")
+            raise ValueError(f"{shown(text)} must be at least {self.least}")
         if value > self.most:
-            raise ValueError(f"{text!r} must be at most {self.most:,}")
+            raise ValueError(f"{shown(text)} must be at most {self.most:,}")
         return value
 
 
@@ -38,12 +40,14 @@ class Counts:
 
     most: int
 
+    @property
+    def takes(self) -> str:
+        """Its bounds."""
+        return f"1 to {self.most:,}, several by comma"
+
     def __call__(self, text: str) -> tuple[int, ...]:
         """The numbers; raises ValueError."""
         return tuple(Count(self.most)(part.strip()) for part in text.split(","))
-
-
-lanes = Count(LANES_PER_STEP)
 
 
 def durations(text: str) -> tuple[float, ...]:
@@ -100,7 +104,7 @@ def platform(text: str) -> str:
 
 
 def directory(text: str) -> Path:
-    """A directory, be it there or not yet, that can be written to."""
+    """A directory that can be written to; it need not exist yet."""
     path = Path(text)
     if why := unwritable(path):
         raise ValueError(f"{text!r} cannot be written to: {why}; name another place")
@@ -135,10 +139,7 @@ def _refuse_login(text: str) -> None:
 
 def factor(text: str) -> float:
     """By how much the load is more than the sink can take."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
+    value = float(number(text))
     if not 1 < value <= 1000:
         raise ValueError(f"{text!r} must be above 1 (more than the sink can take) and at most 1000")
     return value
@@ -159,6 +160,11 @@ class Choice:
     """Reads one of some words; the web form offers them as a list."""
 
     allowed: tuple[str, ...]
+
+    @property
+    def takes(self) -> str:
+        """The words."""
+        return f"one of {', '.join(self.allowed)}"
 
     def __call__(self, text: str) -> str:
         """The word itself; raises ValueError for any other."""
@@ -208,6 +214,7 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+YES_OR_NO = "yes or no"
 #: Later than this, `--late drop` drops an arrival.
 DROP_AFTER_S = 0.1
 WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10

@@ -6,13 +6,13 @@ Command line and web form are checked in the same way. Pure; touches no server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError
-from cdc_users.options.ignored import unread, unused
+from cdc_users.options.ignored import idle_in, unread, unused
 from cdc_users.options.options import Options, given_texts, resolve, texts
 from cdc_users.scenario import Scenario, Step, checked
 
@@ -24,6 +24,8 @@ class ShapeDeclaration(Protocol):
     """What a proposal needs of a shape (cdc_users.shapes.base.ScenarioShape)."""
 
     scenario: Scenario
+    kind: str
+    reads: Collection[str]
     idle: Mapping[str, str]
 
     def steps(self, options: Options, /) -> Sequence[Step]:
@@ -50,10 +52,11 @@ class Proposal:
 
 def _options(shape: ShapeDeclaration, given: Mapping[str, str]) -> Options:
     """What was given, over the scenario's defaults; raises OptionsError with all mistakes."""
-    mistakes = unread(shape.scenario.name, shape.idle, given)
+    idle = idle_in(shape)
+    mistakes = unread(shape.scenario.name, idle, given)
     # What does nothing is left out of the rest, or it would be told a second time as a
     # contradiction.
-    read = {name: text for name, text in given.items() if name not in shape.idle}
+    read = {name: text for name, text in given.items() if name not in idle}
     return resolve(texts(read, shape.scenario.defaults), mistakes)
 
 

@@ -136,7 +136,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
         parser.add_argument(
             option.flag,
             default="",
-            env_var=f"CDC_{option.name.upper()}",
+            env_var=option.variable,
             metavar=option.name.upper(),
             **({"nargs": "?", "const": "yes"} if option.switch else {}),
             help=(option.help + shown).replace("%", "%%"),
@@ -203,7 +203,7 @@ def _open_to_see(environment: Environment) -> None:
         return
     try:
         TERMINAL.open(
-            sys.stdout, os.environ, bool(parsed.quiet) and read_alone("--quiet", parsed.quiet)
+            sys.stdout, os.environ, bool(parsed.quiet) and read_alone("quiet", parsed.quiet)
         )
         # Locust's own table every two seconds would tear the block apart; the last one still comes.
         parsed.only_summary = parsed.only_summary or TERMINAL.mode != "lines"

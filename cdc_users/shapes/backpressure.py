@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError, Schedule
-from cdc_users.options.ignored import BACKPRESSURE
 from cdc_users.options.options import Options
+from cdc_users.options.table.record import PRESSURE
 from cdc_users.scenario import Pipeline, Step, StepMark
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import one_of, pipeline_with
@@ -89,9 +91,9 @@ class BackpressureShape(ScenarioShape):
     """Overloads a slow sink and watches where the backlog goes."""
 
     abstract = True
-    idle = BACKPRESSURE
+    kind = PRESSURE
 
+    @override
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """See ScenarioShape."""
         return pressure_steps(cls.scenario.name, options)

@@ -4,7 +4,7 @@ the run has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from locust import LoadTestShape, User
@@ -23,8 +23,11 @@ class ScenarioShape(LoadTestShape):
     Subclasses declare `scenario` and turn options into steps.
 
     `writer` drives the database, `producer` the topic; which of them runs is the option
-    `--source`. `idle` has the options, by name, that `steps` does not read, with what to do
-    instead: whoever gives one is told (cdc_users.options.ignored).
+    `--source`.
+
+    `kind` says which options `steps` does not read (cdc_users.options.table); a shape of a new
+    kind names in `reads` those of other scenarios that it reads, and in `idle` those that it does
+    not, with what to do instead. An option that a shape does not read is refused.
 
     Declaring one in a locustfile registers the harness's options and listeners with Locust;
     importing this module does nothing. `tick` only says how many lanes there should be: the plan
@@ -35,6 +38,8 @@ class ScenarioShape(LoadTestShape):
     scenario: ClassVar[Scenario]
     writer: ClassVar[type[User] | None] = None
     producer: ClassVar[type[User] | None] = None
+    kind: ClassVar[str] = ""
+    reads: ClassVar[Collection[str]] = ()
     idle: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

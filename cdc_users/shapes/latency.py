@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from importlib.util import find_spec
 
+from typing_extensions import override
+
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import LoadStage, Schedule
-from cdc_users.options.ignored import LATENCY
 from cdc_users.options.options import Options
 from cdc_users.options.parse import WAITING
+from cdc_users.options.table.record import PER_SINK
 from cdc_users.scenario import Pipeline, Step, StepMode
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
@@ -31,13 +33,13 @@ class PerSinkShape(ScenarioShape):
     """One step a sink: the topic is filled and then drained, or with `--rate` an open loop."""
 
     abstract = True
-    idle = LATENCY
+    kind = PER_SINK
 
+    @override
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """See ScenarioShape.
-
-        A sink that this installation lacks is left out, and `skipped` says so.
+        """One or two for each sink but those that this installation lacks; `skipped` names
+        them.
         """
         if WAITING in options.sinks:
             raise OptionsError(
@@ -48,9 +50,9 @@ class PerSinkShape(ScenarioShape):
             raise OptionsError(cls.skipped(options))
         return tuple(step for sink in sinks for step in _steps(cls.scenario.name, sink, options))
 
+    @override
     @classmethod
     def skipped(cls, options: Options) -> tuple[str, ...]:
-        """See ScenarioShape."""
         return tuple(reason for sink in options.sinks if (reason := missing(sink)) is not None)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+from typing_extensions import override
+
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.options.ignored import PARTITIONS
 from cdc_users.options.options import Options
 from cdc_users.options.parse import WAIT_MS, WAITING, WAITING_BATCH
+from cdc_users.options.table.record import SCALING
 from cdc_users.scenario import Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline_with
@@ -54,9 +56,9 @@ class PartitionsShape(ScenarioShape):
     """
 
     abstract = True
-    idle = PARTITIONS
+    kind = SCALING
 
+    @override
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """See ScenarioShape."""
         return scaling_steps(cls.scenario.name, options)

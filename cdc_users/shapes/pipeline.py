@@ -6,6 +6,7 @@ from typing import Any
 
 from cdc_users.error import OptionsError
 from cdc_users.options.options import Options
+from cdc_users.options.table.record import flag_of
 from cdc_users.scenario import Pipeline
 
 
@@ -13,9 +14,8 @@ def one_of(options: Options, name: str) -> Any:
     """The only value of an option that can hold several; raises OptionsError where it does."""
     values = getattr(options, name)
     if len(values) > 1:
-        flag = f"--{name.replace('_', '-')}"
         raise OptionsError(
-            [f"{flag} has {len(values)} values, and this scenario takes one; name one"]
+            [f"{flag_of(name)} has {len(values)} values, and this scenario takes one; name one"]
         )
     return values[0]
 

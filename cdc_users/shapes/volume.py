@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from typing_extensions import override
+
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.options.ignored import VOLUME
 from cdc_users.options.options import Options
+from cdc_users.options.table.record import VOLUME
 from cdc_users.scenario import Step, StepMode
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
@@ -44,11 +46,11 @@ class VolumeShape(ScenarioShape):
     """Bursts of `--rows`, or one paced step when `--rate` is given."""
 
     abstract = True
-    idle = VOLUME
+    kind = VOLUME
 
+    @override
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """See ScenarioShape."""
         return (
             volume_steps(cls.scenario.name, options)
             if options.rows

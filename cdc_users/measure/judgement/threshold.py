@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc_users.measure.ledger.audit import CLASSES
+from cdc_users.measure.number import SCALES, UNSIGNED, number
 
-_FORM = re.compile(r"([A-Za-z_][\w.]*)\s*(<=|>=|==|!=|<|>)\s*([-+]?\d+(?:\.\d+)?(?:e\d+)?)\s*(\S*)")
+_FORM = re.compile(rf"([A-Za-z_][\w.]*)\s*(<=|>=|==|!=|<|>)\s*([-+]?{UNSIGNED})\s*(\S*)", re.ASCII)
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -146,16 +147,25 @@ def parse_threshold(text: str) -> Threshold:
             f"{whole!r} is not a threshold; write METRIC < VALUE, e.g. 'end_to_end.p99 < 500ms' or"
             " 'duplicated == 0'"
         )
-    name, comparison, number, unit = match.groups()
+    name, comparison, amount, unit = match.groups()
     if name not in METRICS:
         raise ThresholdError(f"{name!r} is not a metric; {_nearest(name)}")
     metric = METRICS[name]
     units = UNITS[metric.kind]
-    factor = units.get(unit) if unit else next(iter(units.values()))
+    factor = _factor(unit, units)
     if factor is None:
         allowed = ", ".join(filter(None, units)) or "none"
         raise ThresholdError(f"{unit!r} in {whole!r} is not a unit of {name}; allowed: {allowed}")
-    return Threshold(whole, metric, comparison, float(number) * factor)
+    return Threshold(whole, metric, comparison, float(number(amount)) * factor)
+
+
+def _factor(unit: str, units: Mapping[str, float]) -> float | None:
+    """What a unit, or none, multiplies by, with k, M or G before it; None where it is not one."""
+    known = {"": next(iter(units.values())), **units}
+    if unit in known:
+        return known[unit]
+    scale, rest = SCALES.get(unit[0]), unit[1:]
+    return scale * known[rest] if scale is not None and rest in known else None
 
 
 def parse_thresholds(text: str) -> tuple[Threshold, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cdc_users.measure.number import number, shown
 from cdc_users.measure.schedule.poisson import arrivals_before, times
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -286,34 +287,37 @@ def parse_rate(text: str) -> float:
     """Arrivals a second from "1000" or "1000/s"; raises PlanError."""
     rate = _rate(text)
     if rate == 0:
-        raise PlanError(f"{text!r} must be above 0 and below ten million a second")
+        raise PlanError(f"{shown(text)} must be above 0 and below ten million a second")
     return rate
 
 
 def _rate(text: str) -> float:
     try:
-        rate = float(text.strip().removesuffix("/s"))
+        rate = float(number(text.strip().removesuffix("/s")))
     except ValueError:
         raise PlanError(
-            f"{text!r} is not a rate; write arrivals per second, e.g. 1000 or 1000/s"
+            f"{shown(text)} is not a rate; write arrivals per second, e.g. 1000, 10k or 1000/s"
         ) from None
     if not 0 <= rate < HIGHEST_PER_S or math.copysign(1, rate) < 0:
-        raise PlanError(f"{text!r} must be above 0 and below ten million a second")
+        raise PlanError(f"{shown(text)} must be above 0 and below ten million a second")
     return rate
 
 
 def parse_duration(text: str) -> float:
     """Seconds from "500ms", "30s", "5m" or "1h"; raises PlanError."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", text.strip())
-    if match is None:
+    match = re.fullmatch(r"([^-+].*?)(ms|s|m|h)", text.strip())
+    try:
+        seconds = float(number(match[1])) * UNITS_S[match[2]] if match is not None else None
+    except ValueError:
+        seconds = None
+    if seconds is None:
         raise PlanError(
-            f"{text!r} is not a duration; write a number and its unit, e.g. 50ms, 30s or 5m"
+            f"{shown(text)} is not a duration; write a number and its unit, e.g. 50ms, 30s or 5m"
         )
-    seconds = float(match[1]) * UNITS_S[match[2]]
     if seconds <= 0:
-        raise PlanError(f"{text!r} must be longer than nothing")
+        raise PlanError(f"{shown(text)} must be longer than nothing")
     if seconds > LONGEST_S:
-        raise PlanError(f"{text!r} must be at most {LONGEST_S / 3600:g}h")
+        raise PlanError(f"{shown(text)} must be at most {LONGEST_S / 3600:g}h")
     return seconds
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation
+from cdc_users.measure.number import number, shown, whole
 
 # Others know these under this module's name.
 from cdc_users.users.workload.customer import CustomerRow, Formatter
@@ -71,16 +72,21 @@ def parse_mix(text: str) -> tuple[int, int, int]:
     """
     weights = dict.fromkeys(OPERATIONS, 0)
     for part in text.split(","):
-        name, _, number = (word.strip() for word in part.partition("="))
-        if name not in weights or not (number.isascii() and number.isdecimal()):
+        name, _, weight = (word.strip() for word in part.partition("="))
+        try:
+            weights[name] = whole(weight) if name in weights else -1
+        except ValueError:
+            weights[name] = -1
+        if weights[name] < 0:
             raise WorkloadError(
-                f"{part.strip()!r} is not part of a mix; write e.g. insert=80,update=15,delete=5"
+                f"{shown(part.strip())} is not part of a mix; write e.g."
+                " insert=80,update=15,delete=5"
             )
-        if len(number) > WEIGHT_DIGITS:
+        if weights[name] >= 10**WEIGHT_DIGITS:
             raise WorkloadError(
-                f"{part.strip()!r} weighs too much; at most {WEIGHT_DIGITS} digits say any share"
+                f"{shown(part.strip())} weighs too much; at most {WEIGHT_DIGITS} digits say any"
+                " share"
             )
-        weights[name] = int(number)
     if not weights["insert"]:
         raise WorkloadError(
             f"{text!r} has no insert; a writer changes only rows of its own, so give insert a"
@@ -97,9 +103,9 @@ def parse_skew(text: str) -> float:
     """Zipf's exponent from "zipf:1.2", 0 from "uniform"; raises WorkloadError."""
     if text == "uniform":
         return 0.0
-    kind, _, number = text.partition(":")
+    kind, _, exponent = text.partition(":")
     try:
-        skew = float(number)
+        skew = float(number(exponent))
     except ValueError:
         skew = 0.0
     if kind != "zipf" or not 0 < skew <= HIGHEST_SKEW:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc_users.error import OptionsError
-from cdc_users.options.groups import NOT_IN_FORM, grouped
-from cdc_users.options.options import OPTIONS, Option
-from cdc_users.options.parse import Choice
+from cdc_users.options.groups import NOT_IN_FORM, form_groups
 from cdc_users.options.proposal import ShapeDeclaration, propose
+from cdc_users.options.table.record import Option, flag_of
 from cdc_users.scenario import Step
 
-FLAGS = {option.name: option.flag for option in OPTIONS}
 #: The options that Locust's view stores from its own fields, and those fields (it stores
 #: "user_count" as "num_users").
 STORED_BY_LOCUST = frozenset(
@@ -60,7 +58,7 @@ def forbidden(
 ) -> list[str]:
     """The flags that a request tries to change although they belong to the command line."""
     return [
-        FLAGS.get(name, f"--{name.replace('_', '-')}")
+        flag_of(name)
         for name in dict.fromkeys(given)
         if name in frozen
         and name not in settable
@@ -72,7 +70,7 @@ def fields(locusts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     """Locust's description of its form fields in our order: choices as lists, help under the
     field, no secrets.
     """
-    ours = {option.name: option for options in grouped().values() for option in options}
+    ours = {option.name: option for options in form_groups().values() for option in options}
     described = {name: _field(ours[name], dict(locusts[name])) for name in ours if name in locusts}
     others = {
         name: _guarded(dict(field))
@@ -85,8 +83,8 @@ def fields(locusts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
 def _field(option: Option, field: dict[str, Any]) -> dict[str, Any]:
     # The page writes the help under the field: in the label it would be cut off.
     field["help_text"] = ""
-    if isinstance(option.read, Choice):
-        field["choices"] = ["", *option.read.allowed]
+    if option.choices:
+        field["choices"] = ["", *option.choices]
     return _guarded(field)
 
 
@@ -117,7 +115,7 @@ def description(shapes: Mapping[str, ShapeDeclaration]) -> dict[str, Any]:
                     for option in options
                 ],
             }
-            for title, options in grouped().items()
+            for title, options in form_groups().items()
         ],
         "scenarios": {
             name: {

@@ -28,7 +28,7 @@ def check(web_host: str, web_login: bool, allow_web_host: str) -> None:
     """
     if (
         web_login
-        or (allow_web_host and read_alone("--allow-web-host", allow_web_host))
+        or (allow_web_host and read_alone("allow_web_host", allow_web_host))
         or is_loopback(web_host)
     ):
         return

@@ -27,7 +27,7 @@ def serve(port_text: str, current_run: Callable[[], RunView | None]) -> int:
         start_response("200 OK", [("Content-Type", prometheus.CONTENT_TYPE)])
         return [prometheus.text(current_run()).encode()]
 
-    port = read_alone("--metrics-port", port_text)
+    port = read_alone("metrics_port", port_text)
     server = WSGIServer((LOOPBACK, port), application, log=None)
     try:
         server.start()

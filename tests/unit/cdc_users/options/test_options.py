@@ -79,12 +79,12 @@ OWN_TABLE = {"connector": "c", "table": "a.b", "topic": "t"}
             {**OWN_TABLE, "capture": "wal"},
             [
                 f"--{name} is not possible with --capture wal"
-                for name in ("connector", "table", "topic")
+                for name in ("topic", "connector", "table")
             ],
         ),
         (
             {"capture": "wal", "platform": "none", "sink_tap": "webhook:8080"},
-            ["--platform none is not possible", "--sink-tap is not possible"],
+            ["--sink-tap is not possible", "--platform none is not possible"],
         ),
         ({"capture": "wal", "sink": "postgres"}, ["--sink postgres is not possible"]),
         (
@@ -215,8 +215,14 @@ def test_what_is_late_is_caught_up_with_or_dropped(text: str, late: float | None
         ({"lanes": "10001"}, "--lanes: '10001' must be at most 10,000"),
         ({"rows_per_transaction": "100000"}, "'100000' must be at most 99,999"),
         ({"rows": "10,50000001"}, "--rows: '50000001' must be at most 50,000,000"),
-        ({"records": "1e9"}, "--records: '1e9' is not a whole number"),
-        ({"records": "9" * 5000}, "is not a whole number"),
+        ({"records": "1e9"}, "--records: '1e9' must be at most 50,000,000"),
+        ({"records": "1.5"}, "--records: '1.5' is not a whole number"),
+        ({"records": "9" * 5000}, f"--records: '{'9' * 40}…' must be at most 50,000,000"),
+        ({"records": "1e-3"}, "--records: '1e-3' is not a whole number"),
+        ({"records": "1__0"}, "--records: '1__0' is not a whole number"),
+        ({"rate": "nan", "duration": "1s"}, "--rate: 'nan' is not a rate"),
+        ({"rate": "1e999", "duration": "1s"}, "must be above 0 and below ten million a second"),
+        ({"stages": "5k/s:1x"}, "--stages: '1x' is not a duration"),
         ({"tables": "101"}, "--tables: '101' must be at most 100"),
         ({"partitions": "1001"}, "--partitions: '1001' must be at most 1,000"),
         ({"row_bytes": "10000001"}, "--row-bytes: '10000001' must be at most 10,000,000"),

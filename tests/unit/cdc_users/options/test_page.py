@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from cdc_users.measure.judgement.threshold import METRICS, SERIES, STATISTICS
-from cdc_users.options.options import OPTIONS, Option
-from cdc_users.options.page import metric_table, options_page, scenario_shapes, takes
+from cdc_users.options.options import OPTIONS
+from cdc_users.options.page import metric_table, options_page, scenario_shapes
+from cdc_users.options.table.record import Option
 
 pytestmark = pytest.mark.gevent
 
@@ -29,7 +30,7 @@ def test_the_page_of_options_is_up_to_date() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_is_explained_with_what_it_takes(option: Option) -> None:
-    assert takes(option)
+    assert option.takes
     assert options_page([]).count(f"- **`{option.flag}`**: ") == 1
 
 

@@ -8,15 +8,17 @@ import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError
-from cdc_users.options.ignored import BACKPRESSURE, LATENCY, PARTITIONS, VOLUME, flag
-from cdc_users.options.options import OPTIONS, Options, workload_of
+from cdc_users.options import conflict
+from cdc_users.options.ignored import idle_in
+from cdc_users.options.options import BY_NAME, OPTIONS, Options, workload_of
 from cdc_users.options.proposal import Proposal, propose
+from cdc_users.options.table.record import KINDS, flag_of
 from cdc_users.scenario import Step
 from cdc_users.shapes.base import ScenarioShape
 from locustfiles.backpressure import SlowSinkShape
@@ -108,7 +110,7 @@ def test_an_option_changes_the_run_or_is_refused(scenario: str, name: str) -> No
     """GIVEN an option, with what it needs beside it where this scenario reads that THEN it is not
     ignored.
     """
-    idle = SHAPES[scenario].idle
+    idle = idle_in(SHAPES[scenario])
     given = {
         other: text for other, text in SAMPLES[name].items() if other == name or other not in idle
     }
@@ -121,7 +123,7 @@ def test_an_option_changes_the_run_or_is_refused(scenario: str, name: str) -> No
 
     # Refused may also be what the option needs beside it.
     assert (
-        any(flag(other) in changed for other in given)
+        any(flag_of(other) in changed for other in given)
         if isinstance(changed, str)
         else changed != effect(scenario, without)
     )
@@ -259,9 +261,39 @@ def test_a_warm_up_and_chance_are_heeded_in_an_open_loop_through_a_sink() -> Non
     assert {step.schedule.seed for step in steps} == {1}
 
 
-@pytest.mark.parametrize("idle", [VOLUME, LATENCY, BACKPRESSURE, PARTITIONS])
-def test_only_options_that_exist_are_idle(idle: dict[str, str]) -> None:
-    assert set(idle) <= {option.name for option in OPTIONS}
+def test_an_option_names_only_kinds_of_shape_that_exist() -> None:
+    named = {kind for option in OPTIONS for kind in (*option.not_in, *option.only_in)}
+
+    assert named == set(KINDS) == {shape.kind for shape in SHAPES.values()}
+
+
+def test_a_shape_of_a_new_kind_reads_no_other_scenarios_own_options_unless_it_says_so() -> None:
+    class OwnShape(ThroughputShape):
+        kind = "own"
+        reads = ("fill",)
+        idle: ClassVar[dict[str, str]] = {"rows": "use --fill"}
+
+    own: Any = OwnShape
+    with pytest.raises(OptionsError) as caught:
+        propose(own, {"overload": "3", "fill": "1s", "rows": "5", "sink": "slow"})
+
+    assert caught.value.mistakes == (
+        "--overload does nothing in throughput; leave it out",
+        "--rows does nothing in throughput; use --fill",
+    )
+
+
+def test_what_an_option_needs_stands_in_its_record() -> None:
+    """GIVEN a rule of conflict.py THEN some option names it."""
+    named = {rule.__qualname__.split(".")[0] for option in OPTIONS for rule in option.rules}
+    rules = {
+        name
+        for name, item in vars(conflict).items()
+        if callable(item) and item.__module__ == conflict.__name__
+    }
+
+    assert {name for name in rules if not name.startswith("_")} == named
+    assert BY_NAME["rate"].rules
 
 
 def test_every_option_is_sampled_or_read_by_the_run() -> None:

@@ -18,7 +18,7 @@ from locust.env import Environment
 
 from cdc_users.error import OptionsError
 from cdc_users.options.groups import NOT_IN_FORM
-from cdc_users.options.options import OPTIONS, Options, read_alone
+from cdc_users.options.options import BY_NAME, OPTIONS, Options, read_alone
 from cdc_users.report import remake
 from cdc_users.scenario import Scenario, Step
 from cdc_users.shapes.volume import volume_steps
@@ -45,6 +45,8 @@ class Shape(LoadTestShape):
     scenario: ClassVar[Scenario] = Scenario(
         "made", question=f"How fast is {EVIL}?", defaults={"rows": "100"}
     )
+    kind = "made"
+    reads: ClassVar[tuple[str, ...]] = ()
     idle: ClassVar[Mapping[str, str]] = {"records": "use --rows"}
 
     @classmethod
@@ -330,6 +332,6 @@ def test_a_headless_process_is_not_extended() -> None:
 
 
 def test_an_option_that_is_read_alone_is_named_with_its_value() -> None:
-    for flag in ("--quiet", "--metrics-port", "--allow-web-host"):
-        with pytest.raises(OptionsError, match=f"{flag}: 'maybe'"):
-            read_alone(flag, "maybe")
+    for name in ("quiet", "metrics_port", "allow_web_host"):
+        with pytest.raises(OptionsError, match=f"{BY_NAME[name].flag}: 'maybe'"):
+            read_alone(name, "maybe")

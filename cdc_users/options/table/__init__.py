@@ -1,0 +1,1 @@
+"""The options, one record each, by the group in which form and page show them."""

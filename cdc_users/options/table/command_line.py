@@ -1,0 +1,66 @@
+"""The options that stand on the command line alone: the web form may not set them, and each says
+why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from cdc_users.options import conflict, parse
+from cdc_users.options.table.record import option
+
+_HOW_THE_PAGE_IS_SERVED = "it decides how the page itself is served"
+
+
+@dataclass(frozen=True)
+class CommandLineOptions:
+    """What someone who may only see the page must not choose."""
+
+    TITLE: ClassVar = "Only on the command line"
+
+    platform: str = option(
+        parse.platform,
+        "reference, none (your own runs already), or a command line that takes the reference's"
+        " options.",
+        default="reference",
+        takes="reference, none or a command line",
+        kept_from_form="it runs a command",
+        rules=(conflict.the_reader_is_the_platform,),
+    )
+    results: Path = option(
+        parse.directory,
+        "Where result directories go.",
+        default="results",
+        takes="a path",
+        kept_from_form="it names a place to write to",
+    )
+    allow_target: tuple[str, ...] = option(
+        parse.words,
+        "HOST:PORT outside loopback that may be loaded, named exactly; several by comma.",
+        unset=(),
+        takes="HOST:PORT, several by comma",
+        kept_from_form="it permits another host to be loaded",
+    )
+    quiet: bool = option(
+        parse.flag,
+        "yes prints no progress, only the table, the verdict and what is wrong.",
+        default="no",
+        takes=parse.YES_OR_NO,
+        kept_from_form="the terminal is open already",
+    )
+    metrics_port: int | None = option(
+        parse.port,
+        "Headless runs serve Prometheus metrics on 127.0.0.1 at this port.",
+        unset=None,
+        takes="0 to 65,535",
+        kept_from_form=_HOW_THE_PAGE_IS_SERVED,
+    )
+    allow_web_host: bool = option(
+        parse.flag,
+        "yes lets the web UI listen outside loopback without a login.",
+        default="no",
+        takes=parse.YES_OR_NO,
+        kept_from_form=_HOW_THE_PAGE_IS_SERVED,
+    )

@@ -1,0 +1,122 @@
+"""The options of one scenario's own, of the verdict, and of a pipeline of the user's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
+from cdc_users.measure.schedule.plan import parse_duration
+from cdc_users.options import conflict, parse
+from cdc_users.options.table.load import A_TIME
+from cdc_users.options.table.record import PRESSURE, SCALING, option
+
+
+@dataclass(frozen=True)
+class ScenarioOptions:
+    """What one scenario alone reads."""
+
+    TITLE: ClassVar = "One scenario's own"
+
+    overload: float = option(
+        parse.factor,
+        "Backpressure: offered load as a multiple of what the sink can take.",
+        default="3",
+        takes="a number above 1, up to 1000",
+        only_in=(PRESSURE,),
+    )
+    fill: float = option(
+        parse_duration,
+        "Backpressure: how long queues are given to fill under overload.",
+        default="5s",
+        takes=A_TIME,
+        only_in=(PRESSURE,),
+    )
+    hold: float = option(
+        parse_duration,
+        "Backpressure: how long the overload is then held and judged.",
+        default="10s",
+        takes=A_TIME,
+        only_in=(PRESSURE,),
+    )
+    repeat: int = option(
+        parse.Count(100),
+        "Partitions: how often the whole row of steps is run; rounds are compared one by one.",
+        default="1",
+        only_in=(SCALING,),
+    )
+
+
+@dataclass(frozen=True)
+class VerdictOptions:
+    """What must hold."""
+
+    TITLE: ClassVar = "Verdict"
+
+    threshold: tuple[Threshold, ...] = option(
+        parse_thresholds,
+        "What must hold, several by semicolon, e.g. 'end_to_end.p99 < 500ms; throughput > 2000/s'.",
+        unset=(),
+        takes="METRIC < VALUE, several by semicolon",
+    )
+    drain_timeout: float = option(
+        parse_duration,
+        "How long to wait for the last event once the load has ended.",
+        default="60s",
+        takes=A_TIME,
+    )
+
+
+@dataclass(frozen=True)
+class OwnPipelineOptions:
+    """What of the pipeline is the user's own."""
+
+    TITLE: ClassVar = "Your own pipeline"
+
+    topic: str = option(
+        parse.topic,
+        "A topic of yours to use as it is, instead of a fresh one; for one pipeline a run.",
+        unset="",
+        takes="a topic",
+        rules=(conflict.not_of_the_direct_reader("topic"), conflict.topic_has_a_connector),
+    )
+    connector: str = option(
+        str,
+        "A connector of yours to use as it is; needs --table and --topic.",
+        unset="",
+        takes="a name",
+        rules=(
+            conflict.not_of_the_direct_reader("connector"),
+            conflict.connector_has_table_and_topic,
+            conflict.connector_has_a_database,
+        ),
+    )
+    table: str = option(
+        parse.table,
+        "The table that --connector captures, SCHEMA.TABLE, with the columns of docs/external.md.",
+        unset="",
+        takes="SCHEMA.TABLE",
+        rules=(conflict.not_of_the_direct_reader("table"), conflict.table_has_a_connector),
+    )
+    sink_tap: str = option(
+        parse.sink_tap,
+        "Where events come out of your own platform: webhook:PORT, postgres:SCHEMA.TABLE or"
+        " topic:NAME.",
+        unset="",
+        takes="KIND:PLACE",
+        rules=(conflict.own_stream_is_watched, conflict.none_has_a_sink_tap),
+    )
+    kinesis_endpoint: str = option(
+        parse.kinesis_endpoint,
+        "URL of a Kinesis of your own (or AWS_ENDPOINT_URL_KINESIS); empty starts an emulator.",
+        unset="",
+        takes="a URL",
+        rules=(conflict.endpoint_of("kinesis"),),
+    )
+    pubsub_endpoint: str = option(
+        parse.pubsub_endpoint,
+        "HOST:PORT of a Pub/Sub emulator of your own (or PUBSUB_EMULATOR_HOST); empty starts one.",
+        unset="",
+        takes="HOST:PORT",
+        rules=(conflict.endpoint_of("pubsub"),),
+    )

@@ -1,0 +1,119 @@
+"""One option's record: everything that is known of it. Whatever lists options is derived from
+these.
+
+A group of options is a frozen dataclass; each field is one option, its annotation the type of the
+value that was read, and `option(...)` the rest. The groups together are `Options`
+(cdc_users.options.options), so an option cannot stand in one list and be missing in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
+
+from cdc_users.options import parse
+from cdc_users.options.conflict import Rule
+
+#: The kinds of shape (cdc_users.shapes), by which an option says where it does nothing.
+VOLUME, PER_SINK, PRESSURE, SCALING = "volume", "per_sink", "pressure", "scaling"
+KINDS = (VOLUME, PER_SINK, PRESSURE, SCALING)
+LEAVE = "leave it out"
+_RECORD = "option"
+_REQUIRED: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    `read` turns its text into a value, and raises ValueError with the value and the remedy;
+    `takes` says what it reads, with unit and bounds. `unset` is its value where neither the user
+    nor a default says one.
+    """
+
+    read: Callable[[str], Any]
+    help: str
+    default: str
+    unset: Any
+    takes: str
+    #: The attribute under which Locust and `Options` know it.
+    name: str = ""
+    #: Where form and page show it.
+    group: str = ""
+    #: Why the form may not set it; empty: it may.
+    kept_from_form: str = ""
+    #: The kinds of shape that do not read it, each with what to do instead.
+    not_in: Mapping[str, str] = field(default_factory=dict)
+    #: The only kinds of shape that read it; empty: all that `not_in` does not name.
+    only_in: tuple[str, ...] = ()
+    #: The only sink that reads it; empty: any.
+    sink: str = ""
+    #: Whether only an open loop reads it.
+    paced: bool = False
+    #: Whether the direct reader reads it.
+    direct: bool = True
+    #: What it needs and excludes.
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """As on the command line."""
+        return flag_of(self.name)
+
+    @property
+    def variable(self) -> str:
+        """As in the environment."""
+        return f"CDC_{self.name.upper()}"
+
+    @property
+    def switch(self) -> bool:
+        """Whether the flag alone means yes."""
+        return self.read is parse.flag
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words of which it takes one; empty where it takes something else."""
+        return self.read.allowed if isinstance(self.read, parse.Choice) else ()
+
+    def value(self, text: str) -> Any:
+        """What a text means; raises ValueError."""
+        if text:
+            return self.read(text)
+        if self.unset is _REQUIRED:
+            raise ValueError(f"a value is needed; its default is {self.default}")
+        return self.unset
+
+    def unread_by(self, kind: str) -> str:
+        """What to do instead in a kind of shape that does not read it; empty where it does."""
+        if self.only_in and kind not in self.only_in:
+            return self.not_in.get(kind, LEAVE)
+        return self.not_in.get(kind, "")
+
+
+def flag_of(name: str) -> str:
+    """An option's flag, by its name."""
+    return f"--{name.replace('_', '-')}"
+
+
+def option(
+    read: Callable[[str], Any],
+    text: str,
+    *,
+    default: str = "",
+    unset: Any = _REQUIRED,
+    takes: str = "",
+    **known: Any,
+) -> Any:
+    """A field that is an option: its reader, its help, and what else its record says."""
+    told = takes or getattr(read, "takes", "")
+    record = Option(read, text, default, unset, told, **known)
+    return field(metadata={_RECORD: record})
+
+
+def records(group: type) -> tuple[Option, ...]:
+    """The options of a group, in order."""
+    return tuple(
+        replace(item.metadata[_RECORD], name=item.name, group=group.TITLE)  # type: ignore[attr-defined]
+        for item in fields(group)
+    )

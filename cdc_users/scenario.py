@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import Schedule
@@ -33,6 +33,19 @@ class Scenario:
     scaling: bool = False
 
 
+#: A field's metadata: the argument by which the platform is told it, and what makes it that.
+ARGUMENT, AS_TOLD = "argument", "as_told"
+
+
+def _told(default: Any, argument: str, as_told: Callable[[Any], Any] = str) -> Any:
+    """A field of a pipeline that stands on the platform's command line."""
+    return field(default=default, metadata={ARGUMENT: argument, AS_TOLD: as_told})
+
+
+def _in_ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """What stands between source and sink; a step with another one than its predecessor's gets a
@@ -47,14 +60,14 @@ class Pipeline:
     transport: Transport = "kafka"
     #: A Kinesis or Pub/Sub of the user's own; empty: an emulator.
     transport_endpoint: str = ""
-    sink: str = "counting"
+    sink: str = _told("counting", "sink")
     partitions: int = 1
     instances: int = 1
-    batch_size: int = 500
-    max_buffered_messages: int = 10_000
-    sink_delay_s: float = 0.0
-    iceberg_mode: str = "append"
-    iceberg_commit_interval_s: float = 1.0
+    batch_size: int = _told(500, "batch-size", int)
+    max_buffered_messages: int = _told(10_000, "max-buffered-messages", int)
+    sink_delay_s: float = _told(0.0, "sink-delay-ms", _in_ms)
+    iceberg_mode: str = _told("append", "iceberg-mode")
+    iceberg_commit_interval_s: float = _told(1.0, "iceberg-commit-interval-ms", _in_ms)
     #: The user's own: a command line instead of the reference platform (empty: it; none: one that
     #: runs already), a topic, and a connector with its table.
     platform: str = ""
@@ -63,6 +76,18 @@ class Pipeline:
     table: str = ""
     #: Where events come out of somebody else's platform, e.g. webhook:8080.
     sink_tap: str = ""
+
+
+def platform_arguments(pipeline: Pipeline) -> dict[str, Any]:
+    """What a pipeline's fields become on the platform's command line, by the argument's name.
+
+    It has those of every sink; which of them one sink takes, its own declaration says.
+    """
+    return {
+        item.metadata[ARGUMENT]: item.metadata[AS_TOLD](getattr(pipeline, item.name))
+        for item in fields(pipeline)
+        if ARGUMENT in item.metadata
+    }
 
 
 @dataclass(frozen=True, slots=True)

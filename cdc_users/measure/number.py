@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+#: Powers of ten, by the letter that stands for them.
+EXPONENTS = {"": 0, "k": 3, "M": 6, "G": 9}
 #: How a number may be written, without its sign, for patterns of which it is a part.
-UNSIGNED = r"(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
+_DIGITS = r"(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)"
+UNSIGNED = rf"{_DIGITS}(?:[eE][+-]?[0-9]{{1,3}})?"
 #: More digits than any quantity here has; what is larger is outside every bound all the same.
 MOST_DIGITS = 30
 LARGEST: int = 10**MOST_DIGITS
-_FORM = re.compile(rf"([+-]?{UNSIGNED})([kMG]?)")
+_FORM = re.compile(rf"([+-]?{_DIGITS})(?:[eE]([+-]?[0-9]{{1,3}}))?([kMG]?)")
 _SHOWN = 40
 
 
@@ -23,7 +25,9 @@ def number(text: str) -> Decimal:
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{shown(text)} is not a number; write e.g. 1000, 1_000, 1.5k or 1e3")
-    return Decimal(match[1].replace("_", "")) * SCALES[match[2]]
+    exponent = int(match[2] or 0) + EXPONENTS[match[3]]
+    # Arithmetic would round to 28 digits; a text does not.
+    return Decimal(f"{match[1].replace('_', '')}e{exponent}")
 
 
 def whole(text: str) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc_users.measure.ledger.audit import CLASSES
-from cdc_users.measure.number import SCALES, UNSIGNED, number
+from cdc_users.measure.number import EXPONENTS, UNSIGNED, number
 
 _FORM = re.compile(rf"([A-Za-z_][\w.]*)\s*(<=|>=|==|!=|<|>)\s*([-+]?{UNSIGNED})\s*(\S*)", re.ASCII)
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -164,8 +164,8 @@ def _factor(unit: str, units: Mapping[str, float]) -> float | None:
     known = {"": next(iter(units.values())), **units}
     if unit in known:
         return known[unit]
-    scale, rest = SCALES.get(unit[0]), unit[1:]
-    return scale * known[rest] if scale is not None and rest in known else None
+    exponent, rest = EXPONENTS.get(unit[0]), unit[1:]
+    return 10**exponent * known[rest] if exponent is not None and rest in known else None
 
 
 def parse_thresholds(text: str) -> tuple[Threshold, ...]:

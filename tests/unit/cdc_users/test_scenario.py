@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.scenario import Pipeline, Step, level
+from cdc_users.scenario import Pipeline, Step, level, platform_arguments
 
 
 def step(count: int, lanes: int) -> Step:
@@ -16,3 +16,16 @@ def test_lanes_are_up_in_every_step_so_each_has_those_of_the_one_that_can_use_mo
         step(100, 64),
         step(1, 64),
     )
+
+
+def test_the_platform_is_told_milliseconds_where_a_pipeline_has_seconds() -> None:
+    told = platform_arguments(Pipeline(sink="slow", sink_delay_s=0.05, batch_size=7))
+
+    assert told == {
+        "sink": "slow",
+        "batch-size": 7,
+        "max-buffered-messages": 10_000,
+        "sink-delay-ms": 50,
+        "iceberg-mode": "append",
+        "iceberg-commit-interval-ms": 1000,
+    }

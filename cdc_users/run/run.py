@@ -65,6 +65,7 @@ STOPPED_DRAIN_S = 10.0
 DYING_S = 2.0
 #: How long after a step's end its last samples may come in.
 SAMPLED_S = 2.0
+TALLY = ("offered", "started", "completed", "failed", "dropped")
 STACK_EXIT = Verdict.STACK.exit_code
 
 
@@ -472,7 +473,7 @@ class Run:
         state = self._current
         if state is None:
             return None
-        tally = {name: state.total(name) for name in ("offered", "started", "completed", "failed")}
+        tally = {name: state.total(name) for name in TALLY}
         tally["offered"] = min(tally["offered"], due(state, self._anchor.now_us()))
         return Load(
             state.step.name,

@@ -15,7 +15,7 @@ from locust.env import Environment
 
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import Anchor, new_anchor
-from cdc_users.measure.judgement.validity import ProgressSample as Glimpse
+from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.pipeline.telemetry import PipelineSnapshot
@@ -47,6 +47,13 @@ class Load:
     drain: bool
     sink: str = ""
     rows_per_arrival: int = 1
+    #: Arrivals that never came to anything, so that nobody waits for their events.
+    dropped: int = 0
+
+    @property
+    def due(self) -> int:
+        """Events that were due by now and are to arrive."""
+        return max(0, self.offered - self.failed - self.dropped) * self.rows_per_arrival
 
 
 @dataclass(slots=True)
@@ -61,7 +68,7 @@ class Watch:
     last: PipelineSnapshot = field(default_factory=PipelineSnapshot)
     moments: list[TimelineRow] = field(default_factory=list)
     #: By step number: events sent and delivered at each moment.
-    looks: dict[int, list[Glimpse]] = field(default_factory=dict)
+    looks: dict[int, list[ProgressSample]] = field(default_factory=dict)
     failure: str = ""
     began_s: float = field(default_factory=time.monotonic)
     anchor: Anchor = field(default_factory=new_anchor)
@@ -136,8 +143,8 @@ class Watch:
                 )
         moment = self._moment(look, load, recents.get(load.number, Recorder()))
         self.moments.append(moment)
-        glimpse = Glimpse(moment.elapsed_s, moment.sent, moment.delivered)
-        self.looks.setdefault(load.number, []).append(glimpse)
+        sample = ProgressSample(moment.elapsed_s, moment.sent, moment.delivered, load.due)
+        self.looks.setdefault(load.number, []).append(sample)
 
     def _moment(self, look: PipelineSnapshot, load: Load, recent: Recorder) -> TimelineRow:
         latency = recent.histogram("end_to_end")

@@ -117,7 +117,20 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         cpu_cores=wanted_s / loaded_s if loaded_s > 0 else None,
         processes=max(1, len(state.workers)),
         looks=state.looks,
+        loaded_s=loaded_s or None,
+        **_arrived(state, facts),
     )
+
+
+def _arrived(state: StepState, facts: Facts) -> dict[str, float | None]:
+    """How long after its load a step's last event came, and how long its events usually took."""
+    sink = facts.sink.get(state.number)
+    if sink is None or state.number in facts.blind or not sink.last_us:
+        return {}
+    return {
+        "left_s": max(0, sink.last_us - state.loaded_us) / 1e6,
+        "end_to_end_p50_ms": sink.recorder.histogram("end_to_end").summary_ms()["p50"],
+    }
 
 
 def notes(states: Sequence[StepState], facts: Facts) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: In a paced step the generator may start one arrival in a hundred this late; beyond it did not
 #: offer its load.
@@ -33,20 +34,33 @@ GROWTH_SHARE = 0.01
 GROWTH_S = 0.1
 #: Of all pairs of looks at the backlog, so many more must show it growing than shrinking.
 GROWTH_CERTAINTY = 0.5
+#: Few looks must agree more, and show more growth, or chance would make a trend of them.
+GROWTH_CERTAINTY_OF_FEW = 0.9
+GROWTH_S_OF_FEW = 0.25
 #: The beginning of a step says how it got going.
 SETTLING_SHARE = 0.2
-FEWEST_LOOKS = 8
+MANY_LOOKS, FEWEST_LOOKS = 8, 4
+#: What is still on its way when the load ends may take longer than it took before, by this part of
+#: the load's duration, and by so much at least: a single pause is no backlog.
+LEFT_SHARE = 0.05
+LEFT_S = 0.25
+#: From so many seconds of load on a trend can be told; a step is held as long, where it is not.
+JUDGED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressSample:
-    """A step at one moment while its load lasted, seconds after its start: events sent, and
+    """A step at one moment while its load lasted, seconds after the run's start: events sent, and
     delivered at the sink.
+
+    `due` is how many of those that are to arrive were due by then. Writers report twice a second,
+    so `sent` is a little old; it takes the place of `due` where that is not known.
     """
 
     elapsed_s: float
     sent: int
     delivered: int
+    due: int | None = None
 
     @property
     def backlog(self) -> int:
@@ -82,6 +96,10 @@ class StepFacts:
     cpu_cores: float | None = None
     processes: int = 1
     looks: Sequence[ProgressSample] = ()
+    #: How long the load lasted, how long after it the last event came, and what was usual.
+    loaded_s: float | None = None
+    left_s: float | None = None
+    end_to_end_p50_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,38 +279,87 @@ def no_steady_state(step: StepFacts) -> Iterator[str]:
     """More went in than came out for as long as the load was held."""
     if step.mode != "paced" or not step.steady:
         return
-    growth_per_s, offered_per_s = backlog_growth_per_s(step.looks), _rate_per_s(step.looks)
-    held_s = step.looks[-1].elapsed_s - step.looks[0].elapsed_s if step.looks else 0.0
-    if (
-        growth_per_s > GROWTH_SHARE * offered_per_s
-        and growth_per_s * held_s > GROWTH_S * offered_per_s
-    ):
+    growth = backlog_growth(step.looks)
+    if growth > 0:
+        offered_per_s = _rate_per_s(step.looks)
         yield (
-            f"no steady state: the backlog grew by {growth_per_s:.1f} events/s under"
+            f"no steady state: the backlog grew by {growth * offered_per_s:.1f} events/s under"
             f" {offered_per_s:.0f}/s; lower the rate to what the pipeline can hold"
+        )
+        return
+    yield from _left_behind(step)
+
+
+def _left_behind(step: StepFacts) -> Iterator[str]:
+    """What was on its way when the load ended, beyond what the latency until then explains."""
+    if step.loaded_s is None or step.left_s is None:
+        return
+    ages_s = backlog_ages_s(step.looks)
+    usual_s = max(
+        (step.end_to_end_p50_ms or 0.0) / 1000,
+        float(ages_s[: len(ages_s) // 2].max()) if len(ages_s) >= FEWEST_LOOKS else 0.0,
+    )
+    if step.left_s - usual_s <= max(LEFT_S, LEFT_SHARE * step.loaded_s):
+        return
+    told = (
+        f"after {step.loaded_s:.1f} s of load the last events took {step.left_s:.1f} s to arrive,"
+        f" where {usual_s:.1f} s had been usual"
+    )
+    if step.loaded_s < JUDGED_S:
+        yield (
+            f"too short to judge whether a backlog grows: {told}; hold the load for"
+            f" {JUDGED_S:g} s or more (--duration), or lower the rate"
+        )
+    else:
+        yield (
+            f"no steady state: {told}; lower the rate to what the pipeline can hold, or hold the"
+            " load for longer"
         )
 
 
-def backlog_growth_per_s(looks: Sequence[ProgressSample]) -> float:
-    """The trend of the backlog after the step has got going, 0 where there is none to be sure of.
+def backlog_growth(looks: Sequence[ProgressSample]) -> float:
+    """The part of the offered load that stayed behind for as long as it was held, after the step
+    has got going; 0 where there is no trend to be sure of.
 
-    The median of the slopes between all pairs (Theil and Sen), which single stalls and bursts do
-    not move; it counts as a trend if the pairs agree (Kendall's tau).
+    It is the trend of the backlog's age, which constant latency leaves constant, whatever the rate
+    does. The median of the slopes between all pairs (Theil and Sen), which single stalls and
+    bursts do not move; it counts as a trend if the pairs agree (Kendall's tau).
     """
-    settled = looks[math.ceil(SETTLING_SHARE * len(looks)) :]
+    ages_s = backlog_ages_s(looks)
+    start = math.ceil(SETTLING_SHARE * len(looks))
+    at_s, settled = np.array([look.elapsed_s for look in looks])[start:], ages_s[start:]
     if len(settled) < FEWEST_LOOKS:
         return 0.0
-    at_s = np.array([look.elapsed_s for look in settled])
-    backlog = np.array([look.backlog for look in settled], dtype=np.float64)
+    few = len(settled) < MANY_LOOKS
+    certainty = GROWTH_CERTAINTY_OF_FEW if few else GROWTH_CERTAINTY
     earlier, later = np.triu_indices(len(settled), k=1)
-    slopes = (backlog[later] - backlog[earlier]) / (at_s[later] - at_s[earlier])
-    return float(np.median(slopes)) if np.sign(slopes).mean() > GROWTH_CERTAINTY else 0.0
+    slopes = (settled[later] - settled[earlier]) / (at_s[later] - at_s[earlier])
+    growth = float(np.median(slopes))
+    grown_s = growth * float(at_s[-1] - at_s[0])
+    if growth <= GROWTH_SHARE or grown_s <= (GROWTH_S_OF_FEW if few else GROWTH_S):
+        return 0.0
+    return growth if np.sign(slopes).mean() > certainty else 0.0
+
+
+def backlog_ages_s(looks: Sequence[ProgressSample]) -> NDArray[np.float64]:
+    """At each look, how long ago the newest event that has been delivered was due: the distance
+    in time between what went in and what came out.
+    """
+    if len(looks) < 2:
+        return np.zeros(len(looks))
+    at_s = np.array([look.elapsed_s for look in looks])
+    due = np.array([look.sent if look.due is None else look.due for look in looks], dtype=float)
+    out = np.minimum([look.delivered for look in looks], due)
+    # A load that pauses has one count at several looks; the first of them is when it was reached.
+    distinct, first = np.unique(np.maximum.accumulate(due), return_index=True)
+    return np.asarray(at_s - np.interp(out, distinct, at_s[first]), dtype=np.float64)
 
 
 def _rate_per_s(looks: Sequence[ProgressSample]) -> float:
     if len(looks) < 2:
         return 0.0
-    return (looks[-1].sent - looks[0].sent) / (looks[-1].elapsed_s - looks[0].elapsed_s)
+    first, last = ((look.sent if look.due is None else look.due) for look in (looks[0], looks[-1]))
+    return (last - first) / (looks[-1].elapsed_s - looks[0].elapsed_s)
 
 
 def _tail(summary: dict[str, float | int | None]) -> tuple[str, float]:

@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
 import psutil
-import psycopg2
+import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdc_users.measure.clock import Anchor
@@ -49,19 +49,20 @@ class SlotGauge:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._dsn = str(config["dsn"])
         self._slot = str(config["slot"])
-        self._connection: Any = None
+        self._connection: psycopg.Connection[Any] | None = None
 
     def read(self) -> GaugeSample:
         """See Gauge; `lag_bytes` is None where the slot or the server is not there."""
         unknown = {"active": None, "wal_status": None, "lag_bytes": None, "retained_bytes": None}
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = psycopg2.connect(self._dsn, connect_timeout=int(TIMEOUT_S))
-                self._connection.autocommit = True
+                self._connection = psycopg.connect(
+                    self._dsn, connect_timeout=int(TIMEOUT_S), autocommit=True
+                )
             with self._connection.cursor() as cursor:
                 cursor.execute(_SLOT, (self._slot,))
                 row = cursor.fetchone()
-        except psycopg2.Error as error:
+        except psycopg.Error as error:
             self.close()
             return {
                 **unknown,

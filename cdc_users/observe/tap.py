@@ -34,6 +34,8 @@ class Events:
     `probes` are empty where an event has none; a delete has that of the row it removed. `deleted`
     says which are delete events. Times are wall microseconds: `committed_us` at the source, 0
     where unknown; `appended_us` to the topic, None where there is no topic; `seen_us` at this tap.
+    `visible_us` is when each could be read here, where the place itself says so: then it, and not
+    our looking, ends the latency. `late_us` is how long before `seen_us` they may have been there.
     `checks` has a ledger.Check for each, or is None.
     """
 
@@ -47,6 +49,8 @@ class Events:
     seen_us: int
     appended_us: Numbers | None = None
     checks: NDArray[np.uint8] | None = None
+    visible_us: Numbers | None = None
+    late_us: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -64,6 +68,8 @@ class Events:
             self.seen_us,
             None if self.appended_us is None else self.appended_us[rows],
             None if self.checks is None else self.checks[rows],
+            None if self.visible_us is None else self.visible_us[rows],
+            self.late_us,
         )
 
 
@@ -120,10 +126,16 @@ class ObservedRecord:
         """Latencies on one timeline: commit, capture and remainder sum to end-to-end, event by
         event.
         """
-        figures.last_us = events.seen_us
+        visible_us = (
+            np.full(len(rows), events.seen_us, dtype=np.int64)
+            if events.visible_us is None
+            else events.visible_us[rows]
+        )
+        figures.last_us = max(figures.last_us, int(visible_us.max()))
+        figures.late_us = max(figures.late_us, events.late_us)
         figures.bytes += int(events.sizes[rows].sum())
         intended_us = probes.intended_us[rows]
-        series = {"end_to_end": events.seen_us - intended_us}
+        series = {"end_to_end": visible_us - intended_us}
         committed_us = events.committed_us[rows]
         known = committed_us > 0
         if known.any():
@@ -132,7 +144,7 @@ class ObservedRecord:
             if events.appended_us is not None:
                 series["capture"] = events.appended_us[rows][known] - before_us
                 before_us = events.appended_us[rows][known]
-            series["remainder"] = events.seen_us - before_us
+            series["remainder"] = visible_us[known] - before_us
         for name, values in series.items():
             figures.recorder.record_many_us(name, values)
 

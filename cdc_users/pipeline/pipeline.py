@@ -29,6 +29,7 @@ from cdc_users.pipeline.telemetry import (
     read_ledger,
     read_progress,
     read_snapshot,
+    witnessed,
 )
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.fence import fences
@@ -146,7 +147,7 @@ class Rig:
         taps = {name: merged_snapshot([tap]) for name, tap in seen["taps"].items()}
         events = [tap for name, tap in taps.items() if name not in self.states]
         return PipelineSnapshot(
-            sink=platform if self.platforms else taps["sink"] if self.sees_sink else Snapshot(),
+            sink=self._sink(platform, taps),
             nearest=None if self.sees_sink else events[-1],
             platform=platform,
             taps=taps,
@@ -155,6 +156,13 @@ class Rig:
                 "consumer_lag": (gauges.get("group") or {}).get("lag"),
             },
         )
+
+    def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:
+        """What came out in the end, and when: as our tap saw it, where it sees every event."""
+        seen = "sink" in taps and "sink" not in self.states
+        if self.platforms:
+            return witnessed(platform, taps["sink"]) if seen else platform
+        return taps["sink"] if seen else Snapshot()
 
     def collect(self, log: SampleLog) -> None:
         """Take in what was sampled since the last time; raises TargetError."""

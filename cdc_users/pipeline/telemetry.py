@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import requests
@@ -14,6 +14,8 @@ from cdc_users.measure.ledger import ledger
 from infra.client import http
 
 TIMEOUT_S = 10.0
+#: The end-to-end latency as the platform says it, where a tap of ours sees the events themselves.
+DURABLE = "durable"
 #: A ledger of millions of updated keys takes long to put together.
 LEDGER_S = 300.0
 
@@ -28,6 +30,8 @@ class StepSnapshot:
     duplicated: int = 0
     bytes: int = 0
     last_us: int = 0
+    #: How much earlier than its time an event may have been there at the most.
+    late_us: int = 0
     recorder: Recorder = field(default_factory=Recorder)
 
 
@@ -159,8 +163,28 @@ def merged_snapshot(parts: Sequence[Mapping[str, Any]]) -> Snapshot:
             total.duplicated += int(step["duplicated"])
             total.bytes += int(step["bytes"])
             total.last_us = max(total.last_us, int(step["last_us"]))
+            total.late_us = max(total.late_us, int(step.get("late_us", 0)))
             total.recorder.merge(Recorder.from_json(step["series"]))
     return snapshot
+
+
+def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
+    """A platform's figures with the end-to-end latency that a tap of ours has seen: what a
+    platform says of itself is its own word, kept as `durable`.
+    """
+    steps = {}
+    for number, told in platform.steps.items():
+        seen = tap.steps.get(number, StepSnapshot())
+        series = {
+            **told.recorder.series,
+            DURABLE: told.recorder.histogram("end_to_end"),
+            "end_to_end": seen.recorder.histogram("end_to_end"),
+        }
+        last_us = max(told.last_us, seen.last_us)
+        recorder = Recorder()
+        recorder.series = series
+        steps[number] = replace(told, recorder=recorder, last_us=last_us, late_us=seen.late_us)
+    return Snapshot(steps, platform.raw)
 
 
 def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> list[int]:

@@ -56,6 +56,9 @@ COLUMNS = (
 )
 #: Shown only where a step has any.
 WHERE_ANY = (
+    # A tap that looks now and then sees an event somewhat after it came.
+    TableColumn("late by", 10, lambda step: _bound(step, "late"), figure=False),
+    TableColumn("clocks +-", 10, lambda step: _bound(step, "clock"), figure=False),
     TableColumn("Failed", 8, lambda step: str(step.arrivals.failed), figure=False),
     TableColumn("Dropped", 8, lambda step: str(step.arrivals.dropped), figure=False),
     # In a burst every arrival but the first few is late by its nature.
@@ -124,6 +127,12 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _ms(value: float | int | None) -> str:
     return "-" if value is None else f"{value:.1f}ms"
+
+
+def _bound(step: StepResult, name: str) -> str:
+    """How far a step's end-to-end latency may be off; 0 where it is not."""
+    bound_ms = step.latency_ms.get("end_to_end", {}).get(name)
+    return f"<={bound_ms:.1f}ms" if bound_ms else "0"
 
 
 def _bytes(value: float | None) -> str:

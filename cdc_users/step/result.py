@@ -11,6 +11,7 @@ from typing import Any
 from cdc_users.measure.judgement.pressure import figures
 from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.judgement.scaling import RateReading, points, summary
+from cdc_users.measure.latency.histogram import Censored
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit
 from cdc_users.options.parse import WAITING
@@ -20,7 +21,12 @@ from cdc_users.step.state import Facts, StepState
 from cdc_users.step.verdict import judge, notes
 
 HARNESS_SERIES = ("response", "service", "send_delay")
-SINK_SERIES = ("end_to_end", "commit", "capture", "fetch", "queue", "sink_write")
+SINK_SERIES = ("end_to_end", "durable", "commit", "capture", "fetch", "queue", "sink_write")
+#: Series that begin at an arrival's intended time, so that one that was dropped is in them.
+EVENT_SERIES = ("end_to_end", "durable")
+FROM_INTENDED = (*EVENT_SERIES, "response", "send_delay")
+#: Only where a tap of ours sees what the platform says of itself.
+OPTIONAL_SERIES = ("durable",)
 #: In a drain the way to the sink is no latency but a wait.
 DRAIN_SERIES = ("queue", "sink_write")
 #: What a difference of the final state counts as in the ledger.
@@ -107,7 +113,12 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         latency_ms=(
             {}
             if facts.smoke
-            else latencies(state.recorder(), sink.recorder, DRAIN_SERIES if drain else SINK_SERIES)
+            else latencies(
+                state.recorder(),
+                sink,
+                DRAIN_SERIES if drain else SINK_SERIES,
+                state.step.rows_per_arrival,
+            )
         ),
         ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
         warm_up=state.step.warm_up,
@@ -162,14 +173,27 @@ def as_json(value: Any) -> dict[str, Any]:
 
 
 def latencies(
-    harness_side: Recorder, sink_side: Recorder, stages: Sequence[str]
+    harness_side: Recorder, sink: StepSnapshot, stages: Sequence[str], rows_per_arrival: int = 1
 ) -> dict[str, Mapping[str, float | int | None]]:
     """Every series' summary, by its name in result.json;
 
-    `stages` are those that the sink's events are split into.
+    `stages` are those that the sink's events are split into. What was dropped takes part in every
+    series that begins at the intended time. `late` is how much too long a latency may be because
+    of how its tap looks.
     """
-    names = dict.fromkeys(stages, sink_side) | dict.fromkeys(HARNESS_SERIES, harness_side)
-    return {name: recorder.histogram(name).summary_ms() for name, recorder in names.items()}
+    names = dict.fromkeys(stages, sink.recorder) | dict.fromkeys(HARNESS_SERIES, harness_side)
+    dropped = harness_side.histogram("dropped")
+    found: dict[str, Mapping[str, float | int | None]] = {}
+    for name, recorder in names.items():
+        histogram = recorder.histogram(name)
+        if name in OPTIONAL_SERIES and not histogram.count:
+            continue
+        events = rows_per_arrival if name in EVENT_SERIES else 1
+        censored = Censored(dropped.count * events * (name in FROM_INTENDED), dropped.min_us)
+        found[name] = histogram.summary_ms(censored)
+    if sink.late_us and "end_to_end" in found:
+        found["end_to_end"] = {**found["end_to_end"], "late": round(sink.late_us / 1000, 3)}
+    return found
 
 
 def ledger(

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 
 from cdc_users.measure.judgement import validity
 from cdc_users.measure.judgement.result import StepResult, Verdict, step_json, verdict_of
-from cdc_users.measure.judgement.threshold import failures
+from cdc_users.measure.judgement.threshold import ThresholdFailure, failures
 from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
+from cdc_users.pipeline.telemetry import DURABLE, StepSnapshot
 from cdc_users.step.state import Facts, StepState
 
 #: Pauses end within milliseconds of a queue's becoming empty, on a busy machine within a second or
 #: two.
 STALL_LIMIT_S = 5.0
+#: Two witnesses have seen the same events if their counts differ by no more than this part.
+SAME_EVENTS = 0.01
 #: So many causes of failed arrivals are named.
 CAUSES_TOLD = 5
 
@@ -28,7 +31,7 @@ def judge(
     if facts.broken:
         reason, code = facts.broken[0]
         return verdict_of(code), [reason]
-    invalid = invalid_reasons(states, facts)
+    invalid = [*invalid_reasons(states, facts), *undecided_reasons(steps, facts)]
     failed = fail_reasons(steps, facts)
     if stalled := stall_reasons(steps):
         return Verdict.FAIL, stalled + failed
@@ -95,6 +98,8 @@ def _missing(facts: Facts, *steps: int) -> bool:
 
 def _step_facts(state: StepState, facts: Facts) -> StepFacts:
     recorder, step = state.recorder(), state.step
+    # What is seen as a state alone is no witness of when each event came.
+    sink = None if state.number in facts.blind else facts.sink.get(state.number)
     loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
     wanted_s = sum(float(report["wanted_cpu_s"]) for report in state.reports.values())
     # In smoke size nothing is published, so a machine that is busy with other tests spoils nothing.
@@ -116,26 +121,50 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
         cpu_cores=wanted_s / loaded_s if loaded_s > 0 else None,
         processes=max(1, len(state.workers)),
+        witness_early_ms=None if facts.smoke or sink is None else _witness_early_ms(sink),
         looks=state.looks,
         loaded_s=loaded_s or None,
-        **_arrived(state, facts),
+        left_s=max(0, sink.last_us - state.loaded_us) / 1e6 if sink is not None else None,
+        end_to_end_p50_ms=(
+            sink.recorder.histogram("end_to_end").summary_ms()["p50"] if sink is not None else None
+        ),
     )
 
 
-def _arrived(state: StepState, facts: Facts) -> dict[str, float | None]:
-    """How long after its load a step's last event came, and how long its events usually took."""
-    sink = facts.sink.get(state.number)
-    if sink is None or state.number in facts.blind or not sink.last_us:
-        return {}
-    return {
-        "left_s": max(0, sink.last_us - state.loaded_us) / 1e6,
-        "end_to_end_p50_ms": sink.recorder.histogram("end_to_end").summary_ms()["p50"],
-    }
+def _witness_early_ms(sink: StepSnapshot) -> float | None:
+    """How much earlier the platform says that its events are durable than our tap saw them, in
+    the mean over the same events, beyond what the tap's rhythm explains.
+    """
+    seen, told = (sink.recorder.histogram(name) for name in ("end_to_end", DURABLE))
+    if not told.count or abs(seen.count - told.count) > SAME_EVENTS * told.count:
+        return None
+    early_us = seen.sum_us / seen.count - told.sum_us / told.count - sink.late_us
+    return round(early_us / 1000, 3)
 
 
 def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
     """What is worth knowing and spoils nothing."""
-    return [*facts.notes, *load_notes(states), *lane_notes(states)]
+    return [*facts.notes, *bound_notes(states, facts), *load_notes(states), *lane_notes(states)]
+
+
+def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """How exact the end-to-end latency is, where it is not exact, and what came again."""
+    found = []
+    for state in states:
+        sink = facts.sink.get(state.number)
+        if sink is None:
+            continue
+        if sink.late_us and not facts.smoke:
+            found.append(
+                f"{state.step.name}: the tap looked every {sink.late_us / 1000:.1f} ms at the"
+                " longest, so every end-to-end figure may be too high by as much"
+            )
+        if sink.duplicated:
+            found.append(
+                f"{state.step.name}: {sink.duplicated} events came again; latency is that of each"
+                " one's first arrival"
+            )
+    return found
 
 
 def load_notes(states: Sequence[StepState]) -> list[str]:
@@ -173,7 +202,25 @@ def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
     failed arrivals.
     """
     reasons = [f"the pipeline reports: {error}" for error in facts.platform_errors]
+    reasons += [failure.reason for failure in _threshold_failures(steps, facts, undecided=False)]
+    for step in steps:
+        if step.arrivals.failed:
+            reasons.append(
+                f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed"
+            )
+    return reasons
+
+
+def undecided_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
+    """Thresholds that the figures are not exact enough for."""
+    return [failure.reason for failure in _threshold_failures(steps, facts, undecided=True)]
+
+
+def _threshold_failures(
+    steps: Sequence[StepResult], facts: Facts, *, undecided: bool
+) -> list[ThresholdFailure]:
     rows = [step_json(step) for step in steps]
+    found = []
     # What a warm-up loses is lost all the same; its figures are not judged.
     ledger_only = [
         threshold for threshold in facts.thresholds if threshold.metric.path[0] == "ledger"
@@ -182,14 +229,10 @@ def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
         chosen = ledger_only if row["warm_up"] else facts.thresholds
         judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
         # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
-        reasons += [
-            failure.reason
+        found += [
+            failure
             for failure in judged
-            if row["ledger"] or "it was not measured" not in failure.reason
+            if failure.undecided is undecided
+            and (row["ledger"] or "it was not measured" not in failure.reason)
         ]
-    for step in steps:
-        if step.arrivals.failed:
-            reasons.append(
-                f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed"
-            )
-    return reasons
+    return found

@@ -222,6 +222,7 @@ class Share:
             else:
                 self._stream.take()
                 self.tally.dropped += 1
+                self.recorder.histogram("dropped").record_us(-left_ns // 1000)
         return None
 
     def enter(self) -> int:

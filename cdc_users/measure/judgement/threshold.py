@@ -136,6 +136,8 @@ class ThresholdFailure:
     threshold: str
     value: float | None
     reason: str
+    #: The figure is not exact enough to say whether the threshold holds.
+    undecided: bool = False
 
 
 def parse_threshold(text: str) -> Threshold:
@@ -223,15 +225,35 @@ def _failure(threshold: Threshold, step: Mapping[str, Any]) -> ThresholdFailure 
     if value is None:
         reason = f"{step['name']}: {threshold.text}: {_why_null(step, threshold.metric.path)}"
         return ThresholdFailure(step["name"], threshold.text, None, reason)
-    if threshold.holds(value):
+    low, high = bounds(step, threshold.metric, value)
+    verdicts = {threshold.holds(end) for end in (low, value, high)}
+    if verdicts == {True}:
         return None
     unit = next(iter(UNITS[threshold.metric.kind]))
+    if verdicts == {True, False}:
+        reason = (
+            f"{step['name']}: {threshold.text} cannot be decided: it is {value:g}{unit}, which may"
+            f" be anything from {low:g} to {high:g}{unit}; measure it more finely, or leave more"
+            " room"
+        )
+        return ThresholdFailure(step["name"], threshold.text, value, reason, undecided=True)
     return ThresholdFailure(
         step["name"],
         threshold.text,
         value,
         f"{step['name']}: {threshold.text}, but it is {value:g}{unit}",
     )
+
+
+def bounds(step: Mapping[str, Any], metric: Metric, value: float) -> tuple[float, float]:
+    """Between which values the truth behind a figure lies: `late` is how much too long it may be,
+    `clock` how far two clocks may be apart.
+    """
+    if metric.path[0] != "latency_ms" or metric.path[-1] == "count":
+        return value, value
+    summary = step["latency_ms"][metric.path[1]]
+    late, clock = (float(summary.get(name) or 0.0) for name in ("late", "clock"))
+    return value - late - clock, value + clock
 
 
 def _value(step: Mapping[str, Any], path: Sequence[str]) -> float | None:
@@ -246,6 +268,11 @@ def _value(step: Mapping[str, Any], path: Sequence[str]) -> float | None:
 def _why_null(step: Mapping[str, Any], path: Sequence[str]) -> str:
     if path[0] == "latency_ms":
         count = _value(step, [*path[:2], "count"])
+        if dropped := _value(step, [*path[:2], "censored"]):
+            return (
+                f"{dropped:g} that were dropped may be it, so it is not known; --late catch-up"
+                " carries all out"
+            )
         return f"{count:g} samples are too few for it" if count else "nothing was recorded"
     if path[0] in ("throughput_per_s", "drain_rate_per_s"):
         return f"a step in mode {step.get('mode')!r} has none"

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+#: Kafka and Iceberg tell times to the millisecond; beyond that a witness is wrong.
+WITNESS_LIMIT_MS = 2.0
 #: In a paced step the generator may start one arrival in a hundred this late; beyond it did not
 #: offer its load.
 SEND_DELAY_LIMIT_MS = 100.0
@@ -23,7 +25,7 @@ LOOP_LAG_MAX_LIMIT_MS = 1000.0
 CPU_SHARE_LIMIT = 0.9
 #: Of the arrivals that were planned, so many must have been carried out.
 TRAFFIC_SHARE = 0.99
-#: Of the arrivals that were planned, so many may be dropped: they are in no percentile.
+#: Of the arrivals that were planned, so many may be dropped: of them only a bound is known.
 DROPPED_SHARE = 0.1
 #: Wall and monotonic clock may part by this, however long the run: a clock that is slewed takes
 #: both along (clock_gettime(2), CLOCK_MONOTONIC), so only a step parts them.
@@ -100,6 +102,8 @@ class StepFacts:
     loaded_s: float | None = None
     left_s: float | None = None
     end_to_end_p50_ms: float | None = None
+    #: How much earlier than our tap the platform claims its events.
+    witness_early_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,16 @@ def too_much_dropped(step: StepFacts) -> Iterator[str]:
             f"{step.dropped} of {step.planned} arrivals were dropped (limit {DROPPED_SHARE:.0%});"
             " raise --lanes, lower the rate, tolerate more with --late drop:DURATION, or carry all"
             " out with --late catch-up"
+        )
+
+
+def witnesses_disagree(step: StepFacts) -> Iterator[str]:
+    """Nothing is durable before it has come; one of two witnesses is wrong."""
+    if step.witness_early_ms is not None and step.witness_early_ms > WITNESS_LIMIT_MS:
+        yield (
+            f"the platform says that its events were durable {step.witness_early_ms:.1f} ms (in"
+            " the mean) before the sink's tap saw them; its own word (durable) and what was seen"
+            " (end_to_end) are both in the result"
         )
 
 
@@ -386,6 +400,7 @@ OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     samples_missing,
     too_little_traffic,
     too_much_dropped,
+    witnesses_disagree,
     behind_plan,
     loop_stalled,
     cpu_saturated,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,20 @@ DIGITS = 3
 BEYOND = 10
 _HALF_BITS = 10
 _MASK = (1 << (_HALF_BITS + 1)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Censored:
+    """Samples of which only this is known: how many there are, and that none is below a value.
+
+    An arrival that was dropped would have taken at least as long as it was late then.
+    """
+
+    count: int = 0
+    at_least_us: int = 0
+
+
+NONE = Censored()
 
 
 class LatencyHistogram:
@@ -94,34 +109,45 @@ class LatencyHistogram:
             since.min_us, since.max_us = values[0], values[-1]
         return since
 
-    def percentile_us(self, percentile: float) -> float | None:
-        """The value below which `percentile` % of the samples lie;
+    def percentile_us(self, percentile: float, censored: Censored = NONE) -> float | None:
+        """The value below which `percentile` % of the samples lie, those that are censored among
+        them.
 
-        None unless ten samples lie beyond it.
+        None unless ten samples lie beyond it, and where a censored one may be it: the value would
+        be that of the others alone.
         """
-        if self.count * (100 - percentile) / 100 < BEYOND - 1e-9:
+        total = self.count + censored.count
+        if total * (100 - percentile) / 100 < BEYOND - 1e-9:
             return None
-        rank = max(1, math.ceil(self.count * percentile / 100 - 1e-9)) - self.negative
+        rank = max(1, math.ceil(total * percentile / 100 - 1e-9)) - self.negative
         if rank <= 0:
             return float(self.min_us)
-        index = int(np.searchsorted(np.cumsum(self._counts), rank))
+        counts = np.cumsum(self._counts)
+        index = int(np.searchsorted(counts, rank))
+        if index == len(counts):
+            return None
         highest = self._hdr.get_highest_equivalent_value(self._hdr.get_value_from_index(index))
-        return float(min(highest, self.max_us))
+        value_us = float(min(highest, self.max_us))
+        return None if censored.count and value_us > censored.at_least_us else value_us
 
-    def summary_ms(self) -> dict[str, float | int | None]:
-        """Count, mean, p50, p95, p99 and maximum, in milliseconds."""
+    def summary_ms(self, censored: Censored = NONE) -> dict[str, float | int | None]:
+        """Count, mean, p50, p95, p99 and maximum, in milliseconds;
+
+        `censored` is told where there are any, and nothing that it may change.
+        """
 
         def ms(value_us: float | None) -> float | None:
             return None if value_us is None else round(value_us / 1000, 3)
 
-        empty = self.count == 0
+        unknown = self.count == 0 or censored.count > 0
         return {
             "count": self.count,
-            "mean": None if empty else ms(self.sum_us / self.count),
-            "p50": ms(self.percentile_us(50)),
-            "p95": ms(self.percentile_us(95)),
-            "p99": ms(self.percentile_us(99)),
-            "max": None if empty else ms(self.max_us),
+            "mean": None if unknown else ms(self.sum_us / self.count),
+            "p50": ms(self.percentile_us(50, censored)),
+            "p95": ms(self.percentile_us(95, censored)),
+            "p99": ms(self.percentile_us(99, censored)),
+            "max": None if unknown else ms(self.max_us),
+            **({"censored": censored.count} if censored.count else {}),
         }
 
     def buckets(self) -> Iterator[tuple[int, int]]:

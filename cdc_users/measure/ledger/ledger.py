@@ -110,7 +110,7 @@ class Ledger:
         at_us: int = 0,
     ) -> Flags:
         """Take in a batch from one partition, in its order; returns which events count (valid, not
-        fences).
+        fences) and have come for the first time, so that a repeat is in no latency.
 
         `deleted` says which are delete events: theirs is the probe of the row that they remove, or
         none where the source sends keys only. `checks` has a `Check` for each. `at_us`, wall
@@ -127,10 +127,11 @@ class Ledger:
         self._arrivals.foreign += len(batch) - int((counted | fence).sum())
         rows = np.flatnonzero(counted)
         if len(rows) == len(batch):
-            self._take(_events(batch, keys, partition, positions, at_us), checks)
-        elif len(rows):
+            return ~self._take(_events(batch, keys, partition, positions, at_us), checks)
+        if len(rows):
             some = checks[rows] if checks is not None else None
-            self._take(_events(batch[rows], keys[rows], partition, positions[rows], at_us), some)
+            part = _events(batch[rows], keys[rows], partition, positions[rows], at_us)
+            counted[rows] = ~self._take(part, some)
         return counted
 
     def unseen(self, batch: ProbeBatch) -> Flags:
@@ -161,7 +162,8 @@ class Ledger:
             batch = batch.with_rows(found)
         return batch.after_deletes(deleted) if deleted.any() else batch
 
-    def _take(self, events: _Events, checks: NDArray[np.uint8] | None) -> None:
+    def _take(self, events: _Events, checks: NDArray[np.uint8] | None) -> Flags:
+        """Count what has come; returns which of it had been here before."""
         batch = events.batch
         begins = batch.sequence - batch.index
         again = self._bitmap.mark(batch.writer, batch.sequence, begins, begins + batch.size)
@@ -178,6 +180,7 @@ class Ledger:
             self._find("reordered", events, back & ~again)
             self._count("replayed", events, back & again)
             self._find("gap", events, skipped)
+        return again
 
     def _rows(self, batch: ProbeBatch, keys: Numbers) -> NDArray[np.int32]:
         """Each event's row in the table of versions; a key that was never updated needs none."""

@@ -37,6 +37,7 @@ class JsonTopicTap:
                 (message.key or b"").decode("utf-8", "replace"),
                 message.value,
                 message.appended_us,
+                message.by_broker,
             )
             for message in messages
         ]

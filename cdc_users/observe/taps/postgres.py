@@ -12,8 +12,8 @@ from threading import Event, Thread
 from typing import Any
 
 import numpy as np
-import psycopg2
-from psycopg2 import sql
+import psycopg
+from psycopg import sql
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import RowCheck
@@ -26,7 +26,8 @@ from infra.avro.kind import ColumnKind
 CONNECT_S = 10
 #: Rows fetched at a time.
 PAGE_ROWS = 20_000
-POLL_S = 0.5
+#: A look at a table that takes long is made more rarely: so that it takes a tenth of the time.
+POLL_S = 0.01
 
 
 class PostgresSide:
@@ -62,7 +63,7 @@ class PostgresSide:
                 sql.SQL("length(probe) = 80 AND starts_with(probe, {})").format(self._head()),
             )
         except (
-            psycopg2.DataError
+            psycopg.DataError
         ):  # some probe is damaged; telling which costs a pattern for every row
             pattern = f"^P1{re.escape(self._run)}[0-9]{{45}}[iudsf][0-9]{{16}}[0-9a-f]{{8}}$"
             return self._totals(buckets, sql.SQL("probe ~ {}").format(sql.Literal(pattern)))
@@ -141,19 +142,25 @@ class PostgresSide:
             yield from cursor
 
     @contextmanager
-    def _cursor(self, name: str | None = None) -> Iterator[Any]:
+    def _cursor(self, name: str = "") -> Iterator[Any]:
         """A cursor; raises TapError with what the server says, and DataError as it is."""
         try:
-            with closing(psycopg2.connect(self._dsn, connect_timeout=CONNECT_S)) as connection:
-                connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            with closing(psycopg.connect(self._dsn, connect_timeout=CONNECT_S)) as connection:
+                _reads_only(connection)
                 with connection, connection.cursor(name) as cursor:
                     yield cursor
-        except psycopg2.DataError:
+        except psycopg.DataError:
             raise
-        except psycopg2.Error as error:
+        except psycopg.Error as error:
             raise TapError(
                 f"{self.name} cannot be read: {str(error).strip() or type(error).__name__}"
             ) from error
+
+
+def _reads_only(connection: psycopg.Connection[Any]) -> None:
+    """Every transaction sees the table at one moment."""
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
 
 
 def _part(name: str) -> sql.Composable:
@@ -172,8 +179,8 @@ class PostgresTap:
     It sees states, not events: of several versions between two looks only the last, and a row that
     is written again as it was is nothing new. So its ledger is complete only where keys are
     written once; otherwise the final state tells. A look scans the table; it is made `poll_s`
-    after the last one, or later, so that looking takes a tenth of the time at most. Latencies are
-    as coarse.
+    after the last one, or later, so that looking takes a tenth of the time at most. A row may have
+    been there since just after the look before, which is told with it (`late_us`).
     """
 
     kind = "postgres"
@@ -188,7 +195,9 @@ class PostgresTap:
         self._key = sql.Identifier(config.get("key_column", "id"))
         self._probe = sql.Identifier(config.get("probe_column", "probe"))
         self._poll_s = float(config.get("poll_s", POLL_S))
+        self._connection: psycopg.Connection[Any] | None = None
         self._snapshot: str | None = None
+        self._looked_us = anchor.now_us()
         self._looks = 0
         self._stop = Event()
         self._thread = Thread(target=self._run, name="postgres tap", daemon=True)
@@ -196,9 +205,10 @@ class PostgresTap:
     def start(self) -> dict[str, Any]:
         """See Tap."""
         try:
-            psycopg2.connect(self._dsn, connect_timeout=CONNECT_S).close()
-        except psycopg2.Error as error:
+            psycopg.connect(self._dsn, connect_timeout=CONNECT_S).close()
+        except psycopg.Error as error:
             raise TapError(f"the sink's Postgres does not answer: {str(error).strip()}") from error
+        self._looked_us = self._anchor.now_us()
         self._thread.start()
         return {"state": True}
 
@@ -208,19 +218,30 @@ class PostgresTap:
             began_s = time.monotonic()
             try:
                 self.look()
-            except psycopg2.errors.UndefinedTable:
-                continue  # the sink makes its table when it starts
-            except psycopg2.Error as error:
+            except psycopg.errors.UndefinedTable:
+                self._looked_us = self._anchor.now_us()  # the sink makes its table when it starts
+            except psycopg.Error as error:
                 self.record.fail(f"the sink's table cannot be read: {str(error).strip()}", 0)
+                self._disconnect()
             pause_s = max(self._poll_s, 9 * (time.monotonic() - began_s))
+        self._disconnect()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._dsn, connect_timeout=CONNECT_S)
+            _reads_only(self._connection)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def look(self) -> None:
         """Take in the rows that were written since the last look."""
-        with (
-            closing(psycopg2.connect(self._dsn, connect_timeout=CONNECT_S)) as connection,
-            connection.cursor() as cursor,
-        ):
-            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        connection = self._connected()
+        looked_us = self._anchor.now_us()
+        with connection.transaction(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_current_snapshot()::text")
             (snapshot,) = cursor.fetchone() or (None,)
             seen_us = self._anchor.now_us()
@@ -228,23 +249,24 @@ class PostgresTap:
             rows = cursor.fetchall()
         self._snapshot = snapshot
         self._looks += 1
+        late_us, self._looked_us = seen_us - self._looked_us, looked_us
         numbers = np.zeros(len(rows), dtype=np.int64)
-        probes = [(row[1] or "").encode() for row in rows]
         self.record.take(
             Events(
                 partition=0,
                 positions=numbers,
                 keys=np.array([key_number(row[0]) for row in rows], dtype=np.int64),
-                probes=probes,
+                probes=[(row[1] or "").encode() for row in rows],
                 deleted=numbers.astype(np.bool_),
                 sizes=np.array([row[2] for row in rows], dtype=np.int64),
                 committed_us=numbers,
                 seen_us=seen_us,
+                late_us=late_us,
             ),
             once=True,
         )
 
-    def _statement(self) -> sql.Composable:
+    def _statement(self) -> sql.Composed:
         """Rows whose writer was not done when the last look was made, oldest first; all at the
         first look.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import Any
 
@@ -19,13 +19,15 @@ class StreamItem:
     """One message of a stream: its place in its partition, the record's key (empty where unknown),
     and its bytes.
 
-    `appended_us` is when the service took it, wall microseconds.
+    `appended_us` is when the service took it, wall microseconds, and `by_service` that the service
+    says so itself.
     """
 
     position: int
     key: str
     data: bytes
     appended_us: int
+    by_service: bool = False
 
 
 class StreamFeed:
@@ -52,6 +54,7 @@ class StreamFeed:
         """Take in changes; where one of them is none after all, halve them until it stands
         alone.
         """
+        appended_us = np.array([item.appended_us for item, _ in read], dtype=np.int64)
         try:
             events = self._parser.parse(
                 [change for _, change in read],
@@ -59,7 +62,7 @@ class StreamFeed:
                 partition,
                 np.array([item.position for item, _ in read], dtype=np.int64),
                 seen_us,
-                np.array([item.appended_us for item, _ in read], dtype=np.int64),
+                appended_us,
             )
         except ChangeError as error:
             if len(read) == 1:
@@ -69,6 +72,8 @@ class StreamFeed:
             self._take(partition, read[:middle], seen_us)
             self._take(partition, read[middle:], seen_us)
         else:
+            if all(item.by_service for item, _ in read):
+                events = replace(events, visible_us=appended_us)
             self._record.take(events)
 
     def _tell(self, partition: int, item: StreamItem, error: Exception) -> None:

@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 import requests
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaException,
+    TopicPartition,
+)
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
@@ -33,13 +39,18 @@ _DELETE = ord("d")
 
 @dataclass(frozen=True, slots=True)
 class KafkaMessage:
-    """What a Kafka message says, as much of it as a tap needs; `appended_us` to the millisecond."""
+    """What a Kafka message says, as much of it as a tap needs; `appended_us` to the millisecond.
+
+    `by_broker` says that it is when the broker took it (LogAppendTime), not when its producer made
+    it.
+    """
 
     partition: int
     offset: int
     key: bytes | None
     value: bytes
     appended_us: int
+    by_broker: bool = True
 
 
 Take = Callable[[Sequence[KafkaMessage], int], None]
@@ -109,6 +120,7 @@ class EnvelopeParser:
         rows = reader.read([message.value for message in messages])
         keys = key_ids([message.key for message in messages])
         deleted = rows.operation == _DELETE
+        appended_us = np.array([message.appended_us for message in messages], dtype=np.int64)
         return Events(
             partition=messages[0].partition,
             positions=np.array([message.offset for message in messages], dtype=np.int64),
@@ -117,7 +129,8 @@ class EnvelopeParser:
             deleted=deleted,
             sizes=rows.sizes,
             committed_us=rows.committed_us,
-            appended_us=np.array([message.appended_us for message in messages], dtype=np.int64),
+            appended_us=appended_us,
+            visible_us=appended_us if all(message.by_broker for message in messages) else None,
             seen_us=seen_us,
             checks=self._checks(rows, keys, deleted),
         )
@@ -238,14 +251,24 @@ class TopicReading:
 
     def _batch(self, consumer: Consumer, take: Take) -> None:
         groups: dict[int, list[KafkaMessage]] = {}
-        for message in consumer.consume(BATCH, POLL_S):
+        # To ask for many waits until there are as many, or for the whole time; so wait for the
+        # first, and take what has come with it.
+        first = consumer.poll(POLL_S)
+        if first is None:
+            return
+        for message in (first, *consumer.consume(BATCH, 0)):
             if (error := message.error()) is not None:
                 self._record.fail(f"Kafka: {error.str()}")
             elif (value := message.value()) is not None:  # a tombstone is no event
                 number = self._number(message)
-                appended_us = message.timestamp()[1] * 1000
+                kind, appended_ms = message.timestamp()
                 made = KafkaMessage(
-                    number, message.offset() or 0, message.key(), value, appended_us
+                    number,
+                    message.offset() or 0,
+                    message.key(),
+                    value,
+                    appended_ms * 1000,
+                    kind == TIMESTAMP_LOG_APPEND_TIME,
                 )
                 groups.setdefault(number, []).append(made)
         seen_us = self._anchor.now_us()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cdc_users.measure.judgement.result import Result, Verdict, worst
-from cdc_users.measure.judgement.threshold import with_defaults
+from cdc_users.measure.judgement.threshold import parse_threshold, with_defaults
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit
 from cdc_users.measure.schedule.plan import Schedule
@@ -183,3 +183,55 @@ def test_a_sink_that_is_seen_as_a_state_has_no_messages_and_no_rate() -> None:
     assert (step.messages, step.throughput_per_s, step.bytes_per_s) == (None, None, None)
     assert step.ledger["delivered"] == 10
     assert result(facts(sink={}, blind={1})).verdict is Verdict.PASS
+
+
+def sink(latency_ms: float, durable_ms: float | None = None, late_us: int = 0) -> StepSnapshot:
+    recorder = Recorder()
+    for name, value_ms in (("end_to_end", latency_ms), ("durable", durable_ms)):
+        if value_ms is not None:
+            values = np.full(2000, round(value_ms * 1000), dtype=np.int64)
+            recorder.record_many_us(name, values)
+    return StepSnapshot(delivered=2000, last_us=2_000_000, late_us=late_us, recorder=recorder)
+
+
+def test_a_platform_that_is_durable_before_its_tap_saw_it_makes_the_run_invalid() -> None:
+    found = result(facts(sink={1: sink(485.0, 177.0)}))
+
+    assert found.verdict is Verdict.INVALID
+    assert "durable 308.0 ms (in the mean) before the sink's tap saw them" in found.reasons[0]
+    assert found.steps[0].latency_ms["end_to_end"]["mean"] == 485.0
+    assert found.steps[0].latency_ms["durable"]["mean"] == 177.0
+
+
+@pytest.mark.parametrize(
+    "seen", [sink(10.0, 9.0), sink(10.0, 400.0), sink(30.0, 9.0, 25_000), sink(10.0)]
+)
+def test_witnesses_agree_within_their_clocks_and_the_taps_rhythm(seen: StepSnapshot) -> None:
+    assert result(facts(sink={1: seen})).verdict is Verdict.PASS
+
+
+def test_the_rhythm_of_a_tap_stands_beside_its_figure_and_decides_no_threshold_within_it() -> None:
+    thresholds = [parse_threshold("end_to_end.p99 < 20ms")]
+
+    found = result(facts(sink={1: sink(30.0, late_us=25_000)}, thresholds=thresholds))
+
+    assert found.steps[0].latency_ms["end_to_end"]["late"] == 25.0
+    assert found.verdict is Verdict.INVALID
+    assert "may be anything from 5.0" in found.reasons[0].replace("from 5 ", "from 5.0 ")
+    assert any("looked every 25.0 ms at the longest" in note for note in found.notes)
+
+
+def test_dropped_arrivals_are_in_every_percentile_from_their_intended_time() -> None:
+    dropping = state(started=9, completed=9, dropped=1)
+    report = dict(dropping.reports["local"])
+    recorder = Recorder()
+    recorder.record_many_us("response", np.full(940, 1000, dtype=np.int64))
+    recorder.record_many_us("service", np.full(940, 1000, dtype=np.int64))
+    recorder.record_many_us("dropped", np.full(60, 100_000, dtype=np.int64))
+    dropping.reports = {"local": {**report, "recorder": recorder.to_json()}}
+
+    latency = result(facts(sink={1: sink(5.0)}), dropping).steps[0].latency_ms
+
+    assert (latency["response"]["p50"], latency["response"]["p95"]) == (1.0, None)
+    assert latency["service"]["mean"] == 1.0
+    assert latency["end_to_end"]["censored"] == 60

@@ -158,3 +158,39 @@ def test_several_are_read_and_all_mistakes_told() -> None:
 def test_every_metric_has_a_unit_and_is_known_by_its_path() -> None:
     for metric in METRICS.values():
         assert METRICS[".".join(metric.path)] == metric
+
+
+@pytest.mark.parametrize(
+    ("p99", "late", "clock", "outcome"),
+    [
+        (90.0, 80.0, 0.0, "holds"),
+        (130.0, 10.0, 10.0, "fails"),
+        (130.0, 40.0, 0.0, "undecided"),
+        (95.0, 0.0, 10.0, "undecided"),
+    ],
+)
+def test_a_figure_that_is_not_exact_enough_decides_nothing(
+    p99: float, late: float, clock: float, outcome: str
+) -> None:
+    summary = {"count": 5000, "p99": p99, "late": late, "clock": clock}
+    found = failures(
+        [parse_threshold("end_to_end.p99 < 100ms")], [step(latency_ms={"end_to_end": summary})]
+    )
+
+    assert [failure.undecided for failure in found] == {
+        "holds": [],
+        "fails": [False],
+        "undecided": [True],
+    }[outcome]
+    if outcome == "undecided":
+        assert "cannot be decided" in found[0].reason
+
+
+def test_a_percentile_that_dropped_arrivals_reach_fails_its_threshold_by_name() -> None:
+    summary = {"count": 955, "p99": None, "censored": 45}
+    (failure,) = failures(
+        [parse_threshold("end_to_end.p99 < 100ms")], [step(latency_ms={"end_to_end": summary})]
+    )
+
+    assert "45 that were dropped may be it" in failure.reason
+    assert not failure.undecided

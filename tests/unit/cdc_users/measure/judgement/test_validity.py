@@ -105,6 +105,7 @@ def test_a_run_is_invalid_for(run: dict[str, Any], word: str) -> None:
         ({"loop_lag_ms": {"p99": 101.0, "max": 300.0}}, "event loop stalled"),
         ({"loop_lag_ms": {"p99": None, "max": 2000.0}}, "event loop stalled"),
         ({"cpu_cores": 0.95}, "saturated"),
+        ({"witness_early_ms": 308.0}, "durable 308.0 ms (in the mean) before"),
         (
             {"looks": looks([30.0 + 50 * at for at in range(12)])},
             "no steady state: the backlog grew by 50.0",

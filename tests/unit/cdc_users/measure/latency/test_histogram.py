@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cdc_users.measure.latency.histogram import (
     HIGHEST_US,
+    Censored,
     LatencyHistogram,
     LatencyTracker,
     locust_bucket_ms,
@@ -107,3 +108,27 @@ def test_a_tracker_speaks_milliseconds() -> None:
         tracker.record_ms(2.5)
 
     assert tracker.summary_ms()["p50"] == pytest.approx(2.5, rel=0.001)
+
+
+@pytest.mark.parametrize(("dropped", "known"), [(40, "p50 p95"), (60, "p50"), (600, "")])
+def test_a_percentile_that_dropped_arrivals_reach_is_not_printed(dropped: int, known: str) -> None:
+    histogram = LatencyHistogram()
+    histogram.record_many_us(np.full(1000 - dropped, 5_000, dtype=np.int64))
+
+    told = histogram.summary_ms(Censored(dropped, 100_000))
+
+    assert {name for name in ("p50", "p95", "p99", "mean", "max") if told[name] is not None} == set(
+        known.split()
+    )
+    assert told["censored"] == dropped
+    assert told["count"] == 1000 - dropped
+
+
+def test_what_is_slower_than_the_quickest_drop_is_not_known_either() -> None:
+    histogram = LatencyHistogram()
+    histogram.record_many_us(np.full(900, 5_000, dtype=np.int64))
+    histogram.record_many_us(np.full(90, 300_000, dtype=np.int64))
+
+    assert histogram.summary_ms()["p95"] == pytest.approx(300, rel=0.001)
+    assert histogram.summary_ms(Censored(10, 100_000))["p95"] is None
+    assert histogram.summary_ms(Censored(10, 400_000))["p95"] == pytest.approx(300, rel=0.001)

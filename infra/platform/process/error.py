@@ -3,6 +3,7 @@
 PlatformError
 ├── UnreachableError   exit 3: a server does not answer at the start; the message names it
 ├── ConfigError        exit 2: something that only its owner can put right; the message says how
+│   └── TableError     of one target: none of its events can be written as it is
 ├── EventError         an event that cannot be processed; it stops its partition
 │                      unless there is a dead-letter topic
 ├── RefusedError       a sink refuses events for good: the same write would be refused again
@@ -10,6 +11,17 @@ PlatformError
 """
 
 from __future__ import annotations
+
+from enum import Enum
+
+
+class Remedy(Enum):
+    """What is done about an answer of the other side; each sink has its table of them."""
+
+    RETRY = "retry"
+    REFUSE_EVENT = "refuse the event"
+    REFUSE_TABLE = "refuse the table"
+    END = "end"
 
 
 class PlatformError(Exception):
@@ -22,6 +34,10 @@ class UnreachableError(PlatformError):
 
 class ConfigError(PlatformError):
     """What was asked for cannot be done as things are."""
+
+
+class TableError(ConfigError):
+    """A target that can take no event as it is, whatever the event; names the target."""
 
 
 class EventError(PlatformError):

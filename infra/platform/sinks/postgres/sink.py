@@ -13,7 +13,7 @@ from psycopg import AsyncConnection, sql
 
 from infra.avro.kind import Column
 from infra.avro.row import Rows
-from infra.platform.process.error import ConfigError, RefusedError, RetryableError, UnreachableError
+from infra.platform.process.error import ConfigError, RetryableError, TableError, UnreachableError
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.operation import refuse_others
@@ -23,6 +23,7 @@ from infra.platform.sinks.postgres.array import (
     TextArray,
     TextArrayDumper,
 )
+from infra.platform.sinks.postgres.failure import translated
 from infra.platform.sinks.postgres.merge import Effect, effect
 from infra.platform.sinks.postgres.statement import parameters, statement
 from infra.platform.sinks.postgres.table import (
@@ -101,12 +102,21 @@ class PostgresSink:
             return await self._write_rest(batch, known)
         refuse_others(batch)
         async with self._connection() as connection:
-            target = await self._shaped(connection, batch)
-            moved = await self._apply(connection, batch, target)
+            moved = await self._put(connection, batch)
         if not moved:
             return await self._moved_by_another(batch)
         self._next[place] = batch.end
         return WriteStatus.DURABLE
+
+    async def _put(self, connection: AsyncConnection, batch: Batch) -> bool:
+        """Apply the batch; a table that takes nothing may have changed, and is looked at again."""
+        try:
+            return await self._apply(connection, batch, await self._shaped(connection, batch))
+        except psycopg.Error as error:
+            if not isinstance(translated(error, self._dsn), TableError) or connection.closed:
+                raise
+        self._target = None
+        return await self._apply(connection, batch, await self._shaped(connection, batch))
 
     async def _apply(self, connection: AsyncConnection, batch: Batch, target: SinkTable) -> bool:
         key = _key_columns(batch.rows, target, self._name)
@@ -188,7 +198,7 @@ class PostgresSink:
         except psycopg.Error as error:
             if connection is not None and connection.closed:
                 connection = None
-            raise _translated(error, self._dsn) from error
+            raise translated(error, self._dsn) from error
         except BaseException:
             if (
                 connection is not None
@@ -235,13 +245,3 @@ def _key_columns(rows: Rows, target: SinkTable, table: str) -> list[Column]:
             " another"
         )
     return [known[name] for name in target.key]
-
-
-def _translated(error: psycopg.Error, dsn: str) -> Exception:
-    """What a failure means for the batch."""
-    text = f"Postgres at {dsn}: {type(error).__name__}: {str(error).strip()}"
-    if isinstance(error, (psycopg.DataError, psycopg.IntegrityError)):
-        return RefusedError(text)
-    if isinstance(error, (psycopg.ProgrammingError, psycopg.NotSupportedError)):
-        return ConfigError(text)
-    return RetryableError(text)

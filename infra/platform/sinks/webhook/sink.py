@@ -12,7 +12,13 @@ import aiohttp
 from yarl import URL
 
 from infra.platform.process.address import shown
-from infra.platform.process.error import ConfigError, RefusedError, RetryableError, UnreachableError
+from infra.platform.process.error import (
+    ConfigError,
+    RefusedError,
+    Remedy,
+    RetryableError,
+    UnreachableError,
+)
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.webhook.document import documents, encode
@@ -21,9 +27,9 @@ BodyShape = Literal["batch", "single"]
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
 LONGEST_RETRY_AFTER_S = 300.0
-#: Answers about this request alone; writing less at a time finds what they are about.
-_REFUSED = frozenset({400, 409, 413, 415, 422})
-_PASSING = frozenset({408, 423, 425, 429})
+_RETRY = frozenset({408, 423, 425, 429})
+#: About this request alone; writing less at a time finds the event.
+_REFUSE_EVENT = frozenset({400, 409, 413, 414, 415, 422, 431})
 
 
 class WebhookSink:
@@ -115,13 +121,21 @@ def _reason(error: aiohttp.ClientError) -> str:
     )
 
 
+def remedy(status: int) -> Remedy:
+    """What to do about an answer that is no yes (RFC 9110, section 15)."""
+    if status >= 500 or status in _RETRY:
+        return Remedy.RETRY
+    return Remedy.REFUSE_EVENT if status in _REFUSE_EVENT else Remedy.END
+
+
 def _judge(status: int, retry_after: str | None, what: str) -> None:
     """Raise what an answer means, unless it is a yes."""
     if 200 <= status < 300:
         return
-    if status >= 500 or status in _PASSING:
+    found = remedy(status)
+    if found is Remedy.RETRY:
         raise RetryableError(what, retry_after_s(retry_after))
-    if status in _REFUSED:
+    if found is Remedy.REFUSE_EVENT:
         raise RefusedError(what)
     raise ConfigError(f"{what}; give an address that takes change events by POST without a login")
 

@@ -48,6 +48,7 @@ def fences_json(ledger: Ledger) -> dict[str, Any]:
     return {
         "fences": sorted(ledger.fences()),
         "fenced_partitions": sorted(ledger.fenced_partitions()),
+        "fence_places": sorted(ledger.fence_places().items()),
     }
 
 

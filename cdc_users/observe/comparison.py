@@ -21,19 +21,23 @@ def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dic
 
     A side is a Postgres table (`kind` postgres), an Iceberg table (iceberg), what a tap has last
     seen of each key (tap, as sink), or what the writers say (expected: packed arrays `keys`,
-    `versions`, and `doubtful` keys, which are left out on both sides).
+    `versions`, and `doubtful` keys, which are left out on both sides). `gone` has the keys that
+    the writers have deleted.
     """
     source = _side(request["source"], run, checked=False)
-    doubtful = _numbers(request["source"], "doubtful")
+    doubtful, gone = _numbers(request["source"], "doubtful"), _numbers(request, "gone")
     sink = request["sink"]
     if sink.get("kind") == "tap":
         if sink["name"] not in taps:
             raise ValueError(f"tap {sink['name']!r} is not one of {', '.join(taps)}")
         result = compare(
-            _versions_of(source), last_seen(taps[sink["name"]].record.arrivals(), source), doubtful
+            _versions_of(source),
+            last_seen(taps[sink["name"]].record.arrivals(), source),
+            doubtful,
+            gone,
         )
     else:
-        result = compare(source, _side(sink, run, checked=True), doubtful)
+        result = compare(source, _side(sink, run, checked=True), doubtful, gone)
     return result.to_json()
 
 

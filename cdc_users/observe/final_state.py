@@ -201,9 +201,19 @@ class Final:
         return asdict(self)
 
 
-def compare(source: TableSide, sink: TableSide, ignored: Numbers | None = None) -> Final:
-    """Compare both sides; keys that are `ignored` may hold anything on either."""
+def compare(
+    source: TableSide,
+    sink: TableSide,
+    ignored: Numbers | None = None,
+    gone: Numbers | None = None,
+) -> Final:
+    """Compare both sides; keys that are `ignored` may hold anything on either.
+
+    Of keys that are `gone` the writers know that they deleted them: a row that the sink still has
+    is an old state of theirs (stale), not one that never was (extra).
+    """
     ignored = np.empty(0, dtype=np.int64) if ignored is None else ignored
+    gone = np.empty(0, dtype=np.int64) if gone is None else gone
     with ThreadPoolExecutor(2) as pool:  # two servers can sum up at the same time
         left, right = pool.map(lambda side: side.totals(BUCKETS), (source, sink))
     marked = source.marked and sink.marked
@@ -218,16 +228,22 @@ def compare(source: TableSide, sink: TableSide, ignored: Numbers | None = None) 
             source.state(part, BUCKETS).without(ignored),
             sink.state(part, BUCKETS).without(ignored),
         )
-        _compare_rows(*there, marked, result)
+        _compare_rows(*there, marked, gone, result)
     return result
 
 
-def _compare_rows(source: TableState, sink: TableState, marked: bool, result: Final) -> None:
+def _compare_rows(
+    source: TableState, sink: TableState, marked: bool, gone: Numbers, result: Final
+) -> None:
     _note(result, "missing", source, np.flatnonzero(~np.isin(source.key, sink.key)), source=True)
     # Of several rows of one key the newest stands for it; the others are too many.
     extra = ~np.isin(sink.key, source.key)
-    extra[:-1] |= sink.key[1:] == sink.key[:-1]
-    _note(result, "extra", sink, np.flatnonzero(extra), source=False)
+    older_rows = np.zeros(len(sink), dtype=np.bool_)
+    older_rows[:-1] = sink.key[1:] == sink.key[:-1]
+    undeleted = extra & ~older_rows & np.isin(sink.key, gone)
+    extra |= older_rows
+    _note(result, "stale", sink, np.flatnonzero(undeleted), source=False)
+    _note(result, "extra", sink, np.flatnonzero(extra & ~undeleted), source=False)
     sink = TableState(
         sink.key[~extra], sink.version[~extra], sink.mark[~extra], sink.damaged[~extra]
     )

@@ -64,12 +64,22 @@ class Observer:
         """
         return self._get("/samples", after=str(after))
 
-    def final(self, source: Mapping[str, Any], sink: Mapping[str, Any]) -> dict[str, Any]:
-        """Compare what source and sink hold; comparison.answer says what a side may be."""
+    def final(
+        self,
+        source: Mapping[str, Any],
+        sink: Mapping[str, Any],
+        *,
+        gone: NDArray[np.int64] | None = None,
+    ) -> dict[str, Any]:
+        """Compare what source and sink hold; comparison.answer says what a side may be.
+
+        `gone` are the keys that the writers have deleted.
+        """
+        request: dict[str, Any] = {"source": source, "sink": sink}
+        if gone is not None and len(gone):
+            request["gone"] = pack(gone)
         try:
-            answer = http.post(
-                f"{self.url}/final", json={"source": source, "sink": sink}, timeout=FINAL_S
-            )
+            answer = http.post(f"{self.url}/final", json=request, timeout=FINAL_S)
         except requests.RequestException as error:
             raise TargetError(
                 f"the observer does not answer at {self.url}: {type(error).__name__}"

@@ -203,6 +203,8 @@ class TapProgress:
     delivered: dict[int, int] = field(default_factory=dict)
     fences: set[int] = field(default_factory=set)
     fenced_partitions: set[int] = field(default_factory=set)
+    #: The partition that each fence came from, by its key.
+    fence_places: dict[int, int] = field(default_factory=dict)
 
 
 def read_progress(urls: Sequence[str]) -> TapProgress:
@@ -216,6 +218,8 @@ def merged_progress(parts: Sequence[Mapping[str, Any]]) -> TapProgress:
     for part in parts:
         progress.fences.update(part["fences"])
         progress.fenced_partitions.update(part["fenced_partitions"])
+        # A platform of one's own need not tell this.
+        progress.fence_places |= {int(k): int(p) for k, p in part.get("fence_places", ())}
         for step, count in part["steps"].items():
             progress.delivered[int(step)] = progress.delivered.get(int(step), 0) + int(count)
     return progress

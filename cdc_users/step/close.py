@@ -20,7 +20,7 @@ from cdc_users.pipeline.pipeline import Rig
 from cdc_users.step.read_back import settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
-from cdc_users.users.workload.expected_state import final_state
+from cdc_users.users.workload.expected_state import FinalState, final_state
 from cdc_users.users.workload.workload import Workload
 
 SETTLE_S = 10.0
@@ -104,12 +104,14 @@ class Closing:
         sink = wiring.final_sink()
         if sink is None or self.rig.observer is None:
             return
-        source = wiring.final_source() or self._expected()
-        found = self.rig.observer.final(source, sink)
+        left = self._final_state()
+        source = wiring.final_source() or _expected(left)
+        found = self.rig.observer.final(source, sink, gone=left.keys[left.deleted])
         for state in self.states:
             self.facts.finals[state.number] = found
 
-    def _expected(self) -> Mapping[str, Any]:
+    def _final_state(self) -> FinalState:
+        """What the writers have left, as far as they know."""
         # Straight to the topic a writer does not wait: to it, every version counted when it was
         # made.
         direct = self.rig.wiring.pipeline.source == "topic"
@@ -118,9 +120,13 @@ class Closing:
             if direct
             else self.told
         )
-        state = final_state(self.workload, self.states[0].step.rows_per_arrival, told, self.settled)
-        alive = ~state.deleted
-        return expected(state.keys[alive], state.versions[alive], state.doubtful.astype(np.int64))
+        size = self.states[0].step.rows_per_arrival
+        return final_state(self.workload, size, told, self.settled)
+
+
+def _expected(state: FinalState) -> Mapping[str, Any]:
+    alive = ~state.deleted
+    return expected(state.keys[alive], state.versions[alive], state.doubtful.astype(np.int64))
 
 
 def _all_acked(outcome: Outcomes) -> Outcomes:

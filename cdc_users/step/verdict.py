@@ -96,6 +96,10 @@ def _missing(facts: Facts, *steps: int) -> bool:
     return any(audit.lost or audit.unseen for audits in chosen for audit in audits.values())
 
 
+def _lost(facts: Facts, step: int) -> bool:
+    return any(audit.lost for audit in facts.audits.get(step, {}).values())
+
+
 def _step_facts(state: StepState, facts: Facts) -> StepFacts:
     recorder, step = state.recorder(), state.step
     # What is seen as a state alone is no witness of when each event came.
@@ -115,7 +119,8 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         # What is proved to be lost cannot arrive: that the wait for it ran out is no reason of its
         # own.
         drained=state.drained or (facts.fenced and _missing(facts, state.number)),
-        steady=step.steady,
+        # What is lost never comes out, and is no backlog that grows.
+        steady=step.steady and not _lost(facts, state.number),
         warm_up=step.warm_up,
         send_delay_ms=recorder.histogram("send_delay").summary_ms(),
         loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),

@@ -241,8 +241,17 @@ def _failure(threshold: Threshold, step: Mapping[str, Any]) -> ThresholdFailure 
         step["name"],
         threshold.text,
         value,
-        f"{step['name']}: {threshold.text}, but it is {value:g}{unit}",
+        f"{step['name']}: {threshold.text}, but it is {value:g}{unit}"
+        f"{_share(step, threshold.metric, value)}",
     )
+
+
+def _share(step: Mapping[str, Any], metric: Metric, value: float) -> str:
+    """Of how many that is; said of what did not come."""
+    sent = _value(step, ("ledger", "sent"))
+    if metric.path not in (("ledger", "lost"), ("ledger", "unseen")) or not sent:
+        return ""
+    return f" ({100 * value / sent:.3g}% of {sent:g} sent)"
 
 
 def bounds(step: Mapping[str, Any], metric: Metric, value: float) -> tuple[float, float]:

@@ -96,6 +96,7 @@ class Ledger:
         self._arrivals = Arrivals()
         self._located: Counter[str] = Counter()
         self._stamps: dict[int, ProbeBatch] = {}
+        self._fence_places: dict[int, int] = {}
         self._origin_us = 0
 
     def observe(
@@ -124,6 +125,7 @@ class Ledger:
         if fence.any():
             self._arrivals.fences.update(keys[fence].tolist())
             self._arrivals.fenced_partitions.add(partition)
+            self._fence_places |= dict.fromkeys(keys[fence].tolist(), partition)
         self._arrivals.foreign += len(batch) - int((counted | fence).sum())
         rows = np.flatnonzero(counted)
         if len(rows) == len(batch):
@@ -266,6 +268,10 @@ class Ledger:
     def fences(self) -> set[int]:
         """The keys of the fences seen."""
         return self._arrivals.fences
+
+    def fence_places(self) -> dict[int, int]:
+        """The partition that each fence came from, by its key."""
+        return self._fence_places
 
     def fenced_partitions(self) -> set[int]:
         """The partitions that a fence has come from."""

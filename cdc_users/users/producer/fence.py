@@ -26,15 +26,20 @@ WRITER = 999 * LANES_PER_STEP + 9_999
 #: Keys tell partitions by hash; so many tries a partition reach each of a few dozen.
 TRIES_PER_PARTITION = 40
 ROUNDS = 40
+#: Fences that come at all come one after another; after so long without one more are sent.
+QUIET_S = 3.0
+#: So many, that some get through where most are lost.
+LATE_PER_PARTITION = 4
 
 
 class FenceTap(Protocol):
-    """How far a tap has come: the fences that it has seen, by key and by the partitions that they
-    came from.
+    """How far a tap has come: the fences that it has seen, by key, the partitions that they came
+    from, and which came from where.
     """
 
     fences: set[int]
     fenced_partitions: set[int]
+    fence_places: dict[int, int]
 
 
 def send_fences(
@@ -45,30 +50,85 @@ def send_fences(
     gone: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Write fences until the first tap has seen one in every partition and all taps have seen them
-    all.
+    all; or, where some never come, until others that were sent later have come through every
+    partition at every tap.
 
-    A partition is worked in order, so everything before its fence has been there. `write` takes
-    how many more to write and returns the keys of all so far; `look` gives the taps, first to
-    last, and may raise TargetError while one is busy. False when the time is over, or they are
-    `gone`.
+    A partition is worked in order, so everything before its fence has been there: a pipeline that
+    loses fences as it loses events is convicted by those that it lets through. `write` takes how
+    many more to write and returns the keys of all so far; `look` gives the taps, first to last,
+    and may raise TargetError while one is busy. False when the time is over, or they are `gone`.
     """
-    keys, rounds = write(partitions), 1
-    deadline_s = time.monotonic() + limit_s
-    while time.monotonic() < deadline_s and not gone():
-        taps = _answers(look)
-        if taps and keys <= taps[0].fences:
-            first, *later = taps
-            if rounds < ROUNDS and len(first.fenced_partitions) < partitions:
-                # By hash, so some partition has none yet; a tap that cannot tell partitions gets
-                # plenty at once.
-                more = partitions if first.fenced_partitions else partitions * TRIES_PER_PARTITION
-                rounds = rounds + 1 if first.fenced_partitions else ROUNDS
-                keys = write(more)
-                continue
-            if all(keys <= tap.fences for tap in later):
+    return _Fencing(write, partitions, look, gone).run(limit_s)
+
+
+class _Fencing:
+    """Fences under way."""
+
+    def __init__(
+        self,
+        write: Callable[[int], set[int]],
+        partitions: int,
+        look: Callable[[], Sequence[FenceTap]],
+        gone: Callable[[], bool],
+    ) -> None:
+        self._write, self._partitions, self._look, self._gone = write, partitions, look, gone
+        self._keys: frozenset[int] = frozenset()
+        #: Those that were sent when earlier ones had not come for a while.
+        self._late: frozenset[int] = frozenset()
+        self._rounds = 0
+        self._seen: Sequence[int] = ()
+        self._quiet_since_s = 0.0
+
+    def run(self, limit_s: float) -> bool:
+        """Send and look until there is an answer."""
+        self._send(self._partitions)
+        deadline_s = time.monotonic() + limit_s
+        while time.monotonic() < deadline_s and not self._gone():
+            taps = _answers(self._look)
+            if taps and (self._all_here(taps) or self._convicted(taps)):
                 return True
-        time.sleep(POLL_S)  # Locust has patched it: other lanes go on
-    return False
+            time.sleep(POLL_S)  # Locust has patched it: other lanes go on
+        return False
+
+    def _send(self, count: int, *, late: bool = False) -> None:
+        before = self._keys
+        self._keys = frozenset(self._write(count))
+        self._late |= self._keys - before if late else frozenset()
+        self._rounds += 1
+        self._quiet_since_s = time.monotonic()
+
+    def _all_here(self, taps: Sequence[FenceTap]) -> bool:
+        first, *later = taps
+        if not self._keys <= first.fences:
+            return False
+        if self._rounds < ROUNDS and len(first.fenced_partitions) < self._partitions:
+            # By hash, so some partition has none yet; a tap that cannot tell partitions gets
+            # plenty at once.
+            tells = bool(first.fenced_partitions)
+            self._send(self._partitions * (1 if tells else TRIES_PER_PARTITION))
+            self._rounds = self._rounds if tells else ROUNDS
+            return False
+        return all(self._keys <= tap.fences for tap in later)
+
+    def _convicted(self, taps: Sequence[FenceTap]) -> bool:
+        """Whether late fences have come through every partition at every tap; sends more of them
+        where none comes any more.
+        """
+        if all(self._through(tap, taps[0]) for tap in taps):
+            return True
+        seen = [len(tap.fences) for tap in taps]
+        if seen != self._seen:
+            self._seen, self._quiet_since_s = seen, time.monotonic()
+        elif time.monotonic() - self._quiet_since_s > QUIET_S and self._rounds < ROUNDS:
+            self._send(self._partitions * LATE_PER_PARTITION, late=True)
+        return False
+
+    def _through(self, tap: FenceTap, first: FenceTap) -> bool:
+        """Whether late fences have come through every partition, which the first tap tells."""
+        come = {
+            first.fence_places[key] for key in self._late & tap.fences if key in first.fence_places
+        }
+        return len(come) >= self._partitions
 
 
 def _answers(look: Callable[[], Sequence[FenceTap]]) -> Sequence[FenceTap]:

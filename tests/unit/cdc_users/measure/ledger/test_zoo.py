@@ -87,11 +87,16 @@ def conclude(made: Source, record: ObservedRecord) -> Audit:
     )
 
 
-def final(made: Source, record: ObservedRecord) -> Final:
+def final(made: Source, record: ObservedRecord, *, told_deletes: bool = False) -> Final:
     keys = np.fromiter(made.versions, dtype=np.int64)
     versions = np.fromiter(made.versions.values(), dtype=np.int64)
     expected = ArraySide("expected", TableState.of(keys, versions), marked=False)
-    return compare(expected, last_seen(record.arrivals(), expected))
+    gone = {s.change.key for s in made.log} - set(made.versions) if told_deletes else ()
+    return compare(
+        expected,
+        last_seen(record.arrivals(), expected),
+        gone=np.fromiter(gone, dtype=np.int64),
+    )
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -173,6 +178,24 @@ def test_rows_whose_delete_was_lost_are_extra_in_the_final_state() -> None:
 
     deletes = sum(sent.change.operation is Operation.DELETE for sent in made.log)
     assert (left.extra, left.missing, left.stale) == (deletes, 0, 0)
+
+
+def test_rows_whose_delete_was_swallowed_are_stale_where_the_writers_know_of_it() -> None:
+    made = source(6, 1_500)
+
+    left = final(made, run(made, zoo.loses_only_deletes, zoo.through_kafka, 6), told_deletes=True)
+
+    deletes = sum(sent.change.operation is Operation.DELETE for sent in made.log)
+    assert (left.extra, left.missing, left.stale) == (0, 0, deletes)
+
+
+def test_a_row_that_never_was_is_extra_even_where_others_were_deleted() -> None:
+    expected = ArraySide("expected", TableState.of(np.array([1]), np.array([1])), marked=False)
+    sink = ArraySide("sink", TableState.of(np.array([1, 2, 3, 3]), np.array([1, 5, 1, 2])))
+
+    left = compare(expected, sink, gone=np.array([3]))
+
+    assert (left.extra, left.stale) == (2, 1)
 
 
 def test_a_loss_behind_the_topic_is_put_down_to_the_sink() -> None:

@@ -22,12 +22,18 @@ class Tap:
     partition: Callable[[int], int]
     fences: set[int] = field(default_factory=set)
     fenced_partitions: set[int] = field(default_factory=set)
+    fence_places: dict[int, int] = field(default_factory=dict)
     tells: bool = True
+    loses: Callable[[int], bool] = lambda _: False
 
-    def see(self, key: int) -> None:
+    def see(self, key: int) -> bool:
+        if self.loses(key):
+            return False
         self.fences.add(key)
         if self.tells:
             self.fenced_partitions.add(self.partition(key))
+            self.fence_places[key] = self.partition(key)
+        return True
 
 
 class Source:
@@ -42,13 +48,15 @@ class Source:
             key = len(self.keys) + 1
             self.keys.add(key)
             for tap in self.taps:
-                tap.see(key)
+                if not tap.see(key):
+                    break
         return self.keys
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fence, "POLL_S", 0.001)
+    monkeypatch.setattr(fence, "QUIET_S", 0.01)
 
 
 def test_more_are_sent_until_each_partition_has_had_one() -> None:
@@ -81,6 +89,28 @@ def test_a_later_tap_that_missed_one_leaves_the_audit_incomplete() -> None:
     source = Source([first])
 
     assert not send_fences(source, 1, lambda: [first, later], 0.05)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("place", ["topic", "sink"])
+@pytest.mark.parametrize("share", [5, 2])
+def test_who_loses_fences_as_it_loses_events_is_convicted_by_those_that_come(
+    tells: bool, place: str, share: int
+) -> None:
+    def loses(key: int) -> bool:
+        return key % share != 0 if share == 2 else key % share == 0
+
+    topic, sink = Tap(lambda key: key // 7 % 4), Tap(lambda _: 0, tells=tells)
+    (topic if place == "topic" else sink).loses = loses
+
+    assert send_fences(Source([topic, sink]), 4, lambda: [topic, sink], 5)
+
+
+def test_a_partition_that_lets_nothing_through_leaves_the_audit_incomplete() -> None:
+    topic, sink = Tap(lambda key: key % 2), Tap(lambda key: key % 2)
+    sink.loses = lambda key: key % 2 == 1
+
+    assert not send_fences(Source([topic, sink]), 2, lambda: [topic, sink], 0.5)
 
 
 def test_a_fence_is_a_row_with_a_fresh_key_and_a_probe_that_says_so() -> None:

@@ -11,9 +11,6 @@ from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import Schedule
 
 StepMode = Literal["paced", "burst", "drain"]
-SourceKind = Literal["postgres", "topic"]
-Capture = Literal["debezium", "wal"]
-Transport = Literal["kafka", "kinesis", "pubsub"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,10 @@ class Pipeline:
     `transport` only matter for the database; `iceberg_commit_interval_s` only for that sink.
     """
 
-    source: SourceKind = "postgres"
-    capture: Capture = "debezium"
-    transport: Transport = "kafka"
-    #: A Kinesis or Pub/Sub of the user's own; empty: an emulator.
+    source: str = "postgres"
+    capture: str = "debezium"
+    transport: str = "kafka"
+    #: A service of the user's own behind the transport; empty: an emulator.
     transport_endpoint: str = ""
     sink: str = _told("counting", "sink")
     partitions: int = 1

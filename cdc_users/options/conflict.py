@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cdc_users.measure.ledger.probe import LARGEST_TRANSACTION
+from cdc_users.pipeline.declaration import captures, sources, transports
 from infra.validate import endpoint_address, is_loopback
 
 #: The values that were read, by option; one that could not be read is missing.
@@ -141,20 +142,20 @@ def instances_have_partitions(values: Values) -> Sequence[str]:
 
 def direct_reader_has_a_database(values: Values) -> Sequence[str]:
     """The direct reader reads a database's log."""
-    if _direct(values) and values.get("source") == "topic":
+    source = sources().by_name.get(str(values.get("source")))
+    if _direct(values) and source is not None and not source.database:
         return [
-            "--capture wal needs --source postgres: straight to the topic there is nothing to"
-            " capture"
+            f"--capture {values['capture']} needs --source postgres: straight to the topic there"
+            " is nothing to capture"
         ]
     return []
 
 
 def debezium_writes_to_kafka(values: Values) -> Sequence[str]:
     """Only the direct reader has other transports."""
-    if values.get("capture") == "debezium" and values.get("transport") in ("kinesis", "pubsub"):
-        return [
-            f"--transport {values['transport']} needs --capture wal; Debezium writes to Kafka here"
-        ]
+    transport = transports().by_name.get(str(values.get("transport")))
+    if "capture" in values and not _direct(values) and transport and not transport.of_kafka:
+        return [f"--transport {transport.name} needs --capture wal; Debezium writes to Kafka here"]
     return []
 
 
@@ -189,7 +190,8 @@ def _foreign(endpoint: str) -> str:
 
 
 def _direct(values: Values) -> bool:
-    return values.get("capture") == "wal"
+    capture = captures().by_name.get(str(values.get("capture")))
+    return capture is not None and capture.direct
 
 
 def not_of_the_direct_reader(name: str) -> Rule:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from cdc_users.options.options import BY_NAME, OPTIONS
 from cdc_users.options.table.record import LEAVE, Option, flag_of
+from cdc_users.pipeline.declaration import is_direct
 from cdc_users.scenario import Step
 
 
@@ -58,7 +59,7 @@ def unused(given: Collection[str], steps: Sequence[Step]) -> list[str]:
 
 
 def _unused_by_the_pipelines(options: Sequence[Option], steps: Sequence[Step]) -> list[str]:
-    if any(step.pipeline.source == "postgres" and step.pipeline.capture == "wal" for step in steps):
+    if any(is_direct(step.pipeline) for step in steps):
         return [
             f"{option.flag} does nothing with --capture wal; {LEAVE}"
             for option in options

@@ -19,6 +19,7 @@ from cdc_users.options.table.own import OwnPipelineOptions, ScenarioOptions, Ver
 from cdc_users.options.table.pipeline import PipelineOptions, SinkOptions
 from cdc_users.options.table.record import Option, records
 from cdc_users.options.table.rows import RowOptions
+from cdc_users.pipeline.declaration import plugin_mistakes
 from cdc_users.users.workload.workload import Workload
 
 
@@ -85,7 +86,7 @@ def resolve(given: Mapping[str, str], known: Sequence[str] = ()) -> Options:
     before first.
     """
     values: dict[str, Any] = {}
-    mistakes = list(known)
+    mistakes = [*plugin_mistakes(), *known]
     for option in OPTIONS:
         try:
             values[option.name] = option.value(given.get(option.name, option.default))

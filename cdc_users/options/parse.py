@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cdc_users.measure.number import number, shown, whole
 from cdc_users.measure.schedule.plan import parse_duration
+from cdc_users.pipeline.declaration import outlets
+from cdc_users.pipeline.declaration import sinks as sinks_known
 from infra.validate import is_address, is_port, is_topic, is_url, unwritable
 
 
@@ -66,15 +68,21 @@ def table(text: str) -> str:
 def sink_tap(text: str) -> str:
     """KIND:PLACE of where events come out of a pipeline of the user's own."""
     kind, _, place = text.partition(":")
-    if kind not in SINK_TAPS or not place:
-        raise ValueError(f"{text!r} is not one of {', '.join(SINK_TAPS.values())}")
-    if kind == "webhook" and not is_port(place):
-        raise ValueError(f"{text!r} names no port of 1 to 65535; write e.g. webhook:8080")
-    if kind == "postgres":
-        table(place)
-    if kind == "topic":
-        topic(place)
+    known = outlets().by_name
+    if kind not in known or not place:
+        raise ValueError(f"{text!r} is not one of {sink_tap_forms()}")
+    known[kind].check(place)
     return text
+
+
+def sink_tap_forms() -> str:
+    """What `--sink-tap` may be."""
+    return either(*(f"{one.name}:{one.place}" for one in outlets().by_name.values()))
+
+
+def either(*words: str) -> str:
+    """Words as in a sentence: one, two or three."""
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def topic(text: str) -> str:
@@ -219,5 +227,4 @@ YES_OR_NO = "yes or no"
 DROP_AFTER_S = 0.1
 WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
 PLATFORMS = ("reference", "none")
-SINK_TAPS = {"webhook": "webhook:PORT", "postgres": "postgres:SCHEMA.TABLE", "topic": "topic:NAME"}
-SINKS = ("counting", "slow", "webhook", "postgres", "iceberg")
+SINKS = tuple(sinks_known().by_name)

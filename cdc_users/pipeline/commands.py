@@ -5,86 +5,52 @@ to watch.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.scenario import Pipeline
+from cdc_users.pipeline.declaration import is_direct, outlets, sinks, sources, transports
+from cdc_users.pipeline.prepared import Prepared
+from cdc_users.scenario import platform_arguments
 from infra.client.environment import module_command
 from infra.stack.cloud import EMULATED_PROJECT
-from infra.stack.endpoints import Endpoints
 
 #: Under load the topic tap checks the columns of one row in so many; the final state is checked in
 #: full.
 CHECK_EVERY = 20
+#: Arguments of the platform whatever its sink is.
+EVERY_SINK = ("sink", "batch-size", "max-buffered-messages")
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the steward has created for one pipeline; empty where the pipeline has no such thing.
-
-    `partitions` is how many partitions, shards or ordering keys there are over all topics or
-    streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is what the direct
-    reader publishes to: its endpoint and name, and a project where there are any (cloud_stream).
-    `channels` is what producers must know of the topics (channel.Channel).
-    """
-
-    schema: str
-    tables: Sequence[str]
-    partitions: int = 1
-    topics: Sequence[str] = ()
-    channels: Sequence[Mapping[str, Any]] = ()
-    group: str = ""
-    dead_letter: str = ""
-    publication: str = ""
-    slot: str = ""
-    stream: Mapping[str, str] = field(default_factory=dict)
-    sink_table: str = ""
-    warehouse: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(Prepared):
     """One pipeline with all its names, for one run."""
 
-    endpoints: Endpoints
-    pipeline: Pipeline
-    names: Names
     run: str
     anchor: Anchor
 
     @property
     def direct(self) -> bool:
         """Whether the direct reader is the system under test."""
-        return self.pipeline.source == "postgres" and self.pipeline.capture == "wal"
+        return is_direct(self.pipeline)
 
     @property
     def target(self) -> Mapping[str, Any]:
-        """What the lanes are told of where they write, plain data."""
-        endpoints, names = self.endpoints, self.names
-        if self.pipeline.source == "topic":
-            return {
-                "bootstrap": endpoints.kafka_bootstrap,
-                "schema_registry_url": endpoints.schema_registry_url,
-                "channels": list(names.channels),
-            }
-        return {
-            "dsn": endpoints.postgres_dsn,
-            "schema": names.schema,
-            "table": names.tables[0],
-            "tables": list(names.tables),
-        }
+        """What the lanes must know of where they write, plain data."""
+        return sources().by_name[self.pipeline.source].target(self)
 
-    def platform_command(self, *, held: bool, webhook_url: str) -> list[str]:
-        """How one instance of the platform is started."""
+    def platform_command(self, *, held: bool, tap: Mapping[str, Any]) -> list[str]:
+        """How one instance of the platform is started; `tap` is what the sink's tap says of
+        itself.
+        """
         common = {"run": self.run, "held": "yes" if held else "no"}
-        arguments = common | (self._reader() if self.direct else self._consumer(webhook_url))
+        arguments = {**common, **(self._reader(tap) if self.direct else self._consumer(tap))}
         module = "infra.platform.wal" if self.direct else "infra.platform"
         own = shlex.split(self.pipeline.platform) or module_command(module)
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
 
-    def _reader(self) -> dict[str, Any]:
+    def _reader(self, tap: Mapping[str, Any]) -> Mapping[str, Any]:
         names = self.names
         return {
             "dsn": self.endpoints.postgres_dsn,
@@ -96,35 +62,21 @@ class Wiring:
             "stream": names.stream["name"],
             "partitions": self.pipeline.partitions,
             "max-buffered-messages": self.pipeline.max_buffered_messages,
+            **transports().by_name[self.pipeline.transport].arguments(self, tap),
         }
 
-    def _consumer(self, webhook_url: str) -> dict[str, Any]:
-        pipeline, names = self.pipeline, self.names
-        arguments: dict[str, Any] = {
+    def _consumer(self, tap: Mapping[str, Any]) -> Mapping[str, Any]:
+        sink, names = sinks().by_name[self.pipeline.sink], self.names
+        told = platform_arguments(self.pipeline)
+        return {
             "bootstrap": self.endpoints.kafka_bootstrap,
             "schema-registry": self.endpoints.schema_registry_url,
             "topic": ",".join(names.topics),
             "group": names.group,
             "dead-letter-topic": names.dead_letter,
-            "sink": pipeline.sink,
-            "sink-delay-ms": round(pipeline.sink_delay_s * 1000),
-            "batch-size": pipeline.batch_size,
-            "max-buffered-messages": pipeline.max_buffered_messages,
+            **{name: told[name] for name in (*EVERY_SINK, *sink.takes)},
+            **sink.arguments(self, tap),
         }
-        own: dict[str, dict[str, Any]] = {
-            "webhook": {"webhook-url": webhook_url},
-            "postgres": {
-                "postgres-dsn": self.endpoints.postgres_dsn,
-                "postgres-table": names.sink_table,
-            },
-            "iceberg": {
-                "iceberg-warehouse": names.warehouse,
-                "iceberg-table": names.sink_table,
-                "iceberg-mode": pipeline.iceberg_mode,
-                "iceberg-commit-interval-ms": round(pipeline.iceberg_commit_interval_s * 1000),
-            },
-        }
-        return arguments | own.get(pipeline.sink, {})
 
     def observer_config(self, *, smoke: bool) -> dict[str, Any]:
         """What the observer watches: the taps in the order in which events pass them, and the
@@ -141,7 +93,8 @@ class Wiring:
 
     def _taps(self, check_every: int) -> list[dict[str, Any]]:
         if self.direct:
-            return [{"name": "sink", "check_every": check_every, **self._stream_tap()}]
+            watched = transports().by_name[self.pipeline.transport].tap(self)
+            return [{"name": "sink", "check_every": check_every, **watched}]
         kafka = {"bootstrap": self.endpoints.kafka_bootstrap, "topics": list(self.names.topics)}
         registry = {"schema_registry_url": self.endpoints.schema_registry_url}
         topic = {"name": "topic", "kind": "topic", "check_every": check_every, **kafka, **registry}
@@ -152,71 +105,26 @@ class Wiring:
             else [topic, {"name": "sink", "check_every": check_every, **sink}]
         )
 
-    def _stream_tap(self) -> dict[str, Any]:
-        stream = self.names.stream
-        if self.pipeline.transport == "kinesis":
-            return {"kind": "kinesis", "endpoint": stream["endpoint"], "stream": stream["name"]}
-        if self.pipeline.transport == "pubsub":
-            place = {"endpoint": stream["endpoint"], "project": stream["project"]}
-            return {"kind": "pubsub", **place, "subscription": stream["name"]}
-        return {"kind": "json-topic", "bootstrap": stream["endpoint"], "topic": stream["name"]}
-
-    def _sink_tap(self) -> dict[str, Any] | None:
+    def _sink_tap(self) -> Mapping[str, Any] | None:
         """Where events come out of the platform and can be seen one by one;
 
         None where only the platform says so.
         """
         kind, _, place = self.pipeline.sink_tap.partition(":")
-        if kind == "webhook":
-            return {"kind": "webhook", "port": int(place)}
-        if kind == "postgres":
-            return {"kind": "postgres", "dsn": self.endpoints.postgres_dsn, "table": place}
-        if kind == "topic":
-            return {
-                "kind": "json-topic",
-                "bootstrap": self.endpoints.kafka_bootstrap,
-                "topic": place,
-            }
-        if self.pipeline.sink == "webhook":
-            return {"kind": "webhook", "port": 0}
-        if self.pipeline.sink == "iceberg" and self.pipeline.iceberg_mode == "append":
-            return {
-                "kind": "iceberg",
-                "warehouse": self.names.warehouse,
-                "table": self.names.sink_table,
-            }
-        return None
+        if kind:
+            return outlets().by_name[kind].tap(self, place)
+        return sinks().by_name[self.pipeline.sink].tap(self)
 
-    def final_source(self) -> dict[str, Any] | None:
+    def final_source(self) -> Mapping[str, Any] | None:
         """The source table as one side of the final comparison;
 
         None where there is none, or there are several.
         """
-        if self.pipeline.source != "postgres" or len(self.names.tables) > 1:
-            return None
-        table = f"{self.names.schema}.{self.names.tables[0]}"
-        return {
-            "kind": "postgres",
-            "dsn": self.endpoints.postgres_dsn,
-            "table": table,
-            "check": False,
-        }
+        return sources().by_name[self.pipeline.source].final(self)
 
-    def final_sink(self) -> dict[str, Any] | None:
+    def final_sink(self) -> Mapping[str, Any] | None:
         """The sink's contents as the other side; None where the sink keeps none."""
         kind, _, place = self.pipeline.sink_tap.partition(":")
-        if kind == "postgres" or self.pipeline.sink == "postgres":
-            return {
-                "kind": "postgres",
-                "dsn": self.endpoints.postgres_dsn,
-                "table": place or self.names.sink_table,
-            }
-        if self.pipeline.sink == "iceberg":
-            mode = self.pipeline.iceberg_mode
-            return {
-                "kind": "iceberg",
-                "warehouse": self.names.warehouse,
-                "table": self.names.sink_table,
-                "mode": mode,
-            }
-        return None
+        if kind and (final := outlets().by_name[kind].final(self, place)) is not None:
+            return final
+        return sinks().by_name[self.pipeline.sink].final(self)

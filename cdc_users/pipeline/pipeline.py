@@ -15,8 +15,10 @@ from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.clock import VARIABLE, Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.pipeline.child_process import Child, Launched, launch, stop
-from cdc_users.pipeline.commands import Names, Wiring
+from cdc_users.pipeline.commands import Wiring
+from cdc_users.pipeline.declaration import sources
 from cdc_users.pipeline.observer import Observer, start_observer
+from cdc_users.pipeline.prepared import Names
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.samples import SampleLog
 from cdc_users.pipeline.telemetry import (
@@ -84,7 +86,7 @@ class Rig:
 
         `wait` waits for a condition; where it gives up there is nothing to wait for any more.
         """
-        if self.wiring.pipeline.source != "postgres" or self.wiring.direct:
+        if not sources().by_name[self.wiring.pipeline.source].database or self.wiring.direct:
             return
         keys = self.send_fences(1)
         if wait(lambda: keys <= self.progress()["topic"].fences):
@@ -105,8 +107,7 @@ class Rig:
         )
         if self.wiring.pipeline.platform == "none":
             return
-        webhook_url = str(self.observer.taps.get("sink", {}).get("webhook_url", ""))
-        command = self.wiring.platform_command(held=held, webhook_url=webhook_url)
+        command = self.wiring.platform_command(held=held, tap=self.observer.taps.get("sink", {}))
         given = as_given if self.wiring.pipeline.platform else for_python
         environment = given(os.environ) | anchor
         launched = [

@@ -9,6 +9,7 @@ from typing import Any
 
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.judgement.scaling import Point, surface
+from cdc_users.pipeline.declaration import sinks
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 
@@ -72,13 +73,18 @@ WRITES = (
     TableColumn("w. p95", 11, _latency_of("p95", "sink_write")),
     TableColumn("w. p99", 11, _latency_of("p99", "sink_write")),
 )
-REAL_SINKS = ("webhook", "postgres", "iceberg")
 VERDICT_WIDTH = 8
+
+
+def _real(sink: object) -> bool:
+    """Whether this is a sink that somebody uses; one that this installation does not know is."""
+    declared = sinks().by_name.get(str(sink))
+    return bool(sink) and (declared is None or declared.real)
 
 
 def columns(steps: Sequence[StepResult]) -> list[TableColumn]:
     """The table's columns for these steps."""
-    writes = WRITES if any(step.pipeline.get("sink") in REAL_SINKS for step in steps) else ()
+    writes = WRITES if any(_real(step.pipeline.get("sink")) for step in steps) else ()
     others = [column for column in WHERE_ANY if any(column.read(step) != "0" for step in steps)]
     return [*COLUMNS[:-2], *writes, *COLUMNS[-2:], *others]
 

@@ -18,6 +18,7 @@ from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.pipeline.declaration import sinks
 from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.locust_stats import add_latencies
 from cdc_users.step.timeline_row import TimelineRow
@@ -29,7 +30,9 @@ STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
 
 def _write_line(sink: str) -> dict[str, tuple[str, str]]:
     """Locust's line for the writes of a sink that does something."""
-    return {} if sink in ("", "counting") else {"sink_write": ("CDC", f"sink_write ({sink})")}
+    if not sink or not sinks().by_name[sink].writes:
+        return {}
+    return {"sink_write": ("CDC", f"sink_write ({sink})")}
 
 
 @dataclass(frozen=True, slots=True)

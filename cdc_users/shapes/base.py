@@ -11,6 +11,7 @@ from locust import LoadTestShape, User
 
 from cdc_users.error import OptionsError
 from cdc_users.options.options import Options
+from cdc_users.pipeline.declaration import sources
 from cdc_users.run import locust_hooks
 from cdc_users.scenario import Scenario, Step
 
@@ -64,7 +65,8 @@ class ScenarioShape(LoadTestShape):
         """Who generates this run's load; raises OptionsError where the scenario has nobody for
         it.
         """
-        chosen = cls.producer if options.source == "topic" else cls.writer
+        lanes = sources().by_name[options.source].lanes
+        chosen: type[User] | None = getattr(cls, lanes, None)
         if chosen is None:
             raise OptionsError(
                 [f"--source {options.source} is not possible in the scenario {cls.scenario.name}"]

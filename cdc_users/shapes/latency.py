@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib.util import find_spec
 
 from typing_extensions import override
 
@@ -12,21 +11,16 @@ from cdc_users.measure.schedule.plan import LoadStage, Schedule
 from cdc_users.options.options import Options
 from cdc_users.options.parse import WAITING
 from cdc_users.options.table.record import PER_SINK
+from cdc_users.pipeline.declaration import sinks
 from cdc_users.scenario import Pipeline, Step, StepMode
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 from cdc_users.shapes.schedule import schedule_of, stages_of
 
-#: What a sink needs that a plain installation lacks: the package and the extra that brings it.
-NEEDS = {"iceberg": ("pyiceberg", "iceberg")}
-
 
 def missing(sink: str) -> str | None:
     """Why a sink cannot be used in this installation; None where it can."""
-    package, extra = NEEDS.get(sink, ("", ""))
-    if not package or find_spec(package) is not None:
-        return None
-    return f"{sink} is skipped: it needs {package}; install it with `uv sync --extra {extra}`"
+    return sinks().by_name[sink].lacking
 
 
 class PerSinkShape(ScenarioShape):
@@ -45,10 +39,10 @@ class PerSinkShape(ScenarioShape):
             raise OptionsError(
                 [f"--sinks {WAITING} is made up for the partitions scenario; leave it out here"]
             )
-        sinks = [sink for sink in options.sinks if missing(sink) is None]
-        if not sinks:
+        usable = [sink for sink in options.sinks if missing(sink) is None]
+        if not usable:
             raise OptionsError(cls.skipped(options))
-        return tuple(step for sink in sinks for step in _steps(cls.scenario.name, sink, options))
+        return tuple(step for sink in usable for step in _steps(cls.scenario.name, sink, options))
 
     @override
     @classmethod

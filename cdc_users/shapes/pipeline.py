@@ -37,10 +37,7 @@ def pipeline_with(
         source=options.source,
         capture=options.capture,
         transport=options.transport,
-        transport_endpoint={
-            "kinesis": options.kinesis_endpoint,
-            "pubsub": options.pubsub_endpoint,
-        }.get(options.transport, ""),
+        transport_endpoint=getattr(options, f"{options.transport}_endpoint", ""),
         sink=options.sink,
         partitions=partitions,
         instances=instances,

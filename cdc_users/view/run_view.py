@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.options.options import Options
+from cdc_users.pipeline.declaration import captures, transports
 from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.scenario import Pipeline, Scenario
 from cdc_users.step.state import StepState
@@ -265,12 +266,8 @@ def what(key: str, pipeline: Pipeline) -> str:
             return direct[key]
     names = {
         "source": "PostgreSQL, write and commit",
-        "capture": (
-            "Debezium, commit to append"
-            if pipeline.capture == "debezium"
-            else "WAL reader, commit to append"
-        ),
-        "topic": f"{pipeline.transport.capitalize()}, {many}, append to fetch",
+        "capture": f"{captures().by_name[pipeline.capture].label}, commit to append",
+        "topic": f"{transports().by_name[pipeline.transport].label}, {many}, append to fetch",
         "platform": (
             f"{pipeline.instances} instance{'s' if pipeline.instances > 1 else ''}, wait in queues"
         ),

@@ -100,8 +100,7 @@ class OwnPipelineOptions:
     )
     sink_tap: str = option(
         parse.sink_tap,
-        "Where events come out of your own platform: webhook:PORT, postgres:SCHEMA.TABLE or"
-        " topic:NAME.",
+        f"Where events come out of your own platform: {parse.sink_tap_forms()}.",
         unset="",
         takes="KIND:PLACE",
         rules=(conflict.own_stream_is_watched, conflict.none_has_a_sink_tap),

@@ -10,7 +10,7 @@ from cdc_users.options import conflict, parse
 from cdc_users.options.parse import SINKS, WAIT_MS, WAITING, WAITING_BATCH
 from cdc_users.options.table.load import A_TIME
 from cdc_users.options.table.record import PER_SINK, PRESSURE, SCALING, VOLUME, option
-from cdc_users.scenario import Capture, SourceKind, Transport
+from cdc_users.pipeline.declaration import captures, sources, transports
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,20 @@ class PipelineOptions:
 
     TITLE: ClassVar = "Pipeline"
 
-    source: SourceKind = option(
-        parse.choice("postgres", "topic"),
+    source: str = option(
+        parse.choice(*sources().by_name),
         "Where events go in: postgres (INSERT, then capture) or topic (straight to Kafka).",
         default="postgres",
     )
-    capture: Capture = option(
-        parse.choice("debezium", "wal"),
-        "Who reads the database's log: debezium, or wal (the direct reader).",
+    capture: str = option(
+        parse.choice(*captures().by_name),
+        "What reads the database's log: debezium, or wal (the direct reader).",
         default="debezium",
         rules=(conflict.direct_reader_has_a_database,),
     )
-    transport: Transport = option(
-        parse.choice("kafka", "kinesis", "pubsub"),
-        "What the direct reader publishes to: kafka, kinesis or pubsub.",
+    transport: str = option(
+        parse.choice(*transports().by_name),
+        f"What the direct reader publishes to: {parse.either(*transports().by_name)}.",
         default="kafka",
         rules=(conflict.debezium_writes_to_kafka,),
     )
@@ -75,7 +75,7 @@ class SinkOptions:
 
     sink: str = option(
         parse.choice(*SINKS),
-        f"The reference platform's sink: {', '.join(SINKS[:-1])} or {SINKS[-1]}.",
+        f"The reference platform's sink: {parse.either(*SINKS)}.",
         default="counting",
         not_in={PER_SINK: "use --sinks", SCALING: "use --sinks"},
         rules=(conflict.the_stream_is_the_end,),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cdc_users.pipeline.provision.cloud_streams import VARIABLES, own_endpoint
+from cdc_users.pipeline.declaration import transports
+from cdc_users.pipeline.provision.cloud_streams import own_endpoint
 from cdc_users.scenario import Pipeline
 from infra import validate
 from infra.stack.endpoints import Endpoints
@@ -52,13 +53,15 @@ def stack_mistakes(checkout: Path, environ: Mapping[str, str], allowed: Sequence
 
 
 def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> list[str]:
-    """What is wrong with a Kinesis or Pub/Sub of the user's own that these pipelines publish to."""
+    """What is wrong with a service of the user's own that these pipelines publish to."""
     found = []
     for transport, option in sorted(
         {(pipeline.transport, pipeline.transport_endpoint) for pipeline in pipelines}
     ):
         try:
-            if transport in VARIABLES and (named := own_endpoint(transport, option)):
+            if transports().by_name[transport].variable and (
+                named := own_endpoint(transport, option)
+            ):
                 _check_stream(transport, named, allowed)
         except StackConfigError as error:
             found.append(str(error))
@@ -66,11 +69,10 @@ def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> li
 
 
 def _check_stream(transport: str, named: str, allowed: Sequence[str]) -> None:
-    usable, form = (
-        (validate.is_url, "a URL") if transport == "kinesis" else (validate.is_address, "HOST:PORT")
-    )
-    if not usable(named):
+    declared = transports().by_name[transport]
+    if not declared.is_endpoint(named):
         raise StackConfigError(
-            f"--{transport}-endpoint (or {VARIABLES[transport]}) {named!r} is not {form}; write one"
+            f"--{transport}-endpoint (or {declared.variable}) {named!r} is not {declared.form};"
+            " write one"
         )
     check_addresses([validate.endpoint_address(named)], allowed)

@@ -30,39 +30,30 @@ from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection
 
 from cdc_users.error import HarnessError, TargetError
+from cdc_users.pipeline.captures.debezium import STREAMING_DEADLINE_S, TOPIC_PREFIX
+from cdc_users.pipeline.declaration import captures, sinks, sources, transports
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses, stack_mistakes
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
+from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
-from cdc_users.users.producer.topic_schemas import open_channel
 from infra.client.environment import module_command
-from infra.postgres.publication import create_publication, drop_publication
-from infra.postgres.slot import SlotError, create_slot, drop_slot
+from infra.postgres.publication import drop_publication
+from infra.postgres.slot import SlotError, drop_slot
 from infra.postgres.table import (
-    Table,
     TableError,
-    check_customers,
-    create_customers,
-    create_schema,
     drop_schema,
 )
 from infra.stack.debezium.connector import (
-    DebeziumConnector,
-    create_connector,
     delete_connector,
-    slot_of,
     wait_until_committed,
-    wait_until_streaming,
 )
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.locate import locate, supervised
-from infra.stack.servers.settings import Tuning
 from infra.stack.supervise.state import CHECKOUT
 from infra.validate import endpoint_address
 
-STREAMING_DEADLINE_S = 60.0
-TOPIC_PREFIX = "cdc"
 REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
 
 
@@ -89,11 +80,12 @@ def remove(entry: Entry, endpoints: Endpoints) -> None:
         "schema": lambda: _on_postgres(
             endpoints, lambda connection: drop_schema(connection, entry.name)
         ),
-        "kinesis": lambda: cloud_streams.delete("kinesis", entry.name),
-        "pubsub": lambda: cloud_streams.delete("pubsub", entry.name),
         "directory": lambda: shutil.rmtree(entry.name, ignore_errors=True),
     }
-    removers[entry.kind]()
+    if entry.kind in removers:
+        removers[entry.kind]()
+    else:
+        cloud_streams.delete(entry.kind, entry.name)
 
 
 def _on_postgres(endpoints: Endpoints, action: Callable[[Connection], Any]) -> None:
@@ -174,7 +166,7 @@ class Steward:
         return name
 
     def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Create one pipeline's objects; returns their names (rig.Names).
+        """Create one pipeline's objects; returns their names (prepared.Names).
 
         `request` says what stands between: source, capture, transport, sink, tables, partitions,
         tuning. A topic, or a connector with its table, that the user names is taken as it is, and
@@ -185,42 +177,48 @@ class Steward:
         topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
         names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
         self._started, self._connector = self._postgres_started(), ""
+        transport = transports().by_name[str(request["transport"])]
         # A topic of the user's own may well have lost its beginning before.
-        self._topics = topics if request["transport"] == "kafka" and not request["topic"] else ()
-        if request["transport"] == "kafka":
+        self._topics = topics if transport.of_kafka and not request["topic"] else ()
+        names["partitions"] = int(request["partitions"])
+        if transport.of_kafka:
             names |= self._kafka(
                 name, [] if request["topic"] else topics, int(request["partitions"])
             )
             names["partitions"] = kafka_topics.count_partitions(
                 self._endpoints.kafka_bootstrap, topics
             )
-        else:
-            names["partitions"] = int(request["partitions"])
-        if request["connector"]:
-            names |= self._given(str(request["connector"]), str(request["table"]))
-        elif request["source"] == "postgres":
-            names |= self._source(name, tables)
-            if request["capture"] == "debezium":
-                self._debezium(
-                    name, tables, "throughput" if request["tuning"] == "throughput" else "latency"
-                )
-            else:
-                self._slot(name)
-                names["stream"] = self._stream(name, topics[0], request)
-        else:
-            kafka, registry = self._endpoints.kafka_bootstrap, self._endpoints.schema_registry_url
-            names["channels"] = [
-                open_channel(kafka, registry, wanted).to_json() for wanted in topics
-            ]
-        if request["sink"] == "postgres":
-            with closing(connect(self._endpoints.postgres_dsn)) as connection:
-                create_schema(connection, self._creating("schema", f"{name}_sink"), self._run)
-            names["sink_table"] = f"{name}_sink.{tables[0]}"
-        if request["sink"] == "iceberg":
-            place = self._checkout / ".stack" / "runs" / f"{name}-iceberg"
-            Path(self._creating("directory", str(place))).mkdir(parents=True)
-            names |= {"warehouse": str(place), "sink_table": f"{name}.{tables[0]}"}
-        return names
+        ground = self._ground(name, tables, topics, request)
+        source = sources().by_name[str(request["source"])]
+        names |= source.provision(ground)
+        if source.database:
+            capture = captures().by_name[str(request["capture"])]
+            names |= capture.provision(ground)
+            self._connector = "" if ground.connector else capture.connector(name)
+        return names | dict(sinks().by_name[str(request["sink"])].provision(ground))
+
+    def _ground(
+        self, name: str, tables: Sequence[str], topics: Sequence[str], request: Mapping[str, Any]
+    ) -> Ground:
+        assert self._endpoints is not None
+        dsn = self._endpoints.postgres_dsn
+        return Ground(
+            name=name,
+            run=self._run,
+            tables=tables,
+            topics=topics,
+            partitions=int(request["partitions"]),
+            tuning=str(request["tuning"]),
+            transport=str(request["transport"]),
+            transport_endpoint=str(request["transport_endpoint"]),
+            connector=str(request["connector"]),
+            table=str(request["table"]),
+            endpoints=self._endpoints,
+            checkout=self._checkout,
+            note=self._creating,
+            postgres=lambda: closing(connect(dsn)),
+            service=lambda transport, given: self._service(name, transport, given),
+        )
 
     def _kafka(self, name: str, topics: Sequence[str], partitions: int) -> dict[str, Any]:
         assert self._endpoints is not None
@@ -236,44 +234,8 @@ class Steward:
             "dead_letter": dead_letter,
         }
 
-    def _given(self, connector: str, table: str) -> dict[str, Any]:
-        """The user's own connector and source table, checked and left alone."""
-        assert self._endpoints is not None
-        schema, _, name = table.rpartition(".")
-        with closing(connect(self._endpoints.postgres_dsn)) as connection:
-            check_customers(connection, Table(schema, name))
-        return {"schema": schema, "tables": [name], "slot": slot_of(self._endpoints, connector)}
-
-    def _source(self, name: str, tables: Sequence[str]) -> dict[str, Any]:
-        assert self._endpoints is not None
-        with closing(connect(self._endpoints.postgres_dsn)) as connection:
-            create_schema(connection, self._creating("schema", name), self._run)
-            sources = [create_customers(connection, name, table) for table in tables]
-            create_publication(connection, self._creating("publication", name), sources)
-        return {"publication": name, "slot": self._creating("slot", name)}
-
-    def _debezium(self, name: str, tables: Sequence[str], tuning: Tuning) -> None:
-        assert self._endpoints is not None
-        connector = DebeziumConnector(
-            slot=name,
-            name=self._creating("connector", name.replace("_", "-")),
-            publication=name,
-            topic_prefix=TOPIC_PREFIX,
-            tables=tuple(f"{name}.{table}" for table in tables),
-            tuning=tuning,
-        )
-        self._connector = connector.name
-        create_connector(self._endpoints, connector)
-        wait_until_streaming(self._endpoints, connector, STREAMING_DEADLINE_S)
-
-    def _stream(self, name: str, topic_name: str, request: Mapping[str, Any]) -> Mapping[str, str]:
-        """Where the direct reader publishes to (Names.stream); an emulator is started where no
-        service is named.
-        """
-        assert self._endpoints is not None
-        transport, given = str(request["transport"]), str(request["transport_endpoint"])
-        if transport == "kafka":
-            return {"endpoint": self._endpoints.kafka_bootstrap, "name": topic_name}
+    def _service(self, name: str, transport: str, given: str) -> str:
+        """The endpoint of a transport's service; an emulator is started where none is named."""
         if self._clouds is None:
             logs = self._creating("directory", str(self._journals / f"{self._run}-emulators"))
             self._clouds = CloudStreams(Path(logs))
@@ -281,12 +243,7 @@ class Steward:
         if cloud_streams.own_endpoint(transport, given):
             check_addresses([endpoint_address(endpoint)], self._allowed)
             self._creating(transport, f"{endpoint} {name}")
-        return cloud_streams.create(transport, endpoint, name, int(request["partitions"]))
-
-    def _slot(self, name: str) -> None:
-        assert self._endpoints is not None
-        with closing(connect(self._endpoints.postgres_dsn)) as connection:
-            create_slot(connection, name)
+        return endpoint
 
     def committed(self) -> dict[str, Any]:
         """Return when Connect has stored how far the run's connector has come."""

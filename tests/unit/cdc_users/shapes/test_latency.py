@@ -6,7 +6,7 @@ import pytest
 
 from cdc_users.error import OptionsError
 from cdc_users.options.options import resolve, texts
-from cdc_users.shapes import latency
+from cdc_users.pipeline import declaration
 from locustfiles.latency import LatencyShape, LatencyWriter
 
 pytestmark = pytest.mark.gevent
@@ -53,7 +53,7 @@ def test_contradictions_are_refused() -> None:
 def test_a_sink_that_is_not_installed_is_skipped_with_its_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(latency, "find_spec", lambda _: None)
+    monkeypatch.setattr(declaration, "find_spec", lambda _: None)
 
     assert [sink for _, _, sink, _ in steps()] == ["webhook", "postgres"]
     (reason,) = LatencyShape.skipped(resolve(texts({}, DEFAULTS)))

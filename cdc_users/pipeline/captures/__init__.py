@@ -1,0 +1,1 @@
+"""What can read the database's log, one file each (declaration.py says what a file has)."""

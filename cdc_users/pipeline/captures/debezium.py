@@ -1,0 +1,43 @@
+"""Debezium in Kafka Connect: a connector of the run's own, or one of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cdc_users.pipeline.declaration import CaptureDeclaration
+from cdc_users.pipeline.provision.ground import Ground
+
+STREAMING_DEADLINE_S = 60.0
+TOPIC_PREFIX = "cdc"
+
+
+def _connector(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _provision(ground: Ground) -> Mapping[str, Any]:
+    from infra.stack.debezium.connector import (
+        DebeziumConnector,
+        create_connector,
+        slot_of,
+        wait_until_streaming,
+    )
+
+    if ground.connector:
+        return {"slot": slot_of(ground.endpoints, ground.connector)}
+    name = ground.name
+    connector = DebeziumConnector(
+        slot=ground.note("slot", name),
+        name=ground.note("connector", _connector(name)),
+        publication=name,
+        topic_prefix=TOPIC_PREFIX,
+        tables=tuple(f"{name}.{table}" for table in ground.tables),
+        tuning="throughput" if ground.tuning == "throughput" else "latency",
+    )
+    create_connector(ground.endpoints, connector)
+    wait_until_streaming(ground.endpoints, connector, STREAMING_DEADLINE_S)
+    return {"slot": name}
+
+
+DEBEZIUM = CaptureDeclaration("debezium", "Debezium", provision=_provision, connector=_connector)

@@ -1,0 +1,29 @@
+"""The direct reader: a slot of the run's own, and a stream that it publishes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cdc_users.pipeline.declaration import CaptureDeclaration, transports
+from cdc_users.pipeline.provision.ground import Ground
+
+
+def _provision(ground: Ground) -> Mapping[str, Any]:
+    from infra.postgres.slot import create_slot
+
+    with ground.postgres() as connection:
+        create_slot(connection, ground.note("slot", ground.name))
+    return {"slot": ground.name, "stream": _stream(ground)}
+
+
+def _stream(ground: Ground) -> Mapping[str, str]:
+    """Where the reader publishes to (Names.stream)."""
+    transport = transports().by_name[ground.transport]
+    if transport.create is None:
+        return {"endpoint": ground.endpoints.kafka_bootstrap, "name": ground.topics[0]}
+    endpoint = ground.service(ground.transport, ground.transport_endpoint)
+    return transport.create(endpoint, ground.name, ground.partitions)
+
+
+WAL = CaptureDeclaration("wal", "WAL reader", provision=_provision, direct=True)

@@ -1,0 +1,218 @@
+"""What a pipeline can be put together from, and what each part declares for the harness.
+
+A sink, a transport, a source or a capture is one file in the folder of its kind; or an installed
+distribution's entry point in the group of its kind (CONTRIBUTING.md goes through each step by
+step). All else follows from the records here: choices of options, what is created and removed,
+what the platform's command line says, what the observer watches, what the final comparison reads.
+
+Records are light and import no client library: they are read where options are, in every process.
+Functions of a record that need one import it themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.provision.ground import Ground
+from cdc_users.scenario import Pipeline
+from infra.plugin import Offer, offered
+
+SINK_GROUP = "locust_cdc.sinks"
+TRANSPORT_GROUP = "locust_cdc.transports"
+SOURCE_GROUP = "locust_cdc.sources"
+CAPTURE_GROUP = "locust_cdc.captures"
+OUTLET_GROUP = "locust_cdc.outlets"
+
+#: What goes onto the platform's command line: option names without dashes, and values.
+Arguments = Mapping[str, Any]
+#: What the observer is given for one tap or one side of the final comparison.
+Watched = Mapping[str, Any]
+
+
+def _no_arguments(prepared: Prepared, tap: Mapping[str, Any]) -> Arguments:  # noqa: ARG001 - none are needed
+    return {}
+
+
+def _unseen(prepared: Prepared) -> Watched | None:  # noqa: ARG001 - there is nothing to see
+    return None
+
+
+def _nothing(ground: Ground) -> Mapping[str, Any]:  # noqa: ARG001 - nothing is created
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class SinkDeclaration:
+    """A sink of the platform, as the harness knows it.
+
+    `arguments` is how the platform is told; it also gets what the sink's tap says of itself once
+    the observer is up (a webhook tap its URL). `tap` is what the observer watches where every
+    event comes out, None where only the platform sees it; `final` the table whose contents are
+    compared with the source's in the end. `provision` creates what the sink writes to and returns
+    Names by field. `takes` are the arguments that follow from the pipeline's own fields
+    (scenario.platform_arguments). `package` is what a plain installation lacks and the `extra`
+    brings. `writes` is whether a write takes time that is
+    worth a line; a sink that is not `real` was made for measuring.
+    """
+
+    name: str
+    arguments: Callable[[Prepared, Mapping[str, Any]], Arguments] = _no_arguments
+    tap: Callable[[Prepared], Watched | None] = _unseen
+    final: Callable[[Prepared], Watched | None] = _unseen
+    provision: Callable[[Ground], Mapping[str, Any]] = _nothing
+    takes: tuple[str, ...] = ()
+    package: str = ""
+    extra: str = ""
+    writes: bool = True
+    real: bool = True
+
+    @property
+    def lacking(self) -> str | None:
+        """Why this sink cannot be used in this installation; None where it can."""
+        if not self.package or find_spec(self.package) is not None:
+            return None
+        remedy = f"install it with `uv sync --extra {self.extra}`"
+        return f"{self.name} is skipped: it needs {self.package}; {remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class TransportDeclaration:
+    """What the direct reader publishes to, as the harness knows it.
+
+    `tap` is what the observer watches there. `create` makes a stream in the service at an endpoint
+    and returns Names.stream; `delete` removes one, by endpoint and name. `emulator` gives a server
+    for the time of a run where the user names none by the transport's option or by `variable`;
+    `is_endpoint` and `form` say what an endpoint is. A transport `of_kafka` has topics of the
+    stack's own broker, and Debezium can write to it too.
+    """
+
+    name: str
+    label: str
+    tap: Callable[[Prepared], Watched]
+    create: Callable[[str, str, int], Mapping[str, str]] | None = None
+    delete: Callable[[str, str], None] | None = None
+    variable: str = ""
+    is_endpoint: Callable[[str], bool] = bool
+    form: str = "an endpoint"
+    emulator: Callable[[Path], AbstractContextManager[str]] | None = None
+    arguments: Callable[[Prepared, Mapping[str, Any]], Arguments] = _no_arguments
+    of_kafka: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutletDeclaration:
+    """Where events come out of a pipeline of the user's own: `--sink-tap NAME:PLACE`.
+
+    `place` says what PLACE is; `check` reads it and raises ValueError with the remedy. `tap` is
+    what the observer watches there; `final` the table whose contents are compared in the end.
+    """
+
+    name: str
+    place: str
+    check: Callable[[str], object]
+    tap: Callable[[Prepared, str], Watched]
+    final: Callable[[Prepared, str], Watched | None] = lambda _, __: None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDeclaration:
+    """Where rows go in.
+
+    `lanes` is the attribute of a shape that has the user class for it. `target` is what the lanes
+    must know of where they write, as plain data; `final` is the table that the sink's contents are
+    compared with. `provision` creates what they write to. From a `database` a capture reads.
+    """
+
+    name: str
+    lanes: str
+    target: Callable[[Prepared], Mapping[str, Any]]
+    provision: Callable[[Ground], Mapping[str, Any]]
+    final: Callable[[Prepared], Watched | None] = _unseen
+    database: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureDeclaration:
+    """What reads the database's log.
+
+    `provision` creates it, or what it needs; a `direct` one is a process of the platform that
+    publishes to a transport, and what is behind that is the end. `connector` gives the name of the
+    connector that was made, where there is one.
+    """
+
+    name: str
+    label: str
+    provision: Callable[[Ground], Mapping[str, Any]]
+    direct: bool = False
+    connector: Callable[[str], str] = lambda _: ""
+
+
+@functools.cache
+def sinks() -> Offer[SinkDeclaration]:
+    """Every sink by name, those made for measuring first."""
+    return offered(
+        "cdc_users.pipeline.sinks",
+        SinkDeclaration,
+        SINK_GROUP,
+        lambda sink: (sink.real, sink.name),
+    )
+
+
+@functools.cache
+def transports() -> Offer[TransportDeclaration]:
+    """Every transport by name."""
+    return offered(
+        "cdc_users.pipeline.transports",
+        TransportDeclaration,
+        TRANSPORT_GROUP,
+        lambda transport: (not transport.of_kafka, transport.name),
+    )
+
+
+@functools.cache
+def sources() -> Offer[SourceDeclaration]:
+    """Every source by name, databases first."""
+    return offered(
+        "cdc_users.pipeline.sources",
+        SourceDeclaration,
+        SOURCE_GROUP,
+        lambda source: (not source.database, source.name),
+    )
+
+
+@functools.cache
+def outlets() -> Offer[OutletDeclaration]:
+    """Every place by name where events can come out of a pipeline of the user's own."""
+    return offered(
+        "cdc_users.pipeline.outlets", OutletDeclaration, OUTLET_GROUP, lambda one: (one.name,)
+    )
+
+
+@functools.cache
+def captures() -> Offer[CaptureDeclaration]:
+    """Every capture by name."""
+    return offered(
+        "cdc_users.pipeline.captures",
+        CaptureDeclaration,
+        CAPTURE_GROUP,
+        lambda capture: (capture.direct, capture.name),
+    )
+
+
+def is_direct(pipeline: Pipeline) -> bool:
+    """Whether a reader of the database's log is the system under test, without a consumer."""
+    captured = sources().by_name[pipeline.source].database
+    return captured and captures().by_name[pipeline.capture].direct
+
+
+def plugin_mistakes() -> list[str]:
+    """What installed distributions get wrong; a run does not start with any."""
+    offers = (sinks(), transports(), sources(), captures(), outlets())
+    return [mistake for offer in offers for mistake in offer.mistakes]

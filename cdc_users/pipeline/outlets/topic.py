@@ -1,0 +1,26 @@
+"""Events come out as JSON in a topic of the stack's broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cdc_users.pipeline.declaration import OutletDeclaration
+from cdc_users.pipeline.prepared import Prepared
+from infra.validate import is_topic
+
+
+def _check(place: str) -> None:
+    if not is_topic(place):
+        raise ValueError(
+            f"{place!r} is no name for a topic; it has up to 249 letters of a-z, A-Z, 0-9, '.',"
+            " '_' and '-'"
+        )
+
+
+def _tap(prepared: Prepared, place: str) -> Mapping[str, Any]:
+    bootstrap = prepared.endpoints.kafka_bootstrap
+    return {"kind": "json-topic", "bootstrap": bootstrap, "topic": place}
+
+
+TOPIC = OutletDeclaration("topic", "NAME", _check, tap=_tap)

@@ -1,0 +1,15 @@
+"""Events come out as posts to the observer."""
+
+from cdc_users.pipeline.declaration import OutletDeclaration
+from infra.validate import is_port
+
+
+def _check(place: str) -> None:
+    if not is_port(place):
+        text = f"webhook:{place}"
+        raise ValueError(f"{text!r} names no port of 1 to 65535; write e.g. webhook:8080")
+
+
+WEBHOOK = OutletDeclaration(
+    "webhook", "PORT", _check, tap=lambda _, place: {"kind": "webhook", "port": int(place)}
+)

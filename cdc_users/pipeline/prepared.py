@@ -1,0 +1,43 @@
+"""One pipeline with the names of all that was created for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc_users.scenario import Pipeline
+from infra.stack.endpoints import Endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the steward has created for one pipeline; empty where the pipeline has no such thing.
+
+    `partitions` is how many partitions, shards or ordering keys there are over all topics or
+    streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is what the direct
+    reader publishes to: its endpoint and name, and a project where there are any. `channels` is
+    what producers must know of the topics (topic_schemas.Channel).
+    """
+
+    schema: str
+    tables: Sequence[str]
+    partitions: int = 1
+    topics: Sequence[str] = ()
+    channels: Sequence[Mapping[str, Any]] = ()
+    group: str = ""
+    dead_letter: str = ""
+    publication: str = ""
+    slot: str = ""
+    stream: Mapping[str, str] = field(default_factory=dict)
+    sink_table: str = ""
+    warehouse: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A pipeline and what there is for it."""
+
+    endpoints: Endpoints
+    pipeline: Pipeline
+    names: Names

@@ -1,0 +1,1 @@
+"""The sinks that the harness knows, one file each (declaration.py says what a file has)."""

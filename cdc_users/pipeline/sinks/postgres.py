@@ -1,0 +1,34 @@
+"""The Postgres sink: a table in a schema of the run's own, on the source's server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cdc_users.pipeline.declaration import SinkDeclaration
+from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.provision.ground import Ground
+
+
+def _arguments(prepared: Prepared, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "postgres-dsn": prepared.endpoints.postgres_dsn,
+        "postgres-table": prepared.names.sink_table,
+    }
+
+
+def _final(prepared: Prepared) -> Mapping[str, Any]:
+    place = {"dsn": prepared.endpoints.postgres_dsn, "table": prepared.names.sink_table}
+    return {"kind": "postgres", **place}
+
+
+def _provision(ground: Ground) -> Mapping[str, Any]:
+    from infra.postgres.table import create_schema
+
+    schema = f"{ground.name}_sink"
+    with ground.postgres() as connection:
+        create_schema(connection, ground.note("schema", schema), ground.run)
+    return {"sink_table": f"{schema}.{ground.tables[0]}"}
+
+
+POSTGRES = SinkDeclaration("postgres", arguments=_arguments, final=_final, provision=_provision)

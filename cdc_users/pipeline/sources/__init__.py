@@ -1,0 +1,1 @@
+"""Where rows can go in, one file each (declaration.py says what a file has)."""

@@ -1,0 +1,57 @@
+"""Rows go into tables of the database; a capture reads its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cdc_users.pipeline.declaration import SourceDeclaration
+from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.provision.ground import Ground
+
+
+def _target(prepared: Prepared) -> Mapping[str, Any]:
+    names = prepared.names
+    return {
+        "dsn": prepared.endpoints.postgres_dsn,
+        "schema": names.schema,
+        "table": names.tables[0],
+        "tables": list(names.tables),
+    }
+
+
+def _final(prepared: Prepared) -> Mapping[str, Any] | None:
+    """The source table; None where there are several."""
+    names = prepared.names
+    if len(names.tables) > 1:
+        return None
+    table = f"{names.schema}.{names.tables[0]}"
+    return {
+        "kind": "postgres",
+        "dsn": prepared.endpoints.postgres_dsn,
+        "table": table,
+        "check": False,
+    }
+
+
+def _provision(ground: Ground) -> Mapping[str, Any]:
+    """Tables of the run's own with a publication; or the user's own, checked and left alone."""
+    from infra.postgres.publication import create_publication
+    from infra.postgres.table import Table, check_customers, create_customers, create_schema
+
+    name = ground.name
+    if ground.connector:
+        schema, _, table = ground.table.rpartition(".")
+        with ground.postgres() as connection:
+            check_customers(connection, Table(schema, table))
+        return {"schema": schema, "tables": [table]}
+    with ground.postgres() as connection:
+        create_schema(connection, ground.note("schema", name), ground.run)
+        sources = [create_customers(connection, name, table) for table in ground.tables]
+        create_publication(connection, ground.note("publication", name), sources)
+    return {"publication": name}
+
+
+POSTGRES = SourceDeclaration(
+    "postgres", lanes="writer", target=_target, final=_final, provision=_provision, database=True
+)

@@ -5,12 +5,12 @@ decoder.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from infra.platform.consume.decode import Decoder
 from infra.platform.sinks.batch import Batch, Chunk
-from tests.change_events import CUSTOMERS, Encoder, Event, envelope_schema, key_schema
+from tests.change_events import CUSTOMERS, Columns, Encoder, Event, envelope_schema, key_schema
 
 
 class Partition:
@@ -20,7 +20,7 @@ class Partition:
         self,
         topic: str = "test",
         number: int = 0,
-        columns: Mapping[str, tuple[Any, bool]] = CUSTOMERS,
+        columns: Columns = CUSTOMERS,
     ) -> None:
         self.topic = topic
         self.number = number

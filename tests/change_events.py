@@ -43,8 +43,9 @@ VARIABLE = {
     "connect.name": "io.debezium.data.VariableScaleDecimal",
 }
 ZONED = {"type": "string", "connect.version": 1, "connect.name": "io.debezium.time.ZonedTimestamp"}
-#: The columns of `customers` in order: the Avro type, and whether it may be NULL.
-CUSTOMERS: Mapping[str, tuple[Any, bool]] = {
+#: By name, in order: the Avro type, whether the column may be NULL, and its default if it has one.
+Columns = Mapping[str, tuple[Any, ...]]
+CUSTOMERS: Columns = {
     "id": ("long", False),
     "first_name": ("string", False),
     "last_name": ("string", False),
@@ -81,11 +82,12 @@ SOURCE = {
 }
 
 
-def envelope_schema(columns: Mapping[str, tuple[Any, bool]], namespace: str) -> dict[str, Any]:
+def envelope_schema(columns: Columns, namespace: str) -> dict[str, Any]:
     """Debezium's envelope around a table."""
     fields = [
         {"name": name, "type": ["null", kind] if null else kind}
-        for name, (kind, null) in columns.items()
+        | ({"default": default[0]} if default else {})
+        for name, (kind, null, *default) in columns.items()
     ]
     moments: list[dict[str, Any]] = [
         {"name": name, "type": ["null", "long"]} for name in ("ts_ms", "ts_us", "ts_ns")
@@ -107,13 +109,16 @@ def envelope_schema(columns: Mapping[str, tuple[Any, bool]], namespace: str) -> 
     }
 
 
-def key_schema(namespace: str) -> dict[str, Any]:
-    """The key of a table whose key is `id`."""
+KEY: Columns = {"id": ("long", False)}
+
+
+def key_schema(namespace: str, columns: Columns = KEY) -> dict[str, Any]:
+    """The key of a table, by default of one whose key is `id`."""
     return {
         "type": "record",
         "name": "Key",
         "namespace": namespace,
-        "fields": [{"name": "id", "type": "long"}],
+        "fields": [{"name": name, "type": kind} for name, (kind, *_) in columns.items()],
     }
 
 
@@ -131,21 +136,26 @@ class Event:
 class Encoder:
     """From events to messages in Confluent's wire format."""
 
-    columns: Mapping[str, tuple[Any, bool]] = field(default_factory=lambda: CUSTOMERS)
+    columns: Columns = field(default_factory=lambda: CUSTOMERS)
     namespace: str = "cdc.test.customers"
     value_id: int = 1
     key_id: int = 2
     lsn: int = 1000
+    table: str = "customers"
+    key_columns: Columns = field(default_factory=lambda: KEY)
     _value: Any = None
     _key: Any = None
 
     def __post_init__(self) -> None:
         self._value = fastavro.parse_schema(envelope_schema(self.columns, self.namespace))
-        self._key = fastavro.parse_schema(key_schema(self.namespace))
+        self._key = fastavro.parse_schema(key_schema(self.namespace, self.key_columns))
 
     def key(self, event: Event) -> bytes:
-        """The record's key."""
-        return _wire(self.key_id, self._key, {"id": event.key})
+        """The record's key; of several columns, those of the event's row."""
+        if list(self.key_columns) == ["id"]:
+            return _wire(self.key_id, self._key, {"id": event.key})
+        row = self._row(event.row or event.before) or {}
+        return _wire(self.key_id, self._key, {name: row[name] for name in self.key_columns})
 
     def value(self, event: Event) -> bytes | None:
         """The record's value."""
@@ -164,7 +174,7 @@ class Encoder:
             "ts_us": now_us,
             "ts_ns": now_us * 1000,
             "schema": "test",
-            "table": "customers",
+            "table": self.table,
             "txId": 791,
             "lsn": self.lsn,
             "xmin": None,
@@ -285,7 +295,7 @@ def filled_topic(
     endpoints: Endpoints,
     name: str,
     partitions: int,
-    columns: Mapping[str, tuple[Any, bool]] = CUSTOMERS,
+    columns: Columns = CUSTOMERS,
     groups: Sequence[str] = (),
 ) -> Iterator[FilledTopic]:
     """A topic with its subjects registered, removed afterwards with the named groups."""

@@ -15,8 +15,8 @@ sinks and taps share.
 | other | list or dict of these | arrays, maps and records |
 
 A date or timestamp that Python cannot hold comes as text that PostgreSQL understands: `infinity`,
-`0044-03-15 BC`. A column that the source did not send, because it is large and was not changed, is
-UNAVAILABLE, never NULL.
+`0044-03-15 BC`; each number that Debezium sends for an infinity is known. A column that the source
+did not send, because it is large and was not changed, is UNAVAILABLE, never NULL.
 """
 
 from __future__ import annotations
@@ -149,13 +149,19 @@ _PLAIN = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a captured table; `precision` and `scale` are those of a decimal."""
+    """One column of a captured table; `precision` and `scale` are those of a decimal.
+
+    `bits` is the length of a bit string, whose bytes begin with the lowest; `item` what an array
+    holds.
+    """
 
     name: str
     kind: ColumnKind
     nullable: bool
     precision: int | None = None
     scale: int = 0
+    bits: int | None = None
+    item: Column | None = None
 
 
 def column_of(name: str, schema: Any, nullable: bool) -> Column:
@@ -171,6 +177,9 @@ def column_of(name: str, schema: Any, nullable: bool) -> Column:
         )
     if schema["type"] == "fixed":
         kind = ColumnKind.OTHER
+    if schema.get("connect.name") == "io.debezium.data.Bits":
+        bits = int(schema.get("connect.parameters", {}).get("length", 0)) or None
+        return Column(name, kind, nullable, bits=bits)
     if kind is not ColumnKind.DECIMAL:
         return Column(name, kind, nullable)
     return Column(name, kind, nullable, schema.get("precision"), int(schema.get("scale", 0)))
@@ -185,14 +194,32 @@ _DAY_US = 86_400_000_000
 #: What Debezium sends for PostgreSQL's infinite timestamps (its class PostgresConnector's value
 #: converter).
 _INFINITIES = {9223372036825200000: "infinity", -9223372036832400000: "-infinity"}
+#: What Debezium (3.6) sends for infinite dates: while it streams, and in snapshots and arrays.
+#: None of them is a date that PostgreSQL has.
+INFINITE_DAYS: Mapping[int, str] = {
+    -2147472692: "infinity",
+    -2147472691: "-infinity",
+    -622191234: "infinity",
+    -625821272: "-infinity",
+}
+#: 4713-01-01 BC, before which PostgreSQL has no date.
+_FIRST_DAY = -2_440_588
+#: What Debezium sends for an item `-infinity` of an array of timestamps with a zone.
+_ZONED_INFINITIES = {"+292269055-12-02T23:00:00.000000Z": "-infinity"}
+
+
+class UnknownMomentError(ValueError):
+    """A number that stands for no date or time of the source."""
 
 
 def date_value(days: int) -> date | str:
-    """Days since 1970."""
+    """Days since 1970; raises UnknownMomentError for what no PostgreSQL can have sent."""
     try:
         return _EPOCH_DATE + timedelta(days=days)
     except OverflowError:
-        return _long_date(days)
+        if days < _FIRST_DAY and days not in INFINITE_DAYS:
+            raise UnknownMomentError(f"{days} days from 1970 are no date of PostgreSQL") from None
+        return INFINITE_DAYS.get(days) or _long_date(days)
 
 
 def timestamp_value(us: int) -> datetime | str:
@@ -232,7 +259,7 @@ def postgres_timestamp(text: str) -> str:
     as it is.
     """
     if text[:1] == "+":
-        return text[1:]
+        return _ZONED_INFINITIES.get(text) or text[1:]
     if text[:1] != "-" or not text[1:2].isdigit():
         return text
     year, rest = text[1:].split("-", 1)

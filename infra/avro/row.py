@@ -10,13 +10,14 @@ over it. `infra/avro/kind.py` says what values look like.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import fastavro
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.avro.filler import fillers
 from infra.avro.item import Maker, item_maker
 from infra.avro.kind import (
     FROM_NUMBER,
@@ -30,14 +31,13 @@ from infra.avro.kind import (
     zoned_timestamp_value,
 )
 from infra.avro.octets import Octets, OffsetArray
+from infra.avro.origin import alike, commits
 from infra.avro.placeholder import are_placeholders, is_placeholder
 from infra.avro.walk import AvroSchema, RecordWalk, Starts, branch_taken, declared_column, keep_of
-from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
+from infra.schemas.envelope import HEADER_BYTES, EnvelopeError
 
 RowImage = Literal["before", "after"]
 
-#: Bytes of a number of 64 bits at most.
-LONGEST_NUMBER = 10
 #: Decimals up to here, and powers of ten up to here, are numbers of 64 bits.
 _SHORT_DECIMAL_BYTES, _SHORT_SCALE = 7, 18
 
@@ -123,6 +123,58 @@ class Rows:
             return found
         there = np.flatnonzero(starts >= 0)
         found[there] = self._octets.numbers(starts[there])[0]
+        return found
+
+    @property
+    def log_position(self) -> NDArray[np.int64]:
+        """How far the source's log was read when the change came: the last commit before it, by
+        `source.sequence`, else the change's own position.
+
+        Unlike positions of changes, which those of concurrent transactions share out among
+        themselves, it never falls while one server is read once.
+        """
+        starts, found = self._starts.get("sequence"), self.lsn
+        if starts is None:
+            return found
+        there = np.flatnonzero(starts >= 0)
+        length, begin = self._octets.lengths(starts[there])
+        if len(there):
+            found[there] = commits(self._octets, begin, length, found[there])
+        return found
+
+    def source_tables(self) -> set[tuple[str, str]]:
+        """The schemas and names of the source's tables that these changes are of; none where the
+        events do not say.
+        """
+        if not {"schema", "table"} <= set(self._starts) or not len(self):
+            return set()
+        places = [self._octets.lengths(self._starts[name]) for name in ("schema", "table")]
+        if all(alike(self._octets, begin, length) for length, begin in places):
+            places = [(length[:1], begin[:1]) for length, begin in places]
+        names = [self._octets.texts(begin, length) for length, begin in places]
+        return {(schema.decode(), table.decode()) for schema, table in zip(*names, strict=True)}
+
+    def key_only(self, side: RowImage, key: Collection[str]) -> NDArray[np.bool_]:
+        """Which rows of this side hold the key, and in all other columns only what stands where
+        nothing was sent (infra/avro/filler.py).
+        """
+        left = np.flatnonzero(self.present(side))
+        for column in self.columns:
+            if column.name not in key and len(left):
+                left = left[self._filled(side, column, left)]
+        found = np.zeros(len(self), dtype=np.bool_)
+        found[left] = True
+        return found
+
+    def _filled(self, side: RowImage, column: Column, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        starts = self._sides[side][column.name][rows]
+        if column.nullable:
+            return starts < 0
+        found = np.zeros(len(rows), dtype=np.bool_)
+        for filler in self._reader.fillers(column.name):
+            within = np.flatnonzero(starts + len(filler) <= self._end[rows])
+            table = self._octets.table(starts[within], len(filler))
+            found[within] |= (table == np.frombuffer(filler, dtype=np.uint8)).all(axis=1)
         return found
 
     def present(self, side: RowImage) -> NDArray[np.bool_]:
@@ -253,6 +305,8 @@ class Rows:
         return whole
 
 
+#: What of the envelope's `source` is read.
+_KEPT = ("ts_us", "ts_ms", "lsn", "sequence", "schema", "table")
 _PLAIN_TYPES = {ColumnKind.BOOLEAN: "?", ColumnKind.FLOAT32: "<f4", ColumnKind.FLOAT64: "<f8"}
 
 
@@ -297,7 +351,9 @@ class RowReader:
         )
         self._columns = {column.name: column for column in self.columns}
         self._declared = {item["name"]: item["type"] for item in row["fields"]}
-        self._source = self._kept_record(self._record("source"), ("ts_us", "ts_ms", "lsn"))
+        self._row_fields = {item["name"]: item for item in row["fields"]}
+        self._fillers: dict[str, tuple[bytes, ...]] = {}
+        self._source = self._kept_record(self._record("source"), _KEPT)
         self._steps = {name: self._schema.step(declared) for name, declared in self._fields.items()}
         self._parsed: dict[str, tuple[Any, Maker]] = {}
 
@@ -320,6 +376,12 @@ class RowReader:
             schema = fastavro.parse_schema(self._schema.expand(alone))
             self._parsed[name] = schema, item_maker(self._schema, alone)
         return self._parsed[name]
+
+    def fillers(self, name: str) -> tuple[bytes, ...]:
+        """What stands on the wire in a column that cannot be NULL where nothing was sent."""
+        if name not in self._fillers:
+            self._fillers[name] = fillers(self._schema, self._row_fields[name], self.column(name))
+        return self._fillers[name]
 
     def read(self, messages: Sequence[bytes] | Octets) -> Rows:
         """Walk over these messages; raises EnvelopeError if any of them is not of this schema."""
@@ -407,46 +469,3 @@ class RowReader:
             return whole
         code = 2 - 2 * declared.index("null")
         return optional
-
-
-class KeyReader:
-    """Reads record keys of one writer schema, which must be a record; raises EnvelopeError for any
-    other.
-    """
-
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        if schema.get("type") != "record":
-            raise EnvelopeError(
-                f"key schema {schema.get('name', schema.get('type'))!r} is no record; use"
-                " Debezium's keys"
-            )
-        parsed = AvroSchema(schema)
-        self.columns = tuple(
-            declared_column(parsed, item["name"], item["type"]) for item in schema["fields"]
-        )
-        self._schema = fastavro.parse_schema(dict(schema))
-
-    def read(self, message: bytes) -> tuple[Any, ...]:
-        """The key's values in column order; raises EnvelopeError for bytes of another schema."""
-        try:
-            found: Any = fastavro.schemaless_reader(
-                io.BytesIO(message[HEADER_BYTES:]), self._schema, None
-            )
-        except (EOFError, IndexError, ValueError, UnicodeDecodeError) as error:
-            raise EnvelopeError(f"the key is not of its schema: {error}") from error
-        return tuple(found[column.name] for column in self.columns)
-
-
-def key_ids(messages: Sequence[bytes | None]) -> NDArray[np.int64]:
-    """`key_id` of many records' keys at once."""
-    keys = [message or b"" for message in messages]
-    octets = Octets(keys)
-    at, end = octets.begin + HEADER_BYTES, octets.end
-    found, plain = np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
-    whole = at < end
-    ends = octets.after_numbers(at[whole])
-    plain[whole] = (ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)
-    found[plain] = octets.numbers(at[plain])[0]
-    for row in np.flatnonzero(~plain).tolist():
-        found[row] = key_id(keys[row])
-    return found

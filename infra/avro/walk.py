@@ -8,7 +8,7 @@ one value. Avro 1.11 specification, "Binary Encoding".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -217,4 +217,8 @@ def declared_column(schema: AvroSchema, name: str, declared: Any) -> Column:
     real = [branch for branch in branches if branch != "null"]
     if len(real) != 1:
         return Column(name, ColumnKind.OTHER, True)
-    return column_of(name, schema.resolve(real[0]), len(branches) > 1)
+    resolved = schema.resolve(real[0])
+    column = column_of(name, resolved, len(branches) > 1)
+    if isinstance(resolved, Mapping) and resolved["type"] == "array":
+        return replace(column, item=declared_column(schema, "", resolved["items"]))
+    return column

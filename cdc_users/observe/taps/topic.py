@@ -25,7 +25,8 @@ from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.events.value import check
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
-from infra.avro.row import RowReader, Rows, key_ids
+from infra.avro.key import key_ids, key_octets
+from infra.avro.row import RowReader, Rows
 from infra.client import http
 from infra.schemas.envelope import EnvelopeError, schema_id
 
@@ -118,7 +119,7 @@ class EnvelopeParser:
     def _events(self, messages: Sequence[KafkaMessage], seen_us: int) -> Events:
         reader = self._schemas.reader(schema_id(messages[0].value))
         rows = reader.read([message.value for message in messages])
-        keys = key_ids([message.key for message in messages])
+        keys = key_ids(key_octets([message.key for message in messages]))
         deleted = rows.operation == _DELETE
         appended_us = np.array([message.appended_us for message in messages], dtype=np.int64)
         return Events(

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from infra.avro.key import KeyReader, key_heads, key_octets
 from infra.avro.octets import Octets
-from infra.avro.row import KeyReader, RowReader
+from infra.avro.row import RowReader
 from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Batch, Chunk, Partition, Passed, Poison
 from infra.schemas.envelope import EnvelopeError, schema_id
@@ -65,39 +66,43 @@ class Decoder:
         return found
 
     def _runs(self, place: Partition, chunk: Chunk) -> Iterator[Item]:
-        """Batches of one writer schema each."""
-        octets = _octets(chunk)
-        heads = octets.eights[octets.begin] & _HEAD
-        if (heads == heads[0]).all():
-            yield from self._batches(place, chunk, octets)
+        """Batches of one writer schema each, of rows and of keys: a key may change alone."""
+        octets, keys = _octets(chunk), key_octets(chunk.keys)
+        heads, of_keys = octets.eights[octets.begin] & _HEAD, key_heads(keys)
+        if (heads == heads[0]).all() and (of_keys == of_keys[0]).all():
+            yield from self._batches(place, chunk, octets, keys)
             return
         first = 0
-        for _, run in groupby(heads.tolist()):
+        for _, run in groupby(zip(heads.tolist(), of_keys.tolist(), strict=True)):
             last = first + len(list(run))
-            yield from self._batches(place, chunk[first:last], _octets(chunk[first:last]))
+            part = chunk[first:last]
+            yield from self._batches(place, part, _octets(part), key_octets(part.keys))
             first = last
 
-    def _batches(self, place: Partition, chunk: Chunk, octets: Octets) -> Iterator[Item]:
+    def _batches(
+        self, place: Partition, chunk: Chunk, octets: Octets, keys: Octets
+    ) -> Iterator[Item]:
         """One batch; where a message is not of its schema, it is found by halving."""
         try:
-            yield self._batch(place, chunk, octets)
+            yield self._batch(place, chunk, octets, keys)
         except EnvelopeError as error:
             if len(chunk) == 1:
                 yield _poison(place, chunk, error)
                 return
             for part in (chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]):
-                yield from self._batches(place, part, _octets(part))
+                yield from self._batches(place, part, _octets(part), key_octets(part.keys))
 
-    def _batch(self, place: Partition, chunk: Chunk, octets: Octets) -> Batch:
+    def _batch(self, place: Partition, chunk: Chunk, octets: Octets, keys: Octets) -> Batch:
         return Batch(
             *place,
             self._reader(schema_id(chunk.values[0] or b"")).read(octets),
             chunk.keys,
-            self._key_reader(next(filter(None, chunk.keys), None)),
+            self._key_reader(chunk.keys[0]),
             np.array(chunk.offsets, dtype=np.int64),
             np.array(chunk.appended_us, dtype=np.int64),
             np.array(chunk.polled_us, dtype=np.int64),
             chunk.offsets[-1] + 1,
+            key_octets=keys,
         )
 
     def _schema(self, number: int) -> Any:
@@ -113,7 +118,7 @@ class Decoder:
         return self._readers[number]
 
     def _key_reader(self, key: bytes | None) -> KeyReader | None:
-        """By the first key, which a truncate lacks.
+        """By a key of the batch, all of which have one schema or none; a truncate has none.
 
         A sink that needs keys refuses events without a reader.
         """

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.avro.row import KeyReader, Rows, key_ids
+from infra.avro.key import KeyReader, key_ids, key_octets
+from infra.avro.octets import Octets
+from infra.avro.row import Rows
 
 #: A topic and a partition's number.
 Partition = tuple[str, int]
@@ -81,6 +83,8 @@ class Batch:
     end: int
     whole: Batch | None = None
     first: int = 0
+    #: The keys once more, where they lie behind one another already.
+    key_octets: Octets | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -98,7 +102,14 @@ class Batch:
     @property
     def key_ids(self) -> NDArray[np.int64]:
         """A number for each event's key (infra/schemas/envelope.py)."""
-        return key_ids(self.keys)
+        return key_ids(self.key_octets or key_octets(self.keys))
+
+    def key_only(self) -> NDArray[np.bool_]:
+        """Which events know of the row before them only its key; in its other columns stands what
+        Debezium writes where it was sent nothing.
+        """
+        key = () if self.key_reader is None else self.key_reader.columns
+        return self.rows.key_only("before", {column.name for column in key})
 
     def parts(self, size: int) -> list[Batch]:
         """The events in order, in batches of at most this size."""

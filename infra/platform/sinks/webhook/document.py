@@ -3,7 +3,8 @@
 An event is `{"op", "key", "before", "after", "source": {"topic", "partition", "offset",
 "ts_us"}}`; rows are objects by column. What JSON cannot hold exactly is text: decimals and floats
 that are no numbers, dates and times (ISO 8601, or as the source wrote them), bytes in base64. A
-value that the source did not send is Debezium's placeholder.
+large value that was not changed, and so not sent, is Debezium's placeholder. Where the source sent
+only the key of the row before, its other columns are NULL, and `not_sent` lists them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import orjson
 
-from infra.avro.kind import Column, ColumnKind
+from infra.avro.kind import Column, ColumnKind, UnknownMomentError
 from infra.avro.row import RowImage, Rows
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
@@ -30,13 +32,14 @@ def documents(batch: Batch) -> list[dict[str, Any]]:
     try:
         before, after = _side(batch.rows, "before"), _side(batch.rows, "after")
         keys = _keys(batch, before, after)
-    except (UnicodeDecodeError, EnvelopeError) as error:
+    except (UnicodeDecodeError, EnvelopeError, UnknownMomentError) as error:
         raise RefusedError(
             f"an event of {batch.topic}[{batch.partition}] cannot be written as JSON: {error}"
         ) from error
+    not_sent = _without_fillers(batch, before)
     topic, partition = batch.topic, batch.partition
     columns = (batch.rows.operation.tolist(), keys, before, after, batch.offsets.tolist())
-    return [
+    events: list[dict[str, Any]] = [
         {
             "op": chr(operation),
             "key": key,
@@ -53,6 +56,23 @@ def documents(batch: Batch) -> list[dict[str, Any]]:
             *columns, batch.rows.committed_us.tolist(), strict=True
         )
     ]
+    for row, names in not_sent.items():
+        events[row]["not_sent"] = names
+    return events
+
+
+def _without_fillers(batch: Batch, before: Sequence[dict[str, Any] | None]) -> dict[int, list[str]]:
+    """Replace by NULL, in rows of which the source sent the key alone, what stands beside it.
+
+    Returns the names of those columns, by the event's place.
+    """
+    rows = np.flatnonzero(batch.key_only()).tolist()
+    key = () if batch.key_reader is None else batch.key_reader.columns
+    in_key = {column.name for column in key}
+    names = [column.name for column in batch.rows.columns if column.name not in in_key]
+    for row in rows:
+        (before[row] or {}).update(dict.fromkeys(names))
+    return dict.fromkeys(rows, names) if names else {}
 
 
 def encode(document: Any) -> bytes:

@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from pyiceberg.catalog import load_catalog
 
+from infra.avro.key import KeyReader
 from infra.avro.kind import PLACEHOLDER
-from infra.avro.row import KeyReader
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
@@ -216,7 +216,8 @@ async def test_a_truncate_is_refused_and_leaves_no_row(state: Place) -> None:
     (alone,) = partition.items([truncate])
     with pytest.raises(RefusedError, match="truncate"):
         await state.sink.write(alone)
-    (mixed,) = partition.items([truncate, (encoder.key(create), encoder.value(create))])
+    key = encoder.key(create)
+    (mixed,) = partition.items([(key, truncate[1]), (key, encoder.value(create))])
 
     with pytest.raises(RefusedError, match="truncate"):
         await state.sink.write(mixed)

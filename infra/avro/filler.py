@@ -1,0 +1,80 @@
+"""What Debezium writes where it was sent nothing: in a row of which it knows the key alone.
+
+PostgreSQL sends the old row of a delete only as far as REPLICA IDENTITY says, by default the key.
+A schema that forbids NULL makes Debezium put something in the other columns' place: the column's
+default, else the zero of its type (its class JdbcValueConverters, 3.6). Such a row is told from
+one that was sent by this, that all its other columns are NULL or so filled.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import fastavro
+
+from infra.avro.kind import Column, ColumnKind
+from infra.avro.walk import AvroSchema
+
+_EPOCHS = ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z")
+_MIDNIGHTS = ("00:00:00Z", "00:00:00.000000Z")
+_TEXTS: Mapping[ColumnKind, tuple[str, ...]] = {
+    ColumnKind.ZONED_TIMESTAMP: _EPOCHS,
+    ColumnKind.ZONED_TIME: _MIDNIGHTS,
+    ColumnKind.JSON: ("", "{}"),
+}
+
+
+def fillers(schema: AvroSchema, field: Mapping[str, Any], column: Column) -> tuple[bytes, ...]:
+    """How a value of this field, which cannot be NULL, looks on the wire where none was sent."""
+    declared = schema.expand(field["type"])
+    if "default" in field:
+        values: Iterable[Any] = (_default(declared, field["default"]),)
+    else:
+        values = _TEXTS.get(column.kind) or _zeros(declared)
+    parsed = fastavro.parse_schema(declared)
+    return tuple(_encoded(parsed, value) for value in values)
+
+
+def _encoded(schema: Any, value: Any) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, value)
+    return out.getvalue()
+
+
+def _default(declared: Any, value: Any) -> Any:
+    """Avro writes a default of bytes as text, a character a byte (its specification, "Records")."""
+    kind = declared["type"] if isinstance(declared, Mapping) else declared
+    return value.encode("latin-1") if kind == "bytes" and isinstance(value, str) else value
+
+
+def _zeros(declared: Any) -> list[Any]:
+    kind = declared["type"] if isinstance(declared, Mapping) else declared
+    if kind == "bytes":
+        return [b"", b"\x00"]
+    if kind == "record":
+        return [{item["name"]: _zero_item(item) for item in declared["fields"]}]
+    return [_ZEROS[kind]] if kind in _ZEROS else []
+
+
+def _zero_item(item: Mapping[str, Any]) -> Any:
+    """A record's own field: a decimal of scale 0 is zero with one byte, a point has its WKB."""
+    if isinstance(item["type"], list):
+        return _POINT if item["name"] == "wkb" else None
+    kind = item["type"]["type"] if isinstance(item["type"], Mapping) else item["type"]
+    return b"\x00" if kind == "bytes" else _ZEROS.get(kind)
+
+
+#: The point (0, 0) in well-known binary.
+_POINT = b"\x01\x01" + bytes(19)
+_ZEROS: dict[str, Any] = {
+    "boolean": False,
+    "int": 0,
+    "long": 0,
+    "float": 0.0,
+    "double": 0.0,
+    "string": "",
+    "array": [],
+    "map": {},
+}

@@ -1,0 +1,72 @@
+"""Reads the keys of Debezium's records out of Avro, each by its own writer schema."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import fastavro
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.avro.octets import Octets
+from infra.avro.walk import AvroSchema, declared_column
+from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
+
+#: Bytes of a number of 64 bits at most.
+LONGEST_NUMBER = 10
+_HEAD = np.uint64((1 << 40) - 1)
+NO_KEY = np.uint64(2**64 - 1)
+
+
+class KeyReader:
+    """Reads record keys of one writer schema, which must be a record; raises EnvelopeError for any
+    other.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        if schema.get("type") != "record":
+            raise EnvelopeError(
+                f"key schema {schema.get('name', schema.get('type'))!r} is no record; use"
+                " Debezium's keys"
+            )
+        parsed = AvroSchema(schema)
+        self.columns = tuple(
+            declared_column(parsed, item["name"], item["type"]) for item in schema["fields"]
+        )
+        self._schema = fastavro.parse_schema(dict(schema))
+
+    def read(self, message: bytes) -> tuple[Any, ...]:
+        """The key's values in column order; raises EnvelopeError for bytes of another schema."""
+        try:
+            found: Any = fastavro.schemaless_reader(
+                io.BytesIO(message[HEADER_BYTES:]), self._schema, None
+            )
+        except (EOFError, IndexError, ValueError, UnicodeDecodeError) as error:
+            raise EnvelopeError(f"the key is not of its schema: {error}") from error
+        return tuple(found[column.name] for column in self.columns)
+
+
+def key_octets(messages: Sequence[bytes | None]) -> Octets:
+    """Many records' keys, behind one another."""
+    return Octets([message or b"" for message in messages])
+
+
+def key_heads(octets: Octets) -> NDArray[np.uint64]:
+    """For each key a number that its writer schema shares with no other; NO_KEY without a key."""
+    heads = octets.eights[octets.begin] & _HEAD
+    return np.where(octets.end - octets.begin >= HEADER_BYTES, heads, NO_KEY)
+
+
+def key_ids(keys: Octets) -> NDArray[np.int64]:
+    """`key_id` of many records' keys at once."""
+    at, end = keys.begin + HEADER_BYTES, keys.end
+    found, plain = np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=np.bool_)
+    whole = at < end
+    ends = keys.after_numbers(at[whole])
+    plain[whole] = (ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)
+    found[plain] = keys.numbers(at[plain])[0]
+    for row in np.flatnonzero(~plain).tolist():
+        found[row] = key_id(keys.bytes[keys.begin[row] : keys.end[row]])
+    return found

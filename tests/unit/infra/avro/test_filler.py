@@ -1,0 +1,78 @@
+"""Rows of which the source sent the key alone are told from rows that it sent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.batches import Partition
+from tests.change_events import DECIMAL, VARIABLE, ZONED, Event
+
+DATE = {"type": "int", "connect.name": "io.debezium.time.Date"}
+JSON = {"type": "string", "connect.name": "io.debezium.data.Json"}
+COLUMNS: dict[str, tuple[Any, bool]] = {
+    "id": ("long", False),
+    "name": ("string", False),
+    "balance": (DECIMAL, False),
+    "free": (VARIABLE, False),
+    "born": (DATE, False),
+    "active": ("boolean", False),
+    "ratio": ("double", False),
+    "at": (ZONED, False),
+    "document": (JSON, False),
+    "tags": ({"type": "array", "items": "string"}, False),
+    "note": ("string", True),
+}
+EPOCH = "1970-01-01T00:00:00Z"
+FILLED: tuple[Any, ...] = (
+    1,
+    "",
+    Decimal(0),
+    {"scale": 0, "value": b"\0"},
+    0,
+    False,
+    0.0,
+    EPOCH,
+    "",
+    [],
+    None,
+)
+
+
+def key_only(*rows: tuple[Any, ...]) -> list[bool]:
+    batch = Partition(columns=COLUMNS).batch([Event("d", 1, None, row) for row in rows])
+    found: list[bool] = batch.key_only().tolist()
+    return found
+
+
+def test_a_row_of_zeros_and_nulls_beside_its_key_was_not_sent() -> None:
+    assert key_only(FILLED, (2**40, *FILLED[1:])) == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (1, "Ada"), (2, Decimal(1)), (3, {"scale": 1, "value": b"\x0f"}), (4, 1), (5, True),
+        (6, -0.5), (7, "2026-01-02T03:04:05Z"), (8, "{}x"), (9, ["a"]), (10, ""),
+    ],
+)  # fmt: skip
+def test_a_row_with_any_value_was_sent(place: int, value: Any) -> None:
+    row = tuple(value if number == place else known for number, known in enumerate(FILLED))
+
+    assert key_only(FILLED, row, FILLED) == [True, False, True]
+
+
+def test_an_event_without_a_row_before_it_has_sent_none() -> None:
+    batch = Partition(columns=COLUMNS).batch([Event("c", 1, FILLED)])
+
+    assert batch.key_only().tolist() == [False]
+
+
+def test_a_default_of_the_column_stands_for_what_was_not_sent() -> None:
+    partition = Partition(columns={"id": ("long", False), "state": ("string", False, "new")})
+    rows = [(1, "new"), (1, ""), (1, "old")]
+    batch = partition.batch([Event("d", 1, None, row) for row in rows])
+
+    assert batch.key_only().tolist() == [True, False, False]

@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg2
 
 from infra.stack.servers import postgres
+from infra.stack.servers.password import make_passwords
 from infra.stack.servers.port import free_ports
 from infra.stack.servers.server import ServerProcess, start
 
@@ -26,9 +27,11 @@ class PrivatePostgres:
     def __init__(self, logs: Path, settings: Mapping[str, str]) -> None:
         (port,) = free_ports(1)
         owner = postgres.account()
-        self.dsn = postgres.dsn(port)
+        passwords = make_passwords(logs / f"secrets-{port}")
+        passwords.write(port)
+        self.dsn = postgres.dsn(port, passwords.passfile)
         self.place = postgres.home(logs, owner)
-        recipe = postgres.recipe(postgres.find_binaries({}), self.place, port, owner)
+        recipe = postgres.recipe(postgres.find_binaries({}), self.place, port, owner, passwords)
         extra = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # A server that was made for less than logical decoding is a case of its own.
         self._recipe = replace(

@@ -16,6 +16,8 @@ _EXAMPLE = "docs/external.md has an example"
 _TYPES: Mapping[str, Any] = {
     "profile": str | None,
     "postgres_from_connect": str | None,
+    "postgres_user_from_connect": str | None,
+    "postgres_secret_from_connect": str | None,
     "versions": Mapping,
     "supervisor_pid": int | None,
     "supervisor_started_s": float | None,
@@ -26,11 +28,15 @@ _TYPES: Mapping[str, Any] = {
 class Endpoints:
     """Addresses and versions of a stack.
 
-    Never a secret: passwords come from PGPASSWORD or PGPASSFILE.
+    Never a secret: the DSN of our own server names a password file, and the passwords of other
+    servers come from PGPASSWORD or PGPASSFILE.
 
     `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that
     owns the servers of a process stack. `postgres_from_connect` is Postgres' HOST:PORT as Kafka
-    Connect reaches it, where that is not as this machine does (Connect in a container).
+    Connect reaches it, where that is not as this machine does (Connect in a container);
+    `postgres_user_from_connect` is the role that Connect logs in with, where that is another, and
+    `postgres_secret_from_connect` a reference to its password that Connect's own configuration
+    provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`.
     """
 
     kind: StackKind
@@ -43,6 +49,8 @@ class Endpoints:
     supervisor_pid: int | None = None
     supervisor_started_s: float | None = None
     postgres_from_connect: str | None = None
+    postgres_user_from_connect: str | None = None
+    postgres_secret_from_connect: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for endpoints.json."""

@@ -14,6 +14,13 @@ from tests.real_stack import stack_command
 from tests.scenarios.locust_process import NOTHING, leftovers
 
 
+def secrets() -> list[str]:
+    """The passwords of the stack that is up, out of its files."""
+    directory = state_of().run / "secrets"
+    found = [path.read_text(encoding="ascii") for path in sorted(directory.iterdir())]
+    return [text.strip().replace("=", ":").rpartition(":")[2] for text in found]
+
+
 def test_up_is_idempotent(stack: Endpoints) -> None:
     before = recorded(state_of())
 
@@ -37,6 +44,7 @@ def test_env_prints_endpoints_without_a_secret(stack: Endpoints) -> None:
 
     assert Endpoints.from_json(json.loads(done.stdout)) == stack
     assert "password" not in done.stdout.lower()
+    assert not [secret for secret in secrets() if secret in done.stdout]
 
 
 def test_a_canary_leaves_nothing_behind(stack: Endpoints) -> None:

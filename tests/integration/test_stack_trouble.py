@@ -23,6 +23,7 @@ import pytest
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.external import FILE, VARIABLES
 from infra.stack.servers import postgres
+from infra.stack.servers.password import make_passwords
 from infra.stack.servers.port import free_ports
 from infra.stack.servers.server import start
 from infra.stack.supervise.state import CHECKOUT, StackState, recorded
@@ -230,7 +231,10 @@ def postgres_with(wal_level: str, logs: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     account = postgres.account()
     place = postgres.home(logs, account)
-    recipe = postgres.recipe(postgres.find_binaries(os.environ), place, port, account)
+    passwords = make_passwords(logs / "secrets")
+    passwords.write(port)
+    dsn = postgres.dsn(port, passwords.passfile)
+    recipe = postgres.recipe(postgres.find_binaries(os.environ), place, port, account, passwords)
     recipe.prepare()
     changed = [
         part.replace("wal_level=logical", f"wal_level={wal_level}") for part in recipe.command
@@ -239,8 +243,8 @@ def postgres_with(wal_level: str, logs: Path) -> Iterator[str]:
         type(recipe)("postgres", changed, recipe.probe, recipe.prepare, account=account), logs
     )
     try:
-        await_that(lambda: accepts(postgres.dsn(port)), "PostgreSQL did not start")
-        yield postgres.dsn(port)
+        await_that(lambda: accepts(dsn), "PostgreSQL did not start")
+        yield dsn
     finally:
         server.process.send_signal(signal.SIGINT)
         server.process.wait(60)

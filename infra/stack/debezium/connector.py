@@ -12,6 +12,7 @@ import requests
 from psycopg2.extensions import parse_dsn
 
 from infra.client import http
+from infra.client.passfile import password
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.settings import ServerSettings, Tuning, debezium
@@ -35,7 +36,11 @@ class DebeziumConnector:
 
 
 def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> ServerSettings:
-    """The configuration; converters are the worker's. A password, if any, comes from PGPASSWORD."""
+    """The configuration; converters are the worker's.
+
+    The password is a reference that the worker resolves; where the endpoints have none, it is the
+    one that libpq would take, and stands in Connect's REST interface and topics.
+    """
     place = parse_dsn(endpoints.postgres_dsn)
     if endpoints.postgres_from_connect is not None:
         place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
@@ -44,8 +49,8 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         "tasks.max": "1",
         "database.hostname": place.get("host", "127.0.0.1"),
         "database.port": place.get("port", "5432"),
-        "database.user": place.get("user", "postgres"),
-        "database.password": os.environ.get("PGPASSWORD", ""),
+        "database.user": endpoints.postgres_user_from_connect or place.get("user", "postgres"),
+        "database.password": endpoints.postgres_secret_from_connect or password(place, os.environ),
         "database.dbname": place.get("dbname", "postgres"),
         "topic.prefix": connector.topic_prefix,
         "plugin.name": "pgoutput",

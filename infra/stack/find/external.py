@@ -5,6 +5,7 @@ stopped.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,16 +16,19 @@ from infra.stack.error import StackConfigError
 
 #: A TOML or JSON file with the endpoints; it comes before the variables below.
 FILE = "CDC_STACK"
-#: One variable an endpoint; the four that are not OPTIONAL are needed. The last is for a Connect
-#: in a container.
+#: One variable an endpoint; the four that are not OPTIONAL are needed. Those that are, are for a
+#: Connect in a container, or one that has the password by a provider.
 VARIABLES = {
     "CDC_POSTGRES_DSN": "postgres_dsn",
     "CDC_KAFKA_BOOTSTRAP": "kafka_bootstrap",
     "CDC_SCHEMA_REGISTRY_URL": "schema_registry_url",
     "CDC_CONNECT_URL": "connect_url",
     "CDC_POSTGRES_FROM_CONNECT": "postgres_from_connect",
+    "CDC_POSTGRES_USER_FROM_CONNECT": "postgres_user_from_connect",
+    "CDC_POSTGRES_SECRET_FROM_CONNECT": "postgres_secret_from_connect",
 }
-OPTIONAL = frozenset({"CDC_POSTGRES_FROM_CONNECT"})
+_REFERENCE = re.compile(r"\$\{[^{}:]+:[^{}]+\}")
+OPTIONAL = frozenset(name for name in VARIABLES if name.endswith("_FROM_CONNECT"))
 
 
 def external(environ: Mapping[str, str]) -> Endpoints | None:
@@ -97,6 +101,13 @@ def check(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
     inside = endpoints.postgres_from_connect
     if inside is not None and not validate.is_address(inside):
         mistakes.append(f"postgres_from_connect {inside!r} is not HOST:PORT")
+    reference = endpoints.postgres_secret_from_connect
+    if reference is not None and not _REFERENCE.fullmatch(reference):
+        mistakes.append(
+            "postgres_secret_from_connect is no reference to a password; write"
+            " ${PROVIDER:PATH:KEY} with a provider of Connect's own configuration, and leave a"
+            " password itself to PGPASSWORD or PGPASSFILE"
+        )
     if mistakes:
         raise StackConfigError("; ".join(mistakes))
     return endpoints

@@ -17,22 +17,27 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg2
+from psycopg2.extensions import make_dsn
 
 from infra.client.environment import for_server
 from infra.stack.error import StackConfigError, StackError
+from infra.stack.servers.password import OWNER, StackPasswords, write_private
 from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Account, Recipe
 from infra.stack.servers.settings import Listener, postgres
 from infra.stack.supervise.identity import tied_to_parent
 
 OLDEST_MAJOR = 14
-USER = "postgres"
-INITDB = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+INITDB = (
+    *("-U", OWNER, "-A", "scram-sha-256"),
+    *("-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),
+)
 
 
-def dsn(port: int) -> str:
-    """How to connect to the process stack's server."""
-    return f"host={HOST} port={port} user={USER} dbname=postgres"
+def dsn(port: int, passfile: Path | None = None) -> str:
+    """How to connect to a server of ours; its password, if it has one, is in a file."""
+    place = {"host": HOST, "port": str(port), "user": OWNER, "dbname": "postgres"}
+    return make_dsn(**place, **({"passfile": str(passfile)} if passfile else {}))
 
 
 def find_binaries(environ: Mapping[str, str]) -> Path:
@@ -120,8 +125,10 @@ def _copy_install(package: Path, version_directory: str, place: Path) -> None:
         shutil.copytree(libraries, place / libraries.name)
 
 
-def recipe(binaries: Path, place: Path, port: int, owner: Account | None) -> Recipe:
-    """The server on a fresh cluster in `place`."""
+def recipe(
+    binaries: Path, place: Path, port: int, owner: Account | None, passwords: StackPasswords
+) -> Recipe:
+    """The server on a fresh cluster in `place`; nobody gets in without a password."""
     copied = owner is not None and not _open_to_all(binaries)
     package = binaries.parents[1]
     reachable = place / package.name / binaries.parent.name / "bin" if copied else binaries
@@ -133,10 +140,15 @@ def recipe(binaries: Path, place: Path, port: int, owner: Account | None) -> Rec
 
     def prepare() -> None:
         _make_home(place, owner)
+        given = place / "password"
+        write_private(given, passwords.owner)
+        if owner is not None:
+            os.chown(given, owner.uid, owner.gid)
         if copied:
             _copy_install(package, binaries.parent.name, place)
         done = subprocess.run(
-            [reachable / "initdb", "-D", data, *INITDB],
+            [reachable / "initdb", "-D", data, "--pwfile", given, *INITDB],
+            env=for_server(os.environ),
             capture_output=True,
             text=True,
             check=False,
@@ -146,13 +158,14 @@ def recipe(binaries: Path, place: Path, port: int, owner: Account | None) -> Rec
             extra_groups=[] if owner else None,
             preexec_fn=tied_to_parent(signal.SIGKILL),
         )
+        given.unlink()
         if done.returncode != 0:
             raise StackError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
 
     return Recipe(
         name="postgres",
         command=command,
-        probe=lambda: probe(dsn(port)),
+        probe=lambda: probe(dsn(port, passwords.passfile)),
         prepare=prepare,
         stop_signal=signal.SIGINT,
         orphan_signal=signal.SIGQUIT,

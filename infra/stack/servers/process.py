@@ -20,6 +20,7 @@ from infra.stack.artifacts.version import VERSIONS
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers import postgres, settings
+from infra.stack.servers.password import READER, StackPasswords, make_passwords
 from infra.stack.servers.port import HOST, WELL_KNOWN, check_free, free_ports
 from infra.stack.servers.server import Recipe
 from infra.stack.servers.settings import Listener
@@ -27,6 +28,8 @@ from infra.stack.supervise.identity import Identity
 
 REGISTRY_PATH = "/apis/ccompat/v7"
 PROBE_S = 5.0
+#: A connector's own client settings could name a provider that reads any file (CVE-2024-31141).
+NO_OTHER_PROVIDER = "-Dorg.apache.kafka.automatic.config.providers=none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Blueprint:
     recipes: tuple[Recipe, ...]
     endpoints: Endpoints
     places: tuple[Path, ...]
+    passwords: StackPasswords
 
 
 def blueprint(
@@ -86,12 +90,14 @@ def blueprint(
         **VERSIONS,
     }
     account = postgres.account()
+    passwords = make_passwords(run_directory / "secrets")
+    passwords.write(ports.postgres)
     place = postgres.home(run_directory, account)
     template = _kafka_template(files, environ, progress)
     (run_directory / "log4j2.xml").write_text(java.LOG4J, encoding="utf-8")
     endpoints = Endpoints(
         kind="process",
-        postgres_dsn=postgres.dsn(ports.postgres),
+        postgres_dsn=postgres.dsn(ports.postgres, passwords.passfile),
         kafka_bootstrap=f"{HOST}:{ports.kafka}",
         schema_registry_url=f"http://{HOST}:{ports.registry}{REGISTRY_PATH}",
         connect_url=f"http://{HOST}:{ports.connect}",
@@ -99,14 +105,16 @@ def blueprint(
         versions=versions,
         supervisor_pid=owner.pid,
         supervisor_started_s=owner.started_s,
+        postgres_user_from_connect=READER,
+        postgres_secret_from_connect=passwords.reference,
     )
     recipes = (
-        postgres.recipe(binaries, place, ports.postgres, account),
+        postgres.recipe(binaries, place, ports.postgres, account, passwords),
         kafka_recipe(files, run_directory, ports, profile, template),
         registry_recipe(files, run_directory, ports, profile, endpoints),
-        connect_recipe(files, run_directory, ports, profile, endpoints),
+        connect_recipe(files, run_directory, ports, profile, endpoints, passwords),
     )
-    return Blueprint(recipes, endpoints, (place,) if account is not None else ())
+    return Blueprint(recipes, endpoints, (place,) if account is not None else (), passwords)
 
 
 def _java_version(path: Path) -> str:
@@ -227,9 +235,14 @@ def registry_recipe(
 
 
 def connect_recipe(
-    files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, endpoints: Endpoints
+    files: java.JavaFiles,
+    run: Path,
+    ports: Ports,
+    profile: Profile,
+    endpoints: Endpoints,
+    passwords: StackPasswords,
 ) -> Recipe:
-    """Kafka Connect."""
+    """Kafka Connect; a connector's password is read from a file, and from no other one."""
     properties = run / "connect.properties"
     base = endpoints.schema_registry_url.removesuffix(REGISTRY_PATH)
     listener = Listener(HOST, ports.connect, HOST)
@@ -237,6 +250,7 @@ def connect_recipe(
     def prepare() -> None:
         rendered = settings.render_properties(
             settings.connect(listener, endpoints.kafka_bootstrap, base)
+            | settings.file_provider(str(passwords.directory))
         )
         properties.write_text(rendered, encoding="utf-8")
 
@@ -246,6 +260,7 @@ def connect_recipe(
         command=[
             str(files.java),
             *java.flags("connect", profile, run),
+            NO_OTHER_PROVIDER,
             *quick,
             "-cp",
             java.class_path(files.connect),

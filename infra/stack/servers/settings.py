@@ -153,6 +153,17 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Serv
     return settings
 
 
+def file_provider(directory: str) -> ServerSettings:
+    """A worker's settings for `${file:PATH:KEY}` in connectors: resolved in the worker, so neither
+    its REST interface nor its topics hold what the file does; no file outside is read.
+    """
+    return {
+        "config.providers": "file",
+        "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
+        "config.providers.file.param.allowed.paths": directory,
+    }
+
+
 def debezium(tuning: Tuning) -> ServerSettings:
     """Debezium's knobs: a short poll for latency by default, large batches for throughput by
     option.

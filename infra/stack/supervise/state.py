@@ -134,10 +134,17 @@ def clear_after(state: StackState, supervisor: Identity) -> None:
             clear(state)
 
 
+def keep_private(state: StackState) -> None:
+    """Make the directory of a stack's files, or shut it, for its user alone."""
+    state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if state.root.stat().st_mode & 0o077:
+        state.root.chmod(0o700)
+
+
 @contextmanager
 def exclusive(state: StackState) -> Iterator[None]:
     """Only one `up` or `down` at a time in a checkout; the second waits."""
-    state.root.mkdir(parents=True, exist_ok=True)
+    keep_private(state)
     deadline_s = time.monotonic() + LOCK_S
     with (state.root / "lock").open("w") as file:
         while True:

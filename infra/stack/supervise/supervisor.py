@@ -26,6 +26,7 @@ from infra.stack.debezium.canary import send_canary
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers.disk import check_room, exhausted
+from infra.stack.servers.password import create_reader
 from infra.stack.servers.process import Blueprint, blueprint, choose_ports
 from infra.stack.servers.server import Recipe, ServerProcess, start
 from infra.stack.supervise.identity import identify
@@ -57,7 +58,7 @@ class Supervisor:
         shutil.rmtree(self._state.logs, ignore_errors=True)
         self._write_down()
         self._state.logs.mkdir(parents=True)
-        self._state.run.mkdir()
+        self._state.run.mkdir(mode=0o700)
         plan = blueprint(
             self._state.run,
             choose_ports(ports),
@@ -70,6 +71,7 @@ class Supervisor:
         self._write_down()
         check_room(self._disks())
         self._start_all(plan)
+        create_reader(plan.endpoints.postgres_dsn, plan.passwords)
         say(progress="a row is on its way from Postgres to the topic")
         send_canary(plan.endpoints, READY_S)
         write_json(self._state.endpoints, plan.endpoints.to_json())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cdc_users.pipeline.provision.allow_list import check_targets
+from infra.stack.debezium.connector import DebeziumConnector, connector_config
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.external import read_external
@@ -180,3 +181,29 @@ def test_a_taken_port_is_named_with_its_holder() -> None:
 
         with pytest.raises(StackConfigError, match=rf"kafka: port {port} by .*python"):
             check_free({"kafka": port})
+
+
+def test_a_connector_gets_a_reference_and_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "canary")
+    reference = "${file:/etc/kafka/secrets.properties:bench}"
+    lines = f'postgres_user_from_connect = "debezium"\npostgres_secret_from_connect = "{reference}"'
+    connector = DebeziumConnector("c", "s", "p", "cdc", ("public.t",))
+
+    config = connector_config(connector, read_external(file_with(tmp_path, GOOD + lines), {}))
+    plain = connector_config(connector, read_external(file_with(tmp_path, GOOD), {}))
+
+    assert config["database.password"] == reference
+    assert config["database.user"] == "debezium"
+    assert "canary" not in str(config)
+    assert plain["database.password"] == "canary"
+
+
+def test_a_password_in_place_of_a_reference_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    text = GOOD + 'postgres_secret_from_connect = "hunter2"'
+
+    with pytest.raises(StackConfigError, match=r"\$\{PROVIDER:PATH:KEY\}") as caught:
+        read_external(file_with(tmp_path, text), {})
+
+    assert "hunter2" not in str(caught.value)

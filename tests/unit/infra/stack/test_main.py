@@ -32,6 +32,6 @@ def test_an_own_stack_that_is_not_named_is_told_what_it_needs_and_what_not(
 
     with pytest.raises(
         StackConfigError,
-        match=r"CDC_CONNECT_URL, CDC_POSTGRES_FROM_CONNECT \(optional\), or a file",
+        match=r"CDC_CONNECT_URL, CDC_POSTGRES_FROM_CONNECT \(optional\), .*\(optional\), or a file",
     ):
         up(parser().parse_args(["up", "--kind", "external"]))

@@ -19,6 +19,7 @@ from infra.stack.debezium.connector import DebeziumConnector, connector_config
 from infra.stack.docker import compose, compose_file
 from infra.stack.docker.compose_file import DIRECTORY, rendered, services
 from infra.stack.error import StackError
+from infra.stack.servers.password import make_passwords
 from infra.stack.servers.port import WELL_KNOWN
 from infra.stack.servers.postgres import recipe as postgres_recipe
 from infra.stack.servers.process import Ports, connect_recipe, kafka_recipe, registry_recipe
@@ -69,13 +70,14 @@ def process_settings(tmp_path: Path) -> dict[str, ServerSettings]:
     java = JavaFiles(Path("java"), [], [], tmp_path, tmp_path / "startup")
     kafka = kafka_recipe(java, tmp_path, PORTS, "bench", tmp_path / "template")
     registry = registry_recipe(java, tmp_path, PORTS, "bench", compose.endpoints())
-    connect = connect_recipe(java, tmp_path, PORTS, "bench", compose.endpoints())
+    passwords = make_passwords(tmp_path / "secrets")
+    connect = connect_recipe(java, tmp_path, PORTS, "bench", compose.endpoints(), passwords)
     kafka.prepare()
     connect.prepare()
     registry_flags = flags(list(registry.command), "-D")
     return {
         "postgres": flags(
-            list(postgres_recipe(Path("/a/b/bin"), tmp_path, 5432, None).command), "-c"
+            list(postgres_recipe(Path("/a/b/bin"), tmp_path, 5432, None, passwords).command), "-c"
         ),
         "kafka": properties((tmp_path / "kafka.properties").read_text(encoding="utf-8")),
         "schema-registry": {
@@ -83,7 +85,14 @@ def process_settings(tmp_path: Path) -> dict[str, ServerSettings]:
             for name, value in registry_flags.items()
             if name.startswith(("quarkus", "apicurio"))
         },
-        "connect": properties((tmp_path / "connect.properties").read_text(encoding="utf-8")),
+        # Containers are not shared with other users, so there are no passwords to look up.
+        "connect": {
+            name: value
+            for name, value in properties(
+                (tmp_path / "connect.properties").read_text(encoding="utf-8")
+            ).items()
+            if not name.startswith("config.providers")
+        },
     }
 
 

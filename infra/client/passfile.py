@@ -1,0 +1,46 @@
+"""The password that libpq would take, for clients that are not libpq (PostgreSQL documentation,
+"The Password File").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_FIELD = re.compile(r"((?:[^:\\]|\\.)*)(?::|$)")
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def password(place: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """The password for the server, database and user of a parsed DSN; empty where there is none.
+
+    As libpq does: PGPASSWORD, then the file that the DSN names, PGPASSFILE, or ~/.pgpass.
+    """
+    if environ.get("PGPASSWORD"):
+        return environ["PGPASSWORD"]
+    named = place.get("passfile") or environ.get("PGPASSFILE")
+    path = Path(named) if named else Path(environ.get("HOME", "/"), ".pgpass")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    host = place.get("host", "").split(",")[0]
+    port = (place.get("port") or environ.get("PGPORT") or "5432").split(",")[0]
+    user = place.get("user") or environ.get("PGUSER", "")
+    wanted = (host, port, place.get("dbname") or environ.get("PGDATABASE") or user, user)
+    for line in lines:
+        fields = _FIELD.findall(line)[:5]
+        if len(fields) == 5 and not line.startswith("#") and _fits(fields[:4], wanted):
+            return _plain(fields[4])
+    return ""
+
+
+def _fits(fields: list[str], wanted: tuple[str, ...]) -> bool:
+    return all(
+        field == "*" or _plain(field) == value for field, value in zip(fields, wanted, strict=True)
+    )
+
+
+def _plain(field: str) -> str:
+    return _ESCAPED.sub(r"\1", field)

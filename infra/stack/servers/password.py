@@ -1,0 +1,76 @@
+"""The passwords of one process stack: made at its start, kept in files of its user alone.
+
+Loopback is open to everybody on the machine, and PostgreSQL's superuser can run commands as the
+server's account. So nobody gets in without a password, and Kafka Connect, which has no login of
+its own, is given the password of a role that can only read and replicate.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg2
+from psycopg2.extensions import encrypt_password
+from psycopg2.sql import SQL, Identifier, Literal
+
+from infra.stack.servers.port import HOST
+
+OWNER = "postgres"
+#: Debezium's: REPLICATION for slots, and reading for what it asks the catalog and the tables.
+READER = "cdc_connect"
+RANDOM_BYTES = 24
+_ROLE = SQL("CREATE ROLE {} LOGIN REPLICATION IN ROLE pg_read_all_data PASSWORD {}")
+
+
+@dataclass(frozen=True, slots=True)
+class StackPasswords:
+    """One stack's passwords by role, and the directory of the files that hold them."""
+
+    directory: Path
+    owner: str = field(repr=False)
+    reader: str = field(repr=False)
+
+    @property
+    def passfile(self) -> Path:
+        """libpq's password file: named in the DSN, so the password itself is never in one."""
+        return self.directory / "pgpass"
+
+    @property
+    def properties(self) -> Path:
+        """What Kafka Connect reads the reader's password from (a Java properties file)."""
+        return self.directory / "connect.properties"
+
+    @property
+    def reference(self) -> str:
+        """What stands in a connector's configuration in place of the password."""
+        return f"${{file:{self.properties}:secret}}"
+
+    def write(self, port: int) -> None:
+        """Write the files; no other account can read them."""
+        self.directory.mkdir(mode=0o700)
+        write_private(self.passfile, f"{HOST}:{port}:*:{OWNER}:{self.owner}\n")
+        write_private(self.properties, f"secret={self.reader}\n")
+
+
+def make_passwords(directory: Path) -> StackPasswords:
+    """New passwords, kept in a directory that `write` makes."""
+    return StackPasswords(directory, *(secrets.token_hex(RANDOM_BYTES) for _ in range(2)))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that this account alone can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def create_reader(dsn: str, passwords: StackPasswords) -> None:
+    """Create the role for Kafka Connect; the server's log never sees its password."""
+    with closing(psycopg2.connect(dsn, connect_timeout=10)) as connection:
+        connection.autocommit = True
+        hidden = encrypt_password(passwords.reader, READER, connection, "scram-sha-256")
+        with connection.cursor() as cursor:
+            cursor.execute(_ROLE.format(Identifier(READER), Literal(hidden)))

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.declaration import tap_kinds
 from cdc_users.observe.tap import Tap
-from cdc_users.observe.taps.iceberg import IcebergTap
-from cdc_users.observe.taps.json_topic import JsonTopicTap
-from cdc_users.observe.taps.kinesis import KinesisTap
-from cdc_users.observe.taps.postgres import PostgresTap
-from cdc_users.observe.taps.pubsub import PubSubTap
-from cdc_users.observe.taps.topic import TopicTap
-from cdc_users.observe.taps.webhook import WebhookTap
-
-#: Each kind of tap: how it is made, and what its configuration must have.
-KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any], str, Anchor], Tap], tuple[str, ...]]] = {
-    "topic": (TopicTap, ("bootstrap", "schema_registry_url")),
-    "json-topic": (JsonTopicTap, ("bootstrap",)),
-    "webhook": (WebhookTap, ()),
-    "postgres": (PostgresTap, ("dsn", "table")),
-    "iceberg": (IcebergTap, ("table",)),
-    "kinesis": (KinesisTap, ("endpoint", "stream")),
-    "pubsub": (PubSubTap, ("subscription",)),
-}
-#: Of each of these groups a kind's configuration needs one.
-EITHER: Mapping[str, tuple[str, ...]] = {
-    "topic": ("topic", "topics"),
-    "json-topic": ("topic", "topics"),
-    "iceberg": ("warehouse", "properties"),
-}
 
 
 def mistakes(config: Mapping[str, Any]) -> list[str]:
     """Every mistake in a configuration, each with its remedy."""
-    found = [f"{name!r} is missing" for name in ("run", "taps") if name not in config]
+    found = [*tap_kinds().mistakes]
+    found += [f"{name!r} is missing" for name in ("run", "taps") if name not in config]
     names = [str(tap.get("name", "")) for tap in config.get("taps", ())]
     found += [
         f"there are {names.count(name)} taps named {name!r}; name them apart"
@@ -55,17 +33,19 @@ def _tap_mistakes(tap: Mapping[str, Any]) -> list[str]:
     name, kind = tap.get("name"), str(tap.get("kind"))
     if not name:
         return [f"a tap has no name: {dict(tap)!r}"]
-    if kind not in KINDS:
-        return [f"tap {name!r} is of kind {kind!r}, which is not one of {', '.join(KINDS)}"]
-    found = [f"tap {name!r} needs {part!r}" for part in KINDS[kind][1] if part not in tap]
-    choice = EITHER.get(kind, ())
-    if choice and not any(part in tap for part in choice):
-        found.append(f"tap {name!r} needs {' or '.join(map(repr, choice))}")
+    known = tap_kinds().by_name
+    if kind not in known:
+        return [f"tap {name!r} is of kind {kind!r}, which is not one of {', '.join(known)}"]
+    declared = known[kind]
+    found = [f"tap {name!r} needs {part!r}" for part in declared.needs if part not in tap]
+    if declared.either and not any(part in tap for part in declared.either):
+        found.append(f"tap {name!r} needs {' or '.join(map(repr, declared.either))}")
     return found
 
 
 def make_taps(config: Mapping[str, Any], anchor: Anchor) -> dict[str, Tap]:
     """The taps, in the order in which events pass them."""
+    known = tap_kinds().by_name
     return {
-        tap["name"]: KINDS[tap["kind"]][0](tap, config["run"], anchor) for tap in config["taps"]
+        tap["name"]: known[tap["kind"]].make(tap, config["run"], anchor) for tap in config["taps"]
     }

@@ -22,6 +22,7 @@ import numpy as np
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import RowCheck
+from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import key_number
 from cdc_users.observe.events.value import CUSTOMERS, check
 from cdc_users.observe.final_state import ArraySide, TableState, Totals, state_of_probes
@@ -315,3 +316,8 @@ def _as_table(batch: Any) -> Any:
     import pyarrow
 
     return pyarrow.Table.from_batches([batch])
+
+
+ICEBERG_TAP = TapDeclaration(
+    "iceberg", make=IcebergTap, needs=("table",), either=("warehouse", "properties")
+)

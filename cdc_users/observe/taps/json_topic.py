@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.tap import ObservedRecord
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem
 from cdc_users.observe.taps.topic import KafkaMessage, TopicReading
@@ -50,3 +51,8 @@ class JsonTopicTap:
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
         return {"read": self._reading.read()}
+
+
+JSON_TOPIC_TAP = TapDeclaration(
+    "json-topic", make=JsonTopicTap, needs=("bootstrap",), either=("topic", "topics")
+)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.tap import ObservedRecord, TapError
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import kinesis_client
@@ -88,3 +89,6 @@ class KinesisTap:
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
         return {"read": {str(number): count for number, count in self._read.items()}}
+
+
+KINESIS_TAP = TapDeclaration("kinesis", make=KinesisTap, needs=("endpoint", "stream"))

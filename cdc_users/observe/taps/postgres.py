@@ -17,6 +17,7 @@ from psycopg import sql
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import RowCheck
+from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import key_number
 from cdc_users.observe.events.value import CUSTOMERS, check
 from cdc_users.observe.final_state import TableState, Totals, probe_part, state_of_probes
@@ -292,3 +293,6 @@ class PostgresTap:
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
         return {"looks": self._looks}
+
+
+POSTGRES_TAP = TapDeclaration("postgres", make=PostgresTap, needs=("dsn", "table"))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.tap import ObservedRecord, TapError
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import project, subscriber
@@ -104,3 +105,6 @@ class PubSubTap:
             "read": {str(number): count for number, count in self._read.items()},
             "redelivered": self._redelivered,
         }
+
+
+PUBSUB_TAP = TapDeclaration("pubsub", make=PubSubTap, needs=("subscription",))

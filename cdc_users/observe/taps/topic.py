@@ -23,6 +23,7 @@ from confluent_kafka import (
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
+from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.value import check
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
 from infra.avro.key import key_ids, key_octets
@@ -330,3 +331,11 @@ class TopicTap:
     def gauges(self) -> dict[str, Any]:
         """See Tap."""
         return {"read": self._reading.read()}
+
+
+TOPIC_TAP = TapDeclaration(
+    "topic",
+    make=TopicTap,
+    needs=("bootstrap", "schema_registry_url"),
+    either=("topic", "topics"),
+)

@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import ChangeError, ChangeParser
 from cdc_users.observe.tap import ObservedRecord, TapError
 
@@ -167,3 +168,6 @@ def _source(change: Mapping[str, Any], name: str, otherwise: int) -> int:
         if isinstance(place, dict) and isinstance(number := place.get(name), int):
             return number
     return otherwise
+
+
+WEBHOOK_TAP = TapDeclaration("webhook", make=WebhookTap)

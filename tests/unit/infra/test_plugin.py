@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc_users.pipeline import declaration
 from infra.platform.sinks.plugin import GROUP, SinkPlugin, sinks
 from infra.platform.transports.plugin import transports
 from infra.plugin import offered
@@ -94,3 +95,18 @@ def test_declarations_bring_in_no_library_of_any_sink_or_transport() -> None:
     assert "infra.platform.sinks.iceberg.plugin" in modules
     heavy = {"pyiceberg", "pyarrow", "aiohttp", "psycopg2", "boto3", "google.cloud.pubsub_v1"}
     assert heavy.intersection(modules) <= {"psycopg2"}  # infra.validate reads a DSN with it
+
+
+def test_nor_do_those_of_the_harness() -> None:
+    modules = loaded(
+        "from cdc_users.pipeline.declaration import plugin_mistakes; plugin_mistakes()"
+    )
+
+    assert "cdc_users.pipeline.transports.kinesis" in modules
+    heavy = {"locust", "gevent", "requests", "confluent_kafka", "boto3", "pyiceberg"}
+    assert heavy.isdisjoint(modules)
+
+
+def test_both_sides_know_the_same_sinks_and_transports() -> None:
+    assert list(declaration.sinks().by_name) == list(sinks().by_name)
+    assert {*declaration.transports().by_name, "null"} == {*transports().by_name}

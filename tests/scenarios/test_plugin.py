@@ -1,0 +1,136 @@
+"""A sink and a transport that stand in no list of this project: installed beside it, and run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.supervise.state import CHECKOUT
+from tests.scenarios.locust_process import LocustProcess
+from tests.toy_distribution import install
+
+#: A sink that appends a line for each batch to a file: how many events it had.
+PLATFORM = """
+import urllib.request
+from pathlib import Path
+
+from infra.platform.process.argument import Argument, missing
+from infra.platform.sinks.counting import CountingSink
+from infra.platform.sinks.plugin import SinkPlugin
+from infra.platform.transports import naming
+from infra.platform.transports.plugin import TransportPlugin
+
+
+class FileSink(CountingSink):
+    name = "toy"
+
+    def __init__(self, path):
+        super().__init__()
+        self._path = Path(path)
+
+    async def write(self, batch):
+        with self._path.open("a") as file:
+            print(len(batch), file=file)
+        return await super().write(batch)
+
+
+SINK = SinkPlugin(
+    "toy",
+    make=lambda options: FileSink(options.toy_file),
+    arguments=(Argument("--toy-file", "toy: where it counts"),),
+    mistakes=lambda options, _: missing(options, "--sink toy", ["--toy-file"]),
+)
+
+
+class PostPublisher:
+    name = "toy-post"
+
+    def __init__(self, url):
+        self._url, self._held = url, []
+
+    def publish(self, records):
+        self._held += [record.data for record in records]
+
+    def flush(self):
+        if self._held:
+            body = b"[" + b",".join(self._held) + b"]"
+            urllib.request.urlopen(urllib.request.Request(self._url, body), timeout=10).close()
+            self._held = []
+
+    def close(self):
+        self.flush()
+
+
+TRANSPORT = TransportPlugin(
+    "toy-post",
+    connect=lambda destination: PostPublisher(destination.endpoint),
+    naming=naming.KAFKA,
+)
+"""
+HARNESS = """
+import os
+
+from cdc_users.pipeline.declaration import SinkDeclaration, TransportDeclaration
+
+SINK = SinkDeclaration("toy", arguments=lambda prepared, tap: {"toy-file": os.environ["TOY_FILE"]})
+TRANSPORT = TransportDeclaration(
+    "toy-post",
+    "Toy post",
+    tap=lambda prepared: {"kind": "webhook", "port": 0},
+    create=lambda endpoint, name, partitions: {"endpoint": endpoint, "name": name},
+    arguments=lambda prepared, tap: {"endpoint": tap["webhook_url"]},
+)
+"""
+ENTRIES = {
+    "locust_cdc.platform.sinks": {"toy": "toy_platform:SINK"},
+    "locust_cdc.platform.transports": {"toy-post": "toy_platform:TRANSPORT"},
+    "locust_cdc.sinks": {"toy": "toy_harness:SINK"},
+    "locust_cdc.transports": {"toy-post": "toy_harness:TRANSPORT"},
+}
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> dict[str, str]:
+    """The environment of a run with the toys installed."""
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, {"toy_platform": PLATFORM, "toy_harness": HARNESS}, ENTRIES)
+    path = os.pathsep.join((str(CHECKOUT), str(site)))
+    return {"PYTHONPATH": path, "TOY_FILE": str(tmp_path / "counted")}
+
+
+def test_a_sink_from_outside_the_tree_is_measured_as_any_other(
+    stack: Endpoints, results: Path, installed: dict[str, str]
+) -> None:
+    run = LocustProcess(
+        "throughput", results, "--rows", "200", "--sink", "toy", environment=installed
+    )
+
+    assert run.wait() == 0, run.output
+    (step,) = run.result()["steps"]
+    assert step["pipeline"]["sink"] == "toy"
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 200
+    counted = Path(installed["TOY_FILE"]).read_text().split()
+    assert sum(map(int, counted)) >= 200  # fences too
+
+
+def test_so_is_a_transport(stack: Endpoints, results: Path, installed: dict[str, str]) -> None:
+    run = LocustProcess(
+        "wal", results, "--rows", "200", "--transport", "toy-post", environment=installed
+    )
+
+    assert run.wait() == 0, run.output
+    (step,) = run.result()["steps"]
+    assert step["pipeline"]["transport"] == "toy-post"
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 200
+    assert step["ledger"]["fences"] == "complete"
+
+
+def test_without_it_the_name_is_a_mistake(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("throughput", results, "--rows", "20", "--sink", "toy")
+
+    assert run.wait() == 2
+    assert "--sink: 'toy' is not one of counting, slow, iceberg, postgres, webhook" in run.output

@@ -10,6 +10,7 @@ here.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -166,6 +167,18 @@ def unwritable(directory: Path) -> str:
             return ""
     except OSError as error:
         return error.strerror or str(error)
+
+
+def unwritable_file(path: Path) -> str:
+    """Why a file cannot be written, whose directories need not exist yet; empty where it can.
+
+    Leaves nothing, and an existing file as it is.
+    """
+    if path.is_dir():
+        return f"{path} is a directory"
+    if path.exists():
+        return "" if os.access(path, os.W_OK) else "it may not be written"
+    return unwritable(path.absolute().parent)
 
 
 def is_loopback(host: str) -> bool:

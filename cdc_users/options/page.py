@@ -27,11 +27,13 @@ LOCUSTFILES = Path(__file__).parents[2] / "locustfiles"
 HEAD = """# Options
 
 Made by `python -m cdc_users.options > docs/options.md`. Beside these there are Locust's own
-(`locust --help`), of which `--users`, `--spawn-rate` and `--run-time` have no meaning here: a run's
-plan says how many lanes there are and when it ends.
+(`locust --help`), of which `--users`, `--spawn-rate` and `--host` have no meaning here and are
+refused: a run's plan says how many lanes there are and when it ends. `--run-time` is the
+`--duration` of a `--rate` that has none. Numbers may be written as 10k, 1.5M, 1e6 or 1_000.
 
 Every option can also stand in a file (`--config FILE`, a line `rate = 1000`) or in the environment
-(`CDC_RATE=1000`), and most of them in the web form. An option that does nothing is refused."""
+(`CDC_RATE=1000`), and most of them in the web form. An option that does nothing is refused, and so
+is an empty one."""
 
 
 def options_page(shapes: Sequence[ShapeDeclaration]) -> str:

@@ -40,10 +40,11 @@ class ShapeDeclaration(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A run that could be started: its options and steps, what is left out of it, and who
-    generates its load.
+    """A run that could be started: its scenario, options and steps, what is left out of it, and
+    who generates its load.
     """
 
+    scenario: Scenario
     options: Options
     steps: Sequence[Step]
     skipped: Sequence[str]
@@ -71,7 +72,7 @@ def propose(shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
         raise OptionsError([str(error)]) from error
     if mistakes := [*unused(given, steps), *_too_many(steps)]:
         raise OptionsError(mistakes)
-    return Proposal(options, steps, shape.skipped(options), user)
+    return Proposal(shape.scenario, options, steps, shape.skipped(options), user)
 
 
 def _too_many(steps: Sequence[Step]) -> list[str]:

@@ -13,35 +13,32 @@ import dataclasses
 import os
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import gevent
 import structlog
 from gevent.event import Event
 from locust import User, events, log
-from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
-from cdc_users.options.options import OPTIONS, read_alone
-from cdc_users.options.parse import words
-from cdc_users.options.proposal import Proposal, propose
-from cdc_users.pipeline.provision.allow_list import stack_mistakes, stream_mistakes
+from cdc_users.options.options import read_alone
 from cdc_users.report import directory
 from cdc_users.run import locust_stats
+from cdc_users.run.command_line import CommandLine, explain, refuse
 from cdc_users.run.run import Run
 from cdc_users.scenario import Scenario
 from cdc_users.users.lane import POOL, Assignment, Share
 from cdc_users.view.terminal import TERMINAL
-from cdc_users.view.web import extension, host, metrics_server
+from cdc_users.view.web import extension, metrics_server
 from infra.client.environment import leave_out_libpq
 from infra.stack.find.external import source
 from infra.stack.supervise.identity import tied_to_parent
-from infra.stack.supervise.state import CHECKOUT
 
 logger = structlog.get_logger()
 
@@ -54,7 +51,7 @@ class Harness:
     """What this process knows between Locust's events."""
 
     def __init__(self) -> None:
-        self.declared: list[Scenario] = []
+        self.command_line = CommandLine()
         self.run: Run | None = None
         self._tie: Callable[[], None] | None = tied_to_parent(signal.SIGKILL)
 
@@ -78,14 +75,16 @@ class Harness:
 _HARNESS = Harness()
 
 
-def declare(scenario: Scenario) -> None:
-    """A locustfile declares a scenario: the first one registers options and listeners."""
-    _HARNESS.declared.append(scenario)
-    if len(_HARNESS.declared) > 1:
+def declare(shape: Any) -> None:
+    """A locustfile declares a shape with a scenario: the first one registers options and
+    listeners.
+    """
+    _HARNESS.command_line.shapes.append(shape)
+    if len(_HARNESS.command_line.shapes) > 1:
         return
     locust_stats.install()
     os.register_at_fork(after_in_child=_HARNESS.tie)  # `--processes`
-    events.init_command_line_parser.add_listener(_add_options)
+    events.init_command_line_parser.add_listener(_HARNESS.command_line.extend)
     events.init.add_listener(_on_init)
     events.test_start.add_listener(_on_test_start)
     events.test_stopping.add_listener(_on_test_stopping)
@@ -120,32 +119,15 @@ def lanes_wanted(environment: Environment) -> Wanted | None:
         lanes = run.lanes_wanted
         return None if lanes is None else Wanted(lanes, _shape(environment).user(run.options))
     try:
-        proposal = _proposal(environment)
+        proposal = _HARNESS.command_line.proposal(_shape(environment), _parsed(environment))
     except OptionsError as error:
-        _explain(error)
+        explain(error)
         return None
     return Wanted(max(step.lanes for step in proposal.steps), proposal.user)
 
 
-def _add_options(parser: LocustArgumentParser) -> None:
-    host.secure_defaults(parser)
-    sole = _HARNESS.declared[0].defaults if len(_HARNESS.declared) == 1 else {}
-    for option in OPTIONS:
-        default = sole.get(option.name, option.default)
-        shown = f" Default: {default}." if default else ""
-        parser.add_argument(
-            option.flag,
-            default="",
-            env_var=option.variable,
-            metavar=option.name.upper(),
-            **({"nargs": "?", "const": "yes"} if option.switch else {}),
-            help=(option.help + shown).replace("%", "%%"),
-        )
-
-
-def _proposal(environment: Environment) -> Proposal:
-    """The run that the options come to; raises OptionsError with all mistakes."""
-    return propose(_shape(environment), vars(environment.parsed_options))
+def _parsed(environment: Environment) -> Namespace:
+    return environment.parsed_options or Namespace()
 
 
 def _shape(environment: Environment) -> Any:
@@ -172,26 +154,27 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
     runner.register_message(REPORT, _on_report)
     _handle_signals()
     _open_to_see(environment)
-    if environment.parsed_options is not None and (mistakes := _mistakes(environment)):
-        _refuse(OptionsError(mistakes))
+    if isinstance(runner, MasterRunner) and environment.parsed_options is not None:
+        _limit_the_wait(runner, environment.parsed_options)
 
 
-def _mistakes(environment: Environment) -> list[str]:
-    """Everything that would keep a run from its servers: of the options, where they are final, and
-    of the stack.
-    """
-    parsed = environment.parsed_options
-    assert parsed is not None
-    allowed = words(parsed.allow_target or "")
-    found = stack_mistakes(CHECKOUT, os.environ, allowed)
-    if parsed.headless or parsed.autostart:
-        try:
-            found += stream_mistakes(
-                [step.pipeline for step in _proposal(environment).steps], allowed
-            )
-        except OptionsError as error:
-            found = [*error.mistakes, *found]
-    return found
+def _limit_the_wait(runner: MasterRunner, parsed: Namespace) -> None:
+    """Have workers that do not come end the process with 2, where Locust would with 1."""
+    limit_s, parsed.expect_workers_max_wait = parsed.expect_workers_max_wait, 0
+    if limit_s and (parsed.headless or parsed.autostart):
+        gevent.spawn_later(limit_s, _give_up_on_workers, runner, parsed.expect_workers, limit_s)
+
+
+def _give_up_on_workers(runner: MasterRunner, expected: int, limit_s: int) -> None:
+    came = len(runner.clients.ready)
+    if _HARNESS.run is None and came < expected:
+        print(
+            f"{came} of {expected} expected workers came within {limit_s} s; start the others, or"
+            " raise --expect-workers-max-wait",
+            file=sys.stderr,
+        )
+        runner.quit()
+        sys.exit(HarnessError.exit_code)
 
 
 def _open_to_see(environment: Environment) -> None:
@@ -202,30 +185,16 @@ def _open_to_see(environment: Environment) -> None:
     if parsed is None:
         return
     try:
-        TERMINAL.open(
-            sys.stdout, os.environ, bool(parsed.quiet) and read_alone("quiet", parsed.quiet)
-        )
+        TERMINAL.open(sys.stdout, os.environ, read_alone("quiet", parsed.quiet))
         # Locust's own table every two seconds would tear the block apart; the last one still comes.
         parsed.only_summary = parsed.only_summary or TERMINAL.mode != "lines"
         if environment.web_ui is not None:
-            host.check(parsed.web_host, parsed.web_login, parsed.allow_web_host)
-            extension.install(environment, lambda: _HARNESS.run)
+            extension.install(environment, lambda: _HARNESS.run, _HARNESS.command_line.prepare)
         elif parsed.metrics_port:
             port = metrics_server.serve(parsed.metrics_port, lambda: _HARNESS.run)
             logger.info("benchmark.metrics", url=f"http://127.0.0.1:{port}/metrics")
     except OptionsError as error:
-        _refuse(error)
-
-
-def _refuse(error: OptionsError) -> NoReturn:
-    _explain(error)
-    sys.exit(error.exit_code)
-
-
-def _explain(error: OptionsError) -> None:
-    print("These options cannot be used:", file=sys.stderr)
-    for mistake in error.mistakes:
-        print(f"  {mistake}", file=sys.stderr)
+        refuse(error)
 
 
 def _handle_signals() -> None:
@@ -253,10 +222,8 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         _HARNESS.run.concluded.wait()
         _HARNESS.run = None
     try:
-        made = _proposal(environment)
-        run = Run(
-            environment, _shape(environment).scenario, made.options, made.steps, Messenger(runner)
-        )
+        made = _HARNESS.command_line.take(_shape(environment), _parsed(environment))
+        run = Run(environment, made.scenario, made.options, made.steps, Messenger(runner))
         run.skipped = made.skipped
     except HarnessError as error:
         print(error, file=sys.stderr)

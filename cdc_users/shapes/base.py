@@ -46,7 +46,7 @@ class ScenarioShape(LoadTestShape):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "scenario" in cls.__dict__:
-            locust_hooks.declare(cls.scenario)
+            locust_hooks.declare(cls)
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:

@@ -20,7 +20,7 @@ from locust.env import Environment
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
-from cdc_users.options.proposal import ShapeDeclaration
+from cdc_users.options.proposal import Proposal, ShapeDeclaration
 from cdc_users.report import csv as statistic
 from cdc_users.report import directory
 from cdc_users.scenario import Scenario
@@ -38,6 +38,8 @@ ASSETS = {
     "tab.js": "text/javascript",
 }
 CurrentRun = Callable[[], RunView | None]
+#: Takes the run that a form has been read as; the start that follows carries it out.
+Prepare = Callable[[Proposal], None]
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CORS_HEADERS = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Vary")
 NOT_YET = "The run has not concluded yet; this file is complete at its end."
@@ -61,21 +63,24 @@ INJECTED = """
   </body>"""
 
 
-def install(environment: Environment, current_run: CurrentRun) -> None:
+def install(environment: Environment, current_run: CurrentRun, prepare: Prepare) -> None:
     """Extend the web UI of this process; does nothing where there is none."""
     if environment.web_ui is not None:
-        Extension(environment, environment.web_ui, current_run).install()
+        Extension(environment, environment.web_ui, current_run, prepare).install()
 
 
 class Extension:
     """The harness's part of one web UI."""
 
-    def __init__(self, environment: Environment, web_ui: WebUI, current_run: CurrentRun) -> None:
+    def __init__(
+        self, environment: Environment, web_ui: WebUI, current_run: CurrentRun, prepare: Prepare
+    ) -> None:
         assert web_ui.app is not None
         self._environment = environment
         self._web_ui = web_ui
         self._app = web_ui.app
         self._run = current_run
+        self._prepare = prepare
         parsed = environment.parsed_options
         #: The options as the command line gave them. A request may change none but those of the
         #: form.
@@ -159,8 +164,11 @@ class Extension:
         """Start a test, if its form can be read; nothing starts otherwise, and Locust's form shows
         why.
         """
-        if problem := self._problem():
-            return jsonify({"success": False, "message": problem, "host": self._environment.host})
+        checked = self._checked()
+        if checked.proposal is None:
+            message = checked.message
+            return jsonify({"success": False, "message": message, "host": self._environment.host})
+        self._prepare(checked.proposal)
         kept = {**self._withheld(), **self._secret_values()}
         try:
             return original()
@@ -196,34 +204,35 @@ class Extension:
         settable = self._settable() | form.STORED_BY_LOCUST
         return {name: value for name, value in self._frozen.items() if name not in settable}
 
-    def _problem(self) -> str:
-        """Why this request may not start a test; empty where it may."""
+    def _checked(self) -> form.FormCheck:
+        """The run that this request asks for, or why it may not start."""
         if g.cdc_forbidden:
-            return (
-                f"{', '.join(g.cdc_forbidden)} can only be given on the command line; start Locust"
-                " with it"
+            return form.FormCheck(
+                [
+                    f"{', '.join(g.cdc_forbidden)} can only be given on the command line; start"
+                    " Locust with it"
+                ]
             )
         named = request.form.get("shape_class")
         shape = self._chosen(named)
         if shape is None:
-            return (
-                f"{named or 'no shape'!r} is not a scenario; pick a shape class:"
-                f" {', '.join(self._shapes())}"
+            return form.FormCheck(
+                [
+                    f"{named or 'no shape'!r} is not a scenario; pick a shape class:"
+                    f" {', '.join(self._shapes())}"
+                ]
             )
         run = self._run()
         if run is not None and run.result is None and not run.over:
-            return (
-                f"the run {run.id} of {run.scenario.name} is still going on; stop it, or wait for"
-                " its verdict"
+            return form.FormCheck(
+                [
+                    f"the run {run.id} of {run.scenario.name} is still going on; stop it, or wait"
+                    " for its verdict"
+                ]
             )
-        checked = form.check(shape, self._given(request.form))
-        picked = request.form.getlist("user_classes")
-        if picked and checked.user and checked.user not in picked:
-            return (
-                f"the scenario {shape.scenario.name} writes with {checked.user}; pick that user"
-                " class as well"
-            )
-        return checked.message
+        return form.with_users(
+            form.check(shape, self._given(request.form)), request.form.getlist("user_classes")
+        )
 
     def _given(self, values: Mapping[str, str]) -> dict[str, Any]:
         """The options as the form gives them, else as the command line did."""

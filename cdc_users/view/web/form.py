@@ -8,7 +8,7 @@ from typing import Any
 
 from cdc_users.error import OptionsError
 from cdc_users.options.groups import NOT_IN_FORM, form_groups
-from cdc_users.options.proposal import ShapeDeclaration, propose
+from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import Option, flag_of
 from cdc_users.scenario import Step
 
@@ -22,14 +22,10 @@ LOCUST_FIELDS = (STORED_BY_LOCUST - {"num_users"}) | {"user_count", "shape_class
 
 @dataclass(frozen=True, slots=True)
 class FormCheck:
-    """What the form's values come to: every mistake, or the steps that would run, what is left
-    out, and by whom.
-    """
+    """What the form's values come to: every mistake, or the run that would start."""
 
     mistakes: Sequence[str] = ()
-    steps: Sequence[Step] = ()
-    skipped: Sequence[str] = ()
-    user: str = ""
+    proposal: Proposal | None = None
 
     @property
     def message(self) -> str:
@@ -40,10 +36,22 @@ class FormCheck:
 def check(shape: ShapeDeclaration, given: Mapping[str, Any]) -> FormCheck:
     """Read the form as a run would; touches no server."""
     try:
-        made = propose(shape, given)
+        return FormCheck(proposal=propose(shape, given))
     except OptionsError as error:
         return FormCheck(error.mistakes)
-    return FormCheck(steps=tuple(made.steps), skipped=tuple(made.skipped), user=made.user.__name__)
+
+
+def with_users(checked: FormCheck, picked: Sequence[str]) -> FormCheck:
+    """A check, refused where user classes were picked and the one that writes is none of them."""
+    made = checked.proposal
+    if made is None or not picked or made.user.__name__ in picked:
+        return checked
+    return FormCheck(
+        [
+            f"the scenario {made.scenario.name} writes with {made.user.__name__}; pick that user"
+            " class as well"
+        ]
+    )
 
 
 def shown(locusts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
@@ -130,10 +138,11 @@ def description(shapes: Mapping[str, ShapeDeclaration]) -> dict[str, Any]:
 
 def plan(checked: FormCheck) -> dict[str, Any]:
     """A check as plain data, for the page."""
+    made = checked.proposal
     return {
         "mistakes": list(checked.mistakes),
-        "steps": [_step(step) for step in checked.steps],
-        "skipped": list(checked.skipped),
+        "steps": [_step(step) for step in made.steps] if made else [],
+        "skipped": list(made.skipped) if made else [],
     }
 
 

@@ -19,6 +19,7 @@ from locust.env import Environment
 from cdc_users.error import OptionsError
 from cdc_users.options.groups import NOT_IN_FORM
 from cdc_users.options.options import BY_NAME, OPTIONS, Options, read_alone
+from cdc_users.options.proposal import Proposal
 from cdc_users.report import remake
 from cdc_users.scenario import Scenario, Step
 from cdc_users.shapes.volume import volume_steps
@@ -77,6 +78,7 @@ class Page:
         monkeypatch.setattr(extension, "ui_extra_args_dict", _described)
         self.run: RunView | None = None
         self.started: list[dict[str, Any]] = []
+        self.prepared: list[Proposal] = []
         self.parsed = _namespace()
         self.environment = Environment(
             user_classes=[Writer],
@@ -93,7 +95,7 @@ class Page:
         assert ui.app is not None
         ui.app.config["SECRET_KEY"] = "for the tests"
         ui.app.view_functions["locust.swarm"] = self._swarm
-        extension.install(self.environment, lambda: self.run)
+        extension.install(self.environment, lambda: self.run, self.prepared.append)
         self.client: FlaskClient = ui.app.test_client()
 
     def _swarm(self) -> dict[str, Any]:
@@ -187,6 +189,14 @@ def test_a_page_of_another_origin_starts_nothing(page: Page, headers: dict[str, 
 def test_the_same_origin_and_a_script_may_start(page: Page) -> None:
     assert page.start({"Origin": "http://localhost"}).json == {"success": True}
     assert page.start().json == {"success": True}
+
+
+def test_what_was_read_of_the_form_is_handed_on_to_the_run(page: Page) -> None:
+    page.start(rows="1k")
+
+    (prepared,) = page.prepared
+    assert prepared.options.rows == (1000,)
+    assert [step.schedule.count for step in prepared.steps] == [1000]
 
 
 def test_a_wrong_value_is_explained_and_starts_nothing(page: Page) -> None:
@@ -328,7 +338,7 @@ def test_only_own_files_are_served(page: Page) -> None:
 
 
 def test_a_headless_process_is_not_extended() -> None:
-    extension.install(Environment(), lambda: None)
+    extension.install(Environment(), lambda: None, print)
 
 
 def test_an_option_that_is_read_alone_is_named_with_its_value() -> None:

@@ -1,0 +1,186 @@
+"""Our options on Locust's command line, and everything on it checked together, once.
+
+Locust parses its command line before it forks, opens a file or listens. So this is where all that
+is wrong is told, in one message with exit code 2, and where options become a run's steps: what was
+read here is handed on to whoever asks for it later.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NoReturn
+from weakref import WeakSet
+
+from locust.argument_parser import LocustArgumentParser
+
+from cdc_users.error import OptionsError
+from cdc_users.options.groups import NOT_IN_FORM, grouped
+from cdc_users.options.ignored import idle_in
+from cdc_users.options.options import OPTIONS, read_alone
+from cdc_users.options.parse import words
+from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
+from cdc_users.options.table.record import Option
+from cdc_users.pipeline.provision.allow_list import stack_mistakes, stream_mistakes
+from cdc_users.run import locust_options
+from cdc_users.view.web import host
+from infra.stack.supervise.state import CHECKOUT
+
+#: What Locust prints and ends after; nothing is run, so nothing is checked.
+ONLY_PRINTS = ("list_commands", "show_task_ratio", "show_task_ratio_json")
+
+
+class CommandLine:
+    """What this process was asked for: the scenarios that were declared, and the run that the
+    options come to.
+    """
+
+    def __init__(self) -> None:
+        #: The shapes that locustfiles declared, in order.
+        self.shapes: list[Any] = []
+        self._prepared: Proposal | None = None
+        self._checked = False
+        self._parsers: WeakSet[LocustArgumentParser] = WeakSet()
+
+    def prepare(self, proposal: Proposal) -> None:
+        """The next run is this one; its options are read and its steps are known."""
+        self._prepared = proposal
+
+    def proposal(self, shape: ShapeDeclaration, parsed: Namespace) -> Proposal:
+        """The next run of a shape: as it was prepared, else what the options come to.
+
+        Raises OptionsError with all mistakes.
+        """
+        prepared = self._prepared
+        if prepared is None or prepared.scenario is not shape.scenario:
+            self._prepared = prepared = propose(shape, vars(parsed))
+        return prepared
+
+    def take(self, shape: ShapeDeclaration, parsed: Namespace) -> Proposal:
+        """The same, for the run that starts now; the one after it may have other options."""
+        proposal = self.proposal(shape, parsed)
+        self._prepared = None
+        return proposal
+
+    def extend(self, parser: LocustArgumentParser) -> None:
+        """Add our options to a parser, and have it check what it has read."""
+        if parser in self._parsers:
+            return
+        self._parsers.add(parser)
+        host.secure_defaults(parser)
+        sole = self.shapes[0].scenario.defaults if len(self.shapes) == 1 else {}
+        for title, options in grouped().items():
+            group = parser.add_argument_group(f"CDC: {title}")
+            for option in options:
+                _add(group, option, sole.get(option.name, option.default))
+        setattr(parser, "parse_args", partial(self._parse, parser.parse_args))  # noqa: B010
+
+    def _parse(self, parse: Any, args: Sequence[str] | None = None, **known: Any) -> Namespace:
+        """Read the command line; the first time, refuse it where anything is wrong with it.
+
+        Locust reads it again for each page. Words that are given are not the command line.
+        """
+        known.setdefault("env_vars", _without_empty(os.environ))
+        parsed: Namespace = parse(args, **known)
+        empty = [option for option in OPTIONS if _is_empty(getattr(parsed, option.name))]
+        for option in OPTIONS:
+            # Locust takes the form's values in the type of those that are there.
+            setattr(parsed, option.name, getattr(parsed, option.name) or "")
+        first = args is None and not self._checked
+        self._checked = self._checked or first
+        if first and not any(getattr(parsed, name) for name in ONLY_PRINTS):
+            self._check(parsed, [_needs_a_value(option) for option in empty])
+        return parsed
+
+    def _check(self, parsed: Namespace, found: list[str]) -> None:
+        if not parsed.worker and (found := [*found, *self._mistakes(parsed)]):
+            refuse(OptionsError(found))
+
+    def _mistakes(self, parsed: Namespace) -> list[str]:
+        """Everything that would keep a run from its servers."""
+        starts = locust_options.headless(parsed) or parsed.autostart
+        found = []
+        if len(self.shapes) > 1 and (starts or not parsed.class_picker):
+            picker = "" if starts else "; or add --class-picker"
+            found.append(f"{locust_options.several(self.shapes)}{picker}")
+        elif starts or parsed.run_time is not None:
+            found += self._run_mistakes(parsed, starts=starts)
+        if not starts:
+            found += _unreadable(parsed)
+        found += locust_options.mistakes(parsed, self.shapes)
+        found += stack_mistakes(CHECKOUT, os.environ, _allowed(parsed))
+        return list(dict.fromkeys(found))
+
+    def _run_mistakes(self, parsed: Namespace, *, starts: bool) -> Sequence[str]:
+        """What is wrong with the run that begins by itself."""
+        shape = self.shapes[0]
+        if not starts:
+            return ["--run-time does nothing in the web UI; its form has --duration"]
+        found = locust_options.run_time(parsed, shape.scenario.name, idle_in(shape))
+        try:
+            made = propose(shape, vars(parsed))
+        except OptionsError as error:
+            return [*found, *error.mistakes]
+        self.prepare(made)
+        found += locust_options.chosen_users(parsed, shape, made.user.__name__)
+        return found + stream_mistakes([step.pipeline for step in made.steps], _allowed(parsed))
+
+
+def _add(group: Any, option: Option, default: str) -> None:
+    shown = f"{option.help} Takes {option.takes}; default: {default or 'none'}."
+    action = group.add_argument(
+        option.flag,
+        default=None,
+        env_var=option.variable,
+        metavar=option.name.upper(),
+        **({"nargs": "?", "const": "yes"} if option.switch else {}),
+        help=shown.replace("%", "%%"),
+    )
+    # A group's own method does not set what LocustArgumentParser.add_argument does.
+    action.include_in_web_ui = True
+    action.is_secret = action.is_required = action.is_multiple = False
+
+
+def _without_empty(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment but for variables of ours that are empty: CI sets those of absent inputs."""
+    ours = {option.variable for option in OPTIONS}
+    return {name: text for name, text in environ.items() if text.strip() or name not in ours}
+
+
+def _is_empty(text: Any) -> bool:
+    return text is not None and not str(text).strip()
+
+
+def _needs_a_value(option: Option) -> str:
+    return f"{option.flag} needs a value ({option.takes}); leave it out where none is meant"
+
+
+def _allowed(parsed: Namespace) -> tuple[str, ...]:
+    return words(parsed.allow_target or "")
+
+
+def _unreadable(parsed: Namespace) -> list[str]:
+    """Mistakes in what the form cannot mend."""
+    found: list[str] = []
+    for name in NOT_IN_FORM:
+        try:
+            read_alone(name, getattr(parsed, name))
+        except OptionsError as error:
+            found += error.mistakes
+    return found
+
+
+def refuse(error: OptionsError) -> NoReturn:
+    """Tell all mistakes and end the process."""
+    explain(error)
+    sys.exit(error.exit_code)
+
+
+def explain(error: OptionsError) -> None:
+    """Tell all mistakes."""
+    print("These options cannot be used:", file=sys.stderr)
+    for mistake in error.mistakes:
+        print(f"  {mistake}", file=sys.stderr)

@@ -33,14 +33,11 @@ from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
 from infra.validate import unwritable
 
-#: Scenarios by name (locustfiles/NAME.py), and the thin test of each.
-MODULES = {
-    "throughput": "test_throughput",
-    "latency": "test_sink_latency",
-    "backpressure": "test_backpressure",
-    "partitions": "test_multi_partition",
-    "wal": "test_wal",
-}
+LOCUSTFILES, THIN_TESTS = CHECKOUT / "locustfiles", CHECKOUT / "tests" / "benchmark"
+#: What locust itself ends with, once a scenario has begun.
+EXIT_CODES = range(5)
+#: The scenarios by name: one is one file.
+MODULES = tuple(sorted(path.stem for path in LOCUSTFILES.glob("[a-z]*.py")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +63,31 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def command_of(module: str) -> list[str]:
+    """What runs a scenario: its thin test, which claims something of the result, else locust."""
+    for test in sorted(THIN_TESTS.glob("test_*.py")):
+        if f'run_scenario("{module}"' in test.read_text(encoding="utf-8"):
+            return [sys.executable, "-m", "pytest", "-s", "-q", str(test.relative_to(CHECKOUT))]
+    file = str((LOCUSTFILES / f"{module}.py").relative_to(CHECKOUT))
+    return [sys.executable, "-m", "locust", "-f", file, "--headless", "--only-summary"]
+
+
 def run_module(module: str, results: Path) -> ModuleOutcome:
     """Run one module in a fresh process, its output as it comes."""
     before = set(results.glob("*/result.json"))
     status = results / f".{module}.status"
     status.unlink(missing_ok=True)
     environment = {**os.environ, "CDC_RESULTS": str(results), "CDC_BENCH_STATUS": str(status)}
-    command = [sys.executable, "-m", "pytest", "-s", "-q", f"tests/benchmark/{MODULES[module]}.py"]
-    code = subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
+    code = subprocess.run(command_of(module), cwd=CHECKOUT, env=environment, check=False).returncode
     # pytest can only say failed or not; the thin test leaves locust's own exit code beside the
     # results.
-    told = int(status.read_text(encoding="ascii")) if status.exists() else (0 if code == 0 else 2)
+    if status.exists():
+        code = int(status.read_text(encoding="ascii"))
+    elif code != 0 and ("pytest" in command_of(module) or code not in EXIT_CODES):
+        code = 2
     status.unlink(missing_ok=True)
     places = sorted(path.parent for path in set(results.glob("*/result.json")) - before)
-    return ModuleOutcome(module, told, places)
+    return ModuleOutcome(module, code, places)
 
 
 def consolidate(outcomes: Sequence[ModuleOutcome], results: Path) -> int:

@@ -78,7 +78,10 @@ def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) 
         if option.name in given
         for part in (option.flag, given[option.name])
     ]
-    return shlex.join(["locust", "-f", f"locustfiles/{scenario}.py", "--headless", *flags])
+    file = str(source.get("locustfile", ""))
+    if not file.endswith(".py") or "," in file:
+        file = f"locustfiles/{scenario}.py"
+    return shlex.join(["locust", "-f", file, "--headless", *flags])
 
 
 def resolve(given: Mapping[str, str], known: Sequence[str] = ()) -> Options:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc_users.bench import MODULES, check, main, parser
+from cdc_users.bench import MODULES, check, command_of, main, parser
 from cdc_users.error import OptionsError
 
 
@@ -28,6 +28,28 @@ def test_each_module_that_is_named_runs_once(
     arguments: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     assert checked(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "test"),
+    [
+        ("throughput", "test_throughput.py"),
+        ("latency", "test_sink_latency.py"),
+        ("backpressure", "test_backpressure.py"),
+        ("partitions", "test_multi_partition.py"),
+        ("wal", "test_wal.py"),
+    ],
+)
+def test_a_scenario_runs_by_the_thin_test_that_names_it(module: str, test: str) -> None:
+    assert command_of(module)[-1] == f"tests/benchmark/{test}"
+
+
+def test_a_scenario_without_a_thin_test_runs_as_it_is() -> None:
+    assert command_of("waves")[-3:] == ["locustfiles/waves.py", "--headless", "--only-summary"]
+
+
+def test_every_locustfile_is_a_module() -> None:
+    assert MODULES == ("backpressure", "latency", "partitions", "throughput", "wal")
 
 
 @pytest.mark.parametrize("only", ["", ",", "nothing", "throughput,nothing"])

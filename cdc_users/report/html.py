@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from jinja2 import Environment, FileSystemLoader
 
 from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import BEYOND
 
 WEB = Path(__file__).parents[1] / "view" / "web"
@@ -27,17 +28,7 @@ MOST_ROWS = 3000
 DECADES = 4
 POINTS_PER_DECADE = 40
 MOST_EXAMPLES = 50
-SERIES = (
-    "end_to_end",
-    "commit",
-    "capture",
-    "fetch",
-    "queue",
-    "sink_write",
-    "response",
-    "service",
-    "send_delay",
-)
+SERIES = series.JUDGED
 
 #: What went on inside the platform: keys of a step's `pressure` and their heads.
 PRESSURES = (
@@ -135,6 +126,7 @@ def data(place: Path, result: Result) -> dict[str, Any]:
             if (found := distributions(place, name))
         ],
         "usable": result.verdict.value in ("PASS", "FAIL"),
+        "series": series.charted(),
     }
 
 

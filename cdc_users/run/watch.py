@@ -18,6 +18,7 @@ from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.latency.series import PARTS
 from cdc_users.pipeline.declaration import sinks
 from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.locust_stats import add_latencies
@@ -25,7 +26,6 @@ from cdc_users.step.timeline_row import TimelineRow
 
 INTERVAL_S = 1.0
 LINE = ("CDC", "end_to_end (sink)")
-STAGES = ("commit", "capture", "fetch", "queue", "sink_write")
 
 
 def _write_line(sink: str) -> dict[str, tuple[str, str]]:
@@ -203,7 +203,7 @@ class Watch:
 
 
 def _stage_means(recent: Recorder) -> Mapping[str, Any]:
-    return {f"{name}_ms": _mean_ms(recent.histogram(name)) for name in STAGES}
+    return {f"{name}_ms": _mean_ms(recent.histogram(name)) for name in PARTS}
 
 
 def _mean_ms(histogram: LatencyHistogram) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 from cdc_users.measure.judgement.pressure import figures
 from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.judgement.scaling import RateReading, points, summary
+from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import Censored
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit
@@ -20,15 +21,12 @@ from cdc_users.scenario import Scenario, Step
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.verdict import judge, notes
 
-HARNESS_SERIES = ("response", "service", "send_delay")
-SINK_SERIES = ("end_to_end", "durable", "commit", "capture", "fetch", "queue", "sink_write")
-#: Series that begin at an arrival's intended time, so that one that was dropped is in them.
-EVENT_SERIES = ("end_to_end", "durable")
-FROM_INTENDED = (*EVENT_SERIES, "response", "send_delay")
-#: Only where a tap of ours sees what the platform says of itself.
-OPTIONAL_SERIES = ("durable",)
+HARNESS_SERIES, SINK_SERIES = series.of_side("generator"), series.of_side("sink")
+EVENT_SERIES = series.names(one for one in series.SERIES if one.of_events)
+FROM_INTENDED = series.names(one for one in series.SERIES if one.from_intended)
+OPTIONAL_SERIES = series.names(one for one in series.SERIES if one.optional)
 #: In a drain the way to the sink is no latency but a wait.
-DRAIN_SERIES = ("queue", "sink_write")
+DRAIN_SERIES = series.names(one for one in series.SERIES if one.in_drain)
 #: What a difference of the final state counts as in the ledger.
 FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
 #: Shorter drains are not compared without a word: most of them is the start.

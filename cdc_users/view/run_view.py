@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.latency.series import BOXES, PARTS, WAY
 from cdc_users.options.options import Options
 from cdc_users.pipeline.declaration import captures, transports
 from cdc_users.pipeline.telemetry import PipelineSnapshot
@@ -22,7 +23,6 @@ from cdc_users.step.state import StepState
 from cdc_users.step.timeline_row import TimelineRow
 
 #: The parts of an event's end-to-end latency, in the order of their happening.
-PARTS = ("commit", "capture", "fetch", "queue", "sink_write")
 #: How many of the last seconds "now" means.
 RECENT = 5
 #: Below this mean a pipeline without a growing backlog has no bottleneck worth the name.
@@ -174,13 +174,7 @@ def bottleneck(last: Sequence[TimelineRow]) -> Bottleneck:
     return Bottleneck(stage, f"The bottleneck is {_ARTICLE[stage]}: {why}, {tail}{trend}.")
 
 
-_SPOKEN = {
-    "commit": "the write at the source",
-    "capture": "capture",
-    "fetch": "the wait in the topic",
-    "queue": "the wait in the platform's queues",
-    "sink_write": "the sink's write",
-}
+_SPOKEN = {part.series.name: part.spoken for part in WAY}
 _ARTICLE = {
     "source": "the source",
     "capture": "capture",
@@ -251,10 +245,7 @@ def stages(run: RunView, narrow: str | None) -> list[StageView]:
             bottleneck=key == narrow,
         )
 
-    return [stage(key, part) for key, part in zip(KEYS, PARTS, strict=True)]
-
-
-KEYS = ("source", "capture", "topic", "platform", "sink")
+    return [stage(key, part) for key, part in zip(BOXES, PARTS, strict=True)]
 
 
 def what(key: str, pipeline: Pipeline) -> str:
@@ -315,7 +306,7 @@ def flow(moments: Sequence[TimelineRow]) -> dict[str, float | None]:
     first, last = positions(moments[0]), positions(moments[-1])
     span_s = moments[-1].elapsed_s - moments[0].elapsed_s
     rates: dict[str, float | None] = {}
-    for key in KEYS:
+    for key in BOXES:
         then, now = first[key], last[key]
         rates[key] = (
             None
@@ -328,7 +319,7 @@ def flow(moments: Sequence[TimelineRow]) -> dict[str, float | None]:
 def backlog(moments: Sequence[TimelineRow]) -> dict[str, str]:
     """What waits at each stage, in words with units."""
     if not moments:
-        return dict.fromkeys(KEYS, "–")
+        return dict.fromkeys(BOXES, "–")
     now = moments[-1]
     appended = positions(now)["capture"]
     uncaptured = "–" if appended is None else f"{max(0, now.sent - appended):,} events"

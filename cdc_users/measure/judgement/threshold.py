@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cdc_users.measure.latency import series
 from cdc_users.measure.ledger.audit import CLASSES
 from cdc_users.measure.number import EXPONENTS, UNSIGNED, number
 
@@ -37,17 +38,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "share": {"": 1.0, "%": 0.01},
     "count": {"": 1.0, "k": 1e3, "M": 1e6},
 }
-SERIES = (
-    "end_to_end",
-    "response",
-    "service",
-    "send_delay",
-    "commit",
-    "capture",
-    "fetch",
-    "queue",
-    "sink_write",
-)
+SERIES = series.JUDGED
 STATISTICS = ("mean", "p50", "p95", "p99", "max")
 ARRIVALS = ("offered", "started", "completed", "failed", "dropped", "late")
 _PRESSURE = {
@@ -91,10 +82,10 @@ def _metrics() -> dict[str, Metric]:
         "messages": Metric(("messages",), "count", figure=False),
     }
     known |= {metric.path[0]: metric for metric in list(known.values())}
-    for series in SERIES:
+    for one in SERIES:
         for name in STATISTICS:
-            known[f"{series}.{name}"] = Metric(("latency_ms", series, name), "duration_ms")
-        known[f"{series}.count"] = Metric(("latency_ms", series, "count"), "count")
+            known[f"{one}.{name}"] = Metric(("latency_ms", one, name), "duration_ms")
+        known[f"{one}.count"] = Metric(("latency_ms", one, "count"), "count")
     known |= {
         name: Metric(("ledger", name), "count", figure=False)
         for name in ("sent", "delivered", *CLASSES)

@@ -20,6 +20,7 @@ from locust.env import Environment
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
+from cdc_users.measure.latency.series import charted
 from cdc_users.options.proposal import Proposal, ShapeDeclaration
 from cdc_users.report import csv as statistic
 from cdc_users.report import directory
@@ -156,7 +157,11 @@ class Extension:
             "missing_host_warning": False,
         }
         page = render_template("index.html", template_args=template_args)
-        cdc = {**form.description(self._shapes()), "base": f"{self._base}/cdc"}
+        cdc = {
+            **form.description(self._shapes()),
+            "base": f"{self._base}/cdc",
+            "series": charted(),
+        }
         injected = render_template_string(INJECTED, base=self._base, cdc=cdc)
         return page.replace("\n  </body>", injected, 1)
 

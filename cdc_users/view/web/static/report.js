@@ -19,7 +19,7 @@
     { title: "Slot lag", unit: "bytes", format: size, series: [["slot_lag_bytes", "WAL held back", 4]] },
     { title: "Platform memory", unit: "MB", series: [["uss_mb", "unique", 1], ["rss_mb", "resident", 2]] },
   ];
-  const PARTS = [["commit", "commit", 1], ["capture", "capture", 2], ["fetch", "fetch", 3], ["queue", "queue", 4], ["sink_write", "sink write", 5]];
+  const PARTS = data.series.parts;
   const named = (series) => series.map(([key, name, colour]) => ({ key, name, colour }));
 
   // Where the step or its stage changes.
@@ -65,6 +65,6 @@
   plot("End to end, by percentile", data.percentiles.map(({ step, series }) => [step, series.end_to_end || []]));
   for (const { step, series } of data.percentiles.slice(-1)) {
     plot(`Stages of ${step}, by percentile`, PARTS.map(([key, name]) => [name, series[key] || []]));
-    plot(`Generator in ${step}, by percentile`, ["response", "service", "send_delay"].map((key) => [key.replace("_", " "), series[key] || []]));
+    plot(`Generator in ${step}, by percentile`, data.series.generator.map(([key, name]) => [name, series[key] || []]));
   }
 })();

@@ -5,13 +5,7 @@
   const { lines, stacked, pipeline, table, element, number, size, clock } = window.cdcChart;
   const BASE = window.cdc.base;
   const INTERVAL_MS = 1000;
-  const PARTS = [
-    { key: "commit", name: "commit", colour: 1 },
-    { key: "capture", name: "capture", colour: 2 },
-    { key: "fetch", name: "fetch", colour: 3 },
-    { key: "queue", name: "queue", colour: 4 },
-    { key: "sink_write", name: "sink write", colour: 5 },
-  ];
+  const PARTS = window.cdc.series.parts.map(([key, name, colour]) => ({ key, name, colour }));
   const CHARTS = [
     { title: "Events per second", unit: "1/s", series: [
       { key: "offered_per_s", name: "offered", colour: 6 },

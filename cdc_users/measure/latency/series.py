@@ -1,0 +1,150 @@
+"""Every series of latencies, declared once: thresholds, tables, CSV, charts, metrics and pages read
+these records.
+
+The parts of the way lie on one timeline, so for each event they sum to the time from its intended
+start to durable (docs/measurement.md). All values are recorded in microseconds and shown in
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+#: The unit of every figure of a series in results, tables and thresholds.
+UNIT = "ms"
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySeries:
+    """One series: its name in files and thresholds, its label in charts, and what it means.
+
+    `side` says what records it: the sink (platform or tap), or the generator of the load. A series
+    `of_events` has one value for each event, others one for each arrival; one `from_intended`
+    begins when the arrival was due, so an arrival that was dropped counts in it. `in_drain` ones
+    mean something where events wait in the topic before the platform starts; an `optional` one
+    stands in a result only where it was recorded. A series that is not `judged` can stand in no
+    threshold and in no table.
+    """
+
+    name: str
+    meaning: str
+    side: Literal["sink", "generator"]
+    of_events: bool = False
+    from_intended: bool = False
+    in_drain: bool = False
+    optional: bool = False
+    judged: bool = True
+
+    @property
+    def label(self) -> str:
+        """Its name in charts."""
+        return self.name.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class WayPart:
+    """A part of the way, in the order in which an event passes: its series, the box in which the
+    page shows it, and how a sentence names it.
+    """
+
+    series: LatencySeries
+    box: str
+    spoken: str
+
+
+END_TO_END = LatencySeries(
+    "end_to_end",
+    "from the intended start of the arrival to where the event was seen at the sink",
+    "sink",
+    of_events=True,
+    from_intended=True,
+)
+DURABLE = LatencySeries(
+    "durable",
+    "from the intended start to durable as the platform says, where a tap of ours saw it too",
+    "sink",
+    of_events=True,
+    from_intended=True,
+    optional=True,
+)
+WAY = (
+    WayPart(
+        LatencySeries("commit", "from the intended start to the commit at the source", "sink"),
+        box="source",
+        spoken="the write at the source",
+    ),
+    WayPart(
+        LatencySeries("capture", "from the commit to the append to the topic", "sink"),
+        box="capture",
+        spoken="capture",
+    ),
+    WayPart(
+        LatencySeries("fetch", "from the append to the poll by the platform", "sink"),
+        box="topic",
+        spoken="the wait in the topic",
+    ),
+    WayPart(
+        LatencySeries(
+            "queue", "from the poll to the start of the sink's write", "sink", in_drain=True
+        ),
+        box="platform",
+        spoken="the wait in the platform's queues",
+    ),
+    WayPart(
+        LatencySeries(
+            "sink_write", "from the start of the sink's write to durable", "sink", in_drain=True
+        ),
+        box="sink",
+        spoken="the sink's write",
+    ),
+)
+GENERATOR = (
+    LatencySeries(
+        "response",
+        "from the intended start of the arrival to its acknowledgement",
+        "generator",
+        from_intended=True,
+    ),
+    LatencySeries("service", "from the actual start to the acknowledgement", "generator"),
+    LatencySeries(
+        "send_delay",
+        "from the intended to the actual start",
+        "generator",
+        from_intended=True,
+    ),
+    LatencySeries(
+        "loop_lag", "how late the event loop of the generator was", "generator", judged=False
+    ),
+)
+SERIES = (END_TO_END, DURABLE, *(part.series for part in WAY), *GENERATOR)
+BY_NAME = {series.name: series for series in SERIES}
+
+
+def names(series: Iterable[LatencySeries]) -> tuple[str, ...]:
+    """Their names, in order."""
+    return tuple(one.name for one in series)
+
+
+#: The names of the parts of the way, and of the boxes of the page, in order.
+PARTS = names(part.series for part in WAY)
+BOXES = tuple(part.box for part in WAY)
+#: The names of all series that results, tables and thresholds have.
+JUDGED = names(series for series in SERIES if series.judged)
+
+
+def of_side(side: Literal["sink", "generator"]) -> tuple[str, ...]:
+    """The names of a side's series that results have."""
+    return names(series for series in SERIES if series.side == side and series.judged)
+
+
+def charted() -> dict[str, Sequence[Sequence[str | int]]]:
+    """What the charts of page and report need of each series: key, name and colour."""
+    return {
+        "parts": [
+            (part.series.name, part.series.label, colour)
+            for colour, part in enumerate(WAY, start=1)
+        ],
+        "generator": [(one.name, one.label, 0) for one in GENERATOR if one.judged],
+    }

@@ -8,16 +8,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
-from infra.platform.process.error import PlatformError, UnreachableError
+from infra.platform.process.error import PlatformError, RetryableError, UnreachableError
 from infra.platform.sinks.batch import Chunk, Partition
 
 WATERMARKS_S = 0.05
 _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
+#: How long the broker may take to tell the topics' ids.
+DESCRIBE_S = 10.0
 #: An answer of the broker, and what of it may be of one partition.
 FETCH_BYTES = 4 * 1024 * 1024
+BUFFERED_BYTES, BATCH_BYTES = 64_000_000, 8_000_000
+#: A rebalance waits this long for a member that hands its partitions over (KIP-62).
+REBALANCE_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +44,12 @@ class ConsumerSettings:
     flush_interval_s: float = 1.0
     #: Join the group and take partitions, but read nothing before `begin`.
     held: bool = False
+    #: Whether a gap is skipped, counted and logged, instead of an error.
+    skip_gaps: bool = False
+    #: Bytes of messages that wait or are being written.
+    max_buffered_bytes: int = BUFFERED_BYTES
+    #: Bytes of messages in one write, unless one alone has more.
+    batch_bytes: int = BATCH_BYTES
 
 
 def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
@@ -39,7 +57,8 @@ def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.bootstrap,
         "group.id": settings.group,
-        "auto.offset.reset": "earliest",
+        # Never silently to another place: an offset that is not there any more is told.
+        "auto.offset.reset": "error",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         # A bound in events means nothing while the client itself prefetches without one.
@@ -55,6 +74,10 @@ def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
         "session.timeout.ms": 6000,
         # Partitions change hands when a heartbeat says so.
         "heartbeat.interval.ms": 500,
+        "max.poll.interval.ms": REBALANCE_S * 1000,
+        # A broker that went silent, not closed: found by the kernel, and by the client's limit.
+        "socket.keepalive.enable": True,
+        "socket.timeout.ms": 30_000,
         "log_level": 3,
     }
 
@@ -75,17 +98,63 @@ def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float) -> 
         )
 
 
-def usable(messages: Sequence[Message]) -> Sequence[Message]:
-    """The messages without those that only tell of a passing trouble; raises PlatformError for any
-    other trouble.
+def usable(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Partition]]:
+    """The messages without those that only tell of trouble, and the partitions whose next offset
+    the broker does not have; raises PlatformError for trouble that does not pass.
     """
     errors = [message.error() for message in messages]
     if not any(errors):
-        return messages
-    for error in errors:
-        if error is not None and error.code() not in _PASSING and not error.retriable():
+        return messages, []
+    overtaken: list[Partition] = []
+    for message, error in zip(messages, errors, strict=True):
+        if error is None:
+            continue
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            overtaken.append((message.topic() or "", message.partition() or 0))
+        elif error.code() not in _PASSING and not error.retriable():
             raise PlatformError(f"Kafka: {error.str()}")
-    return [message for message, error in zip(messages, errors, strict=True) if error is None]
+    good = [message for message, error in zip(messages, errors, strict=True) if error is None]
+    return good, overtaken
+
+
+class TopicIds:
+    """Asks the broker for topics' ids (KIP-516), with a client of its own; for any thread."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._client: AdminClient | None = None
+
+    def __call__(self, topics: Sequence[str]) -> dict[str, str]:
+        """The id of each topic that exists; "" where the broker gives none.
+
+        Raises RetryableError where it does not answer.
+        """
+        if self._client is None:
+            self._client = AdminClient(
+                {
+                    "bootstrap.servers": self._bootstrap,
+                    "log_level": 0,
+                    "socket.keepalive.enable": True,
+                }
+            )
+        asked = self._client.describe_topics(
+            TopicCollection(list(topics)), request_timeout=DESCRIBE_S
+        )
+        found = {}
+        for topic, answer in asked.items():
+            try:
+                found[topic] = str(answer.result(2 * DESCRIBE_S).topic_id or "")
+            except (KafkaException, TimeoutError) as error:
+                if not _is_missing(error):
+                    raise RetryableError(f"Kafka does not describe {topic!r}: {error}") from error
+        return found
+
+
+def _is_missing(error: Exception) -> bool:
+    return (
+        isinstance(error, KafkaException)
+        and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    )
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import Any
 
 from infra.platform.consume.dead_letter import DeadLetters
@@ -11,15 +12,22 @@ from infra.platform.consume.decode import Decoder, Item, UnknownSchemaError
 from infra.platform.consume.position import Positions
 from infra.platform.consume.registry import Registry
 from infra.platform.process.error import RefusedError, RetryableError
-from infra.platform.process.retry import Backoff, Retries
+from infra.platform.process.retry import Backoff, Retries, Troubles
 from infra.platform.sinks.batch import Batch, Chunk, Partition, Passed, Poison, poison_of
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
-#: Bytes that a sink may have accepted before it is made to flush ahead of its time; at twice that,
-#: intake waits.
-FLUSH_BYTES = 64 * 1024 * 1024
 #: How often the registry must say that it has no such schema: a replica of it may lag behind.
 LOOKUPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CommitLimit:
+    """How much a sink may have accepted before it is made to flush ahead of its time; at twice
+    that, intake waits.
+    """
+
+    bytes: int = 64_000_000
+    events: int = 50_000
 
 
 class Delivery:
@@ -31,6 +39,8 @@ class Delivery:
         sink: SinkConnector,
         dead_letters: DeadLetters,
         backoff: Backoff | None = None,
+        limit: CommitLimit | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         self.positions = Positions()
         self.dead_letters = dead_letters
@@ -39,10 +49,11 @@ class Delivery:
         #: Why the sink cannot make durable what it has accepted, once that is for good; then
         #: nothing more is delivered.
         self.failure: Exception | None = None
-        self._accepted_bytes = 0
+        self._limit = limit or CommitLimit()
+        self._accepted_bytes = self._accepted_events = 0
         self._flushed = asyncio.Condition()
         self._registry = registry
-        self._lookups = Retries("schema registry", backoff)
+        self._lookups = Retries("schema registry", backoff, troubles=troubles)
         self._decoder = Decoder()
         self._sink = sink
 
@@ -73,30 +84,43 @@ class Delivery:
 
         Raises what a flush has failed with: room will then never come.
         """
-        self._accepted_bytes += item.bytes if isinstance(item, Batch) else 0
-        if self._accepted_bytes >= FLUSH_BYTES:
+        if isinstance(item, Batch):
+            self._accepted_bytes += item.bytes
+            self._accepted_events += len(item)
+        if self._overfull(1):
             self.flush_due.set()
         async with self._flushed:
-            await self._flushed.wait_for(
-                lambda: self.failure or self._accepted_bytes < 2 * FLUSH_BYTES
-            )
+            await self._flushed.wait_for(lambda: self.failure or not self._overfull(2))
         if self.failure is not None:
             raise self.failure
+
+    def _overfull(self, times: int) -> bool:
+        return (
+            self._accepted_bytes >= times * self._limit.bytes
+            or self._accepted_events >= times * self._limit.events
+        )
+
+    @property
+    def accepted(self) -> tuple[int, int]:
+        """Bytes and events that the sink has accepted and not made durable."""
+        return self._accepted_bytes, self._accepted_events
 
     async def flush(self) -> None:
         """Make durable what the sink has only accepted so far; what fails here is for good, and
         told to who waits.
         """
         self.flush_due.clear()
-        before, held = dict(self.positions.accepted), self._accepted_bytes
+        before, wrote = dict(self.positions.accepted), dict(self.positions.wrote)
+        held, events = self._accepted_bytes, self._accepted_events
         try:
             await self._sink.flush()
         except Exception as error:
             self.failure = error
             raise
         else:
-            self.positions.flushed(before)
+            self.positions.flushed(before, wrote)
             self._accepted_bytes -= held
+            self._accepted_events -= events
         finally:
             async with self._flushed:
                 self._flushed.notify_all()
@@ -148,9 +172,12 @@ class Delivery:
     async def _write(self, batch: Batch) -> WriteStatus:
         """Write a batch; where the sink refuses it, find by halving which events it refuses."""
         try:
-            return await self._sink.write(batch)
+            status = await self._sink.write(batch)
         except RefusedError as error:
             if len(batch) == 1:
                 return await self._put(poison_of(batch, error))
+        else:
+            self.positions.wrote[batch.place] = batch.end
+            return status
         statuses = [await self._write(part) for part in batch.split(len(batch) // 2)]
         return WriteStatus.ACCEPTED if WriteStatus.ACCEPTED in statuses else WriteStatus.DURABLE

@@ -17,18 +17,24 @@ class Positions:
         self.accepted: dict[Partition, int] = {}
         self.durable: dict[Partition, int] = {}
         self.committed: dict[Partition, int] = {}
+        #: Behind the last event that the sink has taken: what was put aside, and tombstones, are
+        #: not in its books. And how far of this is durable.
+        self.wrote: dict[Partition, int] = {}
+        self.booked: dict[Partition, int] = {}
 
-    def begin(self, place: Partition, offset: int | None) -> None:
+    def begin(self, place: Partition, offset: int | None, booked: int | None = None) -> None:
         """A partition was assigned; it starts at this offset, or where its group has none yet
-        (None).
+        (None). The sink's own books have it at `booked`.
         """
         self.forget(place)
         if offset is not None:
             self.durable[place] = self.committed[place] = offset
+        if booked is not None:
+            self.wrote[place] = self.booked[place] = booked
 
     def forget(self, place: Partition) -> None:
         """A partition was taken away."""
-        for known in (self.accepted, self.durable, self.committed):
+        for known in (self.accepted, self.durable, self.committed, self.wrote, self.booked):
             known.pop(place, None)
 
     def note(self, place: Partition, end: int, status: WriteStatus) -> None:
@@ -37,14 +43,18 @@ class Positions:
         """
         if status is WriteStatus.DURABLE and place not in self.accepted:
             self.durable[place] = end
+            if place in self.wrote:
+                self.booked[place] = self.wrote[place]
         else:
             self.accepted[place] = end
 
-    def flushed(self, before: Mapping[Partition, int]) -> None:
-        """What had been accepted when a flush began is durable now."""
+    def flushed(self, before: Mapping[Partition, int], wrote: Mapping[Partition, int]) -> None:
+        """What had been accepted, and taken by the sink, when a flush began is durable now."""
         for place, end in before.items():
             if place in self.accepted:
                 self.durable[place] = end
+                if place in wrote:
+                    self.booked[place] = wrote[place]
                 if self.accepted[place] == end:
                     del self.accepted[place]
 

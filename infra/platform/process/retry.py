@@ -7,7 +7,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 import structlog
 
@@ -38,17 +39,56 @@ class Backoff:
         return whole_s * (1 + chance) / 2
 
 
+class Troubles:
+    """What keeps failing now and is tried again: shown with the errors, gone when it succeeds."""
+
+    def __init__(self) -> None:
+        self._now: dict[object, str] = {}
+
+    def note(self, key: object, text: str) -> None:
+        """This fails, and not for the first time."""
+        self._now[key] = text
+
+    def over(self, key: object) -> None:
+        """This has succeeded, or is not tried any more."""
+        self._now.pop(key, None)
+
+    def texts(self) -> list[str]:
+        """All of them."""
+        return list(self._now.values())
+
+
+#: Tasks that wait to try again, and tasks that shall not wait any more.
+_WAITING: WeakSet[asyncio.Task[Any]] = WeakSet()
+_HURRIED: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+
+def hurry(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that waits to try again, now or as soon as it begins to: there nothing is
+    under way that could be cut in its middle.
+    """
+    _HURRIED.add(task)
+    if task in _WAITING:
+        task.cancel()
+
+
 class Retries:
     """Tries again what fails on one other side, `name`, with backoff and jitter, up to a limit or
     until `give_up`.
 
-    Refusals and mistakes in the configuration are passed on at once.
+    Refusals and mistakes in the configuration are passed on at once. What fails a second time is in
+    `troubles` until it succeeds.
     """
 
     def __init__(
-        self, name: str, backoff: Backoff | None = None, chance: Callable[[], float] = random.random
+        self,
+        name: str,
+        backoff: Backoff | None = None,
+        chance: Callable[[], float] = random.random,
+        troubles: Troubles | None = None,
     ) -> None:
         self.count = 0
+        self.troubles = troubles or Troubles()
         self._name = name
         self._backoff = backoff or Backoff()
         self._chance = chance
@@ -66,17 +106,25 @@ class Retries:
     async def again(self, what: str, action: Callable[[], Awaitable[T]]) -> T:
         """The action's answer, as soon as there is one; else its last failure."""
         started_s = time.monotonic()
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return await action()
-            except Exception as error:
-                if isinstance(error, PlatformError) and not isinstance(error, RetryableError):
-                    raise
-                if self.given_up or time.monotonic() - started_s > self._backoff.limit_s:
-                    raise
-                await self.pause(what, attempt, error)
+        attempt, trouble = 0, object()
+        try:
+            while True:
+                attempt += 1
+                try:
+                    return await action()
+                except Exception as error:
+                    if isinstance(error, PlatformError) and not isinstance(error, RetryableError):
+                        raise
+                    if self.given_up or time.monotonic() - started_s > self._backoff.limit_s:
+                        raise
+                    if attempt > 1:
+                        self.troubles.note(trouble, self._text(what, attempt, error))
+                    await self.pause(what, attempt, error)
+        finally:
+            self.troubles.over(trouble)
+
+    def _text(self, what: str, attempt: int, error: Exception) -> str:
+        return f"{self._name} fails, attempt {attempt} of {what}: {type(error).__name__}: {error}"
 
     async def pause(self, what: str, attempt: int, error: Exception) -> None:
         """Wait as long as after the attempt of this number; not longer than until `give_up`."""
@@ -88,7 +136,14 @@ class Retries:
         logger.warning(
             "platform.retry", of=self._name, attempt=attempt, pause_s=pause_s, error=failure
         )
+        task = asyncio.current_task()
+        assert task is not None, "called in a task"
+        if task in _HURRIED:
+            raise asyncio.CancelledError
+        _WAITING.add(task)
         try:
             await asyncio.wait_for(self._given_up.wait(), pause_s)
         except TimeoutError:
             return
+        finally:
+            _WAITING.discard(task)

@@ -21,8 +21,9 @@ class WriteStatus(Enum):
 class SinkConnector(Protocol):
     """Where events go. At-least-once: a batch may come again, and its effects must then not double.
 
-    The platform calls `open` once and first. When it is given partitions it asks for `positions`,
-    and goes on from there where that is further than what Kafka knows. It calls `write` for one
+    The platform calls `open` once and first. When it is given partitions it tells their topics' ids
+    (`identify`) and asks for `positions`, and goes on from there where that is further than what
+    Kafka knows, or where the books have gone back. It calls `write` for one
     batch of a partition at a time, in order, and for several partitions concurrently; the whole
     batch is in one order, and so is each key. `flush` may run at any time, also during writes, but
     never twice at once.
@@ -40,9 +41,16 @@ class SinkConnector(Protocol):
         change.
         """
 
-    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
+    async def identify(self, topic_ids: Mapping[str, str]) -> None:
+        """The ids of the topics whose events come next ("": the broker gives none; KIP-516).
+
+        A sink with books keeps them beside its positions; raises ConfigError where the positions
+        are those of an earlier topic of the same name.
+        """
+
+    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int] | None:
         """The next offsets of partitions by the sink's own books; none for those that it does not
-        know.
+        know. None where it keeps no books.
 
         What came before these offsets has taken effect already, so it must not come again where
         that would double it.

@@ -27,9 +27,13 @@ class CountingSink:
     async def open(self) -> None:
         """See SinkConnector."""
 
-    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:  # noqa: ARG002 - the protocol's
-        """See SinkConnector; it keeps no books."""
-        return {}
+    @override
+    async def identify(self, topic_ids: Mapping[str, str]) -> None:
+        pass
+
+    @override
+    async def positions(self, places: Sequence[Partition]) -> None:
+        return None
 
     async def write(self, batch: Batch) -> WriteStatus:
         """See SinkConnector."""

@@ -101,8 +101,12 @@ class InstrumentedSink:
         """See SinkConnector."""
         await self._sink.open()
 
-    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
-        """See SinkConnector."""
+    @override
+    async def identify(self, topic_ids: Mapping[str, str]) -> None:
+        await self._sink.identify(topic_ids)
+
+    @override
+    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int] | None:
         return await self._sink.positions(places)
 
     async def write(self, batch: Batch) -> WriteStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-from infra.platform.process.retry import Backoff, Retries
+from infra.platform.process.retry import Backoff, Retries, Troubles
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
@@ -23,10 +23,11 @@ class RetryingSink:
         sink: SinkConnector,
         backoff: Backoff | None = None,
         chance: Callable[[], float] = random.random,
+        troubles: Troubles | None = None,
     ) -> None:
         self.name = sink.name
         self._sink = sink
-        self._retries = Retries(f"sink {sink.name}", backoff, chance)
+        self._retries = Retries(f"sink {sink.name}", backoff, chance, troubles)
 
     @property
     def retries(self) -> int:
@@ -41,8 +42,12 @@ class RetryingSink:
         """See SinkConnector; not tried again, so that a wrong address shows at once."""
         await self._sink.open()
 
-    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
-        """See SinkConnector."""
+    @override
+    async def identify(self, topic_ids: Mapping[str, str]) -> None:
+        await self._retries.again("identify", lambda: self._sink.identify(topic_ids))
+
+    @override
+    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int] | None:
         return await self._retries.again("positions", lambda: self._sink.positions(places))
 
     async def write(self, batch: Batch) -> WriteStatus:

@@ -1,0 +1,153 @@
+"""Where a partition begins, and what is lost before it: a position counts only within what it belongs to.
+
+An offset is a number in one life of one topic (KIP-516 gives each life an id), and retention may
+have moved the partition's beginning past it. So each commit carries a note of the topic's id and of
+how far the sink's own books were, and a position is compared with what the partition has now.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.platform.sinks.batch import Partition
+
+#: What `--on-gap` knows: an error that stops the partition, or a counted and logged skip.
+ON_GAP = ("stop", "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class CommitNote:
+    """What a committed offset belongs to: the topic's id, and the offset up to which the sink had
+    written (None where it keeps no books or had written nothing).
+    """
+
+    topic_id: str
+    written: int | None = None
+
+    def text(self) -> str:
+        """As the metadata of a committed offset."""
+        return json.dumps({"topic_id": self.topic_id, "written": self.written})
+
+
+def read_note(metadata: str | None) -> CommitNote | None:
+    """The note in a committed offset's metadata; None where somebody else committed it."""
+    try:
+        found = json.loads(metadata or "")
+        written = found["written"]
+        return CommitNote(str(found["topic_id"]), None if written is None else int(written))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSpan:
+    """What a partition has now: its first offset, the one behind its last, and its topic's id ("":
+    the broker knows none).
+    """
+
+    low: int
+    high: int
+    topic_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What is known of how far a partition was read: by its group, and by the sink.
+
+    `keeps` says whether the sink keeps books at all.
+    """
+
+    committed: int | None = None
+    note: CommitNote | None = None
+    own: int | None = None
+    keeps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records that nobody can read any more: `count` of them from `first` on, and why."""
+
+    place: Partition
+    first: int
+    count: int
+    reason: str
+
+    def __str__(self) -> str:
+        topic, number = self.place
+        end = self.first + self.count - 1
+        return (
+            f"{topic}[{number}]: {self.count} records are lost, offsets {self.first} to {end}:"
+            f" {self.reason}"
+        )
+
+
+_REMEDY = "fill the target again from the source, or go on behind the gap with --on-gap skip"
+
+
+def begin_at(place: Partition, books: Books, span: PartitionSpan) -> tuple[int | None, Gap | None]:
+    """The offset to begin at, None for the beginning of a partition that nobody has read, and what
+    is lost before it.
+    """
+    note = books.note
+    if note and note.topic_id and span.topic_id and note.topic_id != span.topic_id:
+        return span.low, _made_again(place, books, span)
+    offset = _position(books)
+    return (None, None) if offset is None else (offset, gap_before(place, offset, span))
+
+
+def gap_before(place: Partition, offset: int, span: PartitionSpan) -> Gap | None:
+    """What is lost between the next offset to read and what the partition has now."""
+    if offset < span.low:
+        why = f"retention or a deletion took them before they were read, the first one left is {span.low}"
+        return Gap(place, offset, span.low - offset, f"{why}; {_REMEDY}")
+    if offset > span.high:
+        why = (
+            f"the partition ends at {span.high}, so it was cut, or the topic was made again under"
+            " its name"
+        )
+        return Gap(place, span.high, offset - span.high, f"{why}; {_REMEDY}")
+    return None
+
+
+def _position(books: Books) -> int | None:
+    """The furthest offset that can be relied on; where the sink's books are behind what they were
+    at the commit (a table rolled back, dropped or restored), that of the books.
+    """
+    note, own = books.note, books.own
+    if books.keeps and note is not None and note.written is not None:
+        if own is None:
+            return 0
+        if own < note.written:
+            return own
+    if own is not None and note is None:
+        # Committed by somebody else: a tool that moved the group may have moved it past events
+        # that the sink never got.
+        return own
+    known = [offset for offset in (books.committed, own) if offset is not None]
+    return max(known, default=None)
+
+
+def _made_again(place: Partition, books: Books, span: PartitionSpan) -> Gap:
+    note, committed = books.note, books.committed or 0
+    assert note is not None, "known by its note"
+    why = (
+        f"the topic was deleted and made again (its id was {note.topic_id} and is {span.topic_id})"
+        f" after offset {committed} was committed; what the earlier one had behind that is gone"
+    )
+    return Gap(place, committed, 1, f"{why}; {_REMEDY}")
+
+
+def changed_topics(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Of topics that are another one now, or none any more, what has happened."""
+    found = {}
+    for topic, number in known.items():
+        if topic not in now:
+            found[topic] = "the topic was deleted while it was read"
+        elif number and now[topic] and now[topic] != number:
+            found[topic] = (
+                "the topic was deleted and made again while it was read (its id was"
+                f" {number} and is {now[topic]})"
+            )
+    return found

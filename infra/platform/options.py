@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
+from infra.platform.consume.gap import ON_GAP
 from infra.platform.process.argument import (
     Argument,
     argument_parser,
@@ -39,6 +40,23 @@ _COMMON = (
     ),
     Argument("--batch-size", "most events in one write", "500", whole(1)),
     Argument("--max-buffered-messages", "most events held in memory", "10000", whole(1)),
+    Argument(
+        "--max-buffered-mb", "megabytes of messages that wait or are being written", "64", whole(1)
+    ),
+    Argument("--batch-mb", "megabytes of messages in one write; one may have more", "8", whole(1)),
+    Argument(
+        "--max-commit-mb",
+        "megabytes that a sink may accept before it must commit; at twice that, intake waits",
+        "64",
+        whole(1),
+    ),
+    Argument("--max-commit-events", "likewise, events", "50000", whole(1)),
+    Argument(
+        "--on-gap",
+        f"one of {', '.join(ON_GAP)}: what to do where records were deleted before they were read",
+        "stop",
+        one_of(*ON_GAP),
+    ),
     Argument(
         "--flush-interval-ms",
         "milliseconds between flushes of a sink that only accepts",

@@ -19,11 +19,11 @@ from infra.platform.consume.broker import ConsumerSettings, check_reachable
 from infra.platform.consume.buffer import Buffer
 from infra.platform.consume.consumer import CDCConsumer
 from infra.platform.consume.dead_letter import DeadLetters, DeadLetterTopic, NoDeadLetters
-from infra.platform.consume.delivery import Delivery
+from infra.platform.consume.delivery import CommitLimit, Delivery
 from infra.platform.consume.registry import Registry
 from infra.platform.process.error import ConfigError, PlatformError, UnreachableError
 from infra.platform.process.loop import new_loop
-from infra.platform.process.retry import Backoff
+from infra.platform.process.retry import Backoff, Troubles
 from infra.platform.sample import Sampler
 from infra.platform.sinks.instrumented import InstrumentedSink
 from infra.platform.sinks.plugin import sinks
@@ -32,6 +32,7 @@ from infra.platform.telemetry import Telemetry
 from infra.schemas.envelope import EnvelopeError
 
 REACH_S = 5.0
+MB = 1_000_000
 MakeBuffer = Callable[[int], Buffer]
 
 
@@ -41,14 +42,15 @@ async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -
     registry = check_servers(options, settings)
     anchor = anchor_from(os.environ)
     backoff = Backoff(limit_s=float(options.retry_limit_s))
-    retrying = RetryingSink(sinks().by_name[options.sink].make(options), backoff)
+    troubles = Troubles()
+    retrying = RetryingSink(sinks().by_name[options.sink].make(options), backoff, troubles=troubles)
     sink = InstrumentedSink(retrying, options.run, anchor, options.probe_column)
     await sink.open()
     dead_letters = _dead_letters(options)
-    delivery = Delivery(registry, sink, dead_letters, backoff)
-    consumer = CDCConsumer(
-        settings, delivery, sink, anchor, make_buffer(settings.max_buffered_messages)
-    )
+    delivery = Delivery(registry, sink, dead_letters, backoff, commit_limit(options), troubles)
+    buffer = make_buffer(settings.max_buffered_messages)
+    buffer.limit_bytes = settings.max_buffered_bytes
+    consumer = CDCConsumer(settings, delivery, sink, anchor, buffer, troubles=troubles)
     sampler = Sampler(consumer, sink, anchor)
     telemetry = Telemetry(consumer, sink, sampler)
 
@@ -82,7 +84,15 @@ def consumer_settings(options: argparse.Namespace) -> ConsumerSettings:
         max_buffered_messages=int(options.max_buffered_messages),
         flush_interval_s=sinks().by_name[options.sink].flush_interval_s(options),
         held=options.held == "yes",
+        skip_gaps=options.on_gap == "skip",
+        max_buffered_bytes=int(options.max_buffered_mb) * MB,
+        batch_bytes=int(options.batch_mb) * MB,
     )
+
+
+def commit_limit(options: argparse.Namespace) -> CommitLimit:
+    """How much a sink that only accepts may hold."""
+    return CommitLimit(int(options.max_commit_mb) * MB, int(options.max_commit_events))
 
 
 def check_servers(options: argparse.Namespace, settings: ConsumerSettings) -> Registry:

@@ -209,6 +209,36 @@ class Telemetry(TelemetryServer):
                 buffer.limit,
             ),
             (
+                "cdc_platform_queue_bytes",
+                "gauge",
+                "Bytes of events that wait or are being written.",
+                buffer.bytes,
+            ),
+            (
+                "cdc_platform_queue_limit_bytes",
+                "gauge",
+                "Most bytes of events that may wait.",
+                buffer.limit_bytes,
+            ),
+            (
+                "cdc_platform_accepted_bytes",
+                "gauge",
+                "Bytes of events that the sink has accepted and not made durable.",
+                consumer.delivery.accepted[0],
+            ),
+            (
+                "cdc_platform_lost_records_total",
+                "counter",
+                "Records that were deleted before they were read.",
+                consumer.lost_records,
+            ),
+            (
+                "cdc_platform_skipped_records_total",
+                "counter",
+                "Lost records behind which the platform went on.",
+                consumer.skipped_records,
+            ),
+            (
                 "cdc_platform_pauses_total",
                 "counter",
                 "Times that a partition was paused.",

@@ -107,7 +107,7 @@ class _Breaking:
         self.name = inner.name
         self.inner = inner
         self.when: When | None = None
-        self.open, self.positions = inner.open, inner.positions
+        self.open, self.identify, self.positions = inner.open, inner.identify, inner.positions
         self.flush, self.close = inner.flush, inner.close
 
     async def write(self, batch: Batch) -> WriteStatus:

@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from infra.platform.consume.buffer import BATCH_BYTES, BUFFERED_BYTES
 from infra.platform.process.error import PlatformError, RetryableError, UnreachableError
 from infra.platform.sinks.batch import Chunk, Partition
 
@@ -27,7 +28,6 @@ _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PAR
 DESCRIBE_S = 10.0
 #: An answer of the broker, and what of it may be of one partition.
 FETCH_BYTES = 4 * 1024 * 1024
-BUFFERED_BYTES, BATCH_BYTES = 64_000_000, 8_000_000
 #: A rebalance waits this long for a member that hands its partitions over (KIP-62).
 REBALANCE_S = 300
 

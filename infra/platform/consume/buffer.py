@@ -9,6 +9,8 @@ from collections import deque
 
 from infra.platform.sinks.batch import Chunk, Partition, joined
 
+#: Bytes that are held at most, and bytes of one write (docs/platform.md).
+BUFFERED_BYTES, BATCH_BYTES = 64_000_000, 8_000_000
 #: Into how many polls the share of a partition is divided where its worker is slow.
 PARTS = 4
 
@@ -32,6 +34,8 @@ class PartitionQueue:
         self.closed = False
         self.depth = 0
         self.in_flight = 0
+        #: Of messages that wait, and of those that were taken and are not done with.
+        self.waiting_bytes = self.taken_bytes = 0
         self.paused = False
         self.filled, self.resting, self.empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tell()
@@ -40,26 +44,40 @@ class PartitionQueue:
         """Add messages at the end."""
         self.chunks.append(chunk)
         self.depth += len(chunk)
+        self.waiting_bytes += chunk.bytes
         self._tell()
 
-    def take(self, limit: int, batch_size: int) -> Chunk | None:
-        """The oldest messages, for their worker to read: at most `limit`, whole batches where
-        there is more than one.
+    @property
+    def bytes(self) -> int:
+        """Bytes that wait or are being written."""
+        return self.waiting_bytes + self.taken_bytes
 
-        None where there are none.
+    def take(self, limit: int, batch_size: int, most_bytes: int = BATCH_BYTES) -> Chunk | None:
+        """The oldest messages, for their worker to read: at most `limit` and `most_bytes` (one
+        message may have more), whole batches where there is more than one.
+
+        None where there are none. What was taken before counts as done with.
         """
+        self.taken_bytes = 0
         ready = sum(map(len, self.chunks))
         if not ready:
             return None
         limit = min(limit, max(batch_size, ready - ready % batch_size))
-        taken, size = [], 0
+        taken: list[Chunk] = []
+        size = 0
         while self.chunks and size < limit:
             chunk = self.chunks.popleft()
-            if size + len(chunk) > limit:
-                self.chunks.appendleft(chunk[limit - size :])
-                chunk = chunk[: limit - size]
-            taken.append(chunk)
-            size += len(chunk)
+            fitting = min(limit - size, chunk.within(most_bytes - self.taken_bytes))
+            if not taken:
+                fitting = max(fitting, 1)
+            if fitting < len(chunk):
+                self.chunks.appendleft(chunk[fitting:])
+                chunk, limit = chunk[:fitting], 0
+            if fitting:
+                taken.append(chunk)
+                size += fitting
+                self.taken_bytes += chunk.bytes
+        self.waiting_bytes -= self.taken_bytes
         self._tell()
         return joined(taken)
 
@@ -78,7 +96,7 @@ class PartitionQueue:
         """Forget what waits, and let nothing more begin; what is in flight stays so."""
         self.closed = True
         self.chunks.clear()
-        self.depth = 0
+        self.depth = self.waiting_bytes = 0
         self._tell()
 
     def _tell(self) -> None:
@@ -98,10 +116,11 @@ class Buffer:
     should rest.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_bytes: int = BUFFERED_BYTES) -> None:
         self.limit = limit
+        self.limit_bytes = limit_bytes
         self.queues: dict[Partition, PartitionQueue] = {}
-        self.high_water = 0
+        self.high_water = self.high_water_bytes = 0
         self.enqueued = 0
         self._peak = 0
         #: Whether workers are as fast as messages come: then much is taken at once, else each
@@ -122,6 +141,11 @@ class Buffer:
     def held(self) -> int:
         """Events that wait or are being written."""
         return sum(queue.depth + queue.in_flight for queue in self.queues.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of events that wait or are being written."""
+        return sum(queue.bytes for queue in self.queues.values())
 
     @property
     def free(self) -> int:
@@ -152,6 +176,7 @@ class Buffer:
         self.queues[place].put(chunk)
         self.enqueued += len(chunk)
         held = self.held
+        self.high_water_bytes = max(self.high_water_bytes, self.bytes)
         self.high_water, self._peak = max(self.high_water, held), max(self._peak, held)
         return held
 
@@ -164,24 +189,32 @@ class Buffer:
         """How many messages to ask for at once."""
         return min(most, self.free) if self.quick else min(most, self.free, self.portion)
 
+    @property
+    def share_bytes(self) -> int:
+        """The most bytes of one partition that may wait; a poll may overstep it by what the client
+        has fetched ahead.
+        """
+        return self.limit_bytes // max(1, len(self.queues))
+
     def full(self, room: int) -> list[Partition]:
         """Partitions that should be paused: less than `room` is left, or the next poll might
         overstep their share.
         """
         tight, enough = self.free < room, self.share - (1 if self.quick else self.portion)
+        tight, enough_bytes = tight or self.bytes >= self.limit_bytes, self.share_bytes
         return [
             place
             for place, queue in self.queues.items()
-            if not queue.paused and (tight or queue.depth > enough)
+            if not queue.paused and (tight or queue.depth > enough or queue.bytes >= enough_bytes)
         ]
 
     def ready(self, room: int) -> list[Partition]:
         """Paused partitions that have worked off half of their share, where there is room again."""
-        share = self.share
-        if self.free < room:
+        share, share_bytes = self.share, self.share_bytes
+        if self.free < room or self.bytes >= self.limit_bytes:
             return []
         return [
             place
             for place, queue in self.queues.items()
-            if queue.paused and queue.depth <= share // 2
+            if queue.paused and queue.depth <= share // 2 and queue.bytes <= share_bytes // 2
         ]

@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from cdc_users.measure.clock import Anchor
 from infra.platform.consume.broker import (
     ConsumerSettings,
+    TopicIds,
     Watermarks,
     chunks,
     client_settings,
@@ -25,11 +27,23 @@ from infra.platform.consume.broker import (
 )
 from infra.platform.consume.buffer import Buffer, PartitionQueue
 from infra.platform.consume.delivery import Delivery
-from infra.platform.process.error import ConfigError
+from infra.platform.consume.gap import (
+    Books,
+    CommitNote,
+    Gap,
+    PartitionSpan,
+    begin_at,
+    changed_topics,
+    gap_before,
+    read_note,
+)
+from infra.platform.process.error import ConfigError, EventError, RetryableError
+from infra.platform.process.retry import Troubles, hurry
 from infra.platform.sinks.batch import Chunk, Partition
 from infra.platform.sinks.connector import SinkConnector
 
 logger = structlog.get_logger()
+T = TypeVar("T")
 
 POLL_S = 0.1
 #: Messages taken in one poll at most: enough for numpy to pay, few enough for a small bound.
@@ -38,10 +52,19 @@ POLL_MESSAGES = 1000
 #: a hundred.
 READ_MESSAGES = 250
 COMMIT_INTERVAL_S = 0.5
+#: How long the broker may take to tell offsets.
+COMMITTED_S = 60.0
 #: How long workers may make room before a partition is paused, and how often they are looked after.
 PATIENCE_S, NAP_S = 0.02, 0.001
 WAKE_S = 1.0
-HANDOVER_S = 60.0
+#: How often it is looked whether the topics are still the same.
+WATCH_S = 5.0
+#: A handover within what the group waits for (broker.REBALANCE_S): so long what is in flight may
+#: end by itself, then it is cut where nothing is under way, then it is made durable.
+FINISH_S, CUT_S, FLUSH_S = 20.0, 90.0, 30.0
+HANDOVER_S = 240.0
+#: Gaps that are remembered one by one; the counters have all.
+GAPS_KEPT = 100
 
 
 class CDCConsumer:
@@ -61,10 +84,15 @@ class CDCConsumer:
         sink: SinkConnector,
         anchor: Anchor,
         buffer: Buffer | None = None,
+        topic_ids: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         self.assigned = asyncio.Event()
-        self.buffer = buffer or Buffer(settings.max_buffered_messages)
-        self.errors: list[str] = []
+        self.buffer = buffer or Buffer(settings.max_buffered_messages, settings.max_buffered_bytes)
+        self.failures: list[str] = []
+        #: What nobody can read any more, and how many records were skipped for it.
+        self.gaps: deque[Gap] = deque(maxlen=GAPS_KEPT)
+        self.lost_records = self.skipped_records = 0
         self.polled = self.pauses = self.rebalances = 0
         self.delivery = delivery
         self._settings = settings
@@ -76,6 +104,12 @@ class CDCConsumer:
         # taken away.
         self._poll_thread = ThreadPoolExecutor(1, "poll")
         self._watermarks = Watermarks()
+        self._topic_ids = topic_ids or TopicIds(settings.bootstrap)
+        self._troubles = troubles or Troubles()
+        #: The topics' ids as they were when partitions were given, and the next offset to read.
+        self._known_ids: dict[str, str] = {}
+        self._read: dict[Partition, int] = {}
+        self._overtaken: dict[Partition, None] = {}
         self._revoked: set[Partition] = set()
         self._given_back: dict[Partition, int] = {}
         self._workers: dict[Partition, asyncio.Task[None]] = {}
@@ -100,6 +134,7 @@ class CDCConsumer:
         regularly = [
             asyncio.create_task(self._commit_regularly()),
             asyncio.create_task(self._flush_regularly()),
+            asyncio.create_task(self._watch_topics()),
         ]
         try:
             while not self._stopping:
@@ -113,6 +148,11 @@ class CDCConsumer:
                 await self._loop.run_in_executor(self._poll_thread, self._client.close)
         if self._fatal is not None:
             raise self._fatal
+
+    @property
+    def errors(self) -> list[str]:
+        """What has failed for good, and what keeps failing and is tried again."""
+        return [*self.failures, *self._troubles.texts()]
 
     def stop(self) -> None:
         """Take nothing more from Kafka."""
@@ -131,7 +171,9 @@ class CDCConsumer:
         with orderly(HANDOVER_S):
             polled = await self._loop.run_in_executor(self._poll_thread, self._poll, max(size, 1))
         for place, chunk in polled:
-            if place in self.buffer.queues:  # else taken away while the poll was under way
+            queue = self.buffer.queues.get(place)
+            # Else taken away, or stopped, while the poll was under way.
+            if queue is not None and not queue.closed:
                 self.buffer.put(place, chunk)
         await self._give_time()
         resumed = self._balance()
@@ -168,13 +210,87 @@ class CDCConsumer:
         self._revoked.clear()
         self._given_back.clear()
         messages = [first, *(self._client.consume(room - 1, 0) if room > 1 else ())]
-        good = usable(messages)
+        good, overtaken = usable(messages)
         self.polled += len(good)
-        found = chunks(good, self._anchor.now_us()) if good else ()
+        found = list(chunks(good, self._anchor.now_us())) if good else []
+        self._read.update({place: chunk.offsets[-1] + 1 for place, chunk in found})
+        self._overtaken |= dict.fromkeys(overtaken)
+        for place in list(self._overtaken):
+            self._look_for_gap(place)
         self._read_again()
         # What was read just before its partition was taken away belongs to the next owner, which
         # may be us again.
         return [(place, chunk) for place, chunk in found if place not in self._revoked]
+
+    def _look_for_gap(self, place: Partition) -> None:
+        """In the poll thread: the broker does not have the next offset of this partition."""
+        part = TopicPartition(*place)
+        try:
+            span = PartitionSpan(*self._client.get_watermark_offsets(part, timeout=POLL_S))
+        except KafkaException:
+            return  # asked again at the next poll
+        del self._overtaken[place]
+        if place not in self._read:
+            return
+        gap = gap_before(place, self._read[place], span)
+        if gap is not None and not self._goes_on(gap):
+            del self._read[place]
+            return
+        if gap is not None:
+            self._read[place] = gap.resume
+        # The client has stopped to fetch this partition, and refuses a seek then. So all are given
+        # again, each where it is.
+        self._client.assign([TopicPartition(*each, offset) for each, offset in self._read.items()])
+        self._client.pause(
+            [TopicPartition(*each) for each, queue in self.buffer.queues.items() if queue.paused]
+        )
+
+    def _goes_on(self, gap: Gap) -> bool:
+        """Book a gap; whether the records behind it are read."""
+        self.gaps.append(gap)
+        self.lost_records += gap.count
+        if self._settings.skip_gaps:
+            self.skipped_records += gap.count
+            logger.warning("platform.gap.skipped", gap=str(gap), records=gap.count)
+            return True
+        self.failures.append(f"{gap.place[0]}[{gap.place[1]}] stopped: {gap}")
+        logger.error("platform.partition.stopped", error=self.failures[-1])
+        return False
+
+    async def _watch_topics(self) -> None:
+        """See that the topics that are read are still the same; one that is gone may only be
+        moving, so it is asked for twice.
+        """
+        missing: set[str] = set()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            known = dict(self._known_ids)
+            try:
+                now = await asyncio.to_thread(self._topic_ids, list(known)) if known else {}
+            except RetryableError as error:
+                self._troubles.note(self, str(error))
+                continue
+            self._troubles.over(self)
+            for topic, what in changed_topics(known, now).items():
+                if topic in now or topic in missing:
+                    self._stop_topic(topic, what)
+            missing = set(known) - set(now)
+
+    def _stop_topic(self, topic: str, what: str) -> None:
+        """Deliver nothing more of a topic that is another one now: its offsets mean nothing."""
+        self._known_ids.pop(topic, None)
+        for place, queue in self.buffer.queues.items():
+            if place[0] == topic and not queue.closed:
+                queue.close()
+                next_offset = self._read.pop(place, None)
+                self.delivery.positions.forget(place)
+                self._fail(
+                    place,
+                    EventError(
+                        f"{what}; it was read up to offset {next_offset}, what it had behind that"
+                        " is lost; start again with an empty target, or name the new topic"
+                    ),
+                )
 
     def _read_again(self) -> None:
         """Go back to where partitions begin that were taken away and given back in one and the
@@ -219,7 +335,7 @@ class CDCConsumer:
         size = self._settings.batch_size
         try:
             while True:
-                chunk = queue.take(max(2 * size, READ_MESSAGES), size)
+                chunk = queue.take(max(2 * size, READ_MESSAGES), size, self._settings.batch_bytes)
                 if chunk is None:
                     await queue.filled.wait()
                     continue
@@ -239,8 +355,8 @@ class CDCConsumer:
             self._fail(place, error)
 
     def _fail(self, place: Partition, error: Exception) -> None:
-        self.errors.append(f"{place[0]}[{place[1]}] stopped: {type(error).__name__}: {error}")
-        logger.error("platform.partition.stopped", error=self.errors[-1])
+        self.failures.append(f"{place[0]}[{place[1]}] stopped: {type(error).__name__}: {error}")
+        logger.error("platform.partition.stopped", error=self.failures[-1])
 
     async def _drain(self) -> None:
         """Finish what is held, as far as its partitions still work, and make it durable."""
@@ -258,8 +374,8 @@ class CDCConsumer:
             try:
                 await self.delivery.flush()
             except Exception as error:  # noqa: BLE001 - shown, and nothing more is taken
-                self.errors.append(f"flush failed: {type(error).__name__}: {error}")
-                logger.error("platform.flush.failed", error=self.errors[-1])  # noqa: TRY400 - one line, as JSON
+                self.failures.append(f"flush failed: {type(error).__name__}: {error}")
+                logger.error("platform.flush.failed", error=self.failures[-1])  # noqa: TRY400 - one line, as JSON
                 if isinstance(error, ConfigError):
                     self._fatal = error
                 self.stop()
@@ -273,38 +389,54 @@ class CDCConsumer:
             await self._flush()
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        """In the poll thread: begin where Kafka or the sink says, whichever is further."""
+        """In the poll thread: begin where Kafka or the sink says, where that is still there."""
         places = [(part.topic, part.partition) for part in partitions]
-        own = self._in_loop(self._sink.positions(places)) if places else {}
-        known = client.committed(partitions, timeout=HANDOVER_S) if places else []
-        begin = {}
-        for part in known:
+        if not places:
+            self._in_loop(self._assign({}, {}))
+            return
+        ids = self._topic_ids(sorted({topic for topic, _ in places}))
+        self._known_ids |= ids
+        self._in_loop(self._sink.identify(ids))
+        own = self._in_loop(self._sink.positions(places))
+        begin, given = {}, []
+        for part in client.committed(partitions, timeout=COMMITTED_S):
             place = (part.topic, part.partition)
-            furthest = max(part.offset, own.get(place, -1))
-            begin[place] = furthest if furthest >= 0 else None
+            low, high = client.get_watermark_offsets(part, timeout=COMMITTED_S)
+            span = PartitionSpan(low, high, ids.get(part.topic, ""))
+            offset, gap = begin_at(place, _books(part, own), span)
+            if gap is not None:
+                if not self._goes_on(gap):
+                    continue
+                offset = gap.resume
             # Never left to the client: paused while it looks for the beginning, it would begin
             # there a second time.
-            part.offset = furthest if furthest >= 0 else _beginning(client, part)
-        client.assign(known)
-        self._given_back |= {
-            place: part.offset
-            for part in known
-            if (place := (part.topic, part.partition)) in self._revoked
-        }
-        self._watermarks.begin(places)
-        if known:
-            # Said either way: the client remembers a pause over the partition's being taken away
-            # and given back.
-            (client.pause if self._held else client.resume)(known)
-        self._in_loop(self._assign(begin))
+            given.append(TopicPartition(*place, low if offset is None else offset))
+            begin[place] = offset
+        self._take(client, given)
+        self._in_loop(self._assign(begin, own or {}))
         logger.info(
             "platform.partitions.assigned", partitions=list(begin), offsets=list(begin.values())
         )
 
-    async def _assign(self, begin: Mapping[Partition, int | None]) -> None:
+    def _take(self, client: Consumer, given: list[TopicPartition]) -> None:
+        client.assign(given)
+        begin = {(part.topic, part.partition): part.offset for part in given}
+        self._read |= begin
+        self._given_back |= {
+            place: offset for place, offset in begin.items() if place in self._revoked
+        }
+        self._watermarks.begin(list(begin))
+        if given:
+            # Said either way: the client remembers a pause over the partition's being taken away
+            # and given back.
+            (client.pause if self._held else client.resume)(given)
+
+    async def _assign(
+        self, begin: Mapping[Partition, int | None], own: Mapping[Partition, int]
+    ) -> None:
         self.rebalances += 1
         for place, offset in begin.items():
-            self.delivery.positions.begin(place, offset)
+            self.delivery.positions.begin(place, offset, own.get(place))
             queue = self.buffer.queues[place] = PartitionQueue()
             queue.paused = self._held
             self._workers[place] = asyncio.create_task(self._work(place, queue))
@@ -315,7 +447,14 @@ class CDCConsumer:
         places = self._give_up(partitions)
         fresh = self.delivery.positions.fresh(places)
         if fresh:
-            client.commit(offsets=_offsets(fresh), asynchronous=False)
+            try:
+                client.commit(offsets=self._offsets(fresh), asynchronous=False)
+            except KafkaException as error:
+                # The group has gone on, as after a handover that took too long: the next owner
+                # begins at what was committed before, so events come again and none is missing.
+                logger.warning("platform.commit.failed", error=str(error), partitions=places)
+                if self._stopping:
+                    self.failures.append(f"Kafka: {error}; what is not committed comes again")
         logger.info(
             "platform.partitions.revoked", partitions=places, committed=list(fresh.values())
         )
@@ -337,23 +476,39 @@ class CDCConsumer:
     def _forget(self, places: Sequence[Partition]) -> None:
         for place in places:
             self.delivery.positions.forget(place)
+            self._read.pop(place, None)
 
-    def _in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def _in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(HANDOVER_S)
 
     async def _release(self, places: Sequence[Partition]) -> None:
-        """Forget what waits, finish what is in flight and make it durable, end the workers."""
-        held = [
-            place for place in places if place in self.buffer.queues
-        ]  # not those whose assignment failed
-        for place in held:
+        """Forget what waits, finish what is in flight and make it durable, end the workers.
+
+        Each within a limit, or the group would go on without us. What waits to be tried again is
+        not waited for, and a write that takes too long is cut: its events come again.
+        """
+        # Not those whose assignment failed.
+        held = [place for place in places if place in self.buffer.queues]
+        workers = [self._workers.pop(place) for place in held]
+        for place, worker in zip(held, workers, strict=True):
             self.buffer.queues[place].close()
-        for place in held:
-            await _until(self.buffer.queues[place].resting, self._workers[place])
-        await _end([self._workers.pop(place) for place in held])
+            hurry(worker)
+        await asyncio.wait(
+            [
+                asyncio.ensure_future(_until(self.buffer.queues[place].resting, worker))
+                for place, worker in zip(held, workers, strict=True)
+            ]
+            or [asyncio.ensure_future(asyncio.sleep(0))],
+            timeout=FINISH_S,
+        )
+        late = await _cut(workers, CUT_S)
+        if late:
+            logger.error("platform.handover.late", writes=late, waited_s=FINISH_S + CUT_S)
         for place in held:
             del self.buffer.queues[place]
-        await self._flush()
+        flush = asyncio.create_task(self._flush())
+        hurry(flush)
+        await asyncio.wait([flush], timeout=FLUSH_S)
 
     async def _commit_regularly(self) -> None:
         while True:
@@ -364,7 +519,7 @@ class CDCConsumer:
         fresh = self.delivery.positions.fresh(list(self.buffer.queues))
         if not fresh:
             return
-        offsets = _offsets(fresh)
+        offsets = self._offsets(fresh)
         try:
             await self._loop.run_in_executor(
                 self._poll_thread, lambda: self._client.commit(offsets=offsets, asynchronous=False)
@@ -374,6 +529,18 @@ class CDCConsumer:
             logger.warning("platform.commit.failed", error=str(error))
         else:
             self.delivery.positions.commit(fresh)
+
+    def _offsets(self, positions: Mapping[Partition, int]) -> list[TopicPartition]:
+        """What is committed, each with what it belongs to."""
+        booked = self.delivery.positions.booked
+        return [
+            TopicPartition(
+                *place,
+                offset,
+                metadata=CommitNote(self._known_ids.get(place[0], ""), booked.get(place)).text(),
+            )
+            for place, offset in positions.items()
+        ]
 
     def snapshot(self) -> dict[str, Any]:
         """Queues, positions and counters, as plain data."""
@@ -392,7 +559,15 @@ class CDCConsumer:
             "pauses": self.pauses,
             "rebalances": self.rebalances,
             "dead_letters": self.delivery.dead_letters.count,
-            "errors": list(self.errors),
+            "queue_bytes": self.buffer.bytes,
+            "queue_high_water_bytes": self.buffer.high_water_bytes,
+            "max_buffered_bytes": self.buffer.limit_bytes,
+            "accepted_bytes": self.delivery.accepted[0],
+            "accepted_events": self.delivery.accepted[1],
+            "lost_records": self.lost_records,
+            "skipped_records": self.skipped_records,
+            "gaps": [str(gap) for gap in self.gaps],
+            "errors": self.errors,
             "monotonic_ns": time.monotonic_ns(),
         }
 
@@ -419,14 +594,13 @@ class CDCConsumer:
         return self._watermarks.high.get(place)
 
 
-def _beginning(client: Consumer, part: TopicPartition) -> int:
-    """The first offset that a partition still has."""
-    low, _ = client.get_watermark_offsets(part, timeout=HANDOVER_S)
-    return int(low)
-
-
-def _offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:
-    return [TopicPartition(*place, offset) for place, offset in positions.items()]
+def _books(part: TopicPartition, own: Mapping[Partition, int] | None) -> Books:
+    """What the group and the sink know of a partition."""
+    committed = part.offset if part.offset >= 0 else None
+    note = read_note(part.metadata) if committed is not None else None
+    if own is None:
+        return Books(committed, note)
+    return Books(committed, note, own.get((part.topic, part.partition)), keeps=True)
 
 
 async def _until(event: asyncio.Event, worker: asyncio.Task[None]) -> None:
@@ -436,6 +610,16 @@ async def _until(event: asyncio.Event, worker: asyncio.Task[None]) -> None:
     waiting = asyncio.ensure_future(event.wait())
     await asyncio.wait([worker, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
+
+
+async def _cut(tasks: Sequence[asyncio.Task[None]], limit_s: float) -> int:
+    """Cancel tasks and wait for their end, but not for ever; how many have not ended."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return 0
+    _, late = await asyncio.wait(tasks, timeout=limit_s)
+    return len(late)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,4 +1,4 @@
-"""Where a partition begins, and what is lost before it: a position counts only within what it belongs to.
+"""Where a partition begins, and what is lost before it: an offset counts only within its topic.
 
 An offset is a number in one life of one topic (KIP-516 gives each life an id), and retention may
 have moved the partition's beginning past it. So each commit carries a note of the topic's id and of
@@ -67,20 +67,26 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Records that nobody can read any more: `count` of them from `first` on, and why."""
+    """Records that nobody can read any more: `count` of them from `first` on (0: nobody knows how
+    many), why, and where reading could go on.
+    """
 
     place: Partition
     first: int
     count: int
     reason: str
+    resume: int
 
     def __str__(self) -> str:
         topic, number = self.place
-        end = self.first + self.count - 1
-        return (
-            f"{topic}[{number}]: {self.count} records are lost, offsets {self.first} to {end}:"
-            f" {self.reason}"
-        )
+        if not self.count:
+            what = f"records from offset {self.first} on may be lost"
+        elif self.count == 1:
+            what = f"1 record is lost, offset {self.first}"
+        else:
+            end = self.first + self.count - 1
+            what = f"{self.count} records are lost, offsets {self.first} to {end}"
+        return f"{topic}[{number}]: {what}: {self.reason}"
 
 
 _REMEDY = "fill the target again from the source, or go on behind the gap with --on-gap skip"
@@ -92,7 +98,7 @@ def begin_at(place: Partition, books: Books, span: PartitionSpan) -> tuple[int |
     """
     note = books.note
     if note and note.topic_id and span.topic_id and note.topic_id != span.topic_id:
-        return span.low, _made_again(place, books, span)
+        return None, _made_again(place, books, span)
     offset = _position(books)
     return (None, None) if offset is None else (offset, gap_before(place, offset, span))
 
@@ -100,14 +106,17 @@ def begin_at(place: Partition, books: Books, span: PartitionSpan) -> tuple[int |
 def gap_before(place: Partition, offset: int, span: PartitionSpan) -> Gap | None:
     """What is lost between the next offset to read and what the partition has now."""
     if offset < span.low:
-        why = f"retention or a deletion took them before they were read, the first one left is {span.low}"
-        return Gap(place, offset, span.low - offset, f"{why}; {_REMEDY}")
+        why = (
+            "retention or a deletion took them before they were read, the first one left is"
+            f" {span.low}"
+        )
+        return Gap(place, offset, span.low - offset, f"{why}; {_REMEDY}", span.low)
     if offset > span.high:
         why = (
             f"the partition ends at {span.high}, so it was cut, or the topic was made again under"
             " its name"
         )
-        return Gap(place, span.high, offset - span.high, f"{why}; {_REMEDY}")
+        return Gap(place, span.high, offset - span.high, f"{why}; {_REMEDY}", span.high)
     return None
 
 
@@ -136,7 +145,7 @@ def _made_again(place: Partition, books: Books, span: PartitionSpan) -> Gap:
         f"the topic was deleted and made again (its id was {note.topic_id} and is {span.topic_id})"
         f" after offset {committed} was committed; what the earlier one had behind that is gone"
     )
-    return Gap(place, committed, 1, f"{why}; {_REMEDY}")
+    return Gap(place, committed, 0, f"{why}; {_REMEDY}", span.low)
 
 
 def changed_topics(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

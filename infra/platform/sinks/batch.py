@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,21 @@ class Chunk:
             self.appended_us[part],
             self.polled_us[part],
         )
+
+    @property
+    def bytes(self) -> int:
+        """Size of the messages' values."""
+        try:
+            return sum(map(len, self.values))  # type: ignore[arg-type]
+        except TypeError:  # a tombstone, which most chunks have not
+            return sum(map(len, filter(None, self.values)))
+
+    def within(self, most: int) -> int:
+        """How many messages, from the first on, have at most so many bytes."""
+        if self.bytes <= most:
+            return len(self)
+        ends = accumulate(len(value or b"") for value in self.values)
+        return sum(1 for _ in takewhile(lambda end: end <= most, ends))
 
     def pick(self, rows: Sequence[int]) -> Chunk:
         """These messages alone."""

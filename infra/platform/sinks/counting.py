@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from infra.platform.process.argument import Argument, whole
 from infra.platform.sinks.batch import Batch, Partition
-from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.plugin import SinkPlugin
 
 
-class CountingSink:
+class CountingSink(SinkConnector):
     """Counts events, and can be awaited until so many have come.
 
     An event that comes again counts once.
@@ -24,8 +26,9 @@ class CountingSink:
         self._next: dict[Partition, int] = {}
         self._changed = asyncio.Condition()
 
+    @override
     async def open(self) -> None:
-        """See SinkConnector."""
+        pass
 
     @override
     async def identify(self, topic_ids: Mapping[str, str]) -> None:
@@ -35,8 +38,8 @@ class CountingSink:
     async def positions(self, places: Sequence[Partition]) -> None:
         return None
 
+    @override
     async def write(self, batch: Batch) -> WriteStatus:
-        """See SinkConnector."""
         async with self._changed:
             self.count += int((batch.offsets >= self._next.get(batch.place, 0)).sum())
             self._next[batch.place] = max(batch.end, self._next.get(batch.place, 0))
@@ -48,11 +51,13 @@ class CountingSink:
         async with self._changed:
             await self._changed.wait_for(lambda: self.count >= count)
 
+    @override
     async def flush(self) -> None:
-        """See SinkConnector."""
+        pass
 
+    @override
     async def close(self) -> None:
-        """See SinkConnector."""
+        pass
 
 
 class SlowSink(CountingSink):
@@ -64,8 +69,8 @@ class SlowSink(CountingSink):
         super().__init__()
         self._delay_s = delay_s
 
+    @override
     async def write(self, batch: Batch) -> WriteStatus:
-        """See SinkConnector."""
         await asyncio.sleep(self._delay_s)
         return await super().write(batch)
 

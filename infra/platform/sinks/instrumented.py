@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.latency.histogram import LatencyHistogram
@@ -57,7 +58,7 @@ class _Written:
     done_us: int
 
 
-class InstrumentedSink:
+class InstrumentedSink(SinkConnector):
     """Wraps a sink: write times, batch sizes, each event's latency split into stages, and the
     ledger.
 
@@ -97,8 +98,8 @@ class InstrumentedSink:
         self._book_all()
         return self._steps
 
+    @override
     async def open(self) -> None:
-        """See SinkConnector."""
         await self._sink.open()
 
     @override
@@ -109,8 +110,8 @@ class InstrumentedSink:
     async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int] | None:
         return await self._sink.positions(places)
 
+    @override
     async def write(self, batch: Batch) -> WriteStatus:
-        """See SinkConnector."""
         started_ns = time.monotonic_ns()
         try:
             status = await self._sink.write(batch)
@@ -139,8 +140,8 @@ class InstrumentedSink:
             "benchmark.sink.write", sink=self.name, events=len(batch), took_ms=took_ns / 1e6
         )
 
+    @override
     async def flush(self) -> None:
-        """See SinkConnector."""
         accepted, self._accepted = self._accepted, []
         started_ns = time.monotonic_ns()
         try:
@@ -155,8 +156,8 @@ class InstrumentedSink:
         for partition, written in accepted:
             self._durable(partition, replace(written, done_us=done_us))
 
+    @override
     async def close(self) -> None:
-        """See SinkConnector."""
         await self._sink.close()
 
     def _events(self, batch: Batch) -> _Events:

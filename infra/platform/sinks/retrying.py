@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 
+from typing_extensions import override
+
 from infra.platform.process.retry import Backoff, Retries, Troubles
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
 
-class RetryingSink:
+class RetryingSink(SinkConnector):
     """Wraps a sink: what fails is tried again with backoff and jitter, up to a limit or until
     `give_up`.
 
@@ -39,7 +41,7 @@ class RetryingSink:
         self._retries.give_up()
 
     async def open(self) -> None:
-        """See SinkConnector; not tried again, so that a wrong address shows at once."""
+        """Open the sink; not tried again, so that a wrong address shows at once."""
         await self._sink.open()
 
     @override
@@ -50,14 +52,14 @@ class RetryingSink:
     async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int] | None:
         return await self._retries.again("positions", lambda: self._sink.positions(places))
 
+    @override
     async def write(self, batch: Batch) -> WriteStatus:
-        """See SinkConnector."""
         return await self._retries.again("write", lambda: self._sink.write(batch))
 
+    @override
     async def flush(self) -> None:
-        """See SinkConnector."""
         await self._retries.again("flush", self._sink.flush)
 
+    @override
     async def close(self) -> None:
-        """See SinkConnector."""
         await self._sink.close()

@@ -138,6 +138,9 @@ class IcebergSink:
         """An error's text; some of PyIceberg's have the catalog's properties in them."""
         return concealed(f"{type(error).__name__}: {error}", self._properties)
 
+    async def identify(self, topic_ids: Mapping[str, str]) -> None:
+        """See SinkConnector."""
+
     async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
         """See SinkConnector."""
         try:

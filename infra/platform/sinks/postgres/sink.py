@@ -76,6 +76,9 @@ class PostgresSink:
         except RetryableError as error:
             raise UnreachableError(f"the Postgres sink cannot be opened: {error}") from error
 
+    async def identify(self, topic_ids: Mapping[str, str]) -> None:
+        """See SinkConnector."""
+
     async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
         """See SinkConnector."""
         found: dict[Partition, int] = {}

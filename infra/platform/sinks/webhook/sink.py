@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import aiohttp
+from typing_extensions import override
 from yarl import URL
 
 from infra.platform.process.address import shown
@@ -20,7 +21,7 @@ from infra.platform.process.error import (
     UnreachableError,
 )
 from infra.platform.sinks.batch import Batch, Partition
-from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.webhook.document import documents, encode
 
 BodyShape = Literal["batch", "single"]
@@ -32,7 +33,7 @@ _RETRY = frozenset({408, 423, 425, 429})
 _REFUSE_EVENT = frozenset({400, 409, 413, 414, 415, 422, 431})
 
 
-class WebhookSink:
+class WebhookSink(SinkConnector):
     """An HTTP receiver; an answer of 2xx makes a batch durable.
 
     Events of a partition are posted in order, the next only after the answer to the last. After a
@@ -77,8 +78,8 @@ class WebhookSink:
     async def positions(self, places: Sequence[Partition]) -> None:
         return None
 
+    @override
     async def write(self, batch: Batch) -> WriteStatus:
-        """See SinkConnector."""
         events = documents(batch)
         offsets = batch.offsets.tolist()
         if self._shape == "batch":
@@ -112,8 +113,8 @@ class WebhookSink:
     async def flush(self) -> None:
         """See SinkConnector; nothing is ever only accepted."""
 
+    @override
     async def close(self) -> None:
-        """See SinkConnector."""
         if self._session is not None:
             await self._session.close()
 

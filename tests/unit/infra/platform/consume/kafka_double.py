@@ -16,8 +16,9 @@ from cdc_users.measure.clock import new_anchor
 from infra.platform.consume.broker import ConsumerSettings
 from infra.platform.consume.consumer import CDCConsumer
 from infra.platform.consume.dead_letter import NoDeadLetters
-from infra.platform.consume.delivery import Delivery
+from infra.platform.consume.delivery import CommitLimit, Delivery
 from infra.platform.consume.registry import Registry
+from infra.platform.process.retry import Troubles
 from infra.platform.sinks.connector import SinkConnector
 from tests.change_events import CUSTOMERS, Encoder, envelope_schema, inserts, key_schema
 
@@ -69,6 +70,15 @@ class KafkaDouble:
         self._on_assign: Callback | None = None
         self._on_revoke: Callback | None = None
         self._given = False
+        #: What the partition has, what the group has committed of it, and the topic's id.
+        self.low, self.high = 0, len(self._records)
+        self.group: tuple[int, str] | None = None
+        self.topic_id = "one"
+        self.begun_at: list[int] = []
+
+    def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """As the broker would say."""
+        return dict.fromkeys(topics, self.topic_id) if self.topic_id else {}
 
     def subscribe(self, _: list[str], on_assign: Callback, on_revoke: Callback, **__: Any) -> None:
         self._on_assign, self._on_revoke = on_assign, on_revoke
@@ -96,20 +106,28 @@ class KafkaDouble:
             self._on_revoke(self, [TopicPartition(TOPIC, 0)])
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
-        return partitions
+        if self.group is None:
+            return partitions
+        offset, metadata = self.group
+        return [TopicPartition(part.topic, part.partition, offset, metadata) for part in partitions]
 
     def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
-        return 0, len(self._records)
+        return self.low, self.high
 
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:  # noqa: ARG002
         if self.commit_error is not None:
             raise self.commit_error
         self.committed_offsets += [part.offset for part in offsets]
+        self.group = offsets[-1].offset, offsets[-1].metadata or ""
 
     def assign(self, partitions: list[TopicPartition]) -> None:
+        """Reads from there on."""
+        self.begun_at += [part.offset for part in partitions]
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
         """See confluent_kafka.Consumer."""
 
-    pause = resume = seek = assign
+    resume = seek = pause
 
     def close(self) -> None:
         """Leaves the group, which takes the partition away."""
@@ -139,9 +157,21 @@ def records(count: int) -> list[Record]:
 
 
 def consumer_of(
-    client: KafkaDouble, sink: SinkConnector, flush_interval_s: float = 0.01
+    client: KafkaDouble,
+    sink: SinkConnector,
+    flush_interval_s: float = 0.01,
+    limit: CommitLimit | None = None,
+    skip_gaps: bool = False,
+    troubles: Troubles | None = None,
 ) -> CDCConsumer:
     """A consumer of the double, a batch of ten at a time."""
-    settings = ConsumerSettings("", "g", (TOPIC,), 10, 1000, flush_interval_s)
+    settings = ConsumerSettings("", "g", (TOPIC,), 10, 1000, flush_interval_s, skip_gaps=skip_gaps)
     with mock.patch("infra.platform.consume.consumer.Consumer", return_value=client):
-        return CDCConsumer(settings, Delivery(Schemas(), sink, NoDeadLetters()), sink, new_anchor())
+        return CDCConsumer(
+            settings,
+            Delivery(Schemas(), sink, NoDeadLetters(), limit=limit),
+            sink,
+            new_anchor(),
+            topic_ids=client.topic_ids,
+            troubles=troubles,
+        )

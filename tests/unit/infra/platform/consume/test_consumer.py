@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from infra.platform.process.error import ConfigError, PlatformError, RetryableError
+from infra.platform.consume.consumer import FINISH_S
+from infra.platform.consume.delivery import CommitLimit
+from infra.platform.process.error import ConfigError, RetryableError
+from infra.platform.process.retry import Backoff, Troubles
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.counting import CountingSink
+from infra.platform.sinks.retrying import RetryingSink
 from tests.unit.infra.platform.consume.kafka_double import KafkaDouble, consumer_of, records
 
 END_S = 60.0
@@ -43,20 +48,40 @@ class HangingSink(CountingSink):
         return WriteStatus.DURABLE
 
 
+class BusySink(CountingSink):
+    """Asks for patience as long as it is busy."""
+
+    def __init__(self, retry_after_s: float = 120) -> None:
+        super().__init__()
+        self.busy = True
+        self.attempts = 0
+        self._retry_after_s = retry_after_s
+
+    async def write(self, batch: Batch) -> WriteStatus:
+        self.attempts += 1
+        if self.busy:
+            raise RetryableError("come back later", self._retry_after_s)
+        return await super().write(batch)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, with a deadline."""
+    async with asyncio.timeout(END_S):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
 class BooklessSink(CountingSink):
     """Cannot be asked how far it is."""
 
-    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:  # noqa: ARG002 - the protocol's
+    async def positions(self, places: Sequence[Partition]) -> None:  # noqa: ARG002 - the protocol's
         raise RetryableError("the books are away")
 
 
-async def test_a_flush_that_fails_for_good_ends_intake_also_where_a_worker_waits_for_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("infra.platform.consume.delivery.FLUSH_BYTES", 1000)
+async def test_a_flush_that_fails_for_good_ends_intake_also_where_a_worker_waits_for_it() -> None:
     sink = AcceptingSink(RetryableError("the catalog is away"))
     client = KafkaDouble(records(100))
-    consumer = consumer_of(client, sink)
+    consumer = consumer_of(client, sink, limit=CommitLimit(bytes=1000))
 
     await asyncio.wait_for(consumer.run(), END_S)
 
@@ -85,29 +110,74 @@ async def test_a_mistake_in_the_configuration_that_a_flush_finds_is_raised() -> 
         await asyncio.wait_for(consumer.run(), END_S)
 
 
-async def test_a_commit_that_fails_at_a_revoke_ends_the_consumer_with_one_line() -> None:
+async def test_a_commit_that_fails_at_a_revoke_is_no_end_for_the_events_come_again() -> None:
     client = KafkaDouble(records(10))
     client.commit_error = KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
     sink = CountingSink()
-    running = asyncio.create_task(consumer_of(client, sink).run())
+    consumer = consumer_of(client, sink)
+    running = asyncio.create_task(consumer.run())
     await asyncio.wait_for(sink.reached(10), END_S)
     client.take_away = True
+    await until(lambda: not consumer.buffer.queues)
 
-    with pytest.raises(PlatformError, match=r"^Kafka: .*; what is not committed comes again$"):
-        await asyncio.wait_for(running, END_S)
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
+
+    assert client.committed_offsets == []
+    assert consumer.errors == []
 
 
-async def test_a_hand_over_that_takes_too_long_ends_the_consumer_with_one_line(
+async def test_a_write_that_never_ends_is_cut_at_a_handover_and_the_consumer_lives_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("infra.platform.consume.consumer.HANDOVER_S", 0.05)
+    monkeypatch.setattr("infra.platform.consume.consumer.FINISH_S", 0.05)
     client, sink = KafkaDouble(records(10)), HangingSink()
-    running = asyncio.create_task(consumer_of(client, sink).run())
+    consumer = consumer_of(client, sink)
+    running = asyncio.create_task(consumer.run())
     await asyncio.wait_for(sink.reached(10), END_S)
     client.take_away = True
+    await until(lambda: not consumer.buffer.queues)
 
-    with pytest.raises(PlatformError, match=r"not be handed over within 0\.05 s"):
-        await asyncio.wait_for(running, END_S)
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
+
+    assert client.committed_offsets == []
+    assert consumer.errors == []
+
+
+async def test_a_write_that_waits_to_be_tried_again_gives_way_to_a_handover_at_once() -> None:
+    busy = RetryingSink(BusySink(), Backoff(limit_s=600))
+    client = KafkaDouble(records(10))
+    consumer = consumer_of(client, busy)
+    running = asyncio.create_task(consumer.run())
+    await until(lambda: busy.retries > 0)
+    client.take_away = True
+    asked_s = time.monotonic()
+    await until(lambda: not consumer.buffer.queues)
+    took_s = time.monotonic() - asked_s
+
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
+
+    assert took_s < FINISH_S / 2
+    assert client.committed_offsets == []
+
+
+async def test_what_fails_again_and_again_is_shown_while_it_does() -> None:
+    sink, troubles = BusySink(retry_after_s=0), Troubles()
+    retrying = RetryingSink(sink, Backoff(first_s=0.001, longest_s=0.001), troubles=troubles)
+    client = KafkaDouble(records(10))
+    consumer = consumer_of(client, retrying, troubles=troubles)
+    running = asyncio.create_task(consumer.run())
+    await until(lambda: sink.attempts > 2)
+    shown = consumer.errors
+    sink.busy = False
+    await until(lambda: client.committed_offsets == [10])
+
+    assert any("attempt" in error and "come back later" in error for error in shown), shown
+    assert consumer.errors == []
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
 
 
 async def test_a_sink_that_cannot_tell_its_positions_ends_the_consumer_with_its_own_error() -> None:

@@ -13,6 +13,7 @@ ARGS ?=
 
 help: ## Show what can be done (the default)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}'
+	@echo "  Scenarios: $(PY) -m cdc_users   options: docs/options.md, or locust -f locustfiles/throughput.py --help"
 
 setup: $(STAMP) ## Install everything into .venv (every other target does it by itself)
 

@@ -27,9 +27,10 @@ LOCUSTFILES = Path(__file__).parents[2] / "locustfiles"
 HEAD = """# Options
 
 Made by `python -m cdc_users.options > docs/options.md`. Beside these there are Locust's own
-(`locust --help`), of which `--users`, `--spawn-rate` and `--host` have no meaning here and are
-refused: a run's plan says how many lanes there are and when it ends. `--run-time` is the
-`--duration` of a `--rate` that has none. Numbers may be written as 10k, 1.5M, 1e6 or 1_000.
+(`locust --help`; `locust -f FILE --help` shows those of a scenario as well). Of Locust's,
+`--users`, `--spawn-rate` and `--host` have no meaning here and are refused: a run's plan says how
+many lanes there are and when it ends. `--run-time` is the `--duration` of a `--rate` that has none.
+Numbers may be written as 10k, 1.5M, 1e6 or 1_000.
 
 Every option can also stand in a file (`--config FILE`, a line `rate = 1000`) or in the environment
 (`CDC_RATE=1000`), and most of them in the web form. An option that does nothing is refused, and so

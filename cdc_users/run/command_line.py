@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -71,11 +71,18 @@ class CommandLine:
             return
         self._parsers.add(parser)
         host.secure_defaults(parser)
-        sole = self.shapes[0].scenario.defaults if len(self.shapes) == 1 else {}
+        sole = self.shapes[0] if len(self.shapes) == 1 else None
+        defaults = sole.scenario.defaults if sole is not None else {}
+        idle = idle_in(sole) if sole is not None else {}
         for title, options in grouped().items():
             group = parser.add_argument_group(f"CDC: {title}")
             for option in options:
-                _add(group, option, sole.get(option.name, option.default))
+                _add(
+                    group,
+                    option,
+                    defaults.get(option.name, option.default),
+                    hidden=option.name in idle,
+                )
         setattr(parser, "parse_args", partial(self._parse, parser.parse_args))  # noqa: B010
 
     def _parse(self, parse: Any, args: Sequence[str] | None = None, **known: Any) -> Namespace:
@@ -129,7 +136,8 @@ class CommandLine:
         return found + stream_mistakes([step.pipeline for step in made.steps], _allowed(parsed))
 
 
-def _add(group: Any, option: Option, default: str) -> None:
+def _add(group: Any, option: Option, default: str, *, hidden: bool) -> None:
+    """One option, out of the help where the only scenario does not read it."""
     shown = f"{option.help} Takes {option.takes}; default: {default or 'none'}."
     action = group.add_argument(
         option.flag,
@@ -137,7 +145,7 @@ def _add(group: Any, option: Option, default: str) -> None:
         env_var=option.variable,
         metavar=option.name.upper(),
         **({"nargs": "?", "const": "yes"} if option.switch else {}),
-        help=shown.replace("%", "%%"),
+        help=SUPPRESS if hidden else shown.replace("%", "%%"),
     )
     # A group's own method does not set what LocustArgumentParser.add_argument does.
     action.include_in_web_ui = True

@@ -22,6 +22,7 @@ import gevent
 import structlog
 from gevent.event import Event
 from locust import User, events, log
+from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
@@ -84,12 +85,17 @@ def declare(shape: Any) -> None:
         return
     locust_stats.install()
     os.register_at_fork(after_in_child=_HARNESS.tie)  # `--processes`
-    events.init_command_line_parser.add_listener(_HARNESS.command_line.extend)
+    events.init_command_line_parser.add_listener(extend)
     events.init.add_listener(_on_init)
     events.test_start.add_listener(_on_test_start)
     events.test_stopping.add_listener(_on_test_stopping)
     events.quitting.add_listener(_on_quitting)
     events.quit.add_listener(_on_quit)
+
+
+def extend(parser: LocustArgumentParser) -> None:
+    """Add the options of the scenarios that were declared."""
+    _HARNESS.command_line.extend(parser)
 
 
 def begin() -> None:

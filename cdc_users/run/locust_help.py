@@ -1,0 +1,51 @@
+"""`locust -f FILE --help` shows the scenario's options, although Locust prints its help before it
+reads a locustfile.
+
+gevent calls this when it has patched the standard library, which is the first thing that Locust
+does (entry point `gevent.plugins.monkey.did_patch_all` in pyproject.toml; gevent's documentation,
+"gevent.events"). Nothing happens unless it is Locust that is starting and help is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+HINT = """
+
+Options of CDC scenarios: locust -f locustfiles/throughput.py --help, or docs/options.md
+(python -m cdc_users lists the scenarios)."""
+
+
+def on_patched(_: object) -> None:
+    """Have the locustfile read before help is printed."""
+    if "locust" not in sys.modules or not {"-h", "--help"} & set(sys.argv[1:]):
+        return
+    # Locust's package is being imported; only this module of it is complete by itself.
+    from locust.event import Events
+
+    original = Events.__init__
+
+    def once(self: Events) -> None:
+        Events.__init__ = original  # type: ignore[method-assign]
+        original(self)  # type: ignore[no-untyped-call]
+        self.init_command_line_parser.add_listener(_load)  # type: ignore[no-untyped-call]
+
+    Events.__init__ = once  # type: ignore[method-assign]
+
+
+def _load(parser: Any) -> None:
+    """Read the locustfile, whose scenario then adds its options to the parser."""
+    from locust.argument_parser import get_empty_argument_parser, parse_locustfile_paths
+    from locust.util.load_locustfile import load_locustfile
+
+    named, _ = get_empty_argument_parser(add_help=False).parse_known_args()
+    paths = [part.strip() for part in named.locustfile.split(",") if Path(part.strip()).exists()]
+    for path in parse_locustfile_paths(paths):
+        load_locustfile(path)
+    hooks = sys.modules.get("cdc_users.run.locust_hooks")
+    if hooks is not None:
+        hooks.extend(parser)
+    elif not paths:
+        parser.epilog += HINT

@@ -25,7 +25,12 @@ def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dic
     the writers have deleted.
     """
     source = _side(request["source"], run, checked=False)
-    doubtful, gone = _numbers(request["source"], "doubtful"), _numbers(request, "gone")
+    # What somebody else wrote is nobody's loss, and is told by the taps.
+    others = [key for tap in taps.values() for key in tap.record.others_keys]
+    doubtful = np.concatenate(
+        (_numbers(request["source"], "doubtful"), np.array(others, dtype=np.int64))
+    )
+    gone = _numbers(request, "gone")
     sink = request["sink"]
     if sink.get("kind") == "tap":
         if sink["name"] not in taps:

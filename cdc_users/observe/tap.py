@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import Ledger
-from cdc_users.measure.ledger.probe import ProbeBatch, parse_probes
+from cdc_users.measure.ledger.probe import Operation, ProbeBatch, parse_probes
 from cdc_users.measure.step import StepFigures, fences_json, progress_json, steps_json
 
+_STAMP = ord(Operation.STAMP)
 #: So many distinct errors of a tap are told.
 ERRORS = 20
 
@@ -36,6 +37,7 @@ class Events:
     where unknown; `appended_us` to the topic, None where there is no topic; `seen_us` at this tap.
     `visible_us` is when each could be read here, where the place itself says so: then it, and not
     our looking, ends the latency. `late_us` is how long before `seen_us` they may have been there.
+    `others` says which are updates that left the probe as it was: no writer of ours does that.
     `checks` has a ledger.Check for each, or is None.
     """
 
@@ -51,6 +53,7 @@ class Events:
     checks: NDArray[np.uint8] | None = None
     visible_us: Numbers | None = None
     late_us: int = 0
+    others: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -70,6 +73,7 @@ class Events:
             None if self.checks is None else self.checks[rows],
             None if self.visible_us is None else self.visible_us[rows],
             self.late_us,
+            None if self.others is None else self.others[rows],
         )
 
 
@@ -81,6 +85,9 @@ class ObservedRecord:
         self.events = 0
         self.errors: list[str] = []
         self.failed = 0
+        #: Events that somebody else made of the run's rows, and the first keys of them.
+        self.written_by_others = 0
+        self.others_keys: dict[int, None] = {}
         self._run = run
         self._ledger = Ledger()
         self._lock = Lock()
@@ -95,6 +102,11 @@ class ObservedRecord:
             return
         probes = parse_probes(events.probes, self._run)
         with self._lock:
+            if (others := _by_others(events, probes)).any():
+                self._note_others(events.keys[others])
+                events, probes = events.only(np.flatnonzero(~others)), probes[~others]
+                if not len(events):
+                    return
             if once:
                 rows = np.flatnonzero(self._ledger.unseen(probes))
                 events, probes = events.only(rows), probes[rows]
@@ -119,6 +131,11 @@ class ObservedRecord:
                     probes,
                     rows,
                 )
+
+    def _note_others(self, keys: Numbers) -> None:
+        self.written_by_others += len(keys)
+        room = ERRORS * 50 - len(self.others_keys)
+        self.others_keys.update(dict.fromkeys(keys[: max(0, room)].tolist()))
 
     def _measure(
         self, figures: StepFigures, events: Events, probes: ProbeBatch, rows: Numbers
@@ -162,6 +179,8 @@ class ObservedRecord:
                 "events": self.events,
                 "unreadable": self.failed,
                 "errors": list(self.errors),
+                "written_by_others": self.written_by_others,
+                "others_keys": list(self.others_keys)[:ERRORS],
                 "steps": steps_json(self.steps, self._ledger),
                 **fences_json(self._ledger),
             }
@@ -179,6 +198,14 @@ class ObservedRecord:
     def ledger(self) -> dict[str, Any]:
         """The ledger for the wire; making it takes long, and nobody waits for that."""
         return self.arrivals().to_json()
+
+
+def _by_others(events: Events, probes: ProbeBatch) -> NDArray[np.bool_]:
+    """Which events are of the run's rows and of nobody's doing: our writers give each update a
+    probe of its own, and stamp a row before they delete it.
+    """
+    unstamped: NDArray[np.bool_] = events.deleted & probes.valid & (probes.operation != _STAMP)
+    return unstamped if events.others is None else unstamped | (events.others & probes.valid)
 
 
 class Tap(Protocol):

@@ -110,6 +110,14 @@ class Snapshot:
         return [str(error) for part in self.raw for error in part.get("errors", ())]
 
     @property
+    def written_by_others(self) -> tuple[int, list[int]]:
+        """How many events a tap of the observer saw that nobody of ours made of the run's rows, and
+        the keys of some.
+        """
+        count = sum(int(part.get("written_by_others", 0)) for part in self.raw)
+        return count, [int(key) for part in self.raw for key in part.get("others_keys", ())]
+
+    @property
     def errors(self) -> list[str]:
         """What the platform itself reports as failed."""
         return [error for part in self.raw for error in part["consumer"]["errors"]]

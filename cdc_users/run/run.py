@@ -36,6 +36,7 @@ from cdc_users.pipeline.samples import SampleLog
 from cdc_users.pipeline.telemetry import PipelineSnapshot, advance
 from cdc_users.report import directory, remake, table
 from cdc_users.run.assignment import Ownership, Sharing
+from cdc_users.run.silence import Silence
 from cdc_users.run.watch import Load, Watch
 from cdc_users.scenario import Scenario, Step, rig_of
 from cdc_users.step import result as conclude
@@ -114,6 +115,7 @@ class Run:
         self._sharing = Sharing(self.states[0].step.schedule, self.states[0].step.lanes)
         self._stop_reason = ""
         self._anchor = new_anchor()
+        self._steward_client: StewardClient | None = None
         self._versions: Mapping[str, str] = {}
         self._watch = Watch(environment, self._load)
         self._samples = SampleLog()
@@ -213,6 +215,7 @@ class Run:
                 logger.error("benchmark.left_behind", problem=problem)
 
     def _carry_out(self, steward: StewardClient, facts: Facts) -> None:
+        self._steward_client = steward
         profile = "test" if self.options.smoke else "bench"
         endpoints, owned = steward.open(self.id, profile, self.options.allow_target)
         self._versions = endpoints.versions
@@ -263,6 +266,8 @@ class Run:
         with contextlib.suppress(HarnessError):  # servers that do not answer are told by others
             health = steward.health()
             facts.restarts += health["restarted"]
+            facts.disturbed += health["disturbed"]
+            facts.gone += [what for what in health["gone"] if what not in facts.gone]
             facts.retention_lost += int(health["deleted_records"])
 
     def _through(
@@ -340,15 +345,38 @@ class Run:
         limit_s = STOPPED_DRAIN_S if self._stop_reason else self.options.drain_timeout
         sent = state.sent
 
-        state.drained = self._await(
-            rig, facts, lambda: rig.delivered(state.number) >= sent, limit_s
-        )
+        state.drained = self._drained(rig, state, facts, sent, limit_s)
         state.ended_us = self._anchor.now_us()
         self._watch.note()
         facts.partition_events[state.number] = advance(before, self._positions())
         logger.info(
             "benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained
         )
+
+    def _drained(self, rig: Rig, state: StepState, facts: Facts, sent: int, limit_s: float) -> bool:
+        """Wait until everything has come; not where it is known that it cannot."""
+        silence = Silence(self._missing)
+        delivered = -1
+
+        def over() -> bool:
+            nonlocal delivered
+            delivered = rig.delivered(state.number)
+            return delivered >= sent or silence.hopeless(delivered)
+
+        self._await(rig, facts, over, limit_s)
+        state.quiet_s = silence.quiet_s
+        facts.gone += silence.causes
+        return delivered >= sent
+
+    def _missing(self) -> Sequence[str]:
+        """What the run needs and is gone for good."""
+        with contextlib.suppress(HarnessError):
+            return (
+                list(self._steward_client.health()["gone"])
+                if self._steward_client is not None
+                else []
+            )
+        return []
 
     def _begin_drain(self, rig: Rig, state: StepState, facts: Facts) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain

@@ -17,6 +17,7 @@ from cdc_users.measure.ledger.ledger import Outcomes, audit_taps
 from cdc_users.measure.ledger.sequence import SequenceSet
 from cdc_users.pipeline.observer import expected
 from cdc_users.pipeline.pipeline import Rig
+from cdc_users.pipeline.telemetry import Snapshot
 from cdc_users.step.read_back import settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
@@ -60,10 +61,10 @@ class Closing:
                 self.told,
                 SETTLE_S,
             )
-        fenced = send_fences(
-            self.rig.send_fences, wiring.names.partitions, self._taps, self.limit_s, self._gone
-        )
+        before = self._fences_at_the_end()
+        fenced = self._fence()
         self.facts.fenced = self.facts.fenced and fenced
+        self.facts.fences_seen |= fenced or self._last_tap_saw(before)
         taps = self.rig.arrivals()
         if wiring.pipeline.source == "topic" and fenced:
             self.settled = {
@@ -78,6 +79,18 @@ class Closing:
         if fenced:
             self._compare_final()
 
+    def _fence(self) -> bool:
+        """Send fences until they have come; False where they have not, or cannot be written."""
+        partitions = self.rig.wiring.names.partitions
+        try:
+            return send_fences(
+                self.rig.send_fences, partitions, self._taps, self.limit_s, self._gone
+            )
+        except (psycopg2.ProgrammingError, psycopg2.IntegrityError) as error:
+            # The table is no longer as it was; what is left of it is told by others.
+            self.facts.notes.append(f"fences could not be written: {str(error).strip()}")
+            return False
+
     def _taps(self) -> Sequence[Any]:
         """The taps' progress, the one that can tell partitions first: behind the direct reader
         that is the stream's.
@@ -85,8 +98,18 @@ class Closing:
         progress = list(self.rig.progress().values())
         return progress[::-1] if self.rig.wiring.direct else progress
 
+    def _fences_at_the_end(self) -> int:
+        """How many fences the last tap has seen; none where it does not answer."""
+        try:
+            return len(list(self.rig.progress().values())[-1].fences)
+        except TargetError:
+            return 0
+
+    def _last_tap_saw(self, before: int) -> bool:
+        return self._fences_at_the_end() > before
+
     def _gone(self) -> bool:
-        return self.rig.dead() is not None
+        return self.rig.dead() is not None or bool(self.facts.gone)
 
     def _note_foreign(self, taps: Mapping[str, Arrivals]) -> None:
         for name, arrivals in taps.items():
@@ -144,6 +167,16 @@ def _by_tap(writer: int, outcome: Outcomes, topic: Arrivals) -> Outcomes:
     )
 
 
+def written_by_others(taps: Mapping[str, Snapshot]) -> list[str]:
+    """That somebody else changed the run's rows, as the tap says that saw most of it."""
+    count, keys = max((tap.written_by_others for tap in taps.values()), default=(0, []))
+    if not count:
+        return []
+    return [
+        f"somebody else changed {count} of the run's rows (keys {', '.join(map(str, keys[:3]))})"
+    ]
+
+
 def close(
     rig: Rig,
     states: Sequence[StepState],
@@ -174,6 +207,7 @@ def close(
         for state in states
         if state.number in last.sink.steps
     }
+    facts.disturbed += written_by_others(last.taps)
     facts.platform_errors += last.platform.errors
     facts.platform_errors += [
         f"what the {name} tap could not read: {error}"

@@ -36,6 +36,8 @@ class StepState:
     #: How many of the step's marks have been announced.
     marked: int = 0
     drained: bool = False
+    #: For how long nothing had come when the wait for the rest was given up.
+    quiet_s: float = 0.0
     #: Events that had been sent and not delivered when the load ended.
     backlog_at_end: int = 0
     #: Sent and delivered while the load lasted, once a second.
@@ -90,12 +92,17 @@ class Facts:
     retention_lost: int = 0
     #: What ended and began again without being asked.
     restarts: list[str] = field(default_factory=list)
+    #: What of the system under test is gone for good, and what somebody else did to the run.
+    gone: list[str] = field(default_factory=list)
+    disturbed: list[str] = field(default_factory=list)
     #: What must hold: the scenario's, the user's, and the ledger's classes at 0.
     thresholds: Sequence[Threshold] = ()
     smoke: bool = False
     profile: str | None = None
     #: Whether every pipeline's fences have come out of all its taps, as far as that was looked at.
     fenced: bool = True
+    #: Whether any tap had seen a fence that was sent at the end.
+    fences_seen: bool = False
     #: What broke the run, and the exit code that it means.
     broken: list[tuple[str, int]] = field(default_factory=list)
     #: What was wrong without spoiling a number.

@@ -113,7 +113,7 @@ class HarnessFacts:
     `clock_step_ms` is by how much the wall clock left the monotonic one; `writers_twice` counts
     writer numbers that are not one lane's alone; `retention_lost` counts events that the topic no
     longer had when the consumer came to them; `restarts` names what ended and began again without
-    being asked.
+    being asked, `disturbed` says what somebody else did to the run's objects.
     """
 
     steps: Sequence[StepFacts] = ()
@@ -124,6 +124,7 @@ class HarnessFacts:
     writers_twice: int = 0
     retention_lost: int = 0
     restarts: Sequence[str] = ()
+    disturbed: Sequence[str] = ()
 
 
 def stopped_early(facts: HarnessFacts) -> Iterator[str]:
@@ -191,6 +192,12 @@ def unexpected_restart(facts: HarnessFacts) -> Iterator[str]:
     """Figures from before and after a restart are those of two systems."""
     for name in facts.restarts:
         yield f"{name} restarted in mid-run without being asked; its log says why"
+
+
+def disturbed(facts: HarnessFacts) -> Iterator[str]:
+    """Somebody else was at work on what the run measures and audits."""
+    for what in facts.disturbed:
+        yield f"{what} in mid-run; keep others away and run again"
 
 
 def sink_timed_out(step: StepFacts) -> Iterator[str]:
@@ -393,6 +400,7 @@ OF_RUN: tuple[Callable[[HarnessFacts], Iterator[str]], ...] = (
     fences_incomplete,
     retention_overtook,
     unexpected_restart,
+    disturbed,
 )
 OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     sink_timed_out,

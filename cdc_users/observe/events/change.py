@@ -84,6 +84,7 @@ class ChangeParser:
                 seen_us=seen_us,
                 appended_us=appended_us,
                 checks=self._checks([row for _, row in rows], keys) if self.check_every else None,
+                others=np.array([self._by_others(change) for change in changes], dtype=np.bool_),
             )
         except OverflowError as error:
             raise ChangeError(f"a number is too large for 64 bits ({error})") from error
@@ -100,6 +101,14 @@ class ChangeParser:
         if not isinstance(row, dict):
             raise ChangeError(f"{str(row)[:100]!r} is no row: an object of columns is needed")
         return operation == "d", row
+
+    def _by_others(self, change: ObservedChange) -> bool:
+        """Whether an update has left the probe as it was."""
+        before, after = change.get("before"), change.get("after")
+        if not (isinstance(before, dict) and isinstance(after, dict)):
+            return False
+        probe = before.get(self.probe_column)
+        return probe is not None and probe == after.get(self.probe_column)
 
     def _key(self, change: ObservedChange, row: ObservedChange) -> int:
         key = row.get(self.key_column)

@@ -36,7 +36,7 @@ POLL_S = 0.1
 TIMEOUT_S = 10.0
 #: Partitions of the n-th further topic are numbered from n times this.
 TOPIC_PARTITIONS = 10_000
-_DELETE = ord("d")
+_DELETE, _UPDATE = ord("d"), ord("u")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,21 @@ class EnvelopeParser:
             visible_us=appended_us if all(message.by_broker for message in messages) else None,
             seen_us=seen_us,
             checks=self._checks(rows, keys, deleted),
+            others=self._others(rows),
         )
+
+    def _others(self, rows: Rows) -> Any:
+        """Updates with the same probe before and after."""
+        updated = np.flatnonzero(rows.operation == _UPDATE)
+        if not len(updated) or self._probe not in {column.name for column in rows.columns}:
+            return None
+        some = rows[updated]
+        before, after = some.texts("before", self._probe), some.texts("after", self._probe)
+        others = np.zeros(len(rows), dtype=np.bool_)
+        others[updated] = [
+            old is not None and old == new for old, new in zip(before, after, strict=True)
+        ]
+        return others
 
     def _probes(self, rows: Rows, deleted: Any) -> list[bytes]:
         if self._probe not in {column.name for column in rows.columns}:

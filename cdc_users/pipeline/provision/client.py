@@ -47,9 +47,9 @@ class StewardClient:
         self._ask({"do": "committed"})
 
     def health(self) -> Mapping[str, Any]:
-        """What has happened to the servers since `prepare`:
-
-        `restarted` ones, and the topics' `deleted_records`.
+        """What has happened to the servers and the run's objects since `prepare`: what `restarted`,
+        what is `gone` for good, how somebody else `disturbed` it, and the topics'
+        `deleted_records`.
         """
         return self._ask({"do": "health"})
 

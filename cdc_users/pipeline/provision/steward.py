@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from cdc_users.pipeline.declaration import captures, sinks, sources, transports
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses, stack_mistakes
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
+from cdc_users.pipeline.provision.condition import Condition, Watched, changes, look
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
 from infra.client.environment import module_command
@@ -118,7 +120,8 @@ class Steward:
         self._endpoints: Endpoints | None = None
         self._run = ""
         self._owns_stack = False
-        self._started = self._connector = ""
+        self._connector = ""
+        self._watched, self._before = Watched(), Condition()
         self._topics: Sequence[str] = ()
         self._allowed: Sequence[str] = ()
         self._clouds: CloudStreams | None = None
@@ -176,7 +179,7 @@ class Steward:
         name, tables = str(request["name"]), [str(table) for table in request["tables"]]
         topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
         names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
-        self._started, self._connector = self._postgres_started(), ""
+        self._connector = ""
         transport = transports().by_name[str(request["transport"])]
         # A topic of the user's own may well have lost its beginning before.
         self._topics = topics if transport.of_kafka and not request["topic"] else ()
@@ -195,7 +198,16 @@ class Steward:
             capture = captures().by_name[str(request["capture"])]
             names |= capture.provision(ground)
             self._connector = "" if ground.connector else capture.connector(name)
-        return names | dict(sinks().by_name[str(request["sink"])].provision(ground))
+        names |= sinks().by_name[str(request["sink"])].provision(ground)
+        self._watched = Watched(
+            slot=names.get("slot", ""),
+            connector=ground.connector or self._connector,
+            publication=names.get("publication", ""),
+            topics=topics if transport.of_kafka else (),
+            tables=[f"{names['schema']}.{t}" for t in names["tables"]] if source.database else (),
+        )
+        self._before = look(self._endpoints, self._watched)
+        return names
 
     def _ground(
         self, name: str, tables: Sequence[str], topics: Sequence[str], request: Mapping[str, Any]
@@ -250,31 +262,22 @@ class Steward:
         assert self._endpoints is not None
         if self._connector:
             wait_until_committed(self._endpoints, self._connector, STREAMING_DEADLINE_S)
+            # Connect may have restarted the task until now; from here on nobody should.
+            self._before = look(self._endpoints, self._watched)
         return {}
 
     def health(self) -> dict[str, Any]:
-        """Whether a server has restarted since `prepare`, and how many records the run's topics
-        have deleted.
+        """What has happened to the servers and the run's objects since `prepare`: what restarted,
+        what is gone for good, what somebody else did, and how many records the topics have deleted.
         """
         assert self._endpoints is not None
-        again = self._postgres_started()
-        restarted = ["PostgreSQL"] if again != self._started else []
+        now = look(self._endpoints, self._watched)
+        topics = [name for name in self._topics if now.topics.get(name)]
+        bootstrap = self._endpoints.kafka_bootstrap
         return {
-            "restarted": restarted,
-            "deleted_records": kafka_topics.deleted_records(
-                self._endpoints.kafka_bootstrap, self._topics
-            ),
+            **asdict(changes(self._watched, self._before, now)),
+            "deleted_records": kafka_topics.deleted_records(bootstrap, topics) if topics else 0,
         }
-
-    def _postgres_started(self) -> str:
-        assert self._endpoints is not None
-        with (
-            closing(connect(self._endpoints.postgres_dsn)) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute("SELECT pg_postmaster_start_time()::text")
-            row = cursor.fetchone()
-            return str(row[0]) if row is not None else ""
 
     def release(self) -> dict[str, Any]:
         """Remove what `prepare` created so far; the stack stays."""

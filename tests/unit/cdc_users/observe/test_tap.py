@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,3 +75,15 @@ def test_how_late_a_tap_may_have_looked_is_told_with_its_figures() -> None:
     record.take(events(11, 10, 9_000, late_us=4_000))
 
     assert record.snapshot()["steps"]["1"]["late_us"] == 20_000
+
+
+def test_what_somebody_else_wrote_is_counted_apart_and_in_no_class() -> None:
+    record = ObservedRecord(RUN)
+    record.take(events(1, 10, 5_000))
+    record.take(events(3, 2, 9_000, others=np.ones(2, dtype=np.bool_)))
+    record.take(replace(events(5, 1, 9_000), deleted=np.ones(1, dtype=np.bool_)))
+
+    told = record.snapshot()
+    assert (told["written_by_others"], told["others_keys"]) == (3, [3, 4, 5])
+    assert told["steps"]["1"]["duplicated"] == 0
+    assert record.arrivals().foreign == 0

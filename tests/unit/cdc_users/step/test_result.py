@@ -236,3 +236,52 @@ def test_dropped_arrivals_are_in_every_percentile_from_their_intended_time() -> 
     assert (latency["response"]["p50"], latency["response"]["p95"]) == (1.0, None)
     assert latency["service"]["mean"] == 1.0
     assert latency["end_to_end"]["censored"] == 60
+
+
+def test_a_capture_that_is_gone_is_a_failure_and_not_a_matter_of_measuring() -> None:
+    unseen = {1: {"sink": Audit(**{**CLEAN, "delivered": 4, "unseen": 6})}}
+    seen = {1: StepSnapshot(delivered=4, last_us=1_500_000)}
+
+    found = result(
+        facts(gone=["the capture is gone: slot"], fenced=False, audits=unseen, sink=seen),
+        replace(state(), drained=False),
+    )
+
+    assert found.verdict is Verdict.FAIL
+    assert found.reasons[0] == (
+        "the capture is gone: slot; the last of 4 events (of 10 sent) came 1.5 s after s began"
+    )
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "fences_seen", "verdict"),
+    [(60.0, False, "FAIL"), (60.0, True, "INVALID"), (3.0, False, "INVALID")],
+)
+def test_a_system_that_lets_nothing_through_for_long_stands_still(
+    quiet_s: float, fences_seen: bool, verdict: str
+) -> None:
+    stopped = replace(state(), drained=False, quiet_s=quiet_s)
+
+    found = result(facts(fenced=False, fences_seen=fences_seen), stopped)
+
+    assert found.verdict == verdict
+    assert ("the system stands still" in found.reasons[0]) is (verdict == "FAIL")
+
+
+def test_what_others_wrote_is_said_and_no_class_of_the_pipelines() -> None:
+    audits = {1: {"sink": Audit(**{**CLEAN, "duplicated": 1})}}
+
+    found = result(facts(disturbed=["somebody else changed 1 of the run's rows"], audits=audits))
+
+    assert found.verdict is Verdict.INVALID
+    assert len(found.reasons) == 1
+    assert "somebody else changed 1 of the run's rows in mid-run" in found.reasons[0]
+
+
+def test_a_loser_fails_with_the_share_and_not_for_a_backlog() -> None:
+    lost = {1: {"sink": Audit(**{**CLEAN, "delivered": 8, "lost": 2})}}
+
+    found = result(facts(audits=lost), replace(state(), drained=False))
+
+    assert found.verdict is Verdict.FAIL
+    assert found.reasons == ["s: lost == 0, but it is 2 (20% of 10 sent)"]

@@ -1,0 +1,275 @@
+"""The condition of what a run depends on: which lives its servers are in, whether its capture is at
+work, and whether somebody else has changed its objects.
+
+One look is plain data, and two of them are compared by a pure function. For processes without
+gevent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+import psycopg
+import requests
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from infra.client import http
+from infra.stack.endpoints import Endpoints
+from infra.validate import endpoint_address, is_loopback
+
+TIMEOUT_S = 5.0
+#: States of a connector or a task in which it is at work, or about to be.
+AT_WORK = ("RUNNING", "RESTARTING", "UNASSIGNED")
+_SLOT = (
+    "SELECT s.active_pid, a.backend_start::text, s.wal_status FROM pg_replication_slots s LEFT"
+    " JOIN pg_stat_activity a ON a.pid = s.active_pid WHERE s.slot_name = %s"
+)
+_TABLE = (
+    "SELECT pg_relation_filenode(c.oid), (SELECT array_agg(attname || ' ' || atttypid::regtype"
+    " ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT"
+    " attisdropped) FROM pg_class c WHERE c.oid = to_regclass(%s)"
+)
+_PUBLISHED = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What of a run is looked at; empty where it has no such thing. Tables are "schema.table"."""
+
+    slot: str = ""
+    connector: str = ""
+    publication: str = ""
+    topics: Sequence[str] = ()
+    tables: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableCondition:
+    """A source table: the file that holds it, which TRUNCATE changes, and its columns."""
+
+    file: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What one look has found; what could not be found out is left out.
+
+    `lives` tells a server's lives apart. `slot` is None where there is none, else whose connection
+    uses it (empty: nobody's). `connector` is its state in a word and why; `topics` has each one's
+    id, empty where it is not there, and `leaders` the leader epoch of each partition.
+    """
+
+    lives: Mapping[str, str] = field(default_factory=dict)
+    silent: Mapping[str, str] = field(default_factory=dict)
+    slot: str | None = ""
+    wal_lost: bool = False
+    connector: str = ""
+    topics: Mapping[str, str] = field(default_factory=dict)
+    leaders: Mapping[str, int] = field(default_factory=dict)
+    tables: Mapping[str, TableCondition | None] = field(default_factory=dict)
+    published: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What two looks differ in, in sentences: what began again, what is gone for good, and what
+    somebody else has done.
+    """
+
+    restarted: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    disturbed: tuple[str, ...] = ()
+
+
+def changes(watched: Watched, before: Condition, now: Condition) -> Changes:
+    """What has happened between two looks."""
+    return Changes(
+        tuple(_restarted(before, now)),
+        tuple(_gone(watched, before, now)),
+        tuple(_disturbed(before, now)),
+    )
+
+
+def _restarted(before: Condition, now: Condition) -> Iterator[str]:
+    again = [name for name, life in now.lives.items() if before.lives.get(name, life) != life]
+    yield from again
+    if again:
+        return  # what follows from it is not told again
+    moved = [
+        name
+        for name, leaders in now.leaders.items()
+        if before.leaders.get(name, leaders) != leaders
+    ]
+    if moved:
+        yield f"Kafka (the leaders of {', '.join(moved)} have changed, so a broker)"
+    if before.slot and now.slot and before.slot != now.slot:
+        yield "the capture (its connection to the replication slot is another one)"
+
+
+def _gone(watched: Watched, before: Condition, now: Condition) -> Iterator[str]:
+    for server, why in now.silent.items():
+        yield f"{server} does not answer ({why})"
+    if now.connector and now.connector.split()[0] not in AT_WORK:
+        yield f"the capture is gone: connector {watched.connector!r} is {now.connector}"
+    if before.slot is not None and now.slot is None:
+        yield f"the capture is gone: replication slot {watched.slot!r} was dropped"
+    elif now.wal_lost:
+        yield f"the capture is gone: the WAL that slot {watched.slot!r} needs was removed"
+    elif before.slot and now.slot == "" and not now.connector:
+        yield f"nobody reads replication slot {watched.slot!r} any more"
+    for name, number in now.topics.items():
+        if not number:
+            yield f"topic {name!r} was deleted"
+        elif before.topics.get(name, number) != number:
+            yield f"topic {name!r} was deleted and created again"
+    for name, table in now.tables.items():
+        if table is None and before.tables.get(name) is not None:
+            yield f"source table {name} was dropped"
+        elif before.published and now.published is not None and name not in now.published:
+            yield f"source table {name} is not in publication {watched.publication!r} any more"
+
+
+def _disturbed(before: Condition, now: Condition) -> Iterator[str]:
+    for name, table in now.tables.items():
+        earlier = before.tables.get(name)
+        if table is None or earlier is None:
+            continue
+        if table.columns != earlier.columns:
+            left = sorted(set(earlier.columns) - set(table.columns))
+            come = sorted(set(table.columns) - set(earlier.columns))
+            told = [f"without {', '.join(left)}"] * bool(left) + [f"with {', '.join(come)}"] * bool(
+                come
+            )
+            yield f"somebody altered source table {name}: it is now {' and '.join(told)}"
+        elif table.file != earlier.file:
+            yield f"somebody emptied or rewrote source table {name} (TRUNCATE, VACUUM FULL)"
+
+
+def look(endpoints: Endpoints, watched: Watched) -> Condition:
+    """Look now; what does not answer is in `silent`."""
+    found: dict[str, Any] = {"lives": _processes(endpoints)}
+    silent: dict[str, str] = {}
+    for server, read in _READERS.items():
+        try:
+            answer = read(endpoints, watched)
+        except (psycopg.Error, KafkaException, requests.RequestException) as error:
+            silent[server] = type(error).__name__
+        else:
+            found["lives"] = {**found["lives"], **answer.pop("lives", {})}
+            found |= answer
+    return Condition(**found, silent=silent)
+
+
+def _processes(endpoints: Endpoints) -> dict[str, str]:
+    """Which process listens where a server of this machine does, and since when it runs."""
+    places = {
+        "Kafka": endpoints.kafka_bootstrap.split(",")[0],
+        "the schema registry": endpoint_address(endpoints.schema_registry_url),
+        "Kafka Connect": endpoint_address(endpoints.connect_url),
+    }
+    ports = {}
+    for name, place in places.items():
+        host, _, port = place.rpartition(":")
+        if is_loopback(host.strip("[]")) and port.isdigit():
+            ports[int(port)] = name
+    found: dict[str, str] = {}
+    for connection in psutil.net_connections("tcp"):
+        server = ports.get(connection.laddr.port) if connection.laddr else None
+        if server is not None and connection.status == psutil.CONN_LISTEN and connection.pid:
+            try:
+                started_s = psutil.Process(connection.pid).create_time()
+            except psutil.Error:
+                continue  # it ends just now; the next look finds its successor
+            found[server] = f"{connection.pid} since {started_s:.2f}"
+    return found
+
+
+def _postgres(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
+    found: dict[str, Any] = {"tables": {}}
+    with (
+        closing(
+            psycopg.connect(
+                endpoints.postgres_dsn,
+                connect_timeout=int(TIMEOUT_S),
+                autocommit=True,
+                options=f"-c statement_timeout={TIMEOUT_S:.0f}s",
+            )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_postmaster_start_time()::text")
+        found["lives"] = {"PostgreSQL": str((cursor.fetchone() or ("",))[0])}
+        if watched.slot:
+            row = cursor.execute(_SLOT, (watched.slot,)).fetchone()
+            found["slot"] = None if row is None else f"{row[0]} since {row[1]}" if row[0] else ""
+            found["wal_lost"] = row is not None and row[2] == "lost"
+        if watched.publication:
+            rows = cursor.execute(_PUBLISHED, (watched.publication,)).fetchall()
+            found["published"] = frozenset(str(row[0]) for row in rows)
+        for name in watched.tables:
+            row = cursor.execute(_TABLE, (".".join(map(_quoted, name.split("."))),)).fetchone()
+            found["tables"][name] = TableCondition(row[0], tuple(row[1])) if row else None
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _kafka(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
+    if not watched.topics:
+        return {}
+    admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap, "log_level": 0})
+    described = admin.describe_topics(
+        TopicCollection(list(watched.topics)), request_timeout=TIMEOUT_S
+    )
+    topics: dict[str, str] = {}
+    places = []
+    for name, future in described.items():
+        try:
+            topic = future.result(2 * TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].name() not in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"):
+                raise
+            topics[name] = ""
+            continue
+        topics[name] = str(topic.topic_id)
+        places += [TopicPartition(name, part.id) for part in topic.partitions]
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    offsets = admin.list_offsets(dict.fromkeys(places, latest), request_timeout=TIMEOUT_S)
+    leaders = {}
+    for place, answer in offsets.items():
+        epoch = answer.result(2 * TIMEOUT_S).leader_epoch
+        if epoch is not None and epoch >= 0:  # an empty partition need not have one yet
+            leaders[f"{place.topic}[{place.partition}]"] = epoch
+    return {"topics": topics, "leaders": leaders}
+
+
+def _connect(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
+    if not watched.connector:
+        return {}
+    url = f"{endpoints.connect_url}/connectors/{watched.connector}/status"
+    answer = http.request("GET", url, timeout=TIMEOUT_S)
+    if answer.status_code == requests.codes.not_found:
+        return {"connector": "deleted"}
+    if answer.status_code != requests.codes.ok:
+        return {}  # a worker that rebalances has nothing to say
+    status = answer.json()
+    for part in (status["connector"], *status["tasks"]):
+        if part["state"] not in AT_WORK:
+            trace = str(part.get("trace", "")).strip().partition("\n")[0]
+            return {"connector": f"{part['state']} {trace}".strip()}
+    return {"connector": "RUNNING"}
+
+
+_READERS: Mapping[str, Callable[[Endpoints, Watched], dict[str, Any]]] = {
+    "PostgreSQL": _postgres,
+    "Kafka": _kafka,
+    "Kafka Connect": _connect,
+}

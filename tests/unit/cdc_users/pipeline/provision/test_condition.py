@@ -1,0 +1,102 @@
+"""What two looks at a run's servers and objects differ in, and under which name it is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cdc_users.pipeline.provision.condition import (
+    Changes,
+    Condition,
+    TableCondition,
+    Watched,
+    changes,
+)
+
+TABLE = TableCondition(16_400, ("id bigint", "phone text", "probe text"))
+WATCHED = Watched(
+    slot="cdc_1", connector="cdc-1", publication="cdc_1", topics=("t",), tables=("s.customers",)
+)
+BEFORE = Condition(
+    lives={"PostgreSQL": "10:00", "Kafka": "12 since 9"},
+    slot="77 since 10:01",
+    connector="RUNNING",
+    topics={"t": "AbC"},
+    leaders={"t[0]": 0},
+    tables={"s.customers": TABLE},
+    published=frozenset({"s.customers"}),
+)
+
+
+def found(**now: Any) -> Changes:
+    return changes(WATCHED, BEFORE, replace(BEFORE, **now))
+
+
+def test_what_stays_as_it_was_is_told_by_nobody() -> None:
+    assert found() == Changes()
+    assert found(lives={}, topics={}, leaders={"t[0]": 0, "t[1]": 3}, tables={}) == Changes()
+
+
+@pytest.mark.parametrize(
+    ("now", "sentence"),
+    [
+        ({"slot": None}, "replication slot 'cdc_1' was dropped"),
+        ({"wal_lost": True}, "the WAL that slot 'cdc_1' needs was removed"),
+        ({"slot": "", "connector": ""}, "nobody reads replication slot 'cdc_1' any more"),
+        ({"connector": "PAUSED"}, "connector 'cdc-1' is PAUSED"),
+        ({"connector": "deleted"}, "connector 'cdc-1' is deleted"),
+        ({"connector": "FAILED java.io.IOException: no"}, "is FAILED java.io.IOException: no"),
+        ({"topics": {"t": ""}}, "topic 't' was deleted"),
+        ({"topics": {"t": "XyZ"}}, "topic 't' was deleted and created again"),
+        ({"tables": {"s.customers": None}}, "source table s.customers was dropped"),
+        ({"published": frozenset()}, "s.customers is not in publication 'cdc_1' any more"),
+        ({"silent": {"Kafka Connect": "Timeout"}}, "Kafka Connect does not answer (Timeout)"),
+    ],
+)
+def test_what_is_gone_for_good_is_named(now: dict[str, Any], sentence: str) -> None:
+    (gone,) = found(**now).gone
+
+    assert sentence in gone
+
+
+@pytest.mark.parametrize(
+    ("now", "name"),
+    [
+        ({"lives": {"PostgreSQL": "10:05", "Kafka": "12 since 9"}}, "PostgreSQL"),
+        ({"lives": {"Kafka": "99 since 11"}, "leaders": {"t[0]": 2}}, "Kafka"),
+        ({"leaders": {"t[0]": 1}}, "the leaders of t[0] have changed"),
+        ({"slot": "91 since 10:07"}, "the capture"),
+    ],
+)
+def test_what_began_again_is_named_once(now: dict[str, Any], name: str) -> None:
+    (restarted,) = found(**now).restarted
+
+    assert name in restarted
+
+
+def test_a_slot_that_nobody_has_read_yet_has_not_changed_hands() -> None:
+    before = replace(BEFORE, slot="", connector="")
+
+    assert changes(WATCHED, before, replace(before, slot="77 since 10:01")) == Changes()
+    assert changes(WATCHED, before, before) == Changes()
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (replace(TABLE, file=16_777), "somebody emptied or rewrote source table s.customers"),
+        (replace(TABLE, columns=("id bigint", "probe text")), "it is now without phone text"),
+        (
+            replace(TABLE, columns=("id bigint", "phone bigint", "probe text")),
+            "without phone text and with phone bigint",
+        ),
+    ],
+)
+def test_what_a_third_party_does_to_the_source_is_named(
+    table: TableCondition, sentence: str
+) -> None:
+    (disturbed,) = found(tables={"s.customers": table}).disturbed
+
+    assert sentence in disturbed

@@ -38,7 +38,7 @@ _PUBLISHED = "SELECT schemaname || '.' || tablename FROM pg_publication_tables W
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class RunObjects:
     """What of a run is looked at; empty where it has no such thing. Tables are "schema.table"."""
 
     slot: str = ""
@@ -87,7 +87,7 @@ class Changes:
     disturbed: tuple[str, ...] = ()
 
 
-def changes(watched: Watched, before: Condition, now: Condition) -> Changes:
+def changes(watched: RunObjects, before: Condition, now: Condition) -> Changes:
     """What has happened between two looks."""
     return Changes(
         tuple(_restarted(before, now)),
@@ -112,7 +112,7 @@ def _restarted(before: Condition, now: Condition) -> Iterator[str]:
         yield "the capture (its connection to the replication slot is another one)"
 
 
-def _gone(watched: Watched, before: Condition, now: Condition) -> Iterator[str]:
+def _gone(watched: RunObjects, before: Condition, now: Condition) -> Iterator[str]:
     for server, why in now.silent.items():
         yield f"{server} does not answer ({why})"
     if now.connector and now.connector.split()[0] not in AT_WORK:
@@ -151,7 +151,7 @@ def _disturbed(before: Condition, now: Condition) -> Iterator[str]:
             yield f"somebody emptied or rewrote source table {name} (TRUNCATE, VACUUM FULL)"
 
 
-def look(endpoints: Endpoints, watched: Watched) -> Condition:
+def look(endpoints: Endpoints, watched: RunObjects) -> Condition:
     """Look now; what does not answer is in `silent`."""
     found: dict[str, Any] = {"lives": _processes(endpoints)}
     silent: dict[str, str] = {}
@@ -190,7 +190,7 @@ def _processes(endpoints: Endpoints) -> dict[str, str]:
     return found
 
 
-def _postgres(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
+def _postgres(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
     found: dict[str, Any] = {"tables": {}}
     with (
         closing(
@@ -222,7 +222,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _kafka(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
+def _kafka(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
     if not watched.topics:
         return {}
     admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap, "log_level": 0})
@@ -251,7 +251,7 @@ def _kafka(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
     return {"topics": topics, "leaders": leaders}
 
 
-def _connect(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
+def _connect(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
     if not watched.connector:
         return {}
     url = f"{endpoints.connect_url}/connectors/{watched.connector}/status"
@@ -268,7 +268,7 @@ def _connect(endpoints: Endpoints, watched: Watched) -> dict[str, Any]:
     return {"connector": "RUNNING"}
 
 
-_READERS: Mapping[str, Callable[[Endpoints, Watched], dict[str, Any]]] = {
+_READERS: Mapping[str, Callable[[Endpoints, RunObjects], dict[str, Any]]] = {
     "PostgreSQL": _postgres,
     "Kafka": _kafka,
     "Kafka Connect": _connect,

@@ -36,7 +36,7 @@ from cdc_users.pipeline.declaration import captures, sinks, sources, transports
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses, stack_mistakes
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
-from cdc_users.pipeline.provision.condition import Condition, Watched, changes, look
+from cdc_users.pipeline.provision.condition import Condition, RunObjects, changes, look
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
 from infra.client.environment import module_command
@@ -121,7 +121,7 @@ class Steward:
         self._run = ""
         self._owns_stack = False
         self._connector = ""
-        self._watched, self._before = Watched(), Condition()
+        self._watched, self._before = RunObjects(), Condition()
         self._topics: Sequence[str] = ()
         self._allowed: Sequence[str] = ()
         self._clouds: CloudStreams | None = None
@@ -199,7 +199,7 @@ class Steward:
             names |= capture.provision(ground)
             self._connector = "" if ground.connector else capture.connector(name)
         names |= sinks().by_name[str(request["sink"])].provision(ground)
-        self._watched = Watched(
+        self._watched = RunObjects(
             slot=names.get("slot", ""),
             connector=ground.connector or self._connector,
             publication=names.get("publication", ""),

@@ -11,12 +11,12 @@ from cdc_users.pipeline.provision.condition import (
     Changes,
     Condition,
     TableCondition,
-    Watched,
+    RunObjects,
     changes,
 )
 
 TABLE = TableCondition(16_400, ("id bigint", "phone text", "probe text"))
-WATCHED = Watched(
+WATCHED = RunObjects(
     slot="cdc_1", connector="cdc-1", publication="cdc_1", topics=("t",), tables=("s.customers",)
 )
 BEFORE = Condition(

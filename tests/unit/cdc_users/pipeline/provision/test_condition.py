@@ -10,8 +10,8 @@ import pytest
 from cdc_users.pipeline.provision.condition import (
     Changes,
     Condition,
-    TableCondition,
     RunObjects,
+    TableCondition,
     changes,
 )
 

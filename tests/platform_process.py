@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from infra.client.environment import TELEMETRY_TOKEN
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import CHECKOUT
 
@@ -45,6 +47,7 @@ class PlatformProcess:
             *(f"--{name}={value}" for name, value in given.items()),
         ]
         self.log, self.topic = log, topic
+        self._token = uuid.uuid4().hex
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command,
@@ -52,7 +55,7 @@ class PlatformProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=os.environ,
+                env={**os.environ, TELEMETRY_TOKEN: self._token},
             )
         self.pid = self._process.pid
         self._url = ""
@@ -76,6 +79,11 @@ class PlatformProcess:
         """One of its telemetry's answers."""
         answer: dict[str, Any] = requests.get(self.url + path, timeout=DEADLINE_S).json()
         return answer
+
+    def begin(self) -> None:
+        """Let it read, where it was started with `held`."""
+        login = {"Authorization": f"Bearer {self._token}"}
+        requests.post(f"{self.url}/begin", headers=login, timeout=10).raise_for_status()
 
     @property
     def durable(self) -> int:

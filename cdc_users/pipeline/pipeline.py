@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ from cdc_users.pipeline.telemetry import (
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.fence import fences
 from cdc_users.users.workload.workload import Workload
-from infra.client.environment import as_given, for_python
+from infra.client.environment import TELEMETRY_TOKEN, as_given, for_python
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
@@ -72,6 +73,8 @@ class Rig:
     updates: bool = False
     platforms: list[Child] = field(default_factory=list)
     observer: Observer | None = None
+    #: What the platform's instances answer `POST /begin` for.
+    _token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     _fences: Callable[[int], set[int]] | None = None
 
     def send_fences(self, count: int) -> set[int]:
@@ -109,7 +112,7 @@ class Rig:
             return
         command = self.wiring.platform_command(held=held, tap=self.observer.taps.get("sink", {}))
         given = as_given if self.wiring.pipeline.platform else for_python
-        environment = given(os.environ) | anchor
+        environment = given(os.environ) | anchor | {TELEMETRY_TOKEN: self._token}
         launched = [
             launch(
                 f"platform-{number}",
@@ -131,7 +134,7 @@ class Rig:
 
     def begin(self) -> None:
         """Let held instances start to read."""
-        begin(self._telemetry)
+        begin(self._telemetry, self._token)
 
     def shared_out(self) -> bool:
         """Whether every partition has its instance; a group of several needs a moment for that."""

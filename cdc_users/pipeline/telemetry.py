@@ -244,19 +244,21 @@ def read_samples(url: str, after: int) -> list[Mapping[str, Any]]:
     return samples
 
 
-def begin(urls: Sequence[str]) -> None:
+def begin(urls: Sequence[str], token: str) -> None:
     """Let held instances start to read; raises TargetError."""
     for url in urls:
-        _ask("POST", f"{url}/begin")
+        _ask("POST", f"{url}/begin", headers={"Authorization": f"Bearer {token}"})
 
 
 def _get(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     return _ask("GET", url, timeout_s)
 
 
-def _ask(method: str, url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def _ask(
+    method: str, url: str, timeout_s: float = TIMEOUT_S, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     try:
-        answer = http.request(method, url, timeout=timeout_s)
+        answer = http.request(method, url, timeout=timeout_s, headers=headers)
         answer.raise_for_status()
     except requests.RequestException as error:
         raise TargetError(

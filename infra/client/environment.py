@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+#: Names the secret without which a process of the platform does nothing that is asked of it.
+TELEMETRY_TOKEN = "CDC_TELEMETRY_TOKEN"  # noqa: S105 - a variable's name
 ROOT = Path(__file__).resolve().parents[2]
 #: PostgreSQL documentation, "Environment Variables" of libpq.
 _LIBPQ_NAMES = """

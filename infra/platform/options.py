@@ -20,6 +20,7 @@ from infra.platform.process.argument import (
     whole,
     yes_or_no,
 )
+from infra.platform.process.telemetry_server import held_mistakes
 from infra.platform.sinks.plugin import sinks
 from infra.validate import is_whole
 
@@ -117,5 +118,6 @@ def mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[st
         found.append(
             f"--dead-letter-topic {options.dead_letter_topic!r} is also read; choose another"
         )
+    found += held_mistakes(options.held, environ)
     sink = sinks().by_name.get(options.sink)
     return found + (sink.mistakes(options, environ) if sink is not None else [])

@@ -13,13 +13,10 @@ import structlog
 
 from cdc_users.measure.clock import Anchor
 from infra.platform.consume.consumer import CDCConsumer
+from infra.platform.process.telemetry_server import INTERVAL_S, KEPT_SAMPLES
 from infra.platform.sinks.instrumented import InstrumentedSink
 
 logger = structlog.get_logger()
-
-INTERVAL_S = 0.1
-#: Two minutes; whoever wants more asks more often.
-KEPT = 1200
 
 
 class Sampler:
@@ -28,7 +25,7 @@ class Sampler:
     """
 
     def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, anchor: Anchor) -> None:
-        self.samples: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self.samples: deque[dict[str, Any]] = deque(maxlen=KEPT_SAMPLES)
         self._consumer = consumer
         self._sink = sink
         self._anchor = anchor

@@ -39,6 +39,7 @@ from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
 from cdc_users.users.producer.in_flight import PipelinedWriter
 from cdc_users.users.producer.producer import AvroProducer
 from cdc_users.users.workload.workload import Workload
+from infra.client.environment import TELEMETRY_TOKEN
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
@@ -123,12 +124,14 @@ def platform_rate(endpoints: Endpoints, topic: str, records: int, anchor: Anchor
     ]
     command += ["--sink", "counting", "--run", RUN, "--held", "yes"]
     with tempfile.TemporaryDirectory() as logs, ExitStack() as undo:
-        environment = {**os.environ, VARIABLE: json.dumps(anchor.to_json())}
+        token = uuid.uuid4().hex
+        anchored = {VARIABLE: json.dumps(anchor.to_json()), TELEMETRY_TOKEN: token}
+        environment = {**os.environ, **anchored}
         started = launch("platform", command, Path(logs) / "platform.log", environment)
         undo.callback(stop, started.process, 10.0)
         telemetry = [str(started.await_ready().ready["telemetry"])]
         began_us = anchor.wall_us_at(time.monotonic_ns())
-        begin(telemetry)
+        begin(telemetry, token)
         step = WRITER // 10_000
         deadline_s = time.monotonic() + DEADLINE_S
         while read_progress(telemetry).delivered.get(step, 0) < records:

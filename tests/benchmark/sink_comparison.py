@@ -121,7 +121,7 @@ def platform_rate(endpoints: Endpoints, topic: FilledTopic, **options: object) -
         platform = PlatformProcess(endpoints, topic.name, Path(directory) / "log", given | options)
         try:
             url = platform.url
-            requests.post(f"{url}/begin", timeout=10)
+            platform.begin()
             await_durable(url, START_EVENTS)
             began, started_s = durable_events(url), time.monotonic()
             # Metrics are cheap to ask for; a snapshot encodes every histogram, and takes that time
@@ -441,7 +441,7 @@ def memory() -> None:
         fill(topic, 4_500_000)
         platform = PlatformProcess(endpoints, name, Path(directory) / "log", options)
         millions, mb = [], []
-        requests.post(f"{platform.url}/begin", timeout=10)
+        platform.begin()
         for count in range(500_000, 4_000_001, 500_000):
             await_durable(platform.url, count)
             millions.append(durable_events(platform.url) / 1e6)

@@ -13,9 +13,9 @@ import sys
 from cdc_users.measure.ledger.ledger import Arrivals
 from infra.platform.consume.buffer import Buffer
 from infra.platform.options import mistakes, parser
+from infra.platform.process.telemetry_server import TelemetryServer
 from infra.platform.service import run
 from infra.platform.sinks.batch import Chunk, Partition
-from infra.platform.telemetry import TelemetryServer
 
 UNLIMITED = 10**9
 

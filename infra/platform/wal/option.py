@@ -18,6 +18,7 @@ from infra.platform.process.argument import (
     whole,
     yes_or_no,
 )
+from infra.platform.process.telemetry_server import held_mistakes
 from infra.platform.transports.plugin import TransportPlugin, transports
 from infra.platform.wal.service import FORMATS, DirectReaderSettings
 from infra.validate import NAME_BYTES, unwritable
@@ -146,6 +147,7 @@ def mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[st
         found.append(
             f"--journal {options.journal!r}: {why}; name a directory that can be written to"
         )
+    found += held_mistakes(options.held, environ)
     transport = transports().by_name.get(options.transport)
     return found + (_endpoint_mistakes(transport, options, environ) if transport else [])
 

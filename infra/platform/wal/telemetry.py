@@ -8,12 +8,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
+from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
-from infra.platform.sample import INTERVAL_S, KEPT
-from infra.platform.telemetry import Figure, TelemetryServer
+from infra.platform.process.telemetry_server import (
+    INTERVAL_S,
+    KEPT_SAMPLES,
+    Figure,
+    TelemetryServer,
+)
 from infra.platform.wal.service import Service
 
 #: The server is asked once in so many samples how much WAL the slot holds.
@@ -31,16 +35,16 @@ class WalTelemetry(TelemetryServer):
         self.slot_lag_bytes: int | None = None
         self._service = service
         self._anchor = anchor
-        self._taken: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._taken: deque[dict[str, Any]] = deque(maxlen=KEPT_SAMPLES)
         self._tasks: list[asyncio.Task[None]] = []
 
+    @override
     async def start(self, port: int) -> str:
-        """See TelemetryServer."""
         self._tasks = [asyncio.create_task(self._sample()), asyncio.create_task(self._watch_slot())]
         return await super().start(port)
 
+    @override
     async def stop(self) -> None:
-        """See TelemetryServer."""
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -78,12 +82,12 @@ class WalTelemetry(TelemetryServer):
             "slot_lag_bytes": self.slot_lag_bytes,
         }
 
+    @override
     def samples(self, after: int) -> list[dict[str, Any]]:
-        """See TelemetryServer."""
         return [sample for sample in self._taken if sample["number"] > after]
 
+    @override
     def snapshot(self) -> dict[str, Any]:
-        """See TelemetryServer."""
         with self._service.meter.lock:
             figures = super().snapshot()
         for step in figures["steps"].values():
@@ -95,92 +99,81 @@ class WalTelemetry(TelemetryServer):
         figures["sink"]["busy_s"] = round(self._service.pump.busy_s, 6)
         return {**figures, "slot_lag_bytes": self.slot_lag_bytes}
 
-    async def _progress(self, request: web.Request) -> web.Response:
+    @override
+    def progress(self) -> dict[str, Any]:
         with self._service.meter.lock:
-            return await super()._progress(request)
+            return super().progress()
 
+    @override
     def arrivals(self) -> Arrivals:
-        """See TelemetryServer."""
         with self._service.meter.lock:
             return super().arrivals()
 
+    @override
     def figures(self) -> Sequence[Figure]:
-        """See TelemetryServer."""
         reader, pump, meter = self._service.reader, self._service.pump, self._service.meter
         lag = float("nan") if self.slot_lag_bytes is None else self.slot_lag_bytes
         return (
-            (
+            Figure(
                 "cdc_wal_read_messages_total",
-                "counter",
                 "Messages read from the slot.",
                 reader.messages,
             ),
-            (
+            Figure(
                 "cdc_wal_read_bytes_total",
-                "counter",
                 "Bytes of messages read from the slot.",
                 reader.bytes,
             ),
-            (
+            Figure(
                 "cdc_wal_transactions_total",
-                "counter",
                 "Transactions read whole.",
                 reader.transactions,
             ),
-            (
+            Figure(
                 "cdc_wal_connections_total",
-                "counter",
                 "Replication sessions begun.",
                 reader.connections,
             ),
-            (
+            Figure(
                 "cdc_wal_confirmations_total",
-                "counter",
                 "Positions confirmed to the server.",
                 reader.confirmations,
             ),
-            (
+            Figure(
                 "cdc_wal_durable_events_total",
-                "counter",
                 "Changes durable downstream.",
                 meter.durable_events,
             ),
-            (
+            Figure(
                 "cdc_wal_published_bytes_total",
-                "counter",
                 "Bytes of records published.",
                 meter.bytes,
             ),
-            (
+            Figure(
                 "cdc_wal_flushes_total",
-                "counter",
                 "Times that the transport was flushed.",
                 pump.flushes,
             ),
-            (
+            Figure(
                 "cdc_wal_publish_busy_seconds_total",
-                "counter",
                 "Time spent in publishing.",
                 pump.busy_s,
             ),
-            ("cdc_wal_held_messages", "gauge", "Messages held in memory.", pump.held),
-            ("cdc_wal_held_bytes", "gauge", "Bytes of messages held in memory.", pump.held_bytes),
-            (
+            Figure("cdc_wal_held_messages", "Messages held in memory.", pump.held),
+            Figure("cdc_wal_held_bytes", "Bytes of messages held in memory.", pump.held_bytes),
+            Figure(
                 "cdc_wal_held_limit_messages",
-                "gauge",
                 "Most messages that may be held.",
                 pump.max_messages,
             ),
-            (
+            Figure(
                 "cdc_wal_reading_paused",
-                "gauge",
                 "1 while the queue is full and the slot takes the lag.",
                 int(reader.paused),
             ),
-            ("cdc_wal_pauses_total", "counter", "Times that reading was paused.", reader.pauses),
-            (
+            Figure("cdc_wal_pauses_total", "Times that reading was paused.", reader.pauses),
+            Figure(
                 "cdc_wal_slot_lag_bytes",
-                "gauge",
                 "WAL from the confirmed position to the server's.",
                 lag,
             ),

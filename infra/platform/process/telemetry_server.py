@@ -1,0 +1,214 @@
+"""What every process of the platform tells about itself, on loopback HTTP (docs/platform.md lists
+the routes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import psutil
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from cdc_users.measure.ledger.ledger import Arrivals, Ledger
+from cdc_users.measure.step import StepFigures, progress_json, steps_json
+from infra.client.environment import TELEMETRY_TOKEN
+
+HOST = "127.0.0.1"
+#: Under these names a browser may ask for this process; any other was bound to its address by
+#: somebody else (DNS rebinding).
+NAMES = ("127.0.0.1", "localhost")
+INTERVAL_S = 0.1
+#: Samples of two minutes; who needs more asks more often.
+KEPT_SAMPLES = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric. `_total` ends a counter's name and no other's."""
+
+    name: str
+    help: str
+    value: float
+
+    @property
+    def kind(self) -> Literal["counter", "gauge"]:
+        """Prometheus' type."""
+        return "counter" if self.name.endswith("_total") else "gauge"
+
+    def family(self) -> Metric:
+        """As Prometheus' client exports it."""
+        if self.kind == "counter":
+            return CounterMetricFamily(self.name, self.help, value=self.value)
+        return GaugeMetricFamily(self.name, self.help, value=self.value)
+
+
+class FigureSource(Protocol):
+    """Where events come from."""
+
+    def begin(self) -> None:
+        """Start to read, where the options said to wait."""
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What has failed and is not tried again."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+class Measured(Protocol):
+    """Where events become durable."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has become durable, by writer and sequence."""
+
+    @property
+    def steps(self) -> Mapping[int, StepFigures]:
+        """The figures of each step."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Its figures as plain data."""
+
+
+def held_mistakes(held: str, environ: Mapping[str, str]) -> list[str]:
+    """A held process waits for a request that only somebody with the token can make."""
+    if held != "yes" or environ.get(TELEMETRY_TOKEN):
+        return []
+    return [
+        f"--held yes needs {TELEMETRY_TOKEN} in the environment, or nobody could POST /begin; set"
+        " it to a secret of your own"
+    ]
+
+
+class TelemetryServer(Collector):
+    """Serves the figures of where events come from and of where they become durable.
+
+    It answers requests that name this machine as their host, and `POST /begin` only with the
+    process' token (`Authorization: Bearer ...`): a page in somebody's browser knows neither.
+    """
+
+    def __init__(self, source: FigureSource, sink: Measured) -> None:
+        self._source = source
+        self._sink = sink
+        self._process = psutil.Process()
+        self._runner: web.AppRunner | None = None
+        self._token = os.environ.get(TELEMETRY_TOKEN, "")
+        self._metrics = CollectorRegistry(auto_describe=False)
+        self._metrics.register(self)
+
+    async def start(self, port: int) -> str:
+        """Listen; returns the base URL. Port 0 takes a free one."""
+        application = web.Application(middlewares=[_refuse_other_hosts])
+        application.router.add_get("/snapshot", self._get_snapshot)
+        application.router.add_get("/progress", self._get_progress)
+        application.router.add_get("/ledger", self._get_ledger)
+        application.router.add_get("/samples", self._get_samples)
+        application.router.add_get("/metrics", self._get_metrics)
+        application.router.add_get("/healthz", self._get_health)
+        application.router.add_post("/begin", self._post_begin)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, port)
+        await site.start()
+        return f"http://{HOST}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything but the ledger's ranges, as plain data."""
+        memory = self._process.memory_full_info()
+        # Steps before counts: a step that begins meanwhile has both or neither.
+        steps = self._sink.steps
+        return {
+            "schema": 1,
+            "pid": os.getpid(),
+            "rss_bytes": memory.rss,
+            "uss_bytes": memory.uss,
+            "cpu_s": sum(self._process.cpu_times()[:2]),
+            "consumer": self._source.snapshot(),
+            "sink": self._sink.snapshot(),
+            "steps": steps_json(steps, self._sink.ledger),
+        }
+
+    def arrivals(self) -> Arrivals:
+        """What has become durable."""
+        return self._sink.ledger.arrivals()
+
+    def progress(self) -> dict[str, Any]:
+        """How far each step has come, and the fences."""
+        return progress_json(self._sink.ledger)
+
+    def figures(self) -> Sequence[Figure]:
+        """The metrics of this kind of process."""
+        raise NotImplementedError
+
+    def samples(self, after: int) -> list[dict[str, Any]]:  # noqa: ARG002 - a process may take none
+        """The samples with a higher number than this."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, for Prometheus' client (docs/platform.md lists them)."""
+        for figure in self.figures():
+            yield figure.family()
+        resident = self._process.memory_info().rss
+        yield GaugeMetricFamily(
+            "cdc_platform_resident_memory_bytes", "Resident memory.", value=resident
+        )
+
+    async def _get_snapshot(self, _: web.Request) -> web.Response:
+        return web.json_response(self.snapshot())
+
+    async def _get_progress(self, _: web.Request) -> web.Response:
+        return web.json_response(self.progress())
+
+    async def _get_ledger(self, _: web.Request) -> web.Response:
+        """The whole ledger; what has arrived is copied here, and put into text elsewhere, so that
+        events go on.
+        """
+        return web.json_response(await asyncio.to_thread(self.arrivals().to_json))
+
+    async def _get_samples(self, request: web.Request) -> web.Response:
+        """The 10 Hz samples after a number, as many as are kept."""
+        after = request.query.get("after", "0")
+        if not (after.isascii() and after.isdecimal() and len(after) < 19):
+            raise web.HTTPBadRequest(text=f"after={after!r} is not the number of a sample")
+        return web.json_response({"samples": self.samples(int(after))})
+
+    async def _get_health(self, _: web.Request) -> web.Response:
+        errors = self._source.errors
+        return web.json_response({"errors": errors}, status=503 if errors else 200)
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        body = generate_latest(self._metrics)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    async def _post_begin(self, request: web.Request) -> web.Response:
+        """Let a held process start to read."""
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise web.HTTPForbidden(
+                text=f"POST /begin needs this process' {TELEMETRY_TOKEN} as a bearer token"
+            )
+        self._source.begin()
+        return web.json_response({})
+
+
+@web.middleware
+async def _refuse_other_hosts(request: web.Request, handler: Any) -> web.StreamResponse:
+    if (request.url.host or "") not in NAMES:
+        raise web.HTTPForbidden(text=f"ask for {HOST}")
+    answer: web.StreamResponse = await handler(request)
+    return answer

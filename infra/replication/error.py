@@ -26,7 +26,14 @@ class DecodeError(ReplicationError):
 
 
 class StreamError(ReplicationError):
-    """The replication connection could not be made, or it broke."""
+    """The replication connection could not be made, or it broke.
+
+    `sqlstate` is the server's own code for it; empty where the server said nothing.
+    """
+
+    def __init__(self, message: str, sqlstate: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class BusyError(StreamError):

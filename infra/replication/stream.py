@@ -14,10 +14,18 @@ import time
 
 from psycopg import Error as PsycopgError
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
 
+from infra.replication.connection import (
+    SILENCE_S,
+    ReplicationConnection,
+    failure,
+    lsn_number,
+    lsn_text,
+)
 from infra.replication.error import StreamError
 from infra.replication.pgoutput.value import SESSION
+
+__all__ = ["POSTGRES_EPOCH_US", "ReplicationStream", "lsn_number", "lsn_text"]
 
 # XLogData: 'w', start of its WAL, end of WAL on the server, the server's clock; then the message.
 XLOG_HEADER_BYTES = 25
@@ -26,22 +34,10 @@ STATUS = struct.Struct(">cQQQQB")
 XLOG_DATA, KEEPALIVE_TAG = ord("w"), ord("k")
 #: Microseconds from 1970 to 2000, where the server's clock starts.
 POSTGRES_EPOCH_US = 946_684_800_000_000
-CONNECT_S = 10
 CLOSE_S = 1.0
 #: libpq takes 8 KiB or more from the socket at a time where so much is there.
 FULL_BYTES = 4096
 READ_BYTES = 4 << 20
-
-
-def lsn_text(lsn: int) -> str:
-    """A position as Postgres writes it: 16/B374D848."""
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
-
-
-def lsn_number(text: str) -> int:
-    """The same, read."""
-    high, low = text.split("/")
-    return int(high, 16) << 32 | int(low, 16)
 
 
 class ReplicationStream:
@@ -52,36 +48,49 @@ class ReplicationStream:
     """
 
     def __init__(
-        self, dsn: str, slot: str, publication: str, start_lsn: int, *, binary: bool = False
+        self,
+        connection: ReplicationConnection,
+        slot: str,
+        publication: str,
+        start_lsn: int,
+        *,
+        binary: bool = False,
+        streaming: bool = False,
     ) -> None:
         self.idle_lsn = 0
         self.asked = self.more = False
-        conninfo = make_conninfo(
-            dsn,
-            replication="database",
-            connect_timeout=CONNECT_S,
-            application_name="locust-cdc wal",
-        )
-        self._connection = pq.PGconn.connect(conninfo.encode())
-        if self._connection.status != pq.ConnStatus.OK:
-            raise StreamError(f"Postgres cannot be connected to for replication: {self._reason()}")
-        for name, value in SESSION.items():
-            self._run(
+        self.silence_s = connection.silence_s
+        self._heard_s = time.monotonic()
+        self._connection = connection.pg
+        session = dict(SESSION)
+        # The server converts nothing from this encoding, and ends the stream at the first text that
+        # is not in the client's.
+        if self._connection.parameter_status(b"server_encoding") == b"SQL_ASCII":
+            session["client_encoding"] = "SQL_ASCII"
+        for name, value in session.items():
+            connection.run(
                 f"SET {name} = {_literal(value)}", pq.ExecStatus.COMMAND_OK, f"{name} cannot be set"
             )
-        options = {"proto_version": "1", "publication_names": _quoted(publication)}
+        # Version 2 is the first that streams transactions in progress (PostgreSQL 14).
+        options = {
+            "proto_version": "2" if streaming else "1",
+            "publication_names": _quoted(publication),
+        }
+        if streaming:
+            options["streaming"] = "on"
         if binary:
             options["binary"] = "on"
         listed = ", ".join(f"{name} {_literal(value)}" for name, value in options.items())
         command = f"START_REPLICATION SLOT {_quoted(slot)} LOGICAL {lsn_text(start_lsn)} ({listed})"
-        self._run(command, pq.ExecStatus.COPY_BOTH, f"slot {slot!r} cannot be read")
+        connection.run(command, pq.ExecStatus.COPY_BOTH, f"slot {slot!r} cannot be read")
 
-    def _run(self, command: str, expected: pq.ExecStatus, otherwise: str) -> None:
-        answer = self._connection.exec_(command.encode())
-        if answer.status != expected:
-            reason = answer.error_message.decode(errors="replace").strip()
-            self._connection.finish()
-            raise StreamError(f"{otherwise}: {reason}")
+    @classmethod
+    def open(
+        cls, dsn: str, slot: str, publication: str, start_lsn: int, *, binary: bool = False
+    ) -> ReplicationStream:
+        """A session on a connection of its own."""
+        connection = ReplicationConnection(dsn, SILENCE_S)
+        return cls(connection, slot, publication, start_lsn, binary=binary)
 
     def _reason(self) -> str:
         return self._connection.error_message.decode(errors="replace").strip() or "no reason given"
@@ -106,8 +115,10 @@ class ReplicationStream:
                         messages.append(bytes(data[XLOG_HEADER_BYTES:]))
                     elif data[0] == KEEPALIVE_TAG:
                         self._keepalive(bytes(data))
+                    else:
+                        raise StreamError(f"the server sent a message of kind {chr(data[0])!r}")
                 elif size < 0:
-                    raise StreamError(f"the server ended the replication: {self._ending()}")
+                    raise self._ending()
                 elif gained < FULL_BYTES:
                     self.more = False
                     break  # going on at once would wake the server for every change
@@ -116,24 +127,45 @@ class ReplicationStream:
                     self._connection.consume_input()
         except PsycopgError as error:
             raise StreamError(f"the replication connection broke: {error}") from error
+        if messages:
+            self._heard_s = time.monotonic()
         return messages
 
     def _keepalive(self, data: bytes) -> None:
         _, end_lsn, _, reply = KEEPALIVE.unpack_from(data)
         self.idle_lsn = end_lsn
         self.asked = self.asked or bool(reply)
+        self._heard_s = time.monotonic()
 
-    def _ending(self) -> str:
-        result = self._connection.get_result()
-        return (
-            result.error_message.decode(errors="replace").strip()
-            if result is not None
-            else self._reason()
-        )
+    def _ending(self) -> StreamError:
+        answer = self._connection.get_result()
+        return failure(answer, "the server ended the replication", self._reason())
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long the server has said nothing, as far as we have read."""
+        return time.monotonic() - self._heard_s
+
+    def check_silence(self) -> None:
+        """Raise StreamError where the server has been silent for longer than it may be.
+
+        A server that lives answers the requests that `confirm` makes after a third of the limit.
+        """
+        if self.quiet_s > self.silence_s:
+            raise StreamError(f"the server has said nothing for {self.silence_s:g} s")
+
+    def rest(self) -> None:
+        """Nothing was read for a while, by our own choice: silence counts from now."""
+        self._heard_s = time.monotonic()
 
     def wait(self, timeout_s: float) -> None:
         """Return when something may have come, or the time is over."""
         select.select([self._connection.socket], [], [], timeout_s)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it is time to ask the server for a sign of life."""
+        return self.quiet_s > self.silence_s / 3
 
     def confirm(self, written_lsn: int, durable_lsn: int) -> None:
         """Tell the server what has been taken, and what it may forget: everything before
@@ -142,7 +174,7 @@ class ReplicationStream:
         clock_us = time.time_ns() // 1000 - POSTGRES_EPOCH_US
         try:
             self._connection.put_copy_data(
-                STATUS.pack(b"r", written_lsn, durable_lsn, durable_lsn, clock_us, 0)
+                STATUS.pack(b"r", written_lsn, durable_lsn, durable_lsn, clock_us, self.overdue)
             )
             self._connection.flush()
         except PsycopgError as error:

@@ -146,7 +146,7 @@ def test_names_go_there_and_back(measure: Measure, service: Any) -> None:
 
 
 def as_json(listed: list[list[Part]]) -> Iterator[list[Change]]:
-    serialiser = ChangeJson(KEYS)
+    serialiser = ChangeJson(lambda relation: KEYS[relation.schema, relation.table])
     for group in listed:
         yield from serialiser.serialise_parts(group)
 

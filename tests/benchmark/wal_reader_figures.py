@@ -27,7 +27,6 @@ import psutil
 from cdc_users.measure.clock import new_anchor
 from infra.platform.wal.replication import slot as server
 from infra.platform.wal.service import DirectReaderSettings, Service
-from infra.postgres.slot import drop_slot
 from infra.replication.stream import ReplicationStream, lsn_number, lsn_text
 from infra.stack.servers.postgres import find_binaries
 from tests.private_postgres import private_postgres
@@ -117,7 +116,7 @@ def decode(dsn: str, slot: str, end_lsn: int) -> float:
 def acknowledge(dsn: str, slot: str, end_lsn: int) -> float:
     """Reading in coalesced batches and confirming, nothing decoded."""
     before_s = time.process_time()
-    with closing(ReplicationStream(dsn, slot, NAME, 0)) as stream:
+    with closing(ReplicationStream.open(dsn, slot, NAME, 0)) as stream:
         last = 0
         while last < end_lsn:
             messages = stream.read(2000)
@@ -159,12 +158,12 @@ def measure(dsn: str, rows: int, rounds: int) -> None:
             cursor.execute(f"CREATE PUBLICATION {NAME} FOR TABLE {NAME}")
             server.create_slot(connection, NAME)
             cursor.execute(FILL, (rows,))
-            cursor.execute("SELECT pg_current_wal_lsn()")
+            cursor.execute("SELECT pg_current_wal_lsn()::text")
             (text,) = cursor.fetchone() or ("0/0",)
             end_lsn = lsn_number(text)
             _take_turns(connection, dsn, end_lsn, rows, rounds)
         finally:
-            drop_slot(connection, NAME)
+            server.drop(dsn, "slot", NAME)
             cursor.execute(f"DROP PUBLICATION IF EXISTS {NAME}")
             cursor.execute(f"DROP TABLE IF EXISTS {NAME}")
 
@@ -203,7 +202,7 @@ def _measure_one(connection: Any, dsn: str, way: str, end_lsn: int) -> tuple[flo
         wall_s = time.monotonic() - started_s
         return wall_s, own_s, sender.stop()
     finally:
-        drop_slot(connection, slot)
+        server.drop(dsn, "slot", slot)
 
 
 if __name__ == "__main__":

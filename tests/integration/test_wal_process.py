@@ -95,7 +95,7 @@ def test_all_mistakes_are_told_together_before_any_server_is_asked(tmp_path: Pat
 
     assert code == 2
     assert "--partitions '0' is not a whole number of at least 1" in text
-    assert "--transport 'carrier-pigeon' is not one of kinesis, pubsub, kafka, null" in text
+    assert "--transport 'carrier-pigeon' is not one of kafka, kinesis, pubsub, null" in text
     assert "--format 'xml'" in text
     assert "put it into PGPASSWORD" in text
     assert "secret" not in text

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from psycopg2.extensions import connection as Connection
 
 from cdc_users.measure.clock import new_anchor
 from infra.platform.transports.transport import Record
@@ -36,7 +35,7 @@ class Source:
     def __init__(self, dsn: str, name: str) -> None:
         self.dsn = dsn
         self.name = name
-        self.connection: Connection = server.connect(dsn)
+        self.connection = server.connect(dsn)
         self.execute(f"CREATE TABLE {name} (id bigint PRIMARY KEY, version int, note text)")
         self.execute(f"ALTER TABLE {name} REPLICA IDENTITY FULL")
         self.execute(f"CREATE PUBLICATION {name} FOR TABLE {name}")
@@ -44,12 +43,14 @@ class Source:
 
     def execute(self, query: str, *arguments: Any) -> None:
         with self.connection.cursor() as cursor:
-            cursor.execute(query, arguments or None)
+            cursor.execute(query.encode(), arguments or None)
 
     def insert(self, first: int, last: int) -> None:
         """These keys, in one transaction."""
         self.execute(
-            f"INSERT INTO {self.name} SELECT g, 1, 'n' FROM generate_series(%s, %s) g", first, last
+            f"INSERT INTO {self.name} SELECT g, 1, 'n' FROM generate_series(%s::int, %s::int) g",
+            first,
+            last,
         )
 
     def reconnect(self) -> None:
@@ -63,7 +64,7 @@ class Source:
 
     def wal_lsn(self) -> int:
         with self.connection.cursor() as cursor:
-            cursor.execute("SELECT pg_current_wal_lsn()")
+            cursor.execute("SELECT pg_current_wal_lsn()::text")
             row = cursor.fetchone()
             assert row is not None
             return lsn_number(row[0])
@@ -79,12 +80,17 @@ class ListPublisher:
     """Keeps what it is given; durable only while the gate is open."""
 
     name = "list"
+    limit_bytes = 10_000_000
+    trouble = ""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
+
+    def refusal(self, record: Record) -> str:
+        return "" if len(record.data) <= self.limit_bytes else "too large"
 
     def publish(self, records: Sequence[Record]) -> None:
         self.records += records
@@ -108,11 +114,11 @@ class ListService(Service):
     """A service whose publisher is a list."""
 
     def __init__(self, settings: DirectReaderSettings) -> None:
-        self.publisher = ListPublisher()
+        self.list = ListPublisher()
         super().__init__(settings, new_anchor())
 
     def _publisher(self, _: Sequence[str]) -> ListPublisher:
-        return self.publisher
+        return self.list
 
 
 @contextmanager
@@ -130,7 +136,7 @@ def reading(source: Source, **settings: Any) -> Iterator[ListService]:
         )
         yield service
     finally:
-        service.publisher.gate.set()
+        service.list.gate.set()
         service.stop()
         thread.join(DEADLINE_S)
         service.close()

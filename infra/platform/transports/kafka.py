@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import structlog
+from typing_extensions import override
 
 from infra.platform.transports import naming
 from infra.platform.transports.plugin import Destination, TransportPlugin
@@ -12,18 +15,44 @@ from infra.platform.transports.transport import (
     Record,
     TransportError,
     UnreachableError,
+    WalPublisher,
 )
 from infra.validate import are_addresses
+
+logger = structlog.get_logger()
 
 POLL_S = 0.05
 FLUSH_S = 1.0
 PATIENCE_S = 60.0
+#: A record takes this much beside key and value in a batch, at most (KIP-98, message format 2).
+OVERHEAD_BYTES = 512
+#: The largest that librdkafka lets a message be (its option message.max.bytes).
+MOST_BYTES = 1_000_000_000
+#: What the client may hold of records that are not acknowledged, beside one of the largest.
+HELD_BYTES = 64 << 20
+BATCH_BYTES = 262_144
+#: The broker's own default, where it does not say.
+DEFAULT_LIMIT_BYTES = 1_048_588
+#: Answers after which the same record would be refused again.
+REFUSALS = frozenset(
+    {
+        "MSG_SIZE_TOO_LARGE",
+        "TOPIC_AUTHORIZATION_FAILED",
+        "CLUSTER_AUTHORIZATION_FAILED",
+        "INVALID_MSG",
+        "INVALID_RECORD",
+        "RECORD_LIST_TOO_LARGE",
+        "POLICY_VIOLATION",
+    }
+)
+NO_TOPIC = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "TOPIC_EXCEPTION"})
 
 
-class KafkaWalPublisher:
+class KafkaWalPublisher(WalPublisher):
     """Publishes to Kafka topics.
 
-    `client` is confluent_kafka's Producer, or one that behaves like it.
+    `client` is confluent_kafka's Producer, or one that behaves like it. `limits` are the topics'
+    own (max.message.bytes).
 
     Order within a key survives retries because the producer is idempotent (KIP-98); a record is
     durable when all in-sync replicas have it.
@@ -31,13 +60,33 @@ class KafkaWalPublisher:
 
     name = "kafka"
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, limits: Mapping[str, int] | None = None) -> None:
         self.acknowledged = 0
+        self._limits = limits or {}
+        least = min(self._limits.values(), default=DEFAULT_LIMIT_BYTES)
+        # The batch that carries a record is what the topic's limit is for.
+        self.limit_bytes = least - OVERHEAD_BYTES
         self._client = client
-        self._failure: Any = None
+        self._failure: tuple[Any, str] | None = None
 
+    @property
+    @override
+    def trouble(self) -> str:
+        return ""
+
+    @override
+    def refusal(self, record: Record) -> str:
+        limit = self._limits.get(record.stream, DEFAULT_LIMIT_BYTES)
+        size = len(record.data) + len(record.key) + OVERHEAD_BYTES
+        if size <= limit:
+            return ""
+        return (
+            f"a record of {size} bytes is over the limit of topic {record.stream!r}"
+            f" (max.message.bytes={limit})"
+        )
+
+    @override
     def publish(self, records: Sequence[Record]) -> None:
-        """See WalPublisher."""
         produce, note = self._client.produce, self._note
         for record in records:
             while True:
@@ -52,43 +101,56 @@ class KafkaWalPublisher:
         self._client.poll(0)
         self._check()
 
+    @override
     def flush(self) -> None:
-        """See WalPublisher."""
         while self._client.flush(FLUSH_S):
             self._check()
         self._check()
 
-    def _note(self, error: Any, _: Any) -> None:
+    def _note(self, error: Any, message: Any) -> None:
         if error is None:
             self.acknowledged += 1
         elif self._failure is None:
-            self._failure = error
+            self._failure = error, _which(message)
 
     def _check(self) -> None:
         if self._failure is None:
             return
-        name = str(self._failure.name()) if hasattr(self._failure, "name") else ""
-        text = f"Kafka did not take a record: {self._failure}"
-        if name in (
-            "MSG_SIZE_TOO_LARGE",
-            "TOPIC_AUTHORIZATION_FAILED",
-            "INVALID_MSG",
-            "RECORD_LIST_TOO_LARGE",
-        ):
-            raise PublishRefusedError(text)
+        error, which = self._failure
+        name = str(error.name()) if hasattr(error, "name") else ""
+        text = f"Kafka did not take a record{which}: {error}"
+        if name in REFUSALS:
+            raise PublishRefusedError(
+                f"{text}; mend the topic's settings or rights, or leave the table out of the"
+                " publication, and start again"
+            )
+        if name in NO_TOPIC:
+            raise UnreachableError(f"{text}; create the topic, and start again")
         raise TransportError(
             f"{text}; the slot keeps the events, start again when the broker answers"
         )
 
+    @override
     def close(self) -> None:
-        """See WalPublisher."""
         self.flush()
 
 
-def client(bootstrap: str) -> Any:
-    """A producer that never reorders a key and whose acknowledgement means durable."""
+def _which(message: Any) -> str:
+    """Which record it was, where the client says it."""
+    if message is None:
+        return ""
+    return f" for topic {message.topic()!r} with key {(message.key() or b'')[:80]!r}"
+
+
+def client(bootstrap: str, limits: Mapping[str, int] | None = None) -> Any:
+    """A producer that never reorders a key and whose acknowledgement means durable.
+
+    It takes records as large as the largest of the topics' limits.
+    """
     from confluent_kafka import Producer
 
+    sizes = (limits or {}).values()
+    largest = min(max(sizes, default=DEFAULT_LIMIT_BYTES), MOST_BYTES)
     return Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -97,13 +159,41 @@ def client(bootstrap: str) -> Any:
             # Java's partitioner, so that a key is in the same partition whoever has produced it.
             "partitioner": "murmur2_random",
             "linger.ms": 2,
-            "batch.size": 262_144,
+            "message.max.bytes": largest,
+            # A batch of small records must not be over the smallest limit either.
+            "batch.size": min(BATCH_BYTES, min(sizes, default=DEFAULT_LIMIT_BYTES)),
             "compression.type": "lz4",
             "queue.buffering.max.messages": 200_000,
+            "queue.buffering.max.kbytes": (HELD_BYTES + largest) // 1024,
+            "socket.keepalive.enable": True,
             "delivery.timeout.ms": int(PATIENCE_S * 1000),
             "log_level": 3,
         }
     )
+
+
+def topic_limits(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, int]:
+    """How large the topics' records may be (max.message.bytes); a topic that does not say is left
+    out.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]
+        AdminClient,
+        ConfigResource,
+        ResourceType,
+    )
+
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    wanted = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    limits: dict[str, int] = {}
+    for resource, answer in admin.describe_configs(wanted, request_timeout=timeout_s).items():
+        try:
+            limits[resource.name] = int(answer.result(timeout_s)["max.message.bytes"].value)
+        except (KafkaException, KeyError, ValueError) as error:
+            # A cluster may forbid to describe; then the broker's default is what is counted on.
+            logger.warning("platform.kafka.limit_unknown", topic=resource.name, error=str(error))
+            limits[resource.name] = DEFAULT_LIMIT_BYTES
+    return limits
 
 
 def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float = 5.0) -> None:
@@ -129,8 +219,10 @@ def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float = 5.
 
 
 def _connect(destination: Destination) -> KafkaWalPublisher:
-    check_reachable(destination.endpoint, sorted(set(destination.streams)))
-    return KafkaWalPublisher(client(destination.endpoint))
+    topics = sorted(set(destination.streams))
+    check_reachable(destination.endpoint, topics)
+    limits = topic_limits(destination.endpoint, topics) if topics else {}
+    return KafkaWalPublisher(client(destination.endpoint, limits), limits)
 
 
 def _endpoint_mistakes(_: str, endpoint: str) -> list[str]:

@@ -15,6 +15,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import structlog
+from typing_extensions import override
+
 from infra.client.cloud import kinesis
 from infra.platform.process.address import shown, url_mistakes
 from infra.platform.transports import naming
@@ -24,8 +27,11 @@ from infra.platform.transports.transport import (
     Record,
     TransportError,
     UnreachableError,
+    WalPublisher,
     backoff_s,
 )
+
+logger = structlog.get_logger()
 
 CALL_RECORDS = 500
 CALL_BYTES = 5 << 20
@@ -34,6 +40,8 @@ KEY_CHARACTERS = 256
 #: Records held back before `publish` sends: enough that a call is full although a key may be in it
 #: only once.
 HELD_RECORDS = 4 * CALL_RECORDS
+#: The same in bytes, where records are large.
+HELD_BYTES = 4 * CALL_BYTES
 FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
 PATIENCE_S = 60.0
@@ -66,12 +74,13 @@ class _Waiting:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.bytes = 0
         self._ready: deque[str] = deque()
         self._keys: dict[str, deque[bytes]] = {}
 
     def add(self, key: str, data: bytes) -> None:
         self.count += 1
+        self.bytes += len(data)
         queue = self._keys.get(key)
         if queue is None:
             self._keys[key] = deque((data,))
@@ -87,7 +96,7 @@ class _Waiting:
             key = self._ready[0]
             data = self._keys[key][0]
             size += len(data) + len(key.encode())
-            if size > CALL_BYTES:
+            if call and size > CALL_BYTES:
                 break
             self._ready.popleft()
             call.append({"Data": data, "PartitionKey": key})
@@ -103,7 +112,7 @@ class _Waiting:
                 continue
             self.count -= 1
             queue = self._keys[key]
-            queue.popleft()
+            self.bytes -= len(queue.popleft())
             if queue:
                 self._ready.append(key)
             else:
@@ -111,7 +120,7 @@ class _Waiting:
         self._ready.extendleft(reversed(again))
 
 
-class KinesisWalPublisher:
+class KinesisWalPublisher(WalPublisher):
     """Publishes to Kinesis streams; what a call refuses is sent again, after a pause where it was
     too much.
 
@@ -127,34 +136,48 @@ class KinesisWalPublisher:
         *,
         patience_s: float = PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
+        limit_bytes: int = RECORD_BYTES,
     ) -> None:
         self.calls = self.retried = self.throttled = 0
+        # A key that is too long for a partition key is sent as a hash of 64 characters.
+        self.limit_bytes = limit_bytes - 64
+        self._limit_bytes = limit_bytes
+        self._trouble = ""
         self._client = client
         self._patience_s = patience_s
         self._sleep = sleep
         self._chance = random.Random()  # noqa: S311 - jitter
         self._streams: dict[str, _Waiting] = {}
 
+    @property
+    @override
+    def trouble(self) -> str:
+        return self._trouble
+
+    @override
+    def refusal(self, record: Record) -> str:
+        size = len(record.data) + len(partition_key(record.key).encode())
+        if size <= self._limit_bytes:
+            return ""
+        return (
+            f"a record of {size} bytes with its key is over Kinesis' limit of {self._limit_bytes}"
+        )
+
+    @override
     def publish(self, records: Sequence[Record]) -> None:
-        """See WalPublisher."""
         for record in records:
-            key = partition_key(record.key)
-            if len(record.data) + len(key.encode()) > RECORD_BYTES:
-                raise PublishRefusedError(
-                    f"a record of {len(record.data)} bytes with key {key[:80]!r} is over Kinesis'"
-                    f" limit of {RECORD_BYTES}; leave its table out of the publication, or use"
-                    " --transport kafka"
-                )
             waiting = self._streams.get(record.stream)
             if waiting is None:
                 waiting = self._streams[record.stream] = _Waiting()
-            waiting.add(key, record.data)
+            waiting.add(partition_key(record.key), record.data)
+            if waiting.bytes >= HELD_BYTES:
+                self._send(record.stream, waiting)
         for stream, waiting in self._streams.items():
             while waiting.count >= HELD_RECORDS:
                 self._send(stream, waiting)
 
+    @override
     def flush(self) -> None:
-        """See WalPublisher."""
         for stream, waiting in self._streams.items():
             while waiting.count:
                 self._send(stream, waiting)
@@ -168,7 +191,10 @@ class KinesisWalPublisher:
             failed, cause = self._put(stream, call)
             waiting.settle(call, failed)
             if not all(failed):
+                self._trouble = ""
                 return
+            if waited_s:
+                self._trouble = f"Kinesis stream {stream!r} refuses all records: {cause}"
             if waited_s >= self._patience_s:
                 raise TransportError(
                     f"Kinesis stream {stream!r} has refused {len(call)} records for {waited_s:.0f}"
@@ -193,8 +219,8 @@ class KinesisWalPublisher:
         codes = [result.get("ErrorCode") or "" for result in answer["Records"]]
         return [bool(code) for code in codes], next(code for code in codes if code)
 
+    @override
     def close(self) -> None:
-        """See WalPublisher."""
         self.flush()
         self._client.close()
 
@@ -227,6 +253,7 @@ def client(endpoint: str) -> Any:
         endpoint,
         connect_timeout=5,
         read_timeout=20,
+        tcp_keepalive=True,
         retries={"total_max_attempts": 1},
         parameter_validation=False,
     )
@@ -244,10 +271,28 @@ def check_reachable(kinesis: Any, endpoint: str) -> None:
         ) from error
 
 
+def record_limit(kinesis: Any, streams: Sequence[str]) -> int:
+    """How large a record may be in all of these streams; what a service does not say is 1 MiB.
+
+    Amazon Kinesis Data Streams API Reference, DescribeStreamSummary: MaxRecordSizeInKiB.
+    """
+    limits = [RECORD_BYTES]
+    for stream in streams:
+        try:
+            answer = kinesis.describe_stream_summary(StreamName=stream)
+        except Exception as error:  # noqa: BLE001 - older services and emulators do not know it
+            logger.info("platform.kinesis.limit_unknown", stream=stream, error=str(error))
+            return RECORD_BYTES
+        described = answer["StreamDescriptionSummary"]
+        limits.append(int(described.get("MaxRecordSizeInKiB", RECORD_BYTES >> 10)) << 10)
+    return min(limits[1:], default=RECORD_BYTES)
+
+
 def _connect(destination: Destination) -> KinesisWalPublisher:
     made = client(destination.endpoint)
     check_reachable(made, destination.endpoint)
-    return KinesisWalPublisher(made)
+    limit_bytes = record_limit(made, sorted(set(destination.streams)))
+    return KinesisWalPublisher(made, limit_bytes=limit_bytes)
 
 
 KINESIS = TransportPlugin(

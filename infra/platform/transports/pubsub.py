@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from infra.client.cloud import pubsub_channel
 from infra.platform.transports import naming
 from infra.platform.transports.partition import PARTITIONS, partition
@@ -23,13 +25,18 @@ from infra.platform.transports.transport import (
     Record,
     TransportError,
     UnreachableError,
+    WalPublisher,
     backoff_s,
 )
 from infra.validate import is_address
 
 MESSAGE_BYTES = 10_000_000
+#: What a request has beside its message; a request is bounded by the same number.
+REQUEST_BYTES = 2_048
 #: Messages under way before `publish` waits for the oldest.
 UNDER_WAY = 10_000
+#: The same in bytes, where messages are large.
+UNDER_WAY_BYTES = 32_000_000
 FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
 PATIENCE_S = 60.0
@@ -51,7 +58,7 @@ PASSING = frozenset(
 Lane = tuple[str, str]
 
 
-class PubSubWalPublisher:
+class PubSubWalPublisher(WalPublisher):
     """Publishes to Pub/Sub topics with ordering keys.
 
     `client` is google.cloud.pubsub_v1's PublisherClient with message ordering on, or one that
@@ -60,6 +67,8 @@ class PubSubWalPublisher:
     """
 
     name = "pubsub"
+    #: The topic's part of a request is small beside this.
+    limit_bytes = MESSAGE_BYTES - REQUEST_BYTES
 
     def __init__(
         self,
@@ -79,16 +88,23 @@ class PubSubWalPublisher:
         self._sleep = sleep
         self._chance = random.Random()  # noqa: S311 - jitter
         self._lanes: dict[Lane, deque[tuple[bytes, Any]]] = {}
-        self._under_way = 0
+        self._under_way = self._under_way_bytes = 0
+        self._trouble = ""
 
+    @property
+    @override
+    def trouble(self) -> str:
+        return self._trouble
+
+    @override
+    def refusal(self, record: Record) -> str:
+        if len(record.data) + REQUEST_BYTES <= MESSAGE_BYTES:
+            return ""
+        return f"a message of {len(record.data)} bytes is over Pub/Sub's limit of {MESSAGE_BYTES}"
+
+    @override
     def publish(self, records: Sequence[Record]) -> None:
-        """See WalPublisher."""
         for record in records:
-            if len(record.data) > MESSAGE_BYTES:
-                raise PublishRefusedError(
-                    f"a message of {len(record.data)} bytes is over Pub/Sub's limit of"
-                    f" {MESSAGE_BYTES}; leave its table out of the publication"
-                )
             lane = (
                 self._prefix + record.stream,
                 self._names[partition(record.key, self._partitions)],
@@ -96,11 +112,14 @@ class PubSubWalPublisher:
             future = self._client.publish(lane[0], record.data, ordering_key=lane[1])
             self._lanes.setdefault(lane, deque()).append((record.data, future))
             self._under_way += 1
+            self._under_way_bytes += len(record.data)
+            if self._under_way_bytes >= UNDER_WAY_BYTES:
+                self.flush()
         if self._under_way >= UNDER_WAY:
             self.flush()
 
+    @override
     def flush(self) -> None:
-        """See WalPublisher."""
         for lane, sent in self._lanes.items():
             self._flush_lane(lane, sent)
 
@@ -110,6 +129,8 @@ class PubSubWalPublisher:
         left = len(sent)
         while (failure := self._settle(sent)) is not None:
             _check_passing(failure, lane[0])
+            if waited_s:
+                self._trouble = f"{lane[0]!r} fails: {type(failure).__name__}: {failure}"
             if len(sent) < left:  # some got through: patience is for a key that stands still
                 pauses, waited_s, left = (
                     backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance),
@@ -125,6 +146,7 @@ class PubSubWalPublisher:
             self._sleep(pause_s)
             waited_s += pause_s
             self._again(lane, sent)
+        self._trouble = ""
 
     def _settle(self, sent: deque[tuple[bytes, Any]]) -> Exception | None:
         """Forget what is acknowledged, from the oldest on; returns the first failure."""
@@ -133,8 +155,9 @@ class PubSubWalPublisher:
                 sent[0][1].result(timeout=ANSWER_S)
             except Exception as failure:  # noqa: BLE001 - `_check_passing` raises what does not pass
                 return failure
-            sent.popleft()
+            data, _ = sent.popleft()
             self._under_way -= 1
+            self._under_way_bytes -= len(data)
             self.published += 1
         return None
 
@@ -155,8 +178,8 @@ class PubSubWalPublisher:
             (data, self._client.publish(lane[0], data, ordering_key=lane[1])) for data in waiting
         )
 
+    @override
     def close(self) -> None:
-        """See WalPublisher."""
         self.flush()
         self._client.stop()
 

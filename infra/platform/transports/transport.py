@@ -2,7 +2,7 @@
 
 TransportError            a record that cannot be made durable; the slot keeps the events
 ├── UnreachableError      exit 3: the service does not answer, or has no such stream
-└── RefusedError          exit 2: the service will never take this record (too large, not allowed)
+└── PublishRefusedError   exit 2: the service will never take this record (too large, not allowed)
 """
 
 from __future__ import annotations
@@ -32,11 +32,16 @@ class PublishRefusedError(TransportError):
 
 
 class Record(NamedTuple):
-    """One message: where it goes, the key within which order is kept, and its bytes."""
+    """One message: where it goes, the key within which order is kept, and its bytes.
+
+    For whoever measures: the row's probe, and whether the change is a delete.
+    """
 
     stream: str
     key: bytes
     data: bytes
+    probe: bytes = b""
+    deleted: bool = False
 
 
 class WalPublisher(Protocol):
@@ -47,9 +52,22 @@ class WalPublisher(Protocol):
     record may be there twice. An exception means that some of what was published since the last
     `flush` may not be durable; the publisher is of no further use, and the events must come again
     from the slot.
+
+    A record of at most `limit_bytes`, key included, is never too large for the service.
     """
 
     name: str
+    limit_bytes: int
+
+    @property
+    def trouble(self) -> str:
+        """What fails again and again just now; empty where nothing does."""
+
+    def refusal(self, record: Record) -> str:
+        """Why the service can never take this record, with size and limit; empty where it can.
+
+        Asked only for records over `limit_bytes`; such a record must not be published.
+        """
 
     def publish(self, records: Sequence[Record]) -> None:
         """Take records; may send them, and waits while too much is under way."""

@@ -16,7 +16,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import psycopg2
+import psycopg
 
 from cdc_users.measure.clock import anchor_from
 from infra.platform.process.error import PlatformError, UnreachableError
@@ -34,7 +34,7 @@ def exit_code(failure: Exception) -> int:
     """2 for what must be mended first, 3 for what is not there, 1 for the rest."""
     if isinstance(failure, (SetupError, PublishRefusedError, NamingError)):
         return 2
-    return 3 if isinstance(failure, (UnreachableError, SlotGoneError, psycopg2.Error)) else 1
+    return 3 if isinstance(failure, (UnreachableError, SlotGoneError, psycopg.Error)) else 1
 
 
 async def serve(settings: DirectReaderSettings, telemetry_port: int) -> int:
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr()
     try:
         return asyncio.run(serve(to_settings(options, os.environ), int(options.telemetry_port)))
-    except (PlatformError, ReplicationError, psycopg2.Error, OSError) as error:
+    except (PlatformError, ReplicationError, psycopg.Error, OSError) as error:
         print(str(error).strip(), file=sys.stderr)
         return exit_code(error)
 

@@ -4,57 +4,67 @@ serialised change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+
+from typing_extensions import override
 
 from infra.platform.transports.transport import Record
-from infra.platform.wal.replication.pump import Encoded, TransactionChunk
+from infra.platform.wal.replication.pump import Encoded, Encoder, TransactionChunk
 from infra.platform.wal.serialise.change_json import ChangeJson, KeyColumns
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.event import Relation
 
 
-class PrimaryKeys(KeyColumns):
-    """The columns of tables' primary keys by schema and table, asked for when first needed.
+class PrimaryKeys:
+    """The columns of tables' primary keys, asked for by the tables' OIDs.
 
-    With REPLICA IDENTITY FULL the stream itself does not tell which columns identify a row.
+    With REPLICA IDENTITY FULL the stream itself does not tell which columns identify a row. The
+    catalogue answers for today: of a table that is gone, or whose key has other columns by now,
+    the last answer that fits the rows holds on.
     """
 
-    def __init__(self, ask: Callable[[str, str], tuple[str, ...]]) -> None:
+    def __init__(self, ask: Callable[[int], Sequence[str]]) -> None:
         self._ask = ask
-        self._known: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._known: dict[int, Sequence[str]] = {}
 
-    def __getitem__(self, table: tuple[str, str]) -> tuple[str, ...]:
-        if table not in self._known:
-            self._known[table] = self._ask(*table)
-        if not self._known[table]:
-            raise KeyError(table)  # no primary key: the replica identity has to do
-        return self._known[table]
-
-    def __bool__(self) -> bool:
-        return True  # not yet asked is not empty
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
+    def __call__(self, relation: Relation) -> Sequence[str] | None:
+        """As ChangeJson asks for it."""
+        found = self._ask(relation.oid)
+        before = self._known.get(relation.oid, ())
+        names = set(relation.names)
+        if before and names.issuperset(before) and not (found and names.issuperset(found)):
+            return before
+        self._known[relation.oid] = found
+        return found or None
 
 
-class JsonEncoder:
-    """One JSON object a change (transports/change_json.py), to the stream that `stream` names for
-    its table.
+class JsonEncoder(Encoder):
+    """One JSON object a change (wal/serialise/change_json.py), to the stream that `stream` names
+    for its table.
     """
 
-    def __init__(self, stream: Callable[[str, str], str], keys: KeyColumns) -> None:
+    def __init__(
+        self,
+        stream: Callable[[str, str], str],
+        keys: KeyColumns,
+        probe_column: str = "",
+        *,
+        any_bytes: bool = False,
+    ) -> None:
         self._stream = stream
         self._streams: dict[int, tuple[Relation, str]] = {}
-        self._json = ChangeJson(keys)
+        self._json = ChangeJson(keys, probe_column, any_bytes=any_bytes)
 
+    @override
     def encode(self, chunk: TransactionChunk) -> Encoded:
-        """See Encoder."""
         name = self._name
         return [
-            [Record(name(change.relation), change.key, change.value) for change in changes]
+            [
+                Record(
+                    name(change.relation), change.key, change.value, change.probe, change.deleted
+                )
+                for change in changes
+            ]
             for changes in self._json.serialise_parts(
                 [(part.source, part.messages) for part in chunk.parts]
             )
@@ -69,7 +79,7 @@ class JsonEncoder:
         return name
 
 
-class NoEncoder:
+class NoEncoder(Encoder):
     """Decodes and makes no records: for the null transport, when reading and decoding are of
     interest.
     """
@@ -77,8 +87,8 @@ class NoEncoder:
     def __init__(self) -> None:
         self._decoder = PgOutputDecoder()
 
+    @override
     def encode(self, chunk: TransactionChunk) -> Encoded:
-        """See Encoder."""
         for part in chunk.parts:
             self._decoder.decode_many(part.messages)
         return ()

@@ -4,23 +4,24 @@ latency in stages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.ledger.ledger import Ledger
-from cdc_users.measure.ledger.probe import PROBE_BYTES, parse_probes
+from cdc_users.measure.ledger.probe import parse_probes
 from cdc_users.measure.step import StepFigures
-from infra.platform.wal.replication.pump import Encoded, TransactionChunk
-
-NO_PROBE = b""
-DELETE = b'{"op":"d"'
+from infra.platform.transports.transport import Record
+from infra.platform.wal.replication.pump import Encoded, Meter, TransactionChunk
 
 
-class WalMeter:
+class WalMeter(Meter):
     """Counts events when they are durable downstream.
 
     Stages on one timeline: commit (the source's commit time − intended), read, queue, publish
@@ -28,7 +29,7 @@ class WalMeter:
     whoever reads holds the lock.
     """
 
-    def __init__(self, name: str, run: str, probe_column: str) -> None:
+    def __init__(self, name: str, run: str) -> None:
         self.name = name
         self.ledger = Ledger()
         self.steps: dict[int, StepFigures] = {}
@@ -36,45 +37,37 @@ class WalMeter:
         self.writes = self.durable_events = self.bytes = self.largest_batch = 0
         self.lock = Lock()
         self._run = run
-        self._mark = b'"' + probe_column.encode() + b'":"'
 
+    @override
     def durable(
         self, chunk: TransactionChunk, encoded: Encoded, started_us: int, done_us: int
     ) -> None:
-        """See Meter."""
+        records = list(chain.from_iterable(encoded))
         with self.lock:
-            self._durable(chunk, encoded, started_us, done_us)
-
-    def _durable(
-        self, chunk: TransactionChunk, encoded: Encoded, started_us: int, done_us: int
-    ) -> None:
-        values = [record.data for records in encoded for record in records]
-        self.writes += 1
-        self.durable_events += len(values)
-        self.largest_batch = max(self.largest_batch, len(values))
-        self.bytes += sum(map(len, values))
-        self.call.record_us(done_us - started_us)
-        if values and self._run:
-            self._observe(chunk, encoded, values, started_us, done_us)
+            self.writes += 1
+            self.durable_events += len(records)
+            self.largest_batch = max(self.largest_batch, len(records))
+            self.bytes += sum([len(record.data) for record in records])
+            self.call.record_us(done_us - started_us)
+            if records and self._run:
+                self._observe(chunk, encoded, records, started_us, done_us)
 
     def _observe(
         self,
         chunk: TransactionChunk,
         encoded: Encoded,
-        values: list[bytes],
+        records: Sequence[Record],
         started_us: int,
         done_us: int,
     ) -> None:
-        probes = parse_probes([self._probe(value) for value in values], self._run)
-        deleted = np.array([value.startswith(DELETE) for value in values], dtype=np.bool_)
+        probes = parse_probes([record.probe for record in records], self._run)
+        deleted = np.array([record.deleted for record in records], dtype=np.bool_)
         sizes = list(map(len, encoded))
         lsns = np.repeat(np.array([part.source.lsn for part in chunk.parts], dtype=np.int64), sizes)
         committed_us = np.repeat(
             np.array([part.source.commit_us for part in chunk.parts], dtype=np.int64), sizes
         )
-        keys = np.array(
-            [key_number(record.key) for records in encoded for record in records], dtype=np.int64
-        )
+        keys = np.array([key_number(record.key) for record in records], dtype=np.int64)
         counted = self.ledger.observe(probes, keys, 0, lsns, deleted=deleted, at_us=done_us)
         times = {
             "end_to_end": done_us - probes.intended_us,
@@ -85,22 +78,12 @@ class WalMeter:
         }
         for step in np.unique(probes.step[counted]).tolist():
             self._record(
-                values, np.flatnonzero(counted & (probes.step == step)), times, step, done_us
+                records, np.flatnonzero(counted & (probes.step == step)), times, step, done_us
             )
-
-    def _probe(self, value: bytes) -> bytes:
-        """The probe of the row after the change, else of the row before it: the last one in the
-        JSON.
-
-        A quote inside of a value is escaped, so what is found is the column itself.
-        """
-        place = value.rfind(self._mark)
-        start = place + len(self._mark)
-        return value[start : start + PROBE_BYTES] if place >= 0 else NO_PROBE
 
     def _record(
         self,
-        values: list[bytes],
+        records: Sequence[Record],
         rows: NDArray[np.int64],
         times: dict[str, NDArray[np.int64]],
         step: int,
@@ -108,7 +91,7 @@ class WalMeter:
     ) -> None:
         figures = self.steps.setdefault(step, StepFigures(first_us=done_us))
         figures.last_us = done_us
-        figures.bytes += sum(len(values[row]) for row in rows.tolist())
+        figures.bytes += sum([len(records[row].data) for row in rows.tolist()])
         for name, series in times.items():
             figures.recorder.record_many_us(name, series[rows])
 

@@ -116,6 +116,38 @@ def arguments() -> tuple[Argument, ...]:
             whole(0),
         ),
         Argument(
+            "--silence-s",
+            "seconds for which the server may say nothing before the connection is made again",
+            "30",
+            whole(1),
+        ),
+        Argument(
+            "--gap",
+            "where changes are missing between --state and the slot: stop, or skip (counted and"
+            " logged)",
+            "stop",
+            one_of("stop", "skip"),
+        ),
+        Argument(
+            "--refused",
+            "file for changes that the service can never take (too large), one JSON object a"
+            " line; without it the first one ends the reader",
+            check=_state,
+        ),
+        Argument(
+            "--streaming",
+            "yes: have the server send transactions in progress; they are held here until they"
+            " are committed",
+            "no",
+            yes_or_no,
+        ),
+        Argument(
+            "--max-spill-mb",
+            "with --streaming: most MB of transactions in progress in temporary files",
+            "10000",
+            whole(1),
+        ),
+        Argument(
             "--format",
             "json, or none (null transport only: decode, make no records)",
             "json",
@@ -188,4 +220,9 @@ def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Dire
         reconnect_s=float(options.reconnect_s),
         format=options.format,
         held=options.held == "yes",
+        silence_s=float(options.silence_s),
+        skip_gaps=options.gap == "skip",
+        refused=Path(options.refused) if options.refused else None,
+        streaming=options.streaming == "yes",
+        spill_bytes=int(options.max_spill_mb) * 1_000_000,
     )

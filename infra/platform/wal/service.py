@@ -11,24 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg2
+import psycopg
 import structlog
 
 from cdc_users.measure.clock import Anchor
-from infra.platform.process.error import PlatformError
+from infra.platform.process.error import PlatformError, UnreachableError
 from infra.platform.transports.plugin import Destination, TransportPlugin, transports
 from infra.platform.transports.transport import WalPublisher
 from infra.platform.wal.encode import JsonEncoder, NoEncoder, PrimaryKeys
+from infra.platform.wal.error import SetupError
 from infra.platform.wal.meter import WalMeter
+from infra.platform.wal.refused import RefusedChanges
+from infra.platform.wal.replication import requirement
 from infra.platform.wal.replication import slot as server
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
 from infra.platform.wal.replication.pump import Encoder, Pump
 from infra.platform.wal.replication.reader import ReaderSettings, WalReader
+from infra.replication.connection import SILENCE_S, ServerIdentity
 from infra.replication.error import ReplicationError
 
 logger = structlog.get_logger()
 
 FORMATS = ("json", "none")
+RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,11 @@ class DirectReaderSettings:
     coalesce_s: float = 0.004
     reconnect_s: float = 60.0
     held: bool = False
+    silence_s: float = SILENCE_S
+    skip_gaps: bool = False
+    refused: Path | None = None
+    streaming: bool = False
+    spill_bytes: int = 10_000_000_000
 
 
 class Service:
@@ -68,46 +78,73 @@ class Service:
     def __init__(self, settings: DirectReaderSettings, anchor: Anchor) -> None:
         self.settings = settings
         self._own = OwnObjects(settings.journal, settings.slot) if settings.create else None
+        position = Position(settings.state, settings.slot, settings.publication)
         with closing(server.connect(settings.dsn)) as connection:
-            server.check_server(connection)
+            requirement.check_server(connection)
+            identity = requirement.check_rights(
+                connection, settings.dsn, settings.silence_s, position.place
+            )
             self._remove_abandoned()
             if self._own is not None:
                 self._create(connection, self._own)
             try:
-                self._build(connection, anchor)
+                self._build(connection, position, identity, anchor)
             except BaseException:
                 self.close()
                 raise
 
-    def _build(self, connection: Any, anchor: Anchor) -> None:
+    def _build(
+        self,
+        connection: server.LimitedConnection,
+        position: Position,
+        identity: ServerIdentity,
+        anchor: Anchor,
+    ) -> None:
         settings = self.settings
-        server.check_publication(connection, settings.publication)
+        self.published = requirement.check_publication(connection, settings.publication)
         tables = server.published_tables(connection, settings.publication)
         publisher = self._publisher([self._stream(schema, table) for schema, table in tables])
-        position = Position(settings.state, server.system_id(connection), settings.slot)
-        server.check_slot(connection, settings.slot, position.lsn)
-        self.meter = WalMeter(publisher.name, settings.run, settings.probe_column)
-        encoder = self._encoder()
+        slot = requirement.check_slot(connection, settings.slot, position.lsn is not None)
+        if not settings.skip_gaps:
+            self._check_cluster(position, identity)
+            requirement.check_place(position.place, identity, slot)
+        self.publisher = publisher
+        self.refused = RefusedChanges(settings.refused)
+        self.meter = WalMeter(publisher.name, settings.run)
         self.pump = Pump(
             publisher,
-            encoder,
+            self._encoder(requirement.has_any_bytes(connection)),
             self.meter,
             anchor.now_us,
             max_messages=settings.max_messages,
             max_bytes=settings.max_bytes,
+            refused=self.refused,
         )
-        self.reader = WalReader(
-            ReaderSettings(
-                settings.dsn,
-                settings.slot,
-                settings.publication,
-                settings.coalesce_s,
-                settings.reconnect_s,
-                settings.held,
-            ),
-            self.pump,
-            position,
-            anchor.now_us,
+        self.reader = WalReader(self._reader_settings(), self.pump, position, anchor.now_us)
+
+    def _reader_settings(self) -> ReaderSettings:
+        settings = self.settings
+        return ReaderSettings(
+            settings.dsn,
+            settings.slot,
+            settings.publication,
+            settings.coalesce_s,
+            settings.reconnect_s,
+            settings.held,
+            settings.silence_s,
+            settings.skip_gaps,
+            settings.streaming,
+            settings.spill_bytes,
+        )
+
+    def _check_cluster(self, position: Position, identity: ServerIdentity) -> None:
+        """Raise SetupError for the state of another cluster, before anything is read."""
+        place = position.place
+        if place is None or place.system == identity.system:
+            return
+        raise SetupError(
+            f"--state {self.settings.state} is of slot {self.settings.slot!r} in cluster"
+            f" {place.system}, not in {identity.system}; name another file or remove it"
         )
 
     def _remove_abandoned(self) -> None:
@@ -121,7 +158,7 @@ class Service:
         """What is made for this reader alone, in the order in which it is made."""
         return {"publication": self.settings.publication, "slot": self.settings.slot}
 
-    def _create(self, connection: Any, own: OwnObjects) -> None:
+    def _create(self, connection: server.LimitedConnection, own: OwnObjects) -> None:
         settings = self.settings
         server.check_free(connection, settings.slot, settings.publication)
         own.note(settings.dsn, self._objects)
@@ -140,14 +177,24 @@ class Service:
         settings = self.settings
         return settings.stream or self._transport.naming.name(settings.prefix, schema, table)
 
-    def _primary_key(self, schema: str, table: str) -> tuple[str, ...]:
-        with closing(server.connect(self.settings.dsn)) as connection:
-            return server.primary_key(connection, schema, table)
+    def _primary_key(self, oid: int) -> tuple[str, ...]:
+        """Ask for a table's key; a server that restarts just now is waited for."""
+        deadline_s = time.monotonic() + self.settings.reconnect_s
+        while True:
+            try:
+                with closing(server.connect(self.settings.dsn)) as connection:
+                    return server.primary_key(connection, oid)
+            except (UnreachableError, psycopg.Error):
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(RETRY_S)
 
-    def _encoder(self) -> Encoder:
-        if self.settings.format == "none":
+    def _encoder(self, any_bytes: bool) -> Encoder:
+        settings = self.settings
+        if settings.format == "none":
             return NoEncoder()
-        return JsonEncoder(self._stream, PrimaryKeys(self._primary_key))
+        keys = PrimaryKeys(self._primary_key)
+        return JsonEncoder(self._stream, keys, settings.probe_column, any_bytes=any_bytes)
 
     def _publisher(self, streams: Sequence[str]) -> WalPublisher:
         settings = self.settings
@@ -180,17 +227,37 @@ class Service:
 
     @property
     def errors(self) -> list[str]:
-        """What has failed for good, for the telemetry."""
+        """What has failed for good, and what fails again and again, for the telemetry."""
         found = [self.reader.failure, self.pump.failure]
-        return sorted({f"{type(error).__name__}: {error}" for error in found if error is not None})
+        said = {f"{type(error).__name__}: {error}" for error in found if error is not None}
+        return sorted(said | {self.reader.trouble, self.publisher.trouble} - {""})
 
-    def slot_lag_bytes(self) -> int | None:
-        """WAL that the slot still holds for us; None where the server cannot be asked."""
+    def watch(self) -> int | None:
+        """Look at the source: WAL that the slot still holds for us; None where the server cannot
+        be asked.
+
+        A publication that no longer publishes what it did ends the reader: the server would go on
+        without a word.
+        """
         try:
             with closing(server.connect(self.settings.dsn)) as connection:
+                self._watch_publication(connection)
                 return server.lag_bytes(connection, self.settings.slot)
-        except (PlatformError, ReplicationError, psycopg2.Error):
+        except (PlatformError, ReplicationError, psycopg.Error):
             return None
+
+    def _watch_publication(self, connection: server.LimitedConnection) -> None:
+        name = self.settings.publication
+        now = requirement.published(connection, name)
+        why = requirement.missing_since(
+            self.published, now, name, requirement.existing(connection, self.published)
+        )
+        if why:
+            self.reader.fail(
+                SetupError(f"{why}; mend it, or start the reader again to go on without")
+            )
+        elif now is not None:
+            self.published = now
 
     def _partition(self) -> dict[str, Any]:
         return {"paused": self.reader.paused, "lag": None, "durable": self.meter.durable_events}
@@ -212,6 +279,10 @@ class Service:
             "errors": self.errors,
             "monotonic_ns": time.monotonic_ns(),
             "slot": self.reader.snapshot(),
+            "refused": self.refused.count,
+            "held_bytes": pump.held_bytes,
+            "max_buffered_bytes": pump.max_bytes,
+            "notes": list(requirement.notes(self.settings.publication, self.published)),
         }
 
 
@@ -222,7 +293,7 @@ def _removed(path: Path, dsn: str, objects: Mapping[str, str]) -> bool:
     try:
         for kind, name in reversed(list(objects.items())):
             server.drop(dsn, kind, name)
-    except (PlatformError, ReplicationError, psycopg2.Error) as error:
+    except (PlatformError, ReplicationError, psycopg.Error) as error:
         logger.warning("platform.reader.left_behind", objects=objects, error=str(error).strip())
         return False
     path.unlink(missing_ok=True)

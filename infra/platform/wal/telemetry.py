@@ -53,7 +53,7 @@ class WalTelemetry(TelemetryServer):
 
     async def _watch_slot(self) -> None:
         while True:
-            self.slot_lag_bytes = await asyncio.to_thread(self._service.slot_lag_bytes)
+            self.slot_lag_bytes = await asyncio.to_thread(self._service.watch)
             await asyncio.sleep(INTERVAL_S * SLOT_SAMPLES)
 
     async def _sample(self) -> None:
@@ -170,6 +170,22 @@ class WalTelemetry(TelemetryServer):
                 "cdc_wal_reading_paused",
                 "1 while the queue is full and the slot takes the lag.",
                 int(reader.paused),
+            ),
+            Figure("cdc_wal_held_limit_bytes", "Most bytes of messages held.", pump.max_bytes),
+            Figure(
+                "cdc_wal_spilled_bytes",
+                "Bytes of transactions in progress in temporary files.",
+                reader.spilled_bytes,
+            ),
+            Figure(
+                "cdc_wal_gaps_total",
+                "Gaps between position and slot that were skipped.",
+                reader.gaps,
+            ),
+            Figure(
+                "cdc_wal_refused_total",
+                "Changes put aside because the service can never take them.",
+                self._service.refused.count,
             ),
             Figure("cdc_wal_pauses_total", "Times that reading was paused.", reader.pauses),
             Figure(

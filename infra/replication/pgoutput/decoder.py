@@ -196,7 +196,7 @@ class PgOutputDecoder:
         relation = Relation(oid, schema, table, identity, columns)
         cursor.end()
         if self._relations.get(oid) != relation:
-            self._forget(oid)
+            self.forget(oid)
             self._relations[oid] = relation
         return self._relations[oid]
 
@@ -206,7 +206,8 @@ class PgOutputDecoder:
         self._form.learn(described)
         return described
 
-    def _forget(self, oid: int) -> None:
+    def forget(self, oid: int) -> None:
+        """Have this relation's readers compiled again when they are next needed."""
         number = oid.to_bytes(4, "big")
         for head in [head for head in self._known if head[1:5] == number]:
             del self._known[head]

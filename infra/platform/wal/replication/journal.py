@@ -10,12 +10,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from infra.platform.wal.error import SetupError
+from infra.platform.wal.replication.position import CommitMark, Place
+from infra.replication.connection import ServerIdentity
+
+
+class StateFile(msgspec.Struct, kw_only=True):
+    """The file of `--state`. What a file of an older version does not say is not known."""
+
+    system: str
+    slot: str
+    lsn: int
+    timeline: int = 0
+    publication: str = ""
+    last: CommitMark | None = None
 
 
 def write_durably(path: Path, text: str) -> None:
@@ -31,38 +46,70 @@ def write_durably(path: Path, text: str) -> None:
 class Position:
     """The last confirmed position, in a file where one is named, else in memory only.
 
-    It is never behind the server's, so that a slot found beyond it is another one.
+    It is never behind the server's, so that a slot found beyond it is another one. With it stands
+    what it belongs to: cluster, timeline, and the last transaction that was published.
     """
 
-    def __init__(self, path: Path | None, system: str, slot: str) -> None:
+    def __init__(self, path: Path | None, slot: str, publication: str) -> None:
         self._path = path
-        self._identity = {"system": system, "slot": slot}
-        self.lsn: int | None = None
+        self._slot = slot
+        self._publication = publication
+        self.place: Place | None = None
         if path is not None and path.exists():
-            self.lsn = self._read(path)
+            self.place = self._read(path)
 
-    def _read(self, path: Path) -> int:
+    @property
+    def lsn(self) -> int | None:
+        """The position itself; None where it is not known yet."""
+        return None if self.place is None else self.place.lsn
+
+    def _read(self, path: Path) -> Place:
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            found = {name: str(data[name]) for name in self._identity}
-            lsn = int(data["lsn"])
-        except (ValueError, KeyError, TypeError) as error:
+            state = msgspec.json.decode(path.read_bytes(), type=StateFile)
+        except msgspec.MsgspecError as error:
             raise SetupError(
                 f"--state {path} cannot be read ({error}); name another file or remove it"
             ) from error
-        if found != self._identity:
+        if state.slot != self._slot:
             raise SetupError(
-                f"--state {path} is of slot {found['slot']!r} in cluster {found['system']}, not of"
-                f" slot {self._identity['slot']!r} in {self._identity['system']}; name another file"
-                " or remove it"
+                f"--state {path} is of slot {state.slot!r} in cluster {state.system}, not of"
+                f" slot {self._slot!r}; name another file or remove it"
             )
-        return lsn
+        # Another publication need not have that transaction, so it proves nothing.
+        last = state.last if state.publication == self._publication else None
+        return Place(state.system, state.timeline, state.lsn, last)
 
-    def move(self, lsn: int) -> None:
-        """Note a position that is about to be confirmed."""
+    def move(self, lsn: int, last: CommitMark | None) -> None:
+        """Note a position that is about to be confirmed, and the last transaction up to it."""
+        assert self.place is not None, "settle comes first"
+        self._write(replace(self.place, lsn=lsn, last=last or self.place.last))
+
+    def settle(self, server: ServerIdentity, slot_lsn: int) -> None:
+        """From now on positions are the server's own; without a place, or after a gap, the slot's
+        is the first.
+        """
+        if self.place is None or self.place.system != server.system:
+            self._write(Place(server.system, server.timeline, slot_lsn))
+        elif self.place.timeline != server.timeline:
+            # Behind the fork the old timeline had no change of ours, or `gap` had refused it.
+            self._write(Place(server.system, server.timeline, slot_lsn, self.place.last))
+
+    def forget(self) -> None:
+        """A gap is to be skipped: what was known holds no longer."""
+        self.place = None
+
+    def _write(self, place: Place) -> None:
         if self._path is not None:
-            write_durably(self._path, json.dumps({**self._identity, "lsn": lsn}) + "\n")
-        self.lsn = lsn
+            state = StateFile(
+                system=place.system,
+                slot=self._slot,
+                lsn=place.lsn,
+                timeline=place.timeline,
+                publication=self._publication,
+                last=place.last,
+            )
+            write_durably(self._path, msgspec.json.encode(state).decode() + "\n")
+        self.place = place
 
 
 class OwnObjects:

@@ -14,6 +14,8 @@ from typing import Protocol
 import structlog
 
 from infra.platform.transports.transport import Record, WalPublisher
+from infra.platform.wal.refused import RefusedChanges
+from infra.platform.wal.replication.position import CommitMark
 from infra.platform.wal.serialise.change_json import CommitSource
 
 logger = structlog.get_logger()
@@ -21,6 +23,8 @@ logger = structlog.get_logger()
 #: Messages that are published before the next flush: what a flush costs is shared, and what a
 #: crash repeats is bounded.
 FLUSH_MESSAGES = 5_000
+#: The same in bytes: records of a flush are in memory beside the messages that they are made of.
+FLUSH_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,15 @@ class TransactionPart:
 class TransactionChunk:
     """What one read brought, in commit order; the last transaction may go on in the next chunk.
 
-    `count` is the number of messages. When everything up to here is durable, `end_lsn` may be
-    confirmed; 0 where no transaction ends in this chunk.
+    `count` is the number of messages. `mark` is the last transaction that ends in this chunk, if
+    any does: when everything up to here is durable, its end may be confirmed.
     """
 
     parts: Sequence[TransactionPart]
     count: int
     bytes: int
     read_us: int
-    end_lsn: int
+    mark: CommitMark | None = None
 
 
 #: The records of a chunk, part by part.
@@ -87,8 +91,10 @@ class Pump:
         *,
         max_messages: int,
         max_bytes: int,
+        refused: RefusedChanges | None = None,
     ) -> None:
-        self.durable_lsn = self.taken_lsn = 0
+        self.taken: CommitMark | None = None
+        self.durable: CommitMark | None = None
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.held = self.held_bytes = self.in_flight = self.high_water = 0
@@ -98,11 +104,22 @@ class Pump:
         self._publisher = publisher
         self._encoder = encoder
         self._meter = meter
+        self._refused = refused or RefusedChanges(None)
         self._now_us = now_us
         self._chunks: deque[TransactionChunk] = deque()
         self._changed = threading.Condition()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
+
+    @property
+    def taken_lsn(self) -> int:
+        """The end of the last transaction that was taken in whole; 0 before there is one."""
+        return self.taken.end_lsn if self.taken is not None else 0
+
+    @property
+    def durable_lsn(self) -> int:
+        """The end of the last transaction that is durable; 0 before there is one."""
+        return self.durable.end_lsn if self.durable is not None else 0
 
     def start(self) -> None:
         """Start publishing."""
@@ -134,7 +151,7 @@ class Pump:
                 max(self.high_water, self.held),
                 max(self._peak, self.held),
             )
-            self.taken_lsn = chunk.end_lsn or self.taken_lsn
+            self.taken = chunk.mark or self.taken
             self._changed.notify_all()
 
     def peak(self) -> int:
@@ -148,6 +165,20 @@ class Pump:
         """Whether nothing is held or being published: all that was taken in is durable."""
         with self._changed:
             return not self._chunks and not self.in_flight and self.failure is None
+
+    @property
+    def drained(self) -> bool:
+        """Whether all transactions that were taken in are durable."""
+        return self.idle and self.taken == self.durable
+
+    def await_drained(self, timeout_s: float) -> None:
+        """Return when nothing is held, something failed, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.failure is not None or not self.held, timeout_s)
+
+    def forget(self) -> None:
+        """Positions taken so far belong to a history that is over; nothing may be held."""
+        self.taken = self.durable = None
 
     def stop(self, timeout_s: float) -> bool:
         """Publish and flush what is held, then end;
@@ -178,18 +209,22 @@ class Pump:
         with self._changed:
             self._changed.wait_for(lambda: self._chunks or self._ending)
             taken: list[TransactionChunk] = []
-            while self._chunks and (
-                not taken or self.in_flight + self._chunks[0].count <= FLUSH_MESSAGES
-            ):
+            size = 0
+            while self._chunks and (not taken or self._fits(size, self._chunks[0])):
                 taken.append(self._chunks.popleft())
                 self.in_flight += taken[-1].count
+                size += taken[-1].bytes
             return taken
+
+    def _fits(self, size: int, chunk: TransactionChunk) -> bool:
+        """Whether a flush may have this chunk too."""
+        return self.in_flight + chunk.count <= FLUSH_MESSAGES and size + chunk.bytes <= FLUSH_BYTES
 
     def _publish(self, chunks: Sequence[TransactionChunk]) -> None:
         done: list[tuple[TransactionChunk, Encoded, int]] = []
         for chunk in chunks:
             started_us = self._now_us()
-            encoded = self._encoder.encode(chunk)
+            encoded = self._encoded(chunk)
             self._publisher.publish(list(chain.from_iterable(encoded)))
             done.append((chunk, encoded, started_us))
         self._publisher.flush()
@@ -200,12 +235,39 @@ class Pump:
             self._meter.durable(chunk, encoded, started_us, done_us)
         self._settle(chunks)
 
+    def _encoded(self, chunk: TransactionChunk) -> Encoded:
+        """The chunk's records without those that the service can never take."""
+        encoded = self._encoder.encode(chunk)
+        limit_bytes = self._publisher.limit_bytes
+        for number, records in enumerate(encoded):
+            # Only sizes are looked at here: a record within the smallest limit always fits.
+            if records and max(map(_size, records)) > limit_bytes:
+                return self._fitting(chunk, encoded, number)
+        return encoded
+
+    def _fitting(self, chunk: TransactionChunk, encoded: Encoded, first: int) -> Encoded:
+        kept = list(encoded)
+        for number in range(first, len(kept)):
+            source, fitting = chunk.parts[number].source, []
+            for record in kept[number]:
+                cause = self._publisher.refusal(record)
+                if cause:
+                    self._refused.refuse(source, record, cause)
+                else:
+                    fitting.append(record)
+            kept[number] = fitting
+        return kept
+
     def _settle(self, chunks: Sequence[TransactionChunk]) -> None:
         with self._changed:
             for chunk in chunks:
                 self.held -= chunk.count
                 self.held_bytes -= chunk.bytes
                 self.published += chunk.count
-                self.durable_lsn = chunk.end_lsn or self.durable_lsn
+                self.durable = chunk.mark or self.durable
             self.in_flight = 0
             self._changed.notify_all()
+
+
+def _size(record: Record) -> int:
+    return len(record.data) + len(record.key)

@@ -4,50 +4,47 @@ nothing else.
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-import psycopg2
+import psycopg
 import structlog
 
 from infra.platform.process.error import PlatformError, UnreachableError
-from infra.platform.wal.error import SlotGoneError
-from infra.platform.wal.replication import slot as server
+from infra.platform.wal.error import HistoryError, SetupError, SlotGoneError
+from infra.platform.wal.replication import position as life
+from infra.platform.wal.replication import requirement, slot
+from infra.platform.wal.replication.intake import HoldingIntake, Intake
 from infra.platform.wal.replication.journal import Position
-from infra.platform.wal.replication.pump import Pump, TransactionChunk, TransactionPart
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.replication.patience import Patience, is_passing
+from infra.platform.wal.replication.position import CommitMark, Resume
+from infra.platform.wal.replication.pump import Pump, TransactionChunk
+from infra.replication.connection import SILENCE_S, ReplicationConnection, ServerIdentity
 from infra.replication.error import BusyError, ReplicationError, StreamError
-from infra.replication.stream import POSTGRES_EPOCH_US, ReplicationStream, lsn_text
+from infra.replication.stream import ReplicationStream, lsn_text
 
 logger = structlog.get_logger()
 
-# PostgreSQL documentation, "Logical Replication Message Formats". All that the reader itself looks
-# at.
-BEGIN, COMMIT = ord("B"), ord("C")
-BEGIN_FIELDS = struct.Struct(">QqI")
-COMMIT_END = struct.Struct(">Q")
-COMMIT_END_OFFSET = 10
 READ_MESSAGES = 2_000
 WAIT_S = 0.05
 # A confirmation is one small write to the state file and one message; the bound on repeated events
 # has it as a term.
 CONFIRM_S = 0.1
 STATUS_S = 5.0
-RECONNECT_FIRST_S = 0.1
-RECONNECT_MOST_S = 1.0
 STOP_S = 30.0
 #: The server notices within this that a reader was killed.
 RELEASE_S = 3.0
+#: A session that failed once may fail again at once; from the second time on it is shown.
+SHOWN_FAILURES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
-    """Where to read, how eagerly, and how long to try again."""
+    """Where to read, how eagerly, how long to try again, and what a gap is."""
 
     dsn: str
     slot: str
@@ -55,17 +52,51 @@ class ReaderSettings:
     coalesce_s: float = 0.004
     reconnect_s: float = 60.0
     held: bool = False
+    silence_s: float = SILENCE_S
+    skip_gaps: bool = False
+    streaming: bool = False
+    spill_bytes: int = 10_000_000_000
+
+
+class Session(Protocol):
+    """What the reader asks of a replication session (ReplicationStream)."""
+
+    idle_lsn: int
+    asked: bool
+    more: bool
+    silence_s: float
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the server is to be asked for a sign of life."""
+
+    def read(self, limit: int) -> list[bytes]:
+        """The messages that are here now."""
+
+    def check_silence(self) -> None:
+        """Raise StreamError where the server has been silent for too long."""
+
+    def rest(self) -> None:
+        """Silence counts from now."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when something may have come."""
+
+    def confirm(self, written_lsn: int, durable_lsn: int) -> None:
+        """Tell the server what it may forget."""
+
+    def close(self) -> None:
+        """End the session."""
 
 
 class WalReader:
     """Takes changes from the slot and hands them to the pump, transaction by transaction in commit
     order.
 
-    Protocol version 1: the server sends whole, committed transactions, so no change is ever taken
-    back and none is held until its transaction's end. When the pump is full the reader stops
-    reading, and the slot keeps the WAL. A connection that breaks is made again, from the end of
-    the last transaction that was taken over whole. `run` belongs to a thread of its own; the rest
-    may be asked from any.
+    When the pump is full the reader stops reading, and the slot keeps the WAL. A connection that
+    breaks is made again, from the last transaction that was taken over whole: the server is asked
+    for that one once more, which shows that its history is still the same. `run` belongs to a
+    thread of its own; the rest may be asked from any.
     """
 
     def __init__(
@@ -78,7 +109,7 @@ class WalReader:
         self.streaming = threading.Event()
         self.failure: Exception | None = None
         self.messages = self.bytes = self.transactions = 0
-        self.connections = self.pauses = self.confirmations = 0
+        self.connections = self.pauses = self.confirmations = self.gaps = 0
         self.paused = False
         self._settings = settings
         self._pump = pump
@@ -88,14 +119,29 @@ class WalReader:
         self._begun = threading.Event()
         if not settings.held:
             self._begun.set()
-        self._source = CommitSource(0, 0, 0)
-        self._open = False
+        self._intake = Intake()
+        self._patience = Patience(settings.reconnect_s, time.monotonic)
+        self._ended_by: Exception | None = None
+        #: The farthest place in the server's WAL that this session has heard of.
+        self._reach_lsn = self._progress_lsn = 0
         self._confirmed_s = self._status_s = 0.0
 
     @property
     def confirmed_lsn(self) -> int:
         """The last position that the server was told."""
         return self._position.lsn or 0
+
+    @property
+    def trouble(self) -> str:
+        """What fails again and again just now; empty where nothing does."""
+        patience = self._patience
+        return patience.trouble if patience.failures >= SHOWN_FAILURES else ""
+
+    @property
+    def spilled_bytes(self) -> int:
+        """What transactions in progress hold in temporary files."""
+        intake = self._intake
+        return intake.assembler.spilled_bytes if isinstance(intake, HoldingIntake) else 0
 
     def begin(self) -> None:
         """Start to read, where the settings said to wait for this."""
@@ -105,82 +151,162 @@ class WalReader:
         """Take nothing more; `run` returns when what is held is durable and confirmed."""
         self._stopping.set()
 
+    def fail(self, error: Exception) -> None:
+        """End `run` with this error, which somebody who watches the source has found."""
+        self._ended_by = self._ended_by or error
+
     def run(self) -> None:
         """Read until `stop`, or until something failed for good, which is in `failure` then."""
         try:
             while not self._stopping.is_set():
-                self._session(self._connected())
+                self._run_session()
             self._pump.stop(STOP_S)  # at once where the last session has ended in order
             self._check_pump()
-        except (PlatformError, ReplicationError, psycopg2.Error, OSError) as failure:
+        except (PlatformError, ReplicationError, psycopg.Error, OSError) as failure:
             self.failure = failure
             logger.exception("platform.reader.failed")
 
-    def _connected(self) -> ReplicationStream:
-        """A session, tried again and again for a while: a server that restarts comes back."""
-        started_s = time.monotonic()
-        wait_s = RECONNECT_FIRST_S
-        while True:
-            try:
-                return self._connect()
-            except (StreamError, UnreachableError, psycopg2.Error) as error:
-                if self._stopping.is_set() or time.monotonic() - started_s > self._patience_s(
-                    error
-                ):
-                    raise (
-                        SlotGoneError(str(error))
-                        if isinstance(error, BusyError)
-                        else UnreachableError(str(error).strip())
-                    ) from error
-                logger.warning("platform.reader.reconnecting", error=str(error).strip())
-            self._stopping.wait(wait_s)
-            wait_s = min(wait_s * 2, RECONNECT_MOST_S)
+    def _run_session(self) -> None:
+        """One session from its connection to its end; pauses after a failure that may pass."""
+        stream = None
+        since_s = 0.0
+        try:
+            stream = self._connect()
+            since_s = time.monotonic()
+            self._read(stream)
+        except HistoryError as error:
+            self._skip_gap(error)
+        except (StreamError, UnreachableError, psycopg.Error) as error:
+            if self._stopping.is_set():
+                if stream is None:
+                    raise UnreachableError(str(error).strip()) from error
+                return
+            if stream is not None and self._was_healthy(error, since_s):
+                self._patience.progress()
+            self._pause_after(error)
 
-    def _patience_s(self, error: Exception) -> float:
+    def _was_healthy(self, error: Exception, since_s: float) -> bool:
+        """Whether a session that broke had stood for long, so that the server is there.
+
+        What the server itself says against it does not become better by the time it took.
+        """
+        long_s = max(self._settings.reconnect_s, STATUS_S)
+        return not getattr(error, "sqlstate", None) and time.monotonic() - since_s > long_s
+
+    def _pause_after(self, error: Exception) -> None:
+        """Wait before the next attempt; raises where there is nothing left to wait for."""
+        said = str(error).strip()
+        code = getattr(error, "sqlstate", None) or ""
+        pause_s = self._patience.pause_s(said, code, self._limit_s(error))
+        if pause_s is not None:
+            logger.warning("platform.reader.reconnecting", error=said, sqlstate=code)
+            self._stopping.wait(pause_s)
+        elif isinstance(error, BusyError):
+            raise SlotGoneError(said) from error
+        elif not is_passing(code):
+            raise SetupError(f"{said} (SQLSTATE {code})") from error
+        else:
+            raise UnreachableError(said) from error
+
+    def _limit_s(self, error: Exception) -> float | None:
         """How long to try again: the first session has no past to wait for, but its slot may just
         be let go of.
         """
         if self.connections:
-            return self._settings.reconnect_s
+            return None
         return RELEASE_S if isinstance(error, BusyError) else 0.0
 
     def _connect(self) -> ReplicationStream:
         settings = self._settings
-        with closing(server.connect(settings.dsn)) as connection:
-            slot = server.check_slot(connection, settings.slot, self._position.lsn)
-        if self._position.lsn is None:
-            self._position.move(slot.confirmed_lsn)
-        if slot.active_pid is not None:
-            raise BusyError(
-                f"slot {settings.slot!r} is active for pid {slot.active_pid}; stop that process or"
-                " choose another slot"
+        connection = ReplicationConnection(settings.dsn, settings.silence_s)
+        try:
+            place = self._position.place
+            server = connection.identify(place.timeline if place is not None else 0)
+            found = self._found_slot()
+            resume = self._resume(server, found)
+            self._intake = self._new_intake(resume.first, found.two_phase)
+            self._reach_lsn = server.end_lsn
+            stream = ReplicationStream(
+                connection,
+                settings.slot,
+                settings.publication,
+                resume.start_lsn,
+                streaming=settings.streaming,
             )
-        start_lsn = max(self._pump.taken_lsn, self.confirmed_lsn)
-        stream = ReplicationStream(settings.dsn, settings.slot, settings.publication, start_lsn)
+        except BaseException:
+            connection.pg.finish()
+            raise
         self.connections += 1
         self.streaming.set()
-        logger.info("platform.reader.streaming", slot=settings.slot, start=lsn_text(start_lsn))
+        logger.info(
+            "platform.reader.streaming",
+            slot=settings.slot,
+            start=lsn_text(resume.start_lsn),
+            timeline=server.timeline,
+        )
         return stream
 
-    def _session(self, stream: ReplicationStream) -> None:
+    def _found_slot(self) -> slot.Slot:
+        """The slot, fit to be read, and read by nobody else."""
+        settings = self._settings
+        with closing(slot.connect(settings.dsn)) as catalogue:
+            known = self._position.place is not None
+            found = requirement.check_slot(catalogue, settings.slot, known)
+        if found.active_pid is not None:
+            raise BusyError(
+                f"slot {settings.slot!r} is active for pid {found.active_pid}; stop that process or"
+                " choose another slot"
+            )
+        return found
+
+    def _resume(self, server: ServerIdentity, found: slot.Slot) -> Resume:
+        """Check that slot and position belong together; raises HistoryError for a gap."""
+        requirement.check_place(self._position.place, server, found)
+        self._position.settle(server, found.confirmed_lsn)
+        assert self._position.place is not None
+        # What is still being published was taken over, though it is not confirmed yet.
+        last = self._pump.taken or self._position.place.last
+        resume = life.resume_from(last, found.confirmed_lsn)
+        # What was prepared before that transaction is sent again only from the slot's own place.
+        return replace(resume, start_lsn=0) if found.two_phase else resume
+
+    def _new_intake(self, first: CommitMark | None, two_phase: bool) -> Intake:
+        self._intake.close()
+        settings = self._settings
+        if settings.streaming or two_phase:
+            return HoldingIntake(first, self._pump.max_bytes, settings.spill_bytes)
+        return Intake(first)
+
+    def _skip_gap(self, error: HistoryError) -> None:
+        """Go on behind a gap where the settings allow that; raises where they do not."""
+        if not self._settings.skip_gaps:
+            raise error
+        self.gaps += 1
+        logger.error("platform.reader.gap_skipped", error=str(error), gaps=self.gaps)
+        while not self._pump.drained and not self._stopping.is_set():
+            self._check_pump()
+            self._pump.await_drained(WAIT_S)
+        self._pump.forget()
+        self._position.forget()
+
+    def _read(self, stream: Session) -> None:
         """Read one session to its end: a stop, or a connection that broke."""
-        self._open = False
         try:
             while not self._stopping.is_set():
                 self._check_pump()
                 self._step(stream)
             self._finish(stream)
-        except StreamError as error:
-            if not self._stopping.is_set():
-                logger.warning("platform.reader.disconnected", error=str(error))
         finally:
             self.paused = False
             stream.close()
 
-    def _step(self, stream: ReplicationStream) -> None:
+    def _step(self, stream: Session) -> None:
+        if self._ended_by is not None:
+            raise self._ended_by
         if not self._begun.is_set():
             self._report(stream)
             self._begun.wait(WAIT_S)
+            stream.rest()
             return
         room = self._pump.room()
         if not room:
@@ -188,7 +314,10 @@ class WalReader:
             return
         messages = stream.read(min(room, READ_MESSAGES))
         if messages:
-            self._take(messages)
+            self._take(stream, messages)
+        else:
+            stream.check_silence()
+            self._check_proof(stream)
         self._report(stream)
         if not messages:
             stream.wait(WAIT_S)
@@ -196,7 +325,7 @@ class WalReader:
             # Reading at once wakes the server for every change, which halves what it can send.
             time.sleep(self._settings.coalesce_s)
 
-    def _hold_back(self, stream: ReplicationStream) -> None:
+    def _hold_back(self, stream: Session) -> None:
         """Read nothing until there is room; the server is still told that we live."""
         self.paused = True
         self.pauses += 1
@@ -205,35 +334,43 @@ class WalReader:
             self._report(stream)
             self._pump.await_room(WAIT_S)
         self.paused = False
+        stream.rest()
 
-    def _take(self, messages: list[bytes]) -> None:
-        """Sort messages by transaction; what they say is the encoder's business."""
-        read_us = self._now_us()
-        parts: list[TransactionPart] = []
-        end_lsn = 0
-        start = -1  # before the first message of the open transaction
-        for index, message in enumerate(messages):
-            kind = message[0]
-            if kind == BEGIN:
-                lsn, commit_us, xid = BEGIN_FIELDS.unpack_from(message, 1)
-                self._source = CommitSource(lsn, commit_us + POSTGRES_EPOCH_US, xid)
-                self._open = True
-                start = index
-            elif kind == COMMIT:
-                if index > start + 1:
-                    parts.append(TransactionPart(self._source, messages[start + 1 : index]))
-                (end_lsn,) = COMMIT_END.unpack_from(message, COMMIT_END_OFFSET)
-                self._open = False
-                self.transactions += 1
-                start = index
-        if len(messages) > start + 1:
-            parts.append(TransactionPart(self._source, messages[start + 1 :]))
-        size = sum(map(len, messages))
+    def _take(self, stream: Session, messages: list[bytes]) -> None:
+        """Hand on what was read, in chunks; a transaction that was held may need room first."""
+        for number, chunk in enumerate(self._intake.take(messages, self._now_us())):
+            if number and not self._pump.room():
+                self._hold_back(stream)
+            self._put(chunk)
         self.messages += len(messages)
-        self.bytes += size
-        self._pump.put(TransactionChunk(parts, len(messages), size, read_us, end_lsn))
+        self.bytes += sum(map(len, messages))
 
-    def _report(self, stream: ReplicationStream) -> None:
+    def _put(self, chunk: TransactionChunk) -> None:
+        self._pump.put(chunk)
+        if chunk.mark is None:
+            return
+        self.transactions += self._intake.transactions
+        self._intake.transactions = 0
+        self._reach_lsn = max(self._reach_lsn, chunk.mark.end_lsn)
+        if chunk.mark.end_lsn > self._progress_lsn:
+            self._progress_lsn = chunk.mark.end_lsn
+            self._patience.progress()
+
+    def _check_proof(self, stream: Session) -> None:
+        """Raise HistoryError where the server has passed the place of a transaction that was
+        published before, and has not sent it.
+        """
+        last = self._pump.taken or (self._position.place and self._position.place.last)
+        if self._intake.proving and last and stream.idle_lsn >= last.end_lsn:
+            raise HistoryError(
+                f"transaction {last.source.xid}, published before from"
+                f" {lsn_text(last.source.lsn)}, is not in the server's WAL; {requirement.REMEDY}"
+            )
+        if not self._intake.proving and stream.idle_lsn > self._progress_lsn:
+            self._progress_lsn = stream.idle_lsn
+            self._patience.progress()
+
+    def _report(self, stream: Session) -> None:
         """Confirm what has become durable, when it is time or the server asks."""
         now_s = time.monotonic()
         if not stream.asked and now_s - self._confirmed_s < CONFIRM_S:
@@ -241,27 +378,35 @@ class WalReader:
         self._confirmed_s = now_s
         lsn = self._confirmable(stream)
         moved = lsn > self.confirmed_lsn
-        if not moved and not stream.asked and now_s - self._status_s < STATUS_S:
+        status_s = min(STATUS_S, stream.silence_s / 6)
+        if not moved and not stream.asked and now_s - self._status_s < status_s:
             return
         self._confirm(stream, lsn)
         self._status_s = now_s
 
-    def _confirmable(self, stream: ReplicationStream) -> int:
+    def _confirmable(self, stream: Session) -> int:
         """The end of the last durable transaction; where nothing is held, as far as the server has
         looked.
         """
         pump = self._pump
-        if not self._open and pump.idle and pump.taken_lsn == pump.durable_lsn:
+        if not self._intake.open and not self._intake.proving and pump.drained:
             return max(pump.durable_lsn, stream.idle_lsn, self.confirmed_lsn)
         return max(pump.durable_lsn, self.confirmed_lsn)
 
-    def _confirm(self, stream: ReplicationStream, lsn: int) -> None:
-        if lsn > self.confirmed_lsn:
-            self._position.move(lsn)
+    def _confirm(self, stream: Session, lsn: int) -> None:
+        self._reach_lsn = max(self._reach_lsn, stream.idle_lsn)
+        # A slot that is pushed beyond the server's WAL skips whatever is written up to there.
+        lsn = min(lsn, self._reach_lsn)
+        if self._intake.hold_lsn is not None:
+            lsn = min(lsn, self._intake.hold_lsn)
+        durable = self._pump.durable
+        place = self._position.place
+        if lsn > self.confirmed_lsn or (durable and place and durable != place.last):
+            self._position.move(max(lsn, self.confirmed_lsn), durable)
             self.confirmations += 1
-        stream.confirm(max(lsn, self._pump.taken_lsn), lsn)
+        stream.confirm(min(max(lsn, self._pump.taken_lsn), self._reach_lsn), lsn)
 
-    def _finish(self, stream: ReplicationStream) -> None:
+    def _finish(self, stream: Session) -> None:
         """Wait until all that was taken is durable, and confirm it."""
         if self._pump.stop(STOP_S):
             self._confirm(stream, self._confirmable(stream))
@@ -277,9 +422,11 @@ class WalReader:
 
     def snapshot(self) -> dict[str, Any]:
         """Position, counters and whether the slot takes the lag, as plain data."""
+        place = self._position.place
         return {
             "slot": self._settings.slot,
             "confirmed_lsn": lsn_text(self.confirmed_lsn),
+            "timeline": place.timeline if place is not None else 0,
             "durable_lsn": lsn_text(self._pump.durable_lsn),
             "taken_lsn": lsn_text(self._pump.taken_lsn),
             "messages": self.messages,
@@ -287,6 +434,8 @@ class WalReader:
             "transactions": self.transactions,
             "connections": self.connections,
             "confirmations": self.confirmations,
+            "gaps": self.gaps,
+            "spilled_bytes": self.spilled_bytes,
             "paused": self.paused,
             "pauses": self.pauses,
         }

@@ -1,26 +1,59 @@
-"""What the reader needs on the server: checked before it starts, and made and removed where it is
-its own.
+"""Slots and publications on the server: found, made, and removed where they are the reader's own.
 
-Each refusal names the SQL or the setting that mends it.
+Each refusal names the SQL or the setting that mends it. What a reader assumes of them is checked in
+`requirement`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-import psycopg2
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+import psycopg
+from psycopg import sql
+from typing_extensions import override
 
 from infra.platform.process.error import UnreachableError
 from infra.platform.wal.error import SetupError, SlotGoneError
-from infra.replication.stream import lsn_number, lsn_text
+from infra.replication.connection import limited_conninfo
+from infra.replication.stream import lsn_number
 
-CONNECT_S = 10
 PLUGIN = "pgoutput"
+#: The longest that one statement may take; the checks take milliseconds.
+ANSWER_S = 20.0
+Row: TypeAlias = tuple[Any, ...]
+T = TypeVar("T")
+
+
+class LimitedConnection(psycopg.Connection[Row]):
+    """A connection whose statements have a limit on this side too.
+
+    `statement_timeout` is the server's business; a server that is stopped or cut off keeps none.
+    """
+
+    @override
+    def wait(
+        self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None
+    ) -> T:
+        limit_s = ANSWER_S if timeout is None else timeout
+        return super().wait(_limited(gen, time.monotonic() + limit_s), interval)
+
+
+def _limited(gen: Generator[Any, Any, T], deadline_s: float) -> Generator[Any, Any, T]:
+    """The same exchange with the server, ended when the time is over."""
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > deadline_s:
+                raise psycopg.OperationalError(f"the server has not answered for {ANSWER_S:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        result: T = done.value
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,45 +67,61 @@ class Slot:
     confirmed_lsn: int
     wal_status: str
     reason: str
+    two_phase: bool = False
+    temporary: bool = False
+    synced: bool = False
 
 
-def connect(dsn: str) -> Connection:
+def connect(dsn: str) -> LimitedConnection:
     """An autocommit connection; raises UnreachableError.
 
     The password, if any, comes from PGPASSWORD or PGPASSFILE.
     """
     try:
-        connection = psycopg2.connect(
-            dsn, connect_timeout=CONNECT_S, application_name="locust-cdc wal"
+        # Texts of the catalogue are UTF-8 to us, whatever the database's own encoding is.
+        return LimitedConnection.connect(
+            limited_conninfo(dsn, client_encoding="UTF8"), autocommit=True
         )
-    except psycopg2.Error as error:
+    except psycopg.Error as error:
         raise UnreachableError(
             f"Postgres does not answer: {str(error).strip()}; see --dsn"
         ) from error
-    connection.autocommit = True
-    return connection
 
 
-def _row(
-    connection: Connection, query: str, arguments: Sequence[Any] = ()
-) -> tuple[Any, ...] | None:
+def first_row(
+    connection: LimitedConnection, query: str, arguments: Sequence[Any] | None = None
+) -> Row | None:
+    """The first row of a query's answer."""
     with connection.cursor() as cursor:
-        cursor.execute(query, arguments)
+        cursor.execute(query.encode(), arguments)
         return cursor.fetchone()
 
 
-def find_slot(connection: Connection, name: str) -> Slot | None:
+def all_rows(
+    connection: LimitedConnection, query: str, arguments: Sequence[Any] | None = None
+) -> list[Row]:
+    """All rows of a query's answer."""
+    with connection.cursor() as cursor:
+        cursor.execute(query.encode(), arguments)
+        return cursor.fetchall()
+
+
+def find_slot(connection: LimitedConnection, name: str) -> Slot | None:
     """The slot, or None where there is none of that name."""
-    # Through JSON, because the reason column came with version 17.
-    row = _row(
+    # Through JSON, because these columns came with later versions: two_phase with 14, synced and
+    # invalidation_reason with 17.
+    row = first_row(
         connection,
-        "SELECT plugin, database, active_pid, confirmed_flush_lsn, wal_status, "
-        "to_jsonb(s) ->> 'invalidation_reason' FROM pg_replication_slots s WHERE slot_name = %s",
+        "SELECT plugin, database, active_pid, confirmed_flush_lsn::text, wal_status, "
+        "coalesce(to_jsonb(s) ->> 'invalidation_reason', ''), "
+        "coalesce((to_jsonb(s) ->> 'two_phase')::bool, false), temporary, "
+        "coalesce((to_jsonb(s) ->> 'synced')::bool, false) "
+        "FROM pg_replication_slots s WHERE slot_name = %s",
         (name,),
     )
     if row is None:
         return None
-    plugin, database, pid, confirmed, status, reason = row
+    plugin, database, pid, confirmed, status, reason, *flags = row
     return Slot(
         name,
         plugin or "",
@@ -80,163 +129,50 @@ def find_slot(connection: Connection, name: str) -> Slot | None:
         pid,
         lsn_number(confirmed or "0/0"),
         status or "",
-        reason or "",
+        reason,
+        *flags,
     )
 
 
-def lag_bytes(connection: Connection, name: str) -> int | None:
+#: A standby writes no WAL; how far it has replayed is as far as its slots can be.
+_LAG = """
+SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                            ELSE pg_current_wal_lsn() END, confirmed_flush_lsn)::int8
+  FROM pg_replication_slots WHERE slot_name = %s"""
+
+
+def lag_bytes(connection: LimitedConnection, name: str) -> int | None:
     """WAL between the server's position and the slot's; None where there is no such slot."""
-    row = _row(
-        connection,
-        "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn) FROM"
-        " pg_replication_slots WHERE slot_name = %s",
-        (name,),
-    )
+    row = first_row(connection, _LAG, (name,))
     return None if row is None or row[0] is None else int(row[0])
 
 
-def system_id(connection: Connection) -> str:
-    """What tells this cluster from every other."""
-    row = _row(connection, "SELECT system_identifier FROM pg_control_system()")
-    assert row is not None
-    return str(row[0])
-
-
-def check_server(connection: Connection) -> None:
-    """Raise SetupError where this server or this user cannot replicate."""
-    level = _row(connection, "SHOW wal_level")
-    assert level is not None
-    if level[0] != "logical":
-        raise SetupError(
-            f"wal_level is {level[0]!r}; run ALTER SYSTEM SET wal_level = 'logical'; and restart"
-            " the server"
-        )
-    user = _row(
-        connection,
-        "SELECT rolname, rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user",
-    )
-    assert user is not None
-    if not user[1]:
-        role = sql.Identifier(user[0]).as_string(connection)
-        raise SetupError(f"user {user[0]!r} may not replicate; run ALTER ROLE {role} REPLICATION;")
-    senders = _row(
-        connection,
-        "SELECT current_setting('max_wal_senders')::int, count(*) FROM pg_stat_replication",
-    )
-    assert senders is not None
-    if senders[1] >= senders[0]:
-        raise SlotGoneError(
-            f"all {senders[0]} WAL senders are in use; run ALTER SYSTEM SET max_wal_senders ="
-            f" {senders[0] * 2 + 1}; and restart the server, or end another replication"
-        )
-
-
-def check_publication(connection: Connection, name: str) -> None:
-    """Raise SetupError where the publication is missing, or publishes a table whose rows cannot be
-    told apart.
-    """
-    row = _row(
-        connection, "SELECT pubupdate OR pubdelete FROM pg_publication WHERE pubname = %s", (name,)
-    )
-    quoted = sql.Identifier(name).as_string(connection)
-    if row is None:
-        raise SetupError(
-            f"there is no publication {name!r}; run CREATE PUBLICATION {quoted} FOR TABLE ...;"
-        )
-    if not row[0]:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(_UNIDENTIFIED, (name,))
-        tables = [sql.Identifier(*names).as_string(connection) for names in cursor.fetchall()]
-    if tables:
-        cures = " ".join(f"ALTER TABLE {table} REPLICA IDENTITY FULL;" for table in tables)
-        raise SetupError(
-            f"publication {name!r} publishes updates of {', '.join(tables)}, which has no replica"
-            f" identity, so that Postgres refuses them; run {cures}"
-        )
-
-
-_UNIDENTIFIED = """
-SELECT n.nspname, c.relname
-  FROM pg_publication_tables p
-  JOIN pg_namespace n ON n.nspname = p.schemaname
-  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
- WHERE p.pubname = %s
-   AND (c.relreplident = 'n' OR c.relreplident = 'd'
-        AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))
- ORDER BY 1, 2"""
-
-
-def published_tables(connection: Connection, publication: str) -> list[tuple[str, str]]:
+def published_tables(connection: LimitedConnection, publication: str) -> list[tuple[str, str]]:
     """Schema and name of every table of the publication."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = %s ORDER BY"
-            " 1, 2",
-            (publication,),
-        )
-        return [(str(schema), str(table)) for schema, table in cursor.fetchall()]
+    rows = all_rows(
+        connection,
+        "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = %s ORDER BY 1, 2",
+        (publication,),
+    )
+    return [(str(schema), str(table)) for schema, table in rows]
 
 
-def primary_key(connection: Connection, schema: str, table: str) -> tuple[str, ...]:
-    """The columns of a table's primary key in the key's order; none where it has no such key."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT a.attname FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid JOIN"
-            " pg_index i ON i.indrelid = c.oid AND i.indisprimary, unnest(i.indkey) WITH ORDINALITY"
-            " k(number, place), pg_attribute a WHERE n.nspname = %s AND c.relname = %s AND"
-            " a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place",
-            (schema, table),
-        )
-        return tuple(str(name) for (name,) in cursor.fetchall())
+def primary_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
+    """The columns of a table's primary key in the key's order; none where it has no such key.
 
-
-def check_slot(connection: Connection, name: str, confirmed_lsn: int | None) -> Slot:
-    """The slot, fit to be read from where we were; raises SlotError.
-
-    `confirmed_lsn` is the last position that this reader told the server, None where it does not
-    know. A slot that stands beyond it was made anew, or moved by somebody else: what lies between
-    is lost to us.
+    The table is asked for by its OID: another one of the same name is not it.
     """
-    slot = find_slot(connection, name)
-    literal = sql.Literal(name).as_string(connection)
-    if slot is None:
-        raise SlotGoneError(
-            f"there is no slot {name!r}; run SELECT pg_create_logical_replication_slot({literal},"
-            f" '{PLUGIN}');"
-            + (
-                " and take over the tables' contents anew: changes were lost"
-                if confirmed_lsn
-                else ""
-            )
-        )
-    if slot.plugin != PLUGIN:
-        raise SlotGoneError(
-            f"slot {name!r} has the plugin {slot.plugin!r}; name a slot made with '{PLUGIN}'"
-        )
-    row = _row(connection, "SELECT current_database()")
-    if row is not None and slot.database != row[0]:
-        raise SlotGoneError(
-            f"slot {name!r} belongs to database {slot.database!r}; connect to that one with --dsn"
-        )
-    if slot.wal_status == "lost":
-        raise SlotGoneError(
-            f"slot {name!r} has lost its WAL ({slot.reason or 'wal_status is lost'}), so changes"
-            f" are missing; run SELECT pg_drop_replication_slot({literal}); raise"
-            " max_slot_wal_keep_size, create the slot again and take over the tables' contents"
-            " anew"
-        )
-    if confirmed_lsn is not None and slot.confirmed_lsn > confirmed_lsn:
-        raise SlotGoneError(
-            f"slot {name!r} stands at {lsn_text(slot.confirmed_lsn)}, beyond"
-            f" {lsn_text(confirmed_lsn)} which this reader confirmed: it was created anew or"
-            " advanced by another reader, and what lies between is lost; take over the tables'"
-            " contents anew and start without the old --state file"
-        )
-    return slot
+    rows = all_rows(
+        connection,
+        "SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(number, place),"
+        " pg_attribute a WHERE i.indrelid = %s::int8::oid AND i.indisprimary AND"
+        " a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place",
+        (oid,),
+    )
+    return tuple(str(name) for (name,) in rows)
 
 
-def check_free(connection: Connection, slot: str, publication: str) -> None:
+def check_free(connection: LimitedConnection, slot: str, publication: str) -> None:
     """Raise SetupError where a name is taken: what is not ours must never be dropped as if it
     were.
     """
@@ -245,7 +181,7 @@ def check_free(connection: Connection, slot: str, publication: str) -> None:
             f"slot {slot!r} exists already; leave out --create to read it, or choose another name"
         )
     if (
-        _row(connection, "SELECT 1 FROM pg_publication WHERE pubname = %s", (publication,))
+        first_row(connection, "SELECT 1 FROM pg_publication WHERE pubname = %s", (publication,))
         is not None
     ):
         raise SetupError(
@@ -254,7 +190,7 @@ def check_free(connection: Connection, slot: str, publication: str) -> None:
         )
 
 
-def create_publication(connection: Connection, name: str, tables: Sequence[str]) -> None:
+def create_publication(connection: LimitedConnection, name: str, tables: Sequence[str]) -> None:
     """Publish these tables, given as SCHEMA.TABLE; must come before the slot."""
     listed = sql.SQL(", ").join(sql.Identifier(*table.split(".", 1)) for table in tables)
     try:
@@ -262,28 +198,28 @@ def create_publication(connection: Connection, name: str, tables: Sequence[str])
             cursor.execute(
                 sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(sql.Identifier(name), listed)
             )
-    except psycopg2.Error as error:
+    except psycopg.Error as error:
         raise SetupError(f"publication {name!r} cannot be created: {_first(error)}") from error
 
 
-def create_slot(connection: Connection, name: str) -> None:
+def create_slot(connection: LimitedConnection, name: str) -> None:
     """Create the slot; raises SlotError with the setting to raise where all are taken."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_create_logical_replication_slot(%s, %s)", (name, PLUGIN))
-    except psycopg2.errors.ConfigurationLimitExceeded as error:
-        row = _row(connection, "SELECT current_setting('max_replication_slots')::int")
+    except psycopg.errors.ConfigurationLimitExceeded as error:
+        row = first_row(connection, "SELECT current_setting('max_replication_slots')::int")
         most = row[0] if row else 0
         raise SlotGoneError(
             f"all {most} replication slots are in use; run ALTER SYSTEM SET max_replication_slots ="
             f" {most * 2 + 1}; and restart the server, or drop a slot that nobody reads"
             " (pg_replication_slots shows them)"
         ) from error
-    except psycopg2.Error as error:
+    except psycopg.Error as error:
         raise SlotGoneError(f"slot {name!r} cannot be created: {_first(error)}") from error
 
 
-def _first(error: psycopg2.Error) -> str:
+def _first(error: psycopg.Error) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 

@@ -17,7 +17,7 @@ over 2**53.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain, pairwise, repeat
 from operator import itemgetter
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from infra.platform.wal.serialise import any_bytes
 from infra.platform.wal.serialise.json_template import (
     BOOLEAN,
     FLOATS,
@@ -43,16 +44,29 @@ _SOURCES = msgspec.json.Encoder()
 #: More messages at once leave the processor's caches.
 _MOST = 1000
 _CHANGES = b"IUD"
+_LOW = 0xFFFFFFFF
+#: REPLICA IDENTITY FULL in a Relation message.
+_FULL = "f"
 
-KeyColumns = Mapping[tuple[str, str], Sequence[str]]
+#: The columns that tell a table's rows apart; None where that is not known.
+KeyColumns = Callable[[Relation], Sequence[str] | None]
+
+
+def no_key(_: Relation) -> None:
+    """No table's key is known but by its replica identity."""
 
 
 class JsonRecord(msgspec.Struct, gc=False):
-    """One change ready to be sent: `key` is what orders it, `value` the JSON."""
+    """One change ready to be sent: `key` is what orders it, `value` the JSON.
+
+    `probe` is the row's value in the probe column, of the new row or else of the old one.
+    """
 
     relation: Relation
     key: bytes
     value: bytes
+    probe: bytes = b""
+    deleted: bool = False
 
 
 class CommitSource(msgspec.Struct, frozen=True, gc=False, rename={"commit_us": "commit_ts_us"}):
@@ -75,11 +89,16 @@ class ChangeJson:
 
     What orders a table's changes are the columns of its replica identity; where these are all
     columns or none (FULL, NOTHING), those that `keys` names, usually the primary key. A key is the
-    column's text, several are joined by zeros, in the order that `keys` gives.
+    column's text, several are joined by zeros, in the order that `keys` gives. `keys` is asked
+    again whenever the server describes a table: its key may be another one from there on. With
+    `any_bytes` texts may be no UTF-8 (any_bytes.py).
     """
 
-    def __init__(self, keys: KeyColumns | None = None) -> None:
-        self._form = JsonForm(keys or {})
+    def __init__(
+        self, keys: KeyColumns = no_key, probe_column: str = "", *, any_bytes: bool = False
+    ) -> None:
+        self._form = JsonForm(keys, probe_column)
+        self._any_bytes = any_bytes
         self._decoder = PgOutputDecoder(self._form)
         self._templates: dict[bytes, JsonTemplate] = {}
 
@@ -131,10 +150,34 @@ class ChangeJson:
 
     def _other(self, message: bytes, source: bytes) -> list[JsonRecord]:
         self._form.source = orjson.Fragment(source)
-        event = self._decoder.decode(message)
+        event = self._decoded(message, source)
+        if isinstance(event, Relation):
+            self._described(event)
         return (
             list(map(self._form.truncated, event.relations)) if isinstance(event, Truncate) else []
         )
+
+    def _described(self, relation: Relation) -> None:
+        """A table is described, for the first time or again; forget what was made for another
+        key.
+        """
+        if self._form.learn_key(relation):
+            self._decoder.forget(relation.oid)
+            number = relation.oid.to_bytes(4, "big")
+            for head in [head for head in self._templates if head[1:5] == number]:
+                del self._templates[head]
+
+    def _decoded(self, message: bytes, source: bytes) -> Any:
+        """One message's event; an error says in which transaction it is."""
+        try:
+            return self._decoder.decode(message)
+        except DecodeError as error:
+            place = orjson.loads(source)
+            raise DecodeError(
+                f"{error.reason} (message of kind {chr(message[0]) if message else '?'!r} in"
+                f" transaction {place['xid']} at {place['lsn'] >> 32:X}/{place['lsn'] & _LOW:X})",
+                error.offset,
+            ) from error
 
     def _changes(
         self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
@@ -179,17 +222,29 @@ class ChangeJson:
             if not piece.count:
                 continue
             try:
-                keys, values = template.fill(piece, sources[first:last])
+                keys, values, probes = template.fill(piece, sources[first:last])
             except (ValueError, KeyError):
                 # Some value is not of its type: the reader of single messages will say which.
                 continue
             made_at += places[first:last]
-            made += map(JsonRecord, repeat(template.relation), keys, values)
+            made += map(
+                JsonRecord,
+                repeat(template.relation),
+                keys,
+                values,
+                probes,
+                repeat(template.deletes),
+            )
         return (places if len(made) == len(places) else made_at), made
 
     def _singly(self, message: bytes, source: bytes) -> JsonRecord:
         self._form.source = orjson.Fragment(source)
-        record: JsonRecord = self._decoder.decode(message)
+        try:
+            record: JsonRecord = self._decoded(message, source)
+        except DecodeError as error:
+            if not (self._any_bytes and isinstance(error.__cause__, DecodeError)):
+                raise
+            return self._form.of_any_bytes(self._decoder.relations, message, error)
         return record
 
     def _template(self, head: bytes, example: bytes) -> JsonTemplate | None:
@@ -204,7 +259,7 @@ class ChangeJson:
         known = self._templates.get(head)
         if known is None or known.relation is not relation:
             known = self._templates[head] = JsonTemplate(
-                relation, shape, self._form.key_positions(relation)
+                relation, shape, self._form.key_positions(relation), self._form.probe_of(relation)
             )
         return known
 
@@ -227,29 +282,30 @@ class JsonForm:
     `source` is the transaction's, as JSON, set before.
     """
 
-    def __init__(self, keys: KeyColumns) -> None:
+    def __init__(self, keys: KeyColumns, probe_column: str = "") -> None:
         self._keys = keys
+        self._probe_column = probe_column
+        self._known: dict[int, tuple[Relation, Sequence[int]]] = {}
         self.source = orjson.Fragment(b"null")
+
+    def probe_of(self, relation: Relation) -> int | None:
+        """Where the probe column stands in a relation, if it has one."""
+        names = relation.names
+        return names.index(self._probe_column) if self._probe_column in names else None
+
+    def learn_key(self, relation: Relation) -> bool:
+        """Ask for a relation's key; says whether it is another one than before."""
+        known = self._known.get(relation.oid)
+        found = tuple(key_positions(relation, self._keys(relation)))
+        self._known[relation.oid] = relation, found
+        return known is not None and (known[0] is not relation or known[1] != found)
 
     def key_positions(self, relation: Relation) -> Sequence[int]:
         """Where the columns of a relation's key stand; all columns where it has none."""
-        identity = relation.key_positions
-        names = self._keys.get((relation.schema, relation.table))
-        if names is None:
-            return identity or range(len(relation.columns))
-        if 0 < len(identity) < len(relation.columns):
-            # Deleted rows come with these alone: the primary key, also where it was renamed since,
-            # or another index.
-            same = set(names) == {relation.names[position] for position in identity}
-            return [relation.names.index(name) for name in names] if same else identity
-        missing = set(names) - set(relation.names)
-        if missing:
-            raise DecodeError(
-                f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))},"
-                " which is its primary key now: it was altered after these changes",
-                0,
-            )
-        return [relation.names.index(name) for name in names]
+        known = self._known.get(relation.oid)
+        if known is None or known[0] is not relation:
+            self.learn_key(relation)
+        return self._known[relation.oid][1]
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Compiled for the relation."""
@@ -288,7 +344,9 @@ class JsonForm:
         key = "".join(
             f"{variables[kinds[-1]][position]}, " for position in self.key_positions(relation)
         )
-        return f"record(R, ({key}), {{{body}}})"
+        place = self.probe_of(relation)
+        probe = "None" if place is None else variables[kinds[-1]][place]
+        return f"record(R, ({key}), {{{body}}}, {probe}, {operation == 'D'})"
 
     def _row(self, relation: Relation, kind: str, variables: Sequence[str]) -> str:
         places = relation.key_positions if kind == "K" else range(len(variables))
@@ -316,6 +374,24 @@ class JsonForm:
             "truth": _truth,
         }
 
+    def of_any_bytes(
+        self, relations: Mapping[int, Relation], message: bytes, error: DecodeError
+    ) -> JsonRecord:
+        """The record of a change whose texts are not all UTF-8; raises `error` for any other
+        fault.
+        """
+        relation = relations.get(int.from_bytes(message[1:5], "big"))
+        if relation is None or message[:1] + message[5:6] not in SHAPES:
+            raise error
+        try:
+            fields, row = any_bytes.body(relation, message, self.source)
+        except (ValueError, IndexError, DecodeError):
+            raise error from None
+        key = [row[place] for place in self.key_positions(relation)]
+        place = self.probe_of(relation)
+        probe = None if place is None else row[place]
+        return _record(relation, key, fields, probe, message[:1] == b"D")
+
     def truncated(self, relation: Relation) -> JsonRecord:
         """The record of a table that was emptied."""
         fields = {
@@ -327,12 +403,40 @@ class JsonForm:
         return JsonRecord(relation, b"", orjson.dumps({**fields, "before": None, "after": None}))
 
 
-def _record(relation: Relation, key: Sequence[Any], body: dict[str, Any]) -> JsonRecord:
+def key_positions(relation: Relation, names: Sequence[str] | None) -> Sequence[int]:
+    """Where the columns stand that order a table's changes: `names`, where these fit what the
+    server says; all columns where nothing is known.
+    """
+    identity = relation.key_positions
+    every = range(len(relation.columns))
+    if not names:
+        return identity or every
+    if 0 < len(identity) < len(relation.columns):
+        # Deleted rows come with these alone: the primary key, also where it was renamed since,
+        # or another index.
+        same = set(names) == {relation.names[position] for position in identity}
+        return [relation.names.index(name) for name in names] if same else identity
+    missing = set(names) - set(relation.names)
+    if missing and relation.identity == _FULL:
+        raise DecodeError(
+            f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))},"
+            " which is its primary key now: it was altered after these changes, or a column list"
+            " leaves the key out; publish the key, or set another REPLICA IDENTITY",
+            0,
+        )
+    # Without the key's columns only inserts are published, and these need no order.
+    return every if missing else [relation.names.index(name) for name in names]
+
+
+def _record(
+    relation: Relation, key: Sequence[Any], body: dict[str, Any], probe: Any, deleted: bool
+) -> JsonRecord:
     try:
         value = orjson.dumps(body)
     except TypeError:
         value = orjson.dumps({name: _sent(part) for name, part in body.items()})
-    return JsonRecord(relation, b"\0".join(map(_key_bytes, key)), value)
+    seen = probe.encode() if isinstance(probe, str) else b""
+    return JsonRecord(relation, b"\0".join(map(_key_bytes, key)), value, seen, deleted)
 
 
 def _sent(part: Any) -> Any:

@@ -41,7 +41,9 @@ _NOT_FINITE = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 class JsonTemplate:
     """The JSON of changes that are alike but for their values."""
 
-    def __init__(self, relation: Relation, shape: bytes, keys: Sequence[int]) -> None:
+    def __init__(
+        self, relation: Relation, shape: bytes, keys: Sequence[int], probe: int | None = None
+    ) -> None:
         kinds = SHAPES[shape]
         width = len(relation.columns)
         self.relation = relation
@@ -51,7 +53,11 @@ class JsonTemplate:
         self._unused = {
             place for place in range(width) if "K" in kinds and not relation.columns[place].key
         }
-        self._keys = [1 + (len(kinds) - 1) * width + position for position in keys]
+        # The last tuple is the new row, or the only one; one piece without meaning stands before.
+        last = 1 + (len(kinds) - 1) * width
+        self._keys = [last + position for position in keys]
+        self._probe = None if probe is None else last + probe
+        self.deletes = shape[:1] == b"D"
         rows = {kind: _row(relation, kind) for kind in kinds}
         self._parts = (
             _change(relation, OPERATIONS[shape.decode()[0]], rows)
@@ -69,13 +75,16 @@ class JsonTemplate:
         """So many messages as the template is for."""
         return Group(count, self._tuples, len(self.relation.columns))
 
-    def fill(self, cut: Cut, sources: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """Keys and values of the cut's messages; raises ValueError or KeyError where a value is
-        not of its type.
+    def fill(
+        self, cut: Cut, sources: Sequence[bytes]
+    ) -> tuple[list[bytes], list[bytes], Iterable[bytes]]:
+        """Keys, values and probes of the cut's messages; raises ValueError or KeyError where a
+        value is not of its type.
         """
         if any(cut.text[place] for place in self._unused):
             raise ValueError("a column is sent with the old key, but is not of it")
         keys = self._key_bytes(cut)
+        probes = self._probes(cut)
         self._convert(cut)
         cut.pieces[0 :: cut.stride] = sources
         texts = self._by_pattern(cut)
@@ -87,7 +96,14 @@ class JsonTemplate:
             values = [value.replace(b'"%b"' % _NULL, b"null") for value in values]
         if not cut.ascii_only:
             str(b"".join(values), "utf-8")
-        return keys, values
+        return keys, values, probes
+
+    def _probes(self, cut: Cut) -> Iterable[bytes]:
+        """The probe column as it was sent, before it becomes JSON."""
+        if self._probe is None:
+            return repeat(b"")
+        column = cut.pieces[self._probe :: cut.stride]
+        return [piece or b"" for piece in column] if cut.null[self._probe - 1] else column
 
     def _by_pattern(self, cut: Cut) -> Iterable[bytes] | None:
         """Each row's text with its NULLs written in;

@@ -205,13 +205,43 @@ def test_a_key_is_in_a_call_at_most_once() -> None:
     assert double.calls == [2, 1, 1]
 
 
-def test_a_record_over_the_limit_is_refused_before_anything_is_sent() -> None:
-    double = KinesisDouble([STREAM])
+@pytest.mark.parametrize(
+    ("make", "limit", "said"),
+    [
+        (lambda: KinesisWalPublisher(KinesisDouble([STREAM])), 1 << 20, "over Kinesis' limit"),
+        (lambda: PubSubWalPublisher(PubSubDouble([TOPIC]), "p"), 10_000_000, "Pub/Sub's limit"),
+        (
+            lambda: KafkaWalPublisher(KafkaDouble(), {STREAM: 50_000, "other": 9}),
+            50_000,
+            "max.message.bytes=50000",
+        ),
+    ],
+)
+def test_a_record_over_the_limit_is_refused_with_the_limit(
+    make: Callable[[], WalPublisher], limit: int, said: str
+) -> None:
+    publisher = make()
 
-    with pytest.raises(PublishRefusedError, match="over Kinesis' limit"):
-        KinesisWalPublisher(double).publish([Record(STREAM, b"a", bytes((1 << 20) + 1))])
+    assert said in publisher.refusal(Record(STREAM, b"a", bytes(limit + 1)))
+    assert publisher.refusal(Record(STREAM, b"a", bytes(limit - 4_000))) == ""
+    assert publisher.limit_bytes < limit
 
-    assert double.calls == []
+
+def test_large_records_are_sent_before_they_fill_the_memory() -> None:
+    """By count alone 2,000 records of a megabyte would wait for a call."""
+    kinesis_double, pubsub_double = KinesisDouble([STREAM]), PubSubDouble([TOPIC])
+    publishers: list[WalPublisher] = [
+        KinesisWalPublisher(kinesis_double),
+        PubSubWalPublisher(pubsub_double, "p"),
+    ]
+    large = bytes(1_000_000)
+
+    for publisher in publishers:
+        publisher.publish([Record(STREAM, b"%d" % number, large) for number in range(100)])
+
+    assert len(kinesis_double.taken[STREAM]) > 75
+    assert len(pubsub_double.taken[TOPIC]) == 100
+    assert publishers[1].trouble == ""
 
 
 @pytest.mark.parametrize(

@@ -10,34 +10,65 @@ import pytest
 
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
+from infra.platform.wal.replication.position import CommitMark, Place
+from infra.platform.wal.serialise.change_json import CommitSource
+from infra.replication.connection import ServerIdentity
 from infra.replication.stream import lsn_number, lsn_text
+
+MARK = CommitMark(CommitSource(40, 1_000, 700), 48)
 
 
 def test_a_position_survives_the_process(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    Position(path, "cluster", "slot").move(0x16B374D848)
+    position = Position(path, "slot", "publication")
+    position.settle(ServerIdentity("cluster", 3, 100), 7)
+    position.move(0x16B374D848, MARK)
 
-    assert Position(path, "cluster", "slot").lsn == 0x16B374D848
+    place = Position(path, "slot", "publication").place
+    assert place == Place("cluster", 3, 0x16B374D848, MARK)
+
+
+def test_a_transaction_proves_nothing_to_a_reader_of_another_publication(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    position = Position(path, "slot", "publication")
+    position.settle(ServerIdentity("cluster", 3, 100), 7)
+    position.move(90, MARK)
+
+    assert Position(path, "slot", "other").place == Place("cluster", 3, 90, None)
+
+
+def test_a_file_of_an_older_version_is_read_and_knows_less(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"system": "cluster", "slot": "slot", "lsn": 5}', encoding="utf-8")
+
+    assert Position(path, "slot", "publication").place == Place("cluster", 0, 5, None)
+
+
+def test_a_move_without_a_transaction_keeps_the_last_one() -> None:
+    position = Position(None, "slot", "publication")
+    position.settle(ServerIdentity("cluster", 3, 100), 7)
+    position.move(50, MARK)
+    position.move(60, None)
+
+    assert position.place == Place("cluster", 3, 60, MARK)
 
 
 def test_without_a_file_a_position_is_not_known_at_first(tmp_path: Path) -> None:
-    position = Position(None, "cluster", "slot")
+    position = Position(None, "slot", "publication")
     assert position.lsn is None
 
-    position.move(5)
+    position.settle(ServerIdentity("cluster", 1, 9), 5)
 
     assert position.lsn == 5
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("system", "slot"), [("other", "slot"), ("cluster", "other")])
-def test_a_position_of_another_slot_or_cluster_is_refused(
-    tmp_path: Path, system: str, slot: str
-) -> None:
-    Position(tmp_path / "state.json", "cluster", "slot").move(5)
+def test_a_position_of_another_slot_is_refused(tmp_path: Path) -> None:
+    position = Position(tmp_path / "state.json", "slot", "publication")
+    position.settle(ServerIdentity("cluster", 1, 9), 5)
 
     with pytest.raises(SetupError, match="name another file or remove it"):
-        Position(tmp_path / "state.json", system, slot)
+        Position(tmp_path / "state.json", "other", "publication")
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"system": "cluster", "slot": "slot"}', "\0"])
@@ -45,7 +76,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text, encoding="utf-8")
 
     with pytest.raises(SetupError, match="cannot be read"):
-        Position(tmp_path / "state.json", "cluster", "slot")
+        Position(tmp_path / "state.json", "slot", "publication")
 
 
 def test_objects_of_a_living_owner_are_not_abandoned(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from infra.platform.transports.transport import Record, TransportError
+from infra.platform.wal.replication.position import CommitMark
 from infra.platform.wal.replication.pump import (
     FLUSH_MESSAGES,
     Encoded,
@@ -48,6 +49,8 @@ class Gated:
     """A publisher whose flushes wait for the gate, or fail."""
 
     name = "gated"
+    limit_bytes = 1_000
+    trouble = ""
 
     def __init__(self) -> None:
         self.published: list[bytes] = []
@@ -56,6 +59,9 @@ class Gated:
         self.gate = threading.Event()
         self.entered = threading.Event()
         self.failure: Exception | None = None
+
+    def refusal(self, record: Record) -> str:
+        return "too large" if len(record.data) > 1_500 else ""
 
     def publish(self, records: Sequence[Record]) -> None:
         self.published += [record.data for record in records]
@@ -101,7 +107,7 @@ def chunk(first: int, count: int, end_lsn: int) -> TransactionChunk:
         count,
         sum(map(len, messages)),
         0,
-        end_lsn,
+        CommitMark(CommitSource(1, 2, 3), end_lsn) if end_lsn else None,
     )
 
 

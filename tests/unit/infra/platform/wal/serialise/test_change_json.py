@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from infra.platform.wal.serialise.change_json import ChangeJson, CommitSource, JsonRecord
 from infra.replication.error import DecodeError
-from infra.replication.pgoutput.event import UNCHANGED
+from infra.replication.pgoutput.event import UNCHANGED, Relation
 from tests.unit.infra.replication.pgoutput import wire
 from tests.unit.infra.replication.pgoutput.wire import Binary, Value
 
@@ -205,7 +205,7 @@ def test_a_relation_that_changes_in_mid_batch_counts_from_there_on() -> None:
 
 
 def test_the_columns_of_a_key_can_be_named() -> None:
-    serialiser = ChangeJson({('sch"ema', "ta%sble"): ("ok", "id")})
+    serialiser = ChangeJson(lambda _: ("ok", "id"))
     rows = [(str(number), "x", None, "t", None) for number in range(30)]
     records = serialiser.serialise(SOURCE, [FULL, *(wire.insert(7, row) for row in rows)])
 
@@ -220,8 +220,9 @@ def test_a_primary_key_that_was_renamed_since_still_orders_unless_the_identity_i
     identity: bool,
 ) -> None:
     columns = [("id", 20, True), ("name", 25, not identity)]
-    serialiser = ChangeJson({("public", "other"): ("renamed",)})
-    messages = [wire.relation(7, columns, "public", "other"), wire.insert(7, ("1", "x"))]
+    serialiser = ChangeJson(lambda _: ("renamed",))
+    kind = "d" if identity else "f"
+    messages = [wire.relation(7, columns, "public", "other", kind), wire.insert(7, ("1", "x"))]
     if identity:
         assert [record.key for record in serialiser.serialise(SOURCE, messages)] == [b"1"]
         return
@@ -243,7 +244,10 @@ def test_texts_of_marks_that_json_has_itself_keep_apart(alphabet: str) -> None:
 
 def test_a_keys_text_is_the_same_in_bulk_and_alone() -> None:
     """Else one row's changes would go to two partitions."""
-    keys = {('sch"ema', "ta%sble"): ("ratio", "ok", "id")}
+
+    def keys(_: Relation) -> Sequence[str]:
+        return "ratio", "ok", "id"
+
     rows = [
         ("7", "x", ratio, "t", None) for ratio in ("1", "1.5", "1e+15", "-0", "NaN", "1e-07")
     ] * 20
@@ -260,7 +264,7 @@ def test_a_keys_text_is_the_same_in_bulk_and_alone() -> None:
 def test_where_deletes_name_another_index_its_columns_order_all_changes(count: int) -> None:
     """REPLICA IDENTITY USING INDEX: a deleted row comes without its primary key."""
     columns = [("id", 20, False), ("code", 25, True)]
-    serialiser = ChangeJson({("public", "other"): ("id",)})
+    serialiser = ChangeJson(lambda _: ("id",))
     changes = [
         wire.insert(7, ("1", "c")),
         wire.update(7, ("1", "c")),
@@ -339,3 +343,61 @@ def test_lengths_that_lie_are_refused_among_many() -> None:
 def _singly(messages: Sequence[bytes]) -> list[JsonRecord]:
     serialiser = ChangeJson()
     return [record for message in messages for record in serialiser.serialise(SOURCE, [message])]
+
+
+LATIN = "M\xfcller".encode("latin-1")
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_texts_in_no_known_encoding_are_written_as_their_bytes_and_listed(count: int) -> None:
+    rows: list[tuple[Value, ...]] = [("1", LATIN, "1.5", "t", None), ("2", "ö", "NaN", "f", "{}")]
+    messages = [RELATION, *(wire.insert(7, row) for row in rows for _ in range(count))]
+
+    records = ChangeJson(any_bytes=True).serialise(SOURCE, messages)
+
+    written = read(records)
+    assert written[0]["bytes"] == ['na"me%']
+    assert written[0]["after"] == {
+        "id": 1,
+        'na"me%': "\\x4dfc6c6c6572",
+        "ratio": 1.5,
+        "ok": True,
+        "doc": None,
+    }
+    assert "bytes" not in written[count]
+    assert written[count]["after"]['na"me%'] == "ö"
+    assert {record.key for record in records} == {b"1", b"2"}
+
+
+def test_without_leave_a_text_that_is_not_utf_8_is_an_error_with_its_place() -> None:
+    with pytest.raises(DecodeError, match=r"not of its column's .* in transaction 5 at 0/64"):
+        ChangeJson().serialise(SOURCE, [RELATION, wire.insert(7, ("1", LATIN, "1", "t", None))])
+
+
+def test_what_is_malformed_is_an_error_where_any_bytes_are_taken_too() -> None:
+    cut = wire.insert(7, ("1", LATIN, "1", "t", None))[:-3]
+    with pytest.raises(DecodeError):
+        ChangeJson(any_bytes=True).serialise(SOURCE, [RELATION, cut])
+
+
+def test_a_table_described_again_is_ordered_by_its_new_key() -> None:
+    keys: list[tuple[str, ...]] = [("id",)]
+    serialiser = ChangeJson(lambda _: keys[-1])
+    row = ("1", "x", None, "t", None)
+    first = serialiser.serialise(SOURCE, [FULL, *[wire.insert(7, row)] * 40])
+    keys.append(("ok", "id"))
+
+    unaware = serialiser.serialise(SOURCE, [wire.insert(7, row)] * 40)
+    after = serialiser.serialise(SOURCE, [FULL, wire.insert(7, row), *[wire.insert(7, row)] * 40])
+
+    assert {record.key for record in first + unaware} == {b"1"}
+    assert {record.key for record in after} == {b"t\x001"}
+
+
+def test_inserts_of_a_table_whose_key_is_not_published_are_ordered_by_all_their_columns() -> None:
+    relation = wire.relation(7, [("device", 25, False), ("reading", 701, False)])
+    records = ChangeJson(lambda _: ("id",)).serialise(
+        SOURCE, [relation, wire.insert(7, ("a", "1.5"))]
+    )
+
+    assert [record.key for record in records] == [b"a\x001.5"]

@@ -1,0 +1,60 @@
+"""How long a failing source is tried again: errors are told apart by SQLSTATE, and only progress
+renews the patience.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+#: Codes of states that pass by themselves (PostgreSQL documentation, "PostgreSQL Error Codes"):
+#: connection exceptions, lack of resources, operator intervention (shutdown, starting up), a slot
+#: or object in use. No code at all: the connection broke or was never made.
+PASSING_CLASSES = ("08", "53", "57", "55006")
+FIRST_PAUSE_S = 0.1
+MOST_PAUSE_S = 2.0
+
+
+def is_passing(sqlstate: str) -> bool:
+    """Whether an error of this code may be gone at the next attempt."""
+    return sqlstate == "" or sqlstate.startswith(PASSING_CLASSES)
+
+
+class Patience:
+    """Decides after each failure: how long to pause, or that it is over.
+
+    The time runs from the first failure since the last progress. A connection that was made and
+    brought nothing is no progress; else a permanent error would be met for ever. An error that does
+    not pass by itself ends it at its second time in a row.
+    """
+
+    def __init__(self, limit_s: float, now_s: Callable[[], float]) -> None:
+        self.failures = 0
+        self.trouble = ""
+        self._limit_s = limit_s
+        self._now_s = now_s
+        self._since_s = 0.0
+        self._pause_s = FIRST_PAUSE_S
+        self._permanent = ""
+
+    def progress(self) -> None:
+        """Something came that had not come before."""
+        self.failures = 0
+        self.trouble = self._permanent = ""
+        self._pause_s = FIRST_PAUSE_S
+
+    def pause_s(self, message: str, sqlstate: str, limit_s: float | None = None) -> float | None:
+        """How long to wait after this failure; None where there is nothing left to wait for."""
+        limit_s = self._limit_s if limit_s is None else limit_s
+        if not self.failures:
+            self._since_s = self._now_s()
+        self.failures += 1
+        self.trouble = message
+        again = sqlstate == self._permanent
+        self._permanent = "" if is_passing(sqlstate) else sqlstate
+        if self._permanent and again:
+            return None
+        left_s = self._since_s + limit_s - self._now_s()
+        if left_s <= 0:
+            return None
+        pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, MOST_PAUSE_S)
+        return min(pause_s, left_s)

@@ -181,6 +181,14 @@ def unwritable_file(path: Path) -> str:
     return unwritable(path.absolute().parent)
 
 
+def host_of(header: str) -> str:
+    """The host of a request's `Host` header, without port and brackets; empty where it is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
     if host == "localhost":

@@ -13,6 +13,8 @@ from aiohttp import web
 
 from cdc_users.observe.gauge import Sampling
 from cdc_users.observe.tap import Tap, TapError
+from infra.client.guard import programs_only
+from infra.validate import is_whole
 
 HOST = "127.0.0.1"
 SCHEMA = 1
@@ -32,7 +34,7 @@ class ObserverServer:
 
     async def start(self) -> str:
         """Listen on a free port; returns the base URL."""
-        application = web.Application(client_max_size=1 << 30)
+        application = web.Application(middlewares=[programs_only], client_max_size=1 << 30)
         application.router.add_get("/snapshot", self._snapshot)
         application.router.add_get("/progress", self._progress)
         application.router.add_get("/ledger", self._ledger)
@@ -87,7 +89,7 @@ class ObserverServer:
 
     async def _samples(self, request: web.Request) -> web.Response:
         text = request.query.get("after", "0")
-        if not text.isdigit():
+        if not is_whole(text):
             return _json({"error": f"after={text!r} is not a number of samples"}, 400)
         return _json(self._sampling.after(int(text)))
 

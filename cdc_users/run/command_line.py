@@ -27,6 +27,8 @@ from cdc_users.options.table.record import Option
 from cdc_users.pipeline.provision.allow_list import stack_mistakes, stream_mistakes
 from cdc_users.run import locust_options
 from cdc_users.view.web import host
+from infra.client.environment import leave_out_libpq
+from infra.stack.find.external import source
 from infra.stack.supervise.state import CHECKOUT
 
 #: What Locust prints and ends after; nothing is run, so nothing is checked.
@@ -103,6 +105,8 @@ class CommandLine:
         return parsed
 
     def _check(self, parsed: Namespace, found: list[str]) -> None:
+        if source(os.environ) is None:
+            leave_out_libpq(os.environ)
         if not parsed.worker and (found := [*found, *self._mistakes(parsed)]):
             refuse(OptionsError(found))
 

@@ -37,8 +37,6 @@ from cdc_users.scenario import Scenario
 from cdc_users.users.lane import POOL, Assignment, Share
 from cdc_users.view.terminal import TERMINAL
 from cdc_users.view.web import extension, metrics_server
-from infra.client.environment import leave_out_libpq
-from infra.stack.find.external import source
 from infra.stack.supervise.identity import tied_to_parent
 
 logger = structlog.get_logger()
@@ -150,8 +148,6 @@ def _shape(environment: Environment) -> Any:
 
 def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
     _HARNESS.no_more_workers()
-    if source(os.environ) is None:
-        leave_out_libpq(os.environ)
     if not isinstance(runner, MasterRunner):
         runner.register_message(ASSIGN, _on_assign)
         runner.register_message(HALT, _on_halt)

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import errno
 import inspect
+import os
 import socket
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cdc_users.error import OptionsError
-from cdc_users.view.web import host
+from cdc_users.view.web import host, login
 from infra.validate import unwritable_file
 
 #: Options that mean nothing to a scenario, by the attribute that Locust keeps them under.
@@ -135,6 +136,8 @@ def _listeners(parsed: Namespace) -> Iterator[str]:
         return
     try:
         host.check(parsed.web_host, parsed.web_login, parsed.allow_web_host)
+        if parsed.web_login:
+            login.account(os.environ)
     except OptionsError as error:
         yield from error.mistakes
     if _taken(parsed.web_host, parsed.web_port):

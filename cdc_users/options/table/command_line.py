@@ -57,6 +57,14 @@ class CommandLineOptions:
         takes="0 to 65,535",
         kept_from_form=_HOW_THE_PAGE_IS_SERVED,
     )
+    web_names: tuple[str, ...] = option(
+        parse.words,
+        "Names by which the web UI may be asked for, beside addresses, localhost and this"
+        " machine's own.",
+        unset=(),
+        takes="names, by comma",
+        kept_from_form=_HOW_THE_PAGE_IS_SERVED,
+    )
     allow_web_host: bool = option(
         parse.flag,
         "yes lets the web UI listen outside loopback without a login.",

@@ -8,10 +8,10 @@ answers no other origin, and takes no foreign write.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from flask import Blueprint, Response, g, jsonify, render_template, render_template_string, request
@@ -21,14 +21,16 @@ from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
 from cdc_users.measure.latency.series import charted
+from cdc_users.options.options import read_alone
 from cdc_users.options.proposal import Proposal, ShapeDeclaration
 from cdc_users.report import csv as statistic
 from cdc_users.report import directory
 from cdc_users.scenario import Scenario
 from cdc_users.view import prometheus
 from cdc_users.view.run_view import RunView
-from cdc_users.view.web import form
+from cdc_users.view.web import form, guard, host, login
 from cdc_users.view.web.state import state
+from infra.validate import is_whole
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = {
@@ -41,8 +43,6 @@ ASSETS = {
 CurrentRun = Callable[[], RunView | None]
 #: Takes the run that a form has been read as; the start that follows carries it out.
 Prepare = Callable[[Proposal], None]
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-CORS_HEADERS = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Vary")
 NOT_YET = "The run has not concluded yet; this file is complete at its end."
 DOWNLOADS = (
     ("statistics.csv", "Download CDC statistics CSV"),
@@ -86,6 +86,7 @@ class Extension:
         #: The options as the command line gave them. A request may change none but those of the
         #: form.
         self._frozen = dict(vars(parsed)) if parsed is not None else {}
+        self._names = host.own_names(*_served_as(parsed))
         self._base = (parsed.web_base_path or "").rstrip("/") if parsed is not None else ""
 
     def install(self) -> None:
@@ -100,10 +101,13 @@ class Extension:
         )
         self._replace("locust.index", lambda _: self._index())
         self._replace("locust.swarm", self._swarm)
-        self._app.before_request(self._refuse_foreign_writes)
         self._app.before_request(self._keep_to_the_form)
-        # First in the list is last to run: after Locust's own handler has allowed every origin.
-        self._app.after_request_funcs.setdefault(None, []).insert(0, self._close)
+        self._app.after_request(self._keep_nothing)
+        guard.install(self._app, self._names)
+        # A page of somebody's own making may have a login of its own; ours is asked for by the
+        # command line, which wants a password with it.
+        if self._web_ui.web_login and login.is_given(os.environ):
+            login.install(self._web_ui, login.account(os.environ), self._base)
         tabs = [{"key": "cdc", "title": "CDC"}]
         files = [{"href": f"{self._base}/cdc/{name}", "title": title} for name, title in DOWNLOADS]
         template_args = self._web_ui.template_args
@@ -191,7 +195,7 @@ class Extension:
         Locust stores every field of a request under the option of that name: a command to run and
         files to write among them. So this comes before all views, whatever they check.
         """
-        if request.method in SAFE_METHODS:
+        if request.method in guard.SAFE_METHODS or request.endpoint == login.ENDPOINT:
             return
         parsed = vars(self._environment.parsed_options)
         told = request.form
@@ -260,7 +264,7 @@ class Extension:
 
     def _state(self) -> Response:
         since = request.args.get("since", "0")
-        told = state(self._run(), request.args.get("run", ""), int(since) if since.isdigit() else 0)
+        told = state(self._run(), request.args.get("run", ""), int(since) if is_whole(since) else 0)
         return Response(orjson.dumps(told), mimetype="application/json")
 
     def _static(self, name: str) -> Response:
@@ -295,18 +299,9 @@ class Extension:
     def _metrics(self) -> Response:
         return Response(prometheus.text(self._run()), content_type=prometheus.CONTENT_TYPE)
 
-    def _refuse_foreign_writes(self) -> Response | None:
-        ours = request.blueprint == "cdc" or request.endpoint in ("locust.swarm", "cdc_metrics")
-        if request.method in SAFE_METHODS or not ours or not _foreign():
-            return None
-        return Response("a page of another origin may not do this", 403, mimetype="text/plain")
-
-    def _close(self, response: Response) -> Response:
-        """Ours are for this origin alone, and are not kept."""
+    def _keep_nothing(self, response: Response) -> Response:
+        """Ours are not kept by browsers."""
         if request.blueprint == "cdc" or request.endpoint == "cdc_metrics":
-            for name in CORS_HEADERS:
-                response.headers.pop(name, None)
-            response.headers["X-Content-Type-Options"] = "nosniff"
             response.headers["Cache-Control"] = (
                 "no-cache" if "/static/" in request.path else "no-store"
             )
@@ -315,12 +310,10 @@ class Extension:
         return response
 
 
-def _foreign() -> bool:
-    """Whether a browser says that a page of another origin sends this request."""
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
-    return urlsplit(origin).netloc != request.host
+def _served_as(parsed: Any) -> tuple[str, tuple[str, ...]]:
+    """The address and the names that the command line gives the page."""
+    given = getattr(parsed, "web_names", None) or ""
+    return getattr(parsed, "web_host", "") or "", read_alone("web_names", given) if given else ()
 
 
 def _named(view: Callable[..., Response], number: int) -> Callable[..., Response]:

@@ -4,11 +4,14 @@ purpose. Pure.
 
 from __future__ import annotations
 
+import ipaddress
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from cdc_users.error import OptionsError
 from cdc_users.options.options import read_alone
-from infra.validate import is_loopback
+from infra.validate import host_of, is_loopback
 
 LOOPBACK = "127.0.0.1"
 #: Locust's own defaults, all of which mean every interface.
@@ -18,6 +21,23 @@ DEFAULTS = {"web_host": LOOPBACK, "master_bind_host": LOOPBACK}
 def secure_defaults(parser: Any) -> None:
     """Have Locust listen on loopback where the command line does not name an address."""
     parser.set_defaults(**DEFAULTS)
+
+
+def is_known(header: str, names: Sequence[str]) -> bool:
+    """Whether a page may be asked for by this `Host` header.
+
+    An address always: only a name can be rebound to lead here. No header at all is no browser's.
+    """
+    host = host_of(header)
+    try:
+        return not header or is_loopback(host) or bool(ipaddress.ip_address(host))
+    except ValueError:
+        return host in names
+
+
+def own_names(web_host: str, web_names: Sequence[str]) -> tuple[str, ...]:
+    """The names of this page: what the command line says, and this machine's own."""
+    return tuple(name.lower() for name in (web_host, socket.gethostname(), *web_names) if name)
 
 
 def check(web_host: str, web_login: bool, allow_web_host: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +12,7 @@ from cdc_users.error import OptionsError
 from cdc_users.options.options import read_alone
 from cdc_users.view import prometheus
 from cdc_users.view.run_view import RunView
-from cdc_users.view.web.host import LOOPBACK
+from cdc_users.view.web.host import LOOPBACK, is_known
 
 
 def serve(port_text: str, current_run: Callable[[], RunView | None]) -> int:
@@ -21,6 +22,9 @@ def serve(port_text: str, current_run: Callable[[], RunView | None]) -> int:
     """
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not is_known(environ.get("HTTP_HOST", ""), (socket.gethostname().lower(),)):
+            start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
+            return [b"ask for the metrics by address\n"]
         if environ["PATH_INFO"] != "/metrics":
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"the metrics are at /metrics\n"]

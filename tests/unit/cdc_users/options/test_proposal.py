@@ -51,7 +51,7 @@ OF_THE_RUN = {
         "quiet",
         "metrics_port",
     ),
-    *("allow_web_host", "debezium_headers", "evolve_at", "seed"),
+    *("allow_web_host", "web_names", "debezium_headers", "evolve_at", "seed"),
 }
 #: A value that is not the default, and what must be beside it for it to mean something.
 SAMPLES: dict[str, dict[str, str]] = {

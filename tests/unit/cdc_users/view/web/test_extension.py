@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ from cdc_users.report import remake
 from cdc_users.scenario import Scenario, Step
 from cdc_users.shapes.volume import volume_steps
 from cdc_users.view.run_view import RunView
-from cdc_users.view.web import extension
+from cdc_users.view.web import extension, login
 from tests.unit.made_result import result
 from tests.unit.made_run import MadeRun
 
@@ -71,6 +72,9 @@ class Page:
     started.
     """
 
+    #: As `--web-names` gives them.
+    names = ""
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, login: bool = False) -> None:
         monkeypatch.setattr("sys.argv", ["locust"])
         monkeypatch.setenv("PGPASSWORD", CANARY)
@@ -80,6 +84,7 @@ class Page:
         self.started: list[dict[str, Any]] = []
         self.prepared: list[Proposal] = []
         self.parsed = _namespace()
+        self.parsed.web_names = self.names
         self.environment = Environment(
             user_classes=[Writer],
             # Locust's types say instances; it keeps the classes.
@@ -175,6 +180,71 @@ def test_other_origins_may_read_nothing_of_ours(page: Page) -> None:
     for route in ROUTES:
         answer = page.client.get(route, headers={"Origin": "http://evil.example"})
         assert "Access-Control-Allow-Origin" not in answer.headers, route
+
+
+LOCUSTS = (
+    "/",
+    "/logs",
+    "/stats/requests",
+    "/stats/report",
+    "/exceptions",
+    "/tasks",
+    "/worker-count",
+    "/stats/requests/csv",
+)
+
+
+@pytest.mark.parametrize("route", [*ROUTES, *LOCUSTS])
+def test_no_answer_is_for_another_origin(page: Page, route: str) -> None:
+    page.run = MadeRun()
+    answer = page.client.get(route, headers={"Origin": "http://evil.example"})
+
+    assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("route", ["/swarm", "/stop", "/stats/reset", "/user"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1"])
+def test_no_page_of_another_origin_changes_anything(page: Page, route: str, origin: str) -> None:
+    reset: list[str] = []
+    page.environment.stats.clear_all = lambda: reset.append("reset")  # type: ignore[method-assign]
+
+    assert page.client.post(route, json={}, headers={"Origin": origin}).status_code == 403
+    assert page.client.options(route, headers={"Origin": origin}).status_code in (200, 204)
+    assert not reset
+    assert page.started == []
+
+
+@pytest.mark.parametrize("route", [*ROUTES, *LOCUSTS, "/login", "/assets/x.js"])
+@pytest.mark.parametrize("name", ["evil.example", "evil.example:8089", "127.0.0.1.evil.example"])
+def test_a_name_that_was_rebound_reads_nothing(page: Page, route: str, name: str) -> None:
+    answer = page.client.get(route, headers={"Host": name})
+
+    assert (answer.status_code, b"--web-names" in answer.data) == (421, True)
+    assert page.client.post("/swarm", data={}, headers={"Host": name}).status_code == 421
+    assert page.started == []
+
+
+@pytest.mark.parametrize(
+    "name", ["127.0.0.1:8089", "localhost", "[::1]:8089", "192.0.2.7", socket.gethostname()]
+)
+def test_an_address_and_this_machines_name_may_ask(page: Page, name: str) -> None:
+    assert page.client.get("/cdc/state", headers={"Host": name}).status_code == 200
+
+
+def test_a_name_that_the_command_line_gives_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Page, "names", "Bench.Example, other")
+    page = Page(monkeypatch)
+
+    assert page.client.get("/cdc/state", headers={"Host": "bench.example:1"}).status_code == 200
+    assert page.client.get("/cdc/state", headers={"Host": "third.example"}).status_code == 421
+
+
+@pytest.mark.parametrize("since", ["²", "-1", "x", "9" * 5000, ""])
+def test_a_number_that_is_none_is_taken_for_the_beginning(page: Page, since: str) -> None:
+    assert page.client.get("/cdc/state", query_string={"since": since}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -345,3 +415,42 @@ def test_an_option_that_is_read_alone_is_named_with_its_value() -> None:
     for name in ("quiet", "metrics_port", "allow_web_host"):
         with pytest.raises(OptionsError, match=f"{BY_NAME[name].flag}: 'maybe'"):
             read_alone(name, "maybe")
+
+
+def test_the_login_lets_in_who_knows_the_password_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(login, "PAUSE_S", 0.0)
+    monkeypatch.setenv("CDC_WEB_USER", "ada")
+    monkeypatch.setenv("CDC_WEB_PASSWORD", CANARY)
+    locked = Page(monkeypatch, login=True).client
+
+    for name, password in (("ada", "guess"), ("eve", CANARY), ("", "")):
+        given = {"username": name, "password": password}
+        assert "/login" in locked.post("/cdc-login", data=given).headers["Location"]
+        form = locked.get("/login").text
+        assert "wrong user or password" in form
+        assert "/cdc-login" in form
+        assert CANARY not in form
+        assert locked.get("/cdc/state").status_code == 302
+
+    answer = locked.post("/cdc-login", data={"username": "ada", "password": CANARY})
+
+    assert answer.headers["Location"] == "/"
+    assert "SameSite=Strict" in answer.headers["Set-Cookie"]
+    assert "HttpOnly" in answer.headers["Set-Cookie"]
+    for route in (*ROUTES, *LOCUSTS):
+        assert locked.get(route).status_code in (200, 404), route
+    foreign = {"Origin": "http://evil.example"}
+    assert locked.post("/cdc-login", data={}, headers=foreign).status_code == 403
+
+
+def test_a_login_wants_a_password_that_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{CANARY}\n", encoding="utf-8")
+
+    assert login.account({"CDC_WEB_PASSWORD_FILE": str(file)}).is_this("locust", CANARY)
+    assert CANARY not in repr(login.account({"CDC_WEB_PASSWORD": CANARY}))
+    for environ in ({}, {"CDC_WEB_PASSWORD": "short"}, {"CDC_WEB_PASSWORD_FILE": "/nowhere"}):
+        with pytest.raises(OptionsError, match="CDC_WEB_PASSWORD"):
+            login.account(environ)

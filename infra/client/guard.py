@@ -1,0 +1,28 @@
+"""Whom an HTTP server of ours on loopback answers: programs of this machine, and no web page.
+
+A page of any site can make the browser of this machine send requests to loopback, and a name that
+an attacker has rebound to 127.0.0.1 can even be read from (DNS rebinding). The browser says which
+it is: by `Origin`, and by the name in `Host`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from infra.validate import host_of, is_loopback
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def programs_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what a browser sends: our own clients name the server by its address, and no
+    origin.
+    """
+    if not is_loopback(host_of(request.headers.get("Host", ""))):
+        raise web.HTTPMisdirectedRequest(text="ask for this server by 127.0.0.1")
+    if "Origin" in request.headers:
+        raise web.HTTPForbidden(text="no web page is answered here")
+    return await handler(request)

@@ -1,0 +1,60 @@
+"""Servers of ours on loopback answer programs and no web page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from aiohttp import ClientSession
+
+from cdc_users.observe.gauge import Sampling
+from cdc_users.observe.server import ObserverServer
+from infra.validate import host_of
+
+
+async def _statuses(headers: Mapping[str, str]) -> list[int]:
+    """How the observer answers one read and one write with these headers."""
+    observer = ObserverServer({}, Sampling([]), lambda _: {})
+    url = await observer.start()
+    try:
+        async with ClientSession(headers=headers) as session:
+            async with session.get(f"{url}/progress") as read:
+                pass
+            async with session.post(f"{url}/final", json={}) as write:
+                pass
+    finally:
+        await observer.stop()
+    return [read.status, write.status]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, [200, 200]),
+        ({"Host": "evil.example"}, [421, 421]),
+        ({"Host": "127.0.0.1.evil.example:80"}, [421, 421]),
+        ({"Host": ""}, [421, 421]),
+        ({"Origin": "http://evil.example"}, [403, 403]),
+        ({"Origin": "null"}, [403, 403]),
+    ],
+)
+def test_a_web_page_is_not_answered(
+    headers: dict[str, str], expected: list[int]
+) -> None:
+    assert asyncio.run(_statuses(headers)) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "host"),
+    [
+        ("127.0.0.1:8089", "127.0.0.1"),
+        ("[::1]:80", "::1"),
+        ("Name.Example", "name.example"),
+        ("user@127.0.0.1", "127.0.0.1"),
+        ("[::1", ""),
+        ("", ""),
+    ],
+)
+def test_the_host_of_a_header_is_known(header: str, host: str) -> None:
+    assert host_of(header) == host

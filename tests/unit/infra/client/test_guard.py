@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 from aiohttp import ClientSession
 
+from cdc_users.measure.clock import new_anchor
 from cdc_users.observe.gauge import Sampling
 from cdc_users.observe.server import ObserverServer
 from infra.validate import host_of
@@ -15,7 +16,7 @@ from infra.validate import host_of
 
 async def _statuses(headers: Mapping[str, str]) -> list[int]:
     """How the observer answers one read and one write with these headers."""
-    observer = ObserverServer({}, Sampling([]), lambda _: {})
+    observer = ObserverServer({}, Sampling({}, new_anchor()), lambda _: {})
     url = await observer.start()
     try:
         async with ClientSession(headers=headers) as session:
@@ -39,9 +40,7 @@ async def _statuses(headers: Mapping[str, str]) -> list[int]:
         ({"Origin": "null"}, [403, 403]),
     ],
 )
-def test_a_web_page_is_not_answered(
-    headers: dict[str, str], expected: list[int]
-) -> None:
+def test_a_web_page_is_not_answered(headers: dict[str, str], expected: list[int]) -> None:
     assert asyncio.run(_statuses(headers)) == expected
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -199,18 +200,19 @@ class Extension:
             return
         parsed = vars(self._environment.parsed_options)
         told = request.form
-        g.cdc_forbidden = form.forbidden(told, self._frozen, self._settable())
-        kept = [(name, value) for name, value in told.items(multi=True) if name in self._settable()]
+        g.cdc_forbidden = form.forbidden(told, self._frozen, self._settable)
+        kept = [(name, value) for name, value in told.items(multi=True) if name in self._settable]
         request.form = ImmutableMultiDict(kept)
         parsed.update(self._withheld())
 
+    @cached_property
     def _settable(self) -> frozenset[str]:
         """The fields that a start may carry: Locust's own, and the options that the form shows."""
         return form.LOCUST_FIELDS | form.shown(ui_extra_args_dict())
 
     def _withheld(self) -> dict[str, Any]:
         """The options that no request may change, as they were when the page was opened."""
-        settable = self._settable() | form.STORED_BY_LOCUST
+        settable = self._settable | form.STORED_BY_LOCUST
         return {name: value for name, value in self._frozen.items() if name not in settable}
 
     def _checked(self) -> form.FormCheck:
@@ -245,7 +247,7 @@ class Extension:
 
     def _given(self, values: Mapping[str, str]) -> dict[str, Any]:
         """The options as the form gives them, else as the command line did."""
-        settable = self._settable()
+        settable = self._settable
         return {
             **vars(self._environment.parsed_options),
             **{name: value for name, value in values.items() if name in settable},

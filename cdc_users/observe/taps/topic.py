@@ -4,14 +4,12 @@ no matter of lag.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any
 
 import numpy as np
-import requests
 from confluent_kafka import (
     OFFSET_BEGINNING,
     TIMESTAMP_LOG_APPEND_TIME,
@@ -28,7 +26,7 @@ from cdc_users.observe.events.value import check
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
 from infra.avro.key import key_ids, key_octets
 from infra.avro.row import RowReader, Rows
-from infra.client import http
+from infra.client.registry import RegistryError, SchemaRegistry
 from infra.schemas.envelope import EnvelopeError, schema_id
 
 BATCH = 1000
@@ -70,15 +68,14 @@ class Schemas:
         is no envelope.
         """
         if number not in self.readers:
-            url = f"{self.url}/schemas/ids/{number}"
             try:
-                answer = http.get(url, timeout=TIMEOUT_S)
-                answer.raise_for_status()
-            except requests.RequestException as error:
-                raise TapError(
-                    f"schema {number} cannot be fetched from {url}: {type(error).__name__}"
-                ) from error
-            self.readers[number] = RowReader(json.loads(answer.json()["schema"]))
+                with SchemaRegistry(self.url, TIMEOUT_S) as registry:
+                    schema = registry.schema(number)
+            except RegistryError as error:
+                raise TapError(f"schema {number} cannot be fetched: {error}") from error
+            if schema is None:
+                raise TapError(f"schema {number} is not in the registry at {self.url}")
+            self.readers[number] = RowReader(schema)
         return self.readers[number]
 
 

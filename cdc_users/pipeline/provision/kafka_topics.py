@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.error import TargetError
-from infra.client import http
+from infra.client.registry import RegistryError, SchemaRegistry
 
 DEADLINE_S = 30.0
 POLL_S = 0.05
@@ -95,12 +95,12 @@ def delete_groups(bootstrap: str, names: Sequence[str]) -> None:
 
 def delete_subjects(registry_url: str, topic: str) -> None:
     """Remove the topic's key and value subjects from the schema registry."""
-    for subject in (f"{topic}-key", f"{topic}-value"):
-        answer = http.delete(f"{registry_url}/subjects/{subject}", timeout=DEADLINE_S)
-        if answer.status_code not in (200, 404):
-            raise TargetError(
-                f"subject {subject!r} cannot be deleted: the registry answered {answer.status_code}"
-            )
+    try:
+        with SchemaRegistry(registry_url, DEADLINE_S) as registry:
+            for side in ("key", "value"):
+                registry.delete(f"{topic}-{side}")
+    except RegistryError as error:
+        raise TargetError(f"the subjects of {topic!r} cannot be deleted: {error}") from error
 
 
 def _settle(future: Future[Any], what: str, *fine: int) -> None:

@@ -5,17 +5,15 @@ For processes without gevent, as `topic` is: the steward asks, the lanes' proces
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import requests
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
 from cdc_users.error import SubjectError, TargetError
-from infra.client import http
+from infra.client.registry import RegistryError, RegistryRefusedError, SchemaRegistry
 from infra.schemas.debezium import ChangeSchema, TopicSchemas, customers_schemas, with_column
 
 REACH_S = 10.0
@@ -102,29 +100,17 @@ def register(registry_url: str, subject: str, schema: ChangeSchema) -> int:
     Asks first whether it fits what the subject holds: a registry without rules takes anything, and
     every reader of the older records would then fail.
     """
-    body = {"schemaType": "AVRO", "schema": json.dumps(schema)}
-    answer = _post(f"{registry_url}/compatibility/subjects/{subject}/versions/latest", body)
-    if answer.status_code == requests.codes.ok and not answer.json()["is_compatible"]:
-        raise _misfit(subject, "the registry says so")
-    url = f"{registry_url}/subjects/{subject}/versions"
-    answer = _post(url, body)
-    if answer.status_code in (requests.codes.conflict, requests.codes.unprocessable):
-        raise _misfit(subject, _message(answer))
-    if answer.status_code != requests.codes.ok:
-        raise TargetError(
-            f"subject {subject!r} cannot be registered at {url}: {answer.status_code}"
-            f" {_message(answer)}"
-        )
-    return int(answer.json()["id"])
-
-
-def _post(url: str, body: Mapping[str, Any]) -> requests.Response:
     try:
-        return http.post(url, json=body, timeout=REACH_S)
-    except requests.RequestException as error:
-        raise TargetError(
-            f"the schema registry does not answer at {url}: {type(error).__name__}"
-        ) from error
+        with SchemaRegistry(registry_url, REACH_S) as registry:
+            if not registry.fits(subject, schema):
+                raise _misfit(subject, "the registry says so")
+            return registry.register(subject, schema)
+    except RegistryRefusedError as error:
+        if error.misfit:
+            raise _misfit(subject, str(error)) from error
+        raise TargetError(f"subject {subject!r} cannot be registered: {error}") from error
+    except RegistryError as error:
+        raise TargetError(str(error)) from error
 
 
 def _misfit(subject: str, why: str) -> SubjectError:
@@ -132,10 +118,3 @@ def _misfit(subject: str, why: str) -> SubjectError:
         f"subject {subject!r} holds a schema with which ours is not compatible ({why}); "
         "use a topic of its own, or delete the subject if nothing else reads it"
     )
-
-
-def _message(answer: requests.Response) -> str:
-    try:
-        return str(answer.json().get("message", answer.text))[:500]
-    except ValueError:
-        return answer.text[:500]

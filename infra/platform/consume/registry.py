@@ -1,18 +1,12 @@
-"""The schema registry, asked for schemas by id or subject (Confluent's HTTP interface)."""
+"""The schema registry, asked for schemas by id or subject; its failures as the platform's."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any
 
-import requests
-
-from infra.client import http
+from infra.client.registry import RegistryRefusedError, RegistrySilentError, SchemaRegistry
 from infra.platform.process.error import ConfigError, RetryableError, UnreachableError
-
-TIMEOUT_S = 10.0
-#: Answers that say nothing about the request; besides them, all from 500 on.
-_PASSING = frozenset({408, 425, 429})
 
 
 class Registry:
@@ -22,12 +16,11 @@ class Registry:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self._session = http.DirectSession()
+        self._client = SchemaRegistry(url)
 
     def check(self) -> None:
         """Ask for anything at all."""
-        self._get("/subjects")
+        _asked(self._client.check)
 
     def schema(self, number: int) -> Any | None:
         """The schema with this id;
@@ -35,37 +28,19 @@ class Registry:
         None where there is none. Raises RetryableError where it does not answer.
         """
         try:
-            return self._schema(f"/schemas/ids/{number}")
+            return _asked(lambda: self._client.schema(number))
         except UnreachableError as error:
             raise RetryableError(str(error)) from error
 
     def latest(self, subject: str) -> Any | None:
         """A subject's latest schema; None where there is no such subject yet."""
-        return self._schema(f"/subjects/{subject}/versions/latest")
+        return _asked(lambda: self._client.latest(subject))
 
-    def _schema(self, path: str) -> Any | None:
-        answer = self._get(path)
-        return (
-            None
-            if answer.status_code == requests.codes.not_found
-            else json.loads(answer.json()["schema"])
-        )
 
-    def _get(self, path: str) -> requests.Response:
-        try:
-            answer = self._session.get(self.url + path, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
-            raise UnreachableError(
-                f"the schema registry does not answer {self.url}{path} within {TIMEOUT_S:g} s:"
-                f" {type(error).__name__}"
-            ) from error
-        if answer.status_code >= 500 or answer.status_code in _PASSING:
-            raise UnreachableError(
-                f"the schema registry answers {self.url}{path} with {answer.status_code}"
-            )
-        if not answer.ok and answer.status_code != requests.codes.not_found:
-            raise ConfigError(
-                f"the schema registry answers {self.url}{path} with {answer.status_code}; name one"
-                " that is read without a login"
-            )
-        return answer
+def _asked(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except RegistrySilentError as error:
+        raise UnreachableError(str(error)) from error
+    except RegistryRefusedError as error:
+        raise ConfigError(f"{error}; name one that is read without a login") from error

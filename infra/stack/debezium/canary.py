@@ -12,7 +12,7 @@ import psycopg2
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from infra.client import http
+from infra.client.registry import SchemaRegistry
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import drop_slot
 from infra.postgres.table import create_customers, create_schema, drop_schema
@@ -87,5 +87,6 @@ def _await_record(endpoints: Endpoints, topic: str, limit_s: float) -> None:
 def _remove_topic(endpoints: Endpoints, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap})
     admin.delete_topics([topic])[topic].result(TIMEOUT_S)
-    for side in ("key", "value"):
-        http.delete(f"{endpoints.schema_registry_url}/subjects/{topic}-{side}", timeout=TIMEOUT_S)
+    with SchemaRegistry(endpoints.schema_registry_url, TIMEOUT_S) as registry:
+        for side in ("key", "value"):
+            registry.delete(f"{topic}-{side}")

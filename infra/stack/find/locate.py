@@ -12,6 +12,7 @@ import requests
 from confluent_kafka import KafkaException
 
 from infra import validate
+from infra.client.registry import RegistryError
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.external import external
@@ -66,7 +67,7 @@ def verify(endpoints: Endpoints) -> Endpoints:
     for name, probe in probes.items():
         try:
             probe()
-        except (psycopg2.Error, KafkaException, requests.RequestException) as error:
+        except (psycopg2.Error, KafkaException, RegistryError, requests.RequestException) as error:
             raise StackError(
                 f"{name} does not answer as it should: {str(error).strip()}; see that server's log,"
                 " or name another one"

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from infra.client import http
 from infra.client.environment import for_server
+from infra.client.registry import SchemaRegistry
 from infra.stack.artifacts import java
 from infra.stack.artifacts.artifact import DownloadProgress, cache_directory
 from infra.stack.artifacts.version import VERSIONS
@@ -284,13 +285,11 @@ def probe_kafka(bootstrap: str) -> None:
 
 def probe_registry(url: str) -> None:
     """Register a schema, read it back by its id, and remove it."""
-    subject = f"{url}/subjects/locust-cdc-probe-{uuid.uuid4().hex[:8]}"
-    answer = http.post(f"{subject}/versions", json={"schema": '"string"'}, timeout=PROBE_S)
-    answer.raise_for_status()
-    back = http.get(f"{url}/schemas/ids/{answer.json()['id']}", timeout=PROBE_S)
-    back.raise_for_status()
-    http.delete(subject, timeout=PROBE_S)
-    if "string" not in back.json()["schema"]:
+    subject, schema = f"locust-cdc-probe-{uuid.uuid4().hex[:8]}", "string"
+    with SchemaRegistry(url, PROBE_S) as registry:
+        back = registry.schema(registry.register(subject, schema))
+        registry.delete(subject)
+    if back not in (schema, {"type": schema}):
         raise StackError(f"the schema registry at {url} gave back another schema than it was given")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -156,14 +156,16 @@ def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:
     """Files, charts and thresholds know a step by its name, so the second namesake gets `-2`
     behind it.
     """
-    given = {step.name for step in steps}
-    found: dict[str, Step] = {}
+    taken = {step.name for step in steps}
+    numbers: dict[str, Iterator[int]] = {}
+    found = []
     for step in steps:
-        others = (
-            name
-            for number in itertools.count(2)
-            if (name := f"{step.name}-{number}") not in given | set(found)
-        )
-        name = step.name if step.name not in found else next(others)
-        found[name] = replace(step, name=name)
-    return tuple(found.values())
+        name = step.name
+        if name in numbers:
+            name = next(
+                other for number in numbers[name] if (other := f"{name}-{number}") not in taken
+            )
+            taken.add(name)
+        numbers.setdefault(step.name, itertools.count(2))
+        found.append(replace(step, name=name))
+    return tuple(found)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cdc_users.measure.number import number, shown, whole
-from cdc_users.measure.schedule.plan import parse_duration
+from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_stages
 from cdc_users.pipeline.declaration import outlets
 from cdc_users.pipeline.declaration import sinks as sinks_known
 from infra.validate import is_address, is_port, is_topic, is_url, unwritable
@@ -49,12 +50,26 @@ class Counts:
 
     def __call__(self, text: str) -> tuple[int, ...]:
         """The numbers; raises ValueError."""
-        return tuple(Count(self.most)(part.strip()) for part in text.split(","))
+        return tuple(Count(self.most)(part.strip()) for part in _parts(text))
 
 
 def durations(text: str) -> tuple[float, ...]:
     """Seconds of several durations, by comma."""
-    return tuple(parse_duration(part) for part in text.split(","))
+    return tuple(parse_duration(part) for part in _parts(text))
+
+
+def stages(text: str) -> tuple[LoadStage, ...]:
+    """Stages of an open loop, by comma."""
+    _parts(text)
+    return parse_stages(text)
+
+
+def _parts(text: str) -> Sequence[str]:
+    """Several values, by comma; each makes a step at least."""
+    parts = text.split(",")
+    if len(parts) > MOST_STEPS:
+        raise ValueError(f"{len(parts):,} values are too many; name at most {MOST_STEPS}")
+    return parts
 
 
 def table(text: str) -> str:
@@ -190,7 +205,7 @@ def sinks(text: str) -> tuple[str, ...]:
     """Names of sinks, by comma or space."""
     if not words(text):
         raise ValueError(f"{text!r} names no sink; name some of {', '.join((*SINKS, WAITING))}")
-    return tuple(choice(*SINKS, WAITING)(name) for name in words(text))
+    return tuple(choice(*SINKS, WAITING)(name) for name in words(",".join(_parts(text))))
 
 
 def flag(text: str) -> bool:
@@ -223,6 +238,8 @@ def words(text: str) -> tuple[str, ...]:
 
 
 YES_OR_NO = "yes or no"
+#: A step's number has three digits in a probe, and the last of them is the fences' (fence.WRITER).
+MOST_STEPS = 998
 #: Later than this, `--late drop` drops an arrival.
 DROP_AFTER_S = 0.1
 WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10

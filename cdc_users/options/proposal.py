@@ -7,17 +7,16 @@ Command line and web form are checked in the same way. Pure; touches no server.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError
 from cdc_users.options.ignored import idle_in, unread, unused
 from cdc_users.options.options import Options, given_texts, resolve, texts
+from cdc_users.options.parse import MOST_STEPS
+from cdc_users.options.table.load import MOST_ROWS
 from cdc_users.scenario import Scenario, Step, checked
-
-#: A step's number has three digits in a probe, and the last of them is the fences' (fence.WRITER).
-MOST_STEPS = 998
 
 
 class ShapeDeclaration(Protocol):
@@ -61,23 +60,50 @@ def _options(shape: ShapeDeclaration, given: Mapping[str, str]) -> Options:
     return resolve(texts(read, shape.scenario.defaults), mistakes)
 
 
-def propose(shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
-    """The run that these options come to; raises OptionsError with what is wrong with them."""
+def propose(
+    shape: ShapeDeclaration, source: Mapping[str, Any], *, by_chance: bool = True
+) -> Proposal:
+    """The run that these options come to; raises OptionsError with what is wrong with them.
+
+    Without `by_chance` the arrivals of a Poisson process are counted as those of an even one, at
+    once: enough to show, and never to be run.
+    """
     given = given_texts(source)
     options = _options(shape, given)
+    if not by_chance:
+        options = replace(options, arrival="constant")
     user = shape.user(options)
     try:
-        steps = checked(shape.steps(options))
+        steps = shape.steps(options)
     except PlanError as error:
         raise OptionsError([str(error)]) from error
-    if mistakes := [*unused(given, steps), *_too_many(steps)]:
+    if not steps:
+        raise OptionsError(["these options come to no step; name a load, e.g. --rows 1000"])
+    refuse_too_many(len(steps))
+    steps = checked(steps)
+    if mistakes := [*unused(given, steps), *_too_many_rows(steps)]:
         raise OptionsError(mistakes)
     return Proposal(shape.scenario, options, steps, shape.skipped(options), user)
 
 
-def _too_many(steps: Sequence[Step]) -> list[str]:
-    if len(steps) <= MOST_STEPS:
-        return []
+def refuse_too_many(steps: int) -> None:
+    """Raise OptionsError for more steps than a run can have; shapes that multiply ask before they
+    make them.
+    """
+    if steps > MOST_STEPS:
+        raise OptionsError(
+            [
+                f"these options come to {steps:,} steps; ask for at most {MOST_STEPS}, in several"
+                " runs"
+            ]
+        )
+
+
+def _too_many_rows(steps: Sequence[Step]) -> list[str]:
+    """Keys of a lane would run into the next one's (workload.KEYS_PER_WRITER)."""
     return [
-        f"these options come to {len(steps):,} steps; ask for at most {MOST_STEPS}, in several runs"
+        f"{step.name} comes to {rows:,} rows, more than {step.lanes:,} lanes have keys for,"
+        f" {most:,}; lower the load or raise --lanes"
+        for step in steps
+        if (rows := step.schedule.count * step.rows_per_arrival) > (most := MOST_ROWS * step.lanes)
     ]

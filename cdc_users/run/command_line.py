@@ -47,9 +47,14 @@ class CommandLine:
         self._checked = False
         self._parsers: WeakSet[LocustArgumentParser] = WeakSet()
 
-    def prepare(self, proposal: Proposal) -> None:
-        """The next run is this one; its options are read and its steps are known."""
-        self._prepared = proposal
+    def prepare(self, shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
+        """Read the options of the next run, which is then carried out as it was read.
+
+        Raises OptionsError with all mistakes.
+        """
+        self._prepared = None
+        self._prepared = proposal = propose(shape, source)
+        return proposal
 
     def proposal(self, shape: ShapeDeclaration, parsed: Namespace) -> Proposal:
         """The next run of a shape: as it was prepared, else what the options come to.
@@ -58,7 +63,7 @@ class CommandLine:
         """
         prepared = self._prepared
         if prepared is None or prepared.scenario is not shape.scenario:
-            self._prepared = prepared = propose(shape, vars(parsed))
+            return self.prepare(shape, vars(parsed))
         return prepared
 
     def take(self, shape: ShapeDeclaration, parsed: Namespace) -> Proposal:
@@ -132,10 +137,9 @@ class CommandLine:
             return ["--run-time does nothing in the web UI; its form has --duration"]
         found = locust_options.run_time(parsed, shape.scenario.name, idle_in(shape))
         try:
-            made = propose(shape, vars(parsed))
+            made = self.prepare(shape, vars(parsed))
         except OptionsError as error:
             return [*found, *error.mistakes]
-        self.prepare(made)
         found += locust_options.chosen_users(parsed, shape, made.user.__name__)
         return found + stream_mistakes([step.pipeline for step in made.steps], _allowed(parsed))
 

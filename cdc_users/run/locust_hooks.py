@@ -14,13 +14,14 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
 import structlog
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from locust import User, events, log
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -29,6 +30,7 @@ from locust.runners import MasterRunner, Runner, WorkerRunner
 from cdc_users.error import HarnessError, OptionsError
 from cdc_users.measure.clock import Anchor
 from cdc_users.options.options import read_alone
+from cdc_users.options.proposal import Proposal, ShapeDeclaration
 from cdc_users.report import directory
 from cdc_users.run import locust_stats
 from cdc_users.run.command_line import CommandLine, explain, refuse
@@ -51,6 +53,7 @@ class Harness:
 
     def __init__(self) -> None:
         self.command_line = CommandLine()
+        self.preparing = BoundedSemaphore()
         self.run: Run | None = None
         self._tie: Callable[[], None] | None = tied_to_parent(signal.SIGKILL)
 
@@ -160,6 +163,16 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
         _limit_the_wait(runner, environment.parsed_options)
 
 
+def _prepare(shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
+    """Read a form's run in a thread: drawing arrivals by chance takes seconds, and the page goes
+    on.
+    """
+    with _HARNESS.preparing:
+        pool = gevent.get_hub().threadpool
+        made: Proposal = pool.apply(_HARNESS.command_line.prepare, (shape, source))
+    return made
+
+
 def _limit_the_wait(runner: MasterRunner, parsed: Namespace) -> None:
     """Have workers that do not come end the process with 2, where Locust would with 1."""
     limit_s, parsed.expect_workers_max_wait = parsed.expect_workers_max_wait, 0
@@ -191,7 +204,7 @@ def _open_to_see(environment: Environment) -> None:
         # Locust's own table every two seconds would tear the block apart; the last one still comes.
         parsed.only_summary = parsed.only_summary or TERMINAL.mode != "lines"
         if environment.web_ui is not None:
-            extension.install(environment, lambda: _HARNESS.run, _HARNESS.command_line.prepare)
+            extension.install(environment, lambda: _HARNESS.run, _prepare)
         elif parsed.metrics_port:
             port = metrics_server.serve(parsed.metrics_port, lambda: _HARNESS.run)
             logger.info("benchmark.metrics", url=f"http://127.0.0.1:{port}/metrics")

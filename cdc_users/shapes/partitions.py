@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 from typing_extensions import override
 
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.options.options import Options
 from cdc_users.options.parse import WAIT_MS, WAITING, WAITING_BATCH
+from cdc_users.options.proposal import refuse_too_many
 from cdc_users.options.table.record import SCALING
 from cdc_users.scenario import Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
@@ -21,11 +23,10 @@ def scaling_steps(name: str, options: Options) -> tuple[Step, ...]:
     `--repeat` times over.
     """
     rounds = range(1, options.repeat + 1)
+    compared = (rounds, options.sinks, options.partitions, options.instances)
+    refuse_too_many(math.prod(map(len, compared)))
     return tuple(
-        _step(name, options, *configuration)
-        for configuration in itertools.product(
-            rounds, options.sinks, options.partitions, options.instances
-        )
+        _step(name, options, *configuration) for configuration in itertools.product(*compared)
     )
 
 

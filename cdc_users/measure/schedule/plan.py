@@ -24,6 +24,8 @@ NS = 1_000_000_000
 HIGHEST_PER_S = 1e7
 #: Six weeks.
 LONGEST_S = 1000 * 3600.0
+#: Each process draws all of them, a second for 20 million.
+MOST_BY_CHANCE = 10**8
 CHUNK = 4096
 WARM_UP = "warmup:"
 
@@ -100,6 +102,11 @@ class Schedule:
         time.
         """
         total = sum(stage.arrivals for stage in stages)
+        if seed is not None and total > MOST_BY_CHANCE:
+            raise PlanError(
+                f"{total:,.0f} arrivals are more than can be drawn by chance, {MOST_BY_CHANCE:,};"
+                " lower the rate or the duration, or space them evenly"
+            )
         count = round(total) if seed is None else arrivals_before(seed, total)
         if count < 1:
             text = ", ".join(f"{stage.name} for {stage.duration_s:g} s" for stage in stages)

@@ -45,12 +45,16 @@ def _distances(seed: int, block: int) -> NDArray[np.float64]:
     return -np.log1p(-uniform)
 
 
+#: By seed; a process needs those of one run at a time.
 _STARTS: dict[int, list[float]] = {}
 
 
 def _start(seed: int, block: int) -> float:
     """When the last arrival before a block comes; the sums that lead there are kept."""
-    starts = _STARTS.setdefault(seed, [0.0])
+    starts = _STARTS.get(seed)
+    if starts is None:
+        _STARTS.clear()
+        starts = _STARTS[seed] = [0.0]
     while len(starts) <= block:
         # As `_block` sums, or arrivals could change places at a block's edge.
         starts.append(starts[-1] + float(np.cumsum(_distances(seed, len(starts) - 1))[-1]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
-from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_rate, parse_stages
+from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_rate
 from cdc_users.options import conflict, parse
 from cdc_users.options.table.record import LEAVE, PER_SINK, PRESSURE, SCALING, VOLUME, option
 from cdc_users.users.workload.workload import KEYS_PER_WRITER
@@ -49,7 +49,7 @@ class LoadOptions:
         rules=(conflict.duration_has_a_rate,),
     )
     stages: tuple[LoadStage, ...] = option(
-        parse_stages,
+        parse.stages,
         "Open loop in stages, one step each: RATE:DURATION, or a ramp RATE->RATE:DURATION, or"
         " warmup:RATE:DURATION.",
         unset=(),

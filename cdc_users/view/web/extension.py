@@ -23,7 +23,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 
 from cdc_users.measure.latency.series import charted
 from cdc_users.options.options import read_alone
-from cdc_users.options.proposal import Proposal, ShapeDeclaration
+from cdc_users.options.proposal import ShapeDeclaration
 from cdc_users.report import csv as statistic
 from cdc_users.report import directory
 from cdc_users.scenario import Scenario
@@ -42,8 +42,6 @@ ASSETS = {
     "tab.js": "text/javascript",
 }
 CurrentRun = Callable[[], RunView | None]
-#: Takes the run that a form has been read as; the start that follows carries it out.
-Prepare = Callable[[Proposal], None]
 NOT_YET = "The run has not concluded yet; this file is complete at its end."
 DOWNLOADS = (
     ("statistics.csv", "Download CDC statistics CSV"),
@@ -65,7 +63,7 @@ INJECTED = """
   </body>"""
 
 
-def install(environment: Environment, current_run: CurrentRun, prepare: Prepare) -> None:
+def install(environment: Environment, current_run: CurrentRun, prepare: form.Read) -> None:
     """Extend the web UI of this process; does nothing where there is none."""
     if environment.web_ui is not None:
         Extension(environment, environment.web_ui, current_run, prepare).install()
@@ -75,7 +73,7 @@ class Extension:
     """The harness's part of one web UI."""
 
     def __init__(
-        self, environment: Environment, web_ui: WebUI, current_run: CurrentRun, prepare: Prepare
+        self, environment: Environment, web_ui: WebUI, current_run: CurrentRun, prepare: form.Read
     ) -> None:
         assert web_ui.app is not None
         self._environment = environment
@@ -178,7 +176,6 @@ class Extension:
         if checked.proposal is None:
             message = checked.message
             return jsonify({"success": False, "message": message, "host": self._environment.host})
-        self._prepare(checked.proposal)
         kept = {**self._withheld(), **self._secret_values()}
         try:
             return original()
@@ -242,7 +239,8 @@ class Extension:
                 ]
             )
         return form.with_users(
-            form.check(shape, self._given(request.form)), request.form.getlist("user_classes")
+            form.check(shape, self._given(request.form), self._prepare),
+            request.form.getlist("user_classes"),
         )
 
     def _given(self, values: Mapping[str, str]) -> dict[str, Any]:
@@ -262,11 +260,13 @@ class Extension:
         shape = self._chosen(request.args.get("shape_class"))
         if shape is None:
             return jsonify(form.plan(form.FormCheck()))
-        return jsonify(form.plan(form.check(shape, self._given(request.args))))
+        return jsonify(form.plan(form.preview(shape, self._given(request.args))))
 
     def _state(self) -> Response:
         since = request.args.get("since", "0")
-        told = state(self._run(), request.args.get("run", ""), int(since) if is_whole(since) else 0)
+        if not is_whole(since):
+            return Response(f"since={since!r} is no whole number", 400, mimetype="text/plain")
+        told = state(self._run(), request.args.get("run", ""), int(since))
         return Response(orjson.dumps(told), mimetype="application/json")
 
     def _static(self, name: str) -> Response:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cdc_users.error import OptionsError
@@ -12,6 +13,8 @@ from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import Option, flag_of
 from cdc_users.scenario import Step
 
+#: Reads a form as a run; raises OptionsError.
+Read = Callable[[ShapeDeclaration, Mapping[str, Any]], Proposal]
 #: The options that Locust's view stores from its own fields, and those fields (it stores
 #: "user_count" as "num_users").
 STORED_BY_LOCUST = frozenset(
@@ -33,12 +36,17 @@ class FormCheck:
         return " · ".join(self.mistakes)
 
 
-def check(shape: ShapeDeclaration, given: Mapping[str, Any]) -> FormCheck:
+def check(shape: ShapeDeclaration, given: Mapping[str, Any], read: Read) -> FormCheck:
     """Read the form as a run would; touches no server."""
     try:
-        return FormCheck(proposal=propose(shape, given))
+        return FormCheck(proposal=read(shape, given))
     except OptionsError as error:
         return FormCheck(error.mistakes)
+
+
+def preview(shape: ShapeDeclaration, given: Mapping[str, Any]) -> FormCheck:
+    """Read the form to show what would run: at once, however large it is."""
+    return check(shape, given, partial(propose, by_chance=False))
 
 
 def with_users(checked: FormCheck, picked: Sequence[str]) -> FormCheck:

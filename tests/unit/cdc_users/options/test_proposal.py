@@ -337,3 +337,52 @@ def test_every_documented_command_is_a_run_that_could_start(command: str) -> Non
     given = {word.removeprefix("--").replace("-", "_"): value for word, value in pairwise(words)}
 
     assert made(scenario, **given).steps
+
+
+@pytest.mark.parametrize(
+    ("scenario", "given", "told"),
+    [
+        (
+            "throughput",
+            {"rate": "1e6", "duration": "1h", "arrival": "poisson"},
+            "3,600,000,000 arrivals are more than can be drawn by chance, 100,000,000",
+        ),
+        (
+            "throughput",
+            {"rate": "1e6", "duration": "1h"},
+            "comes to 3,600,000,000 rows, more than 8 lanes have keys for, 400,000,000",
+        ),
+        (
+            "partitions",
+            {"repeat": "100", "partitions": ",".join("1" * 998), "instances": ",".join("1" * 998)},
+            "come to 199,200,800 steps",
+        ),
+        ("throughput", {"rows": ",".join("1" * 999)}, "--rows: 999 values are too many"),
+        ("throughput", {"stages": ",".join(["1/s:1s"] * 999)}, "--stages: 999 values are too many"),
+    ],
+)
+def test_a_plan_beyond_all_bounds_is_refused_before_it_is_made(
+    scenario: str, given: dict[str, str], told: str
+) -> None:
+    (mistake,) = mistakes(scenario, **given)
+
+    assert told in mistake
+
+
+def test_a_run_of_as_many_equal_steps_as_can_be_has_a_name_for_each() -> None:
+    steps = made("throughput", stages=",".join(["1/s:1s"] * 998)).steps
+
+    assert len({step.name for step in steps}) == 998
+    assert steps[-1].name == "throughput-1-per-s-998"
+
+
+def test_a_plan_that_is_only_shown_is_even_and_as_large_as_it_will_be() -> None:
+    shape: Any = SHAPES["throughput"]
+    given = {"rate": "1000", "duration": "10s", "arrival": "poisson"}
+    (shown,), (run,) = (
+        propose(shape, given, by_chance=by_chance).steps for by_chance in (False, True)
+    )
+
+    assert (shown.schedule.seed, shown.schedule.count) == (None, 10_000)
+    assert run.schedule.seed == 1
+    assert abs(run.schedule.count - 10_000) < 500

@@ -42,8 +42,8 @@ def test_a_run_starts_with_the_steps_that_were_checked(monkeypatch: pytest.Monke
 
 def test_the_next_run_is_read_again_and_so_is_one_of_another_scenario() -> None:
     ours = CommandLine()
-    first = ours.take(ThroughputShape, namespace(rows="10"))
-    ours.prepare(first)
+    ours.take(ThroughputShape, namespace(rows="10"))
+    ours.prepare(ThroughputShape, {"rows": "15"})
 
     assert ours.proposal(LatencyShape, namespace(sinks="counting")).scenario.name == "latency"
     assert ours.take(ThroughputShape, namespace(rows="20")).options.rows == (20,)

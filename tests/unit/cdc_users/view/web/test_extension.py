@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +21,10 @@ from locust.env import Environment
 from cdc_users.error import OptionsError
 from cdc_users.options.groups import NOT_IN_FORM
 from cdc_users.options.options import BY_NAME, OPTIONS, Options, read_alone
-from cdc_users.options.proposal import Proposal
+from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.report import remake
 from cdc_users.scenario import Scenario, Step
-from cdc_users.shapes.volume import volume_steps
+from cdc_users.shapes.volume import paced_steps, volume_steps
 from cdc_users.view.run_view import RunView
 from cdc_users.view.web import extension, login
 from tests.unit.made_result import result
@@ -53,7 +54,7 @@ class Shape(LoadTestShape):
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        return volume_steps("made", options)
+        return (volume_steps if options.rows else paced_steps)("made", options)
 
     @classmethod
     def user(cls, _: Options) -> type[User]:
@@ -100,8 +101,12 @@ class Page:
         assert ui.app is not None
         ui.app.config["SECRET_KEY"] = "for the tests"
         ui.app.view_functions["locust.swarm"] = self._swarm
-        extension.install(self.environment, lambda: self.run, self.prepared.append)
+        extension.install(self.environment, lambda: self.run, self._prepare)
         self.client: FlaskClient = ui.app.test_client()
+
+    def _prepare(self, shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
+        self.prepared.append(propose(shape, source))
+        return self.prepared[-1]
 
     def _swarm(self) -> dict[str, Any]:
         self.started.append({"secret": self.parsed.token})
@@ -395,11 +400,55 @@ def test_downloads_hold_what_the_run_came_to(page: Page, tmp_path: Path) -> None
     assert shown.headers["Content-Disposition"].startswith("inline")
 
 
-def test_a_nonsensical_question_gets_the_whole_state(page: Page) -> None:
+def test_a_question_for_what_has_not_been_yet_gets_the_whole_state(page: Page) -> None:
     page.run = MadeRun()
 
-    assert page.told("/cdc/state?run=abcd1234&since=-1")["first"] == 0
     assert page.told("/cdc/state?run=abcd1234&since=99999")["first"] == 0
+
+
+@pytest.mark.parametrize("since", ["²", "-1", "1e3", "x", "9" * 30])
+def test_a_state_since_no_whole_number_is_a_mistake_of_the_request(page: Page, since: str) -> None:
+    answer = page.client.get("/cdc/state", query_string={"since": since})
+
+    assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"rate": "100000", "duration": "100h", "arrival": "poisson"},
+        {"rate": "9999999", "duration": "1000h", "arrival": "poisson", "seed": "2"},
+        {"stages": ",".join(["9999999/s:1000h"] * 998), "arrival": "poisson"},
+        {"stages": ",".join(["1/s:1s"] * 998)},
+        {"stages": ",".join(["1/s:1s"] * 100_000)},
+        {"rows": ",".join(["1"] * 100_000)},
+        {"rows": "9" * 100_000},
+    ],
+)
+def test_a_plan_of_any_size_is_shown_or_refused_at_once(page: Page, asked: dict[str, str]) -> None:
+    began_s = time.process_time()
+
+    answer = page.client.get("/cdc/plan", query_string={"shape_class": "Shape", **asked})
+
+    assert time.process_time() - began_s < 2
+    assert answer.status_code == 200
+    assert bool(answer.get_json()["mistakes"]) != bool(answer.get_json()["steps"])
+
+
+def test_a_start_of_billions_of_arrivals_is_refused(page: Page) -> None:
+    told = page.start(rate="100000", duration="100h", arrival="poisson").json
+
+    assert told["success"] is False
+    assert "36,000,000,000 arrivals are more than can be drawn by chance" in told["message"]
+
+
+def test_a_plan_tells_nothing_of_the_file_system(page: Page) -> None:
+    plan = {"shape_class": "Shape", "rows": "5"}
+    usual = page.client.get("/cdc/plan", query_string=plan).get_json()
+
+    for results in ("/proc/nope", __file__, "/root"):
+        asked = {**plan, "results": results, "platform": "/no/such/program"}
+        assert page.client.get("/cdc/plan", query_string=asked).get_json() == usual
 
 
 def test_only_own_files_are_served(page: Page) -> None:
@@ -408,7 +457,7 @@ def test_only_own_files_are_served(page: Page) -> None:
 
 
 def test_a_headless_process_is_not_extended() -> None:
-    extension.install(Environment(), lambda: None, print)
+    extension.install(Environment(), lambda: None, propose)
 
 
 def test_an_option_that_is_read_alone_is_named_with_its_value() -> None:

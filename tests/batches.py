@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.platform.consume.decode import Decoder
 from infra.platform.sinks.batch import Batch, Chunk
-from tests.change_events import CUSTOMERS, Columns, Encoder, Event, envelope_schema, key_schema
+from tests.change_events import CUSTOMERS, KEY, Columns, Encoder, Event, envelope_schema, key_schema
 
 
 class Partition:
@@ -21,19 +21,22 @@ class Partition:
         topic: str = "test",
         number: int = 0,
         columns: Columns = CUSTOMERS,
+        lsn: int = 1000,
+        key: Columns = KEY,
+        table: str = "customers",
     ) -> None:
         self.topic = topic
         self.number = number
         self.offset = 0
-        self._encoder = Encoder(columns)
+        self.encoder = Encoder(columns, lsn=lsn, key_columns=key, table=table)
         self._decoder = Decoder()
         self._decoder.learn(1, envelope_schema(columns, "cdc.test.customers"))
-        self._decoder.learn(2, key_schema("cdc.test.customers"))
+        self._decoder.learn(2, key_schema("cdc.test.customers", key))
 
     def batch(self, events: Sequence[Event]) -> Batch:
         """The next events of the partition, as one batch."""
         (batch,) = self.items(
-            [(self._encoder.key(event), self._encoder.value(event)) for event in events]
+            [(self.encoder.key(event), self.encoder.value(event)) for event in events]
         )
         assert isinstance(batch, Batch)
         return batch

@@ -152,7 +152,7 @@ class Column:
     """One column of a captured table; `precision` and `scale` are those of a decimal.
 
     `bits` is the length of a bit string, whose bytes begin with the lowest; `item` what an array
-    holds.
+    holds; `record` the name of a record's type, "map" that of a map.
     """
 
     name: str
@@ -162,6 +162,7 @@ class Column:
     scale: int = 0
     bits: int | None = None
     item: Column | None = None
+    record: str | None = None
 
 
 def column_of(name: str, schema: Any, nullable: bool) -> Column:
@@ -177,6 +178,8 @@ def column_of(name: str, schema: Any, nullable: bool) -> Column:
         )
     if schema["type"] == "fixed":
         kind = ColumnKind.OTHER
+    if kind is ColumnKind.OTHER and schema["type"] in ("record", "map"):
+        return Column(name, kind, nullable, record=schema.get("name", schema["type"]))
     if schema.get("connect.name") == "io.debezium.data.Bits":
         bits = int(schema.get("connect.parameters", {}).get("length", 0)) or None
         return Column(name, kind, nullable, bits=bits)
@@ -209,7 +212,7 @@ _ZONED_INFINITIES = {"+292269055-12-02T23:00:00.000000Z": "-infinity"}
 
 
 class UnknownMomentError(ValueError):
-    """A number that stands for no date or time of the source."""
+    """A number that stands for no date or time that could be written exactly."""
 
 
 def date_value(days: int) -> date | str:
@@ -306,15 +309,22 @@ def _long_timestamp(us: int, zone: str = "") -> str:
     return f"{number} {clock}{zone}{' BC' if era else ''}"
 
 
+def _whole_us(ns: int) -> int:
+    us, rest = divmod(ns, 1000)
+    if rest:
+        raise UnknownMomentError(f"{ns} ns are not whole microseconds, which all sinks have")
+    return us
+
+
 #: From a number as it is on the wire to its value.
 FROM_NUMBER: Mapping[ColumnKind, Callable[[int], Any]] = {
     ColumnKind.DATE: date_value,
     ColumnKind.TIME_MS: lambda ms: time_value(ms * 1000),
     ColumnKind.TIME_US: time_value,
-    ColumnKind.TIME_NS: lambda ns: time_value(ns // 1000),
+    ColumnKind.TIME_NS: lambda ns: time_value(_whole_us(ns)),
     ColumnKind.TIMESTAMP_MS: lambda ms: timestamp_value(ms * 1000),
     ColumnKind.TIMESTAMP_US: timestamp_value,
-    ColumnKind.TIMESTAMP_NS: lambda ns: timestamp_value(ns // 1000),
+    ColumnKind.TIMESTAMP_NS: lambda ns: timestamp_value(_whole_us(ns)),
     ColumnKind.INSTANT_MS: lambda ms: instant_value(ms * 1000),
     ColumnKind.INSTANT_US: instant_value,
 }

@@ -244,7 +244,7 @@ class _BreakingPostgres(PostgresSink):
 
     when: When | None = None
 
-    async def _apply(self, connection: Any, batch: Batch, target: Any) -> bool:
+    async def _apply(self, connection: Any, batch: Batch, target: Any) -> Any:
         when, self.when = self.when, None
         if when == "before":
             await self._terminate(connection)

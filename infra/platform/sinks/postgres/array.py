@@ -9,7 +9,6 @@ length and bytes.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,11 +21,13 @@ from infra.avro.kind import UNAVAILABLE, Column, ColumnKind, Unavailable, postgr
 from infra.avro.octets import Octets, OffsetArray
 from infra.avro.placeholder import are_placeholders
 from infra.avro.row import RowImage, Rows
-from infra.platform.sinks.nested import bytea_text, decimal_digits, nested
+from infra.platform.sinks.nested import decimal_digits
 
 #: One element: text as PostgreSQL reads it, None for NULL, UNAVAILABLE for what the source did not
 #: send.
 Element = bytes | Unavailable | None
+#: Writes a value of Python's as the text that a column of the target reads.
+Maker = Callable[[Any], str]
 
 _HEADER = struct.Struct(">iiIii")
 _NULL = b"\xff\xff\xff\xff"
@@ -54,7 +55,7 @@ class TextArrayDumper(adapt.Dumper):
     oid = 1009
 
     def dump(self, obj: bytes) -> bytes:
-        """See psycopg's Dumper."""
+        """The bytes themselves."""
         return bytes(obj)
 
 
@@ -83,19 +84,21 @@ def _whole(framed: bytes, count: int, kind: ColumnKind) -> TextArray | ByteaArra
     return ByteaArray(head + framed) if kind is ColumnKind.BYTES else TextArray(head + framed)
 
 
-def column_array(rows: Rows, side: RowImage, column: Column) -> TextArray | ByteaArray | None:
-    """A whole column as one parameter, text straight from the wire;
+def column_array(
+    rows: Rows, side: RowImage, column: Column, make: Maker | None = None
+) -> TextArray | ByteaArray | None:
+    """A whole column as one parameter, text straight from the wire, or as `make` writes it;
 
     None where the source did not send all of it.
     """
-    if column.kind in _AS_THEY_ARE:
+    if column.kind in _AS_THEY_ARE and make is None:
         octets, (begin, length) = rows.octets, rows.spans(side, column.name)
         if are_placeholders(octets, begin, length).any():
             return None
         if _are_even(octets, begin, length) and not _with_sign(octets, column, begin, length).any():
             return _whole(_framed(octets, begin, length), len(rows), column.kind)
-    found = elements(rows, side, column)
-    return None if UNAVAILABLE in found else array(found, column.kind)
+    found = elements(rows, side, column, make)
+    return None if UNAVAILABLE in found else array(found, parameter_kind(column, make))
 
 
 def _are_even(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> bool:
@@ -119,13 +122,22 @@ def _framed(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> by
     return table[np.arange(-4, widest) < np.maximum(length, 0)[:, None]].tobytes()
 
 
+def parameter_kind(column: Column, make: Maker | None) -> ColumnKind:
+    """What the parameter's items are: text, but for bytes as they came."""
+    return column.kind if make is None else ColumnKind.TEXT
+
+
 def array_type(kind: ColumnKind) -> str:
     """The parameter's type in SQL."""
     return "bytea[]" if kind is ColumnKind.BYTES else "text[]"
 
 
-def elements(rows: Rows, side: RowImage, column: Column) -> list[Element]:
+def elements(
+    rows: Rows, side: RowImage, column: Column, make: Maker | None = None
+) -> list[Element]:
     """A column of one side."""
+    if make is not None:
+        return [_element(value, make) for value in rows.values(side, column.name)]
     if column.kind in _AS_THEY_ARE:
         return _raw(rows, side, column)
     if column.kind is ColumnKind.DECIMAL:
@@ -139,11 +151,11 @@ def elements(rows: Rows, side: RowImage, column: Column) -> list[Element]:
         for row in np.flatnonzero(~there).tolist():
             found[row] = None
         return found
-    make = _MAKERS.get(column.kind, str)
-    return [_element(value, make) for value in rows.values(side, column.name)]
+    write = _MAKERS.get(column.kind, str)
+    return [_element(value, write) for value in rows.values(side, column.name)]
 
 
-def _element(value: Any, make: Callable[[Any], str]) -> Element:
+def _element(value: Any, make: Maker) -> Element:
     return value if value is None or value is UNAVAILABLE else make(value).encode()
 
 
@@ -187,33 +199,4 @@ _MAKERS: dict[ColumnKind, Callable[[Any], str]] = {
     ColumnKind.FLOAT64: repr,
     ColumnKind.VARIABLE_DECIMAL: decimal_digits,
     ColumnKind.DURATION_US: lambda value: f"{value} microseconds",
-    ColumnKind.OTHER: lambda value: json.dumps(nested(value, bytea_text)),
-}
-#: What a column is in a table that the sink creates.
-SQL_TYPES: dict[ColumnKind, str] = {
-    ColumnKind.BOOLEAN: "boolean",
-    ColumnKind.INT16: "smallint",
-    ColumnKind.INT32: "integer",
-    ColumnKind.INT64: "bigint",
-    ColumnKind.FLOAT32: "real",
-    ColumnKind.FLOAT64: "double precision",
-    ColumnKind.TEXT: "text",
-    ColumnKind.UUID: "uuid",
-    ColumnKind.JSON: "jsonb",
-    ColumnKind.BYTES: "bytea",
-    ColumnKind.DECIMAL: "numeric",
-    ColumnKind.VARIABLE_DECIMAL: "numeric",
-    ColumnKind.DATE: "date",
-    ColumnKind.TIME_MS: "time",
-    ColumnKind.TIME_US: "time",
-    ColumnKind.TIME_NS: "time",
-    ColumnKind.TIMESTAMP_MS: "timestamp",
-    ColumnKind.TIMESTAMP_US: "timestamp",
-    ColumnKind.TIMESTAMP_NS: "timestamp",
-    ColumnKind.INSTANT_MS: "timestamptz",
-    ColumnKind.INSTANT_US: "timestamptz",
-    ColumnKind.ZONED_TIMESTAMP: "timestamptz",
-    ColumnKind.ZONED_TIME: "timetz",
-    ColumnKind.DURATION_US: "interval",
-    ColumnKind.OTHER: "jsonb",
 }

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.avro.kind import UNAVAILABLE, Column, ColumnKind
+from infra.avro.kind import UNAVAILABLE, Column, ColumnKind, UnknownMomentError
 from infra.avro.row import Rows
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.array import (
     ByteaArray,
     Element,
+    Maker,
     TextArray,
     array,
     column_array,
     elements,
+    parameter_kind,
 )
-from infra.platform.sinks.postgres.table import VERSION
+from infra.platform.sinks.postgres.offsets import LAST_LIFE, LIFE_BITS
+from infra.platform.sinks.postgres.plan import VERSION, VERSION_COLUMN, WritePlan
 
-_VERSION = Column(VERSION, ColumnKind.INT64, True)
 _DELETE = ord("d")
 
 
@@ -59,90 +61,152 @@ class Effect:
     deletes: Deletes
 
 
-def effect(batch: Batch, key: Sequence[Column], probe_column: str) -> Effect:
-    """Reduce a batch of changes of rows; raises RefusedError where one lacks its key."""
-    deleted = batch.rows.operation == _DELETE
-    probed = probe_column in {column.name for column in batch.rows.columns}
-    if len(set(batch.key_ids.tolist())) == len(batch) and not deleted.any():
-        straight = _straight(batch.rows, batch.offsets, probed)
-        return Effect(
-            [straight] if straight else _groups(_writes(batch, probed)),
-            Deletes([[] for _ in key], []),
+def effect(batch: Batch, plan: WritePlan, life: int) -> Effect:
+    """Reduce a batch of changes of rows; raises RefusedError where one lacks its key, or has what
+    stands for no value.
+    """
+    try:
+        return _Reduction(batch, plan, life).effect()
+    except UnknownMomentError as error:
+        raise RefusedError(f"{batch.topic}[{batch.partition}]: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduction:
+    """One batch on its way to an effect."""
+
+    batch: Batch
+    plan: WritePlan
+    life: int
+
+    def effect(self) -> Effect:
+        batch, plan = self.batch, self.plan
+        deleted = batch.rows.operation == _DELETE
+        if len(set(batch.key_ids.tolist())) == len(batch) and not deleted.any():
+            straight = self._straight(batch.rows)
+            return Effect(
+                [straight] if straight else self._groups(self._writes()),
+                Deletes([[] for _ in plan.key], []),
+            )
+        keys = list(zip(*self._key_elements(deleted), strict=True))
+        final = {place: row for row, place in enumerate(keys)}
+        gone = [row for row in final.values() if deleted[row]]
+        kept = [row for row in final.values() if not deleted[row]]
+        upserts = []
+        if kept:
+            straight = self._straight(batch.rows[np.array(kept)])
+            upserts = (
+                [straight]
+                if straight
+                else self._groups(_merged(self._writes(), keys, kept, deleted))
+            )
+        versions = self._versions() if gone else []
+        deletes = Deletes(
+            [[keys[row][place] for row in gone] for place in range(len(plan.key))],
+            [versions[row] for row in gone],
         )
-    keys = list(zip(*_key_elements(batch, key, deleted), strict=True))
-    final = {place: row for row, place in enumerate(keys)}
-    gone = [row for row in final.values() if deleted[row]]
-    kept = [row for row in final.values() if not deleted[row]]
-    upserts = []
-    if kept:
-        straight = _straight(batch.rows[np.array(kept)], batch.offsets[kept], probed)
-        upserts = (
-            [straight]
-            if straight
-            else _groups(_merged(_writes(batch, probed), keys, kept, deleted))
+        return Effect(upserts, deletes)
+
+    def _straight(self, rows: Rows) -> Upserts | None:
+        """These rows as they are; None where the source did not send all of their values."""
+        arrays = []
+        for column in self.plan.columns:
+            made = column_array(rows, "after", column, self._maker(column))
+            if made is None:
+                return None
+            arrays.append(made)
+        if self.plan.version != VERSION:
+            return Upserts(self.plan.columns, arrays)
+        return Upserts(
+            [*self.plan.columns, VERSION_COLUMN],
+            [*arrays, array(self._positions(rows), ColumnKind.INT64)],
         )
-    versions = _versions(batch, probe_column, probed) if gone else []
-    deletes = Deletes(
-        [[keys[row][place] for row in gone] for place in range(len(key))],
-        [versions[row] for row in gone],
-    )
-    return Effect(upserts, deletes)
 
+    def _maker(self, column: Column) -> Maker | None:
+        return self.plan.conversions[column.name].make
 
-def _straight(rows: Rows, offsets: NDArray[np.int64], probed: bool) -> Upserts | None:
-    """These rows as they are; None where the source did not send all of their values."""
-    arrays = []
-    for column in rows.columns:
-        made = column_array(rows, "after", column)
-        if made is None:
-            return None
-        arrays.append(made)
-    if probed:
-        return Upserts(rows.columns, arrays)
-    return Upserts(
-        [*rows.columns, _VERSION], [*arrays, array(_positions(rows, offsets), ColumnKind.INT64)]
-    )
+    def _writes(self) -> dict[Column, list[Element]]:
+        """All rows as they were written, by column."""
+        rows = self.batch.rows
+        found = {
+            column: elements(rows, "after", column, self._maker(column))
+            for column in self.plan.columns
+        }
+        if self.plan.version == VERSION:
+            found[VERSION_COLUMN] = self._positions(rows)
+        return found
 
+    def _positions(self, rows: Rows) -> list[Element]:
+        """Versions: the source's life, then its log position; none where the source has no log."""
+        lsn = rows.lsn
+        if self.life >= LAST_LIFE:
+            return [None] * len(rows)
+        made: list[Element] = [
+            b"%d" % number for number in (lsn + (self.life << LIFE_BITS)).tolist()
+        ]
+        for row in np.flatnonzero((lsn <= 0) | (lsn >> LIFE_BITS > 0)).tolist():
+            made[row] = None
+        return made
 
-def _writes(batch: Batch, probed: bool) -> dict[Column, list[Element]]:
-    """All rows as they were written, by column."""
-    found = {column: elements(batch.rows, "after", column) for column in batch.rows.columns}
-    if not probed:
-        found[_VERSION] = _positions(batch.rows, batch.offsets)
-    return found
+    def _versions(self) -> list[Element]:
+        """What the rows of deletes said last of their version; nothing where they said none."""
+        if not self.plan.probed:
+            return self._positions(self.batch.rows)
+        columns = self.batch.rows.columns
+        column = next(column for column in columns if column.name == self.plan.version)
+        found = elements(self.batch.rows, "before", column)
+        for row in np.flatnonzero(self.batch.key_only()).tolist():
+            found[row] = None
+        return found
 
+    def _key_elements(self, deleted: NDArray[np.bool_]) -> list[list[Element]]:
+        batch, found = self.batch, []
+        for column in self.plan.key:
+            make = self._maker(column)
+            after = elements(batch.rows, "after", column, make)
+            before = elements(batch.rows, "before", column, make)
+            found.append(
+                [before[row] if gone else after[row] for row, gone in enumerate(deleted.tolist())]
+            )
+        if any(element is None for column in found for element in column):
+            raise RefusedError(
+                f"{batch.topic}[{batch.partition}] has a row without its key; set the source's"
+                " REPLICA IDENTITY"
+            )
+        return found
 
-def _positions(rows: Rows, offsets: NDArray[np.int64]) -> list[Element]:
-    lsn = rows.lsn
-    return [b"%d" % number for number in np.where(lsn > 0, lsn, offsets).tolist()]
+    def _groups(self, writes: Mapping[Column, Sequence[Element]]) -> list[Upserts]:
+        """Rows that leave the same columns alone, together."""
+        partial = {column for column, values in writes.items() if UNAVAILABLE in values}
+        if not partial:
+            return [self._upserts(writes)]
+        groups: dict[frozenset[Column], list[int]] = {}
+        for row in range(len(next(iter(writes.values())))):
+            missing = frozenset(column for column in partial if writes[column][row] is UNAVAILABLE)
+            groups.setdefault(missing, []).append(row)
+        return [
+            self._upserts(
+                {
+                    column: [values[row] for row in rows]
+                    for column, values in writes.items()
+                    if column not in missing
+                },
+                partial=bool(missing),
+            )
+            for missing, rows in groups.items()
+        ]
 
-
-def _versions(batch: Batch, probe_column: str, probed: bool) -> list[Element]:
-    """What the rows of deletes said last of their version."""
-    if not probed:
-        return _positions(batch.rows, batch.offsets)
-    column = next(column for column in batch.rows.columns if column.name == probe_column)
-    return elements(batch.rows, "before", column)
-
-
-def _key_elements(
-    batch: Batch, key: Sequence[Column], deleted: NDArray[np.bool_]
-) -> list[list[Element]]:
-    found = []
-    for column in key:
-        after, before = (
-            elements(batch.rows, "after", column),
-            elements(batch.rows, "before", column),
+    def _upserts(
+        self, writes: Mapping[Column, Sequence[Element]], partial: bool = False
+    ) -> Upserts:
+        return Upserts(
+            list(writes),
+            [
+                array(values, parameter_kind(column, self._maker(column)))
+                for column, values in writes.items()
+            ],
+            partial,
         )
-        found.append(
-            [before[row] if gone else after[row] for row, gone in enumerate(deleted.tolist())]
-        )
-    if any(element is None for column in found for element in column):
-        raise RefusedError(
-            f"{batch.topic}[{batch.partition}] has a row without its key; set the source's REPLICA"
-            " IDENTITY"
-        )
-    return found
 
 
 def _merged(
@@ -173,31 +237,3 @@ def _known(
             latest[key] = value
         whole.append(latest.get(key, value) if value is UNAVAILABLE else value)
     return whole
-
-
-def _groups(writes: Mapping[Column, Sequence[Element]]) -> list[Upserts]:
-    """Rows that leave the same columns alone, together."""
-    partial = {column for column, values in writes.items() if UNAVAILABLE in values}
-    if not partial:
-        return [_upserts(writes)]
-    groups: dict[frozenset[Column], list[int]] = {}
-    for row in range(len(next(iter(writes.values())))):
-        missing = frozenset(column for column in partial if writes[column][row] is UNAVAILABLE)
-        groups.setdefault(missing, []).append(row)
-    return [
-        _upserts(
-            {
-                column: [values[row] for row in rows]
-                for column, values in writes.items()
-                if column not in missing
-            },
-            partial=bool(missing),
-        )
-        for missing, rows in groups.items()
-    ]
-
-
-def _upserts(writes: Mapping[Column, Sequence[Element]], partial: bool = False) -> Upserts:
-    return Upserts(
-        list(writes), [array(values, column.kind) for column, values in writes.items()], partial
-    )

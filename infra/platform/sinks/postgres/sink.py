@@ -5,113 +5,127 @@ offsets beside them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
+from typing_extensions import override
 
-from infra.avro.kind import Column
-from infra.avro.row import Rows
-from infra.platform.process.error import ConfigError, RetryableError, TableError, UnreachableError
+from infra.platform.process.error import RetryableError, TableError, UnreachableError
 from infra.platform.sinks.batch import Batch, Partition
-from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.operation import refuse_others
-from infra.platform.sinks.postgres.array import (
-    ByteaArray,
-    ByteaArrayDumper,
-    TextArray,
-    TextArrayDumper,
-)
+from infra.platform.sinks.postgres.catalogue import SinkTable, read_table
+from infra.platform.sinks.postgres.connection import SinkConnections
 from infra.platform.sinks.postgres.failure import translated
 from infra.platform.sinks.postgres.merge import Effect, effect
-from infra.platform.sinks.postgres.statement import parameters, statement
-from infra.platform.sinks.postgres.table import (
-    SinkTable,
-    add_columns,
+from infra.platform.sinks.postgres.offsets import (
+    Bookmark,
+    check_source,
+    check_topics,
     create_offsets,
-    create_table,
-    identifier,
-    read_table,
+    first_life,
+    read_offsets,
 )
+from infra.platform.sinks.postgres.plan import VERSION, WritePlan, event_key, write_plan
+from infra.platform.sinks.postgres.statement import parameters, statement
+from infra.platform.sinks.postgres.table import create_table, follow, identifier
 
-CONNECTIONS = 8
-CONNECT_S = 10
+#: A batch of more goes in several statements.
+STATEMENT_BYTES = 16 * 1024 * 1024
 
 
-class PostgresSink:
+class PostgresSink(SinkConnector):
     """A table, and beside it `<table>_offsets` with each partition's next offset.
 
     A batch is one statement: it moves the partition's offset from where this instance knows it to
     be, and only with that it changes rows. So a batch that comes again, after a lost answer, a
-    crash or from an instance that has lost the partition meanwhile, has no effect. A row is never
-    replaced by an older version: the probe's `key_version` where there is one, else the source's
-    log position.
+    crash or from an instance that has lost the partition meanwhile, has no effect.
+
+    Within one life of the source a row is never replaced by an older version: the probe's
+    `key_version` of the same run where there is one, else the source's log position. In another
+    life (`offsets.py`) the topic's own order counts.
     """
 
     name = "postgres"
 
     def __init__(self, dsn: str, table: str, probe_column: str = "probe") -> None:
         self._dsn = dsn
+        self._shown = table
         self._schema, self._name = table.split(".")
         self._table = identifier(self._schema, self._name)
         self._offsets = identifier(self._schema, f"{self._name}_offsets")
         self._probe_column = probe_column
+        self._ids: dict[str, str] = {}
         self._target: SinkTable | None = None
         self._shaping = asyncio.Lock()
+        self._plans: dict[Hashable, WritePlan] = {}
         self._statements: dict[Hashable, bytes] = {}
-        self._next: dict[Partition, int | None] = {}
-        self._idle: asyncio.LifoQueue[AsyncConnection | None] = asyncio.LifoQueue()
+        self._marks: dict[Partition, Bookmark] = {}
+        self._connections = SinkConnections(dsn)
 
+    @override
     async def open(self) -> None:
-        """See SinkConnector; creates the offsets' table, and looks at the target where it
-        exists.
-        """
-        for _ in range(CONNECTIONS):
-            self._idle.put_nowait(None)
+        """Connect, make the offsets' table, and look at the target where it exists."""
+        self._connections.open()
         try:
-            async with self._connection() as connection:
+            async with self._connections.connection() as connection:
                 await create_offsets(connection, self._schema, f"{self._name}_offsets")
                 self._target = await read_table(connection, self._schema, self._name)
         except RetryableError as error:
             raise UnreachableError(f"the Postgres sink cannot be opened: {error}") from error
 
+    @override
     async def identify(self, topic_ids: Mapping[str, str]) -> None:
-        """See SinkConnector."""
+        self._ids |= {topic: number for topic, number in topic_ids.items() if number}
+        async with self._connections.connection() as connection:
+            known = await read_offsets(connection, self._offsets)
+        check_topics(known, self._ids, self._shown)
 
+    @override
     async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
-        """See SinkConnector."""
-        found: dict[Partition, int] = {}
-        query = sql.SQL("SELECT partition, next_offset FROM {} WHERE topic = %s").format(
-            self._offsets
-        )
-        async with self._connection() as connection:
-            for topic in {topic for topic, _ in places}:
-                for partition, offset in await (
-                    await connection.execute(query, (topic,))
-                ).fetchall():
-                    found[topic, partition] = offset
+        async with self._connections.connection() as connection:
+            known = await read_offsets(connection, self._offsets)
+            life = max((mark.life for mark in known.values()), default=0)
+            if {topic for topic, _ in places} - {topic for topic, _ in known}:
+                life = max(life, await self._first_life(connection))
+        self._marks = known | self._marks  # what is being written is known better here
         for place in places:
-            self._next[place] = found.get(place)
-        return {place: found[place] for place in places if place in found}
+            mark = known.get(place, Bookmark())
+            topic_id = self._ids.get(place[0], mark.topic_id)
+            self._marks[place] = replace(mark, topic_id=topic_id, life=max(mark.life, life))
+        return {place: offset for place in places if (offset := self._next(place)) is not None}
 
+    async def _first_life(self, connection: AsyncConnection) -> int:
+        has_version = self._target is not None and VERSION in self._target.columns
+        return await first_life(connection, self._table, VERSION if has_version else None)
+
+    def _next(self, place: Partition) -> int | None:
+        return self._marks[place].next_offset
+
+    @override
     async def write(self, batch: Batch) -> WriteStatus:
-        """See SinkConnector."""
+        if batch.bytes > STATEMENT_BYTES and len(batch) > 1:
+            for part in batch.split(len(batch) // 2):
+                await self.write(part)
+            return WriteStatus.DURABLE
         place = batch.place
-        if place not in self._next:
+        if place not in self._marks:
             await self.positions([place])
-        known = self._next[place]
+        known = self._next(place)
         if known is not None and known > int(batch.offsets[0]):
             return await self._write_rest(batch, known)
         refuse_others(batch)
-        async with self._connection() as connection:
-            moved = await self._put(connection, batch)
-        if not moved:
+        check_source(self._marks, batch, self._shown)
+        async with self._connections.connection() as connection:
+            after = await self._put(connection, batch)
+        if after is None:
             return await self._moved_by_another(batch)
-        self._next[place] = batch.end
+        self._marks[place] = after
         return WriteStatus.DURABLE
 
-    async def _put(self, connection: AsyncConnection, batch: Batch) -> bool:
+    async def _put(self, connection: AsyncConnection, batch: Batch) -> Bookmark | None:
         """Apply the batch; a table that takes nothing may have changed, and is looked at again."""
         try:
             return await self._apply(connection, batch, await self._shaped(connection, batch))
@@ -121,25 +135,41 @@ class PostgresSink:
         self._target = None
         return await self._apply(connection, batch, await self._shaped(connection, batch))
 
-    async def _apply(self, connection: AsyncConnection, batch: Batch, target: SinkTable) -> bool:
-        key = _key_columns(batch.rows, target, self._name)
-        whole = effect(batch, key, self._probe_column)
-        query = self._statement(target, whole)
-        values = parameters(batch, self._next[batch.place], key, whole)
-        (moved,) = await (await connection.execute(query, values, prepare=True)).fetchone() or (0,)
-        return bool(moved)
+    async def _apply(
+        self, connection: AsyncConnection, batch: Batch, target: SinkTable
+    ) -> Bookmark | None:
+        """Where the partition is after the batch; None where it was elsewhere than was thought."""
+        plan = self._plan(batch, target)
+        before = self._marks[batch.place]
+        after = before.after(batch, follow_log=plan.version == VERSION)
+        whole = effect(batch, plan, after.life)
+        query = self._statement(target, plan, whole)
+        values = parameters(batch, before, after, plan, whole)
+        with self._connections.limited(connection):
+            answer = await connection.execute(query, values, prepare=True)
+            (moved,) = await answer.fetchone() or (0,)
+        return after if moved else None
 
-    def _statement(self, target: SinkTable, whole: Effect) -> bytes:
+    def _plan(self, batch: Batch, target: SinkTable) -> WritePlan:
+        key = event_key(batch, self._shown)
+        form = (batch.rows.columns, key)
+        if form not in self._plans:
+            self._plans[form] = write_plan(
+                batch.rows.columns, key, target, self._shown, self._probe_column
+            )
+        return self._plans[form]
+
+    def _statement(self, target: SinkTable, plan: WritePlan, whole: Effect) -> bytes:
         """The statement for an effect of this form; few forms ever come, and making one costs as
         much as a batch.
         """
         form = (
+            id(plan),
             len(whole.deletes) > 0,
             *((group.partial, *group.columns) for group in whole.upserts),
         )
         if form not in self._statements:
-            made = statement(self._table, self._offsets, target, self._probe_column, whole)
-            self._statements[form] = made.as_bytes(None)
+            self._statements[form] = statement(self._table, self._offsets, target, plan, whole)
         return self._statements[form]
 
     async def _write_rest(self, batch: Batch, known: int) -> WriteStatus:
@@ -153,7 +183,7 @@ class PostgresSink:
         """The offset was not where it was believed to be: an answer was lost, or another instance
         has gone on.
         """
-        before = self._next[batch.place]
+        before = self._next(batch.place)
         known = (await self.positions([batch.place])).get(batch.place)
         if known is None or known == before or known < int(batch.offsets[0]):
             raise RetryableError(
@@ -162,89 +192,42 @@ class PostgresSink:
         return await self._write_rest(batch, known)
 
     async def _shaped(self, connection: AsyncConnection, batch: Batch) -> SinkTable:
-        """The target table, with a place for every column of the batch."""
+        """The target table, as these events need it where that is the sink's to say."""
         target = self._target
-        if target is None or _missing(batch.rows, target):
+        if target is None or (batch.rows.columns, event_key(batch, self._shown)) not in self._plans:
             async with self._shaping:
                 target = await self._shape(connection, batch)
                 self._target = target
+                self._plans.clear()
                 self._statements.clear()
+                self._plan(batch, target)
         return target
 
     async def _shape(self, connection: AsyncConnection, batch: Batch) -> SinkTable:
+        key = event_key(batch, self._shown)
+        columns = batch.rows.columns
         target = await read_table(connection, self._schema, self._name)
         if target is None:
-            await create_table(connection, self._schema, self._name, batch, self._probe_column)
-        elif missing := _missing(batch.rows, target):
-            names = ", ".join(column.name for column in missing)
-            if not target.own:
-                raise ConfigError(
-                    f"table {self._schema}.{self._name} has no column {names}; add it, or name"
-                    " another table"
+            if any(mark.next_offset is not None for mark in self._marks.values()):
+                raise TableError(
+                    f"table {self._shown} is gone, though {self._shown}_offsets says that events"
+                    " have been written to it; bring it back, or drop both to fill them from the"
+                    " topic's beginning"
                 )
-            await add_columns(connection, self._schema, self._name, missing)
+            await create_table(
+                connection, self._schema, self._name, columns, key, self._probe_column
+            )
+        elif target.own:
+            await follow(connection, self._schema, self._name, target, columns, key)
         shaped = await read_table(connection, self._schema, self._name)
-        assert shaped is not None
+        if shaped is None:
+            raise RetryableError(f"table {self._shown} was dropped while it was looked at")
         return shaped
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for one thing; one that fails is not used again.
-
-        Translates psycopg's errors.
-        """
-        connection = await self._idle.get()
-        try:
-            if connection is None or connection.closed:
-                connection = await self._connect()
-            yield connection
-        except psycopg.Error as error:
-            if connection is not None and connection.closed:
-                connection = None
-            raise translated(error, self._dsn) from error
-        except BaseException:
-            if (
-                connection is not None
-                and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
-            ):
-                await connection.close()  # given up in the middle of something
-                connection = None
-            raise
-        finally:
-            self._idle.put_nowait(connection)
-
-    async def _connect(self) -> AsyncConnection:
-        connection = await AsyncConnection.connect(
-            self._dsn,
-            autocommit=True,
-            connect_timeout=CONNECT_S,
-            application_name="locust-cdc sink",
-        )
-        connection.adapters.register_dumper(TextArray, TextArrayDumper)
-        connection.adapters.register_dumper(ByteaArray, ByteaArrayDumper)
-        return connection
-
+    @override
     async def flush(self) -> None:
-        """See SinkConnector; nothing is ever only accepted."""
+        """Nothing is ever only accepted."""
 
+    @override
     async def close(self) -> None:
-        """See SinkConnector."""
-        while not self._idle.empty():
-            connection = self._idle.get_nowait()
-            if connection is not None:
-                await connection.close()
-
-
-def _missing(rows: Rows, target: SinkTable) -> list[Column]:
-    return [column for column in rows.columns if column.name not in target.types]
-
-
-def _key_columns(rows: Rows, target: SinkTable, table: str) -> list[Column]:
-    known = {column.name: column for column in rows.columns}
-    absent = [name for name in target.key if name not in known]
-    if absent:
-        raise ConfigError(
-            f"the key of table {table} has {', '.join(absent)}, which the events do not have; name"
-            " another"
-        )
-    return [known[name] for name in target.key]
+        await self._connections.close()

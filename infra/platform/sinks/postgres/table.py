@@ -1,43 +1,24 @@
-"""The tables of the Postgres sink: created where they are absent, looked at where they are
-somebody else's.
+"""The sink's own tables: created where they are absent, and altered as their source is.
+
+Nobody else's table is ever altered.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
+import psycopg
+import structlog
 from psycopg import AsyncConnection, sql
 
-from infra.avro.kind import Column, ColumnKind
-from infra.platform.process.error import ConfigError
-from infra.platform.sinks.batch import Batch
-from infra.platform.sinks.postgres.array import SQL_TYPES
+from infra.avro.kind import Column
+from infra.platform.process.error import TableError
+from infra.platform.sinks.postgres.catalogue import MARKER, SinkTable
+from infra.platform.sinks.postgres.conversion import followed_type, own_type
+from infra.platform.sinks.postgres.plan import VERSION
 
-#: The comment of a table that the sink has created, and may therefore alter.
-MARKER = "locust-cdc: sink"
-#: The version of a row that has no probe: the source's log position, or the event's offset.
-VERSION = "cdc_version"
-#: What the table of offsets has.
-_OFFSETS = ("topic", "partition", "next_offset")
-
-_COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod),
-       coalesce(a.attnum = ANY (i.indkey::int2[]), false), obj_description(c.oid, 'pg_class')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-WHERE n.nspname = %s AND c.relname = %s ORDER BY a.attnum"""
-
-
-@dataclass(frozen=True, slots=True)
-class SinkTable:
-    """A table as it is: each column's type, the primary key, and whether the sink created it."""
-
-    types: dict[str, str]
-    key: tuple[str, ...]
-    own: bool
+logger = structlog.get_logger()
 
 
 def identifier(schema: str, name: str) -> sql.Identifier:
@@ -45,119 +26,107 @@ def identifier(schema: str, name: str) -> sql.Identifier:
     return sql.Identifier(schema, name)
 
 
-async def read_table(connection: AsyncConnection, schema: str, name: str) -> SinkTable | None:
-    """Look at a table; None where there is none, ConfigError where it has no primary key."""
-    rows = await (await connection.execute(_COLUMNS, (schema, name))).fetchall()
-    if not rows:
-        return None
-    key = tuple(column for column, _, in_key, _ in rows if in_key)
-    if not key:
-        raise ConfigError(
-            f"table {schema}.{name} has no primary key, which upserts need; add one, or name"
-            " another table"
-        )
-    return SinkTable({column: kind for column, kind, _, _ in rows}, key, rows[0][3] == MARKER)
-
-
 async def create_table(
-    connection: AsyncConnection, schema: str, name: str, batch: Batch, probe_column: str
+    connection: AsyncConnection,
+    schema: str,
+    name: str,
+    columns: Sequence[Column],
+    key: Sequence[str],
+    probe_column: str,
 ) -> None:
-    """Create the table that a batch needs, with the marker; raises ConfigError for events without
-    keys.
-    """
-    if batch.key_reader is None:
-        raise ConfigError(
-            f"topic {batch.topic!r} has events without a key, so {schema}.{name} would have no"
-            " primary key, which upserts need; give the source table a primary key"
-        )
-    columns = [
-        sql.SQL("{} {}").format(sql.Identifier(column.name), _type(column))
-        for column in batch.rows.columns
+    """Create the table that these events need, with the marker."""
+    declared = [
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(own_type(column)))
+        for column in columns
     ]
-    if probe_column not in {column.name for column in batch.rows.columns}:
-        columns.append(sql.SQL("{} bigint").format(sql.Identifier(VERSION)))
-    key = sql.SQL(", ").join(sql.Identifier(column.name) for column in batch.key_reader.columns)
-    columns.append(sql.SQL("PRIMARY KEY ({})").format(key))
-    await _exclusively(
-        connection,
-        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)),
-        sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
-            identifier(schema, name), sql.SQL(", ").join(columns)
-        ),
-        sql.SQL("COMMENT ON TABLE {} IS {}").format(identifier(schema, name), sql.Literal(MARKER)),
-    )
-
-
-async def add_columns(
-    connection: AsyncConnection, schema: str, name: str, columns: Sequence[Column]
-) -> None:
-    """Follow a source table that has got more columns."""
-    add = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}")
-    await _exclusively(
-        connection,
-        *(
-            add.format(identifier(schema, name), sql.Identifier(column.name), _type(column))
-            for column in columns
-        ),
-    )
-
-
-async def create_offsets(connection: AsyncConnection, schema: str, name: str) -> None:
-    """Create the table of each partition's next offset;
-
-    ConfigError where something else has its name.
-    """
+    if not {probe_column, VERSION} & {column.name for column in columns}:
+        declared.append(sql.SQL("{} bigint").format(sql.Identifier(VERSION)))
+    declared.append(sql.SQL("PRIMARY KEY ({})").format(_names(key)))
     table = identifier(schema, name)
-    async with _alone(connection):
-        rows = await (await connection.execute(_COLUMNS, (schema, name))).fetchall()
-        if rows:
-            _check_offsets(schema, name, tuple(row[0] for row in rows), rows[0][3])
-            return
+    async with alone(connection):
         await connection.execute(
             sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
         )
         await connection.execute(
-            sql.SQL(
-                "CREATE TABLE {} (topic text, partition int, next_offset bigint NOT NULL, "
-                "PRIMARY KEY (topic, partition)) WITH (fillfactor = 50)"
-            ).format(table)
+            sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
+                table, sql.SQL(", ").join(declared)
+            )
         )
         await connection.execute(
             sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(MARKER))
         )
 
 
-def _check_offsets(schema: str, name: str, columns: tuple[str, ...], comment: str | None) -> None:
-    if columns != _OFFSETS or comment != MARKER:
-        raise ConfigError(
-            f"{schema}.{name}, where the sink keeps its offsets, is not a table of the sink's own;"
-            " rename it, or name another table"
+async def follow(
+    connection: AsyncConnection,
+    schema: str,
+    name: str,
+    target: SinkTable,
+    columns: Sequence[Column],
+    key: Sequence[str],
+) -> None:
+    """Make a table of the sink's own what its source has become: more columns, wider ones, another
+    key. Raises TableError where the rows that are there do not allow it.
+    """
+    changes = list(_changes(target, columns, key))
+    if not changes:
+        return
+    try:
+        async with alone(connection):
+            if set(key) != set(target.key):
+                await _drop_key(connection, identifier(schema, name))
+            statement = sql.SQL("ALTER TABLE {} {}").format(
+                identifier(schema, name), sql.SQL(", ").join(changes)
+            )
+            await connection.execute(statement)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise TableError(
+            f"table {schema}.{name} cannot follow its source: its rows do not allow"
+            f" {', '.join(change.as_string(None) for change in changes)}: {str(error).strip()};"
+            " alter it, or name another table"
+        ) from error
+    logger.info(
+        "platform.table.followed",
+        table=f"{schema}.{name}",
+        changes=[change.as_string(None) for change in changes],
+    )
+
+
+def _changes(
+    target: SinkTable, columns: Sequence[Column], key: Sequence[str]
+) -> Iterator[sql.Composed]:
+    for column in columns:
+        place = sql.Identifier(column.name)
+        there = target.columns.get(column.name)
+        if there is None:
+            yield sql.SQL("ADD COLUMN IF NOT EXISTS {} {}").format(place, sql.SQL(own_type(column)))
+        elif kind := followed_type(column, there):
+            yield sql.SQL("ALTER COLUMN {0} TYPE {1} USING {0}::{1}").format(place, sql.SQL(kind))
+    if set(key) != set(target.key):
+        yield sql.SQL("ADD PRIMARY KEY ({})").format(_names(key))
+
+
+async def _drop_key(connection: AsyncConnection, table: sql.Identifier) -> None:
+    """In the transaction that adds another one; a row that it does not allow undoes both."""
+    query = "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'"
+    found = await (await connection.execute(query, (table.as_string(None),))).fetchone()
+    if found is not None:
+        await connection.execute(
+            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, sql.Identifier(found[0]))
         )
 
 
-def _type(column: Column) -> sql.SQL:
-    kind = SQL_TYPES[column.kind]
-    if (
-        column.kind is ColumnKind.DECIMAL
-        and column.precision is not None
-        and column.precision <= 1000
-    ):
-        kind = f"numeric({column.precision}, {column.scale})"
-    return sql.SQL(kind)
-
-
-async def _exclusively(connection: AsyncConnection, *statements: sql.Composed) -> None:
-    async with _alone(connection):
-        for statement in statements:
-            await connection.execute(statement)
+def _names(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 @asynccontextmanager
-async def _alone(connection: AsyncConnection) -> AsyncIterator[None]:
-    """One transaction, one instance at a time:
+async def alone(connection: AsyncConnection) -> AsyncIterator[None]:
+    """One transaction, one instance at a time, as long as it takes:
 
     IF NOT EXISTS alone fails when two create at once.
     """
     async with connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('locust-cdc sink'))")
         yield

@@ -15,6 +15,7 @@ from infra.avro.kind import PLACEHOLDER, UNAVAILABLE
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.arrow import row_arrays
 from infra.platform.sinks.postgres.array import elements
+from infra.platform.sinks.postgres.conversion import json_text
 from infra.platform.sinks.webhook.document import documents, encode
 from tests.batches import Partition
 from tests.change_events import DECIMAL, VARIABLE, ZONED, Event
@@ -55,7 +56,7 @@ def test_every_form_of_the_placeholder_means_not_sent(kind: Any, value: Any) -> 
     arrays, not_sent = row_arrays(batch)
 
     assert batch.rows.values("after", "many") == [UNAVAILABLE]
-    assert elements(batch.rows, "after", batch.rows.columns[1]) == [UNAVAILABLE]
+    assert elements(batch.rows, "after", batch.rows.columns[1], json_text) == [UNAVAILABLE]
     assert (arrays[1].to_pylist(), not_sent) == ([None], [["many"]])
 
 
@@ -110,7 +111,7 @@ def test_items_are_made_as_columns_of_their_kind_are(item: Any, wire: Any, value
 def test_items_are_whole_in_every_sink(item: Any, wire: Any, inside: Any, in_postgres: Any) -> None:
     batch = batch_of(array_of(item), [wire, None])
 
-    (text,) = elements(batch.rows, "after", batch.rows.columns[1])
+    (text,) = elements(batch.rows, "after", batch.rows.columns[1], json_text)
     assert isinstance(text, bytes)
     assert _strict(text) == [in_postgres, None]
     (arrow_text,) = row_arrays(batch)[0][1].to_pylist()

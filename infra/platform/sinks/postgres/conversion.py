@@ -1,0 +1,293 @@
+"""How a column of events becomes a column of the target, and what proves that nothing is lost.
+
+A cast is no check: PostgreSQL rounds 1.2345 to numeric(10,2), cuts a timestamp to a date and a text
+to varchar(3) without a word. So each pair of a kind of column and a type is one of these:
+
+- exact: the server takes the text as it is or refuses it with an error;
+- proved: a condition says for the value at hand that the target holds what was sent;
+- impossible: said before the first event.
+
+Types are named as PostgreSQL's `format_type` names them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.avro.kind import Column, ColumnKind
+from infra.platform.sinks.nested import array_literal, bytea_text, hstore_literal, nested
+from infra.platform.sinks.postgres.catalogue import SinkColumn
+
+#: Stands for the text that arrives.
+SOURCE = "\0"
+#: The longest bit string that PostgreSQL has (its source, MaxAttrSize).
+_MOST_BITS = 83_886_080
+
+_SMALL, _INTEGER, _BIG = "smallint", "integer", "bigint"
+_REAL, _DOUBLE, _NUMERIC = "real", "double precision", "numeric"
+_TEXT, _VARCHAR, _CHAR = "text", "character varying", "bpchar"
+_DATE, _JSON, _JSONB, _INTERVAL = "date", "json", "jsonb", "interval"
+_TIMESTAMP, _INSTANT = "timestamp without time zone", "timestamp with time zone"
+_TIME, _ZONED_TIME = "time without time zone", "time with time zone"
+_ANY_TEXT = frozenset({_TEXT, _VARCHAR, "citext"})
+
+_BY_CLOCK = (ColumnKind.TIME_MS, ColumnKind.TIME_US, ColumnKind.TIME_NS)
+_BY_CALENDAR = (ColumnKind.TIMESTAMP_MS, ColumnKind.TIMESTAMP_US, ColumnKind.TIMESTAMP_NS)
+_INSTANTS = (ColumnKind.INSTANT_MS, ColumnKind.INSTANT_US, ColumnKind.ZONED_TIMESTAMP)
+
+_EXACT: Mapping[ColumnKind, frozenset[str]] = {
+    ColumnKind.BOOLEAN: frozenset({"boolean"}),
+    ColumnKind.INT16: frozenset({_SMALL, _INTEGER, _BIG, _NUMERIC, _REAL, _DOUBLE, "oid"}),
+    ColumnKind.INT32: frozenset({_SMALL, _INTEGER, _BIG, _NUMERIC, _DOUBLE, "oid"}),
+    ColumnKind.INT64: frozenset({_SMALL, _INTEGER, _BIG, _NUMERIC, "oid"}),
+    ColumnKind.FLOAT32: frozenset({_REAL, _DOUBLE, _NUMERIC}),
+    ColumnKind.FLOAT64: frozenset({_DOUBLE, _NUMERIC}),
+    ColumnKind.TEXT: frozenset({_CHAR}),
+    ColumnKind.UUID: frozenset({"uuid"}),
+    ColumnKind.JSON: frozenset({_JSON}),
+    ColumnKind.BYTES: frozenset({"bytea"}),
+    ColumnKind.DECIMAL: frozenset({_NUMERIC}),
+    ColumnKind.VARIABLE_DECIMAL: frozenset({_NUMERIC}),
+    ColumnKind.DATE: frozenset({_DATE, _TIMESTAMP}),
+    **dict.fromkeys(_BY_CLOCK, frozenset({_TIME})),
+    **dict.fromkeys(_BY_CALENDAR, frozenset({_TIMESTAMP})),
+    **dict.fromkeys(_INSTANTS, frozenset({_INSTANT})),
+    ColumnKind.ZONED_TIME: frozenset({_ZONED_TIME}),
+    ColumnKind.DURATION_US: frozenset({_INTERVAL}),
+}
+_AS_DOUBLE = f"{SOURCE}::double precision::text::numeric = {SOURCE}::numeric"
+_AS_DATE = f"{SOURCE}::timestamp = {SOURCE}::date::timestamp"
+#: What proves a value where text of PostgreSQL's own would not.
+_PROOFS: Mapping[tuple[ColumnKind, str], str] = {
+    (ColumnKind.INT64, _DOUBLE): _AS_DOUBLE,
+    (ColumnKind.DECIMAL, _DOUBLE): _AS_DOUBLE,
+    (ColumnKind.VARIABLE_DECIMAL, _DOUBLE): _AS_DOUBLE,
+    (ColumnKind.FLOAT64, _REAL): f"{SOURCE}::real::double precision = {SOURCE}::double precision",
+    (ColumnKind.DECIMAL, "money"): f"{SOURCE}::numeric::money::numeric = {SOURCE}::numeric",
+    **{(kind, _DATE): _AS_DATE for kind in _BY_CALENDAR},
+}
+#: A value whose meaning would depend on a zone that nobody sent, or would lose its own; and bytes.
+_OTHER_MOMENTS = frozenset({_DATE, _TIMESTAMP, _INSTANT, _TIME, _ZONED_TIME, _INTERVAL})
+_MOMENTS = frozenset(
+    {ColumnKind.DATE, ColumnKind.ZONED_TIME, *_BY_CLOCK, *_BY_CALENDAR, *_INSTANTS}
+)
+_ONLY_EXACT = frozenset({ColumnKind.BOOLEAN, ColumnKind.BYTES, ColumnKind.DURATION_US})
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """SQL over the text that arrives: the value, and a condition that it is what was sent.
+
+    `make` writes that text from Python's value where the text on the wire will not do.
+    """
+
+    value: str
+    proof: str | None = None
+    make: Callable[[Any], str] | None = None
+
+
+def conversion(column: Column, target: SinkColumn) -> Conversion | None:
+    """How the column is written; None where there is no way that could be proved."""
+    if column.kind is ColumnKind.OTHER:
+        return _of_nested(column, target)
+    if column.bits is not None:
+        return _of_bits(column.bits, target)
+    if target.base.rpartition(".")[2] == "hstore":
+        return _of_hstore(column, target)
+    if column.kind is ColumnKind.BOOLEAN and target.base == '"bit"':
+        return _of_bit(target)
+    return _plain(column, target)
+
+
+def _plain(column: Column, target: SinkColumn) -> Conversion | None:
+    exact = target.base in _EXACT[column.kind] or target.base in _ANY_TEXT or target.is_enum
+    proof = _PROOFS.get((column.kind, target.base))
+    if not exact and proof is None:
+        ambiguous = column.kind in _MOMENTS and target.base in _OTHER_MOMENTS
+        if ambiguous or target.item is not None or column.kind in _ONLY_EXACT:
+            return None
+        # What the type writes; its cast to text may be another (inet's adds the mask).
+        proof = f"concat({SOURCE}::{target.base}) = {SOURCE}"
+    if column.kind in _ONLY_EXACT and target.base not in _EXACT[column.kind]:
+        return None
+    value = f"{SOURCE}::{target.type}"
+    if (column.kind, target.base) == (ColumnKind.DECIMAL, "money"):
+        value = f"{SOURCE}::numeric::money"
+    elif _hides_a_negative_scale(column):
+        value = f"trim_scale({SOURCE}::numeric)::{target.type}"
+    proofs = [part for part in (proof, _proof_of_length(column, target)) if part]
+    return Conversion(value, " AND ".join(proofs) or None)
+
+
+def _proof_of_length(column: Column, target: SinkColumn) -> str | None:
+    """What proves that a limit of digits, fractions or characters changes nothing."""
+    if target.modifier < 0:
+        return None
+    if target.base == _NUMERIC and _fits(column, target.digits):
+        return None
+    if target.base in (_VARCHAR, _CHAR):
+        sign = "=" if target.base == _CHAR else "<="
+        return f"char_length({SOURCE}) {sign} {target.modifier - 4}"
+    # The same type without its limit; arrays have no simpler way to be compared.
+    same = "IS NOT DISTINCT FROM" if target.item is not None else "="
+    return f"{SOURCE}::{target.type}::{target.base} {same} {SOURCE}::{target.base}"
+
+
+def _fits(column: Column, digits: tuple[int, int]) -> bool:
+    """Whether all values of the source's decimal, or whole number, fit these digits and scale."""
+    precision, scale = digits
+    if column.kind is not ColumnKind.DECIMAL or column.precision is None:
+        return False
+    return column.scale <= scale and column.precision - column.scale <= precision - scale
+
+
+def _hides_a_negative_scale(column: Column) -> bool:
+    """Debezium 3.6 takes the eleven bits of numeric(5,-2)'s scale for 2046."""
+    return column.kind is ColumnKind.DECIMAL and column.scale > 1000
+
+
+def _of_bit(target: SinkColumn) -> Conversion | None:
+    if target.modifier != 1:
+        return None
+    return Conversion(f"(CASE {SOURCE} WHEN 't' THEN '1' ELSE '0' END)::{target.type}")
+
+
+def _of_bits(length: int, target: SinkColumn) -> Conversion | None:
+    """Debezium sends a bit string as a number, so how many zeros a varying one begins with is not
+    known: only one that begins with a one, at full length, is.
+    """
+    if length > _MOST_BITS:
+        return Conversion(f"{SOURCE}::{target.type}") if target.base == "bytea" else None
+
+    def make(octets: bytes) -> str:
+        return f"{int.from_bytes(octets, 'little'):0{length}b}"
+
+    if target.base == '"bit"' and target.modifier == length:
+        return Conversion(f"{SOURCE}::{target.type}", make=make)
+    if target.base == "bit varying":
+        proof = f"left({SOURCE}, 1) = '1' AND {SOURCE}::{target.type}::text = {SOURCE}"
+        return Conversion(f"{SOURCE}::{target.type}", proof, make)
+    return None
+
+
+def _of_hstore(column: Column, target: SinkColumn) -> Conversion | None:
+    value = f"{SOURCE}::{target.type}"
+    if column.kind is ColumnKind.JSON:
+        return Conversion(value, make=lambda text: hstore_literal(json.loads(text)))
+    if column.record == "map":
+        return Conversion(value, make=hstore_literal)
+    return None
+
+
+def _of_nested(column: Column, target: SinkColumn) -> Conversion | None:
+    value = f"{SOURCE}::{target.type}"
+    if target.base in (_JSON, _JSONB, _TEXT):
+        return Conversion(value, make=json_text)
+    if target.base == "point" and column.record == "Point":
+        return Conversion(value, make=lambda point: f"({point['x']!r},{point['y']!r})")
+    if target.base.rpartition(".")[2] == "hstore":
+        return _of_hstore(column, target)
+    if target.item is None or column.item is None:
+        return None
+    item = conversion(column.item, SinkColumn("", target.item, target.item, is_enum=target.is_enum))
+    if item is None or item.proof is not None:
+        return None
+    limited = target.modifier >= 0 and not (
+        target.base == f"{_NUMERIC}[]" and _fits(column.item, target.digits)
+    )
+    proof = _proof_of_length(column, target) if limited else None
+    return Conversion(value, proof, make=_array_maker(column.item, item))
+
+
+def _array_maker(column: Column, item: Conversion) -> Callable[[Any], str]:
+    leaf = item.make
+    if column.kind is ColumnKind.DURATION_US:
+        leaf = _duration
+    return lambda value: array_literal(value, leaf)
+
+
+def _duration(us: int) -> str:
+    return f"{us} microseconds"
+
+
+def json_text(value: Any) -> str:
+    """An array, a map or a record as JSON."""
+    return json.dumps(nested(value, bytea_text))
+
+
+def own_type(column: Column) -> str:
+    """What the column is in a table that the sink creates."""
+    if column.bits is not None and column.bits <= _MOST_BITS:
+        return f"bit({column.bits})"
+    limited = column.kind is ColumnKind.DECIMAL and column.precision is not None
+    if limited and 0 <= column.scale <= (column.precision or 0) <= 1000:
+        return f"numeric({column.precision},{column.scale})"
+    return SQL_TYPES[column.kind]
+
+
+#: What a column is in a table that the sink creates. `json` and `jsonb` of the source look alike in
+#: events, and only `json` keeps the text of both.
+SQL_TYPES: Mapping[ColumnKind, str] = {
+    ColumnKind.BOOLEAN: "boolean",
+    ColumnKind.INT16: _SMALL,
+    ColumnKind.INT32: _INTEGER,
+    ColumnKind.INT64: _BIG,
+    ColumnKind.FLOAT32: _REAL,
+    ColumnKind.FLOAT64: _DOUBLE,
+    ColumnKind.TEXT: _TEXT,
+    ColumnKind.UUID: "uuid",
+    ColumnKind.JSON: _JSON,
+    ColumnKind.BYTES: "bytea",
+    ColumnKind.DECIMAL: _NUMERIC,
+    ColumnKind.VARIABLE_DECIMAL: _NUMERIC,
+    ColumnKind.DATE: _DATE,
+    **dict.fromkeys(_BY_CLOCK, _TIME),
+    **dict.fromkeys(_BY_CALENDAR, _TIMESTAMP),
+    **dict.fromkeys(_INSTANTS, _INSTANT),
+    ColumnKind.ZONED_TIME: _ZONED_TIME,
+    ColumnKind.DURATION_US: _INTERVAL,
+    ColumnKind.OTHER: _JSONB,
+}
+_NUMBERS = (_SMALL, _INTEGER, _BIG)
+#: From a type to those that it may become in a table of the sink's own: PostgreSQL's own cast,
+#: which the source's ALTER TABLE has made too, and which depends on no setting.
+_FOLLOWED: Mapping[str, frozenset[str]] = {
+    _SMALL: frozenset({_INTEGER, _BIG, _REAL, _DOUBLE, _NUMERIC, _TEXT}),
+    _INTEGER: frozenset({_BIG, _DOUBLE, _NUMERIC, _TEXT}),
+    _BIG: frozenset({_NUMERIC, _DOUBLE, _TEXT}),
+    _NUMERIC: frozenset({_NUMERIC, _TEXT}),
+    _REAL: frozenset({_DOUBLE, _TEXT}),
+    _DOUBLE: frozenset({_TEXT}),
+    "boolean": frozenset({_TEXT}),
+    "uuid": frozenset({_TEXT}),
+    _DATE: frozenset({_TIMESTAMP, _TEXT}),
+    _TIMESTAMP: frozenset({_TEXT}),
+}
+
+
+def followed_type(column: Column, target: SinkColumn) -> str | None:
+    """The type that a column of the sink's own table has to become for these events; None where it
+    is right as it is, or where no cast gives what the source has now.
+    """
+    wanted = own_type(column)
+    base = wanted.partition("(")[0]
+    if base not in _FOLLOWED.get(target.base, ()):
+        return None
+    if target.base == _NUMERIC == base:
+        return _wider_numeric(column, target, wanted)
+    return wanted
+
+
+def _wider_numeric(column: Column, target: SinkColumn, wanted: str) -> str | None:
+    """Digits before and after the point, each as many as either has."""
+    if target.modifier < 0 or _fits(column, target.digits):
+        return None
+    if wanted == _NUMERIC:
+        return wanted
+    precision, scale = target.digits
+    wider = max(scale, column.scale)
+    before = max(precision - scale, (column.precision or 0) - column.scale)
+    return f"numeric({before + wider},{wider})" if before + wider <= 1000 else _NUMERIC

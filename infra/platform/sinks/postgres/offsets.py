@@ -1,0 +1,160 @@
+"""The sink's own books: how far each partition of which topic has taken effect.
+
+An offset means something only within one life of a topic (KIP-516), and a position in the source's
+log only within one life of the source. So each row says which topic it is of, by id; and `life`
+counts how often the log was seen to begin lower again: a new cluster, a restored copy, or a
+connector that reads once more what it has sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import AsyncConnection, sql
+
+from infra.platform.process.error import ConfigError
+from infra.platform.sinks.batch import Batch, Partition
+from infra.platform.sinks.postgres.catalogue import MARKER
+from infra.platform.sinks.postgres.table import alone, identifier
+
+#: A version is this many lives' worth of log positions: 4 PB of log.
+LIFE_BITS = 52
+LAST_LIFE = 2**11 - 1
+_FIRST = ("topic", "partition", "next_offset")
+_LATER = {
+    "topic_id": "text",
+    "source": "text",
+    "life": "int NOT NULL DEFAULT 0",
+    "log_position": "bigint NOT NULL DEFAULT 0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """How far a partition is: its next offset, and the source's life and log position there."""
+
+    next_offset: int | None = None
+    topic_id: str | None = None
+    source: str | None = None
+    life: int = 0
+    log_position: int = 0
+
+    def after(self, batch: Batch, follow_log: bool) -> Bookmark:
+        """Where the partition is behind the batch.
+
+        All of a batch in which the log begins lower counts to the new life: of each key only the
+        last event takes effect.
+        """
+        life, position = self.life, self.log_position
+        if follow_log:
+            positions = batch.rows.log_position
+            lower = position > int(positions[0]) or bool((positions[1:] < positions[:-1]).any())
+            life, position = min(life + lower, LAST_LIFE), int(positions[-1])
+        source = ".".join(next(iter(batch.rows.source_tables()), ())) or None
+        return Bookmark(batch.end, self.topic_id, source or self.source, life, position)
+
+
+async def create_offsets(connection: AsyncConnection, schema: str, name: str) -> None:
+    """Create the table of each partition's next offset, or give one of an older release its later
+    columns; ConfigError where something else has its name.
+    """
+    table = identifier(schema, name)
+    columns, comment = await _look(connection, schema, name)
+    if columns and set(columns) == {*_FIRST, *_LATER} and comment == MARKER:
+        return
+    async with alone(connection):
+        columns, comment = await _look(connection, schema, name)
+        if columns:
+            _check(schema, name, columns, comment)
+        else:
+            await connection.execute(
+                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+            )
+            await connection.execute(
+                sql.SQL(
+                    "CREATE TABLE {} (topic text, partition int, next_offset bigint NOT NULL, "
+                    "PRIMARY KEY (topic, partition)) WITH (fillfactor = 50)"
+                ).format(table)
+            )
+            await connection.execute(
+                sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(MARKER))
+            )
+        for column, kind in _LATER.items():
+            await connection.execute(
+                sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(
+                    table, sql.Identifier(column), sql.SQL(kind)
+                )
+            )
+
+
+async def _look(
+    connection: AsyncConnection, schema: str, name: str
+) -> tuple[tuple[str, ...], str | None]:
+    rows = await (
+        await connection.execute(
+            "SELECT a.attname, obj_description(c.oid, 'pg_class') FROM pg_class c JOIN pg_namespace"
+            " n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum"
+            " > 0 AND NOT a.attisdropped WHERE n.nspname = %s AND c.relname = %s ORDER BY a.attnum",
+            (schema, name),
+        )
+    ).fetchall()
+    return tuple(row[0] for row in rows), rows[0][1] if rows else None
+
+
+def _check(schema: str, name: str, columns: tuple[str, ...], comment: str | None) -> None:
+    if columns[:3] != _FIRST or not set(columns[3:]) <= set(_LATER) or comment != MARKER:
+        raise ConfigError(
+            f"{schema}.{name}, where the sink keeps its offsets, is not a table of the sink's own;"
+            " rename it, or name another table"
+        )
+
+
+async def read_offsets(
+    connection: AsyncConnection, table: sql.Identifier
+) -> dict[Partition, Bookmark]:
+    """All that the books say."""
+    query = sql.SQL(
+        "SELECT topic, partition, next_offset, topic_id, source, life, log_position FROM {}"
+    ).format(table)
+    rows = await (await connection.execute(query)).fetchall()
+    return {(row[0], row[1]): Bookmark(*row[2:]) for row in rows}
+
+
+def check_topics(known: Mapping[Partition, Bookmark], ids: Mapping[str, str], table: str) -> None:
+    """Raise ConfigError for a topic that is not the one which the books are about."""
+    for (topic, _), mark in known.items():
+        now = ids.get(topic)
+        if now is not None and mark.topic_id is not None and mark.topic_id != now:
+            raise ConfigError(
+                f"topic {topic!r} was deleted and made again (id {mark.topic_id}, now {now}), so"
+                f" the offsets in {table}_offsets are not its own, and what it held unread is"
+                f" gone; fill another table, or delete its rows in {table}_offsets to put the new"
+                " topic's events over the rows that are there"
+            )
+
+
+def check_source(known: Mapping[Partition, Bookmark], batch: Batch, table: str) -> None:
+    """Raise ConfigError where the table would take rows of two tables of the source."""
+    coming = {".".join(names) for names in batch.rows.source_tables()}
+    sources = coming | (
+        {mark.source for mark in known.values() if mark.source} if coming else set()
+    )
+    if len(sources) > 1:
+        raise ConfigError(
+            f"table {table} would take rows of {' and '.join(sorted(sources))}, which have keys of"
+            " their own and would overwrite one another; name a table for each"
+        )
+
+
+async def first_life(
+    connection: AsyncConnection, table: sql.Identifier, version: str | None
+) -> int:
+    """The life of a topic that the books do not know: it comes after all that the table holds."""
+    if version is None:
+        return 0
+    query = sql.SQL("SELECT coalesce((max({}) >> {}) + 1, 0)::int FROM {}").format(
+        sql.Identifier(version), sql.Literal(LIFE_BITS), table
+    )
+    (life,) = await (await connection.execute(query)).fetchone() or (0,)
+    return min(int(life), LAST_LIFE)

@@ -1,0 +1,142 @@
+"""How the events of one schema go into the target as it is, or why they cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from infra.avro.kind import Column, ColumnKind
+from infra.platform.process.error import TableError
+from infra.platform.sinks.batch import Batch
+from infra.platform.sinks.postgres.catalogue import SinkTable
+from infra.platform.sinks.postgres.conversion import SOURCE, Conversion, conversion
+
+#: The version of a row that has no probe: the source's log position, and how often that began anew.
+VERSION = "cdc_version"
+VERSION_COLUMN = Column(VERSION, ColumnKind.INT64, True)
+_VERSION_TYPES = frozenset({"bigint", "numeric"})
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    """The columns to write, each with its conversion; the key's; and which column has a row's
+    version, none ("") where the target has neither a probe nor a column for it.
+
+    `fixed` columns are written once and never changed.
+    """
+
+    columns: tuple[Column, ...]
+    conversions: Mapping[str, Conversion]
+    key: tuple[Column, ...]
+    fixed: frozenset[str]
+    overriding: bool
+    version: str
+
+    @property
+    def probed(self) -> bool:
+        """Whether the version is the probe's."""
+        return self.version not in ("", VERSION)
+
+
+def event_key(batch: Batch, table: str) -> tuple[str, ...]:
+    """The names of the events' key; raises TableError where they have none, or one apart from
+    their rows.
+    """
+    if batch.key_reader is None:
+        raise TableError(
+            f"topic {batch.topic!r} has events without a key, so table {table} cannot tell rows"
+            " apart; give the source table a primary key"
+        )
+    names = tuple(column.name for column in batch.key_reader.columns)
+    known = {column.name for column in batch.rows.columns}
+    apart = [name for name in names if name not in known]
+    if apart:
+        raise TableError(
+            f"topic {batch.topic!r} has {', '.join(apart)} in its events' key and not in their"
+            f" rows, so table {table} cannot keep it; read a topic whose rows have it"
+        )
+    return names
+
+
+def write_plan(
+    columns: Sequence[Column],
+    key: Sequence[str],
+    target: SinkTable,
+    table: str,
+    probe_column: str,
+) -> WritePlan:
+    """The plan; raises TableError that says of every column why it cannot be written."""
+    made = {
+        column.name: conversion(column, target.columns[column.name])
+        for column in columns
+        if column.name in target.columns
+    }
+    reasons = [*_about_key(key, target), *_about_columns(columns, made, target)]
+    if reasons:
+        raise TableError(
+            f"table {table} cannot take these events: {'; '.join(reasons)}; alter it, or name"
+            " another table"
+        )
+    written = tuple(c for c in columns if not target.columns[c.name].is_generated)
+    conversions = {name: each for name, each in made.items() if each is not None}
+    version = _version(columns, target, probe_column)
+    if version == VERSION:
+        conversions[VERSION] = Conversion(f"{SOURCE}::bigint")
+    known = {column.name: column for column in columns}
+    return WritePlan(
+        written,
+        conversions,
+        tuple(known[name] for name in target.key),
+        frozenset(target.key),
+        any(target.columns[column.name].identity == "a" for column in written),
+        version,
+    )
+
+
+def _version(columns: Sequence[Column], target: SinkTable, probe_column: str) -> str:
+    names = {column.name for column in columns}
+    if probe_column in names and VERSION not in target.columns:
+        return probe_column
+    return VERSION if VERSION in target.columns and VERSION not in names else ""
+
+
+def _about_key(key: Sequence[str], target: SinkTable) -> Iterator[str]:
+    if set(key) != set(target.key):
+        yield (
+            f"their key is ({', '.join(key)}) and its primary key ({', '.join(target.key)}), so"
+            " one would overwrite rows of the other"
+        )
+
+
+def _about_columns(
+    columns: Sequence[Column], made: Mapping[str, Conversion | None], target: SinkTable
+) -> Iterator[str]:
+    missing = [column.name for column in columns if column.name not in target.columns]
+    if missing:
+        yield f"it has no column {', '.join(missing)}"
+    for column in columns:
+        there = target.columns.get(column.name)
+        if there is None:
+            continue
+        if made[column.name] is None and not there.is_generated:
+            yield f"column {column.name} is {there.type}, which does not hold {_name(column)}"
+        if there.identity == "a" and column.name not in target.key:
+            yield (
+                f"column {column.name} is GENERATED ALWAYS AS IDENTITY and not in the key, so it"
+                " cannot follow changes (SET GENERATED BY DEFAULT)"
+            )
+    names = {column.name for column in columns}
+    for name, there in target.columns.items():
+        if name not in names and there.must_be_sent:
+            yield f"column {name} may not be NULL, has no default, and the events lack it"
+    version = target.columns.get(VERSION)
+    if version is not None and version.base not in _VERSION_TYPES:
+        yield f"column {VERSION} is {version.type} and has to be bigint"
+
+
+def _name(column: Column) -> str:
+    if column.item is not None:
+        return f"an array of {column.item.kind.value}"
+    if column.bits is not None:
+        return f"bits({column.bits})"
+    return column.record or column.kind.value

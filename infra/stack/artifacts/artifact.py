@@ -66,10 +66,14 @@ def repository(environ: Mapping[str, str]) -> str:
     """The Maven repository to fetch from, without a slash at its end."""
     if environ.get("CDC_MAVEN_MIRROR"):
         return environ["CDC_MAVEN_MIRROR"].rstrip("/")
-    from jgo.constants import (
-        MAVEN_CENTRAL_URL,
-    )  # imported late: it takes a while, and only a first run needs it
-
+    try:
+        # Imported here: it takes a while, and only a first run needs it.
+        from jgo.constants import MAVEN_CENTRAL_URL
+    except ImportError:
+        raise StackError(
+            "the Java servers' files are not in the cache, and no Maven repository is known; name"
+            " one in CDC_MAVEN_MIRROR, or install the extra `maven`, which knows the default one"
+        ) from None
     return str(MAVEN_CENTRAL_URL).rstrip("/")
 
 

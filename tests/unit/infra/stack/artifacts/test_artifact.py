@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -99,3 +100,12 @@ def test_a_mirror_takes_the_place_of_the_default_repository() -> None:
 def test_the_lock_names_files_by_coordinates_and_no_address() -> None:
     assert "://" not in LOCK.read_text(encoding="utf-8")
     assert set(locked()) == {"kafka", "connect", "debezium", "converter", "registry"}
+
+
+def test_without_the_extra_and_without_a_mirror_no_repository_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "jgo.constants", None)
+
+    with pytest.raises(StackError, match="CDC_MAVEN_MIRROR"):
+        repository({})

@@ -247,11 +247,6 @@ def test_a_name_that_the_command_line_gives_may_ask(monkeypatch: pytest.MonkeyPa
     assert page.client.get("/cdc/state", headers={"Host": "third.example"}).status_code == 421
 
 
-@pytest.mark.parametrize("since", ["²", "-1", "x", "9" * 5000, ""])
-def test_a_number_that_is_none_is_taken_for_the_beginning(page: Page, since: str) -> None:
-    assert page.client.get("/cdc/state", query_string={"since": since}).status_code == 200
-
-
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
@@ -406,7 +401,7 @@ def test_a_question_for_what_has_not_been_yet_gets_the_whole_state(page: Page) -
     assert page.told("/cdc/state?run=abcd1234&since=99999")["first"] == 0
 
 
-@pytest.mark.parametrize("since", ["²", "-1", "1e3", "x", "9" * 30])
+@pytest.mark.parametrize("since", ["²", "-1", "1e3", "x", "", "9" * 5000])
 def test_a_state_since_no_whole_number_is_a_mistake_of_the_request(page: Page, since: str) -> None:
     answer = page.client.get("/cdc/state", query_string={"since": since})
 

@@ -206,7 +206,7 @@ INFINITE_DAYS: Mapping[int, str] = {
     -625821272: "-infinity",
 }
 #: 4713-01-01 BC, before which PostgreSQL has no date.
-_FIRST_DAY = -2_440_588
+FIRST_DAY = -2_440_588
 #: What Debezium sends for an item `-infinity` of an array of timestamps with a zone.
 _ZONED_INFINITIES = {"+292269055-12-02T23:00:00.000000Z": "-infinity"}
 
@@ -220,7 +220,7 @@ def date_value(days: int) -> date | str:
     try:
         return _EPOCH_DATE + timedelta(days=days)
     except OverflowError:
-        if days < _FIRST_DAY and days not in INFINITE_DAYS:
+        if days < FIRST_DAY and days not in INFINITE_DAYS:
             raise UnknownMomentError(f"{days} days from 1970 are no date of PostgreSQL") from None
         return INFINITE_DAYS.get(days) or _long_date(days)
 

@@ -314,11 +314,11 @@ class _BreakingIceberg(IcebergSink):
 
     when: When | None = None
 
-    def _commit(self, table: Any, pieces: Sequence[Any], summary: dict[str, str]) -> None:
+    def _commit(self, table: Any, pieces: Sequence[Any], books: Any, tag: str) -> None:
         when, self.when = self.when, None
         if when == "before":
             raise OSError("the warehouse is away")
-        super()._commit(table, pieces, summary)
+        super()._commit(table, pieces, books, tag)
         if when == "after":
             raise CommitStateUnknownException("the answer was lost")
 

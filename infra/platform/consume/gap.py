@@ -99,6 +99,8 @@ def begin_at(place: Partition, books: Books, span: PartitionSpan) -> tuple[int |
     note = books.note
     if note and note.topic_id and span.topic_id and note.topic_id != span.topic_id:
         return None, _made_again(place, books, span)
+    if books.keeps and books.own is None and note is not None and note.written is not None:
+        return None, _books_gone(place, note.written, span)
     offset = _position(books)
     return (None, None) if offset is None else (offset, gap_before(place, offset, span))
 
@@ -125,11 +127,8 @@ def _position(books: Books) -> int | None:
     at the commit (a table rolled back, dropped or restored), that of the books.
     """
     note, own = books.note, books.own
-    if books.keeps and note is not None and note.written is not None:
-        if own is None:
-            return 0
-        if own < note.written:
-            return own
+    if own is not None and note is not None and note.written is not None and own < note.written:
+        return own
     if own is not None and note is None:
         # Committed by somebody else: a tool that moved the group may have moved it past events
         # that the sink never got.
@@ -146,6 +145,16 @@ def _made_again(place: Partition, books: Books, span: PartitionSpan) -> Gap:
         f" after offset {committed} was committed; what the earlier one had behind that is gone"
     )
     return Gap(place, committed, 0, f"{why}; {_REMEDY}", span.low)
+
+
+def _books_gone(place: Partition, written: int, span: PartitionSpan) -> Gap:
+    """A table that was dropped, or made again with rows that nobody knows."""
+    why = (
+        f"the sink had this partition up to offset {written} and knows it no longer: its table was"
+        " dropped or made again; name another --group to fill it from the topic's beginning, or go"
+        " on behind the gap with --on-gap skip"
+    )
+    return Gap(place, span.low, 0, why, min(max(written, span.low), span.high))
 
 
 def changed_topics(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

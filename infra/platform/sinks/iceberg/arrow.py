@@ -3,7 +3,7 @@
 The types come from the writer schema and never from the values, so a column that is all NULL keeps
 its type. What has no exact Arrow type is text: decimals without a fixed scale, JSON, times with a
 zone; arrays, maps and records are JSON with bytes in base64. Infinite timestamps are the numbers
-that Debezium sends for them.
+that Debezium sends for them, infinite dates the first and the last day that 32 bits hold.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from infra.avro.kind import UNAVAILABLE, Column, ColumnKind
+from infra.avro.kind import FIRST_DAY, INFINITE_DAYS, UNAVAILABLE, Column, ColumnKind
 from infra.avro.placeholder import are_placeholders
 from infra.avro.row import RowImage, Rows
 from infra.platform.process.error import RefusedError
@@ -27,6 +27,7 @@ from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.nested import base64_text, decimal_digits, nested
 
 _INFINITY_US = {"infinity": 9223372036825200000, "-infinity": -9223372036832400000}
+_INFINITE_DATES = {"infinity": 2**31 - 1, "-infinity": -(2**31)}
 _DECIMAL_BYTES = 16
 _LONGEST_DECIMAL = 38
 _UTC = pa.timestamp("us", "UTC")
@@ -59,8 +60,8 @@ POSITION = (
     pa.field("cdc_partition", pa.int32()),
     pa.field("cdc_offset", pa.int64()),
     pa.field("cdc_committed_at", _UTC),
-    #: Columns that the source did not send, because they are large and were not changed; they are
-    #: NULL here.
+    #: Columns that the source did not send, because they are large and were not changed, or because
+    #: it knew only the key of a deleted row; they are NULL here.
     pa.field("cdc_not_sent", pa.string()),
 )
 
@@ -113,11 +114,16 @@ def row_arrays(batch: Batch) -> tuple[list[Any], list[list[str]]]:
     """
     rows = batch.rows
     deleted = rows.operation == ord("d")
+    key_only = deleted & batch.key_only() if deleted.any() else deleted
+    key = set() if batch.key_reader is None else {each.name for each in batch.key_reader.columns}
     not_sent: list[list[str]] = [[] for _ in range(len(batch))]
     found = []
     try:
         for column in rows.columns:
             made = _of_both(rows, column, deleted, not_sent)
+            if key_only.any() and column.name not in key:
+                made = pc.if_else(pa.array(key_only), pa.scalar(None, made.type), made)
+                _note(not_sent, key_only, column)
             made.validate(full=True)
             found.append(made)
     except (pa.ArrowInvalid, UnicodeDecodeError, OverflowError) as error:
@@ -163,9 +169,27 @@ def _array(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]]
 def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Column) -> Any:
     kind = arrow_type(column)
     mask = None if there.all() else ~there
+    if kind == pa.date32():
+        numbers = _days(numbers)
     if kind in (pa.int32(), pa.date32()):
         return pa.array(numbers.astype(np.int32), pa.int32(), mask=mask).cast(kind)
     return pa.array(numbers, pa.int64(), mask=mask).cast(kind)
+
+
+def _days(days: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Infinite dates, for which Debezium sends days long before Christ, as the last and the first
+    that Iceberg has, so that they stand where they belong; raises ArrowInvalid for what is no date.
+    """
+    early = np.flatnonzero(days < FIRST_DAY)
+    if not len(early):
+        return days
+    found = days.copy()
+    for row in early.tolist():
+        text = INFINITE_DAYS.get(int(days[row]))
+        if text is None:
+            raise pa.ArrowInvalid(f"{int(days[row])} days from 1970 are no date of PostgreSQL")
+        found[row] = _INFINITE_DATES[text]
+    return found
 
 
 def _sized(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]] | None) -> Any:

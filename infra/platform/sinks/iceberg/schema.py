@@ -1,5 +1,5 @@
 """The types of an Iceberg table and of the rows that come to it: wider ones are followed, others
-are fitted or refused.
+are fitted exactly or refused.
 
 Iceberg lets a column become wider in three ways (its specification, "Schema Evolution"): int to
 long, float to double, and a decimal of the same scale to more digits.
@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from infra.platform.process.error import RefusedError
+from infra.platform.sinks.iceberg.cast import exactly
 
 _WIDER = {pa.int32(): pa.int64(), pa.float32(): pa.float64()}
 #: What PyIceberg calls the same type.
@@ -46,22 +46,14 @@ def _wider(known: Any, coming: Any) -> Any:
 
 def fitted(rows: Any, schema: Any) -> Any:
     """The rows with this schema's types, and in other columns their own; raises RefusedError for
-    what does not fit.
+    what does not fit exactly.
     """
-    try:
-        return rows.cast(pa.schema([_fitted(column, schema) for column in rows.schema]))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise RefusedError(
-            f"a value does not fit its column of the Iceberg table: {error}"
-        ) from error
-
-
-def _fitted(column: Any, schema: Any) -> Any:
-    return (
-        column
-        if column.name not in schema.names
-        else pa.field(column.name, schema.field(column.name).type)
-    )
+    kinds = {column.name: column.type for column in schema}
+    columns = [
+        exactly(column.name, values, kinds.get(column.name, column.type))
+        for column, values in zip(rows.schema, rows.columns, strict=True)
+    ]
+    return pa.record_batch(columns, names=rows.schema.names)
 
 
 def in_numbers(schema: Any) -> Any:

@@ -6,11 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +21,7 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.table import Table
+from typing_extensions import override
 
 from infra.platform.process.address import concealed, shown
 from infra.platform.process.error import (
@@ -33,40 +31,20 @@ from infra.platform.process.error import (
     UnreachableError,
 )
 from infra.platform.sinks.batch import Batch, Partition
-from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.iceberg.arrow import POSITION, changes
+from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of, is_tagged
+from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
 from infra.platform.sinks.iceberg.schema import fitted, widened
 from infra.platform.sinks.iceberg.upsert import apply_state, state_changes, state_schema
 
-#: Keys of a snapshot's summary: whose commit it is, and each partition's next offset with it.
-COMMIT_TAG, OFFSETS_TAG = "cdc.commit", "cdc.offsets"
 #: The property of a table that the sink has created, and may therefore change.
 MARKER = "locust-cdc.sink"
+#: The column of a key that says which table a row is of (Debezium's "Topic routing").
+TABLE_IDENTIFIER = "__dbz__physicalTableIdentifier"
 #: What readers of a catalog in SQL must call it as well.
 CATALOG = "cdc"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A batch on its way: where it came from, its offsets up to `end`, its rows, and their schema
-    in the table.
-    """
-
-    place: Partition
-    offsets: Any
-    end: int
-    rows: Any
-    key: tuple[str, ...]
-    schema: Any
-
-
-@dataclass(slots=True)
-class _Commit:
-    """What goes into one snapshot, under a tag by which it is recognised."""
-
-    pieces: list[Piece]
-    tag: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 def local_properties(warehouse: str) -> dict[str, str]:
@@ -88,7 +66,7 @@ def read_properties(path: str) -> dict[str, str]:
     return found
 
 
-class IcebergSink:
+class IcebergSink(SinkConnector):
     """An Iceberg table of any catalog.
 
     Batches are ACCEPTED, and DURABLE with the commit that `flush` makes.
@@ -110,11 +88,16 @@ class IcebergSink:
         #: Columns that the table has, or will have with what was accepted.
         self._columns: Any = pa.schema([])
         self._pending: list[Piece] = []
-        self._unsettled: _Commit | None = None
+        self._unsettled: PieceGroup | None = None
+        #: Up to where each partition has been accepted, and up to where the table was seen to have
+        #: it.
         self._next: dict[Partition, int] = {}
+        self._confirmed: dict[Partition, int] = {}
+        self._topic_ids: dict[str, str] = {}
+        self._source, self._key = "", tuple[str, ...]()
 
+    @override
     async def open(self) -> None:
-        """See SinkConnector."""
         # An upsert deletes the keys that it writes; that most of them were not there is as it
         # should be.
         warnings.filterwarnings("ignore", message="Delete operation did not match any records")
@@ -125,6 +108,10 @@ class IcebergSink:
             raise UnreachableError(
                 f"{self._place} cannot be opened: {self._reason(error)}"
             ) from error
+
+    @property
+    def _table_name(self) -> str:
+        return ".".join(self._identifier)
 
     @property
     def _place(self) -> str:
@@ -138,25 +125,44 @@ class IcebergSink:
         """An error's text; some of PyIceberg's have the catalog's properties in them."""
         return concealed(f"{type(error).__name__}: {error}", self._properties)
 
+    @override
     async def identify(self, topic_ids: Mapping[str, str]) -> None:
-        """See SinkConnector."""
+        books = await self._read_books()
+        for topic, number in topic_ids.items():
+            known = books.topic_ids.get(topic)
+            if known and number and known != number:
+                end = max(
+                    (offset for place, offset in books.offsets.items() if place[0] == topic),
+                    default=0,
+                )
+                raise ConfigError(
+                    f"table {self._table_name} has topic {topic!r} up to offset {end} of the topic"
+                    f" with the id {known}, and the topic was made again since (its id is"
+                    f" {number}); name another table"
+                )
+        self._topic_ids |= topic_ids
 
-    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
-        """See SinkConnector."""
+    async def _read_books(self) -> TableBooks:
         try:
             await _in_thread(self._load)
         except Exception as error:
             raise RetryableError(f"{self._place} cannot be read: {self._reason(error)}") from error
-        known = offsets_of(self._table)
+        return books_of(self._table)
+
+    @override
+    async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
+        books = await self._read_books()
+        known, self._key = books.offsets, books.key or self._key
         for place in places:
             self._next.pop(place, None)
+            self._confirmed.pop(place, None)
             if place in known:
-                self._next[place] = known[place]
+                self._next[place] = self._confirmed[place] = known[place]
         self._pending = [piece for piece in self._pending if piece.place not in places]
         return {place: known[place] for place in places if place in known}
 
+    @override
     async def write(self, batch: Batch) -> WriteStatus:
-        """See SinkConnector."""
         done = int((batch.offsets < self._next.get(batch.place, 0)).sum())
         if done == len(batch):
             return WriteStatus.ACCEPTED
@@ -173,8 +179,42 @@ class IcebergSink:
                 f"topic {batch.topic!r} has events without a key, which upserts need; append"
                 " instead"
             )
+        if self._upsert:
+            self._one_source(batch, key)
+            self._ordered_key(batch, key)
         rows = self._fitted(rows)
         return Piece(batch.place, batch.offsets, batch.end, rows, key, self._schema_of(rows))
+
+    def _ordered_key(self, batch: Batch, key: tuple[str, ...]) -> None:
+        """A key that changes is followed where the topic's order still holds. With more than one
+        partition, events of one row before and after are in two of them, in no order.
+        """
+        if self._key and key != self._key:
+            places = {place for place in self._next if place[0] == batch.topic} | {batch.place}
+            if len(places) > 1:
+                raise ConfigError(
+                    f"the key of topic {batch.topic!r} has changed from ({', '.join(self._key)}) to"
+                    f" ({', '.join(key)}), which moves its rows to other partitions, so the order"
+                    f" of their changes is lost; fill another table than {self._table_name}, or, if"
+                    " all events of the old key had been written, remove the table's property"
+                    f" {KEY!r}"
+                )
+        self._key = key
+
+    def _one_source(self, batch: Batch, key: Sequence[str]) -> None:
+        """Rows of two tables may have the same key, unless it has a column that says which table
+        is meant, as Debezium's topic routing adds one.
+        """
+        if TABLE_IDENTIFIER in key:
+            return
+        for schema, name in sorted(batch.rows.source_tables()):
+            self._source = self._source or f"{schema}.{name}"
+            if self._source != f"{schema}.{name}":
+                raise ConfigError(
+                    f"table {self._table_name} keeps the rows of {self._source}, and events of"
+                    f" {schema}.{name} came by topic {batch.topic!r}: rows of both may have the"
+                    " same key; give each a table of its own, or append"
+                )
 
     def _fitted(self, rows: Any) -> Any:
         """The rows as the table can hold them; what it cannot hold is refused here, where its
@@ -190,59 +230,74 @@ class IcebergSink:
     def _schema_of(self, rows: Any) -> Any:
         return state_schema(rows) if self._upsert else rows.schema
 
+    @override
     async def flush(self) -> None:
-        """See SinkConnector."""
         if self._unsettled is not None:
             await self._make_durable(self._unsettled)
         # Once, not until nothing is pending: under load there always is something.
         if self._pending:
-            self._unsettled, self._pending = _Commit(self._pending), []
+            self._unsettled, self._pending = PieceGroup(self._pending), []
             await self._make_durable(self._unsettled)
 
-    async def _make_durable(self, commit: _Commit) -> None:
+    async def _make_durable(self, group: PieceGroup) -> None:
         try:
-            await _in_thread(lambda: self._settle(commit))
+            await _in_thread(lambda: self._settle(group))
         except PlatformError:
             raise
         except Exception as error:
-            name = ".".join(self._identifier)
-            raise RetryableError(f"commit {commit.tag} to {name}: {self._reason(error)}") from error
+            raise RetryableError(
+                f"commit {group.tag} to {self._table_name}: {self._reason(error)}"
+            ) from error
         self._unsettled = None
 
-    def _settle(self, commit: _Commit) -> None:
+    def _settle(self, group: PieceGroup) -> None:
         """Commit once: first see whether an earlier attempt has come through after all.
 
         In a thread.
         """
-        self._load()
-        wanted = widened(*(piece.schema for piece in commit.pieces))
-        if self._table is None or _changes(self._table, wanted):
-            self._shape(wanted)
-        table = self._table
-        assert table is not None
-        known = offsets_of(table)
-        if is_tagged(table, commit.tag):
-            return
-        pieces = [
-            kept
-            for piece in commit.pieces
-            if (kept := _rest(piece, known.get(piece.place, 0))) is not None
-        ]
-        if not pieces:
-            return
-        offsets = known | {piece.place: piece.end for piece in pieces}
-        self._commit(table, pieces, {COMMIT_TAG: commit.tag, OFFSETS_TAG: _offsets_text(offsets)})
+        for tag, pieces in group.commits():
+            self._load()
+            wanted = widened(*(piece.schema for piece in pieces))
+            if self._table is None or _changes(self._table, wanted):
+                self._check_still_there(books_of(self._table).offsets)
+                self._shape(wanted)
+            assert self._table is not None
+            self._settle_one(self._table, tag, pieces)
 
-    def _commit(self, table: Table, pieces: Sequence[Piece], summary: dict[str, str]) -> None:
-        if self._upsert:
-            apply_state(table, pieces, summary)
-            return
-        target = table.schema().as_arrow()
-        parts = pa.concat_tables(
-            [pa.Table.from_batches([piece.rows]) for piece in pieces], promote_options="permissive"
-        )
-        # As one chunk: Parquet is written a third faster than from a thousand rows at a time.
-        table.append(_whole(parts.combine_chunks(), target), snapshot_properties=summary)
+    def _settle_one(self, table: Table, tag: str, pieces: Sequence[Piece]) -> None:
+        known = books_of(table)
+        self._check_still_there(known.offsets)
+        rest = [] if is_tagged(table, tag) else unwritten(pieces, known.offsets)
+        if rest:
+            ends = {piece.place: piece.end for piece in rest}
+            topic_ids = {**known.topic_ids, **self._topic_ids}
+            source = self._source or known.source
+            books = TableBooks({**known.offsets, **ends}, topic_ids, source, rest[-1].key)
+            self._commit(table, rest, books, tag)
+        for piece in pieces:
+            self._confirmed[piece.place] = piece.end
+
+    def _check_still_there(self, known: Mapping[Partition, int]) -> None:
+        """A table that was rolled back, dropped or restored while it was written to lacks what has
+        counted as durable; what comes next would hide that.
+        """
+        for (topic, number), offset in self._confirmed.items():
+            if known.get((topic, number), 0) < offset:
+                has = known.get((topic, number), "nothing")
+                raise ConfigError(
+                    f"table {self._table_name} had {topic}[{number}] up to offset {offset} and now"
+                    f" has it up to {has}: it was rolled back, dropped or restored while it was"
+                    " written to; start again, and what it lacks is read again"
+                )
+
+    def _commit(self, table: Table, pieces: Sequence[Piece], books: TableBooks, tag: str) -> None:
+        """Rows and books in one transaction: one is never there without the other."""
+        with table.transaction() as change:
+            if self._upsert:
+                apply_state(change, table, pieces, books.summary(tag))
+            else:
+                change.append(_log(table, pieces), snapshot_properties=books.summary(tag))
+            books.keep(change, tag)
 
     def _load(self) -> None:
         assert self._catalog is not None, "open() comes first"
@@ -255,6 +310,7 @@ class IcebergSink:
         # offsets first.
         self._table.metadata.properties["commit.retry.num-retries"] = "0"
         self._columns = widened(self._table.schema().as_arrow(), self._columns)
+        self._source = self._table.properties.get(SOURCE, "") or self._source
 
     def _shape(self, wanted: Any) -> None:
         """Create the table, or give it the columns that have come; a table of somebody else's is
@@ -280,64 +336,25 @@ class IcebergSink:
         else:
             missing = ", ".join(_missing(self._table, wanted))
             raise ConfigError(
-                f"table {'.'.join(self._identifier)} has no column {missing}; add it, or name"
-                " another"
+                f"table {self._table_name} has no column {missing}; add it, or name another"
             )
         self._load()
 
+    @override
     async def close(self) -> None:
-        """See SinkConnector."""
         close: Callable[[], None] | None = getattr(self._catalog, "close", None)
         if close is not None:
             close()
 
 
-def offsets_of(table: Table | None) -> dict[Partition, int]:
-    """Each partition's next offset by the latest snapshot of the sink's."""
-    snapshot = table.current_snapshot() if table is not None else None
-    while table is not None and snapshot is not None:
-        if snapshot.summary is not None and (
-            text := snapshot.summary.additional_properties.get(OFFSETS_TAG)
-        ):
-            return {(topic, int(number)): int(offset) for topic, number, offset in json.loads(text)}
-        snapshot = (
-            table.snapshot_by_id(snapshot.parent_snapshot_id)
-            if snapshot.parent_snapshot_id
-            else None
-        )
-    return {}
-
-
-def is_tagged(table: Table, tag: str) -> bool:
-    """Whether a commit of this tag has come through."""
-    return any(
-        snapshot.summary is not None
-        and snapshot.summary.additional_properties.get(COMMIT_TAG) == tag
-        for snapshot in table.snapshots()
+def _log(table: Table, pieces: Sequence[Piece]) -> Any:
+    """The pieces' rows as they are appended: as one chunk, for Parquet is written a third faster
+    so than from a thousand rows at a time.
+    """
+    parts = pa.concat_tables(
+        [pa.Table.from_batches([piece.rows]) for piece in pieces], promote_options="permissive"
     )
-
-
-def _offsets_text(offsets: Mapping[Partition, int]) -> str:
-    return json.dumps(
-        [[topic, number, offset] for (topic, number), offset in sorted(offsets.items())]
-    )
-
-
-def _rest(piece: Piece, known: int) -> Piece | None:
-    """What of a piece has not taken effect yet."""
-    if known >= piece.end:
-        return None
-    done = int((piece.offsets < known).sum())
-    if not done:
-        return piece
-    return Piece(
-        piece.place,
-        piece.offsets[done:],
-        piece.end,
-        piece.rows.slice(done),
-        piece.key,
-        piece.schema,
-    )
+    return _whole(parts.combine_chunks(), table.schema().as_arrow())
 
 
 def _missing(table: Table, wanted: Any) -> list[str]:

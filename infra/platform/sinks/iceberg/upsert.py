@@ -1,25 +1,23 @@
-"""Keeps an Iceberg table equal to the source's: each commit deletes the keys that changed and
-appends them as they are.
+"""Keeps an Iceberg table equal to the source's: each commit replaces the rows of the keys that
+changed.
 
 PyIceberg deletes by rewriting the files that have such rows, so this suits tables of modest size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import pyarrow as pa
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, In, Or
-from pyiceberg.table import Table
+from pyiceberg.expressions import And, BooleanExpression, In
+from pyiceberg.table import Table, Transaction
 
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.arrow import row_arrays, row_schema
+from infra.platform.sinks.iceberg.piece import Piece
 from infra.platform.sinks.iceberg.schema import fitted, in_numbers
 from infra.platform.sinks.operation import refuse_others
-
-if TYPE_CHECKING:
-    from infra.platform.sinks.iceberg.sink import Piece
 
 #: Columns beside the row's own while events are on their way.
 DELETED, NOT_SENT = "cdc_deleted", "cdc_not_sent"
@@ -46,8 +44,10 @@ def state_schema(changes: Any) -> Any:
     )
 
 
-def apply_state(table: Table, pieces: Sequence[Piece], summary: dict[str, str]) -> None:
-    """Bring the table to the state after these events, in one commit."""
+def apply_state(
+    change: Transaction, table: Table, pieces: Sequence[Piece], summary: dict[str, str]
+) -> None:
+    """Bring the table to the state after these events of one key, in a transaction on it."""
     key = pieces[0].key
     target = table.schema().as_arrow()
     rows = [row for piece in pieces for row in _listed(fitted(piece.rows, target))]
@@ -59,11 +59,45 @@ def apply_state(table: Table, pieces: Sequence[Piece], summary: dict[str, str]) 
         known = row | {name: earlier.get(name) for name in row[NOT_SENT] or ()}
         after[place] = None if row[DELETED] else {name: known.get(name) for name in target.names}
     kept = [row for row in after.values() if row is not None]
-    with table.transaction() as change:
-        if table.current_snapshot() is not None:
-            change.delete(_keys(key, list(after)), snapshot_properties=summary)
-        whole = pa.Table.from_pylist(kept, schema=in_numbers(target)).cast(target)
+    whole = pa.Table.from_pylist(kept, schema=in_numbers(target)).cast(target)
+    if table.current_snapshot() is None:
         change.append(whole, snapshot_properties=summary)
+        return
+    others = _beside(table, key, after)
+    change.overwrite(
+        pa.concat_tables([others.cast(target), whole]) if len(others) else whole,
+        overwrite_filter=_around(key, list(after)),
+        snapshot_properties=summary,
+    )
+
+
+def _around(key: Sequence[str], places: Sequence[tuple[Any, ...]]) -> BooleanExpression:
+    """Rows whose every key column has one of the values: all of these keys, and others where
+    there are several columns.
+
+    An alternative a key would be exact; but thousands of them nest so deep that Arrow dies of it.
+    """
+    terms: list[BooleanExpression] = [
+        In(name, values)  # type: ignore[call-arg, arg-type]
+        for name, values in zip(key, map(set, zip(*places, strict=True)), strict=True)
+    ]
+    return terms[0] if len(terms) == 1 else And(*terms)
+
+
+def _beside(table: Table, key: Sequence[str], places: Collection[tuple[Any, ...]]) -> Any:
+    """Of the rows around these keys, those that have none of them: they are written again as they
+    are.
+    """
+    if len(key) == 1:
+        return ()
+    rows = table.scan(row_filter=_around(key, list(places))).to_arrow()
+    numbers = rows.select(list(key))
+    columns = [
+        column.cast(kind).to_pylist()
+        for column, kind in zip(numbers.columns, in_numbers(numbers.schema).types, strict=True)
+    ]
+    other = [place not in places for place in zip(*columns, strict=True)]
+    return rows.filter(pa.array(other, pa.bool_()))
 
 
 def _known(
@@ -71,7 +105,9 @@ def _known(
 ) -> dict[tuple[Any, ...], dict[str, Any]]:
     """The rows as the table has them, of keys whose events leave something out."""
     places = [tuple(row[name] for name in key) for row in rows if row[NOT_SENT]]
-    found = _listed(table.scan(row_filter=_keys(key, places)).to_arrow())
+    if table.current_snapshot() is None:
+        return {}
+    found = _listed(table.scan(row_filter=_around(key, places)).to_arrow())
     return {tuple(row[name] for name in key): row for row in found}
 
 
@@ -79,21 +115,3 @@ def _listed(rows: Any) -> list[dict[str, Any]]:
     """The rows as Python's values, dates and times in numbers."""
     found: list[dict[str, Any]] = rows.cast(in_numbers(rows.schema)).to_pylist()
     return found
-
-
-def _keys(key: Sequence[str], places: Sequence[tuple[Any, ...]]) -> BooleanExpression:
-    if len(key) == 1:
-        return In(key[0], {place[0] for place in places})  # type: ignore[call-arg, arg-type]
-    each = [
-        _all([_equal(name, value) for name, value in zip(key, place, strict=True)])
-        for place in set(places)
-    ]
-    return each[0] if len(each) == 1 else Or(*each)
-
-
-def _equal(name: str, value: Any) -> BooleanExpression:
-    return EqualTo(name, value)  # type: ignore[call-arg, arg-type]
-
-
-def _all(terms: Sequence[BooleanExpression]) -> BooleanExpression:
-    return terms[0] if len(terms) == 1 else And(*terms)

@@ -86,7 +86,7 @@ async def test_moments_beyond_pythons_years_are_kept(place: Place) -> None:
     kinds = columns(plain=MICROS, zoned=ZONED, day=DATE, notes="string")
     moments = [
         (1, INFINITY, "infinity", 5_000_000, "kept"),
-        (2, YEAR_12026, "+12026-01-02T03:04:05.678901Z", -5_000_000, "kept"),
+        (2, YEAR_12026, "+12026-01-02T03:04:05.678901Z", -2_000_000, "kept"),
     ]
 
     await place.take(kinds, *(Event("c", row[0], row) for row in moments))
@@ -95,7 +95,7 @@ async def test_moments_beyond_pythons_years_are_kept(place: Place) -> None:
     table = place.table()
     assert table["plain"].cast(pa.int64()).to_pylist() == [INFINITY, YEAR_12026]
     assert table["zoned"].cast(pa.int64()).to_pylist() == [INFINITY, YEAR_12026]
-    assert table["day"].cast(pa.int32()).to_pylist() == [5_000_000, -5_000_000]
+    assert table["day"].cast(pa.int32()).to_pylist() == [5_000_000, -2_000_000]
 
 
 async def test_a_moment_beyond_pythons_years_is_kept_when_its_row_is_completed(
@@ -201,7 +201,7 @@ async def test_a_table_of_somebody_elses_stays_as_it_is(state: Place) -> None:
     await state.sink.positions([("test", 0)])
 
     await state.take(columns(n="long"), Event("c", 1, (1, 7)))
-    with pytest.raises(RefusedError, match="does not fit"):
+    with pytest.raises(RefusedError, match="'n' of the Iceberg table is of type int32"):
         await state.take(columns(n="long"), Event("c", 2, (2, 2**40)))
     await state.sink.flush()
 

@@ -1,0 +1,136 @@
+"""How far each partition is, kept in the table itself: so that maintenance neither removes nor
+falsifies it.
+
+Each commit sets table properties in the same transaction as its snapshot: the offsets, and which
+snapshot they hold for. Unlike a snapshot's summary, properties survive the expiry of snapshots and
+files that are rewritten. Unlike properties, a table can be rolled back: then the snapshot that they
+hold for is none of the current one's ancestors, and the offsets are those in the summary of the
+sink's newest ancestor, which each snapshot has as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.snapshots import Snapshot
+
+from infra.platform.process.error import ConfigError
+from infra.platform.sinks.batch import Partition
+
+#: Keys of a snapshot's summary and of the table's properties: whose commit it is, and each
+#: partition's next offset with it.
+COMMIT_TAG, OFFSETS_TAG = "cdc.commit", "cdc.offsets"
+#: Properties: the topics' ids, the snapshot that the offsets hold for and its sequence number.
+TOPICS, SNAPSHOT, SEQUENCE = "cdc.topic-ids", "cdc.snapshot", "cdc.sequence-number"
+#: The source table whose rows an upserted table has, and the columns of their key.
+SOURCE, KEY = "cdc.source-table", "cdc.key"
+
+
+@dataclass(frozen=True, slots=True)
+class TableBooks:
+    """Each partition's next offset, the ids of the topics they are of, and the last commit's
+    tag.
+    """
+
+    offsets: Mapping[Partition, int] = field(default_factory=dict)
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+    key: tuple[str, ...] = ()
+
+    def summary(self, tag: str) -> dict[str, str]:
+        """For a snapshot's summary."""
+        return {COMMIT_TAG: tag, OFFSETS_TAG: _offsets_text(self.offsets)}
+
+    def keep(self, change: Transaction, tag: str) -> None:
+        """Set the properties, in the transaction that has just made its snapshot."""
+        snapshot = change.table_metadata.current_snapshot()
+        assert snapshot is not None, "the snapshot comes first"
+        topics = {topic for topic, _ in self.offsets}
+        change.set_properties(
+            {
+                **self.summary(tag),
+                TOPICS: json.dumps({name: self.topic_ids.get(name, "") for name in sorted(topics)}),
+                SNAPSHOT: str(snapshot.snapshot_id),
+                SEQUENCE: str(snapshot.sequence_number or 0),
+                SOURCE: self.source,
+                KEY: json.dumps(list(self.key)),
+            }
+        )
+
+
+def books_of(table: Table | None) -> TableBooks:
+    """What the table's books say now; raises ConfigError where that cannot be known."""
+    if table is None:
+        return TableBooks()
+    kept = table.properties
+    topics = json.loads(kept.get(TOPICS, "{}"))
+    source, key = kept.get(SOURCE, ""), tuple(json.loads(kept.get(KEY, "[]")))
+    if OFFSETS_TAG in kept:
+        holds = _holds(table, int(kept[SNAPSHOT]), int(kept[SEQUENCE]))
+        if holds is None:
+            raise ConfigError(
+                f"table {'.'.join(table.name())} was replaced by another writer: nobody can know"
+                " whether it still has the rows that its books say it has; name another table, or"
+                f" remove its property {OFFSETS_TAG!r} to have them all again"
+            )
+        if holds:
+            return TableBooks(_offsets(kept[OFFSETS_TAG]), topics, source, key)
+    for snapshot in _ancestors(table):
+        text = _summary(snapshot).get(OFFSETS_TAG)
+        if text:
+            return TableBooks(_offsets(text), topics, source, key)
+    return TableBooks({}, {}, source, key)
+
+
+def is_tagged(table: Table, tag: str) -> bool:
+    """Whether a commit of this tag has come through and is still in effect."""
+    return any(_summary(snapshot).get(COMMIT_TAG) == tag for snapshot in _ancestors(table))
+
+
+def _holds(table: Table, snapshot_id: int, sequence: int) -> bool | None:
+    """Whether the current snapshot comes from this one; None where it begins a history of its own.
+
+    Where those between were expired, by the sequence number, which only grows: what was rolled back
+    is below, or comes from one that is.
+    """
+    oldest = None
+    for oldest in _ancestors(table):
+        if oldest.snapshot_id == snapshot_id:
+            return True
+        if sequence and (oldest.sequence_number or 0) <= sequence:
+            return False
+    if oldest is None:
+        return False
+    # Expiry takes the oldest first, so where ours is still kept nothing between was expired.
+    kept = table.snapshot_by_id(snapshot_id) is not None
+    if kept and oldest.parent_snapshot_id is None:
+        return None if sequence else False
+    return True
+
+
+def _ancestors(table: Table) -> Iterator[Snapshot]:
+    """The current snapshot and those that it comes from, as far as they are kept."""
+    snapshot = table.current_snapshot()
+    while snapshot is not None:
+        yield snapshot
+        parent = snapshot.parent_snapshot_id
+        snapshot = table.snapshot_by_id(parent) if parent else None
+
+
+def _summary(snapshot: Snapshot) -> Mapping[str, str]:
+    return {} if snapshot.summary is None else snapshot.summary.additional_properties
+
+
+def _offsets(text: str) -> dict[Partition, int]:
+    found: list[list[Any]] = json.loads(text)
+    return {(topic, int(number)): int(offset) for topic, number, offset in found}
+
+
+def _offsets_text(offsets: Mapping[Partition, int]) -> str:
+    return json.dumps(
+        [[topic, number, offset] for (topic, number), offset in sorted(offsets.items())]
+    )

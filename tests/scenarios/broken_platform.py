@@ -1,12 +1,13 @@
 """The platform with a defect, in its buffer or at its end, to see that scenarios find it and name
 it.
 
-`python -m tests.scenarios.broken_platform --defect unbounded|never-resumes|drops|dies-in-the-audit
-...`; all other options are those of `python -m infra.platform`.
+`python -m tests.scenarios.broken_platform --defect NAME ...`; all other options are those of
+`python -m infra.platform`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -15,9 +16,13 @@ from infra.platform.consume.buffer import Buffer
 from infra.platform.options import mistakes, parser
 from infra.platform.process.telemetry_server import TelemetryServer
 from infra.platform.service import run
-from infra.platform.sinks.batch import Chunk, Partition
+from infra.platform.sinks.batch import Batch, Chunk, Partition
+from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.webhook.sink import WebhookSink
 
 UNLIMITED = 10**9
+#: How long before it happens a write is said to be done.
+BOAST_S = 0.3
 
 
 class UnboundedBuffer(Buffer):
@@ -64,6 +69,41 @@ class DroppingBuffer(Buffer):
         return []
 
 
+class SkippingBuffer(Buffer):
+    """Leaves out every fifth message, whatever it is: fences are lost as events are."""
+
+    #: The first of all is let through: nobody starts without it.
+    _seen = 1
+
+    def put(self, place: Partition, chunk: Chunk) -> None:
+        """Take in four of five."""
+        kept = [row for row in range(len(chunk)) if (self._seen + row) % 5]
+        self._seen += len(chunk)
+        if kept:
+            super().put(place, chunk.pick(kept))
+
+
+class BoastingBuffer(Buffer):
+    """Sound; but its webhook sink says that events are durable long before it posts them."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        post = WebhookSink.write
+        posting: set[asyncio.Task[WriteStatus]] = set()
+
+        async def later(sink: WebhookSink, batch: Batch) -> WriteStatus:
+            await asyncio.sleep(BOAST_S)
+            return await post(sink, batch)
+
+        async def write(sink: WebhookSink, batch: Batch) -> WriteStatus:
+            task = asyncio.get_running_loop().create_task(later(sink, batch))
+            posting.add(task)
+            task.add_done_callback(posting.discard)
+            return WriteStatus.DURABLE
+
+        WebhookSink.write = write  # type: ignore[method-assign]
+
+
 class MortalBuffer(Buffer):
     """Sound; but its platform ends when it is asked what has arrived."""
 
@@ -81,6 +121,8 @@ DEFECTS = {
     "never-resumes": NeverResumingBuffer,
     "drops": DroppingBuffer,
     "dies-in-the-audit": MortalBuffer,
+    "skips": SkippingBuffer,
+    "boasts": BoastingBuffer,
 }
 
 

@@ -1,0 +1,93 @@
+"""Pipelines that lose, boast or fall behind, through a real locust process: each by its name."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from infra.stack.endpoints import Endpoints
+from tests.scenarios.locust_process import LocustProcess
+
+FULL = ("--smoke", "no")
+
+
+def broken(defect: str) -> tuple[str, ...]:
+    module = [sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", defect]
+    return ("--platform", shlex.join(module))
+
+
+def test_a_pipeline_that_loses_a_fifth_of_everything_fails_with_the_share(
+    stack: Endpoints, results: Path
+) -> None:
+    load = ("--rate", "100", "--duration", "4s", "--drain-timeout", "12s", "--partitions", "2")
+    run = LocustProcess("throughput", results, *load, *broken("skips"))
+
+    assert run.wait() == 1, run.output
+    result = run.result()
+    assert any("lost == 0, but it is 8" in reason for reason in result["reasons"]), result
+    assert any("(2" in reason and "% of 400 sent)" in reason for reason in result["reasons"])
+    assert result["steps"][0]["ledger"]["fences"] == "complete"
+
+
+def test_a_platform_that_boasts_is_found_out_by_the_tap(stack: Endpoints, results: Path) -> None:
+    load = ("--rate", "50", "--duration", "4s", "--sinks", "webhook")
+    run = LocustProcess("latency", results, *load, *FULL, *broken("boasts"))
+
+    assert run.wait() == 4, run.output
+    (reason,) = [told for told in run.result()["reasons"] if "durable" in told]
+    assert "before the sink's tap saw them" in reason
+    latency = run.result()["steps"][0]["latency_ms"]
+    assert latency["end_to_end"]["mean"] - latency["durable"]["mean"] > 250
+
+
+@pytest.mark.parametrize(
+    ("scenario", "load"),
+    [
+        ("latency", ("--sinks", "slow", "--rate", "120", "--duration", "5s")),
+        ("throughput", ("--sink", "slow", "--stages", "120/s:3s,120/s:3s")),
+    ],
+)
+def test_twice_the_capacity_is_never_a_pass(
+    stack: Endpoints, results: Path, scenario: str, load: tuple[str, ...]
+) -> None:
+    slow = ("--sink-delay", "50ms", "--batch-size", "3")
+    run = LocustProcess(scenario, results, *load, *slow, *FULL)
+
+    assert run.wait() == 4, run.output
+    told = [
+        reason
+        for reason in run.result()["reasons"]
+        if "no steady state" in reason or "too short to judge" in reason
+    ]
+    assert len(told) == len(run.result()["steps"])
+
+
+def test_dropped_arrivals_are_in_every_percentile_that_they_may_reach(
+    stack: Endpoints, results: Path
+) -> None:
+    load = ("--rate", "200", "--duration", "6s", "--late", "drop:50ms", "--lanes", "4")
+    limit = ("--threshold", "response.p95 < 10s")
+    run = LocustProcess("throughput", results, *load, *limit, *FULL)
+    run.await_output("benchmark.step")
+    with psycopg.connect(stack.postgres_dsn) as connection:
+        # The lanes' inserts wait for this lock as they would for a server that stands still.
+        _, schema, table = run.topic().split(".")
+        connection.execute(
+            sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.Identifier(schema, table))
+        )
+        connection.execute("SELECT pg_sleep(1.5)")
+
+    run.wait()
+    result = run.result()
+    (step,) = result["steps"]
+    dropped, latency = step["arrivals"]["dropped"], step["latency_ms"]
+    assert dropped > 60
+    for name in ("response", "end_to_end", "send_delay"):
+        assert latency[name]["censored"] == dropped
+        assert (latency[name]["mean"], latency[name]["p95"]) == (None, None)
+    assert any(f"{dropped} that were dropped may be it" in told for told in result["reasons"])

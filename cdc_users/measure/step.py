@@ -14,16 +14,12 @@ from cdc_users.measure.ledger.ledger import Ledger
 
 @dataclass(slots=True)
 class StepFigures:
-    """One step's latencies and bytes; times are wall microseconds of its first and last event.
-
-    `late_us` is how much earlier than its time an event may have been there at the most.
-    """
+    """One step's latencies and bytes; times are wall microseconds of its first and last event."""
 
     recorder: Recorder = field(default_factory=Recorder)
     first_us: int = 0
     last_us: int = 0
     bytes: int = 0
-    late_us: int = 0
 
 
 def steps_json(steps: Mapping[int, StepFigures], ledger: Ledger) -> dict[str, Any]:
@@ -37,7 +33,6 @@ def steps_json(steps: Mapping[int, StepFigures], ledger: Ledger) -> dict[str, An
             "first_us": figures.first_us,
             "last_us": figures.last_us,
             "bytes": figures.bytes,
-            "late_us": figures.late_us,
         }
         for step, figures in steps.items()
     }

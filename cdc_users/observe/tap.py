@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cdc_users.measure.latency.series import EARLIEST
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import Ledger
@@ -149,10 +150,11 @@ class ObservedRecord:
             else events.visible_us[rows]
         )
         figures.last_us = max(figures.last_us, int(visible_us.max()))
-        figures.late_us = max(figures.late_us, events.late_us)
         figures.bytes += int(events.sizes[rows].sum())
         intended_us = probes.intended_us[rows]
         series = {"end_to_end": visible_us - intended_us}
+        if events.late_us:
+            series[EARLIEST.name] = series["end_to_end"] - events.late_us
         committed_us = events.committed_us[rows]
         known = committed_us > 0
         if known.any():

@@ -10,6 +10,7 @@ import requests
 
 from cdc_users.error import TargetError
 from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.latency.series import EARLIEST
 from cdc_users.measure.ledger import ledger
 from infra.client import http
 
@@ -30,8 +31,6 @@ class StepSnapshot:
     duplicated: int = 0
     bytes: int = 0
     last_us: int = 0
-    #: How much earlier than its time an event may have been there at the most.
-    late_us: int = 0
     recorder: Recorder = field(default_factory=Recorder)
 
 
@@ -171,7 +170,6 @@ def merged_snapshot(parts: Sequence[Mapping[str, Any]]) -> Snapshot:
             total.duplicated += int(step["duplicated"])
             total.bytes += int(step["bytes"])
             total.last_us = max(total.last_us, int(step["last_us"]))
-            total.late_us = max(total.late_us, int(step.get("late_us", 0)))
             total.recorder.merge(Recorder.from_json(step["series"]))
     return snapshot
 
@@ -187,11 +185,12 @@ def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
             **told.recorder.series,
             DURABLE: told.recorder.histogram("end_to_end"),
             "end_to_end": seen.recorder.histogram("end_to_end"),
+            EARLIEST.name: seen.recorder.histogram(EARLIEST.name),
         }
         last_us = max(told.last_us, seen.last_us)
         recorder = Recorder()
         recorder.series = series
-        steps[number] = replace(told, recorder=recorder, last_us=last_us, late_us=seen.late_us)
+        steps[number] = replace(told, recorder=recorder, last_us=last_us)
     return Snapshot(steps, platform.raw)
 
 

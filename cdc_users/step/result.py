@@ -13,6 +13,7 @@ from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.judgement.scaling import RateReading, points, summary
 from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import Censored
+from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit
 from cdc_users.options.parse import WAITING
@@ -176,9 +177,7 @@ def latencies(
     """Every series' summary, by its name in result.json;
 
     `stages` are those that the sink's events are split into. What was dropped takes part in every
-    series that begins at the intended time. `late` is how much too long a latency may be because
-    of how its tap looks.
-    """
+    series that begins at the intended time."""
     names = dict.fromkeys(stages, sink.recorder) | dict.fromkeys(HARNESS_SERIES, harness_side)
     dropped = harness_side.histogram("dropped")
     found: dict[str, Mapping[str, float | int | None]] = {}
@@ -189,8 +188,8 @@ def latencies(
         events = rows_per_arrival if name in EVENT_SERIES else 1
         censored = Censored(dropped.count * events * (name in FROM_INTENDED), dropped.min_us)
         found[name] = histogram.summary_ms(censored)
-    if sink.late_us and "end_to_end" in found:
-        found["end_to_end"] = {**found["end_to_end"], "late": round(sink.late_us / 1000, 3)}
+    if "end_to_end" in found:
+        found["end_to_end"] = {**found["end_to_end"], **lateness_ms(sink.recorder)}
     return found
 
 

@@ -11,6 +11,7 @@ from cdc_users.measure.judgement import validity
 from cdc_users.measure.judgement.result import StepResult, Verdict, step_json, verdict_of
 from cdc_users.measure.judgement.threshold import ThresholdFailure, failures
 from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts
+from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.pipeline.telemetry import DURABLE, StepSnapshot
 from cdc_users.step.state import Facts, StepState
@@ -176,7 +177,8 @@ def _witness_early_ms(sink: StepSnapshot) -> float | None:
     seen, told = (sink.recorder.histogram(name) for name in ("end_to_end", DURABLE))
     if not told.count or abs(seen.count - told.count) > SAME_EVENTS * told.count:
         return None
-    early_us = seen.sum_us / seen.count - told.sum_us / told.count - sink.late_us
+    late_ms = lateness_ms(sink.recorder).get("late", 0.0)
+    early_us = seen.sum_us / seen.count - told.sum_us / told.count - late_ms * 1000
     return round(early_us / 1000, 3)
 
 
@@ -192,10 +194,11 @@ def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
         sink = facts.sink.get(state.number)
         if sink is None:
             continue
-        if sink.late_us and not facts.smoke:
+        late_ms = lateness_ms(sink.recorder).get("late")
+        if late_ms and not facts.smoke:
             found.append(
-                f"{state.step.name}: the tap looked every {sink.late_us / 1000:.1f} ms at the"
-                " longest, so every end-to-end figure may be too high by as much"
+                f"{state.step.name}: the sink's tap looks only now and then, so each end-to-end"
+                f" figure may be too high by up to {late_ms:.1f} ms"
             )
         if sink.duplicated:
             found.append(

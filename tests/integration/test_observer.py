@@ -293,7 +293,7 @@ def test_a_slot_that_is_not_there_is_an_unknown_lag_and_never_zero(
 @pytest.mark.parametrize(
     ("tap", "message"),
     [
-        ({"name": "t", "kind": "telepathy"}, "not one of topic"),
+        ({"name": "t", "kind": "telepathy"}, "is not one of "),
         ({"name": "t", "kind": "json-topic", "topic": "x"}, "needs 'bootstrap'"),
     ],
 )

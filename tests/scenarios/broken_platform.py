@@ -101,7 +101,7 @@ class BoastingBuffer(Buffer):
             task.add_done_callback(posting.discard)
             return WriteStatus.DURABLE
 
-        WebhookSink.write = write  # type: ignore[method-assign]
+        WebhookSink.write = write  # type: ignore[method-assign, assignment]
 
 
 class MortalBuffer(Buffer):

@@ -246,14 +246,15 @@ def _share(step: Mapping[str, Any], metric: Metric, value: float) -> str:
 
 
 def bounds(step: Mapping[str, Any], metric: Metric, value: float) -> tuple[float, float]:
-    """Between which values the truth behind a figure lies: `late` is how much too long it may be,
-    `clock` how far two clocks may be apart.
+    """Between which values the truth behind a figure lies: `late` (`late_max`) is how much too long
+    it may be, `clock` how far two clocks may be apart.
     """
     if metric.path[0] != "latency_ms" or metric.path[-1] == "count":
         return value, value
     summary = step["latency_ms"][metric.path[1]]
-    late, clock = (float(summary.get(name) or 0.0) for name in ("late", "clock"))
-    return value - late - clock, value + clock
+    late = "late_max" if metric.path[-1] == "max" else "late"
+    late_ms, clock_ms = (float(summary.get(name) or 0.0) for name in (late, "clock"))
+    return value - late_ms - clock_ms, value + clock_ms
 
 
 def _value(step: Mapping[str, Any], path: Sequence[str]) -> float | None:

@@ -69,6 +69,12 @@ DURABLE = LatencySeries(
     from_intended=True,
     optional=True,
 )
+EARLIEST = LatencySeries(
+    "earliest",
+    "the least that the end-to-end latency may have been, where a tap looks only now and then",
+    "sink",
+    judged=False,
+)
 WAY = (
     WayPart(
         LatencySeries("commit", "from the intended start to the commit at the source", "sink"),
@@ -118,7 +124,7 @@ GENERATOR = (
         "loop_lag", "how late the event loop of the generator was", "generator", judged=False
     ),
 )
-SERIES = (END_TO_END, DURABLE, *(part.series for part in WAY), *GENERATOR)
+SERIES = (END_TO_END, DURABLE, EARLIEST, *(part.series for part in WAY), *GENERATOR)
 BY_NAME = {series.name: series for series in SERIES}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from threading import Event, Thread
@@ -29,6 +30,10 @@ CONNECT_S = 10
 PAGE_ROWS = 20_000
 #: A look at a table that takes long is made more rarely: so that it takes a tenth of the time.
 POLL_S = 0.01
+
+
+#: What a look costs is the least of so many: the others had to wait for a connection or a turn.
+RECENT_LOOKS = 5
 
 
 class PostgresSide:
@@ -214,8 +219,8 @@ class PostgresTap:
         return {"state": True}
 
     def _run(self) -> None:
-        pause_s = self._poll_s
-        while not self._stop.wait(pause_s):
+        took_s: deque[float] = deque([0.0], RECENT_LOOKS)
+        while not self._stop.wait(max(self._poll_s, 9 * min(took_s))):
             began_s = time.monotonic()
             try:
                 self.look()
@@ -224,13 +229,15 @@ class PostgresTap:
             except psycopg.Error as error:
                 self.record.fail(f"the sink's table cannot be read: {str(error).strip()}", 0)
                 self._disconnect()
-            pause_s = max(self._poll_s, 9 * (time.monotonic() - began_s))
+            took_s.append(time.monotonic() - began_s)
         self._disconnect()
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._dsn, connect_timeout=CONNECT_S)
-            _reads_only(self._connection)
+            self._connection = psycopg.connect(
+                self._dsn, connect_timeout=CONNECT_S, autocommit=True
+            )
+            self._connection.read_only = True
         return self._connection
 
     def _disconnect(self) -> None:
@@ -242,13 +249,11 @@ class PostgresTap:
         """Take in the rows that were written since the last look."""
         connection = self._connected()
         looked_us = self._anchor.now_us()
-        with connection.transaction(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_current_snapshot()::text")
-            (snapshot,) = cursor.fetchone() or (None,)
-            seen_us = self._anchor.now_us()
-            cursor.execute(self._statement(), {"last": self._snapshot})
-            rows = cursor.fetchall()
-        self._snapshot = snapshot
+        # One statement, so one round trip, and the snapshot that is told is that of the rows.
+        found = connection.execute(self._statement(), {"last": self._snapshot}).fetchall()
+        seen_us = self._anchor.now_us()
+        self._snapshot = str(found[0][0])
+        rows = [row[1:] for row in found if row[3] is not None]
         self._looks += 1
         late_us, self._looked_us = seen_us - self._looked_us, looked_us
         numbers = np.zeros(len(rows), dtype=np.int64)
@@ -271,9 +276,10 @@ class PostgresTap:
         """Rows whose writer was not done when the last look was made, oldest first; all at the
         first look.
         """
-        statement = sql.SQL("SELECT {key}, {probe}, pg_column_size(t.*) FROM {table} AS t").format(
-            key=self._key, probe=self._probe, table=self._table
-        )
+        statement = sql.SQL(
+            "SELECT snapshot, rows.* FROM (SELECT pg_current_snapshot()::text AS snapshot) AS now"
+            " LEFT JOIN (SELECT {key}, {probe}, pg_column_size(t.*) FROM {table} AS t"
+        ).format(key=self._key, probe=self._probe, table=self._table)
         if self._snapshot is not None:
             # A row's xmin lacks the epoch; it is that of now, or the one before where xmin is
             # higher than now.
@@ -282,7 +288,9 @@ class PostgresTap:
                 " AS clock WHERE NOT pg_visible_in_snapshot((now - mod(now - t.xmin::text::bigint,"
                 " 4294967296))::text::xid8, %(last)s::pg_snapshot)"
             )
-        return statement + sql.SQL(" ORDER BY substr({}, 18, 10)").format(self._probe)
+        return statement + sql.SQL(") AS rows ON true ORDER BY substr({}, 18, 10)").format(
+            self._probe
+        )
 
     def stop(self) -> None:
         """See Tap."""

@@ -74,7 +74,8 @@ def test_how_late_a_tap_may_have_looked_is_told_with_its_figures() -> None:
     record.take(events(1, 10, 9_000, late_us=20_000))
     record.take(events(11, 10, 9_000, late_us=4_000))
 
-    assert record.snapshot()["steps"]["1"]["late_us"] == 20_000
+    earliest = record.steps[1].recorder.histogram("earliest")
+    assert (earliest.count, earliest.min_us, earliest.max_us) == (20, -11_000, 5_000)
 
 
 def test_what_somebody_else_wrote_is_counted_apart_and_in_no_class() -> None:

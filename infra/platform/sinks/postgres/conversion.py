@@ -74,6 +74,8 @@ _OTHER_MOMENTS = frozenset({_DATE, _TIMESTAMP, _INSTANT, _TIME, _ZONED_TIME, _IN
 _MOMENTS = frozenset(
     {ColumnKind.DATE, ColumnKind.ZONED_TIME, *_BY_CLOCK, *_BY_CALENDAR, *_INSTANTS}
 )
+#: Kinds whose values are texts already, so that arrays of them can be compared as texts.
+_IN_TEXT = frozenset({ColumnKind.TEXT, ColumnKind.JSON, ColumnKind.UUID})
 _ONLY_EXACT = frozenset({ColumnKind.BOOLEAN, ColumnKind.BYTES, ColumnKind.DURATION_US})
 
 
@@ -152,7 +154,7 @@ def _hides_a_negative_scale(column: Column) -> bool:
 def _of_bit(target: SinkColumn) -> Conversion | None:
     if target.modifier != 1:
         return None
-    return Conversion(f"(CASE {SOURCE} WHEN 't' THEN '1' ELSE '0' END)::{target.type}")
+    return Conversion(f"(CASE {SOURCE} WHEN 't' THEN '1' WHEN 'f' THEN '0' END)::{target.type}")
 
 
 def _of_bits(length: int, target: SinkColumn) -> Conversion | None:
@@ -193,8 +195,11 @@ def _of_nested(column: Column, target: SinkColumn) -> Conversion | None:
     if target.item is None or column.item is None:
         return None
     item = conversion(column.item, SinkColumn("", target.item, target.item, is_enum=target.is_enum))
-    if item is None or item.proof is not None:
+    if item is None or (item.proof is not None and column.item.kind not in _IN_TEXT):
         return None
+    if item.proof is not None:
+        same = f"{SOURCE}::{target.base}::text[] IS NOT DISTINCT FROM {SOURCE}::text[]"
+        return Conversion(value, same, make=_array_maker(column.item, item))
     limited = target.modifier >= 0 and not (
         target.base == f"{_NUMERIC}[]" and _fits(column.item, target.digits)
     )
@@ -220,6 +225,8 @@ def json_text(value: Any) -> str:
 
 def own_type(column: Column) -> str:
     """What the column is in a table that the sink creates."""
+    if column.item is not None and column.item.kind is not ColumnKind.OTHER:
+        return f"{own_type(column.item)}[]"
     if column.bits is not None and column.bits <= _MOST_BITS:
         return f"bit({column.bits})"
     limited = column.kind is ColumnKind.DECIMAL and column.precision is not None

@@ -28,6 +28,7 @@ from cdc_users.observe.events.value import CUSTOMERS, check
 from cdc_users.observe.final_state import ArraySide, TableState, Totals, state_of_probes
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
 from infra.avro.kind import ColumnKind
+from infra.schemas import warehouse
 
 POLL_S = 0.5
 CATALOG = "cdc"
@@ -78,19 +79,14 @@ class Warehouse:
 
 def catalog_file(config: Mapping[str, Any]) -> Path:
     """The SQLite catalog of a local warehouse."""
-    return Path(config["warehouse"]) / "catalog.db"
+    return warehouse.catalog_file(Path(config["warehouse"]))
 
 
 def properties(config: Mapping[str, Any]) -> dict[str, str]:
     """PyIceberg's properties of the catalog: as given, or a SQLite catalog in a local warehouse."""
     if "properties" in config:
         return {str(name): str(value) for name, value in config["properties"].items()}
-    place = Path(config["warehouse"])
-    return {
-        "type": "sql",
-        "uri": f"sqlite:///{catalog_file(config)}",
-        "warehouse": place.absolute().as_uri(),
-    }
+    return warehouse.local_catalog(Path(config["warehouse"]))
 
 
 class _Columns:

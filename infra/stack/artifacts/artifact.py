@@ -23,7 +23,7 @@ from threading import Lock
 import requests
 
 from infra.client import http
-from infra.stack.error import StackError
+from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.disk import room_for
 
 LOCK = Path(__file__).with_name("artifacts.json")
@@ -58,8 +58,14 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     """Where this user's downloads are kept."""
     if environ.get("CDC_CACHE_DIR"):
         return Path(environ["CDC_CACHE_DIR"])
-    base = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "locust-cdc"
+    base = environ.get("XDG_CACHE_HOME")
+    if not base and not environ.get("HOME"):
+        # Path.home() would ask the user database, which has no entry for many a container's user.
+        raise StackConfigError(
+            "HOME is not set, so there is no place to keep the servers' files; set it, or"
+            " CDC_CACHE_DIR"
+        )
+    return Path(base or Path(environ["HOME"], ".cache")) / "locust-cdc"
 
 
 def repository(environ: Mapping[str, str]) -> str:

@@ -156,7 +156,12 @@ def startup(files: JavaFiles, name: str, profile: Profile) -> tuple[list[str], T
     cache = files.startup / f"{name}-{profile}.aot"
     if cache.exists():
         return [f"-XX:AOTCache={cache}", "-Xlog:aot=off", "-Xlog:cds=off"], None
-    cache.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return [], None
+    if not os.access(cache.parent, os.W_OK):  # a cache that others have filled, shared read-only
+        return [], None
     draft = cache.with_name(f".{cache.name}.{os.getpid()}")
     return [f"-XX:AOTCacheOutput={draft}", "-Xlog:aot=off", "-Xlog:cds=off"], Training(draft, cache)
 

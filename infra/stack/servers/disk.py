@@ -17,16 +17,23 @@ NEEDED_BYTES = 500_000_000
 #: Below this a server that has died most likely died of it.
 EXHAUSTED_BYTES = 20_000_000
 FULL = (errno.ENOSPC, errno.EDQUOT)
+#: A home that is locked or read-only, as in many containers.
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @contextmanager
 def room_for(what: str, place: Path, remedy: str) -> Iterator[None]:
-    """Turn "no space left" inside into a StackError that says what did not fit where, and the
-    remedy.
+    """Turn "no space left" and "not permitted" inside into a StackError that says what could not
+    be written where, and the remedy.
     """
     try:
         yield
     except OSError as error:
+        if error.errno in CLOSED:
+            raise StackError(
+                f"{error.filename or place} cannot be written to ({error.strerror}), which {what}"
+                f" needs; make it writable, or {remedy}"
+            ) from error
         if error.errno not in FULL:
             raise
         raise StackError(

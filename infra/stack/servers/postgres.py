@@ -25,7 +25,7 @@ from infra.stack.servers.password import OWNER, StackPasswords, write_private
 from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Account, Recipe
 from infra.stack.servers.settings import Listener, postgres
-from infra.stack.supervise.identity import tied_to_parent
+from infra.stack.supervise.identity import both, tied_to_parent, with_a_name
 
 OLDEST_MAJOR = 14
 INITDB = (
@@ -156,11 +156,11 @@ def recipe(
             user=owner.uid if owner else None,
             group=owner.gid if owner else None,
             extra_groups=[] if owner else None,
-            preexec_fn=tied_to_parent(signal.SIGKILL),
+            preexec_fn=both(tied_to_parent(signal.SIGKILL), with_a_name()),
         )
         given.unlink()
         if done.returncode != 0:
-            raise StackError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+            raise StackError(_why(done.stderr.strip() or done.stdout.strip()))
 
     return Recipe(
         name="postgres",
@@ -171,6 +171,16 @@ def recipe(
         orphan_signal=signal.SIGQUIT,
         account=owner,
     )
+
+
+def _why(said: str) -> str:
+    """initdb's own words, with the remedy where they have none."""
+    if "look up effective user" in said:
+        return (
+            f"initdb failed: {said}; add the user to /etc/passwd (OpenShift: give it a name in"
+            " the image's entry point), or name a server of your own in CDC_STACK"
+        )
+    return f"initdb failed: {said}"
 
 
 def probe(dsn_text: str) -> None:

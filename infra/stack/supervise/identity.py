@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import psutil
 
 PR_SET_PDEATHSIG = 1
+CLONE_NEWUSER = 0x10000000
 #: Loaded once, here: between fork and exec of a process with threads nothing may take a lock.
 LIBC = ctypes.CDLL(None)
 
@@ -55,6 +57,43 @@ class Identity:
 def identify(pid: int) -> Identity:
     """The identity of a living process."""
     return Identity(pid, psutil.Process(pid).create_time())
+
+
+def both(*steps: Callable[[], None] | None) -> Callable[[], None]:
+    """One step out of several, for a child that is about to run its program."""
+
+    def run() -> None:
+        for step in steps:
+            if step is not None:
+                step()
+
+    return run
+
+
+def with_a_name() -> Callable[[], None] | None:
+    """What a child runs before a program that looks its user up by name (initdb does); None where
+    this user has a name.
+
+    In a user namespace of its own (user_namespaces(7)) the child is one that has; its files are
+    still this user's. Where the system allows none, nothing changes, and the program says so.
+    """
+    with contextlib.suppress(KeyError):
+        pwd.getpwuid(os.geteuid())
+        return None
+    uid = os.geteuid()
+    named = next((entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid not in (0, uid)), None)
+    if named is None or sys.platform != "linux":
+        return None
+
+    mapping = f"{named} {uid} 1".encode("ascii")
+
+    def rename() -> None:
+        if LIBC.unshare(CLONE_NEWUSER) == 0:
+            file = os.open("/proc/self/uid_map", os.O_WRONLY)
+            os.write(file, mapping)
+            os.close(file)
+
+    return rename
 
 
 def tied_to_parent(number: signal.Signals) -> Callable[[], None]:

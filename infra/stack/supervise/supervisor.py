@@ -17,16 +17,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from infra.stack.artifacts.artifact import cache_directory
 from infra.stack.debezium.canary import send_canary
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers.disk import check_room, exhausted
+from infra.stack.servers.limit import raise_limits
 from infra.stack.servers.password import create_reader
+from infra.stack.servers.plain_path import is_plain, link, meeting_place
 from infra.stack.servers.process import Blueprint, blueprint, choose_ports
 from infra.stack.servers.server import Recipe, ServerProcess, start
 from infra.stack.supervise.identity import identify
@@ -55,19 +58,21 @@ class Supervisor:
     def bring_up(self, ports: str, profile: Profile) -> Endpoints:
         """Start all servers and send a row the whole way; raises StackError."""
         started_s = time.monotonic()
+        raise_limits()
         shutil.rmtree(self._state.logs, ignore_errors=True)
         self._write_down()
         self._state.logs.mkdir(parents=True)
         self._state.run.mkdir(mode=0o700)
+        run, environ = self._plain_paths(os.environ)
         plan = blueprint(
-            self._state.run,
+            run,
             choose_ports(ports),
             profile,
-            os.environ,
+            environ,
             identify(os.getpid()),
             lambda text: say(progress=text),
         )
-        self._places = plan.places
+        self._places = (*self._places, *plan.places)
         self._write_down()
         check_room(self._disks())
         self._start_all(plan)
@@ -77,6 +82,16 @@ class Supervisor:
         write_json(self._state.endpoints, plan.endpoints.to_json())
         say(ready=plan.endpoints.to_json(), seconds=round(time.monotonic() - started_s, 1))
         return plan.endpoints
+
+    def _plain_paths(self, environ: Mapping[str, str]) -> tuple[Path, Mapping[str, str]]:
+        """The run directory and the cache by paths that all servers can take."""
+        run, cache = self._state.run, cache_directory(environ)
+        if is_plain(run) and is_plain(cache):
+            return run, environ
+        self._places = (meeting_place(),)
+        self._write_down()
+        run, cache = link(self._places[0], run=run, cache=cache)
+        return run, {**environ, "CDC_CACHE_DIR": str(cache)}
 
     def _start_all(self, plan: Blueprint) -> None:
         # Twice as many threads as servers: a server's wait must not keep another's preparation

@@ -37,6 +37,7 @@ from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
 from infra.platform.sinks.iceberg.schema import fitted, widened
 from infra.platform.sinks.iceberg.upsert import apply_state, state_changes, state_schema
+from infra.schemas.warehouse import local_catalog
 
 #: The property of a table that the sink has created, and may therefore change.
 MARKER = "locust-cdc.sink"
@@ -51,7 +52,7 @@ def local_properties(warehouse: str) -> dict[str, str]:
     """A catalog in SQLite beside its warehouse."""
     root = Path(warehouse).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    return {"type": "sql", "uri": f"sqlite:///{root}/catalog.db", "warehouse": root.as_uri()}
+    return local_catalog(root)
 
 
 def read_properties(path: str) -> dict[str, str]:

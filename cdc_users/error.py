@@ -5,6 +5,10 @@ HarnessError (exit 2)
 ├── SubjectError    a subject of the schema registry holds a schema that ours does not fit
 ├── ObserverError   the observer died, so nothing can be said any more
 ├── TargetError     (exit 3) a server or a child process that is needed does not answer
+│   ├── PlatformSilentError  (exit 1) the system under test lives and does not answer
+│   └── ObserverSilentError  (exit 2) the observer lives and does not answer
+├── PlatformAnswerError  a platform answers something else than docs/platform.md asks for
+├── StewardError    the process that creates and removes a run's objects has died or is silent
 └── ResultError     a result directory that cannot be written or read
 """
 
@@ -37,6 +41,26 @@ class TargetError(HarnessError):
     """Something that the run needs does not answer, or died; the message says what was tried."""
 
     exit_code = 3
+
+
+class PlatformSilentError(TargetError):
+    """The platform's telemetry does not answer."""
+
+    exit_code = 1
+
+
+class ObserverSilentError(TargetError):
+    """The observer does not answer."""
+
+    exit_code = 2
+
+
+class PlatformAnswerError(HarnessError):
+    """A platform answers something else than it must; the message names the field."""
+
+
+class StewardError(HarnessError):
+    """The steward has died, or does not answer; the next run removes what this one has left."""
 
 
 class SubjectError(HarnessError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from cdc_users.error import OptionsError
+from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.schedule.plan import Schedule
 
 StepMode = Literal["paced", "burst", "drain"]
@@ -115,6 +116,43 @@ class Step:
     warm_up: bool = False
     steady: bool = True
     marks: tuple[StepMark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepShown:
+    """What a step that has ended showed: its figures, and whether its backlog was drained in time.
+
+    The audit comes when all steps of a pipeline have ended, so the ledger is still empty.
+    """
+
+    step: Step
+    result: StepResult
+    drained: bool
+
+
+class Course(Protocol):
+    """The steps of a run, decided one after another."""
+
+    @property
+    def planned(self) -> Sequence[Step]:
+        """The steps that are certain from the start, in order; at least one.
+
+        Every step of the course uses as many lanes as the first.
+        """
+
+    def next_step(self, shown: Sequence[StepShown]) -> Step | None:
+        """The step to take after those that have ended; None where the run is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedCourse:
+    """A list of steps that nothing changes."""
+
+    planned: Sequence[Step]
+
+    def next_step(self, shown: Sequence[StepShown]) -> Step | None:
+        """The next one of the list."""
+        return self.planned[len(shown)] if len(shown) < len(self.planned) else None
 
 
 def level(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -8,12 +8,12 @@ through an `Anchor`: a step of the wall clock in mid-run changes nothing.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 #: The environment variable by which the first process of a run hands its anchor to the others.
 VARIABLE = "CDC_ANCHOR"
@@ -55,14 +55,9 @@ class Anchor:
         """This anchor on the host that made it; elsewhere one of that host's own."""
         return self if self.boot_id == boot_id() else new_anchor()
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Anchor:
-        """Read what `to_json` made."""
-        return cls(str(data["boot_id"]), int(data["monotonic_ns"]), int(data["wall_us"]))
+    def environment(self) -> dict[str, str]:
+        """What a child process is given, so that it reads the same clock (`anchor_from`)."""
+        return {VARIABLE: msgspec.json.encode(self).decode("ascii")}
 
 
 def boot_id() -> str:
@@ -90,4 +85,4 @@ def new_anchor() -> Anchor:
 def anchor_from(environ: Mapping[str, str]) -> Anchor:
     """The run's anchor as the first process handed it on, or one of our own on another host."""
     text = environ.get(VARIABLE)
-    return Anchor.from_json(json.loads(text)).for_this_host() if text else new_anchor()
+    return msgspec.json.decode(text, type=Anchor).for_this_host() if text else new_anchor()

@@ -1,13 +1,15 @@
-"""What one step brought to a tap, and the plain data in which the platform and the observer tell
-of it alike.
+"""What one step brought to a tap, and the messages in which platform and observer tell of it
+alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+import msgspec
+
+from cdc_users.measure.latency.histogram import EncodedHistogram
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Ledger
 
@@ -22,34 +24,50 @@ class StepFigures:
     bytes: int = 0
 
 
-def steps_json(steps: Mapping[int, StepFigures], ledger: Ledger) -> dict[str, Any]:
+class StepTelemetry(msgspec.Struct, kw_only=True):
+    """One step's figures at one tap, as they travel."""
+
+    delivered: int
+    series: dict[str, EncodedHistogram] = {}
+    duplicated: int = 0
+    first_us: int = 0
+    last_us: int = 0
+    bytes: int = 0
+
+
+class ProgressTelemetry(msgspec.Struct, kw_only=True):
+    """How far one tap has come: events delivered by step, each counted once, and the fences by key
+    and by the partitions that they came from.
+    """
+
+    steps: dict[int, int]
+    fences: list[int]
+    fenced_partitions: list[int] = []
+    #: Each fence's key and the partition that it came from; a platform need not tell this.
+    fence_places: list[tuple[int, int]] = []
+
+
+def steps_telemetry(steps: Mapping[int, StepFigures], ledger: Ledger) -> dict[int, StepTelemetry]:
     """All steps with their counts, by number."""
     delivered = ledger.delivered()
     return {
-        str(step): {
-            "series": figures.recorder.to_json(),
-            "delivered": delivered[step].delivered,
-            "duplicated": delivered[step].duplicated,
-            "first_us": figures.first_us,
-            "last_us": figures.last_us,
-            "bytes": figures.bytes,
-        }
+        step: StepTelemetry(
+            series=figures.recorder.encode(),
+            delivered=delivered[step].delivered,
+            duplicated=delivered[step].duplicated,
+            first_us=figures.first_us,
+            last_us=figures.last_us,
+            bytes=figures.bytes,
+        )
         for step, figures in steps.items()
     }
 
 
-def fences_json(ledger: Ledger) -> dict[str, Any]:
-    """The fences seen, by key and by the partitions that they came from."""
-    return {
-        "fences": sorted(ledger.fences()),
-        "fenced_partitions": sorted(ledger.fenced_partitions()),
-        "fence_places": sorted(ledger.fence_places().items()),
-    }
-
-
-def progress_json(ledger: Ledger) -> dict[str, Any]:
+def progress_telemetry(ledger: Ledger) -> ProgressTelemetry:
     """What a drain waits for, cheap enough to be asked many times a second."""
-    return {
-        "steps": {str(step): counts.delivered for step, counts in ledger.delivered().items()},
-        **fences_json(ledger),
-    }
+    return ProgressTelemetry(
+        steps={step: counts.delivered for step, counts in ledger.delivered().items()},
+        fences=sorted(ledger.fences()),
+        fenced_partitions=sorted(ledger.fenced_partitions()),
+        fence_places=sorted(ledger.fence_places().items()),
+    )

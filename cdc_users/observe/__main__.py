@@ -9,32 +9,31 @@ SIGTERM, or the end of its standard input, ends it with 0.
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
-from cdc_users.measure.clock import Anchor, new_anchor
+from cdc_users.measure.clock import new_anchor
+from cdc_users.measure.wire import encode
 from cdc_users.observe.comparison import answer
-from cdc_users.observe.config import make_taps, mistakes
-from cdc_users.observe.gauge import Sampling, gauges
+from cdc_users.observe.config import ObserverSettingsError, make_taps, read
+from cdc_users.observe.gauge import Gauges, Sampling
+from cdc_users.observe.message import ObserverReady
 from cdc_users.observe.server import ObserverServer
+from cdc_users.observe.settings import ObserverSettings
 from cdc_users.observe.tap import TapError
 
 
-async def serve(config: Mapping[str, Any], stdin: TextIO) -> int:
+async def serve(settings: ObserverSettings, stdin: TextIO) -> int:
     """Watch until told to stop, and return 0;
 
     1 where a tap has crashed. Raises TapError when one cannot begin.
     """
-    anchor = (
-        Anchor.from_json(config["anchor"]).for_this_host() if "anchor" in config else new_anchor()
-    )
-    taps = make_taps(config, anchor)
-    sampling = Sampling(gauges(config.get("gauges", {})), anchor)
-    server = ObserverServer(taps, sampling, lambda request: answer(request, config["run"], taps))
+    anchor = settings.anchor.for_this_host() if settings.anchor else new_anchor()
+    taps = make_taps(settings, anchor)
+    sampling = Sampling(Gauges.of(settings.gauges), anchor)
+    server = ObserverServer(taps, sampling, lambda request: answer(request, settings.run, taps))
     stopping = asyncio.Event()
     crashed = False
     loop = asyncio.get_running_loop()
@@ -56,7 +55,7 @@ async def serve(config: Mapping[str, Any], stdin: TextIO) -> int:
         places = {name: tap.start() for name, tap in taps.items()}
         sampling.start()
         url = await server.start()
-        print(json.dumps({"event": "observer.ready", "url": url, "taps": places}), flush=True)
+        print(encode(ObserverReady(url=url, taps=places)).decode("ascii"), flush=True)
         await stopping.wait()
     finally:
         for tap in taps.values():
@@ -68,18 +67,13 @@ async def serve(config: Mapping[str, Any], stdin: TextIO) -> int:
 
 def main(stdin: TextIO, stderr: TextIO) -> int:
     """Read the configuration and serve; 2 for a bad one, 3 where something does not answer."""
-    line = stdin.readline()
     try:
-        config = json.loads(line)
-    except ValueError as error:
-        # The line itself is not repeated: it may hold secrets.
-        print(f"no configuration was given: one line of JSON is needed ({error})", file=stderr)
-        return 2
-    if found := mistakes(config):
-        print("\n".join(found), file=stderr)
+        settings = read(stdin.readline())
+    except ObserverSettingsError as error:
+        print(error, file=stderr)
         return 2
     try:
-        return asyncio.run(serve(config, stdin))
+        return asyncio.run(serve(settings, stdin))
     except TapError as error:
         print(error, file=stderr)
         return 3

@@ -10,58 +10,50 @@ import numpy as np
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.sequence import unpack
 from cdc_users.observe.final_state import ArraySide, TableSide, TableState, compare
+from cdc_users.observe.message import ExpectedSide, Final, FinalRequest, FinalSide, TapSide
+from cdc_users.observe.settings import IcebergSideSettings, PostgresSideSettings
 from cdc_users.observe.tap import Tap
 from cdc_users.observe.taps.iceberg import IcebergSide
 from cdc_users.observe.taps.postgres import PostgresSide
 
 
-def answer(request: Mapping[str, Any], run: str, taps: Mapping[str, Tap]) -> dict[str, Any]:
-    """Compare `source` and `sink` of a request; raises TapError, or ValueError for sides that are
-    not known.
+def answer(request: FinalRequest, run: str, taps: Mapping[str, Tap]) -> Final:
+    """Compare `source` and `sink` of a request; raises TapError, or ValueError for sides that
+    cannot be what they should be.
 
-    A side is a Postgres table (`kind` postgres), an Iceberg table (iceberg), what a tap has last
-    seen of each key (tap, as sink), or what the writers say (expected: packed arrays `keys`,
-    `versions`, and `doubtful` keys, which are left out on both sides). `gone` has the keys that
-    the writers have deleted.
+    Keys that the source says are doubtful are left out on both sides; `gone` has the keys that the
+    writers have deleted.
     """
-    source = _side(request["source"], run, checked=False)
+    source = _side(request.source, run, checked=False)
+    doubtful = _numbers(
+        request.source.doubtful if isinstance(request.source, ExpectedSide) else None
+    )
     # What somebody else wrote is nobody's loss, and is told by the taps.
     others = [key for tap in taps.values() for key in tap.record.others_keys]
-    doubtful = np.concatenate(
-        (_numbers(request["source"], "doubtful"), np.array(others, dtype=np.int64))
-    )
-    gone = _numbers(request, "gone")
-    sink = request["sink"]
-    if sink.get("kind") == "tap":
-        if sink["name"] not in taps:
-            raise ValueError(f"tap {sink['name']!r} is not one of {', '.join(taps)}")
-        result = compare(
-            _versions_of(source),
-            last_seen(taps[sink["name"]].record.arrivals(), source),
-            doubtful,
-            gone,
-        )
-    else:
-        result = compare(source, _side(sink, run, checked=True), doubtful, gone)
-    return result.to_json()
+    doubtful = np.concatenate((doubtful, np.array(others, dtype=np.int64)))
+    gone = _numbers(request.gone)
+    sink = request.sink
+    if not isinstance(sink, TapSide):
+        return compare(source, _side(sink, run, checked=True), doubtful, gone)
+    if sink.name not in taps:
+        raise ValueError(f"tap {sink.name!r} is not one of {', '.join(taps)}")
+    seen = last_seen(taps[sink.name].record.arrivals(), source)
+    return compare(_versions_of(source), seen, doubtful, gone)
 
 
-def _side(config: Mapping[str, Any], run: str, *, checked: bool) -> TableSide:
-    kind = config.get("kind")
-    if kind == "postgres":
-        return PostgresSide(config, run, checked=checked)
-    if kind == "iceberg":
-        return IcebergSide(config, run)
-    if kind == "expected":
-        rows = TableState.of(_numbers(config, "keys"), _numbers(config, "versions"))
+def _side(settings: FinalSide, run: str, *, checked: bool) -> TableSide:
+    if isinstance(settings, PostgresSideSettings):
+        return PostgresSide(settings, run, checked=checked)
+    if isinstance(settings, IcebergSideSettings):
+        return IcebergSide(settings, run)
+    if isinstance(settings, ExpectedSide):
+        rows = TableState.of(_numbers(settings.keys), _numbers(settings.versions))
         return ArraySide("expected", rows, marked=False)
-    raise ValueError(
-        f"a side of kind {kind!r} is not known; use postgres, iceberg, expected, or tap as sink"
-    )
+    raise ValueError("a tap can only be the sink's side")
 
 
-def _numbers(config: Mapping[str, Any], name: str) -> Any:
-    return unpack(config[name], np.int64) if name in config else np.empty(0, dtype=np.int64)
+def _numbers(packed: str | None) -> Any:
+    return np.empty(0, dtype=np.int64) if packed is None else unpack(packed, np.int64)
 
 
 def _versions_of(side: TableSide) -> TableSide:

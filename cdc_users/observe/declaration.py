@@ -7,11 +7,12 @@ point in the group `locust_cdc.taps` (CONTRIBUTING.md goes through it step by st
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import Tap
 from infra.plugin import Offer, offered
 
@@ -22,12 +23,13 @@ GROUP = "locust_cdc.taps"
 class TapDeclaration:
     """A kind of tap.
 
-    `make` gets the tap's configuration, the run and the host's clock, and connects to nothing yet.
+    `make` gets the tap's settings, the run and the host's clock, and connects to nothing yet.
     A configuration must have all of `needs`, and one of `either` where that names any.
     """
 
     name: str
-    make: Callable[[Mapping[str, Any], str, Anchor], Tap]
+    make: Callable[[Any, str, Anchor], Tap]
+    settings: type[TapSettings]
     needs: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cdc_users.measure.ledger.arrival import EXAMPLES
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.probe import LAYOUT, parse_probes
+from cdc_users.observe.message import Difference, Final
 
 BUCKETS = 1024
 #: So many buckets' rows are compared at a time, which bounds memory where everything differs.
@@ -166,39 +167,6 @@ def state_of_probes(
     return TableState.of(keys[rows], batch.key_version[rows], marks, damaged[rows]), int(
         (~batch.valid).sum()
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One located difference: a key, and its version on either side (None where it has no row)."""
-
-    finding: str
-    key: int
-    source_version: int | None
-    sink_version: int | None
-
-
-@dataclass(slots=True)
-class Final:
-    """What the sink holds in the end: rows missing, extra, older than the source's (stale), or
-    with other contents.
-    """
-
-    compared: int = 0
-    missing: int = 0
-    extra: int = 0
-    stale: int = 0
-    corrupt: int = 0
-    examples: list[Difference] = field(default_factory=list)
-
-    @property
-    def clean(self) -> bool:
-        """Whether both sides hold the same."""
-        return not (self.missing or self.extra or self.stale or self.corrupt)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 def compare(

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from threading import Event, Lock, Thread
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import psutil
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.message import (
+    GaugeSample,
+    GaugeSamples,
+    GroupSample,
+    ProcessSample,
+    SlotSample,
+)
+from cdc_users.observe.settings import GaugeSettings, GroupSettings, SlotSettings
 
 INTERVAL_S = 0.1
 #: An hour of samples; older ones are forgotten, and whoever asks for them is told how many.
@@ -26,15 +35,13 @@ _SLOT = (
     " pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE"
     " slot_name = %s"
 )
-GaugeSample = Mapping[str, Any]
+Reading = TypeVar("Reading", covariant=True)
 
 
-class Gauge(Protocol):
-    """One thing to look at; a look returns plain data, and None for each figure that is not
-    known.
-    """
+class Gauge(Protocol[Reading]):
+    """One thing to look at; what is not known of it is None."""
 
-    def read(self) -> GaugeSample:
+    def read(self) -> Reading:
         """Look now; never raises."""
 
     def close(self) -> None:
@@ -46,14 +53,12 @@ class SlotGauge:
     there.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._dsn = str(config["dsn"])
-        self._slot = str(config["slot"])
+    def __init__(self, settings: SlotSettings) -> None:
+        self._dsn, self._slot = settings.dsn, settings.slot
         self._connection: psycopg.Connection[Any] | None = None
 
-    def read(self) -> GaugeSample:
-        """See Gauge; `lag_bytes` is None where the slot or the server is not there."""
-        unknown = {"active": None, "wal_status": None, "lag_bytes": None, "retained_bytes": None}
+    def read(self) -> SlotSample:
+        """Look at the slot; nothing is known where the slot or the server is not there."""
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = psycopg.connect(
@@ -64,16 +69,20 @@ class SlotGauge:
                 row = cursor.fetchone()
         except psycopg.Error as error:
             self.close()
-            return {
-                **unknown,
-                "error": str(error).strip().splitlines()[0] if str(error) else type(error).__name__,
-            }
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            return SlotSample(error=first)
         if row is None:
-            return {**unknown, "error": f"there is no slot {self._slot!r}"}
-        return dict(zip(("active", "wal_status", "lag_bytes", "retained_bytes"), row, strict=True))
+            return SlotSample(error=f"there is no slot {self._slot!r}")
+        active, wal_status, lag_bytes, retained_bytes = row
+        return SlotSample(
+            active=active,
+            wal_status=wal_status,
+            lag_bytes=lag_bytes,
+            retained_bytes=retained_bytes,
+        )
 
     def close(self) -> None:
-        """See Gauge."""
+        """Give back what it holds."""
         if self._connection is not None:
             with closing(self._connection):
                 self._connection = None
@@ -84,32 +93,31 @@ class GroupGauge:
     group has committed.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        settings = {
-            "bootstrap.servers": config["bootstrap"],
-            "group.id": config["group"],
-            "log_level": 0,
-        }
-        self._topics: Sequence[str] = config["topics"] if "topics" in config else [config["topic"]]
-        self._consumer = Consumer({**settings, "enable.auto.commit": False})
+    def __init__(self, settings: GroupSettings) -> None:
+        self._topics = settings.all_topics
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.bootstrap,
+                "group.id": settings.group,
+                "log_level": 0,
+                "enable.auto.commit": False,
+            }
+        )
         self._partitions: list[TopicPartition] = []
-        self._last: GaugeSample = {"lag": None, "partitions": {}}
+        self._last = GroupSample()
         self._due_s = 0.0
 
-    def read(self) -> GaugeSample:
-        """See Gauge;
-
-        `lag` is the sum, None where a partition's is not known. Read anew twice a second.
-        """
+    def read(self) -> GroupSample:
+        """The lag, read again twice a second; None where a partition's is not known."""
         if time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + GROUP_INTERVAL_S
             try:
                 self._last = self._look()
             except KafkaException as error:
-                self._last = {"lag": None, "partitions": {}, "error": error.args[0].str()}
+                self._last = GroupSample(error=error.args[0].str())
         return self._last
 
-    def _look(self) -> GaugeSample:
+    def _look(self) -> GroupSample:
         if not self._partitions:
             known = [
                 self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
@@ -117,11 +125,7 @@ class GroupGauge:
             ]
             missing = [topic.topic for topic in known if not topic.partitions]
             if missing:
-                return {
-                    "lag": None,
-                    "partitions": {},
-                    "error": f"there is no topic {', '.join(missing)}",
-                }
+                return GroupSample(error=f"there is no topic {', '.join(missing)}")
             self._partitions = [
                 TopicPartition(topic.topic, number)
                 for topic in known
@@ -134,10 +138,10 @@ class GroupGauge:
             lags[f"{place.topic}[{place.partition}]"] = high - (
                 place.offset if place.offset >= 0 else low
             )
-        return {"lag": sum(lags.values()), "partitions": lags}
+        return GroupSample(lag=sum(lags.values()), partitions=lags)
 
     def close(self) -> None:
-        """See Gauge."""
+        """Give back what it holds."""
         self._consumer.close()
 
 
@@ -152,40 +156,64 @@ class ProcessGauge:
             except psutil.NoSuchProcess:
                 self._processes[pid] = None
 
-    def read(self) -> GaugeSample:
-        """See Gauge."""
-        return {str(pid): _memory(process) for pid, process in self._processes.items()}
+    def read(self) -> dict[int, ProcessSample | None]:
+        """Each process's figures, by pid."""
+        return {pid: _memory(process) for pid, process in self._processes.items()}
 
     def close(self) -> None:
-        """See Gauge."""
+        """Give back what it holds."""
 
 
-def _memory(process: psutil.Process | None) -> GaugeSample | None:
+def _memory(process: psutil.Process | None) -> ProcessSample | None:
     if process is None:
         return None
     try:
         memory = process.memory_full_info()
-        return {
-            "rss_bytes": memory.rss,
-            "uss_bytes": memory.uss,
-            "cpu_s": sum(process.cpu_times()[:2]),
-        }
+        cpu_s = sum(process.cpu_times()[:2])
+        return ProcessSample(rss_bytes=memory.rss, uss_bytes=memory.uss, cpu_s=cpu_s)
     except psutil.AccessDenied:
-        return {"rss_bytes": process.memory_info().rss, "uss_bytes": None, "cpu_s": None}
+        return ProcessSample(rss_bytes=process.memory_info().rss, uss_bytes=None, cpu_s=None)
     except psutil.NoSuchProcess:
         return None
 
 
-def gauges(config: Mapping[str, Any]) -> dict[str, Gauge]:
-    """The gauges that the configuration names, by name."""
-    found: dict[str, Gauge] = {}
-    if "slot" in config:
-        found["slot"] = SlotGauge(config["slot"])
-    if "group" in config:
-        found["group"] = GroupGauge(config["group"])
-    if config.get("pids"):
-        found["processes"] = ProcessGauge(config["pids"])
-    return found
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """The gauges that are wanted; None for those that are not."""
+
+    slot: Gauge[SlotSample] | None = None
+    group: Gauge[GroupSample] | None = None
+    processes: Gauge[dict[int, ProcessSample | None]] | None = None
+
+    @classmethod
+    def of(cls, settings: GaugeSettings) -> Gauges:
+        """The gauges as they were asked for."""
+        return cls(
+            SlotGauge(settings.slot) if settings.slot else None,
+            GroupGauge(settings.group) if settings.group else None,
+            ProcessGauge(settings.pids) if settings.pids else None,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._all())
+
+    def _all(self) -> list[Gauge[object]]:
+        wanted = (self.slot, self.group, self.processes)
+        return [gauge for gauge in wanted if gauge is not None]
+
+    def read(self, at_us: int) -> GaugeSample:
+        """Look at all of them now."""
+        return GaugeSample(
+            at_us=at_us,
+            slot=self.slot.read() if self.slot else None,
+            group=self.group.read() if self.group else None,
+            processes=self.processes.read() if self.processes else None,
+        )
+
+    def close(self) -> None:
+        """Give back connections."""
+        for gauge in self._all():
+            gauge.close()
 
 
 class Sampling:
@@ -193,8 +221,8 @@ class Sampling:
     hour.
     """
 
-    def __init__(self, named: Mapping[str, Gauge], anchor: Anchor) -> None:
-        self._gauges = named
+    def __init__(self, gauges: Gauges, anchor: Anchor) -> None:
+        self._gauges = gauges
         self._anchor = anchor
         self._samples: list[GaugeSample] = []
         self._first = 0
@@ -216,10 +244,7 @@ class Sampling:
     def _run(self) -> None:
         due_s = time.monotonic()
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
-            sample = {
-                "at_us": self._anchor.now_us(),
-                **{name: gauge.read() for name, gauge in self._gauges.items()},
-            }
+            sample = self._gauges.read(self._anchor.now_us())
             with self._lock:
                 self._samples.append(sample)
                 if len(self._samples) > KEPT:
@@ -227,22 +252,21 @@ class Sampling:
                     self._first += 1
             # What a slow look has missed is not made up for.
             due_s = max(due_s + INTERVAL_S, time.monotonic())
-        for gauge in self._gauges.values():
-            gauge.close()
+        self._gauges.close()
 
-    def last(self) -> GaugeSample:
-        """The newest sample; empty before the first."""
+    def last(self) -> GaugeSample | None:
+        """The newest sample; None before the first."""
         with self._lock:
-            return self._samples[-1] if self._samples else {}
+            return self._samples[-1] if self._samples else None
 
-    def after(self, number: int) -> dict[str, Any]:
+    def after(self, number: int) -> GaugeSamples:
         """The samples from this number on (the first is 0), and the number to ask from next
         time.
         """
         with self._lock:
             start = max(number, self._first)
-            return {
-                "samples": self._samples[start - self._first :],
-                "next": self._first + len(self._samples),
-                "forgotten": max(0, self._first - number),
-            }
+            return GaugeSamples(
+                samples=self._samples[start - self._first :],
+                next=self._first + len(self._samples),
+                forgotten=max(0, self._first - number),
+            )

@@ -6,19 +6,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import orjson
+import msgspec
 from aiohttp import web
 
+from cdc_users.measure.wire import WireError, decode, encode
 from cdc_users.observe.gauge import Sampling
+from cdc_users.observe.message import (
+    Final,
+    FinalRequest,
+    ObserverProgress,
+    ObserverSnapshot,
+)
 from cdc_users.observe.tap import Tap, TapError
 from infra.client.guard import programs_only
 from infra.validate import is_whole
 
 HOST = "127.0.0.1"
-SCHEMA = 1
-Compare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Compare = Callable[[FinalRequest], Final]
+
+
+class Refusal(msgspec.Struct):
+    """Why a request is not answered."""
+
+    error: str
 
 
 class ObserverServer:
@@ -50,55 +61,45 @@ class ObserverServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> ObserverSnapshot:
         """All figures but the ledgers' contents."""
-        taps = {
-            name: {
-                "schema": SCHEMA,
-                "name": name,
-                "kind": tap.kind,
-                **tap.record.snapshot(),
-                "gauges": tap.gauges(),
-            }
-            for name, tap in self._taps.items()
-        }
-        return {"schema": SCHEMA, "taps": taps, "gauges": dict(self._sampling.last())}
+        taps = {}
+        for name, tap in self._taps.items():
+            taps[name] = told = tap.record.snapshot()
+            told.name, told.kind, told.gauges = name, tap.kind, tap.gauges()
+        return ObserverSnapshot(taps=taps, gauges=self._sampling.last())
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> ObserverProgress:
         """What a drain waits for, by tap."""
-        return {name: tap.record.progress() for name, tap in self._taps.items()}
+        return ObserverProgress({name: tap.record.progress() for name, tap in self._taps.items()})
 
     async def _snapshot(self, _: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(self.snapshot))
+        return _answer(await asyncio.to_thread(self.snapshot))
 
     async def _progress(self, _: web.Request) -> web.Response:
-        return _json({"taps": await asyncio.to_thread(self.progress)})
+        return _answer(await asyncio.to_thread(self.progress))
 
     async def _ledger(self, request: web.Request) -> web.Response:
         tap = self._taps.get(request.query.get("tap", ""))
         if tap is None:
-            return _json(
-                {
-                    "error": (
-                        f"tap {request.query.get('tap')!r} is not one of {', '.join(self._taps)}"
-                    )
-                },
-                404,
-            )
-        return _json(await asyncio.to_thread(tap.record.ledger))
+            asked = request.query.get("tap")
+            return _answer(Refusal(f"tap {asked!r} is not one of {', '.join(self._taps)}"), 404)
+        # Making it takes long, and nobody waits for that.
+        return _answer(await asyncio.to_thread(lambda: tap.record.arrivals().encode()))
 
     async def _samples(self, request: web.Request) -> web.Response:
         text = request.query.get("after", "0")
         if not is_whole(text):
-            return _json({"error": f"after={text!r} is not a number of samples"}, 400)
-        return _json(self._sampling.after(int(text)))
+            return _answer(Refusal(f"after={text!r} is not a number of samples"), 400)
+        return _answer(self._sampling.after(int(text)))
 
     async def _final(self, request: web.Request) -> web.Response:
         try:
-            return _json(await asyncio.to_thread(self._compare, await request.json()))
-        except (TapError, KeyError, ValueError) as error:
-            return _json({"error": f"{type(error).__name__}: {error}"}, 400)
+            asked = decode(await request.read(), FinalRequest, "the harness")
+            return _answer(await asyncio.to_thread(self._compare, asked))
+        except (TapError, WireError, KeyError, ValueError) as error:
+            return _answer(Refusal(f"{type(error).__name__}: {error}"), 400)
 
 
-def _json(data: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(data), status=status, content_type="application/json")
+def _answer(message: object, status: int = 200) -> web.Response:
+    return web.Response(body=encode(message), status=status, content_type="application/json")

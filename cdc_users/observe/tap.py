@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,13 @@ from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import Ledger
 from cdc_users.measure.ledger.probe import Operation, ProbeBatch, parse_probes
-from cdc_users.measure.step import StepFigures, fences_json, progress_json, steps_json
+from cdc_users.measure.step import (
+    ProgressTelemetry,
+    StepFigures,
+    progress_telemetry,
+    steps_telemetry,
+)
+from cdc_users.observe.message import TapPlace, TapTelemetry
 
 _STAMP = ord(Operation.STAMP)
 #: So many distinct errors of a tap are told.
@@ -174,32 +180,29 @@ class ObservedRecord:
             if len(self.errors) < ERRORS and error not in self.errors:
                 self.errors.append(error)
 
-    def snapshot(self) -> dict[str, Any]:
-        """The figures so far, as plain data of the same shape as the platform's."""
+    def snapshot(self) -> TapTelemetry:
+        """The figures so far."""
         with self._lock:
-            return {
-                "events": self.events,
-                "unreadable": self.failed,
-                "errors": list(self.errors),
-                "written_by_others": self.written_by_others,
-                "others_keys": list(self.others_keys)[:ERRORS],
-                "steps": steps_json(self.steps, self._ledger),
-                **fences_json(self._ledger),
-            }
+            return TapTelemetry(
+                events=self.events,
+                unreadable=self.failed,
+                errors=list(self.errors),
+                written_by_others=self.written_by_others,
+                others_keys=list(self.others_keys)[:ERRORS],
+                steps=steps_telemetry(self.steps, self._ledger),
+                fences=sorted(self._ledger.fences()),
+                fenced_partitions=sorted(self._ledger.fenced_partitions()),
+            )
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> ProgressTelemetry:
         """What a drain waits for."""
         with self._lock:
-            return progress_json(self._ledger)
+            return progress_telemetry(self._ledger)
 
     def arrivals(self) -> Arrivals:
         """The ledger as plain data."""
         with self._lock:
             return self._ledger.arrivals()
-
-    def ledger(self) -> dict[str, Any]:
-        """The ledger for the wire; making it takes long, and nobody waits for that."""
-        return self.arrivals().to_json()
 
 
 def _by_others(events: Events, probes: ProbeBatch) -> NDArray[np.bool_]:
@@ -219,11 +222,11 @@ class Tap(Protocol):
     kind: str
     record: ObservedRecord
 
-    def start(self) -> dict[str, Any]:
-        """Begin to watch; returns what others must know to reach the tap. Raises TapError."""
+    def start(self) -> TapPlace:
+        """Begin to watch; returns how others reach the tap. Raises TapError."""
 
     def stop(self) -> None:
         """Stop watching; what was found stays."""
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """Further figures for the snapshot, such as how far the tap itself is behind."""

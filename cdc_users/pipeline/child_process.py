@@ -5,14 +5,13 @@ certain.
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
-from typing import Any
 
 from cdc_users.error import TargetError
 from infra.stack.supervise.identity import tied_to_parent
@@ -27,7 +26,7 @@ class Child:
 
     name: str
     process: subprocess.Popen[str]
-    ready: Mapping[str, Any]
+    ready: str
     log: Path
 
     def dead(self) -> str | None:
@@ -65,6 +64,15 @@ def stop(process: subprocess.Popen[str], grace_s: float) -> int:
         if pipe is not None:
             pipe.close()
     return code
+
+
+def stop_all(children: Sequence[Child], grace_s: float) -> list[tuple[Child, int]]:
+    """End several children together, so that they share one grace; returns their exit codes."""
+    deadline_s = time.monotonic() + grace_s
+    for child in children:
+        if child.process.poll() is None:
+            child.process.send_signal(signal.SIGTERM)
+    return [(child, child.stop(max(0.0, deadline_s - time.monotonic()))) for child in children]
 
 
 def start(
@@ -132,7 +140,7 @@ class Launched:
         finally:
             alarm.cancel()
         if line.startswith("{"):
-            return Child(self.name, self.process, json.loads(line), self.log)
+            return Child(self.name, self.process, line, self.log)
         code = stop(self.process, 1.0)
         raise TargetError(
             f"{self.name} did not become ready within {ready_s:g} s (exit {code}); {tail(self.log)}"

@@ -9,10 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.message import FinalSide, TapPlace
+from cdc_users.observe.settings import (
+    GaugeSettings,
+    GroupSettings,
+    ObserverSettings,
+    SlotSettings,
+    TapSettings,
+    TopicSettings,
+)
 from cdc_users.pipeline.declaration import is_direct, outlets, sinks, sources, transports
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.scenario import platform_arguments
+from cdc_users.users.target import LaneTarget
 from infra.client.environment import module_command
 from infra.stack.cloud import EMULATED_PROJECT
 
@@ -36,11 +48,11 @@ class Wiring(Prepared):
         return is_direct(self.pipeline)
 
     @property
-    def target(self) -> Mapping[str, Any]:
-        """What the lanes must know of where they write, plain data."""
+    def target(self) -> LaneTarget:
+        """What the lanes must know of where they write."""
         return sources().by_name[self.pipeline.source].target(self)
 
-    def platform_command(self, *, held: bool, tap: Mapping[str, Any]) -> list[str]:
+    def platform_command(self, *, held: bool, tap: TapPlace) -> list[str]:
         """How one instance of the platform is started; `tap` is what the sink's tap says of
         itself.
         """
@@ -50,7 +62,7 @@ class Wiring(Prepared):
         own = shlex.split(self.pipeline.platform) or module_command(module)
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
 
-    def _reader(self, tap: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _reader(self, tap: TapPlace) -> Mapping[str, Any]:
         names = self.names
         return {
             "dsn": self.endpoints.postgres_dsn,
@@ -65,7 +77,7 @@ class Wiring(Prepared):
             **transports().by_name[self.pipeline.transport].arguments(self, tap),
         }
 
-    def _consumer(self, tap: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _consumer(self, tap: TapPlace) -> Mapping[str, Any]:
         sink, names = sinks().by_name[self.pipeline.sink], self.names
         told = platform_arguments(self.pipeline)
         return {
@@ -78,34 +90,41 @@ class Wiring(Prepared):
             **sink.arguments(self, tap),
         }
 
-    def observer_config(self, *, smoke: bool) -> dict[str, Any]:
+    def observer_settings(self, *, smoke: bool) -> ObserverSettings:
         """What the observer watches: the taps in the order in which events pass them, and the
         gauges.
         """
-        gauges: dict[str, Any] = {}
-        if self.names.slot:
-            gauges["slot"] = {"dsn": self.endpoints.postgres_dsn, "slot": self.names.slot}
-        if self.names.group and not self.direct and not self.pipeline.sink_tap:
-            group = {"bootstrap": self.endpoints.kafka_bootstrap, "group": self.names.group}
-            gauges["group"] = {**group, "topics": list(self.names.topics)}
-        taps = self._taps(1 if smoke else CHECK_EVERY)
-        return {"run": self.run, "anchor": self.anchor.to_json(), "taps": taps, "gauges": gauges}
-
-    def _taps(self, check_every: int) -> list[dict[str, Any]]:
-        if self.direct:
-            watched = transports().by_name[self.pipeline.transport].tap(self)
-            return [{"name": "sink", "check_every": check_every, **watched}]
-        kafka = {"bootstrap": self.endpoints.kafka_bootstrap, "topics": list(self.names.topics)}
-        registry = {"schema_registry_url": self.endpoints.schema_registry_url}
-        topic = {"name": "topic", "kind": "topic", "check_every": check_every, **kafka, **registry}
-        sink = self._sink_tap()
-        return (
-            [topic]
-            if sink is None
-            else [topic, {"name": "sink", "check_every": check_every, **sink}]
+        dsn, names = self.endpoints.postgres_dsn, self.names
+        slot = SlotSettings(dsn=dsn, slot=names.slot) if names.slot else None
+        every = 1 if smoke else CHECK_EVERY
+        return ObserverSettings(
+            run=self.run,
+            anchor=self.anchor,
+            taps=tuple(replace(tap, check_every=every) for tap in self._taps()),
+            gauges=GaugeSettings(slot=slot, group=self._group()),
         )
 
-    def _sink_tap(self) -> Mapping[str, Any] | None:
+    def _group(self) -> GroupSettings | None:
+        names = self.names
+        if not names.group or self.direct or self.pipeline.sink_tap:
+            return None
+        return GroupSettings(
+            bootstrap=self.endpoints.kafka_bootstrap, group=names.group, topics=names.topics
+        )
+
+    def _taps(self) -> list[TapSettings]:
+        if self.direct:
+            return [replace(transports().by_name[self.pipeline.transport].tap(self), name="sink")]
+        topic = TopicSettings(
+            name="topic",
+            bootstrap=self.endpoints.kafka_bootstrap,
+            topics=self.names.topics,
+            schema_registry_url=self.endpoints.schema_registry_url,
+        )
+        sink = self._sink_tap()
+        return [topic] if sink is None else [topic, replace(sink, name="sink")]
+
+    def _sink_tap(self) -> TapSettings | None:
         """Where events come out of the platform and can be seen one by one;
 
         None where only the platform says so.
@@ -115,14 +134,14 @@ class Wiring(Prepared):
             return outlets().by_name[kind].tap(self, place)
         return sinks().by_name[self.pipeline.sink].tap(self)
 
-    def final_source(self) -> Mapping[str, Any] | None:
+    def final_source(self) -> FinalSide | None:
         """The source table as one side of the final comparison;
 
         None where there is none, or there are several.
         """
         return sources().by_name[self.pipeline.source].final(self)
 
-    def final_sink(self) -> Mapping[str, Any] | None:
+    def final_sink(self) -> FinalSide | None:
         """The sink's contents as the other side; None where the sink keeps none."""
         kind, _, place = self.pipeline.sink_tap.partition(":")
         if kind and (final := outlets().by_name[kind].final(self, place)) is not None:

@@ -19,9 +19,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cdc_users.observe.message import FinalSide, TapPlace
+from cdc_users.observe.settings import TapSettings
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
+from cdc_users.users.target import LaneTarget
 from infra.plugin import Offer, offered
 
 SINK_GROUP = "locust_cdc.sinks"
@@ -32,16 +35,14 @@ OUTLET_GROUP = "locust_cdc.outlets"
 
 #: What goes onto the platform's command line: option names without dashes, and values.
 Arguments = Mapping[str, Any]
-#: What the observer is given for one tap or one side of the final comparison.
-Watched = Mapping[str, Any]
 
 
-def _no_arguments(prepared: Prepared, tap: Mapping[str, Any]) -> Arguments:  # noqa: ARG001 - none are needed
+def _no_arguments(prepared: Prepared, tap: TapPlace) -> Arguments:  # noqa: ARG001 - none are needed
     return {}
 
 
-def _unseen(prepared: Prepared) -> Watched | None:  # noqa: ARG001 - there is nothing to see
-    return None
+def _unseen(prepared: Prepared) -> None:  # noqa: ARG001 - there is nothing to see
+    return
 
 
 def _nothing(ground: Ground) -> Mapping[str, Any]:  # noqa: ARG001 - nothing is created
@@ -56,16 +57,16 @@ class SinkDeclaration:
     the observer is up (a webhook tap its URL). `tap` is what the observer watches where every
     event comes out, None where only the platform sees it; `final` the table whose contents are
     compared with the source's in the end. `provision` creates what the sink writes to and returns
-    Names by field. `takes` are the arguments that follow from the pipeline's own fields
+    the Names of it by field. `takes` are the arguments that follow from the pipeline's own fields
     (scenario.platform_arguments). `package` is what a plain installation lacks and the `extra`
     brings. `writes` is whether a write takes time that is
     worth a line; a sink that is not `real` was made for measuring.
     """
 
     name: str
-    arguments: Callable[[Prepared, Mapping[str, Any]], Arguments] = _no_arguments
-    tap: Callable[[Prepared], Watched | None] = _unseen
-    final: Callable[[Prepared], Watched | None] = _unseen
+    arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
+    tap: Callable[[Prepared], TapSettings | None] = _unseen
+    final: Callable[[Prepared], FinalSide | None] = _unseen
     provision: Callable[[Ground], Mapping[str, Any]] = _nothing
     takes: tuple[str, ...] = ()
     package: str = ""
@@ -95,14 +96,14 @@ class TransportDeclaration:
 
     name: str
     label: str
-    tap: Callable[[Prepared], Watched]
+    tap: Callable[[Prepared], TapSettings]
     create: Callable[[str, str, int], Mapping[str, str]] | None = None
     delete: Callable[[str, str], None] | None = None
     variable: str = ""
     is_endpoint: Callable[[str], bool] = bool
     form: str = "an endpoint"
     emulator: Callable[[Path], AbstractContextManager[str]] | None = None
-    arguments: Callable[[Prepared, Mapping[str, Any]], Arguments] = _no_arguments
+    arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
     of_kafka: bool = False
 
 
@@ -117,8 +118,8 @@ class OutletDeclaration:
     name: str
     place: str
     check: Callable[[str], object]
-    tap: Callable[[Prepared, str], Watched]
-    final: Callable[[Prepared, str], Watched | None] = lambda _, __: None
+    tap: Callable[[Prepared, str], TapSettings]
+    final: Callable[[Prepared, str], FinalSide | None] = lambda _, __: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +127,15 @@ class SourceDeclaration:
     """Where rows go in.
 
     `lanes` is the attribute of a shape that has the user class for it. `target` is what the lanes
-    must know of where they write, as plain data; `final` is the table that the sink's contents are
+    must know of where they write; `final` is the table that the sink's contents are
     compared with. `provision` creates what they write to. From a `database` a capture reads.
     """
 
     name: str
     lanes: str
-    target: Callable[[Prepared], Mapping[str, Any]]
+    target: Callable[[Prepared], LaneTarget]
     provision: Callable[[Ground], Mapping[str, Any]]
-    final: Callable[[Prepared], Watched | None] = _unseen
+    final: Callable[[Prepared], FinalSide | None] = _unseen
     database: bool = False
 
 

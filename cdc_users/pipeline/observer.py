@@ -5,20 +5,31 @@ Usable under gevent; it brings in no tap.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import requests
 from numpy.typing import NDArray
 
-from cdc_users.error import TargetError
-from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.error import ObserverSilentError, TargetError
+from cdc_users.measure.ledger.arrival import Arrivals, EncodedArrivals
 from cdc_users.measure.ledger.sequence import pack
+from cdc_users.measure.wire import Message, WireError, decode, encode
+from cdc_users.observe.message import (
+    ExpectedSide,
+    Final,
+    FinalRequest,
+    FinalSide,
+    GaugeSamples,
+    ObserverProgress,
+    ObserverReady,
+    ObserverSnapshot,
+    TapPlace,
+)
+from cdc_users.observe.settings import ObserverSettings
 from cdc_users.pipeline.child_process import Child, start
 from infra.client import http
 from infra.client.environment import for_python, module_command
@@ -34,57 +45,38 @@ class Observer:
 
     child: Child
     url: str
+    #: How each tap is reached, and whether it sees states.
+    taps: Mapping[str, TapPlace] = field(default_factory=dict)
 
-    @property
-    def taps(self) -> Mapping[str, Mapping[str, Any]]:
-        """What each tap says of how it is reached, such as `webhook_url`."""
-        found: Mapping[str, Mapping[str, Any]] = self.child.ready["taps"]
-        return found
+    def snapshot(self) -> ObserverSnapshot:
+        """All taps' figures and the gauges now. Raises TargetError, as all do."""
+        return self._get("/snapshot", ObserverSnapshot)
 
-    def snapshot(self) -> dict[str, Any]:
-        """All taps' figures and the gauges now;
-
-        `taps` have the platform's shape. Raises TargetError, as all do.
-        """
-        return self._get("/snapshot")
-
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> ObserverProgress:
         """What a drain waits for: by tap, events delivered by step, fences, and the partitions
         they came from.
         """
-        return self._get("/progress")
+        return self._get("/progress", ObserverProgress)
 
     def ledger(self, tap: str) -> Arrivals:
         """What has arrived at a tap."""
-        return Arrivals.from_json(self._get("/ledger", LEDGER_S, tap=tap))
+        return Arrivals.decode(self._get("/ledger", EncodedArrivals, LEDGER_S, tap=tap))
 
-    def samples(self, after: int = 0) -> dict[str, Any]:
-        """The gauges' samples from this number on, and as `next` the number to ask from next
-        time.
-        """
-        return self._get("/samples", after=str(after))
+    def samples(self, after: int = 0) -> GaugeSamples:
+        """The gauges' samples from this number on, and the number to ask from next time."""
+        return self._get("/samples", GaugeSamples, after=str(after))
 
     def final(
-        self,
-        source: Mapping[str, Any],
-        sink: Mapping[str, Any],
-        *,
-        gone: NDArray[np.int64] | None = None,
-    ) -> dict[str, Any]:
-        """Compare what source and sink hold; comparison.answer says what a side may be.
-
-        `gone` are the keys that the writers have deleted.
-        """
-        request: dict[str, Any] = {"source": source, "sink": sink}
-        if gone is not None and len(gone):
-            request["gone"] = pack(gone)
+        self, source: FinalSide, sink: FinalSide, *, gone: NDArray[np.int64] | None = None
+    ) -> Final:
+        """Compare what source and sink hold; `gone` are the keys that the writers have deleted."""
+        deleted = pack(gone) if gone is not None and len(gone) else None
+        body = encode(FinalRequest(source=source, sink=sink, gone=deleted))
         try:
-            answer = http.post(f"{self.url}/final", json=request, timeout=FINAL_S)
+            answer = http.post(f"{self.url}/final", data=body, timeout=FINAL_S)
         except requests.RequestException as error:
-            raise TargetError(
-                f"the observer does not answer at {self.url}: {type(error).__name__}"
-            ) from error
-        return _body(answer)
+            raise self._silent(error) from error
+        return _read(answer, Final)
 
     def dead(self) -> str | None:
         """Nothing while it runs; afterwards one line that says how it ended."""
@@ -94,48 +86,56 @@ class Observer:
         """End it; returns its exit code."""
         return self.child.stop()
 
-    def _get(self, path: str, timeout_s: float = TIMEOUT_S, **query: str) -> dict[str, Any]:
+    def _get(
+        self, path: str, kind: type[Message], timeout_s: float = TIMEOUT_S, **query: str
+    ) -> Message:
         try:
             answer = http.get(self.url + path, params=query, timeout=timeout_s)
         except requests.RequestException as error:
-            raise TargetError(
-                f"the observer does not answer at {self.url}: {type(error).__name__}"
-            ) from error
-        return _body(answer)
+            raise self._silent(error) from error
+        return _read(answer, kind)
+
+    def _silent(self, error: requests.RequestException) -> ObserverSilentError:
+        return ObserverSilentError(
+            f"the observer does not answer at {self.url}: {type(error).__name__}"
+        )
 
 
-def _body(answer: requests.Response) -> dict[str, Any]:
-    body: dict[str, Any] = answer.json()
+def _read(answer: requests.Response, kind: type[Message]) -> Message:
     if answer.status_code != 200:
-        raise TargetError(f"the observer refuses: {body.get('error', answer.status_code)}")
-    return body
+        raise TargetError(f"the observer refuses: {answer.text}")
+    try:
+        return decode(answer.content, kind, "the observer")
+    except WireError as error:
+        raise TargetError(str(error)) from error
 
 
 def start_observer(
-    config: Mapping[str, Any], log: Path, environment: Mapping[str, str] | None = None
+    settings: ObserverSettings, log: Path, environment: Mapping[str, str] | None = None
 ) -> Observer:
-    """Start an observer with this configuration; raises TargetError with the end of its log if it
-    does not begin.
+    """Start an observer with these settings; raises TargetError with the end of its log if it does
+    not begin.
     """
     command = module_command("cdc_users.observe")
     own = {**for_python(os.environ), **(environment or {})}
-    child = start("observer", command, log, own, standard_input=json.dumps(config))
-    return Observer(child, str(child.ready["url"]))
+    line = encode(settings).decode("utf-8")
+    child = start("observer", command, log, own, standard_input=line)
+    try:
+        ready = decode(child.ready, ObserverReady, "the observer")
+    except WireError as error:
+        child.stop()
+        raise TargetError(str(error)) from error
+    return Observer(child, ready.url, ready.taps)
 
 
 def expected(
     keys: NDArray[np.int64],
     versions: NDArray[np.int64],
     doubtful: Sequence[int] | NDArray[np.int64] = (),
-) -> dict[str, Any]:
+) -> ExpectedSide:
     """A side for `Observer.final`: the keys that must be there, at which versions;
 
     `doubtful` ones may be anything.
     """
     numbers = np.array(doubtful, dtype=np.int64)
-    return {
-        "kind": "expected",
-        "keys": pack(keys),
-        "versions": pack(versions),
-        "doubtful": pack(numbers),
-    }
+    return ExpectedSide(keys=pack(keys), versions=pack(versions), doubtful=pack(numbers))

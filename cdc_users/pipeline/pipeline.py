@@ -4,7 +4,6 @@ the observer.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from cdc_users.error import ObserverError, TargetError
-from cdc_users.measure.clock import VARIABLE, Anchor
+from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
-from cdc_users.pipeline.child_process import Child, Launched, launch, stop
+from cdc_users.observe.message import TapPlace
+from cdc_users.pipeline.child_process import Child, Launched, launch, stop, stop_all
 from cdc_users.pipeline.commands import Wiring
 from cdc_users.pipeline.declaration import sources
 from cdc_users.pipeline.observer import Observer, start_observer
-from cdc_users.pipeline.prepared import Names
 from cdc_users.pipeline.provision.client import StewardClient
+from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.pipeline.samples import SampleLog
 from cdc_users.pipeline.telemetry import (
     PipelineSnapshot,
@@ -28,10 +28,11 @@ from cdc_users.pipeline.telemetry import (
     TapProgress,
     begin,
     merged_progress,
-    merged_snapshot,
+    merged_steps,
     read_ledger,
     read_progress,
     read_snapshot,
+    ready_line,
     witnessed,
 )
 from cdc_users.scenario import Pipeline
@@ -43,18 +44,7 @@ from infra.stack.endpoints import Endpoints
 
 TABLE = "customers"
 PLATFORM_GRACE_S = 10.0
-#: What of a pipeline decides which objects it needs.
-ASKED = (
-    "source",
-    "capture",
-    "transport",
-    "sink",
-    "partitions",
-    "topic",
-    "connector",
-    "table",
-    "transport_endpoint",
-)
+GRACE_S = 10.0
 #: The platform's own tap: what it says that it made durable.
 PLATFORM = "platform"
 
@@ -101,16 +91,17 @@ class Rig:
         `held` ones take their partitions and wait for `begin`. Raises TargetError when one does
         not become ready.
         """
-        anchor = {VARIABLE: json.dumps(self.wiring.anchor.to_json())}
+        anchor = self.wiring.anchor.environment()
         schema = self.wiring.names.schema
         self.observer = start_observer(
-            self.wiring.observer_config(smoke=smoke),
+            self.wiring.observer_settings(smoke=smoke),
             self.logs / f"{schema}-observer.log",
             anchor,
         )
         if self.wiring.pipeline.platform == "none":
             return
-        command = self.wiring.platform_command(held=held, tap=self.observer.taps.get("sink", {}))
+        place = self.observer.taps.get("sink", TapPlace())
+        command = self.wiring.platform_command(held=held, tap=place)
         given = as_given if self.wiring.pipeline.platform else for_python
         environment = given(os.environ) | anchor | {TELEMETRY_TOKEN: self._token}
         launched = [
@@ -146,19 +137,25 @@ class Rig:
         """Everything about the pipeline now; raises TargetError."""
         assert self.observer is not None
         seen = self.observer.snapshot()
-        gauges = seen["gauges"]
+        gauges = seen.gauges
         platform = read_snapshot(self._telemetry)
-        taps = {name: merged_snapshot([tap]) for name, tap in seen["taps"].items()}
+        taps = {
+            name: Snapshot(
+                merged_steps([tap.steps]),
+                unreadable=tap.errors,
+                written_by_others=tap.written_by_others,
+                others_keys=tap.others_keys,
+            )
+            for name, tap in seen.taps.items()
+        }
         events = [tap for name, tap in taps.items() if name not in self.states]
         return PipelineSnapshot(
             sink=self._sink(platform, taps),
             nearest=None if self.sees_sink else events[-1],
             platform=platform,
             taps=taps,
-            gauges={
-                "slot_lag_bytes": (gauges.get("slot") or {}).get("lag_bytes"),
-                "consumer_lag": (gauges.get("group") or {}).get("lag"),
-            },
+            slot_lag_bytes=None if gauges is None else gauges.slot_lag_bytes,
+            group_lag=None if gauges is None else gauges.group_lag,
         )
 
     def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:
@@ -195,7 +192,7 @@ class Rig:
         """
         assert self.observer is not None
         return frozenset(
-            name for name, tap in self.observer.taps.items() if self.updates and tap.get("state")
+            name for name, tap in self.observer.taps.items() if self.updates and tap.state
         )
 
     @property
@@ -206,7 +203,7 @@ class Rig:
     def progress(self) -> Mapping[str, TapProgress]:
         """How far every tap has come, first to last; raises TargetError."""
         assert self.observer is not None
-        taps = self.observer.progress()["taps"]
+        taps = self.observer.progress().taps
         return self._in_order(
             {name: merged_progress([tap]) for name, tap in taps.items()},
             lambda: read_progress(self._telemetry),
@@ -227,7 +224,7 @@ class Rig:
 
     @property
     def _telemetry(self) -> Sequence[str]:
-        return [str(child.ready["telemetry"]) for child in self.platforms]
+        return [ready_line(child).telemetry for child in self.platforms]
 
     def dead(self) -> str | None:
         """What of the system under test has died, if anything; raises ObserverError where we are
@@ -239,11 +236,10 @@ class Rig:
             (message for child in self.platforms if (message := child.dead()) is not None), None
         )
 
-    def stop(self) -> list[str]:
+    def stop(self, grace_s: float = GRACE_S) -> list[str]:
         """Stop the platform, then the observer; returns what was wrong about their ends."""
-        codes = [(child, child.stop()) for child in self.platforms]
-        if self.observer is not None:
-            codes.append((self.observer.child, self.observer.stop()))
+        watching = [self.observer.child] if self.observer is not None else []
+        codes = [*stop_all(self.platforms, grace_s), *stop_all(watching, grace_s)]
         return [
             f"{child.name} ended with {code} when asked to stop; log {child.log}"
             for child, code in codes
@@ -251,26 +247,28 @@ class Rig:
         ]
 
 
-def prepare(
-    run: str,
-    number: int,
-    steward: StewardClient,
-    endpoints: Endpoints,
-    pipeline: Pipeline,
-    tuning: str,
-    anchor: Anchor,
-    logs: Path,
-    workload: Workload,
-) -> Rig:
+@dataclass(frozen=True, slots=True)
+class RigPlan:
+    """What a rig is prepared for: the run, the name of its objects, and the pipeline."""
+
+    run: str
+    name: str
+    endpoints: Endpoints
+    pipeline: Pipeline
+    tuning: str
+    anchor: Anchor
+    logs: Path
+    workload: Workload
+
+
+def prepare(plan: RigPlan, steward: StewardClient) -> Rig:
     """Have one pipeline's objects created; nothing runs on them yet."""
-    names = steward.prepare(
-        name=f"cdc_{run}" if number == 1 else f"cdc_{run}_{number}",
-        tables=list(table_names(workload.tables)),
-        tuning=tuning,
-        **{name: getattr(pipeline, name) for name in ASKED},
+    request = PreparePipeline(
+        name=plan.name,
+        tables=table_names(plan.workload.tables),
+        tuning=plan.tuning,
+        pipeline=plan.pipeline,
     )
-    return Rig(
-        Wiring(endpoints, pipeline, Names(**names), run, anchor),
-        logs,
-        updates=not workload.only_inserts,
-    )
+    names = steward.prepare(request)
+    wiring = Wiring(plan.endpoints, plan.pipeline, names, plan.run, plan.anchor)
+    return Rig(wiring, plan.logs, updates=not plan.workload.only_inserts)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from cdc_users.scenario import Pipeline
+from cdc_users.users.producer.channel import Channel
 from infra.stack.endpoints import Endpoints
 
 
@@ -17,19 +16,19 @@ class Names:
     `partitions` is how many partitions, shards or ordering keys there are over all topics or
     streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is what the direct
     reader publishes to: its endpoint and name, and a project where there are any. `channels` is
-    what producers must know of the topics (topic_schemas.Channel).
+    what producers must know of the topics.
     """
 
     schema: str
-    tables: Sequence[str]
+    tables: tuple[str, ...]
     partitions: int = 1
-    topics: Sequence[str] = ()
-    channels: Sequence[Mapping[str, Any]] = ()
+    topics: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = ()
     group: str = ""
     dead_letter: str = ""
     publication: str = ""
     slot: str = ""
-    stream: Mapping[str, str] = field(default_factory=dict)
+    stream: dict[str, str] = field(default_factory=dict)
     sink_table: str = ""
     warehouse: str = ""
 

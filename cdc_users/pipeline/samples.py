@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol, TypeVar
 
 from cdc_users.measure.judgement.pressure import PressureSample
+from cdc_users.observe.message import GaugeSample
 from cdc_users.pipeline.observer import Observer
-from cdc_users.pipeline.telemetry import read_samples
+from cdc_users.pipeline.telemetry import TelemetrySample, read_samples
 
 #: The columns of samples.csv; one row a sample of one process.
 COLUMNS = (
@@ -35,18 +36,18 @@ class SampleLog:
     order of time.
     """
 
-    platform: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
-    gauges: list[Mapping[str, Any]] = field(default_factory=list)
+    platform: dict[str, list[TelemetrySample]] = field(default_factory=dict)
+    gauges: list[GaugeSample] = field(default_factory=list)
     _next: int = 0
 
     def collect(self, urls: Sequence[str], observer: Observer) -> None:
         """Take in what is new; raises TargetError where somebody does not answer."""
         for url in urls:
             mine = self.platform.setdefault(url, [])
-            mine += read_samples(url, int(mine[-1]["number"]) if mine else 0)
+            mine += read_samples(url, mine[-1].number if mine else 0)
         told = observer.samples(self._next)
-        self._next = int(told["next"])
-        self.gauges += told["samples"]
+        self._next = told.next
+        self.gauges += told.samples
 
     def renew(self) -> None:
         """Another observer, which counts from 0."""
@@ -59,18 +60,18 @@ class SampleLog:
         were.
         """
         inside = {
-            url: [sample for sample in samples if start_us <= sample["at_us"] <= end_us]
+            url: [sample for sample in samples if start_us <= sample.at_us <= end_us]
             for url, samples in self.platform.items()
         }
         alive = [samples for samples in inside.values() if samples]
         if not alive:
             return []
-        gauges = [sample for sample in self.gauges if start_us <= sample["at_us"] <= end_us]
+        gauges = [sample for sample in self.gauges if start_us <= sample.at_us <= end_us]
         return [
             _merged(
                 start_us,
-                [_latest(samples, first["at_us"]) for samples in alive],
-                _latest(gauges, first["at_us"]),
+                [_latest(samples, first.at_us) for samples in alive],
+                _latest(gauges, first.at_us) if gauges else None,
             )
             for first in alive[0]
         ]
@@ -84,69 +85,88 @@ class SampleLog:
         the span as well.
         """
         found = [
-            int(sample.get("high_water", sample["queue_depth"] + sample["in_flight"]))
+            _most_held(sample)
             for samples in self.platform.values()
             for before_us, sample in zip(
-                [0, *(sample["at_us"] for sample in samples)], samples, strict=False
+                [0, *(sample.at_us for sample in samples)], samples, strict=False
             )
-            if before_us < end_us and sample["at_us"] >= start_us
+            if before_us < end_us and sample.at_us >= start_us
         ]
         return max(found, default=None)
 
     def reaches(self, urls: Sequence[str], at_us: int) -> bool:
         """Whether these instances, as far as they take samples, have taken one since."""
         return all(
-            samples[-1]["at_us"] >= at_us for url in urls if (samples := self.platform.get(url))
+            samples[-1].at_us >= at_us for url in urls if (samples := self.platform.get(url))
         )
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, int | float | str | None]]:
         """The rows of samples.csv, in order of time."""
-        rows = [
-            {
-                "process": f"platform-{number}",
-                **{name: sample.get(name) for name in COLUMNS if name in sample},
-            }
+        rows: list[tuple[int, dict[str, int | float | str | None]]] = [
+            (
+                sample.at_us,
+                {"process": f"platform-{number}"}
+                | {name: getattr(sample, name) for name in COLUMNS if hasattr(sample, name)},
+            )
             for number, samples in enumerate(self.platform.values(), start=1)
             for sample in samples
         ]
         rows += [
-            {
-                "at_us": sample["at_us"],
-                "process": "gauges",
-                "slot_lag_bytes": (sample.get("slot") or {}).get("lag_bytes"),
-                "group_lag": (sample.get("group") or {}).get("lag"),
-            }
+            (
+                sample.at_us,
+                {
+                    "at_us": sample.at_us,
+                    "process": "gauges",
+                    "slot_lag_bytes": sample.slot_lag_bytes,
+                    "group_lag": sample.group_lag,
+                },
+            )
             for sample in self.gauges
         ]
-        return sorted(rows, key=lambda row: row["at_us"])
+        return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
-def _latest(samples: Sequence[Mapping[str, Any]], at_us: int) -> Mapping[str, Any]:
+class _Timed(Protocol):
+    at_us: int
+
+
+Sample = TypeVar("Sample", bound=_Timed)
+
+
+def _most_held(sample: TelemetrySample) -> int:
+    """What an instance held at most since the sample before; what it holds now, where it does not
+    say.
+    """
+    held = sample.queue_depth + sample.in_flight
+    return held if sample.high_water is None else sample.high_water
+
+
+def _latest(samples: Sequence[Sample], at_us: int) -> Sample:
     """The last sample that is not later than this, else the first; samples are in order of time."""
     low, high = 0, len(samples)
     while low < high:
         middle = (low + high) // 2
-        if samples[middle]["at_us"] <= at_us:
+        if samples[middle].at_us <= at_us:
             low = middle + 1
         else:
             high = middle
-    return samples[max(0, low - 1)] if samples else {}
+    return samples[max(0, low - 1)]
 
 
 def _merged(
-    start_us: int, parts: Sequence[Mapping[str, Any]], gauges: Mapping[str, Any]
+    start_us: int, parts: Sequence[TelemetrySample], gauges: GaugeSample | None
 ) -> PressureSample:
-    lags = [part["lag"] for part in parts]
+    lags = [part.lag for part in parts]
     return PressureSample(
-        elapsed_s=(parts[0]["at_us"] - start_us) / 1e6,
-        queue_depth=sum(part["queue_depth"] for part in parts),
-        in_flight=sum(part["in_flight"] for part in parts),
-        paused_partitions=sum(part["paused_partitions"] for part in parts),
-        completions=sum(part["completions"] for part in parts),
-        busy_s=sum(part["busy_s"] for part in parts),
-        workers=sum(part["workers"] for part in parts),
-        uss_bytes=sum(part["uss_bytes"] for part in parts),
-        rss_bytes=sum(part["rss_bytes"] for part in parts),
-        consumer_lag=None if None in lags else sum(lags),
-        slot_lag_bytes=(gauges.get("slot") or {}).get("lag_bytes"),
+        elapsed_s=(parts[0].at_us - start_us) / 1e6,
+        queue_depth=sum(part.queue_depth for part in parts),
+        in_flight=sum(part.in_flight for part in parts),
+        paused_partitions=sum(part.paused_partitions for part in parts),
+        completions=sum(part.completions for part in parts),
+        busy_s=sum(part.busy_s for part in parts),
+        workers=sum(part.workers for part in parts),
+        uss_bytes=sum(part.uss_bytes or 0 for part in parts),
+        rss_bytes=sum(part.rss_bytes or 0 for part in parts),
+        consumer_lag=None if None in lags else sum(lag for lag in lags if lag is not None),
+        slot_lag_bytes=None if gauges is None else gauges.slot_lag_bytes,
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+import msgspec
 import requests
 
-from cdc_users.error import TargetError
+from cdc_users.error import PlatformAnswerError, PlatformSilentError
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.latency.series import EARLIEST
 from cdc_users.measure.ledger import ledger
+from cdc_users.measure.ledger.arrival import EncodedArrivals
+from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
+from cdc_users.measure.wire import Message, WireError, decode
+from cdc_users.pipeline.child_process import Child
 from infra.client import http
 
 TIMEOUT_S = 10.0
@@ -34,12 +38,72 @@ class StepSnapshot:
     recorder: Recorder = field(default_factory=Recorder)
 
 
+class PartitionTelemetry(msgspec.Struct, kw_only=True):
+    """One partition as an instance sees it: how far it is durable, how far behind it is (None:
+    not known), and whether it is paused.
+    """
+
+    durable: int | None = None
+    lag: int | None = None
+    paused: bool = False
+
+
+class ConsumerTelemetry(msgspec.Struct, kw_only=True):
+    """What an instance of the platform holds; a platform may know nothing of it."""
+
+    queue_depth: int | None = None
+    in_flight: int | None = None
+    queue_high_water: int | None = None
+    partitions: dict[str, PartitionTelemetry] = {}
+    errors: list[str] = []
+
+
+class PlatformTelemetry(msgspec.Struct, kw_only=True):
+    """`GET /snapshot` of one instance of the platform (docs/platform.md); only `steps` must be
+    there.
+    """
+
+    steps: dict[int, StepTelemetry]
+    consumer: ConsumerTelemetry = msgspec.field(default_factory=ConsumerTelemetry)
+    rss_bytes: int | None = None
+    uss_bytes: int | None = None
+
+
+class TelemetrySample(msgspec.Struct, kw_only=True):
+    """One of an instance's 10 Hz samples; only its number and its time must be there."""
+
+    number: int
+    at_us: int
+    queue_depth: int = 0
+    in_flight: int = 0
+    high_water: int | None = None
+    paused_partitions: int = 0
+    lag: int | None = None
+    completions: int = 0
+    busy_s: float = 0.0
+    workers: int = 0
+    rss_bytes: int | None = None
+    uss_bytes: int | None = None
+    slot_lag_bytes: int | None = None
+
+
+class SamplesTelemetry(msgspec.Struct):
+    """`GET /samples` of one instance; a platform may take none."""
+
+    samples: list[TelemetrySample] = []
+
+
 @dataclass(slots=True)
 class Snapshot:
-    """All instances' telemetry at one moment, merged; `raw` keeps each as it came."""
+    """All instances' telemetry at one moment, or one tap's, merged."""
 
     steps: dict[int, StepSnapshot] = field(default_factory=dict)
-    raw: list[Mapping[str, Any]] = field(default_factory=list)
+    instances: Sequence[PlatformTelemetry] = ()
+    #: What a tap of the observer found and could not read; the first few of it.
+    unreadable: Sequence[str] = ()
+    #: How many events it saw that nobody of ours made of the run's rows, and the keys of some.
+    written_by_others: int = 0
+    others_keys: Sequence[int] = ()
 
     def delivered(self, step: int) -> int:
         """Events of a step that are durable at the sink, each counted once."""
@@ -48,21 +112,18 @@ class Snapshot:
     @property
     def queue_depth(self) -> int | None:
         """Events that wait in the platform."""
-        return self._total("queue_depth")
+        return _sum(part.consumer.queue_depth for part in self.instances)
 
     @property
     def in_flight(self) -> int | None:
         """Events that the platform is writing."""
-        return self._total("in_flight")
-
-    def _total(self, name: str) -> int | None:
-        return sum(int(part["consumer"][name]) for part in self.raw) if self.raw else None
+        return _sum(part.consumer.in_flight for part in self.instances)
 
     @property
     def paused_partitions(self) -> int | None:
         """Partitions that the platform has paused."""
-        paused = [bool(partition["paused"]) for partition in self._partitions()]
-        return sum(paused) if self.raw else None
+        paused = sum(partition.paused for partition in self._partitions())
+        return paused if self.instances else None
 
     @property
     def partitions(self) -> int:
@@ -72,54 +133,48 @@ class Snapshot:
     @property
     def lag(self) -> int | None:
         """Events behind, over all partitions; None where an instance does not know."""
-        lags = [partition["lag"] for partition in self._partitions()]
-        return None if None in lags or not lags else sum(lags)
+        return _sum(partition.lag for partition in self._partitions())
 
     @property
     def high_water(self) -> int | None:
         """The most events that an instance has held since it began."""
-        return max(
-            (int(part["consumer"].get("queue_high_water", 0)) for part in self.raw), default=None
-        )
+        known = [part.consumer.queue_high_water for part in self.instances]
+        return max((most for most in known if most is not None), default=None)
 
     @property
     def positions(self) -> dict[str, int]:
         """How far each partition's events are durable."""
-        partitions = [item for part in self.raw for item in part["consumer"]["partitions"].items()]
-        return {name: int(partition.get("durable") or 0) for name, partition in partitions}
+        return {
+            name: partition.durable or 0
+            for part in self.instances
+            for name, partition in part.consumer.partitions.items()
+        }
 
-    def _partitions(self) -> list[Mapping[str, Any]]:
-        return [
-            partition for part in self.raw for partition in part["consumer"]["partitions"].values()
-        ]
+    def _partitions(self) -> list[PartitionTelemetry]:
+        return [item for part in self.instances for item in part.consumer.partitions.values()]
 
     @property
     def uss_bytes(self) -> int | None:
         """Unique memory of all instances."""
-        return sum(int(part["uss_bytes"]) for part in self.raw) if self.raw else None
+        return _sum(part.uss_bytes for part in self.instances)
 
     @property
     def rss_bytes(self) -> int | None:
         """Resident memory of all instances."""
-        return sum(int(part["rss_bytes"]) for part in self.raw) if self.raw else None
-
-    @property
-    def unreadable(self) -> list[str]:
-        """What a tap of the observer found and could not read; the first few of it."""
-        return [str(error) for part in self.raw for error in part.get("errors", ())]
-
-    @property
-    def written_by_others(self) -> tuple[int, list[int]]:
-        """How many events a tap of the observer saw that nobody of ours made of the run's rows, and
-        the keys of some.
-        """
-        count = sum(int(part.get("written_by_others", 0)) for part in self.raw)
-        return count, [int(key) for part in self.raw for key in part.get("others_keys", ())]
+        return _sum(part.rss_bytes for part in self.instances)
 
     @property
     def errors(self) -> list[str]:
         """What the platform itself reports as failed."""
-        return [error for part in self.raw for error in part["consumer"]["errors"]]
+        return [error for part in self.instances for error in part.consumer.errors]
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """The sum, where there is anything and all of it is known."""
+    known = list(values)
+    return (
+        sum(value for value in known if value is not None) if known and None not in known else None
+    )
 
 
 @dataclass(slots=True)
@@ -134,7 +189,9 @@ class PipelineSnapshot:
     platform: Snapshot = field(default_factory=Snapshot)
     #: What the observer saw, by tap.
     taps: Mapping[str, Snapshot] = field(default_factory=dict)
-    gauges: Mapping[str, Any] = field(default_factory=dict)
+    #: The gauges: events behind by the group's offsets, and bytes of WAL that the slot holds back.
+    group_lag: int | None = None
+    slot_lag_bytes: int | None = None
 
     def delivered(self, step: int) -> int:
         """Events of a step that have come to the sink, or as near to it as every one is seen."""
@@ -145,33 +202,47 @@ class PipelineSnapshot:
         """Events behind in the topic, as the consumer group's offsets say, else as the platform
         does.
         """
-        told = self.gauges.get("consumer_lag")
-        return int(told) if told is not None else self.platform.lag
+        return self.platform.lag if self.group_lag is None else self.group_lag
 
-    @property
-    def slot_lag_bytes(self) -> int | None:
-        """Bytes of WAL that the replication slot holds back."""
-        told = self.gauges.get("slot_lag_bytes")
-        return None if told is None else int(told)
+
+class PlatformReady(msgspec.Struct):
+    """An instance's ready line."""
+
+    telemetry: str
+
+
+def ready_line(child: Child) -> PlatformReady:
+    """What an instance said when it was ready; raises PlatformAnswerError where that is not what
+    it must say.
+    """
+    try:
+        return decode(child.ready, PlatformReady, f"{child.name}, as its ready line,")
+    except WireError as error:
+        raise PlatformAnswerError(f"{error}; docs/platform.md says what it must be") from error
 
 
 def read_snapshot(urls: Sequence[str]) -> Snapshot:
     """The platform's figures now; raises TargetError when an instance does not answer."""
-    return merged_snapshot([_get(f"{url}/snapshot") for url in urls])
+    return merged_snapshot([_get(f"{url}/snapshot", PlatformTelemetry) for url in urls])
 
 
-def merged_snapshot(parts: Sequence[Mapping[str, Any]]) -> Snapshot:
-    """Several instances' snapshots, or one tap's, as one."""
-    snapshot = Snapshot(raw=list(parts))
+def merged_snapshot(instances: Sequence[PlatformTelemetry]) -> Snapshot:
+    """Several instances' snapshots as one."""
+    return Snapshot(merged_steps([part.steps for part in instances]), instances)
+
+
+def merged_steps(parts: Iterable[Mapping[int, StepTelemetry]]) -> dict[int, StepSnapshot]:
+    """Several instances' steps, or one tap's, as one."""
+    steps: dict[int, StepSnapshot] = {}
     for part in parts:
-        for number, step in part["steps"].items():
-            total = snapshot.steps.setdefault(int(number), StepSnapshot())
-            total.delivered += int(step["delivered"])
-            total.duplicated += int(step["duplicated"])
-            total.bytes += int(step["bytes"])
-            total.last_us = max(total.last_us, int(step["last_us"]))
-            total.recorder.merge(Recorder.from_json(step["series"]))
-    return snapshot
+        for number, step in part.items():
+            total = steps.setdefault(number, StepSnapshot())
+            total.delivered += step.delivered
+            total.duplicated += step.duplicated
+            total.bytes += step.bytes
+            total.last_us = max(total.last_us, step.last_us)
+            total.recorder.merge(Recorder.decode(step.series))
+    return steps
 
 
 def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
@@ -191,7 +262,7 @@ def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
         recorder = Recorder()
         recorder.series = series
         steps[number] = replace(told, recorder=recorder, last_us=last_us)
-    return Snapshot(steps, platform.raw)
+    return replace(platform, steps=steps)
 
 
 def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> list[int]:
@@ -216,31 +287,30 @@ class TapProgress:
 
 def read_progress(urls: Sequence[str]) -> TapProgress:
     """How far all instances have come; raises TargetError when one does not answer."""
-    return merged_progress([_get(f"{url}/progress") for url in urls])
+    return merged_progress([_get(f"{url}/progress", ProgressTelemetry) for url in urls])
 
 
-def merged_progress(parts: Sequence[Mapping[str, Any]]) -> TapProgress:
+def merged_progress(parts: Iterable[ProgressTelemetry]) -> TapProgress:
     """Several instances' progress, or one tap's, as one."""
     progress = TapProgress()
     for part in parts:
-        progress.fences.update(part["fences"])
-        progress.fenced_partitions.update(part["fenced_partitions"])
-        # A platform of one's own need not tell this.
-        progress.fence_places |= {int(k): int(p) for k, p in part.get("fence_places", ())}
-        for step, count in part["steps"].items():
-            progress.delivered[int(step)] = progress.delivered.get(int(step), 0) + int(count)
+        progress.fences.update(part.fences)
+        progress.fenced_partitions.update(part.fenced_partitions)
+        progress.fence_places.update(part.fence_places)
+        for step, count in part.steps.items():
+            progress.delivered[step] = progress.delivered.get(step, 0) + count
     return progress
 
 
 def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
     """All instances' ledgers as one."""
-    return ledger.merge(ledger.Arrivals.from_json(_get(f"{url}/ledger", LEDGER_S)) for url in urls)
+    found = (_get(f"{url}/ledger", EncodedArrivals, LEDGER_S) for url in urls)
+    return ledger.merge(ledger.Arrivals.decode(arrivals) for arrivals in found)
 
 
-def read_samples(url: str, after: int) -> list[Mapping[str, Any]]:
+def read_samples(url: str, after: int) -> list[TelemetrySample]:
     """One instance's 10 Hz samples after this number; raises TargetError."""
-    samples: list[Mapping[str, Any]] = _get(f"{url}/samples?after={after}")["samples"]
-    return samples
+    return _get(f"{url}/samples?after={after}", SamplesTelemetry).samples
 
 
 def begin(urls: Sequence[str], token: str) -> None:
@@ -249,19 +319,23 @@ def begin(urls: Sequence[str], token: str) -> None:
         _ask("POST", f"{url}/begin", headers={"Authorization": f"Bearer {token}"})
 
 
-def _get(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-    return _ask("GET", url, timeout_s)
+def _get(url: str, kind: type[Message], timeout_s: float = TIMEOUT_S) -> Message:
+    try:
+        return decode(_ask("GET", url, timeout_s), kind, f"the platform's telemetry at {url}")
+    except WireError as error:
+        raise PlatformAnswerError(
+            f"{error}; docs/platform.md lists what a platform answers"
+        ) from error
 
 
 def _ask(
     method: str, url: str, timeout_s: float = TIMEOUT_S, headers: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+) -> bytes:
     try:
         answer = http.request(method, url, timeout=timeout_s, headers=headers)
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise TargetError(
+        raise PlatformSilentError(
             f"the platform's telemetry does not answer at {url}: {type(error).__name__}"
         ) from error
-    body: dict[str, Any] = answer.json()
-    return body
+    return answer.content

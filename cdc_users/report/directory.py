@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psutil
+from msgspec import to_builtins
 
 from cdc_users.error import ResultError
 from cdc_users.measure.judgement.result import Result
@@ -125,7 +126,9 @@ def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
 def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> None:
     """The plan as it was carried out, what each tap has proved, and every series of each step."""
     write_json(place / "plan.json", {"steps": [_plan(state) for state in states]})
-    write_json(place / "audit.json", {"taps": _by_tap(facts.audits), "final": facts.finals})
+    write_json(
+        place / "audit.json", {"taps": _by_tap(facts.audits), "final": to_builtins(facts.finals)}
+    )
     for state in states:
         if state.number in facts.audits and not facts.smoke:
             write_histograms(place, state.step.name, state.recorder())

@@ -1,9 +1,14 @@
-"""Who owns which arrivals of a step, and which lane numbers, while processes come and go. Pure."""
+"""Which process owns which arrivals and lane numbers of a step, while processes come and go."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from msgspec.structs import replace
 
 from cdc_users.error import HarnessError
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
@@ -14,7 +19,15 @@ from cdc_users.measure.schedule.plan import (
     first_parts,
     next_parts,
 )
+from cdc_users.step.state import StepState
+from cdc_users.users.message import Assignment, Halt
 
+logger = structlog.get_logger()
+
+# Lanes connect between the announcement of a step and its first arrival.
+LEAD_S = 0.5
+LEAD_DISTRIBUTED_S = 1.5
+TELL_AGAIN_S = 1.0
 #: Lane numbers that a process gets for each lane that it should have: each that Locust starts in
 #: mid-step takes one.
 ROOM_PER_LANE = 10
@@ -26,10 +39,6 @@ class Ownership:
 
     parts: tuple[SchedulePart, ...]
     first_lane: int
-
-    def to_json(self) -> list[list[int]]:
-        """The parts as they travel in an assignment."""
-        return [[part.begin, part.end, part.index, part.of] for part in self.parts]
 
 
 @dataclass(slots=True)
@@ -101,3 +110,95 @@ class Sharing:
                 " lane numbers of a step; lower --lanes, or start all workers before the run"
             )
         return max(each, min(max(self.lanes, ROOM_PER_LANE * each), left // (2 * newcomers)))
+
+
+class LaneMessenger(Protocol):
+    """How a run reaches the processes with lanes."""
+
+    def workers(self) -> list[str]:
+        """The ids of the processes that run lanes."""
+
+    def assign(self, worker: str, assignment: Assignment) -> None:
+        """Give a process its share of a step."""
+
+    def halt(self, message: Halt) -> None:
+        """Ask every process to take no further arrivals."""
+
+
+@dataclass(slots=True)
+class Assigner:
+    """Tells the processes with lanes what they own of one step, from its announcement to its end.
+
+    `template` has everything of an assignment that is the same for all of them.
+    """
+
+    state: StepState
+    template: Assignment
+    sender: LaneMessenger
+    now_us: Callable[[], int]
+    _sharing: Sharing = field(init=False)
+    _told_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._sharing = Sharing(self.state.step.schedule, self.state.step.lanes)
+
+    def announce(self) -> None:
+        """Fix the step's start, a little ahead, and tell every process; raises HarnessError where
+        there are too many of them.
+        """
+        state, workers = self.state, tuple(self.sender.workers())
+        lead_s = LEAD_S if workers == ("local",) else LEAD_DISTRIBUTED_S
+        state.t0_us = self.now_us() + round(lead_s * 1e6)
+        state.workers = workers
+        try:
+            self._tell(self._sharing.begin(workers))
+        except PlanError as error:
+            raise HarnessError(f"{state.step.name}: {error}") from error
+
+    def follow(self) -> None:
+        """While the load lasts: workers that have come since own their part of what is not due yet;
+        a process that has worked through its share takes no more.
+
+        A worker says that it is ready before it listens to us (WorkerRunner.__init__), so what it
+        was told may be lost; it is told again until it reports. To hear the same twice changes
+        nothing.
+        """
+        state = self.state
+        if time.monotonic() - self._told_s > TELL_AGAIN_S:
+            self._tell(
+                {
+                    worker: self._sharing.owners[worker]
+                    for worker in state.workers
+                    if worker not in state.reports
+                }
+            )
+        takers = [worker for worker in self.sender.workers() if not state.is_done(worker)]
+        takers = takers[: state.step.lanes]
+        if state.step.mode != "paced" or not set(takers) - set(state.workers):
+            return
+        offset_ns = (self.now_us() - state.t0_us) * 1000 + round(LEAD_DISTRIBUTED_S * 1e9)
+        logger.info("benchmark.shares", step=state.step.name, workers=len(takers))
+        state.workers = tuple(dict.fromkeys((*state.workers, *takers)))
+        self._tell(self._sharing.change(takers, offset_ns))
+
+    def lost(self) -> set[str]:
+        """Processes that have gone before they had worked through their shares."""
+        there = set(self.sender.workers())
+        return {
+            worker
+            for worker in self.state.workers
+            if worker not in there and not self.state.is_done(worker)
+        }
+
+    def _tell(self, owners: Mapping[str, Ownership]) -> None:
+        self._told_s = time.monotonic()
+        for share, (worker, owned) in enumerate(owners.items()):
+            assignment = replace(
+                self.template,
+                t0_us=self.state.t0_us,
+                share=share,
+                shares=len(self.state.workers),
+                first_lane=owned.first_lane,
+                parts=owned.parts,
+            )
+            self.sender.assign(worker, assignment)

@@ -26,6 +26,7 @@ from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import Option
 from cdc_users.pipeline.provision.allow_list import stack_mistakes, stream_mistakes
 from cdc_users.run import locust_options
+from cdc_users.run.own_port import give_forked_workers_a_port
 from cdc_users.view.web import host
 from infra.client.environment import leave_out_libpq
 from infra.stack.find.external import source
@@ -103,6 +104,7 @@ class CommandLine:
         for option in OPTIONS:
             # Locust takes the form's values in the type of those that are there.
             setattr(parsed, option.name, getattr(parsed, option.name) or "")
+        give_forked_workers_a_port(parsed)
         first = args is None and not self._checked
         self._checked = self._checked or first
         if first and not any(getattr(parsed, name) for name in ONLY_PRINTS):

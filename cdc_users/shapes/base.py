@@ -76,7 +76,8 @@ class ScenarioShape(LoadTestShape):
     def reset_time(self) -> None:
         """Locust begins a test with this shape."""
         super().reset_time()  # type: ignore[no-untyped-call]
-        locust_hooks.begin()
+        assert self.runner is not None
+        locust_hooks.begin(self.runner.environment)
 
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
         """This scenario's lanes as long as the run wants them; the end when it has concluded."""

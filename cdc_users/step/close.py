@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import psycopg2
@@ -15,9 +14,10 @@ from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.ledger import Outcomes, audit_taps
 from cdc_users.measure.ledger.sequence import SequenceSet
+from cdc_users.observe.message import ExpectedSide
 from cdc_users.pipeline.observer import expected
 from cdc_users.pipeline.pipeline import Rig
-from cdc_users.pipeline.telemetry import Snapshot
+from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress
 from cdc_users.step.read_back import settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
@@ -91,7 +91,7 @@ class Closing:
             self.facts.notes.append(f"fences could not be written: {str(error).strip()}")
             return False
 
-    def _taps(self) -> Sequence[Any]:
+    def _taps(self) -> Sequence[TapProgress]:
         """The taps' progress, the one that can tell partitions first: behind the direct reader
         that is the stream's.
         """
@@ -147,7 +147,7 @@ class Closing:
         return final_state(self.workload, size, told, self.settled)
 
 
-def _expected(state: FinalState) -> Mapping[str, Any]:
+def _expected(state: FinalState) -> ExpectedSide:
     alive = ~state.deleted
     return expected(state.keys[alive], state.versions[alive], state.doubtful.astype(np.int64))
 
@@ -169,12 +169,11 @@ def _by_tap(writer: int, outcome: Outcomes, topic: Arrivals) -> Outcomes:
 
 def written_by_others(taps: Mapping[str, Snapshot]) -> list[str]:
     """That somebody else changed the run's rows, as the tap says that saw most of it."""
-    count, keys = max((tap.written_by_others for tap in taps.values()), default=(0, []))
-    if not count:
+    most = max(taps.values(), key=lambda tap: tap.written_by_others, default=None)
+    if most is None or not most.written_by_others:
         return []
-    return [
-        f"somebody else changed {count} of the run's rows (keys {', '.join(map(str, keys[:3]))})"
-    ]
+    keys = ", ".join(map(str, most.others_keys[:3]))
+    return [f"somebody else changed {most.written_by_others} of the run's rows (keys {keys})"]
 
 
 def close(
@@ -183,7 +182,7 @@ def close(
     workload: Workload,
     facts: Facts,
     limit_s: float,
-    look: Callable[[], Any],
+    look: Callable[[], PipelineSnapshot],
 ) -> None:
     """Close the steps that went through a rig, and keep its last figures.
 

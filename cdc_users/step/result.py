@@ -16,6 +16,7 @@ from cdc_users.measure.latency.histogram import Censored
 from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit
+from cdc_users.observe.message import Final
 from cdc_users.options.parse import WAITING
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Scenario, Step
@@ -193,9 +194,7 @@ def latencies(
     return found
 
 
-def ledger(
-    audits: Mapping[str, Audit], final: Mapping[str, Any] | None, fenced: bool
-) -> dict[str, int | str]:
+def ledger(audits: Mapping[str, Audit], final: Final | None, fenced: bool) -> dict[str, int | str]:
     """A step's audit as result.json has it: delivered at the last tap, and in each class the worst
     of all taps.
 
@@ -208,7 +207,7 @@ def ledger(
     last = list(audits.values())[-1]
     worst = {name: max(int(getattr(audit, name)) for audit in audits.values()) for name in CLASSES}
     for name, finding in FINAL_CLASSES.items():
-        worst[name] = max(worst[name], int((final or {}).get(finding, 0)))
+        worst[name] = max(worst[name], getattr(final, finding, 0))
     fences = "complete" if fenced else "incomplete"
     return {"sent": last.sent, "delivered": last.delivered, **worst, "fences": fences}
 
@@ -218,7 +217,7 @@ def harness(states: Sequence[StepState]) -> dict[str, float | None]:
     merged = Recorder()
     for state in states:
         merged.merge(state.recorder())
-    cpu_s = sum(float(report["cpu_s"]) for state in states for report in state.reports.values())
+    cpu_s = sum(report.cpu_s for state in states for report in state.reports.values())
     loaded_s = sum(state.loaded_us - state.t0_us for state in states) / 1e6
     rows = sum(state.total("rows") for state in states)
     return {

@@ -7,15 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.measure.judgement.threshold import Threshold
 from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Audit, Outcomes
+from cdc_users.observe.message import Final
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Step
+from cdc_users.users.message import Tally, WorkerReport
+from cdc_users.users.workload.keyspace import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedShare:
+    """What one process has reported of its share of a step, decoded when it came."""
+
+    tally: Tally = field(default_factory=Tally)
+    recorder: Recorder = field(default_factory=Recorder)
+    #: By writer, how its sequences ended.
+    outcomes: Mapping[int, Outcomes] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    wanted_cpu_s: float = 0.0
+    done: bool = False
+
+    @classmethod
+    def of(cls, report: WorkerReport) -> ReportedShare:
+        """The report, decoded."""
+        return cls(
+            report.tally,
+            Recorder.decode(report.series),
+            {writer: _outcomes(ranges) for writer, ranges in report.ranges.items()},
+            report.cpu_s,
+            report.wanted_cpu_s,
+            report.done,
+        )
+
+
+def _outcomes(ranges: Mapping[Outcome, Sequence[Sequence[int]]]) -> Outcomes:
+    runs = {name: [(first, last) for first, last in found] for name, found in ranges.items()}
+    return Outcomes(**{str(name): found for name, found in runs.items()})
 
 
 @dataclass(slots=True)
@@ -42,18 +75,20 @@ class StepState:
     backlog_at_end: int = 0
     #: Sent and delivered while the load lasted, once a second.
     looks: list[ProgressSample] = field(default_factory=list)
-    reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    reports: dict[str, ReportedShare] = field(default_factory=dict)
 
     @property
     def loaded(self) -> bool:
         """Whether every process has worked through its share."""
-        return bool(self.workers) and all(
-            self.reports.get(worker, {}).get("done") for worker in self.workers
-        )
+        return bool(self.workers) and all(self.is_done(worker) for worker in self.workers)
+
+    def is_done(self, worker: str) -> bool:
+        """Whether this process has worked through its share."""
+        return worker in self.reports and self.reports[worker].done
 
     def total(self, name: str) -> int:
         """The sum of one tally over all processes."""
-        return sum(int(report["tally"][name]) for report in self.reports.values())
+        return sum(int(getattr(report.tally, name)) for report in self.reports.values())
 
     @property
     def sent(self) -> int:
@@ -65,19 +100,24 @@ class StepState:
     def outcomes(self) -> dict[int, Outcomes]:
         """How each writer's sequences ended."""
         return {
-            int(writer): Outcomes(
-                **{name: [(first, last) for first, last in runs] for name, runs in ranges.items()}
-            )
+            writer: outcome
             for report in self.reports.values()
-            for writer, ranges in report["ranges"].items()
+            for writer, outcome in report.outcomes.items()
         }
 
     def recorder(self) -> Recorder:
         """The series of all processes, merged without loss."""
         merged = Recorder()
         for report in self.reports.values():
-            merged.merge(Recorder.from_json(report["recorder"]))
+            merged.merge(report.recorder)
         return merged
+
+
+class Broken(NamedTuple):
+    """What broke a run, and the exit code that it means."""
+
+    reason: str
+    exit_code: int
 
 
 @dataclass(slots=True)
@@ -85,7 +125,11 @@ class Facts:
     """What a run has gathered besides its steps."""
 
     stop_reason: str = ""
+    #: Processes with lanes that were lost, of how many.
     workers_lost: int = 0
+    workers: int = 0
+    #: Processes that did not belong to the run and were refused.
+    strangers: int = 0
     #: By how much the wall clock left the monotonic one during the run.
     clock_step_ms: float = 0.0
     #: Events that the topic no longer had when the consumer came to them.
@@ -104,7 +148,7 @@ class Facts:
     #: Whether any tap had seen a fence that was sent at the end.
     fences_seen: bool = False
     #: What broke the run, and the exit code that it means.
-    broken: list[tuple[str, int]] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
     #: What was wrong without spoiling a number.
     notes: list[str] = field(default_factory=list)
     #: By step, then by tap in the order in which events pass them.
@@ -112,9 +156,8 @@ class Facts:
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
     #: Steps whose sink is seen as a state alone, so that nobody can count its events.
     blind: set[int] = field(default_factory=set)
-    #: By step: the final state of the sink against the source's, where the sink keeps one
-    #: (final.Final as plain data).
-    finals: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    #: By step: the final state of the sink against the source's, where the sink keeps one.
+    finals: dict[int, Final] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
     #: By step: samples of the platform and the gauges, the most events that one of its instances
     #: held, and the events that became durable in each partition.

@@ -103,6 +103,7 @@ def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
         stop_reason=facts.stop_reason,
         fenced=facts.fenced,
         workers_lost=facts.workers_lost,
+        workers=facts.workers,
         clock_step_ms=facts.clock_step_ms,
         writers_twice=writers_twice(states),
         # What was deleted after everybody had read it is no loss.
@@ -117,10 +118,10 @@ def writers_twice(states: Sequence[StepState]) -> int:
     not belong to.
     """
     told = Counter(
-        (int(writer), int(writer) // LANES_PER_STEP == state.number)
+        (writer, writer // LANES_PER_STEP == state.number)
         for state in states
         for report in state.reports.values()
-        for writer in report["ranges"]
+        for writer in report.outcomes
     )
     return sum(times > 1 or not own for (_, own), times in told.items())
 
@@ -139,7 +140,7 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
     # What is seen as a state alone is no witness of when each event came.
     sink = None if state.number in facts.blind else facts.sink.get(state.number)
     loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
-    wanted_s = sum(float(report["wanted_cpu_s"]) for report in state.reports.values())
+    wanted_s = sum(report.wanted_cpu_s for report in state.reports.values())
     # In smoke size nothing is published, so a machine that is busy with other tests spoils nothing.
     return StepFacts(
         name=step.name,
@@ -214,7 +215,7 @@ def load_notes(states: Sequence[StepState]) -> list[str]:
     for state in states:
         causes: Counter[str] = Counter()
         for report in state.reports.values():
-            causes.update(report["tally"].get("errors", {}))
+            causes.update(report.tally.errors)
         notes += [
             f"{state.step.name}: {count} x {cause}"
             for cause, count in causes.most_common(CAUSES_TOLD)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -21,13 +20,14 @@ from gevent.lock import Semaphore
 from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.users.carried import carried
 from cdc_users.users.lane import LaneUser
 from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
 from cdc_users.users.producer.in_flight import ChangeFlight, Flight, PipelinedWriter
 from cdc_users.users.producer.producer import AvroProducer
-from cdc_users.users.producer.topic_schemas import Channel
 from cdc_users.users.share import GIVE_WAY_S, Share
-from cdc_users.users.workload.workload import Workload, Writer, writer_number
+from cdc_users.users.target import TopicTarget
+from cdc_users.users.workload.workload import Writer, writer_number
 
 #: Most arrivals that are taken at once.
 BATCH_ARRIVALS = 1000
@@ -45,26 +45,25 @@ class RecordSender:
 
     def __init__(self) -> None:
         self._producer: AvroProducer | None = None
-        self._target: Mapping[str, Any] = {}
+        self._target: TopicTarget | None = None
         #: Lanes push one at a time: between two flights everything else in the process has its
         #: turn.
         self.turn = Semaphore()
         self._flying = Event()
         self._poller: Any = None
 
-    def use(self, target: Mapping[str, Any], anchor: Anchor) -> AvroProducer:
+    def use(self, target: TopicTarget, anchor: Anchor) -> AvroProducer:
         """The producer for this target; another one than before where the target has changed."""
         if self._producer is None or self._target != target:
             if self._producer is not None:
                 # Its destructor joins threads. Nothing is on its way any more: lanes wait for that.
                 gevent.get_hub().threadpool.spawn(self._producer.flush, 0)
-            channels = [Channel.from_json(channel) for channel in target["channels"]]
             self._producer = AvroProducer(
-                target["bootstrap"],
-                channels,
+                target.bootstrap,
+                target.channels,
                 anchor,
-                headers=bool(target.get("headers")),
-                linger_ms=float(target.get("linger_ms", 5)),
+                headers=target.headers,
+                linger_ms=target.linger_ms,
             )
             self._target = target
         if self._poller is None or self._poller.dead:
@@ -104,10 +103,6 @@ class RecordSender:
             assert self._producer is not None
             if not self._producer.flying:
                 self._flying.clear()
-
-
-#: One a process. Workers get it by fork or by import, always empty.
-SENDER = RecordSender()
 
 
 class Logbook:
@@ -214,6 +209,12 @@ class Logbook:
         )
 
 
+def _target(share: Share) -> TopicTarget:
+    target = share.assignment.target
+    assert isinstance(target, TopicTarget)
+    return target
+
+
 class ProduceError(Exception):
     """Records that were not acknowledged; the message is the cause."""
 
@@ -231,13 +232,14 @@ class KafkaUser(LaneUser):
     def begin(self, share: Share, lane: int) -> None:
         """Start a writer of this step, on the process's producer."""
         run, number = share.assignment.run, writer_number(share.assignment.step, lane)
-        self._writer = PipelinedWriter(run, number, Workload.from_json(share.assignment.workload))
+        self._writer = PipelinedWriter(run, number, share.assignment.workload)
         self._insertion = (
             Insertion(self._writer, run) if self._writer.workload.only_inserts else None
         )
         self._logbook = Logbook(share, self._writer, self.environment)
         share.ranges[number] = self._writer.ranges
-        SENDER.use(share.assignment.target, share.anchor)
+        self._sender = carried(self.environment, RecordSender)
+        self._sender.use(_target(share), share.anchor)
 
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
         """See LaneUser. Does not wait for the acknowledgements: `wait_for_answers` does."""
@@ -247,9 +249,9 @@ class KafkaUser(LaneUser):
             for start, end in pairwise(sorted({*range(0, count, FLIGHT_ARRIVALS), count, due})):
                 if not 0 <= start < end <= count:
                     continue  # `due` lies elsewhere
-                with SENDER.turn:
+                with self._sender.turn:
                     if start >= due:
-                        SENDER.evolve(share.assignment.target["schema_registry_url"])
+                        self._sender.evolve(_target(share).schema_registry_url)
                     flight = self._flight(share, intended_ns[start:end])
                     self._logbook.depart(flight)
                     aboard = end
@@ -258,20 +260,20 @@ class KafkaUser(LaneUser):
             self._logbook.strand(intended_ns[aboard:])
 
     def _send(self, share: Share, flight: Flight) -> None:
-        if not SENDER.push(flight):
+        if not self._sender.push(flight):
             self._wait_for_room(share, flight)
-        SENDER.look()
+        self._sender.look()
         # The poller, the reports and whoever else waits have their turn.
         gevent.sleep(GIVE_WAY_S)
 
     def _due_to_evolve(self, share: Share) -> int:
         """How many of this share's arrivals come before the one at which a column is added."""
-        evolve_at = share.assignment.target.get("evolve_at")
+        evolve_at = _target(share).evolve_at
         return sys.maxsize if evolve_at is None else -(-(evolve_at - 1) // share.assignment.shares)
 
     def _flight(self, share: Share, intended_ns: NDArray[np.int64]) -> Flight:
         size, intended_us = share.assignment.rows_per_arrival, share.wall_us(intended_ns)
-        if self._insertion is not None and not SENDER.evolved:
+        if self._insertion is not None and not self._sender.evolved:
             return InsertFlight(
                 self._insertion, self._writer, size, intended_ns, intended_us, self._logbook
             )
@@ -283,7 +285,7 @@ class KafkaUser(LaneUser):
     def _wait_for_room(self, share: Share, flight: Flight) -> None:
         """The local queue is full: local backpressure, counted with the time that it took."""
         began_ns = time.monotonic_ns()
-        while not SENDER.push(flight):
+        while not self._sender.push(flight):
             gevent.sleep(NAP_S)
         waited_us = (time.monotonic_ns() - began_ns) // 1000
         share.recorder.record_many_us("backpressure", np.array([waited_us], dtype=np.int64))

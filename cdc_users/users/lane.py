@@ -1,8 +1,9 @@
 """Lanes: users that take arrivals from the run's schedule and never move the next one.
 
-One `LanePool` a process holds the share of the current step; every `LaneUser` is one lane. A lane
-takes the next arrival of the process's share when it is due, works, and takes the next. When all
-lanes are busy the next arrival starts late, and its send delay says by how much.
+One `LanePool` a process, which Locust's environment carries, holds the share of the current step;
+every `LaneUser` is one lane. A lane takes the next arrival of the process's share when it is due,
+works, and takes the next. When all lanes are busy the next arrival starts late, and its send delay
+says by how much.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from locust.exception import StopUser
 from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.users.carried import carried
+from cdc_users.users.message import Assignment as Assignment
 from cdc_users.users.share import Arrival as Arrival
-from cdc_users.users.share import Assignment as Assignment
 from cdc_users.users.share import Share as Share
 
 #: How long a lane may take to finish its arrival when Locust wants it gone.
@@ -70,10 +72,6 @@ class LanePool:
             yield last
 
 
-#: One a process. Workers get it by fork or by import, always empty.
-POOL = LanePool()
-
-
 class LaneUser(User):
     """A lane: takes arrivals from the plan and has `work` carry each out.
 
@@ -95,7 +93,7 @@ class LaneUser(User):
     def run_lane(self) -> None:
         """Work through one step after another until the user is stopped."""
         try:
-            for share in POOL.steps():
+            for share in carried(self.environment, LanePool).steps():
                 self._run_step(share)
         finally:
             self.close()

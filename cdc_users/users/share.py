@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gevent
 import numpy as np
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.latency.recorder import OperationLog, Recorder
-from cdc_users.measure.schedule.plan import Schedule, SchedulePart
 from cdc_users.measure.schedule.stream import ArrivalStream
+from cdc_users.users.message import Assignment, Tally, WorkerReport
 from cdc_users.users.workload.workload import Ranges
 
 # An arrival that starts later than this counts as late; a sleeping greenlet wakes well within it.
@@ -49,58 +48,6 @@ class Arrival:
     intended_us: int
 
 
-@dataclass(slots=True)
-class Tally:
-    """What became of a process's share of one step; cumulative, so that the last report is the
-    whole truth.
-
-    `exhausted` counts the late ones that were due before any lane was free to take them.
-    """
-
-    offered: int = 0
-    started: int = 0
-    completed: int = 0
-    failed: int = 0
-    dropped: int = 0
-    late: int = 0
-    exhausted: int = 0
-    rows: int = 0
-    bytes: int = 0
-    busy_s: float = 0.0
-    errors: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What a process is told of a step: the plan's share and all that its lanes need, plain data
-    on the wire.
-
-    `parts` are measure.plan.Part as lists and take the place of share and shares. With
-    `drop_after_s` an arrival that is later than this is dropped; without it every arrival is
-    carried out, however late.
-    """
-
-    run: str
-    step: int
-    t0_us: int
-    schedule: Mapping[str, Any]
-    share: int
-    shares: int
-    first_lane: int
-    rows_per_arrival: int
-    anchor: Mapping[str, Any]
-    target: Mapping[str, Any]
-    workload: Mapping[str, Any] = field(default_factory=dict)
-    parts: Sequence[Sequence[int]] = ()
-    drop_after_s: float | None = None
-
-    def owned(self, schedule: Schedule) -> tuple[SchedulePart, ...]:
-        """The parts of the schedule that this process owns."""
-        if self.parts:
-            return tuple(SchedulePart(*numbers) for numbers in self.parts)
-        return (SchedulePart(0, schedule.count, self.share, self.shares),)
-
-
 class Share:
     """A process's part of one step.
 
@@ -118,8 +65,7 @@ class Share:
         self._cpu_start_s, self._wanted_start_s = _cpu_s(), _wanted_cpu_s()
         self._log = OperationLog(self.recorder)
         self._loop_lag_us: list[int] = []
-        self._schedule = Schedule.from_json(assignment.schedule)
-        self._stream = ArrivalStream(self._schedule, assignment.owned(self._schedule))
+        self._stream = ArrivalStream(assignment.schedule, assignment.owned)
         self._t0_ns = anchor.monotonic_ns_at(assignment.t0_us)
         self._turn = Semaphore()
         self._idle = 0
@@ -134,7 +80,7 @@ class Share:
     def reassign(self, assignment: Assignment) -> None:
         """Own other parts of the same step from now on."""
         self.assignment = assignment
-        self._stream = self._stream.changed(self._schedule, assignment.owned(self._schedule))
+        self._stream = self._stream.changed(assignment.schedule, assignment.owned)
         self.tally.offered = self._stream.count
 
     def take(self, leaving: Callable[[], bool] = lambda: False) -> Arrival | None:
@@ -277,22 +223,24 @@ class Share:
         """Count a failure's cause."""
         self.tally.errors[text] = self.tally.errors.get(text, 0) + count
 
-    def report(self) -> dict[str, Any]:
-        """All of it so far, as plain data."""
+    def report(self) -> WorkerReport:
+        """All of it so far."""
         self._log.flush()
         self.tally.busy_s = self._log.busy_ns / 1e9
         self.recorder.record_many_us("loop_lag", np.array(self._loop_lag_us, dtype=np.int64))
         self._loop_lag_us.clear()
-        return {
-            "cpu_s": _cpu_s() - self._cpu_start_s,
-            "wanted_cpu_s": _wanted_cpu_s() - self._wanted_start_s,
-            "step": self.assignment.step,
-            "share": self.assignment.share,
-            "tally": {name: getattr(self.tally, name) for name in Tally.__slots__},
-            "recorder": self.recorder.to_json(),
-            "ranges": {str(number): ranges.runs for number, ranges in self.ranges.items()},
-            "done": self.done.is_set(),
-        }
+        return WorkerReport(
+            run=self.assignment.run,
+            token=self.assignment.token,
+            step=self.assignment.step,
+            share=self.assignment.share,
+            tally=self.tally,
+            series=self.recorder.encode(),
+            ranges={number: ranges.runs for number, ranges in self.ranges.items()},
+            cpu_s=_cpu_s() - self._cpu_start_s,
+            wanted_cpu_s=_wanted_cpu_s() - self._wanted_start_s,
+            done=self.done.is_set(),
+        )
 
     def watch_loop(self) -> None:
         """Until the share is done, sample how much later than asked this process's event loop

@@ -17,8 +17,8 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-from cdc_users.view import run_view
-from cdc_users.view.run_view import RunView
+from cdc_users.view.bottleneck import narrowest
+from cdc_users.view.run_view import RunView, series, verdict
 
 LINES_EVERY_S = 10.0
 PREPARING = "The stack and the pipeline are being prepared."
@@ -135,10 +135,6 @@ class Terminal:
         return True
 
 
-#: One a process.
-TERMINAL = Terminal()
-
-
 def block(run: RunView, elapsed_s: float, remaining_s: float | None) -> list[str]:
     """A run's progress in three lines."""
     told = progress(run, elapsed_s, remaining_s)
@@ -155,14 +151,14 @@ def block(run: RunView, elapsed_s: float, remaining_s: float | None) -> list[str
             f"  offered {told['offered']:,} · delivered {told['delivered']:,} ({rate}) · p99 {p99} "
             f"· backlog {told['backlog']:,}"
         ),
-        (f"  {run_view.narrowest(run).words if run.moments else PREPARING}"),
+        (f"  {narrowest(run).words if run.moments else PREPARING}"),
     ]
 
 
 def progress(run: RunView, elapsed_s: float, remaining_s: float | None) -> dict[str, Any]:
     """A run's progress as the fields of the event `benchmark.progress`."""
     now = run.moments[-1] if run.moments else None
-    p99_us = run_view.series(run).histogram("end_to_end").percentile_us(99)
+    p99_us = series(run).histogram("end_to_end").percentile_us(99)
     return {
         "run": run.id,
         "step": now.step if now else "",
@@ -174,7 +170,7 @@ def progress(run: RunView, elapsed_s: float, remaining_s: float | None) -> dict[
         "delivered_per_s": now.delivered_per_s if now else None,
         "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),
         "backlog": now.backlog if now else 0,
-        "verdict": run_view.verdict(run),
+        "verdict": verdict(run),
     }
 
 

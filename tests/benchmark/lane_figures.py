@@ -33,12 +33,12 @@ def paced(rate_per_s: float, lanes: int, batch: int = 0) -> str:
     schedule = Schedule.constant(rate_per_s, SECONDS)
     t0_us = anchor.now_us() + LEAD_US
     share = Share(
-        Assignment("figures0", 1, t0_us, schedule.to_json(), 0, 1, 0, 1, anchor.to_json(), {}),
+        Assignment(run="figures0", step=1, t0_us=t0_us, schedule=schedule, anchor=anchor),
         anchor,
     )
     work = (lambda: in_batches(share, batch)) if batch else (lambda: one_by_one(share))
     gevent.joinall([gevent.spawn(work) for _ in range(lanes)])
-    cpu_share = share.report()["cpu_s"] / SECONDS
+    cpu_share = share.report().cpu_s / SECONDS
     delay = share.recorder.histogram("send_delay").summary_ms()
     kind = f"batches of up to {batch}" if batch else "one by one"
     return (

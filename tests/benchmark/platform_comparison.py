@@ -32,9 +32,9 @@ import numpy as np
 import requests
 from confluent_kafka import Consumer, TopicPartition
 
-from cdc_users.measure.clock import VARIABLE, Anchor, new_anchor
+from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.pipeline.child_process import launch, stop
-from cdc_users.pipeline.telemetry import begin, read_progress, read_snapshot
+from cdc_users.pipeline.telemetry import begin, read_progress, read_snapshot, ready_line
 from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
 from cdc_users.users.producer.in_flight import PipelinedWriter
 from cdc_users.users.producer.producer import AvroProducer
@@ -125,11 +125,10 @@ def platform_rate(endpoints: Endpoints, topic: str, records: int, anchor: Anchor
     command += ["--sink", "counting", "--run", RUN, "--held", "yes"]
     with tempfile.TemporaryDirectory() as logs, ExitStack() as undo:
         token = uuid.uuid4().hex
-        anchored = {VARIABLE: json.dumps(anchor.to_json()), TELEMETRY_TOKEN: token}
-        environment = {**os.environ, **anchored}
+        environment = {**os.environ, **anchor.environment(), TELEMETRY_TOKEN: token}
         started = launch("platform", command, Path(logs) / "platform.log", environment)
         undo.callback(stop, started.process, 10.0)
-        telemetry = [str(started.await_ready().ready["telemetry"])]
+        telemetry = [ready_line(started.await_ready()).telemetry]
         began_us = anchor.wall_us_at(time.monotonic_ns())
         begin(telemetry, token)
         step = WRITER // 10_000

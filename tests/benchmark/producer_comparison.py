@@ -27,6 +27,7 @@ import numpy as np
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.wire import encode
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
 from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
 from cdc_users.users.producer.in_flight import Flight, PipelinedWriter
@@ -118,7 +119,7 @@ def locust_rate(endpoints: Endpoints, partitions: int, records: int) -> float:
             sys.executable,
             "-m",
             "tests.benchmark.producer_process",
-            json.dumps(channel.to_json()),
+            encode(channel).decode(),
         ]
         command += [endpoints.kafka_bootstrap, str(records)]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)

@@ -16,10 +16,12 @@ from locust.env import Environment
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.measure.wire import decode
 from cdc_users.users.kafka import KafkaUser
 from cdc_users.users.lane import Assignment, Share
 from cdc_users.users.producer.topic_schemas import Channel
-from cdc_users.users.workload.workload import Workload, writer_number
+from cdc_users.users.target import TopicTarget
+from cdc_users.users.workload.workload import writer_number
 
 
 class Filler(KafkaUser):
@@ -35,14 +37,13 @@ def share_of(channel: Channel, bootstrap: str, records: int) -> Share:
         run="abcd1234",
         step=1,
         t0_us=anchor.now_us(),
-        schedule=Schedule.volume(records).to_json(),
+        schedule=Schedule.volume(records),
         share=0,
         shares=1,
         first_lane=0,
         rows_per_arrival=1,
-        anchor=anchor.to_json(),
-        target={"bootstrap": bootstrap, "channels": [channel.to_json()], "linger_ms": 5},
-        workload=Workload().to_json(),
+        anchor=anchor,
+        target=TopicTarget(bootstrap=bootstrap, schema_registry_url="", channels=(channel,)),
     )
     return Share(assignment, anchor)
 
@@ -52,7 +53,7 @@ def main() -> None:
     timed.
     """
     channel, bootstrap, records = (
-        Channel.from_json(json.loads(sys.argv[1])),
+        decode(sys.argv[1], Channel, "the comparison"),
         sys.argv[2],
         int(sys.argv[3]),
     )

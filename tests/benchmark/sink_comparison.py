@@ -32,6 +32,7 @@ import psycopg
 import requests
 from confluent_kafka import Consumer, TopicPartition
 
+from cdc_users.observe.settings import ObserverSettings, WebhookSettings
 from cdc_users.pipeline.observer import start_observer
 from infra.platform.sinks.batch import Batch
 from infra.stack.endpoints import Endpoints
@@ -386,12 +387,10 @@ def webhook() -> None:
 
     whole = batches(100)
     bodies = [[encode(documents(batch)) for batch in partition] for partition in whole]
-    tap = {"name": "sink", "kind": "webhook", "port": 0}
+    settings = ObserverSettings(run=RUN, taps=(WebhookSettings(name="sink"),))
     with tempfile.TemporaryDirectory() as directory:
-        observer = start_observer(
-            {"run": RUN, "taps": [tap], "gauges": {}}, Path(directory) / "log"
-        )
-        url = str(observer.taps["sink"]["webhook_url"])
+        observer = start_observer(settings, Path(directory) / "log")
+        url = observer.taps["sink"].webhook_url
 
         def ours() -> float:
             return SINK_EVENTS / asyncio.run(write_all(WebhookSink(url), whole))

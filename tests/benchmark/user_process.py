@@ -15,8 +15,10 @@ from locust.env import Environment
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.run import locust_stats
-from cdc_users.users.lane import POOL, Assignment
+from cdc_users.users.carried import carried
+from cdc_users.users.lane import Assignment, LanePool
 from cdc_users.users.postgres import PostgresUser
+from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.workload import Workload
 
 LEAD_US = 300_000
@@ -38,16 +40,16 @@ def run_user(dsn: str, schema: str, clients: int, seconds: float, method: Any, r
         run="compared",
         step=1,
         t0_us=anchor.now_us() + LEAD_US,
-        schedule=Schedule.volume(PLENTY).to_json(),
+        schedule=Schedule.volume(PLENTY),
         share=0,
         shares=1,
         first_lane=0,
         rows_per_arrival=rows,
-        anchor=anchor.to_json(),
-        target={"dsn": dsn, "schema": schema, "tables": ["customers"]},
-        workload=Workload(insert_method=method).to_json(),
+        anchor=anchor,
+        target=DatabaseTarget(dsn, schema, ("customers",)),
+        workload=Workload(insert_method=method),
     )
-    share = POOL.publish(assignment, anchor)
+    share = carried(environment, LanePool).publish(assignment, anchor)
     assert share is not None
     gevent.spawn(share.watch_loop)
     runner.start(clients, spawn_rate=100)

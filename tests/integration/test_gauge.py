@@ -13,7 +13,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.observe.gauge import GroupGauge, ProcessGauge, Sampling, SlotGauge
+from cdc_users.observe.gauge import Gauges, GroupGauge, ProcessGauge, Sampling, SlotGauge
+from cdc_users.observe.message import GroupSample
+from cdc_users.observe.settings import GroupSettings, SlotSettings
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_groups, delete_topics
 from infra.postgres.slot import drop_slot
 from infra.stack.endpoints import Endpoints
@@ -33,9 +35,9 @@ def test_a_groups_lag_is_what_it_has_not_committed(stack: Endpoints, topic: str)
     for number in range(10):
         producer.produce(topic, b"x", partition=number % 2)
     assert producer.flush(30) == 0
-    gauge = GroupGauge({"bootstrap": stack.kafka_bootstrap, "group": topic, "topic": topic})
+    gauge = GroupGauge(GroupSettings(bootstrap=stack.kafka_bootstrap, group=topic, topic=topic))
     with closing(gauge):
-        assert gauge.read() == {"lag": 10, "partitions": {f"{topic}[0]": 5, f"{topic}[1]": 5}}
+        assert gauge.read() == GroupSample(lag=10, partitions={f"{topic}[0]": 5, f"{topic}[1]": 5})
     settings = {
         "bootstrap.servers": stack.kafka_bootstrap,
         "group.id": topic,
@@ -45,18 +47,18 @@ def test_a_groups_lag_is_what_it_has_not_committed(stack: Endpoints, topic: str)
         consumer.commit(offsets=[TopicPartition(topic, 0, 3)], asynchronous=False)
 
     with closing(
-        GroupGauge({"bootstrap": stack.kafka_bootstrap, "group": topic, "topic": topic})
+        GroupGauge(GroupSettings(bootstrap=stack.kafka_bootstrap, group=topic, topic=topic))
     ) as later:
-        assert later.read()["partitions"] == {f"{topic}[0]": 2, f"{topic}[1]": 5}
+        assert later.read().partitions == {f"{topic}[0]": 2, f"{topic}[1]": 5}
 
 
 def test_the_lag_behind_a_topic_that_is_not_there_is_unknown(stack: Endpoints) -> None:
     gauge = GroupGauge(
-        {"bootstrap": stack.kafka_bootstrap, "group": "cdc_gauge", "topic": "cdc_nowhere"}
+        GroupSettings(bootstrap=stack.kafka_bootstrap, group="cdc_gauge", topic="cdc_nowhere")
     )
     with closing(gauge):
-        assert gauge.read()["lag"] is None
-        assert "cdc_nowhere" in gauge.read()["error"]
+        assert gauge.read().lag is None
+        assert "cdc_nowhere" in (gauge.read().error or "")
 
 
 def test_a_slots_lag_grows_with_what_is_written(stack: Endpoints) -> None:
@@ -65,43 +67,45 @@ def test_a_slots_lag_grows_with_what_is_written(stack: Endpoints) -> None:
         connection.autocommit = True
         cursor.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
         try:
-            with closing(SlotGauge({"dsn": stack.postgres_dsn, "slot": name})) as gauge:
+            with closing(SlotGauge(SlotSettings(dsn=stack.postgres_dsn, slot=name))) as gauge:
                 before = gauge.read()
                 cursor.execute("SELECT pg_logical_emit_message(true, 'cdc', repeat('x', 100000))")
                 after = gauge.read()
         finally:
             drop_slot(connection, name)
 
-    assert (before["active"], before["wal_status"]) == (False, "reserved")
-    assert after["lag_bytes"] >= before["lag_bytes"] + 100_000
+    assert (before.active, before.wal_status) == (False, "reserved")
+    assert (after.lag_bytes or 0) >= (before.lag_bytes or 0) + 100_000
 
 
 def test_a_server_that_does_not_answer_is_an_unknown_lag() -> None:
-    gauge = SlotGauge({"dsn": "host=127.0.0.1 port=1 user=nobody", "slot": "cdc"})
+    gauge = SlotGauge(SlotSettings(dsn="host=127.0.0.1 port=1 user=nobody", slot="cdc"))
 
-    assert gauge.read()["lag_bytes"] is None
-    assert "connection" in gauge.read()["error"]
+    assert gauge.read().lag_bytes is None
+    assert "connection" in (gauge.read().error or "")
 
 
 def test_a_process_that_is_not_there_has_no_memory() -> None:
     found = ProcessGauge([os.getpid(), 2**22 - 1]).read()
 
-    assert found[str(os.getpid())]["rss_bytes"] >= found[str(os.getpid())]["uss_bytes"] > 0
-    assert found[str(2**22 - 1)] is None
+    own = found[os.getpid()]
+    assert own is not None
+    assert own.rss_bytes >= (own.uss_bytes or 0) > 0
+    assert found[2**22 - 1] is None
 
 
 def test_samples_are_numbered_and_asked_for_from_where_one_was() -> None:
-    sampling = Sampling({"processes": ProcessGauge([os.getpid()])}, new_anchor())
+    sampling = Sampling(Gauges(processes=ProcessGauge([os.getpid()])), new_anchor())
     sampling.start()
     deadline_s = time.monotonic() + 30
-    while len(sampling.after(0)["samples"]) < 3:
+    while len(sampling.after(0).samples) < 3:
         assert time.monotonic() < deadline_s, "no samples"
         time.sleep(0.02)
     sampling.stop()
 
     first = sampling.after(0)
     rest = sampling.after(2)
-    assert rest["samples"] == first["samples"][2:]
-    assert rest["next"] == first["next"] == len(first["samples"])
-    times = [sample["at_us"] for sample in first["samples"]]
+    assert rest.samples == first.samples[2:]
+    assert rest.next == first.next == len(first.samples)
+    times = [sample.at_us for sample in first.samples]
     assert times == sorted(times)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,8 @@ from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe
 from cdc_users.measure.step import StepFigures
 from cdc_users.observe.config import make_taps
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import ObserverSettings
 from cdc_users.observe.tap import Tap
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_topics
 from cdc_users.users.workload.workload import columns
@@ -63,7 +65,8 @@ def change(made: tuple[Any, ...]) -> bytes:
 
 
 def tap(**config: Any) -> Tap:
-    return make_taps({"run": RUN, "taps": [{"name": "sink", **config}]}, ANCHOR)["sink"]
+    settings = ObserverSettings(run=RUN, taps=({"name": "sink", **config},))
+    return make_taps(settings, ANCHOR)["sink"]
 
 
 @contextmanager
@@ -105,9 +108,9 @@ def webhook(_: Endpoints) -> Iterator[Way]:
     url: list[str] = []
     start = receiver.start
 
-    def started() -> Mapping[str, Any]:
+    def started() -> TapPlace:
         told = start()
-        url.append(told["webhook_url"])
+        url.append(told.webhook_url)
         return told
 
     receiver.start = started  # type: ignore[method-assign, assignment]

@@ -22,6 +22,10 @@ from cdc_users.error import TargetError
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger.ledger import Outcomes, audit
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
+from cdc_users.measure.wire import decode, encode
+from cdc_users.observe.config import ObserverSettingsError, read
+from cdc_users.observe.message import GaugeSample, TapPlace, TapSide
+from cdc_users.observe.settings import ObserverSettings, PostgresSideSettings
 from cdc_users.pipeline.observer import Observer, expected, start_observer
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
 from cdc_users.users.producer.in_flight import ChangeFlight, PipelinedWriter
@@ -48,10 +52,15 @@ def topic(stack: Endpoints) -> Iterator[str]:
     delete_subjects(stack.schema_registry_url, name)
 
 
+def settings(taps: list[dict[str, Any]], **gauges: Any) -> ObserverSettings:
+    """Settings from a configuration as docs/observer.md writes it, not checked here."""
+    config = {"run": RUN, "anchor": ANCHOR, "taps": taps, "gauges": gauges}
+    return decode(encode(config), ObserverSettings, "the test")
+
+
 @contextmanager
 def observing(tmp_path: Path, taps: list[dict[str, Any]], **gauges: Any) -> Iterator[Observer]:
-    config = {"run": RUN, "anchor": ANCHOR.to_json(), "taps": taps, "gauges": gauges}
-    observer = start_observer(config, tmp_path / "observer.log")
+    observer = start_observer(settings(taps, **gauges), tmp_path / "observer.log")
     try:
         yield observer
     finally:
@@ -66,7 +75,7 @@ def until(done: Callable[[], bool]) -> None:
 
 
 def delivered(observer: Observer, tap: str) -> int:
-    return int(observer.progress()["taps"][tap]["steps"].get(str(STEP), 0))
+    return int(observer.progress().taps[tap].steps.get(STEP, 0))
 
 
 def write(count: int) -> tuple[list[Any], dict[int, Outcomes], dict[int, int]]:
@@ -120,23 +129,30 @@ def test_the_topic_tap_accounts_for_what_was_produced(
             fenced=True,
         )
         assert (found.findings, found.checked) == ({}, len(flight))
-        step = observer.snapshot()["taps"]["topic"]["steps"][str(STEP)]
-        assert {"end_to_end", "commit", "capture", "remainder"} <= set(step["series"])
+        step = observer.snapshot().taps["topic"].steps[STEP]
+        assert {"end_to_end", "commit", "capture", "remainder"} <= set(step.series)
 
         until(
             lambda: (
-                (observer.snapshot()["gauges"].get("group") or {}).get("lag", 0)
-                == at_end(observer, topic)
+                (gauges := observer.snapshot().gauges) is not None
+                and gauges.group_lag == at_end(observer, topic)
             )
         )
         samples = observer.samples()
-        assert samples["samples"][0]["processes"][str(os.getpid())]["uss_bytes"] > 0
-        assert observer.samples(samples["next"])["forgotten"] == 0
+        assert uss_bytes(samples.samples[0]) > 0
+        assert observer.samples(samples.next).forgotten == 0
+
+
+def uss_bytes(sample: GaugeSample) -> int:
+    own = (sample.processes or {})[os.getpid()]
+    assert own is not None
+    return own.uss_bytes or 0
 
 
 def at_end(observer: Observer, topic: str) -> int:
     """Messages in the topic, tombstones included: the lag of a group that has committed nothing."""
-    return sum(observer.snapshot()["taps"]["topic"]["gauges"]["read"].values())
+    read: Any = observer.snapshot().taps["topic"].gauges["read"]
+    return sum(read.values())
 
 
 def test_the_json_topic_tap_reads_what_the_wal_reader_publishes(
@@ -165,8 +181,8 @@ def test_the_json_topic_tap_reads_what_the_wal_reader_publishes(
         until(lambda: delivered(observer, "topic") == made[-1].last)
 
         assert audit(STEP, outcomes, observer.ledger("topic"), fenced=True).clean
-        until(lambda: observer.snapshot()["taps"]["topic"]["unreadable"] == 1)
-        (error,) = observer.snapshot()["taps"]["topic"]["errors"]
+        until(lambda: observer.snapshot().taps["topic"].unreadable == 1)
+        (error,) = observer.snapshot().taps["topic"].errors
         assert "cannot be read" in error
 
 
@@ -187,7 +203,7 @@ def as_json(change: Any) -> dict[str, Any]:
 def test_the_webhook_tap_applies_a_request_once_however_often_it_comes(tmp_path: Path) -> None:
     made, outcomes, versions = write(50)
     with observing(tmp_path, [{"name": "sink", "kind": "webhook", "check_every": 1}]) as observer:
-        url = observer.taps["sink"]["webhook_url"]
+        url = observer.taps["sink"].webhook_url
         for number, transaction in enumerate(made):
             body = orjson.dumps([as_json(change) for change in transaction.changes], default=str)
             for _ in range(1 + (number % 10 == 0)):
@@ -199,13 +215,13 @@ def test_the_webhook_tap_applies_a_request_once_however_often_it_comes(tmp_path:
 
         assert delivered(observer, "sink") == made[-1].last
         assert audit(STEP, outcomes, observer.ledger("sink"), fenced=True).clean
-        assert observer.snapshot()["taps"]["sink"]["gauges"] == {"requests": 56, "retries": 5}
+        assert observer.snapshot().taps["sink"].gauges == {"requests": 56, "retries": 5}
         keys = np.fromiter(versions, dtype=np.int64)
         source = expected(keys, np.fromiter(versions.values(), dtype=np.int64))
-        final = observer.final(source, {"kind": "tap", "name": "sink"})
-        assert (final["missing"], final["extra"], final["stale"], final["corrupt"]) == (0, 0, 0, 0)
+        final = observer.final(source, TapSide(name="sink"))
+        assert final.clean
         with pytest.raises(TargetError, match="not one of sink"):
-            observer.final(source, {"kind": "tap", "name": "nothing"})
+            observer.final(source, TapSide(name="nothing"))
 
 
 @pytest.fixture
@@ -243,7 +259,7 @@ def test_two_tables_are_compared_and_every_difference_is_located(
         for table in ("customers", "sink"):
             execute_values(cursor, f"INSERT INTO {schema}.{table} VALUES %s", alive)
         sides = [
-            {"kind": "postgres", "dsn": stack.postgres_dsn, "table": f"{schema}.{t}"}
+            PostgresSideSettings(dsn=stack.postgres_dsn, table=f"{schema}.{t}")
             for t in ("customers", "sink")
         ]
         connection.commit()
@@ -266,11 +282,11 @@ def test_two_tables_are_compared_and_every_difference_is_located(
                 sides[1],
             )
 
-    assert (same["compared"], same["examples"]) == (len(alive), [])
-    found = {example["finding"]: example["key"] for example in differs["examples"]}
+    assert (same.compared, same.examples) == (len(alive), [])
+    found = {example.finding: example.key for example in differs.examples}
     assert found == {"missing": gone, "stale": updated, "extra": lost_delete[0], "corrupt": hurt}
-    assert [differs[name] for name in found] == [1, 1, 1, 1]
-    assert (promised["stale"], promised["missing"], promised["extra"], promised["corrupt"]) == (
+    assert [getattr(differs, name) for name in found] == [1, 1, 1, 1]
+    assert (promised.stale, promised.missing, promised.extra, promised.corrupt) == (
         0,
         1,
         1,
@@ -283,11 +299,13 @@ def test_a_slot_that_is_not_there_is_an_unknown_lag_and_never_zero(
 ) -> None:
     slot = {"dsn": stack.postgres_dsn, "slot": "cdc_nowhere"}
     with observing(tmp_path, [], slot=slot) as observer:
-        until(lambda: "slot" in observer.snapshot()["gauges"])
+        until(lambda: observer.snapshot().gauges is not None)
 
-        gauge = observer.snapshot()["gauges"]["slot"]
-        assert gauge["lag_bytes"] is None
-        assert "no slot" in gauge["error"]
+        gauges = observer.snapshot().gauges
+        assert gauges is not None
+        assert gauges.slot is not None
+        assert gauges.slot.lag_bytes is None
+        assert "no slot" in (gauges.slot.error or "")
 
 
 @pytest.mark.parametrize(
@@ -298,10 +316,10 @@ def test_a_slot_that_is_not_there_is_an_unknown_lag_and_never_zero(
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused_with_its_remedy(
-    tap: dict[str, Any], message: str, tmp_path: Path
+    tap: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(TargetError, match=message):
-        start_observer({"run": RUN, "taps": [tap]}, tmp_path / "observer.log")
+    with pytest.raises(ObserverSettingsError, match=message):
+        read(encode({"run": RUN, "taps": [tap]}).decode())
 
 
 def test_a_topic_that_is_not_there_is_named(stack: Endpoints, tmp_path: Path) -> None:
@@ -313,7 +331,7 @@ def test_a_topic_that_is_not_there_is_named(stack: Endpoints, tmp_path: Path) ->
     }
 
     with pytest.raises(TargetError, match="topic 'cdc_nowhere' is not at"):
-        start_observer({"run": RUN, "taps": [tap]}, tmp_path / "observer.log")
+        start_observer(settings([tap]), tmp_path / "observer.log")
 
 
 def test_a_table_tap_counts_a_row_once_however_often_it_is_written(
@@ -334,12 +352,12 @@ def test_a_table_tap_counts_a_row_once_however_often_it_is_written(
         observing(tmp_path, [tap]) as observer,
     ):
         connection.autocommit = True
-        assert observer.taps["sink"] == {"state": True}
+        assert observer.taps["sink"] == TapPlace(state=True)
         execute_values(cursor, f"INSERT INTO {schema}.sink VALUES %s", rows[:40])
         until(lambda: delivered(observer, "sink") == 40)
         cursor.execute(f"UPDATE {schema}.sink SET notes = notes WHERE id % 2 = 0")
         execute_values(cursor, f"INSERT INTO {schema}.sink VALUES %s", [*rows[40:59], fence_row()])
-        until(lambda: bool(observer.progress()["taps"]["sink"]["fences"]))
+        until(lambda: bool(observer.progress().taps["sink"].fences))
 
         found = audit(
             STEP, {WRITER: Outcomes(acked=[(1, 60)])}, observer.ledger("sink"), fenced=True
@@ -355,8 +373,8 @@ def test_an_observer_that_has_gone_blind_ends_and_says_why(
         "schema_registry_url": "http://127.0.0.1:1",
         "topic": topic,
     }
-    config = {"run": RUN, "taps": [{"name": "topic", "kind": "topic", **nowhere}]}
-    observer = start_observer(config, tmp_path / "observer.log")
+    blind = settings([{"name": "topic", "kind": "topic", **nowhere}])
+    observer = start_observer(blind, tmp_path / "observer.log")
     producer = Producer({"bootstrap.servers": stack.kafka_bootstrap})
     producer.produce(topic, b"\x00\x00\x00\x00\x07...")
     assert producer.flush(DEADLINE_S) == 0

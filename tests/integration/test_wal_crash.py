@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cdc_users.measure.clock import new_anchor
+from cdc_users.observe.settings import KinesisSettings
 from cdc_users.observe.taps.kinesis import KinesisTap
 from infra.stack import cloud
 from infra.stack.emulators.kinesis import kinesis_emulator
@@ -41,7 +42,9 @@ def test_kills_lose_nothing_and_repeat_no_more_than_is_held(
     customers = Customers(postgres.dsn, f"cdc_wal_{uuid.uuid4().hex[:8]}")
     with kinesis_emulator(tmp_path, os.environ) as endpoint:
         cloud.create_stream(endpoint, customers.name, 4)
-        tap = KinesisTap({"endpoint": endpoint, "stream": customers.name}, RUN, new_anchor())
+        tap = KinesisTap(
+            KinesisSettings(endpoint=endpoint, stream=customers.name), RUN, new_anchor()
+        )
         tap.start()
         options = customers.options(
             *("--transport", "kinesis", "--endpoint", endpoint, "--stream", customers.name),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cdc_users.measure.clock import new_anchor
+from cdc_users.observe.settings import JsonTopicSettings, KinesisSettings, PubSubSettings
 from cdc_users.observe.tap import Tap
 from cdc_users.observe.taps.json_topic import JsonTopicTap
 from cdc_users.observe.taps.kinesis import KinesisTap
@@ -100,7 +101,7 @@ def test_mixed_changes_reach_kinesis(customers: Customers, tmp_path: Path, event
     with kinesis_emulator(tmp_path, os.environ) as endpoint:
         cloud.create_stream(endpoint, customers.name, 4)
         tap = KinesisTap(
-            {"endpoint": endpoint, "stream": customers.name, "check_every": CHECK_EVERY},
+            KinesisSettings(endpoint=endpoint, stream=customers.name, check_every=CHECK_EVERY),
             RUN,
             new_anchor(),
         )
@@ -117,7 +118,9 @@ def test_mixed_changes_reach_kafka(
     create_topic(bootstrap, topic, 4)
     try:
         tap = JsonTopicTap(
-            {"bootstrap": bootstrap, "topic": topic, "check_every": CHECK_EVERY}, RUN, new_anchor()
+            JsonTopicSettings(bootstrap=bootstrap, topic=topic, check_every=CHECK_EVERY),
+            RUN,
+            new_anchor(),
         )
         carry(customers, tap, ["--transport", "kafka", "--endpoint", bootstrap], tmp_path, events)
     finally:
@@ -131,12 +134,9 @@ def test_mixed_changes_reach_pubsub(customers: Customers, tmp_path: Path, events
         with pubsub_emulator(tmp_path, os.environ) as endpoint:
             project, topic = cloud.EMULATED_PROJECT, customers.name.replace("_", "-")
             cloud.create_topic(endpoint, project, topic, topic)
-            place = {
-                "endpoint": endpoint,
-                "project": project,
-                "subscription": topic,
-                "check_every": CHECK_EVERY,
-            }
+            place = PubSubSettings(
+                endpoint=endpoint, project=project, subscription=topic, check_every=CHECK_EVERY
+            )
             tap = PubSubTap(place, RUN, new_anchor())
             options = ["--transport", "pubsub", "--endpoint", endpoint, "--stream", topic]
             carry(customers, tap, options, tmp_path, events, most_ahead=PUBSUB_MOST_AHEAD)

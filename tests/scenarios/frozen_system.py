@@ -15,14 +15,16 @@ from typing import Any
 import gevent
 from locust import LoadTestShape, User, constant_throughput, events, task
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
+from msgspec.structs import asdict
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.schedule.plan import Schedule, first_parts
 from cdc_users.run import locust_stats
-from cdc_users.run.locust_hooks import ASSIGN, REPORT, Messenger, _on_assign
+from cdc_users.run.messages import Messenger, listen_as_lanes, listen_as_master
 from cdc_users.users.lane import Arrival, Assignment, LaneUser, Share
+from cdc_users.users.message import WorkerReport
 
 RATE_PER_S = 1000
 DURATION_S = 4.0
@@ -46,7 +48,9 @@ class FrozenLane(LaneUser):
     abstract = os.environ["FROZEN_USER"] != "FrozenLane"
 
     def begin(self, share: Share, lane: int) -> None:  # noqa: ARG002 - all lanes do the same
-        self._freeze_ns = share.anchor.monotonic_ns_at(share.assignment.target["freeze_us"])
+        self._freeze_ns = share.anchor.monotonic_ns_at(
+            share.assignment.t0_us + round(FREEZE_AT_S * 1e6)
+        )
 
     def work(self, share: Share, arrival: Arrival) -> None:
         started_ns = time.monotonic_ns()
@@ -89,7 +93,7 @@ class FrozenShape(LoadTestShape):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.reports: dict[str, Any] = {}
+        self.reports: dict[str, WorkerReport] = {}
         self.workers: list[str] = []
         self.began_s = 0.0
 
@@ -99,7 +103,7 @@ class FrozenShape(LoadTestShape):
             self.began_s = self.began_s or time.monotonic()
             return None if time.monotonic() - self.began_s > DURATION_S else (LANES, 100)
         done = self.workers and all(
-            self.reports.get(worker, {}).get("done") for worker in self.workers
+            worker in self.reports and self.reports[worker].done for worker in self.workers
         )
         if not self.workers and self.runner.user_count >= LANES:
             self.workers = Messenger(self.runner).workers()
@@ -116,14 +120,13 @@ def announce(shape: FrozenShape) -> None:
             run="frozen00",
             step=1,
             t0_us=t0_us,
-            schedule=schedule.to_json(),
+            schedule=schedule,
             share=number,
             shares=len(shape.workers),
             first_lane=number * 100,
             rows_per_arrival=1,
-            anchor=ANCHOR.to_json(),
-            target={"freeze_us": t0_us + round(FREEZE_AT_S * 1e6)},
-            parts=[[part.begin, part.end, part.index, part.of] for part in parts],
+            anchor=ANCHOR,
+            parts=parts,
         )
         messenger.assign(worker, assignment)
 
@@ -132,11 +135,10 @@ def register(environment: Environment, **_: Any) -> None:
     locust_stats.install()
     runner, shape = environment.runner, environment.shape_class
     assert runner is not None
-    runner.register_message(ASSIGN, _on_assign)
-    if isinstance(shape, FrozenShape):
-        runner.register_message(
-            REPORT, lambda msg, **_: shape.reports.update({msg.node_id: msg.data})
-        )
+    if not isinstance(runner, MasterRunner):
+        listen_as_lanes(runner)
+    if isinstance(shape, FrozenShape) and not isinstance(runner, WorkerRunner):
+        listen_as_master(runner, lambda worker, report: shape.reports.update({worker: report}))
 
 
 def write(environment: Environment, **_: Any) -> None:
@@ -146,11 +148,11 @@ def write(environment: Environment, **_: Any) -> None:
     assert isinstance(environment.shape_class, FrozenShape)
     merged = Recorder()
     for report in environment.shape_class.reports.values():
-        merged.merge(Recorder.from_json(report["recorder"]))
+        merged.merge(Recorder.decode(report.series))
     total = environment.stats.total
     found = {
         "locust": {"count": total.num_requests, "p99": total.get_response_time_percentile(0.99)},
-        "tallies": [report["tally"] for report in environment.shape_class.reports.values()],
+        "tallies": [asdict(report.tally) for report in environment.shape_class.reports.values()],
         "series": {name: series.summary_ms() for name, series in merged.series.items()},
     }
     Path(os.environ["FROZEN_RESULT"]).write_text(json.dumps(found), encoding="utf-8")

@@ -73,15 +73,16 @@ TRANSPORT = TransportPlugin(
 HARNESS = """
 import os
 
+from cdc_users.observe.settings import WebhookSettings
 from cdc_users.pipeline.declaration import SinkDeclaration, TransportDeclaration
 
 SINK = SinkDeclaration("toy", arguments=lambda prepared, tap: {"toy-file": os.environ["TOY_FILE"]})
 TRANSPORT = TransportDeclaration(
     "toy-post",
     "Toy post",
-    tap=lambda prepared: {"kind": "webhook", "port": 0},
+    tap=lambda prepared: WebhookSettings(),
     create=lambda endpoint, name, partitions: {"endpoint": endpoint, "name": name},
-    arguments=lambda prepared, tap: {"endpoint": tap["webhook_url"]},
+    arguments=lambda prepared, tap: {"endpoint": tap.webhook_url},
 )
 """
 ENTRIES = {

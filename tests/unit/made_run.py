@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.options.options import Options, resolve, texts
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
-from cdc_users.step.state import StepState
+from cdc_users.step.state import ReportedShare, StepState
 from cdc_users.step.timeline_row import TimelineRow
+from cdc_users.users.message import Tally
+from cdc_users.view.run_view import ChartMark
 from tests.unit.made_result import STAGES_MS, recorder
 
 
@@ -53,7 +55,7 @@ def moment(second: int, **changes: Any) -> TimelineRow:
 
 def state(name: str = "step-1", number: int = 1, failed: int = 0) -> StepState:
     """A step that is going on, with one worker that has sent 1,000 events."""
-    tally = {
+    tally: dict[str, Any] = {
         "offered": 1000,
         "started": 1000,
         "completed": 1000 - failed,
@@ -61,13 +63,12 @@ def state(name: str = "step-1", number: int = 1, failed: int = 0) -> StepState:
         "dropped": 0,
         "late": 3,
     }
-    report: Mapping[str, Any] = {
-        "tally": {**tally, "rows": 1000, "bytes": 0},
-        "ranges": {str(number * 10_000): {"acked": [[1, 1000]]}},
-        "recorder": recorder(response=3.0, service=2.0, send_delay=1.0).to_json(),
-        "cpu_s": 0.1,
-        "done": False,
-    }
+    report = ReportedShare(
+        tally=Tally(**tally, rows=1000),
+        recorder=recorder(response=3.0, service=2.0, send_delay=1.0),
+        outcomes={number * 10_000: Outcomes(acked=[(1, 1000)])},
+        cpu_s=0.1,
+    )
     step = Step(name, "paced", Schedule.constant(100, 10), Pipeline(), lanes=8)
     return StepState(number, step, ("local",), t0_us=1_000_000, reports={"local": report})
 
@@ -79,9 +80,7 @@ class MadeRun:
     moments: list[TimelineRow] = field(
         default_factory=lambda: [moment(second) for second in range(1, 7)]
     )
-    marks: list[Mapping[str, Any]] = field(
-        default_factory=lambda: [{"elapsed_s": 0.5, "name": "step-1", "step": "step-1"}]
-    )
+    marks: list[ChartMark] = field(default_factory=lambda: [ChartMark(0.5, "step-1", "step-1")])
     states: list[StepState] = field(default_factory=lambda: [state()])
     look: PipelineSnapshot = field(
         default_factory=lambda: PipelineSnapshot(

@@ -120,6 +120,7 @@ class HarnessFacts:
     stop_reason: str = ""
     fenced: bool = True
     workers_lost: int = 0
+    workers: int = 0
     clock_step_ms: float = 0.0
     writers_twice: int = 0
     retention_lost: int = 0
@@ -143,8 +144,9 @@ def worker_lost(facts: HarnessFacts) -> Iterator[str]:
     """A process with lanes is gone, and with it what it had to report."""
     if facts.workers_lost:
         yield (
-            f"{facts.workers_lost} worker{'s were' if facts.workers_lost > 1 else ' was'} lost; run"
-            " again"
+            f"{facts.workers_lost} of {facts.workers} workers"
+            f" {'was' if facts.workers_lost == 1 else 'were'} lost; what it had sent and not"
+            " reported is unknown, so run again"
         )
 
 

@@ -6,10 +6,10 @@ HdrHistogram in microseconds, merged without loss, honest about what they can sa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
@@ -35,6 +35,20 @@ class Censored:
 
 
 NONE = Censored()
+
+
+class EncodedHistogram(msgspec.Struct, frozen=True):
+    """A histogram as it travels: its counts (HdrHistogram V2, base64) and the exact figures beside
+    them.
+    """
+
+    hdr: str
+    count: int
+    sum_us: int
+    min_us: int
+    max_us: int
+    negative: int
+    too_long: int
 
 
 class LatencyHistogram:
@@ -159,24 +173,22 @@ class LatencyHistogram:
         for index in np.flatnonzero(self._counts):
             yield int(self._hdr.get_value_from_index(int(index))), int(self._counts[index])
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: the encoded histogram (HdrHistogram V2, base64) and the exact figures beside
-        it.
-        """
+    def encode(self) -> EncodedHistogram:
+        """The histogram as it travels."""
         # The library keeps these three beside the counts and needs them to encode.
         self._hdr.total_count = self.count - self.negative
         self._hdr.min_value = max(self.min_us, LOWEST_US)
         self._hdr.max_value = max(self.max_us, LOWEST_US)
         exact = {name: getattr(self, name) for name in _EXACT}
-        return {"hdr": self._hdr.encode().decode("ascii"), **exact}
+        return EncodedHistogram(self._hdr.encode().decode("ascii"), **exact)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LatencyHistogram:
-        """Read what `to_json` made."""
+    def decode(cls, data: EncodedHistogram) -> LatencyHistogram:
+        """Read what `encode` made."""
         histogram = cls()
-        histogram._hdr.decode_and_add(data["hdr"].encode("ascii"))
+        histogram._hdr.decode_and_add(data.hdr.encode("ascii"))
         for name in _EXACT:
-            setattr(histogram, name, int(data[name]))
+            setattr(histogram, name, getattr(data, name))
         return histogram
 
     def hgrm(self) -> str:

@@ -5,12 +5,11 @@ without loss.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.latency.histogram import LatencyHistogram
+from cdc_users.measure.latency.histogram import EncodedHistogram, LatencyHistogram
 
 TIMES_PER_FLUSH = 3 * 1024
 
@@ -43,17 +42,15 @@ class Recorder:
             since.series[name] = histogram.minus(earlier.histogram(name))
         return since
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {name: histogram.to_json() for name, histogram in self.series.items()}
+    def encode(self) -> dict[str, EncodedHistogram]:
+        """All series as they travel."""
+        return {name: histogram.encode() for name, histogram in self.series.items()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Recorder:
-        """Read what `to_json` made."""
+    def decode(cls, data: Mapping[str, EncodedHistogram]) -> Recorder:
+        """Read what `encode` made."""
         recorder = cls()
-        recorder.series = {
-            name: LatencyHistogram.from_json(series) for name, series in data.items()
-        }
+        recorder.series = {name: LatencyHistogram.decode(series) for name, series in data.items()}
         return recorder
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
-from cdc_users.measure.ledger.sequence import SequenceSet
-from cdc_users.measure.ledger.version import KeyStates, join
+from cdc_users.measure.ledger.sequence import EncodedSequences, SequenceSet
+from cdc_users.measure.ledger.version import EncodedKeys, KeyStates, join
 
 #: So many findings of each class are located.
 EXAMPLES = 100
@@ -60,6 +60,19 @@ class StepLedger:
             setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
 
 
+class EncodedArrivals(msgspec.Struct, frozen=True):
+    """A ledger as it travels."""
+
+    seen: dict[int, EncodedSequences]
+    cuts: dict[int, EncodedSequences]
+    steps: dict[int, StepLedger]
+    keys: EncodedKeys
+    fences: list[int]
+    fenced_partitions: list[int]
+    foreign: int
+    examples: list[Example]
+
+
 @dataclass(slots=True)
 class Arrivals:
     """A ledger as plain data.
@@ -78,35 +91,31 @@ class Arrivals:
     foreign: int = 0
     examples: list[Example] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "seen": {str(writer): found.to_json() for writer, found in self.seen.items()},
-            "cuts": {str(writer): found.to_json() for writer, found in self.cuts.items()},
-            "steps": {str(step): asdict(counts) for step, counts in self.steps.items()},
-            "keys": self.keys.to_json(),
-            "fences": sorted(self.fences),
-            "fenced_partitions": sorted(self.fenced_partitions),
-            "foreign": self.foreign,
-            "examples": [asdict(example) for example in self.examples],
-        }
+    def encode(self) -> EncodedArrivals:
+        """The ledger as it travels."""
+        return EncodedArrivals(
+            seen={writer: found.encode() for writer, found in self.seen.items()},
+            cuts={writer: found.encode() for writer, found in self.cuts.items()},
+            steps=self.steps,
+            keys=self.keys.encode(),
+            fences=sorted(self.fences),
+            fenced_partitions=sorted(self.fenced_partitions),
+            foreign=self.foreign,
+            examples=self.examples,
+        )
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Arrivals:
-        """Read what `to_json` made."""
+    def decode(cls, data: EncodedArrivals) -> Arrivals:
+        """Read what `encode` made."""
         return cls(
-            seen={
-                int(writer): SequenceSet.from_json(found) for writer, found in data["seen"].items()
-            },
-            cuts={
-                int(writer): SequenceSet.from_json(found) for writer, found in data["cuts"].items()
-            },
-            steps={int(step): StepLedger(**counts) for step, counts in data["steps"].items()},
-            keys=KeyStates.from_json(data["keys"]),
-            fences=set(map(int, data["fences"])),
-            fenced_partitions=set(map(int, data["fenced_partitions"])),
-            foreign=int(data["foreign"]),
-            examples=[Example(**example) for example in data["examples"]],
+            seen={writer: SequenceSet.decode(found) for writer, found in data.seen.items()},
+            cuts={writer: SequenceSet.decode(found) for writer, found in data.cuts.items()},
+            steps=dict(data.steps),
+            keys=KeyStates.decode(data.keys),
+            fences=set(data.fences),
+            fenced_partitions=set(data.fenced_partitions),
+            foreign=data.foreign,
+            examples=list(data.examples),
         )
 
     def torn(self, step: int) -> dict[int, NDArray[np.int64]]:

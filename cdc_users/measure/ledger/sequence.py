@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,13 @@ _FULL_FIRST[0] = 254  # sequences count from 1
 _NONE: Bits = np.zeros(BLOCK_BYTES, dtype=np.uint8)
 for _constant in (_FULL, _FULL_FIRST, _NONE):
     _constant.flags.writeable = False
+
+
+class EncodedSequences(msgspec.Struct, frozen=True):
+    """A set as it travels: full blocks as ranges of block numbers, the others' bits compressed."""
+
+    full: list[SequenceRange]
+    open: dict[int, str]
 
 
 @dataclass(slots=True)
@@ -141,23 +149,18 @@ class SequenceSet:
         """The lowest numbers, so many at most."""
         return list(islice(self, count))
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: full blocks as ranges of block numbers, the others' bits compressed."""
-        numbers = sorted(self.full)
-        return {
-            "full": union([(number, number) for number in numbers], ()),
-            "open": {str(number): pack(self.open[number]) for number in sorted(self.open)},
-        }
+    def encode(self) -> EncodedSequences:
+        """The set as it travels."""
+        return EncodedSequences(
+            full=union([(number, number) for number in sorted(self.full)], ()),
+            open={number: pack(self.open[number]) for number in sorted(self.open)},
+        )
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SequenceSet:
-        """Read what `to_json` made."""
-        full = {
-            number for first, last in data["full"] for number in range(int(first), int(last) + 1)
-        }
-        return cls(
-            full, {int(number): unpack(text, np.uint8) for number, text in data["open"].items()}
-        )
+    def decode(cls, data: EncodedSequences) -> SequenceSet:
+        """Read what `encode` made."""
+        full = {number for first, last in data.full for number in range(first, last + 1)}
+        return cls(full, {number: unpack(text, np.uint8) for number, text in data.open.items()})
 
 
 def _full(number: int) -> Bits:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +28,20 @@ _KINDS: Mapping[str, Any] = {
     "high": np.int32,
     "at_ms": np.int32,
 }
+
+
+class EncodedKeys(msgspec.Struct, frozen=True):
+    """Key states as they travel: each column's bytes compressed, the keys as steps from one to the
+    next.
+    """
+
+    origin_us: int
+    key: str
+    writer: str
+    first: str
+    last: str
+    high: str
+    at_ms: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +87,20 @@ class KeyStates:
         later: NDArray[np.bool_] = self.first > 2
         return later
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; the columns compressed, by ascending key."""
+    def encode(self) -> EncodedKeys:
+        """The states as they travel, by ascending key."""
         order = np.argsort(self.key)
         steps = np.diff(self.key[order], prepend=np.int64(0))
         columns = {name: getattr(self, name)[order] for name in _KINDS if name != "key"}
-        return {
-            "origin_us": self.origin_us,
-            "key": pack(steps),
-            **{name: pack(columns[name]) for name in columns},
-        }
+        packed = {name: pack(column) for name, column in columns.items()}
+        return EncodedKeys(origin_us=self.origin_us, key=pack(steps), **packed)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> KeyStates:
-        """Read what `to_json` made."""
-        columns = {name: unpack(data[name], kind) for name, kind in _KINDS.items()}
+    def decode(cls, data: EncodedKeys) -> KeyStates:
+        """Read what `encode` made."""
+        columns = {name: unpack(getattr(data, name), kind) for name, kind in _KINDS.items()}
         columns["key"] = np.cumsum(columns["key"])
-        return cls(**columns, origin_us=int(data["origin_us"]))
+        return cls(**columns, origin_us=data.origin_us)
 
 
 class VersionTable:

@@ -182,7 +182,7 @@ class Schedule:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for plan.json and for the wire."""
+        """Plain data, for plan.json."""
         stages = [
             [stage.start_per_s, stage.end_per_s, stage.duration_s, stage.warm_up]
             for stage in self.stages
@@ -195,17 +195,6 @@ class Schedule:
             "first": self.first,
             "stride": self.stride,
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Schedule:
-        """Read what `to_json` made."""
-        stages = tuple(
-            LoadStage(float(a), float(b), float(s), bool(warm_up))
-            for a, b, s, warm_up in data["stages"]
-        )
-        return cls(
-            int(data["count"]), stages, data["seed"], int(data["first"]), int(data["stride"])
-        )
 
 
 def _offsets_ns(stages: Sequence[LoadStage], positions: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.observe.events.value import CUSTOMERS, check
+from cdc_users.observe.events.value import CUSTOMERS, check, column_kinds
+from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import Events
 from infra.avro.kind import UNAVAILABLE, ColumnKind
 
@@ -44,18 +45,13 @@ class ChangeParser:
     _until_check: int = 0
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> ChangeParser:
+    def of(cls, settings: TapSettings) -> ChangeParser:
         """As a tap's configuration says."""
-        kinds = (
-            {name: ColumnKind(kind) for name, kind in config["columns"]}
-            if "columns" in config
-            else CUSTOMERS
-        )
         return cls(
-            key_column=config.get("key_column", "id"),
-            probe_column=config.get("probe_column", "probe"),
-            kinds=kinds,
-            check_every=int(config.get("check_every", 0)),
+            key_column=settings.key_column,
+            probe_column=settings.probe_column,
+            kinds=column_kinds(settings.columns),
+            check_every=settings.check_every,
         )
 
     def parse(

@@ -31,6 +31,13 @@ _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1)
 
 
+def column_kinds(columns: Sequence[tuple[str, str]] | None) -> Mapping[str, ColumnKind]:
+    """A table's columns as they were configured; those of `customers` where none were."""
+    if columns is None:
+        return CUSTOMERS
+    return {name: ColumnKind(kind) for name, kind in columns}
+
+
 def value_of(kind: ColumnKind, value: Any) -> Any:
     """One value of a column of this kind; raises ValueError or TypeError for what is none.
 

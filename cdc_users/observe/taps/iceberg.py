@@ -12,7 +12,7 @@ tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
@@ -24,10 +24,11 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import key_number
-from cdc_users.observe.events.value import CUSTOMERS, check
+from cdc_users.observe.events.value import check, column_kinds
 from cdc_users.observe.final_state import ArraySide, TableState, Totals, state_of_probes
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, WarehouseSettings
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
-from infra.avro.kind import ColumnKind
 from infra.schemas import warehouse
 
 POLL_S = 0.5
@@ -37,8 +38,8 @@ CATALOG = "cdc"
 class Warehouse:
     """Where a table is looked up; its catalog is opened once, when it is there. For one thread."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
+    def __init__(self, settings: WarehouseSettings) -> None:
+        self._settings = settings
         self._catalog: Any = None
 
     def table(self) -> Any:
@@ -52,12 +53,10 @@ class Warehouse:
         except ImportError as error:
             raise TapError("an Iceberg tap needs pyiceberg; install the extra `iceberg`") from error
         if self._catalog is None:
-            if "properties" not in self._config and not catalog_file(self._config).exists():
+            if self._settings.properties is None and not catalog_file(self._settings).exists():
                 return None  # opening it would make one
             try:
-                self._catalog = load_catalog(
-                    self._config.get("catalog", CATALOG), **properties(self._config)
-                )
+                self._catalog = load_catalog(self._settings.catalog, **properties(self._settings))
             except Exception as error:  # noqa: BLE001 - whatever a catalog raises
                 # Nothing more of it: PyIceberg's texts may have all properties in them, secrets
                 # too.
@@ -65,7 +64,7 @@ class Warehouse:
                     f"the Iceberg catalog cannot be opened: {type(error).__name__}"
                 ) from None
         try:
-            return self._catalog.load_table(self._config["table"])
+            return self._catalog.load_table(self._settings.table)
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
 
@@ -77,33 +76,30 @@ class Warehouse:
         self._catalog = None
 
 
-def catalog_file(config: Mapping[str, Any]) -> Path:
+def catalog_file(settings: WarehouseSettings) -> Path:
     """The SQLite catalog of a local warehouse."""
-    return warehouse.catalog_file(Path(config["warehouse"]))
+    return warehouse.catalog_file(Path(settings.warehouse))
 
 
-def properties(config: Mapping[str, Any]) -> dict[str, str]:
+def properties(settings: WarehouseSettings) -> dict[str, str]:
     """PyIceberg's properties of the catalog: as given, or a SQLite catalog in a local warehouse."""
-    if "properties" in config:
-        return {str(name): str(value) for name, value in config["properties"].items()}
-    return warehouse.local_catalog(Path(config["warehouse"]))
+    if settings.properties is not None:
+        return {name: str(value) for name, value in settings.properties.items()}
+    return warehouse.local_catalog(Path(settings.warehouse))
 
 
 class _Columns:
     """Where a table keeps keys, probes and operations, and what its other columns are."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.key = str(config.get("key_column", "id"))
-        self.probe = str(config.get("probe_column", "probe"))
-        self.operation = str(config.get("operation_column", "op"))
-        self.partition = str(config.get("partition_column", "cdc_partition"))
-        self.position = str(config.get("position_column", "cdc_offset"))
-        self.committed = str(config.get("committed_column", "cdc_committed_at"))
-        self.not_sent = str(config.get("not_sent_column", "cdc_not_sent"))
-        columns = config.get("columns")
-        self.kinds = (
-            {name: ColumnKind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
-        )
+    def __init__(self, settings: WarehouseSettings) -> None:
+        self.key = settings.key_column
+        self.probe = settings.probe_column
+        self.operation = settings.operation_column
+        self.partition = settings.partition_column
+        self.position = settings.position_column
+        self.committed = settings.committed_column
+        self.not_sent = settings.not_sent_column
+        self.kinds = column_kinds(settings.columns)
 
     def deleted(self, data: Any) -> Any:
         """Which rows say that their key was deleted; a table without such a column has none."""
@@ -160,23 +156,23 @@ class IcebergTap:
 
     kind = "iceberg"
 
-    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+    def __init__(self, settings: IcebergSettings, run: str, anchor: Anchor) -> None:
         self.record = ObservedRecord(run)
-        self._warehouse = Warehouse(config)
-        self._columns = _Columns(config)
-        self._upsert = config.get("mode", "append") == "upsert"
+        self._warehouse = Warehouse(settings)
+        self._columns = _Columns(settings)
+        self._upsert = settings.mode == "upsert"
         self._anchor = anchor
         self._done: set[int] = set()
         self._snapshots = 0
         self._stop = Event()
-        self._poll_s = float(config.get("poll_s", POLL_S))
+        self._poll_s = settings.poll_s
         self._thread = Thread(target=self._run, name="iceberg tap", daemon=True)
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> TapPlace:
         """See Tap; the table may come later."""
         self._warehouse.table()
         self._thread.start()
-        return {"state": True} if self._upsert else {}
+        return TapPlace(state=self._upsert)
 
     def _run(self) -> None:
         try:
@@ -227,7 +223,7 @@ class IcebergTap:
         if self._thread.is_alive():
             self._thread.join()
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """See Tap."""
         return {"snapshots": self._snapshots}
 
@@ -256,20 +252,20 @@ class IcebergSide:
 
     marked = True
 
-    def __init__(self, config: Mapping[str, Any], run: str) -> None:
-        self.name = str(config.get("name", "iceberg"))
+    def __init__(self, settings: IcebergSideSettings, run: str) -> None:
+        self.name = settings.name or "iceberg"
         self.foreign = 0
-        self._config = config
-        self._columns = _Columns(config)
+        self._settings = settings
+        self._columns = _Columns(settings)
         self._run = run
         self._side: ArraySide | None = None
 
     def _read(self) -> ArraySide:
         if self._side is None:
-            with closing(Warehouse(self._config)) as warehouse:
+            with closing(Warehouse(self._settings)) as warehouse:
                 table = warehouse.table()
                 if table is None:
-                    raise TapError(f"there is no Iceberg table {self._config['table']!r}")
+                    raise TapError(f"there is no Iceberg table {self._settings.table!r}")
                 self._side = ArraySide(self.name, self._state(table))
         return self._side
 
@@ -285,7 +281,7 @@ class IcebergSide:
         if not keys:
             return TableState.of(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         gone, hurt, numbers = np.concatenate(deleted), np.concatenate(damaged), np.concatenate(keys)
-        if self._config.get("mode", "append") == "upsert":
+        if self._settings.mode == "upsert":
             state, self.foreign = state_of_probes(numbers, probes, self._run, hurt)
             return state
         state, self.foreign = state_of_probes(numbers, probes, self._run, hurt & ~gone)
@@ -315,5 +311,9 @@ def _as_table(batch: Any) -> Any:
 
 
 ICEBERG_TAP = TapDeclaration(
-    "iceberg", make=IcebergTap, needs=("table",), either=("warehouse", "properties")
+    "iceberg",
+    make=IcebergTap,
+    settings=IcebergSettings,
+    needs=("table",),
+    either=("warehouse", "properties"),
 )

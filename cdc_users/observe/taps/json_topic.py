@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import JsonTopicSettings
 from cdc_users.observe.tap import ObservedRecord
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem
 from cdc_users.observe.taps.topic import KafkaMessage, TopicReading
@@ -17,16 +18,15 @@ class JsonTopicTap:
 
     kind = "json-topic"
 
-    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+    def __init__(self, settings: JsonTopicSettings, run: str, anchor: Anchor) -> None:
         self.record = ObservedRecord(run)
-        topics = config["topics"] if "topics" in config else [config["topic"]]
-        self._reading = TopicReading(config["bootstrap"], topics, self.record, anchor)
-        self._feed = StreamFeed(self.record, config)
+        self._reading = TopicReading(settings.bootstrap, settings.all_topics, self.record, anchor)
+        self._feed = StreamFeed(self.record, settings)
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> TapPlace:
         """See Tap."""
         self._reading.start(self.take)
-        return {}
+        return TapPlace()
 
     def take(self, messages: Sequence[KafkaMessage], seen_us: int) -> None:
         """Take in messages of one partition, in their order; one that cannot be read is told and
@@ -48,11 +48,15 @@ class JsonTopicTap:
         """See Tap."""
         self._reading.stop()
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """See Tap."""
         return {"read": self._reading.read()}
 
 
 JSON_TOPIC_TAP = TapDeclaration(
-    "json-topic", make=JsonTopicTap, needs=("bootstrap",), either=("topic", "topics")
+    "json-topic",
+    make=JsonTopicTap,
+    settings=JsonTopicSettings,
+    needs=("bootstrap",),
+    either=("topic", "topics"),
 )

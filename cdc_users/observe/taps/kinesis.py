@@ -4,11 +4,12 @@ consumer of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import KinesisSettings
 from cdc_users.observe.tap import ObservedRecord, TapError
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import kinesis_client
@@ -24,11 +25,11 @@ class KinesisTap:
 
     kind = "kinesis"
 
-    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+    def __init__(self, settings: KinesisSettings, run: str, anchor: Anchor) -> None:
         self.record = ObservedRecord(run)
-        self._endpoint, self._stream = str(config["endpoint"]), str(config["stream"])
+        self._endpoint, self._stream = settings.endpoint, settings.stream
         self._anchor = anchor
-        self._feed = StreamFeed(self.record, config)
+        self._feed = StreamFeed(self.record, settings)
         pause_s = EMULATOR_PAUSE_S if "127.0.0.1" in self._endpoint else PAUSE_S
         self._reading = StreamReading(
             f"Kinesis stream {self._stream!r}", self._round, pause_s, self.record
@@ -37,7 +38,7 @@ class KinesisTap:
         self._iterators: dict[int, str] = {}
         self._read: dict[int, int] = {}
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> TapPlace:
         """See Tap."""
         self._client = kinesis_client(self._endpoint)
         try:
@@ -54,7 +55,7 @@ class KinesisTap:
                 f" {type(error).__name__}: {error}"
             ) from error
         self._reading.start()
-        return {}
+        return TapPlace()
 
     def _round(self) -> bool:
         """Read every shard once; whether anything was there."""
@@ -86,9 +87,11 @@ class KinesisTap:
         """See Tap."""
         self._reading.stop()
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """See Tap."""
         return {"read": {str(number): count for number, count in self._read.items()}}
 
 
-KINESIS_TAP = TapDeclaration("kinesis", make=KinesisTap, needs=("endpoint", "stream"))
+KINESIS_TAP = TapDeclaration(
+    "kinesis", make=KinesisTap, settings=KinesisSettings, needs=("endpoint", "stream")
+)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from threading import Event, Thread
 from typing import Any
@@ -20,10 +20,11 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import key_number
-from cdc_users.observe.events.value import CUSTOMERS, check
+from cdc_users.observe.events.value import check, column_kinds
 from cdc_users.observe.final_state import TableState, Totals, probe_part, state_of_probes
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
-from infra.avro.kind import ColumnKind
 
 CONNECT_S = 10
 #: Rows fetched at a time.
@@ -47,17 +48,14 @@ class PostgresSide:
 
     marked = True
 
-    def __init__(self, config: Mapping[str, Any], run: str, *, checked: bool = True) -> None:
-        self.name = str(config.get("name", "postgres"))
+    def __init__(self, settings: PostgresSideSettings, run: str, *, checked: bool = True) -> None:
+        self.name = settings.name or "postgres"
         self.foreign = 0
-        self._dsn = str(config["dsn"])
-        self._table = sql.Identifier(*str(config["table"]).split("."))
-        self._key = sql.Identifier(config.get("key_column", "id"))
-        self._probe = sql.Identifier(config.get("probe_column", "probe"))
-        columns = config.get("columns")
-        self._kinds = (
-            {name: ColumnKind(kind) for name, kind in columns} if columns else dict(CUSTOMERS)
-        )
+        self._dsn = settings.dsn
+        self._table = sql.Identifier(*settings.table.split("."))
+        self._key = sql.Identifier(settings.key_column)
+        self._probe = sql.Identifier(settings.probe_column)
+        self._kinds = column_kinds(settings.columns)
         self._checked = checked
         self._run = run
 
@@ -191,16 +189,13 @@ class PostgresTap:
 
     kind = "postgres"
 
-    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+    def __init__(self, settings: PostgresSettings, run: str, anchor: Anchor) -> None:
         self.record = ObservedRecord(run)
         self._anchor = anchor
-        self._dsn, self._table = (
-            str(config["dsn"]),
-            sql.Identifier(*str(config["table"]).split(".")),
-        )
-        self._key = sql.Identifier(config.get("key_column", "id"))
-        self._probe = sql.Identifier(config.get("probe_column", "probe"))
-        self._poll_s = float(config.get("poll_s", POLL_S))
+        self._dsn, self._table = settings.dsn, sql.Identifier(*settings.table.split("."))
+        self._key = sql.Identifier(settings.key_column)
+        self._probe = sql.Identifier(settings.probe_column)
+        self._poll_s = settings.poll_s
         self._connection: psycopg.Connection[Any] | None = None
         self._snapshot: str | None = None
         self._looked_us = anchor.now_us()
@@ -208,7 +203,7 @@ class PostgresTap:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="postgres tap", daemon=True)
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> TapPlace:
         """See Tap."""
         try:
             psycopg.connect(self._dsn, connect_timeout=CONNECT_S).close()
@@ -216,7 +211,7 @@ class PostgresTap:
             raise TapError(f"the sink's Postgres does not answer: {str(error).strip()}") from error
         self._looked_us = self._anchor.now_us()
         self._thread.start()
-        return {"state": True}
+        return TapPlace(state=True)
 
     def _run(self) -> None:
         took_s: deque[float] = deque([0.0], RECENT_LOOKS)
@@ -298,9 +293,11 @@ class PostgresTap:
         if self._thread.is_alive():
             self._thread.join()
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """See Tap."""
         return {"looks": self._looks}
 
 
-POSTGRES_TAP = TapDeclaration("postgres", make=PostgresTap, needs=("dsn", "table"))
+POSTGRES_TAP = TapDeclaration(
+    "postgres", make=PostgresTap, settings=PostgresSettings, needs=("dsn", "table")
+)

@@ -6,11 +6,12 @@ The subscription must be there before anything is published.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import PubSubSettings
 from cdc_users.observe.tap import ObservedRecord, TapError
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import project, subscriber
@@ -33,20 +34,20 @@ class PubSubTap:
 
     kind = "pubsub"
 
-    def __init__(self, config: Mapping[str, Any], run: str, anchor: Anchor) -> None:
+    def __init__(self, settings: PubSubSettings, run: str, anchor: Anchor) -> None:
         self.record = ObservedRecord(run)
-        self._endpoint = str(config.get("endpoint", ""))
-        place = config.get("project") or project(os.environ)
-        self._subscription = f"projects/{place}/subscriptions/{config['subscription']}"
+        self._endpoint = settings.endpoint
+        place = settings.project or project(os.environ)
+        self._subscription = f"projects/{place}/subscriptions/{settings.subscription}"
         self._anchor = anchor
-        self._feed = StreamFeed(self.record, config)
+        self._feed = StreamFeed(self.record, settings)
         self._reading = StreamReading(self._subscription, self._pull, PAUSE_S, self.record)
         self._client: Any = None
         self._known: dict[str, None] = {}
         self._read: dict[int, int] = {}
         self._redelivered = 0
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> TapPlace:
         """See Tap."""
         self._client = subscriber(self._endpoint)
         try:
@@ -57,7 +58,7 @@ class PubSubTap:
                 f" {type(error).__name__}: {error}"
             ) from error
         self._reading.start()
-        return {}
+        return TapPlace()
 
     def _pull(self) -> bool:
         """Take what is there and acknowledge it; whether anything was there."""
@@ -99,7 +100,7 @@ class PubSubTap:
         """See Tap."""
         self._reading.stop()
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """See Tap."""
         return {
             "read": {str(number): count for number, count in self._read.items()},
@@ -107,4 +108,6 @@ class PubSubTap:
         }
 
 
-PUBSUB_TAP = TapDeclaration("pubsub", make=PubSubTap, needs=("subscription",))
+PUBSUB_TAP = TapDeclaration(
+    "pubsub", make=PubSubTap, settings=PubSubSettings, needs=("subscription",)
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from cdc_users.observe.events.change import ChangeError, ChangeParser
+from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import ObservedRecord
 
 
@@ -33,9 +34,9 @@ class StreamItem:
 class StreamFeed:
     """Takes messages of JSON changes into a record, partition by partition, in their order."""
 
-    def __init__(self, record: ObservedRecord, config: Mapping[str, Any]) -> None:
+    def __init__(self, record: ObservedRecord, settings: TapSettings) -> None:
         self._record = record
-        self._parser = ChangeParser.of(config)
+        self._parser = ChangeParser.of(settings)
 
     def take(self, partition: int, items: Sequence[StreamItem], seen_us: int) -> None:
         """Take in messages of one partition; one that cannot be read is told and left out.

@@ -23,6 +23,8 @@ from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.value import check
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import TopicSettings
 from cdc_users.observe.tap import Events, ObservedRecord, TapError
 from infra.avro.key import key_ids, key_octets
 from infra.avro.row import RowReader, Rows
@@ -313,22 +315,22 @@ class TopicTap:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: TopicSettings,
         run: str,
         anchor: Anchor,
         readers: Mapping[int, RowReader] | None = None,
     ) -> None:
         self.record = ObservedRecord(run)
-        topics = config["topics"] if "topics" in config else [config["topic"]]
-        self._reading = TopicReading(config["bootstrap"], topics, self.record, anchor)
-        schemas = Schemas(config["schema_registry_url"], dict(readers or {}))
-        column, every = config.get("probe_column", "probe"), int(config.get("check_every", 0))
-        self._parser = EnvelopeParser(schemas, self.record, column, every)
+        self._reading = TopicReading(settings.bootstrap, settings.all_topics, self.record, anchor)
+        schemas = Schemas(settings.schema_registry_url, dict(readers or {}))
+        self._parser = EnvelopeParser(
+            schemas, self.record, settings.probe_column, settings.check_every
+        )
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> TapPlace:
         """See Tap."""
         self._reading.start(self.take)
-        return {}
+        return TapPlace()
 
     def take(self, messages: Sequence[KafkaMessage], seen_us: int) -> None:
         """Take in messages of one partition, in their order."""
@@ -339,7 +341,7 @@ class TopicTap:
         """See Tap."""
         self._reading.stop()
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """See Tap."""
         return {"read": self._reading.read()}
 
@@ -347,6 +349,7 @@ class TopicTap:
 TOPIC_TAP = TapDeclaration(
     "topic",
     make=TopicTap,
+    settings=TopicSettings,
     needs=("bootstrap", "schema_registry_url"),
     either=("topic", "topics"),
 )

@@ -17,6 +17,8 @@ from aiohttp import web
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import ChangeError, ChangeParser
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.tap import ObservedRecord, TapError
 
 HOST = "127.0.0.1"
@@ -50,7 +52,7 @@ class WebhookTap:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: WebhookSettings,
         run: str,
         anchor: Anchor,
         handler: Handler = apply_and_answer,
@@ -58,8 +60,8 @@ class WebhookTap:
         self.record = ObservedRecord(run)
         self.requests = self.retries = 0
         self._anchor = anchor
-        self._parser = ChangeParser.of(config)
-        self._port = int(config.get("port", 0))
+        self._parser = ChangeParser.of(settings)
+        self._port = settings.port
         self._handler = handler
         self._applied: OrderedDict[str, None] = OrderedDict()
         self._ready = Event()
@@ -68,7 +70,7 @@ class WebhookTap:
         self._failure = ""
         self._thread = Thread(target=self._run, name="webhook tap", daemon=True)
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> TapPlace:
         """See Tap."""
         self._thread.start()
         self._ready.wait(START_S)
@@ -77,7 +79,7 @@ class WebhookTap:
                 f"the webhook receiver does not listen on {HOST}:{self._port}:"
                 f" {self._failure or 'no answer'}"
             )
-        return {"webhook_url": self._url}
+        return TapPlace(webhook_url=self._url)
 
     def _run(self) -> None:
         loop = asyncio.new_event_loop()
@@ -157,7 +159,7 @@ class WebhookTap:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(START_S)
 
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, object]:
         """See Tap."""
         return {"requests": self.requests, "retries": self.retries}
 
@@ -170,4 +172,4 @@ def _source(change: Mapping[str, Any], name: str, otherwise: int) -> int:
     return otherwise
 
 
-WEBHOOK_TAP = TapDeclaration("webhook", make=WebhookTap)
+WEBHOOK_TAP = TapDeclaration("webhook", make=WebhookTap, settings=WebhookSettings)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
 from cdc_users.pipeline.declaration import OutletDeclaration
 from cdc_users.pipeline.prepared import Prepared
 
@@ -15,8 +13,12 @@ def _check(place: str) -> None:
         raise ValueError(f"{place!r} is not SCHEMA.TABLE, e.g. public.customers")
 
 
-def _table(prepared: Prepared, place: str) -> Mapping[str, Any]:
-    return {"kind": "postgres", "dsn": prepared.endpoints.postgres_dsn, "table": place}
+def _tap(prepared: Prepared, place: str) -> PostgresSettings:
+    return PostgresSettings(dsn=prepared.endpoints.postgres_dsn, table=place)
 
 
-POSTGRES = OutletDeclaration("postgres", "SCHEMA.TABLE", _check, tap=_table, final=_table)
+def _final(prepared: Prepared, place: str) -> PostgresSideSettings:
+    return PostgresSideSettings(dsn=prepared.endpoints.postgres_dsn, table=place)
+
+
+POSTGRES = OutletDeclaration("postgres", "SCHEMA.TABLE", _check, tap=_tap, final=_final)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from cdc_users.observe.settings import JsonTopicSettings
 from cdc_users.pipeline.declaration import OutletDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from infra.validate import is_topic
@@ -18,9 +16,8 @@ def _check(place: str) -> None:
         )
 
 
-def _tap(prepared: Prepared, place: str) -> Mapping[str, Any]:
-    bootstrap = prepared.endpoints.kafka_bootstrap
-    return {"kind": "json-topic", "bootstrap": bootstrap, "topic": place}
+def _tap(prepared: Prepared, place: str) -> JsonTopicSettings:
+    return JsonTopicSettings(bootstrap=prepared.endpoints.kafka_bootstrap, topic=place)
 
 
 TOPIC = OutletDeclaration("topic", "NAME", _check, tap=_tap)

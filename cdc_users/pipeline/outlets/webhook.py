@@ -1,5 +1,6 @@
 """Events come out as posts to the observer."""
 
+from cdc_users.observe.settings import WebhookSettings
 from cdc_users.pipeline.declaration import OutletDeclaration
 from infra.validate import is_port
 
@@ -11,5 +12,5 @@ def _check(place: str) -> None:
 
 
 WEBHOOK = OutletDeclaration(
-    "webhook", "PORT", _check, tap=lambda _, place: {"kind": "webhook", "port": int(place)}
+    "webhook", "PORT", _check, tap=lambda _, place: WebhookSettings(port=int(place))
 )

@@ -4,90 +4,146 @@ needs.
 
 from __future__ import annotations
 
-import json
 import os
+import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
-from cdc_users.error import HarnessError, TargetError
+from cdc_users.error import HarnessError, StewardError, TargetError
+from cdc_users.measure.wire import WireError, decode, encode
+from cdc_users.pipeline.provision.message import (
+    AskHealth,
+    AwaitCommitted,
+    CloseSteward,
+    Health,
+    Names,
+    OpenStack,
+    PreparePipeline,
+    Problems,
+    ReleasePipeline,
+    StackFound,
+    StewardAnswer,
+    StewardRequest,
+)
 from infra.client.environment import for_python, module_command
 from infra.stack.endpoints import Endpoints
 
+Body = TypeVar("Body")
+#: Longest answers: a stack may have to be started, and its artifacts fetched before that.
+OPEN_S = 900.0
+PREPARE_S = 150.0
+COMMITTED_S = 70.0
+HEALTH_S = 15.0
+#: Ctrl-C ends a run within half a minute; what takes longer to remove goes on without it.
+RELEASE_S = 60.0
+CLOSE_S = 15.0
+READ_BYTES = 65536
+
 
 class StewardClient:
-    """Starts a steward; it removes everything when it is closed, or when this process dies."""
+    """Starts a steward; it removes everything when it is closed, or when this process dies.
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            module_command("cdc_users.pipeline.provision.steward"),
-            env=for_python(os.environ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C ends the run, and the run ends the steward
-        )
+    Every request has a limit. A steward that has not answered once is asked nothing more: it
+    removes what it can as soon as it goes on, and its journal has the rest.
+    """
+
+    def __init__(self, command: Sequence[str] = ()) -> None:
+        ours, theirs = socket.socketpair()
+        module = module_command("cdc_users.pipeline.provision.steward")
+        self._socket = ours
+        self._rest = b""
+        self._silent = ""
+        with theirs:
+            self._process = subprocess.Popen(
+                list(command) or module,
+                env=for_python(os.environ),
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                start_new_session=True,  # Ctrl-C ends the run, and the run ends the steward
+            )
 
     def open(self, run: str, profile: str, allowed: Sequence[str]) -> tuple[Endpoints, bool]:
         """The stack's endpoints, and whether this run brought it up;
 
         `allowed` targets may be off loopback.
         """
-        answer = self._ask({"do": "open", "run": run, "profile": profile, "allowed": list(allowed)})
-        return Endpoints.from_json(answer["endpoints"]), bool(answer["owns_stack"])
+        request = OpenStack(run=run, profile=profile, allowed=tuple(allowed))
+        found = self._ask(request, StackFound, OPEN_S)
+        return found.endpoints, found.owns_stack
 
-    def prepare(self, **pipeline: Any) -> Mapping[str, Any]:
-        """Create one pipeline's objects (see steward.Steward.prepare); returns their names."""
-        return self._ask({"do": "prepare", **pipeline})
+    def prepare(self, request: PreparePipeline) -> Names:
+        """Create one pipeline's objects; returns their names."""
+        return self._ask(request, Names, PREPARE_S)
 
     def committed(self) -> None:
         """Wait until Connect has stored how far the run's connector has come, once an event has
         gone through it.
         """
-        self._ask({"do": "committed"})
+        self._ask(AwaitCommitted(), Problems, COMMITTED_S)
 
-    def health(self) -> Mapping[str, Any]:
-        """What has happened to the servers and the run's objects since `prepare`: what `restarted`,
-        what is `gone` for good, how somebody else `disturbed` it, and the topics'
-        `deleted_records`.
-        """
-        return self._ask({"do": "health"})
+    def health(self) -> Health:
+        """What has happened to the servers since `prepare`."""
+        return self._ask(AskHealth(), Health, HEALTH_S)
 
-    def release(self) -> list[str]:
+    def release(self, limit_s: float = RELEASE_S) -> list[str]:
         """Remove what was prepared; returns what could not be removed."""
-        problems: list[str] = self._ask({"do": "release"})["problems"]
-        return problems
+        return list(self._ask(ReleasePipeline(), Problems, limit_s).problems)
 
-    def close(self) -> list[str]:
-        """Remove everything and end the steward; returns what could not be removed."""
+    def close(self, limit_s: float = CLOSE_S) -> list[str]:
+        """Remove everything and end the steward; returns what could not be removed in time."""
         try:
-            problems: list[str] = self._ask({"do": "close"})["problems"]
+            problems = list(self._ask(CloseSteward(), Problems, limit_s).problems)
         except HarnessError as error:
             problems = [str(error)]
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._socket.close()
+        try:
+            self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            problems.append(
+                f"the steward (pid {self._process.pid}) is still at work; it ends by itself, and"
+                " what it cannot remove is tried again by the next run"
+            )
         return problems
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+    def _ask(self, request: StewardRequest, kind: type[Body], limit_s: float) -> Body:
+        if self._silent:
+            raise StewardError(self._silent)
+        doing = str(type(request).__struct_config__.tag)
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except OSError as error:
-            raise TargetError(
-                f"the steward process died ({error}); its message is above"
-            ) from error
+            self._socket.settimeout(limit_s)
+            self._socket.sendall(encode(request) + b"\n")
+            line = self._line()
+        except TimeoutError:
+            self._silent = f"the steward has not answered {doing!r} within {limit_s:g} s"
+            raise StewardError(self._silent) from None
+        except OSError:
+            line = b""
         if not line:
-            raise TargetError(
-                f"the steward process ended with {self._process.wait()}; its message is above"
+            code = self._process.wait()
+            self._silent = (
+                f"the steward process ended with {code} at {doing!r}; the next run removes what"
+                " this one has left"
             )
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            failure = TargetError(answer["error"])
-            failure.exit_code = int(answer["exit_code"])
+            raise StewardError(self._silent)
+        return self._read(line, kind)
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._rest:
+            received = self._socket.recv(READ_BYTES)
+            if not received:
+                return b""
+            self._rest += received
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def _read(self, line: bytes, kind: type[Body]) -> Body:
+        try:
+            answer = decode(line, StewardAnswer[kind], "the steward")  # type: ignore[valid-type]
+        except WireError as error:
+            raise HarnessError(str(error)) from error
+        if answer.ok is None:
+            failure = TargetError(answer.error)
+            failure.exit_code = answer.exit_code
             raise failure
-        ok: dict[str, Any] = answer["ok"]
-        return ok
+        return answer.ok

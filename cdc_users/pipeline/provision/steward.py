@@ -1,113 +1,76 @@
 """Creates what a run needs outside its own process, and removes it whatever happens to the run.
 
-`python -m cdc_users.pipeline.provision.steward` is a process of its own, without gevent: one JSON
-request a line on its standard input, one JSON answer a line on its standard output. When the input
-ends, because the run has finished or because it was killed, the steward removes all that it
-created and exits. If the steward is killed as well, the next run finds its journal and removes
-what is left.
-
-Requests: {"do": "open", ...} finds or starts the stack; {"do": "prepare", ...} creates one
-pipeline's objects; {"do": "committed"} waits for the connector's first offset; {"do": "health"}
-says what happened to the servers since; {"do": "release"} removes the objects; {"do": "close"}
-removes everything and ends. An answer is {"ok": ...} or {"error": text, "exit_code": 2 or 3}.
+`python -m cdc_users.pipeline.provision.steward` is a process of its own, without gevent: one
+request a line on its standard input, one answer a line on its standard output (message.py). When
+the input ends, because the run has finished or because it was killed, the steward removes all that
+it created and exits. If the steward is killed as well, the next run finds its journal and removes
+what is left. Nothing that it asks of a server is waited for without a limit.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg2
 from confluent_kafka import KafkaException
-from psycopg2.extensions import connection as Connection
 
 from cdc_users.error import HarnessError, TargetError
-from cdc_users.pipeline.captures.debezium import STREAMING_DEADLINE_S, TOPIC_PREFIX
-from cdc_users.pipeline.declaration import captures, sinks, sources, transports
-from cdc_users.pipeline.provision import cloud_streams, kafka_topics
-from cdc_users.pipeline.provision.allow_list import check_addresses, stack_mistakes
+from cdc_users.measure.wire import WireError, decode, encode
+from cdc_users.pipeline.captures.debezium import STREAMING_DEADLINE_S
+from cdc_users.pipeline.provision import kafka_topics
+from cdc_users.pipeline.provision.allow_list import stack_mistakes
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, changes, look
-from cdc_users.pipeline.provision.ground import Ground
-from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
+from cdc_users.pipeline.provision.creation import RUNS, Creation
+from cdc_users.pipeline.provision.journal import Journal, abandoned
+from cdc_users.pipeline.provision.limit import within
+from cdc_users.pipeline.provision.message import (
+    AskHealth,
+    AwaitCommitted,
+    CloseSteward,
+    Health,
+    Names,
+    OpenStack,
+    PreparePipeline,
+    Problems,
+    ReleasePipeline,
+    StackFound,
+    StewardAnswer,
+    StewardRequest,
+)
+from cdc_users.pipeline.provision.removal import remove_all
 from infra.client.environment import module_command
-from infra.postgres.publication import drop_publication
-from infra.postgres.slot import SlotError, drop_slot
-from infra.postgres.table import (
-    TableError,
-    drop_schema,
-)
-from infra.stack.debezium.connector import (
-    delete_connector,
-    wait_until_committed,
-)
+from infra.postgres.slot import SlotError
+from infra.postgres.table import TableError
+from infra.stack.debezium.connector import wait_until_committed
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.find.locate import locate, supervised
+from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
-from infra.validate import endpoint_address
 
+#: What dead runs have left may cost the next one so long, and no longer.
+ABANDONED_S = 20.0
+#: Longest answers of the servers that are asked.
+PREPARE_S = 120.0
+HEALTH_S = 10.0
+#: A union is no type to mypy, and one to msgspec.
+REQUEST: Any = StewardRequest
 REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
 
 
-def connect(dsn: str) -> Connection:
-    """An autocommit connection; the password, if any, comes from PGPASSWORD or PGPASSFILE."""
-    connection = psycopg2.connect(dsn, connect_timeout=10, application_name="locust-cdc")
-    connection.autocommit = True
-    return connection
-
-
-def remove(entry: Entry, endpoints: Endpoints) -> None:
-    """Remove one object of a run; one that is gone already is fine."""
-    removers: dict[str, Callable[[], None]] = {
-        "connector": lambda: delete_connector(endpoints, entry.name),
-        "topic": lambda: kafka_topics.delete_topics(endpoints.kafka_bootstrap, [entry.name]),
-        "group": lambda: kafka_topics.delete_groups(endpoints.kafka_bootstrap, [entry.name]),
-        "subjects": lambda: kafka_topics.delete_subjects(endpoints.schema_registry_url, entry.name),
-        "slot": lambda: _on_postgres(
-            endpoints, lambda connection: drop_slot(connection, entry.name)
-        ),
-        "publication": lambda: _on_postgres(
-            endpoints, lambda connection: drop_publication(connection, entry.name)
-        ),
-        "schema": lambda: _on_postgres(
-            endpoints, lambda connection: drop_schema(connection, entry.name)
-        ),
-        "directory": lambda: shutil.rmtree(entry.name, ignore_errors=True),
-    }
-    if entry.kind in removers:
-        removers[entry.kind]()
-    else:
-        cloud_streams.delete(entry.kind, entry.name)
-
-
-def _on_postgres(endpoints: Endpoints, action: Callable[[Connection], Any]) -> None:
-    with closing(connect(endpoints.postgres_dsn)) as connection:
-        action(connection)
-
-
-def remove_all(journal: Journal, endpoints: Endpoints) -> list[str]:
-    """Remove a journal's objects, last created first; returns what could not be removed."""
-    # With servers that are gone went everything in them.
-    kinds = None if supervised(endpoints) else ("directory",)
-    problems = []
-    for entry in reversed(
-        [entry for entry in journal.entries() if kinds is None or entry.kind in kinds]
-    ):
-        try:
-            remove(entry, endpoints)
-        except (*REFUSALS, psycopg2.Error, OSError) as error:
-            problems.append(f"{entry.kind} {entry.name!r}: {error}")
-    return problems
+def say(text: str) -> None:
+    """Tell people; where nobody reads any more, nothing is told."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        return
 
 
 class Steward:
@@ -115,35 +78,50 @@ class Steward:
 
     def __init__(self, checkout: Path) -> None:
         self._checkout = checkout
-        self._journals = checkout / ".stack" / "runs"
+        self._journals = checkout / RUNS
         self._journal: Journal | None = None
-        self._endpoints: Endpoints | None = None
+        self._found: StackFound | None = None
         self._run = ""
-        self._owns_stack = False
-        self._connector = ""
+        self._allowed: tuple[str, ...] = ()
+        self._clouds: list[CloudStreams] = []
+        self._made: Creation | None = None
         self._watched, self._before = RunObjects(), Condition()
-        self._topics: Sequence[str] = ()
-        self._allowed: Sequence[str] = ()
-        self._clouds: CloudStreams | None = None
 
-    def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, request: StewardRequest) -> StackFound | Names | Health | Problems:
+        """Carry out one request; raises what keeps it from that."""
+        match request:
+            case OpenStack():
+                return self.open(request)
+            case PreparePipeline():
+                return within(PREPARE_S, "preparing the pipeline", lambda: self.prepare(request))
+            case AwaitCommitted():
+                return self.committed()
+            case AskHealth():
+                return within(HEALTH_S, "asking the servers for their health", self.health)
+            case ReleasePipeline():
+                return self.release()
+            case CloseSteward():
+                return self.close()
+
+    def open(self, request: OpenStack) -> StackFound:
         """Find the stack or start one, clear away what dead runs left, and start this run's
         journal.
 
         Refuses servers outside loopback that are not allowed by name, before it asks them anything.
         """
-        self._run = str(request["run"])
-        self._allowed = request["allowed"]
+        self._run, self._allowed = request.run, request.allowed
         if mistakes := stack_mistakes(self._checkout, os.environ, self._allowed):
             raise StackConfigError("; ".join(mistakes))
         endpoints = locate(self._checkout, os.environ)
-        self._owns_stack = endpoints is None
-        self._endpoints = endpoints = endpoints or self._start_stack(str(request["profile"]))
+        owned = endpoints is None
+        self._found = StackFound(endpoints or self._start_stack(request.profile), owned)
         for old in abandoned(self._journals):
             self._clear(old)
-        self._journal = Journal(self._journals / f"{self._run}.jsonl")
-        self._journal.open(self._run, endpoints.to_json(), owns_stack=self._owns_stack)
-        return {"endpoints": endpoints.to_json(), "owns_stack": self._owns_stack}
+        self._journal = self._new_journal(self._found.endpoints)
+        return self._found
+
+    def _new_journal(self, endpoints: Endpoints) -> Journal:
+        return Journal.create(self._journals / f"{self._run}.jsonl", self._run, endpoints)
 
     def _start_stack(self, profile: str) -> Endpoints:
         command = module_command("infra.stack", "up", "--profile", profile)
@@ -158,148 +136,75 @@ class Steward:
         return endpoints
 
     def _clear(self, old: Journal) -> None:
-        head = old.head()
-        if head and not remove_all(old, Endpoints.from_json(head["endpoints"])):
-            print(f"cleared away what run {head['run']} had left behind", file=sys.stderr)
-        old.remove()
+        """Remove what a dead run has left; what resists is named, and tried again by the next."""
+        with closing(old):
+            head = old.head()
+            if head is None:
+                return
+            problems = remove_all(old, head.endpoints, ABANDONED_S)
+            for problem in problems:
+                say(f"run {head.run} has left {problem}; the next run tries again ({old.path})")
+            if not problems:
+                say(f"cleared away what run {head.run} had left behind")
 
-    def _creating(self, kind: str, name: str) -> str:
+    def _note(self, kind: str, name: str) -> str:
         assert self._journal is not None
         self._journal.add(kind, name)
         return name
 
-    def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Create one pipeline's objects; returns their names (prepared.Names).
-
-        `request` says what stands between: source, capture, transport, sink, tables, partitions,
-        tuning. A topic, or a connector with its table, that the user names is taken as it is, and
-        never removed.
-        """
-        assert self._endpoints is not None
-        name, tables = str(request["name"]), [str(table) for table in request["tables"]]
-        topics = [request["topic"] or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables]
-        names: dict[str, Any] = {"schema": name, "tables": tables, "topics": topics}
-        self._connector = ""
-        transport = transports().by_name[str(request["transport"])]
-        # A topic of the user's own may well have lost its beginning before.
-        self._topics = topics if transport.of_kafka and not request["topic"] else ()
-        names["partitions"] = int(request["partitions"])
-        if transport.of_kafka:
-            names |= self._kafka(
-                name, [] if request["topic"] else topics, int(request["partitions"])
-            )
-            names["partitions"] = kafka_topics.count_partitions(
-                self._endpoints.kafka_bootstrap, topics
-            )
-        ground = self._ground(name, tables, topics, request)
-        source = sources().by_name[str(request["source"])]
-        names |= source.provision(ground)
-        if source.database:
-            capture = captures().by_name[str(request["capture"])]
-            names |= capture.provision(ground)
-            self._connector = "" if ground.connector else capture.connector(name)
-        names |= sinks().by_name[str(request["sink"])].provision(ground)
-        self._watched = RunObjects(
-            slot=names.get("slot", ""),
-            connector=ground.connector or self._connector,
-            publication=names.get("publication", ""),
-            topics=topics if transport.of_kafka else (),
-            tables=[f"{names['schema']}.{t}" for t in names["tables"]] if source.database else (),
+    def prepare(self, request: PreparePipeline) -> Names:
+        """Create one pipeline's objects; returns their names."""
+        endpoints = self._endpoints()
+        self._made = Creation(
+            self._run, endpoints, self._checkout, self._allowed, self._note, self._clouds
         )
-        self._before = look(self._endpoints, self._watched)
+        names = self._made.create(request)
+        self._watched = self._made.objects(request.pipeline, names)
+        self._before = look(endpoints, self._watched)
         return names
 
-    def _ground(
-        self, name: str, tables: Sequence[str], topics: Sequence[str], request: Mapping[str, Any]
-    ) -> Ground:
-        assert self._endpoints is not None
-        dsn = self._endpoints.postgres_dsn
-        return Ground(
-            name=name,
-            run=self._run,
-            tables=tables,
-            topics=topics,
-            partitions=int(request["partitions"]),
-            tuning=str(request["tuning"]),
-            transport=str(request["transport"]),
-            transport_endpoint=str(request["transport_endpoint"]),
-            connector=str(request["connector"]),
-            table=str(request["table"]),
-            endpoints=self._endpoints,
-            checkout=self._checkout,
-            note=self._creating,
-            postgres=lambda: closing(connect(dsn)),
-            service=lambda transport, given: self._service(name, transport, given),
-        )
+    def _endpoints(self) -> Endpoints:
+        assert self._found is not None
+        return self._found.endpoints
 
-    def _kafka(self, name: str, topics: Sequence[str], partitions: int) -> dict[str, Any]:
-        assert self._endpoints is not None
-        for wanted in topics:
-            self._creating("subjects", wanted)
-            kafka_topics.create_topic(
-                self._endpoints.kafka_bootstrap, self._creating("topic", wanted), partitions
-            )
-        dead_letter = self._creating("topic", f"{TOPIC_PREFIX}.{name}.dead-letter")
-        kafka_topics.create_topic(self._endpoints.kafka_bootstrap, dead_letter, 1)
-        return {
-            "group": self._creating("group", name.replace("_", "-")),
-            "dead_letter": dead_letter,
-        }
-
-    def _service(self, name: str, transport: str, given: str) -> str:
-        """The endpoint of a transport's service; an emulator is started where none is named."""
-        if self._clouds is None:
-            logs = self._creating("directory", str(self._journals / f"{self._run}-emulators"))
-            self._clouds = CloudStreams(Path(logs))
-        endpoint = self._clouds.endpoint(transport, given)
-        if cloud_streams.own_endpoint(transport, given):
-            check_addresses([endpoint_address(endpoint)], self._allowed)
-            self._creating(transport, f"{endpoint} {name}")
-        return endpoint
-
-    def committed(self) -> dict[str, Any]:
+    def committed(self) -> Problems:
         """Return when Connect has stored how far the run's connector has come."""
-        assert self._endpoints is not None
-        if self._connector:
-            wait_until_committed(self._endpoints, self._connector, STREAMING_DEADLINE_S)
+        if self._made is not None and self._made.connector:
+            wait_until_committed(self._endpoints(), self._made.connector, STREAMING_DEADLINE_S)
             # Connect may have restarted the task until now; from here on nobody should.
-            self._before = look(self._endpoints, self._watched)
-        return {}
+            self._before = look(self._endpoints(), self._watched)
+        return Problems()
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> Health:
         """What has happened to the servers and the run's objects since `prepare`: what restarted,
         what is gone for good, what somebody else did, and how many records the topics have deleted.
         """
-        assert self._endpoints is not None
-        now = look(self._endpoints, self._watched)
-        topics = [name for name in self._topics if now.topics.get(name)]
-        bootstrap = self._endpoints.kafka_bootstrap
-        return {
-            **asdict(changes(self._watched, self._before, now)),
-            "deleted_records": kafka_topics.deleted_records(bootstrap, topics) if topics else 0,
-        }
+        endpoints = self._endpoints()
+        now = look(endpoints, self._watched)
+        found = changes(self._watched, self._before, now)
+        made = () if self._made is None else self._made.topics
+        topics = [name for name in made if now.topics.get(name)]
+        bootstrap = endpoints.kafka_bootstrap
+        deleted = kafka_topics.deleted_records(bootstrap, topics) if topics else 0
+        return Health(found.restarted, found.gone, found.disturbed, deleted)
 
-    def release(self) -> dict[str, Any]:
+    def release(self) -> Problems:
         """Remove what `prepare` created so far; the stack stays."""
         assert self._journal is not None
-        assert self._endpoints is not None
-        problems = remove_all(self._journal, self._endpoints)
-        self._journal.remove()
-        self._journal.open(self._run, self._endpoints.to_json(), owns_stack=self._owns_stack)
-        return {"problems": problems}
+        return Problems(tuple(remove_all(self._journal, self._endpoints())))
 
-    def close(self) -> dict[str, Any]:
+    def close(self) -> Problems:
         """Remove everything, and take down a stack that this run started."""
-        if self._journal is None or self._endpoints is None:
-            return {"problems": []}
+        if self._journal is None or self._found is None:
+            return Problems()
         journal, self._journal = self._journal, None
-        if self._clouds is not None:
-            self._clouds.close()
-        # With the stack goes everything in it, so nothing there needs to be removed one by one.
-        problems = self._stop_stack() if self._owns_stack else []
-        problems += remove_all(journal, self._endpoints)
-        journal.remove()
-        return {"problems": problems}
+        for clouds in self._clouds:
+            clouds.close()
+        with closing(journal):
+            # With the stack goes everything in it, so nothing there needs to be removed one by one.
+            problems = self._stop_stack() if self._found.owns_stack else []
+            problems += remove_all(journal, self._found.endpoints)
+        return Problems(tuple(problems))
 
     def _stop_stack(self) -> list[str]:
         command = module_command("infra.stack", "down")
@@ -311,41 +216,41 @@ class Steward:
         )
 
 
-def answer(steward: Steward, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out one request; failures become answers."""
-    actions: dict[str, Callable[[], dict[str, Any]]] = {
-        "open": lambda: steward.open(request),
-        "prepare": lambda: steward.prepare(request),
-        "committed": steward.committed,
-        "health": steward.health,
-        "release": steward.release,
-        "close": steward.close,
-    }
+def answer(steward: Steward, line: str) -> bytes:
+    """Carry out the request in a line; failures become answers."""
     try:
-        return {"ok": actions[str(request["do"])]()}
-    except (StackConfigError, TableError) as error:
-        return {"error": str(error), "exit_code": 2}
+        request: StewardRequest = decode(line, REQUEST, "the run")
+        return encode(StewardAnswer(ok=steward.answer(request)))
+    except (StackConfigError, TableError, WireError) as error:
+        return _refusal(error, 2)
     except HarnessError as error:
-        return {"error": str(error), "exit_code": error.exit_code}
+        return _refusal(error, error.exit_code)
     except (*REFUSALS, psycopg2.Error, OSError) as error:
-        return {"error": str(error).strip(), "exit_code": 3}
+        return _refusal(error, 3)
+    except Exception as error:  # noqa: BLE001 - whatever a service's client raises; the run concludes
+        return _refusal(f"{type(error).__name__}: {error}", 3)
+
+
+def _refusal(error: object, exit_code: int) -> bytes:
+    return msgspec.json.encode(StewardAnswer(error=str(error).strip(), exit_code=exit_code))
 
 
 def main() -> int:
     """Serve requests until the input ends; then leave nothing behind."""
     # The run decides when it ends, also after Ctrl-C in the terminal that both share.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     steward = Steward(CHECKOUT)
     for line in sys.stdin:
-        reply = answer(steward, json.loads(line))
         try:
-            print(json.dumps(reply), flush=True)
-        except BrokenPipeError:
+            sys.stdout.write(answer(steward, line).decode("utf-8") + "\n")
+            sys.stdout.flush()
+        except OSError:
             break  # the run died while this was under way
-    for problem in answer(steward, {"do": "close"}).get("ok", {}).get("problems", []):
-        print(f"left behind: {problem}", file=sys.stderr)
-    return 0
+    for problem in steward.close().problems:
+        say(f"left behind: {problem}")
+    # Threads that wait for a dead server for ever are left as they are.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -6,24 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings
 from cdc_users.pipeline.declaration import SinkDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
 
-def _arguments(prepared: Prepared, _: Mapping[str, Any]) -> Mapping[str, Any]:
+def _arguments(prepared: Prepared, _: TapPlace) -> Mapping[str, Any]:
     names = prepared.names
     return {"iceberg-warehouse": names.warehouse, "iceberg-table": names.sink_table}
 
 
-def _table(prepared: Prepared) -> Mapping[str, Any]:
-    place = {"warehouse": prepared.names.warehouse, "table": prepared.names.sink_table}
-    return {"kind": "iceberg", **place}
-
-
-def _tap(prepared: Prepared) -> Mapping[str, Any] | None:
+def _tap(prepared: Prepared) -> IcebergSettings | None:
     """What is appended is seen event by event; an upsert leaves only the last state."""
-    return _table(prepared) if prepared.pipeline.iceberg_mode == "append" else None
+    if prepared.pipeline.iceberg_mode != "append":
+        return None
+    names = prepared.names
+    return IcebergSettings(warehouse=names.warehouse, table=names.sink_table)
+
+
+def _final(prepared: Prepared) -> IcebergSideSettings:
+    names, mode = prepared.names, prepared.pipeline.iceberg_mode
+    return IcebergSideSettings(warehouse=names.warehouse, table=names.sink_table, mode=mode)
 
 
 def _provision(ground: Ground) -> Mapping[str, Any]:
@@ -36,7 +41,7 @@ ICEBERG = SinkDeclaration(
     "iceberg",
     arguments=_arguments,
     tap=_tap,
-    final=lambda prepared: {**_table(prepared), "mode": prepared.pipeline.iceberg_mode},
+    final=_final,
     provision=_provision,
     takes=("iceberg-mode", "iceberg-commit-interval-ms"),
     package="pyiceberg",

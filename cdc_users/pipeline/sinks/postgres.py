@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cdc_users.observe.message import TapPlace
+from cdc_users.observe.settings import PostgresSideSettings
 from cdc_users.pipeline.declaration import SinkDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
 
-def _arguments(prepared: Prepared, _: Mapping[str, Any]) -> Mapping[str, Any]:
+def _arguments(prepared: Prepared, _: TapPlace) -> Mapping[str, Any]:
     return {
         "postgres-dsn": prepared.endpoints.postgres_dsn,
         "postgres-table": prepared.names.sink_table,
     }
 
 
-def _final(prepared: Prepared) -> Mapping[str, Any]:
-    place = {"dsn": prepared.endpoints.postgres_dsn, "table": prepared.names.sink_table}
-    return {"kind": "postgres", **place}
+def _final(prepared: Prepared) -> PostgresSideSettings:
+    return PostgresSideSettings(
+        dsn=prepared.endpoints.postgres_dsn, table=prepared.names.sink_table
+    )
 
 
 def _provision(ground: Ground) -> Mapping[str, Any]:

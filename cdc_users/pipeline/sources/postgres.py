@@ -5,33 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cdc_users.observe.settings import PostgresSideSettings
 from cdc_users.pipeline.declaration import SourceDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.provision.ground import Ground
+from cdc_users.users.target import DatabaseTarget
 
 
-def _target(prepared: Prepared) -> Mapping[str, Any]:
+def _target(prepared: Prepared) -> DatabaseTarget:
     names = prepared.names
-    return {
-        "dsn": prepared.endpoints.postgres_dsn,
-        "schema": names.schema,
-        "table": names.tables[0],
-        "tables": list(names.tables),
-    }
+    return DatabaseTarget(prepared.endpoints.postgres_dsn, names.schema, names.tables)
 
 
-def _final(prepared: Prepared) -> Mapping[str, Any] | None:
+def _final(prepared: Prepared) -> PostgresSideSettings | None:
     """The source table; None where there are several."""
     names = prepared.names
     if len(names.tables) > 1:
         return None
     table = f"{names.schema}.{names.tables[0]}"
-    return {
-        "kind": "postgres",
-        "dsn": prepared.endpoints.postgres_dsn,
-        "table": table,
-        "check": False,
-    }
+    return PostgresSideSettings(dsn=prepared.endpoints.postgres_dsn, table=table)
 
 
 def _provision(ground: Ground) -> Mapping[str, Any]:
@@ -44,7 +36,7 @@ def _provision(ground: Ground) -> Mapping[str, Any]:
         schema, _, table = ground.table.rpartition(".")
         with ground.postgres() as connection:
             check_customers(connection, Table(schema, table))
-        return {"schema": schema, "tables": [table]}
+        return {"schema": schema, "tables": (table,)}
     with ground.postgres() as connection:
         create_schema(connection, ground.note("schema", name), ground.run)
         sources = [create_customers(connection, name, table) for table in ground.tables]

@@ -8,22 +8,22 @@ from typing import Any
 from cdc_users.pipeline.declaration import SourceDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.provision.ground import Ground
+from cdc_users.users.target import TopicTarget
 
 
-def _target(prepared: Prepared) -> Mapping[str, Any]:
-    return {
-        "bootstrap": prepared.endpoints.kafka_bootstrap,
-        "schema_registry_url": prepared.endpoints.schema_registry_url,
-        "channels": list(prepared.names.channels),
-    }
+def _target(prepared: Prepared) -> TopicTarget:
+    return TopicTarget(
+        bootstrap=prepared.endpoints.kafka_bootstrap,
+        schema_registry_url=prepared.endpoints.schema_registry_url,
+        channels=prepared.names.channels,
+    )
 
 
 def _provision(ground: Ground) -> Mapping[str, Any]:
     from cdc_users.users.producer.topic_schemas import open_channel
 
     kafka, registry = ground.endpoints.kafka_bootstrap, ground.endpoints.schema_registry_url
-    channels = [open_channel(kafka, registry, topic).to_json() for topic in ground.topics]
-    return {"channels": channels}
+    return {"channels": tuple(open_channel(kafka, registry, topic) for topic in ground.topics)}
 
 
 TOPIC = SourceDeclaration("topic", lanes="producer", target=_target, provision=_provision)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from cdc_users.observe.settings import JsonTopicSettings
 from cdc_users.pipeline.declaration import TransportDeclaration
 from cdc_users.pipeline.prepared import Prepared
 
 
-def _tap(prepared: Prepared) -> Mapping[str, Any]:
+def _tap(prepared: Prepared) -> JsonTopicSettings:
     stream = prepared.names.stream
-    return {"kind": "json-topic", "bootstrap": stream["endpoint"], "topic": stream["name"]}
+    return JsonTopicSettings(bootstrap=stream["endpoint"], topic=stream["name"])
 
 
 KAFKA = TransportDeclaration("kafka", "Kafka", tap=_tap, of_kafka=True)

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
+from cdc_users.observe.settings import KinesisSettings
 from cdc_users.pipeline.declaration import TransportDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from infra.validate import is_url
 
 
-def _tap(prepared: Prepared) -> Mapping[str, Any]:
+def _tap(prepared: Prepared) -> KinesisSettings:
     stream = prepared.names.stream
-    return {"kind": "kinesis", "endpoint": stream["endpoint"], "stream": stream["name"]}
+    return KinesisSettings(endpoint=stream["endpoint"], stream=stream["name"])
 
 
 def _create(endpoint: str, name: str, shards: int) -> Mapping[str, str]:

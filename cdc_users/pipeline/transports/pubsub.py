@@ -7,17 +7,18 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
+from cdc_users.observe.settings import PubSubSettings
 from cdc_users.pipeline.declaration import TransportDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from infra.validate import is_address
 
 
-def _tap(prepared: Prepared) -> Mapping[str, Any]:
+def _tap(prepared: Prepared) -> PubSubSettings:
     stream = prepared.names.stream
-    place = {"endpoint": stream["endpoint"], "project": stream["project"]}
-    return {"kind": "pubsub", **place, "subscription": stream["name"]}
+    return PubSubSettings(
+        endpoint=stream["endpoint"], project=stream["project"], subscription=stream["name"]
+    )
 
 
 def _create(endpoint: str, name: str, _: int) -> Mapping[str, str]:

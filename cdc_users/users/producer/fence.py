@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg2
 from psycopg2 import sql
@@ -15,7 +15,7 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
 from cdc_users.users.producer.in_flight import ChangeFlight
 from cdc_users.users.producer.producer import AvroProducer
-from cdc_users.users.producer.topic_schemas import Channel
+from cdc_users.users.target import DatabaseTarget, LaneTarget
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import KEYS_PER_WRITER, WriteTransaction, columns
 from infra.postgres.table import CUSTOMERS_COLUMNS
@@ -139,14 +139,12 @@ def _answers(look: Callable[[], Sequence[FenceTap]]) -> Sequence[FenceTap]:
         return ()
 
 
-def fences(run: str, target: Mapping[str, Any], anchor: Anchor) -> Callable[[int], set[int]]:
+def fences(run: str, target: LaneTarget, anchor: Anchor) -> Callable[[int], set[int]]:
     """What writes a run's fences to where its lanes write (Assignment.target)."""
-    if "channels" not in target:
-        return PostgresFences(run, target["dsn"], target["schema"], target["tables"], anchor.now_us)
-    channels = [Channel.from_json(channel) for channel in target["channels"]]
-    return TopicFences(
-        run, AvroProducer(target["bootstrap"], channels, anchor, linger_ms=0), anchor.now_us
-    )
+    if isinstance(target, DatabaseTarget):
+        return PostgresFences(run, target.dsn, target.schema, target.tables, anchor.now_us)
+    producer = AvroProducer(target.bootstrap, target.channels, anchor, linger_ms=0)
+    return TopicFences(run, producer, anchor.now_us)
 
 
 def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:

@@ -5,49 +5,18 @@ For processes without gevent, as `topic` is: the steward asks, the lanes' proces
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
 from cdc_users.error import SubjectError, TargetError
+from cdc_users.users.producer.channel import Channel as Channel
 from infra.client.registry import RegistryError, RegistryRefusedError, SchemaRegistry
-from infra.schemas.debezium import ChangeSchema, TopicSchemas, customers_schemas, with_column
+from infra.schemas.debezium import ChangeSchema, customers_schemas, with_column
 
 REACH_S = 10.0
 _SIZE = "max.message.bytes"
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One table's topic: its partitions, the largest record batch that it takes, and its schemas'
-    ids.
-    """
-
-    topic: str
-    partitions: int
-    max_message_bytes: int
-    key_id: int
-    value_id: int
-    #: A column that was added since; empty where none was.
-    added: str = ""
-
-    @property
-    def schemas(self) -> TopicSchemas:
-        """What the ids stand for."""
-        schemas = customers_schemas(self.topic)
-        return with_column(schemas, self.added) if self.added else schemas
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, for the wire."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Channel:
-        """Read what `to_json` made."""
-        return cls(**data)
 
 
 def open_channel(bootstrap: str, registry_url: str, topic: str) -> Channel:

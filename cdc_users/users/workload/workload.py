@@ -8,9 +8,9 @@ from run, writer, workload and the outcomes that it was told, and from nothing e
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 
@@ -55,15 +55,6 @@ class Workload:
     def only_inserts(self) -> bool:
         """Whether nothing is ever updated or deleted."""
         return self.mix[1] == self.mix[2] == 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, for the wire."""
-        return {**asdict(self), "mix": list(self.mix)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Workload:
-        """Read what `to_json` made; what is missing has its default."""
-        return cls(**{**data, "mix": tuple(data["mix"])} if "mix" in data else data)
 
 
 def parse_mix(text: str) -> tuple[int, int, int]:

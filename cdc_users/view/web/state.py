@@ -11,8 +11,9 @@ from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.report.answer import answer
 from cdc_users.step.state import StepState
 from cdc_users.step.timeline_row import TimelineRow
-from cdc_users.view import run_view
-from cdc_users.view.run_view import RunView
+from cdc_users.view.bottleneck import narrowest
+from cdc_users.view.run_view import RunView, concerns
+from cdc_users.view.stages import split_ms, stages
 
 #: What the charts need of each second.
 COLUMNS = (
@@ -48,7 +49,7 @@ def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:
         return {"run": None}
     moments = run.moments
     first = since if known == run.id and since <= len(moments) else 0
-    narrow = run_view.narrowest(run)
+    narrow = narrowest(run)
     return {
         "run": head(run),
         "first": first,
@@ -57,14 +58,14 @@ def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:
         # Every step's name begins with the scenario's, which would only take room in the charts.
         "marks": [
             {
-                "x": mark["elapsed_s"],
-                "name": str(mark["name"]).removeprefix(f"{run.scenario.name}-"),
+                "x": mark.elapsed_s,
+                "name": mark.name.removeprefix(f"{run.scenario.name}-"),
             }
             for mark in run.marks
         ],
-        "stages": [asdict(stage) for stage in run_view.stages(run, narrow.stage)],
+        "stages": [asdict(stage) for stage in stages(run, narrow.stage)],
         "words": narrow.words,
-        "split": [{"name": name, "values": parts} for name, parts in run_view.split_ms(run)],
+        "split": [{"name": name, "values": parts} for name, parts in split_ms(run)],
         "ledger": ledger(run),
         "verdict": verdict(run),
     }
@@ -128,7 +129,7 @@ def verdict(run: RunView) -> dict[str, Any]:
     """The verdict with its reasons, or what is already known to be wrong."""
     result = run.result
     if result is None:
-        return {"verdict": None, "reasons": run_view.concerns(run), "notes": [], "answer": ""}
+        return {"verdict": None, "reasons": concerns(run), "notes": [], "answer": ""}
     return {
         "verdict": result.verdict.value,
         "reasons": list(result.reasons),

@@ -19,7 +19,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from cdc_users.measure.ledger.ledger import Arrivals, Ledger
-from cdc_users.measure.step import StepFigures, progress_json, steps_json
+from cdc_users.measure.step import (
+    ProgressTelemetry,
+    StepFigures,
+    progress_telemetry,
+    steps_telemetry,
+)
+from cdc_users.measure.wire import encode
 from infra.client.environment import TELEMETRY_TOKEN
 
 HOST = "127.0.0.1"
@@ -140,16 +146,16 @@ class TelemetryServer(Collector):
             "cpu_s": sum(self._process.cpu_times()[:2]),
             "consumer": self._source.snapshot(),
             "sink": self._sink.snapshot(),
-            "steps": steps_json(steps, self._sink.ledger),
+            "steps": steps_telemetry(steps, self._sink.ledger),
         }
 
     def arrivals(self) -> Arrivals:
         """What has become durable."""
         return self._sink.ledger.arrivals()
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> ProgressTelemetry:
         """How far each step has come, and the fences."""
-        return progress_json(self._sink.ledger)
+        return progress_telemetry(self._sink.ledger)
 
     def figures(self) -> Sequence[Figure]:
         """The metrics of this kind of process."""
@@ -169,16 +175,16 @@ class TelemetryServer(Collector):
         )
 
     async def _get_snapshot(self, _: web.Request) -> web.Response:
-        return web.json_response(self.snapshot())
+        return _answer(self.snapshot())
 
     async def _get_progress(self, _: web.Request) -> web.Response:
-        return web.json_response(self.progress())
+        return _answer(self.progress())
 
     async def _get_ledger(self, _: web.Request) -> web.Response:
         """The whole ledger; what has arrived is copied here, and put into text elsewhere, so that
         events go on.
         """
-        return web.json_response(await asyncio.to_thread(self.arrivals().to_json))
+        return _answer(await asyncio.to_thread(self.arrivals().encode))
 
     async def _get_samples(self, request: web.Request) -> web.Response:
         """The 10 Hz samples after a number, as many as are kept."""
@@ -204,6 +210,11 @@ class TelemetryServer(Collector):
             )
         self._source.begin()
         return web.json_response({})
+
+
+def _answer(message: object) -> web.Response:
+    """A message, or plain data that holds some, as the body of an answer."""
+    return web.Response(body=encode(message), content_type="application/json")
 
 
 @web.middleware

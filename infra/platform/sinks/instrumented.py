@@ -270,8 +270,8 @@ class InstrumentedSink(SinkConnector):
             "busy_by_partition_s": {
                 f"{topic}:{number}": round(s, 6) for (topic, number), s in self.busy_s.items()
             },
-            "call": self.call.to_json(),
-            "commit": self.commit.to_json(),
+            "call": self.call.encode(),
+            "commit": self.commit.encode(),
             "mean_batch": round(self.events / self.writes, 1) if self.writes else None,
             "largest_batch": self.largest_batch,
         }

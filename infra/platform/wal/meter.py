@@ -103,7 +103,7 @@ class WalMeter(Meter):
             "events": self.durable_events,
             "durable_events": self.durable_events,
             "bytes": self.bytes,
-            "call": self.call.to_json(),
+            "call": self.call.encode(),
             "mean_batch": round(self.durable_events / self.writes, 1) if self.writes else None,
             "largest_batch": self.largest_batch,
         }

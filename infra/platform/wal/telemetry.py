@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
+from cdc_users.measure.step import ProgressTelemetry
 from infra.platform.process.telemetry_server import (
     INTERVAL_S,
     KEPT_SAMPLES,
@@ -91,16 +92,14 @@ class WalTelemetry(TelemetryServer):
         with self._service.meter.lock:
             figures = super().snapshot()
         for step in figures["steps"].values():
-            series = step["series"]
-            step["series"] = {
-                **series,
-                **{common: series[own] for own, common in COMMON.items() if own in series},
+            step.series |= {
+                common: step.series[own] for own, common in COMMON.items() if own in step.series
             }
         figures["sink"]["busy_s"] = round(self._service.pump.busy_s, 6)
         return {**figures, "slot_lag_bytes": self.slot_lag_bytes}
 
     @override
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> ProgressTelemetry:
         with self._service.meter.lock:
             return super().progress()
 

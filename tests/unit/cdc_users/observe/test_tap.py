@@ -45,8 +45,8 @@ def test_what_comes_again_is_counted_and_in_no_percentile() -> None:
     record.take(events(1, 1000, 5_000))
     record.take(events(941, 80, 12_000_000))
 
-    assert record.snapshot()["steps"]["1"]["delivered"] == 1020
-    assert record.snapshot()["steps"]["1"]["duplicated"] == 60
+    assert record.snapshot().steps[1].delivered == 1020
+    assert record.snapshot().steps[1].duplicated == 60
     assert end_to_end(record)["count"] == 1020
     assert end_to_end(record)["p95"] == 5.003
     assert record.steps[1].bytes == 102_000
@@ -85,6 +85,6 @@ def test_what_somebody_else_wrote_is_counted_apart_and_in_no_class() -> None:
     record.take(replace(events(5, 1, 9_000), deleted=np.ones(1, dtype=np.bool_)))
 
     told = record.snapshot()
-    assert (told["written_by_others"], told["others_keys"]) == (3, [3, 4, 5])
-    assert told["steps"]["1"]["duplicated"] == 0
+    assert (told.written_by_others, told.others_keys) == (3, [3, 4, 5])
+    assert told.steps[1].duplicated == 0
     assert record.arrivals().foreign == 0

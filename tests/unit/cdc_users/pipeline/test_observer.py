@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
-import orjson
 import pytest
 import requests
 
 from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.wire import encode
 from cdc_users.pipeline.child_process import Child
 from cdc_users.pipeline.observer import Observer
 from cdc_users.pipeline.telemetry import read_ledger, read_progress
@@ -26,7 +26,7 @@ class Slow(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         threading.Event().wait(0.5)
-        body = orjson.dumps(Arrivals(foreign=3).to_json())
+        body = encode(Arrivals(foreign=3).encode())
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

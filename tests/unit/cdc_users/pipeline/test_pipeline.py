@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
+from cdc_users.measure.step import StepTelemetry
+from cdc_users.observe.message import ObserverSnapshot, TapPlace, TapTelemetry
 from cdc_users.pipeline.commands import Wiring
 from cdc_users.pipeline.observer import Observer
 from cdc_users.pipeline.pipeline import Rig
@@ -16,9 +18,8 @@ from cdc_users.pipeline.pipeline import Rig
 pytestmark = pytest.mark.gevent
 
 
-def tap(delivered: int) -> dict[str, Any]:
-    step = {"delivered": delivered, "duplicated": 0, "bytes": 0, "last_us": 0, "series": {}}
-    return {"steps": {"1": step}, "fences": [], "fenced_partitions": []}
+def tap(delivered: int) -> TapTelemetry:
+    return TapTelemetry(steps={1: StepTelemetry(delivered=delivered)})
 
 
 @dataclass
@@ -27,12 +28,12 @@ class SeenObserver:
     to hold.
     """
 
-    taps: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=lambda: {"topic": {}, "sink": {"state": True}}
+    taps: Mapping[str, TapPlace] = field(
+        default_factory=lambda: {"topic": TapPlace(), "sink": TapPlace(state=True)}
     )
 
-    def snapshot(self) -> dict[str, Any]:
-        return {"taps": {"topic": tap(100), "sink": tap(60)}, "gauges": {}}
+    def snapshot(self) -> ObserverSnapshot:
+        return ObserverSnapshot(taps={"topic": tap(100), "sink": tap(60)})
 
 
 def rig(*, updates: bool) -> Rig:

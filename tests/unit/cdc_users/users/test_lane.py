@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -12,10 +10,11 @@ import numpy as np
 import pytest
 from gevent.pool import Group
 from locust.env import Environment
+from msgspec.structs import replace
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.plan import Schedule, SchedulePart
-from cdc_users.users import lane
+from cdc_users.users.carried import carried
 from cdc_users.users.lane import Arrival, Assignment, LanePool, LaneUser, Share
 
 pytestmark = pytest.mark.gevent
@@ -28,15 +27,14 @@ def assignment_of(schedule: Schedule, start_in_us: int = 20_000, **changes: Any)
         run="abcd1234",
         step=1,
         t0_us=ANCHOR.now_us() + start_in_us,
-        schedule=schedule.to_json(),
+        schedule=schedule,
         share=0,
         shares=1,
         first_lane=0,
         rows_per_arrival=1,
-        anchor=ANCHOR.to_json(),
-        target={},
+        anchor=ANCHOR,
     )
-    return dataclasses.replace(assignment, **changes)
+    return replace(assignment, **changes)
 
 
 def share_of(schedule: Schedule, start_in_us: int = 20_000, **changes: Any) -> Share:
@@ -53,10 +51,6 @@ def drain(share: Share, taken: list[int], work_s: float | None = None) -> None:
         share.tally.completed += 1
         share.record(arrival.intended_ns, started_ns, time.monotonic_ns())
     share.leave()
-
-
-def lists(parts: Sequence[SchedulePart]) -> list[list[int]]:
-    return [list(dataclasses.astuple(part)) for part in parts]
 
 
 def test_intended_times_are_the_plans_even_when_a_lane_was_late() -> None:
@@ -137,9 +131,9 @@ def test_what_is_too_late_is_dropped_and_counted_where_that_is_asked_for() -> No
     gevent.joinall([gevent.spawn(drain, share, taken) for _ in range(4)])
 
     report = share.report()
-    assert report["tally"]["dropped"] >= 450
-    assert report["tally"]["dropped"] + len(taken) == 1000
-    assert share.recorder.histogram("response").count + report["tally"]["dropped"] == 1000
+    assert report.tally.dropped >= 450
+    assert report.tally.dropped + len(taken) == 1000
+    assert share.recorder.histogram("response").count + report.tally.dropped == 1000
 
 
 def test_lanes_that_run_out_are_counted() -> None:
@@ -150,7 +144,7 @@ def test_lanes_that_run_out_are_counted() -> None:
 
     assert busy.tally.exhausted > 50
     assert idle.tally.exhausted == 0
-    assert busy.report()["tally"]["busy_s"] >= 1.0
+    assert busy.report().tally.busy_s >= 1.0
 
 
 def test_a_lane_whose_work_never_waits_does_not_stop_the_process() -> None:
@@ -179,23 +173,21 @@ def test_many_arrivals_that_are_due_are_taken_at_once() -> None:
 
     assert taken == [share.assignment.t0_us + offset // 1000 for offset in schedule.offsets_ns()]
     assert sizes[0] == 64
-    assert share.report()["tally"]["started"] == 300
+    assert share.report().tally.started == 300
     assert share.recorder.histogram("response").count == 300
 
 
 def test_a_share_that_changes_in_mid_step_hands_out_what_it_owns_then() -> None:
     schedule = Schedule.constant(1000, 0.4)
     pool = LanePool()
-    assignment = assignment_of(schedule, parts=lists([SchedulePart(0, 400, 0, 2)]))
+    assignment = assignment_of(schedule, parts=(SchedulePart(0, 400, 0, 2),))
     share = pool.publish(assignment, ANCHOR)
     assert share is not None
     taken: list[int] = []
     lanes = [gevent.spawn(drain, share, taken) for _ in range(4)]
     gevent.sleep(0.05)
 
-    changed = dataclasses.replace(
-        assignment, parts=lists([SchedulePart(0, 200, 0, 2), SchedulePart(200, 400, 1, 3)])
-    )
+    changed = replace(assignment, parts=(SchedulePart(0, 200, 0, 2), SchedulePart(200, 400, 1, 3)))
     assert pool.publish(changed, ANCHOR) is None
     gevent.joinall(lanes)
 
@@ -211,7 +203,7 @@ def test_a_share_that_was_cut_too_late_shows_in_the_counts() -> None:
     for _ in range(50):
         assert share.take() is not None
 
-    share.reassign(dataclasses.replace(share.assignment, parts=lists([SchedulePart(0, 10, 0, 1)])))
+    share.reassign(replace(share.assignment, parts=(SchedulePart(0, 10, 0, 1),)))
     drain(share, taken)
 
     assert taken == []
@@ -246,7 +238,7 @@ def test_a_log_of_operations_says_the_same_one_by_one_and_in_bulk(size: int) -> 
         one.record(intended_ns, intended_ns + 2000, intended_ns + 9000)
     many.record_many(times, times + 2000, times + 9000)
 
-    assert one.report()["recorder"] == many.report()["recorder"]
+    assert one.report().series == many.report().series
 
 
 class SlowLane(LaneUser):
@@ -263,16 +255,13 @@ class SlowLane(LaneUser):
         share.tally.completed += 1
 
 
-def test_a_lane_that_is_to_go_finishes_its_arrival_and_leaves_the_rest_to_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    pool = LanePool()
-    monkeypatch.setattr(lane, "POOL", pool)
+def test_a_lane_that_is_to_go_finishes_its_arrival_and_leaves_the_rest_to_others() -> None:
+    environment, group = Environment(user_classes=[SlowLane]), Group()
+    pool = carried(environment, LanePool)
     share = pool.publish(
-        assignment_of(Schedule.volume(5), parts=lists([SchedulePart(0, 5, 0, 1)])), ANCHOR
+        assignment_of(Schedule.volume(5), parts=(SchedulePart(0, 5, 0, 1),)), ANCHOR
     )
     assert share is not None
-    environment, group = Environment(user_classes=[SlowLane]), Group()
     leaver, stayer = SlowLane(environment), SlowLane(environment)
     for user in (leaver, stayer):
         user.start(group)

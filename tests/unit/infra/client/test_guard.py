@@ -9,20 +9,25 @@ import pytest
 from aiohttp import ClientSession
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.observe.gauge import Sampling
+from cdc_users.observe.gauge import Gauges, Sampling
+from cdc_users.observe.message import Final
 from cdc_users.observe.server import ObserverServer
 from infra.validate import host_of
+
+#: A comparison that the observer can carry out.
+SIDE = {"kind": "tap", "name": "sink"}
+COMPARISON = {"source": SIDE, "sink": SIDE}
 
 
 async def _statuses(headers: Mapping[str, str]) -> list[int]:
     """How the observer answers one read and one write with these headers."""
-    observer = ObserverServer({}, Sampling({}, new_anchor()), lambda _: {})
+    observer = ObserverServer({}, Sampling(Gauges(), new_anchor()), lambda _: Final())
     url = await observer.start()
     try:
         async with ClientSession(headers=headers) as session:
             async with session.get(f"{url}/progress") as read:
                 pass
-            async with session.post(f"{url}/final", json={}) as write:
+            async with session.post(f"{url}/final", json=COMPARISON) as write:
                 pass
     finally:
         await observer.stop()

@@ -64,7 +64,8 @@ def test_a_healthy_run_has_no_reason() -> None:
     ("run", "word"),
     [
         ({"stop_reason": "stopped early by SIGTERM"}, "stopped early by SIGTERM"),
-        ({"workers_lost": 1}, "1 worker was lost"),
+        ({"workers_lost": 1, "workers": 2}, "1 of 2 workers was lost"),
+        ({"workers_lost": 2, "workers": 3}, "2 of 3 workers were lost"),
         ({"clock_step_ms": -200.0}, "moved by -200 ms"),
         ({"clock_step_ms": 101.0}, "moved by 101 ms"),
         ({"writers_twice": 45}, "45 writer numbers were not one lane's alone"),

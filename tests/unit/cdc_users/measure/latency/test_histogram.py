@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,10 +10,12 @@ from hypothesis import strategies as st
 from cdc_users.measure.latency.histogram import (
     HIGHEST_US,
     Censored,
+    EncodedHistogram,
     LatencyHistogram,
     LatencyTracker,
     locust_bucket_ms,
 )
+from cdc_users.measure.wire import decode, encode
 
 latencies = st.lists(st.integers(0, HIGHEST_US), min_size=1, max_size=300)
 
@@ -47,7 +47,7 @@ def test_merging_is_the_same_as_recording_everything_in_one(
     merged = histogram_of(left)
     merged.merge(histogram_of(right))
 
-    assert merged.to_json() == histogram_of(left + right).to_json()
+    assert merged.encode() == histogram_of(left + right).encode()
 
 
 @given(st.lists(st.integers(-10, 2 * HIGHEST_US), max_size=50))
@@ -56,14 +56,14 @@ def test_one_by_one_is_the_same_as_many_at_once(values: list[int]) -> None:
     for value in values:
         singly.record_us(value)
 
-    assert singly.to_json() == histogram_of(values).to_json()
+    assert singly.encode() == histogram_of(values).encode()
 
 
 @given(latencies)
 def test_a_histogram_survives_the_wire(values: list[int]) -> None:
     histogram = histogram_of([*values, -5])
 
-    back = LatencyHistogram.from_json(json.loads(json.dumps(histogram.to_json())))
+    back = LatencyHistogram.decode(decode(encode(histogram.encode()), EncodedHistogram, "a tap"))
 
     assert list(back.buckets()) == list(histogram.buckets())
     assert back.summary_ms() == histogram.summary_ms()

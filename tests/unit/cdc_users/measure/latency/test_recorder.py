@@ -4,7 +4,6 @@ raw values.
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -12,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_users.measure.latency.histogram import HIGHEST_US
+from cdc_users.measure.latency.histogram import HIGHEST_US, EncodedHistogram
 from cdc_users.measure.latency.recorder import OperationLog, Recorder
+from cdc_users.measure.wire import decode, encode
 
 POINTS = (50, 95, 99)
 
 
 def over_the_wire(recorder: Recorder) -> Recorder:
-    return Recorder.from_json(json.loads(json.dumps(recorder.to_json())))
+    return Recorder.decode(decode(encode(recorder.encode()), dict[str, EncodedHistogram], "a tap"))
 
 
 @given(

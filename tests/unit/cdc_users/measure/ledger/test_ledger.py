@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.ledger.ledger import (
     BLOCK,
     Arrivals,
@@ -24,6 +24,7 @@ from cdc_users.measure.ledger.ledger import (
     union,
 )
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe, parse_probes
+from cdc_users.measure.wire import decode, encode
 
 RUN = "abcd1234"
 STEP = 3
@@ -153,7 +154,7 @@ def test_what_two_instances_have_seen_is_a_duplicate() -> None:
     observe(right, events([3, 4]))
 
     whole = merge(
-        Arrivals.from_json(json.loads(json.dumps(part.arrivals().to_json())))
+        Arrivals.decode(decode(encode(part.arrivals().encode()), EncodedArrivals, "a tap"))
         for part in (left, right)
     )
 

@@ -4,7 +4,6 @@ every way.
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.ledger.ledger import (
     BLOCK,
     Arrivals,
@@ -29,6 +29,7 @@ from cdc_users.measure.ledger.probe import (
     format_probe,
     parse_probes,
 )
+from cdc_users.measure.wire import decode, encode
 from tests.unit.cdc_users.measure.ledger.oracle import Event, Oracle
 
 RUN = "abcd1234"
@@ -152,7 +153,8 @@ def test_instances_that_share_the_keys_out_make_the_same_ledger_as_one(
     ]
 
     whole = merge(
-        Arrivals.from_json(json.loads(json.dumps(part.arrivals().to_json()))) for part in parts
+        Arrivals.decode(decode(encode(part.arrivals().encode()), EncodedArrivals, "a tap"))
+        for part in parts
     )
 
     alone = feed(Ledger(), arrived, batch).arrivals()

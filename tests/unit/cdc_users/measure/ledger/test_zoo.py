@@ -14,7 +14,8 @@ import pytest
 from cdc_users.measure.ledger.ledger import Audit, audit, audit_taps
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.observe.comparison import last_seen
-from cdc_users.observe.final_state import ArraySide, Final, TableState, compare
+from cdc_users.observe.final_state import ArraySide, TableState, compare
+from cdc_users.observe.message import Final
 from cdc_users.observe.tap import ObservedRecord
 from tests.unit.cdc_users.measure.ledger import zoo
 from tests.unit.cdc_users.measure.ledger.zoo import (

@@ -19,6 +19,7 @@ import orjson
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
+from cdc_users.observe.settings import TopicSettings, WebhookSettings
 from cdc_users.observe.tap import ObservedRecord
 from cdc_users.observe.taps.topic import KafkaMessage, TopicTap
 from cdc_users.observe.taps.webhook import WebhookTap
@@ -282,8 +283,10 @@ def fence(partition: int) -> Sent:
 
 def topic_tap(check_every: int = 1, run: str = RUN) -> TopicTap:
     """A topic tap that needs neither broker nor registry."""
-    config = {"bootstrap": "", "schema_registry_url": "", "topic": "t", "check_every": check_every}
-    return TopicTap(config, run, ANCHOR, {2: _READER})
+    settings = TopicSettings(
+        bootstrap="", schema_registry_url="", topic="t", check_every=check_every
+    )
+    return TopicTap(settings, run, ANCHOR, {2: _READER})
 
 
 def through_kafka(arrived: Log, run: str = RUN) -> ObservedRecord:
@@ -311,7 +314,7 @@ def _envelope(sent: Sent) -> bytes:
 
 def webhook_tap(check_every: int = 1) -> WebhookTap:
     """A webhook tap that does not listen."""
-    return WebhookTap({"check_every": check_every}, RUN, ANCHOR)
+    return WebhookTap(WebhookSettings(check_every=check_every), RUN, ANCHOR)
 
 
 def through_webhook(arrived: Log) -> ObservedRecord:

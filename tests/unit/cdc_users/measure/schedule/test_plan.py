@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +18,7 @@ from cdc_users.measure.schedule.plan import (
     parse_rate,
     parse_stages,
 )
+from cdc_users.measure.wire import decode, encode
 
 rates = st.sampled_from([0.3, 1.0, 7.0, 100.0, 333.3])
 seeds = st.none() | st.integers(0, 5)
@@ -144,7 +143,7 @@ def test_a_poisson_process_over_a_ramp_thickens_with_it() -> None:
 def test_a_schedule_survives_the_wire(schedule: Schedule, of: int) -> None:
     share = schedule.share(0, of)
 
-    assert Schedule.from_json(json.loads(json.dumps(share.to_json()))) == share
+    assert decode(encode(share), Schedule, "the master") == share
 
 
 @given(schedules(), st.integers(-(10**9), 10**10))

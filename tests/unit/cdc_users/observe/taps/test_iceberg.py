@@ -15,9 +15,11 @@ from pyiceberg.catalog import load_catalog
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Outcomes, audit
-from cdc_users.observe.final_state import ArraySide, Final, TableState, compare
+from cdc_users.observe.final_state import ArraySide, TableState, compare
+from cdc_users.observe.message import Final
+from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings
 from cdc_users.observe.tap import TapError
-from cdc_users.observe.taps.iceberg import CATALOG, IcebergSide, IcebergTap, properties
+from cdc_users.observe.taps.iceberg import IcebergSide, IcebergTap, properties
 from cdc_users.users.workload.workload import Workload, Writer
 
 RUN = "ice00001"
@@ -50,14 +52,22 @@ LETTERS = {"i": "c", "u": "u", "s": "u", "d": "d"}
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
+def place(tmp_path: Path) -> dict[str, Any]:
     return {"warehouse": str(tmp_path), "table": "ns.customers"}
 
 
-def create(config: dict[str, Any], schema: Any) -> Any:
-    catalog = load_catalog(CATALOG, **properties(config))
+def tap_on(place: dict[str, Any], **more: Any) -> IcebergTap:
+    return IcebergTap(IcebergSettings(**place, **more), RUN, Anchor("", 0, 0))
+
+
+def side_of(place: dict[str, Any], mode: str = "append") -> IcebergSide:
+    return IcebergSide(IcebergSideSettings(**place, mode=mode), RUN)
+
+
+def create(place: dict[str, Any], schema: Any) -> Any:
+    catalog = load_catalog("cdc", **properties(IcebergSettings(**place)))
     catalog.create_namespace("ns")
-    return catalog.create_table(config["table"], schema)
+    return catalog.create_table(place["table"], schema)
 
 
 def write(count: int) -> tuple[list[Any], dict[int, Outcomes]]:
@@ -99,12 +109,12 @@ def expected(changes: Sequence[Any]) -> ArraySide:
 
 
 def test_every_event_of_a_change_log_is_seen_once_whatever_the_snapshots(
-    config: dict[str, Any],
+    place: dict[str, Any],
 ) -> None:
     changes, outcomes = write(60)
-    tap = IcebergTap(config, RUN, Anchor("", 0, 0))
+    tap = tap_on(place)
     tap.look()
-    table = create(config, CHANGE)
+    table = create(place, CHANGE)
     for first in range(0, len(changes), 25):
         table.append(logged(changes[first : first + 25]))
         tap.look()
@@ -114,12 +124,12 @@ def test_every_event_of_a_change_log_is_seen_once_whatever_the_snapshots(
     assert tap.gauges() == {"snapshots": -(-len(changes) // 25)}
 
 
-def test_a_batch_that_was_appended_twice_is_duplicated(config: dict[str, Any]) -> None:
+def test_a_batch_that_was_appended_twice_is_duplicated(place: dict[str, Any]) -> None:
     changes, outcomes = write(20)
-    table = create(config, CHANGE)
+    table = create(place, CHANGE)
     table.append(logged(changes))
     table.append(logged(changes[:4]))
-    tap = IcebergTap(config, RUN, Anchor("", 0, 0))
+    tap = tap_on(place)
 
     tap.look()
 
@@ -128,47 +138,47 @@ def test_a_batch_that_was_appended_twice_is_duplicated(config: dict[str, Any]) -
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_the_final_state_of_a_table_is_the_newest_row_of_each_key(
-    config: dict[str, Any], mode: str
+    place: dict[str, Any], mode: str
 ) -> None:
     changes, _ = write(60)
     if mode == "append":
-        create(config, CHANGE).append(logged(changes))
+        create(place, CHANGE).append(logged(changes))
     else:
-        create(config, ROW).append(pa.Table.from_pylist(last_rows(changes), ROW))
+        create(place, ROW).append(pa.Table.from_pylist(last_rows(changes), ROW))
 
-    found = compare(expected(changes), IcebergSide({**config, "mode": mode}, RUN))
+    found = compare(expected(changes), side_of(place, mode))
 
     assert found.clean
     assert found.compared == len(last_rows(changes))
 
 
-def test_rows_that_are_damaged_doubled_or_gone_are_located(config: dict[str, Any]) -> None:
+def test_rows_that_are_damaged_doubled_or_gone_are_located(place: dict[str, Any]) -> None:
     changes, _ = write(60)
     rows = last_rows(changes)
     gone, doubled, hurt = rows.pop(), rows[0], rows[1]
     rows[1] = {**hurt, "notes": "null"}
-    create(config, ROW).append(pa.Table.from_pylist([*rows, doubled], ROW))
+    create(place, ROW).append(pa.Table.from_pylist([*rows, doubled], ROW))
 
-    found: Final = compare(expected(changes), IcebergSide({**config, "mode": "upsert"}, RUN))
+    found: Final = compare(expected(changes), side_of(place, "upsert"))
 
     located = {example.finding: example.key for example in found.examples}
     assert located == {"missing": gone["id"], "extra": doubled["id"], "corrupt": hurt["id"]}
     assert (found.missing, found.extra, found.corrupt, found.stale) == (1, 1, 1, 0)
 
 
-def test_a_table_that_is_not_there_is_named(config: dict[str, Any]) -> None:
+def test_a_table_that_is_not_there_is_named(place: dict[str, Any]) -> None:
     with pytest.raises(TapError, match=r"no Iceberg table 'ns\.customers'"):
-        IcebergSide(config, RUN).totals(8)
+        side_of(place).totals(8)
 
 
-def test_a_tap_watches_a_table_that_comes_later(config: dict[str, Any]) -> None:
+def test_a_tap_watches_a_table_that_comes_later(place: dict[str, Any]) -> None:
     changes, outcomes = write(20)
-    tap = IcebergTap({**config, "poll_s": 0.01}, RUN, Anchor("", 0, 0))
+    tap = tap_on(place, poll_s=0.01)
     tap.start()
     try:
-        create(config, CHANGE).append(logged(changes))
+        create(place, CHANGE).append(logged(changes))
         deadline_s = time.monotonic() + 30
-        while tap.record.progress()["steps"].get("1", 0) < len(changes):
+        while tap.record.progress().steps.get(1, 0) < len(changes):
             assert time.monotonic() < deadline_s, tap.record.errors
             time.sleep(0.01)
     finally:
@@ -178,12 +188,12 @@ def test_a_tap_watches_a_table_that_comes_later(config: dict[str, Any]) -> None:
     assert tap.record.errors == []
 
 
-def test_a_table_that_is_kept_up_to_date_is_no_duplicate_of_itself(config: dict[str, Any]) -> None:
+def test_a_table_that_is_kept_up_to_date_is_no_duplicate_of_itself(place: dict[str, Any]) -> None:
     changes, _ = write(20)
-    table = create(config, ROW)
+    table = create(place, ROW)
     for _ in range(2):
         table.append(pa.Table.from_pylist(last_rows(changes), ROW))
-    tap = IcebergTap({**config, "mode": "upsert"}, RUN, Anchor("", 0, 0))
+    tap = tap_on(place, mode="upsert")
 
     tap.look()
 
@@ -192,8 +202,9 @@ def test_a_table_that_is_kept_up_to_date_is_no_duplicate_of_itself(config: dict[
 
 
 def test_a_catalog_that_cannot_be_opened_shows_none_of_its_properties() -> None:
-    properties = {"uri": "nothing://bob:hush@127.0.0.1:1"}
-    tap = IcebergTap({"properties": properties, "table": "ns.t"}, RUN, Anchor("", 0, 0))
+    secret: dict[str, Any] = {"uri": "nothing://bob:hush@127.0.0.1:1"}
+    settings = IcebergSettings(properties=secret, table="ns.t")
+    tap = IcebergTap(settings, RUN, Anchor("", 0, 0))
 
     with pytest.raises(
         TapError, match="the Iceberg catalog cannot be opened: ValueError"

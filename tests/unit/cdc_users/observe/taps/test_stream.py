@@ -12,6 +12,12 @@ import pytest
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger.probe import Probe, format_probe
+from cdc_users.observe.settings import (
+    JsonTopicSettings,
+    KinesisSettings,
+    PubSubSettings,
+    TapSettings,
+)
 from cdc_users.observe.tap import ObservedRecord
 from cdc_users.observe.taps.json_topic import JsonTopicTap
 from cdc_users.observe.taps.kinesis import KinesisTap
@@ -36,14 +42,14 @@ def event(sequence: int) -> bytes:
 
 def test_changes_are_counted_and_their_latency_is_split() -> None:
     record = ObservedRecord(RUN)
-    StreamFeed(record, {}).take(
+    StreamFeed(record, TapSettings()).take(
         3, [StreamItem(0, "1", event(1), 2_500), StreamItem(1, "2", event(2), 2_600)], seen_us=3_000
     )
 
-    step = record.snapshot()["steps"]["1"]
-    assert step["delivered"] == 2
-    assert step["series"]["end_to_end"]["sum_us"] == 4_000
-    assert step["series"]["capture"]["sum_us"] == 500 + 600
+    step = record.snapshot().steps[1]
+    assert step.delivered == 2
+    assert step.series["end_to_end"].sum_us == 4_000
+    assert step.series["capture"].sum_us == 500 + 600
 
 
 def test_what_is_no_change_is_told_and_left_out() -> None:
@@ -54,10 +60,10 @@ def test_what_is_no_change_is_told_and_left_out() -> None:
         StreamItem(2, "", b'{"op":"t"}', 1),
         StreamItem(3, "", event(1), 1),
     ]
-    StreamFeed(record, {}).take(0, items, seen_us=3_000)
+    StreamFeed(record, TapSettings()).take(0, items, seen_us=3_000)
 
     assert record.events == 1
-    assert record.snapshot()["unreadable"] == 2
+    assert record.snapshot().unreadable == 2
     assert any("position 0" in error for error in record.errors)
 
 
@@ -81,11 +87,11 @@ def test_an_unreadable_row_costs_its_neighbours_nothing(data: bytes) -> None:
         for number in range(1, 8)
     ]
 
-    StreamFeed(record, {}).take(0, items, seen_us=3_000)
+    StreamFeed(record, TapSettings()).take(0, items, seen_us=3_000)
 
     snapshot = record.snapshot()
-    assert (snapshot["steps"]["1"]["delivered"], snapshot["unreadable"]) == (6, 1)
-    (error,) = snapshot["errors"]
+    assert (snapshot.steps[1].delivered, snapshot.unreadable) == (6, 1)
+    (error,) = snapshot.errors
     assert "(partition 0, position 3)" in error
 
 
@@ -99,9 +105,9 @@ def test_a_row_whose_probe_is_no_text_costs_its_neighbours_nothing(probe: Any) -
         StreamItem(2, "", event(3), 1),
     ]
 
-    StreamFeed(record, {"check_every": 1}).take(0, items, seen_us=3_000)
+    StreamFeed(record, TapSettings(check_every=1)).take(0, items, seen_us=3_000)
 
-    assert record.snapshot()["steps"]["1"]["delivered"] == 2
+    assert record.snapshot().steps[1].delivered == 2
     assert (record.events, record.failed) == (3, 0)
 
 
@@ -111,7 +117,7 @@ def test_a_key_beyond_64_bits_is_a_key() -> None:
         {"op": "c", "after": {"id": 2**64 - 1, "probe": orjson.loads(event(1))["after"]["probe"]}}
     )
 
-    StreamFeed(record, {}).take(0, [StreamItem(0, "", data, 1)], seen_us=3_000)
+    StreamFeed(record, TapSettings()).take(0, [StreamItem(0, "", data, 1)], seen_us=3_000)
 
     assert (record.events, record.failed) == (1, 0)
 
@@ -159,7 +165,7 @@ def message(number: int, ack_id: str, data: bytes | None = None) -> Any:
 
 
 def pubsub(*pulls: list[Any]) -> tuple[PubSubTap, Subscription, Callable[[], bool]]:
-    tap = PubSubTap({"project": "p", "subscription": "s"}, RUN, new_anchor())
+    tap = PubSubTap(PubSubSettings(project="p", subscription="s"), RUN, new_anchor())
     subscription = Subscription(*pulls)
     tap._client = subscription
     return tap, subscription, tap._pull
@@ -172,8 +178,8 @@ def test_what_pubsub_itself_delivers_again_is_not_a_duplicate() -> None:
     assert pull()
     assert not pull()
 
-    step = tap.record.snapshot()["steps"]["1"]
-    assert (step["delivered"], step["duplicated"]) == (2, 0)
+    step = tap.record.snapshot().steps[1]
+    assert (step.delivered, step.duplicated) == (2, 0)
     assert subscription.acknowledged == ["a", "b", "c"]
     assert tap.gauges() == {"read": {"7": 2}, "redelivered": 1}
 
@@ -186,7 +192,7 @@ def test_a_change_that_was_published_twice_is_a_duplicate() -> None:
     tap._client = Subscription([again])
     pull()
 
-    assert tap.record.snapshot()["steps"]["1"]["duplicated"] == 1
+    assert tap.record.snapshot().steps[1].duplicated == 1
 
 
 CORRUPT = UNREADABLE["a row that is a text"]
@@ -221,7 +227,7 @@ class Shard:
 
 
 def test_kinesis_reads_on_after_an_unreadable_row() -> None:
-    tap = KinesisTap({"endpoint": "http://127.0.0.1:1", "stream": "s"}, RUN, new_anchor())
+    tap = KinesisTap(KinesisSettings(endpoint="http://127.0.0.1:1", stream="s"), RUN, new_anchor())
     tap._client, tap._iterators = Shard(event(1), CORRUPT, event(3)), {0: "0"}
 
     assert tap._round()
@@ -232,7 +238,7 @@ def test_kinesis_reads_on_after_an_unreadable_row() -> None:
 
 
 def test_the_tap_on_a_topic_of_json_reads_on_after_an_unreadable_row() -> None:
-    tap = JsonTopicTap({"bootstrap": "127.0.0.1:1", "topic": "t"}, RUN, new_anchor())
+    tap = JsonTopicTap(JsonTopicSettings(bootstrap="127.0.0.1:1", topic="t"), RUN, new_anchor())
     rows = [event(1), CORRUPT, event(3)]
 
     tap.take(

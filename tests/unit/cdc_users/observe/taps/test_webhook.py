@@ -12,6 +12,7 @@ from aiohttp import web
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
+from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.taps import webhook
 from cdc_users.observe.taps.webhook import Apply, Handler, WebhookTap, apply_and_answer
 
@@ -33,9 +34,9 @@ def event(sequence: int, partition: int = 0) -> dict[str, object]:
 
 @contextmanager
 def receiving(handler: Handler = apply_and_answer) -> Iterator[tuple[WebhookTap, str]]:
-    tap = WebhookTap({}, RUN, Anchor("", 0, 0), handler)
+    tap = WebhookTap(WebhookSettings(), RUN, Anchor("", 0, 0), handler)
     try:
-        yield tap, tap.start()["webhook_url"]
+        yield tap, tap.start().webhook_url
     finally:
         tap.stop()
 
@@ -90,7 +91,7 @@ def test_a_body_that_is_no_event_is_refused_and_told() -> None:
         assert requests.post(url, data=b"nothing", timeout=5).status_code == 400
         assert post(url, [{"no": "op"}]) == 400
 
-    assert tap.record.snapshot()["unreadable"] == 2
+    assert tap.record.snapshot().unreadable == 2
 
 
 def test_findings_are_located_by_what_the_sink_says_of_the_source() -> None:

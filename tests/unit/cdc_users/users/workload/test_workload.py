@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe, parse_probe
+from cdc_users.measure.wire import decode, encode
 from cdc_users.users.workload.customer import Formatter, columns
 from cdc_users.users.workload.keyspace import Outcome, RowChange
 from cdc_users.users.workload.workload import (
@@ -221,8 +222,8 @@ def test_outcomes_are_kept_as_runs() -> None:
 def test_a_workload_survives_the_wire() -> None:
     workload = Workload((1, 2, 3), 1.2, 50, 4, 100, "copy", 9)
 
-    assert Workload.from_json(workload.to_json()) == workload
-    assert Workload.from_json({}) == Workload()
+    assert decode(encode(workload), Workload, "the master") == workload
+    assert decode("{}", Workload, "the master") == Workload()
 
 
 def test_a_mix_is_read() -> None:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from cdc_users.measure.judgement.result import Verdict
+from cdc_users.view.run_view import ChartMark
 from cdc_users.view.web.state import state
 from tests.unit.made_result import result
 from tests.unit.made_run import MadeRun, moment
@@ -74,6 +75,6 @@ def test_a_look_a_second_at_a_run_of_an_hour_costs_little_of_a_core() -> None:
 
 
 def test_marks_leave_out_what_every_name_begins_with() -> None:
-    run = MadeRun(marks=[{"elapsed_s": 1.0, "name": "throughput-100-rows", "step": "x"}])
+    run = MadeRun(marks=[ChartMark(1.0, "throughput-100-rows", "x")])
 
     assert state(run, "", 0)["marks"] == [{"x": 1.0, "name": "100-rows"}]

@@ -50,7 +50,7 @@ class Arrived:
     def arrivals(self) -> Arrived:
         return self
 
-    def to_json(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Any]:
         self.asked.set()
         return {"waited": self.others.wait(WAIT_S)}
 

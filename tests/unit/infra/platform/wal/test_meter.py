@@ -101,4 +101,4 @@ def test_many_rows_alike_give_the_probes_that_single_rows_give() -> None:
         observe(alone, (1, [message]))
 
     assert together.ledger.delivered()[1].delivered == 99
-    assert together.ledger.arrivals().to_json() == alone.ledger.arrivals().to_json()
+    assert together.ledger.arrivals().encode() == alone.ledger.arrivals().encode()

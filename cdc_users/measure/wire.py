@@ -1,0 +1,63 @@
+"""How messages travel between a run's processes: JSON of msgspec structs, one protocol version,
+decoded once where they arrive.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+#: Raised whenever a message changes its meaning; processes of two versions refuse each other.
+PROTOCOL = 1
+
+Message = TypeVar("Message")
+
+
+class WireError(ValueError):
+    """A message of another protocol version, or one that is not what was asked for; the text names
+    the sender and what is wrong.
+    """
+
+
+class Versioned(msgspec.Struct, kw_only=True, frozen=True):
+    """A message that says by which protocol it was made."""
+
+    protocol: int = PROTOCOL
+
+
+class _Version(msgspec.Struct):
+    protocol: int | None = None
+
+
+def encode(message: object) -> bytes:
+    """A message as it travels; one line."""
+    return msgspec.json.encode(message)
+
+
+def decode(data: bytes | str, kind: type[Message], sender: str) -> Message:
+    """Read a message; raises WireError for another protocol before anything else."""
+    try:
+        message = msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        _check(_protocol(data), sender)
+        name = getattr(kind, "__name__", "message")
+        raise WireError(f"{sender} sent something else than a {name}: {error}") from error
+    if isinstance(message, Versioned):
+        _check(message.protocol, sender)
+    return message
+
+
+def _protocol(data: bytes | str) -> int | None:
+    try:
+        return msgspec.json.decode(data, type=_Version).protocol
+    except msgspec.MsgspecError:
+        return PROTOCOL
+
+
+def _check(protocol: int | None, sender: str) -> None:
+    if protocol not in (None, PROTOCOL):
+        raise WireError(
+            f"{sender} speaks protocol {protocol} and this process {PROTOCOL}; start all processes"
+            " of a run from the same version of locust-cdc"
+        )

@@ -1,0 +1,158 @@
+"""What the observer is told to watch: one line of JSON on its standard input (docs/observer.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.wire import Versioned
+
+
+class TableSettings(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind"):
+    """Which columns of a table or a change are what; `columns` are those without key and probe, as
+    name and kind (those of `customers` where none are given).
+    """
+
+    name: str = ""
+    key_column: str = "id"
+    probe_column: str = "probe"
+    columns: tuple[tuple[str, str], ...] | None = None
+
+
+class TapSettings(TableSettings, kw_only=True, frozen=True, tag_field="kind"):
+    """One tap; the checksum of every `check_every`-th row is looked at, 0 looks at none."""
+
+    check_every: int = 0
+
+
+class KafkaSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
+    """A tap on one topic or several."""
+
+    bootstrap: str
+    topic: str | None = None
+    topics: tuple[str, ...] = ()
+
+    @property
+    def all_topics(self) -> tuple[str, ...]:
+        """The topics, however they were named."""
+        return self.topics or ((self.topic,) if self.topic else ())
+
+
+class TopicSettings(KafkaSettings, kw_only=True, frozen=True, tag_field="kind", tag="topic"):
+    """Topics of Debezium's Avro envelopes."""
+
+    schema_registry_url: str
+
+
+class JsonTopicSettings(
+    KafkaSettings, kw_only=True, frozen=True, tag_field="kind", tag="json-topic"
+):
+    """Topics of JSON change events."""
+
+
+class WebhookSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="webhook"):
+    """An HTTP receiver; port 0 takes a free one."""
+
+    port: int = 0
+
+
+class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres"):
+    """Rows of a table, looked for every `poll_s`."""
+
+    dsn: str
+    table: str
+    poll_s: float = 0.5
+
+
+class WarehouseSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
+    """An Iceberg table, in a local warehouse or in a catalog by its properties."""
+
+    table: str
+    warehouse: str = ""
+    catalog: str = "cdc"
+    properties: dict[str, str | int | float | bool] | None = None
+    mode: str = "append"
+    operation_column: str = "op"
+    partition_column: str = "cdc_partition"
+    position_column: str = "cdc_offset"
+    committed_column: str = "cdc_committed_at"
+    not_sent_column: str = "cdc_not_sent"
+
+
+class IcebergSettings(
+    WarehouseSettings, kw_only=True, frozen=True, tag_field="kind", tag="iceberg"
+):
+    """The snapshots of an Iceberg table, looked for every `poll_s`."""
+
+    poll_s: float = 0.5
+
+
+class KinesisSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="kinesis"):
+    """A Kinesis stream."""
+
+    endpoint: str
+    stream: str
+
+
+class PubSubSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="pubsub"):
+    """A Pub/Sub subscription; an empty endpoint is the real service."""
+
+    subscription: str
+    endpoint: str = ""
+    project: str = ""
+
+
+class SlotSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """The gauge of a replication slot."""
+
+    dsn: str
+    slot: str
+
+
+class GroupSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """The gauge of a consumer group."""
+
+    bootstrap: str
+    group: str
+    topic: str | None = None
+    topics: tuple[str, ...] = ()
+
+    @property
+    def all_topics(self) -> tuple[str, ...]:
+        """The topics, however they were named."""
+        return self.topics or ((self.topic,) if self.topic else ())
+
+
+class GaugeSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """The gauges that are wanted."""
+
+    slot: SlotSettings | None = None
+    group: GroupSettings | None = None
+    pids: tuple[int, ...] = ()
+
+
+class ObserverSettings(Versioned, kw_only=True, frozen=True):
+    """What to watch: the taps in the order in which events pass them, and the gauges."""
+
+    run: str
+    #: TapSettings; on arrival as they were written, since a kind may come from outside the tree.
+    taps: tuple[Any, ...]
+    gauges: GaugeSettings = GaugeSettings()
+    anchor: Anchor | None = None
+
+
+class PostgresSideSettings(
+    TableSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres"
+):
+    """A PostgreSQL table as one side of a final comparison."""
+
+    dsn: str
+    table: str
+
+
+class IcebergSideSettings(
+    WarehouseSettings, kw_only=True, frozen=True, tag_field="kind", tag="iceberg"
+):
+    """An Iceberg table as one side of a final comparison."""

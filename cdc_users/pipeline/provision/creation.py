@@ -1,0 +1,116 @@
+"""Creates the objects of one pipeline, each noted in the run's journal first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cdc_users.pipeline.captures.debezium import TOPIC_PREFIX
+from cdc_users.pipeline.declaration import captures, sinks, sources, transports
+from cdc_users.pipeline.prepared import Names
+from cdc_users.pipeline.provision import cloud_streams, kafka_topics
+from cdc_users.pipeline.provision.allow_list import check_addresses
+from cdc_users.pipeline.provision.cloud_streams import CloudStreams
+from cdc_users.pipeline.provision.condition import RunObjects
+from cdc_users.pipeline.provision.ground import Ground
+from cdc_users.pipeline.provision.message import PreparePipeline
+from cdc_users.pipeline.provision.removal import connect
+from cdc_users.scenario import Pipeline
+from infra.stack.endpoints import Endpoints
+from infra.validate import endpoint_address
+
+#: Where a run's own directories are, below the checkout.
+RUNS = Path(".stack") / "runs"
+
+
+@dataclass(slots=True)
+class Creation:
+    """Makes one pipeline's objects; `note(kind, name)` writes one down and returns its name."""
+
+    run: str
+    endpoints: Endpoints
+    checkout: Path
+    allowed: tuple[str, ...]
+    note: Callable[[str, str], str]
+    #: The emulators of the run, which live longer than one pipeline.
+    clouds: list[CloudStreams] = field(default_factory=list)
+    #: The connector that was made, if any.
+    connector: str = ""
+    #: The run's own topics, which were created empty.
+    topics: tuple[str, ...] = ()
+
+    def create(self, request: PreparePipeline) -> Names:
+        """Create all of it; returns the names."""
+        pipeline, name, tables = request.pipeline, request.name, request.tables
+        topics = tuple(pipeline.topic or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables)
+        names = Names(name, tables, pipeline.partitions, topics)
+        if transports().by_name[pipeline.transport].of_kafka:
+            # A topic of the user's own may well have lost its beginning before.
+            self.topics = () if pipeline.topic else topics
+            names = self._kafka(names, pipeline.partitions)
+        ground = self._ground(request, topics)
+        source = sources().by_name[pipeline.source]
+        names = replace(names, **source.provision(ground))
+        if source.database:
+            capture = captures().by_name[pipeline.capture]
+            names = replace(names, **capture.provision(ground))
+            self.connector = "" if pipeline.connector else capture.connector(name)
+        return replace(names, **sinks().by_name[pipeline.sink].provision(ground))
+
+    def objects(self, pipeline: Pipeline, names: Names) -> RunObjects:
+        """What of the pipeline is looked at while the run goes on."""
+        tables = [f"{names.schema}.{table}" for table in names.tables]
+        return RunObjects(
+            slot=names.slot,
+            connector=pipeline.connector or self.connector,
+            publication=names.publication,
+            topics=names.topics if transports().by_name[pipeline.transport].of_kafka else (),
+            tables=tables if sources().by_name[pipeline.source].database else (),
+        )
+
+    def _kafka(self, names: Names, partitions: int) -> Names:
+        bootstrap = self.endpoints.kafka_bootstrap
+        for wanted in self.topics:
+            self.note("subjects", wanted)
+            kafka_topics.create_topic(bootstrap, self.note("topic", wanted), partitions)
+        dead_letter = self.note("topic", f"{TOPIC_PREFIX}.{names.schema}.dead-letter")
+        kafka_topics.create_topic(bootstrap, dead_letter, 1)
+        return replace(
+            names,
+            group=self.note("group", names.schema.replace("_", "-")),
+            dead_letter=dead_letter,
+            partitions=kafka_topics.count_partitions(bootstrap, names.topics),
+        )
+
+    def _ground(self, request: PreparePipeline, topics: tuple[str, ...]) -> Ground:
+        pipeline, dsn = request.pipeline, self.endpoints.postgres_dsn
+        return Ground(
+            name=request.name,
+            run=self.run,
+            tables=request.tables,
+            topics=topics,
+            partitions=pipeline.partitions,
+            tuning=request.tuning,
+            transport=pipeline.transport,
+            transport_endpoint=pipeline.transport_endpoint,
+            connector=pipeline.connector,
+            table=pipeline.table,
+            endpoints=self.endpoints,
+            checkout=self.checkout,
+            note=self.note,
+            postgres=lambda: closing(connect(dsn)),
+            service=lambda transport, given: self._service(request.name, transport, given),
+        )
+
+    def _service(self, name: str, transport: str, given: str) -> str:
+        """The endpoint of a transport's service; an emulator is started where none is named."""
+        if not self.clouds:
+            logs = self.note("directory", str(self.checkout / RUNS / f"{self.run}-emulators"))
+            self.clouds.append(CloudStreams(Path(logs)))
+        endpoint = self.clouds[0].endpoint(transport, given)
+        if cloud_streams.own_endpoint(transport, given):
+            check_addresses([endpoint_address(endpoint)], self.allowed)
+            self.note(transport, f"{endpoint} {name}")
+        return endpoint

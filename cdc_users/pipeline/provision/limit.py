@@ -1,0 +1,44 @@
+"""A limit for what cannot be interrupted: a call into a client library whose server has stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import NoReturn, TypeVar
+
+from cdc_users.error import TargetError
+
+Result = TypeVar("Result")
+
+
+class TimeLimitError(TargetError):
+    """Something has not ended within its limit; the message names it."""
+
+
+def within(limit_s: float, what: str, action: Callable[[], Result]) -> Result:
+    """What an action returns or raises; raises TimeLimitError when it has not ended in time.
+
+    The action goes on in a thread that ends with the process: nothing can stop it, and nobody waits
+    for it any more.
+    """
+    ended: SimpleQueue[Callable[[], Result]] = SimpleQueue()
+
+    def carry_out() -> None:
+        try:
+            result = action()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+            failure = error
+            ended.put(lambda: _raise(failure))
+        else:
+            ended.put(lambda: result)
+
+    Thread(target=carry_out, name=what, daemon=True).start()
+    try:
+        return ended.get(timeout=limit_s)()
+    except Empty:
+        raise TimeLimitError(f"{what} has taken longer than {limit_s:g} s") from None
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

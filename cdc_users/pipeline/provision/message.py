@@ -1,0 +1,87 @@
+"""What a run asks of its steward, and what the steward answers: one line of JSON each."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from cdc_users.measure.wire import Versioned
+from cdc_users.pipeline.prepared import Names as Names
+from cdc_users.scenario import Pipeline
+from infra.stack.endpoints import Endpoints
+
+Body = TypeVar("Body")
+
+
+class OpenStack(Versioned, frozen=True, kw_only=True, tag_field="do", tag="open"):
+    """Find the stack or start one; `allowed` targets may be off loopback."""
+
+    run: str
+    profile: str
+    allowed: tuple[str, ...] = ()
+
+
+class PreparePipeline(Versioned, frozen=True, kw_only=True, tag_field="do", tag="prepare"):
+    """Create one pipeline's objects.
+
+    A topic, or a connector with its table, that the user names is taken as it is and never removed.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    tuning: str
+    pipeline: Pipeline
+
+
+class AwaitCommitted(Versioned, frozen=True, kw_only=True, tag_field="do", tag="committed"):
+    """Wait until Connect has stored how far the run's connector has come."""
+
+
+class AskHealth(Versioned, frozen=True, kw_only=True, tag_field="do", tag="health"):
+    """Say what has happened to the servers since the pipeline was prepared."""
+
+
+class ReleasePipeline(Versioned, frozen=True, kw_only=True, tag_field="do", tag="release"):
+    """Remove what was prepared; the stack stays."""
+
+
+class CloseSteward(Versioned, frozen=True, kw_only=True, tag_field="do", tag="close"):
+    """Remove everything and end."""
+
+
+StewardRequest = (
+    OpenStack | PreparePipeline | AwaitCommitted | AskHealth | ReleasePipeline | CloseSteward
+)
+
+
+class StackFound(msgspec.Struct, frozen=True):
+    """The stack's endpoints, and whether this run brought it up."""
+
+    endpoints: Endpoints
+    owns_stack: bool
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What has restarted since, what is gone for good, how somebody else disturbed the run, and
+    records that the run's topics have deleted.
+    """
+
+    restarted: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    disturbed: tuple[str, ...] = ()
+    deleted_records: int = 0
+
+
+class Problems(msgspec.Struct, frozen=True):
+    """What could not be removed."""
+
+    problems: tuple[str, ...] = ()
+
+
+class StewardAnswer(Versioned, Generic[Body], frozen=True, kw_only=True):
+    """The answer, or why there is none and what the run should end with."""
+
+    ok: Body | None = None
+    error: str = ""
+    exit_code: int = 0

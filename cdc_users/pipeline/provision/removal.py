@@ -1,0 +1,114 @@
+"""Removes what a journal names, whatever becomes of a single object."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from cdc_users.pipeline.provision import cloud_streams, kafka_topics
+from cdc_users.pipeline.provision.journal import Entry, Journal
+from cdc_users.pipeline.provision.limit import TimeLimitError, within
+from infra.postgres.publication import drop_publication
+from infra.postgres.slot import drop_slot
+from infra.postgres.table import drop_schema
+from infra.stack.debezium.connector import delete_connector
+from infra.stack.endpoints import Endpoints
+from infra.stack.find.locate import supervised
+
+#: One object, and all of one journal: so long a removal may take.
+OBJECT_S = 15.0
+JOURNAL_S = 40.0
+#: What says that a server, and not one object, is the trouble.
+SILENCE = (TimeLimitError, OSError, psycopg2.OperationalError)
+#: The server that has each kind of object; one that has failed is asked for nothing more.
+SERVERS = {
+    "connector": "Kafka Connect",
+    "topic": "Kafka",
+    "group": "Kafka",
+    "subjects": "the schema registry",
+    "slot": "PostgreSQL",
+    "publication": "PostgreSQL",
+    "schema": "PostgreSQL",
+    "directory": "the disk",
+}
+
+#: What is gone when the stack is.
+OF_THE_STACK = frozenset(SERVERS) - {"directory"}
+
+
+def connect(dsn: str) -> Connection:
+    """An autocommit connection; the password, if any, comes from PGPASSWORD or PGPASSFILE."""
+    connection = psycopg2.connect(dsn, connect_timeout=10, application_name="locust-cdc")
+    connection.autocommit = True
+    return connection
+
+
+def _on_postgres(action: Callable[[Connection, str], Any]) -> Callable[[Endpoints, str], None]:
+    def carry_out(endpoints: Endpoints, name: str) -> None:
+        with closing(connect(endpoints.postgres_dsn)) as connection:
+            action(connection, name)
+
+    return carry_out
+
+
+REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
+    "connector": delete_connector,
+    "topic": lambda place, name: kafka_topics.delete_topics(place.kafka_bootstrap, [name]),
+    "group": lambda place, name: kafka_topics.delete_groups(place.kafka_bootstrap, [name]),
+    "subjects": lambda place, name: kafka_topics.delete_subjects(place.schema_registry_url, name),
+    "slot": _on_postgres(drop_slot),
+    "publication": _on_postgres(drop_publication),
+    "schema": _on_postgres(drop_schema),
+    "directory": lambda _, name: shutil.rmtree(name, ignore_errors=True),
+}
+
+
+def remove(entry: Entry, endpoints: Endpoints) -> None:
+    """Remove one object of a run; one that is gone already is fine."""
+    if entry.kind in REMOVERS:
+        REMOVERS[entry.kind](endpoints, entry.name)
+    else:
+        cloud_streams.delete(entry.kind, entry.name)
+
+
+def remove_all(
+    journal: Journal,
+    endpoints: Endpoints,
+    limit_s: float = JOURNAL_S,
+    remover: Callable[[Entry, Endpoints], None] = remove,
+) -> list[str]:
+    """Remove a journal's objects, last created first; returns what could not be removed.
+
+    An object that resists stays in the journal and stops no other. Once a server has not answered,
+    its other objects are left for the next time, so that a dead server costs one wait.
+    """
+    alive = supervised(endpoints)
+    deadline_s = time.monotonic() + limit_s
+    problems: list[str] = []
+    silent: dict[str, str] = {}
+    for entry in reversed(journal.entries()):
+        server = SERVERS.get(entry.kind, entry.kind)
+        if not alive and entry.kind in OF_THE_STACK:
+            journal.gone(entry)  # with servers that are gone went everything in them
+            continue
+        left_s = min(OBJECT_S, deadline_s - time.monotonic())
+        if server in silent or left_s <= 0:
+            reason = silent.get(server, f"not tried within {limit_s:g} s")
+            problems.append(f"{entry.kind} {entry.name!r}: {reason}")
+            continue
+        try:
+            within(left_s, server, functools.partial(remover, entry, endpoints))
+            journal.gone(entry)
+        except Exception as error:  # noqa: BLE001 - whatever a server or its client raises
+            reason = str(error).strip() or type(error).__name__
+            problems.append(f"{entry.kind} {entry.name!r}: {reason}")
+            if isinstance(error, SILENCE):
+                silent.setdefault(server, f"{server} does not answer")
+    return problems

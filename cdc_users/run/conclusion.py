@@ -1,0 +1,66 @@
+"""The end of a run: its result from what was gathered, and all its files."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import replace
+
+import structlog
+
+from cdc_users.error import ResultError
+from cdc_users.measure.judgement.result import Result, Verdict
+from cdc_users.options.options import command_line
+from cdc_users.report import directory, remake, table
+from cdc_users.run.context import RunContext
+from cdc_users.step.result import conclude
+
+logger = structlog.get_logger()
+
+
+def concluded(run: RunContext, versions: Mapping[str, str]) -> Result:
+    """The run's result, written; a result that cannot be written is an error of the harness."""
+    facts = run.facts
+    facts.stop_reason = run.stopping.reason
+    facts.clock_step_ms = run.watch.clock_step_ms()
+    parsed = run.environment.parsed_options or Namespace()
+    command = command_line(run.scenario.name, sys.argv[1:], vars(parsed))
+    options = directory.plain(run.options)
+    result = conclude(run.scenario, run.id, run.states, facts, command, options)
+    try:
+        _write(run, result, versions)
+    except ResultError as error:
+        # A result that nobody can read is none, whatever it was.
+        result = replace(result, verdict=Verdict.ERROR, reasons=[str(error), *result.reasons])
+    for step in result.steps:
+        logger.info("benchmark.result", **table.line(step))
+    return result
+
+
+def _write(run: RunContext, result: Result, versions: Mapping[str, str]) -> None:
+    """Write all files, result.json last; raises ResultError for the first that cannot be
+    written.
+    """
+    place, options = run.directory, directory.plain(run.options)
+    directory.write_gathered(place, run.states, run.facts)
+    directory.write_samples(place / "samples.csv", run.samples.rows())
+    directory.write_timeline(place / "timeline.csv", run.watch.moments)
+    directory.write_json(place / "environment.json", directory.environment(versions, options))
+    parsed = run.environment.parsed_options
+    directory.write_beside(
+        parsed.csv_prefix if parsed is not None else None, result, run.watch.moments
+    )
+    remake.write(place, result)
+    directory.write_result(place, result)
+
+
+def spoiled(run: RunContext, reason: str) -> None:
+    """The harness itself failed after the conclusion: the result says so."""
+    try:
+        told = remake.read(run.directory)
+        result = replace(told, verdict=Verdict.ERROR, reasons=[reason, *told.reasons])
+        directory.write_result(run.directory, result)
+        remake.write(run.directory, result)
+    except ResultError as error:
+        logger.error("benchmark.result.unwritten", problem=str(error))  # noqa: TRY400 - the message says all there is

@@ -1,0 +1,51 @@
+"""What the parts of one run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from locust.env import Environment
+
+from cdc_users.measure.clock import Anchor, new_anchor
+from cdc_users.options.options import Options
+from cdc_users.pipeline.samples import SampleLog
+from cdc_users.run.assignment import LaneMessenger
+from cdc_users.run.wait import Stopping
+from cdc_users.run.watch import Watch
+from cdc_users.scenario import Scenario
+from cdc_users.step.state import Facts, StepState
+from cdc_users.users.workload.workload import Workload
+from cdc_users.view.run_view import ChartMark
+
+
+@dataclass(slots=True)
+class RunContext:
+    """One run's identity, its settings, and what is gathered of it.
+
+    `token` is in every message of the run: it tells its workers from those of any other.
+    """
+
+    id: str
+    token: str
+    scenario: Scenario
+    options: Options
+    workload: Workload
+    directory: Path
+    environment: Environment
+    sender: LaneMessenger
+    watch: Watch
+    facts: Facts
+    stopping: Stopping = field(default_factory=Stopping)
+    anchor: Anchor = field(default_factory=new_anchor)
+    samples: SampleLog = field(default_factory=SampleLog)
+    states: list[StepState] = field(default_factory=list)
+    marks: list[ChartMark] = field(default_factory=list)
+    #: The step that goes on, or the last one.
+    current: StepState | None = None
+    #: Lanes that should be up; None when the run has ended.
+    lanes_wanted: int | None = 0
+
+    def mark(self, name: str, state: StepState) -> None:
+        """A step or a stage begins."""
+        self.marks.append(ChartMark(self.watch.elapsed_s, name, state.step.name))

@@ -1,0 +1,280 @@
+"""Takes the steps of a course through their pipelines: prepare, load, drain, audit, clean up."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import gevent
+
+from cdc_users.error import HarnessError, TargetError
+from cdc_users.measure.judgement.result import Verdict
+from cdc_users.pipeline.pipeline import GRACE_S, Rig, RigPlan, prepare
+from cdc_users.pipeline.provision.client import RELEASE_S, StewardClient
+from cdc_users.pipeline.telemetry import PipelineSnapshot
+from cdc_users.run.assignment import Assigner
+from cdc_users.run.context import RunContext
+from cdc_users.run.step_driver import HALT_S, StepDriver
+from cdc_users.run.wait import POLL_S, Waiting
+from cdc_users.scenario import Course, StepShown, rig_of
+from cdc_users.step.close import close
+from cdc_users.step.result import step_result
+from cdc_users.step.state import Broken, StepState
+from cdc_users.users.message import Halt
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+from infra.stack.find.locate import supervised, verify
+
+OPEN_S = 60.0
+#: How long a process that has stopped to answer may need until it is seen to be gone.
+DYING_S = 2.0
+#: How long after a step's end its last samples may come in.
+SAMPLED_S = 2.0
+#: How long the servers are asked why something does not answer.
+TROUBLE_S = 10.0
+#: Of a stop's time, what comes after the audit.
+CLEAN_UP_RESERVED_S = 9.0
+#: A stopped run's processes and objects get so long to end.
+STOPPED_GRACE_S = 3.0
+LEFT_BEHIND = "left behind: {problem}"
+
+
+@dataclass(slots=True)
+class Drive:
+    """Drives one run's steps on a stack, pipeline after pipeline."""
+
+    run: RunContext
+    course: Course
+    steward: StewardClient
+    endpoints: Endpoints
+    _rigs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _shown: list[StepShown] = field(default_factory=list)
+    _rig: Rig | None = None
+    _waiting: Waiting = field(init=False)
+    _assigner: Assigner | None = None
+
+    def __post_init__(self) -> None:
+        self._waiting = Waiting(
+            self.run.facts,
+            self._death,
+            lambda: stack_trouble(self.endpoints),
+            self.run.stopping,
+            Verdict.STACK.exit_code,
+        )
+
+    def drive(self) -> None:
+        """Take one step after another until the course has no more, or something ends the run."""
+        state = self._next_state()
+        while state is not None and not self._over:
+            state = self._through_one_rig(state)
+
+    @property
+    def _over(self) -> bool:
+        return bool(self.run.stopping or self.run.facts.broken or self.run.facts.workers_lost)
+
+    def _next_state(self) -> StepState | None:
+        """The next step's state: one that was planned, or a new one."""
+        step = self.course.next_step(self._shown)
+        if step is None:
+            return None
+        number = len(self._shown) + 1
+        planned = self.run.states[number - 1 : number]
+        if planned and planned[0].step == step:
+            return planned[0]
+        del self.run.states[number - 1 :]
+        self.run.states.append(StepState(number, step))
+        return self.run.states[-1]
+
+    def _through_one_rig(self, first: StepState) -> StepState | None:
+        """Take all steps that share the first one's pipeline; returns the first that does not."""
+        run, facts = self.run, self.run.facts
+        rig = self._rig = prepare(self._plan(first), self.steward)
+        following: StepState | None = first
+        try:
+            rig.start(held=first.step.mode == "drain", smoke=run.options.smoke)
+            run.samples.renew()
+            run.watch.start(self._look)
+            rig.open(
+                self.steward,
+                lambda done: self._waiting.until(
+                    "the first event in the topic", done, OPEN_S, reserved_s=CLEAN_UP_RESERVED_S
+                ),
+            )
+            following = self._steps(rig, first)
+        except TargetError as error:
+            self._blame(error)
+        finally:
+            self._clean_up(rig)
+        return following if not facts.broken else None
+
+    def _plan(self, first: StepState) -> RigPlan:
+        run, number = self.run, next(self._rigs)
+        return RigPlan(
+            run=run.id,
+            name=f"cdc_{run.id}" if number == 1 else f"cdc_{run.id}_{number}",
+            endpoints=self.endpoints,
+            pipeline=first.step.pipeline,
+            tuning=run.options.tuning,
+            anchor=run.anchor,
+            logs=run.directory / "logs",
+            workload=run.workload,
+        )
+
+    def _steps(self, rig: Rig, first: StepState) -> StepState | None:
+        taken: list[StepState] = []
+        state: StepState | None = first
+        key = rig_of(first.number, first.step)
+        while state is not None and rig_of(state.number, state.step) == key and not self._over:
+            StepDriver(self.run, rig, state, self._waiting, self._attend, self._missing).take()
+            taken.append(state)
+            self._shown.append(
+                StepShown(state.step, step_result(state, self.run.facts), state.drained)
+            )
+            state = self._next_state()
+        ran = [item for item in taken if item.workers]
+        if ran and not self.run.facts.broken and not self.run.facts.workers_lost:
+            self._close(rig, ran)
+        return state
+
+    def _missing(self) -> Sequence[str]:
+        """What the run needs and is gone for good."""
+        with contextlib.suppress(HarnessError):
+            return self.steward.health().gone
+        return ()
+
+    def _attend(self, assigner: Assigner | None) -> None:
+        self._assigner = assigner
+
+    def _close(self, rig: Rig, states: list[StepState]) -> None:
+        """Audit the steps; a run that was told to stop gives it what time is left."""
+        run, left_s = self.run, self.run.stopping.left_s(CLEAN_UP_RESERVED_S)
+        limit_s = (
+            run.options.drain_timeout if left_s is None else min(left_s, run.options.drain_timeout)
+        )
+        try:
+            with gevent.Timeout(left_s):
+                close(rig, states, run.workload, run.facts, limit_s, run.watch.look)
+        except gevent.Timeout:
+            run.facts.fenced = False
+            run.facts.notes.append("the audit was cut short, because the run was told to stop")
+        self._keep_figures(rig, states)
+
+    def _keep_figures(self, rig: Rig, states: list[StepState]) -> None:
+        """What the platform went through in each step."""
+        run, facts = self.run, self.run.facts
+        until_us = states[-1].ended_us
+        self._waiting.until(
+            "the last samples",
+            lambda: self._sampled(rig, until_us),
+            SAMPLED_S,
+            reserved_s=CLEAN_UP_RESERVED_S,
+        )
+        for state in states:
+            # A held platform rests until its drain begins.
+            began_us = state.drain_us or state.t0_us
+            facts.samples[state.number] = run.samples.between(began_us, state.ended_us)
+            high_water = run.samples.high_water(began_us, state.ended_us)
+            if high_water is None:  # a platform without samples knows its own of all steps
+                high_water = run.watch.last.platform.high_water
+            if high_water is not None:
+                facts.high_water[state.number] = high_water
+
+    def _sampled(self, rig: Rig, until_us: int) -> bool:
+        self.run.watch.look()
+        return rig.sampled(self.run.samples, until_us)
+
+    def _look(self) -> PipelineSnapshot:
+        """Look at the pipeline, and take in what was sampled since the last time."""
+        assert self._rig is not None
+        self._rig.collect(self.run.samples)
+        return self._rig.look()
+
+    def _blame(self, silence: TargetError) -> None:
+        """What does not answer may be seen to have died a moment later; then that broke the run."""
+        facts = self.run.facts
+        self._waiting.until(
+            "a reason for the silence", lambda: bool(facts.broken), DYING_S, reserved_s=0.0
+        )
+        if not facts.broken:
+            raise silence
+
+    def _clean_up(self, rig: Rig) -> None:
+        """Stop the load first, then everything that was there for it; each part with a limit."""
+        run, facts = self.run, self.run.facts
+        self._stop_lanes()
+        run.watch.stop()
+        self._ask_for_health()
+        stopped = run.stopping.left_s() is not None
+        facts.notes += rig.stop(STOPPED_GRACE_S if stopped else GRACE_S)
+        try:
+            problems = self.steward.release(STOPPED_GRACE_S if stopped else RELEASE_S)
+        except HarnessError as error:
+            problems = []
+            if not facts.broken:
+                facts.broken.append(Broken(str(error), error.exit_code))
+        facts.notes += [LEFT_BEHIND.format(problem=problem) for problem in problems]
+        self._rig = None
+
+    def _stop_lanes(self) -> None:
+        """Nothing may be written any more when the tables and topics go."""
+        run = self.run
+        begun = [state for state in run.states if state.workers]
+        if not begun or begun[-1].loaded:
+            return
+        run.sender.halt(Halt(run=run.id, token=run.token))
+        there = set(run.sender.workers())
+        deadline_s = time.monotonic() + HALT_S
+        while time.monotonic() < deadline_s and any(
+            worker in there and not begun[-1].is_done(worker) for worker in begun[-1].workers
+        ):
+            gevent.sleep(POLL_S)
+
+    def _ask_for_health(self) -> None:
+        """What happened to the servers meanwhile that would explain, or spoil, what was seen."""
+        facts = self.run.facts
+        if facts.broken or self.run.stopping.left_s() is not None:
+            return
+        with contextlib.suppress(TargetError):  # servers that do not answer are told by others
+            health = self.steward.health()
+            facts.restarts += health.restarted
+            facts.disturbed += health.disturbed
+            facts.gone += [what for what in health.gone if what not in facts.gone]
+            facts.retention_lost += health.deleted_records
+
+    def _death(self) -> Broken | None:
+        rig, facts = self._rig, self.run.facts
+        if not supervised(self.endpoints):
+            return Broken(
+                "a server of the stack died, and the stack with it; `make stack-status` says which",
+                Verdict.STACK.exit_code,
+            )
+        if rig is not None and (message := rig.dead()) is not None:
+            # A platform that lost its broker dies of it: look for the cause before blaming it.
+            cause = stack_trouble(self.endpoints)
+            if cause:
+                return Broken(cause, Verdict.STACK.exit_code)
+            return Broken(f"the system under test died: {message}", Verdict.FAIL.exit_code)
+        if self._assigner is not None and (lost := self._assigner.lost()):
+            facts.workers_lost, facts.workers = len(lost), len(self._assigner.state.workers)
+        return None
+
+
+def stack_trouble(endpoints: Endpoints) -> str | None:
+    """What a server of the stack says instead of an answer, if one does not answer."""
+    asked = gevent.get_hub().threadpool.spawn(_verified, endpoints)
+    try:
+        trouble: str | None = asked.get(timeout=TROUBLE_S)
+    except gevent.Timeout:
+        return f"a server of the stack does not answer within {TROUBLE_S:g} s"
+    return trouble
+
+
+def _verified(endpoints: Endpoints) -> str | None:
+    try:
+        verify(endpoints)
+    except StackError as error:
+        return str(error)
+    return None

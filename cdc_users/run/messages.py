@@ -1,0 +1,141 @@
+"""What master and workers say to each other over Locust's connection, and what is refused there.
+
+A run's messages carry its id and a token that its master made. A process that this master never
+greeted, as an orphan of an earlier master on the same port, is told to quit, and nothing that it
+says is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import structlog
+from locust.env import Environment
+from locust.rpc import Message as LocustMessage
+from locust.runners import MasterRunner, Runner
+
+from cdc_users.measure.wire import Message, WireError, decode, encode
+from cdc_users.users.carried import carried
+from cdc_users.users.lane import LanePool
+from cdc_users.users.message import Assignment, Halt, RunMessage, WorkerReport
+from cdc_users.users.share import Share
+
+logger = structlog.get_logger()
+
+REPORT_INTERVAL_S = 0.5
+ASSIGN, REPORT, HALT = "cdc_assign", "cdc_report", "cdc_halt"
+#: Messages of a worker that has not said that it is ready; a stranger's others are refused.
+GREETINGS = ("client_ready", "locustfile")
+
+
+class Messenger:
+    """The master's side, over Locust's runner."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def workers(self) -> list[str]:
+        """The ids of the processes that run lanes."""
+        if isinstance(self._runner, MasterRunner):
+            clients = self._runner.clients
+            return [client.id for client in clients.ready + clients.spawning + clients.running]
+        return ["local"]
+
+    def assign(self, worker: str, assignment: Assignment) -> None:
+        """Give a process its share of a step."""
+        self._send(ASSIGN, assignment, worker)
+
+    def halt(self, message: Halt) -> None:
+        """Ask every process to take no further arrivals."""
+        for worker in self.workers():
+            self._send(HALT, message, worker)
+
+    def _send(self, kind: str, message: RunMessage, worker: str) -> None:
+        self._runner.send_message(
+            kind,
+            {"message": encode(message)},
+            worker if isinstance(self._runner, MasterRunner) else None,
+        )
+
+
+class Gate:
+    """Stands before a master's listener: only processes that it has greeted come in."""
+
+    def __init__(self, runner: MasterRunner) -> None:
+        self._runner = runner
+        self._handle = runner.handle_message
+        self._greeted: set[str] = set()
+        self.refused: set[str] = set()
+        runner.handle_message = self.handle  # type: ignore[method-assign]
+
+    def handle(self, client_id: str, msg: LocustMessage) -> None:
+        """Pass a message on, or refuse it and tell its sender to quit."""
+        if msg.type in GREETINGS:
+            self._greeted.add(client_id)
+        if client_id in self._greeted:
+            self._handle(client_id, msg)
+            return
+        if client_id not in self.refused:
+            self.refused.add(client_id)
+            logger.warning("benchmark.stranger", worker=client_id, told="quit")
+        quit_message: Any = LocustMessage
+        self._runner.server.send_to_client(quit_message("quit", None, client_id))
+
+
+def read(message: Any, kind: type[Message], sender: str) -> Message:
+    """The message in one of Locust's; raises WireError."""
+    return decode(message.data["message"], kind, sender)
+
+
+def listen_as_lanes(runner: Runner) -> None:
+    """Take assignments and halts, in a process that runs lanes."""
+    runner.register_message(ASSIGN, _on_assign)
+    runner.register_message(HALT, _on_halt)
+
+
+def listen_as_master(runner: Runner, on_report: Callable[[str, WorkerReport], None]) -> None:
+    """Take reports; one that cannot be read is an error that is logged once, and not counted."""
+    unread: set[str] = set()
+
+    def receive(msg: Any, **_: Any) -> None:
+        try:
+            report = read(msg, WorkerReport, f"worker {msg.node_id}")
+        except WireError as error:
+            if msg.node_id not in unread:
+                unread.add(msg.node_id)
+                logger.error("benchmark.worker.refused", problem=str(error))  # noqa: TRY400 - the text says all there is
+            return
+        on_report(msg.node_id, report)
+
+    runner.register_message(REPORT, receive)
+
+
+def _on_assign(environment: Environment, msg: Any, **_: Any) -> None:
+    assignment = read(msg, Assignment, "the master")
+    # On the master's host its anchor is ours too; another host has a clock, and an anchor, of its
+    # own.
+    pool = carried(environment, LanePool)
+    share = pool.publish(assignment, assignment.anchor.for_this_host())
+    if share is None:
+        return  # another share of the step at hand, which is watched already
+    gevent.spawn(share.watch_loop)
+    gevent.spawn(_report_until_done, environment, share)
+
+
+def _on_halt(environment: Environment, msg: Any, **_: Any) -> None:
+    halt, share = read(msg, Halt, "the master"), carried(environment, LanePool).share
+    if share is not None and (share.assignment.run, share.assignment.token) == (
+        halt.run,
+        halt.token,
+    ):
+        share.stop()
+
+
+def _report_until_done(environment: Environment, share: Share) -> None:
+    runner = environment.runner
+    assert runner is not None
+    while not share.done.wait(REPORT_INTERVAL_S):
+        runner.send_message(REPORT, {"message": encode(share.report())})
+    runner.send_message(REPORT, {"message": encode(share.report())})

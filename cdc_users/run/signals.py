@@ -1,0 +1,113 @@
+"""Every way of being told to stop ends alike: concluded, audited, files written, workers told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+
+from cdc_users.run.messages import REPORT_INTERVAL_S
+from cdc_users.users.carried import carried
+from cdc_users.users.lane import LanePool
+
+#: SIGHUP: the terminal is gone; the run's result is wanted all the same.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: So many signals, and the process ends at once; the steward still cleans up.
+PATIENCE = 3
+INTERRUPTED = 130
+#: A worker that was told to stop waits so long for its master to end the run.
+WORKER_S = 30.0
+
+
+class StoppableRun(Protocol):
+    """A run as the signal handler sees it (run.Run)."""
+
+    exit_code: int
+    concluded: Event
+
+    def request_stop(self, reason: str) -> None:
+        """End early."""
+
+
+def handle_signals(environment: Environment, current: Callable[[], StoppableRun | None]) -> None:
+    """On the process that concludes: end the run, or an idle web UI, in order.
+
+    Locust itself would kill a headless shape at once on SIGTERM.
+    """
+    received: list[str] = []
+
+    def on_signal(name: str) -> None:
+        received.append(name)
+        run = current()
+        going_on = run is not None and not run.concluded.is_set()
+        if len(received) >= PATIENCE:
+            os._exit(run.exit_code if run is not None and not going_on else INTERRUPTED)
+        if run is not None and going_on:
+            run.request_stop(f"stopped early by {name}")
+            _leave_after(environment, run)
+        elif environment.web_ui is not None:
+            _leave(environment, 0 if run is None else run.exit_code)
+        elif run is None:
+            _leave(environment, INTERRUPTED)
+
+    for number in STOPPING:
+        gevent.signal_handler(number, on_signal, signal.Signals(number).name)
+
+
+def _leave_after(environment: Environment, run: StoppableRun) -> None:
+    """A web UI stays after a run; told to end by a signal, it ends when the run has concluded."""
+    if environment.web_ui is None:
+        return
+
+    def leave() -> None:
+        run.concluded.wait()
+        _leave(environment, run.exit_code)
+
+    gevent.spawn(leave)
+
+
+def _leave(environment: Environment, exit_code: int) -> None:
+    """Let Locust's own end run: files, workers, exit code."""
+    if environment.process_exit_code is None:
+        environment.process_exit_code = exit_code
+    if environment.web_ui is not None:
+        web_ui: Any = environment.web_ui
+        web_ui.stop()  # its end is what Locust's main greenlet waits for
+        return
+    if environment.runner is not None:
+        environment.runner.quit()
+    os._exit(exit_code)
+
+
+def handle_worker_signals(environment: Environment, *, forked: bool) -> None:
+    """On a worker: one that was forked ends with its master and with nothing else; another one
+    takes no more arrivals, and leaves when the master ends the run, or after a while.
+    """
+    told = Event()
+
+    def on_signal() -> None:
+        if forked:
+            return
+        if told.is_set():
+            os._exit(INTERRUPTED)
+        told.set()
+        gevent.spawn(_leave_as_worker, environment)
+
+    for number in STOPPING:
+        gevent.signal_handler(number, on_signal)
+
+
+def _leave_as_worker(environment: Environment) -> None:
+    share, runner = carried(environment, LanePool).share, environment.runner
+    if runner is None:
+        return
+    if share is not None and not share.done.is_set():
+        share.stop()
+        share.done.wait(WORKER_S)
+        gevent.sleep(2 * REPORT_INTERVAL_S)
+    runner.quit()

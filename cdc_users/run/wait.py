@@ -1,0 +1,144 @@
+"""How a run waits: for a named condition, with a limit, and with an eye on what may have died or
+gone silent meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import gevent
+import structlog
+
+from cdc_users.error import TargetError
+from cdc_users.step.state import Broken, Facts
+
+logger = structlog.get_logger()
+
+POLL_S = 0.1
+#: A process that lives and has not answered for so long has stopped.
+SILENT_S = 20.0
+#: Nothing moved for so long although something was due: what is stuck will not come loose.
+STUCK_S = 30.0
+#: From the first request to stop until the result is there: Ctrl-C ends a run within 30 s.
+STOP_S = 24.0
+#: A second request leaves time for the files alone.
+HURRY_S = 6.0
+
+
+@dataclass(slots=True)
+class Stopping:
+    """Whether a run is to end early, why, and by when."""
+
+    reason: str = ""
+    _deadline_s: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def __bool__(self) -> bool:
+        return bool(self.reason)
+
+    def ask(self, reason: str) -> None:
+        """End early: no further arrivals, then audit and conclude what there is."""
+        if not self.reason:
+            self.reason = reason
+            self._deadline_s = self.clock() + STOP_S
+
+    def hurry(self) -> None:
+        """End at once: only what is known already is concluded."""
+        soon_s = self.clock() + HURRY_S
+        self._deadline_s = soon_s if self._deadline_s is None else min(self._deadline_s, soon_s)
+
+    def left_s(self, reserved_s: float = 0.0) -> float | None:
+        """The time that is left, less what later parts of the end need; None where there is no
+        hurry.
+        """
+        if self._deadline_s is None:
+            return None
+        return max(0.0, self._deadline_s - reserved_s - self.clock())
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Waits on behalf of one run; what broke the run meanwhile is in `facts.broken`."""
+
+    facts: Facts
+    #: What has died, if anything; raises HarnessError where nothing can be said any more.
+    death: Callable[[], Broken | None]
+    #: Why something that lives does not answer, where a server of the stack is the cause.
+    stack_trouble: Callable[[], str | None]
+    stopping: Stopping = field(default_factory=Stopping)
+    stack_exit_code: int = 3
+    clock: Callable[[], float] = time.monotonic
+    _silent_since_s: float | None = None
+
+    def until(
+        self,
+        what: str,
+        done: Callable[[], bool],
+        limit_s: float | None,
+        *,
+        progress: Callable[[], object] | None = None,
+        stuck_s: float = STUCK_S,
+        reserved_s: float = 0.0,
+    ) -> bool:
+        """Wait for a condition; False when the time is over, or something has died.
+
+        With `progress` the wait ends when what that returns has not changed for `stuck_s` (None:
+        nothing is due).
+        Of the time that is left to a run that was told to stop, `reserved_s` is not used.
+        """
+        began_s = moved_s = self.clock()
+        seen = progress() if progress is not None else None
+        while True:
+            if (death := self.death()) is not None:
+                self.facts.broken.append(death)
+                return False
+            if self._answered(what, done):
+                return True
+            if self.facts.broken:
+                return False
+            now_s, left_s = self.clock(), self.stopping.left_s(reserved_s)
+            if left_s == 0.0 or (limit_s is not None and now_s - began_s > limit_s):
+                return False
+            if progress is not None:
+                now = progress()
+                if now is None or now != seen:
+                    seen, moved_s = now, now_s
+                elif now_s - moved_s > stuck_s:
+                    self._stuck(what, now_s - moved_s)
+                    return False
+            gevent.sleep(POLL_S)
+
+    def _answered(self, what: str, done: Callable[[], bool]) -> bool:
+        try:
+            found = done()
+        except TargetError as error:
+            self._silence(what, error)
+            return False
+        self._silent_since_s = None
+        return found
+
+    def _silence(self, what: str, error: TargetError) -> None:
+        """Something does not answer. Why may show when its process is seen to be gone; until then
+        it may be busy, but not for ever.
+        """
+        now_s = self.clock()
+        if self._silent_since_s is None:
+            self._silent_since_s = now_s
+            logger.warning("benchmark.telemetry.silent", waiting_for=what, problem=str(error))
+        quiet_s = now_s - self._silent_since_s
+        if quiet_s <= SILENT_S:
+            return
+        if (trouble := self.stack_trouble()) is not None:
+            self.facts.broken.append(Broken(trouble, self.stack_exit_code))
+            return
+        self.facts.broken.append(
+            Broken(f"{error}, silent for {quiet_s:.0f} s while {what} was awaited", error.exit_code)
+        )
+
+    def _stuck(self, what: str, quiet_s: float) -> None:
+        trouble = self.stack_trouble()
+        reason = trouble or f"nothing has moved for {quiet_s:.0f} s while {what} was awaited"
+        code = self.stack_exit_code if trouble else 4
+        self.facts.broken.append(Broken(reason, code))

@@ -1,0 +1,20 @@
+"""What a process has one of: Locust's environment (or its events) carries it, no module does."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+Part = TypeVar("Part")
+_NAME = "locust_cdc"
+
+
+def carried(carrier: Any, kind: type[Part]) -> Part:
+    """The carrier's one object of this kind; made when it is first asked for.
+
+    The carrier is Locust's Environment, or its Events before there is an environment.
+    """
+    parts: dict[type, Any] = vars(carrier).setdefault(_NAME, {})
+    if kind not in parts:
+        parts[kind] = kind()
+    part: Part = parts[kind]
+    return part

@@ -1,0 +1,86 @@
+"""What the master and the processes with lanes tell each other."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cdc_users.measure.clock import Anchor
+from cdc_users.measure.latency.histogram import EncodedHistogram
+from cdc_users.measure.schedule.plan import Schedule, SchedulePart
+from cdc_users.measure.wire import Versioned
+from cdc_users.users.target import LaneTarget
+from cdc_users.users.workload.keyspace import Outcome
+from cdc_users.users.workload.workload import Workload
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What became of a process's share of one step; cumulative, so that the last report is the
+    whole truth.
+
+    `exhausted` counts the late ones that were due before any lane was free to take them.
+    """
+
+    offered: int = 0
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    dropped: int = 0
+    late: int = 0
+    exhausted: int = 0
+    rows: int = 0
+    bytes: int = 0
+    busy_s: float = 0.0
+    errors: dict[str, int] = {}
+
+
+class RunMessage(Versioned, kw_only=True, frozen=True):
+    """What every message between master and workers carries: the run, and the token that the
+    master made for it, so that a process of another run is refused.
+    """
+
+    run: str
+    token: str = ""
+
+
+class Assignment(RunMessage, kw_only=True, frozen=True):
+    """What a process is told of a step: the plan's share and all that its lanes need.
+
+    `parts` take the place of `share` and `shares`. With `drop_after_s` an arrival that is later
+    than this is dropped; without it every arrival is carried out, however late.
+    """
+
+    step: int
+    t0_us: int
+    schedule: Schedule
+    anchor: Anchor
+    target: LaneTarget | None = None
+    share: int = 0
+    shares: int = 1
+    first_lane: int = 0
+    rows_per_arrival: int = 1
+    workload: Workload = Workload()
+    parts: tuple[SchedulePart, ...] = ()
+    drop_after_s: float | None = None
+
+    @property
+    def owned(self) -> tuple[SchedulePart, ...]:
+        """The parts of the schedule that this process owns."""
+        return self.parts or (SchedulePart(0, self.schedule.count, self.share, self.shares),)
+
+
+class WorkerReport(RunMessage, kw_only=True, frozen=True):
+    """A process's share of one step so far."""
+
+    step: int
+    share: int
+    tally: Tally
+    series: dict[str, EncodedHistogram]
+    #: By writer, the sequence numbers of each outcome.
+    ranges: dict[int, dict[Outcome, list[list[int]]]]
+    cpu_s: float
+    wanted_cpu_s: float
+    done: bool
+
+
+class Halt(RunMessage, kw_only=True, frozen=True):
+    """Take no further arrivals."""

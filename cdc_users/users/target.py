@@ -1,0 +1,32 @@
+"""Where lanes write: told to every process of a run, and used for the run's fences as well."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cdc_users.users.producer.channel import Channel
+
+
+class DatabaseTarget(msgspec.Struct, frozen=True, tag="database"):
+    """The source tables; the DSN holds no secret."""
+
+    dsn: str
+    schema: str
+    tables: tuple[str, ...]
+
+
+class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):
+    """The topics, for records that go straight there.
+
+    With `evolve_at` a column is added to the schema before that arrival.
+    """
+
+    bootstrap: str
+    schema_registry_url: str
+    channels: tuple[Channel, ...]
+    headers: bool = False
+    evolve_at: int | None = None
+    linger_ms: float = 5.0
+
+
+LaneTarget = DatabaseTarget | TopicTarget

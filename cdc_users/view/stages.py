@@ -1,0 +1,141 @@
+"""A run's pipeline, stage by stage, as it is now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cdc_users.measure.latency.series import BOXES, PARTS
+from cdc_users.pipeline.declaration import captures, transports
+from cdc_users.scenario import Pipeline
+from cdc_users.step.timeline_row import TimelineRow
+from cdc_users.view.backlog import backlog, positions
+from cdc_users.view.bottleneck import means_ms, recent
+from cdc_users.view.run_view import RunView, current, series
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One stage of the pipeline now: its rate, its part of the latency in this step, and what
+    waits in it.
+    """
+
+    key: str
+    name: str
+    what: str
+    rate: float | None
+    mean_ms: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    backlog: str
+    share: float
+    bottleneck: bool
+
+
+def stages(run: RunView, narrow: str | None) -> list[StageView]:
+    """The pipeline's five stages as they are now."""
+    state = current(run) or (run.states[0] if run.states else None)
+    pipeline = state.step.pipeline if state is not None else Pipeline()
+    moments = recent(run.moments)
+    means = (
+        means_ms(moments)
+        if run.result is None
+        else dict(split_ms(run)).get(state.step.name, {})
+        if state
+        else {}
+    )
+    longest = max(means.values(), default=0.0)
+    recorder = series(run)
+    flows, waits = flow(moments), backlog(moments)
+
+    def stage(key: str, part: str) -> StageView:
+        histogram = recorder.histogram(part)
+        mean = means.get(part)
+        return StageView(
+            key=key,
+            name=key.capitalize(),
+            what=what(key, pipeline),
+            rate=flows.get(key),
+            mean_ms=_rounded(mean),
+            p50_ms=_ms(histogram.percentile_us(50)),
+            p99_ms=_ms(histogram.percentile_us(99)),
+            backlog=waits[key],
+            share=max(0.0, mean or 0.0) / longest if longest > 0 else 0.0,
+            bottleneck=key == narrow,
+        )
+
+    return [stage(key, part) for key, part in zip(BOXES, PARTS, strict=True)]
+
+
+def what(key: str, pipeline: Pipeline) -> str:
+    """What a stage is in this pipeline."""
+    many = f"{pipeline.partitions} partitions" if pipeline.partitions > 1 else "1 partition"
+    if pipeline.source == "topic":
+        direct = {"source": "Avro producer", "capture": "none: records go straight to the topic"}
+        if key in direct:
+            return direct[key]
+    names = {
+        "source": "PostgreSQL, write and commit",
+        "capture": f"{captures().by_name[pipeline.capture].label}, commit to append",
+        "topic": f"{transports().by_name[pipeline.transport].label}, {many}, append to fetch",
+        "platform": (
+            f"{pipeline.instances} instance{'s' if pipeline.instances > 1 else ''}, wait in queues"
+        ),
+        "sink": f"{pipeline.sink}, write until durable",
+    }
+    return names[key]
+
+
+def flow(moments: Sequence[TimelineRow]) -> dict[str, float | None]:
+    """Events a second through each stage over these seconds; None where it is not known."""
+    if len(moments) < 2:
+        return {}
+    first, last = positions(moments[0]), positions(moments[-1])
+    span_s = moments[-1].elapsed_s - moments[0].elapsed_s
+    rates: dict[str, float | None] = {}
+    for key in BOXES:
+        then, now = first[key], last[key]
+        rates[key] = (
+            None
+            if then is None or now is None or span_s <= 0
+            else round(max(0, now - then) / span_s, 1)
+        )
+    return rates
+
+
+def split_ms(run: RunView) -> list[tuple[str, dict[str, float]]]:
+    """Each step's mean latency by part, from the result when there is one; means sum, percentiles
+    would not.
+    """
+    if run.result is not None:
+        return [
+            (
+                step.name,
+                {
+                    part: float(step.latency_ms[part]["mean"] or 0)
+                    for part in PARTS
+                    if part in step.latency_ms
+                },
+            )
+            for step in run.result.steps
+        ]
+    names = {state.number: state.step.name for state in run.states}
+    return [
+        (
+            names[number],
+            {
+                part: found.recorder.histogram(part).sum_us / found.delivered / 1000
+                for part in PARTS
+            },
+        )
+        for number, found in sorted(run.look.sink.steps.items())
+        if number in names and found.delivered
+    ]
+
+
+def _ms(value_us: float | None) -> float | None:
+    return None if value_us is None else round(value_us / 1000, 3)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

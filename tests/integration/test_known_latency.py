@@ -113,7 +113,7 @@ def webhook(_: Endpoints) -> Iterator[Way]:
         url.append(told.webhook_url)
         return told
 
-    receiver.start = started  # type: ignore[method-assign, assignment]
+    receiver.start = started  # type: ignore[method-assign]
     yield Way(
         receiver,
         lambda _, made: http.post(url[0], data=change(made), timeout=10).raise_for_status(),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cdc_users.error import OptionsError
 from cdc_users.view.web import host, login
-from infra.validate import unwritable_file
+from infra.validate import is_port, unwritable_file
 
 #: Options that mean nothing to a scenario, by the attribute that Locust keeps them under.
 MEANINGLESS: Mapping[str, tuple[str, str]] = {
@@ -132,7 +132,10 @@ def _listeners(parsed: Namespace) -> Iterator[str]:
             f"--master-bind-port {parsed.master_bind_port} is taken; name another, here and as"
             " --master-port at the workers"
         )
+    metrics = str(parsed.metrics_port)
     if headless(parsed):
+        if is_port(metrics) and _taken(host.LOOPBACK, int(metrics)):
+            yield f"--metrics-port {metrics} is taken; name another, or 0 for any free one"
         return
     try:
         host.check(parsed.web_host, parsed.web_login, parsed.allow_web_host)

@@ -123,7 +123,7 @@ class ArraySide:
     marked: bool = True
 
     def totals(self, buckets: int) -> Totals:
-        """See Side."""
+        """Sums over key modulo `buckets`."""
         bucket = self.rows.key % buckets
         count = np.bincount(bucket, minlength=buckets).astype(np.int64)
         rows = self.rows
@@ -133,11 +133,11 @@ class ArraySide:
         return Totals(count, key, version, mark)
 
     def suspects(self, buckets: int) -> Iterable[int]:
-        """See Side."""
+        """Buckets with rows that were damaged where they were read."""
         return set((self.rows.key[self.rows.damaged] % buckets).tolist())
 
     def state(self, numbers: Sequence[int], buckets: int) -> TableState:
-        """See Side."""
+        """The rows of some buckets."""
         kept = np.isin(self.rows.key % buckets, numbers)
         rows = self.rows
         return TableState(rows.key[kept], rows.version[kept], rows.mark[kept], rows.damaged[kept])

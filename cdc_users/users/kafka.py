@@ -18,6 +18,7 @@ import numpy as np
 from gevent.event import Event
 from gevent.lock import Semaphore
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.users.carried import carried
@@ -241,8 +242,9 @@ class KafkaUser(LaneUser):
         self._sender = carried(self.environment, RecordSender)
         self._sender.use(_target(share), share.anchor)
 
+    @override
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
-        """See LaneUser. Does not wait for the acknowledgements: `wait_for_answers` does."""
+        """Does not wait for the acknowledgements: `wait_for_answers` does."""
         count, aboard = len(intended_ns), 0
         due = self._due_to_evolve(share) - (share.tally.started - count)
         try:
@@ -290,10 +292,10 @@ class KafkaUser(LaneUser):
         waited_us = (time.monotonic_ns() - began_ns) // 1000
         share.recorder.record_many_us("backpressure", np.array([waited_us], dtype=np.int64))
 
+    @override
     def wait_for_answers(self) -> None:
-        """See LaneUser."""
         self._logbook.wait()
 
+    @override
     def end(self) -> None:
-        """See LaneUser."""
         self._logbook.give_up(STOPPED)

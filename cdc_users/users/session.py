@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import psycopg
 import psycopg2
 from psycogreen.gevent import patch_psycopg
+from typing_extensions import override
 
 from cdc_users.users.statement import Statement
 from cdc_users.users.workload.workload import InsertMethod
@@ -54,7 +55,7 @@ def open_session(dsn: str, run: str, method: InsertMethod) -> Session:
     return CopySession(dsn, run) if method == "copy" else PlainSession(dsn, run)
 
 
-class PlainSession:
+class PlainSession(Session):
     """psycopg 2: the statements of a transaction go to the server together, and are one
     transaction there.
     """
@@ -68,8 +69,8 @@ class PlainSession:
         self._connection: Any = None
         self._cursor: Any = None
 
+    @override
     def ready(self) -> None:
-        """See Session."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg2.connect(
                 self._dsn, connect_timeout=CONNECT_S, application_name=self._name
@@ -77,19 +78,19 @@ class PlainSession:
             self._connection.autocommit = True
             self._cursor = self._connection.cursor()
 
+    @override
     def carry_out(self, statements: Sequence[Statement]) -> None:
-        """See Session."""
         # Several statements in one message are one transaction (PostgreSQL documentation,
         # "Multiple Statements in a Simple Query").
         self._cursor.execute(";".join([statement.text for statement in statements]))
 
+    @override
     def close(self) -> None:
-        """See Session."""
         if self._connection is not None:
             self._connection.close()
 
 
-class CopySession:
+class CopySession(Session):
     """psycopg 3: can COPY."""
 
     def __init__(self, dsn: str, run: str) -> None:
@@ -97,15 +98,15 @@ class CopySession:
         self._name = application_name(run)
         self._connection: Any = None
 
+    @override
     def ready(self) -> None:
-        """See Session."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
                 self._dsn, autocommit=True, connect_timeout=CONNECT_S, application_name=self._name
             )
 
+    @override
     def carry_out(self, statements: Sequence[Statement]) -> None:
-        """See Session."""
         if len(statements) == 1:
             self._one(statements[0])
             return
@@ -128,8 +129,8 @@ class CopySession:
             with cursor.copy(statement.text) as copy:
                 copy.write(statement.lines)
 
+    @override
     def close(self) -> None:
-        """See Session."""
         if self._connection is not None:
             self._connection.close()
 

@@ -19,16 +19,17 @@ from threading import Event, Thread
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import key_number
 from cdc_users.observe.events.value import check, column_kinds
-from cdc_users.observe.final_state import ArraySide, TableState, Totals, state_of_probes
+from cdc_users.observe.final_state import ArraySide, TableSide, TableState, Totals, state_of_probes
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, WarehouseSettings
-from cdc_users.observe.tap import Events, ObservedRecord, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
 from infra.schemas import warehouse
 
 POLL_S = 0.5
@@ -151,7 +152,7 @@ class _Columns:
         )
 
 
-class IcebergTap:
+class IcebergTap(Tap):
     """The tap on a table: the rows of every appended snapshot, once."""
 
     kind = "iceberg"
@@ -168,8 +169,9 @@ class IcebergTap:
         self._poll_s = settings.poll_s
         self._thread = Thread(target=self._run, name="iceberg tap", daemon=True)
 
+    @override
     def start(self) -> TapPlace:
-        """See Tap; the table may come later."""
+        """The table may come later."""
         self._warehouse.table()
         self._thread.start()
         return TapPlace(state=self._upsert)
@@ -217,14 +219,14 @@ class IcebergTap:
             seen_us=seen_us,
         )
 
+    @override
     def stop(self) -> None:
-        """See Tap."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
+    @override
     def gauges(self) -> dict[str, object]:
-        """See Tap."""
         return {"snapshots": self._snapshots}
 
 
@@ -244,7 +246,7 @@ def _added(table: Any, snapshot: Any) -> Iterator[Any]:
                     yield parquet.read_table(file)
 
 
-class IcebergSide:
+class IcebergSide(TableSide):
     """A table's rows by key, read once and kept as numbers.
 
     In a table of changes a key's newest row stands for it.
@@ -253,7 +255,7 @@ class IcebergSide:
     marked = True
 
     def __init__(self, settings: IcebergSideSettings, run: str) -> None:
-        self.name = settings.name or "iceberg"
+        self._name = settings.name or "iceberg"
         self.foreign = 0
         self._settings = settings
         self._columns = _Columns(settings)
@@ -291,16 +293,21 @@ class IcebergSide:
         )
         return state.without(numbers[gone])
 
+    @override
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @override
     def totals(self, buckets: int) -> Totals:
-        """See Side."""
         return self._read().totals(buckets)
 
+    @override
     def suspects(self, buckets: int) -> Iterable[int]:
-        """See Side."""
         return self._read().suspects(buckets)
 
+    @override
     def state(self, numbers: Sequence[int], buckets: int) -> TableState:
-        """See Side."""
         return self._read().state(numbers, buckets)
 
 

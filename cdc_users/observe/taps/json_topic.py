@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import JsonTopicSettings
-from cdc_users.observe.tap import ObservedRecord
+from cdc_users.observe.tap import ObservedRecord, Tap
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem
 from cdc_users.observe.taps.topic import KafkaMessage, TopicReading
 
 
-class JsonTopicTap:
+class JsonTopicTap(Tap):
     """The tap on topics of JSON change events."""
 
     kind = "json-topic"
@@ -23,8 +25,8 @@ class JsonTopicTap:
         self._reading = TopicReading(settings.bootstrap, settings.all_topics, self.record, anchor)
         self._feed = StreamFeed(self.record, settings)
 
+    @override
     def start(self) -> TapPlace:
-        """See Tap."""
         self._reading.start(self.take)
         return TapPlace()
 
@@ -44,12 +46,12 @@ class JsonTopicTap:
         ]
         self._feed.take(messages[0].partition, items, seen_us)
 
+    @override
     def stop(self) -> None:
-        """See Tap."""
         self._reading.stop()
 
+    @override
     def gauges(self) -> dict[str, object]:
-        """See Tap."""
         return {"read": self._reading.read()}
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import KinesisSettings
-from cdc_users.observe.tap import ObservedRecord, TapError
+from cdc_users.observe.tap import ObservedRecord, Tap, TapError
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import kinesis_client
 
@@ -20,7 +22,7 @@ PAUSE_S = 0.2
 EMULATOR_PAUSE_S = 0.02
 
 
-class KinesisTap:
+class KinesisTap(Tap):
     """The tap on one stream. Configuration: endpoint, stream; see ChangeParser for the rest."""
 
     kind = "kinesis"
@@ -38,8 +40,8 @@ class KinesisTap:
         self._iterators: dict[int, str] = {}
         self._read: dict[int, int] = {}
 
+    @override
     def start(self) -> TapPlace:
-        """See Tap."""
         self._client = kinesis_client(self._endpoint)
         try:
             shards = self._client.list_shards(StreamName=self._stream)["Shards"]
@@ -83,12 +85,12 @@ class KinesisTap:
             del self._iterators[number]  # the shard was closed
         return bool(items)
 
+    @override
     def stop(self) -> None:
-        """See Tap."""
         self._reading.stop()
 
+    @override
     def gauges(self) -> dict[str, object]:
-        """See Tap."""
         return {"read": {str(number): count for number, count in self._read.items()}}
 
 

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import psycopg
 from psycopg import sql
+from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import key_number
 from cdc_users.observe.events.value import check, column_kinds
-from cdc_users.observe.final_state import TableState, Totals, probe_part, state_of_probes
+from cdc_users.observe.final_state import TableSide, TableState, Totals, probe_part, state_of_probes
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
-from cdc_users.observe.tap import Events, ObservedRecord, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
 
 CONNECT_S = 10
 #: Rows fetched at a time.
@@ -37,7 +38,7 @@ POLL_S = 0.01
 RECENT_LOOKS = 5
 
 
-class PostgresSide:
+class PostgresSide(TableSide):
     """A table's rows by key.
 
     The server makes the sums, in one scan; rows are read where those differ.
@@ -49,7 +50,7 @@ class PostgresSide:
     marked = True
 
     def __init__(self, settings: PostgresSideSettings, run: str, *, checked: bool = True) -> None:
-        self.name = settings.name or "postgres"
+        self._name = settings.name or "postgres"
         self.foreign = 0
         self._dsn = settings.dsn
         self._table = sql.Identifier(*settings.table.split("."))
@@ -59,8 +60,13 @@ class PostgresSide:
         self._checked = checked
         self._run = run
 
+    @override
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @override
     def totals(self, buckets: int) -> Totals:
-        """See Side."""
         try:
             return self._totals(
                 buckets,
@@ -110,8 +116,8 @@ class PostgresSide:
         key, version, mark, content = sums
         return Totals(count, key, version, mark, content, f"postgres {', '.join(self._kinds)}")
 
+    @override
     def suspects(self, buckets: int) -> Iterable[int]:
-        """See Side."""
         return (
             {row[0] % buckets for row in self._rows(None) if self._is_damaged(row)}
             if self._checked
@@ -123,8 +129,8 @@ class PostgresSide:
         ours = isinstance(probe, str) and probe[2:10] == self._run and probe[55:56] != "f"
         return ours and check(probe, key, list(self._kinds.values()), values) is RowCheck.CORRUPT
 
+    @override
     def state(self, numbers: Sequence[int], buckets: int) -> TableState:
-        """See Side."""
         condition = sql.SQL(
             "mod(mod({key}, {buckets}) + {buckets}, {buckets}) = ANY({numbers})"
         ).format(key=self._key, buckets=sql.Literal(buckets), numbers=sql.Literal(list(numbers)))
@@ -177,7 +183,7 @@ def _number(name: str) -> sql.Composable:
     return sql.SQL("{}::bigint").format(_part(name))
 
 
-class PostgresTap:
+class PostgresTap(Tap):
     """The tap on a sink's table: looks for rows that were written since the last look.
 
     It sees states, not events: of several versions between two looks only the last, and a row that
@@ -203,8 +209,8 @@ class PostgresTap:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="postgres tap", daemon=True)
 
+    @override
     def start(self) -> TapPlace:
-        """See Tap."""
         try:
             psycopg.connect(self._dsn, connect_timeout=CONNECT_S).close()
         except psycopg.Error as error:
@@ -287,14 +293,14 @@ class PostgresTap:
             self._probe
         )
 
+    @override
     def stop(self) -> None:
-        """See Tap."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
+    @override
     def gauges(self) -> dict[str, object]:
-        """See Tap."""
         return {"looks": self._looks}
 
 

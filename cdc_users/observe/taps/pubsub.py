@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from typing_extensions import override
+
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PubSubSettings
-from cdc_users.observe.tap import ObservedRecord, TapError
+from cdc_users.observe.tap import ObservedRecord, Tap, TapError
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import project, subscriber
 
@@ -24,7 +26,7 @@ PAUSE_S = 0.02
 REMEMBERED = 200_000
 
 
-class PubSubTap:
+class PubSubTap(Tap):
     """The tap on one subscription.
 
     Configuration: subscription; endpoint (empty: the real service) and project.
@@ -47,8 +49,8 @@ class PubSubTap:
         self._read: dict[int, int] = {}
         self._redelivered = 0
 
+    @override
     def start(self) -> TapPlace:
-        """See Tap."""
         self._client = subscriber(self._endpoint)
         try:
             self._client.get_subscription(subscription=self._subscription, timeout=PULL_S)
@@ -96,12 +98,12 @@ class PubSubTap:
         appended_us = round(message.publish_time.timestamp() * 1e6)
         groups.setdefault(partition, []).append(StreamItem(position, "", message.data, appended_us))
 
+    @override
     def stop(self) -> None:
-        """See Tap."""
         self._reading.stop()
 
+    @override
     def gauges(self) -> dict[str, object]:
-        """See Tap."""
         return {
             "read": {str(number): count for number, count in self._read.items()},
             "redelivered": self._redelivered,

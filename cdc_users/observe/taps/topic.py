@@ -17,6 +17,7 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
+from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
@@ -25,7 +26,7 @@ from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.value import check
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import TopicSettings
-from cdc_users.observe.tap import Events, ObservedRecord, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
 from infra.avro.key import key_ids, key_octets
 from infra.avro.row import RowReader, Rows
 from infra.client.registry import RegistryError, SchemaRegistry
@@ -305,7 +306,7 @@ class TopicReading:
         return {str(number): offset for number, offset in self._read.items()}
 
 
-class TopicTap:
+class TopicTap(Tap):
     """The tap on topics of Avro envelopes.
 
     `readers` are of schemas that the registry need not be asked for.
@@ -327,8 +328,8 @@ class TopicTap:
             schemas, self.record, settings.probe_column, settings.check_every
         )
 
+    @override
     def start(self) -> TapPlace:
-        """See Tap."""
         self._reading.start(self.take)
         return TapPlace()
 
@@ -337,12 +338,12 @@ class TopicTap:
         for events in self._parser.parse(messages, seen_us):
             self.record.take(events)
 
+    @override
     def stop(self) -> None:
-        """See Tap."""
         self._reading.stop()
 
+    @override
     def gauges(self) -> dict[str, object]:
-        """See Tap."""
         return {"read": self._reading.read()}
 
 

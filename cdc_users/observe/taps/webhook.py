@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import orjson
 from aiohttp import web
+from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import ChangeError, ChangeParser
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import WebhookSettings
-from cdc_users.observe.tap import ObservedRecord, TapError
+from cdc_users.observe.tap import ObservedRecord, Tap, TapError
 
 HOST = "127.0.0.1"
 PATH = "/events"
@@ -40,7 +41,7 @@ async def apply_and_answer(_: web.Request, apply: Apply) -> web.StreamResponse:
     return apply()
 
 
-class WebhookTap:
+class WebhookTap(Tap):
     """Receives change events as JSON: one object, an array of them, or an object with such an
     array as `events`.
 
@@ -70,8 +71,8 @@ class WebhookTap:
         self._failure = ""
         self._thread = Thread(target=self._run, name="webhook tap", daemon=True)
 
+    @override
     def start(self) -> TapPlace:
-        """See Tap."""
         self._thread.start()
         self._ready.wait(START_S)
         if not self._url:
@@ -153,14 +154,14 @@ class WebhookTap:
             )
         return len(changes)
 
+    @override
     def stop(self) -> None:
-        """See Tap."""
         if self._thread.is_alive() and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(START_S)
 
+    @override
     def gauges(self) -> dict[str, object]:
-        """See Tap."""
         return {"requests": self.requests, "retries": self.retries}
 
 

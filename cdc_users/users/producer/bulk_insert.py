@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from cdc_users.measure.ledger.probe import PROBE_BYTES, VERSION
 from cdc_users.users.producer.added_column import Widening
@@ -164,10 +165,10 @@ class InsertFlight(Flight):
         self.intended_ns = np.repeat(intended_ns, size).tolist()
         self.done_ns = [0] * count
 
+    @override
     def records(
         self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
     ) -> Iterator[FlightRecord]:
-        """See Flight."""
         assert widening is None, "rows with an added column are made one by one"
         insertion, size, intended_us = self._insertion, self._size, self._intended_us
         texts = [_Texts(outlet) for outlet in outlets]

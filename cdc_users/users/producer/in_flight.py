@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.users.producer.added_column import Widening
@@ -210,10 +211,10 @@ class ChangeFlight(Flight):
         self.intended_ns += [intended_ns] * count
         self.done_ns += [0] * count
 
+    @override
     def records(
         self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
     ) -> Iterator[FlightRecord]:
-        """See Flight."""
         for index in range(self.sent, len(self)):
             change = (
                 self.changes[index] if widening is None else widening.change(self.changes[index])
@@ -237,8 +238,8 @@ class PipelinedWriter(Writer):
     Versions count when they are made. One that is refused later leaves a gap in its key's versions.
     """
 
+    @override
     def transaction(self, size: int, intended_us: int) -> WriteTransaction:
-        """See Writer."""
         transaction = super().transaction(size, intended_us)
         self._keys.settle(transaction.changes, "acked")
         return transaction

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from typing_extensions import override
 
 from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Poison
@@ -31,23 +32,24 @@ class DeadLetters(Protocol):
         """Give back what is held."""
 
 
-class NoDeadLetters:
+class NoDeadLetters(DeadLetters):
     """Nowhere to go: every such event stops its partition."""
 
     def __init__(self) -> None:
         self.count = 0
 
+    @override
     async def send(self, poison: Poison) -> None:
-        """See DeadLetters."""
         raise EventError(
             f"{poison.cause}; give a --dead-letter-topic if it may be put aside"
         ) from poison.cause
 
+    @override
     def close(self) -> None:
-        """See DeadLetters."""
+        pass
 
 
-class DeadLetterTopic:
+class DeadLetterTopic(DeadLetters):
     """A Kafka topic, which must exist.
 
     An event may come twice after a crash, as everywhere in Kafka.
@@ -67,8 +69,8 @@ class DeadLetterTopic:
             | {"delivery.timeout.ms": round(DELIVERY_S * 1000)}
         )
 
+    @override
     async def send(self, poison: Poison) -> None:
-        """See DeadLetters."""
         await asyncio.get_running_loop().run_in_executor(None, self._send, poison)
         self.count += 1
 
@@ -94,8 +96,8 @@ class DeadLetterTopic:
                 f"event {where} cannot be put aside in {self._topic!r}: {reason}"
             ) from poison.cause
 
+    @override
     def close(self) -> None:
-        """See DeadLetters."""
         self._producer.flush(DELIVERY_S)
 
 

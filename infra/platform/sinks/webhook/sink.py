@@ -52,8 +52,9 @@ class WebhookSink(SinkConnector):
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
+    @override
     async def open(self) -> None:
-        """See SinkConnector; makes a connection, posts nothing."""
+        """Makes a connection, posts nothing."""
         target = URL(self._url)
         try:
             _, writer = await asyncio.wait_for(
@@ -110,8 +111,9 @@ class WebhookSink(SinkConnector):
         except aiohttp.ClientError as error:
             raise RetryableError(f"{self._shown} broke off: {_reason(error)}") from error
 
+    @override
     async def flush(self) -> None:
-        """See SinkConnector; nothing is ever only accepted."""
+        """Nothing is ever only accepted."""
 
     @override
     async def close(self) -> None:

@@ -4,6 +4,7 @@ slot behind.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def execute(connection: Connection, query: str) -> None:
         cursor.execute(query)
 
 
-def refused(directory: Path, *options: str) -> tuple[int, str]:
+def refused(directory: Path, *options: str, password: str = "") -> tuple[int, str]:
     """How a reader that cannot start ends: its exit code and what it says."""
     command = [
         sys.executable,
@@ -66,7 +67,13 @@ def refused(directory: Path, *options: str) -> tuple[int, str]:
         *options,
     ]
     done = subprocess.run(
-        command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60
+        command,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **({"PGPASSWORD": password} if password else {})},
     )
     assert done.stdout == ""
     return done.returncode, done.stderr
@@ -165,9 +172,10 @@ def test_no_free_sender_ends_with_the_setting(
 def test_a_user_without_replication_ends_with_the_sql_that_allows_it(
     postgres: PrivatePostgres, connection: Connection, table: str, tmp_path: Path
 ) -> None:
-    execute(connection, "CREATE ROLE plain LOGIN")
+    execute(connection, "CREATE ROLE plain LOGIN PASSWORD 'plain'")
     dsn = postgres.dsn.replace("user=postgres", "user=plain")
-    code, text = refused(tmp_path, "--dsn", dsn, "--slot", table, "--publication", table)
+    options = ("--dsn", dsn, "--slot", table, "--publication", table)
+    code, text = refused(tmp_path, *options, password="plain")
     execute(connection, "DROP ROLE plain")
 
     assert code == 2

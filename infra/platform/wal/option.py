@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.platform.process.address import url_mistakes
 from infra.platform.process.argument import (
     Argument,
     argument_parser,
@@ -149,9 +150,15 @@ def arguments() -> tuple[Argument, ...]:
         ),
         Argument(
             "--format",
-            "json, or none (null transport only: decode, make no records)",
+            "json; avro (Debezium's envelopes, topics and keys; kafka only); or none (null"
+            " transport only: decode, make no records)",
             "json",
             one_of(*FORMATS),
+        ),
+        Argument(
+            "--schema-registry",
+            "with --format avro: URL of a registry of Confluent's interface",
+            check=lambda flag, url, _: url_mistakes(flag, url),
         ),
         Argument(
             "--held",
@@ -175,6 +182,12 @@ def mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[st
         found.append(
             f"--format none publishes nothing; --transport {options.transport} needs --format json"
         )
+    if options.format == "avro" and options.transport != "kafka":
+        found.append(
+            f"--format avro is for --transport kafka, not {options.transport}; use --format json"
+        )
+    if (options.format == "avro") != bool(options.schema_registry):
+        found.append("--format avro and --schema-registry URL go together; give both or neither")
     if options.create and (why := unwritable(Path(options.journal))):
         found.append(
             f"--journal {options.journal!r}: {why}; name a directory that can be written to"
@@ -219,6 +232,7 @@ def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Dire
         coalesce_s=int(options.coalesce_ms) / 1000,
         reconnect_s=float(options.reconnect_s),
         format=options.format,
+        schema_registry=options.schema_registry,
         held=options.held == "yes",
         silence_s=float(options.silence_s),
         skip_gaps=options.gap == "skip",

@@ -13,11 +13,13 @@ from typing import Any
 
 import psycopg
 import structlog
+from psycopg.conninfo import conninfo_to_dict
 
 from cdc_users.measure.clock import Anchor
 from infra.platform.process.error import PlatformError, UnreachableError
 from infra.platform.transports.plugin import Destination, TransportPlugin, transports
 from infra.platform.transports.transport import WalPublisher
+from infra.platform.wal.avro_encode import AvroEncoder, Subjects, check_registry
 from infra.platform.wal.encode import JsonEncoder, NoEncoder, PrimaryKeys
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.meter import WalMeter
@@ -27,12 +29,14 @@ from infra.platform.wal.replication import slot as server
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
 from infra.platform.wal.replication.pump import Encoder, Pump
 from infra.platform.wal.replication.reader import ReaderSettings, WalReader
+from infra.platform.wal.serialise.table_schema import TableFacts, topic_name
 from infra.replication.connection import SILENCE_S, ServerIdentity
 from infra.replication.error import ReplicationError
+from infra.replication.pgoutput.event import Relation
 
 logger = structlog.get_logger()
 
-FORMATS = ("json", "none")
+FORMATS = ("json", "avro", "none")
 RETRY_S = 0.5
 
 
@@ -45,6 +49,7 @@ class DirectReaderSettings:
     publication: str
     transport: str = "null"
     format: str = "json"
+    schema_registry: str = ""
     endpoint: str = ""
     create: tuple[str, ...] = ()
     journal: Path = Path(".cdc-wal")
@@ -77,6 +82,7 @@ class Service:
 
     def __init__(self, settings: DirectReaderSettings, anchor: Anchor) -> None:
         self.settings = settings
+        self._keys = PrimaryKeys(self._primary_key)
         self._own = OwnObjects(settings.journal, settings.slot) if settings.create else None
         position = Position(settings.state, settings.slot, settings.publication)
         with closing(server.connect(settings.dsn)) as connection:
@@ -175,6 +181,8 @@ class Service:
 
     def _stream(self, schema: str, table: str) -> str:
         settings = self.settings
+        if settings.format == "avro" and not settings.stream:
+            return topic_name(settings.prefix, schema, table)
         return settings.stream or self._transport.naming.name(settings.prefix, schema, table)
 
     def _primary_key(self, oid: int) -> tuple[str, ...]:
@@ -189,12 +197,34 @@ class Service:
                     raise
                 time.sleep(RETRY_S)
 
+    def _facts(self, relation: Relation) -> TableFacts:
+        """What the catalogue says of a table that the stream does not."""
+        key = self._keys(relation) or ()
+        with closing(server.connect(self.settings.dsn)) as connection:
+            not_null = server.not_null_columns(connection, relation.oid)
+            return TableFacts(key, not_null, server.enum_labels(connection, relation.oid))
+
     def _encoder(self, any_bytes: bool) -> Encoder:
         settings = self.settings
         if settings.format == "none":
             return NoEncoder()
-        keys = PrimaryKeys(self._primary_key)
-        return JsonEncoder(self._stream, keys, settings.probe_column, any_bytes=any_bytes)
+        if settings.format == "avro":
+            return self._avro_encoder(any_bytes)
+        return JsonEncoder(self._stream, self._keys, settings.probe_column, any_bytes=any_bytes)
+
+    def _avro_encoder(self, any_bytes: bool) -> Encoder:
+        settings = self.settings
+        if any_bytes:
+            raise SetupError(
+                "server_encoding is SQL_ASCII: texts are bytes of no known encoding, and Avro's"
+                " strings are UTF-8; use --format json"
+            )
+        check_registry(settings.schema_registry)
+        database = conninfo_to_dict(settings.dsn).get("dbname") or ""
+        subjects = Subjects(settings.schema_registry, self._stream, self._facts)
+        return AvroEncoder(
+            self._stream, subjects, settings.prefix, str(database), settings.probe_column
+        )
 
     def _publisher(self, streams: Sequence[str]) -> WalPublisher:
         settings = self.settings

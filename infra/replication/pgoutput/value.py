@@ -192,7 +192,7 @@ def _numeric(value: bytes) -> Decimal:
     return Decimal((1 if sign else 0, tuple(map(int, str(number))), -scale))
 
 
-def _days(text: str) -> tuple[int, str]:
+def days_text(text: str) -> tuple[int, str]:
     """Days since 1970 of a date, and the text behind it; the era stands at the end of all."""
     before = text.endswith(" BC")
     text = text.removesuffix(" BC")
@@ -218,7 +218,7 @@ def _date(text: str) -> date | Beyond | float:
     if len(text) == 10:
         return date.fromisoformat(text)
     infinite = _infinite(text)
-    return _day(_days(text)[0]) if infinite is None else infinite
+    return _day(days_text(text)[0]) if infinite is None else infinite
 
 
 def _date_binary(value: bytes) -> date | Beyond | float:
@@ -228,7 +228,7 @@ def _date_binary(value: bytes) -> date | Beyond | float:
     return _day(days + _DAYS_TO_2000)
 
 
-def _time_us(text: str) -> tuple[int, timedelta]:
+def time_text_us(text: str) -> tuple[int, timedelta]:
     """Microseconds since midnight, and the zone's offset."""
     at = next((index for index, character in enumerate(text) if character in "+-"), len(text))
     hours, minutes, seconds = text[:at].split(":")
@@ -256,11 +256,11 @@ def _clock(us: int, zone: timezone | None = None) -> time | Beyond:
 
 
 def _time(text: str) -> time | Beyond:
-    return _clock(_time_us(text)[0])
+    return _clock(time_text_us(text)[0])
 
 
 def _timetz(text: str) -> time | Beyond:
-    us, offset = _time_us(text)
+    us, offset = time_text_us(text)
     return _clock(us, timezone(offset))
 
 
@@ -286,8 +286,8 @@ def _moment_text(text: str, zone: timezone | None) -> datetime | Beyond | float:
     infinite = _infinite(text)
     if infinite is not None:
         return infinite
-    days, rest = _days(text)
-    us, offset = _time_us(rest[1:])
+    days, rest = days_text(text)
+    us, offset = time_text_us(rest[1:])
     return _moment(days * _DAY_US + us - offset // timedelta(microseconds=1), zone)
 
 

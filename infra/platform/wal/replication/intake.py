@@ -161,7 +161,7 @@ class HoldingIntake(Intake):
         super().__init__(first)
         self.assembler = TransactionAssembler(memory_bytes)
         self._spill_bytes = spill_bytes
-        self._in_block = False
+        self._in_block = self._preparing = False
 
     def take(self, messages: Sequence[bytes], read_us: int) -> Iterator[TransactionChunk]:
         """The chunks that these messages make; a transaction of any size comes in small ones."""
@@ -182,10 +182,16 @@ class HoldingIntake(Intake):
             raise DecodeError(f"a block starts inside of {self._place()}", 0)
         transaction = self.assembler.feed(message)
         self.hold_lsn = self.assembler.hold_lsn
+        if self._preparing and message[0] in DESCRIBING:
+            # To the server a table is described once this is sent, whatever becomes of the
+            # transaction: the next one relies on it.
+            part = TransactionPart(self._source, [message])
+            yield TransactionChunk([part], 1, len(message), read_us, None)
         if message[0] in _BLOCK_STARTS:
             self._in_block = True
+            self._preparing = message[:1] == b"b"
         elif message[0] in _BLOCK_ENDS:
-            self._in_block = False
+            self._in_block = self._preparing = False
             self._check_spill()
         if transaction is not None:
             with transaction:

@@ -124,6 +124,8 @@ class WalReader:
         self._ended_by: Exception | None = None
         #: The farthest place in the server's WAL that this session has heard of.
         self._reach_lsn = self._progress_lsn = 0
+        #: Where the slot stood when this session began.
+        self._slot_lsn = 0
         self._confirmed_s = self._status_s = 0.0
 
     @property
@@ -226,6 +228,7 @@ class WalReader:
             resume = self._resume(server, found)
             self._intake = self._new_intake(resume.first, found.two_phase)
             self._reach_lsn = server.end_lsn
+            self._slot_lsn = found.confirmed_lsn
             stream = ReplicationStream(
                 connection,
                 settings.slot,
@@ -280,7 +283,7 @@ class WalReader:
     def _skip_gap(self, error: HistoryError) -> None:
         """Go on behind a gap where the settings allow that; raises where they do not."""
         if not self._settings.skip_gaps:
-            raise error
+            raise requirement.with_remedy(error)
         self.gaps += 1
         logger.error("platform.reader.gap_skipped", error=str(error), gaps=self.gaps)
         while not self._pump.drained and not self._stopping.is_set():
@@ -364,7 +367,7 @@ class WalReader:
         if self._intake.proving and last and stream.idle_lsn >= last.end_lsn:
             raise HistoryError(
                 f"transaction {last.source.xid}, published before from"
-                f" {lsn_text(last.source.lsn)}, is not in the server's WAL; {requirement.REMEDY}"
+                f" {lsn_text(last.source.lsn)}, is not in the server's WAL"
             )
         if not self._intake.proving and stream.idle_lsn > self._progress_lsn:
             self._progress_lsn = stream.idle_lsn
@@ -389,9 +392,12 @@ class WalReader:
         looked.
         """
         pump = self._pump
-        if not self._intake.open and not self._intake.proving and pump.drained:
-            return max(pump.durable_lsn, stream.idle_lsn, self.confirmed_lsn)
-        return max(pump.durable_lsn, self.confirmed_lsn)
+        if self._intake.proving:
+            # Our position may be of another history: the slot must not be pushed there.
+            return self._slot_lsn
+        if not self._intake.open and pump.drained:
+            return max(pump.durable_lsn, stream.idle_lsn, self._slot_lsn)
+        return max(pump.durable_lsn, self._slot_lsn)
 
     def _confirm(self, stream: Session, lsn: int) -> None:
         self._reach_lsn = max(self._reach_lsn, stream.idle_lsn)

@@ -331,7 +331,13 @@ def check_place(place: Place | None, server: ServerIdentity, slot: Slot) -> None
     """Raise HistoryError where changes may be missing between a place and the slot."""
     why = None if place is None else gap(place, server, slot.confirmed_lsn, slot.name)
     if why is not None:
-        raise HistoryError(f"{why}; {REMEDY}")
+        raise with_remedy(HistoryError(why))
+
+
+def with_remedy(error: HistoryError) -> HistoryError:
+    """The same error with what can be done about it."""
+    said = str(error)
+    return error if said.endswith(REMEDY) else HistoryError(f"{said}; {REMEDY}")
 
 
 def _check_kind(slot: Slot) -> None:

@@ -172,6 +172,29 @@ def primary_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
     return tuple(str(name) for (name,) in rows)
 
 
+def not_null_columns(connection: LimitedConnection, oid: int) -> frozenset[str]:
+    """The columns of a table that may not be NULL."""
+    rows = all_rows(
+        connection,
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::int8::oid AND attnum > 0"
+        " AND attnotnull AND NOT attisdropped",
+        (oid,),
+    )
+    return frozenset(str(name) for (name,) in rows)
+
+
+def enum_labels(connection: LimitedConnection, oid: int) -> dict[str, tuple[str, ...]]:
+    """The labels of a table's enums, by column."""
+    rows = all_rows(
+        connection,
+        "SELECT a.attname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder)"
+        " FROM pg_attribute a JOIN pg_enum e ON e.enumtypid = a.atttypid"
+        " WHERE a.attrelid = %s::int8::oid AND a.attnum > 0 GROUP BY 1",
+        (oid,),
+    )
+    return {str(name): tuple(labels) for name, labels in rows}
+
+
 def check_free(connection: LimitedConnection, slot: str, publication: str) -> None:
     """Raise SetupError where a name is taken: what is not ours must never be dropped as if it
     were.

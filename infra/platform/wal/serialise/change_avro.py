@@ -7,20 +7,25 @@ Python object on the way unless its Avro form is another one. A text is a length
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
+from cdc_users.measure.ledger.probe import PROBE_BYTES
 from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder, encode_bytes, encode_long, encoder
 from infra.avro.kind import PLACEHOLDER
+from infra.platform.process.error import PlatformError
+from infra.platform.wal.serialise.avro_value import WRITERS
 from infra.platform.wal.serialise.change_json import CommitSource
 from infra.replication.pgoutput.decoder import PgOutputDecoder
-from infra.replication.pgoutput.event import Relation, Type
+from infra.replication.pgoutput.event import UNCHANGED, Relation, Truncate, Type
 from infra.replication.pgoutput.tuple_reader import Codec, Read, compile_reader
 from infra.schemas.debezium import TopicSchemas, row_schema
-from infra.schemas.envelope import HEADER_BYTES
+from infra.schemas.envelope import HEADER, HEADER_BYTES
 
 _OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 _SHORTEST = 256
@@ -36,33 +41,87 @@ class Registered:
     value_id: int
 
 
+class AvroRecord(msgspec.Struct, gc=False):
+    """One change ready to be sent: key and value in the wire format.
+
+    `moved` is what must be sent before it: the delete of the old key, where a change of the key
+    makes another row of it, as Debezium does.
+    """
+
+    relation: Relation
+    key: bytes
+    value: bytes
+    probe: bytes = b""
+    deleted: bool = False
+    moved: AvroRecord | None = None
+
+
+class TruncateError(PlatformError):
+    """A table was emptied, which this form does not carry."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        super().__init__(
+            f"TRUNCATE of {', '.join(tables)} has no form in Debezium's keyed records; use --format"
+            " json, or publish without truncate"
+        )
+
+
 class ChangeAvro:
     """Serialises changes of tables whose schemas `registered` knows, in commit order.
 
     Not thread-safe.
 
-    Where only an old key is known, `before` is null.
+    Where only an old key is known, `before` is null: what the source did not send is not made up.
+    A TRUNCATE is a TruncateError, since Debezium's records have no key for it.
     """
 
     def __init__(
-        self, registered: Callable[[Relation], Registered], origin: str, database: str
+        self,
+        registered: Callable[[Relation], Registered],
+        origin: str,
+        database: str,
+        probe_column: str = "",
     ) -> None:
-        self._form = AvroForm(registered, origin, database)
+        self._form = AvroForm(registered, origin, database, probe_column)
         self._decoder = PgOutputDecoder(self._form)
 
-    def serialise(self, source: CommitSource, messages: Sequence[bytes]) -> list[bytes]:
-        """The values of a transaction's changes, in their order; raises DecodeError."""
+    def records(self, source: CommitSource, messages: Sequence[bytes]) -> list[AvroRecord]:
+        """The records of a transaction's changes, in their order; raises DecodeError."""
         self._form.begin(source)
-        return [event for event in self._decoder.decode_many(messages) if type(event) is bytes]
+        made: list[AvroRecord] = []
+        for event in self._decoder.decode_many(messages):
+            if type(event) is AvroRecord:
+                if event.moved is not None:
+                    made.append(event.moved)
+                made.append(event)
+            elif type(event) is Relation:
+                self._described(event)
+            elif type(event) is Truncate:
+                raise TruncateError([f"{each.schema}.{each.table}" for each in event.relations])
+        return made
+
+    def _described(self, relation: Relation) -> None:
+        """A table is described, for the first time or again: its key may be another one now."""
+        if self._form.described_again(relation):
+            self._decoder.forget(relation.oid)
+
+    def serialise(self, source: CommitSource, messages: Sequence[bytes]) -> list[bytes]:
+        """The values alone."""
+        return [record.value for record in self.records(source, messages)]
 
 
 class AvroForm:
     """Reads one change at a time into its envelope; `begin` sets the transaction."""
 
     def __init__(
-        self, registered: Callable[[Relation], Registered], origin: str, database: str
+        self,
+        registered: Callable[[Relation], Registered],
+        origin: str,
+        database: str,
+        probe_column: str = "",
     ) -> None:
         self._registered = registered
+        self._probe_column = probe_column
         self._origin = origin
         self._database = database
         self._source = CommitSource(0, 0, 0)
@@ -98,11 +157,36 @@ class AvroForm:
             raise ValueError(
                 f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))}"
             )
-        parts = ["HEAD"]
-        for kind in "ON":
-            row = [f"{kind.lower()}{relation.names.index(name)}" for name in names]
-            parts += ["SOME", *row] if kind in kinds else ["NONE"]
-        return f"join(({', '.join(parts)}, T.{_OPERATIONS[operation]}))"
+        rows = {
+            kind: [f"{kind.lower()}{relation.names.index(name)}" for name in names]
+            for kind in kinds
+            if kind != "K"
+        }
+        keys = {kind: self._key(relation, kind) for kind in kinds}
+        return _expression(operation, rows, keys, self._probe(relation, kinds[-1]))
+
+    def _key(self, relation: Relation, kind: str) -> str:
+        """The key's columns are never NULL, so their bytes are the same in key and row."""
+        names = [field["name"] for field in self._of(relation).schemas.key["fields"]]
+        parts = [f"{kind.lower()}{relation.names.index(name)}" for name in names]
+        return f"join((KEY, {', '.join(parts)}))"
+
+    def _probe(self, relation: Relation, kind: str) -> str:
+        """The probe column's last bytes: in Avro a text stands behind its length, as it is."""
+        if self._probe_column not in relation.names:
+            return "NO_PROBE"
+        return f"{kind.lower()}{relation.names.index(self._probe_column)}[-{PROBE_BYTES}:]"
+
+    def described_again(self, relation: Relation) -> bool:
+        """Whether a relation that is known already has other schemas by now."""
+        known = self._known.get(relation.oid)
+        if known is None:
+            return False
+        self._known.pop(relation.oid)
+        changed = self._of(relation) != known[1]
+        if changed:
+            self._tails.pop(relation.oid, None)
+        return changed
 
     def names(self, relation: Relation) -> Mapping[str, Any]:
         """What stands before the rows, what stands behind them for each operation, and the
@@ -114,11 +198,16 @@ class AvroForm:
             tails = self._tails[relation.oid] = _Tails(self._of(relation), origin)
         tails.begin(self._source)
         return {
+            "R": relation,
+            "KEY": HEADER.pack(0, self._of(relation).key_id),
+            "NO_PROBE": b"",
+            "record": AvroRecord,
+            "moved": _moved,
             "HEAD": tails.head,
             "SOME": b"\x02",
             "NONE": b"\x00",
             "T": tails,
-            "join": b"".join,
+            "join": b"".join if _can_all_be_left_out(self._of(relation)) else _joined,
             "long": encode_long,
             "checked": _checked,
             "missing": _missing,
@@ -141,7 +230,7 @@ class _Tails:
 
     def __init__(self, registered: Registered, origin: ChangeOrigin) -> None:
         self._encoder = EnvelopeEncoder(
-            registered.schemas, registered.key_id, registered.value_id, origin
+            _without_columns(registered.schemas), registered.key_id, registered.value_id, origin
         )
         self.head = b""
         self.c = self.u = self.d = b""
@@ -155,6 +244,68 @@ class _Tails:
         rows = HEADER_BYTES + 2
         self.head = written["c"][:HEADER_BYTES]
         self.c, self.u, self.d = (written[letter][rows:] for letter in "cud")
+
+
+def _without_columns(schemas: TopicSchemas) -> TopicSchemas:
+    """The same envelope around a row of one text: rows themselves are written elsewhere, also those
+    of types that the general encoder does not know.
+    """
+    value: dict[str, Any] = copy.deepcopy(dict(schemas.value))
+    row_schema(value)["fields"][:] = [{"name": "row", "type": "string"}]
+    key = {**schemas.key, "fields": [{"name": "row", "type": "string"}]}
+    return TopicSchemas(schemas.topic, key, value)
+
+
+def _expression(
+    operation: str, rows: Mapping[str, Sequence[str]], keys: Mapping[str, str], probe: str
+) -> str:
+    """The record of a change, as Python source; only what this operation needs is joined."""
+    before = f"SOME, {', '.join(rows['O'])}" if "O" in rows else "NONE"
+    after = f"SOME, {', '.join(rows['N'])}" if "N" in rows else "NONE"
+    value = f"join((HEAD, {before}, {after}, T.{_OPERATIONS[operation]}))"
+    if operation != "U" or len(keys) == 1:
+        (key,) = keys.values()
+        return f"record(R, {key}, {value}, {probe}, {operation == 'D'})"
+    old = keys["O"] if "O" in keys else keys["K"]
+    deleted = f"join((HEAD, {before}, NONE, T.d))"
+    created = f"join((HEAD, NONE, {after}, T.c))"
+    # These two are made only where the key has changed, which is rare.
+    return (
+        f"record(R, new, {value}, {probe}) if (new := {keys['N']}) == (old := {old})"
+        f" else moved(R, old, {deleted}, new, {created}, {probe})"
+    )
+
+
+def _moved(
+    relation: Relation, old: bytes, deleted: bytes, new: bytes, created: bytes, probe: bytes
+) -> AvroRecord:
+    """A row whose key was changed: the old one goes, a new one comes."""
+    gone = AvroRecord(relation, old, deleted, b"", True)
+    return AvroRecord(relation, new, created, probe, False, gone)
+
+
+def _can_all_be_left_out(registered: Registered) -> bool:
+    """Whether every column has a form for a value that was not sent."""
+    fields = row_schema(registered.schemas.value)["fields"]
+    return all(_has_placeholder(field["type"]) for field in fields)
+
+
+def _has_placeholder(schema: Any) -> bool:
+    if isinstance(schema, list):
+        schema = next(branch for branch in schema if branch != "null")
+    if isinstance(schema, Mapping):
+        return schema["type"] in ("string", "bytes") and "logicalType" not in schema
+    return schema in ("string", "bytes")
+
+
+def _joined(parts: Sequence[Any]) -> bytes:
+    try:
+        return b"".join(parts)
+    except TypeError:
+        raise ValueError(
+            "a large value was not sent because it did not change, and its type has no form for"
+            " that; run ALTER TABLE ... REPLICA IDENTITY FULL"
+        ) from None
 
 
 def _codec(schema: Any, position: int) -> Codec:
@@ -177,7 +328,9 @@ def _codec(schema: Any, position: int) -> Codec:
     def text(value: bytes) -> bytes:
         return write(str(value, "utf-8"))
 
-    unchanged = branch + encode_bytes(PLACEHOLDER.encode())
+    unchanged: Any = UNCHANGED
+    if _has_placeholder(schema):
+        unchanged = branch + encode_bytes(PLACEHOLDER.encode())
     if schema == _STRING:
         ascii_expression, utf8 = f"{lengths}[p - a] + b[a:p]", f"{lengths}[p - a] + checked(b[a:p])"
     elif schema == _LONG:
@@ -191,23 +344,14 @@ def _codec(schema: Any, position: int) -> Codec:
 
 def _writer(schema: Any, branch: bytes) -> Callable[[str], bytes]:
     """A function from a value's text to its Avro form, with the union's branch before it."""
-    name = schema.get("connect.name", schema["type"]) if isinstance(schema, Mapping) else schema
-    encode = encoder(schema)
     if isinstance(schema, Mapping) and schema.get("logicalType") == "decimal":
-        return _decimal(int(schema["scale"]), encode, branch)
-    if name == "io.debezium.time.ZonedTimestamp":
-        return lambda text: branch + encoder("string")(_zoned(text))
-    convert = _FROM_TEXT.get(name, str)
-    return lambda text: branch + encode(convert(text))
-
-
-def _truth(text: str) -> bool:
-    if text not in ("t", "f"):
-        raise ValueError(f"{text!r} is no boolean")
-    return text == "t"
-
-
-_FROM_TEXT: Mapping[str, Callable[[str], Any]] = {"int": int, "long": int, "boolean": _truth}
+        return _decimal(int(schema["scale"]), encoder(schema), branch)
+    kind = schema["type"] if isinstance(schema, Mapping) else schema
+    name = schema.get("connect.name", kind) if isinstance(schema, Mapping) else schema
+    write = WRITERS.get(name) or WRITERS.get(kind)
+    if write is None:
+        raise ValueError(f"Avro type {schema!r} is not written here")
+    return lambda text: branch + write(text)
 
 
 def _decimal(scale: int, encode: Callable[[Any], bytes], branch: bytes) -> Callable[[str], bytes]:
@@ -221,15 +365,6 @@ def _decimal(scale: int, encode: Callable[[Any], bytes], branch: bytes) -> Calla
         return branch + encode(Decimal(text))
 
     return write
-
-
-def _zoned(text: str) -> str:
-    """Postgres's ISO text as Debezium's: in UTC, always to the microsecond."""
-    if text[-3:] == "+00" and 22 <= len(text) <= 29 and text[4] == text[7] == "-":
-        return f"{text[:10]}T{text[11:19]}.{text[20:-3]:0<6}Z"
-    return (
-        datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-    )
 
 
 def _checked(value: bytes) -> bytes:

@@ -204,3 +204,13 @@ def test_what_was_published_between_a_prepare_and_its_commit_is_left_out_when_it
     )
 
     assert rows(chunks) == [(5, RELATION), (6, insert(6)), (3, insert(3))]
+
+
+def test_a_table_that_a_prepared_transaction_describes_is_described_to_the_next_one() -> None:
+    """The server describes a table once a session, also in a transaction that is rolled back."""
+    intake = HoldingIntake(None, 1_000_000, 10_000_000)
+    chunks = taken(
+        intake, [*prepared(2, 120, RELATION, insert(2)), *transaction(160, 4, insert(4))]
+    )
+
+    assert [message for _, message in rows(chunks)] == [RELATION, insert(4)]

@@ -1,0 +1,148 @@
+"""One value's Avro form, from the text that Postgres writes, as Debezium would have it.
+
+The sentinels of dates and times (infinity, years before 1 or after 9999, 24:00) are those that
+Debezium sends; infra.avro reads them back.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from infra.avro.encoder import encode_bytes, encode_long, encode_text
+from infra.avro.kind import INFINITE_DAYS
+from infra.replication.pgoutput.value import days_text, time_text_us
+
+_DAY_US = 86_400_000_000
+#: While it streams, Debezium sends these for infinite dates and timestamps.
+_DAYS = {text: days for days, text in list(INFINITE_DAYS.items())[::-1]}
+_MOMENTS_US = {"infinity": 9_223_372_036_825_200_000, "-infinity": -9_223_372_036_832_400_000}
+_DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
+
+
+def _truth(text: str) -> bytes:
+    if text not in ("t", "f"):
+        raise ValueError(f"{text!r} is no boolean")
+    return b"\x01" if text == "t" else b"\x00"
+
+
+def _integer(text: str) -> bytes:
+    return encode_long(int(text))
+
+
+def _bytea(text: str) -> bytes:
+    if not text.startswith("\\x"):
+        raise ValueError("bytea is not in hex format; set bytea_output to hex")
+    return encode_bytes(bytes.fromhex(text[2:]))
+
+
+def _variable_decimal(text: str) -> bytes:
+    """Scale and unscaled number; NaN and the infinities have neither."""
+    number = Decimal(text)
+    sign, digits, exponent = number.as_tuple()
+    if isinstance(exponent, str):
+        reason = f"numeric {text} has no form in Debezium's decimals"
+        raise ValueError(reason)  # noqa: TRY004 - a value that cannot be carried
+    unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
+    size = ((unscaled if unscaled >= 0 else ~unscaled).bit_length() >> 3) + 1
+    return encode_long(-exponent) + encode_bytes(unscaled.to_bytes(size, "big", signed=True))
+
+
+def _date(text: str) -> bytes:
+    known = _DAYS.get(text)
+    return encode_long(days_text(text)[0] if known is None else known)
+
+
+def _time(unit_us: int) -> Callable[[str], bytes]:
+    def write(text: str) -> bytes:
+        return encode_long(_whole(time_text_us(text)[0], unit_us))
+
+    return write
+
+
+def _timestamp(unit_us: int) -> Callable[[str], bytes]:
+    def write(text: str) -> bytes:
+        known = _MOMENTS_US.get(text)
+        if known is not None:
+            # In milliseconds Debezium sends the same number of them.
+            return encode_long(known)
+        days, rest = days_text(text)
+        return encode_long(_whole(days * _DAY_US + time_text_us(rest[1:])[0], unit_us))
+
+    return write
+
+
+def _whole(us: int, unit_us: int) -> int:
+    number, rest = divmod(us, unit_us)
+    if rest:
+        raise ValueError(f"{us} us are no whole number of {unit_us} us")
+    return number
+
+
+def _zoned(text: str) -> bytes:
+    """Postgres's ISO text as Debezium's: in UTC, always to the microsecond."""
+    if text[-3:] == "+00" and 22 <= len(text) <= 29 and text[4] == text[7] == "-":
+        return encode_text(f"{text[:10]}T{text[11:19]}.{text[20:-3]:0<6}Z")
+    if text in _MOMENTS_US:
+        return encode_text(text)
+    try:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return encode_text(_zoned_beyond(text))
+    return encode_text(moment.isoformat(timespec="microseconds")[:-6] + "Z")
+
+
+def _zoned_beyond(text: str) -> str:
+    """Years that `datetime` has not, with a sign before them, as ISO 8601 writes them."""
+    before = text.endswith(" BC")
+    date_text, _, clock = text.removesuffix(" BC").partition(" ")
+    year, month, day = date_text.split("-")
+    if not clock.endswith("+00"):
+        raise ValueError(f"{text!r} is not in UTC")
+    whole, _, fraction = clock.removesuffix("+00").partition(".")
+    number = 1 - int(year) if before else int(year)
+    shown = f"-{-number:04d}" if number < 0 else f"+{number}" if number > 9999 else f"{number:04d}"
+    return f"{shown}-{month}-{day}T{whole}.{fraction:0<6}Z"
+
+
+def _zoned_time(text: str) -> bytes:
+    """With its offset, as it was written: 24:00 and seconds of an offset have no other form."""
+    at = max(text.rfind("+"), text.rfind("-"))
+    us, offset = time_text_us(text)
+    if offset.total_seconds() == 0 and us < _DAY_US:
+        return encode_text(f"{text[:at]}Z")
+    return encode_text(text if ":" in text[at:] else f"{text}:00")
+
+
+def _double(text: str) -> bytes:
+    return _DOUBLE.pack(float(text))
+
+
+def _float(text: str) -> bytes:
+    value = _FLOAT.pack(float(text))
+    if math.isfinite(float(text)) and math.isinf(_FLOAT.unpack(value)[0]):
+        raise ValueError(f"{text} is no float4")
+    return value
+
+
+#: By `connect.name`, else by Avro's own type.
+WRITERS: Mapping[str, Callable[[str], bytes]] = {
+    "boolean": _truth,
+    "int": _integer,
+    "long": _integer,
+    "float": _float,
+    "double": _double,
+    "string": encode_text,
+    "bytes": _bytea,
+    "io.debezium.data.VariableScaleDecimal": _variable_decimal,
+    "io.debezium.time.Date": _date,
+    "io.debezium.time.Time": _time(1000),
+    "io.debezium.time.MicroTime": _time(1),
+    "io.debezium.time.Timestamp": _timestamp(1000),
+    "io.debezium.time.MicroTimestamp": _timestamp(1),
+    "io.debezium.time.ZonedTimestamp": _zoned,
+    "io.debezium.time.ZonedTime": _zoned_time,
+}

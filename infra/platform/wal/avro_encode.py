@@ -4,13 +4,11 @@ envelopes, so that whatever reads Debezium's Avro can stand behind the direct re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
-import requests
 from typing_extensions import override
 
-from infra.client import http
+from infra.client.registry import RegistryError, RegistrySilentError, SchemaRegistry
 from infra.platform.process.error import UnreachableError
 from infra.platform.transports.transport import Record
 from infra.platform.wal.error import SetupError
@@ -19,8 +17,6 @@ from infra.platform.wal.serialise.change_avro import ChangeAvro, Registered
 from infra.platform.wal.serialise.table_schema import TableFacts, table_schemas
 from infra.replication.pgoutput.event import Relation
 from infra.schemas.debezium import ChangeSchema
-
-TIMEOUT_S = 10.0
 
 
 class Subjects:
@@ -32,7 +28,7 @@ class Subjects:
         stream: Callable[[str, str], str],
         facts: Callable[[Relation], TableFacts],
     ) -> None:
-        self._url = registry_url.rstrip("/")
+        self._registry = SchemaRegistry(registry_url)
         self._stream = stream
         self._facts = facts
 
@@ -43,44 +39,31 @@ class Subjects:
         key_subject, value_subject = schemas.subjects
         return Registered(
             schemas,
-            register(self._url, key_subject, schemas.key),
-            register(self._url, value_subject, schemas.value),
+            _registered(self._registry, key_subject, schemas.key),
+            _registered(self._registry, value_subject, schemas.value),
         )
 
 
-def register(registry_url: str, subject: str, schema: ChangeSchema) -> int:
+def _registered(registry: SchemaRegistry, subject: str, schema: ChangeSchema) -> int:
     """A schema's id under a subject, where it is registered if it is not there yet."""
-    url = f"{registry_url}/subjects/{subject}/versions"
-    body = {"schemaType": "AVRO", "schema": json.dumps(schema)}
     try:
-        answer = http.post(url, json=body, timeout=TIMEOUT_S)
-    except requests.RequestException as error:
-        raise UnreachableError(
-            f"the schema registry does not answer at {url}: {type(error).__name__}"
-        ) from error
-    if answer.status_code >= 500:
-        raise UnreachableError(f"the schema registry answers {url} with {answer.status_code}")
-    if not answer.ok:
+        return registry.register(subject, schema)
+    except RegistrySilentError as error:
+        raise UnreachableError(str(error)) from error
+    except RegistryError as error:
         raise SetupError(
-            f"the schema registry refuses subject {subject!r} ({answer.status_code}:"
-            f" {answer.text[:300]}); its rules do not allow the table's new form, or it needs a"
-            " login"
-        )
-    return int(answer.json()["id"])
+            f"subject {subject!r} is refused: {error}; the registry's rules do not allow the"
+            " table's new form, or it needs a login"
+        ) from error
 
 
 def check_registry(registry_url: str) -> None:
     """One real request; raises UnreachableError that says what was tried."""
-    url = f"{registry_url.rstrip('/')}/subjects"
     try:
-        answer = http.get(url, timeout=TIMEOUT_S)
-    except requests.RequestException as error:
-        raise UnreachableError(
-            f"the schema registry does not answer at {url}: {type(error).__name__}; see"
-            " --schema-registry"
-        ) from error
-    if not answer.ok:
-        raise UnreachableError(f"the schema registry answers {url} with {answer.status_code}")
+        with SchemaRegistry(registry_url) as registry:
+            registry.check()
+    except RegistryError as error:
+        raise UnreachableError(f"{error}; see --schema-registry") from error
 
 
 class AvroEncoder(Encoder):

@@ -19,7 +19,7 @@ from cdc_users.measure.ledger.ledger import CLASSES, Audit
 from cdc_users.observe.message import Final
 from cdc_users.options.parse import WAITING
 from cdc_users.pipeline.telemetry import StepSnapshot
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import Scenario, Step, StepMode
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.verdict import judge, notes
 
@@ -118,6 +118,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
                 sink,
                 DRAIN_SERIES if drain else SINK_SERIES,
                 state.step.rows_per_arrival,
+                state.step.mode,
             )
         ),
         ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
@@ -173,7 +174,11 @@ def as_json(value: Any) -> dict[str, Any]:
 
 
 def latencies(
-    harness_side: Recorder, sink: StepSnapshot, stages: Sequence[str], rows_per_arrival: int = 1
+    harness_side: Recorder,
+    sink: StepSnapshot,
+    stages: Sequence[str],
+    rows_per_arrival: int = 1,
+    mode: StepMode = "burst",
 ) -> dict[str, Mapping[str, float | int | None]]:
     """Every series' summary, by its name in result.json;
 
@@ -190,7 +195,9 @@ def latencies(
         censored = Censored(dropped.count * events * (name in FROM_INTENDED), dropped.min_us)
         found[name] = histogram.summary_ms(censored)
     if "end_to_end" in found:
-        found["end_to_end"] = {**found["end_to_end"], **lateness_ms(sink.recorder)}
+        paced = harness_side if mode == "paced" else None
+        late = lateness_ms(sink.recorder, paced)
+        found["end_to_end"] = {**found["end_to_end"], **late}
     return found
 
 

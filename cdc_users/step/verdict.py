@@ -14,6 +14,7 @@ from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts
 from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.pipeline.telemetry import DURABLE, StepSnapshot
+from cdc_users.scenario import Step
 from cdc_users.step.state import Facts, StepState
 
 #: Pauses end within milliseconds of a queue's becoming empty, on a busy machine within a second or
@@ -21,6 +22,8 @@ from cdc_users.step.state import Facts, StepState
 STALL_LIMIT_S = 5.0
 #: Classes that others who write the run's rows put things into; the verdict names them instead.
 OF_OTHERS = ("duplicated", "reordered", "corrupt", "stale")
+#: More than this part of the lanes busy, and a burst finds none free.
+LANES_SHARE = 0.7
 #: A system that lets nothing through for so long, while the rest is waited for, stands still.
 STANDSTILL_S = 10.0
 #: Two witnesses have seen the same events if their counts differ by no more than this part.
@@ -131,6 +134,16 @@ def _missing(facts: Facts, *steps: int) -> bool:
     return any(audit.lost or audit.unseen for audits in chosen for audit in audits.values())
 
 
+def _lanes_short(step: Step, usual_us: float | None) -> bool:
+    """Whether the load needs about as many lanes as there are when the system takes its usual time
+    (Little's law); else it was a stall of the system's that kept them all waiting.
+    """
+    if usual_us is None or not step.schedule.duration_s:
+        return True
+    rate_per_s = step.schedule.count / step.schedule.duration_s
+    return rate_per_s * usual_us / 1e6 >= LANES_SHARE * step.lanes
+
+
 def _lost(facts: Facts, step: int) -> bool:
     return any(audit.lost for audit in facts.audits.get(step, {}).values())
 
@@ -159,6 +172,8 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         warm_up=step.warm_up,
         send_delay_ms=recorder.histogram("send_delay").summary_ms(),
         loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
+        own_delay_ms={} if facts.smoke else recorder.histogram("own_delay").summary_ms(),
+        lanes_short=_lanes_short(step, recorder.histogram("service").percentile_us(50)),
         cpu_cores=wanted_s / loaded_s if loaded_s > 0 else None,
         processes=max(1, len(state.workers)),
         witness_early_ms=None if facts.smoke or sink is None else _witness_early_ms(sink),
@@ -195,11 +210,13 @@ def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
         sink = facts.sink.get(state.number)
         if sink is None:
             continue
-        late_ms = lateness_ms(sink.recorder).get("late")
+        paced = state.recorder() if state.step.mode == "paced" else None
+        late_ms = lateness_ms(sink.recorder, paced).get("late")
         if late_ms and not facts.smoke:
             found.append(
-                f"{state.step.name}: the sink's tap looks only now and then, so each end-to-end"
-                f" figure may be too high by up to {late_ms:.1f} ms"
+                f"{state.step.name}: each end-to-end figure may be too high by up to"
+                f" {late_ms:.1f} ms (a tap that looks only now and then, or moments in which the"
+                " generator did not run)"
             )
         if sink.duplicated:
             found.append(

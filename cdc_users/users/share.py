@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.latency.recorder import OperationLog, Recorder
+from cdc_users.measure.latency.series import OWN_DELAY
 from cdc_users.measure.schedule.stream import ArrivalStream
 from cdc_users.users.message import Assignment, Tally, WorkerReport
 from cdc_users.users.workload.workload import Ranges
@@ -65,6 +66,7 @@ class Share:
         self._cpu_start_s, self._wanted_start_s = _cpu_s(), _wanted_cpu_s()
         self._log = OperationLog(self.recorder)
         self._loop_lag_us: list[int] = []
+        self._own_delay_us: list[int] = []
         self._stream = ArrivalStream(assignment.schedule, assignment.owned)
         self._t0_ns = anchor.monotonic_ns_at(assignment.t0_us)
         self._turn = Semaphore()
@@ -101,9 +103,13 @@ class Share:
             self._idle -= 1
         intended_ns = self._t0_ns + offset_ns
         self.tally.started += 1
-        if time.monotonic_ns() - intended_ns > LATE_AFTER_NS:
+        now_ns = time.monotonic_ns()
+        exhausted = alone and free_ns > intended_ns
+        # Until a lane was free it was the system that let it wait; from then on it was us.
+        self._own_delay_us.append((now_ns - (free_ns if exhausted else intended_ns)) // 1000)
+        if now_ns - intended_ns > LATE_AFTER_NS:
             self.tally.late += 1
-            self.tally.exhausted += alone and free_ns > intended_ns
+            self.tally.exhausted += exhausted
         return Arrival(intended_ns, self.anchor.wall_us_at(intended_ns))
 
     def take_many(
@@ -130,6 +136,8 @@ class Share:
         late = now_ns - intended_ns > LATE_AFTER_NS
         self.tally.late += int(late.sum())
         self.tally.exhausted += int((late & (intended_ns < free_ns)).sum()) if alone else 0
+        since_ns = np.maximum(intended_ns, free_ns) if alone else intended_ns
+        self.recorder.record_many_us(OWN_DELAY.name, (now_ns - since_ns) // 1000)
         return intended_ns
 
     def wall_us(self, intended_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -229,6 +237,9 @@ class Share:
         self.tally.busy_s = self._log.busy_ns / 1e9
         self.recorder.record_many_us("loop_lag", np.array(self._loop_lag_us, dtype=np.int64))
         self._loop_lag_us.clear()
+        own_us = np.array(self._own_delay_us, dtype=np.int64)
+        self.recorder.record_many_us(OWN_DELAY.name, own_us)
+        self._own_delay_us.clear()
         return WorkerReport(
             run=self.assignment.run,
             token=self.assignment.token,

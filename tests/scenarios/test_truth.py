@@ -21,6 +21,20 @@ def broken(defect: str) -> tuple[str, ...]:
     return ("--platform", shlex.join(module))
 
 
+def stand_still(stack: Endpoints, run: LocustProcess) -> None:
+    """Let the lanes' inserts wait for a lock, as they would for a server that stands still."""
+    run.await_output("benchmark.step")
+    _, schema, table = run.topic().split(".")
+    place = sql.Identifier(schema, table)
+    with psycopg.connect(stack.postgres_dsn) as connection:
+        while not connection.execute(
+            sql.SQL("SELECT 1 FROM {} OFFSET 20").format(place)
+        ).fetchall():
+            connection.commit()
+        connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(place))
+        connection.execute("SELECT pg_sleep(1.5)")
+
+
 def test_a_pipeline_that_loses_a_fifth_of_everything_fails_with_the_share(
     stack: Endpoints, results: Path
 ) -> None:
@@ -73,14 +87,7 @@ def test_dropped_arrivals_are_in_every_percentile_that_they_may_reach(
     load = ("--rate", "200", "--duration", "6s", "--late", "drop:50ms", "--lanes", "4")
     limit = ("--threshold", "response.p95 < 10s")
     run = LocustProcess("throughput", results, *load, *limit, *FULL)
-    run.await_output("benchmark.step")
-    with psycopg.connect(stack.postgres_dsn) as connection:
-        # The lanes' inserts wait for this lock as they would for a server that stands still.
-        _, schema, table = run.topic().split(".")
-        connection.execute(
-            sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.Identifier(schema, table))
-        )
-        connection.execute("SELECT pg_sleep(1.5)")
+    stand_still(stack, run)
 
     run.wait()
     result = run.result()
@@ -91,3 +98,14 @@ def test_dropped_arrivals_are_in_every_percentile_that_they_may_reach(
         assert latency[name]["censored"] == dropped
         assert (latency[name]["mean"], latency[name]["p95"]) == (None, None)
     assert any(f"{dropped} that were dropped may be it" in told for told in result["reasons"])
+
+
+def test_a_stall_of_the_source_is_not_the_generators_fault(stack: Endpoints, results: Path) -> None:
+    load = ("--rate", "100", "--duration", "8s", "--lanes", "8")
+    run = LocustProcess("throughput", results, *load, *FULL)
+    stand_still(stack, run)
+
+    run.wait()
+    result = run.result()
+    assert result["steps"][0]["latency_ms"]["send_delay"]["p95"] > 200
+    assert not any("send delay" in reason for reason in result["reasons"]), result["reasons"]

@@ -77,8 +77,8 @@ class StepFacts:
     `planned` is the schedule's arrivals, the other counts what the processes reported of them.
 
     `samples` are the latencies that were recorded, of what completed and of what failed. `steady`
-    says that the load was meant to be held. `send_delay_ms` and `loop_lag_ms` are summaries (p50,
-    p95, p99, max); `processes` is how many have lanes.
+    says that the load was meant to be held. `send_delay_ms`, `loop_lag_ms` and `own_delay_ms` are
+    summaries (p50, p95, p99, max); `processes` is how many have lanes.
     """
 
     name: str
@@ -95,6 +95,9 @@ class StepFacts:
     warm_up: bool = False
     send_delay_ms: dict[str, float | int | None] = field(default_factory=dict)
     loop_lag_ms: dict[str, float | int | None] = field(default_factory=dict)
+    own_delay_ms: dict[str, float | int | None] = field(default_factory=dict)
+    #: Whether the load needs about as many lanes as there are, when the system is as usual.
+    lanes_short: bool = True
     cpu_cores: float | None = None
     processes: int = 1
     looks: Sequence[ProgressSample] = ()
@@ -264,8 +267,17 @@ def witnesses_disagree(step: StepFacts) -> Iterator[str]:
 
 def behind_plan(step: StepFacts) -> Iterator[str]:
     """The generator could not keep to its plan; what it offered was less, and later."""
+    if step.mode != "paced":
+        return
+    own_name, own_ms = _tail(step.own_delay_ms)
     name, delay_ms = _tail(step.send_delay_ms)
-    if step.mode == "paced" and delay_ms > SEND_DELAY_LIMIT_MS:
+    if own_ms > SEND_DELAY_LIMIT_MS:
+        yield (
+            f"the generator was behind its plan (own delay {own_name} {own_ms:g} ms, limit"
+            f" {SEND_DELAY_LIMIT_MS:g} ms); leave it more of the machine, lower the rate or add"
+            " --processes"
+        )
+    elif delay_ms > SEND_DELAY_LIMIT_MS and step.lanes_short:
         yield (
             f"the generator was behind its plan (send delay {name} {delay_ms:g} ms, limit"
             f" {SEND_DELAY_LIMIT_MS:g} ms); lower the rate, raise --lanes or add --processes"

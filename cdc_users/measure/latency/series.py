@@ -106,6 +106,13 @@ WAY = (
         spoken="the sink's write",
     ),
 )
+OWN_DELAY = LatencySeries(
+    "own_delay",
+    "what of the send delay is the generator's own: not while all lanes waited for the system",
+    "generator",
+    from_intended=True,
+    judged=False,
+)
 GENERATOR = (
     LatencySeries(
         "response",
@@ -120,6 +127,7 @@ GENERATOR = (
         "generator",
         from_intended=True,
     ),
+    OWN_DELAY,
     LatencySeries(
         "loop_lag", "how late the event loop of the generator was", "generator", judged=False
     ),

@@ -289,3 +289,51 @@ def test_a_loser_fails_with_the_share_and_not_for_a_backlog() -> None:
 
     assert found.verdict is Verdict.FAIL
     assert found.reasons == ["s: lost == 0, but it is 2 (20% of 10 sent)"]
+
+
+def paced(service_ms: float, own_ms: float, lanes: int) -> StepState:
+    """A thousand arrivals at 100/s; all were late by 300 ms."""
+    made = state()
+    step = Step("s", "paced", Schedule.constant(100, 10), Pipeline(), lanes=lanes)
+    counts = {**made.reports["local"]["tally"], **dict.fromkeys(("offered", "started"), 1000)}
+    recorder = Recorder()
+    for name, ms in (("service", service_ms), ("own_delay", own_ms), ("send_delay", 300.0)):
+        recorder.record_many_us(name, np.full(1000, round(ms * 1000), dtype=np.int64))
+    recorder.record_many_us("response", np.full(1000, 1000, dtype=np.int64))
+    report = {
+        **made.reports["local"],
+        "tally": {**counts, "completed": 1000},
+        "recorder": recorder.to_json(),
+    }
+    return replace(made, step=step, loaded_us=10_000_000, reports={"local": report})
+
+
+@pytest.mark.parametrize(
+    ("service_ms", "own_ms", "lanes", "word"),
+    [
+        (5.0, 0.3, 8, ""),
+        (5.0, 150.0, 8, "own delay p99 150"),
+        (100.0, 0.3, 8, "send delay p99 3"),
+    ],
+)
+def test_lanes_that_wait_for_the_system_are_told_from_a_generator_that_is_late(
+    service_ms: float, own_ms: float, lanes: int, word: str
+) -> None:
+    seen = replace(sink(400.0), last_us=10_300_000)
+
+    found = result(facts(sink={1: seen}), paced(service_ms, own_ms, lanes))
+
+    assert [reason for reason in found.reasons if "behind its plan" in reason] == (
+        [] if not word else [found.reasons[0]]
+    )
+    assert word in "".join(found.reasons)
+
+
+def test_moments_in_which_the_generator_stopped_decide_no_threshold() -> None:
+    seen = replace(sink(98.0), last_us=10_098_000)
+    thresholds = [parse_threshold("end_to_end.p99 < 60ms")]
+
+    found = result(facts(sink={1: seen}, thresholds=thresholds), paced(5.0, 45.0, 8))
+
+    assert found.steps[0].latency_ms["end_to_end"]["late"] == pytest.approx(45.0, abs=0.1)
+    assert any("cannot be decided: it is 98" in reason for reason in found.reasons)

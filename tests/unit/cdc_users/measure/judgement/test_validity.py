@@ -103,6 +103,7 @@ def test_a_run_is_invalid_for(run: dict[str, Any], word: str) -> None:
         ({"send_delay_ms": {"p99": 101.0, "max": 900.0}}, "behind its plan (send delay p99 101 ms"),
         ({"send_delay_ms": {"p99": None, "p95": 101.0, "max": 900.0}}, "send delay p95 101 ms"),
         ({"send_delay_ms": {"p99": None, "p95": None, "max": 101.0}}, "send delay max 101 ms"),
+        ({"own_delay_ms": {"p99": 101.0, "max": 300.0}}, "(own delay p99 101 ms"),
         ({"loop_lag_ms": {"p99": 101.0, "max": 300.0}}, "event loop stalled"),
         ({"loop_lag_ms": {"p99": None, "max": 2000.0}}, "event loop stalled"),
         ({"cpu_cores": 0.95}, "saturated"),
@@ -126,6 +127,12 @@ def test_a_step_is_invalid_for(step: dict[str, Any], word: str) -> None:
     [
         {"mode": "burst", "send_delay_ms": {"p99": 5000.0}, "cpu_cores": 1.0},
         {"cpu_cores": 1.7, "processes": 2},
+        # The server stood still for a second: all lanes waited for it, and none was late itself.
+        {
+            "send_delay_ms": {"p99": 900.0, "max": 1000.0},
+            "own_delay_ms": {"p99": 2.0, "max": 20.0},
+            "lanes_short": False,
+        },
         DROPPING | {"started": 9_000, "completed": 9_000, "dropped": 1_000, "samples": 9_000},
         {"steady": False, "looks": looks([50.0 * at for at in range(12)])},
         {"looks": looks([50.0 * at for at in range(5)])},

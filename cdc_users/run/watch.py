@@ -175,7 +175,7 @@ class Watch:
             queue_depth=look.platform.queue_depth,
             in_flight=look.platform.in_flight,
             paused_partitions=look.platform.paused_partitions,
-            consumer_lag=look.lag,
+            consumer_lag=lag_of(look.lag, load.sent - delivered),
             slot_lag_bytes=look.slot_lag_bytes,
             uss_mb=_mb(look.platform.uss_bytes),
             rss_mb=_mb(look.platform.rss_bytes),
@@ -200,6 +200,13 @@ class Watch:
         before = self._seen.get(step, Recorder())
         self._seen[step] = now
         return now.minus(before)
+
+
+def lag_of(told: int | None, backlog: int) -> int | None:
+    """A group's lag counts from the offsets that it has committed, which it does now and then: what
+    has been delivered is behind nobody.
+    """
+    return None if told is None else min(told, max(0, backlog))
 
 
 def _stage_means(recent: Recorder) -> Mapping[str, Any]:

@@ -13,6 +13,8 @@ import numpy as np
 #: A place counts as full above this part of the most that it ever held, and as empty below that
 #: one.
 FULL, EMPTY = 0.9, 0.1
+#: A process takes some megabytes when it starts, however few events it sees.
+FEWEST_EVENTS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,10 @@ def memory_growth_bytes(
 def memory_slope(samples: Sequence[PressureSample]) -> float | None:
     """Bytes of unique memory for each completed event, by least squares;
 
-    None where nothing was completed.
+    None where too little was completed to tell growth from what a process takes when it starts.
     """
     done = np.array([sample.completions for sample in samples], dtype=np.float64)
-    if done.size < 2 or done.max() == done.min():
+    if done.size < 2 or done.max() - done.min() < FEWEST_EVENTS:
         return None
     slope, _ = np.polyfit(
         done - done[0], np.array([sample.uss_bytes for sample in samples], dtype=np.float64), 1

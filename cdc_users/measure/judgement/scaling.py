@@ -6,15 +6,20 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: Below so many points a curve with two parameters says more about their noise than about the
 #: system.
 FEWEST_POINTS = 5
+#: With any one point left out the peak may lie anywhere within this factor.
+MOST_SPREAD = 1.5
+#: Less than this is rounding.
+LEAST_COHERENCY = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +119,24 @@ class Scalability:
     """The Universal Scalability Law fitted to some points: contention, coherency, and the size at
     its peak.
 
-    `peak` is None where the fitted curve never bends.
+    `peak` is None where the fitted curve never bends. `peak_low` and `peak_high` are its least and
+    most with one of the points left out.
     """
 
     contention: float
     coherency: float
     peak: float | None
+    peak_low: float | None = None
+    peak_high: float | None = None
 
 
 def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | None:
     """Fit N.
 
-    J. Gunther's law C(N) = N / (1 + a (N - 1) + b N (N - 1)); None below five different sizes.
+    J. Gunther's law C(N) = N / (1 + a (N - 1) + b N (N - 1)); None below five different sizes, and
+    where leaving out one of the points moves the peak by more than half: then the points are too
+    noisy to say anything (the jackknife; Efron, "The Jackknife, the Bootstrap and Other Resampling
+    Plans").
 
     With x = N/N1 - 1 and y = (N/N1) / C - 1 it is the parabola y = (a + b) x + b x^2 ("Guerrilla
     Capacity Planning", section 5.5). The first size counts as one.
@@ -134,11 +145,25 @@ def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | Non
         return None
     size = np.asarray(sizes, dtype=np.float64) / sizes[0]
     gain = np.asarray(rates_per_s, dtype=np.float64) / rates_per_s[0]
+    whole = _fit(size, gain, sizes[0])
+    others = [
+        _fit(np.delete(size, left_out), np.delete(gain, left_out), sizes[0]).peak
+        for left_out in range(1, len(size))
+    ]
+    if whole.peak is None:
+        return whole if all(peak is None for peak in others) else None
+    known = [peak for peak in others if peak is not None]
+    if len(known) < len(others) or max(known) > MOST_SPREAD * min(known):
+        return None
+    return replace(whole, peak_low=min(known), peak_high=max(known))
+
+
+def _fit(size: NDArray[np.float64], gain: NDArray[np.float64], first: int) -> Scalability:
     x = size - 1
     (linear, square), *_ = np.linalg.lstsq(np.column_stack((x, x * x)), size / gain - 1, rcond=None)
-    coherency = max(0.0, float(square))
+    coherency = float(square) if square > LEAST_COHERENCY else 0.0
     contention = min(1.0, max(0.0, float(linear) - coherency))
-    peak = float(np.sqrt((1 - contention) / coherency) * sizes[0]) if coherency > 0 else None
+    peak = float(np.sqrt((1 - contention) / coherency) * first) if coherency > 0 else None
     return Scalability(
         round(contention, 5), round(coherency, 7), None if peak is None else round(peak, 1)
     )

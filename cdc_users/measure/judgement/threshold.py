@@ -240,6 +240,9 @@ def _failure(threshold: Threshold, step: Mapping[str, Any]) -> ThresholdFailure 
 def _share(step: Mapping[str, Any], metric: Metric, value: float) -> str:
     """Of how many that is; said of what did not come."""
     sent = _value(step, ("ledger", "sent"))
+    checked, delivered = (_value(step, ("ledger", name)) for name in ("checked", "delivered"))
+    if metric.path == ("ledger", "corrupt") and checked and delivered and checked < delivered:
+        return f" of {checked:g} rows looked at ({delivered:g} came)"
     if metric.path not in (("ledger", "lost"), ("ledger", "unseen")) or not sent:
         return ""
     return f" ({100 * value / sent:.3g}% of {sent:g} sent)"

@@ -8,7 +8,7 @@ import pytest
 from locust.env import Environment
 
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
-from cdc_users.run.watch import Load, Watch
+from cdc_users.run.watch import Load, Watch, lag_of
 
 pytestmark = pytest.mark.gevent
 
@@ -51,3 +51,10 @@ def test_a_clock_that_is_set_and_set_back_is_told_with_the_worst_of_it() -> None
     watch.stop()
 
     assert watch.clock_step_ms() == pytest.approx(3_000, abs=50)
+
+
+def test_a_lag_of_what_has_been_delivered_is_none() -> None:
+    assert lag_of(197, 0) == 0
+    assert lag_of(197, -3) == 0
+    assert lag_of(197, 500) == 197
+    assert lag_of(None, 5) is None

@@ -282,6 +282,15 @@ def test_what_others_wrote_is_said_and_no_class_of_the_pipelines() -> None:
     assert "somebody else changed 1 of the run's rows in mid-run" in found.reasons[0]
 
 
+def test_a_sampled_count_says_of_how_many_it_is() -> None:
+    audits = {1: {"sink": Audit(**{**CLEAN, "corrupt": 2}, checked=5)}}
+
+    found = result(facts(audits=audits))
+
+    assert found.reasons == ["s: corrupt == 0, but it is 2 of 5 rows looked at (10 came)"]
+    assert found.steps[0].ledger["checked"] == 5
+
+
 def test_a_loser_fails_with_the_share_and_not_for_a_backlog() -> None:
     lost = {1: {"sink": Audit(**{**CLEAN, "delivered": 8, "lost": 2})}}
 

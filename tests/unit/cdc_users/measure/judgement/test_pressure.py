@@ -65,13 +65,21 @@ def test_memory_growth_is_from_the_windows_start_to_its_end() -> None:
 
 
 def test_the_slope_is_by_completed_events() -> None:
-    samples = [sample(at, completions=at * 1000, uss_bytes=50 * MB + at * 2000) for at in range(10)]
+    samples = [
+        sample(at, completions=at * 6000, uss_bytes=50 * MB + at * 12_000) for at in range(10)
+    ]
 
     slope = memory_slope(samples)
 
     assert slope is not None
     assert abs(slope - 2.0) < 1e-6
     assert memory_slope([sample(0), sample(1)]) is None
+
+
+def test_what_a_process_takes_when_it_starts_is_no_slope() -> None:
+    samples = [sample(at, completions=at * 100, uss_bytes=50 * MB + at * MB) for at in range(10)]
+
+    assert memory_slope(samples) is None
 
 
 def test_the_figures_of_nothing_are_unknown_and_not_zero() -> None:

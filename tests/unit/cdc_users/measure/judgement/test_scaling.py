@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from cdc_users.measure.judgement.scaling import RateReading, fit, points, summary, surface
@@ -77,6 +78,38 @@ def test_the_law_is_found_again_in_its_own_curve() -> None:
     assert law.contention == pytest.approx(0.05, abs=1e-4)
     assert law.coherency == pytest.approx(0.002, abs=1e-6)
     assert law.peak == pytest.approx((0.95 / 0.002) ** 0.5, rel=1e-3)
+
+
+def test_the_peak_has_an_interval() -> None:
+    sizes = [1, 2, 4, 8, 16, 32]
+    noise = (1.0, 1.01, 0.99, 1.01, 0.99, 1.0)
+
+    law = fit(sizes, [n * curve(s, 0.05, 0.002) for s, n in zip(sizes, noise, strict=True)])
+
+    assert law is not None
+    assert law.peak is not None
+    assert law.peak_low is not None
+    assert law.peak_high is not None
+    assert law.peak_low < (0.95 / 0.002) ** 0.5 < law.peak_high
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_five_noisy_points_say_nothing_or_something_near_the_truth(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    sizes = [1, 2, 3, 4, 5]
+
+    law = fit(sizes, [curve(size, 0.05, 0.002) * chance.normal(1, 0.05) for size in sizes])
+
+    if law is not None and law.peak is not None:
+        assert law.peak_high is not None
+        assert law.peak_low is not None
+        assert law.peak_high <= 1.5 * law.peak_low
+
+
+def test_points_whose_peak_hangs_on_one_of_them_have_no_law() -> None:
+    sizes = [1, 2, 3, 4, 5]
+
+    assert fit(sizes, [100.0, 198.0, 270.0, 395.0, 420.0]) is None
 
 
 def test_a_straight_line_has_no_peak() -> None:

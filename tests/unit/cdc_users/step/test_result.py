@@ -304,16 +304,12 @@ def paced(service_ms: float, own_ms: float, lanes: int) -> StepState:
     """A thousand arrivals at 100/s; all were late by 300 ms."""
     made = state()
     step = Step("s", "paced", Schedule.constant(100, 10), Pipeline(), lanes=lanes)
-    counts = {**made.reports["local"]["tally"], **dict.fromkeys(("offered", "started"), 1000)}
     recorder = Recorder()
     for name, ms in (("service", service_ms), ("own_delay", own_ms), ("send_delay", 300.0)):
         recorder.record_many_us(name, np.full(1000, round(ms * 1000), dtype=np.int64))
     recorder.record_many_us("response", np.full(1000, 1000, dtype=np.int64))
-    report = {
-        **made.reports["local"],
-        "tally": {**counts, "completed": 1000},
-        "recorder": recorder.to_json(),
-    }
+    tally = Tally(offered=1000, started=1000, completed=1000, rows=1000)
+    report = replace(made.reports["local"], tally=tally, recorder=recorder)
     return replace(made, step=step, loaded_us=10_000_000, reports={"local": report})
 
 

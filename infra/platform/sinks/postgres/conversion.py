@@ -158,11 +158,14 @@ def _of_bit(target: SinkColumn) -> Conversion | None:
 
 
 def _of_bits(length: int, target: SinkColumn) -> Conversion | None:
-    """Debezium sends a bit string as a number, so how many zeros a varying one begins with is not
-    known: only one that begins with a one, at full length, is.
+    """Debezium sends a bit string as a number, so how many zeros it begins with is not known: that
+    is no matter where all have one length, and of varying ones only those are known that begin with
+    a one, at full length. A table of the sink's own keeps the bytes, since it cannot tell which.
     """
+    if target.base == "bytea":
+        return Conversion(f"{SOURCE}::{target.type}")
     if length > _MOST_BITS:
-        return Conversion(f"{SOURCE}::{target.type}") if target.base == "bytea" else None
+        return None
 
     def make(octets: bytes) -> str:
         return f"{int.from_bytes(octets, 'little'):0{length}b}"
@@ -227,8 +230,6 @@ def own_type(column: Column) -> str:
     """What the column is in a table that the sink creates."""
     if column.item is not None and column.item.kind is not ColumnKind.OTHER:
         return f"{own_type(column.item)}[]"
-    if column.bits is not None and column.bits <= _MOST_BITS:
-        return f"bit({column.bits})"
     limited = column.kind is ColumnKind.DECIMAL and column.precision is not None
     if limited and 0 <= column.scale <= (column.precision or 0) <= 1000:
         return f"numeric({column.precision},{column.scale})"

@@ -126,7 +126,7 @@ def row_arrays(batch: Batch) -> tuple[list[Any], list[list[str]]]:
                 _note(not_sent, key_only, column)
             made.validate(full=True)
             found.append(made)
-    except (pa.ArrowInvalid, UnicodeDecodeError, OverflowError) as error:
+    except (pa.ArrowException, ValueError, ArithmeticError, RecursionError) as error:
         raise RefusedError(
             f"{batch.topic}[{batch.partition}] has a value that Iceberg cannot hold: {error}"
         ) from error

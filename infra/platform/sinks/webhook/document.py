@@ -17,22 +17,22 @@ from typing import Any
 import numpy as np
 import orjson
 
-from infra.avro.kind import Column, ColumnKind, UnknownMomentError
+from infra.avro.kind import Column, ColumnKind
 from infra.avro.row import RowImage, Rows
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.nested import base64_text, decimal_digits, float_value, nested
-from infra.schemas.envelope import EnvelopeError
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
 def documents(batch: Batch) -> list[dict[str, Any]]:
-    """The events of a batch, ready for `encode`; raises RefusedError for bytes that are no text."""
+    """The events of a batch, ready for `encode`; raises RefusedError for a value that
+    cannot be read."""
     try:
         before, after = _side(batch.rows, "before"), _side(batch.rows, "after")
         keys = _keys(batch, before, after)
-    except (UnicodeDecodeError, EnvelopeError, UnknownMomentError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise RefusedError(
             f"an event of {batch.topic}[{batch.partition}] cannot be written as JSON: {error}"
         ) from error

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
-from typing import Literal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import aiohttp
 from typing_extensions import override
 from yarl import URL
 
 from infra.platform.process.address import shown
-from infra.platform.process.error import (
-    ConfigError,
-    RefusedError,
-    Remedy,
-    RetryableError,
-    UnreachableError,
-)
+from infra.platform.process.error import RefusedError, UnreachableError
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.webhook.document import documents, encode
+from infra.platform.sinks.webhook.failure import failure_of, judge
 
 BodyShape = Literal["batch", "single"]
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
-LONGEST_RETRY_AFTER_S = 300.0
-_RETRY = frozenset({408, 423, 425, 429})
-#: About this request alone; writing less at a time finds the event.
-_REFUSE_EVENT = frozenset({400, 409, 413, 414, 415, 422, 431})
+REQUEST_BYTES = 8_000_000
+#: Of an answer's body so much is read, so that its connection can be used again.
+ANSWER_BYTES = 65_536
+#: A connection that went silent, not closed, is found after so long without an acknowledgement.
+SILENT_S = 30
+_KEEPALIVES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 
 
 class WebhookSink(SinkConnector):
@@ -44,17 +40,27 @@ class WebhookSink(SinkConnector):
 
     name = "webhook"
 
-    def __init__(self, url: str, shape: BodyShape = "batch", timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        shape: BodyShape = "batch",
+        timeout_s: float = TIMEOUT_S,
+        request_bytes: int = REQUEST_BYTES,
+    ) -> None:
         self._url = url
         #: For messages: path and query may hold a token.
         self._shown = shown(url)
         self._shape = shape
         self._timeout_s = timeout_s
+        self._request_bytes = request_bytes
         self._session: aiohttp.ClientSession | None = None
+        #: Behind the last event of each partition that the receiver has taken: where a part of a
+        #: batch was refused or failed, the parts before it are not posted again.
+        self._taken: dict[Partition, int] = {}
 
     @override
     async def open(self) -> None:
-        """Makes a connection, posts nothing."""
+        """Make a connection; posts nothing."""
         target = URL(self._url)
         try:
             _, writer = await asyncio.wait_for(
@@ -66,9 +72,12 @@ class WebhookSink(SinkConnector):
             ) from error
         writer.close()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=60, socket_factory=_attentive_socket
+            ),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=CONNECT_S),
             headers={"Content-Type": "application/json"},
+            auto_decompress=False,
         )
 
     @override
@@ -77,43 +86,74 @@ class WebhookSink(SinkConnector):
 
     @override
     async def positions(self, places: Sequence[Partition]) -> None:
-        return None
+        for place in places:
+            self._taken.pop(place, None)
 
     @override
     async def write(self, batch: Batch) -> WriteStatus:
-        events = documents(batch)
-        offsets = batch.offsets.tolist()
-        if self._shape == "batch":
-            await self._post(
-                encode(events), f"{batch.topic}-{batch.partition}-{offsets[0]}-{offsets[-1]}"
+        done = int((batch.offsets < self._taken.get(batch.place, 0)).sum())
+        if done == len(batch):
+            return WriteStatus.DURABLE
+        rest = batch.split(done)[1] if done else batch
+        offsets = rest.offsets.tolist()
+        for body, first, last in self._bodies(rest):
+            ends = (
+                f"{offsets[first]}"
+                if self._shape == "single"
+                else f"{offsets[first]}-{offsets[last]}"
             )
-        else:
-            for event, offset in zip(events, offsets, strict=True):
-                await self._post(encode(event), f"{batch.topic}-{batch.partition}-{offset}")
+            await self._post(body, f"{batch.topic}-{batch.partition}-{ends}")
+            self._taken[batch.place] = offsets[last] + 1
         return WriteStatus.DURABLE
 
+    def _bodies(self, batch: Batch) -> Iterator[tuple[bytes, int, int]]:
+        """The requests of a batch, each with its first and its last event."""
+        events = documents(batch)
+        try:
+            whole = encode(events) if self._shape == "batch" else b""
+            if whole and len(whole) <= self._request_bytes:
+                yield whole, 0, len(events) - 1
+                return
+            parts = [encode(event) for event in events]
+        except (TypeError, RecursionError) as error:
+            raise RefusedError(
+                f"an event of {batch.topic}[{batch.partition}] cannot be written as JSON: {error}"
+            ) from error
+        if self._shape == "single":
+            yield from ((part, row, row) for row, part in enumerate(parts))
+        else:
+            yield from _joined(parts, self._request_bytes)
+
     async def _post(self, body: bytes, key: str) -> None:
+        """One request and its answer. Where the partition is taken away meanwhile, they are not
+        cut: the receiver might take late what the next owner has sent again by then.
+        """
+        exchange = asyncio.ensure_future(self._exchange(body, key))
+        try:
+            await asyncio.shield(exchange)
+        except asyncio.CancelledError:
+            await asyncio.wait([exchange])
+            exchange.cancelled() or exchange.exception()  # looked at, so that nobody is told
+            raise
+
+    async def _exchange(self, body: bytes, key: str) -> None:
         assert self._session is not None, "open() comes first"
         try:
             async with self._session.post(
                 self._url, data=body, headers={"Idempotency-Key": key}, allow_redirects=False
             ) as answer:
-                await answer.read()
-                _judge(
-                    answer.status,
-                    answer.headers.get("Retry-After"),
-                    f"{self._shown} answered {answer.status}",
-                )
-        except TimeoutError as error:
-            raise RetryableError(
-                f"{self._shown} did not answer within {self._timeout_s:g} s"
-            ) from error
-        except aiohttp.ClientError as error:
-            raise RetryableError(f"{self._shown} broke off: {_reason(error)}") from error
+                await _read(answer)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise failure_of(error, self._shown, self._timeout_s) from error
+        judge(
+            answer.status,
+            answer.headers.get("Retry-After"),
+            f"{self._shown} answered {answer.status}",
+        )
 
     @override
     async def flush(self) -> None:
-        """Nothing is ever only accepted."""
+        pass
 
     @override
     async def close(self) -> None:
@@ -121,49 +161,36 @@ class WebhookSink(SinkConnector):
             await self._session.close()
 
 
-def _reason(error: aiohttp.ClientError) -> str:
-    """What of aiohttp's text is about the connection; the rest may have the whole address in it."""
-    return (
-        f"{type(error).__name__}: {error}" if isinstance(error, OSError) else type(error).__name__
-    )
-
-
-def remedy(status: int) -> Remedy:
-    """What to do about an answer that is no yes (RFC 9110, section 15)."""
-    if status >= 500 or status in _RETRY:
-        return Remedy.RETRY
-    return Remedy.REFUSE_EVENT if status in _REFUSE_EVENT else Remedy.END
-
-
-def _judge(status: int, retry_after: str | None, what: str) -> None:
-    """Raise what an answer means, unless it is a yes."""
-    if 200 <= status < 300:
-        return
-    found = remedy(status)
-    if found is Remedy.RETRY:
-        raise RetryableError(what, retry_after_s(retry_after))
-    if found is Remedy.REFUSE_EVENT:
-        raise RefusedError(what)
-    raise ConfigError(f"{what}; give an address that takes change events by POST without a login")
-
-
-def retry_after_s(text: str | None, now_s: float | None = None) -> float:
-    """The header's seconds or date (RFC 9110, section 10.2.3) as seconds from now, within bounds;
-
-    0 without one.
+def _joined(parts: Sequence[bytes], most: int) -> Iterator[tuple[bytes, int, int]]:
+    """Arrays of as many events as fit, from the first on: so the same events make the same requests
+    when they come again.
     """
-    if not text:
-        return 0.0
-    try:
-        wait_s = (
-            float(text)
-            if text.isdigit()
-            else _date_s(text) - (time.time() if now_s is None else now_s)
-        )
-    except ValueError:
-        return 0.0
-    return min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)
+    first, size = 0, 2
+    for row, part in enumerate(parts):
+        if row > first and size + len(part) + 1 > most:
+            yield b"[" + b",".join(parts[first:row]) + b"]", first, row - 1
+            first, size = row, 2
+        size += len(part) + 1
+    yield b"[" + b",".join(parts[first:]) + b"]", first, len(parts) - 1
 
 
-def _date_s(text: str) -> float:
-    return parsedate_to_datetime(text).timestamp()
+async def _read(answer: aiohttp.ClientResponse) -> None:
+    """Take the answer's body, of which nothing is needed; one without an end costs a connection."""
+    left = ANSWER_BYTES
+    while left > 0:
+        part = await answer.content.read(left)
+        if not part:
+            return
+        left -= len(part)
+    answer.close()
+
+
+def _attentive_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket whose other side's silence is noticed by the kernel, where it knows how."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (*_KEEPALIVES.items(), ("TCP_USER_TIMEOUT", SILENT_S * 1000)):
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made

@@ -10,6 +10,7 @@ import fastavro
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.avro.kind import ColumnKind
 from infra.avro.octets import Octets
 from infra.avro.walk import AvroSchema, declared_column
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
@@ -36,10 +37,17 @@ class KeyReader:
             declared_column(parsed, item["name"], item["type"]) for item in schema["fields"]
         )
         self._schema = fastavro.parse_schema(dict(schema))
+        step = parsed.step(schema)
+        nested = any(column.kind is ColumnKind.OTHER for column in self.columns)
+        # fastavro believes an array that claims 2**62 items, and makes them.
+        self._walk = step if nested else None
 
     def read(self, message: bytes) -> tuple[Any, ...]:
         """The key's values in column order; raises EnvelopeError for bytes of another schema."""
         try:
+            if self._walk is not None:
+                octets = Octets([message])
+                self._walk(octets, octets.begin + HEADER_BYTES)
             found: Any = fastavro.schemaless_reader(
                 io.BytesIO(message[HEADER_BYTES:]), self._schema, None
             )

@@ -192,6 +192,8 @@ _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 #: PostgreSQL's numeric has up to 131,072 digits before its point and 16,383 after it.
 _EXACT = Context(prec=150_000)
+#: So many bytes as those digits have at most, and as Python's 4,300 digits have at least.
+_LONGEST_DECIMAL_BYTES, _SHORT_TEXT_BYTES = 62_000, 1_780
 _EPOCH_DATE = date(1970, 1, 1)
 _DAY_US = 86_400_000_000
 #: What Debezium sends for PostgreSQL's infinite timestamps (its class PostgresConnector's value
@@ -270,12 +272,19 @@ def postgres_timestamp(text: str) -> str:
 
 
 def decimal_value(data: bytes, scale: int) -> Decimal:
-    """An unscaled number, big-endian two's complement."""
+    """An unscaled number, big-endian two's complement; raises ValueError for one that no PostgreSQL
+    has.
+    """
+    if len(data) > _LONGEST_DECIMAL_BYTES:
+        raise ValueError(f"a decimal of {len(data)} bytes is longer than any of PostgreSQL")
     return Decimal(int.from_bytes(data, "big", signed=True)).scaleb(-scale, _EXACT)
 
 
 def decimal_text(data: bytes, scale: int) -> str:
     """The same as plain digits, without the detour over a Decimal."""
+    if len(data) > _SHORT_TEXT_BYTES:
+        # Python refuses to write longer integers, which takes it quadratic time; Decimal does not.
+        return format(decimal_value(data, scale), "f")
     number = int.from_bytes(data, "big", signed=True)
     if scale <= 0:
         return f"{number}{'0' * -scale if number else ''}"

@@ -94,6 +94,10 @@ class Octets:
         first = self.ones[at]
         if len(first) and int(first.max()) >= 128:
             found, begin = self.numbers(at)
+            # Added to a position, a length near 2**63 would come out below zero, where numpy counts
+            # from the end.
+            if (found > len(self.bytes)).any():
+                raise IndexError("a length is longer than all messages")
         else:
             found, begin = (first.astype(np.int64) >> 1) ^ -(first.astype(np.int64) & 1), at + 1
         if (found < 0).any():

@@ -36,6 +36,8 @@ from infra.avro.placeholder import are_placeholders, is_placeholder
 from infra.avro.walk import AvroSchema, RecordWalk, Starts, branch_taken, declared_column, keep_of
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError
 
+#: The length of a text of one character, zigzag.
+_ONE_CHARACTER = 2
 RowImage = Literal["before", "after"]
 
 #: Decimals up to here, and powers of ten up to here, are numbers of 64 bits.
@@ -307,7 +309,21 @@ class Rows:
 
 #: What of the envelope's `source` is read.
 _KEPT = ("ts_us", "ts_ms", "lsn", "sequence", "schema", "table")
+#: Debezium's operations by character code: create, update, delete, read (a snapshot's), truncate.
+_OPERATIONS = np.isin(np.arange(256), [ord(letter) for letter in "cudrt"])
 _PLAIN_TYPES = {ColumnKind.BOOLEAN: "?", ColumnKind.FLOAT32: "<f4", ColumnKind.FLOAT64: "<f8"}
+
+
+def _check_operations(octets: Octets, starts: Starts) -> None:
+    """Raise EnvelopeError for an operation that Debezium does not have for rows: it must not be
+    taken for another one.
+    """
+    known = _OPERATIONS[octets.ones[starts + 1]] & (octets.ones[starts] == _ONE_CHARACTER)
+    if not known.all():
+        row = int(np.flatnonzero(~known)[0])
+        length, begin = octets.lengths(starts[row : row + 1])
+        text = octets.texts(begin, np.minimum(length, 20))[0]
+        raise EnvelopeError(f"operation {text!r} is none of a row")
 
 
 def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
@@ -396,6 +412,7 @@ class RowReader:
             ) from error
         if not np.array_equal(at, octets.end):
             raise EnvelopeError("the message ends in the middle of its envelope, or after it")
+        _check_operations(octets, starts["op"])
         return Rows(self, octets, octets.begin, octets.end, starts, sides)
 
     def _walk(

@@ -25,6 +25,10 @@ Starts = NDArray[np.int64]
 #: Steps over one field as well, and tells where its value starts.
 Keep = Callable[[Octets, OffsetArray], tuple[Starts, OffsetArray]]
 
+#: A message has 16 MB at most by far.
+_LARGEST_FIXED = 2**31
+#: Items that take no byte: as many as anybody could mean.
+_MOST_EMPTY_ITEMS = 10_000
 _FIXED = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 
 
@@ -49,6 +53,8 @@ class AvroSchema:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._named: dict[str, Mapping[str, Any]] = {}
+        #: The records that a step is being made of, outermost first.
+        self._within: list[int] = []
         self._learn(schema, "")
 
     def _learn(self, schema: Any, namespace: str) -> None:
@@ -102,6 +108,8 @@ class AvroSchema:
             return self._union([self.step(branch) for branch in schema])
         resolved = self.resolve(schema)
         kind = resolved["type"] if isinstance(resolved, Mapping) else resolved
+        if kind == "fixed" and not 0 <= int(resolved["size"]) <= _LARGEST_FIXED:
+            raise EnvelopeError(f"a fixed type of {resolved['size']} bytes")
         if kind in _FIXED or kind == "fixed":
             return _fixed(_FIXED[kind] if kind in _FIXED else int(resolved["size"]))
         if kind in ("int", "long", "enum"):
@@ -109,12 +117,22 @@ class AvroSchema:
         if kind in ("string", "bytes"):
             return Octets.after_texts
         if kind == "record":
-            return _sequence([self.step(item["type"]) for item in resolved["fields"]])
+            return self._record(resolved)
         if kind == "array":
             return self._blocks([resolved["items"]])
         if kind == "map":
             return self._blocks(["string", resolved["values"]])
         raise EnvelopeError(f"Avro type {kind!r} is not known")
+
+    def _record(self, record: Mapping[str, Any]) -> WalkStep:
+        """A record that holds itself has no end that could be laid out beforehand."""
+        if id(record) in self._within:
+            raise EnvelopeError(f"the type {record.get('name')!r} holds itself")
+        self._within.append(id(record))
+        try:
+            return _sequence([self.step(item["type"]) for item in record["fields"]])
+        finally:
+            self._within.pop()
 
     def _union(self, branches: Sequence[WalkStep]) -> WalkStep:
         def union(octets: Octets, at: OffsetArray) -> OffsetArray:
@@ -143,8 +161,7 @@ class AvroSchema:
                     return at
                 if items < 0:
                     at = octets.after_numbers(at)
-                for _ in range(abs(items)):
-                    at = steps(octets, at)
+                at = _items(octets, at, abs(items), steps)
 
         def blocks(octets: Octets, at: OffsetArray) -> OffsetArray:
             return np.array(
@@ -152,6 +169,25 @@ class AvroSchema:
             )
 
         return blocks
+
+
+def _items(octets: Octets, at: OffsetArray, count: int, step: WalkStep) -> OffsetArray:
+    """Step over so many items of one message, which may claim more than it has.
+
+    Items without a byte, such as NULLs, are all as long as the first: so however many they are, one
+    step is enough.
+    """
+    after = step(octets, at)
+    left = int(octets.end[np.searchsorted(octets.end, at[0], side="right")] - at[0])
+    if after[0] == at[0]:
+        left = _MOST_EMPTY_ITEMS
+        if count <= left:
+            return after
+    if count > left:
+        raise IndexError(f"an array claims {count} items, and its message has {left} bytes left")
+    for _ in range(count - 1):
+        after = step(octets, after)
+    return after
 
 
 def _branch(branches: Sequence[WalkStep], number: int) -> WalkStep:

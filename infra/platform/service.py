@@ -19,6 +19,7 @@ from infra.platform.consume.broker import ConsumerSettings, check_reachable
 from infra.platform.consume.buffer import Buffer
 from infra.platform.consume.consumer import CDCConsumer
 from infra.platform.consume.dead_letter import DeadLetters, DeadLetterTopic, NoDeadLetters
+from infra.platform.consume.decode import prepared
 from infra.platform.consume.delivery import CommitLimit, Delivery
 from infra.platform.consume.registry import Registry
 from infra.platform.process.error import ConfigError, PlatformError, UnreachableError
@@ -107,7 +108,7 @@ def check_servers(options: argparse.Namespace, settings: ConsumerSettings) -> Re
         schema = registry.latest(f"{topic}-value")
         try:
             if schema is not None:
-                RowReader(schema if isinstance(schema, dict) else {})
+                prepared(f"the schema of {topic}-value", schema, RowReader)
         except EnvelopeError as error:
             raise ConfigError(
                 f"topic {topic!r}: {error}; read a topic that Debezium writes without unwrapping"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from infra.schemas.envelope import EnvelopeError, schema_id
 
 _HEAD = np.uint64((1 << 40) - 1)
 Item = Batch | Poison | Passed
+T = TypeVar("T")
 
 
 class UnknownSchemaError(Exception):
@@ -25,6 +26,22 @@ class UnknownSchemaError(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(f"schema {number} is not known yet")
         self.number = number
+
+
+def prepared(what: str, schema: Any, make: Callable[[Any], T]) -> T:
+    """A reader of this schema; raises EnvelopeError for one that is none of Debezium's, whatever it
+    is instead.
+    """
+    try:
+        return make(schema)
+    except EnvelopeError:
+        raise
+    except RecursionError as error:
+        raise EnvelopeError(f"{what} is nested too deep") from error
+    except Exception as error:
+        raise EnvelopeError(
+            f"{what} is no Avro schema of Debezium's ({type(error).__name__}: {error})"
+        ) from error
 
 
 class Decoder:
@@ -39,6 +56,7 @@ class Decoder:
         self._schemas: dict[int, Any] = {}
         self._readers: dict[int, RowReader] = {}
         self._key_readers: dict[int, KeyReader | None] = {}
+        self._unreadable: dict[tuple[int, object], str] = {}
         self._absent: Collection[int] = ()
 
     def learn(self, number: int, schema: Any) -> None:
@@ -112,9 +130,22 @@ class Decoder:
             raise EnvelopeError(f"the registry has no schema {number}")
         raise UnknownSchemaError(number)
 
+    def _prepared(self, number: int, make: Callable[[Any], T]) -> T:
+        """A reader of this schema; raises EnvelopeError, each time, for one that is none of
+        Debezium's, whatever it is instead.
+        """
+        if (number, make) in self._unreadable:
+            raise EnvelopeError(self._unreadable[number, make])
+        try:
+            return prepared(f"schema {number}", self._schema(number), make)
+        except EnvelopeError as error:
+            if number in self._schemas:
+                self._unreadable[number, make] = str(error)
+            raise
+
     def _reader(self, number: int) -> RowReader:
         if number not in self._readers:
-            self._readers[number] = RowReader(self._schema(number))
+            self._readers[number] = self._prepared(number, RowReader)
         return self._readers[number]
 
     def _key_reader(self, key: bytes | None) -> KeyReader | None:
@@ -127,7 +158,7 @@ class Decoder:
         try:
             number = schema_id(key)
             if number not in self._key_readers:
-                self._key_readers[number] = KeyReader(self._schema(number))
+                self._key_readers[number] = self._prepared(number, KeyReader)
         except EnvelopeError:
             return None
         return self._key_readers[number]

@@ -18,6 +18,8 @@ from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
 #: How often the registry must say that it has no such schema: a replica of it may lag behind.
 LOOKUPS = 5
+#: For so many ids of the messages that are read at once; for others it is asked once.
+PATIENT_WITH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +139,18 @@ class Delivery:
             try:
                 return self._decoder.read(place, chunk, absent)
             except UnknownSchemaError as unknown:
-                schema = await self._schema(unknown.number)
+                # A topic full of something else has as many ids as messages.
+                patient = len(absent) < PATIENT_WITH
+                schema = await self._schema(unknown.number, LOOKUPS if patient else 1)
                 if schema is None:
                     absent.add(unknown.number)
                 else:
                     self._decoder.learn(unknown.number, schema)
 
-    async def _schema(self, number: int) -> Any | None:
+    async def _schema(self, number: int, lookups: int) -> Any | None:
         """The schema of this id; None where the registry has none, however often it is asked."""
         none = RetryableError(f"the registry has no schema {number}")
-        for attempt in range(1, LOOKUPS):
+        for attempt in range(1, lookups):
             schema = await self._look_up(number)
             if schema is not None:
                 return schema

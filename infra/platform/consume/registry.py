@@ -8,6 +8,11 @@ from typing import Any
 from infra.client.registry import RegistryRefusedError, RegistrySilentError, SchemaRegistry
 from infra.platform.process.error import ConfigError, RetryableError, UnreachableError
 
+#: What a schema of another language (Protobuf) is here: no Avro type has this name.
+NO_AVRO = "a schema that is not written in Avro's JSON"
+#: How registries say of a number that it is none of their ids.
+_NO_SUCH_ID = frozenset({400, 404, 422})
+
 
 class Registry:
     """Fetches schemas; for one thread.
@@ -28,13 +33,22 @@ class Registry:
         None where there is none. Raises RetryableError where it does not answer.
         """
         try:
-            return _asked(lambda: self._client.schema(number))
-        except UnreachableError as error:
+            return self._client.schema(number)
+        except RegistrySilentError as error:
             raise RetryableError(str(error)) from error
+        except RegistryRefusedError as error:
+            if error.status in _NO_SUCH_ID:
+                return None
+            raise ConfigError(f"{error}; name one that is read without a login") from error
+        except ValueError:
+            return NO_AVRO
 
     def latest(self, subject: str) -> Any | None:
         """A subject's latest schema; None where there is no such subject yet."""
-        return _asked(lambda: self._client.latest(subject))
+        try:
+            return _asked(lambda: self._client.latest(subject))
+        except ValueError:
+            return NO_AVRO
 
 
 def _asked(ask: Callable[[], Any]) -> Any:

@@ -17,3 +17,14 @@ def refuse_others(batch: Batch) -> None:
             f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as"
             " truncate"
         )
+
+
+def refuse_rowless(batch: Batch) -> None:
+    """Raise RefusedError where an event has not the row that its operation is about."""
+    deleted = batch.rows.operation == ord("d")
+    there = np.where(deleted, batch.rows.present("before"), batch.rows.present("after"))
+    if not there.all():
+        raise RefusedError(
+            f"{batch.topic}[{batch.partition}] has an event without its row; let the source send it"
+            " (REPLICA IDENTITY)"
+        )

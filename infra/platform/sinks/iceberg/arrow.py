@@ -52,6 +52,7 @@ _TYPES: dict[ColumnKind, Any] = {
     ColumnKind.DURATION_US: pa.int64(),
 }
 _TO_US = {ColumnKind.TIME_MS: 1000, ColumnKind.TIMESTAMP_MS: 1000, ColumnKind.INSTANT_MS: 1000}
+_MOST_MS = 2**63 // 1000
 _FROM_NS = frozenset({ColumnKind.TIME_NS, ColumnKind.TIMESTAMP_NS})
 #: Debezium's op, and where an event stood, in front of its row's columns in a change log.
 OPERATION = "op"
@@ -159,11 +160,21 @@ def _array(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]]
         return pa.array(rows.values(side, column.name), arrow_type(column))
     if column.kind in _TYPES:
         numbers, there = rows.numbers(side, column.name)
-        numbers = (
-            numbers // 1000 if column.kind in _FROM_NS else numbers * _TO_US.get(column.kind, 1)
-        )
-        return _numbers(numbers, there, column)
+        return _numbers(_in_us(numbers, column), there, column)
     return _texts(rows, side, column, not_sent)
+
+
+def _in_us(numbers: NDArray[np.int64], column: Column) -> NDArray[np.int64]:
+    """Times in microseconds, other numbers as they are; raises ArrowInvalid for what would be
+    cut.
+    """
+    if column.kind in _FROM_NS:
+        if (numbers % 1000).any():
+            raise pa.ArrowInvalid(f"column {column.name!r} has a part of a microsecond")
+        return numbers // 1000
+    if column.kind in _TO_US and (np.abs(numbers) > _MOST_MS).any():
+        raise pa.ArrowInvalid(f"column {column.name!r} has a time beyond 64 bits of microseconds")
+    return numbers * _TO_US.get(column.kind, 1)
 
 
 def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Column) -> Any:
@@ -172,6 +183,8 @@ def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Colum
     if kind == pa.date32():
         numbers = _days(numbers)
     if kind in (pa.int32(), pa.date32()):
+        if (numbers != numbers.astype(np.int32)).any():
+            raise pa.ArrowInvalid(f"column {column.name!r} has a number of more than 32 bits")
         return pa.array(numbers.astype(np.int32), pa.int32(), mask=mask).cast(kind)
     return pa.array(numbers, pa.int64(), mask=mask).cast(kind)
 

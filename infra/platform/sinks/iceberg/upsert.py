@@ -17,7 +17,7 @@ from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.arrow import row_arrays, row_schema
 from infra.platform.sinks.iceberg.piece import Piece
 from infra.platform.sinks.iceberg.schema import fitted, in_numbers
-from infra.platform.sinks.operation import refuse_others
+from infra.platform.sinks.operation import refuse_others, refuse_rowless
 
 #: Columns beside the row's own while events are on their way.
 DELETED, NOT_SENT = "cdc_deleted", "cdc_not_sent"
@@ -28,6 +28,7 @@ def state_changes(batch: Batch) -> Any:
     RefusedError.
     """
     refuse_others(batch)
+    refuse_rowless(batch)
     columns, not_sent = row_arrays(batch)
     deleted = pa.array((batch.rows.operation == ord("d")).tolist(), pa.bool_())
     missing = pa.array(not_sent, pa.list_(pa.string()))

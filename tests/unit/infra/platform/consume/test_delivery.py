@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.platform.consume.dead_letter import NoDeadLetters
-from infra.platform.consume.delivery import LOOKUPS, Delivery
+from infra.platform.consume.delivery import LOOKUPS, PATIENT_WITH, Delivery
 from infra.platform.process.error import RetryableError
 from infra.platform.process.retry import Backoff
 from infra.platform.sinks.batch import Batch, Chunk, Poison
@@ -102,3 +102,21 @@ async def test_that_there_is_no_such_schema_is_not_remembered_beyond_the_message
 
     assert [type(item) for item, _ in before] == [Poison, Poison]
     assert [type(item) for item, _ in after] == [Batch]
+
+
+async def test_a_topic_full_of_unknown_ids_does_not_cost_the_patience_of_one_each() -> None:
+    registry = ShakySchemas(*[None] * 1000)
+    found = chunk(50)
+    values = [
+        b"\x00" + number.to_bytes(4, "big") + (value or b"")[5:]
+        for number, value in enumerate(found.values, 100)
+    ]
+
+    items = await delivery_of(registry).read(
+        PLACE, Chunk(values, found.keys, found.offsets, found.appended_us, found.polled_us), 10
+    )
+
+    assert all(isinstance(item, Poison) for item, _ in items)
+    assert len(items) == 50
+    # Fifty values, and the key's schema, which is absent here as well.
+    assert registry.asked <= 51 + PATIENT_WITH * (LOOKUPS - 1)

@@ -90,14 +90,14 @@ class ObserverServer:
     async def _samples(self, request: web.Request) -> web.Response:
         text = request.query.get("after", "0")
         if not is_whole(text):
-            return _answer(Refusal(f"after={text!r} is not a number of samples"), 400)
+            return _answer(Refusal(f"after={text[:20]!r} is not a number of samples"), 400)
         return _answer(self._sampling.after(int(text)))
 
     async def _final(self, request: web.Request) -> web.Response:
         try:
             asked = decode(await request.read(), FinalRequest, "the harness")
             return _answer(await asyncio.to_thread(self._compare, asked))
-        except (TapError, WireError, KeyError, ValueError) as error:
+        except (TapError, WireError, KeyError, ValueError, web.RequestPayloadError) as error:
             return _answer(Refusal(f"{type(error).__name__}: {error}"), 400)
 
 

@@ -321,6 +321,9 @@ _EXACT = Context(prec=200_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 def _decimal_form(value: Decimal) -> bytes:
     if not value.is_finite():
         return b"d%s;" % str(value).lower().encode()
+    if value and abs(value.adjusted()) > _EXACT.prec:
+        # 1e999999999 would be written out in a gigabyte; no database's number is that long.
+        raise ValueError(f"a number of {abs(value.adjusted())} digits has no canonical form")
     return f"d{_EXACT.plus(_EXACT.normalize(value)):f};".replace("d-0;", "d0;").encode()
 
 

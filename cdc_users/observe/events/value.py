@@ -5,7 +5,6 @@ covers.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -150,6 +149,6 @@ def check(
         if any(value is UNAVAILABLE for value in made):
             return RowCheck.UNCHECKABLE
         same = checksum(key, found.key_version, made) == found.checksum
-    except (ValueError, TypeError, ArithmeticError, OverflowError, binascii.Error):
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
         return RowCheck.CORRUPT
     return RowCheck.GOOD if same else RowCheck.CORRUPT

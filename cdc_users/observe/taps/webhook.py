@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from threading import Event, Thread
 from typing import Any
 
@@ -16,6 +16,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import ChangeError, ChangeParser
 from cdc_users.observe.message import TapPlace
@@ -30,6 +31,8 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 #: So many requests are remembered; a retry that comes later is taken for a new one.
 REMEMBERED = 100_000
 MAX_BODY_BYTES = 64 * 1024 * 1024
+#: A small body can hold many values, and each takes some hundred bytes of memory.
+MOST_VALUES = 4_000_000
 Apply = Callable[[], web.Response]
 #: Decides over each request: the default applies it and answers; tests refuse, delay, or break off
 #: before or after.
@@ -108,7 +111,10 @@ class WebhookTap(Tap):
         return runner
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.RequestPayloadError as error:  # not in the encoding that it names
+            raise web.HTTPBadRequest(text="the body cannot be decoded") from error
         self.requests += 1
         return await self._handler(
             request, lambda: self.apply(body, request.headers.get(IDEMPOTENCY_KEY))
@@ -134,6 +140,8 @@ class WebhookTap(Tap):
         return web.json_response({"applied": count})
 
     def _take(self, body: bytes) -> int:
+        if sum(map(body.count, (b"{", b"[", b","))) > MOST_VALUES:
+            raise ChangeError(f"more than {MOST_VALUES} values in one request; post fewer at once")
         parsed = orjson.loads(body)
         changes = parsed.get("events", parsed) if isinstance(parsed, dict) else parsed
         changes = changes if isinstance(changes, list) else [changes]
@@ -145,13 +153,13 @@ class WebhookTap(Tap):
         for change in changes:
             groups.setdefault(_source(change, "partition", 0), []).append(change)
         size = len(body) // max(1, len(changes))
-        for partition, group in groups.items():
-            positions = np.array(
-                [_source(change, "offset", -1) for change in group], dtype=np.int64
-            )
-            self.record.take(
-                self._parser.parse(group, [size] * len(group), partition, positions, seen_us)
-            )
+        # All of a request or nothing: what is refused comes again, and would be counted twice.
+        events = [
+            self._parser.parse(group, [size] * len(group), partition, _positions(group), seen_us)
+            for partition, group in groups.items()
+        ]
+        for each in events:
+            self.record.take(each)
         return len(changes)
 
     @override
@@ -165,10 +173,18 @@ class WebhookTap(Tap):
         return {"requests": self.requests, "retries": self.retries}
 
 
+def _positions(changes: Sequence[Mapping[str, Any]]) -> Numbers:
+    return np.array([_source(change, "offset", -1) for change in changes], dtype=np.int64)
+
+
 def _source(change: Mapping[str, Any], name: str, otherwise: int) -> int:
-    """A number that the sink says of where the event came from."""
+    """A number that the sink says of where the event came from; raises ChangeError for one that no
+    partition and no offset can be.
+    """
     for place in (change.get("source"), change):
         if isinstance(place, dict) and isinstance(number := place.get(name), int):
+            if not -1 <= number < 1 << 63:
+                raise ChangeError(f"{name} {number} is not a number of 63 bits")
             return number
     return otherwise
 

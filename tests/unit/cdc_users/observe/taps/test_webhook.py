@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import orjson
+import psutil
 import pytest
 import requests
 from aiohttp import web
@@ -122,3 +126,119 @@ def test_a_receiver_leaves_no_thread_behind() -> None:
         pass
 
     assert threading.active_count() == before
+
+
+def changed(**columns: object) -> bytes:
+    """One event with other columns in its row."""
+    made = event(1)
+    row = made["after"]
+    assert isinstance(row, dict)
+    return orjson.dumps({**made, "after": {**row, **columns}})
+
+
+def placed(**source: object) -> bytes:
+    """One event from another place."""
+    return orjson.dumps({**event(1), "source": source})
+
+
+BOMB = gzip.compress(b" " * (200 << 20))
+DIGITS = "9" * 5000
+HOSTILE = {
+    "no JSON": b"{",
+    "empty": b"",
+    "no UTF-8": b'[{"op": "\xff\xfe"}]',
+    "half a surrogate": b'[{"op": "\\ud800"}]',
+    "UTF-16": "[]".encode("utf-16"),
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "deep in an object": b'{"events":' * 5_000 + b"1" + b"}" * 5_000,
+    "a long number": f'[{{"op": "c", "after": {{"id": {DIGITS}}}}}]'.encode(),
+    "NaN": b'[{"op": "c", "after": {"id": NaN}}]',
+    "an offset of 2^63": placed(partition=0, offset=1 << 63),
+    "an offset of 2^64 - 1": placed(partition=0, offset=(1 << 64) - 1),
+    "a negative partition": placed(partition=-7, offset=1),
+    "a partition of 2^63": placed(partition=1 << 63, offset=1),
+    "a time of 2^63": placed(ts_us=1 << 63),
+    "a time in ms of 2^62": placed(ts_ms=1 << 62),
+    "op is a number": b'[{"op": 5, "after": {}}]',
+    "op is a list": b'[{"op": [], "after": {}}]',
+    "a row is a list": b'[{"op": "c", "after": [1]}]',
+    "a row is a text": b'[{"op": "c", "after": "x"}]',
+    "events is a number": b'{"events": 5}',
+    "an array in an array": b"[[[]]]",
+    "many values": b"[" + b"{}," * 4_000_000 + b"{}]",
+}
+ODD = {
+    "a decimal of a gigabyte": changed(balance="1e999999999"),
+    "a decimal of no size": changed(balance="1e-999999999"),
+    "a decimal with many digits": changed(balance=DIGITS * 100),
+    "a decimal that is none": changed(balance="Infinity"),
+    "a time out of range": changed(created_at=1 << 62),
+    "a text that is an object": changed(notes={"a": [1, {"b": None}]}),
+    "a text that is deep": changed(notes=orjson.Fragment(b"[" * 900 + b"]" * 900)),
+    "a key that is a long text": changed(id=DIGITS),
+    "a probe that is none": changed(probe="P1" + "x" * 78),
+    "a probe that is an object": changed(probe={"a": 1}),
+}
+
+
+@contextmanager
+def checking() -> Iterator[tuple[WebhookTap, str]]:
+    """A tap that checks every row."""
+    tap = WebhookTap({"check_every": 1}, RUN, Anchor("", 0, 0))
+    try:
+        yield tap, tap.start()["webhook_url"]
+    finally:
+        tap.stop()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_body_that_is_no_change_event_is_refused(name: str) -> None:
+    with checking() as (tap, url):
+        answer = requests.post(url, data=HOSTILE[name], timeout=20)
+
+        assert 400 <= answer.status_code < 500, answer.text[:300]
+        assert len(answer.content) < 1000
+        assert post(url, event(1)) == 200
+
+    assert counts(tap) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_value_is_taken_for_what_it_is_and_stops_nothing(name: str) -> None:
+    before = psutil.Process().memory_info().rss
+    with checking() as (_, url):
+        assert requests.post(url, data=ODD[name], timeout=10).status_code == 200
+        assert post(url, event(2)) == 200
+    assert psutil.Process().memory_info().rss - before < 200 << 20
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", BOMB),
+        ("deflate", zlib.compress(b" " * (200 << 20))),
+        ("gzip", b"no gzip"),
+        ("gzip", BOMB[: len(BOMB) // 2]),
+        ("br", b"no brotli"),
+        ("compress", b"[]x"),
+    ],
+)
+def test_a_bomb_and_a_wrong_encoding_are_refused_in_bounded_memory(
+    encoding: str, body: bytes
+) -> None:
+    before = psutil.Process().memory_info().rss
+    with checking() as (tap, url):
+        answer = requests.post(url, data=body, headers={"Content-Encoding": encoding}, timeout=20)
+
+        assert 400 <= answer.status_code < 500
+        assert psutil.Process().memory_info().rss - before < 300 << 20
+        assert post(url, event(1)) == 200
+    assert counts(tap) == (1, 0)
+
+
+def test_a_request_is_taken_whole_or_not_at_all() -> None:
+    half_wrong = [event(1, partition=0), {**event(2), "source": {"partition": 1, "ts_us": 1 << 63}}]
+    with checking() as (tap, url):
+        assert post(url, half_wrong) == 400
+        assert post(url, [event(1), event(2, partition=1)]) == 200
+    assert counts(tap) == (2, 0)

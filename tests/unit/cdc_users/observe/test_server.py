@@ -1,0 +1,60 @@
+"""The observer's routes under requests that no client of ours makes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from cdc_users.measure.clock import new_anchor
+from cdc_users.observe.gauge import Sampling
+from cdc_users.observe.server import ObserverServer
+
+
+def _compare(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"source": asked["source"]["kind"]}
+
+
+async def _status(method: str, route: str, body: bytes, headers: Mapping[str, str]) -> int:
+    observer = ObserverServer({}, Sampling({}, new_anchor()), _compare)
+    url = await observer.start()
+    try:
+        async with (
+            ClientSession() as session,
+            session.request(method, url + route, data=body or None, headers=headers) as answer,
+        ):
+            assert len(await answer.read()) < 1000
+            return answer.status
+    finally:
+        await observer.stop()
+
+
+@pytest.mark.parametrize("after", ["²", "-1", "x", "9" * 5000, "1e3"])
+def test_samples_are_asked_for_by_number(after: str) -> None:
+    assert asyncio.run(_status("GET", f"/samples?after={after}", b"", {})) == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"{", {}),
+        (b"\xff\xfe", {}),
+        (b"[" * 100_000, {}),
+        (b"[]", {}),
+        (b"5", {}),
+        (b'{"source": []}', {}),
+        (b'{"source": {"kind": ' + b"9" * 5000 + b"}", {}),
+        (b"no gzip", {"Content-Encoding": "gzip"}),
+        (b"{}", {"Content-Type": "application/json; charset=nonsense"}),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(body: bytes, headers: dict[str, str]) -> None:
+    assert asyncio.run(_status("POST", "/final", body, headers)) == 400
+
+
+def test_what_can_be_compared_is() -> None:
+    body = b'{"source": {"kind": "expected"}}'
+    assert asyncio.run(_status("POST", "/final", body, {})) == 200

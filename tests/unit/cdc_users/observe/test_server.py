@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.observe.gauge import Sampling
+from cdc_users.observe.gauge import Gauges, Sampling
+from cdc_users.observe.message import Final, FinalRequest
 from cdc_users.observe.server import ObserverServer
 
 
-def _compare(asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"source": asked["source"]["kind"]}
+def _compare(asked: FinalRequest) -> Final:
+    assert asked.source
+    return Final()
 
 
 async def _status(method: str, route: str, body: bytes, headers: Mapping[str, str]) -> int:
-    observer = ObserverServer({}, Sampling({}, new_anchor()), _compare)
+    observer = ObserverServer({}, Sampling(Gauges(), new_anchor()), _compare)
     url = await observer.start()
     try:
         async with (
@@ -49,6 +50,7 @@ def test_samples_are_asked_for_by_number(after: str) -> None:
         (b'{"source": {"kind": ' + b"9" * 5000 + b"}", {}),
         (b"no gzip", {"Content-Encoding": "gzip"}),
         (b"{}", {"Content-Type": "application/json; charset=nonsense"}),
+        (b'{"source": {"kind": "nonsense"}, "sink": {"kind": "tap", "name": "sink"}}', {}),
     ],
 )
 def test_what_cannot_be_compared_is_refused(body: bytes, headers: dict[str, str]) -> None:
@@ -56,5 +58,6 @@ def test_what_cannot_be_compared_is_refused(body: bytes, headers: dict[str, str]
 
 
 def test_what_can_be_compared_is() -> None:
-    body = b'{"source": {"kind": "expected"}}'
+    side = b'{"kind": "tap", "name": "sink"}'
+    body = b'{"source": ' + side + b', "sink": ' + side + b"}"
     assert asyncio.run(_status("POST", "/final", body, {})) == 200

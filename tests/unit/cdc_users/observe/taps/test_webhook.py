@@ -184,9 +184,9 @@ ODD = {
 @contextmanager
 def checking() -> Iterator[tuple[WebhookTap, str]]:
     """A tap that checks every row."""
-    tap = WebhookTap({"check_every": 1}, RUN, Anchor("", 0, 0))
+    tap = WebhookTap(WebhookSettings(name="sink", check_every=1), RUN, Anchor("", 0, 0))
     try:
-        yield tap, tap.start()["webhook_url"]
+        yield tap, tap.start().webhook_url or ""
     finally:
         tap.stop()
 

@@ -14,9 +14,10 @@ import gevent
 import structlog
 from locust.env import Environment
 from locust.rpc import Message as LocustMessage
-from locust.runners import MasterRunner, Runner
+from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from cdc_users.measure.wire import Message, WireError, decode, encode
+from cdc_users.run.clock_sync import ClockTalk, answer_questions, listen_for_answers, synchronised
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
 from cdc_users.users.message import Assignment, Halt, RunMessage, WorkerReport
@@ -93,6 +94,7 @@ def listen_as_lanes(runner: Runner) -> None:
     """Take assignments and halts, in a process that runs lanes."""
     runner.register_message(ASSIGN, _on_assign)
     runner.register_message(HALT, _on_halt)
+    listen_for_answers(runner)
 
 
 def listen_as_master(runner: Runner, on_report: Callable[[str, WorkerReport], None]) -> None:
@@ -110,16 +112,30 @@ def listen_as_master(runner: Runner, on_report: Callable[[str, WorkerReport], No
         on_report(msg.node_id, report)
 
     runner.register_message(REPORT, receive)
+    answer_questions(runner)
 
 
 def _on_assign(environment: Environment, msg: Any, **_: Any) -> None:
     assignment = read(msg, Assignment, "the master")
-    # On the master's host its anchor is ours too; another host has a clock, and an anchor, of its
-    # own.
+    if isinstance(environment.runner, WorkerRunner):
+        # The clock is asked for over the same connection, which must be read meanwhile.
+        gevent.spawn(_take, environment, assignment)
+    else:
+        _take(environment, assignment)
+
+
+def _take(environment: Environment, assignment: Assignment) -> None:
     pool = carried(environment, LanePool)
-    share = pool.publish(assignment, assignment.anchor.for_this_host())
+    with carried(environment, ClockTalk).turn:
+        anchor, bound_us = (
+            (assignment.anchor, None)
+            if pool.has(assignment)
+            else synchronised(environment, assignment)
+        )
+        share = pool.publish(assignment, anchor)
     if share is None:
         return  # another share of the step at hand, which is watched already
+    share.clock_bound_us = bound_us
     gevent.spawn(share.watch_loop)
     gevent.spawn(_report_until_done, environment, share)
 

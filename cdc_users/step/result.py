@@ -21,7 +21,7 @@ from cdc_users.options.parse import WAITING
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Scenario, Step, StepMode
 from cdc_users.step.state import Facts, StepState
-from cdc_users.step.verdict import judge, notes
+from cdc_users.step.verdict import clock_bound_ms, judge, notes
 
 HARNESS_SERIES, SINK_SERIES = series.of_side("generator"), series.of_side("sink")
 EVENT_SERIES = series.names(one for one in series.SERIES if one.of_events)
@@ -119,6 +119,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
                 DRAIN_SERIES if drain else SINK_SERIES,
                 state.step.rows_per_arrival,
                 state.step.mode,
+                clock_bound_ms(state),
             )
         ),
         ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
@@ -179,6 +180,7 @@ def latencies(
     stages: Sequence[str],
     rows_per_arrival: int = 1,
     mode: StepMode = "burst",
+    clock_ms: float | None = None,
 ) -> dict[str, Mapping[str, float | int | None]]:
     """Every series' summary, by its name in result.json;
 
@@ -197,7 +199,8 @@ def latencies(
     if "end_to_end" in found:
         paced = harness_side if mode == "paced" else None
         late = lateness_ms(sink.recorder, paced)
-        found["end_to_end"] = {**found["end_to_end"], **late}
+        clock = {"clock": clock_ms} if clock_ms and clock_ms > 0 else {}
+        found["end_to_end"] = {**found["end_to_end"], **late, **clock}
     return found
 
 

@@ -32,6 +32,8 @@ class ReportedShare:
     cpu_s: float = 0.0
     wanted_cpu_s: float = 0.0
     done: bool = False
+    #: How far its clock may be off the master's; None where it is the same one, -1 where unknown.
+    clock_bound_us: int | None = None
 
     @classmethod
     def of(cls, report: WorkerReport) -> ReportedShare:
@@ -43,6 +45,7 @@ class ReportedShare:
             report.cpu_s,
             report.wanted_cpu_s,
             report.done,
+            report.clock_bound_us,
         )
 
 

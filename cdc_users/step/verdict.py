@@ -134,6 +134,17 @@ def _missing(facts: Facts, *steps: int) -> bool:
     return any(audit.lost or audit.unseen for audits in chosen for audit in audits.values())
 
 
+def clock_bound_ms(state: StepState) -> float | None:
+    """How far the clocks of the step's workers may be off the master's; None where all have one
+    clock, -1 where one is not known.
+    """
+    bounds = [report.clock_bound_us for report in state.reports.values()]
+    known = [bound_us for bound_us in bounds if bound_us is not None]
+    if not known:
+        return None
+    return -1.0 if min(known) < 0 else round(max(known) / 1000, 3)
+
+
 def _lanes_short(step: Step, usual_us: float | None) -> bool:
     """Whether the load needs about as many lanes as there are when the system takes its usual time
     (Little's law); else it was a stall of the system's that kept them all waiting.
@@ -172,6 +183,8 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         warm_up=step.warm_up,
         send_delay_ms=recorder.histogram("send_delay").summary_ms(),
         loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
+        clock_bound_ms=None if facts.smoke else clock_bound_ms(state),
+        least_ms=None if sink is None else sink.recorder.histogram("end_to_end").min_us / 1000,
         own_delay_ms={} if facts.smoke else recorder.histogram("own_delay").summary_ms(),
         lanes_short=_lanes_short(step, recorder.histogram("service").percentile_us(50)),
         cpu_cores=wanted_s / loaded_s if loaded_s > 0 else None,

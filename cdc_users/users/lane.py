@@ -40,16 +40,17 @@ class LanePool:
         """The current step's share, or the last one's."""
         return self._share
 
+    def has(self, assignment: Assignment) -> bool:
+        """Whether the lanes are at work on this step."""
+        mine = None if self._share is None else self._share.assignment
+        return mine is not None and (mine.run, mine.step) == (assignment.run, assignment.step)
+
     def publish(self, assignment: Assignment, anchor: Anchor) -> Share | None:
         """Give the lanes a new step; another assignment for the step at hand only changes its
         share: None.
         """
-        share = self._share
-        if share is not None and (share.assignment.run, share.assignment.step) == (
-            assignment.run,
-            assignment.step,
-        ):
-            share.reassign(assignment)
+        if self._share is not None and self.has(assignment):
+            self._share.reassign(assignment)
             return None
         self._share = share = Share(assignment, anchor)
         published, self._published = self._published, Event()

@@ -80,6 +80,17 @@ class WorkerReport(RunMessage, kw_only=True, frozen=True):
     cpu_s: float
     wanted_cpu_s: float
     done: bool
+    #: How far the worker's clock may be off the master's; None where it is the same one, -1 where
+    #: nobody knows.
+    clock_bound_us: int | None = None
+
+
+class ClockReading(RunMessage, kw_only=True, frozen=True):
+    """A worker asks what time it is by the master's anchor, and the master says it."""
+
+    number: int
+    anchor: Anchor
+    master_us: int = 0
 
 
 class Halt(RunMessage, kw_only=True, frozen=True):

@@ -67,6 +67,7 @@ class Share:
         self._log = OperationLog(self.recorder)
         self._loop_lag_us: list[int] = []
         self._own_delay_us: list[int] = []
+        self.clock_bound_us: int | None = None
         self._stream = ArrivalStream(assignment.schedule, assignment.owned)
         self._t0_ns = anchor.monotonic_ns_at(assignment.t0_us)
         self._turn = Semaphore()
@@ -251,6 +252,7 @@ class Share:
             cpu_s=_cpu_s() - self._cpu_start_s,
             wanted_cpu_s=_wanted_cpu_s() - self._wanted_start_s,
             done=self.done.is_set(),
+            clock_bound_us=self.clock_bound_us,
         )
 
     def watch_loop(self) -> None:

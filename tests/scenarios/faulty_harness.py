@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
+from cdc_users.measure import clock
 from cdc_users.scenario import Scenario
 from cdc_users.shapes.volume import VolumeShape
 from cdc_users.users.lane import Arrival, Share
@@ -12,6 +14,13 @@ from cdc_users.users.postgres import PostgresUser
 
 FAULT = os.environ["FAULT"]
 STALL_S, BUSY_S, CLOCK_STEP_NS = 1.3, 0.02, 5_000_000_000
+#: By how much the clock of a worker is off that is as if on another host.
+ELSEWHERE_NS = -3_000_000_000
+
+if FAULT == "elsewhere" and "--worker" in sys.argv:
+    clock.boot_id = lambda: "elsewhere"
+    here_ns = time.time_ns
+    time.time_ns = lambda: here_ns() + ELSEWHERE_NS
 
 
 def spin(seconds: float) -> None:

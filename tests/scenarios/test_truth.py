@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from infra.stack.endpoints import Endpoints
+from infra.stack.servers.port import free_ports
 from tests.scenarios.locust_process import LocustProcess
 
 FULL = ("--smoke", "no")
@@ -109,3 +110,25 @@ def test_a_stall_of_the_source_is_not_the_generators_fault(stack: Endpoints, res
     result = run.result()
     assert result["steps"][0]["latency_ms"]["send_delay"]["p95"] > 200
     assert not any("send delay" in reason for reason in result["reasons"]), result["reasons"]
+
+
+def test_a_worker_with_a_clock_of_its_own_is_corrected_and_its_bound_is_told(
+    stack: Endpoints, results: Path, tmp_path: Path
+) -> None:
+    (port,) = map(str, free_ports(1))
+    faulty = "tests/scenarios/faulty_harness.py"
+    elsewhere = {"FAULT": "elsewhere"}
+    load = ("--rate", "50", "--duration", "4s", "--lanes", "4", *FULL)
+    ports = ("--master", "--master-bind-port", port, "--expect-workers", "1")
+    master = LocustProcess(faulty, results, *load, *ports, environment=elsewhere)
+    worker = LocustProcess(
+        faulty, tmp_path / "worker", "--worker", "--master-port", port, environment=elsewhere
+    )
+
+    master.wait()
+    worker.wait()
+    result = master.result()
+    latency = result["steps"][0]["latency_ms"]["end_to_end"]
+    assert 0 < latency["mean"] < 1500, "the worker's clock is 3 s behind"
+    assert 0 < latency["clock"] < 100
+    assert not any("before it was due" in reason for reason in result["reasons"])

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 #: Kafka and Iceberg tell times to the millisecond; beyond that a witness is wrong.
 WITNESS_LIMIT_MS = 2.0
+#: Of the p50, so much may be the clocks' doing; times of Kafka and Iceberg are whole milliseconds.
+CLOCK_SHARE = 0.1
+ROUNDED_MS = 2.0
 #: In a paced step the generator may start one arrival in a hundred this late; beyond it did not
 #: offer its load.
 SEND_DELAY_LIMIT_MS = 100.0
@@ -105,6 +108,9 @@ class StepFacts:
     loaded_s: float | None = None
     left_s: float | None = None
     end_to_end_p50_ms: float | None = None
+    #: How far the clocks of other hosts may be off (-1: nobody knows), and the least latency.
+    clock_bound_ms: float | None = None
+    least_ms: float | None = None
     #: How much earlier than our tap the platform claims its events.
     witness_early_ms: float | None = None
 
@@ -262,6 +268,32 @@ def witnesses_disagree(step: StepFacts) -> Iterator[str]:
             f"the platform says that its events were durable {step.witness_early_ms:.1f} ms (in"
             " the mean) before the sink's tap saw them; its own word (durable) and what was seen"
             " (end_to_end) are both in the result"
+        )
+
+
+def clocks_apart(step: StepFacts) -> Iterator[str]:
+    """A latency that begins by one clock and ends by another is known to within their bound."""
+    bound_ms = step.clock_bound_ms
+    if bound_ms is not None and bound_ms < 0:
+        yield (
+            "how far the clock of a worker's host is off is not known; check that master and worker"
+            " have the same version of this package, and run again"
+        )
+    elif (
+        step.mode == "paced"
+        and bound_ms
+        and bound_ms > CLOCK_SHARE * (step.end_to_end_p50_ms or math.inf)
+    ):
+        yield (
+            f"clocks are known to within {bound_ms:.3g} ms only, and the end-to-end p50 is"
+            f" {step.end_to_end_p50_ms:.3g} ms (limit {CLOCK_SHARE:.0%} of it); bring the hosts"
+            " nearer, or keep their clocks together"
+        )
+    tolerated_ms = max(0.0, bound_ms or 0.0) + ROUNDED_MS
+    if step.least_ms is not None and step.least_ms < -tolerated_ms:
+        yield (
+            f"an event was seen {-step.least_ms:.1f} ms before it was due; the clocks of two hosts"
+            " differ by more than is known, or somebody else made the event"
         )
 
 
@@ -423,6 +455,7 @@ OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     too_little_traffic,
     too_much_dropped,
     witnesses_disagree,
+    clocks_apart,
     behind_plan,
     loop_stalled,
     cpu_saturated,

@@ -107,6 +107,9 @@ def test_a_run_is_invalid_for(run: dict[str, Any], word: str) -> None:
         ({"loop_lag_ms": {"p99": 101.0, "max": 300.0}}, "event loop stalled"),
         ({"loop_lag_ms": {"p99": None, "max": 2000.0}}, "event loop stalled"),
         ({"cpu_cores": 0.95}, "saturated"),
+        ({"clock_bound_ms": -1.0}, "clock of a worker's host is off is not known"),
+        ({"clock_bound_ms": 1.5, "end_to_end_p50_ms": 9.0}, "known to within 1.5 ms only"),
+        ({"least_ms": -283.0}, "an event was seen 283.0 ms before it was due"),
         ({"witness_early_ms": 308.0}, "durable 308.0 ms (in the mean) before"),
         (
             {"looks": looks([30.0 + 50 * at for at in range(12)])},
@@ -134,6 +137,7 @@ def test_a_step_is_invalid_for(step: dict[str, Any], word: str) -> None:
             "lanes_short": False,
         },
         DROPPING | {"started": 9_000, "completed": 9_000, "dropped": 1_000, "samples": 9_000},
+        {"clock_bound_ms": 0.8, "end_to_end_p50_ms": 9.0, "least_ms": -2.5},
         {"steady": False, "looks": looks([50.0 * at for at in range(12)])},
         {"looks": looks([50.0 * at for at in range(5)])},
         {"looks": ()},

@@ -176,6 +176,19 @@ async def test_a_key_that_has_become_wider_is_followed_in_the_sinks_own_table(
     assert rows_of(stack, table, "tenant, id, note") == [row]
 
 
+async def test_a_key_that_moves_rows_to_other_partitions_stops_by_name(
+    stack: Endpoints, schema: str
+) -> None:
+    async with opened(stack, f"{schema}.rows") as sink:
+        await sink.positions([("test", 0), ("test", 1)])
+        narrow = Partition(columns=TENANTS)
+        await sink.write(narrow.batch([Event("c", 1, (1, 1, "one of tenant 1"))]))
+        wide = Partition(columns=TENANTS, lsn=2000, key=BOTH)
+        wide.offset = 1
+        with pytest.raises(TableError, match="the order of their changes is lost"):
+            await sink.write(wide.batch([Event("c", 1, (2, 1, "one of tenant 2"))]))
+
+
 async def test_a_key_that_the_rows_do_not_allow_stops_by_name(
     stack: Endpoints, schema: str
 ) -> None:

@@ -69,14 +69,22 @@ _PROOFS: Mapping[tuple[ColumnKind, str], str] = {
     (ColumnKind.DECIMAL, "money"): f"{SOURCE}::numeric::money::numeric = {SOURCE}::numeric",
     **{(kind, _DATE): _AS_DATE for kind in _BY_CALENDAR},
 }
-#: A value whose meaning would depend on a zone that nobody sent, or would lose its own; and bytes.
-_OTHER_MOMENTS = frozenset({_DATE, _TIMESTAMP, _INSTANT, _TIME, _ZONED_TIME, _INTERVAL})
-_MOMENTS = frozenset(
-    {ColumnKind.DATE, ColumnKind.ZONED_TIME, *_BY_CLOCK, *_BY_CALENDAR, *_INSTANTS}
-)
 #: Kinds whose values are texts already, so that arrays of them can be compared as texts.
 _IN_TEXT = frozenset({ColumnKind.TEXT, ColumnKind.JSON, ColumnKind.UUID})
-_ONLY_EXACT = frozenset({ColumnKind.BOOLEAN, ColumnKind.BYTES, ColumnKind.DURATION_US})
+#: Kinds whose text is one of PostgreSQL's own making.
+_NOT_AS_TEXT = frozenset({ColumnKind.BOOLEAN, ColumnKind.BYTES, ColumnKind.DURATION_US})
+_NUMERIC_KINDS = frozenset(
+    {
+        ColumnKind.INT16,
+        ColumnKind.INT32,
+        ColumnKind.INT64,
+        ColumnKind.FLOAT32,
+        ColumnKind.FLOAT64,
+        ColumnKind.DECIMAL,
+        ColumnKind.VARIABLE_DECIMAL,
+    }
+)
+_NUMERIC_TYPES = frozenset({_SMALL, _INTEGER, _BIG, _REAL, _DOUBLE, _NUMERIC, "money", "oid"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +113,12 @@ def conversion(column: Column, target: SinkColumn) -> Conversion | None:
 
 
 def _plain(column: Column, target: SinkColumn) -> Conversion | None:
-    exact = target.base in _EXACT[column.kind] or target.base in _ANY_TEXT or target.is_enum
     proof = _PROOFS.get((column.kind, target.base))
-    if not exact and proof is None:
-        ambiguous = column.kind in _MOMENTS and target.base in _OTHER_MOMENTS
-        if ambiguous or target.item is not None or column.kind in _ONLY_EXACT:
+    if proof is None and not _is_exact(column, target):
+        if not _may_be_proved(column, target):
             return None
         # What the type writes; its cast to text may be another (inet's adds the mask).
         proof = f"concat({SOURCE}::{target.base}) = {SOURCE}"
-    if column.kind in _ONLY_EXACT and target.base not in _EXACT[column.kind]:
-        return None
     value = f"{SOURCE}::{target.type}"
     if (column.kind, target.base) == (ColumnKind.DECIMAL, "money"):
         value = f"{SOURCE}::numeric::money"
@@ -122,6 +126,26 @@ def _plain(column: Column, target: SinkColumn) -> Conversion | None:
         value = f"trim_scale({SOURCE}::numeric)::{target.type}"
     proofs = [part for part in (proof, _proof_of_length(column, target)) if part]
     return Conversion(value, " AND ".join(proofs) or None)
+
+
+def _is_exact(column: Column, target: SinkColumn) -> bool:
+    if target.is_enum:
+        return column.kind is ColumnKind.TEXT and target.item is None
+    in_text = target.base in _ANY_TEXT and column.kind not in _NOT_AS_TEXT
+    return in_text or target.base in _EXACT[column.kind]
+
+
+def _may_be_proved(column: Column, target: SinkColumn) -> bool:
+    """Whether the type could hold such values, so that each is worth a look.
+
+    Moments are not among them: their meaning would depend on a zone that nobody sent, or they
+    would lose their own.
+    """
+    if column.kind is ColumnKind.TEXT:
+        return target.base != "bytea" and target.item is None and not target.is_enum
+    if column.kind is ColumnKind.JSON:
+        return target.base == _JSONB
+    return column.kind in _NUMERIC_KINDS and target.base in _NUMERIC_TYPES
 
 
 def _proof_of_length(column: Column, target: SinkColumn) -> str | None:

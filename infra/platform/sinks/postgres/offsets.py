@@ -153,7 +153,7 @@ async def first_life(
     """The life of a topic that the books do not know: it comes after all that the table holds."""
     if version is None:
         return 0
-    query = sql.SQL("SELECT coalesce((max({}) >> {}) + 1, 0)::int FROM {}").format(
+    query = sql.SQL("SELECT coalesce((max({})::bigint >> {}) + 1, 0)::int FROM {}").format(
         sql.Identifier(version), sql.Literal(LIFE_BITS), table
     )
     (life,) = await (await connection.execute(query)).fetchone() or (0,)

@@ -14,7 +14,7 @@ from infra.platform.sinks.postgres.conversion import SOURCE, Conversion, convers
 #: The version of a row that has no probe: the source's log position, and how often that began anew.
 VERSION = "cdc_version"
 VERSION_COLUMN = Column(VERSION, ColumnKind.INT64, True)
-_VERSION_TYPES = frozenset({"bigint", "numeric"})
+VERSION_TYPES = frozenset({"bigint", "numeric"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _about_columns(
         if name not in names and there.must_be_sent:
             yield f"column {name} may not be NULL, has no default, and the events lack it"
     version = target.columns.get(VERSION)
-    if version is not None and version.base not in _VERSION_TYPES:
+    if version is not None and version.base not in VERSION_TYPES:
         yield f"column {VERSION} is {version.type} and has to be bigint"
 
 

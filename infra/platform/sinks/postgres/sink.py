@@ -28,7 +28,13 @@ from infra.platform.sinks.postgres.offsets import (
     first_life,
     read_offsets,
 )
-from infra.platform.sinks.postgres.plan import VERSION, WritePlan, event_key, write_plan
+from infra.platform.sinks.postgres.plan import (
+    VERSION,
+    VERSION_TYPES,
+    WritePlan,
+    event_key,
+    write_plan,
+)
 from infra.platform.sinks.postgres.statement import parameters, statement
 from infra.platform.sinks.postgres.table import create_table, follow, identifier
 
@@ -98,7 +104,8 @@ class PostgresSink(SinkConnector):
         return {place: offset for place in places if (offset := self._next(place)) is not None}
 
     async def _first_life(self, connection: AsyncConnection) -> int:
-        has_version = self._target is not None and VERSION in self._target.columns
+        there = None if self._target is None else self._target.columns.get(VERSION)
+        has_version = there is not None and there.base in VERSION_TYPES
         return await first_life(connection, self._table, VERSION if has_version else None)
 
     def _next(self, place: Partition) -> int | None:
@@ -218,11 +225,27 @@ class PostgresSink(SinkConnector):
                 connection, self._schema, self._name, columns, key, self._probe_column
             )
         elif target.own:
+            if set(key) != set(target.key):
+                await self._check_order(connection, batch, key)
             await follow(connection, self._schema, self._name, target, columns, key)
         shaped = await read_table(connection, self._schema, self._name)
         if shaped is None:
             raise RetryableError(f"table {self._shown} was dropped while it was looked at")
         return shaped
+
+    async def _check_order(
+        self, connection: AsyncConnection, batch: Batch, key: Sequence[str]
+    ) -> None:
+        """Raise TableError where rows change partitions with their key: changes of one row would
+        come from two of them, in no order.
+        """
+        known = {*await read_offsets(connection, self._offsets), *self._marks}
+        if {number for topic, number in known if topic == batch.topic} != {batch.partition}:
+            raise TableError(
+                f"the key of topic {batch.topic!r} is ({', '.join(key)}) now, which moves its rows"
+                f" to other partitions, so the order of their changes is lost; fill another table"
+                f" than {self._shown} from the source"
+            )
 
     @override
     async def flush(self) -> None:

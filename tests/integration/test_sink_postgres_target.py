@@ -1,0 +1,173 @@
+"""The target's own catalogue decides how each value is written; what cannot be is said first."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from infra.platform.process.error import TableError
+from infra.platform.sinks.postgres.sink import PostgresSink
+from infra.stack.endpoints import Endpoints
+from tests.batches import Partition
+from tests.change_events import Columns, Event
+
+COLUMNS: Columns = {"id": ("long", False), "name": ("string", True), "cents": ("int", True)}
+BITS = {
+    "type": "bytes",
+    "connect.name": "io.debezium.data.Bits",
+    "connect.parameters": {"length": "4"},
+}
+POINT = {
+    "type": "record",
+    "name": "Point",
+    "namespace": "io.debezium.data.geometry",
+    "fields": [{"name": "x", "type": "double"}, {"name": "y", "type": "double"}],
+}
+
+
+@pytest.fixture
+def schema(stack: Endpoints) -> Iterator[str]:
+    name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+        yield name
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+async def written(
+    stack: Endpoints, schema: str, ddl: str, columns: Columns, *events: Event
+) -> list[tuple[Any, ...]]:
+    """What a table of this DDL holds after these events, one batch each."""
+    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
+        connection.execute(ddl.replace("{t}", f"{schema}.t").replace("{s}", schema).encode())
+        sink = PostgresSink(stack.postgres_dsn, f"{schema}.t")
+        partition = Partition(columns=columns)
+        try:
+            await sink.open()
+            for event in events:
+                await sink.write(partition.batch([event]))
+        finally:
+            await sink.close()
+        return connection.execute(f"SELECT * FROM {schema}.t ORDER BY id").fetchall()
+
+
+@pytest.mark.parametrize("version", ["", ", cdc_version bigint"])
+async def test_a_table_of_the_sources_own_ddl_takes_its_events(
+    stack: Endpoints, schema: str, version: str
+) -> None:
+    ddl = (
+        "CREATE TABLE {t} (euros numeric GENERATED ALWAYS AS (cents / 100.0) STORED, id int"
+        " GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, cents int"
+        f" {version})"
+    )
+    found = await written(
+        stack,
+        schema,
+        ddl,
+        COLUMNS,
+        Event("c", 1, (1, "a", 150)),
+        Event("c", 2, (2, "b", 200)),
+        Event("u", 1, (1, "a", 300)),
+        Event("d", 2, None, (2, "b", 200)),
+    )
+
+    assert [(float(row[0]), *row[1:4]) for row in found] == [(3.0, 1, "a", 300)]
+
+
+async def test_a_partitioned_table_and_names_that_need_quotes(
+    stack: Endpoints, schema: str
+) -> None:
+    columns: Columns = {"id": ("long", False), 'odd "100%"': ("string", True)}
+    ddl = (
+        'CREATE TABLE {t} (id bigint PRIMARY KEY, "odd ""100%""" text) PARTITION BY HASH (id);'
+        " CREATE TABLE {t}_0 PARTITION OF {t} FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+    )
+    events = Event("c", 1, (1, "a")), Event("u", 1, (1, "b"))
+
+    assert await written(stack, schema, ddl, columns, *events) == [(1, "b")]
+
+
+@pytest.mark.parametrize(
+    ("type_name", "kind", "value", "expected"),
+    [
+        ("bit(1)", "boolean", True, "1"),
+        ("bit(4)", BITS, b"\x03", "0011"),
+        ("varbit(4)", BITS, b"\x0b", "1011"),
+        ("point", POINT, {"x": 1.5, "y": -2.0}, "(1.5,-2)"),
+        ("int[]", {"type": "array", "items": ["null", "int"]}, [1, None, 3], "{1,NULL,3}"),
+        ("text[]", {"type": "array", "items": ["null", "string"]}, ['a"b\\', "NULL", None, ""],
+         '{"a\\"b\\\\","NULL",NULL,""}'),
+        ("boolean[]", {"type": "array", "items": ["null", "boolean"]}, [True, None], "{t,NULL}"),
+        ("{s}.mood", "string", "calm", "calm"),
+        ("{s}.mood[]", {"type": "array", "items": "string"}, ["calm"], "{calm}"),
+        ("{s}.positive", "int", 7, "7"),
+        ("tsvector", "string", "'a':1", "'a':1"),
+    ],
+)  # fmt: skip
+async def test_each_type_is_written_as_it_reads(
+    stack: Endpoints, schema: str, type_name: str, kind: Any, value: Any, expected: str
+) -> None:
+    ddl = (
+        "CREATE TYPE {s}.mood AS ENUM ('calm');"
+        " CREATE DOMAIN {s}.positive AS int CHECK (VALUE > 0);"
+        f" CREATE TABLE {{t}} (id bigint PRIMARY KEY, v {type_name})"
+    )
+    columns: Columns = {"id": ("long", False), "v": (kind, True)}
+    await written(stack, schema, ddl, columns, Event("c", 1, (1, value)), Event("c", 2, (2, None)))
+
+    with psycopg.connect(stack.postgres_dsn) as connection:
+        found = connection.execute(f"SELECT v::text FROM {schema}.t ORDER BY id").fetchall()
+    assert found == [(expected,), (None,)]
+
+
+REFUSED = {
+    "a column that must be sent": (
+        "CREATE TABLE {t} (id bigint PRIMARY KEY, name text, cents int, more int NOT NULL)",
+        "column more may not be NULL",
+    ),
+    "a column that is missing": (
+        "CREATE TABLE {t} (id bigint PRIMARY KEY, name text)",
+        "it has no column cents",
+    ),
+    "a type that cannot be": (
+        "CREATE TABLE {t} (id bigint PRIMARY KEY, name text, cents bytea, cdc_version text)",
+        r"column cents is bytea.*column cdc_version is text",
+    ),
+    "an identity that changes": (
+        "CREATE TABLE {t} (id bigint PRIMARY KEY, name text, cents int GENERATED ALWAYS AS"
+        " IDENTITY)",
+        "column cents is GENERATED ALWAYS AS IDENTITY",
+    ),
+    "rules": (
+        "CREATE TABLE {t} (id bigint PRIMARY KEY, name text, cents int);"
+        " CREATE RULE r AS ON UPDATE TO {t} DO ALSO NOTIFY n",
+        "has rules",
+    ),
+    "a key checked later": (
+        "CREATE TABLE {t} (id bigint PRIMARY KEY DEFERRABLE, name text, cents int)",
+        "deferrable primary key",
+    ),
+    "a view": (
+        "CREATE VIEW {t} AS SELECT 1::bigint AS id, ''::text AS name, 1 AS cents",
+        "is a view",
+    ),
+    "no key": ("CREATE TABLE {t} (id bigint, name text, cents int)", "has no primary key"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_cannot_be_written_is_said_before_the_first_event(
+    stack: Endpoints, schema: str, case: str
+) -> None:
+    ddl, reason = REFUSED[case]
+
+    with pytest.raises(TableError, match=reason):
+        await written(stack, schema, ddl, COLUMNS, Event("c", 1, (1, "a", 1)))
+
+    with psycopg.connect(stack.postgres_dsn) as connection:
+        offsets = connection.execute(f"SELECT count(*) FROM {schema}.t_offsets").fetchone()
+    assert offsets == (0,)

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 MOST_PORT = 65535
 #: PostgreSQL cuts longer names (NAMEDATALEN).
@@ -104,8 +104,8 @@ def dsn_mistakes(dsn: str, environ: Mapping[str, str]) -> list[str]:
     a port should: libpq takes a password with a slash in it for one.
     """
     try:
-        place = parse_dsn(dsn)
-    except psycopg2.Error:
+        place = _place(dsn)
+    except psycopg.Error:
         return ["cannot be parsed; write NAME=VALUE ... or postgresql://HOST:PORT/DATABASE"]
     found = [
         f"has {key}={place[key]!r}, which leads elsewhere than host says; name the server by host"
@@ -137,10 +137,15 @@ def dsn_addresses(dsn: str, environ: Mapping[str, str]) -> list[str]:
     """HOST:PORT of every server that libpq would try, for a DSN without mistakes; a socket's host
     is its directory.
     """
-    place = parse_dsn(dsn)
+    place = _place(dsn)
     hosts, ports = _hosts(place), _ports(place, environ)
     each = [*ports] * len(hosts) if len(ports) == 1 else ports
     return [f"{host}:{port}" for host, port in zip(hosts, each, strict=True)]
+
+
+def _place(dsn: str) -> dict[str, str]:
+    """A DSN's settings by libpq's keyword; raises psycopg.Error."""
+    return {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
 
 
 def _hosts(place: Mapping[str, str]) -> Sequence[str]:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg2
-from psycopg2.extensions import connection as Connection
+import psycopg
+from psycopg import Connection
 
 from cdc_users.measure.ledger.audit import Audit, audit
 from cdc_users.measure.ledger.ledger import Outcomes
@@ -101,8 +101,7 @@ class Customers:
     def __init__(self, dsn: str, name: str) -> None:
         self.dsn = dsn
         self.name = name
-        self.connection: Connection = psycopg2.connect(dsn)
-        self.connection.autocommit = True
+        self.connection: Connection = psycopg.connect(dsn, autocommit=True)
         create_schema(self.connection, name, RUN)
         table = create_customers(self.connection, name)
         create_publication(self.connection, name, [table])
@@ -127,7 +126,7 @@ class Customers:
         writers = [Writer(RUN, 10_000 + first + lane, MIX) for lane in range(lanes)]
         self.writers += writers
         sent = number = 0
-        with psycopg2.connect(self.dsn) as connection:
+        with psycopg.connect(self.dsn) as connection:
             while sent < events:
                 pace(sent)
                 writer = writers[number % lanes]
@@ -137,7 +136,6 @@ class Customers:
                 writer.settle(transaction, "acked")
                 sent += len(transaction.changes)
                 number += 1
-        connection.close()
         return sent
 
     def _apply(self, connection: Connection, changes: Sequence[RowChange]) -> None:
@@ -170,7 +168,7 @@ class Customers:
         self.connection.close()
 
 
-def slots(connection: Connection) -> list[str]:
+def slots(connection: Any) -> list[str]:
     """The names of all slots of the server."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT slot_name FROM pg_replication_slots ORDER BY 1")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
-from psycopg2.extras import execute_values
+from psycopg import Connection, sql
 
 from infra.postgres.table import CUSTOMERS_COLUMNS, Table, truncate
 
-PAGE_ROWS = 1000
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def generate_bulk_customers(connection: Connection, count: int, table: Table) -> int:
+def generate_bulk_customers(connection: Connection[Any], count: int, table: Table) -> int:
     """Fill the table with customers 1..count, after emptying it, so that a repeat never violates
     the key.
 
@@ -25,14 +23,10 @@ def generate_bulk_customers(connection: Connection, count: int, table: Table) ->
     """
     truncate(connection, table)
     columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMERS_COLUMNS[:-1]))
-    insert = sql.SQL("INSERT INTO {} ({}) VALUES %s").format(table.identifier, columns)
-    with connection.cursor() as cursor:
-        execute_values(
-            cursor,
-            insert,
-            (_customer(number) for number in range(1, count + 1)),
-            page_size=PAGE_ROWS,
-        )
+    copy = sql.SQL("COPY {} ({}) FROM STDIN").format(table.identifier, columns)
+    with connection.cursor() as cursor, cursor.copy(copy) as rows:
+        for number in range(1, count + 1):
+            rows.write_row(_customer(number))
     return count
 
 

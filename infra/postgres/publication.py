@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg import Connection, sql
 
 from infra.postgres.table import Table
 
 
-def create_publication(connection: Connection, name: str, tables: Sequence[Table]) -> None:
+def create_publication(connection: Connection[Any], name: str, tables: Sequence[Table]) -> None:
     """Publish these tables; must come before the slot, or changes between the two are refused by
     pgoutput.
     """
@@ -21,7 +21,7 @@ def create_publication(connection: Connection, name: str, tables: Sequence[Table
         )
 
 
-def drop_publication(connection: Connection, name: str) -> None:
+def drop_publication(connection: Connection[Any], name: str) -> None:
     """Drop a publication; one that is not there is fine."""
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from psycopg2.extensions import connection as Connection
+from psycopg import Connection
 
 RELEASE_S = 10.0
 POLL_S = 0.05
@@ -14,13 +15,13 @@ class SlotError(Exception):
     """A slot that cannot be dropped; the message names who holds it."""
 
 
-def create_slot(connection: Connection, name: str) -> None:
+def create_slot(connection: Connection[Any], name: str) -> None:
     """Create a logical slot for pgoutput; its publication must exist before it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
 
 
-def drop_slot(connection: Connection, name: str) -> None:
+def drop_slot(connection: Connection[Any], name: str) -> None:
     """Drop a slot once its reader has let go; a reader that does not is terminated.
 
     None there is fine.
@@ -41,7 +42,7 @@ def drop_slot(connection: Connection, name: str) -> None:
         time.sleep(POLL_S)
 
 
-def _holder(connection: Connection, name: str) -> int | None:
+def _holder(connection: Connection[Any], name: str) -> int | None:
     """The pid that reads the slot, 0 where nobody does, None where there is no such slot."""
     with connection.cursor() as cursor:
         cursor.execute(

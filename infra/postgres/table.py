@@ -6,9 +6,9 @@ Each carries a marker; nothing without one is ever dropped or truncated.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg import Connection, sql
 
 MARKER = "locust-cdc:"
 #: The columns of `customers` in table order; `probe` is the harness's own.
@@ -61,7 +61,7 @@ def table_names(count: int, base: str = "customers") -> tuple[str, ...]:
     return (base, *(f"{base}_{number}" for number in range(2, count + 1)))
 
 
-def create_schema(connection: Connection, schema: str, run: str) -> None:
+def create_schema(connection: Connection[Any], schema: str, run: str) -> None:
     """Create a run's schema, with the marker."""
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
@@ -72,7 +72,7 @@ def create_schema(connection: Connection, schema: str, run: str) -> None:
         )
 
 
-def create_customers(connection: Connection, schema: str, name: str = "customers") -> Table:
+def create_customers(connection: Connection[Any], schema: str, name: str = "customers") -> Table:
     """Create a source table with the marker and full replica identity, so that deletes carry their
     probe.
     """
@@ -88,7 +88,7 @@ def create_customers(connection: Connection, schema: str, name: str = "customers
     return table
 
 
-def check_customers(connection: Connection, table: Table) -> None:
+def check_customers(connection: Connection[Any], table: Table) -> None:
     """Raise TableError unless somebody else's table has the columns of `customers`, in order; it
     is only read.
     """
@@ -107,7 +107,7 @@ def check_customers(connection: Connection, table: Table) -> None:
         )
 
 
-def drop_schema(connection: Connection, schema: str) -> None:
+def drop_schema(connection: Connection[Any], schema: str) -> None:
     """Drop a schema that carries the marker; none there is fine, one without it raises
     TableError.
     """
@@ -127,7 +127,7 @@ def drop_schema(connection: Connection, schema: str) -> None:
         cursor.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
 
 
-def truncate(connection: Connection, table: Table) -> None:
+def truncate(connection: Connection[Any], table: Table) -> None:
     """Empty a table that carries the marker; any other raises TableError."""
     with connection.cursor() as cursor:
         cursor.execute(

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
+import psycopg
 import psycopg2
 from psycopg2.extras import execute_values
 
@@ -122,8 +123,10 @@ ORDER = ("pgbench, single rows", "user, single rows", "execute_values of 100", *
 
 def in_process(name: str, dsn: str, clients: int, seconds: float) -> float:
     """One contestant's turn, on an empty table."""
-    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
+    with (
+        closing(psycopg.connect(dsn, autocommit=True)) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(f"TRUNCATE {SCHEMA}.customers")
     if name in USERS:
         method, rows = USERS[name]
@@ -144,8 +147,7 @@ def compare(clients: int, seconds: float, rounds: int, only: str = "") -> dict[s
     endpoints = locate(CHECKOUT, os.environ)
     assert endpoints is not None, "no stack is up; start one with `make stack-up`"
     dsn = endpoints.postgres_dsn
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True
+    with closing(psycopg.connect(dsn, autocommit=True)) as connection:
         drop_schema(connection, SCHEMA)
         create_schema(connection, SCHEMA, "comparison")
         create_customers(connection, SCHEMA)

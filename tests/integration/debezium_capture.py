@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg2
+import psycopg
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
@@ -41,11 +41,9 @@ class Capture:
 
         {} in it stands for the table.
         """
-        with closing(psycopg2.connect(self.endpoints.postgres_dsn)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for row in rows or ((),):
-                    cursor.execute(statement.format(self.table), row)
+        with closing(psycopg.connect(self.endpoints.postgres_dsn, autocommit=True)) as connection:
+            for row in rows or (None,):
+                connection.execute(statement.format(self.table), row)
 
     def records(self, count: int) -> Sequence[Message]:
         """The first records of the topic."""
@@ -58,8 +56,10 @@ def captured_customers(endpoints: Endpoints) -> Iterator[Capture]:
     name = f"cdc_producer_{uuid.uuid4().hex[:8]}"
     topic = f"cdc.{name}.customers"
     connector = DebeziumConnector(name.replace("_", "-"), name, name, "cdc", (f"{name}.customers",))
-    with closing(psycopg2.connect(endpoints.postgres_dsn)) as connection, ExitStack() as undo:
-        connection.autocommit = True
+    with (
+        closing(psycopg.connect(endpoints.postgres_dsn, autocommit=True)) as connection,
+        ExitStack() as undo,
+    ):
         undo.callback(delete_subjects, endpoints.schema_registry_url, topic)
         undo.callback(delete_topics, endpoints.kafka_bootstrap, [topic])
         create_topic(endpoints.kafka_bootstrap, topic, 1)

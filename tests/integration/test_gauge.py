@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
-import psycopg2
+import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -63,8 +63,10 @@ def test_the_lag_behind_a_topic_that_is_not_there_is_unknown(stack: Endpoints) -
 
 def test_a_slots_lag_grows_with_what_is_written(stack: Endpoints) -> None:
     name = f"cdc_gauge_{uuid.uuid4().hex[:8]}"
-    with closing(psycopg2.connect(stack.postgres_dsn)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
+    with (
+        closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
         try:
             with closing(SlotGauge(SlotSettings(dsn=stack.postgres_dsn, slot=name))) as gauge:

@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 import psycopg
-import psycopg2
 import pytest
 from confluent_kafka import Producer
 from psycopg import sql
@@ -88,8 +87,7 @@ def topic(stack: Endpoints) -> Iterator[Way]:
 def table(stack: Endpoints) -> Iterator[Way]:
     name = f"latency_{uuid.uuid4().hex[:8]}"
     places = ", ".join(["%s"] * len(row(1, 0)))
-    with closing(psycopg2.connect(stack.postgres_dsn)) as owner:
-        owner.autocommit = True
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as owner:
         create_customers(owner, "public", name)
     with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
         config = {"dsn": stack.postgres_dsn, "table": f"public.{name}"}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import psycopg
 import psycopg2
 import pytest
 import requests
@@ -227,8 +228,7 @@ def test_the_webhook_tap_applies_a_request_once_however_often_it_comes(tmp_path:
 @pytest.fixture
 def schema(stack: Endpoints) -> Iterator[str]:
     name = f"cdc_observer_{uuid.uuid4().hex[:8]}"
-    with closing(psycopg2.connect(stack.postgres_dsn)) as connection:
-        connection.autocommit = True
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection:
         create_schema(connection, name, RUN)
         for table in ("customers", "sink"):
             create_customers(connection, name, table)

@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
-import psycopg2
+import psycopg
 import pytest
-from psycopg2.extensions import connection as Connection
+from psycopg import Connection
 
 from infra.postgres.bulk import generate_bulk_customers
 from infra.postgres.publication import create_publication, drop_publication
@@ -21,8 +21,7 @@ from infra.stack.endpoints import Endpoints
 
 @pytest.fixture
 def connection(stack: Endpoints) -> Iterator[Connection]:
-    with closing(psycopg2.connect(stack.postgres_dsn)) as opened:
-        opened.autocommit = True
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as opened:
         yield opened
 
 

@@ -8,6 +8,7 @@ import subprocess
 from contextlib import closing
 
 import psutil
+import psycopg
 import psycopg2
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -75,8 +76,7 @@ def test_no_password_stands_in_a_command_an_environment_a_log_or_connect(
     hidden = [secret.encode() for secret in secrets()]
     assert len(hidden) == 2
     assert all(len(secret) >= 32 for secret in hidden)
-    with closing(psycopg2.connect(stack.postgres_dsn)) as connection:
-        connection.autocommit = True
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection:
         create_connector(stack, CONNECTOR)
         try:
             await_that(lambda: b'"database.password"' in told(stack), "Connect does not answer")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import psycopg2
+import psycopg
 
 from cdc_users.pipeline.provision.kafka_topics import (
     create_topic,
@@ -87,8 +87,7 @@ def test_a_platform_that_runs_already_is_audited_at_its_webhook(
 @contextmanager
 def own_table(stack: Endpoints) -> Iterator[str]:
     name = f"own_{uuid.uuid4().hex[:8]}"
-    with closing(psycopg2.connect(stack.postgres_dsn)) as connection:
-        connection.autocommit = True
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection:
         create_customers(connection, "public", name)
         try:
             yield f"public.{name}"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
-import psycopg2
-from psycopg2.extensions import connection as Connection
+import psycopg
+from psycopg import Connection
 
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.journal import Entry, Journal
@@ -26,7 +26,7 @@ from infra.stack.find.locate import supervised
 OBJECT_S = 15.0
 JOURNAL_S = 40.0
 #: What says that a server, and not one object, is the trouble.
-SILENCE = (TimeLimitError, OSError, psycopg2.OperationalError)
+SILENCE = (TimeLimitError, OSError, psycopg.OperationalError)
 #: The server that has each kind of object; one that has failed is asked for nothing more.
 SERVERS = {
     "connector": "Kafka Connect",
@@ -43,14 +43,14 @@ SERVERS = {
 OF_THE_STACK = frozenset(SERVERS) - {"directory"}
 
 
-def connect(dsn: str) -> Connection:
+def connect(dsn: str) -> Connection[Any]:
     """An autocommit connection; the password, if any, comes from PGPASSWORD or PGPASSFILE."""
-    connection = psycopg2.connect(dsn, connect_timeout=10, application_name="locust-cdc")
-    connection.autocommit = True
-    return connection
+    return psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name="locust-cdc")
 
 
-def _on_postgres(action: Callable[[Connection, str], Any]) -> Callable[[Endpoints, str], None]:
+def _on_postgres(
+    action: Callable[[Connection[Any], str], Any],
+) -> Callable[[Endpoints, str], None]:
     def carry_out(endpoints: Endpoints, name: str) -> None:
         with closing(connect(endpoints.postgres_dsn)) as connection:
             action(connection, name)

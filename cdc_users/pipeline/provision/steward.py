@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psycopg2
+import psycopg
 from confluent_kafka import KafkaException
 
 from cdc_users.error import HarnessError, TargetError
@@ -225,7 +225,7 @@ def answer(steward: Steward, line: str) -> bytes:
         return _refusal(error, 2)
     except HarnessError as error:
         return _refusal(error, error.exit_code)
-    except (*REFUSALS, psycopg2.Error, OSError) as error:
+    except (*REFUSALS, psycopg.Error, OSError) as error:
         return _refusal(error, 3)
     except Exception as error:  # noqa: BLE001 - whatever a service's client raises; the run concludes
         return _refusal(f"{type(error).__name__}: {error}", 3)

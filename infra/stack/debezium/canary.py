@@ -8,9 +8,10 @@ import time
 import uuid
 from contextlib import ExitStack, closing
 
-import psycopg2
+import psycopg
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from psycopg.sql import SQL
 
 from infra.client.registry import SchemaRegistry
 from infra.postgres.publication import create_publication, drop_publication
@@ -26,7 +27,9 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 
 ROW = (1, "Ada", "Lovelace", "ada@example.test", "2026-01-01T00:00:00Z")
-INSERT = "INSERT INTO {} (id, first_name, last_name, email, created_at) VALUES (%s, %s, %s, %s, %s)"
+INSERT = SQL(
+    "INSERT INTO {} (id, first_name, last_name, email, created_at) VALUES (%s, %s, %s, %s, %s)"
+)
 TIMEOUT_S = 30.0
 
 
@@ -40,7 +43,7 @@ def send_canary(endpoints: Endpoints, limit_s: float) -> None:
     topic = f"cdc.{name}.customers"
     connector = DebeziumConnector(name.replace("_", "-"), name, name, "cdc", (f"{name}.customers",))
     with (
-        closing(psycopg2.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection,
+        closing(psycopg.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection,
         ExitStack() as undo,
     ):
         connection.autocommit = True
@@ -57,7 +60,7 @@ def send_canary(endpoints: Endpoints, limit_s: float) -> None:
         create_connector(endpoints, connector)
         wait_until_streaming(endpoints, connector, limit_s)
         with connection.cursor() as cursor:
-            cursor.execute(INSERT.format(table.identifier.as_string(connection)), ROW)
+            cursor.execute(INSERT.format(table.identifier), ROW)
         _await_record(endpoints, topic, limit_s)
 
 

@@ -6,10 +6,11 @@ import os
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
-import psycopg2
+import psycopg
 import requests
-from psycopg2.extensions import parse_dsn
+from psycopg.conninfo import conninfo_to_dict
 
 from infra.client import http
 from infra.client.passfile import password
@@ -41,7 +42,7 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
     The password is a reference that the worker resolves; where the endpoints have none, it is the
     one that libpq would take, and stands in Connect's REST interface and topics.
     """
-    place = parse_dsn(endpoints.postgres_dsn)
+    place = _place(endpoints.postgres_dsn)
     if endpoints.postgres_from_connect is not None:
         place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
     return {
@@ -80,6 +81,10 @@ def create_connector(endpoints: Endpoints, connector: DebeziumConnector) -> None
         )
 
 
+def _place(dsn: str) -> dict[str, str]:
+    return {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+
+
 def wait_until_streaming(
     endpoints: Endpoints, connector: DebeziumConnector, limit_s: float
 ) -> None:
@@ -88,7 +93,7 @@ def wait_until_streaming(
     The task's RUNNING is no proof: Connect says so while the database is down.
     """
     deadline_s = time.monotonic() + limit_s
-    with closing(psycopg2.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection:
+    with closing(psycopg.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection:
         connection.autocommit = True
         while not _slot_active(connection, connector.slot):
             if (trace := _failure(endpoints, connector.name)) is not None:
@@ -121,7 +126,7 @@ def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> Non
         time.sleep(POLL_S)
 
 
-def _slot_active(connection: psycopg2.extensions.connection, slot: str) -> bool:
+def _slot_active(connection: psycopg.Connection[Any], slot: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", (slot,)

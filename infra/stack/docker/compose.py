@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import psycopg2
+import psycopg
 
 from infra.stack.artifacts import java
 from infra.stack.artifacts.artifact import DownloadProgress
@@ -150,7 +150,7 @@ def _await_answer(name: str, probe: Callable[[], None], deadline_s: float) -> No
 
 
 def _with_versions(found: Endpoints) -> Endpoints:
-    with closing(psycopg2.connect(found.postgres_dsn)) as connection, connection.cursor() as cursor:
+    with closing(psycopg.connect(found.postgres_dsn)) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         row = cursor.fetchone()
     version = str(row[0]).split()[0] if row else "unknown"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg2
+import psycopg
 import requests
 from confluent_kafka import KafkaException
 
@@ -67,7 +67,7 @@ def verify(endpoints: Endpoints) -> Endpoints:
     for name, probe in probes.items():
         try:
             probe()
-        except (psycopg2.Error, KafkaException, RegistryError, requests.RequestException) as error:
+        except (psycopg.Error, KafkaException, RegistryError, requests.RequestException) as error:
             raise StackError(
                 f"{name} does not answer as it should: {str(error).strip()}; see that server's log,"
                 " or name another one"

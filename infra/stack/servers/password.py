@@ -13,9 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg2
-from psycopg2.extensions import encrypt_password
-from psycopg2.sql import SQL, Identifier, Literal
+import psycopg
+from psycopg.sql import SQL, Identifier, Literal
 
 from infra.stack.servers.port import HOST
 
@@ -69,8 +68,10 @@ def write_private(path: Path, text: str) -> None:
 
 def create_reader(dsn: str, passwords: StackPasswords) -> None:
     """Create the role for Kafka Connect; the server's log never sees its password."""
-    with closing(psycopg2.connect(dsn, connect_timeout=10)) as connection:
+    with closing(psycopg.connect(dsn, connect_timeout=10)) as connection:
         connection.autocommit = True
-        hidden = encrypt_password(passwords.reader, READER, connection, "scram-sha-256")
+        hidden = connection.pgconn.encrypt_password(
+            passwords.reader.encode(), READER.encode(), b"scram-sha-256"
+        ).decode()
         with connection.cursor() as cursor:
             cursor.execute(_ROLE.format(Identifier(READER), Literal(hidden)))

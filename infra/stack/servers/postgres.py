@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-import psycopg2
-from psycopg2.extensions import make_dsn
+import psycopg
+from psycopg.conninfo import make_conninfo
 
 from infra.client.environment import for_server
 from infra.stack.error import StackConfigError, StackError
@@ -37,7 +37,7 @@ INITDB = (
 def dsn(port: int, passfile: Path | None = None) -> str:
     """How to connect to a server of ours; its password, if it has one, is in a file."""
     place = {"host": HOST, "port": str(port), "user": OWNER, "dbname": "postgres"}
-    return make_dsn(**place, **({"passfile": str(passfile)} if passfile else {}))
+    return make_conninfo(**place, **({"passfile": str(passfile)} if passfile else {}))
 
 
 def find_binaries(environ: Mapping[str, str]) -> Path:
@@ -186,7 +186,7 @@ def _why(said: str) -> str:
 def probe(dsn_text: str) -> None:
     """A real query; raises StackConfigError where the server cannot serve logical decoding."""
     with (
-        closing(psycopg2.connect(dsn_text, connect_timeout=5)) as connection,
+        closing(psycopg.connect(dsn_text, connect_timeout=5)) as connection,
         connection.cursor() as cursor,
     ):
         cursor.execute(

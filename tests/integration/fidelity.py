@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import psycopg2
 import requests
 from pyiceberg.catalog import load_catalog
 
@@ -227,8 +226,7 @@ def connected(world: World, suffix: str, converter: dict[str, str]) -> Iterator[
 
 
 def _drop_slot(stack: Endpoints, name: str) -> None:
-    with closing(psycopg2.connect(stack.postgres_dsn)) as connection:
-        connection.autocommit = True
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection:
         drop_slot(connection, name)
 
 

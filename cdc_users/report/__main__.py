@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m cdc_users.report",
         description=(
             "Print the tables of runs that have ended, and make their report.html and"
-            " statistics.csv anew."
+            " statistics.csv again."
         ),
         epilog="for example: python -m cdc_users.report results/*/",
     )
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the reports of result directories, and make their files anew."""
+    """Print the reports of result directories, and make their files again."""
     try:
         for place in parser().parse_args(arguments).place:
             result = read(place)

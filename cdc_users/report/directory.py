@@ -68,7 +68,7 @@ def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Tells what cannot be written, and why, as a ResultError; all that writes here does."""
+    """Turn a failed write into a ResultError that names the file and the cause."""
     try:
         yield
     except OSError as error:

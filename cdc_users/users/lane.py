@@ -132,8 +132,8 @@ class LaneUser(User):
         return arrival is not None
 
     def stop(self, force: bool = False) -> bool:
-        """Locust wants this lane gone, be it to have it in another process: at once, or when what
-        it has begun is done.
+        """Locust takes this lane away, perhaps to start it in another process. With `force` it ends
+        at once, otherwise when the statement that it has begun is done.
 
         A statement that is cut off may or may not happen; one that is waited for is known. A lane
         that waits for an arrival is not killed either: it could get one before gevent comes to it.
@@ -164,8 +164,8 @@ class LaneUser(User):
         """
 
     def end(self) -> None:
-        """The step ends for this lane, be it that the lane is killed: nothing may be left without
-        an outcome.
+        """The step ends for this lane, or the lane is killed: every statement that it has begun
+        gets an outcome.
         """
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def mode(stream: TextIO, environ: Mapping[str, str], quiet: bool) -> TerminalMod
 class Terminal:
     """What this process prints.
 
-    The block stands below everything else: whoever prints clears it first.
+    The block stands below everything else: each line that is printed clears it first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""One instance of the platform put together and run until it is told to stop."""
+"""One instance of the platform put together, and run until it gets a signal to stop."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument(
         "action",
         choices=("render",),
-        help="write its files anew from infra/stack/servers/settings.py",
+        help="write its files again from infra/stack/servers/settings.py",
     )
     return top
 
@@ -236,7 +236,7 @@ def env(_: argparse.Namespace) -> int:
 
 
 def maintain(_: argparse.Namespace) -> int:
-    """Write the compose files anew."""
+    """Write the compose files again."""
     for path in compose.render(compose_file.DIRECTORY, compose_file.rendered()):
         print(f"wrote {path.relative_to(CHECKOUT)}")
     return 0

@@ -311,7 +311,7 @@ def _settings(
         "queue.buffering.max.kbytes": QUEUE_KBYTES,
         "message.timeout.ms": round(GIVE_UP_S * 1000),
         "batch.size": min(BATCH_BYTES, smallest * 9 // 10),
-        # Too large is told by us, precisely and for the record alone; the client would count
+        # We refuse a record that is too large, exactly and by itself; the client would count
         # without the batch's head.
         "message.max.bytes": CLIENT_LIMIT_BYTES,
         "statistics.interval.ms": 1000,

@@ -1,4 +1,4 @@
-"""What the CDC tab is told once a second: one run as plain data. Pure."""
+"""What the CDC tab gets once a second: one run as plain data. Pure."""
 
 from __future__ import annotations
 

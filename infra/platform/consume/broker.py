@@ -34,7 +34,7 @@ REBALANCE_S = 300
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
-    """What a consumer is told: where, what, and how much it may hold."""
+    """A consumer's settings: where it reads, what, and how much it may hold."""
 
     bootstrap: str
     group: str
@@ -57,7 +57,7 @@ def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.bootstrap,
         "group.id": settings.group,
-        # Never silently to another place: an offset that is not there any more is told.
+        # An offset that is gone is an error. Any other value would go on elsewhere in silence.
         "auto.offset.reset": "error",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

@@ -24,9 +24,10 @@ class BoundError(AssertionError):
 class PartitionQueue:
     """Messages of one partition that wait for its worker, oldest first.
 
-    What the worker has taken waits on until it begins to write it. The events tell a state, not a
-    change, so whoever waits for one cannot come too late: `filled` something can be taken,
-    `resting` nothing is in flight, `empty` both that and nothing waits.
+    A message that the worker has taken goes on waiting until the worker writes it. Each event
+    stands for a state and not for a change, so a task that waits for it cannot come too late:
+    `filled` when something can be taken, `resting` when nothing is in flight, `empty` when nothing
+    is in flight and nothing waits.
     """
 
     def __init__(self) -> None:

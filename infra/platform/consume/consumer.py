@@ -293,10 +293,9 @@ class CDCConsumer:
                 )
 
     def _read_again(self) -> None:
-        """Go back to where partitions begin that were taken away and given back in one and the
-        same poll.
+        """Seek to the start position of each partition that one poll took away and gave back.
 
-        Of what it has read for them nobody can tell what came before and what after.
+        Messages that were read for it may come from before or from after; the order is lost.
         """
         for place, offset in self._given_back.items():
             # In the wrong state for a seek nothing has been read yet.
@@ -365,7 +364,7 @@ class CDCConsumer:
         await self._flush()
 
     async def _flush(self) -> None:
-        """Flush once at a time; a failure that outlasts the sink's retries is told once and ends
+        """Flush once at a time; a failure that outlasts the sink's retries is logged once and ends
         intake.
         """
         async with self._flushing:

@@ -48,8 +48,8 @@ class Delivery:
         self.dead_letters = dead_letters
         #: Set when a flush is due before its interval is over.
         self.flush_due = asyncio.Event()
-        #: Why the sink cannot make durable what it has accepted, once that is for good; then
-        #: nothing more is delivered.
+        #: Why the sink cannot make its accepted events durable, where trying again does not help;
+        #: then nothing more is delivered.
         self.failure: Exception | None = None
         self._limit = limit or CommitLimit()
         self._accepted_bytes = self._accepted_events = 0
@@ -82,9 +82,10 @@ class Delivery:
             await self._bound(item)
 
     async def _bound(self, item: Item) -> None:
-        """What is accepted is held by the sink, outside the buffer's bound; this is its own.
+        """Keep the events that the sink has accepted within a bound of their own: they are held
+        by the sink, so the buffer's bound does not count them.
 
-        Raises what a flush has failed with: room will then never come.
+        Raises the error of a flush that failed: room will then never come.
         """
         if isinstance(item, Batch):
             self._accepted_bytes += item.bytes
@@ -108,8 +109,8 @@ class Delivery:
         return self._accepted_bytes, self._accepted_events
 
     async def flush(self) -> None:
-        """Make durable what the sink has only accepted so far; what fails here is for good, and
-        told to who waits.
+        """Make durable what the sink has only accepted so far. A failure here is final, and is
+        raised in each task that waits.
         """
         self.flush_due.clear()
         before, wrote = dict(self.positions.accepted), dict(self.positions.wrote)

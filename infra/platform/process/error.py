@@ -6,7 +6,7 @@ PlatformError
 │   └── TableError     of one target: none of its events can be written as it is
 ├── EventError         an event that cannot be processed; it stops its partition
 │                      unless there is a dead-letter topic
-├── RefusedError       a sink refuses events for good: the same write would be refused again
+├── RefusedError       a sink refuses events: the same write would be refused again
 └── RetryableError     a write or flush that may succeed later; it may or may not have taken effect
 """
 

@@ -33,7 +33,7 @@ HOST = "127.0.0.1"
 #: somebody else (DNS rebinding).
 NAMES = ("127.0.0.1", "localhost")
 INTERVAL_S = 0.1
-#: Samples of two minutes; who needs more asks more often.
+#: Samples of two minutes; a reader that needs more asks more often.
 KEPT_SAMPLES = 1200
 
 

@@ -161,7 +161,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """A message that cannot be read, or that a sink refuses for good, and why."""
+    """A message that cannot be read, or that a sink refuses, and why."""
 
     topic: str
     partition: int

@@ -156,7 +156,7 @@ def client(bootstrap: str, limits: Mapping[str, int] | None = None) -> Any:
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
             "acks": "all",
-            # Java's partitioner, so that a key is in the same partition whoever has produced it.
+            # Java's partitioner, so that every producer puts a key into the same partition.
             "partitioner": "murmur2_random",
             "linger.ms": 2,
             "message.max.bytes": largest,

@@ -34,7 +34,7 @@ class PublishRefusedError(TransportError):
 class Record(NamedTuple):
     """One message: where it goes, the key within which order is kept, and its bytes.
 
-    For whoever measures: the row's probe, and whether the change is a delete.
+    The meter reads the row's probe, and whether the change is a delete.
     """
 
     stream: str

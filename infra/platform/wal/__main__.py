@@ -38,7 +38,7 @@ def exit_code(failure: Exception) -> int:
 
 
 async def serve(settings: DirectReaderSettings, telemetry_port: int) -> int:
-    """Run until told to stop, or until something failed for good."""
+    """Run until a signal, or until a failure that trying again does not mend."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

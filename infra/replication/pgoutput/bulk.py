@@ -188,9 +188,10 @@ class _Walk:
         return np.ndarray(count, kind, self._buffer, offset, strides=(1,))
 
     def _walk(self) -> list[ByteFlags | None]:
-        """For one value after the other, which of those messages that have so many are NULL there;
+        """For each value's position: in which messages it is NULL; None where it is NULL in no
+        message.
 
-        None for no one.
+        Only messages that have so many values count.
         """
         nulls: list[ByteFlags | None] = []
         position = self._start + HEAD_BYTES

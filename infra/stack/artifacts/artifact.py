@@ -174,7 +174,7 @@ def _reason(error: requests.RequestException) -> str:
 
 
 class _exclusive:  # noqa: N801 - reads as a verb in `with _exclusive(path)`
-    """The shared partial file if nobody else is at it, else one of our own."""
+    """The shared partial file where no other process writes it, else one of our own."""
 
     def __init__(self, partial: Path) -> None:
         self._shared = partial

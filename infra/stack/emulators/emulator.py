@@ -69,4 +69,4 @@ def running(recipe: Recipe, logs: Path) -> Iterator[ServerProcess]:
 
 
 def say_nothing(_: str) -> None:
-    """Progress for whoever wants none."""
+    """Progress for callers that want none."""

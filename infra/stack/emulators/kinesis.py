@@ -82,7 +82,7 @@ def install(environ: Mapping[str, str], progress: DownloadProgress) -> Path:
 
 
 def _with_certificates(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment; Node trusts the certificates that everybody else here is told to trust."""
+    """The environment, in which Node trusts the same certificates as the other processes."""
     known = environ.get("SSL_CERT_FILE")
     return {
         **environ,

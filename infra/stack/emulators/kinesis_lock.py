@@ -34,7 +34,7 @@ def plain(lock: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Resolve package.json anew and write the lock."""
+    """Resolve package.json again and write the lock."""
     npm = [node() / "bin" / "node", node() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
     with tempfile.TemporaryDirectory() as work:
         package = Path(work, "package.json")

@@ -1,4 +1,4 @@
-"""Loopback ports: free ones, or the well-known ones with a word about who has taken them."""
+"""Loopback ports: free ones, or the well-known ones; an error names the process that has one."""
 
 from __future__ import annotations
 

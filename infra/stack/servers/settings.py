@@ -52,7 +52,7 @@ def kafka(
 
     `internal` is a second listener for neighbours in a container network.
     """
-    # The controller is the broker itself: nobody else talks to it, in a container neither.
+    # The controller is the broker itself, so no other process talks to it, in a container as well.
     listeners = [
         f"PLAINTEXT://{client.bind}:{client.port}",
         f"CONTROLLER://{LOOPBACK}:{controller_port}",

@@ -154,8 +154,8 @@ class Supervisor:
         return 0
 
     def explain(self, error: Exception) -> str:
-        """Why the stack did not come up: a server that died explains more than whoever missed
-        it.
+        """Why the stack did not come up: a server that died explains more than the one that could
+        not reach it.
         """
         deaths = (
             []
@@ -182,7 +182,7 @@ class Supervisor:
 
 
 def say(**message: Any) -> None:
-    """One JSON line to whoever brought us up; nobody listening any more is fine."""
+    """One JSON line to the process that started us; that process may have ended."""
     with contextlib.suppress(BrokenPipeError, ValueError):
         print(json.dumps(message), flush=True)
 
@@ -218,7 +218,7 @@ def supervise(checkout: Path, ports: str, profile: Profile) -> int:
         supervisor.bring_up(ports, profile)
         _detach()
         return supervisor.hold()
-    except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits for the stack is told
+    except Exception as error:  # noqa: BLE001 - the process that waits for the stack gets any cause
         code = error.exit_code if isinstance(error, StackError) else StackError.exit_code
         say(failure=supervisor.explain(error), exit_code=code)
         return code
@@ -227,7 +227,7 @@ def supervise(checkout: Path, ports: str, profile: Profile) -> int:
 
 
 def _detach() -> None:
-    """Let go of whoever brought us up: from here on there is nobody to talk to."""
+    """Let go of the process that started us: from here on no process listens."""
     silent = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silent, descriptor)

@@ -140,7 +140,7 @@ class SinkConnections:
 
 
 def _cut(connection: AsyncConnection) -> None:
-    """End the connection under whoever waits for it, who then sees it broken."""
+    """End the connection; the thread that waits for it then sees it broken."""
     with (
         contextlib.suppress(OSError, psycopg.Error),
         socket.socket(fileno=os.dup(connection.fileno())) as known,

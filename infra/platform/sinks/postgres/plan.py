@@ -11,7 +11,7 @@ from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.catalogue import SinkTable
 from infra.platform.sinks.postgres.conversion import SOURCE, Conversion, conversion
 
-#: The version of a row that has no probe: the source's log position, and how often that began anew.
+#: The version of a row without a probe: the source's log position, and how often it began again.
 VERSION = "cdc_version"
 VERSION_COLUMN = Column(VERSION, ColumnKind.INT64, True)
 VERSION_TYPES = frozenset({"bigint", "numeric"})

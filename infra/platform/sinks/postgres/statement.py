@@ -207,7 +207,8 @@ class _Statement:
         )
 
     def _guard(self, incoming: sql.Composable | None) -> sql.Composable:
-        """Whether what is there is not newer; what has no version is never newer.
+        """The condition under which the row in the table may be replaced: it is not newer. A row
+        without a version never is.
 
         Key versions of probes count within one run.
         """

@@ -133,7 +133,7 @@ class WebhookSink(SinkConnector):
             await asyncio.shield(exchange)
         except asyncio.CancelledError:
             await asyncio.wait([exchange])
-            exchange.cancelled() or exchange.exception()  # looked at, so that nobody is told
+            exchange.cancelled() or exchange.exception()  # retrieved, or asyncio would log it
             raise
 
     async def _exchange(self, body: bytes, key: str) -> None:

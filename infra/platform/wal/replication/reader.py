@@ -130,7 +130,7 @@ class WalReader:
 
     @property
     def confirmed_lsn(self) -> int:
-        """The last position that the server was told."""
+        """The last position that was confirmed to the server."""
         return self._position.lsn or 0
 
     @property

@@ -33,6 +33,9 @@ class ClockOffset:
         return abs(self.offset_us) <= self.bound_us
 
 
+ONE_CLOCK = ClockOffset(0, 0)
+
+
 def offset_of(round_trips: Sequence[RoundTrip]) -> ClockOffset | None:
     """What all round trips allow; None where there were none.
 

@@ -12,6 +12,7 @@ import gevent
 
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.judgement.result import Verdict
+from cdc_users.measure.offset import ClockOffset
 from cdc_users.pipeline.pipeline import GRACE_S, Rig, RigPlan, prepare
 from cdc_users.pipeline.provision.client import RELEASE_S, StewardClient
 from cdc_users.pipeline.telemetry import PipelineSnapshot
@@ -243,6 +244,7 @@ class Drive:
             facts.disturbed += health.disturbed
             facts.gone += [what for what in health.gone if what not in facts.gone]
             facts.retention_lost += health.deleted_records
+            facts.source_clock = ClockOffset(health.source_ahead_us, health.source_bound_us)
 
     def _death(self) -> Broken | None:
         rig, facts = self._rig, self.run.facts

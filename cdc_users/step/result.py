@@ -12,10 +12,12 @@ from cdc_users.measure.judgement.pressure import figures
 from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.judgement.scaling import RateReading, points, summary
 from cdc_users.measure.latency import series
+from cdc_users.measure.latency.correction import corrected
 from cdc_users.measure.latency.histogram import Censored
 from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit
+from cdc_users.measure.offset import ONE_CLOCK, ClockOffset
 from cdc_users.observe.message import Final
 from cdc_users.options.parse import WAITING
 from cdc_users.pipeline.telemetry import StepSnapshot
@@ -120,6 +122,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
                 state.step.rows_per_arrival,
                 state.step.mode,
                 clock_bound_ms(state),
+                facts.source_clock,
             )
         ),
         ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
@@ -181,6 +184,7 @@ def latencies(
     rows_per_arrival: int = 1,
     mode: StepMode = "burst",
     clock_ms: float | None = None,
+    source_clock: ClockOffset = ONE_CLOCK,
 ) -> dict[str, Mapping[str, float | int | None]]:
     """Every series' summary, by its name in result.json;
 
@@ -196,6 +200,10 @@ def latencies(
         events = rows_per_arrival if name in EVENT_SERIES else 1
         censored = Censored(dropped.count * events * (name in FROM_INTENDED), dropped.min_us)
         found[name] = histogram.summary_ms(censored)
+    for name, ahead_us in (("commit", 1), ("capture", -1)):
+        if name in found and not source_clock.same:
+            histogram = sink.recorder.histogram(name)
+            found[name] = corrected(found[name], histogram, source_clock, ahead_us)
     if "end_to_end" in found:
         paced = harness_side if mode == "paced" else None
         late = lateness_ms(sink.recorder, paced)

@@ -14,6 +14,7 @@ from cdc_users.measure.judgement.threshold import Threshold
 from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Audit, Outcomes
+from cdc_users.measure.offset import ONE_CLOCK, ClockOffset
 from cdc_users.observe.message import Final
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Step
@@ -135,6 +136,8 @@ class Facts:
     strangers: int = 0
     #: By how much the wall clock left the monotonic one during the run.
     clock_step_ms: float = 0.0
+    #: By how much PostgreSQL's clock is ahead of the run's.
+    source_clock: ClockOffset = ONE_CLOCK
     #: Events that the topic no longer had when the consumer came to them.
     retention_lost: int = 0
     #: What ended and began again without being asked.

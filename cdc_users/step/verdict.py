@@ -213,7 +213,24 @@ def _witness_early_ms(sink: StepSnapshot) -> float | None:
 
 def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
     """What is worth knowing and spoils nothing."""
-    return [*facts.notes, *bound_notes(states, facts), *load_notes(states), *lane_notes(states)]
+    return [
+        *facts.notes,
+        *clock_notes(facts),
+        *bound_notes(states, facts),
+        *load_notes(states),
+        *lane_notes(states),
+    ]
+
+
+def clock_notes(facts: Facts) -> list[str]:
+    """That the source's clock is another one, and what was done about it."""
+    clock = facts.source_clock
+    if clock.same:
+        return []
+    return [
+        f"PostgreSQL's clock is {clock.offset_us / 1000:+.1f} ms off this machine's (within"
+        f" {clock.bound_us / 1000:.2f} ms); commit and capture are corrected by it"
+    ]
 
 
 def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:

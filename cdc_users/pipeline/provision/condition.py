@@ -7,6 +7,7 @@ gevent.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,11 +19,14 @@ import requests
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from cdc_users.measure.offset import ClockOffset, RoundTrip, offset_of
 from infra.client import http
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
 
 TIMEOUT_S = 5.0
+#: Times that PostgreSQL is asked what time it is; the quickest answers tell it best.
+ROUND_TRIPS = 20
 #: States of a connector or a task in which it is at work, or about to be.
 AT_WORK = ("RUNNING", "RESTARTING", "UNASSIGNED")
 _SLOT = (
@@ -34,6 +38,7 @@ _TABLE = (
     " ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT"
     " attisdropped) FROM pg_class c WHERE c.oid = to_regclass(%s)"
 )
+_TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _PUBLISHED = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
 
 
@@ -63,6 +68,7 @@ class Condition:
     `lives` tells a server's lives apart. `slot` is None where there is none, else whose connection
     uses it (empty: nobody's). `connector` is its state in a word and why; `topics` has each one's
     id, empty where it is not there, and `leaders` the leader epoch of each partition.
+    `source_clock` is how far PostgreSQL's clock is ahead of this machine's.
     """
 
     lives: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +80,7 @@ class Condition:
     leaders: Mapping[str, int] = field(default_factory=dict)
     tables: Mapping[str, TableCondition | None] = field(default_factory=dict)
     published: frozenset[str] | None = None
+    source_clock: ClockOffset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,7 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
         ) as connection,
         connection.cursor() as cursor,
     ):
+        found["source_clock"] = offset_of([_asked_for_time(cursor) for _ in range(ROUND_TRIPS)])
         cursor.execute("SELECT pg_postmaster_start_time()::text")
         found["lives"] = {"PostgreSQL": str((cursor.fetchone() or ("",))[0])}
         if watched.slot:
@@ -216,6 +224,12 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
             row = cursor.execute(_TABLE, (".".join(map(_quoted, name.split("."))),)).fetchone()
             found["tables"][name] = TableCondition(row[0], tuple(row[1])) if row else None
     return found
+
+
+def _asked_for_time(cursor: psycopg.Cursor[Any]) -> RoundTrip:
+    asked_us = time.time_ns() // 1000
+    row = cursor.execute(_TIME).fetchone()
+    return RoundTrip(asked_us, int(row[0]) if row else 0, time.time_ns() // 1000)
 
 
 def _quoted(name: str) -> str:

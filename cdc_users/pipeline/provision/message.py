@@ -71,6 +71,9 @@ class Health(msgspec.Struct, frozen=True):
     gone: tuple[str, ...] = ()
     disturbed: tuple[str, ...] = ()
     deleted_records: int = 0
+    #: By how much PostgreSQL's clock is ahead of the run's, and how sure that is.
+    source_ahead_us: int = 0
+    source_bound_us: int = 0
 
 
 class Problems(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ import psycopg
 from confluent_kafka import KafkaException
 
 from cdc_users.error import HarnessError, TargetError
+from cdc_users.measure.offset import ONE_CLOCK
 from cdc_users.measure.wire import WireError, decode, encode
 from cdc_users.pipeline.captures.debezium import STREAMING_DEADLINE_S
 from cdc_users.pipeline.provision import kafka_topics
@@ -186,7 +187,15 @@ class Steward:
         topics = [name for name in made if now.topics.get(name)]
         bootstrap = endpoints.kafka_bootstrap
         deleted = kafka_topics.deleted_records(bootstrap, topics) if topics else 0
-        return Health(found.restarted, found.gone, found.disturbed, deleted)
+        clock = now.source_clock or ONE_CLOCK
+        return Health(
+            restarted=found.restarted,
+            gone=found.gone,
+            disturbed=found.disturbed,
+            deleted_records=deleted,
+            source_ahead_us=clock.offset_us,
+            source_bound_us=clock.bound_us,
+        )
 
     def release(self) -> Problems:
         """Remove what `prepare` created so far; the stack stays."""

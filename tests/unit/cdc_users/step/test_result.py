@@ -12,6 +12,7 @@ from cdc_users.measure.judgement.result import Result, Verdict, worst
 from cdc_users.measure.judgement.threshold import parse_threshold, with_defaults
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit, Outcomes
+from cdc_users.measure.offset import ClockOffset
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
@@ -342,3 +343,24 @@ def test_moments_in_which_the_generator_stopped_decide_no_threshold() -> None:
 
     assert found.steps[0].latency_ms["end_to_end"]["late"] == pytest.approx(45.0, abs=0.1)
     assert any("cannot be decided: it is 98" in reason for reason in found.reasons)
+
+
+def test_a_source_with_a_clock_of_its_own_is_corrected_and_said_so() -> None:
+    recorder = Recorder()
+    for name, ms in (("commit", 3002.0), ("capture", -2999.0), ("end_to_end", 5.0)):
+        recorder.record_many_us(name, np.full(2000, round(ms * 1000), dtype=np.int64))
+    seen = StepSnapshot(delivered=10, last_us=2_000_000, recorder=recorder)
+
+    found = result(facts(sink={1: seen}, source_clock=ClockOffset(3_000_000, 150)))
+
+    latency = found.steps[0].latency_ms
+    assert latency["commit"]["mean"] == 2.0
+    assert latency["commit"]["p50"] == pytest.approx(2.0, abs=3.1)
+    assert (latency["capture"]["mean"], latency["capture"]["p50"]) == (1.0, None)
+    assert latency["commit"]["clock"] == 0.15
+    assert latency["end_to_end"]["mean"] == 5.0
+    assert any("PostgreSQL's clock is +3000.0 ms off" in note for note in found.notes)
+
+
+def test_one_clock_is_not_corrected_by_what_a_question_takes() -> None:
+    assert not result(facts(source_clock=ClockOffset(-90, 120))).notes

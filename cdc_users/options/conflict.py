@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cdc_users.measure.ledger.probe import LARGEST_TRANSACTION
-from cdc_users.pipeline.declaration import captures, sources, transports
+from cdc_users.pipeline.declaration import DEFAULT_SINK, can_feed, captures, sources, transports
 from infra.validate import endpoint_address, is_loopback
 
 #: The values that were read, by option; one that could not be read is missing.
@@ -143,7 +143,7 @@ def instances_have_partitions(values: Values) -> Sequence[str]:
 def direct_reader_has_a_database(values: Values) -> Sequence[str]:
     """The direct reader reads a database's log."""
     source = sources().by_name.get(str(values.get("source")))
-    if _direct(values) and source is not None and not source.database:
+    if _by_reader(values) and source is not None and not source.database:
         return [
             f"--capture {values['capture']} needs --source postgres: straight to the topic there"
             " is nothing to capture"
@@ -189,16 +189,27 @@ def _foreign(endpoint: str) -> str:
     return "" if is_loopback(where.rpartition(":")[0]) else where
 
 
-def _direct(values: Values) -> bool:
+def _by_reader(values: Values) -> bool:
+    """Whether the direct reader reads the log, with or without a consumer behind it."""
     capture = captures().by_name.get(str(values.get("capture")))
     return capture is not None and capture.direct
+
+
+def _direct(values: Values) -> bool:
+    """Whether the direct reader is all there is of a platform."""
+    feeds = can_feed(
+        str(values.get("capture")),
+        str(values.get("transport")),
+        str(values.get("sink", DEFAULT_SINK)),
+    )
+    return _by_reader(values) and not feeds
 
 
 def not_of_the_direct_reader(name: str) -> Rule:
     """The direct reader has things of the run's own where Debezium could have the user's."""
 
     def rule(values: Values) -> Sequence[str]:
-        if not _direct(values) or not values.get(name):
+        if not _by_reader(values) or not values.get(name):
             return []
         return [
             f"--{name} is not possible with --capture wal: the reader has a slot, a table and a"
@@ -233,7 +244,8 @@ def the_stream_is_the_end(values: Values) -> Sequence[str]:
     sink = values.get("sink", "counting")
     if _direct(values) and sink != "counting":
         return [
-            f"--sink {sink} is not possible with --capture wal: its stream is the end; leave it out"
+            f"--sink {sink} is not possible with --capture wal and this transport: its stream is"
+            " the end; leave it out, or use --transport kafka"
         ]
     return []
 
@@ -252,14 +264,14 @@ def a_slot_has_one_reader(values: Values) -> Sequence[str]:
 def connector_has_table_and_topic(values: Values) -> Sequence[str]:
     """A connector leads from a table to a topic."""
     ends = [values.get(name, _UNREADABLE) for name in ("table", "topic")]
-    if not _direct(values) and values.get("connector") and not all(ends):
+    if not _by_reader(values) and values.get("connector") and not all(ends):
         return ["--connector needs --table (what it captures) and --topic (what it writes to)"]
     return []
 
 
 def connector_has_a_database(values: Values) -> Sequence[str]:
     """A connector reads a database's log."""
-    if not _direct(values) and values.get("connector") and values.get("source") == "topic":
+    if not _by_reader(values) and values.get("connector") and values.get("source") == "topic":
         return [
             "--connector needs --source postgres: straight to the topic there is nothing to capture"
         ]
@@ -268,14 +280,14 @@ def connector_has_a_database(values: Values) -> Sequence[str]:
 
 def table_has_a_connector(values: Values) -> Sequence[str]:
     """A table of the user's own is captured by a connector of the user's own."""
-    if not _direct(values) and values.get("table") and not values.get("connector", _UNREADABLE):
+    if not _by_reader(values) and values.get("table") and not values.get("connector", _UNREADABLE):
         return ["--table needs --connector; without one the run creates a table of its own"]
     return []
 
 
 def topic_has_a_connector(values: Values) -> Sequence[str]:
     """From the database only a connector writes to a topic of the user's own."""
-    if _direct(values) or not values.get("topic") or values.get("connector", _UNREADABLE):
+    if _by_reader(values) or not values.get("topic") or values.get("connector", _UNREADABLE):
         return []
     if values.get("source") != "postgres":
         return []

@@ -21,7 +21,15 @@ from cdc_users.observe.settings import (
     TapSettings,
     TopicSettings,
 )
-from cdc_users.pipeline.declaration import is_direct, outlets, sinks, sources, transports
+from cdc_users.pipeline.declaration import (
+    captures,
+    feeds_consumer,
+    is_direct,
+    outlets,
+    sinks,
+    sources,
+    transports,
+)
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.scenario import platform_arguments
 from cdc_users.users.target import LaneTarget
@@ -61,6 +69,17 @@ class Wiring(Prepared):
         module = "infra.platform.wal" if self.direct else "infra.platform"
         own = shlex.split(self.pipeline.platform) or module_command(module)
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
+
+    def capture_command(self) -> list[str]:
+        """How the reader is started that writes to Kafka for the consumer; empty where there is
+        none.
+        """
+        feeds = captures().by_name[self.pipeline.capture].feeds
+        if feeds is None or not feeds_consumer(self.pipeline):
+            return []
+        arguments = feeds(self)
+        told = [f"--{name}={value}" for name, value in arguments.items()]
+        return [*module_command("infra.platform.wal"), *told]
 
     def _reader(self, tap: TapPlace) -> Mapping[str, Any]:
         names = self.names

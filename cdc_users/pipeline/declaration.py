@@ -33,6 +33,8 @@ SOURCE_GROUP = "locust_cdc.sources"
 CAPTURE_GROUP = "locust_cdc.captures"
 OUTLET_GROUP = "locust_cdc.outlets"
 
+#: A sink that was not named.
+DEFAULT_SINK = "counting"
 #: What goes onto the platform's command line: option names without dashes, and values.
 Arguments = Mapping[str, Any]
 
@@ -144,14 +146,16 @@ class CaptureDeclaration:
     """What reads the database's log.
 
     `provision` creates it, or what it needs; a `direct` one is a process of the platform that
-    publishes to a transport, and what is behind that is the end. `connector` gives the name of the
-    connector that was made, where there is one.
+    publishes to a transport, and what is behind that is the end, unless it `feeds` a consumer:
+    these are the arguments with which it writes to Kafka what Debezium would write. `connector`
+    gives the name of the connector that was made, where there is one.
     """
 
     name: str
     label: str
     provision: Callable[[Ground], Mapping[str, Any]]
     direct: bool = False
+    feeds: Callable[[Prepared], Arguments] | None = None
     connector: Callable[[str], str] = lambda _: ""
 
 
@@ -210,7 +214,27 @@ def captures() -> Offer[CaptureDeclaration]:
 def is_direct(pipeline: Pipeline) -> bool:
     """Whether a reader of the database's log is the system under test, without a consumer."""
     captured = sources().by_name[pipeline.source].database
-    return captured and captures().by_name[pipeline.capture].direct
+    direct = captured and captures().by_name[pipeline.capture].direct
+    return direct and not feeds_consumer(pipeline)
+
+
+def feeds_consumer(pipeline: Pipeline) -> bool:
+    """Whether a reader of the database's log writes to Kafka for the platform's consumer."""
+    if not sources().by_name[pipeline.source].database:
+        return False
+    return can_feed(pipeline.capture, pipeline.transport, pipeline.sink)
+
+
+def can_feed(capture: str, transport: str, sink: str) -> bool:
+    """Whether this capture has a consumer behind it.
+
+    A counting sink behind the direct reader is what its own stream is watched for, so that one
+    stands for no sink.
+    """
+    known, to = captures().by_name.get(capture), transports().by_name.get(transport)
+    if known is None or known.feeds is None or to is None:
+        return False
+    return to.of_kafka and sink != DEFAULT_SINK
 
 
 def plugin_mistakes() -> list[str]:

@@ -15,7 +15,7 @@ from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.observe.message import TapPlace
-from cdc_users.pipeline.child_process import Child, Launched, launch, stop, stop_all
+from cdc_users.pipeline.child_process import Child, Launched, launch, start, stop, stop_all
 from cdc_users.pipeline.commands import Wiring
 from cdc_users.pipeline.declaration import sources
 from cdc_users.pipeline.observer import Observer, start_observer
@@ -62,6 +62,8 @@ class Rig:
     #: Whether keys are written more than once.
     updates: bool = False
     platforms: list[Child] = field(default_factory=list)
+    #: A reader of the run's own that writes to the topics, where Kafka Connect does not.
+    captures: list[Child] = field(default_factory=list)
     observer: Observer | None = None
     #: What the platform's instances answer `POST /begin` for.
     _token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
@@ -100,6 +102,10 @@ class Rig:
         )
         if self.wiring.pipeline.platform == "none":
             return
+        if capture := self.wiring.capture_command():
+            # Before the platform, so that it finds schemas; after the observer, which misses none.
+            log = self.logs / f"{schema}-capture.log"
+            self.captures = [start("capture", capture, log, for_python(os.environ) | anchor)]
         place = self.observer.taps.get("sink", TapPlace())
         command = self.wiring.platform_command(held=held, tap=place)
         given = as_given if self.wiring.pipeline.platform else for_python
@@ -233,13 +239,19 @@ class Rig:
         if self.observer is not None and (message := self.observer.dead()) is not None:
             raise ObserverError(message)
         return next(
-            (message for child in self.platforms if (message := child.dead()) is not None), None
+            (
+                message
+                for child in (*self.captures, *self.platforms)
+                if (message := child.dead()) is not None
+            ),
+            None,
         )
 
     def stop(self, grace_s: float = GRACE_S) -> list[str]:
         """Stop the platform, then the observer; returns what was wrong about their ends."""
         watching = [self.observer.child] if self.observer is not None else []
-        codes = [*stop_all(self.platforms, grace_s), *stop_all(watching, grace_s)]
+        own = [*self.captures, *self.platforms]
+        codes = [*stop_all(own, grace_s), *stop_all(watching, grace_s)]
         return [
             f"{child.name} ended with {code} when asked to stop; log {child.log}"
             for child, code in codes

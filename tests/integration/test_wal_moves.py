@@ -103,7 +103,7 @@ def test_a_source_that_was_restored_from_an_older_copy_is_never_taken_for_the_sa
         await_that(lambda: len(service.list.records) >= 10, "nothing comes behind the gap")
 
     assert isinstance(failure, HistoryError)
-    assert "--gap skip" in str(failure)
+    assert "--on-gap skip" in str(failure)
     assert set(range(1_001, 1_011)) <= set(service.list.ids())
     assert service.reader.gaps <= 1
 

@@ -4,6 +4,7 @@ nothing left behind.
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -55,6 +56,26 @@ def test_mixed_changes_come_out_of_the_stream_once_and_in_order(
 
     assert run.wait() == 0, run.output
     assert_whole(run)
+    assert mine(stack, run_id(results)) == []
+
+
+@pytest.mark.parametrize(
+    "sink",
+    ["postgres", pytest.param("webhook", marks=pytest.mark.soak)],
+)
+def test_the_platform_stands_behind_the_reader_as_behind_debezium(
+    stack: Endpoints, results: Path, sink: str
+) -> None:
+    """The reader writes Debezium's Avro; topic, platform and sink are all in the ledger."""
+    options = ("--capture", "wal", "--transport", "kafka", "--sink", sink, "--partitions", "3")
+    run = LocustProcess("throughput", results, *options, "--rows", "300", *MIXED)
+
+    assert run.wait() == 0, run.output
+    assert_whole(run)
+    (place,) = results.iterdir()
+    finals = json.loads((place / "audit.json").read_text(encoding="utf-8"))["final"].values()
+    differing = [final[name] for final in finals for name in ("missing", "extra", "stale")]
+    assert differing == [0] * (3 if sink == "postgres" else 0)
     assert mine(stack, run_id(results)) == []
 
 

@@ -1,4 +1,6 @@
-"""The direct reader: a slot of the run's own, and a stream that it publishes to."""
+"""The direct reader: a slot of the run's own, and a stream that it publishes to; or topics as
+Debezium's, with the platform's consumer behind them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cdc_users.pipeline.declaration import CaptureDeclaration, transports
+from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.provision.ground import Ground
+
+#: As Debezium's connector has it, so that its topics are called the same.
+TOPIC_PREFIX = "cdc"
 
 
 def _provision(ground: Ground) -> Mapping[str, Any]:
@@ -26,4 +32,18 @@ def _stream(ground: Ground) -> Mapping[str, str]:
     return transport.create(endpoint, ground.name, ground.partitions)
 
 
-WAL = CaptureDeclaration("wal", "WAL reader", provision=_provision, direct=True)
+def _feeds(prepared: Prepared) -> Mapping[str, Any]:
+    endpoints, names = prepared.endpoints, prepared.names
+    return {
+        "dsn": endpoints.postgres_dsn,
+        "slot": names.slot,
+        "publication": names.publication,
+        "transport": "kafka",
+        "endpoint": endpoints.kafka_bootstrap,
+        "format": "avro",
+        "schema-registry": endpoints.schema_registry_url,
+        "prefix": TOPIC_PREFIX,
+    }
+
+
+WAL = CaptureDeclaration("wal", "WAL reader", provision=_provision, direct=True, feeds=_feeds)

@@ -123,7 +123,7 @@ def arguments() -> tuple[Argument, ...]:
             whole(1),
         ),
         Argument(
-            "--gap",
+            "--on-gap",
             "where changes are missing between --state and the slot: stop, or skip (counted and"
             " logged)",
             "stop",
@@ -235,7 +235,7 @@ def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Dire
         schema_registry=options.schema_registry,
         held=options.held == "yes",
         silence_s=float(options.silence_s),
-        skip_gaps=options.gap == "skip",
+        skip_gaps=options.on_gap == "skip",
         refused=Path(options.refused) if options.refused else None,
         streaming=options.streaming == "yes",
         spill_bytes=int(options.max_spill_mb) * 1_000_000,

@@ -30,7 +30,7 @@ logger = structlog.get_logger()
 
 REMEDY = (
     "take over the tables' contents anew and start without the old --state file, or skip what is"
-    " missing with --gap skip"
+    " missing with --on-gap skip"
 )
 #: Since this version a standby can decode.
 STANDBY_DECODES = 160_000

@@ -86,7 +86,10 @@ OWN_TABLE = {"connector": "c", "table": "a.b", "topic": "t"}
             {"capture": "wal", "platform": "none", "sink_tap": "webhook:8080"},
             ["--sink-tap is not possible", "--platform none is not possible"],
         ),
-        ({"capture": "wal", "sink": "postgres"}, ["--sink postgres is not possible"]),
+        (
+            {"capture": "wal", "transport": "kinesis", "sink": "postgres"},
+            ["--sink postgres is not possible"],
+        ),
         (
             {"capture": "wal", "instances": "2", "partitions": "2"},
             ["--instances 2 is not possible"],

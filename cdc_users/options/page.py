@@ -7,6 +7,7 @@ locustfile is read.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,8 @@ from cdc_users.options.proposal import ShapeDeclaration
 from cdc_users.options.table.record import LEAVE, Option
 
 LOCUSTFILES = Path(__file__).parents[2] / "locustfiles"
+#: Lines of a page are no longer.
+COLUMNS = 110
 HEAD = """# Options
 
 Made by `python -m cdc_users.options > docs/options.md`. Beside these there are Locust's own
@@ -89,9 +92,8 @@ def metric_table() -> str:
             if METRICS[f"{SERIES[0]}.{name}"].kind == kind
         ]
         rows.append(f"| {', '.join(found)} | {', '.join(unit or 'none' for unit in units)} |")
-    return "\n".join(
-        [*rows, "", f"`SERIES` is one of {', '.join(f'`{name}`' for name in SERIES)}."]
-    )
+    one_of = f"`SERIES` is one of {', '.join(f'`{name}`' for name in SERIES)}."
+    return "\n".join([*rows, "", textwrap.fill(one_of, COLUMNS)])
 
 
 def scenario_shapes() -> list[Any]:

@@ -39,6 +39,7 @@ from cdc_users.users.lane import LanePool
 from cdc_users.users.message import WorkerReport
 from cdc_users.view.terminal import Terminal
 from cdc_users.view.web import extension, metrics_server
+from infra.client.output import keep_output_from_failing
 from infra.stack.supervise.identity import tied_to_parent
 
 logger = structlog.get_logger()
@@ -81,6 +82,7 @@ class Harness:
     def _on_init(self, environment: Environment, runner: Runner, **_: Any) -> None:
         # Locust forks before `init`; what is started later, as the steward, outlives this process.
         self._tie = None
+        keep_output_from_failing()
         if not isinstance(runner, MasterRunner):
             listen_as_lanes(runner)
         if isinstance(runner, WorkerRunner):

@@ -210,11 +210,12 @@ class Run:
 
     @contextmanager
     def _steward(self) -> Iterator[StewardClient]:
-        steward = StewardClient()
+        stopping = self.context.stopping
+        steward = StewardClient(left_s=lambda: stopping.left_s(STOPPED_CLOSE_S))
         try:
             yield steward
         finally:
-            left_s = self.context.stopping.left_s()
+            left_s = stopping.left_s()
             for problem in steward.close(CLOSE_S if left_s is None else STOPPED_CLOSE_S):
                 self.context.facts.notes.append(f"left behind: {problem}")
                 logger.error("benchmark.left_behind", problem=problem)

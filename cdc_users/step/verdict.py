@@ -256,6 +256,14 @@ def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
     return found
 
 
+def stranger_notes(facts: Facts) -> list[str]:
+    """Processes that knocked and were sent away."""
+    if not facts.strangers:
+        return []
+    some = "1 worker" if facts.strangers == 1 else f"{facts.strangers} workers"
+    return [f"{some} that did not belong to the run: told to quit, and nothing of it was counted"]
+
+
 def load_notes(states: Sequence[StepState]) -> list[str]:
     """Why arrivals failed, and how often a producer's local queue was full."""
     notes = []

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from cdc_users.error import HarnessError, StewardError, TargetError
@@ -39,6 +40,8 @@ HEALTH_S = 15.0
 RELEASE_S = 60.0
 CLOSE_S = 15.0
 READ_BYTES = 65536
+#: So often it is looked whether there is still time.
+LOOK_S = 0.25
 
 
 class StewardClient:
@@ -48,12 +51,16 @@ class StewardClient:
     removes what it can as soon as it goes on, and its journal has the rest.
     """
 
-    def __init__(self, command: Sequence[str] = ()) -> None:
+    def __init__(
+        self, command: Sequence[str] = (), left_s: Callable[[], float | None] = lambda: None
+    ) -> None:
         ours, theirs = socket.socketpair()
         module = module_command("cdc_users.pipeline.provision.steward")
         self._socket = ours
         self._rest = b""
         self._silent = ""
+        #: How much time the run has left to wait; None where it has all the time.
+        self._left_s = left_s
         with theirs:
             self._process = subprocess.Popen(
                 list(command) or module,
@@ -110,12 +117,14 @@ class StewardClient:
         if self._silent:
             raise StewardError(self._silent)
         doing = str(type(request).__struct_config__.tag)
+        began_s = time.monotonic()
         try:
-            self._socket.settimeout(limit_s)
+            self._socket.settimeout(LOOK_S)
             self._socket.sendall(encode(request) + b"\n")
-            line = self._line()
+            line = self._line(began_s + limit_s, hurried=kind is not Problems)
         except TimeoutError:
-            self._silent = f"the steward has not answered {doing!r} within {limit_s:g} s"
+            waited_s = time.monotonic() - began_s
+            self._silent = f"the steward has not answered {doing!r} within {waited_s:.0f} s"
             raise StewardError(self._silent) from None
         except OSError:
             line = b""
@@ -128,9 +137,18 @@ class StewardClient:
             raise StewardError(self._silent)
         return self._read(line, kind)
 
-    def _line(self) -> bytes:
+    def _line(self, deadline_s: float, *, hurried: bool) -> bytes:
+        """The next line; b"" at the end, TimeoutError when the time is over.
+
+        Where a run that was told to stop has no time left, only removals are waited for.
+        """
         while b"\n" not in self._rest:
-            received = self._socket.recv(READ_BYTES)
+            try:
+                received = self._socket.recv(READ_BYTES)
+            except TimeoutError:
+                if time.monotonic() > deadline_s or (hurried and self._left_s() == 0.0):
+                    raise
+                continue
             if not received:
                 return b""
             self._rest += received

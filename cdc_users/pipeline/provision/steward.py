@@ -48,6 +48,7 @@ from cdc_users.pipeline.provision.message import (
 )
 from cdc_users.pipeline.provision.removal import remove_all
 from infra.client.environment import module_command
+from infra.client.output import keep_output_from_failing
 from infra.postgres.slot import SlotError
 from infra.postgres.table import TableError
 from infra.stack.debezium.connector import wait_until_committed
@@ -66,12 +67,8 @@ REQUEST: Any = StewardRequest
 REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
 
 
-def say(text: str) -> None:
-    """Tell people; where nobody reads any more, nothing is told."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        return
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 class Steward:
@@ -144,9 +141,9 @@ class Steward:
                 return
             problems = remove_all(old, head.endpoints, ABANDONED_S)
             for problem in problems:
-                say(f"run {head.run} has left {problem}; the next run tries again ({old.path})")
+                _say(f"run {head.run} has left {problem}; the next run tries again ({old.path})")
             if not problems:
-                say(f"cleared away what run {head.run} had left behind")
+                _say(f"cleared away what run {head.run} had left behind")
 
     def _note(self, kind: str, name: str) -> str:
         assert self._journal is not None
@@ -249,15 +246,18 @@ def main() -> int:
     # The run decides when it ends, also after Ctrl-C in the terminal that both share.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    keep_output_from_failing()
+    answers = sys.__stdout__
+    assert answers is not None
     steward = Steward(CHECKOUT)
     for line in sys.stdin:
         try:
-            sys.stdout.write(answer(steward, line).decode("utf-8") + "\n")
-            sys.stdout.flush()
+            answers.write(answer(steward, line).decode("utf-8") + "\n")
+            answers.flush()
         except OSError:
             break  # the run died while this was under way
     for problem in steward.close().problems:
-        say(f"left behind: {problem}")
+        _say(f"left behind: {problem}")
     # Threads that wait for a dead server for ever are left as they are.
     os._exit(0)
 

@@ -141,7 +141,11 @@ class StepDriver:
             self.run.mark(mark.name, state)
             logger.info("benchmark.stage", stage=mark.name, step=state.step.name)
         state.marked = len(begun)
-        return state.loaded or bool(self.run.facts.workers_lost)
+        if state.loaded or self.run.facts.workers_lost:
+            return True
+        if self.run.watch.silence is not None:
+            raise self.run.watch.silence  # what stays silent will not be there for the drain either
+        return False
 
     def _moved(self) -> object:
         """What changes as long as arrivals are carried out; None while none is due."""

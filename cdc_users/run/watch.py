@@ -72,7 +72,8 @@ class Watch:
     moments: list[TimelineRow] = field(default_factory=list)
     #: By step number: events sent and delivered at each moment.
     looks: dict[int, list[ProgressSample]] = field(default_factory=dict)
-    failure: str = ""
+    #: Why the last look failed; None where it did not.
+    silence: TargetError | None = None
     began_s: float = field(default_factory=time.monotonic)
     anchor: Anchor = field(default_factory=new_anchor)
     _clock_step_ms: float = 0.0
@@ -128,9 +129,9 @@ class Watch:
         with self._turn:
             try:
                 self._note(self.look())
-                self.failure = ""
+                self.silence = None
             except TargetError as error:
-                self.failure = str(error)
+                self.silence = error
 
     def _note(self, look: PipelineSnapshot) -> None:
         load = self.load()

@@ -216,6 +216,7 @@ def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
     return [
         *facts.notes,
         *clock_notes(facts),
+        *stranger_notes(facts),
         *bound_notes(states, facts),
         *load_notes(states),
         *lane_notes(states),

@@ -94,7 +94,8 @@ def listen_as_lanes(runner: Runner) -> None:
     """Take assignments and halts, in a process that runs lanes."""
     runner.register_message(ASSIGN, _on_assign)
     runner.register_message(HALT, _on_halt)
-    listen_for_answers(runner)
+    if isinstance(runner, WorkerRunner):
+        listen_for_answers(runner)
 
 
 def listen_as_master(runner: Runner, on_report: Callable[[str, WorkerReport], None]) -> None:
@@ -112,7 +113,8 @@ def listen_as_master(runner: Runner, on_report: Callable[[str, WorkerReport], No
         on_report(msg.node_id, report)
 
     runner.register_message(REPORT, receive)
-    answer_questions(runner)
+    if isinstance(runner, MasterRunner):
+        answer_questions(runner)
 
 
 def _on_assign(environment: Environment, msg: Any, **_: Any) -> None:

@@ -51,8 +51,7 @@ class Bookmark:
             positions = batch.rows.log_position
             lower = position > int(positions[0]) or bool((positions[1:] < positions[:-1]).any())
             life, position = min(life + lower, LAST_LIFE), int(positions[-1])
-        source = ".".join(next(iter(batch.rows.source_tables()), ())) or None
-        return Bookmark(batch.end, self.topic_id, source or self.source, life, position)
+        return Bookmark(batch.end, self.topic_id, self.source, life, position)
 
 
 async def create_offsets(connection: AsyncConnection, schema: str, name: str) -> None:
@@ -134,8 +133,10 @@ def check_topics(known: Mapping[Partition, Bookmark], ids: Mapping[str, str], ta
             )
 
 
-def check_source(known: Mapping[Partition, Bookmark], batch: Batch, table: str) -> None:
-    """Raise ConfigError where the table would take rows of two tables of the source."""
+def check_source(known: Mapping[Partition, Bookmark], batch: Batch, table: str) -> str | None:
+    """The table of the source whose rows these are; raises ConfigError where the target would take
+    rows of two.
+    """
     coming = {".".join(names) for names in batch.rows.source_tables()}
     sources = coming | (
         {mark.source for mark in known.values() if mark.source} if coming else set()
@@ -145,6 +146,7 @@ def check_source(known: Mapping[Partition, Bookmark], batch: Batch, table: str) 
             f"table {table} would take rows of {' and '.join(sorted(sources))}, which have keys of"
             " their own and would overwrite one another; name a table for each"
         )
+    return next(iter(coming), None)
 
 
 async def first_life(

@@ -124,7 +124,9 @@ class PostgresSink(SinkConnector):
         if known is not None and known > int(batch.offsets[0]):
             return await self._write_rest(batch, known)
         refuse_others(batch)
-        check_source(self._marks, batch, self._shown)
+        source = check_source(self._marks, batch, self._shown)
+        if source is not None and source != self._marks[place].source:
+            self._marks[place] = replace(self._marks[place], source=source)
         async with self._connections.connection() as connection:
             after = await self._put(connection, batch)
         if after is None:

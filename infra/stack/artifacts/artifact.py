@@ -23,6 +23,7 @@ from threading import Lock
 import requests
 
 from infra.client import http
+from infra.stack.artifacts.trust import VerifiedFiles, keep_to_its_user, same_files
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.disk import room_for
 
@@ -90,25 +91,25 @@ def fetch(
 
     Raises StackError that names the first file that cannot be had, and the remedy.
     """
-    cache = cache_directory(environ) / "artifacts"
+    cache = cache_directory(environ)
+    keep_to_its_user(cache)
     places = {
-        artifact.name: cache / artifact.sha256[:2] / artifact.sha256 / artifact.name
+        artifact.name: cache / "artifacts" / artifact.sha256[:2] / artifact.sha256 / artifact.name
         for artifact in artifacts
     }
+    verified = VerifiedFiles(cache)
     missing = {
         artifact.name: artifact
         for artifact in artifacts
-        if not _whole(places[artifact.name], artifact)
+        if not verified.is_verified(places[artifact.name], artifact.sha256)
     }
+    for name in missing:
+        if places[name].exists():
+            progress(f"{name} is not what was verified; it is fetched again")
     if missing:
         _download_all(list(missing.values()), places, repository(environ), progress)
+    verified.save()
     return places
-
-
-def _whole(place: Path, artifact: Artifact) -> bool:
-    # The name is only given to a verified file, so its size is enough: hashing 300 MB at every
-    # start is not.
-    return place.exists() and place.stat().st_size == artifact.bytes
 
 
 def _download_all(
@@ -217,8 +218,10 @@ def _stream(artifact: Artifact, partial: Path, address: str, advance: Callable[[
 
 def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgress) -> Path:
     """The directory with an archive's contents, unpacked once per user."""
-    target = cache_directory(environ) / "unpacked" / archive.parent.name
-    if not target.exists():
+    cache = cache_directory(environ)
+    target = cache / "unpacked" / archive.parent.name
+    verified = VerifiedFiles(cache)
+    if not verified.is_as_recorded(target):
         progress(f"unpacking {archive.name} (once per user)")
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent))
@@ -229,9 +232,13 @@ def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgre
                 filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 tar.extractall(temporary, **filters)  # type: ignore[arg-type]  # noqa: S202
             temporary.chmod(0o755)
-            _put(temporary, target)
+            if not same_files(temporary, target):  # or a server may be running from it
+                shutil.rmtree(target, ignore_errors=True)
+                _put(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        verified.record(target)
+    verified.save()
     return target
 
 

@@ -21,6 +21,7 @@ from infra.stack.artifacts.artifact import (
     locked,
     unpacked,
 )
+from infra.stack.artifacts.trust import VerifiedFiles
 from infra.stack.endpoints import Profile
 from infra.stack.error import StackConfigError
 
@@ -144,17 +145,25 @@ class Training:
 
     draft: Path
     cache: Path
+    #: The user's cache that both are in.
+    root: Path
 
     def keep(self) -> None:
         """The server has exited: keep what it learned."""
         if self.draft.exists():
             self.draft.replace(self.cache)
+            verified = VerifiedFiles(self.root)
+            verified.record(self.cache)
+            verified.save()
 
 
 def startup(files: JavaFiles, name: str, profile: Profile) -> tuple[list[str], Training | None]:
     """Flags for a quick start: use what an earlier run learned, or learn in this one."""
     cache = files.startup / f"{name}-{profile}.aot"
-    if cache.exists():
+    root = cache.parents[2]
+    verified = VerifiedFiles(root)
+    if verified.is_as_recorded(cache):
+        verified.save()
         return [f"-XX:AOTCache={cache}", "-Xlog:aot=off", "-Xlog:cds=off"], None
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +172,8 @@ def startup(files: JavaFiles, name: str, profile: Profile) -> tuple[list[str], T
     if not os.access(cache.parent, os.W_OK):  # a cache that others have filled, shared read-only
         return [], None
     draft = cache.with_name(f".{cache.name}.{os.getpid()}")
-    return [f"-XX:AOTCacheOutput={draft}", "-Xlog:aot=off", "-Xlog:cds=off"], Training(draft, cache)
+    options = [f"-XX:AOTCacheOutput={draft}", "-Xlog:aot=off", "-Xlog:cds=off"]
+    return options, Training(draft, cache, root)
 
 
 def flags(name: str, profile: Profile, run_directory: Path) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack.artifacts.artifact import cache_directory
+from infra.stack.artifacts.trust import VerifiedFiles, keep_to_its_user
 from infra.stack.error import StackError
 from infra.stack.servers.server import Recipe, ServerProcess, start
 
@@ -35,9 +36,15 @@ def kept(
     digest = hashlib.sha256(
         b"".join(source.name.encode() + source.read_bytes() for source in sources)
     ).hexdigest()
-    target = cache_directory(environ) / "emulators" / f"{name}-{digest[:16]}"
-    if target.exists():
+    cache = cache_directory(environ)
+    keep_to_its_user(cache)
+    target, verified = cache / "emulators" / f"{name}-{digest[:16]}", VerifiedFiles(cache)
+    if target.exists() and not verified.knows(target):
+        verified.record(target)  # made before there were records, where nobody else could write
+    if verified.is_as_recorded(target):
+        verified.save()
         return target
+    shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
@@ -52,6 +59,8 @@ def kept(
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    verified.record(target)
+    verified.save()
     return target
 
 

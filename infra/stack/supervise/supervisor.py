@@ -59,6 +59,7 @@ class Supervisor:
         """Start all servers and send a row the whole way; raises StackError."""
         started_s = time.monotonic()
         raise_limits()
+        os.umask(0o022)  # nobody else writes into what is written from here on
         shutil.rmtree(self._state.logs, ignore_errors=True)
         self._write_down()
         self._state.logs.mkdir(parents=True)

@@ -47,6 +47,8 @@ class Held:
 
     def add(self, xid: int, message: bytes) -> int:
         """Keep a message; returns what it costs in memory."""
+        # Messages of one subtransaction come in runs, so a list a run is enough to drop one that is
+        # rolled back; a number beside each message would be an object each.
         if xid != self._xid:
             self._xid, self._run = xid, []
             self._runs.append((xid, self._run))
@@ -58,6 +60,8 @@ class Held:
 
     def abort(self, xid: int) -> int:
         """Leave out what this subtransaction wrote; returns how much memory that frees."""
+        # What is in the file already stays there, and is passed over when it is read: rewriting it
+        # could cost its whole size for each ROLLBACK TO.
         self._aborted.add(xid)
         freed = sum(_cost(message) for of, run in self._runs if of == xid for message in run)
         self._runs = [(of, run) for of, run in self._runs if of != xid]
@@ -69,6 +73,8 @@ class Held:
         """Move what is in memory to the file; returns how much memory that frees."""
         # The file has no name, so that a killed process leaves none behind.
         self._file = self._file or tempfile.TemporaryFile(dir=directory, prefix="cdc-wal-")  # noqa: SIM115 - see close
+        # No index beside the file: it is read once, from its beginning, and each record says its
+        # own length.
         for xid, run in self._runs:
             for message in run:
                 self._file.write(_RECORD.pack(xid, len(message)) + message)
@@ -246,6 +252,8 @@ class TransactionAssembler:
         if held is None:
             return self._alone(message)
         if self._stream_xid:
+            # Kept as in version 1, so that whoever reads the transaction needs to know nothing of
+            # streaming.
             xid, message = int.from_bytes(message[1:5], "big"), message[:1] + message[5:]
         else:
             xid = 0
@@ -256,6 +264,8 @@ class TransactionAssembler:
 
     def _spill(self) -> None:
         held = [*self._streams.values(), *(held for held, _ in self._prepared.values())]
+        # The largest first: it frees most for one pass, and small transactions, which are committed
+        # soon, stay in memory.
         largest = max(
             [*held, *([self._open] if self._open else [])], key=lambda each: each.memory_bytes
         )

@@ -89,11 +89,16 @@ class Heads:
     def __init__(self, messages: Sequence[bytes]) -> None:
         self._listed = list(map(head_of, messages))
         self._joined = b"".join(self._listed)
+        # Eight bytes are one machine word: comparing heads is then one comparison of numbers for
+        # all messages. A message shorter than its head would shift all that follow it, so there is
+        # no such view then, and heads are compared one by one.
         whole = len(self._joined) == HEAD_BYTES * len(messages)
         self._numbers = np.frombuffer(self._joined, "<u8") if whole else None
 
     def only(self, kinds: bytes) -> bool:
         """Whether all messages are of these kinds, and none ends inside its head."""
+        # `translate` deletes the kinds that are expected in one pass; a set of all first bytes
+        # would need a Python object for each message.
         return self._numbers is not None and not self._joined[::HEAD_BYTES].translate(None, kinds)
 
     def places_of(self, head: bytes) -> Sequence[int]:
@@ -106,6 +111,8 @@ class Heads:
         """The same for each head that there is."""
         found: dict[bytes, Sequence[int]] = {}
         rest = self._numbers
+        # Each round takes out one head and all like it. A sort (np.unique) would cost n log n, and
+        # lose the order in which heads first came.
         while rest is not None and len(rest) and len(found) < _FEW_HEADS:
             head = rest[:1].tobytes()
             found[head] = _places(self._numbers == rest[0])
@@ -133,6 +140,8 @@ def cut(messages: Sequence[bytes], groups: Sequence[Group]) -> tuple[Sequence[in
     Groups must come by falling numbers of values.
     """
     walk = _Walk(messages, groups)
+    # A range says "all of them, in order" without a list of places, and callers take the messages
+    # as they are.
     if walk.good.all():
         return range(len(messages)), walk.cuts()
     rows: list[int] = np.flatnonzero(walk.good).tolist()
@@ -165,12 +174,18 @@ class _Walk:
     """The buffer of one call: where each value starts, and which messages are as expected."""
 
     def __init__(self, messages: Sequence[bytes], groups: Sequence[Group]) -> None:
+        # int64, because positions are summed over all messages: int32 would overflow at 2 GB
+        # without a word, and numpy indexes by int64 anyway, so a narrower type would be converted
+        # at each step.
         sizes = np.fromiter(map(len, messages), np.int64, len(messages))
         self._end = np.cumsum(sizes) + _BEFORE_BYTES
         self._start = self._end - sizes
         self._buffer = bytearray().join([bytes(_BEFORE_BYTES), *messages, bytes(HEAD_BYTES)])
         # However wrong a length is, no step leaves the buffer.
         self._limit = len(self._buffer) - HEAD_BYTES
+        # One buffer with two views of it: bytes, and the big-endian length behind each byte.
+        # Reading a length for all messages is then one indexing; int.from_bytes would be one call
+        # each.
         self._byte = np.frombuffer(self._buffer, np.uint8)
         self._length = self._view(">u4", 1)
         self.good = np.ones(len(messages), np.bool_)
@@ -184,6 +199,8 @@ class _Walk:
 
     def _view(self, kind: str, offset: int) -> NDArray[Any]:
         """The buffer as overlapping numbers: one from each byte on, so many bytes behind it."""
+        # A stride of one byte makes the numbers overlap: numpy has no other way to read a word at
+        # any position. The last ones that would reach beyond the buffer are left out.
         count = len(self._buffer) - offset - np.dtype(kind).itemsize + 1
         return np.ndarray(count, kind, self._buffer, offset, strides=(1,))
 
@@ -197,6 +214,8 @@ class _Walk:
         position = self._start + HEAD_BYTES
         while True:
             number = len(nulls)
+            # Groups come by falling numbers of values, so those that still have one are always the
+            # first `active` messages, and a slice is enough where a mask would have to copy.
             active = sum(group.count for _, group in self.parts if group.values > number)
             ended = slice(active, len(position))
             self.good[ended] &= position[ended] == self._end[ended]
@@ -220,6 +239,8 @@ class _Walk:
         kind = self._byte[position]
         text = kind == _TEXT
         null = None
+        # Read for NULLs too, where it is nonsense: computing it for all and choosing afterwards is
+        # faster than two selections, and `_limit` keeps a nonsense length inside the buffer.
         after: Int64Array = position + self._length[position]
         after += _BEFORE_BYTES
         if text.all():
@@ -235,16 +256,24 @@ class _Walk:
     def cuts(self) -> list[Cut]:
         """Each group's values; all messages must be as expected."""
         texts, nothing, middles = map(np.concatenate, (self._texts, self._nothing, self._middles))
+        # The messages are rewritten in place into one MessagePack list, which msgspec reads in C.
+        # The slow way is `message[a:b]` for each value: a slice and two additions of Python each.
+        # The values come out equal, because pgoutput's length field is MessagePack's, and only the
+        # byte before it differs.
         self._view("<u8", 0)[self._start] = _HEAD
         for offset, byte in enumerate(_MIDDLE):
             self._byte[middles + offset] = byte
         self._byte[texts] = _BIN32
         self._byte[nothing] = _NIL
         counts = [group.count * group.tuples * (1 + group.columns) for _, group in self.parts]
+        # bin32 and not str32: bytes are not checked for UTF-8 here. They go into JSON as they are,
+        # and whether all of it is UTF-8 is one check of the joined result.
         pieces = _PIECES.decode(self._list(sum(counts)))
         # All that is no value becomes a space or a byte over 127.
         self._view("<u4", 1)[texts] = _WORD
         self._buffer[:_BEFORE_BYTES] = b" " * _BEFORE_BYTES
+        # One look at the whole buffer says for all values whether any needs escaping. What is no
+        # value was overwritten by bytes that cannot look like one.
         octets = self._byte[: self._limit]
         special = b'"' in self._buffer or b"\\" in self._buffer or bool(octets.min() < 32)
         overwritten = len(self._start) + len(middles) + len(nothing) + _BEFORE_BYTES * len(texts)
@@ -264,6 +293,8 @@ class _Walk:
         """Messages of one tuple each as one MessagePack list: an int32 (the OID) and an array by
         turns.
         """
+        # The relation's OID stands where an int32 has its number, and the count of columns where an
+        # array16 has its length: a head becomes "int, array" by changing two bytes.
         self._byte[self._start] = _INT32
         self._byte[self._start + _COUNT] = _ARRAY16
         self._byte[np.concatenate(self._texts)] = _STR32
@@ -285,6 +316,7 @@ def _cut(
 ) -> Cut:
     if group.tuples > 1:
         # What stood between two tuples.
+        # A slice is deleted in C; filtering would visit every element in Python.
         del pieces[1 + group.columns :: 2 * (1 + group.columns)]
     null = [flags is not None for flags in nulls]
     text = [flags is None or not flags.all() for flags in nulls]
@@ -296,6 +328,8 @@ def _patterns(nulls: Sequence[ByteFlags | None]) -> Sequence[int]:
     flags = [null for null in nulls if null is not None]
     if not 0 < len(flags) <= _BITS:
         return ()
+    # Rows with the same NULLs share one template. A number for each row finds them by one
+    # dictionary lookup; a tuple of flags would be built and hashed for each row.
     bits = sum(
         (null.astype(np.int64) << bit for bit, null in enumerate(flags)), np.zeros(1, np.int64)
     )

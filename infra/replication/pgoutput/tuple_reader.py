@@ -153,6 +153,8 @@ def compile_reader(
     return read
 
 
+# Tables of the same types have the same source; compiling is slow beside reading, which counts with
+# thousands of tables or partitions.
 @lru_cache(maxsize=256)
 def _code(source: str) -> CodeType:
     """Compiled once for all relations that are read alike."""
@@ -179,12 +181,18 @@ def _source(
 ) -> str:
     # Positions are those in the message: a head that is not ASCII is replaced by another of the
     # same length.
+    # The slow way is a loop over columns that calls a function for each value, and the calls are
+    # most of its time. Here a column is three lines without a call. The values are those that the
+    # loop would give: a test runs both on the same messages.
     lines = ["def read(b):", *([] if ascii_head else [f" b = BLANK + b[{HEAD_BYTES}:]"])]
     lines += [
         f" a = p = {HEAD_BYTES}",
         f" s = str(b, 'latin-1') if len(b) < {LONG_BYTES} else NOT_ASCII",
         " try:",
     ]
+    # In ASCII a character is a byte, so the text may be cut at byte positions; anywhere else each
+    # value is decoded by itself. Both branches are compiled, since only the message says which it
+    # is.
     for ascii_only in (True, False):
         lines.append("  if s.isascii():" if ascii_only else "  else:")
         for number, kind in enumerate(kinds):
@@ -212,6 +220,8 @@ def _source(
 def _column(
     variable: str, position: int, expression: str, null: str, null_first: bool
 ) -> list[str]:
+    # 110 is `n`. The form that is more frequent in the example is tried first: a comparison that
+    # fails costs as much as one that does not.
     nothing = ["b[p] == 110:", f"    {variable} = {null}", "    p += 1"]
     rest = ["   else:", f"    {variable}, p = rare(b, p, codec{position})"]
     text = ["    a = q + 1", "    p = a + b[q]", f"    {variable} = {expression}"]
@@ -237,6 +247,8 @@ def rare(b: bytes, p: int, codec: Codec) -> tuple[Any, int]:
     """A value that is long, binary or unchanged, and the position behind it; raises DecodeError
     for anything else.
     """
+    # Out of line on purpose: few values come here, and the compiled code stays short enough for the
+    # interpreter's caches.
     kind, first, last = locate(b, p)
     if kind == "u":
         return codec.unchanged, last

@@ -237,6 +237,8 @@ class _Tails:
 
     def begin(self, source: CommitSource) -> None:
         moment = self._encoder.moment(source.commit_us)
+        # Written once a transaction by the general encoder, so that these bytes are its own; each
+        # change then only joins them. The two bytes behind the header are the two absent rows.
         written = {
             letter: self._encoder.value(letter, None, None, source.xid, source.lsn, moment)
             for letter in "cud"
@@ -320,6 +322,9 @@ def _codec(schema: Any, position: int) -> Codec:
         null = schema.index("null")
         branch, schema = encode_long(1 - null), schema[1 - null]
     lengths, convert = f"len{position}", f"write{position}"
+    # Branch and length stand before a short text together, looked up by its length: no varint is
+    # encoded for a value. The reader's fast path has lengths of one byte only, so 256 entries are
+    # all there are.
     prefixes = [branch + encode_long(length) for length in range(_SHORTEST)]
     write = _writer(schema, branch)
     names = {lengths: prefixes, convert: write}
@@ -331,6 +336,8 @@ def _codec(schema: Any, position: int) -> Codec:
     unchanged: Any = UNCHANGED
     if _has_placeholder(schema):
         unchanged = branch + encode_bytes(PLACEHOLDER.encode())
+    # ASCII needs no check: it is UTF-8. Anything else is decoded once to be checked, and its own
+    # bytes are sent.
     if schema == _STRING:
         ascii_expression, utf8 = f"{lengths}[p - a] + b[a:p]", f"{lengths}[p - a] + checked(b[a:p])"
     elif schema == _LONG:
@@ -358,6 +365,8 @@ def _decimal(scale: int, encode: Callable[[Any], bytes], branch: bytes) -> Calla
     def write(text: str) -> bytes:
         whole, _, fraction = text.partition(".")
         digits = whole + fraction
+        # Postgres writes numeric(p, s) with s digits always, so the text without its point is the
+        # unscaled number. Decimal would give the same, slower; what looks otherwise goes there.
         if len(fraction) == scale and digits.removeprefix("-").isdigit():
             number = int(digits)
             size = ((number if number >= 0 else ~number).bit_length() >> 3) + 1

@@ -114,6 +114,8 @@ class ChangeJson:
         """
         counts = [len(part) for _, part in parts]
         messages = list(chain.from_iterable([part for _, part in parts]))
+        # All transactions' sources in one call, and split again: line ends cannot stand inside
+        # JSON. One by one they cost most where transactions have few rows.
         texts = _SOURCES.encode_lines([source for source, _ in parts]).splitlines()
         sources = list(chain.from_iterable(map(repeat, texts, counts)))
         # One flat list: a list a message would have the garbage collector look at everything there
@@ -203,6 +205,7 @@ class ChangeJson:
             for head, places in heads.places().items()
             if len(places) >= FEWEST and (template := self._template(head, messages[places[0]]))
         ]
+        # `cut` walks all groups at once, and asks for falling numbers of values (bulk.py).
         groups.sort(key=lambda group: -group[0].values)
         places = (
             groups[0][1]
@@ -219,6 +222,7 @@ class ChangeJson:
         last = 0
         for (template, _), piece in zip(groups, cuts, strict=True):
             first, last = last, last + piece.count
+            # Every message of this group had a form that only the slow reader knows.
             if not piece.count:
                 continue
             try:
@@ -256,6 +260,8 @@ class ChangeJson:
             return None
         if int.from_bytes(head[6:8], "big") != len(relation.columns):
             return None
+        # The relation is compared by identity: the decoder keeps one object for as long as the
+        # server describes the table alike, so a changed table cannot find an old template.
         known = self._templates.get(head)
         if known is None or known.relation is not relation:
             known = self._templates[head] = JsonTemplate(

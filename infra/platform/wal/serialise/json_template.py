@@ -86,11 +86,19 @@ class JsonTemplate:
         keys = self._key_bytes(cut)
         probes = self._probes(cut)
         self._convert(cut)
+        # The piece that stood for a message's head has no meaning, and the transaction's source
+        # needs a place: with it there, a row's pieces are in the order of the text's places,
+        # without a copy.
         cut.pieces[0 :: cut.stride] = sources
         texts = self._by_pattern(cut)
         if texts is None:
             self._mark_nulls(cut)
+        # The same iterator so many times: `zip` takes a row's pieces one after the other, as a
+        # tuple, which is what `%` wants. Slicing would make a list for each row.
         rows = zip(*[iter(cut.pieces)] * cut.stride, strict=True)
+        # `template % row` writes a whole change in C. The slow way, a dictionary for each row
+        # through a JSON encoder, gives the same bytes (a test holds both beside each other) in
+        # eight to eleven times the time.
         values = list(map(mod, repeat(self._text(())) if texts is None else texts, rows))
         if texts is None:
             values = [value.replace(b'"%b"' % _NULL, b"null") for value in values]
@@ -229,6 +237,7 @@ def _check_integers(pieces: Sequence[bytes]) -> None:
         joined
     ):
         raise ValueError("there is an integer that is not written as Postgres writes it")
+    # A sign may only follow a comma: counting both is cheaper than a pattern that tries each digit.
     signs = joined.count(b"-")
     if signs and signs != joined.count(b",-"):
         raise ValueError("there is a sign inside an integer")

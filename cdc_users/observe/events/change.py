@@ -18,17 +18,14 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.observe.events.value import CUSTOMERS, check, column_kinds
+from cdc_users.observe.events.dialect import SCALES, ChangeError
+from cdc_users.observe.events.value import CUSTOMERS, check, column_kinds, pointed
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import Events
 from infra.avro.kind import UNAVAILABLE, ColumnKind
 
 _OPERATIONS = {"insert": "c", "create": "c", "update": "u", "delete": "d", "read": "r"}
 ObservedChange = Mapping[str, Any]
-
-
-class ChangeError(ValueError):
-    """JSON that is no change event; the message says why."""
 
 
 @dataclass(slots=True)
@@ -79,7 +76,7 @@ class ChangeParser:
                 ),
                 seen_us=seen_us,
                 appended_us=appended_us,
-                checks=self._checks([row for _, row in rows], keys) if self.check_every else None,
+                checks=self._checks(changes, keys) if self.check_every else None,
                 others=np.array([self._by_others(change) for change in changes], dtype=np.bool_),
             )
         except OverflowError as error:
@@ -114,14 +111,18 @@ class ChangeParser:
                 key = key.get(self.key_column, next(iter(key.values()), None))
         return key_number(key)
 
-    def _checks(self, rows: Sequence[ObservedChange], keys: Sequence[int]) -> NDArray[np.uint8]:
+    def _checks(self, changes: Sequence[ObservedChange], keys: Sequence[int]) -> NDArray[np.uint8]:
+        rows = [self._row(change)[1] for change in changes]
         checks = np.zeros(len(rows), dtype=np.uint8)
         sample = range(self._until_check, len(rows), self.check_every)
         self._until_check = (self._until_check - len(rows)) % self.check_every
         for place in sample:
             row = rows[place]
             if (probe := row.get(self.probe_column)) is not None:
-                values = [row.get(name, UNAVAILABLE) for name in self.kinds]
+                scales = changes[place].get(SCALES, {})
+                values = [
+                    pointed(row.get(name, UNAVAILABLE), scales.get(name)) for name in self.kinds
+                ]
                 checks[place] = check(_text(probe), keys[place], list(self.kinds.values()), values)
             else:
                 checks[place] = RowCheck.SKIPPED

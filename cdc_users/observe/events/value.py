@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.measure.ledger.probe import Json, ProbeError, checksum, parse_probe
+from cdc_users.measure.ledger.probe import Json, Probe, ProbeError, checksum, parse_probe
 from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, ColumnKind
 
 #: `customers` in column order, without its key and its probe.
@@ -26,6 +26,10 @@ CUSTOMERS: Mapping[str, ColumnKind] = {
     "created_at": ColumnKind.ZONED_TIMESTAMP,
     "notes": ColumnKind.TEXT,
 }
+#: Scales that are tried where none is told.
+MOST_SCALE = 20
+#: Longer texts are no numbers in base64 that a checksum could have been made of.
+MOST_DIGITS = 1000
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1)
 
@@ -144,6 +148,19 @@ def check(
         found = parse_probe(probe)
     except ProbeError:
         return RowCheck.CORRUPT
+    result = _check(found, key, kinds, values)
+    coded = _coded(kinds, values) if result is RowCheck.CORRUPT else frozenset()
+    # Where the point of such a number belongs is said nowhere; it is where the checksum fits.
+    for scale in range(MOST_SCALE + 1) if coded else ():
+        read = [
+            pointed(value, scale) if place in coded else value for place, value in enumerate(values)
+        ]
+        if _check(found, key, kinds, read) is RowCheck.GOOD:
+            return RowCheck.GOOD
+    return result
+
+
+def _check(found: Probe, key: int, kinds: Sequence[ColumnKind], values: Sequence[Any]) -> RowCheck:
     try:
         made = [value_of(kind, value) for kind, value in zip(kinds, values, strict=True)]
         if any(value is UNAVAILABLE for value in made):
@@ -152,3 +169,35 @@ def check(
     except (ValueError, TypeError, ArithmeticError, RecursionError):
         return RowCheck.CORRUPT
     return RowCheck.GOOD if same else RowCheck.CORRUPT
+
+
+def _coded(kinds: Sequence[ColumnKind], values: Sequence[Any]) -> frozenset[int]:
+    """The places of decimals that may be numbers without a point, in base64."""
+    return frozenset(
+        place
+        for place, (kind, value) in enumerate(zip(kinds, values, strict=True))
+        if kind is ColumnKind.DECIMAL and isinstance(value, str) and _octets(value) is not None
+    )
+
+
+def pointed(value: Any, scale: int | None) -> Any:
+    """A decimal that is written as a number without a point, in base64 or beside its scale
+    (Connect's Decimal, Debezium's VariableScaleDecimal); any other value as it is.
+    """
+    if isinstance(value, dict) and value.keys() == {"scale", "value"}:
+        value, scale = value["value"], value["scale"]
+    if not isinstance(scale, int) or abs(scale) > MOST_DIGITS or not isinstance(value, str):
+        return value
+    octets = _octets(value)
+    if octets is None:
+        return value
+    return Decimal(int.from_bytes(octets, "big", signed=True)).scaleb(-scale)
+
+
+def _octets(text: str) -> bytes | None:
+    if len(text) > MOST_DIGITS:
+        return None
+    try:
+        return base64.b64decode(text, validate=True) or None
+    except ValueError:
+        return None

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cdc_users.observe.events.change import ChangeError, ChangeParser
+from cdc_users.observe.events.change import ChangeParser
+from cdc_users.observe.events.dialect import ChangeError, change_of
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import ObservedRecord
 
@@ -88,9 +89,7 @@ class StreamFeed:
         None where it cannot be read.
         """
         try:
-            change = orjson.loads(item.data)
-            if not isinstance(change, dict) or "op" not in change:
-                raise ChangeError("it is no object with op, before and after")
+            change = change_of(orjson.loads(item.data), self._parser.probe_column)
         except ValueError as error:
             self._tell(partition, item, error)
             return None

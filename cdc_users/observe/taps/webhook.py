@@ -18,7 +18,8 @@ from typing_extensions import override
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.change import ChangeError, ChangeParser
+from cdc_users.observe.events.change import ChangeParser
+from cdc_users.observe.events.dialect import ChangeError, change_of
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.tap import ObservedRecord, Tap, TapError
@@ -145,8 +146,7 @@ class WebhookTap(Tap):
         parsed = orjson.loads(body)
         changes = parsed.get("events", parsed) if isinstance(parsed, dict) else parsed
         changes = changes if isinstance(changes, list) else [changes]
-        if not all(isinstance(change, dict) and "op" in change for change in changes):
-            raise ChangeError("an array of objects with op, before and after is needed")
+        changes = [change_of(change, self._parser.probe_column) for change in changes]
         changes = [change for change in changes if change["op"] != "t"]
         seen_us = self._anchor.now_us()
         groups: dict[int, list[Any]] = {}

@@ -1,0 +1,90 @@
+"""The forms in which pipelines write a change as JSON, made into one: an object with op, before and
+after. Pure.
+
+Read are Debezium's envelope, bare or as `payload` beside its `schema` (JsonConverter's default),
+CloudEvents in structured mode (CloudEventsConverter), and rows without an envelope
+(ExtractNewRecordState), whose operation is in `__op` and `__deleted` where they say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+#: Where CloudEventsConverter puts the operation, and the time at the source.
+_CLOUD_OP, _CLOUD_TIME = "iodebeziumop", "iodebeziumtsms"
+_DECIMAL = "org.apache.kafka.connect.data.Decimal"
+
+
+class ChangeError(ValueError):
+    """JSON that is no change event; the message says why."""
+
+
+def change_of(document: Any, probe_column: str) -> dict[str, Any]:
+    """A document's change; raises ChangeError for one in none of the forms."""
+    if not isinstance(document, dict):
+        raise ChangeError(
+            f"{str(document)[:100]!r} is no change event: an object with op, before and after is"
+            " needed"
+        )
+    if isinstance(payload := document.get("payload"), dict) and "op" not in document:
+        schema = document.get("schema")
+        change = change_of(payload, probe_column)
+        return with_scales(change, schema) if isinstance(schema, dict) else change
+    if "specversion" in document and isinstance(document.get("data"), dict):
+        return _of_cloud_event(document, probe_column)
+    if isinstance(document.get("op"), str):
+        return document
+    if probe_column in document or "__deleted" in document:
+        return _of_row(document)
+    raise ChangeError("it is no object with op, before and after")
+
+
+def _of_cloud_event(event: Mapping[str, Any], probe_column: str) -> dict[str, Any]:
+    data = dict(event["data"])
+    if isinstance(payload := data.get("payload"), dict):
+        data = dict(payload)
+    if "op" not in data and ("before" in data or "after" in data):
+        data["op"] = event.get(_CLOUD_OP, "u" if data.get("after") else "d")
+    change = change_of(data, probe_column)
+    if "source" not in change and isinstance(ts_ms := event.get(_CLOUD_TIME), int | str):
+        change = {**change, "source": {"ts_ms": int(ts_ms)} if str(ts_ms).isdecimal() else {}}
+    return change
+
+
+def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    deleted = str(row.get("__deleted", "false")).lower() == "true"
+    operation = "d" if deleted else str(row.get("__op") or "c")
+    columns = {name: value for name, value in row.items() if not name.startswith("__")}
+    source = {
+        name.removeprefix("__source_"): value
+        for name, value in row.items()
+        if name.startswith("__source_")
+    }
+    side = "before" if operation == "d" else "after"
+    return {"op": operation, "before": None, "after": None, side: columns, "source": source}
+
+
+def with_scales(change: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The change with what its schema says of decimals, which are numbers without a point in
+    base64: by column, where the point belongs.
+    """
+    scales: dict[str, int] = {}
+    for part in _records(schema):
+        for column in part.get("fields", ()):
+            if isinstance(column, dict) and column.get("name") == _DECIMAL:
+                scale = str((column.get("parameters") or {}).get("scale", ""))
+                if scale.lstrip("-").isdecimal():
+                    scales[str(column.get("field"))] = int(scale)
+    return {**change, SCALES: scales} if scales else change
+
+
+#: Beside op, before and after: the scales of the row's decimals.
+SCALES = "scales of decimals"
+
+
+def _records(schema: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The schema of a row: one side of an envelope, or the whole."""
+    fields = [field for field in schema.get("fields", ()) if isinstance(field, dict)]
+    sides = [field for field in fields if field.get("field") in ("after", "before")]
+    return sides or [schema]

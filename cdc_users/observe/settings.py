@@ -49,7 +49,9 @@ class TopicSettings(KafkaSettings, kw_only=True, frozen=True, tag_field="kind", 
 class JsonTopicSettings(
     KafkaSettings, kw_only=True, frozen=True, tag_field="kind", tag="json-topic"
 ):
-    """Topics of JSON change events."""
+    """Topics of change events, in JSON, or in Avro where the registry is named."""
+
+    schema_registry_url: str = ""
 
 
 class WebhookSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="webhook"):
@@ -63,7 +65,7 @@ class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind",
 
     dsn: str
     table: str
-    poll_s: float = 0.5
+    poll_s: float = 0.01
 
 
 class WarehouseSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):

@@ -13,7 +13,7 @@ from typing import Any
 from gevent.event import Event
 from gevent.lock import Semaphore
 from locust.env import Environment
-from locust.runners import Runner, WorkerRunner
+from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.offset import RoundTrip, offset_of
@@ -38,7 +38,8 @@ class ClockTalk:
 
 def listen_for_answers(runner: Runner) -> None:
     """Take the master's answers, in a process that runs lanes."""
-    runner.register_message(CLOCK, _on_answer)
+    if isinstance(runner, WorkerRunner):  # one that is its own master asks nobody
+        runner.register_message(CLOCK, _on_answer)
 
 
 def answer_questions(runner: Runner) -> None:
@@ -49,7 +50,8 @@ def answer_questions(runner: Runner) -> None:
         told = replace_time(asked, asked.anchor.now_us())
         runner.send_message(CLOCK, {"message": encode(told)}, msg.node_id)
 
-    runner.register_message(CLOCK, answer)
+    if isinstance(runner, MasterRunner):
+        runner.register_message(CLOCK, answer)
 
 
 def replace_time(reading: ClockReading, now_us: int) -> ClockReading:

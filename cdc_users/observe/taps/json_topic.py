@@ -1,9 +1,20 @@
-"""Watches Kafka topics of JSON change events, as the direct WAL reader publishes them."""
+"""Watches Kafka topics of change events in the forms of pipelines of all kinds: JSON, as the direct
+WAL reader publishes it too, and Avro, as Debezium's envelope or as bare rows.
+"""
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import io
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
 
+import fastavro
+import orjson
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
@@ -12,11 +23,15 @@ from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import JsonTopicSettings
 from cdc_users.observe.tap import ObservedRecord, Tap
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem
-from cdc_users.observe.taps.topic import KafkaMessage, TopicReading
+from cdc_users.observe.taps.topic import EnvelopeParser, KafkaMessage, Schemas, TopicReading
+from infra.schemas.envelope import EnvelopeError
+
+#: What Confluent's serializers put in front: this, and the schema's number in four bytes.
+MAGIC, HEAD_BYTES = b"\0", 5
 
 
 class JsonTopicTap(Tap):
-    """The tap on topics of JSON change events."""
+    """The tap on topics of change events, whatever form each is in."""
 
     kind = "json-topic"
 
@@ -24,6 +39,11 @@ class JsonTopicTap(Tap):
         self.record = ObservedRecord(run)
         self._reading = TopicReading(settings.bootstrap, settings.all_topics, self.record, anchor)
         self._feed = StreamFeed(self.record, settings)
+        schemas = Schemas(settings.schema_registry_url)
+        self._forms = Forms(schemas) if settings.schema_registry_url else None
+        self._envelopes = EnvelopeParser(
+            schemas, self.record, settings.probe_column, settings.check_every
+        )
 
     @override
     def start(self) -> TapPlace:
@@ -34,17 +54,23 @@ class JsonTopicTap(Tap):
         """Take in messages of one partition, in their order; one that cannot be read is told and
         left out.
         """
-        items = [
-            StreamItem(
-                message.offset,
-                (message.key or b"").decode("utf-8", "replace"),
-                message.value,
-                message.appended_us,
-                message.by_broker,
-            )
-            for message in messages
-        ]
-        self._feed.take(messages[0].partition, items, seen_us)
+        forms = [self._form(message) for message in messages]
+        for enveloped, run in groupby(
+            zip(forms, messages, strict=True), lambda one: one[0] is None
+        ):
+            part = list(run)
+            if enveloped:
+                for events in self._envelopes.parse([message for _, message in part], seen_us):
+                    self.record.take(events)
+            else:
+                items = [_item(message, text or b"") for text, message in part]
+                self._feed.take(messages[0].partition, items, seen_us)
+
+    def _form(self, message: KafkaMessage) -> bytes | None:
+        """The message as JSON; None where it is an Avro envelope."""
+        if self._forms is None or not message.value.startswith(MAGIC):
+            return message.value
+        return self._forms.json_of(message.value)
 
     @override
     def stop(self) -> None:
@@ -53,6 +79,53 @@ class JsonTopicTap(Tap):
     @override
     def gauges(self) -> dict[str, object]:
         return {"read": self._reading.read()}
+
+
+def _item(message: KafkaMessage, text: bytes) -> StreamItem:
+    key = (message.key or b"").decode("utf-8", "replace")
+    return StreamItem(message.offset, key, text, message.appended_us, message.by_broker)
+
+
+@dataclass(slots=True)
+class Forms:
+    """What messages with a schema's number in front are: envelopes in Avro, bare rows in Avro, or
+    JSON.
+    """
+
+    schemas: Schemas
+    _bare: dict[int, Any] = field(default_factory=dict)
+
+    def json_of(self, value: bytes) -> bytes | None:
+        """The message as JSON; None where it is an Avro envelope. Raises TapError."""
+        body = value[HEAD_BYTES:]
+        if body.startswith(b"{"):
+            with contextlib.suppress(orjson.JSONDecodeError):
+                orjson.loads(body)
+                return body
+        number = int.from_bytes(value[1:HEAD_BYTES], "big")
+        schema = self._schema(number)
+        if schema is None:
+            return None
+        try:
+            row = fastavro.schemaless_reader(io.BytesIO(body), schema, None)
+        except (ValueError, EOFError, IndexError, TypeError, struct.error):
+            return body  # told as unreadable further on
+        return orjson.dumps(row, default=_plain)
+
+    def _schema(self, number: int) -> Any:
+        """The schema of bare rows, None for an envelope's."""
+        if number not in self._bare:
+            try:
+                self.schemas.reader(number)
+                self._bare[number] = None
+            except EnvelopeError:
+                self._bare[number] = fastavro.parse_schema(self.schemas.schema(number))
+        return self._bare[number]
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON does not have, as Connect's JSON writes it."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 JSON_TOPIC_TAP = TapDeclaration(

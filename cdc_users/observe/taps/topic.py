@@ -72,15 +72,19 @@ class Schemas:
         is no envelope.
         """
         if number not in self.readers:
-            try:
-                with SchemaRegistry(self.url, TIMEOUT_S) as registry:
-                    schema = registry.schema(number)
-            except RegistryError as error:
-                raise TapError(f"schema {number} cannot be fetched: {error}") from error
-            if schema is None:
-                raise TapError(f"schema {number} is not in the registry at {self.url}")
-            self.readers[number] = RowReader(schema)
+            self.readers[number] = RowReader(self.schema(number))
         return self.readers[number]
+
+    def schema(self, number: int) -> Any:
+        """A schema as it is registered; raises TapError where the registry has none."""
+        try:
+            with SchemaRegistry(self.url, TIMEOUT_S) as registry:
+                schema = registry.schema(number)
+        except RegistryError as error:
+            raise TapError(f"schema {number} cannot be fetched: {error}") from error
+        if schema is None:
+            raise TapError(f"schema {number} is not in the registry at {self.url}")
+        return schema
 
 
 class EnvelopeParser:

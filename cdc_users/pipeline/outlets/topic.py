@@ -17,7 +17,11 @@ def _check(place: str) -> None:
 
 
 def _tap(prepared: Prepared, place: str) -> JsonTopicSettings:
-    return JsonTopicSettings(bootstrap=prepared.endpoints.kafka_bootstrap, topic=place)
+    return JsonTopicSettings(
+        bootstrap=prepared.endpoints.kafka_bootstrap,
+        topic=place,
+        schema_registry_url=prepared.endpoints.schema_registry_url,
+    )
 
 
 TOPIC = OutletDeclaration("topic", "NAME", _check, tap=_tap)

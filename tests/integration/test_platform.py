@@ -132,13 +132,15 @@ def test_a_second_instance_takes_over_partitions_without_a_duplicate(
     first = started(**options)
     first.await_durable(100)
     second = started(**options)
+    assert second.url  # it has its partitions
+    topic.fill(inserts(4000, first=4001))
 
     await_that(
-        lambda: first.durable + second.durable >= 4000, lambda: f"{first.durable} {second.durable}"
+        lambda: first.durable + second.durable >= 8000, lambda: f"{first.durable} {second.durable}"
     )
 
     assert second.durable > 0
-    assert counts(first, second) == {"delivered": 4000, "duplicated": 0, "reordered": 0}
+    assert counts(first, second) == {"delivered": 8000, "duplicated": 0, "reordered": 0}
     assert first.stop() == 0
     assert second.stop() == 0
 

@@ -139,3 +139,80 @@ async def test_a_peak_is_told_once_and_the_next_begins_with_what_is_held() -> No
 
     held.put(PLACE, chunk(3, first=8))
     assert held.peak() == 5
+
+
+def heavy(size: int, message_bytes: int, first: int = 0) -> Chunk:
+    plain = chunk(size, first)
+    return Chunk(
+        [bytes(message_bytes)] * size,
+        plain.keys,
+        plain.offsets,
+        plain.appended_us,
+        plain.polled_us,
+    )
+
+
+async def test_a_partition_whose_share_of_bytes_is_full_is_paused() -> None:
+    held = Buffer(10_000, limit_bytes=1_000)
+    held.queues = {("t", number): PartitionQueue() for number in range(2)}
+
+    held.put(PLACE, heavy(4, 100))
+    assert held.full(room=1) == []
+    held.put(PLACE, heavy(1, 100, first=4))
+    assert held.full(room=1) == [PLACE]
+
+    held.queues[PLACE].paused = True
+    assert held.ready(room=1) == []
+    assert held.queues[PLACE].take(3, batch_size=1) is not None
+    assert held.ready(room=1) == []
+    assert held.queues[PLACE].take(2, batch_size=1) is not None
+    assert held.ready(room=1) == [PLACE]
+
+
+async def test_all_partitions_rest_when_all_bytes_are_held_and_what_is_written_counts() -> None:
+    held = Buffer(10_000, limit_bytes=1_000)
+    held.queues = {("t", number): PartitionQueue() for number in range(2)}
+    held.put(PLACE, heavy(11, 100))
+    assert held.queues[PLACE].take(100, batch_size=1) is not None
+
+    assert held.bytes == 1_100
+    assert set(held.full(room=1)) == {("t", 0), ("t", 1)}
+    held.queues[PLACE].begin(11)
+    held.queues[PLACE].finish()
+    assert held.queues[PLACE].take(100, batch_size=1) is None
+    assert held.bytes == 0
+    assert held.high_water_bytes == 1_100
+
+
+async def test_no_more_bytes_are_taken_at_once_than_a_batch_may_have() -> None:
+    queue = PartitionQueue()
+    queue.put(heavy(50, 100))
+    queue.put(heavy(1, 5_000, first=50))
+    queue.put(heavy(49, 100, first=51))
+
+    taken = []
+    while (part := queue.take(1_000, batch_size=500, most_bytes=1_000)) is not None:
+        assert part.bytes <= 1_000 or len(part) == 1
+        taken += list(part.offsets)
+
+    assert taken == list(range(100))
+    assert queue.bytes == 0
+
+
+async def test_tombstones_weigh_nothing() -> None:
+    queue = PartitionQueue()
+    queue.put(Chunk([None, b"1234", None], [b""] * 3, [0, 1, 2], [0] * 3, [0] * 3))
+
+    assert queue.bytes == 4
+    part = queue.take(10, batch_size=10, most_bytes=1)
+    assert part is not None
+    assert list(part.offsets) == [0]
+
+
+async def test_a_queue_that_is_closed_holds_no_bytes_but_what_is_written() -> None:
+    queue = PartitionQueue()
+    queue.put(heavy(10, 100))
+    assert queue.take(4, batch_size=4) is not None
+    queue.close()
+
+    assert queue.bytes == 400

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from infra.platform.consume.dead_letter import NoDeadLetters
-from infra.platform.consume.delivery import LOOKUPS, PATIENT_WITH, Delivery
+from infra.platform.consume.delivery import LOOKUPS, PATIENT_WITH, CommitLimit, Delivery
 from infra.platform.process.error import RetryableError
 from infra.platform.process.retry import Backoff
 from infra.platform.sinks.batch import Batch, Chunk, Poison
+from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.counting import CountingSink
 from tests.unit.infra.platform.consume.kafka_double import Schemas, records
 
@@ -120,3 +121,42 @@ async def test_a_topic_full_of_unknown_ids_does_not_cost_the_patience_of_one_eac
     assert len(items) == 50
     # Fifty values, and the key's schema, which is absent here as well.
     assert registry.asked <= 51 + PATIENT_WITH * (LOOKUPS - 1)
+
+
+class Accepting(CountingSink):
+    """Only accepts; counts what it has at a flush."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed: list[int] = []
+
+    async def write(self, batch: Batch) -> WriteStatus:
+        await super().write(batch)
+        return WriteStatus.ACCEPTED
+
+    async def flush(self) -> None:
+        self.flushed.append(self.count)
+
+
+async def test_a_sink_must_commit_at_so_many_events() -> None:
+    sink = Accepting()
+    limit = CommitLimit(events=20)
+    delivery = Delivery(Schemas(), sink, NoDeadLetters(), QUICK, limit)
+    items = await delivery.read(PLACE, chunk(200), 10)
+
+    async def flush_when_due() -> None:
+        while True:
+            await delivery.flush_due.wait()
+            await delivery.flush()
+
+    flushing = asyncio.create_task(flush_when_due())
+    most = 0
+    async with asyncio.timeout(60):
+        for item, _ in items:
+            await delivery.deliver(item)
+            most = max(most, delivery.accepted[1])
+    flushing.cancel()
+
+    assert sink.count == 200
+    assert most <= 2 * limit.events
+    assert len(sink.flushed) >= 200 // (2 * limit.events)

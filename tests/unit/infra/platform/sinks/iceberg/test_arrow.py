@@ -16,7 +16,7 @@ import pytest_asyncio
 from pyiceberg.catalog import load_catalog
 
 from infra.avro.key import KeyReader
-from infra.avro.kind import PLACEHOLDER
+from infra.avro.kind import INFINITE_DAYS, PLACEHOLDER
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
@@ -225,3 +225,42 @@ async def test_a_truncate_is_refused_and_leaves_no_row(state: Place) -> None:
     await state.sink.flush()
 
     assert state.table().to_pylist() == [{"id": 1, "n": 1}]
+
+
+async def test_what_the_source_did_not_send_of_a_deleted_row_is_null_and_listed(
+    tmp_path: Path,
+) -> None:
+    place = Place(local_properties(str(tmp_path)), upsert=False)
+    await place.sink.open()
+    kinds: Columns = {
+        "id": ("long", False),
+        "name": ("string", False),
+        "active": ("boolean", False),
+        "day": (DATE, False),
+        "notes": ("string", True),
+    }
+    await place.take(
+        kinds,
+        Event("c", 1, (1, "Ada", True, 7, "n")),
+        Event("d", 1, None, (1, "", False, 0, None)),
+        Event("c", 2, (2, "Bob", False, 0, None)),
+        Event("d", 2, None, (2, "Bob", False, 0, None)),
+    )
+    await place.sink.flush()
+    await place.sink.close()
+
+    rows = place.table().sort_by("cdc_offset").to_pylist()
+    only_key, whole = rows[1], rows[3]
+    assert [only_key[name] for name in kinds] == [1, None, None, None, None]
+    assert only_key["cdc_not_sent"] == "name,active,day,notes"
+    assert (whole["name"], whole["active"], whole["cdc_not_sent"]) == ("Bob", False, None)
+
+
+async def test_infinite_dates_stand_at_the_ends(place: Place) -> None:
+    for number, days in enumerate([*INFINITE_DAYS, 0], 1):
+        await place.take(columns(day=DATE), Event("c", number, (number, days)))
+    await place.sink.flush()
+
+    found = place.table()["day"].cast(pa.int32()).to_pylist()
+    ends = {"infinity": 2**31 - 1, "-infinity": -(2**31)}
+    assert found == [*(ends[text] for text in INFINITE_DAYS.values()), 0]

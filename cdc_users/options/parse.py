@@ -201,11 +201,24 @@ def choice(*allowed: str) -> Choice:
     return Choice(allowed)
 
 
-def sinks(text: str) -> tuple[str, ...]:
-    """Names of sinks, by comma or space."""
-    if not words(text):
-        raise ValueError(f"{text!r} names no sink; name some of {', '.join((*SINKS, WAITING))}")
-    return tuple(choice(*SINKS, WAITING)(name) for name in words(",".join(_parts(text))))
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Reads several of some words, by comma or space; the web form offers a box for each."""
+
+    noun: str
+    allowed: tuple[str, ...]
+
+    @property
+    def takes(self) -> str:
+        """What they are."""
+        return "names, several by comma"
+
+    def __call__(self, text: str) -> tuple[str, ...]:
+        """The words; raises ValueError for none, and for any other."""
+        if not words(text):
+            told = f"{shown(text)} names no {self.noun}; name some of {', '.join(self.allowed)}"
+            raise ValueError(told)
+        return tuple(choice(*self.allowed)(name) for name in words(",".join(_parts(text))))
 
 
 def flag(text: str) -> bool:

@@ -26,6 +26,7 @@ class ShapeDeclaration(Protocol):
     kind: str
     reads: Collection[str]
     idle: Mapping[str, str]
+    foremost: tuple[str, ...]
 
     def steps(self, options: Options, /) -> Sequence[Step]:
         """The run's steps."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from typing_extensions import override
 
 from cdc_users.error import OptionsError
@@ -92,6 +94,7 @@ class BackpressureShape(ScenarioShape):
 
     abstract = True
     kind = PRESSURE
+    foremost: ClassVar[tuple[str, ...]] = ("sink_delay", "overload", "fill", "hold")
 
     @override
     @classmethod

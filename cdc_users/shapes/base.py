@@ -28,7 +28,8 @@ class ScenarioShape(LoadTestShape):
 
     `kind` says which options `steps` does not read (cdc_users.options.table); a shape of a new
     kind names in `reads` those of other scenarios that it reads, and in `idle` those that it does
-    not, with what to do instead. An option that a shape does not read is refused.
+    not, with what to do instead. An option that a shape does not read is refused. `foremost` has
+    the few options that the form shows first.
 
     Declaring one in a locustfile registers the harness's options and listeners with Locust;
     importing this module does nothing. `tick` only says how many lanes there should be: the plan
@@ -42,6 +43,7 @@ class ScenarioShape(LoadTestShape):
     kind: ClassVar[str] = ""
     reads: ClassVar[Collection[str]] = ()
     idle: ClassVar[Mapping[str, str]] = {}
+    foremost: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

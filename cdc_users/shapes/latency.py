@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -28,6 +29,7 @@ class PerSinkShape(ScenarioShape):
 
     abstract = True
     kind = PER_SINK
+    foremost: ClassVar[tuple[str, ...]] = ("sinks", "records", "rate", "duration")
 
     @override
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -58,6 +59,7 @@ class PartitionsShape(ScenarioShape):
 
     abstract = True
     kind = SCALING
+    foremost: ClassVar[tuple[str, ...]] = ("partitions", "instances", "sinks", "records")
 
     @override
     @classmethod

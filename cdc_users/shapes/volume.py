@@ -5,6 +5,7 @@ scenario.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -47,6 +48,7 @@ class VolumeShape(ScenarioShape):
 
     abstract = True
     kind = VOLUME
+    foremost: ClassVar[tuple[str, ...]] = ("rows", "rate", "duration", "sink")
 
     @override
     @classmethod

@@ -25,13 +25,21 @@ from cdc_users.report import remake
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT
-from tests.scenarios.browser import PHONE, Theme, Window, browser, window
+from tests.scenarios.browser import DESKTOP, PHONE, Theme, Window, browser, window
 from tests.scenarios.locust_process import await_that
 from tests.unit.made_result import STAGES_MS, recorder, result, step_result
 
 DEADLINE_MS = 90_000
 SECONDS = 4
 CANARY = "canary-5e1d2b"
+#: What each scenario's form shows before anything is unfolded.
+LEADS = {
+    "throughput": {"rows", "rate", "duration", "sink"},
+    "wal": {"rows", "rate", "duration", "sink"},
+    "backpressure": {"sink_delay", "overload", "fill", "hold"},
+    "partitions": {"partitions", "instances", "sinks", "records"},
+    "latency": {"sinks", "records", "rate", "duration"},
+}
 VERDICT = re.compile("PASS|FAIL|INVALID|ERROR|STACK")
 
 
@@ -95,9 +103,26 @@ def _answers(url: str) -> bool:
 def fill(page: Page, site: Site, **options: str) -> None:
     """Choose the throughput scenario in Locust's form and fill its options."""
     page.goto(site.url)
-    page.select_option("#shapeClass", "ThroughputShape")
+    choose(page, "throughput")
     for name, value in options.items():
         page.fill(f'input[name="{name}"]', value)
+
+
+def choose(page: Page, scenario: str) -> None:
+    page.locator(f'[data-scenario="{scenario}"]').click()
+
+
+def shown(page: Page) -> set[str]:
+    """The options whose fields can be seen."""
+    names = page.locator(".cdc-field:visible .cdc-help").evaluate_all(
+        "all => all.map(help => help.id.replace('cdc-help-', ''))"
+    )
+    return set(names)
+
+
+def unfold(page: Page) -> None:
+    for title in page.locator('.cdc-group:visible[aria-expanded="false"]').all_text_contents():
+        page.locator(f'.cdc-group[data-group="{title}"]').click()
 
 
 def start(page: Page) -> None:
@@ -128,6 +153,75 @@ def test_a_mistake_is_explained_where_it_was_made_and_starts_nothing(
         assert site.state() == before
 
 
+def test_each_scenarios_form_is_one_screen_of_what_it_reads_with_start_in_sight(
+    site: Site, launched: Browser
+) -> None:
+    with window(launched) as opened:
+        page = opened.page
+        page.goto(site.url)
+        expect(page.locator('[data-scenario="throughput"]')).to_have_attribute(
+            "aria-checked", "true"
+        )
+        for scenario in LEADS:
+            choose(page, scenario)
+            expect(page.locator(".cdc-scenario ol li").first).to_contain_text(scenario)
+            assert shown(page) == LEADS[scenario]
+            assert page.evaluate("document.documentElement.scrollHeight") <= DESKTOP[1]
+            assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP[0]
+        unfold(page)
+        assert shown(page) & {"overload", "rows", "stages", "repeat"} == set()
+        assert {"sinks", "batch_size", "smoke", "threshold"} <= shown(page)
+        page.mouse.wheel(0, 300)
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_in_viewport()
+        assert opened.grave_violations() == []
+        assert opened.problems == []
+
+
+def test_switches_and_boxes_say_what_a_text_would(site: Site, launched: Browser) -> None:
+    with window(launched) as opened:
+        page = opened.page
+        page.goto(site.url)
+        choose(page, "latency")
+        page.get_by_role("checkbox", name="iceberg").uncheck()
+        expect(page.locator(".cdc-scenario ol li")).to_have_count(2)
+        expect(page.locator(".cdc-preset")).to_have_attribute(
+            "href", "?scenario=latency&sinks=postgres%2Cwebhook"
+        )
+        unfold(page)
+        page.get_by_role("switch", name="Smoke").check()
+        expect(page.locator(".cdc-preset")).to_have_attribute("href", re.compile("smoke=yes"))
+        page.get_by_role("checkbox", name="iceberg").check()
+        page.get_by_role("switch", name="Smoke").uncheck()
+        expect(page.locator(".cdc-preset")).to_have_attribute("href", "?scenario=latency")
+
+
+def test_a_link_fills_the_form_and_what_another_scenario_does_not_read_is_emptied(
+    site: Site, launched: Browser
+) -> None:
+    with window(launched) as opened:
+        page = opened.page
+        page.goto(f"{site.url}/?scenario=throughput&rows=1k&lanes=3&platform=/bin/true")
+        expect(page.locator(".cdc-scenario ol li")).to_have_text(
+            re.compile("1,000 arrivals at once, 3 lanes")
+        )
+        assert "lanes" in shown(page)
+        choose(page, "backpressure")
+        expect(page.locator(".cdc-preset")).to_have_attribute(
+            "href", "?scenario=backpressure&lanes=3"
+        )
+        expect(page.locator(".cdc-mistakes")).to_have_count(0)
+
+
+def test_a_mistake_marks_its_own_field_alone(site: Site, launched: Browser) -> None:
+    with window(launched) as opened:
+        fill(opened.page, site, rate="5")
+        expect(opened.page.locator("#cdc-help-rate")).to_have_text(
+            "--rate needs --duration, e.g. --duration 30s"
+        )
+        assert opened.page.locator("[data-mistake]").count() == 1
+        assert opened.page.locator('.cdc-field [aria-invalid="true"]').count() == 1
+
+
 def test_the_form_says_what_will_run_and_is_free_of_grave_violations(
     site: Site, launched: Browser
 ) -> None:
@@ -147,7 +241,8 @@ def test_a_run_is_followed_from_the_form_to_its_verdict_and_its_downloads(
 ) -> None:
     with window(launched) as opened:
         page = opened.page
-        fill(page, site, rate="50", duration=f"{SECONDS}s", smoke="yes")
+        page.goto(f"{site.url}/?scenario=throughput&rate=50&duration={SECONDS}s&smoke=yes")
+        expect(page.locator(".cdc-scenario")).to_contain_text("50 arrivals/s for 4 s")
         start(page)
         _follow(page)
         _conclude(page, site)

@@ -81,12 +81,11 @@ class SinkOptions:
         rules=(conflict.the_stream_is_the_end,),
     )
     sinks: tuple[str, ...] = option(
-        parse.sinks,
+        parse.Choices("sink", (*SINKS, WAITING)),
         "Latency, partitions: the sinks that are measured one after another, of"
         f" {', '.join(SINKS)}; partitions also has {WAITING} (slow by {WAIT_MS:g} ms for each write"
         f" of at most {WAITING_BATCH} events).",
         default="webhook,postgres,iceberg",
-        takes="names, several by comma",
         only_in=(PER_SINK, SCALING),
         not_in={VOLUME: "use --sink", PRESSURE: "use --sink-delay"},
     )

@@ -76,6 +76,11 @@ class Option:
         """The words of which it takes one; empty where it takes something else."""
         return self.read.allowed if isinstance(self.read, parse.Choice) else ()
 
+    @property
+    def several(self) -> tuple[str, ...]:
+        """The words of which it takes several; empty where it takes something else."""
+        return self.read.allowed if isinstance(self.read, parse.Choices) else ()
+
     def value(self, text: str) -> Any:
         """What a text means; raises ValueError."""
         if text:

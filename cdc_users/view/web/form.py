@@ -9,8 +9,10 @@ from typing import Any
 
 from cdc_users.error import OptionsError
 from cdc_users.options.groups import NOT_IN_FORM, form_groups
+from cdc_users.options.ignored import idle_in
+from cdc_users.options.options import OPTIONS
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
-from cdc_users.options.table.record import Option, flag_of
+from cdc_users.options.table.record import VOLUME, Option, flag_of
 from cdc_users.scenario import Step
 
 #: Reads a form as a run; raises OptionsError.
@@ -117,30 +119,41 @@ def secrets(locusts: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def description(shapes: Mapping[str, ShapeDeclaration]) -> dict[str, Any]:
     """What the page's script needs to group and explain the fields and to present the scenarios."""
+    by_name = sorted(shapes.items(), key=lambda item: item[1].scenario.name)
     return {
         "groups": [
             {
                 "title": title,
-                "fields": [
-                    {
-                        "name": option.name,
-                        "flag": option.flag,
-                        "help": option.help,
-                        "default": option.default,
-                    }
-                    for option in options
-                ],
+                "fields": [_described(option) for option in options],
             }
             for title, options in form_groups().items()
         ],
-        "scenarios": {
-            name: {
-                "name": shape.scenario.name,
-                "question": shape.scenario.question,
-                "defaults": dict(shape.scenario.defaults),
-            }
-            for name, shape in shapes.items()
-        },
+        "scenarios": {name: _scenario(shape) for name, shape in by_name},
+        "preselected": next((name for name, shape in by_name if shape.kind == VOLUME), ""),
+    }
+
+
+def _described(option: Option) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "flag": option.flag,
+        "label": option.name.replace("_", " ").capitalize(),
+        "help": option.help,
+        "default": option.default,
+        "takes": option.takes,
+        "switch": option.switch,
+        "several": list(option.several),
+    }
+
+
+def _scenario(shape: ShapeDeclaration) -> dict[str, Any]:
+    withheld = {**idle_in(shape), **NOT_IN_FORM}
+    return {
+        "name": shape.scenario.name,
+        "question": shape.scenario.question,
+        "defaults": dict(shape.scenario.defaults),
+        "reads": [option.name for option in OPTIONS if option.name not in withheld],
+        "foremost": list(shape.foremost),
     }
 
 

@@ -50,6 +50,7 @@ class Shape(LoadTestShape):
     )
     kind = "made"
     reads: ClassVar[tuple[str, ...]] = ()
+    foremost: ClassVar[tuple[str, ...]] = ()
     idle: ClassVar[Mapping[str, str]] = {"records": "use --rows"}
 
     @classmethod

@@ -145,6 +145,8 @@ class Facts:
     #: What of the system under test is gone for good, and what somebody else did to the run.
     gone: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
+    #: What came to a tap in a form that it does not know.
+    unreadable: list[str] = field(default_factory=list)
     #: What must hold: the scenario's, the user's, and the ledger's classes at 0.
     thresholds: Sequence[Threshold] = ()
     smoke: bool = False

@@ -113,6 +113,7 @@ def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
         retention_lost=facts.retention_lost if _missing(facts) else 0,
         restarts=facts.restarts,
         disturbed=facts.disturbed,
+        unreadable=facts.unreadable,
     )
 
 

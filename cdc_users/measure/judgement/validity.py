@@ -122,7 +122,8 @@ class HarnessFacts:
     `clock_step_ms` is by how much the wall clock left the monotonic one; `writers_twice` counts
     writer numbers that are not one lane's alone; `retention_lost` counts events that the topic no
     longer had when the consumer came to them; `restarts` names what ended and began again without
-    being asked, `disturbed` says what somebody else did to the run's objects.
+    being asked, `disturbed` says what somebody else did to the run's objects, `unreadable` what a
+    tap could not read.
     """
 
     steps: Sequence[StepFacts] = ()
@@ -135,6 +136,7 @@ class HarnessFacts:
     retention_lost: int = 0
     restarts: Sequence[str] = ()
     disturbed: Sequence[str] = ()
+    unreadable: Sequence[str] = ()
 
 
 def stopped_early(facts: HarnessFacts) -> Iterator[str]:
@@ -209,6 +211,12 @@ def disturbed(facts: HarnessFacts) -> Iterator[str]:
     """Somebody else was at work on what the run measures and audits."""
     for what in facts.disturbed:
         yield f"{what} in mid-run; keep others away and run again"
+
+
+def unreadable(facts: HarnessFacts) -> Iterator[str]:
+    """What cannot be read accuses nobody, and audits nothing."""
+    for what in facts.unreadable:
+        yield f"{what}; docs/observer.md lists the forms that are read"
 
 
 def sink_timed_out(step: StepFacts) -> Iterator[str]:
@@ -447,6 +455,7 @@ OF_RUN: tuple[Callable[[HarnessFacts], Iterator[str]], ...] = (
     retention_overtook,
     unexpected_restart,
     disturbed,
+    unreadable,
 )
 OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     sink_timed_out,

@@ -72,6 +72,8 @@ def test_a_healthy_run_has_no_reason() -> None:
         ({"fenced": False}, "unseen, not lost"),
         ({"retention_lost": 7}, "retention overtook the consumer by 7"),
         ({"restarts": ["platform-1"]}, "platform-1 restarted"),
+        ({"disturbed": ["somebody altered s.t"]}, "somebody altered s.t in mid-run"),
+        ({"unreadable": ["the sink tap could not read what came: x"]}, "could not read what came"),
     ],
 )
 def test_a_run_is_invalid_for(run: dict[str, Any], word: str) -> None:

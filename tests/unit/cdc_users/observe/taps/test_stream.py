@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import fastavro
 import orjson
 import pytest
 
@@ -24,6 +27,7 @@ from cdc_users.observe.taps.kinesis import KinesisTap
 from cdc_users.observe.taps.pubsub import PubSubTap
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from cdc_users.observe.taps.topic import KafkaMessage
+from tests.unit.cdc_users.measure.ledger import zoo
 
 RUN = "stream01"
 
@@ -248,3 +252,31 @@ def test_the_tap_on_a_topic_of_json_reads_on_after_an_unreadable_row() -> None:
 
     assert (tap.record.events, tap.record.failed) == (2, 1)
     assert "partition 2, position 1" in tap.record.errors[0]
+
+
+def test_a_topic_may_hold_avro_envelopes_avro_rows_and_json_side_by_side() -> None:
+    settings = JsonTopicSettings(
+        bootstrap="127.0.0.1:1", topic="t", schema_registry_url="http://127.0.0.1:1"
+    )
+    tap = JsonTopicTap(settings, zoo.RUN, new_anchor())
+    assert tap._forms is not None
+    tap._forms.schemas.readers[2] = zoo._READER
+    made = zoo.source(3, 20)
+    enveloped = [sent for sent in made.log if sent.partition == made.log[0].partition]
+    bare = {
+        "type": "record",
+        "name": "row",
+        "fields": [{"name": "id", "type": "long"}, {"name": "probe", "type": "string"}],
+    }
+    tap._forms._bare[9] = fastavro.parse_schema(bare)
+    fence = zoo.fence(enveloped[0].partition).row
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, bare, {"id": fence[0], "probe": fence[-1]})
+    row = b"\0\0\0\0\x09" + body.getvalue()
+    *_, last = zoo.messages(enveloped)
+
+    tap.take([*zoo.messages(enveloped), replace(last, value=row)], 0)
+
+    assert not tap.record.errors
+    assert tap.record.events == len(enveloped) + 1
+    assert tap.record.arrivals().fences == {fence[0]}

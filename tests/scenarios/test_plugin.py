@@ -135,3 +135,18 @@ def test_without_it_the_name_is_a_mistake(stack: Endpoints, results: Path) -> No
 
     assert run.wait() == 2
     assert "--sink: 'toy' is not one of counting, slow, iceberg, postgres, webhook" in run.output
+
+
+def test_a_plugin_that_cannot_be_used_ends_the_run_before_any_server_is_asked(
+    results: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, {}, {"locust_cdc.sinks": {"toy": "nowhere_to_be_found:SINK"}})
+    path = os.pathsep.join((str(CHECKOUT), str(site)))
+    run = LocustProcess("throughput", results, "--rows", "20", environment={"PYTHONPATH": path})
+
+    assert run.wait() == 2, run.output
+    assert "toy-plugins offers 'toy' in locust_cdc.sinks" in run.output
+    assert "Traceback" not in run.output
+    assert list(results.iterdir()) == []

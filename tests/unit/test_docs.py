@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from cdc_users.observe.declaration import tap_kinds
+from infra.platform.sinks.plugin import sinks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,3 +49,11 @@ def test_every_relative_link_leads_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def test_the_platforms_page_names_every_sink() -> None:
+    text = (ROOT / "docs" / "platform.md").read_text(encoding="utf-8")
+
+    assert [
+        name for name in sinks().by_name if f"| `{name}`" not in text and f"`{name}` (" not in text
+    ] == []

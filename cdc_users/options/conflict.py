@@ -103,6 +103,13 @@ def tables_are_the_runs(values: Values) -> Sequence[str]:
             "--tables above 1 needs tables and topics of the run's own; leave --table and"
             " --topic out"
         ]
+    sink = values.get("sink")
+    upserts = sink == "iceberg" and values.get("iceberg_mode") == "upsert"
+    if (values.get("tables") or 1) > 1 and (sink == "postgres" or upserts):
+        return [
+            "--tables above 1 needs a sink that keeps their events apart, such as webhook: a table"
+            " of current rows takes one table of the source"
+        ]
     return []
 
 

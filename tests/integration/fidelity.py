@@ -130,7 +130,7 @@ def trials() -> list[Trial]:
     return [Trial(number, kind, value) for number, (kind, value) in enumerate(TYPES)]
 
 
-class World:
+class FidelityWorld:
     """The tables, and everything that reads them."""
 
     def __init__(self, stack: Endpoints, directory: Path) -> None:
@@ -200,7 +200,7 @@ class World:
 
 
 @contextmanager
-def connected(world: World, suffix: str, converter: dict[str, str]) -> Iterator[str]:
+def connected(world: FidelityWorld, suffix: str, converter: dict[str, str]) -> Iterator[str]:
     """All tables through a connector of their own, into one topic."""
     name, stack = f"{world.name}_{suffix}", world.stack
     tables = tuple(f"{world.name}.{trial.table}" for trial in trials())
@@ -242,7 +242,7 @@ JSON = {
 
 def observed(stack: Endpoints, directory: Path) -> dict[Trial, list[str]]:
     """A cell for each trial and column."""
-    world = World(stack, directory)
+    world = FidelityWorld(stack, directory)
     try:
         with ExitStack() as undo:
             world.make()
@@ -264,7 +264,7 @@ def observed(stack: Endpoints, directory: Path) -> dict[Trial, list[str]]:
         world.remove()
 
 
-def _reader(world: World, topic: str) -> WalProcess:
+def _reader(world: FidelityWorld, topic: str) -> WalProcess:
     return WalProcess(
         "--dsn", world.stack.postgres_dsn, "--slot", f"{world.name}_reader",
         "--publication", f"{world.name}_reader", "--create",
@@ -274,7 +274,7 @@ def _reader(world: World, topic: str) -> WalProcess:
     ).await_ready()  # fmt: skip
 
 
-def _batches(world: World, topic: str, messages: Sequence[Any]) -> Iterator[Batch]:
+def _batches(world: FidelityWorld, topic: str, messages: Sequence[Any]) -> Iterator[Batch]:
     """Each table's event as the platform decodes it."""
     decoder = Decoder()
     chunk = Chunk(
@@ -298,7 +298,7 @@ def _batches(world: World, topic: str, messages: Sequence[Any]) -> Iterator[Batc
 
 
 async def _cells(
-    world: World,
+    world: FidelityWorld,
     direct: Sequence[dict[str, Any]],
     as_json: Sequence[dict[str, Any]],
     batches: Sequence[Batch],
@@ -321,11 +321,11 @@ async def _cells(
     return found
 
 
-async def _webhook(world: World, trial: Trial, batch: Batch) -> Any:
+async def _webhook(world: FidelityWorld, trial: Trial, batch: Batch) -> Any:
     return json.loads(encode(documents(batch)))[0]["after"].get("v", MISSING)
 
 
-async def _postgres(world: World, schema: str, trial: Trial, batch: Batch) -> Any:
+async def _postgres(world: FidelityWorld, schema: str, trial: Trial, batch: Batch) -> Any:
     sink = PostgresSink(world.stack.postgres_dsn, f"{schema}.{trial.table}")
     await sink.open()
     try:
@@ -335,15 +335,15 @@ async def _postgres(world: World, schema: str, trial: Trial, batch: Batch) -> An
     return world.text(schema, trial)
 
 
-async def _own(world: World, trial: Trial, batch: Batch) -> Any:
+async def _own(world: FidelityWorld, trial: Trial, batch: Batch) -> Any:
     return await _postgres(world, f"{world.name}_own", trial, batch)
 
 
-async def _given(world: World, trial: Trial, batch: Batch) -> Any:
+async def _given(world: FidelityWorld, trial: Trial, batch: Batch) -> Any:
     return await _postgres(world, f"{world.name}_given", trial, batch)
 
 
-async def _iceberg(world: World, trial: Trial, batch: Batch) -> Any:
+async def _iceberg(world: FidelityWorld, trial: Trial, batch: Batch) -> Any:
     properties = local_properties(str(world.directory))
     sink = IcebergSink(properties, f"f.{trial.table}")
     await sink.open()
@@ -364,7 +364,7 @@ async def _iceberg(world: World, trial: Trial, batch: Batch) -> Any:
         return str(column.cast("int64" if column.type.bit_width == 64 else "int32")[0].as_py())
 
 
-def cell(world: World, trial: Trial, source: str, value: Any, lost: bool) -> str:
+def cell(world: FidelityWorld, trial: Trial, source: str, value: Any, lost: bool) -> str:
     """What the page says of a value."""
     if value is PlatformError:
         return "refused"

@@ -16,7 +16,7 @@ from infra.platform.process.error import (
     PlatformError,
     RefusedError,
     RetryableError,
-    TableError,
+    TableRefusedError,
 )
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.stack.endpoints import Endpoints
@@ -132,7 +132,7 @@ async def test_a_right_that_is_missing_refuses_the_table(stack: Endpoints, schem
     try:
         poor = PostgresSink(f"{stack.postgres_dsn} user={role}", f"{schema}.rows")
         await poor.open()
-        with pytest.raises(TableError, match="42501"):
+        with pytest.raises(TableRefusedError, match="42501"):
             await poor.write(Partition(columns=COLUMNS).batch([Event("c", 1, (1, "good"))]))
         await poor.close()
     finally:

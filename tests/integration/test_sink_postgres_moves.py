@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.platform.process.error import ConfigError, RefusedError, TableError
+from infra.platform.process.error import ConfigError, RefusedError, TableRefusedError
 from infra.platform.sinks.postgres import sink as sink_module
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.stack.endpoints import Endpoints
@@ -133,7 +133,7 @@ async def test_a_table_that_is_gone_is_not_begun_in_the_middle(
     async with opened(stack, table) as sink:
         await sink.write(partition.batch([Event("c", 1, (1, "old"))]))
         execute(stack, f"DROP TABLE {table}")
-        with pytest.raises(TableError, match="is gone"):
+        with pytest.raises(TableRefusedError, match="is gone"):
             await sink.write(partition.batch([Event("c", 2, (2, "new"))]))
 
 
@@ -185,7 +185,7 @@ async def test_a_key_that_moves_rows_to_other_partitions_stops_by_name(
         await sink.write(narrow.batch([Event("c", 1, (1, 1, "one of tenant 1"))]))
         wide = Partition(columns=TENANTS, lsn=2000, key=BOTH)
         wide.offset = 1
-        with pytest.raises(TableError, match="the order of their changes is lost"):
+        with pytest.raises(TableRefusedError, match="the order of their changes is lost"):
             await sink.write(wide.batch([Event("c", 1, (2, 1, "one of tenant 2"))]))
 
 
@@ -197,7 +197,7 @@ async def test_a_key_that_the_rows_do_not_allow_stops_by_name(
         await sink.write(tenants((1, 1, "a"), (2, 1, "b")))
         narrow = Partition(columns=TENANTS, lsn=2000)
         narrow.offset = 2
-        with pytest.raises(TableError, match=r'ADD PRIMARY KEY \("id"\)'):
+        with pytest.raises(TableRefusedError, match=r'ADD PRIMARY KEY \("id"\)'):
             await sink.write(narrow.batch([Event("u", 1, (1, 1, "c"))]))
 
     assert rows_of(stack, table, "tenant, id, note") == [(1, 1, "a"), (2, 1, "b")]
@@ -214,7 +214,7 @@ async def test_a_given_table_with_another_key_is_refused(
         f"ALTER TABLE {table} ADD PRIMARY KEY ({', '.join(key)})",
     )
     async with opened(stack, table) as sink:
-        with pytest.raises(TableError, match=r"their key is \(tenant, id\)"):
+        with pytest.raises(TableRefusedError, match=r"their key is \(tenant, id\)"):
             await sink.write(tenants((1, 1, "a"), (2, 1, "b")))
 
     assert rows_of(stack, table, "id") == []
@@ -226,7 +226,7 @@ async def test_events_that_have_lost_their_key_are_refused(stack: Endpoints, sch
         await sink.write(partition.batch([Event("c", 1, (1, "new"))]))
         value = partition.encoder.value(Event("c", 1, (1, "another row")))
         (keyless,) = partition.items([(None, value)])
-        with pytest.raises(TableError, match="events without a key"):
+        with pytest.raises(TableRefusedError, match="events without a key"):
             await sink.write(keyless)
 
 
@@ -293,7 +293,7 @@ async def put(sink: PostgresSink, kind: Any, value: Any, key: int) -> None:
 async def test_a_zone_that_nobody_knows_is_not_made_up(stack: Endpoints, schema: str) -> None:
     async with opened(stack, f"{schema}.rows") as sink:
         await put(sink, MICROS, 0, 1)
-        with pytest.raises(TableError, match="column v is timestamp without time zone"):
+        with pytest.raises(TableRefusedError, match="column v is timestamp without time zone"):
             await put(sink, ZONED, "2026-01-02T03:04:05Z", 2)
 
 

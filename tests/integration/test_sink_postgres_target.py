@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.platform.process.error import TableError
+from infra.platform.process.error import TableRefusedError
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition
@@ -165,7 +165,7 @@ async def test_what_cannot_be_written_is_said_before_the_first_event(
 ) -> None:
     ddl, reason = REFUSED[case]
 
-    with pytest.raises(TableError, match=reason):
+    with pytest.raises(TableRefusedError, match=reason):
         await written(stack, schema, ddl, COLUMNS, Event("c", 1, (1, "a", 1)))
 
     with psycopg.connect(stack.postgres_dsn) as connection:

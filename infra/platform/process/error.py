@@ -3,7 +3,7 @@
 PlatformError
 ├── UnreachableError   exit 3: a server does not answer at the start; the message names it
 ├── ConfigError        exit 2: something that only its owner can put right; the message says how
-│   └── TableError     of one target: none of its events can be written as it is
+│   └── TableRefusedError     of one target: none of its events can be written as it is
 ├── EventError         an event that cannot be processed; it stops its partition
 │                      unless there is a dead-letter topic
 ├── RefusedError       a sink refuses events: the same write would be refused again
@@ -36,7 +36,7 @@ class ConfigError(PlatformError):
     """What was asked for cannot be done as things are."""
 
 
-class TableError(ConfigError):
+class TableRefusedError(ConfigError):
     """A target that can take no event as it is, whatever the event; names the target."""
 
 

@@ -27,7 +27,7 @@ from infra.platform.sinks.nested import decimal_digits
 #: send.
 Element = bytes | Unavailable | None
 #: Writes a value of Python's as the text that a column of the target reads.
-Maker = Callable[[Any], str]
+TextMaker = Callable[[Any], str]
 
 _HEADER = struct.Struct(">iiIii")
 _NULL = b"\xff\xff\xff\xff"
@@ -85,7 +85,7 @@ def _whole(framed: bytes, count: int, kind: ColumnKind) -> TextArray | ByteaArra
 
 
 def column_array(
-    rows: Rows, side: RowImage, column: Column, make: Maker | None = None
+    rows: Rows, side: RowImage, column: Column, make: TextMaker | None = None
 ) -> TextArray | ByteaArray | None:
     """A whole column as one parameter, text straight from the wire, or as `make` writes it;
 
@@ -122,7 +122,7 @@ def _framed(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> by
     return table[np.arange(-4, widest) < np.maximum(length, 0)[:, None]].tobytes()
 
 
-def parameter_kind(column: Column, make: Maker | None) -> ColumnKind:
+def parameter_kind(column: Column, make: TextMaker | None) -> ColumnKind:
     """What the parameter's items are: text, but for bytes as they came."""
     return column.kind if make is None else ColumnKind.TEXT
 
@@ -133,7 +133,7 @@ def array_type(kind: ColumnKind) -> str:
 
 
 def elements(
-    rows: Rows, side: RowImage, column: Column, make: Maker | None = None
+    rows: Rows, side: RowImage, column: Column, make: TextMaker | None = None
 ) -> list[Element]:
     """A column of one side."""
     if make is not None:
@@ -155,7 +155,7 @@ def elements(
     return [_element(value, write) for value in rows.values(side, column.name)]
 
 
-def _element(value: Any, make: Maker) -> Element:
+def _element(value: Any, make: TextMaker) -> Element:
     return value if value is None or value is UNAVAILABLE else make(value).encode()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row
 
-from infra.platform.process.error import TableError
+from infra.platform.process.error import TableRefusedError
 
 #: The comment of a table that the sink has created, and may therefore alter.
 MARKER = "locust-cdc: sink"
@@ -90,7 +90,7 @@ class SinkTable:
 
 
 async def read_table(connection: AsyncConnection, schema: str, name: str) -> SinkTable | None:
-    """Look at a table; None where there is none, TableError where it is none for upserts."""
+    """Look at a table; None where there is none, TableRefusedError where it is none for upserts."""
     cursor = connection.cursor(row_factory=namedtuple_row)
     table: Any = await (await cursor.execute(_TABLE, (schema, name))).fetchone()
     if table is None:
@@ -99,7 +99,7 @@ async def read_table(connection: AsyncConnection, schema: str, name: str) -> Sin
     key = sorted((row for row in rows if row.place_in_key is not None), key=_place)
     reason = _obstacle(table, bool(key))
     if reason:
-        raise TableError(f"table {schema}.{name} {reason}, or name another table")
+        raise TableRefusedError(f"table {schema}.{name} {reason}, or name another table")
     columns = {row.name: SinkColumn(*row[:-1]) for row in rows}
     return SinkTable(columns, tuple(row.name for row in key), table.comment == MARKER)
 

@@ -20,7 +20,7 @@ from infra.platform.process.error import (
     RefusedError,
     Remedy,
     RetryableError,
-    TableError,
+    TableRefusedError,
 )
 
 _EVENT, _TABLE, _RETRY, _END = (
@@ -108,7 +108,7 @@ def translated(error: psycopg.Error, where: str) -> PlatformError:
     made: dict[Remedy, type[PlatformError]] = {
         Remedy.RETRY: RetryableError,
         Remedy.REFUSE_EVENT: RefusedError,
-        Remedy.REFUSE_TABLE: TableError,
+        Remedy.REFUSE_TABLE: TableRefusedError,
         Remedy.END: ConfigError,
     }
     return made[remedy(error.sqlstate, error.diag.source_function)](text)

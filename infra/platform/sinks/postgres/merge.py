@@ -15,8 +15,8 @@ from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.array import (
     ByteaArray,
     Element,
-    Maker,
     TextArray,
+    TextMaker,
     array,
     column_array,
     elements,
@@ -122,7 +122,7 @@ class _Reduction:
             [*arrays, array(self._positions(rows), ColumnKind.INT64)],
         )
 
-    def _maker(self, column: Column) -> Maker | None:
+    def _maker(self, column: Column) -> TextMaker | None:
         return self.plan.conversions[column.name].make
 
     def _writes(self) -> dict[Column, list[Element]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.avro.kind import Column, ColumnKind
-from infra.platform.process.error import TableError
+from infra.platform.process.error import TableRefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.catalogue import SinkTable
 from infra.platform.sinks.postgres.conversion import SOURCE, Conversion, conversion
@@ -39,11 +39,11 @@ class WritePlan:
 
 
 def event_key(batch: Batch, table: str) -> tuple[str, ...]:
-    """The names of the events' key; raises TableError where they have none, or one apart from
-    their rows.
+    """The names of the events' key; raises TableRefusedError where they have none, or one apart
+    from their rows.
     """
     if batch.key_reader is None:
-        raise TableError(
+        raise TableRefusedError(
             f"topic {batch.topic!r} has events without a key, so table {table} cannot tell rows"
             " apart; give the source table a primary key"
         )
@@ -51,7 +51,7 @@ def event_key(batch: Batch, table: str) -> tuple[str, ...]:
     known = {column.name for column in batch.rows.columns}
     apart = [name for name in names if name not in known]
     if apart:
-        raise TableError(
+        raise TableRefusedError(
             f"topic {batch.topic!r} has {', '.join(apart)} in its events' key and not in their"
             f" rows, so table {table} cannot keep it; read a topic whose rows have it"
         )
@@ -65,7 +65,7 @@ def write_plan(
     table: str,
     probe_column: str,
 ) -> WritePlan:
-    """The plan; raises TableError that says of every column why it cannot be written."""
+    """The plan; raises TableRefusedError that says of every column why it cannot be written."""
     made = {
         column.name: conversion(column, target.columns[column.name])
         for column in columns
@@ -73,7 +73,7 @@ def write_plan(
     }
     reasons = [*_about_key(key, target), *_about_columns(columns, made, target)]
     if reasons:
-        raise TableError(
+        raise TableRefusedError(
             f"table {table} cannot take these events: {'; '.join(reasons)}; alter it, or name"
             " another table"
         )

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import AsyncConnection
 from typing_extensions import override
 
-from infra.platform.process.error import RetryableError, TableError, UnreachableError
+from infra.platform.process.error import RetryableError, TableRefusedError, UnreachableError
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.operation import refuse_others
@@ -139,7 +139,7 @@ class PostgresSink(SinkConnector):
         try:
             return await self._apply(connection, batch, await self._shaped(connection, batch))
         except psycopg.Error as error:
-            if not isinstance(translated(error, self._dsn), TableError) or connection.closed:
+            if not isinstance(translated(error, self._dsn), TableRefusedError) or connection.closed:
                 raise
         self._target = None
         return await self._apply(connection, batch, await self._shaped(connection, batch))
@@ -218,7 +218,7 @@ class PostgresSink(SinkConnector):
         target = await read_table(connection, self._schema, self._name)
         if target is None:
             if any(mark.next_offset is not None for mark in self._marks.values()):
-                raise TableError(
+                raise TableRefusedError(
                     f"table {self._shown} is gone, though {self._shown}_offsets says that events"
                     " have been written to it; bring it back, or drop both to fill them from the"
                     " topic's beginning"
@@ -238,12 +238,12 @@ class PostgresSink(SinkConnector):
     async def _check_order(
         self, connection: AsyncConnection, batch: Batch, key: Sequence[str]
     ) -> None:
-        """Raise TableError where rows change partitions with their key: changes of one row would
-        come from two of them, in no order.
+        """Raise TableRefusedError where rows change partitions with their key: changes of one row
+        would come from two of them, in no order.
         """
         known = {*await read_offsets(connection, self._offsets), *self._marks}
         if {number for topic, number in known if topic == batch.topic} != {batch.partition}:
-            raise TableError(
+            raise TableRefusedError(
                 f"the key of topic {batch.topic!r} is ({', '.join(key)}) now, which moves its rows"
                 f" to other partitions, so the order of their changes is lost; fill another table"
                 f" than {self._shown} from the source"

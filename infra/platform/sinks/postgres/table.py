@@ -13,7 +13,7 @@ import structlog
 from psycopg import AsyncConnection, sql
 
 from infra.avro.kind import Column
-from infra.platform.process.error import TableError
+from infra.platform.process.error import TableRefusedError
 from infra.platform.sinks.postgres.catalogue import MARKER, SinkTable
 from infra.platform.sinks.postgres.conversion import followed_type, own_type
 from infra.platform.sinks.postgres.plan import VERSION
@@ -66,7 +66,7 @@ async def follow(
     key: Sequence[str],
 ) -> None:
     """Make a table of the sink's own what its source has become: more columns, wider ones, another
-    key. Raises TableError where the rows that are there do not allow it.
+    key. Raises TableRefusedError where the rows that are there do not allow it.
     """
     changes = list(_changes(target, columns, key))
     if not changes:
@@ -80,7 +80,7 @@ async def follow(
             )
             await connection.execute(statement)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        raise TableError(
+        raise TableRefusedError(
             f"table {schema}.{name} cannot follow its source: its rows do not allow"
             f" {', '.join(change.as_string(None) for change in changes)}: {str(error).strip()};"
             " alter it, or name another table"

@@ -227,6 +227,7 @@ def test_what_is_late_is_caught_up_with_or_dropped(text: str, late: float | None
         ({"rate": "1e999", "duration": "1s"}, "must be above 0 and below ten million a second"),
         ({"stages": "5k/s:1x"}, "--stages: '1x' is not a duration"),
         ({"tables": "101"}, "--tables: '101' must be at most 100"),
+        ({"tables": "2", "sink": "postgres"}, "--tables above 1 needs a sink that keeps their"),
         ({"partitions": "1001"}, "--partitions: '1001' must be at most 1,000"),
         ({"row_bytes": "10000001"}, "--row-bytes: '10000001' must be at most 10,000,000"),
         ({"repeat": "101"}, "--repeat: '101' must be at most 100"),

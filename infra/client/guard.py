@@ -13,11 +13,11 @@ from aiohttp import web
 
 from infra.validate import host_of, is_loopback
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def programs_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def programs_only(request: web.Request, handler: RouteHandler) -> web.StreamResponse:
     """Refuse what a browser sends: our own clients name the server by its address, and no
     origin.
     """

@@ -20,7 +20,7 @@ from infra.stack.error import StackConfigError
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 #: Size, modification and change time (ns), SHA-256.
-Entry = tuple[int, int, int, str]
+FileRecord = tuple[int, int, int, str]
 
 
 class VerifiedFiles:
@@ -158,7 +158,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(record: Path) -> dict[str, Entry]:
+def _read(record: Path) -> dict[str, FileRecord]:
     """The record; one that somebody else has made, or could have, says nothing."""
     try:
         seen = record.lstat()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import NoReturn, TypeVar
 
 from cdc_users.error import TargetError
@@ -16,11 +16,15 @@ class TimeLimitError(TargetError):
     """Something has not ended within its limit; the message names it."""
 
 
-def within(limit_s: float, what: str, action: Callable[[], Result]) -> Result:
+def within(
+    limit_s: float, what: str, action: Callable[[], Result], *, lives_on: bool = False
+) -> Result:
     """What an action returns or raises; raises TimeLimitError when it has not ended in time.
 
     The action goes on in a thread that ends with the process: nothing can stop it, and nobody waits
-    for it any more.
+    for it any more. With `lives_on` the thread stays when the action has ended: a child process
+    that the action has started is tied to this thread and not to the whole process (prctl(2),
+    PR_SET_PDEATHSIG), and would be killed with it.
     """
     ended: SimpleQueue[Callable[[], Result]] = SimpleQueue()
 
@@ -32,6 +36,8 @@ def within(limit_s: float, what: str, action: Callable[[], Result]) -> Result:
             ended.put(lambda: _raise(failure))
         else:
             ended.put(lambda: result)
+        if lives_on:
+            Event().wait()
 
     Thread(target=carry_out, name=what, daemon=True).start()
     try:

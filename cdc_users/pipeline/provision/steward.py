@@ -91,7 +91,12 @@ class Steward:
             case OpenStack():
                 return self.open(request)
             case PreparePipeline():
-                return within(PREPARE_S, "preparing the pipeline", lambda: self.prepare(request))
+                return within(
+                    PREPARE_S,
+                    "preparing the pipeline",
+                    lambda: self.prepare(request),
+                    lives_on=True,
+                )
             case AwaitCommitted():
                 return self.committed()
             case AskHealth():

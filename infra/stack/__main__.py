@@ -89,6 +89,8 @@ def up(options: argparse.Namespace) -> int:
     _check_kind(options.kind)
     with exclusive(STATE):
         endpoints = locate(CHECKOUT, os.environ)
+        # A run that asks for it says so afterwards; a stack that a user asks for stays.
+        STATE.started_by_run.unlink(missing_ok=True)
         if endpoints is not None:
             _check_running(endpoints, options.kind)
             print(f"the stack is up ({endpoints.profile or endpoints.kind})")

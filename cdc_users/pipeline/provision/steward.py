@@ -47,6 +47,7 @@ from cdc_users.pipeline.provision.message import (
     StewardRequest,
 )
 from cdc_users.pipeline.provision.removal import remove_all
+from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
 from infra.client.output import keep_output_from_failing
 from infra.postgres.slot import SlotError
@@ -55,7 +56,7 @@ from infra.stack.debezium.connector import wait_until_committed
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.locate import locate
-from infra.stack.supervise.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT, state_of
 
 #: What dead runs have left may cost the next one so long, and no longer.
 ABANDONED_S = 20.0
@@ -83,6 +84,7 @@ class Steward:
         self._allowed: tuple[str, ...] = ()
         self._clouds: list[CloudStreams] = []
         self._made: Creation | None = None
+        self._use: StackUse | None = None
         self._watched, self._before = RunObjects(), Condition()
 
     def answer(self, request: StewardRequest) -> StackFound | Names | Health | Problems:
@@ -115,6 +117,7 @@ class Steward:
         self._run, self._allowed = request.run, request.allowed
         if mistakes := stack_mistakes(self._checkout, os.environ, self._allowed):
             raise StackConfigError("; ".join(mistakes))
+        self._use = StackUse(state_of(self._checkout), request.run)
         endpoints = locate(self._checkout, os.environ)
         owned = endpoints is None
         self._found = StackFound(endpoints or self._start_stack(request.profile), owned)
@@ -131,6 +134,8 @@ class Steward:
         # Its progress belongs on the terminal, never in this process's answers.
         done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
         endpoints = locate(self._checkout, os.environ) if done.returncode == 0 else None
+        if endpoints is not None and self._use is not None:
+            self._use.started()
         if endpoints is None:
             raise TargetError(
                 "the stack did not come up; its own message above says why (make stack-logs shows"
@@ -207,15 +212,20 @@ class Steward:
     def close(self) -> Problems:
         """Remove everything, and take down a stack that this run started."""
         if self._journal is None or self._found is None:
-            return Problems()
+            return Problems(tuple(self._let_go()))
         journal, self._journal = self._journal, None
         for clouds in self._clouds:
             clouds.close()
         with closing(journal):
             # With the stack goes everything in it, so nothing there needs to be removed one by one.
-            problems = self._stop_stack() if self._found.owns_stack else []
+            problems = self._let_go()
             problems += remove_all(journal, self._found.endpoints)
         return Problems(tuple(problems))
+
+    def _let_go(self) -> list[str]:
+        """Take down a stack that a run has started, if no other run uses it."""
+        use, self._use = self._use, None
+        return self._stop_stack() if use is not None and use.end() else []
 
     def _stop_stack(self) -> list[str]:
         command = module_command("infra.stack", "down")

@@ -18,7 +18,7 @@ from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.external import external
 from infra.stack.servers import postgres, process
 from infra.stack.supervise.identity import Identity
-from infra.stack.supervise.state import read_endpoints, state_of
+from infra.stack.supervise.state import is_held, read_endpoints, state_of
 
 
 def find(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
@@ -45,7 +45,17 @@ def supervised(endpoints: Endpoints) -> bool:
     """
     if endpoints.supervisor_pid is None or endpoints.supervisor_started_s is None:
         return True
+    state = state_of()
+    if is_held(state) and _same_supervisor(read_endpoints(state), endpoints):
+        return True  # its pid may be another one in this pid namespace
     return Identity(endpoints.supervisor_pid, endpoints.supervisor_started_s).process() is not None
+
+
+def _same_supervisor(one: Endpoints | None, other: Endpoints) -> bool:
+    return one is not None and (one.supervisor_pid, one.supervisor_started_s) == (
+        other.supervisor_pid,
+        other.supervisor_started_s,
+    )
 
 
 def verify(endpoints: Endpoints) -> Endpoints:

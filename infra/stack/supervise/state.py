@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -48,6 +48,16 @@ class StackState:
         return self.root / "logs"
 
     @property
+    def alive(self) -> Path:
+        """Locked by the supervisor as long as it lives."""
+        return self.root / "alive"
+
+    @property
+    def started_by_run(self) -> Path:
+        """There while the stack is one that a run has started, and not a user of the checkout."""
+        return self.root / "started-by-a-run"
+
+    @property
     def processes(self) -> Path:
         """The supervisor's and the servers' identities, and directories outside of `run`."""
         return self.root / "processes.json"
@@ -76,6 +86,26 @@ def read_endpoints(state: StackState) -> Endpoints | None:
         raise StackConfigError(
             f"{state.endpoints} is damaged ({error}); run `python -m infra.stack down`"
         ) from error
+
+
+def hold(state: StackState) -> IO[str]:
+    """Lock the state for as long as the file that is returned stays open."""
+    state.root.mkdir(parents=True, exist_ok=True)
+    file = state.alive.open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def is_held(state: StackState) -> bool:
+    """Whether a supervisor lives, in whatever pid namespace it counts its processes."""
+    try:
+        with state.alive.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def write_processes(
@@ -108,6 +138,7 @@ def clear(state: StackState) -> int:
     for process in alive:
         process.kill()
     state.endpoints.unlink(missing_ok=True)
+    state.started_by_run.unlink(missing_ok=True)
     for place in (*places, state.run):
         _remove(place)
     for half_written in state.root.glob(".*.json.*"):

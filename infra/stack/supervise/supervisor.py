@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from infra.stack.artifacts.artifact import cache_directory
 from infra.stack.debezium.canary import send_canary
@@ -36,6 +36,7 @@ from infra.stack.supervise.identity import identify
 from infra.stack.supervise.state import (
     StackState,
     clear_after,
+    hold,
     state_of,
     write_json,
     write_processes,
@@ -54,10 +55,12 @@ class Supervisor:
         self._starting = threading.Lock()
         self._asked_to_stop = threading.Event()
         self._places: Sequence[Path] = ()
+        self._held: IO[str] | None = None
 
     def bring_up(self, ports: str, profile: Profile) -> Endpoints:
         """Start all servers and send a row the whole way; raises StackError."""
         started_s = time.monotonic()
+        self._held = hold(self._state)
         raise_limits()
         os.umask(0o022)  # nobody else writes into what is written from here on
         shutil.rmtree(self._state.logs, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""A journal outlives its run until its last object is gone; while its owner lives it is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cdc_users.error import TargetError
+from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
+from cdc_users.pipeline.provision.removal import remove_all
+from infra.stack.endpoints import Endpoints
+
+ELSEWHERE = Endpoints("external", "host=db", "kafka:9092", "http://registry", "http://connect")
+SLOT, TOPIC, GROUP = Entry("slot", "cdc_1"), Entry("topic", "cdc.t"), Entry("group", "cdc-1")
+
+
+def journal(place: Path, *entries: Entry) -> Journal:
+    made = Journal.create(place / "abcd1234.jsonl", "abcd1234", ELSEWHERE)
+    for entry in entries:
+        made.add(entry.kind, entry.name)
+    return made
+
+
+def test_a_journal_is_abandoned_only_when_nobody_holds_it(tmp_path: Path) -> None:
+    owned = journal(tmp_path, SLOT)
+    assert list(abandoned(tmp_path)) == []
+
+    owned.close()
+    (found,) = abandoned(tmp_path)
+    assert found.entries() == [SLOT]
+    assert list(abandoned(tmp_path)) == []
+    head = found.head()
+    assert head is not None
+    assert (head.run, head.endpoints) == ("abcd1234", ELSEWHERE)
+    found.close()
+
+
+def test_what_is_gone_is_no_entry_and_the_file_goes_with_the_last_one(tmp_path: Path) -> None:
+    owned = journal(tmp_path, SLOT, TOPIC, SLOT)
+    owned.gone(SLOT)
+    assert sorted(owned.entries(), key=str) == sorted([SLOT, TOPIC], key=str)
+    for entry in owned.entries():
+        owned.gone(entry)
+
+    owned.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_that_was_cut_short_ends_the_journal(tmp_path: Path) -> None:
+    owned = journal(tmp_path, SLOT)
+    with owned.path.open("ab") as file:
+        file.write(b'{"kind": "top')
+
+    assert owned.entries() == [SLOT]
+    owned.close()
+
+
+def test_one_object_that_resists_stays_and_stops_no_other(tmp_path: Path) -> None:
+    owned, removed = journal(tmp_path, SLOT, TOPIC, GROUP), []
+
+    def remover(entry: Entry, _: Endpoints) -> None:
+        if entry == TOPIC:
+            raise TargetError("the broker says no")
+        removed.append(entry)
+
+    assert remove_all(owned, ELSEWHERE, remover=remover) == ["topic 'cdc.t': the broker says no"]
+    assert removed == [GROUP, SLOT]
+    assert owned.entries() == [TOPIC]
+    owned.close()
+
+
+def test_a_server_that_does_not_answer_costs_one_wait_for_all_its_objects(tmp_path: Path) -> None:
+    owned, asked = journal(tmp_path, SLOT, Entry("publication", "cdc_1"), TOPIC), []
+
+    def remover(entry: Entry, _: Endpoints) -> None:
+        asked.append(entry.kind)
+        if entry.kind != "topic":
+            raise ConnectionRefusedError("refused")
+
+    problems = remove_all(owned, ELSEWHERE, remover=remover)
+
+    assert asked == ["topic", "publication"]
+    assert problems[-1] == "slot 'cdc_1': PostgreSQL does not answer"
+    assert [entry.kind for entry in owned.entries()] == ["slot", "publication"]
+    owned.close()

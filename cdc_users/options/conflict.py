@@ -14,34 +14,34 @@ from cdc_users.pipeline.declaration import DEFAULT_SINK, can_feed, captures, sou
 from infra.validate import endpoint_address, is_loopback
 
 #: The values that were read, by option; one that could not be read is missing.
-Values = Mapping[str, Any]
+OptionValues = Mapping[str, Any]
 #: What is wrong with an option beside the others: every mistake, with its remedy.
-Rule = Callable[[Values], Sequence[str]]
+Rule = Callable[[OptionValues], Sequence[str]]
 #: Stands for a value that could not be read: it is not absent.
 _UNREADABLE = object()
 
 
-def one_load(values: Values) -> Sequence[str]:
+def one_load(values: OptionValues) -> Sequence[str]:
     """Rows, a rate and stages are three loads."""
     loads = [f"--{name}" for name in ("rows", "rate", "stages") if values.get(name)]
     return [f"{' and '.join(loads)} contradict each other; name one load"] if len(loads) > 1 else []
 
 
-def rate_lasts(values: Values) -> Sequence[str]:
+def rate_lasts(values: OptionValues) -> Sequence[str]:
     """A rate is held for a while."""
     if values.get("rate") and not values.get("duration", _UNREADABLE):
         return ["--rate needs --duration, e.g. --duration 30s"]
     return []
 
 
-def duration_has_a_rate(values: Values) -> Sequence[str]:
+def duration_has_a_rate(values: OptionValues) -> Sequence[str]:
     """A duration is how long a rate is held."""
     if values.get("duration") and not values.get("rate", _UNREADABLE):
         return ["--duration needs --rate, e.g. --rate 1000"]
     return []
 
 
-def rate_makes_an_arrival(values: Values) -> Sequence[str]:
+def rate_makes_an_arrival(values: OptionValues) -> Sequence[str]:
     """A load is at least one arrival."""
     rate, duration = values.get("rate"), values.get("duration")
     if rate and duration and rate * duration < 1:
@@ -49,7 +49,7 @@ def rate_makes_an_arrival(values: Values) -> Sequence[str]:
     return []
 
 
-def mode_fits_the_rate(values: Values) -> Sequence[str]:
+def mode_fits_the_rate(values: OptionValues) -> Sequence[str]:
     """A paced step has a rate, a drain has none."""
     mode, rate = values.get("mode"), values.get("rate", _UNREADABLE)
     if mode == "paced" and not rate:
@@ -61,7 +61,7 @@ def mode_fits_the_rate(values: Values) -> Sequence[str]:
     return []
 
 
-def whole_transactions(values: Values) -> Sequence[str]:
+def whole_transactions(values: OptionValues) -> Sequence[str]:
     """Rows fill their transactions."""
     size = values.get("rows_per_transaction") or 1
     return [
@@ -71,7 +71,7 @@ def whole_transactions(values: Values) -> Sequence[str]:
     ]
 
 
-def deletes_fit_a_transaction(values: Values) -> Sequence[str]:
+def deletes_fit_a_transaction(values: OptionValues) -> Sequence[str]:
     """A delete makes two events."""
     size, mix = values.get("rows_per_transaction") or 1, values.get("mix")
     most = LARGEST_TRANSACTION // 2
@@ -80,7 +80,7 @@ def deletes_fit_a_transaction(values: Values) -> Sequence[str]:
     return []
 
 
-def insert_method_has_a_table(values: Values) -> Sequence[str]:
+def insert_method_has_a_table(values: OptionValues) -> Sequence[str]:
     """Straight to the topic nothing is inserted."""
     method = values.get("insert_method")
     if values.get("source") == "topic" and method not in ("single", None):
@@ -88,7 +88,7 @@ def insert_method_has_a_table(values: Values) -> Sequence[str]:
     return []
 
 
-def skew_has_changes(values: Values) -> Sequence[str]:
+def skew_has_changes(values: OptionValues) -> Sequence[str]:
     """An insert chooses no key."""
     mix = values.get("mix")
     if (values.get("key_skew") or 0) > 0 and mix is not None and not any(mix[1:]):
@@ -96,7 +96,7 @@ def skew_has_changes(values: Values) -> Sequence[str]:
     return []
 
 
-def tables_are_the_runs(values: Values) -> Sequence[str]:
+def tables_are_the_runs(values: OptionValues) -> Sequence[str]:
     """A table or topic of the user's own is one."""
     if (values.get("tables") or 1) > 1 and (values.get("table") or values.get("topic")):
         return [
@@ -113,7 +113,7 @@ def tables_are_the_runs(values: Values) -> Sequence[str]:
     return []
 
 
-def topic_alone(values: Values) -> Sequence[str]:
+def topic_alone(values: OptionValues) -> Sequence[str]:
     """From the database Debezium makes the records."""
     if values.get("source") == "postgres" and (
         values.get("evolve_at") or values.get("debezium_headers")
@@ -125,7 +125,7 @@ def topic_alone(values: Values) -> Sequence[str]:
     return []
 
 
-def buffer_holds_a_batch(values: Values) -> Sequence[str]:
+def buffer_holds_a_batch(values: OptionValues) -> Sequence[str]:
     """What may be buffered is at least one batch."""
     buffered, batch = values.get("max_buffered_messages"), values.get("batch_size")
     if buffered and batch and buffered < batch:
@@ -136,7 +136,7 @@ def buffer_holds_a_batch(values: Values) -> Sequence[str]:
     return []
 
 
-def instances_have_partitions(values: Values) -> Sequence[str]:
+def instances_have_partitions(values: OptionValues) -> Sequence[str]:
     """An instance without a partition does nothing."""
     fewest, most = min(values.get("partitions") or (1,)), max(values.get("instances") or (1,))
     if most > fewest:
@@ -147,7 +147,7 @@ def instances_have_partitions(values: Values) -> Sequence[str]:
     return []
 
 
-def direct_reader_has_a_database(values: Values) -> Sequence[str]:
+def direct_reader_has_a_database(values: OptionValues) -> Sequence[str]:
     """The direct reader reads a database's log."""
     source = sources().by_name.get(str(values.get("source")))
     if _by_reader(values) and source is not None and not source.database:
@@ -158,7 +158,7 @@ def direct_reader_has_a_database(values: Values) -> Sequence[str]:
     return []
 
 
-def debezium_writes_to_kafka(values: Values) -> Sequence[str]:
+def debezium_writes_to_kafka(values: OptionValues) -> Sequence[str]:
     """Only the direct reader has other transports."""
     transport = transports().by_name.get(str(values.get("transport")))
     if "capture" in values and not _direct(values) and transport and not transport.of_kafka:
@@ -170,7 +170,7 @@ def endpoint_of(transport: str) -> Rule:
     """An endpoint belongs to its transport, and is on this machine or allowed by name."""
     name = f"{transport}_endpoint"
 
-    def rule(values: Values) -> Sequence[str]:
+    def rule(values: OptionValues) -> Sequence[str]:
         endpoint = values.get(name)
         if not endpoint or "transport" not in values:
             return []
@@ -196,13 +196,13 @@ def _foreign(endpoint: str) -> str:
     return "" if is_loopback(where.rpartition(":")[0]) else where
 
 
-def _by_reader(values: Values) -> bool:
+def _by_reader(values: OptionValues) -> bool:
     """Whether the direct reader reads the log, with or without a consumer behind it."""
     capture = captures().by_name.get(str(values.get("capture")))
     return capture is not None and capture.direct
 
 
-def _direct(values: Values) -> bool:
+def _direct(values: OptionValues) -> bool:
     """Whether the direct reader is all there is of a platform."""
     feeds = can_feed(
         str(values.get("capture")),
@@ -215,7 +215,7 @@ def _direct(values: Values) -> bool:
 def not_of_the_direct_reader(name: str) -> Rule:
     """The direct reader has things of the run's own where Debezium could have the user's."""
 
-    def rule(values: Values) -> Sequence[str]:
+    def rule(values: OptionValues) -> Sequence[str]:
         if not _by_reader(values) or not values.get(name):
             return []
         return [
@@ -227,7 +227,7 @@ def not_of_the_direct_reader(name: str) -> Rule:
     return rule
 
 
-def the_reader_is_the_platform(values: Values) -> Sequence[str]:
+def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is no platform behind it."""
     if _direct(values) and values.get("platform") == "none":
         return [
@@ -237,7 +237,7 @@ def the_reader_is_the_platform(values: Values) -> Sequence[str]:
     return []
 
 
-def own_stream_is_watched(values: Values) -> Sequence[str]:
+def own_stream_is_watched(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is one place where events come out."""
     if _direct(values) and values.get("sink_tap"):
         return [
@@ -246,7 +246,7 @@ def own_stream_is_watched(values: Values) -> Sequence[str]:
     return []
 
 
-def the_stream_is_the_end(values: Values) -> Sequence[str]:
+def the_stream_is_the_end(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is no sink."""
     sink = values.get("sink", "counting")
     if _direct(values) and sink != "counting":
@@ -257,7 +257,7 @@ def the_stream_is_the_end(values: Values) -> Sequence[str]:
     return []
 
 
-def a_slot_has_one_reader(values: Values) -> Sequence[str]:
+def a_slot_has_one_reader(values: OptionValues) -> Sequence[str]:
     """Two processes cannot read one slot."""
     most = max(values.get("instances") or (1,))
     if _direct(values) and most > 1:
@@ -268,7 +268,7 @@ def a_slot_has_one_reader(values: Values) -> Sequence[str]:
     return []
 
 
-def connector_has_table_and_topic(values: Values) -> Sequence[str]:
+def connector_has_table_and_topic(values: OptionValues) -> Sequence[str]:
     """A connector leads from a table to a topic."""
     ends = [values.get(name, _UNREADABLE) for name in ("table", "topic")]
     if not _by_reader(values) and values.get("connector") and not all(ends):
@@ -276,7 +276,7 @@ def connector_has_table_and_topic(values: Values) -> Sequence[str]:
     return []
 
 
-def connector_has_a_database(values: Values) -> Sequence[str]:
+def connector_has_a_database(values: OptionValues) -> Sequence[str]:
     """A connector reads a database's log."""
     if not _by_reader(values) and values.get("connector") and values.get("source") == "topic":
         return [
@@ -285,14 +285,14 @@ def connector_has_a_database(values: Values) -> Sequence[str]:
     return []
 
 
-def table_has_a_connector(values: Values) -> Sequence[str]:
+def table_has_a_connector(values: OptionValues) -> Sequence[str]:
     """A table of the user's own is captured by a connector of the user's own."""
     if not _by_reader(values) and values.get("table") and not values.get("connector", _UNREADABLE):
         return ["--table needs --connector; without one the run creates a table of its own"]
     return []
 
 
-def topic_has_a_connector(values: Values) -> Sequence[str]:
+def topic_has_a_connector(values: OptionValues) -> Sequence[str]:
     """From the database only a connector writes to a topic of the user's own."""
     if _by_reader(values) or not values.get("topic") or values.get("connector", _UNREADABLE):
         return []
@@ -304,7 +304,7 @@ def topic_has_a_connector(values: Values) -> Sequence[str]:
     ]
 
 
-def none_has_a_sink_tap(values: Values) -> Sequence[str]:
+def none_has_a_sink_tap(values: OptionValues) -> Sequence[str]:
     """A platform that is not ours is seen where events come out of it, and only there."""
     if _direct(values) or "platform" not in values or "sink_tap" not in values:
         return []

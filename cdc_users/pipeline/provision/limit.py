@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 
 from cdc_users.error import TargetError
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
 class TimeLimitError(TargetError):
@@ -17,8 +17,8 @@ class TimeLimitError(TargetError):
 
 
 def within(
-    limit_s: float, what: str, action: Callable[[], Result], *, lives_on: bool = False
-) -> Result:
+    limit_s: float, what: str, action: Callable[[], Returned], *, lives_on: bool = False
+) -> Returned:
     """What an action returns or raises; raises TimeLimitError when it has not ended in time.
 
     The action goes on in a thread that ends with the process: nothing can stop it, and nobody waits
@@ -26,7 +26,7 @@ def within(
     that the action has started is tied to this thread and not to the whole process (prctl(2),
     PR_SET_PDEATHSIG), and would be killed with it.
     """
-    ended: SimpleQueue[Callable[[], Result]] = SimpleQueue()
+    ended: SimpleQueue[Callable[[], Returned]] = SimpleQueue()
 
     def carry_out() -> None:
         try:

@@ -174,12 +174,7 @@ class ChangeJson:
         try:
             return self._decoder.decode(message)
         except DecodeError as error:
-            place = orjson.loads(source)
-            raise DecodeError(
-                f"{error.reason} (message of kind {chr(message[0]) if message else '?'!r} in"
-                f" transaction {place['xid']} at {place['lsn'] >> 32:X}/{place['lsn'] & _LOW:X})",
-                error.offset,
-            ) from error
+            raise _placed(error, message, source) from error
 
     def _changes(
         self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
@@ -231,24 +226,25 @@ class ChangeJson:
                 # Some value is not of its type: the reader of single messages will say which.
                 continue
             made_at += places[first:last]
-            made += map(
-                JsonRecord,
-                repeat(template.relation),
-                keys,
-                values,
-                probes,
-                repeat(template.deletes),
+            # Only where there is something to say besides: two more fields cost every change.
+            more = (
+                (probes or repeat(b""), repeat(template.deletes))
+                if probes or template.deletes
+                else ()
             )
+            made += map(JsonRecord, repeat(template.relation), keys, values, *more)
         return (places if len(made) == len(places) else made_at), made
 
     def _singly(self, message: bytes, source: bytes) -> JsonRecord:
         self._form.source = orjson.Fragment(source)
         try:
-            record: JsonRecord = self._decoded(message, source)
+            # Here and not in a function of its own: a call would cost every change.
+            record: JsonRecord = self._decoder.decode(message)
         except DecodeError as error:
-            if not (self._any_bytes and isinstance(error.__cause__, DecodeError)):
-                raise
-            return self._form.of_any_bytes(self._decoder.relations, message, error)
+            if not self._any_bytes:
+                raise _placed(error, message, source) from error
+            placed = _placed(error, message, source)
+            return self._form.of_any_bytes(self._decoder.relations, message, placed)
         return record
 
     def _template(self, head: bytes, example: bytes) -> JsonTemplate | None:
@@ -268,6 +264,17 @@ class ChangeJson:
                 relation, shape, self._form.key_positions(relation), self._form.probe_of(relation)
             )
         return known
+
+
+def _placed(error: DecodeError, message: bytes, source: bytes) -> DecodeError:
+    """The same error with the message's kind and its transaction."""
+    place = orjson.loads(source)
+    kind = chr(message[0]) if message else "?"
+    return DecodeError(
+        f"{error.reason} (message of kind {kind!r} in transaction {place['xid']} at"
+        f" {place['lsn'] >> 32:X}/{place['lsn'] & _LOW:X})",
+        error.offset,
+    )
 
 
 def _flat(made: Sequence[JsonRecord | list[JsonRecord]]) -> list[JsonRecord]:

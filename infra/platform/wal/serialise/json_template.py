@@ -77,9 +77,9 @@ class JsonTemplate:
 
     def fill(
         self, cut: Cut, sources: Sequence[bytes]
-    ) -> tuple[list[bytes], list[bytes], Iterable[bytes]]:
-        """Keys, values and probes of the cut's messages; raises ValueError or KeyError where a
-        value is not of its type.
+    ) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """Keys, values and probes of the cut's messages, no probes where the table has none; raises
+        ValueError or KeyError where a value is not of its type.
         """
         if any(cut.text[place] for place in self._unused):
             raise ValueError("a column is sent with the old key, but is not of it")
@@ -106,10 +106,10 @@ class JsonTemplate:
             str(b"".join(values), "utf-8")
         return keys, values, probes
 
-    def _probes(self, cut: Cut) -> Iterable[bytes]:
+    def _probes(self, cut: Cut) -> list[bytes]:
         """The probe column as it was sent, before it becomes JSON."""
         if self._probe is None:
-            return repeat(b"")
+            return []
         column = cut.pieces[self._probe :: cut.stride]
         return [piece or b"" for piece in column] if cut.null[self._probe - 1] else column
 

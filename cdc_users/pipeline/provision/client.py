@@ -30,7 +30,7 @@ from cdc_users.pipeline.provision.message import (
 from infra.client.environment import for_python, module_command
 from infra.stack.endpoints import Endpoints
 
-Body = TypeVar("Body")
+_Body = TypeVar("_Body")
 #: Longest answers: a stack may have to be started, and its artifacts fetched before that.
 OPEN_S = 900.0
 PREPARE_S = 150.0
@@ -113,7 +113,7 @@ class StewardClient:
             )
         return problems
 
-    def _ask(self, request: StewardRequest, kind: type[Body], limit_s: float) -> Body:
+    def _ask(self, request: StewardRequest, kind: type[_Body], limit_s: float) -> _Body:
         if self._silent:
             raise StewardError(self._silent)
         doing = str(type(request).__struct_config__.tag)
@@ -155,7 +155,7 @@ class StewardClient:
         line, _, self._rest = self._rest.partition(b"\n")
         return line
 
-    def _read(self, line: bytes, kind: type[Body]) -> Body:
+    def _read(self, line: bytes, kind: type[_Body]) -> _Body:
         try:
             answer = decode(line, StewardAnswer[kind], "the steward")  # type: ignore[valid-type]
         except WireError as error:

@@ -11,7 +11,7 @@ from cdc_users.pipeline.prepared import Names as Names
 from cdc_users.scenario import Pipeline
 from infra.stack.endpoints import Endpoints
 
-Body = TypeVar("Body")
+_Body = TypeVar("_Body")
 
 
 class OpenStack(Versioned, frozen=True, kw_only=True, tag_field="do", tag="open"):
@@ -82,9 +82,9 @@ class Problems(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-class StewardAnswer(Versioned, Generic[Body], frozen=True, kw_only=True):
+class StewardAnswer(Versioned, Generic[_Body], frozen=True, kw_only=True):
     """The answer, or why there is none and what the run should end with."""
 
-    ok: Body | None = None
+    ok: _Body | None = None
     error: str = ""
     exit_code: int = 0

@@ -63,7 +63,7 @@ INJECTED = """
   </body>"""
 
 
-def install(environment: Environment, current_run: CurrentRun, prepare: form.Read) -> None:
+def install(environment: Environment, current_run: CurrentRun, prepare: form.FormReader) -> None:
     """Extend the web UI of this process; does nothing where there is none."""
     if environment.web_ui is not None:
         Extension(environment, environment.web_ui, current_run, prepare).install()
@@ -73,7 +73,11 @@ class Extension:
     """The harness's part of one web UI."""
 
     def __init__(
-        self, environment: Environment, web_ui: WebUI, current_run: CurrentRun, prepare: form.Read
+        self,
+        environment: Environment,
+        web_ui: WebUI,
+        current_run: CurrentRun,
+        prepare: form.FormReader,
     ) -> None:
         assert web_ui.app is not None
         self._environment = environment

@@ -16,7 +16,7 @@ from cdc_users.options.table.record import VOLUME, Option, flag_of
 from cdc_users.scenario import Step
 
 #: Reads a form as a run; raises OptionsError.
-Read = Callable[[ShapeDeclaration, Mapping[str, Any]], Proposal]
+FormReader = Callable[[ShapeDeclaration, Mapping[str, Any]], Proposal]
 #: The options that Locust's view stores from its own fields, and those fields (it stores
 #: "user_count" as "num_users").
 STORED_BY_LOCUST = frozenset(
@@ -38,7 +38,7 @@ class FormCheck:
         return " · ".join(self.mistakes)
 
 
-def check(shape: ShapeDeclaration, given: Mapping[str, Any], read: Read) -> FormCheck:
+def check(shape: ShapeDeclaration, given: Mapping[str, Any], read: FormReader) -> FormCheck:
     """Read the form as a run would; touches no server."""
     try:
         return FormCheck(proposal=read(shape, given))

@@ -58,7 +58,7 @@ class ReaderSettings:
     spill_bytes: int = 10_000_000_000
 
 
-class Session(Protocol):
+class ReplicationSession(Protocol):
     """What the reader asks of a replication session (ReplicationStream)."""
 
     idle_lsn: int
@@ -292,7 +292,7 @@ class WalReader:
         self._pump.forget()
         self._position.forget()
 
-    def _read(self, stream: Session) -> None:
+    def _read(self, stream: ReplicationSession) -> None:
         """Read one session to its end: a stop, or a connection that broke."""
         try:
             while not self._stopping.is_set():
@@ -303,7 +303,7 @@ class WalReader:
             self.paused = False
             stream.close()
 
-    def _step(self, stream: Session) -> None:
+    def _step(self, stream: ReplicationSession) -> None:
         if self._ended_by is not None:
             raise self._ended_by
         if not self._begun.is_set():
@@ -328,7 +328,7 @@ class WalReader:
             # Reading at once wakes the server for every change, which halves what it can send.
             time.sleep(self._settings.coalesce_s)
 
-    def _hold_back(self, stream: Session) -> None:
+    def _hold_back(self, stream: ReplicationSession) -> None:
         """Read nothing until there is room; the server is still told that we live."""
         self.paused = True
         self.pauses += 1
@@ -339,7 +339,7 @@ class WalReader:
         self.paused = False
         stream.rest()
 
-    def _take(self, stream: Session, messages: list[bytes]) -> None:
+    def _take(self, stream: ReplicationSession, messages: list[bytes]) -> None:
         """Hand on what was read, in chunks; a transaction that was held may need room first."""
         for number, chunk in enumerate(self._intake.take(messages, self._now_us())):
             if number and not self._pump.room():
@@ -359,7 +359,7 @@ class WalReader:
             self._progress_lsn = chunk.mark.end_lsn
             self._patience.progress()
 
-    def _check_proof(self, stream: Session) -> None:
+    def _check_proof(self, stream: ReplicationSession) -> None:
         """Raise HistoryError where the server has passed the place of a transaction that was
         published before, and has not sent it.
         """
@@ -373,7 +373,7 @@ class WalReader:
             self._progress_lsn = stream.idle_lsn
             self._patience.progress()
 
-    def _report(self, stream: Session) -> None:
+    def _report(self, stream: ReplicationSession) -> None:
         """Confirm what has become durable, when it is time or the server asks."""
         now_s = time.monotonic()
         if not stream.asked and now_s - self._confirmed_s < CONFIRM_S:
@@ -387,7 +387,7 @@ class WalReader:
         self._confirm(stream, lsn)
         self._status_s = now_s
 
-    def _confirmable(self, stream: Session) -> int:
+    def _confirmable(self, stream: ReplicationSession) -> int:
         """The end of the last durable transaction; where nothing is held, as far as the server has
         looked.
         """
@@ -399,7 +399,7 @@ class WalReader:
             return max(pump.durable_lsn, stream.idle_lsn, self._slot_lsn)
         return max(pump.durable_lsn, self._slot_lsn)
 
-    def _confirm(self, stream: Session, lsn: int) -> None:
+    def _confirm(self, stream: ReplicationSession, lsn: int) -> None:
         self._reach_lsn = max(self._reach_lsn, stream.idle_lsn)
         # A slot that is pushed beyond the server's WAL skips whatever is written up to there.
         lsn = min(lsn, self._reach_lsn)
@@ -412,7 +412,7 @@ class WalReader:
             self.confirmations += 1
         stream.confirm(min(max(lsn, self._pump.taken_lsn), self._reach_lsn), lsn)
 
-    def _finish(self, stream: Session) -> None:
+    def _finish(self, stream: ReplicationSession) -> None:
         """Wait until all that was taken is durable, and confirm it."""
         if self._pump.stop(STOP_S):
             self._confirm(stream, self._confirmable(stream))

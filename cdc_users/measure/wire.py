@@ -11,7 +11,7 @@ import msgspec
 #: Raised whenever a message changes its meaning; processes of two versions refuse each other.
 PROTOCOL = 1
 
-_Message = TypeVar("_Message")
+WireMessage = TypeVar("WireMessage")
 
 
 class WireError(ValueError):
@@ -35,7 +35,7 @@ def encode(message: object) -> bytes:
     return msgspec.json.encode(message)
 
 
-def decode(data: bytes | str, kind: type[_Message], sender: str) -> _Message:
+def decode(data: bytes | str, kind: type[WireMessage], sender: str) -> WireMessage:
     """Read a message; raises WireError for another protocol before anything else."""
     try:
         message = msgspec.json.decode(data, type=kind)

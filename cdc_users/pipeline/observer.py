@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cdc_users.error import ObserverSilentError, TargetError
 from cdc_users.measure.ledger.arrival import Arrivals, EncodedArrivals
 from cdc_users.measure.ledger.sequence import pack
-from cdc_users.measure.wire import Message, WireError, decode, encode
+from cdc_users.measure.wire import WireError, WireMessage, decode, encode
 from cdc_users.observe.message import (
     ExpectedSide,
     Final,
@@ -87,8 +87,8 @@ class Observer:
         return self.child.stop()
 
     def _get(
-        self, path: str, kind: type[Message], timeout_s: float = TIMEOUT_S, **query: str
-    ) -> Message:
+        self, path: str, kind: type[WireMessage], timeout_s: float = TIMEOUT_S, **query: str
+    ) -> WireMessage:
         try:
             answer = http.get(self.url + path, params=query, timeout=timeout_s)
         except requests.RequestException as error:
@@ -101,7 +101,7 @@ class Observer:
         )
 
 
-def _read(answer: requests.Response, kind: type[Message]) -> Message:
+def _read(answer: requests.Response, kind: type[WireMessage]) -> WireMessage:
     if answer.status_code != 200:
         raise TargetError(f"the observer refuses: {answer.text}")
     try:

@@ -14,7 +14,7 @@ from cdc_users.measure.latency.series import EARLIEST
 from cdc_users.measure.ledger import ledger
 from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
-from cdc_users.measure.wire import Message, WireError, decode
+from cdc_users.measure.wire import WireError, WireMessage, decode
 from cdc_users.pipeline.child_process import Child
 from infra.client import http
 
@@ -319,7 +319,7 @@ def begin(urls: Sequence[str], token: str) -> None:
         _ask("POST", f"{url}/begin", headers={"Authorization": f"Bearer {token}"})
 
 
-def _get(url: str, kind: type[Message], timeout_s: float = TIMEOUT_S) -> Message:
+def _get(url: str, kind: type[WireMessage], timeout_s: float = TIMEOUT_S) -> WireMessage:
     try:
         return decode(_ask("GET", url, timeout_s), kind, f"the platform's telemetry at {url}")
     except WireError as error:

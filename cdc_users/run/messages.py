@@ -16,7 +16,7 @@ from locust.env import Environment
 from locust.rpc import Message as LocustMessage
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
-from cdc_users.measure.wire import Message, WireError, decode, encode
+from cdc_users.measure.wire import WireError, WireMessage, decode, encode
 from cdc_users.run.clock_sync import ClockTalk, answer_questions, listen_for_answers, synchronised
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
@@ -85,7 +85,7 @@ class Gate:
         self._runner.server.send_to_client(quit_message("quit", None, client_id))
 
 
-def read(message: Any, kind: type[Message], sender: str) -> Message:
+def read(message: Any, kind: type[WireMessage], sender: str) -> WireMessage:
     """The message in one of Locust's; raises WireError."""
     return decode(message.data["message"], kind, sender)
 

@@ -39,6 +39,7 @@ from infra.stack.debezium.connector import (
     DebeziumConnector,
     connector_config,
     delete_connector,
+    wait_until_committed,
     wait_until_streaming,
 )
 from infra.stack.endpoints import Endpoints
@@ -130,6 +131,15 @@ def trials() -> list[Trial]:
     return [Trial(number, kind, value) for number, (kind, value) in enumerate(TYPES)]
 
 
+#: Brings a connector to store an offset. Until then a restart of its task, as Connect makes when
+#: another connector comes, would begin at the log's end of then.
+CANARY = "canary"
+
+
+def captured_tables() -> list[str]:
+    return [CANARY, *(trial.table for trial in trials())]
+
+
 class FidelityWorld:
     """The tables, and everything that reads them."""
 
@@ -155,7 +165,8 @@ class FidelityWorld:
                 self.execute(
                     f"CREATE TABLE {schema}.{trial.table} (id int PRIMARY KEY, v {trial.type})"
                 )
-        tables = ", ".join(f"{self.name}.{trial.table}" for trial in trials())
+        self.execute(f"CREATE TABLE {self.name}.{CANARY} (id serial PRIMARY KEY)")
+        tables = ", ".join(f"{self.name}.{table}" for table in captured_tables())
         self.execute(f"CREATE PUBLICATION {self.name} FOR TABLE {tables}")
 
     def fill(self) -> None:
@@ -203,7 +214,7 @@ class FidelityWorld:
 def connected(world: FidelityWorld, suffix: str, converter: dict[str, str]) -> Iterator[str]:
     """All tables through a connector of their own, into one topic."""
     name, stack = f"{world.name}_{suffix}", world.stack
-    tables = tuple(f"{world.name}.{trial.table}" for trial in trials())
+    tables = tuple(f"{world.name}.{table}" for table in captured_tables())
     connector = DebeziumConnector(name.replace("_", "-"), name, world.name, f"cdc{suffix}", tables)
     with ExitStack() as undo:
         undo.callback(delete_subjects, stack.schema_registry_url, name)
@@ -253,12 +264,16 @@ def observed(stack: Endpoints, directory: Path) -> dict[Trial, list[str]]:
             undo.callback(reader.end, signal.SIGTERM)
             avro = undo.enter_context(connected(world, "avro", {}))
             plain = undo.enter_context(connected(world, "json", JSON))
+            world.execute(f"INSERT INTO {world.name}.{CANARY} DEFAULT VALUES")
+            for topic in (avro, plain):
+                wait_until_committed(stack, topic.replace("_", "-"), DEADLINE_S)
             world.fill()
             count = len(TYPES)
             bootstrap = stack.kafka_bootstrap
             direct = [json.loads(m.value() or b"") for m in read(bootstrap, reader_topic, 1, count)]
-            as_json = [json.loads(m.value() or b"") for m in read(bootstrap, plain, 1, count)]
-            batches = list(_batches(world, avro, read(bootstrap, avro, 1, count)))
+            _, *events = read(bootstrap, plain, 1, count + 1)
+            as_json = [json.loads(m.value() or b"") for m in events]
+            _, *batches = _batches(world, avro, read(bootstrap, avro, 1, count + 1))
             return asyncio.run(_cells(world, direct, as_json, batches))
     finally:
         world.remove()

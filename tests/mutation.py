@@ -193,8 +193,8 @@ BOUNDS = (
     Mutation(
         "K7 a batch has no bound in bytes",
         f"{CONSUME}/buffer.py",
-        "chunk.within(most_bytes - self.taken_bytes)",
-        "len(chunk)",
+        "light = self.waiting_bytes <= most_bytes",
+        "light = most_bytes > 0",
         f"{_BUFFER}::test_no_more_bytes_are_taken_at_once_than_a_batch_may_have",
     ),
     Mutation(

@@ -65,10 +65,13 @@ class PartitionQueue:
             return None
         limit = min(limit, max(batch_size, ready - ready % batch_size))
         taken: list[Chunk] = []
-        size = 0
+        size, left = 0, most_bytes
+        # Where all that waits is small enough nothing is weighed: to weigh a message costs a tenth
+        # of a microsecond, which shows at 400,000 a second.
+        light = self.waiting_bytes <= most_bytes
         while self.chunks and size < limit:
             chunk = self.chunks.popleft()
-            fitting = min(limit - size, chunk.within(most_bytes - self.taken_bytes))
+            fitting = limit - size if light else min(limit - size, chunk.within(left))
             if not taken:
                 fitting = max(fitting, 1)
             if fitting < len(chunk):
@@ -76,11 +79,13 @@ class PartitionQueue:
                 chunk, limit = chunk[:fitting], 0
             if fitting:
                 taken.append(chunk)
-                size += fitting
-                self.taken_bytes += chunk.bytes
+                size += len(chunk)
+                left -= 0 if light else chunk.bytes
+        whole = joined(taken)
+        self.taken_bytes = whole.bytes if self.chunks else self.waiting_bytes
         self.waiting_bytes -= self.taken_bytes
         self._tell()
-        return joined(taken)
+        return whole
 
     def begin(self, count: int) -> None:
         """The oldest `count` messages are in flight from now, until `finish`."""

@@ -21,7 +21,7 @@ from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.latency.series import PARTS
 from cdc_users.pipeline.declaration import sinks
 from cdc_users.pipeline.telemetry import PipelineSnapshot
-from cdc_users.run.locust_stats import add_latencies
+from cdc_users.run.locust.stats import add_latencies
 from cdc_users.step.timeline_row import TimelineRow
 
 INTERVAL_S = 1.0

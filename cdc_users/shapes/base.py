@@ -12,7 +12,7 @@ from locust import LoadTestShape, User
 from cdc_users.error import OptionsError
 from cdc_users.options.options import Options
 from cdc_users.pipeline.declaration import sources
-from cdc_users.run import locust_hooks
+from cdc_users.run.locust import hooks
 from cdc_users.scenario import Scenario, Step
 
 SPAWN_PER_S = 100
@@ -48,7 +48,7 @@ class ScenarioShape(LoadTestShape):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "scenario" in cls.__dict__:
-            locust_hooks.declare(cls)
+            hooks.declare(cls)
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
@@ -79,10 +79,10 @@ class ScenarioShape(LoadTestShape):
         """Locust begins a test with this shape."""
         super().reset_time()  # type: ignore[no-untyped-call]
         assert self.runner is not None
-        locust_hooks.begin(self.runner.environment)
+        hooks.begin(self.runner.environment)
 
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
         """This scenario's lanes as long as the run wants them; the end when it has concluded."""
         assert self.runner is not None
-        wanted = locust_hooks.lanes_wanted(self.runner.environment)
+        wanted = hooks.lanes_wanted(self.runner.environment)
         return None if wanted is None else (wanted.lanes, SPAWN_PER_S, [wanted.user])

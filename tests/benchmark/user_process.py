@@ -14,7 +14,7 @@ from locust.env import Environment
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.run import locust_stats
+from cdc_users.run.locust import stats
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import Assignment, LanePool
 from cdc_users.users.postgres import PostgresUser
@@ -32,7 +32,7 @@ class ComparedWriter(PostgresUser):
 
 def run_user(dsn: str, schema: str, clients: int, seconds: float, method: Any, rows: int) -> float:
     """Rows a second of so many lanes, all arrivals due at once."""
-    locust_stats.install()
+    stats.install()
     environment: Any = Environment(user_classes=[ComparedWriter])
     runner = environment.create_local_runner()
     anchor = new_anchor()

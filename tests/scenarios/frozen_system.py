@@ -21,8 +21,8 @@ from msgspec.structs import asdict
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.schedule.plan import Schedule, first_parts
-from cdc_users.run import locust_stats
-from cdc_users.run.messages import Messenger, listen_as_lanes, listen_as_master
+from cdc_users.run.locust import stats
+from cdc_users.run.locust.messages import Messenger, listen_as_lanes, listen_as_master
 from cdc_users.users.lane import Arrival, Assignment, LaneUser, Share
 from cdc_users.users.message import WorkerReport
 
@@ -132,7 +132,7 @@ def announce(shape: FrozenShape) -> None:
 
 
 def register(environment: Environment, **_: Any) -> None:
-    locust_stats.install()
+    stats.install()
     runner, shape = environment.runner, environment.shape_class
     assert runner is not None
     if not isinstance(runner, MasterRunner):

@@ -17,7 +17,7 @@ ARRIVALS = 1600
 #: A worker that is ready to go, and goes when it is told to: starting Python would take part of
 #: the step.
 HELD = (
-    "import sys, locust.main, cdc_users.run.locust_hooks, cdc_users.users.postgres,"
+    "import sys, locust.main, cdc_users.run.locust.hooks, cdc_users.users.postgres,"
     " cdc_users.users.kafka; sys.stdin.readline(); locust.main.main()"
 )
 

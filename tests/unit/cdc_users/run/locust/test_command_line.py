@@ -11,8 +11,8 @@ from locust import argument_parser
 from cdc_users.error import OptionsError
 from cdc_users.options.options import OPTIONS
 from cdc_users.options.proposal import Proposal, propose
-from cdc_users.run import command_line, locust_options
-from cdc_users.run.command_line import CommandLine
+from cdc_users.run.locust import command_line, options
+from cdc_users.run.locust.command_line import CommandLine
 from locustfiles.latency import LatencyShape
 from locustfiles.throughput import ThroughputShape
 
@@ -72,7 +72,7 @@ def test_a_run_time_is_the_duration_of_a_rate_that_has_none(
 ) -> None:
     parsed = namespace(**given)
 
-    found = locust_options.run_time(parsed, "throughput", {})
+    found = options.run_time(parsed, "throughput", {})
 
     assert [part in mistake for part, mistake in zip(told, found, strict=True)] == [True] * len(
         told

@@ -44,7 +44,7 @@ def _load(parser: Any) -> None:
     paths = [part.strip() for part in named.locustfile.split(",") if Path(part.strip()).exists()]
     for path in parse_locustfile_paths(paths):
         load_locustfile(path)
-    hooks = sys.modules.get("cdc_users.run.locust_hooks")
+    hooks = sys.modules.get("cdc_users.run.locust.hooks")
     if hooks is not None:
         hooks.extend(parser)
     elif not paths:

@@ -28,11 +28,11 @@ from cdc_users.error import HarnessError, OptionsError
 from cdc_users.options.options import read_alone
 from cdc_users.options.proposal import Proposal, ShapeDeclaration
 from cdc_users.report import directory
-from cdc_users.run import locust_stats
-from cdc_users.run.command_line import CommandLine, explain, refuse
-from cdc_users.run.messages import Gate, Messenger, listen_as_lanes, listen_as_master
+from cdc_users.run.locust import stats
+from cdc_users.run.locust.command_line import CommandLine, explain, refuse
+from cdc_users.run.locust.messages import Gate, Messenger, listen_as_lanes, listen_as_master
+from cdc_users.run.locust.signals import handle_signals, handle_worker_signals
 from cdc_users.run.run import Run
-from cdc_users.run.signals import handle_signals, handle_worker_signals
 from cdc_users.scenario import FixedCourse, Scenario
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
@@ -210,7 +210,7 @@ def declare(shape: Any) -> None:
     harness = carried(events, Harness)
     harness.command_line.shapes.append(shape)
     if len(harness.command_line.shapes) == 1:
-        locust_stats.install()
+        stats.install()
         harness.register()
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from locust.runners import MasterRunner
 
-from cdc_users.run.messages import Gate
+from cdc_users.run.locust.messages import Gate
 
 pytestmark = pytest.mark.gevent
 

@@ -11,7 +11,7 @@ import gevent
 from gevent.event import Event
 from locust.env import Environment
 
-from cdc_users.run.messages import REPORT_INTERVAL_S
+from cdc_users.run.locust.messages import REPORT_INTERVAL_S
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
 

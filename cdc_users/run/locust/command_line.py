@@ -25,8 +25,8 @@ from cdc_users.options.parse import words
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import Option
 from cdc_users.pipeline.provision.allow_list import stack_mistakes, stream_mistakes
-from cdc_users.run import locust_options
-from cdc_users.run.own_port import give_forked_workers_a_port
+from cdc_users.run.locust import options as locust_options
+from cdc_users.run.locust.own_port import give_forked_workers_a_port
 from cdc_users.view.web import host
 from infra.client.environment import leave_out_libpq
 from infra.stack.find.external import source

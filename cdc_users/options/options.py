@@ -46,13 +46,13 @@ BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 LOADS = ("rows", "rate", "duration", "stages")
 
 
-def given_texts(source: Mapping[str, Any]) -> dict[str, str]:
+def given_texts(source: Mapping[str, object]) -> dict[str, str]:
     """The texts of the options that were given, out of Locust's namespace or a form."""
     found = {option.name: str(source.get(option.name) or "").strip() for option in OPTIONS}
     return {name: text for name, text in found.items() if text}
 
 
-def texts(source: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
+def texts(source: Mapping[str, object], defaults: Mapping[str, str]) -> dict[str, str]:
     """The texts of all options: what was given, else the scenario's default, else ours."""
     given = given_texts(source)
     fallback = {option.name: defaults.get(option.name, option.default) for option in OPTIONS}
@@ -63,7 +63,7 @@ def texts(source: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, s
     return fallback | given
 
 
-def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, Any]) -> str:
+def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, object]) -> str:
     """The command that repeats a run: as it was given, or, for one started from the web form, what
     would do the same.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError
@@ -62,7 +62,7 @@ def _options(shape: ShapeDeclaration, given: Mapping[str, str]) -> Options:
 
 
 def propose(
-    shape: ShapeDeclaration, source: Mapping[str, Any], *, by_chance: bool = True
+    shape: ShapeDeclaration, source: Mapping[str, object], *, by_chance: bool = True
 ) -> Proposal:
     """The run that these options come to; raises OptionsError with what is wrong with them.
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from infra.schemas.debezium import ChangeSchema, TopicSchemas, row_schema
+from infra.schemas.debezium import AvroDefinition, TopicSchemas, row_schema
 from infra.schemas.envelope import HEADER
 
 Encode = Callable[[Any], bytes]
@@ -144,7 +144,7 @@ def _union(branches: Sequence[Any]) -> Encode:
     return lambda value: nothing if value is None else something + inner(value)
 
 
-def compile_row(schema: ChangeSchema) -> Callable[[Sequence[Any]], bytes]:
+def compile_row(schema: AvroDefinition) -> Callable[[Sequence[Any]], bytes]:
     """A function from a row, its values in column order, to the record's bytes."""
     columns = schema["fields"]
     space: dict[str, Any] = {"length": _LENGTH, "long": encode_long}
@@ -177,7 +177,7 @@ def compile_row(schema: ChangeSchema) -> Callable[[Sequence[Any]], bytes]:
     return compiled
 
 
-def _compile_key(key: ChangeSchema, columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
+def _compile_key(key: AvroDefinition, columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
     """A function from a row to its key's bytes."""
     parts = [(columns.index(column["name"]), encoder(column["type"])) for column in key["fields"]]
     if len(parts) == 1:
@@ -336,7 +336,7 @@ class EnvelopeEncoder:
         return parts.parts
 
 
-def _place(parts: _Parts, name: str, kind: Any, values: Mapping[str, Any]) -> None:
+def _place(parts: _Parts, name: str, kind: Any, values: Mapping[str, object]) -> None:
     """One field: patched per record, patched per moment, the same in all events, or null in all."""
     if name in _CUTS or name in _TIMES:
         if isinstance(kind, list) and name != "sequence":

@@ -16,6 +16,7 @@ import fastavro
 
 from infra.avro.kind import Column, ColumnKind
 from infra.avro.walk import AvroSchema
+from infra.schemas.debezium import AvroDefinition
 
 _EPOCHS = ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z")
 _MIDNIGHTS = ("00:00:00Z", "00:00:00.000000Z")
@@ -26,7 +27,7 @@ _TEXTS: Mapping[ColumnKind, tuple[str, ...]] = {
 }
 
 
-def fillers(schema: AvroSchema, field: Mapping[str, Any], column: Column) -> tuple[bytes, ...]:
+def fillers(schema: AvroSchema, field: AvroDefinition, column: Column) -> tuple[bytes, ...]:
     """How a value of this field, which cannot be NULL, looks on the wire where none was sent."""
     declared = schema.expand(field["type"])
     if "default" in field:
@@ -58,7 +59,7 @@ def _zeros(declared: Any) -> list[Any]:
     return [_ZEROS[kind]] if kind in _ZEROS else []
 
 
-def _zero_item(item: Mapping[str, Any]) -> Any:
+def _zero_item(item: AvroDefinition) -> Any:
     """A record's own field: a decimal of scale 0 is zero with one byte, a point has its WKB."""
     if isinstance(item["type"], list):
         return _POINT if item["name"] == "wkb" else None
@@ -68,7 +69,7 @@ def _zero_item(item: Mapping[str, Any]) -> Any:
 
 #: The point (0, 0) in well-known binary.
 _POINT = b"\x01\x01" + bytes(19)
-_ZEROS: dict[str, Any] = {
+_ZEROS: Mapping[str, object] = {
     "boolean": False,
     "int": 0,
     "long": 0,

@@ -14,6 +14,7 @@ from infra.avro.kind import (
     zoned_timestamp_value,
 )
 from infra.avro.walk import AvroSchema
+from infra.schemas.debezium import AvroDefinition
 
 #: From what fastavro reads, without logical types, to a value.
 Maker = Callable[[Any], Any]
@@ -41,7 +42,7 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _nested(schema: AvroSchema, resolved: Mapping[str, Any]) -> Maker:
+def _nested(schema: AvroSchema, resolved: AvroDefinition) -> Maker:
     if resolved["type"] == "array":
         item = item_maker(schema, resolved["items"])
         return lambda value: [item(each) for each in value]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import fastavro
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from infra.avro.kind import ColumnKind
 from infra.avro.octets import Octets
 from infra.avro.walk import AvroSchema, declared_column
+from infra.schemas.debezium import AvroDefinition
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
 
 #: Bytes of a number of 64 bits at most.
@@ -26,7 +27,7 @@ class KeyReader:
     other.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: AvroDefinition) -> None:
         if schema.get("type") != "record":
             raise EnvelopeError(
                 f"key schema {schema.get('name', schema.get('type'))!r} is no record; use"

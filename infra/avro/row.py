@@ -34,6 +34,7 @@ from infra.avro.octets import Octets, OffsetArray
 from infra.avro.origin import alike, commits
 from infra.avro.placeholder import are_placeholders, is_placeholder
 from infra.avro.walk import AvroSchema, RecordWalk, Starts, branch_taken, declared_column, keep_of
+from infra.schemas.debezium import AvroDefinition
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError
 
 #: The length of a text of one character, zigzag.
@@ -350,7 +351,7 @@ class RowReader:
     Debezium envelope.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: AvroDefinition) -> None:
         self._schema = AvroSchema(schema)
         self._fields = {item["name"]: item["type"] for item in schema.get("fields", ())}
         if schema.get("type") != "record" or not {"before", "after", "source", "op"} <= set(
@@ -433,7 +434,7 @@ class RowReader:
                 at = step(octets, at)
         return at
 
-    def _record(self, field: str) -> Mapping[str, Any]:
+    def _record(self, field: str) -> AvroDefinition:
         declared = self._fields[field]
         for branch in declared if isinstance(declared, list) else [declared]:
             record = self._schema.resolve(branch)
@@ -441,7 +442,7 @@ class RowReader:
                 return record
         raise EnvelopeError(f"the envelope's {field!r} is no record")
 
-    def _kept_record(self, record: Mapping[str, Any], kept: Sequence[str] | None) -> RecordWalk:
+    def _kept_record(self, record: AvroDefinition, kept: Sequence[str] | None) -> RecordWalk:
         schema = self._schema
         return RecordWalk(
             [

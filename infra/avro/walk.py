@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from infra.avro.kind import Column, ColumnKind, column_of
 from infra.avro.octets import Octets, OffsetArray
+from infra.schemas.debezium import AvroDefinition
 from infra.schemas.envelope import EnvelopeError
 
 #: Steps over one field of every message.
@@ -51,8 +52,8 @@ class RecordWalk:
 class AvroSchema:
     """One parsed schema: resolves names, and makes the steps over its types."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._named: dict[str, Mapping[str, Any]] = {}
+    def __init__(self, schema: AvroDefinition) -> None:
+        self._named: dict[str, AvroDefinition] = {}
         #: The records that a step is being made of, outermost first.
         self._within: list[int] = []
         self._learn(schema, "")
@@ -124,7 +125,7 @@ class AvroSchema:
             return self._blocks(["string", resolved["values"]])
         raise EnvelopeError(f"Avro type {kind!r} is not known")
 
-    def _record(self, record: Mapping[str, Any]) -> WalkStep:
+    def _record(self, record: AvroDefinition) -> WalkStep:
         """A record that holds itself has no end that could be laid out beforehand."""
         if id(record) in self._within:
             raise EnvelopeError(f"the type {record.get('name')!r} holds itself")

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ChangeSchema = Mapping[str, Any]
+#: An Avro schema as JSON, the form in which Avro defines schemas (its specification, "Schema
+#: Declaration").
+AvroDefinition = Mapping[str, Any]
 
 _HERE = Path(__file__).parent
 #: The topic that the files' names carry.
@@ -28,8 +30,8 @@ class TopicSchemas:
     """The schemas of one topic's keys and values."""
 
     topic: str
-    key: ChangeSchema
-    value: ChangeSchema
+    key: AvroDefinition
+    value: AvroDefinition
 
     @property
     def subjects(self) -> tuple[str, str]:
@@ -43,8 +45,8 @@ def customers_schemas(topic: str) -> TopicSchemas:
     return TopicSchemas(topic, key, value)
 
 
-def _read(file: str, name: str) -> ChangeSchema:
-    schema: ChangeSchema = json.loads(
+def _read(file: str, name: str) -> AvroDefinition:
+    schema: AvroDefinition = json.loads(
         (_HERE / file).read_text(encoding="utf-8").replace(_FILED, name)
     )
     return schema
@@ -60,10 +62,12 @@ def namespace(topic: str) -> str:
     )
 
 
-def row_schema(value: ChangeSchema) -> ChangeSchema:
+def row_schema(value: AvroDefinition) -> AvroDefinition:
     """The table's row within an envelope: the record that `before` and `after` hold."""
     before = next(field for field in value["fields"] if field["name"] == "before")
-    record: ChangeSchema = next(branch for branch in before["type"] if isinstance(branch, Mapping))
+    record: AvroDefinition = next(
+        branch for branch in before["type"] if isinstance(branch, Mapping)
+    )
     return record
 
 

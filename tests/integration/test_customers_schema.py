@@ -9,7 +9,7 @@ from decimal import Decimal
 import requests
 
 from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder
-from infra.schemas.debezium import ChangeSchema, customers_schemas, row_schema, with_column
+from infra.schemas.debezium import AvroDefinition, customers_schemas, row_schema, with_column
 from infra.schemas.envelope import HEADER_BYTES, schema_id
 from infra.stack.endpoints import Endpoints
 from tests.integration.debezium_capture import captured_customers
@@ -37,11 +37,11 @@ ROWS = (
 INSERT = "INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
-def schema_of(endpoints: Endpoints, message: bytes) -> ChangeSchema:
+def schema_of(endpoints: Endpoints, message: bytes) -> AvroDefinition:
     answer = requests.get(
         f"{endpoints.schema_registry_url}/schemas/ids/{schema_id(message)}", timeout=10
     )
-    schema: ChangeSchema = json.loads(answer.json()["schema"])
+    schema: AvroDefinition = json.loads(answer.json()["schema"])
     return schema
 
 

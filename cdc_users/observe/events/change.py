@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.observe.events.dialect import SCALES, ChangeError
+from cdc_users.observe.events.dialect import SCALES, ChangeError, ObservedChange
 from cdc_users.observe.events.value import CUSTOMERS, check, column_kinds, pointed
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import Events
 from infra.avro.kind import UNAVAILABLE, ColumnKind
 
 _OPERATIONS = {"insert": "c", "create": "c", "update": "u", "delete": "d", "read": "r"}
-ObservedChange = Mapping[str, Any]
 
 
 @dataclass(slots=True)

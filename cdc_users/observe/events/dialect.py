@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+#: A change as a pipeline writes it in JSON, in any of the forms.
+ObservedChange = dict[str, Any]
+#: What JsonConverter says of a value beside it: Connect's schema as JSON.
+ConnectSchema = Mapping[str, Any]
 #: Where CloudEventsConverter puts the operation, and the time at the source.
 _CLOUD_OP, _CLOUD_TIME = "iodebeziumop", "iodebeziumtsms"
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
@@ -20,7 +24,7 @@ class ChangeError(ValueError):
     """JSON that is no change event; the message says why."""
 
 
-def change_of(document: Any, probe_column: str) -> dict[str, Any]:
+def change_of(document: Any, probe_column: str) -> ObservedChange:
     """A document's change; raises ChangeError for one in none of the forms."""
     if not isinstance(document, dict):
         raise ChangeError(
@@ -40,7 +44,7 @@ def change_of(document: Any, probe_column: str) -> dict[str, Any]:
     raise ChangeError("it is no object with op, before and after")
 
 
-def _of_cloud_event(event: Mapping[str, Any], probe_column: str) -> dict[str, Any]:
+def _of_cloud_event(event: ObservedChange, probe_column: str) -> ObservedChange:
     data = dict(event["data"])
     if isinstance(payload := data.get("payload"), dict):
         data = dict(payload)
@@ -52,7 +56,7 @@ def _of_cloud_event(event: Mapping[str, Any], probe_column: str) -> dict[str, An
     return change
 
 
-def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _of_row(row: ObservedChange) -> ObservedChange:
     deleted = str(row.get("__deleted", "false")).lower() == "true"
     operation = "d" if deleted else str(row.get("__op") or "c")
     columns = {name: value for name, value in row.items() if not name.startswith("__")}
@@ -65,7 +69,7 @@ def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"op": operation, "before": None, "after": None, side: columns, "source": source}
 
 
-def with_scales(change: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def with_scales(change: ObservedChange, schema: ConnectSchema) -> ObservedChange:
     """The change with what its schema says of decimals, which are numbers without a point in
     base64: by column, where the point belongs.
     """
@@ -83,7 +87,7 @@ def with_scales(change: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, 
 SCALES = "scales of decimals"
 
 
-def _records(schema: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _records(schema: ConnectSchema) -> Sequence[ConnectSchema]:
     """The schema of a row: one side of an envelope, or the whole."""
     fields = [field for field in schema.get("fields", ()) if isinstance(field, dict)]
     sides = [field for field in fields if field.get("field") in ("after", "before")]

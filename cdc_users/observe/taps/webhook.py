@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from threading import Event, Thread
 from typing import Any
 
@@ -19,7 +19,7 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import ChangeParser
-from cdc_users.observe.events.dialect import ChangeError, change_of
+from cdc_users.observe.events.dialect import ChangeError, ObservedChange, change_of
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.tap import ObservedRecord, Tap, TapError
@@ -173,11 +173,11 @@ class WebhookTap(Tap):
         return {"requests": self.requests, "retries": self.retries}
 
 
-def _positions(changes: Sequence[Mapping[str, Any]]) -> Numbers:
+def _positions(changes: Sequence[ObservedChange]) -> Numbers:
     return np.array([_source(change, "offset", -1) for change in changes], dtype=np.int64)
 
 
-def _source(change: Mapping[str, Any], name: str, otherwise: int) -> int:
+def _source(change: ObservedChange, name: str, otherwise: int) -> int:
     """A number that the sink says of where the event came from; raises ChangeError for one that no
     partition and no offset can be.
     """

@@ -48,7 +48,7 @@ class CommandLine:
         self._checked = False
         self._parsers: WeakSet[LocustArgumentParser] = WeakSet()
 
-    def prepare(self, shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
+    def prepare(self, shape: ShapeDeclaration, source: Mapping[str, object]) -> Proposal:
         """Read the options of the next run, which is then carried out as it was read.
 
         Raises OptionsError with all mistakes.

@@ -95,7 +95,7 @@ class Harness:
         handle_signals(environment, lambda: self.run)
         self._open_to_see(environment)
 
-    def _prepare(self, shape: ShapeDeclaration, source: Mapping[str, Any]) -> Proposal:
+    def _prepare(self, shape: ShapeDeclaration, source: Mapping[str, object]) -> Proposal:
         """Read a form's run in a thread: drawing arrivals by chance takes seconds, and the page
         goes on.
         """

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 from cdc_users.error import SubjectError, TargetError
 from cdc_users.users.producer.channel import Channel as Channel
 from infra.client.registry import RegistryError, RegistryRefusedError, SchemaRegistry
-from infra.schemas.debezium import ChangeSchema, customers_schemas, with_column
+from infra.schemas.debezium import AvroDefinition, customers_schemas, with_column
 
 REACH_S = 10.0
 _SIZE = "max.message.bytes"
@@ -63,7 +63,7 @@ def _look(bootstrap: str, topic: str) -> tuple[int, int]:
     return len(found.partitions), int(settings[_SIZE].value)
 
 
-def register(registry_url: str, subject: str, schema: ChangeSchema) -> int:
+def register(registry_url: str, subject: str, schema: AvroDefinition) -> int:
     """Register a schema, or find it registered; returns its id.
 
     Asks first whether it fits what the subject holds: a registry without rules takes anything, and

@@ -15,8 +15,10 @@ from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import VOLUME, Option, flag_of
 from cdc_users.scenario import Step
 
+#: How Locust describes one field of its form (`locust.argument_parser.ui_extra_args_dict`).
+LocustField = dict[str, Any]
 #: Reads a form as a run; raises OptionsError.
-FormReader = Callable[[ShapeDeclaration, Mapping[str, Any]], Proposal]
+FormReader = Callable[[ShapeDeclaration, Mapping[str, object]], Proposal]
 #: The options that Locust's view stores from its own fields, and those fields (it stores
 #: "user_count" as "num_users").
 STORED_BY_LOCUST = frozenset(
@@ -38,7 +40,7 @@ class FormCheck:
         return " · ".join(self.mistakes)
 
 
-def check(shape: ShapeDeclaration, given: Mapping[str, Any], read: FormReader) -> FormCheck:
+def check(shape: ShapeDeclaration, given: Mapping[str, object], read: FormReader) -> FormCheck:
     """Read the form as a run would; touches no server."""
     try:
         return FormCheck(proposal=read(shape, given))
@@ -46,7 +48,7 @@ def check(shape: ShapeDeclaration, given: Mapping[str, Any], read: FormReader) -
         return FormCheck(error.mistakes)
 
 
-def preview(shape: ShapeDeclaration, given: Mapping[str, Any]) -> FormCheck:
+def preview(shape: ShapeDeclaration, given: Mapping[str, object]) -> FormCheck:
     """Read the form to show what would run: at once, however large it is."""
     return check(shape, given, partial(propose, by_chance=False))
 
@@ -64,7 +66,7 @@ def with_users(checked: FormCheck, picked: Sequence[str]) -> FormCheck:
     )
 
 
-def shown(locusts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+def shown(locusts: Mapping[str, LocustField]) -> frozenset[str]:
     """The options that the form shows: ours but for those of the command line, and those of the
     user's locustfile.
     """
@@ -72,7 +74,7 @@ def shown(locusts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
 
 
 def forbidden(
-    given: Mapping[str, str], frozen: Mapping[str, Any], settable: frozenset[str]
+    given: Mapping[str, str], frozen: Mapping[str, object], settable: frozenset[str]
 ) -> list[str]:
     """The flags that a request tries to change although they belong to the command line."""
     return [
@@ -84,7 +86,7 @@ def forbidden(
     ]
 
 
-def fields(locusts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def fields(locusts: Mapping[str, LocustField]) -> dict[str, LocustField]:
     """Locust's description of its form fields in our order: choices as lists, help under the
     field, no secrets.
     """
@@ -98,7 +100,7 @@ def fields(locusts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     return {**described, **others}
 
 
-def _field(option: Option, field: dict[str, Any]) -> dict[str, Any]:
+def _field(option: Option, field: LocustField) -> LocustField:
     # The page writes the help under the field: in the label it would be cut off.
     field["help_text"] = ""
     if option.choices:
@@ -106,13 +108,13 @@ def _field(option: Option, field: dict[str, Any]) -> dict[str, Any]:
     return _guarded(field)
 
 
-def _guarded(field: dict[str, Any]) -> dict[str, Any]:
+def _guarded(field: LocustField) -> LocustField:
     if field.get("is_secret"):
         field["default_value"] = ""
     return field
 
 
-def secrets(locusts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def secrets(locusts: Mapping[str, LocustField]) -> list[str]:
     """The names of options whose values the page must not know."""
     return [name for name, field in locusts.items() if field.get("is_secret")]
 

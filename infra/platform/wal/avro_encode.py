@@ -16,7 +16,7 @@ from infra.platform.wal.replication.pump import Encoded, Encoder, TransactionChu
 from infra.platform.wal.serialise.change_avro import ChangeAvro, Registered
 from infra.platform.wal.serialise.table_schema import TableFacts, table_schemas
 from infra.replication.pgoutput.event import Relation
-from infra.schemas.debezium import ChangeSchema
+from infra.schemas.debezium import AvroDefinition
 
 
 class Subjects:
@@ -44,7 +44,7 @@ class Subjects:
         )
 
 
-def _registered(registry: SchemaRegistry, subject: str, schema: ChangeSchema) -> int:
+def _registered(registry: SchemaRegistry, subject: str, schema: AvroDefinition) -> int:
     """A schema's id under a subject, where it is registered if it is not there yet."""
     try:
         return registry.register(subject, schema)

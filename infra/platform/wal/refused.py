@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
@@ -51,8 +50,8 @@ class RefusedChanges:
         logger.error("platform.reader.refused", error=place, count=self.count)
 
 
-def _described(source: CommitSource, record: Record, cause: str) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _described(source: CommitSource, record: Record, cause: str) -> dict[str, object]:
+    described: dict[str, object] = {
         "cause": cause,
         "source": source.fields(),
         "stream": record.stream,

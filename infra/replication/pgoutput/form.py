@@ -72,7 +72,7 @@ class RowForm:
         }[kinds]
         return f"Update(R, {after}{old})" if operation == "U" else f"Delete(R{old})"
 
-    def names(self, relation: Relation) -> Mapping[str, Any]:
+    def names(self, relation: Relation) -> Mapping[str, object]:
         """The relation and the events' classes."""
         return {"R": relation, "Insert": Insert, "Update": Update, "Delete": Delete}
 

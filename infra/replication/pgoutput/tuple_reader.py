@@ -58,7 +58,7 @@ class Codec:
     utf8: str
     text: Callable[[bytes], Any]
     binary: Callable[[bytes], Any]
-    names: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, object] = field(default_factory=dict)
     null: str = "None"
     unchanged: Any = UNCHANGED
 
@@ -114,7 +114,7 @@ class Program(Protocol):
         """The expression of a change."""
         ...
 
-    def names(self, relation: Relation) -> Mapping[str, Any]:
+    def names(self, relation: Relation) -> Mapping[str, object]:
         """What `result` refers to."""
         ...
 

@@ -30,11 +30,11 @@ def read_rows(relation: Relation, message: bytes) -> tuple[dict[str, list[Any]],
     return rows, sorted(raw)
 
 
-def body(relation: Relation, message: bytes, source: Any) -> tuple[dict[str, Any], list[Any]]:
+def body(relation: Relation, message: bytes, source: Any) -> tuple[dict[str, object], list[Any]]:
     """The fields of a change's object, and the values of its last tuple."""
     rows, raw = read_rows(relation, message)
     names = relation.names
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "op": OPERATIONS[chr(message[0])],
         "source": source,
         "schema": relation.schema,
@@ -52,7 +52,7 @@ def body(relation: Relation, message: bytes, source: Any) -> tuple[dict[str, Any
     return fields, list(rows.values())[-1]
 
 
-def _named(names: tuple[str, ...], row: list[Any]) -> dict[str, Any]:
+def _named(names: tuple[str, ...], row: list[Any]) -> dict[str, object]:
     pairs = zip(names, row, strict=True)
     return {name: _number(value) for name, value in pairs if value is not UNCHANGED}
 

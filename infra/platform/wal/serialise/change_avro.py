@@ -24,7 +24,7 @@ from infra.platform.wal.serialise.change_json import CommitSource
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.event import UNCHANGED, Relation, Truncate, Type
 from infra.replication.pgoutput.tuple_reader import Codec, Read, compile_reader
-from infra.schemas.debezium import TopicSchemas, row_schema
+from infra.schemas.debezium import AvroDefinition, TopicSchemas, row_schema
 from infra.schemas.envelope import HEADER, HEADER_BYTES
 
 _OPERATIONS = {"I": "c", "U": "u", "D": "d"}
@@ -188,7 +188,7 @@ class AvroForm:
             self._tails.pop(relation.oid, None)
         return changed
 
-    def names(self, relation: Relation) -> Mapping[str, Any]:
+    def names(self, relation: Relation) -> Mapping[str, object]:
         """What stands before the rows, what stands behind them for each operation, and the
         functions of expressions.
         """
@@ -252,7 +252,7 @@ def _without_columns(schemas: TopicSchemas) -> TopicSchemas:
     """The same envelope around a row of one text: rows themselves are written elsewhere, also those
     of types that the general encoder does not know.
     """
-    value: dict[str, Any] = copy.deepcopy(dict(schemas.value))
+    value: AvroDefinition = copy.deepcopy(dict(schemas.value))
     row_schema(value)["fields"][:] = [{"name": "row", "type": "string"}]
     key = {**schemas.key, "fields": [{"name": "row", "type": "string"}]}
     return TopicSchemas(schemas.topic, key, value)

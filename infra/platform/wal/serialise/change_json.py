@@ -376,7 +376,7 @@ class JsonForm:
             + "}"
         )
 
-    def names(self, relation: Relation) -> Mapping[str, Any]:
+    def names(self, relation: Relation) -> Mapping[str, object]:
         """The relation, this form, and the functions that expressions call."""
         return {
             "R": relation,
@@ -442,7 +442,7 @@ def key_positions(relation: Relation, names: Sequence[str] | None) -> Sequence[i
 
 
 def _record(
-    relation: Relation, key: Sequence[Any], body: dict[str, Any], probe: Any, deleted: bool
+    relation: Relation, key: Sequence[Any], body: Mapping[str, object], probe: Any, deleted: bool
 ) -> JsonRecord:
     try:
         value = orjson.dumps(body)

@@ -15,7 +15,13 @@ from typing import Any
 
 from infra.platform.wal.error import SetupError
 from infra.replication.pgoutput.event import Relation, RelationColumn
-from infra.schemas.debezium import TopicSchemas, customers_schemas, namespace, row_schema
+from infra.schemas.debezium import (
+    AvroDefinition,
+    TopicSchemas,
+    customers_schemas,
+    namespace,
+    row_schema,
+)
 
 AvroType = Any
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -133,7 +139,7 @@ def table_schemas(relation: Relation, facts: TableFacts, topic: str) -> TopicSch
             f" without it; run ALTER TABLE {name} REPLICA IDENTITY FULL; or use --format json"
         )
     fields = [_field(column, facts, name) for column in relation.columns]
-    value: dict[str, Any] = copy.deepcopy(dict(customers_schemas(topic).value))
+    value: AvroDefinition = copy.deepcopy(dict(customers_schemas(topic).value))
     row_schema(value)["fields"][:] = _each_record_once(fields)
     types = {field["name"]: field["type"] for field in fields}
     place = namespace(topic)
@@ -147,7 +153,7 @@ def table_schemas(relation: Relation, facts: TableFacts, topic: str) -> TopicSch
     return TopicSchemas(topic, key, value)
 
 
-def _field(column: RelationColumn, facts: TableFacts, table: str) -> dict[str, Any]:
+def _field(column: RelationColumn, facts: TableFacts, table: str) -> AvroDefinition:
     if _NAME.fullmatch(column.name) is None:
         raise SetupError(
             f"column {column.name!r} of {table} is no name in Avro; leave it out by a column list,"
@@ -170,7 +176,7 @@ def _field(column: RelationColumn, facts: TableFacts, table: str) -> dict[str, A
     return {"name": column.name, "type": ["null", kind], "default": None}
 
 
-def _each_record_once(fields: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _each_record_once(fields: Sequence[AvroDefinition]) -> list[AvroDefinition]:
     """A record is defined where it stands first, and named after that (Avro, "Names")."""
     known = False
     listed = []

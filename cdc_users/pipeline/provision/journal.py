@@ -14,6 +14,7 @@ from typing import IO
 import msgspec
 
 from infra.stack.endpoints import Endpoints
+from infra.stack.supervise.state import open_locked
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -53,9 +54,7 @@ class Journal:
     def create(cls, path: Path, run: str, endpoints: Endpoints) -> Journal:
         """Start the file of a run and own it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        journal = cls(path, file)
+        journal = cls(path, open_locked(path))
         journal._append(JournalHead(run, endpoints))
         return journal
 

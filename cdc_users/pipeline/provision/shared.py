@@ -8,7 +8,7 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
-from infra.stack.supervise.state import StackState, exclusive
+from infra.stack.supervise.state import StackState, exclusive, open_locked
 
 USERS = "users"
 
@@ -23,8 +23,7 @@ class StackUse:
         self._state = state
         self._path = state.root / USERS / run
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] | None = self._path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file: IO[bytes] | None = open_locked(self._path)
 
     @property
     def _mark(self) -> Path:

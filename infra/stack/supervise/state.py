@@ -4,6 +4,7 @@ cleared.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -88,12 +89,23 @@ def read_endpoints(state: StackState) -> Endpoints | None:
         ) from error
 
 
-def hold(state: StackState) -> IO[str]:
+def hold(state: StackState) -> IO[bytes]:
     """Lock the state for as long as the file that is returned stays open."""
     state.root.mkdir(parents=True, exist_ok=True)
-    file = state.alive.open("w")
-    fcntl.flock(file, fcntl.LOCK_EX)
-    return file
+    return open_locked(state.alive)
+
+
+def open_locked(path: Path) -> IO[bytes]:
+    """Make a file and lock it; what is locked is at its path, though others remove what they find
+    unlocked.
+    """
+    while True:
+        file = path.open("a+b")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()
 
 
 def is_held(state: StackState) -> bool:
@@ -132,8 +144,15 @@ def recorded(state: StackState) -> tuple[list[Identity], list[Path]]:
 def clear(state: StackState) -> int:
     """Kill what is written down and still lives, remove all files; returns how many processes were
     killed.
+
+    Raises StackConfigError for a stack that lives where its processes cannot be seen.
     """
     processes, places = recorded(state)
+    if not (processes and processes[0].process()) and is_held(state):
+        raise StackConfigError(
+            f"the stack of {state.root} lives, but its processes cannot be seen from here (another"
+            " container or pid namespace); take it down where it was started"
+        )
     alive = [process for process in processes if process.process() is not None]
     for process in alive:
         process.kill()

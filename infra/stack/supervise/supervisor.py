@@ -55,7 +55,7 @@ class Supervisor:
         self._starting = threading.Lock()
         self._asked_to_stop = threading.Event()
         self._places: Sequence[Path] = ()
-        self._held: IO[str] | None = None
+        self._held: IO[bytes] | None = None
 
     def bring_up(self, ports: str, profile: Profile) -> Endpoints:
         """Start all servers and send a row the whole way; raises StackError."""

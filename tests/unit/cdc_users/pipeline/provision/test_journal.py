@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
+from typing import IO
+
+import pytest
 
 from cdc_users.error import TargetError
 from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
@@ -32,6 +36,24 @@ def test_a_journal_is_abandoned_only_when_nobody_holds_it(tmp_path: Path) -> Non
     assert head is not None
     assert (head.run, head.endpoints) == ("abcd1234", ELSEWHERE)
     found.close()
+
+
+def test_a_journal_that_is_removed_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def found_unlocked_by_another_run(file: IO[bytes], how: int) -> None:
+        monkeypatch.undo()
+        (tmp_path / "abcd1234.jsonl").unlink()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", found_unlocked_by_another_run)
+    owned = journal(tmp_path, SLOT)
+
+    assert owned.path.exists()
+    assert owned.entries() == [SLOT]
+    owned.close()
 
 
 def test_what_is_gone_is_no_entry_and_the_file_goes_with_the_last_one(tmp_path: Path) -> None:

@@ -152,6 +152,13 @@ SHAPES = (
         f"{_ARROW}::test_what_the_source_did_not_send_of_a_deleted_row_is_null_and_listed",
     ),
     Mutation(
+        "K6 a made-up key is taken for a row's",
+        "infra/avro/row.py",
+        "found[rows[headless & sent & unsent & possible]] = True",
+        "found[rows[headless & sent & unsent & ~possible]] = True",
+        "tests/unit/infra/avro/test_filler.py::test_a_key_that_was_not_sent_is_told_from_one_of_zeros",
+    ),
+    Mutation(
         "K6 an infinite date is one before Christ",
         f"{SINKS}/iceberg/arrow.py",
         "        numbers = _days(numbers)\n",

@@ -169,6 +169,31 @@ class Rows:
         found[left] = True
         return found
 
+    def keyless(self, key: Collection[str]) -> NDArray[np.bool_]:
+        """Which rows before were sent without their whole key, as with REPLICA IDENTITY USING INDEX
+        of other columns.
+
+        Where a part of the key should be stands what Debezium writes where nothing was sent. The
+        index's columns, which cannot be NULL, were sent; of the others none was. A row that has
+        such a key in truth looks the same only where it is so empty beside it.
+        """
+        rows = np.flatnonzero(self.present("before"))
+        headless, sent, unsent = (np.zeros(len(rows), dtype=np.bool_) for _ in range(3))
+        possible = np.ones(len(rows), dtype=np.bool_)
+        for column in self.columns:
+            filled = self._filled("before", column, rows)
+            if column.name in key:
+                headless |= filled
+                continue
+            unsent |= filled
+            if column.nullable:
+                possible &= filled
+            else:
+                sent |= ~filled
+        found = np.zeros(len(self), dtype=np.bool_)
+        found[rows[headless & sent & unsent & possible]] = True
+        return found
+
     def _filled(self, side: RowImage, column: Column, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         starts = self._sides[side][column.name][rows]
         if column.nullable:

@@ -10,11 +10,12 @@ import numpy as np
 
 from infra.avro.key import KeyReader, key_heads, key_octets
 from infra.avro.octets import Octets
-from infra.avro.row import RowReader
+from infra.avro.row import RowReader, Rows
 from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Batch, Chunk, Partition, Passed, Poison
 from infra.schemas.envelope import EnvelopeError, schema_id
 
+_DELETE = ord("d")
 _HEAD = np.uint64((1 << 40) - 1)
 Item = Batch | Poison | Passed
 T = TypeVar("T")
@@ -111,11 +112,14 @@ class Decoder:
                 yield from self._batches(place, part, _octets(part), key_octets(part.keys))
 
     def _batch(self, place: Partition, chunk: Chunk, octets: Octets, keys: Octets) -> Batch:
+        rows = self._reader(schema_id(chunk.values[0] or b"")).read(octets)
+        key_reader = self._key_reader(chunk.keys[0])
+        _check_keys(rows, key_reader)
         return Batch(
             *place,
-            self._reader(schema_id(chunk.values[0] or b"")).read(octets),
+            rows,
             chunk.keys,
-            self._key_reader(chunk.keys[0]),
+            key_reader,
             np.array(chunk.offsets, dtype=np.int64),
             np.array(chunk.appended_us, dtype=np.int64),
             np.array(chunk.polled_us, dtype=np.int64),
@@ -162,6 +166,19 @@ class Decoder:
         except EnvelopeError:
             return None
         return self._key_readers[number]
+
+
+def _check_keys(rows: Rows, key_reader: KeyReader | None) -> None:
+    """Raise EnvelopeError where the key of a deleted row was made up: it would be another's."""
+    deleted = rows.operation == _DELETE
+    if key_reader is None or not deleted.any():
+        return
+    names = {column.name for column in key_reader.columns}
+    if (deleted & rows.keyless(names)).any():
+        raise EnvelopeError(
+            f"the source did not send the key of a deleted row ({', '.join(sorted(names))}); run"
+            " ALTER TABLE ... REPLICA IDENTITY DEFAULT or FULL on its table"
+        )
 
 
 def _octets(chunk: Chunk) -> Octets:

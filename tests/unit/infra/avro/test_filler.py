@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infra.platform.sinks.batch import Poison
 from tests.batches import Partition
 from tests.change_events import DECIMAL, VARIABLE, ZONED, Event
 
@@ -76,3 +77,34 @@ def test_a_default_of_the_column_stands_for_what_was_not_sent() -> None:
     batch = partition.batch([Event("d", 1, None, row) for row in rows])
 
     assert batch.key_only().tolist() == [True, False, False]
+
+
+IDENTITY: dict[str, tuple[Any, bool]] = {
+    "tenant": ("long", False),
+    "id": ("long", False),
+    "code": ("string", False),
+    "size": ("long", False),
+    "note": ("string", True),
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "made_up"),
+    [
+        ((0, 0, "a", 0, None), True),  # the identity is (code)
+        ((7, 0, "a", 0, None), True),  # (tenant, code)
+        ((7, 1, "a", 0, None), False),  # (tenant, id, code)
+        ((0, 0, "", 0, None), False),  # the primary key, (0, 0)
+        ((0, 0, "a", 5, "n"), False),  # FULL, (0, 0)
+        ((7, 1, "a", 5, None), False),  # FULL
+    ],
+)
+def test_a_key_that_was_not_sent_is_told_from_one_of_zeros(
+    row: tuple[Any, ...], made_up: bool
+) -> None:
+    key = {"tenant": IDENTITY["tenant"], "id": IDENTITY["id"]}
+    partition = Partition(columns=IDENTITY, key=key)
+    event = Event("d", 0, None, row)
+    (item,) = partition.items([(partition.encoder.key(event), partition.encoder.value(event))])
+
+    assert isinstance(item, Poison) is made_up

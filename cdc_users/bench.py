@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.judgement.result import Result, worst
@@ -100,7 +99,7 @@ def consolidate(outcomes: Sequence[ModuleOutcome], results: Path) -> int:
     for outcome in outcomes:
         print(f"{outcome.module}: exit {outcome.exit_code}")
     code = worst([outcome.exit_code for outcome in outcomes])
-    modules: list[dict[str, Any]] = [
+    modules: list[dict[str, object]] = [
         {
             "module": outcome.module,
             "exit_code": outcome.exit_code,

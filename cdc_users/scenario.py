@@ -76,7 +76,7 @@ class Pipeline:
     sink_tap: str = ""
 
 
-def platform_arguments(pipeline: Pipeline) -> dict[str, Any]:
+def platform_arguments(pipeline: Pipeline) -> dict[str, object]:
     """What a pipeline's fields become on the platform's command line, by the argument's name.
 
     It has those of every sink; which of them one sink takes, its own declaration says.

@@ -5,9 +5,7 @@ to watch.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -22,6 +20,7 @@ from cdc_users.observe.settings import (
     TopicSettings,
 )
 from cdc_users.pipeline.declaration import (
+    Arguments,
     captures,
     feeds_consumer,
     is_direct,
@@ -81,7 +80,7 @@ class Wiring(Prepared):
         told = [f"--{name}={value}" for name, value in arguments.items()]
         return [*module_command("infra.platform.wal"), *told]
 
-    def _reader(self, tap: TapPlace) -> Mapping[str, Any]:
+    def _reader(self, tap: TapPlace) -> Arguments:
         names = self.names
         return {
             "dsn": self.endpoints.postgres_dsn,
@@ -96,7 +95,7 @@ class Wiring(Prepared):
             **transports().by_name[self.pipeline.transport].arguments(self, tap),
         }
 
-    def _consumer(self, tap: TapPlace) -> Mapping[str, Any]:
+    def _consumer(self, tap: TapPlace) -> Arguments:
         sink, names = sinks().by_name[self.pipeline.sink], self.names
         told = platform_arguments(self.pipeline)
         return {

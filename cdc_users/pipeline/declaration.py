@@ -17,11 +17,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from cdc_users.observe.message import FinalSide, TapPlace
 from cdc_users.observe.settings import TapSettings
-from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
 from cdc_users.users.target import LaneTarget
@@ -36,7 +35,7 @@ OUTLET_GROUP = "locust_cdc.outlets"
 #: A sink that was not named.
 DEFAULT_SINK = "counting"
 #: What goes onto the platform's command line: option names without dashes, and values.
-Arguments = Mapping[str, Any]
+Arguments = Mapping[str, object]
 
 
 def _no_arguments(prepared: Prepared, tap: TapPlace) -> Arguments:  # noqa: ARG001 - none are needed
@@ -47,7 +46,7 @@ def _unseen(prepared: Prepared) -> None:  # noqa: ARG001 - there is nothing to s
     return
 
 
-def _nothing(ground: Ground) -> Mapping[str, Any]:  # noqa: ARG001 - nothing is created
+def _nothing(ground: Ground) -> MadeNames:  # noqa: ARG001 - nothing is created
     return {}
 
 
@@ -69,7 +68,7 @@ class SinkDeclaration:
     arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
     tap: Callable[[Prepared], TapSettings | None] = _unseen
     final: Callable[[Prepared], FinalSide | None] = _unseen
-    provision: Callable[[Ground], Mapping[str, Any]] = _nothing
+    provision: Callable[[Ground], MadeNames] = _nothing
     takes: tuple[str, ...] = ()
     package: str = ""
     extra: str = ""
@@ -136,7 +135,7 @@ class SourceDeclaration:
     name: str
     lanes: str
     target: Callable[[Prepared], LaneTarget]
-    provision: Callable[[Ground], Mapping[str, Any]]
+    provision: Callable[[Ground], MadeNames]
     final: Callable[[Prepared], FinalSide | None] = _unseen
     database: bool = False
 
@@ -153,7 +152,7 @@ class CaptureDeclaration:
 
     name: str
     label: str
-    provision: Callable[[Ground], Mapping[str, Any]]
+    provision: Callable[[Ground], MadeNames]
     direct: bool = False
     feeds: Callable[[Prepared], Arguments] | None = None
     connector: Callable[[str], str] = lambda _: ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.channel import Channel
@@ -31,6 +32,19 @@ class Names:
     stream: dict[str, str] = field(default_factory=dict)
     sink_table: str = ""
     warehouse: str = ""
+
+
+class MadeNames(TypedDict, total=False):
+    """What one part of a pipeline has created: those fields of Names that it knows."""
+
+    schema: str
+    tables: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    publication: str
+    slot: str
+    stream: dict[str, str]
+    sink_table: str
+    warehouse: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Write by temporary file and rename."""
     temporary = path.with_name(f".{path.name}")
     with _writing(path):
@@ -106,7 +106,7 @@ def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[Timel
             statistic.write_beside(csv_prefix, statistic.statistics_csv(result), timeline(moments))
 
 
-def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_samples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """The raw samples of the platform and the gauges, ten a second."""
     with _writing(path), path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
@@ -137,7 +137,7 @@ def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> No
             )
 
 
-def _plan(state: StepState) -> dict[str, Any]:
+def _plan(state: StepState) -> dict[str, object]:
     step = state.step
     return {
         "number": state.number,
@@ -152,16 +152,16 @@ def _plan(state: StepState) -> dict[str, Any]:
     }
 
 
-def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, Any]]:
+def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, object]]:
     """Each tap's audit of each step."""
-    taps: dict[str, dict[str, Any]] = {}
+    taps: dict[str, dict[str, object]] = {}
     for number, found in audits.items():
         for name, audit in found.items():
             taps.setdefault(name, {})[str(number)] = asdict(audit)
     return taps
 
 
-def plain(options: Options) -> dict[str, Any]:
+def plain(options: Options) -> dict[str, object]:
     """Options as JSON can hold them."""
     values = as_json(options)
     return {
@@ -174,7 +174,7 @@ def _word(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, type(None))) else str(value)
 
 
-def environment(versions: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
+def environment(versions: Mapping[str, str], options: Mapping[str, object]) -> dict[str, object]:
     """What the numbers depend on: machine, kernel, versions, revision, options.
 
     Of the environment's variables the names that clients obey, and no value.

@@ -107,7 +107,7 @@ def files(place: Path) -> list[str]:
     return sorted((found | {"result.json"}) - {"report.html"})
 
 
-def data(place: Path, result: Result) -> dict[str, Any]:
+def data(place: Path, result: Result) -> dict[str, object]:
     """What the charts draw."""
     names = [step.name for step in result.steps]
     return {
@@ -177,7 +177,7 @@ def spread(hgrm: str) -> list[float | None]:
     return values
 
 
-def findings(audit: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+def findings(audit: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, object]]:
     """The audit's located examples as rows, the first of each tap and step."""
     return [
         {"tap": tap, "step": _step_name(number, names), **_example(example)}
@@ -187,7 +187,7 @@ def findings(audit: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, A
     ]
 
 
-def _example(example: Mapping[str, Any]) -> dict[str, Any]:
+def _example(example: Mapping[str, object]) -> dict[str, object]:
     known = ("finding", "writer", "sequence", "key", "partition", "position")
     return {name: example.get(name, "") for name in known}
 

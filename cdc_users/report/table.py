@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.judgement.scaling import Point, surface
@@ -145,7 +144,7 @@ def _bytes(value: float | None) -> str:
     return "-" if value is None else f"{value / 1e6:.2f}MB/s"
 
 
-def line(step: StepResult) -> Mapping[str, Any]:
+def line(step: StepResult) -> Mapping[str, object]:
     """One step as the fields of the event `benchmark.result`."""
     latency = step.latency_ms.get("end_to_end", {})
     return {

@@ -210,7 +210,7 @@ def lag_of(told: int | None, backlog: int) -> int | None:
     return None if told is None else min(told, max(0, backlog))
 
 
-def _stage_means(recent: Recorder) -> Mapping[str, Any]:
+def _stage_means(recent: Recorder) -> Mapping[str, float | None]:
     return {f"{name}_ms": _mean_ms(recent.histogram(name)) for name in PARTS}
 
 

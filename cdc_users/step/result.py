@@ -44,7 +44,7 @@ def conclude(
     states: Sequence[StepState],
     facts: Facts,
     command: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
 ) -> Result:
     """The run's result."""
     ran = [state for state in states if state.workers]
@@ -132,7 +132,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
     )
 
 
-def pressure(state: StepState, facts: Facts) -> dict[str, Any]:
+def pressure(state: StepState, facts: Facts) -> dict[str, object]:
     """What happened inside the platform during a step; what takes samples is empty where there
     were none.
 
@@ -146,7 +146,7 @@ def pressure(state: StepState, facts: Facts) -> dict[str, Any]:
     )
     high_water = facts.high_water.get(state.number)
     limit = state.step.pipeline.max_buffered_messages
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "queue_high_water": high_water,
         "queue_high_water_share": None if high_water is None else round(high_water / limit, 4),
         "partition_events": list(facts.partition_events.get(state.number, ())),
@@ -172,7 +172,7 @@ def _hold(step: Step, loaded_s: float) -> tuple[float, float] | None:
     return (step.marks[-1].offset_s, loaded_s) if step.marks else None
 
 
-def as_json(value: Any) -> dict[str, Any]:
+def as_json(value: Any) -> dict[str, object]:
     """A dataclass's fields by name."""
     return {item.name: getattr(value, item.name) for item in fields(value)}
 

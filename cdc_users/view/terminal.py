@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, TypedDict
 
 import structlog
 
@@ -155,7 +155,23 @@ def block(run: RunView, elapsed_s: float, remaining_s: float | None) -> list[str
     ]
 
 
-def progress(run: RunView, elapsed_s: float, remaining_s: float | None) -> dict[str, Any]:
+class ProgressFields(TypedDict):
+    """The fields of the event `benchmark.progress`."""
+
+    run: str
+    step: str
+    stage: str
+    elapsed_s: float
+    remaining_s: float | None
+    offered: int
+    delivered: int
+    delivered_per_s: float | None
+    p99_ms: float | None
+    backlog: int
+    verdict: str
+
+
+def progress(run: RunView, elapsed_s: float, remaining_s: float | None) -> ProgressFields:
     """A run's progress as the fields of the event `benchmark.progress`."""
     now = run.moments[-1] if run.moments else None
     p99_us = series(run).histogram("end_to_end").percentile_us(99)

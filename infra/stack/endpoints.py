@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from types import UnionType
 from typing import Any, Literal, get_args
 
 from infra.stack.error import StackConfigError
@@ -13,7 +14,7 @@ Profile = Literal["bench", "test"]
 _NEEDED = ("postgres_dsn", "kafka_bootstrap", "schema_registry_url", "connect_url")
 _EXAMPLE = "docs/external.md has an example"
 #: What is not text, or need not be there.
-_TYPES: Mapping[str, Any] = {
+_TYPES: Mapping[str, type | UnionType] = {
     "profile": str | None,
     "postgres_from_connect": str | None,
     "postgres_user_from_connect": str | None,
@@ -52,7 +53,7 @@ class Endpoints:
     postgres_user_from_connect: str | None = None
     postgres_secret_from_connect: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data, for endpoints.json."""
         return asdict(self)
 

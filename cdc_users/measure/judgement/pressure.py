@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ class Filling:
     full_s: float | None
     empty_s: float | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data."""
         return {name: getattr(self, name) for name in self.__slots__}
 
@@ -136,7 +135,9 @@ def memory_slope(samples: Sequence[PressureSample]) -> float | None:
     return float(slope)
 
 
-def figures(samples: Sequence[PressureSample], hold: tuple[float, float] | None) -> dict[str, Any]:
+def figures(
+    samples: Sequence[PressureSample], hold: tuple[float, float] | None
+) -> dict[str, object]:
     """What result.json says about one step under pressure;
 
     `hold` is its window of constant overload, in seconds.

@@ -94,11 +94,11 @@ class Result:
     harness: Mapping[str, float | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
     command: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     #: How the steps compare with the first (scaling.summary), where the scenario asks for that.
     scaling: Mapping[str, Any] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data, as result.json holds it."""
         return {
             "schema": SCHEMA,
@@ -139,7 +139,7 @@ class Result:
         )
 
 
-def step_json(step: StepResult) -> dict[str, Any]:
+def step_json(step: StepResult) -> dict[str, object]:
     """One step as result.json holds it."""
     names = [name for name in StepResult.__slots__ if name != "arrivals"]
     plain = {name: getattr(step, name) for name in names}

@@ -63,7 +63,7 @@ class Point:
     #: compared.
     speed_ups: Sequence[float] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data."""
         return {name: getattr(self, name) for name in self.__slots__}
 

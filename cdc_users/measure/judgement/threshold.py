@@ -190,7 +190,7 @@ def with_defaults(thresholds: Iterable[Threshold]) -> tuple[Threshold, ...]:
 
 def failures(
     thresholds: Sequence[Threshold],
-    steps: Iterable[Mapping[str, Any]],
+    steps: Iterable[Mapping[str, object]],
     *,
     counts_only: bool = False,
 ) -> list[ThresholdFailure]:
@@ -211,11 +211,11 @@ def failures(
     return [failure for failure in found if failure is not None]
 
 
-def _failure(threshold: Threshold, step: Mapping[str, Any]) -> ThresholdFailure | None:
-    value = _value(step, threshold.metric.path)
+def _failure(threshold: Threshold, step: Mapping[str, object]) -> ThresholdFailure | None:
+    name, value = str(step["name"]), _value(step, threshold.metric.path)
     if value is None:
-        reason = f"{step['name']}: {threshold.text}: {_why_null(step, threshold.metric.path)}"
-        return ThresholdFailure(step["name"], threshold.text, None, reason)
+        reason = f"{name}: {threshold.text}: {_why_null(step, threshold.metric.path)}"
+        return ThresholdFailure(name, threshold.text, None, reason)
     low, high = bounds(step, threshold.metric, value)
     verdicts = {threshold.holds(end) for end in (low, value, high)}
     if verdicts == {True}:
@@ -223,21 +223,21 @@ def _failure(threshold: Threshold, step: Mapping[str, Any]) -> ThresholdFailure 
     unit = next(iter(UNITS[threshold.metric.kind]))
     if verdicts == {True, False}:
         reason = (
-            f"{step['name']}: {threshold.text} cannot be decided: it is {value:g}{unit}, which may"
+            f"{name}: {threshold.text} cannot be decided: it is {value:g}{unit}, which may"
             f" be anything from {low:g} to {high:g}{unit}; measure it more finely, or leave more"
             " room"
         )
-        return ThresholdFailure(step["name"], threshold.text, value, reason, undecided=True)
+        return ThresholdFailure(name, threshold.text, value, reason, undecided=True)
     return ThresholdFailure(
-        step["name"],
+        name,
         threshold.text,
         value,
-        f"{step['name']}: {threshold.text}, but it is {value:g}{unit}"
+        f"{name}: {threshold.text}, but it is {value:g}{unit}"
         f"{_share(step, threshold.metric, value)}",
     )
 
 
-def _share(step: Mapping[str, Any], metric: Metric, value: float) -> str:
+def _share(step: Mapping[str, object], metric: Metric, value: float) -> str:
     """Of how many that is; said of what did not come."""
     sent = _value(step, ("ledger", "sent"))
     checked, delivered = (_value(step, ("ledger", name)) for name in ("checked", "delivered"))
@@ -248,19 +248,18 @@ def _share(step: Mapping[str, Any], metric: Metric, value: float) -> str:
     return f" ({100 * value / sent:.3g}% of {sent:g} sent)"
 
 
-def bounds(step: Mapping[str, Any], metric: Metric, value: float) -> tuple[float, float]:
+def bounds(step: Mapping[str, object], metric: Metric, value: float) -> tuple[float, float]:
     """Between which values the truth behind a figure lies: `late` (`late_max`) is how much too long
     it may be, `clock` how far two clocks may be apart.
     """
     if metric.path[0] != "latency_ms" or metric.path[-1] == "count":
         return value, value
-    summary = step["latency_ms"][metric.path[1]]
     late = "late_max" if metric.path[-1] == "max" else "late"
-    late_ms, clock_ms = (float(summary.get(name) or 0.0) for name in (late, "clock"))
+    late_ms, clock_ms = (_value(step, (*metric.path[:2], name)) or 0.0 for name in (late, "clock"))
     return value - late_ms - clock_ms, value + clock_ms
 
 
-def _value(step: Mapping[str, Any], path: Sequence[str]) -> float | None:
+def _value(step: Mapping[str, object], path: Sequence[str]) -> float | None:
     value: Any = step
     for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -269,7 +268,7 @@ def _value(step: Mapping[str, Any], path: Sequence[str]) -> float | None:
     return float(value)
 
 
-def _why_null(step: Mapping[str, Any], path: Sequence[str]) -> str:
+def _why_null(step: Mapping[str, object], path: Sequence[str]) -> str:
     if path[0] == "latency_ms":
         count = _value(step, [*path[:2], "count"])
         if dropped := _value(step, [*path[:2], "censored"]):

@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,7 +180,7 @@ class Schedule:
             count, self.stages, self.seed, self.first + first * self.stride, self.stride * stride
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data, for plan.json."""
         stages = [
             [stage.start_per_s, stage.end_per_s, stage.duration_s, stage.warm_up]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from cdc_users.pipeline.declaration import CaptureDeclaration
+from cdc_users.pipeline.prepared import MadeNames
 from cdc_users.pipeline.provision.ground import Ground
 
 STREAMING_DEADLINE_S = 60.0
@@ -16,7 +14,7 @@ def _connector(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _provision(ground: Ground) -> Mapping[str, Any]:
+def _provision(ground: Ground) -> MadeNames:
     from infra.stack.debezium.connector import (
         DebeziumConnector,
         create_connector,

@@ -5,22 +5,21 @@ Debezium's, with the platform's consumer behind them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from cdc_users.pipeline.declaration import CaptureDeclaration, transports
-from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.declaration import Arguments, CaptureDeclaration, transports
+from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
 #: As Debezium's connector has it, so that its topics are called the same.
 TOPIC_PREFIX = "cdc"
 
 
-def _provision(ground: Ground) -> Mapping[str, Any]:
+def _provision(ground: Ground) -> MadeNames:
     from infra.postgres.slot import create_slot
 
     with ground.postgres() as connection:
         create_slot(connection, ground.note("slot", ground.name))
-    return {"slot": ground.name, "stream": _stream(ground)}
+    return {"slot": ground.name, "stream": dict(_stream(ground))}
 
 
 def _stream(ground: Ground) -> Mapping[str, str]:
@@ -32,7 +31,7 @@ def _stream(ground: Ground) -> Mapping[str, str]:
     return transport.create(endpoint, ground.name, ground.partitions)
 
 
-def _feeds(prepared: Prepared) -> Mapping[str, Any]:
+def _feeds(prepared: Prepared) -> Arguments:
     endpoints, names = prepared.endpoints, prepared.names
     return {
         "dsn": endpoints.postgres_dsn,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import psutil
 import psycopg
@@ -158,9 +158,23 @@ def _disturbed(before: Condition, now: Condition) -> Iterator[str]:
             yield f"somebody emptied or rewrote source table {name} (TRUNCATE, VACUUM FULL)"
 
 
+class ConditionFindings(TypedDict, total=False):
+    """What one server tells: those fields of Condition that it knows."""
+
+    lives: dict[str, str]
+    slot: str | None
+    wal_lost: bool
+    connector: str
+    topics: dict[str, str]
+    leaders: dict[str, int]
+    tables: dict[str, TableCondition | None]
+    published: frozenset[str]
+    source_clock: ClockOffset | None
+
+
 def look(endpoints: Endpoints, watched: RunObjects) -> Condition:
     """Look now; what does not answer is in `silent`."""
-    found: dict[str, Any] = {"lives": _processes(endpoints)}
+    found: ConditionFindings = {"lives": _processes(endpoints)}
     silent: dict[str, str] = {}
     for server, read in _READERS.items():
         try:
@@ -197,8 +211,8 @@ def _processes(endpoints: Endpoints) -> dict[str, str]:
     return found
 
 
-def _postgres(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
-    found: dict[str, Any] = {"tables": {}}
+def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
+    found: ConditionFindings = {"tables": {}}
     with (
         closing(
             psycopg.connect(
@@ -236,7 +250,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _kafka(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
+def _kafka(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     if not watched.topics:
         return {}
     admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap, "log_level": 0})
@@ -265,7 +279,7 @@ def _kafka(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
     return {"topics": topics, "leaders": leaders}
 
 
-def _connect(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
+def _connect(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     if not watched.connector:
         return {}
     url = f"{endpoints.connect_url}/connectors/{watched.connector}/status"
@@ -282,7 +296,7 @@ def _connect(endpoints: Endpoints, watched: RunObjects) -> dict[str, Any]:
     return {"connector": "RUNNING"}
 
 
-_READERS: Mapping[str, Callable[[Endpoints, RunObjects], dict[str, Any]]] = {
+_READERS: Mapping[str, Callable[[Endpoints, RunObjects], ConditionFindings]] = {
     "PostgreSQL": _postgres,
     "Kafka": _kafka,
     "Kafka Connect": _connect,

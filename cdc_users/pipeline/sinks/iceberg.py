@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings
-from cdc_users.pipeline.declaration import SinkDeclaration
-from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.declaration import Arguments, SinkDeclaration
+from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
 
-def _arguments(prepared: Prepared, _: TapPlace) -> Mapping[str, Any]:
+def _arguments(prepared: Prepared, _: TapPlace) -> Arguments:
     names = prepared.names
     return {"iceberg-warehouse": names.warehouse, "iceberg-table": names.sink_table}
 
@@ -31,7 +29,7 @@ def _final(prepared: Prepared) -> IcebergSideSettings:
     return IcebergSideSettings(warehouse=names.warehouse, table=names.sink_table, mode=mode)
 
 
-def _provision(ground: Ground) -> Mapping[str, Any]:
+def _provision(ground: Ground) -> MadeNames:
     place = ground.checkout / ".stack" / "runs" / f"{ground.name}-iceberg"
     Path(ground.note("directory", str(place))).mkdir(parents=True)
     return {"warehouse": str(place), "sink_table": f"{ground.name}.{ground.tables[0]}"}

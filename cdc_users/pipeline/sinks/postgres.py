@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresSideSettings
-from cdc_users.pipeline.declaration import SinkDeclaration
-from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.declaration import Arguments, SinkDeclaration
+from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
 
-def _arguments(prepared: Prepared, _: TapPlace) -> Mapping[str, Any]:
+def _arguments(prepared: Prepared, _: TapPlace) -> Arguments:
     return {
         "postgres-dsn": prepared.endpoints.postgres_dsn,
         "postgres-table": prepared.names.sink_table,
@@ -25,7 +22,7 @@ def _final(prepared: Prepared) -> PostgresSideSettings:
     )
 
 
-def _provision(ground: Ground) -> Mapping[str, Any]:
+def _provision(ground: Ground) -> MadeNames:
     from infra.postgres.table import create_schema
 
     schema = f"{ground.name}_sink"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from cdc_users.observe.settings import PostgresSideSettings
 from cdc_users.pipeline.declaration import SourceDeclaration
-from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.users.target import DatabaseTarget
 
@@ -26,7 +23,7 @@ def _final(prepared: Prepared) -> PostgresSideSettings | None:
     return PostgresSideSettings(dsn=prepared.endpoints.postgres_dsn, table=table)
 
 
-def _provision(ground: Ground) -> Mapping[str, Any]:
+def _provision(ground: Ground) -> MadeNames:
     """Tables of the run's own with a publication; or the user's own, checked and left alone."""
     from infra.postgres.publication import create_publication
     from infra.postgres.table import Table, check_customers, create_customers, create_schema

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from cdc_users.pipeline.declaration import SourceDeclaration
-from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.users.target import TopicTarget
 
@@ -19,7 +16,7 @@ def _target(prepared: Prepared) -> TopicTarget:
     )
 
 
-def _provision(ground: Ground) -> Mapping[str, Any]:
+def _provision(ground: Ground) -> MadeNames:
     from cdc_users.users.producer.topic_schemas import open_channel
 
     kafka, registry = ground.endpoints.kafka_bootstrap, ground.endpoints.schema_registry_url

@@ -211,7 +211,7 @@ class Extension:
         """The fields that a start may carry: Locust's own, and the options that the form shows."""
         return form.LOCUST_FIELDS | form.shown(ui_extra_args_dict())
 
-    def _withheld(self) -> dict[str, Any]:
+    def _withheld(self) -> dict[str, object]:
         """The options that no request may change, as they were when the page was opened."""
         settable = self._settable | form.STORED_BY_LOCUST
         return {name: value for name, value in self._frozen.items() if name not in settable}
@@ -247,7 +247,7 @@ class Extension:
             request.form.getlist("user_classes"),
         )
 
-    def _given(self, values: Mapping[str, str]) -> dict[str, Any]:
+    def _given(self, values: Mapping[str, str]) -> dict[str, object]:
         """The options as the form gives them, else as the command line did."""
         settable = self._settable
         return {
@@ -255,7 +255,7 @@ class Extension:
             **{name: value for name, value in values.items() if name in settable},
         }
 
-    def _secret_values(self) -> dict[str, Any]:
+    def _secret_values(self) -> dict[str, object]:
         """Secrets that the form sends back empty, because the page does not know them."""
         names = [name for name in form.secrets(ui_extra_args_dict()) if not request.form.get(name)]
         return {name: getattr(self._environment.parsed_options, name) for name in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 from cdc_users.error import OptionsError
 from cdc_users.options.groups import NOT_IN_FORM, form_groups
@@ -38,6 +38,66 @@ class FormCheck:
     def message(self) -> str:
         """All mistakes as one line, for Locust's own error box."""
         return " · ".join(self.mistakes)
+
+
+class FieldText(TypedDict):
+    """One of our options as the page presents it."""
+
+    name: str
+    flag: str
+    label: str
+    help: str
+    default: str
+    takes: str
+    switch: bool
+    several: list[str]
+
+
+class FieldGroup(TypedDict):
+    """Options that stand together in the form."""
+
+    title: str
+    fields: list[FieldText]
+
+
+class ScenarioText(TypedDict):
+    """A scenario as the page presents it, with the options that it reads."""
+
+    name: str
+    question: str
+    defaults: dict[str, str]
+    reads: list[str]
+    foremost: list[str]
+
+
+class FormDescription(TypedDict):
+    """What the page's script needs to group and explain the fields and to present the scenarios."""
+
+    groups: list[FieldGroup]
+    scenarios: dict[str, ScenarioText]
+    preselected: str
+
+
+class StepPreview(TypedDict):
+    """A step that would run."""
+
+    name: str
+    mode: str
+    arrivals: int
+    events: int
+    duration_s: float
+    lanes: int
+    partitions: int
+    sink: str
+    warm_up: bool
+
+
+class PlanPreview(TypedDict):
+    """A check as the page's script gets it."""
+
+    mistakes: list[str]
+    steps: list[StepPreview]
+    skipped: list[str]
 
 
 def check(shape: ShapeDeclaration, given: Mapping[str, object], read: FormReader) -> FormCheck:
@@ -119,7 +179,7 @@ def secrets(locusts: Mapping[str, LocustField]) -> list[str]:
     return [name for name, field in locusts.items() if field.get("is_secret")]
 
 
-def description(shapes: Mapping[str, ShapeDeclaration]) -> dict[str, Any]:
+def description(shapes: Mapping[str, ShapeDeclaration]) -> FormDescription:
     """What the page's script needs to group and explain the fields and to present the scenarios."""
     by_name = sorted(shapes.items(), key=lambda item: item[1].scenario.name)
     return {
@@ -135,7 +195,7 @@ def description(shapes: Mapping[str, ShapeDeclaration]) -> dict[str, Any]:
     }
 
 
-def _described(option: Option) -> dict[str, Any]:
+def _described(option: Option) -> FieldText:
     return {
         "name": option.name,
         "flag": option.flag,
@@ -148,7 +208,7 @@ def _described(option: Option) -> dict[str, Any]:
     }
 
 
-def _scenario(shape: ShapeDeclaration) -> dict[str, Any]:
+def _scenario(shape: ShapeDeclaration) -> ScenarioText:
     withheld = {**idle_in(shape), **NOT_IN_FORM}
     return {
         "name": shape.scenario.name,
@@ -159,7 +219,7 @@ def _scenario(shape: ShapeDeclaration) -> dict[str, Any]:
     }
 
 
-def plan(checked: FormCheck) -> dict[str, Any]:
+def plan(checked: FormCheck) -> PlanPreview:
     """A check as plain data, for the page."""
     made = checked.proposal
     return {
@@ -169,7 +229,7 @@ def plan(checked: FormCheck) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: Step) -> StepPreview:
     schedule = step.schedule
     return {
         "name": step.name,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypedDict
 
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
@@ -41,7 +41,61 @@ CLASSES = (
 )
 
 
-def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:
+class RunHead(TypedDict):
+    """Which run it is and how far it has come."""
+
+    id: str
+    scenario: str
+    question: str
+    directory: str
+    step: str
+    stage: str
+    steps: int
+    begun: int
+    elapsed_s: float
+    concluded: bool
+
+
+class LedgerRow(TypedDict):
+    """One step's counts, a class each; None is not known before the audit."""
+
+    name: str
+    counts: list[int | str | None]
+    fences: str
+
+
+class LedgerTable(TypedDict):
+    """The ledger of all steps."""
+
+    classes: Sequence[str]
+    rows: list[LedgerRow]
+
+
+class VerdictView(TypedDict):
+    """The verdict with its reasons, or what is already known to be wrong."""
+
+    verdict: str | None
+    reasons: list[str]
+    notes: list[str]
+    answer: str
+
+
+class RunPage(TypedDict, total=False):
+    """One run as the page's script gets it; without a run there is nothing but that."""
+
+    run: RunHead | None
+    first: int
+    count: int
+    columns: dict[str, list[Any]]
+    marks: list[dict[str, float | str]]
+    stages: list[dict[str, object]]
+    words: str
+    split: list[dict[str, str | dict[str, float]]]
+    ledger: LedgerTable
+    verdict: VerdictView
+
+
+def state(run: RunView | None, known: str, since: int) -> RunPage:
     """The run as it is now; of its seconds only those from number `since` on, if the page already
     knows this run.
     """
@@ -71,7 +125,7 @@ def state(run: RunView | None, known: str, since: int) -> dict[str, Any]:
     }
 
 
-def head(run: RunView) -> dict[str, Any]:
+def head(run: RunView) -> RunHead:
     """Which run this is and how far it has come."""
     now = run.moments[-1] if run.moments else None
     return {
@@ -93,7 +147,7 @@ def columns(moments: Sequence[TimelineRow]) -> dict[str, list[Any]]:
     return {name: [getattr(moment, name) for moment in moments] for name in COLUMNS}
 
 
-def ledger(run: RunView) -> dict[str, Any]:
+def ledger(run: RunView) -> LedgerTable:
     """Each step's counts; None is not known before the audit."""
     if run.result is not None:
         rows = [_audited(step) for step in run.result.steps]
@@ -102,7 +156,7 @@ def ledger(run: RunView) -> dict[str, Any]:
     return {"classes": CLASSES, "rows": rows}
 
 
-def _audited(step: StepResult) -> Mapping[str, Any]:
+def _audited(step: StepResult) -> LedgerRow:
     counts = [step.ledger.get(name) for name in CLASSES]
     return {
         "name": step.name,
@@ -111,7 +165,7 @@ def _audited(step: StepResult) -> Mapping[str, Any]:
     }
 
 
-def _so_far(item: StepState, run: RunView) -> Mapping[str, Any]:
+def _so_far(item: StepState, run: RunView) -> LedgerRow:
     seen = run.look.sink.steps.get(item.number)
     known = {
         "sent": item.sent,
@@ -125,7 +179,7 @@ def _so_far(item: StepState, run: RunView) -> Mapping[str, Any]:
     }
 
 
-def verdict(run: RunView) -> dict[str, Any]:
+def verdict(run: RunView) -> VerdictView:
     """The verdict with its reasons, or what is already known to be wrong."""
     result = run.result
     if result is None:

@@ -541,7 +541,7 @@ class CDCConsumer:
             for place, offset in positions.items()
         ]
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, object]:
         """Queues, positions and counters, as plain data."""
         return {
             "polled": self.polled,
@@ -570,7 +570,7 @@ class CDCConsumer:
             "monotonic_ns": time.monotonic_ns(),
         }
 
-    def _partition(self, topic: str, number: int) -> dict[str, Any]:
+    def _partition(self, topic: str, number: int) -> dict[str, object]:
         place = (topic, number)
         queue = self.buffer.queues[place]
         high = self.high_watermark(place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import structlog
@@ -258,7 +257,7 @@ class InstrumentedSink(SinkConnector):
         for name, values in series.items():
             figures.recorder.record_many_us(name, values)
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, object]:
         """The figures so far, as plain data."""
         return {
             "name": self.name,

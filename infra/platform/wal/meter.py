@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +94,7 @@ class WalMeter(Meter):
         for name, series in times.items():
             figures.recorder.record_many_us(name, series[rows])
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, object]:
         """The figures so far, as plain data, shaped as a sink's."""
         return {
             "name": self.name,

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import structlog
@@ -289,10 +288,10 @@ class Service:
         elif now is not None:
             self.published = now
 
-    def _partition(self) -> dict[str, Any]:
+    def _partition(self) -> dict[str, object]:
         return {"paused": self.reader.paused, "lag": None, "durable": self.meter.durable_events}
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, object]:
         """Queue, position and counters, shaped as a consumer's."""
         pump = self.pump
         return {

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from jgo.maven import Artifact, Dependency, MavenContext, PythonResolver
@@ -58,7 +57,7 @@ def resolve(context: MavenContext, dependencies: list[Dependency]) -> list[Artif
     return [unique[name] for name in sorted(unique)]
 
 
-def entry(artifact: Artifact) -> dict[str, Any]:
+def entry(artifact: Artifact) -> dict[str, object]:
     """One line of the lock."""
     path = artifact.resolve()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

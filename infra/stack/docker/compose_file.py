@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from infra.stack.artifacts.java import HEAP_MB, LOG4J
 from infra.stack.artifacts.version import VERSIONS
@@ -75,7 +74,7 @@ def environment(prefix: str, values: ServerSettings) -> ServerSettings:
     }
 
 
-def services() -> dict[str, Any]:
+def services() -> dict[str, object]:
     """All services by name."""
     flags = [
         part for name, value in postgres_settings().items() for part in ("-c", f"{name}={value}")
@@ -138,7 +137,7 @@ def rendered() -> dict[str, str]:
     }
 
 
-def _yaml(data: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+def _yaml(data: Mapping[str, object], indent: str = "") -> Iterator[str]:
     """Mappings, lists of text and text, as block YAML; text in JSON's quotes, which YAML shares."""
     for name, value in data.items():
         if isinstance(value, Mapping):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -69,7 +69,7 @@ def state_of(checkout: Path = CHECKOUT) -> StackState:
     return StackState(checkout / ".stack")
 
 
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Write atomically: a reader sees the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
 import structlog
@@ -426,7 +426,7 @@ class WalReader:
                 f"publishing failed: {type(failure).__name__}: {failure}"
             ) from failure
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, object]:
         """Position, counters and whether the slot takes the lag, as plain data."""
         place = self._position.place
         return {

@@ -131,6 +131,13 @@ SHAPES = (
         f"{_BOOKS}::test_a_key_that_changes_is_followed_in_order",
     ),
     Mutation(
+        "K3 rows without a column of the new key are kept beside it",
+        f"{SINKS}/iceberg/sink.py",
+        "        if lacking:\n",
+        "        if lacking == key:\n",
+        f"{_BOOKS}::test_a_key_of_a_column_that_rows_lack_is_refused_by_name",
+    ),
+    Mutation(
         "K4 a cast is taken for a check",
         f"{SINKS}/iceberg/cast.py",
         "    if not kept:\n",

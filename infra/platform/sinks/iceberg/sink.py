@@ -36,7 +36,12 @@ from infra.platform.sinks.iceberg.arrow import POSITION, changes
 from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of, is_tagged
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
 from infra.platform.sinks.iceberg.schema import fitted, widened
-from infra.platform.sinks.iceberg.upsert import apply_state, state_changes, state_schema
+from infra.platform.sinks.iceberg.upsert import (
+    apply_state,
+    keyless_columns,
+    state_changes,
+    state_schema,
+)
 from infra.schemas.warehouse import local_catalog
 
 #: The property of a table that the sink has created, and may therefore change.
@@ -270,6 +275,7 @@ class IcebergSink(SinkConnector):
         self._check_still_there(known.offsets)
         rest = [] if is_tagged(table, tag) else unwritten(pieces, known.offsets)
         if rest:
+            self._check_key(table, known.key, rest[-1].key)
             ends = {piece.place: piece.end for piece in rest}
             topic_ids = {**known.topic_ids, **self._topic_ids}
             source = self._source or known.source
@@ -277,6 +283,18 @@ class IcebergSink(SinkConnector):
             self._commit(table, rest, books, tag)
         for piece in pieces:
             self._confirmed[piece.place] = piece.end
+
+    def _check_key(self, table: Table, before: tuple[str, ...], key: tuple[str, ...]) -> None:
+        """A key that has changed must tell apart the rows that are there, too."""
+        if not self._upsert or before in ((), key):
+            return
+        lacking = keyless_columns(table, key)
+        if lacking:
+            raise ConfigError(
+                f"the key of table {self._table_name} has changed from ({', '.join(before)}) to"
+                f" ({', '.join(key)}), and it has rows without {', '.join(lacking)}, which their"
+                " next events would not find; fill the column in, or name another table"
+            )
 
     def _check_still_there(self, known: Mapping[Partition, int]) -> None:
         """A table that was rolled back, dropped or restored while it was written to lacks what has

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.expressions import And, BooleanExpression, In
+from pyiceberg.expressions import And, BooleanExpression, In, IsNull
 from pyiceberg.table import Table, Transaction
 
 from infra.platform.sinks.batch import Batch
@@ -70,6 +70,18 @@ def apply_state(
         overwrite_filter=_around(key, list(after)),
         snapshot_properties=summary,
     )
+
+
+def keyless_columns(table: Table, key: Sequence[str]) -> list[str]:
+    """The columns of this key that a row of the table lacks: its next event would not find it."""
+    if table.current_snapshot() is None:
+        return []
+    return [name for name in key if _lacking(table, name)]
+
+
+def _lacking(table: Table, name: str) -> bool:
+    empty = IsNull(name)  # type: ignore[call-arg, arg-type]
+    return len(table.scan(empty, selected_fields=(name,), limit=1).to_arrow()) > 0
 
 
 def _around(key: Sequence[str], places: Sequence[tuple[Any, ...]]) -> BooleanExpression:

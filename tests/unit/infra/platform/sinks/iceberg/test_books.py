@@ -338,6 +338,30 @@ async def test_a_key_that_changes_is_followed_in_order(tmp_path: Path) -> None:
     assert sorted(tuple(row.values()) for row in rows) == [(1, 1), (1, 2), (2, 1)]
 
 
+@pytest.mark.parametrize("tenant", [1, None])
+async def test_a_key_of_a_column_that_rows_lack_is_refused_by_name(
+    tmp_path: Path, tenant: int | None
+) -> None:
+    """A column that was added with a default: the rows of before have it in the source alone."""
+    life = Life(tmp_path, upsert=True)
+    narrow = Partition(columns={"tenant": ("long", True), "id": ("long", False)})
+    wide = Partition(columns={"tenant": ("long", False), "id": ("long", False)}, key=BOTH)
+    sink = await life.sink()
+    await sink.write(narrow.batch([Event("c", 1, (tenant, 1))]))
+    await sink.flush()
+    wide.offset = narrow.offset
+    await sink.write(wide.batch([Event("d", 1, None, (1, 1))]))
+
+    if tenant is None:
+        with pytest.raises(ConfigError, match=r"from \(id\) to \(tenant, id\).* without tenant"):
+            await sink.flush()
+    else:
+        await sink.flush()
+    await sink.close()
+
+    assert life.count() == (1 if tenant is None else 0)
+
+
 async def test_a_key_that_changes_in_a_topic_of_several_partitions_is_refused_by_name(
     tmp_path: Path,
 ) -> None:

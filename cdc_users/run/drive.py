@@ -40,7 +40,6 @@ TROUBLE_S = 10.0
 CLEAN_UP_RESERVED_S = 9.0
 #: A stopped run's processes and objects get so long to end.
 STOPPED_GRACE_S = 3.0
-LEFT_BEHIND = "left behind: {problem}"
 
 
 @dataclass(slots=True)
@@ -216,7 +215,7 @@ class Drive:
             problems = []
             if not facts.broken:
                 facts.broken.append(Broken(str(error), error.exit_code))
-        facts.notes += [LEFT_BEHIND.format(problem=problem) for problem in problems]
+        facts.leave_behind(problems)
         self._rig = None
 
     def _stop_lanes(self) -> None:

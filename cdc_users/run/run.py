@@ -216,8 +216,9 @@ class Run:
             yield steward
         finally:
             left_s = stopping.left_s()
-            for problem in steward.close(CLOSE_S if left_s is None else STOPPED_CLOSE_S):
-                self.context.facts.notes.append(f"left behind: {problem}")
+            problems = steward.close(CLOSE_S if left_s is None else STOPPED_CLOSE_S)
+            self.context.facts.leave_behind(problems)
+            for problem in problems:
                 logger.error("benchmark.left_behind", problem=problem)
 
     def _carry_out(self, steward: StewardClient) -> None:

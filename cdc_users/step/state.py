@@ -5,7 +5,7 @@ Plain data for the conclusion.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -172,3 +172,10 @@ class Facts:
     samples: dict[int, Sequence[PressureSample]] = field(default_factory=dict)
     high_water: dict[int, int] = field(default_factory=dict)
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
+
+    def leave_behind(self, problems: Iterable[str]) -> None:
+        """Note what could not be removed; what fails again at the end of the run is said once."""
+        for problem in problems:
+            note = f"left behind: {problem}"
+            if note not in self.notes:
+                self.notes.append(note)

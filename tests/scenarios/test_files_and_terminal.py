@@ -59,6 +59,9 @@ def test_files_console_and_result_agree_and_hold_no_secret(
     assert (place / "timeline.csv").read_text(encoding="utf-8") == Path(
         f"{prefix}_cdc_timeline.csv"
     ).read_text(encoding="utf-8")
+    for name in ("run_stats.csv", "run_stats_history.csv", "run.html"):
+        own = prefix.with_name(name)
+        assert (place / f"locust-{name}").read_bytes() == own.read_bytes(), name
     assert f"{place.name}/report.html" in html.read_text(encoding="utf-8")
     assert str(place / "report.html") in run.output
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):

@@ -50,7 +50,7 @@ def page(stack: Endpoints, results: Path) -> Iterator[str]:
     await_that(lambda: answers(url), "the page does not come up")
     yield url
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    assert process.wait(60) == 0  # nothing was under way, and no run has failed
 
 
 def start(page: str, **form: str) -> None:

@@ -151,7 +151,10 @@ class Steward:
                 return
             problems = remove_all(old, head.endpoints, ABANDONED_S)
             for problem in problems:
-                _say(f"run {head.run} has left {problem}; the next run tries again ({old.path})")
+                _say(
+                    f"run {head.run} has left {problem}; the next run tries again, unless you"
+                    f" delete {old.path}"
+                )
             if not problems:
                 _say(f"cleared away what run {head.run} had left behind")
 

@@ -8,6 +8,7 @@ has concluded. Locust's events carry the one Harness of the process.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -194,13 +195,15 @@ class Harness:
         environment.process_exit_code = run.exit_code
 
     def _on_quit(self, **_: Any) -> None:
-        """Locust's own files are complete now, or as complete as they will be."""
+        """Locust's own files: it closes its tables after this, so they are complete at the exit."""
         run = self.run
         parsed = run.context.environment.parsed_options if run is not None else None
         if run is not None and parsed is not None:
             if parsed.html_file:
                 directory.link_report(parsed.html_file, run.directory)
-            directory.copy_locust_files(run.directory, parsed.csv_prefix, parsed.html_file)
+            atexit.register(
+                directory.copy_locust_files, run.directory, parsed.csv_prefix, parsed.html_file
+            )
 
 
 def declare(shape: Any) -> None:
@@ -272,8 +275,9 @@ def _shape(environment: Environment) -> Any:
 
 
 def _give_up(environment: Environment, runner: Runner, exit_code: int) -> None:
-    """End a test that has no run."""
-    environment.process_exit_code = exit_code
+    """End a test that has no run; a page goes on, and a mistake in its form is not how it ends."""
+    if environment.web_ui is None or _parsed(environment).autostart:
+        environment.process_exit_code = exit_code
     gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
 
 

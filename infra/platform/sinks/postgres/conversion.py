@@ -257,6 +257,8 @@ def own_type(column: Column) -> str:
     limited = column.kind is ColumnKind.DECIMAL and column.precision is not None
     if limited and 0 <= column.scale <= (column.precision or 0) <= 1000:
         return f"numeric({column.precision},{column.scale})"
+    if column.kind is ColumnKind.OTHER and column.record == "Point":
+        return "point"
     return SQL_TYPES[column.kind]
 
 

@@ -32,6 +32,15 @@ def test_a_table_of_the_sinks_own_holds_every_kind_without_a_proof(kind: ColumnK
     assert made.proof is None
 
 
+def test_a_point_is_a_point_and_other_records_are_json() -> None:
+    point, other = (Column("v", ColumnKind.OTHER, True, record=name) for name in ("Point", "Pair"))
+
+    assert (own_type(point), own_type(other)) == ("point", "jsonb")
+    assert (made := conversion(point, plain("point"))) is not None
+    assert made.make is not None
+    assert made.make({"x": 1.5, "y": -2.0, "wkb": None, "srid": None}) == "(1.5,-2.0)"
+
+
 @pytest.mark.parametrize(
     ("kind", "target"),
     [

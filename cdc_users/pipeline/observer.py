@@ -60,6 +60,7 @@ class Observer:
 
     def ledger(self, tap: str) -> Arrivals:
         """What has arrived at a tap."""
+        self.progress()  # one that has stopped is not waited for as long as a ledger may take
         return Arrivals.decode(self._get("/ledger", EncodedArrivals, LEDGER_S, tap=tap))
 
     def samples(self, after: int = 0) -> GaugeSamples:
@@ -70,6 +71,7 @@ class Observer:
         self, source: FinalSide, sink: FinalSide, *, gone: NDArray[np.int64] | None = None
     ) -> Final:
         """Compare what source and sink hold; `gone` are the keys that the writers have deleted."""
+        self.progress()
         deleted = pack(gone) if gone is not None and len(gone) else None
         body = encode(FinalRequest(source=source, sink=sink, gone=deleted))
         try:

@@ -303,7 +303,10 @@ def merged_progress(parts: Iterable[ProgressTelemetry]) -> TapProgress:
 
 
 def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
-    """All instances' ledgers as one."""
+    """All instances' ledgers as one; one that has stopped is not waited for as long as a ledger may
+    take.
+    """
+    read_progress(urls)
     found = (_get(f"{url}/ledger", EncodedArrivals, LEDGER_S) for url in urls)
     return ledger.merge(ledger.Arrivals.decode(arrivals) for arrivals in found)
 

@@ -99,7 +99,9 @@ class Waiting:
             if self.facts.broken:
                 return False
             now_s, left_s = self.clock(), self.stopping.left_s(reserved_s)
-            if left_s == 0.0 or (limit_s is not None and now_s - began_s > limit_s):
+            over = limit_s is not None and now_s - began_s > limit_s
+            # What is silent is waited for until it answers or is named: its silence is no answer.
+            if left_s == 0.0 or (over and self._silent_since_s is None):
                 return False
             if progress is not None:
                 now = progress()

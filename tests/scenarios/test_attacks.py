@@ -23,7 +23,7 @@ from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
-LOAD = ("--rate", "50", "--duration", "60s", "--lanes", "4", "--drain-timeout", "10s")
+LOAD = ("--rate", "50", "--duration", "20s", "--lanes", "4", "--drain-timeout", "10s")
 #: From the first request to stop to the end of the process; a busy machine takes its time.
 STOPPED_S = 45.0
 
@@ -53,6 +53,7 @@ def wait_for_cleaning(stack: Endpoints) -> None:
     ("module", "number", "code", "told"),
     [
         ("cdc_users.observe", signal.SIGKILL, 2, "observer ended with -9"),
+        ("cdc_users.observe", signal.SIGSTOP, 2, "the observer does not answer"),
         ("infra.platform", signal.SIGKILL, 1, "the system under test died"),
         ("infra.platform", signal.SIGSTOP, 1, "silent for"),
     ],

@@ -101,6 +101,14 @@ def test_a_short_silence_is_no_death(clock: Clock) -> None:
     assert found.facts.broken == []
 
 
+def test_a_limit_that_comes_in_a_silence_waits_until_the_silent_one_is_named(clock: Clock) -> None:
+    found = waiting(clock)
+
+    assert not found.until("the drain", silent(ObserverSilentError("no answer")), SILENT_S / 2)
+    assert SILENT_S <= clock.now_s < SILENT_S + 1
+    assert found.facts.broken[0].reason.startswith("no answer, silent for")
+
+
 def test_nothing_that_moves_although_it_is_due_ends_a_wait_without_limit(clock: Clock) -> None:
     found = waiting(clock)
 

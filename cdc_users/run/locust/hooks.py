@@ -275,9 +275,8 @@ def _shape(environment: Environment) -> Any:
 
 
 def _give_up(environment: Environment, runner: Runner, exit_code: int) -> None:
-    """End a test that has no run; a page goes on, and a mistake in its form is not how it ends."""
-    if environment.web_ui is None or _parsed(environment).autostart:
-        environment.process_exit_code = exit_code
+    """End a test that has no run."""
+    environment.process_exit_code = exit_code
     gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
 
 

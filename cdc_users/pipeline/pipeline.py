@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.clock import Anchor
@@ -41,6 +41,9 @@ from cdc_users.users.workload.workload import Workload
 from infra.client.environment import TELEMETRY_TOKEN, as_given, for_python
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
+
+#: What each tap tells when it is asked.
+Told = TypeVar("Told")
 
 TABLE = "customers"
 PLATFORM_GRACE_S = 10.0
@@ -222,7 +225,7 @@ class Rig:
         seen = {name: observer.ledger(name) for name in observer.taps if name not in self.states}
         return self._in_order(seen, lambda: read_ledger(self._telemetry))
 
-    def _in_order(self, taps: dict[str, Any], platform: Any) -> dict[str, Any]:
+    def _in_order(self, taps: dict[str, Told], platform: Callable[[], Told]) -> dict[str, Told]:
         ordered = {name: tap for name, tap in taps.items() if name != "sink"}
         if self.platforms:
             ordered[PLATFORM] = platform()

@@ -12,10 +12,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TextIO, TypedDict
 
 import structlog
+from structlog.typing import EventDict
 
 from cdc_users.view.bottleneck import narrowest
 from cdc_users.view.run_view import RunView, series, verdict
@@ -124,9 +125,7 @@ class Terminal:
         except (OSError, ValueError):
             return NARROWEST * 2
 
-    def _before_event(
-        self, _: Any, __: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
+    def _before_event(self, _: Any, __: str, event: EventDict) -> EventDict:
         self.clear()
         return {"event": event.pop("event"), **event}
 

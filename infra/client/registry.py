@@ -32,6 +32,9 @@ _OK, _GONE = requests.codes.ok, requests.codes.not_found
 _PASSING = frozenset({408, 425, 429})
 _MISFIT = frozenset({409, 422})
 
+#: What the registry answers: an object of its REST interface, by route.
+RegistryAnswer = dict[str, Any]
+
 
 class RegistryError(Exception):
     """The registry did not do what it was asked; the message says where, and what came."""
@@ -112,7 +115,7 @@ class SchemaRegistry:
         path: str,
         body: Mapping[str, str] | None = None,
         fine: tuple[int, ...] = (),
-    ) -> dict[str, Any]:
+    ) -> RegistryAnswer:
         """One request; an answer that is not an object, such as a list, comes as an empty one."""
         where = f"{self.url}{path}"
         try:
@@ -154,7 +157,7 @@ class SchemaRegistry:
             return answer.status_code, bytes(content)
 
 
-def _schema(answer: Mapping[str, Any]) -> Any | None:
+def _schema(answer: RegistryAnswer) -> Any | None:
     return json.loads(answer["schema"]) if "schema" in answer else None
 
 
@@ -162,7 +165,7 @@ def _body(schema: Any) -> Mapping[str, str]:
     return {"schemaType": "AVRO", "schema": json.dumps(schema)}
 
 
-def _parsed(content: bytes, where: str, status: int) -> dict[str, Any]:
+def _parsed(content: bytes, where: str, status: int) -> RegistryAnswer:
     try:
         parsed = json.loads(content) if content else {}
     except (ValueError, RecursionError) as error:

@@ -6,17 +6,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
 
+import msgspec
 import psutil
 import structlog
+from msgspec import to_builtins
 
 from cdc_users.measure.clock import Anchor
 from infra.platform.consume.consumer import CDCConsumer
-from infra.platform.process.telemetry_server import INTERVAL_S, KEPT_SAMPLES
+from infra.platform.process.telemetry_server import INTERVAL_S, KEPT_SAMPLES, HeldSample
 from infra.platform.sinks.instrumented import InstrumentedSink
 
 logger = structlog.get_logger()
+
+
+class PartitionSample(msgspec.Struct):
+    """What one partition holds."""
+
+    queue_depth: int
+    in_flight: int
+    paused: bool
+
+
+class ConsumerSample(HeldSample, kw_only=True):
+    """A consumer's sample: also what each partition holds, by "topic:number"."""
+
+    partitions: dict[str, PartitionSample]
 
 
 class Sampler:
@@ -25,7 +40,7 @@ class Sampler:
     """
 
     def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, anchor: Anchor) -> None:
-        self.samples: deque[dict[str, Any]] = deque(maxlen=KEPT_SAMPLES)
+        self.samples: deque[ConsumerSample] = deque(maxlen=KEPT_SAMPLES)
         self._consumer = consumer
         self._sink = sink
         self._anchor = anchor
@@ -47,30 +62,26 @@ class Sampler:
         memory = self._process.memory_full_info()
         buffer = self._consumer.buffer
         lags = [self._lag(place) for place in buffer.queues]
-        sample = {
-            "number": self._number,
-            "at_us": self._anchor.now_us(),
-            "queue_depth": buffer.depth,
-            "in_flight": buffer.in_flight,
-            "high_water": buffer.peak(),
-            "partitions": {
-                f"{topic}:{number}": {
-                    "queue_depth": queue.depth,
-                    "in_flight": queue.in_flight,
-                    "paused": queue.paused,
-                }
+        sample = ConsumerSample(
+            number=self._number,
+            at_us=self._anchor.now_us(),
+            queue_depth=buffer.depth,
+            in_flight=buffer.in_flight,
+            high_water=buffer.peak(),
+            partitions={
+                f"{topic}:{number}": PartitionSample(queue.depth, queue.in_flight, queue.paused)
                 for (topic, number), queue in buffer.queues.items()
             },
-            "paused_partitions": sum(queue.paused for queue in buffer.queues.values()),
-            "lag": None if None in lags else sum(lag for lag in lags if lag is not None),
-            "completions": self._sink.durable_events,
-            "busy_s": round(sum(self._sink.busy_s.values()), 6),
-            "workers": len(buffer.queues),
-            "rss_bytes": memory.rss,
-            "uss_bytes": memory.uss,
-        }
+            paused_partitions=sum(queue.paused for queue in buffer.queues.values()),
+            lag=None if None in lags else sum(lag for lag in lags if lag is not None),
+            completions=self._sink.durable_events,
+            busy_s=round(sum(self._sink.busy_s.values()), 6),
+            workers=len(buffer.queues),
+            rss_bytes=memory.rss,
+            uss_bytes=memory.uss,
+        )
         self.samples.append(sample)
-        logger.debug("benchmark.backpressure.queue_sample", **sample)
+        logger.debug("benchmark.backpressure.queue_sample", **to_builtins(sample))
 
     def _lag(self, place: tuple[str, int]) -> int | None:
         high = self._consumer.high_watermark(place)
@@ -78,6 +89,6 @@ class Sampler:
             None if high is None else high - self._consumer.delivery.positions.durable.get(place, 0)
         )
 
-    def after(self, number: int) -> list[dict[str, Any]]:
+    def after(self, number: int) -> list[ConsumerSample]:
         """The samples after this number."""
-        return [sample for sample in self.samples if sample["number"] > number]
+        return [sample for sample in self.samples if sample.number > number]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from typing_extensions import override
 
 from infra.platform.consume.consumer import CDCConsumer
-from infra.platform.process.telemetry_server import Figure, TelemetryServer
+from infra.platform.process.telemetry_server import Figure, HeldSample, TelemetryServer
 from infra.platform.sample import Sampler
 from infra.platform.sinks.instrumented import InstrumentedSink
 
@@ -22,7 +21,7 @@ class Telemetry(TelemetryServer):
         self._events, self._writes = consumer, sink
 
     @override
-    def samples(self, after: int) -> list[dict[str, Any]]:
+    def samples(self, after: int) -> Sequence[HeldSample]:
         return self._sampler.after(after)
 
     @override

@@ -10,7 +10,6 @@ import select
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from psycopg import Error as PsycopgError
 from psycopg import pq
@@ -47,7 +46,7 @@ def lsn_number(text: str) -> int:
 
 def limited_conninfo(dsn: str, **own: str) -> str:
     """The connection string with limits for a peer that went away."""
-    options: dict[str, Any] = {**KEEPALIVE, **conninfo_to_dict(dsn), **own}
+    options: dict[str, str | int | None] = {**KEEPALIVE, **conninfo_to_dict(dsn), **own}
     return make_conninfo("", **options)
 
 

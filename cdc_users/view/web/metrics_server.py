@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gevent.pywsgi import WSGIServer
 
@@ -14,6 +14,9 @@ from cdc_users.view import prometheus
 from cdc_users.view.run_view import RunView
 from cdc_users.view.web.host import LOOPBACK, is_known
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
 
 def serve(port_text: str, current_run: Callable[[], RunView | None]) -> int:
     """Listen on loopback from now on; returns the port.
@@ -21,7 +24,7 @@ def serve(port_text: str, current_run: Callable[[], RunView | None]) -> int:
     Raises OptionsError when the text is none, or it is taken.
     """
 
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not is_known(environ.get("HTTP_HOST", ""), (socket.gethostname().lower(),)):
             start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
             return [b"ask for the metrics by address\n"]

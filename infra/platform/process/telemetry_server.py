@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import msgspec
 import psutil
 from aiohttp import web
+from msgspec import to_builtins
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -22,6 +24,7 @@ from cdc_users.measure.ledger.ledger import Arrivals, Ledger
 from cdc_users.measure.step import (
     ProgressTelemetry,
     StepFigures,
+    StepTelemetry,
     progress_telemetry,
     steps_telemetry,
 )
@@ -57,6 +60,39 @@ class Figure:
         return GaugeMetricFamily(self.name, self.help, value=self.value)
 
 
+class ProcessSnapshot(msgspec.Struct, kw_only=True):
+    """`GET /snapshot`: one process of the platform, what it holds, and each step's figures.
+
+    What its source and its sink tell beside that is for people and charts; each has its own.
+    """
+
+    schema: int = 1
+    pid: int
+    rss_bytes: int
+    uss_bytes: int
+    cpu_s: float
+    consumer: dict[str, object]
+    sink: dict[str, object]
+    steps: dict[int, StepTelemetry]
+
+
+class HeldSample(msgspec.Struct, kw_only=True):
+    """One of ten samples a second: what is held, and how much has been done so far."""
+
+    number: int
+    at_us: int
+    queue_depth: int
+    in_flight: int
+    high_water: int
+    paused_partitions: int
+    lag: int | None
+    completions: int
+    busy_s: float
+    workers: int
+    rss_bytes: int
+    uss_bytes: int
+
+
 class FigureSource(Protocol):
     """Where events come from."""
 
@@ -67,7 +103,7 @@ class FigureSource(Protocol):
     def errors(self) -> Sequence[str]:
         """What has failed and is not tried again."""
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, object]:
         """Its figures as plain data."""
 
 
@@ -82,7 +118,7 @@ class Measured(Protocol):
     def steps(self) -> Mapping[int, StepFigures]:
         """The figures of each step."""
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, object]:
         """Its figures as plain data."""
 
 
@@ -133,21 +169,20 @@ class TelemetryServer(Collector):
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> ProcessSnapshot:
         """Everything but the ledger's ranges, as plain data."""
         memory = self._process.memory_full_info()
         # Steps before counts: a step that begins meanwhile has both or neither.
         steps = self._sink.steps
-        return {
-            "schema": 1,
-            "pid": os.getpid(),
-            "rss_bytes": memory.rss,
-            "uss_bytes": memory.uss,
-            "cpu_s": sum(self._process.cpu_times()[:2]),
-            "consumer": self._source.snapshot(),
-            "sink": self._sink.snapshot(),
-            "steps": steps_telemetry(steps, self._sink.ledger),
-        }
+        return ProcessSnapshot(
+            pid=os.getpid(),
+            rss_bytes=memory.rss,
+            uss_bytes=memory.uss,
+            cpu_s=sum(self._process.cpu_times()[:2]),
+            consumer=self._source.snapshot(),
+            sink=self._sink.snapshot(),
+            steps=steps_telemetry(steps, self._sink.ledger),
+        )
 
     def arrivals(self) -> Arrivals:
         """What has become durable."""
@@ -161,9 +196,9 @@ class TelemetryServer(Collector):
         """The metrics of this kind of process."""
         raise NotImplementedError
 
-    def samples(self, after: int) -> list[dict[str, Any]]:  # noqa: ARG002 - a process may take none
+    def samples(self, after: int) -> Sequence[HeldSample]:  # noqa: ARG002 - a process may take none
         """The samples with a higher number than this."""
-        return []
+        return ()
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, for Prometheus' client (docs/platform.md lists them)."""
@@ -191,7 +226,7 @@ class TelemetryServer(Collector):
         after = request.query.get("after", "0")
         if not (after.isascii() and after.isdecimal() and len(after) < 19):
             raise web.HTTPBadRequest(text=f"after={after!r} is not the number of a sample")
-        return web.json_response({"samples": self.samples(int(after))})
+        return web.json_response({"samples": to_builtins(self.samples(int(after)))})
 
     async def _get_health(self, _: web.Request) -> web.Response:
         errors = self._source.errors

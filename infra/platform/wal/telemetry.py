@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
+from msgspec import structs
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
@@ -17,6 +17,8 @@ from infra.platform.process.telemetry_server import (
     INTERVAL_S,
     KEPT_SAMPLES,
     Figure,
+    HeldSample,
+    ProcessSnapshot,
     TelemetryServer,
 )
 from infra.platform.wal.service import Service
@@ -28,6 +30,18 @@ SLOT_SAMPLES = 10
 COMMON = {"read": "capture", "publish": "sink_write"}
 
 
+class ReaderSample(HeldSample, kw_only=True):
+    """The direct reader's sample: also how much WAL the slot holds, None where it is not known."""
+
+    slot_lag_bytes: int | None
+
+
+class ReaderSnapshot(ProcessSnapshot, kw_only=True):
+    """The direct reader's snapshot: also how much WAL the slot holds, None where not known."""
+
+    slot_lag_bytes: int | None
+
+
 class WalTelemetry(TelemetryServer):
     """Serves one direct reader's figures, and samples them ten times a second."""
 
@@ -36,7 +50,7 @@ class WalTelemetry(TelemetryServer):
         self.slot_lag_bytes: int | None = None
         self._service = service
         self._anchor = anchor
-        self._taken: deque[dict[str, Any]] = deque(maxlen=KEPT_SAMPLES)
+        self._taken: deque[ReaderSample] = deque(maxlen=KEPT_SAMPLES)
         self._tasks: list[asyncio.Task[None]] = []
 
     @override
@@ -64,39 +78,39 @@ class WalTelemetry(TelemetryServer):
             self._taken.append(self._sample_now(number))
             await asyncio.sleep(INTERVAL_S)
 
-    def _sample_now(self, number: int) -> dict[str, Any]:
+    def _sample_now(self, number: int) -> ReaderSample:
         pump, reader = self._service.pump, self._service.reader
         memory = self._process.memory_full_info()
-        return {
-            "number": number,
-            "at_us": self._anchor.now_us(),
-            "queue_depth": pump.held - pump.in_flight,
-            "in_flight": pump.in_flight,
-            "high_water": pump.peak(),
-            "paused_partitions": int(reader.paused),
-            "lag": None,
-            "completions": self._service.meter.durable_events,
-            "busy_s": round(pump.busy_s, 6),
-            "workers": 1,
-            "rss_bytes": memory.rss,
-            "uss_bytes": memory.uss,
-            "slot_lag_bytes": self.slot_lag_bytes,
-        }
+        return ReaderSample(
+            number=number,
+            at_us=self._anchor.now_us(),
+            queue_depth=pump.held - pump.in_flight,
+            in_flight=pump.in_flight,
+            high_water=pump.peak(),
+            paused_partitions=int(reader.paused),
+            lag=None,
+            completions=self._service.meter.durable_events,
+            busy_s=round(pump.busy_s, 6),
+            workers=1,
+            rss_bytes=memory.rss,
+            uss_bytes=memory.uss,
+            slot_lag_bytes=self.slot_lag_bytes,
+        )
 
     @override
-    def samples(self, after: int) -> list[dict[str, Any]]:
-        return [sample for sample in self._taken if sample["number"] > after]
+    def samples(self, after: int) -> list[ReaderSample]:
+        return [sample for sample in self._taken if sample.number > after]
 
     @override
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> ReaderSnapshot:
         with self._service.meter.lock:
             figures = super().snapshot()
-        for step in figures["steps"].values():
+        for step in figures.steps.values():
             step.series |= {
                 common: step.series[own] for own, common in COMMON.items() if own in step.series
             }
-        figures["sink"]["busy_s"] = round(self._service.pump.busy_s, 6)
-        return {**figures, "slot_lag_bytes": self.slot_lag_bytes}
+        figures.sink["busy_s"] = round(self._service.pump.busy_s, 6)
+        return ReaderSnapshot(**structs.asdict(figures), slot_lag_bytes=self.slot_lag_bytes)
 
     @override
     def progress(self) -> ProgressTelemetry:

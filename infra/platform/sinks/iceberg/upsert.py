@@ -19,6 +19,8 @@ from infra.platform.sinks.iceberg.piece import Piece
 from infra.platform.sinks.iceberg.schema import fitted, in_numbers
 from infra.platform.sinks.operation import refuse_others, refuse_rowless
 
+#: A row as Arrow makes it (`pyarrow.Table.to_pylist`).
+ArrowRow = dict[str, Any]
 #: Columns beside the row's own while events are on their way.
 DELETED, NOT_SENT = "cdc_deleted", "cdc_not_sent"
 
@@ -53,7 +55,7 @@ def apply_state(
     target = table.schema().as_arrow()
     rows = [row for piece in pieces for row in _listed(fitted(piece.rows, target))]
     before = _known(table, key, rows) if any(row[NOT_SENT] for row in rows) else {}
-    after: dict[tuple[Any, ...], dict[str, Any] | None] = {}
+    after: dict[tuple[Any, ...], ArrowRow | None] = {}
     for row in rows:
         place = tuple(row[name] for name in key)
         earlier = after.get(place, before.get(place)) or {}
@@ -114,8 +116,8 @@ def _beside(table: Table, key: Sequence[str], places: Collection[tuple[Any, ...]
 
 
 def _known(
-    table: Table, key: Sequence[str], rows: Sequence[dict[str, Any]]
-) -> dict[tuple[Any, ...], dict[str, Any]]:
+    table: Table, key: Sequence[str], rows: Sequence[ArrowRow]
+) -> dict[tuple[Any, ...], ArrowRow]:
     """The rows as the table has them, of keys whose events leave something out."""
     places = [tuple(row[name] for name in key) for row in rows if row[NOT_SENT]]
     if table.current_snapshot() is None:
@@ -124,7 +126,7 @@ def _known(
     return {tuple(row[name] for name in key): row for row in found}
 
 
-def _listed(rows: Any) -> list[dict[str, Any]]:
+def _listed(rows: Any) -> list[ArrowRow]:
     """The rows as Python's values, dates and times in numbers."""
-    found: list[dict[str, Any]] = rows.cast(in_numbers(rows.schema)).to_pylist()
+    found: list[ArrowRow] = rows.cast(in_numbers(rows.schema)).to_pylist()
     return found

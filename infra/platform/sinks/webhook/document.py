@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import orjson
@@ -26,7 +26,31 @@ from infra.platform.sinks.nested import base64_text, decimal_digits, float_value
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
-def documents(batch: Batch) -> list[dict[str, Any]]:
+#: A row by column, its values as JSON takes them.
+RowObject = dict[str, object]
+
+
+class EventSource(TypedDict):
+    """Where an event stands in its topic, and when its transaction was committed."""
+
+    topic: str
+    partition: int
+    offset: int
+    ts_us: int
+
+
+class ChangeDocument(TypedDict):
+    """One event as it is sent."""
+
+    op: str
+    key: RowObject | None
+    before: RowObject | None
+    after: RowObject | None
+    source: EventSource
+    not_sent: NotRequired[list[str]]
+
+
+def documents(batch: Batch) -> list[ChangeDocument]:
     """The events of a batch, ready for `encode`; raises RefusedError for a value that
     cannot be read."""
     try:
@@ -39,7 +63,7 @@ def documents(batch: Batch) -> list[dict[str, Any]]:
     not_sent = _without_fillers(batch, before)
     topic, partition = batch.topic, batch.partition
     columns = (batch.rows.operation.tolist(), keys, before, after, batch.offsets.tolist())
-    events: list[dict[str, Any]] = [
+    events: list[ChangeDocument] = [
         {
             "op": chr(operation),
             "key": key,
@@ -61,7 +85,7 @@ def documents(batch: Batch) -> list[dict[str, Any]]:
     return events
 
 
-def _without_fillers(batch: Batch, before: Sequence[dict[str, Any] | None]) -> dict[int, list[str]]:
+def _without_fillers(batch: Batch, before: Sequence[RowObject | None]) -> dict[int, list[str]]:
     """Replace by NULL, in rows of which the source sent the key alone, what stands beside it.
 
     Returns the names of those columns, by the event's place.
@@ -81,8 +105,8 @@ def encode(document: Any) -> bytes:
 
 
 def _keys(
-    batch: Batch, before: Sequence[dict[str, Any] | None], after: Sequence[dict[str, Any] | None]
-) -> list[dict[str, Any] | None]:
+    batch: Batch, before: Sequence[RowObject | None], after: Sequence[RowObject | None]
+) -> list[RowObject | None]:
     reader = batch.key_reader
     if reader is None:
         return [None] * len(batch)
@@ -96,13 +120,13 @@ def _keys(
     return [row and {name: row[name] for name in names} for row in rows]
 
 
-def _side(rows: Rows, side: RowImage) -> list[dict[str, Any] | None]:
+def _side(rows: Rows, side: RowImage) -> list[RowObject | None]:
     there = rows.present(side)
     if not there.any():
         return [None] * len(rows)
     names = [column.name for column in rows.columns]
     columns = [_column(rows, side, column) for column in rows.columns]
-    whole: list[dict[str, Any] | None] = [
+    whole: list[RowObject | None] = [
         dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)
     ]
     return (

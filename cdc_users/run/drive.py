@@ -212,8 +212,8 @@ class Drive:
         try:
             problems = self.steward.release(STOPPED_GRACE_S if stopped else RELEASE_S)
         except HarnessError as error:
-            problems = []
-            if not facts.broken:
+            problems = [str(error)] if stopped else []
+            if not facts.broken and not stopped:  # in a hurry the steward goes on without the run
                 facts.broken.append(Broken(str(error), error.exit_code))
         facts.leave_behind(problems)
         self._rig = None

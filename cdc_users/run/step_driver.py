@@ -76,6 +76,8 @@ class StepDriver:
         if state.step.marks:
             run.mark("drain", state)
         self._drain()
+        if facts.broken:
+            return  # what is silent would only be waited for once more
         facts.partition_events[state.number] = advance(before, self._positions())
 
     def _lanes_come_up(self) -> bool:

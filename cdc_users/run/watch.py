@@ -105,7 +105,8 @@ class Watch:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
-            self.note()
+            if self.silence is None:  # what did not answer a moment ago is not waited for again
+                self.note()
 
     def look(self) -> PipelineSnapshot:
         """Read every tap now; raises TargetError."""

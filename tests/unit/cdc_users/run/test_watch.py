@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from locust.env import Environment
 
+from cdc_users.error import TargetError
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
 from cdc_users.run.watch import Load, Watch, lag_of
 
@@ -58,3 +59,18 @@ def test_a_lag_of_what_has_been_delivered_is_none() -> None:
     assert lag_of(197, -3) == 0
     assert lag_of(197, 500) == 197
     assert lag_of(None, 5) is None
+
+
+def test_what_is_silent_is_not_waited_for_once_more_at_the_end() -> None:
+    asked: list[str] = []
+
+    def read() -> PipelineSnapshot:
+        asked.append("look")
+        raise TargetError("no answer")
+
+    watch = Watch(Environment(), lambda: None)
+    watch.start(read)
+    watch.note()
+    watch.stop()
+
+    assert asked == ["look"]

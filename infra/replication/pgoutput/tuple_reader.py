@@ -51,7 +51,8 @@ class Codec:
     `ascii` and `utf8` are expressions of `s` (the row as text, ASCII only), `b` (its bytes), `a`
     and `p` (where the value starts and ends). `text` and `binary` do the same for a value's bytes,
     where an expression does not serve. `null` is the expression for NULL, `unchanged` stands for
-    what was not sent.
+    what was not sent. In a tuple that has the key alone, every other column stands as NULL
+    although nobody said so; `absent` is the expression for it there, where it is another.
     """
 
     ascii: str
@@ -61,6 +62,7 @@ class Codec:
     names: Mapping[str, object] = field(default_factory=dict)
     null: str = "None"
     unchanged: Any = UNCHANGED
+    absent: str = ""
 
 
 class Form(Protocol):
@@ -201,8 +203,9 @@ def _source(
             for position, codec in enumerate(codecs):
                 expression = codec.ascii if ascii_only else codec.utf8
                 null_first = nulls[number * len(codecs) + position]
+                null = codec.absent or codec.null if kind == "K" else codec.null
                 lines += _column(
-                    f"{kind.lower()}{position}", position, expression, codec.null, null_first
+                    f"{kind.lower()}{position}", position, expression, null, null_first
                 )
         lines.append("   pass")
     lines += [

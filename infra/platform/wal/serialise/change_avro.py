@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -144,9 +144,11 @@ class AvroForm:
     def codec(self, relation: Relation, position: int) -> Codec:
         """By the column's field in the schema."""
         name = relation.columns[position].name
+        keys = {field["name"] for field in self._of(relation).schemas.key["fields"]}
         for field in row_schema(self._of(relation).schemas.value)["fields"]:
             if field["name"] == name:
-                return _codec(field["type"], position)
+                codec = _codec(field["type"], position)
+                return codec if name in keys else replace(codec, absent="NONE")
         raise ValueError(f"the schema of {relation.schema}.{relation.table} has no field {name!r}")
 
     def result(self, relation: Relation, operation: str, kinds: str) -> str:
@@ -173,7 +175,7 @@ class AvroForm:
 
     def _probe(self, relation: Relation, kind: str) -> str:
         """The probe column's last bytes: in Avro a text stands behind its length, as it is."""
-        if self._probe_column not in relation.names:
+        if self._probe_column not in relation.names or kind == "K":
             return "NO_PROBE"
         return f"{kind.lower()}{relation.names.index(self._probe_column)}[-{PROBE_BYTES}:]"
 

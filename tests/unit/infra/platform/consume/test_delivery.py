@@ -69,7 +69,7 @@ async def test_a_registry_that_stays_away_is_given_up_after_the_limit() -> None:
     registry = ShakySchemas(*[RetryableError("503")] * 1000)
 
     with pytest.raises(RetryableError, match="503"):
-        await delivery_of(registry, Backoff(0.001, 0.002, limit_s=0.02)).read(PLACE, chunk(3), 10)
+        await delivery_of(registry, Backoff(0.01, 0.02, limit_s=2.0)).read(PLACE, chunk(3), 10)
     assert 1 < registry.asked < 1000
 
 

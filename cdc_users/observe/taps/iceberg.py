@@ -34,6 +34,11 @@ from infra.schemas import warehouse
 
 POLL_S = 0.5
 CATALOG = "cdc"
+#: What a SQL catalog keeps its tables in.
+CATALOG_TABLE = "iceberg_tables"
+#: Were a tap to make a catalog's own tables as well, one of two processes would fail that open a
+#: new catalog at the same moment.
+READS_ONLY = {"init_catalog_tables": "false"}
 
 
 class Warehouse:
@@ -42,11 +47,11 @@ class Warehouse:
     def __init__(self, settings: WarehouseSettings) -> None:
         self._settings = settings
         self._catalog: Any = None
+        self._made = False
 
     def table(self) -> Any:
-        """The table as it is now;
-
-        None where there is none yet. Raises TapError where there is no way to it.
+        """The table as it is now, None where there is none yet; raises TapError where there is no
+        way to it.
         """
         try:
             from pyiceberg.catalog import load_catalog
@@ -57,17 +62,30 @@ class Warehouse:
             if self._settings.properties is None and not catalog_file(self._settings).exists():
                 return None  # opening it would make one
             try:
-                self._catalog = load_catalog(self._settings.catalog, **properties(self._settings))
+                self._catalog = load_catalog(
+                    self._settings.catalog, **READS_ONLY, **properties(self._settings)
+                )
             except Exception as error:  # noqa: BLE001 - whatever a catalog raises
                 # Nothing more of it: PyIceberg's texts may have all properties in them, secrets
                 # too.
                 raise TapError(
                     f"the Iceberg catalog cannot be opened: {type(error).__name__}"
                 ) from None
+        if not self._made and not self._has_tables():
+            return None  # its writer opens the catalog at this moment
+        self._made = True
         try:
             return self._catalog.load_table(self._settings.table)
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
+
+    def _has_tables(self) -> bool:
+        """Whether a catalog of ours has its own tables in its file: its writer makes them."""
+        if self._settings.properties is not None:
+            return True
+        from sqlalchemy import inspect
+
+        return bool(inspect(self._catalog.engine).has_table(CATALOG_TABLE))
 
     def close(self) -> None:
         """Close the catalog."""

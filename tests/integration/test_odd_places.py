@@ -49,7 +49,7 @@ def test_a_stack_and_a_run_in_a_directory_with_an_odd_name(tmp_path: Path) -> No
         down = checkout.stack("down")
     assert down.returncode == 0, down.stderr
     assert not [place for place in places if place.exists()]
-    assert checkout.left() == ["runs"]
+    assert checkout.left() == ["runs", "users"]
 
 
 def test_a_user_without_a_name_brings_a_stack_up(tmp_path: Path) -> None:

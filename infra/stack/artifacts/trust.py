@@ -106,8 +106,8 @@ def keep_to_its_user(cache: Path) -> None:
     for path in (cache.resolve(), *_everything(cache)):
         try:
             seen = path.lstat()
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # whoever makes it says why it cannot be made
         if seen.st_uid not in trusted:
             raise StackConfigError(
                 f"{path} belongs to user {seen.st_uid}, who could change what is run from it; name"

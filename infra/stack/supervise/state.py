@@ -163,6 +163,8 @@ def clear(state: StackState) -> int:
     for half_written in state.root.glob(".*.json.*"):
         half_written.unlink(missing_ok=True)
     state.processes.unlink(missing_ok=True)
+    if not is_held(state):
+        state.alive.unlink(missing_ok=True)  # `open_locked` sees that what it locked is gone
     return len(alive)
 
 

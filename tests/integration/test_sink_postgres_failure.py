@@ -124,13 +124,13 @@ async def test_a_right_that_is_missing_refuses_the_table(stack: Endpoints, schem
     await sink.close()
     execute(
         stack,
-        f"CREATE ROLE {role} LOGIN",
+        f"CREATE ROLE {role} LOGIN PASSWORD 'poor'",
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
         f"GRANT ALL ON {schema}.rows_offsets TO {role}",
         f"GRANT SELECT ON {schema}.rows TO {role}",
     )
     try:
-        poor = PostgresSink(f"{stack.postgres_dsn} user={role}", f"{schema}.rows")
+        poor = PostgresSink(f"{stack.postgres_dsn} user={role} password=poor", f"{schema}.rows")
         await poor.open()
         with pytest.raises(TableRefusedError, match="42501"):
             await poor.write(Partition(columns=COLUMNS).batch([Event("c", 1, (1, "good"))]))
@@ -140,9 +140,12 @@ async def test_a_right_that_is_missing_refuses_the_table(stack: Endpoints, schem
 
 
 async def test_a_user_or_a_database_that_is_not_there_ends_the_sink(stack: Endpoints) -> None:
-    for wrong in ("user=nobody_knows", "dbname=nowhere"):
+    for wrong, said in (
+        ("user=nobody_knows password=guessed", "password authentication failed"),
+        ("dbname=nowhere", "does not exist"),
+    ):
         sink = PostgresSink(f"{stack.postgres_dsn} {wrong}", "public.rows")
-        with pytest.raises(ConfigError, match="does not exist"):
+        with pytest.raises(ConfigError, match=said):
             await sink.open()
         await sink.close()
 

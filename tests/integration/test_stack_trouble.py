@@ -289,10 +289,8 @@ def test_a_registry_that_answers_500_is_named_with_its_address(
     )
 
     assert done.returncode == 3, done.stdout + done.stderr
-    assert (
-        f"Schema Registry ({broken}) does not answer as it should: 500 Server Error" in done.stderr
-    )
-    assert "see that server's log" in done.stderr
+    assert f"Schema Registry ({broken}) does not answer as it should" in done.stderr
+    assert "/versions with 500; see that server's log" in done.stderr
 
 
 def test_an_own_stack_is_used_as_it_is_and_never_stopped(

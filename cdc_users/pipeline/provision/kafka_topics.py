@@ -19,9 +19,16 @@ from infra.client.registry import RegistryError, SchemaRegistry
 
 DEADLINE_S = 30.0
 POLL_S = 0.05
+#: A little longer than the platform's session timeout, and shorter than what one object may take.
+EMPTY_S = 12.0
+
 # Append time is the broker's word for when an event became visible in the topic (MEASUREMENT.md,
 # section 1).
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+
+
+class GroupInUseError(TargetError):
+    """A consumer group still has a member."""
 
 
 def _admin(bootstrap: str) -> AdminClient:
@@ -85,12 +92,23 @@ def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
 
 
 def delete_groups(bootstrap: str, names: Sequence[str]) -> None:
-    """Delete these consumer groups; one that never committed is not there."""
-    admin = _admin(bootstrap)
-    for name, future in admin.delete_consumer_groups(
-        list(names), request_timeout=DEADLINE_S
-    ).items():
-        _settle(future, f"consumer group {name!r} cannot be deleted", KafkaError.GROUP_ID_NOT_FOUND)
+    """Delete these consumer groups; one that never committed is not there.
+
+    A member that was killed is missed only when its session has timed out, so a group that is not
+    empty yet is waited for.
+    """
+    admin, deadline_s = _admin(bootstrap), time.monotonic() + EMPTY_S
+    for name in names:
+        while True:
+            (future,) = admin.delete_consumer_groups([name], request_timeout=DEADLINE_S).values()
+            try:
+                what = f"consumer group {name!r} cannot be deleted"
+                _settle(future, what, KafkaError.GROUP_ID_NOT_FOUND)
+                break
+            except GroupInUseError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(POLL_S)
 
 
 def delete_subjects(registry_url: str, topic: str) -> None:
@@ -107,5 +125,8 @@ def _settle(future: Future[Any], what: str, *fine: int) -> None:
     try:
         future.result(timeout=DEADLINE_S)
     except KafkaException as error:
-        if error.args[0].code() not in fine:
-            raise TargetError(f"{what}: {error.args[0].str()}") from error
+        problem = error.args[0]
+        if problem.code() == KafkaError.NON_EMPTY_GROUP:
+            raise GroupInUseError(f"{what}: {problem.str()}") from error
+        if problem.code() not in fine:
+            raise TargetError(f"{what}: {problem.str()}") from error

@@ -110,7 +110,11 @@ async def test_a_mistake_in_the_configuration_that_a_flush_finds_is_raised() -> 
         await asyncio.wait_for(consumer.run(), END_S)
 
 
-async def test_a_commit_that_fails_at_a_revoke_is_no_end_for_the_events_come_again() -> None:
+async def test_a_commit_that_fails_at_a_revoke_is_no_end_for_the_events_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The commit in turn would fail as well, and is shown until one succeeds.
+    monkeypatch.setattr("infra.platform.consume.consumer.COMMIT_INTERVAL_S", 3600.0)
     client = KafkaDouble(records(10))
     client.commit_error = KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
     sink = CountingSink()

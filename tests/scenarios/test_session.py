@@ -12,7 +12,6 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
-import psycopg2
 import pytest
 from psycopg2.extensions import set_wait_callback
 
@@ -43,11 +42,8 @@ METHODS: tuple[InsertMethod, ...] = ("single", "values", "copy")
 
 @pytest.fixture
 def connection(stack: Endpoints) -> Iterator[Any]:
-    set_wait_callback(None)  # what a test reads with does not wait through gevent
-    with closing(psycopg2.connect(stack.postgres_dsn)) as opened:
-        opened.autocommit = True
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as opened:
         yield opened
-        set_wait_callback(None)
 
 
 @pytest.fixture
@@ -57,7 +53,6 @@ def schema(connection: Any) -> Iterator[str]:
     for table in TABLES:
         create_customers(connection, name, table)
     yield name
-    set_wait_callback(None)
     drop_schema(connection, name)
 
 
@@ -75,7 +70,6 @@ def carry_out(
 
 
 def rows(connection: Any, schema: str) -> dict[int, tuple[Any, ...]]:
-    set_wait_callback(None)
     found: dict[int, tuple[Any, ...]] = {}
     for table in TABLES:
         with connection.cursor() as cursor:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cdc_users.measure.judgement.result import worst
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +49,8 @@ def run_scenario(name: str, *options: str) -> Finished:
         [*command, "--results", str(results), *options], cwd=ROOT, check=False
     ).returncode
     if "CDC_BENCH_STATUS" in os.environ:
-        Path(os.environ["CDC_BENCH_STATUS"]).write_text(str(code), encoding="ascii")
+        status = Path(os.environ["CDC_BENCH_STATUS"])
+        earlier = [int(status.read_text(encoding="ascii"))] if status.exists() else []
+        status.write_text(str(worst([*earlier, code])), encoding="ascii")
     fresh = list(set(results.glob(f"*-{name}-*/result.json")) - before)
     return Finished(code, json.loads(fresh[0].read_text(encoding="utf-8")) if fresh else {})

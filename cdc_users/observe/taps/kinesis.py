@@ -31,7 +31,7 @@ class KinesisTap(Tap):
         self.record = ObservedRecord(run)
         self._endpoint, self._stream = settings.endpoint, settings.stream
         self._anchor = anchor
-        self._feed = StreamFeed(self.record, settings)
+        self._feed = StreamFeed(self.record, settings, polled=True)
         pause_s = EMULATOR_PAUSE_S if "127.0.0.1" in self._endpoint else PAUSE_S
         self._reading = StreamReading(
             f"Kinesis stream {self._stream!r}", self._round, pause_s, self.record

@@ -42,7 +42,7 @@ class PubSubTap(Tap):
         place = settings.project or project(os.environ)
         self._subscription = f"projects/{place}/subscriptions/{settings.subscription}"
         self._anchor = anchor
-        self._feed = StreamFeed(self.record, settings)
+        self._feed = StreamFeed(self.record, settings, polled=True)
         self._reading = StreamReading(self._subscription, self._pull, PAUSE_S, self.record)
         self._client: Any = None
         self._known: dict[str, None] = {}

@@ -35,7 +35,11 @@ class StreamItem:
 class StreamFeed:
     """Takes messages of JSON changes into a record, partition by partition, in their order."""
 
-    def __init__(self, record: ObservedRecord, settings: TapSettings) -> None:
+    def __init__(
+        self, record: ObservedRecord, settings: TapSettings, *, polled: bool = False
+    ) -> None:
+        #: A service that is asked in turn: a message may have waited there since it arrived.
+        self._polled = polled
         self._record = record
         self._parser = ChangeParser.of(settings)
 
@@ -76,6 +80,9 @@ class StreamFeed:
         else:
             if all(item.by_service for item, _ in read):
                 events = replace(events, visible_us=appended_us)
+            elif self._polled:
+                waited_us = seen_us - int(appended_us.min())
+                events = replace(events, late_us=max(0, waited_us))
             self._record.take(events)
 
     def _tell(self, partition: int, item: StreamItem, error: Exception) -> None:

@@ -24,15 +24,6 @@ from tests.change_events import Columns, Event
 COLUMNS: Columns = {"id": ("long", False), "state": ("string", True)}
 
 
-@pytest.fixture
-def schema(stack: Endpoints) -> Iterator[str]:
-    name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-        yield name
-        connection.execute(f"DROP SCHEMA {name} CASCADE")
-
-
 @contextmanager
 def stopped(stack: Endpoints, name: str) -> Iterator[None]:
     """The server's processes behind this sink take no step."""

@@ -4,8 +4,7 @@ stops by name.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -23,15 +22,6 @@ from tests.change_events import DECIMAL, Columns, Event
 COLUMNS: Columns = {"id": ("long", False), "state": ("string", True)}
 TENANTS: Columns = {"tenant": ("long", False), "id": ("long", False), "note": ("string", True)}
 BOTH: Columns = {"tenant": ("long", False), "id": ("long", False)}
-
-
-@pytest.fixture
-def schema(stack: Endpoints) -> Iterator[str]:
-    name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-        yield name
-        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 def rows_of(stack: Endpoints, table: str, columns: str) -> list[tuple[Any, ...]]:

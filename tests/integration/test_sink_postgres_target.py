@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -27,15 +25,6 @@ POINT = {
     "namespace": "io.debezium.data.geometry",
     "fields": [{"name": "x", "type": "double"}, {"name": "y", "type": "double"}],
 }
-
-
-@pytest.fixture
-def schema(stack: Endpoints) -> Iterator[str]:
-    name = f"cdc_sinks_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-        yield name
-        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 async def written(

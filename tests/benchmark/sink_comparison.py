@@ -148,7 +148,7 @@ def durable_events(url: str) -> int:
     """Events that the platform's sink has made durable, by its metrics."""
     lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
     return next(
-        int(line.split()[1])
+        int(float(line.split()[1]))  # Prometheus writes every value as a float
         for line in lines
         if line.startswith("cdc_platform_durable_events_total ")
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.judgement.result import Result, worst
+from cdc_users.options.described import pipeline_path, read_described
 from cdc_users.options.options import OPTIONS
 from cdc_users.options.parse import words
 from cdc_users.pipeline.provision.allow_list import stack_mistakes
@@ -29,6 +30,7 @@ from infra.client.environment import leave_out_libpq, module_command
 from infra.stack.error import StackError
 from infra.stack.find.external import source
 from infra.stack.find.locate import locate
+from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
 from infra.stack.supervise.state import CHECKOUT
 from infra.validate import unwritable
 
@@ -58,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument(
         "--results", default="results", help="where result directories go (default: results)"
+    )
+    top.add_argument(
+        "--pipeline", default="", help="a pipeline file, or the name of one (docs/pipeline.md)"
     )
     return top
 
@@ -130,11 +135,15 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str,
     """
     chosen = tuple(dict.fromkeys(name.strip() for name in options.only.split(",") if name.strip()))
     mistakes = environment_mistakes(environ)
+    allowed = environ.get("CDC_ALLOW_TARGET", "")
+    if environ.get(PIPELINE):
+        found, wrong = read_described(Path(environ[PIPELINE]))
+        allowed, mistakes = allowed or found.get("allow_target", ""), [*mistakes, *wrong]
     if not chosen or not set(chosen) <= set(MODULES):
         mistakes.append(
             f"--only {options.only!r} names no module, or one that is none of {', '.join(MODULES)}"
         )
-    mistakes += stack_mistakes(CHECKOUT, environ, words(environ.get("CDC_ALLOW_TARGET", "")))
+    mistakes += stack_mistakes(CHECKOUT, environ, words(allowed))
     if why := unwritable(Path(options.results)):
         mistakes.append(
             f"--results {options.results}: {why}; name a directory that can be written to"
@@ -147,6 +156,12 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str,
 def main(arguments: Sequence[str]) -> int:
     """Run the modules; see the module's docstring."""
     options = parser().parse_args(arguments)
+    try:
+        if options.pipeline:
+            os.environ[PIPELINE] = str(pipeline_path(options.pipeline))
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     if source(os.environ) is None:
         leave_out_libpq(os.environ)
     try:

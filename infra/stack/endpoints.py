@@ -30,7 +30,8 @@ class Endpoints:
     """Addresses and versions of a stack.
 
     Never a secret: the DSN of our own server names a password file, and the passwords of other
-    servers come from PGPASSWORD or PGPASSFILE.
+    servers come from PGPASSWORD or PGPASSFILE. An address is empty where a pipeline of the user's
+    own has no such server.
 
     `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that
     owns the servers of a process stack. `postgres_from_connect` is Postgres' HOST:PORT as Kafka
@@ -41,10 +42,10 @@ class Endpoints:
     """
 
     kind: StackKind
-    postgres_dsn: str
-    kafka_bootstrap: str
-    schema_registry_url: str
-    connect_url: str
+    postgres_dsn: str = ""
+    kafka_bootstrap: str = ""
+    schema_registry_url: str = ""
+    connect_url: str = ""
     profile: Profile | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     supervisor_pid: int | None = None

@@ -20,6 +20,14 @@ class CommandLineOptions:
 
     TITLE: ClassVar = "Only on the command line"
 
+    pipeline: str = option(
+        str,
+        "A pipeline of your own in one file (docs/pipeline.md), or the name of one that comes with"
+        " this project; what is given beside it goes before what it says.",
+        unset="",
+        takes="a path, or a name",
+        kept_from_form="it names servers",
+    )
     platform: str = option(
         parse.platform,
         "reference, none (your own runs already), or a command line that takes the reference's"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cdc_users.pipeline.declaration import transports
+from cdc_users.pipeline.declaration import captures, sources, transports
 from cdc_users.pipeline.provision.cloud_streams import own_endpoint
 from cdc_users.scenario import Pipeline
 from infra import validate
@@ -16,6 +16,14 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
 from infra.validate import is_loopback
+
+#: The field of Endpoints that a section of a pipeline file gives.
+ENDPOINT = {
+    "source": "postgres_dsn",
+    "kafka": "kafka_bootstrap",
+    "registry": "schema_registry_url",
+    "connect": "connect_url",
+}
 
 
 def check_targets(endpoints: Endpoints, allowed: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -48,8 +56,39 @@ def stack_mistakes(checkout: Path, environ: Mapping[str, str], allowed: Sequence
             return validate.environment_mistakes(environ)
         check_targets(endpoints, allowed, environ)
     except StackConfigError as error:
-        return [str(error)]
+        return str(error).splitlines()
     return []
+
+
+def part_mistakes(
+    checkout: Path, environ: Mapping[str, str], pipelines: Iterable[Pipeline]
+) -> list[str]:
+    """What these pipelines need and the user's own servers do not have."""
+    try:
+        endpoints = find(checkout, environ)
+    except StackConfigError:
+        return []  # told already
+    return [] if endpoints is None else missing_parts(endpoints, pipelines)
+
+
+def missing_parts(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[str]:
+    """A sentence for each server that one of these pipelines needs and that is named nowhere."""
+    needed: dict[str, str] = {}
+    for pipeline in pipelines:
+        database = sources().by_name[pipeline.source].database
+        direct = captures().by_name[pipeline.capture].direct
+        if database:
+            needed.setdefault("source", "rows go into a database (--source postgres)")
+        if database and not direct:
+            needed.setdefault("connect", "Debezium is asked in Kafka Connect (--capture debezium)")
+        if not (database and direct) or transports().by_name[pipeline.transport].of_kafka:
+            needed.setdefault("kafka", "events go through a topic")
+            needed.setdefault("registry", "the topic's events are Avro")
+    return [
+        f"{why}, and the pipeline has no [{section}]; add the section (docs/pipeline.md)"
+        for section, why in needed.items()
+        if not getattr(endpoints, ENDPOINT[section])
+    ]
 
 
 def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> list[str]:

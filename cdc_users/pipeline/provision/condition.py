@@ -212,6 +212,8 @@ def _processes(endpoints: Endpoints) -> dict[str, str]:
 
 
 def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
+    if not endpoints.postgres_dsn:
+        return {}  # libpq would go where the environment says
     found: ConditionFindings = {"tables": {}}
     with (
         closing(

@@ -18,18 +18,25 @@ from weakref import WeakSet
 from locust.argument_parser import LocustArgumentParser
 
 from cdc_users.error import OptionsError
+from cdc_users.options.described import pipeline_path, read_described
 from cdc_users.options.groups import NOT_IN_FORM, grouped
 from cdc_users.options.ignored import idle_in
 from cdc_users.options.options import OPTIONS, read_alone
 from cdc_users.options.parse import words
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import Option
-from cdc_users.pipeline.provision.allow_list import stack_mistakes, stream_mistakes
+from cdc_users.pipeline.provision.allow_list import (
+    part_mistakes,
+    stack_mistakes,
+    stream_mistakes,
+)
 from cdc_users.run.locust import options as locust_options
 from cdc_users.run.locust.own_port import give_forked_workers_a_port
 from cdc_users.view.web import host
 from infra.client.environment import leave_out_libpq
+from infra.stack.error import StackConfigError
 from infra.stack.find.external import source
+from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
 from infra.stack.supervise.state import CHECKOUT
 
 #: What Locust prints and ends after; nothing is run, so nothing is checked.
@@ -105,11 +112,31 @@ class CommandLine:
             # Locust takes the form's values in the type of those that are there.
             setattr(parsed, option.name, getattr(parsed, option.name) or "")
         give_forked_workers_a_port(parsed)
+        wrong = self._describe(parsed)
         first = args is None and not self._checked
         self._checked = self._checked or first
         if first and not any(getattr(parsed, name) for name in ONLY_PRINTS):
-            self._check(parsed, [_needs_a_value(option) for option in empty])
+            self._check(parsed, [*wrong, *(_needs_a_value(option) for option in empty)])
         return parsed
+
+    def _describe(self, parsed: Namespace) -> list[str]:
+        """Take what a pipeline file says for what was not given; returns what is wrong with it.
+
+        The processes of a run find its servers by the variable.
+        """
+        if not parsed.pipeline:
+            return []
+        try:
+            path = pipeline_path(parsed.pipeline)
+        except StackConfigError as error:
+            return [str(error)]
+        os.environ[PIPELINE] = str(path)
+        sole = self.shapes[0] if len(self.shapes) == 1 else None
+        texts, mistakes = read_described(path, idle_in(sole) if sole is not None else ())
+        for name, text in texts.items():
+            if not getattr(parsed, name):
+                setattr(parsed, name, text)
+        return list(mistakes)
 
     def _check(self, parsed: Namespace, found: list[str]) -> None:
         if source(os.environ) is None:
@@ -143,7 +170,9 @@ class CommandLine:
         except OptionsError as error:
             return [*found, *error.mistakes]
         found += locust_options.chosen_users(parsed, shape, made.user.__name__)
-        return found + stream_mistakes([step.pipeline for step in made.steps], _allowed(parsed))
+        pipelines = [step.pipeline for step in made.steps]
+        found += part_mistakes(CHECKOUT, os.environ, pipelines)
+        return found + stream_mistakes(pipelines, _allowed(parsed))
 
 
 def _add(group: Any, option: Option, default: str, *, hidden: bool) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from infra import validate
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
+from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
+from infra.stack.pipeline_file.read import read_pipeline
 
 #: A TOML or JSON file with the endpoints; it comes before the variables below.
 FILE = "CDC_STACK"
@@ -36,6 +38,8 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
 
     Raises StackConfigError with every mistake.
     """
+    if environ.get(PIPELINE):
+        return of_pipeline(Path(environ[PIPELINE]), environ)
     if environ.get(FILE):
         return read_external(Path(environ[FILE]), environ)
     given = {name: environ[name] for name in VARIABLES if environ.get(name)}
@@ -53,9 +57,42 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
 
 def source(environ: Mapping[str, str]) -> str | None:
     """What in the environment names the user's own stack, for messages."""
+    if environ.get(PIPELINE) and _names_servers(Path(environ[PIPELINE])):
+        return PIPELINE
     if environ.get(FILE):
         return FILE
     return next((name for name in VARIABLES if environ.get(name)), None)
+
+
+def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
+    """The servers that a pipeline file names; None where it names none, so that those of this
+    checkout are meant. Raises StackConfigError with every mistake.
+    """
+    file = read_pipeline(path)
+    if not file.names_servers:
+        return None
+    connect = file.connect
+    found = Endpoints(
+        kind="external",
+        postgres_dsn=file.source.dsn if file.source else "",
+        kafka_bootstrap=file.kafka.bootstrap if file.kafka else "",
+        schema_registry_url=file.registry.url if file.registry else "",
+        connect_url=connect.url if connect else "",
+        postgres_from_connect=(connect.postgres or None) if connect else None,
+        postgres_user_from_connect=(connect.postgres_user or None) if connect else None,
+        postgres_secret_from_connect=(connect.postgres_secret or None) if connect else None,
+    )
+    try:
+        return check(found, environ, whole=False)
+    except StackConfigError as error:
+        raise StackConfigError(f"pipeline {path}: {error}") from error
+
+
+def _names_servers(path: Path) -> bool:
+    try:
+        return read_pipeline(path).names_servers
+    except StackConfigError:
+        return True  # whoever reads it next says what is wrong
 
 
 def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
@@ -79,13 +116,19 @@ def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
         ) from error
 
 
-def check(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
-    """Endpoints that say where they lead; raises StackConfigError with every mistake."""
+def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = True) -> Endpoints:
+    """Endpoints that say where they lead; raises StackConfigError with every mistake.
+
+    Where they need not be `whole`, a server that is not named is none.
+    """
     mistakes = [
         f"postgres_dsn {mistake}"
         for mistake in validate.dsn_mistakes(endpoints.postgres_dsn, environ)
+        if whole or endpoints.postgres_dsn
     ]
-    if not validate.are_addresses(endpoints.kafka_bootstrap):
+    if (whole or endpoints.kafka_bootstrap) and not validate.are_addresses(
+        endpoints.kafka_bootstrap
+    ):
         mistakes.append(
             f"kafka_bootstrap {endpoints.kafka_bootstrap!r} is not HOST:PORT[,HOST:PORT...]"
         )
@@ -96,7 +139,7 @@ def check(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
                 f"{name} holds a user or a password, which would stand in results; none is"
                 " supported there"
             )
-        elif not validate.is_url(url):
+        elif (whole or url) and not validate.is_url(url):
             mistakes.append(f"{name} {url!r} is not an http URL; write http://HOST:PORT")
     inside = endpoints.postgres_from_connect
     if inside is not None and not validate.is_address(inside):

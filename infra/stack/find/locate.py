@@ -4,7 +4,7 @@ requests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
@@ -62,21 +62,12 @@ def verify(endpoints: Endpoints) -> Endpoints:
     """Make one real request to every server; raises StackError that names the one that does not
     answer.
     """
-    probes = {
-        f"PostgreSQL ({endpoints.postgres_dsn})": lambda: postgres.probe(endpoints.postgres_dsn),
-        f"Kafka ({endpoints.kafka_bootstrap})": lambda: process.probe_kafka(
-            endpoints.kafka_bootstrap
-        ),
-        f"Schema Registry ({endpoints.schema_registry_url})": lambda: process.probe_registry(
-            endpoints.schema_registry_url
-        ),
-        f"Kafka Connect ({endpoints.connect_url})": lambda: process.probe_connect(
-            endpoints.connect_url
-        ),
-    }
-    for name, probe in probes.items():
+    for server, place, probe in _probes(endpoints):
+        if not place:
+            continue  # a pipeline of the user's own need not have one
+        name = f"{server} ({place})"
         try:
-            probe()
+            probe(place)
         except (psycopg.Error, KafkaException, RegistryError, requests.RequestException) as error:
             raise StackError(
                 f"{name} does not answer as it should: {str(error).strip()}; see that server's log,"
@@ -85,16 +76,27 @@ def verify(endpoints: Endpoints) -> Endpoints:
     return endpoints
 
 
+def _probes(endpoints: Endpoints) -> list[tuple[str, str, Callable[[str], None]]]:
+    """Each server's name, its place, and a real request to it."""
+    return [
+        ("PostgreSQL", endpoints.postgres_dsn, postgres.probe),
+        ("Kafka", endpoints.kafka_bootstrap, process.probe_kafka),
+        ("Schema Registry", endpoints.schema_registry_url, process.probe_registry),
+        ("Kafka Connect", endpoints.connect_url, process.probe_connect),
+    ]
+
+
 def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:
     """HOST:PORT of every server that a run puts load on or changes.
 
     Raises StackConfigError where libpq would connect elsewhere than the DSN says.
     """
-    if found := validate.dsn_mistakes(endpoints.postgres_dsn, environ):
+    dsn = endpoints.postgres_dsn
+    if dsn and (found := validate.dsn_mistakes(dsn, environ)):
         raise StackConfigError("; ".join(f"postgres_dsn {mistake}" for mistake in found))
+    urls = (endpoints.schema_registry_url, endpoints.connect_url)
     return [
-        *validate.dsn_addresses(endpoints.postgres_dsn, environ),
-        *(part.strip() for part in endpoints.kafka_bootstrap.split(",")),
-        validate.url_address(endpoints.schema_registry_url),
-        validate.url_address(endpoints.connect_url),
+        *(validate.dsn_addresses(dsn, environ) if dsn else ()),
+        *(part.strip() for part in endpoints.kafka_bootstrap.split(",") if part),
+        *(validate.url_address(url) for url in urls if url),
     ]

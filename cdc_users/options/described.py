@@ -1,0 +1,84 @@
+"""What a pipeline file says, as the texts of options: a file and a command line mean the same."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from cdc_users.options.options import BY_NAME
+from infra.client.environment import ROOT
+from infra.stack.error import StackConfigError
+from infra.stack.pipeline_file.read import read_pipeline
+from infra.stack.pipeline_file.section import PipelineFile
+
+#: Pipelines that come with this project, by name.
+SHIPPED = ROOT / "infra" / "pipelines"
+_FILE = "pipeline.toml"
+
+
+def pipeline_path(text: str) -> Path:
+    """The file that `--pipeline` names: a path, or the name of a pipeline that comes with us.
+
+    Raises StackConfigError.
+    """
+    shipped = {place.parent.name: place for place in sorted(SHIPPED.glob(f"*/{_FILE}"))}
+    if Path(text).is_file():
+        return Path(text).absolute()
+    if text in shipped:
+        return shipped[text]
+    known = f", or one of {', '.join(shipped)}" if shipped else ""
+    raise StackConfigError(f"--pipeline {text!r} is no file; name one{known} (docs/pipeline.md)")
+
+
+def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, str]:
+    """The options that a file's sections stand for; those that are `idle` in a scenario are left
+    out, so that one file serves several.
+    """
+    tap = file.tap[0] if file.tap else None
+    command = file.platform.command if file.platform else ""
+    of_sections = {
+        "table": file.source.table if file.source else "",
+        "capture": file.capture.kind if file.capture else "",
+        "connector": file.capture.connector if file.capture else "",
+        "topic": file.kafka.topic if file.kafka else "",
+        # Events come out where the tap is, so a platform that is not named runs already.
+        "platform": command or ("none" if tap else ""),
+        "sink_tap": f"{tap.kind}:{tap.place}" if tap else "",
+    }
+    used = {name: text for name, text in of_sections.items() if text and name not in idle}
+    return used | own_options(file.options)
+
+
+def own_options(given: Mapping[str, object]) -> dict[str, str]:
+    """The section [options], as texts."""
+    return {name: _text(value) for name, value in given.items() if name in BY_NAME}
+
+
+def option_mistakes(file: PipelineFile) -> list[str]:
+    """What of [options] is no option, or may not stand in a file."""
+    found = []
+    for name in file.options:
+        if name == "pipeline":
+            found.append("[options] pipeline would name another file; leave it out")
+        elif name not in BY_NAME:
+            near = difflib.get_close_matches(name, BY_NAME, 1)
+            told = f" (did you mean {near[0]}?)" if near else ""
+            found.append(f"[options] {name} is no option{told}; docs/options.md has them all")
+    return found
+
+
+def read_described(
+    path: Path, idle: Collection[str] = ()
+) -> tuple[Mapping[str, str], Sequence[str]]:
+    """The options of a file, and every mistake in it."""
+    try:
+        file = read_pipeline(path)
+    except StackConfigError as error:
+        return {}, str(error).splitlines()
+    mistakes = [f"pipeline {path}: {mistake}" for mistake in option_mistakes(file)]
+    return option_texts(file, idle), mistakes
+
+
+def _text(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,100 @@
+"""Reads a pipeline file: TOML to sections, with all mistakes together. Asks no server."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.stack.error import StackConfigError
+from infra.stack.pipeline_file.section import SECTIONS, PipelineFile, Section
+
+#: A pipeline file; `--pipeline` sets it for the processes of a run.
+VARIABLE = "CDC_PIPELINE"
+_HELP = "docs/pipeline.md has every key"
+
+
+def read_pipeline(path: Path) -> PipelineFile:
+    """The sections of a file; raises StackConfigError with every mistake, one a line."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise StackConfigError(
+            f"pipeline {path} cannot be read: {error.strerror}; name a file that can"
+        ) from error
+    except ValueError as error:
+        raise StackConfigError(f"pipeline {path} is not TOML: {error}; {_HELP}") from error
+    if mistakes := list(_mistakes(data)):
+        raise StackConfigError("\n".join(f"pipeline {path}: {mistake}" for mistake in mistakes))
+    return msgspec.convert(data, PipelineFile)
+
+
+def _mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in data.items():
+        if name == "options":
+            yield from _option_mistakes(value)
+        elif name not in SECTIONS:
+            yield f"[{name}] is no section{_near(name, SECTIONS)}; {_HELP}"
+        elif name == "tap":
+            yield from _tap_mistakes(value)
+        else:
+            yield from _section_mistakes(f"[{name}]", SECTIONS[name], value)
+
+
+def _tap_mistakes(value: Any) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield "[tap] is one of several; write [[tap]]"
+        return
+    if len(value) > 1:
+        yield f"{len(value)} taps are named, and one is watched; leave one [[tap]]"
+    for number, tap in enumerate(value, start=1):
+        yield from _section_mistakes(f"[[tap]] {number}", SECTIONS["tap"], tap)
+
+
+def _option_mistakes(value: Any) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield "options is no section; write [options]"
+        return
+    for key, one in value.items():
+        if not isinstance(one, str | int | float | bool):
+            yield f"[options] {key} is {_kind(one)}; write it as on the command line"
+
+
+def _section_mistakes(where: str, kind: type[Section], value: Any) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield f"{where} is {_kind(value)} and no section; write its keys below it"
+        return
+    known = {field.name: field for field in msgspec.structs.fields(kind)}
+    for key in value:
+        if key not in known:
+            yield f"{where} has no key {key!r}{_near(key, known)}; {_HELP}"
+    for key, field in known.items():
+        if key not in value:
+            if field.required:
+                yield f"{where} lacks {key}; {_HELP}"
+            continue
+        try:
+            msgspec.convert(value[key], field.type)
+        except msgspec.ValidationError:
+            wanted = "is empty" if value[key] == "" else f"is {_kind(value[key])}"
+            yield f"{where} {key} {wanted}; write {_wanted(field.type)}"
+
+
+def _wanted(kind: Any) -> str:
+    shown = {"string": "text in quotes", "integer": "a number", "boolean": "true or false"}
+    return shown.get(msgspec.json.schema(kind).get("type", ""), "what docs/pipeline.md says")
+
+
+def _kind(value: Any) -> str:
+    """What a value is, without repeating it: it may be a secret that has got there."""
+    kinds = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    return kinds.get(type(value), "something else")
+
+
+def _near(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,117 @@
+"""The sections of a pipeline file, declared once: the reader, its mistakes, the commented file of
+`init` and the JSON schema for editors are derived from these.
+
+A section is there where the pipeline has that part. No key holds a secret; some name a file or a
+variable that does.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+#: A line of text with what it is for.
+_DSN = "libpq's connection string, without a password: PGPASSWORD or passfile= has it."
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One part of a pipeline."""
+
+
+class SourceSection(Section, frozen=True, kw_only=True):
+    """PostgreSQL, where rows go in."""
+
+    dsn: Annotated[str, Meta(description=_DSN, min_length=1)]
+    table: Annotated[
+        str, Meta(description="SCHEMA.TABLE to write to; without it the run makes tables.")
+    ] = ""
+
+
+class CaptureSection(Section, frozen=True, kw_only=True):
+    """What reads the database's log."""
+
+    kind: Annotated[
+        str, Meta(description="debezium, or wal (the direct reader); debezium where none is named.")
+    ] = ""
+    connector: Annotated[
+        str, Meta(description="A connector that is there; without it the run makes one.")
+    ] = ""
+
+
+class KafkaSection(Section, frozen=True, kw_only=True):
+    """Kafka between capture and platform."""
+
+    bootstrap: Annotated[str, Meta(description="HOST:PORT, several by comma.", min_length=1)]
+    topic: Annotated[
+        str, Meta(description="A topic that is there; without it the run makes one.")
+    ] = ""
+
+
+class RegistrySection(Section, frozen=True, kw_only=True):
+    """The schema registry, by Confluent's interface."""
+
+    url: Annotated[str, Meta(description="http or https, with its path.", min_length=1)]
+
+
+class ConnectSection(Section, frozen=True, kw_only=True):
+    """Kafka Connect."""
+
+    url: Annotated[str, Meta(description="http or https.", min_length=1)]
+    postgres: Annotated[
+        str, Meta(description="HOST:PORT of PostgreSQL as Connect reaches it, where that differs.")
+    ] = ""
+    postgres_user: Annotated[
+        str, Meta(description="The role that Connect logs in with, where it is another.")
+    ] = ""
+    postgres_secret: Annotated[
+        str, Meta(description="${PROVIDER:PATH:KEY}, where Connect itself has the password.")
+    ] = ""
+
+
+class PlatformSection(Section, frozen=True, kw_only=True):
+    """What reads from Kafka and writes to the sink."""
+
+    command: Annotated[
+        str,
+        Meta(description="A command line to start, reference, or none: it runs already."),
+    ] = ""
+
+
+class TapSection(Section, frozen=True, kw_only=True):
+    """Where events come out."""
+
+    kind: Annotated[str, Meta(description="webhook, postgres, topic, ...", min_length=1)]
+    place: Annotated[
+        str, Meta(description="A port, SCHEMA.TABLE, a topic: what --sink-tap KIND:PLACE takes.")
+    ]
+
+
+class PipelineFile(Section, frozen=True, kw_only=True):
+    """A whole file; `options` are any of docs/options.md, by name."""
+
+    source: SourceSection | None = None
+    capture: CaptureSection | None = None
+    kafka: KafkaSection | None = None
+    registry: RegistrySection | None = None
+    connect: ConnectSection | None = None
+    platform: PlatformSection | None = None
+    tap: tuple[TapSection, ...] = ()
+    options: dict[str, Any] = {}
+
+    @property
+    def names_servers(self) -> bool:
+        """Whether it says where servers are; without any the servers are this checkout's."""
+        return any((self.source, self.kafka, self.registry, self.connect))
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "source": SourceSection,
+    "capture": CaptureSection,
+    "kafka": KafkaSection,
+    "registry": RegistrySection,
+    "connect": ConnectSection,
+    "platform": PlatformSection,
+    "tap": TapSection,
+}

@@ -25,6 +25,7 @@ from msgspec import to_builtins
 
 from cdc_users.error import ResultError
 from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.latency.heat_map import HeatMap
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Audit
 from cdc_users.options.options import Options
@@ -95,6 +96,12 @@ def write_timeline(path: Path, moments: Sequence[TimelineRow]) -> None:
     """One row a second."""
     with _writing(path):
         path.write_text(timeline(moments), encoding="utf-8")
+
+
+def write_heat(path: Path, heat: HeatMap) -> None:
+    """How latencies were spread over time, where any was seen."""
+    if heat.columns:
+        write_json(path, heat.to_json())
 
 
 def write_beside(csv_prefix: str | None, result: Result, moments: Sequence[TimelineRow]) -> None:

@@ -19,9 +19,11 @@ from jinja2 import Environment, FileSystemLoader
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import BEYOND
+from cdc_users.report import chart
 
 WEB = Path(__file__).parents[1] / "view" / "web"
-INLINED = ("chart.css", "report.css", "chart.js", "report.js")
+STYLES = ("uplot/uPlot.min.css", "chart.css", "report.css")
+SCRIPTS = ("uplot/uPlot.iife.min.js", "element.js", "chart.js", "pipeline.js", "report.js")
 #: Rows of the timeline that a report keeps; a longer run keeps one row in several.
 MOST_ROWS = 3000
 #: The percentile plot's points: decades of 1 / (1 - p), up to p99.99.
@@ -95,8 +97,13 @@ def render(place: Path, result: Result, digest: Digest) -> str:
             if any(step.pressure.get(key) is not None for key, _ in PRESSURES)
         ],
         data=data(place, result),
-        inlined={name: (WEB / "static" / name).read_text(encoding="utf-8") for name in INLINED},
+        styles=[_asset(name) for name in STYLES],
+        scripts=[_asset(name) for name in SCRIPTS],
     )
+
+
+def _asset(name: str) -> str:
+    return (WEB / "static" / name).read_text(encoding="utf-8")
 
 
 def files(place: Path) -> list[str]:
@@ -127,6 +134,10 @@ def data(place: Path, result: Result) -> dict[str, object]:
         ],
         "usable": result.verdict.value in ("PASS", "FAIL"),
         "series": series.charted(),
+        "charts": chart.over_time(),
+        "heat": _json(place / "latency_heat.json"),
+        "heat_chart": chart.HEAT,
+        "figures": chart.of_result(result),
     }
 
 

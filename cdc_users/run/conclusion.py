@@ -46,6 +46,7 @@ def _write(run: RunContext, result: Result, versions: Mapping[str, str]) -> None
     directory.write_gathered(place, run.states, run.facts)
     directory.write_samples(place / "samples.csv", run.samples.rows())
     directory.write_timeline(place / "timeline.csv", run.watch.moments)
+    directory.write_heat(place / "latency_heat.json", run.watch.heat)
     directory.write_json(place / "environment.json", directory.environment(versions, options))
     parsed = run.environment.parsed_options
     directory.write_beside(

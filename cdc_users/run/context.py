@@ -48,4 +48,5 @@ class RunContext:
 
     def mark(self, name: str, state: StepState) -> None:
         """A step or a stage begins."""
+        self.watch.resume()
         self.marks.append(ChartMark(self.watch.elapsed_s, name, state.step.name))

@@ -137,7 +137,7 @@ class Run:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the run began."""
-        return self.context.watch.elapsed_s
+        return self.context.watch.total_s
 
     @property
     def remaining_s(self) -> float | None:

@@ -16,9 +16,11 @@ from locust.env import Environment
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.measure.judgement.validity import ProgressSample
+from cdc_users.measure.latency.heat_map import HeatMap
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.latency.series import PARTS
+from cdc_users.measure.latency.window import LatencyWindow, RecentLatency
 from cdc_users.pipeline.declaration import sinks
 from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.locust.stats import add_latencies
@@ -75,6 +77,11 @@ class Watch:
     #: Why the last look failed; None where it did not.
     silence: TargetError | None = None
     began_s: float = field(default_factory=time.monotonic)
+    #: How the latencies at the sink were spread over the time of the load.
+    heat: HeatMap = field(default_factory=HeatMap)
+    _loaded_s: float = 0.0
+    _resumed_s: float | None = None
+    _windows: dict[int, LatencyWindow] = field(default_factory=dict)
     anchor: Anchor = field(default_factory=new_anchor)
     _clock_step_ms: float = 0.0
     _read: Callable[[], PipelineSnapshot] | None = None
@@ -84,9 +91,24 @@ class Watch:
     _turn: Any = field(default_factory=RLock)
 
     @property
-    def elapsed_s(self) -> float:
+    def total_s(self) -> float:
         """Seconds since the run began."""
         return round(time.monotonic() - self.began_s, 3)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of the timeline: what prepares a pipeline is not on it."""
+        resumed_s = self._resumed_s
+        now_s = 0.0 if resumed_s is None else time.monotonic() - resumed_s
+        return round(self._loaded_s + now_s, 3)
+
+    def resume(self) -> None:
+        """A step begins: the timeline goes on, unless it does."""
+        if self._resumed_s is None:
+            self._resumed_s = time.monotonic()
+
+    def _pause(self) -> None:
+        self._loaded_s, self._resumed_s = self.elapsed_s, None
 
     def clock_step_ms(self) -> float:
         """By how much the wall clock had left the monotonic one at the worst look until now: one
@@ -107,6 +129,7 @@ class Watch:
             self._greenlet = None
             if self.silence is None:  # what did not answer a moment ago is not waited for again
                 self.note()
+        self._pause()
 
     def look(self) -> PipelineSnapshot:
         """Read every tap now; raises TargetError."""
@@ -136,7 +159,7 @@ class Watch:
 
     def _note(self, look: PipelineSnapshot) -> None:
         load = self.load()
-        if load is None:
+        if load is None or self._resumed_s is None:
             return
         recents = {number: self._recent(look, number) for number in look.sink.steps}
         for recorder in recents.values():
@@ -153,6 +176,8 @@ class Watch:
 
     def _moment(self, look: PipelineSnapshot, load: Load, recent: Recorder) -> TimelineRow:
         latency = recent.histogram("end_to_end")
+        percentiles = self._percentiles(load.number)
+        self.heat.add(self.elapsed_s, latency)
         delivered = look.delivered(load.number)
         before = self.moments[-1] if self.moments and self.moments[-1].step == load.name else None
         elapsed_s = self.elapsed_s
@@ -189,12 +214,24 @@ class Watch:
             sent_per_s=rate(load.sent, before.sent if before else 0),
             delivered_per_s=rate(delivered, before.delivered if before else 0),
             bytes_per_s=rate(size, earlier_bytes),
-            p50_ms=_ms(latency.percentile_us(50)),
-            p99_ms=_ms(latency.percentile_us(99)),
+            p50_ms=_ms(percentiles.histogram.percentile_us(50)),
+            p95_ms=_ms(percentiles.histogram.percentile_us(95)),
+            p99_ms=_ms(percentiles.histogram.percentile_us(99)),
+            window_s=percentiles.window_s,
             mean_ms=_mean_ms(latency),
             max_ms=_ms(latency.max_us) if latency.count else None,
             **_stage_means(recent),
         )
+
+    def _percentiles(self, step: int) -> RecentLatency:
+        """The last events of a step that bear percentiles out."""
+        now = self._seen.get(step, Recorder()).histogram("end_to_end")
+        if step not in self._windows:
+            self._windows = {step: LatencyWindow(self.elapsed_s)}
+        window = self._windows[step]
+        found = window.since(now, self.elapsed_s)
+        window.keep(now, self.elapsed_s)
+        return found
 
     def _recent(self, look: PipelineSnapshot, step: int) -> Recorder:
         """What has arrived at the sink since the last look."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
     """One second of a run: totals of its step so far, rates since the last one, and the latency of
-    what arrived in it.
+    what arrived.
 
     Latencies are milliseconds; the stages are means, which sum to `mean_ms`. None where it is not
     known.
@@ -38,7 +38,10 @@ class TimelineRow:
     delivered_per_s: float | None
     bytes_per_s: float | None
     p50_ms: float | None
+    p95_ms: float | None
     p99_ms: float | None
+    #: The percentiles are of so many seconds until now: the fewest that bear a p99 out, up to 60.
+    window_s: float | None
     mean_ms: float | None
     max_ms: float | None
     commit_ms: float | None

@@ -131,9 +131,7 @@ def start(page: Page) -> None:
 
 
 def points(page: Page, chart: str) -> int:
-    return int(
-        page.locator(f'[data-chart="{chart}"] svg.cdc-plot').get_attribute("data-points") or 0
-    )
+    return int(page.locator(f'[data-chart="{chart}"] .cdc-plot').get_attribute("data-points") or 0)
 
 
 def test_a_mistake_is_explained_where_it_was_made_and_starts_nothing(
@@ -260,7 +258,7 @@ def _follow(page: Page) -> None:
     before = points(page, "Events per second")
     page.wait_for_function(
         'before => +document.querySelector(\'[data-chart="Events per second"]'
-        " svg.cdc-plot').dataset.points > before",
+        " .cdc-plot').dataset.points > before",
         arg=before,
         timeout=DEADLINE_MS,
     )
@@ -276,7 +274,7 @@ def _conclude(page: Page, site: Site) -> None:
     (timeline,) = site.results.glob("*/timeline.csv")
     seconds = len(timeline.read_text(encoding="utf-8").splitlines()) - 1
     page.wait_for_function(
-        "count => +document.querySelector('svg.cdc-plot').dataset.points === count",
+        "count => +document.querySelector('.cdc-plot').dataset.points === count",
         arg=state["count"],
     )
 
@@ -340,10 +338,10 @@ def test_the_report_opens_from_disk_without_a_network(
     with window(launched, theme=theme, offline=True) as opened:
         opened.page.goto(path.as_uri())
         expect(opened.page.locator(".verdict h2")).to_have_text("INVALID")
-        expect(opened.page.locator("#timeline svg.cdc-plot").first).to_have_attribute(
+        expect(opened.page.locator("#timeline .cdc-plot").first).to_have_attribute(
             "data-points", "30"
         )
-        expect(opened.page.locator("#percentiles svg.cdc-plot").first).to_be_visible()
+        expect(opened.page.locator("#percentiles .cdc-plot").first).to_be_visible()
         expect(opened.page.locator("#split .cdc-piece").first).to_be_visible()
 
         assert opened.page.locator("body").get_attribute("data-theme") == theme

@@ -24,8 +24,8 @@ from werkzeug.datastructures import ImmutableMultiDict
 from cdc_users.measure.latency.series import charted
 from cdc_users.options.options import read_alone
 from cdc_users.options.proposal import ShapeDeclaration
+from cdc_users.report import chart, directory
 from cdc_users.report import csv as statistic
-from cdc_users.report import directory
 from cdc_users.scenario import Scenario
 from cdc_users.view import prometheus
 from cdc_users.view.run_view import RunView
@@ -34,13 +34,9 @@ from cdc_users.view.web.state import state
 from infra.validate import is_whole
 
 STATIC = Path(__file__).parent / "static"
-ASSETS = {
-    "chart.css": "text/css",
-    "tab.css": "text/css",
-    "chart.js": "text/javascript",
-    "form.js": "text/javascript",
-    "tab.js": "text/javascript",
-}
+STYLES = ("uplot/uPlot.min.css", "chart.css", "tab.css")
+SCRIPTS = ("uplot/uPlot.iife.min.js", "element.js", "chart.js", "pipeline.js", "form.js", "tab.js")
+ASSETS = dict.fromkeys(STYLES, "text/css") | dict.fromkeys(SCRIPTS, "text/javascript")
 CurrentRun = Callable[[], RunView | None]
 NOT_YET = "The run has not concluded yet; this file is complete at its end."
 DOWNLOADS = (
@@ -54,12 +50,11 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 )
 INJECTED = """
-    <link rel="stylesheet" href="{{ base }}/cdc/static/chart.css">
-    <link rel="stylesheet" href="{{ base }}/cdc/static/tab.css">
+    {%- for name in styles %}
+    <link rel="stylesheet" href="{{ base }}/cdc/static/{{ name }}">{% endfor %}
     <script>window.cdc = {{ cdc|tojson }}</script>
-    <script src="{{ base }}/cdc/static/chart.js" defer></script>
-    <script src="{{ base }}/cdc/static/form.js" defer></script>
-    <script src="{{ base }}/cdc/static/tab.js" defer></script>
+    {%- for name in scripts %}
+    <script src="{{ base }}/cdc/static/{{ name }}" defer></script>{% endfor %}
   </body>"""
 
 
@@ -122,7 +117,7 @@ class Extension:
         routes: Mapping[str, Callable[..., Response]] = {
             "/state": self._state,
             "/plan": self._plan,
-            "/static/<name>": self._static,
+            "/static/<path:name>": self._static,
             "/statistics.csv": self._statistics,
             "/timeline.csv": self._timeline,
             "/result.json": lambda: self._file("result.json", "application/json"),
@@ -168,8 +163,11 @@ class Extension:
             **form.description(self._shapes()),
             "base": f"{self._base}/cdc",
             "series": charted(),
+            "charts": chart.over_time(),
         }
-        injected = render_template_string(INJECTED, base=self._base, cdc=cdc)
+        injected = render_template_string(
+            INJECTED, base=self._base, cdc=cdc, styles=STYLES, scripts=SCRIPTS
+        )
         return page.replace("\n  </body>", injected, 1)
 
     def _swarm(self, original: Callable[..., Any]) -> Any:

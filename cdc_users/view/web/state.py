@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
+from cdc_users.report import chart
 from cdc_users.report.answer import answer
 from cdc_users.step.state import StepState
 from cdc_users.step.timeline_row import TimelineRow
@@ -16,22 +17,7 @@ from cdc_users.view.run_view import RunView, concerns
 from cdc_users.view.stages import split_ms, stages
 
 #: What the charts need of each second.
-COLUMNS = (
-    "elapsed_s",
-    "offered_per_s",
-    "sent_per_s",
-    "delivered_per_s",
-    "p50_ms",
-    "p99_ms",
-    "max_ms",
-    "backlog",
-    "consumer_lag",
-    "queue_depth",
-    "in_flight",
-    "slot_lag_bytes",
-    "uss_mb",
-    "rss_mb",
-)
+COLUMNS = chart.columns()
 #: What an audit counts; a run that goes on knows only the first three.
 CLASSES = (
     "sent",

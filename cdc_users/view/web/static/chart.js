@@ -1,368 +1,400 @@
-// The charts of the CDC tab and of report.html: lines over time, stacked bars, the pipeline. No dependency.
+// The charts of the CDC tab and of report.html, on uPlot: lines over a shared axis, and a heat map of latencies.
 //
-// Everything is drawn as SVG or plain elements, text always through textContent, so nothing that is shown can become
-// markup. Colours come from chart.css as variables (a colour-blind-safe set, one for each theme), and every line
-// also has a dash of its own. Behind every chart is a table with the same numbers.
+// Colours come from chart.css as variables (a colour-blind-safe set, one for each theme), and every line also has a
+// dash of its own. All charts over time share one crosshair and one zoom. Behind every chart is a table.
 (function (global) {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
-  const DASHES = ["", "7 3", "2 3", "9 3 2 3", "12 4", "4 2 1 2"];
-  const MARGIN = { top: 22, right: 14, bottom: 26, left: 54 };
+  const { element, drawn, number, short, size, clock, tableBehind } = global.cdcElement;
+  const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3], [12, 4], [4, 2, 1, 2]];
   const HEIGHT = 220;
-  // More points than pixels only cost time: beyond this a bucket keeps its lowest and its highest.
-  const MOST_POINTS = 1200;
   const MOST_ROWS = 2000;
+  const FONT = "11px Roboto, Helvetica, Arial, sans-serif";
+  const WORD_PX = 6;
+  const COLOURS = 6;
+  const TIME = "cdc-time";
+  const known = (value) => value !== null && value !== undefined;
+  // Every chart that is drawn, for a change of theme; those over time move together.
+  const all = new Set();
+  let window_s = null;
 
-  function element(name, attributes, ...children) {
-    return fill(document.createElement(name), attributes, children);
+  function colour(host, name) {
+    return getComputedStyle(host).getPropertyValue(`--cdc-${name}`).trim() || "#777";
   }
 
-  function drawn(name, attributes, ...children) {
-    return fill(document.createElementNS(SVG, name), attributes, children);
+  function zoom(range) {
+    window_s = range;
+    all.forEach((one) => one.overTime && one.fit());
   }
 
-  function fill(node, attributes, children) {
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  function redraw() {
+    all.forEach((one) => one.rebuild());
+  }
+
+  // A picture of one chart with its title and legend, as a file.
+  function save(figure, canvas, title, names) {
+    const scale = canvas.width / canvas.clientWidth || 1;
+    const picture = document.createElement("canvas");
+    picture.width = canvas.width;
+    picture.height = canvas.height + 44 * scale;
+    const pen = picture.getContext("2d");
+    pen.scale(scale, scale);
+    pen.fillStyle = colour(figure, "paper");
+    pen.fillRect(0, 0, picture.width, picture.height);
+    pen.fillStyle = colour(figure, "ink");
+    pen.font = `500 14px ${FONT.slice(5)}`;
+    pen.fillText(title, 10, 18);
+    pen.font = FONT;
+    let x = 10;
+    for (const { name, shade } of names) {
+      pen.fillStyle = shade;
+      pen.fillRect(x, 28, 16, 4);
+      pen.fillStyle = colour(figure, "soft");
+      pen.fillText(name, x + 21, 34);
+      x += 33 + name.length * WORD_PX;
     }
-    for (const child of children) {
-      if (child !== null && child !== undefined) node.append(child);
-    }
-    return node;
+    pen.drawImage(canvas, 0, 44, canvas.clientWidth, canvas.clientHeight);
+    const link = element("a", { download: `${title.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.png`, href: picture.toDataURL("image/png") });
+    link.click();
   }
 
-  function number(value, digits) {
-    if (value === null || value === undefined) return "–";
-    const size = Math.abs(value);
-    const places = digits !== undefined ? digits : size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : 2;
-    return value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
-  }
-
-  function short(value) {
-    const size = Math.abs(value);
-    for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-      if (size >= unit) return `${+(value / unit).toPrecision(3)}${letter}`;
-    }
-    return String(+value.toPrecision(3));
-  }
-
-  function size(bytes) {
-    return bytes === null || bytes === undefined ? "–" : `${number(bytes / 1e6)} MB`;
-  }
-
-  function clock(seconds) {
-    const whole = Math.round(seconds);
-    const rest = String(whole % 60).padStart(2, "0");
-    return whole < 3600
-      ? `${Math.floor(whole / 60)}:${rest}`
-      : `${Math.floor(whole / 3600)}:${String(Math.floor(whole / 60) % 60).padStart(2, "0")}:${rest}`;
-  }
-
-  // Round numbers that cover a range, at most about `wanted` of them.
-  function ticks(low, high, wanted) {
-    const rough = (high - low || 1) / wanted;
-    const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough);
-    const found = [];
-    for (let index = Math.ceil(low / step); index * step <= high + step * 1e-6; index++) found.push(+(index * step).toPrecision(12));
-    return found;
-  }
-
-  function timeTicks(high, wanted) {
-    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600];
-    const step = steps.find((candidate) => high / candidate <= wanted) || 86400;
-    return Array.from({ length: Math.floor(high / step) + 1 }, (_, index) => index * step);
-  }
-
-  // [index, ...] of the points that are drawn: all, or each bucket's lowest and highest.
-  function thinned(values) {
-    const all = [...values.keys()];
-    if (values.length <= MOST_POINTS) return all;
-    const size = Math.ceil((2 * values.length) / MOST_POINTS);
-    const kept = [];
-    for (let start = 0; start < values.length; start += size) {
-      const bucket = all.slice(start, start + size).filter((index) => values[index] !== null);
-      if (bucket.length === 0) continue;
-      const low = bucket.reduce((best, index) => (values[index] < values[best] ? index : best));
-      const high = bucket.reduce((best, index) => (values[index] > values[best] ? index : best));
-      kept.push(...[...new Set([low, high])].sort((one, other) => one - other));
-    }
-    return kept;
-  }
-
-  function path(values, x, y) {
-    let text = "";
-    let open = false;
-    for (const index of thinned(values)) {
-      const value = values[index];
-      if (value === null || value === undefined) {
-        open = false;
-        continue;
+  // Stages and steps as dashed lines with their names: in one row where they fit, else upright along their line.
+  function drawMarks(plot, marks, host) {
+    const pen = plot.ctx;
+    const scale = global.uPlot.pxRatio;
+    const { left, top, width, height } = plot.bbox;
+    const at = marks.map((mark) => plot.valToPos(mark.x, "x", true));
+    const seen = marks.map((mark, index) => ({ mark, x: at[index] })).filter(({ x }) => x >= left - 1 && x <= left + width + 1);
+    const fits = seen.every(({ mark, x }, index) => x + (mark.name.length * WORD_PX + 8) * scale <= (index + 1 < seen.length ? seen[index + 1].x : left + width + 14 * scale));
+    pen.save();
+    pen.strokeStyle = pen.fillStyle = colour(host, "soft");
+    pen.font = FONT.replace("11px", `${11 * scale}px`);
+    pen.lineWidth = scale;
+    let free = -Infinity;
+    for (const { mark, x } of seen) {
+      pen.setLineDash([2 * scale, 3 * scale]);
+      pen.beginPath();
+      pen.moveTo(x, top - (fits ? 6 * scale : 0));
+      pen.lineTo(x, top + height);
+      pen.stroke();
+      if (fits) pen.fillText(mark.name, x + 4 * scale, top - 8 * scale);
+      else if (x >= free) {
+        pen.save();
+        pen.translate(x + 11 * scale, top + 4 * scale + pen.measureText(mark.name).width);
+        pen.rotate(-Math.PI / 2);
+        pen.fillText(mark.name, 0, 0);
+        pen.restore();
+        free = x + 12 * scale;
       }
-      text += `${open ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
-      // A point without neighbours would not show as a line.
-      if (!open && (values[index + 1] === null || index + 1 === values.length)) text += "h0.01";
-      open = true;
     }
-    return text;
+    pen.restore();
   }
 
-  function table(caption, head, rows) {
-    const body = rows.map((cells) =>
-      element("tr", {}, ...cells.map((cell, index) => (index === 0 ? element("th", { scope: "row" }, cell) : element("td", {}, cell))))
-    );
-    return element(
-      "table", {},
-      element("caption", {}, caption),
-      element("thead", {}, element("tr", {}, ...head.map((cell) => element("th", { scope: "col" }, cell)))),
-      element("tbody", {}, ...body)
-    );
-  }
-
-  // The table behind a chart; its rows are made when it is opened, so that a closed one costs nothing.
-  function tableBehind(figure, title, rows) {
-    const place = element("div", { class: "cdc-scroll", tabindex: "0", role: "region", "aria-label": `Table: ${title}` });
-    const details = element("details", { class: "cdc-behind" }, element("summary", {}, "Table"), place);
-    const refresh = () => {
-      if (details.open) place.replaceChildren(table(title, ...rows()));
-    };
-    details.addEventListener("toggle", refresh);
-    figure.append(details);
-    return refresh;
-  }
-
-  // Lines over a shared axis. spec: {title, unit, series: [{key, name, colour}], log, format, note, xName, xText, xTicks, xLow, xLeast}.
-  // Data of `update`: {x: [...], series: {key: [...]}, marks: [{x, name}]}; null is a gap.
-  function lines(host, spec) {
-    const svg = drawn("svg", { role: "img", class: "cdc-plot", preserveAspectRatio: "none" });
+  // The parts that all charts have: heading, switch of scale, picture, legend, table, crosshair, zoom.
+  //
+  // spec: {title, unit, note, log, switchable, format, x: {name, text, splits, least}, overTime}. `make` returns uPlot's
+  // options for a width and a scale; `names` the legend's rows.
+  function frame(host, spec, make, rows, names) {
+    const plotPlace = element("div", { class: "cdc-plot", role: "img" });
     const tip = element("div", { class: "cdc-tip", hidden: true, "aria-hidden": "true" });
+    const place = element("div", { class: "cdc-frame" }, plotPlace, tip);
+    const nothing = element("p", { class: "cdc-what cdc-nothing" }, "No figures yet.");
+    const tools = element("span", { class: "cdc-tools" });
+    const heading = element("div", { class: "cdc-chart-head" }, element("h3", {}, spec.title, element("span", { class: "cdc-unit" }, spec.unit)), tools);
     const legend = element("ul", { class: "cdc-legend" });
-    const plot = element("div", { class: "cdc-frame" }, svg, tip);
-    const heading = element("h3", {}, spec.title, element("span", { class: "cdc-unit" }, spec.unit));
-    const figure = element("figure", { class: "cdc-chart", "data-chart": spec.title }, heading, legend, plot);
-    const hidden = new Set();
-    const write = spec.format || number;
-    const xText = spec.xText || clock;
-    let data = { x: [], series: {}, marks: [] };
-    let scale = null;
+    const figure = element("figure", { class: "cdc-chart", "data-chart": spec.title }, heading, legend, place, nothing);
+    const refreshTable = tableBehind(figure, `${spec.title} (${spec.unit})`, rows);
+    if (spec.note) figure.append(element("p", { class: "cdc-what" }, spec.note));
+    host.append(figure);
+    const chart = { figure, legend, plotPlace, tip, overTime: spec.overTime, plot: null, log: Boolean(spec.log), data: null, marks: [] };
 
-    const values = spec.series.map((series, index) => {
-      const value = element("span", { class: "cdc-last" });
+    if (spec.switchable) {
+      const button = element("button", { type: "button", "aria-pressed": String(chart.log), title: "logarithmic scale" }, "log");
+      button.addEventListener("click", () => {
+        chart.log = !chart.log;
+        button.setAttribute("aria-pressed", String(chart.log));
+        chart.rebuild();
+      });
+      tools.append(button);
+    }
+    const picture = element("button", { type: "button", title: `save ${spec.title} as a picture`, "aria-label": `Save ${spec.title} as a picture` }, "PNG");
+    picture.addEventListener("click", () => chart.plot && save(figure, chart.plot.ctx.canvas, spec.title, names()));
+    tools.append(picture);
+
+    chart.rebuild = () => {
+      if (chart.plot) chart.plot.destroy();
+      chart.plot = null;
+      chart.show();
+    };
+    chart.fit = () => {
+      const x = chart.data ? chart.data[0] : [];
+      if (!chart.plot || !x.length) return;
+      const full = { min: spec.overTime ? 0 : x[0], max: Math.max(x[x.length - 1], (spec.overTime ? 0 : x[0]) + (spec.least || 1)) };
+      chart.plot.setScale("x", spec.overTime && window_s ? window_s : chart.own || full);
+    };
+    chart.show = () => {
+      const empty = !chart.data || !chart.data[0].length;
+      place.classList.toggle("cdc-away", empty);
+      nothing.classList.toggle("cdc-away", !empty);
+      if (empty) return;
+      const width = Math.max(240, place.clientWidth || 560);
+      if (chart.plot) chart.plot.setData(chart.data, false);
+      else chart.plot = new global.uPlot({ ...base(width), ...make(chart, width) }, chart.data, plotPlace);
+      chart.fit();
+      plotPlace.dataset.points = String(chart.data[0].length);
+      refreshTable();
+    };
+
+    function base(width) {
+      return { width, height: HEIGHT, legend: { show: false }, padding: [22, 14, 0, 0], focus: { alpha: 1 } };
+    }
+
+    chart.cursor = {
+      points: { size: 5 },
+      drag: { x: true, y: false, setScale: false },
+      sync: spec.overTime ? { key: TIME, setSeries: false, filters: { pub: (kind) => kind === "mousemove" || kind === "mouseleave" } } : undefined,
+      bind: {
+        dblclick: () => () => {
+          chart.own = null;
+          if (spec.overTime) zoom(null);
+          else chart.fit();
+          return null;
+        },
+      },
+    };
+    chart.select = (plot) => {
+      const { left, width } = plot.select;
+      if (width < 5) return;
+      const range = { min: plot.posToVal(left, "x"), max: plot.posToVal(left + width, "x") };
+      plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      if (spec.overTime) zoom(range);
+      else {
+        chart.own = range;
+        chart.fit();
+      }
+    };
+    if (global.ResizeObserver) {
+      new ResizeObserver(() => {
+        const width = place.clientWidth;
+        if (chart.plot && width && width !== chart.plot.width) chart.plot.setSize({ width, height: HEIGHT });
+      }).observe(place);
+    }
+    all.add(chart);
+    return chart;
+  }
+
+  function axes(chart, spec) {
+    const soft = () => colour(chart.figure, "soft");
+    const grid = { stroke: () => colour(chart.figure, "rule"), width: 1 };
+    const xText = spec.xText || clock;
+    return [
+      { stroke: soft, font: FONT, grid: { show: false }, ticks: { ...grid, size: 4 }, space: 60, size: 26, splits: spec.xSplits ? (plot) => spec.xSplits(plot.scales.x.min, plot.scales.x.max) : undefined, values: (_, splits) => splits.map((value) => (value < 0 ? "" : xText(value))), incrs: spec.xSplits || spec.xNumbers ? undefined : [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400] },
+      { stroke: soft, font: FONT, grid, ticks: { show: false }, size: 54, space: 36, values: (_, splits) => splits.map((value) => (known(value) ? short(value) : "")),
+        filter: chart.log ? (_, splits) => splits.map((value) => (Math.abs(Math.log10(value) % 1) < 1e-9 ? value : null)) : undefined },
+    ];
+  }
+
+  function yRange(log) {
+    if (!log) return (_, low, high) => (known(high) ? [Math.min(0, low), high > 0 ? high * 1.05 : 1] : [0, 1]);
+    return (_, low, high) => (known(high) ? [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high * 1.0001))] : [1, 10]);
+  }
+
+  function tipAt(chart, plot, text) {
+    const index = plot.cursor.idx;
+    const shown = known(index) && plot.cursor.left >= 0;
+    chart.tip.hidden = !shown;
+    if (!shown) return null;
+    chart.tip.replaceChildren(element("span", {}, text(index)));
+    chart.tip.style.left = `${Math.min(plot.cursor.left + 60, Math.max(0, plot.width - chart.tip.offsetWidth - 4))}px`;
+    return index;
+  }
+
+  // Lines over a shared axis. spec as in `frame`, and series: [{key, name, colour, points}]; a series of `points` is
+  // drawn as marks without a line. Data of `update`: {x: [...], series: {key: [...]}, marks: [{x, name}]}; null is a gap.
+  function lines(host, given) {
+    const spec = { overTime: !given.xText && !given.xNumbers, ...given };
+    const write = spec.format || number;
+    const xText = spec.xText || (spec.xNumbers ? number : clock);
+    const hidden = new Set();
+    let data = { x: [], series: {}, marks: [] };
+    const shade = (series) => colour(chart.figure, ((series.colour - 1) % COLOURS) + 1);
+    const values = spec.series.map(() => element("span", { class: "cdc-last" }));
+
+    function make(chart) {
+      return {
+        cursor: chart.cursor,
+        scales: { x: { time: false, range: (_, low, high) => [low, high] }, y: { distr: chart.log ? 3 : 1, range: yRange(chart.log) } },
+        axes: axes(chart, { ...spec, xText }),
+        series: [{}, ...spec.series.map((series, index) => ({
+          label: series.name, stroke: () => shade(series), width: series.points ? 0 : 2, dash: DASHES[index % DASHES.length], show: !hidden.has(series.key),
+          points: { show: series.points ? true : alone, size: series.points ? 8 : 4, fill: () => shade(series) },
+        }))],
+        hooks: {
+          draw: [(plot) => drawMarks(plot, chart.marks, chart.figure)],
+          setSelect: [chart.select],
+          setCursor: [(plot) => tell(tipAt(chart, plot, (index) => xText(data.x[index])))],
+        },
+      };
+    }
+
+    // A point whose neighbours are gaps would not show as a line.
+    function alone(plot, series, first, last) {
+      const column = plot.data[series];
+      const lonely = [];
+      for (let index = first; index <= last; index++) {
+        if (known(column[index]) && !known(column[index - 1]) && !known(column[index + 1])) lonely.push(index);
+      }
+      return lonely.length ? lonely : false;
+    }
+
+    const chart = frame(host, spec, make, () => {
+      const skipped = Math.max(0, data.x.length - MOST_ROWS);
+      return [
+        [spec.xName || "time", ...spec.series.map((series) => series.name)],
+        data.x.slice(skipped).map((x, row) => [xText(x), ...spec.series.map((series) => write((data.series[series.key] || [])[row + skipped]))]),
+      ];
+    }, () => spec.series.map((series) => ({ name: series.name, shade: shade(series) })));
+
+    spec.series.forEach((series, index) => {
       const swatch = drawn("svg", { class: "cdc-swatch", viewBox: "0 0 26 8", "aria-hidden": "true" },
-        drawn("path", { d: "M1 4H25", class: `cdc-line cdc-c${series.colour}`, "stroke-dasharray": DASHES[index % DASHES.length] }));
-      const button = element("button", { type: "button", "aria-pressed": "true" }, swatch, element("span", {}, series.name), value);
+        drawn("path", { d: "M1 4H25", class: `cdc-line cdc-c${((series.colour - 1) % COLOURS) + 1}`, "stroke-dasharray": DASHES[index % DASHES.length].join(" ") }));
+      const button = element("button", { type: "button", "aria-pressed": "true" }, swatch, element("span", {}, series.name), values[index]);
       button.addEventListener("click", () => {
         if (!hidden.delete(series.key)) hidden.add(series.key);
         button.setAttribute("aria-pressed", String(!hidden.has(series.key)));
-        draw();
+        if (chart.plot) chart.plot.setSeries(index + 1, { show: !hidden.has(series.key) });
       });
-      legend.append(element("li", {}, button));
-      return value;
+      chart.legend.append(element("li", {}, button));
     });
-    const refreshTable = tableBehind(figure, `${spec.title} (${spec.unit})`, () => [
-      [spec.xName || "time", ...spec.series.map((series) => series.name)],
-      data.x.slice(-MOST_ROWS).map((x, index) => {
-        const at = index + Math.max(0, data.x.length - MOST_ROWS);
-        return [xText(x), ...spec.series.map((series) => write((data.series[series.key] || [])[at]))];
-      }),
-    ]);
-    if (spec.note) figure.append(element("p", { class: "cdc-what" }, spec.note));
-    host.append(figure);
 
-    function shown() {
-      return spec.series.map((series, index) => ({ ...series, dash: DASHES[index % DASHES.length], values: data.series[series.key] || [] }))
-        .filter((series) => !hidden.has(series.key));
-    }
-
-    function range(all) {
-      const known = all.flatMap((series) => series.values).filter((value) => value !== null && value !== undefined);
-      if (!spec.log) return [Math.min(0, ...minmax(known)), Math.max(1e-9, ...minmax(known)) || 1];
-      const positive = known.filter((value) => value > 0);
-      const [low, high] = positive.length ? minmax(positive) : [1, 10];
-      return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high * 1.0001))];
-    }
-
-    function draw() {
-      const width = Math.max(240, plot.clientWidth || 560);
-      const all = shown();
-      const [low, high] = range(all);
-      const yTicks = spec.log ? decades(low, high) : ticks(low, high, 4);
-      const top = spec.log ? high : Math.max(high, yTicks[yTicks.length - 1]);
-      const first = spec.xLow !== undefined ? spec.xLow : 0;
-      const last = Math.max(spec.xLeast || 1, data.x.length ? data.x[data.x.length - 1] : 0);
-      const inner = { width: width - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
-      const xAt = (value) => MARGIN.left + ((value - first) / (last - first || 1)) * inner.width;
-      const part = spec.log ? (value) => Math.log(Math.max(value, low) / low) / Math.log(top / low) : (value) => (value - low) / (top - low || 1);
-      const yAt = (value) => MARGIN.top + inner.height * (1 - part(value));
-      scale = { xAt, yAt, width, all };
-      svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-      svg.setAttribute("height", HEIGHT);
-      svg.setAttribute("aria-label", described(all));
-      svg.dataset.points = String(data.x.length);
-      svg.replaceChildren(
-        ...yTicks.map((value) => drawn("g", {},
-          drawn("path", { class: "cdc-grid", d: `M${MARGIN.left} ${yAt(value)}H${width - MARGIN.right}` }),
-          drawn("text", { x: MARGIN.left - 8, y: yAt(value) + 4, "text-anchor": "end" }, short(value)))),
-        ...(spec.xTicks ? spec.xTicks(last) : timeTicks(last, Math.max(3, inner.width / 90))).map((value) =>
-          drawn("text", { x: xAt(value), y: HEIGHT - 8, "text-anchor": "middle" }, xText(value))),
-        ...markers(xAt, inner),
-        ...all.map((series) => drawn("path", {
-          class: `cdc-line cdc-c${series.colour}`, "stroke-dasharray": series.dash, "data-series": series.key,
-          d: path(series.values, (index) => xAt(data.x[index]), yAt) }))
-      );
-      spec.series.forEach((series, index) => {
-        const known = (data.series[series.key] || []).filter((value) => value !== null && value !== undefined);
-        values[index].textContent = known.length ? write(known[known.length - 1]) : "–";
+    // The legend has the values at the crosshair, or the last ones that are known.
+    function tell(index) {
+      spec.series.forEach((series, at) => {
+        const column = data.series[series.key] || [];
+        const value = known(index) ? column[index] : column.findLast(known);
+        values[at].textContent = write(value);
       });
     }
 
-    // The names of marks that stand too close are left out; the line and its tooltip stay.
-    function markers(xAt, inner) {
-      let free = 0;
-      return (data.marks || []).map((mark) => {
-        const x = xAt(mark.x);
-        const label = x >= free && x + mark.name.length * 6 < MARGIN.left + inner.width + MARGIN.right;
-        if (label) free = x + mark.name.length * 6 + 12;
-        return drawn("g", { class: "cdc-mark" },
-          drawn("title", {}, `${mark.name} at ${xText(mark.x)}`),
-          drawn("path", { d: `M${x.toFixed(1)} ${MARGIN.top - 6}V${MARGIN.top + inner.height}` }),
-          label ? drawn("text", { x: x + 4, y: MARGIN.top - 9 }, mark.name) : null);
-      });
-    }
-
-    function described(all) {
-      const parts = all.map((series) => {
-        const known = series.values.filter((value) => value !== null && value !== undefined);
-        if (!known.length) return `${series.name} not known`;
-        return `${series.name} last ${write(known[known.length - 1])}, highest ${write(minmax(known)[1])}`;
+    function described() {
+      const parts = spec.series.map((series) => {
+        const found = (data.series[series.key] || []).filter(known);
+        if (!found.length) return `${series.name} not known`;
+        return `${series.name} last ${write(found[found.length - 1])}, highest ${write(found.reduce((one, other) => Math.max(one, other)))}`;
       });
       return `${spec.title}, ${spec.unit}: ${data.x.length} points. ${parts.join("; ")}.`;
     }
 
-    plot.addEventListener("pointermove", (event) => {
-      if (!scale || !data.x.length) return;
-      const box = svg.getBoundingClientRect();
-      const at = ((event.clientX - box.left) / box.width) * scale.width;
-      const index = data.x.reduce((best, value, candidate) => (Math.abs(scale.xAt(value) - at) < Math.abs(scale.xAt(data.x[best]) - at) ? candidate : best), 0);
-      tip.replaceChildren(
-        element("strong", {}, xText(data.x[index])),
-        ...scale.all.map((series) => element("span", {}, `${series.name} ${write(series.values[index])}`))
-      );
-      tip.hidden = false;
-      const x = (scale.xAt(data.x[index]) / scale.width) * box.width;
-      tip.style.left = `${Math.min(x + 10, box.width - tip.offsetWidth - 4)}px`;
-      let hair = svg.querySelector(".cdc-hair");
-      if (!hair) svg.append((hair = drawn("path", { class: "cdc-hair" })));
-      hair.setAttribute("d", `M${scale.xAt(data.x[index])} ${MARGIN.top}V${HEIGHT - MARGIN.bottom}`);
-    });
-    plot.addEventListener("pointerleave", () => {
-      tip.hidden = true;
-      svg.querySelector(".cdc-hair")?.remove();
-    });
-    if (global.ResizeObserver) new ResizeObserver(() => plot.clientWidth && plot.clientWidth !== scale?.width && draw()).observe(plot);
-
+    // On a logarithmic scale there is no place for zero.
+    const drawable = (value) => (!known(value) || (chart.log && value <= 0) ? null : value);
+    const redrawn = chart.rebuild;
+    const arrange = () => {
+      const found = spec.series.some((series) => (data.series[series.key] || []).some(known));
+      chart.data = found ? [data.x, ...spec.series.map((series) => data.x.map((_, row) => drawable((data.series[series.key] || [])[row])))] : null;
+      chart.marks = data.marks || [];
+    };
+    chart.rebuild = () => {
+      arrange();
+      redrawn();
+    };
     return {
+      figure: chart.figure,
       update(next) {
         data = next;
-        draw();
-        refreshTable();
+        arrange();
+        chart.show();
+        chart.plotPlace.setAttribute("aria-label", described());
+        if (chart.tip.hidden) tell(null);
       },
     };
   }
 
-  function minmax(values) {
-    let low = Infinity;
-    let high = -Infinity;
-    for (const value of values) {
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-    return values.length ? [low, high] : [0, 0];
-  }
+  // Events by second and latency, the darker the more. Data of `update`: {width_s, edges_ms: [...], columns: [{x, first,
+  // counts: [...]}], marks}; a column's counts begin at the bucket `first`.
+  function heat(host, given) {
+    const spec = { overTime: true, ...given };
+    let data = { width_s: 1, edges_ms: [], columns: [], marks: [] };
+    const range = () => {
+      const low = data.columns.reduce((least, column) => Math.min(least, column.first), Infinity);
+      const high = data.columns.reduce((most, column) => Math.max(most, column.first + column.counts.length), 0);
+      return [low, high];
+    };
 
-  function decades(low, high) {
-    const found = [];
-    for (let value = low; value <= high * 1.0001; value *= 10) found.push(value);
-    return found;
-  }
-
-  // Horizontal bars of parts that sum. spec: {title, unit, parts: [{key, name, colour}], short}; `update` takes [{name, values: {key: n}}].
-  function stacked(host, spec) {
-    const bars = element("div", { class: "cdc-bars" });
-    const legend = element("ul", { class: "cdc-legend" }, ...spec.parts.map((part) =>
-      element("li", {}, element("span", { class: `cdc-chip cdc-b${part.colour}`, "aria-hidden": "true" }), part.name)));
-    const heading = element("h3", {}, spec.title, element("span", { class: "cdc-unit" }, spec.unit));
-    const figure = element("figure", { class: "cdc-chart", "data-chart": spec.title }, heading, legend, bars);
-    let data = [];
-    const refreshTable = tableBehind(figure, `${spec.title} (${spec.unit})`, () => [
-      ["step", ...spec.parts.map((part) => part.name), "sum"],
-      data.map((bar) => [bar.name, ...spec.parts.map((part) => number(bar.values[part.key])), number(total(bar))]),
-    ]);
-    host.append(figure);
-
-    // Clocks that disagree by less than a millisecond can make a stage negative; it has no width, but stays in the sum.
-    const total = (bar) => spec.parts.reduce((sum, part) => sum + (bar.values[part.key] || 0), 0);
-    const width = (bar) => spec.parts.reduce((sum, part) => sum + Math.max(0, bar.values[part.key] || 0), 0);
-
-    function update(next) {
-      data = next;
-      const widest = Math.max(1e-9, ...data.map(width));
-      bars.replaceChildren(...data.map((bar) => {
-        const parts = spec.parts.filter((part) => (bar.values[part.key] || 0) > 0);
-        const text = parts.map((part) => `${part.name} ${number(bar.values[part.key])}`).join(", ");
-        return element("div", { class: "cdc-bar" },
-          element("span", { class: "cdc-bar-name" }, bar.name),
-          element("div", { class: "cdc-bar-track", role: "img", "aria-label": `${bar.name}: ${text || "nothing yet"} ${spec.unit}` },
-            ...parts.map((part) => {
-              const share = (100 * bar.values[part.key]) / widest;
-              const piece = element("span", { class: `cdc-piece cdc-b${part.colour}`, title: `${part.name}: ${number(bar.values[part.key])} ${spec.unit}` },
-                share > 9 ? number(bar.values[part.key]) : null);
-              piece.style.width = `${share}%`;
-              return piece;
-            })),
-          element("span", { class: "cdc-bar-sum" }, `${number(total(bar))} ${spec.short || spec.unit}`));
-      }));
-      refreshTable();
-    }
-    return { update };
-  }
-
-  // The pipeline as its stages, the slowest marked. Stages: {key, name, what, rate, latency, backlog, share, bottleneck}.
-  function pipeline(host) {
-    const words = element("p", { class: "cdc-words", role: "status" });
-    const list = element("ol", { class: "cdc-pipeline", "aria-label": "The pipeline, stage by stage" });
-    host.append(words, list);
-    let said = "";
-
-    function figure(name, value) {
-      return element("div", { class: "cdc-figure" }, element("dt", {}, name), element("dd", {}, value));
+    function cells(plot) {
+      const pen = plot.ctx;
+      const most = Math.log1p(data.columns.reduce((high, column) => Math.max(high, ...column.counts), 1));
+      pen.save();
+      pen.beginPath();
+      pen.rect(plot.bbox.left, plot.bbox.top, plot.bbox.width, plot.bbox.height);
+      pen.clip();
+      pen.fillStyle = colour(chart.figure, "1");
+      for (const column of data.columns) {
+        const left = plot.valToPos(column.x, "x", true);
+        const right = plot.valToPos(column.x + data.width_s, "x", true);
+        column.counts.forEach((count, index) => {
+          if (!count) return;
+          const bottom = plot.valToPos(data.edges_ms[column.first + index], "y", true);
+          const top = plot.valToPos(data.edges_ms[column.first + index + 1], "y", true);
+          pen.globalAlpha = 0.15 + (0.85 * Math.log1p(count)) / most;
+          pen.fillRect(left, top, Math.max(1, right - left), Math.max(1, bottom - top));
+        });
+      }
+      pen.restore();
     }
 
-    function card(stage) {
-      const meter = element("div", { class: "cdc-meter", "aria-hidden": "true" }, element("span", {}));
-      meter.firstChild.style.width = `${Math.max(0, Math.min(1, stage.share || 0)) * 100}%`;
-      return element("li", { class: stage.bottleneck ? "cdc-stage cdc-narrow" : "cdc-stage", "data-stage": stage.key },
-        element("div", { class: "cdc-stage-head" }, element("h3", {}, stage.name),
-          stage.bottleneck ? element("span", { class: "cdc-badge" }, "bottleneck") : null),
-        element("p", { class: "cdc-what" }, stage.what),
-        meter,
-        element("dl", {},
-          figure("rate", stage.rate === null ? "–" : `${number(stage.rate)} /s`),
-          figure("mean", stage.mean_ms === null ? "–" : `${number(stage.mean_ms)} ms`),
-          figure("p50", stage.p50_ms === null ? "–" : `${number(stage.p50_ms)} ms`),
-          figure("p99", stage.p99_ms === null ? "–" : `${number(stage.p99_ms)} ms`),
-          figure("backlog", stage.backlog)));
+    function make(chart) {
+      const [low, high] = range();
+      return {
+        cursor: { ...chart.cursor, points: { show: false } },
+        scales: { x: { time: false, range: (_, from, to) => [from, to] }, y: { distr: 3, range: () => [data.edges_ms[low], data.edges_ms[high]] } },
+        axes: axes({ ...chart, log: true }, spec),
+        series: [{}, { label: "ms", show: true, paths: () => null, points: { show: false } }],
+        hooks: {
+          drawSeries: [cells], draw: [(plot) => drawMarks(plot, chart.marks, chart.figure)], setSelect: [chart.select],
+          setCursor: [(plot) => tipAt(chart, plot, (index) => `${clock(data.columns[index].x)}: ${number(events(index))} events, ${spread(index)}`)],
+        },
+      };
     }
-
+    const events = (index) => data.columns[index].counts.reduce((sum, count) => sum + count, 0);
+    const spread = (index) => {
+      const { first, counts } = data.columns[index];
+      return `${number(data.edges_ms[first])} to ${number(data.edges_ms[first + counts.length])} ms`;
+    };
+    const chart = frame(host, spec, make, () => [
+      ["from", "events", "latency"],
+      data.columns.map((column, index) => [clock(column.x), number(events(index)), spread(index)]),
+    ], () => []);
+    let bounds = "";
     return {
-      update(stages, sentence) {
-        // A status region that is written every second would never let a screen reader finish.
-        if (sentence !== said) words.textContent = said = sentence;
-        list.replaceChildren(...stages.map(card));
+      figure: chart.figure,
+      update(next) {
+        data = next;
+        chart.marks = data.marks || [];
+        const x = data.columns.map((column) => column.x);
+        chart.data = x.length ? [x, data.columns.map((column) => data.edges_ms[column.first] || null)] : null;
+        if (String(range()) !== bounds) {
+          bounds = String(range());
+          chart.rebuild();
+        } else chart.show();
+        chart.plotPlace.setAttribute("aria-label", `${spec.title}: ${x.length} columns of ${number(data.width_s)} s.`);
       },
     };
   }
 
-  global.cdcChart = { lines, stacked, pipeline, table, element, number, size, clock };
+  // All charts over time that are declared (cdc_users/report/chart.py), in a place: each with what picks its series.
+  function overTime(host, specs) {
+    return specs.map((spec) => ({
+      chart: lines(host, { ...spec, format: spec.format === "size" ? size : number }),
+      series: (columns) => Object.fromEntries(spec.series.map(({ key }) => [key, columns[key] || []])),
+    }));
+  }
+
+  // The charts of a result's own figures (cdc_users/report/chart.py, FigureChart).
+  function figures(host, specs) {
+    host.replaceChildren();
+    specs.forEach((spec) => lines(host, { ...spec, xNumbers: true, xName: spec.x_name, unit: `${spec.unit} by ${spec.x_name}` })
+      .update({ x: spec.x, series: spec.values, marks: [] }));
+  }
+
+  global.cdcChart = { lines, heat, overTime, figures, redraw, unzoom: () => zoom(null) };
 })(window);

@@ -3,7 +3,7 @@
 (function () {
   "use strict";
 
-  const { element, number } = window.cdcChart;
+  const { element, number } = window.cdcElement;
   const { base, groups, scenarios, preselected } = window.cdc;
   const DELAY_MS = 300;
   const MOST_SHOWN = 20;

@@ -2,23 +2,22 @@
 (function () {
   "use strict";
 
-  const { lines, stacked, size } = window.cdcChart;
+  const { lines, heat, figures, overTime, redraw } = window.cdcChart;
+  const { stacked } = window.cdcPipeline;
   const data = JSON.parse(document.getElementById("data").textContent);
   const POINTS_PER_DECADE = 40;
 
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const follow = () => (document.body.dataset.theme = dark.matches ? "dark" : "light");
+  function wear(theme) {
+    document.body.dataset.theme = theme;
+    redraw();
+  }
+  const follow = () => wear(dark.matches ? "dark" : "light");
   dark.addEventListener("change", follow);
+  window.addEventListener("beforeprint", () => wear("light"));
+  window.addEventListener("afterprint", follow);
   follow();
 
-  const OVER_TIME = [
-    { title: "Events per second", unit: "1/s", series: [["offered_per_s", "offered", 6], ["sent_per_s", "sent", 1], ["delivered_per_s", "delivered", 2]] },
-    { title: "End-to-end latency", unit: "ms", series: [["p50_ms", "p50", 3], ["p99_ms", "p99", 1], ["max_ms", "max", 2]],
-      note: "A second needs 1,000 events to have a p99, and 20 to have a p50." },
-    { title: "Backlog by place", unit: "events", series: [["backlog", "sent, not delivered", 6], ["consumer_lag", "topic, not committed", 1], ["queue_depth", "queues", 2], ["in_flight", "sink", 3]] },
-    { title: "Slot lag", unit: "bytes", format: size, series: [["slot_lag_bytes", "WAL held back", 4]] },
-    { title: "Platform memory", unit: "MB", series: [["uss_mb", "unique", 1], ["rss_mb", "resident", 2]] },
-  ];
   const PARTS = data.series.parts;
   const named = (series) => series.map(([key, name, colour]) => ({ key, name, colour }));
 
@@ -34,14 +33,16 @@
     return found;
   }
 
-  function overTime() {
+  function drawTimeline() {
     const timeline = data.timeline;
-    for (const spec of OVER_TIME) {
-      const series = Object.fromEntries(spec.series.map(([key]) => [key, timeline[key] || []]));
-      if (!Object.values(series).some((values) => values.some((value) => value !== null))) continue;
-      const chart = lines(document.getElementById("timeline"), { ...spec, series: named(spec.series) });
-      chart.update({ x: timeline.elapsed_s, series, marks: marks(timeline) });
+    const place = document.getElementById("timeline");
+    for (const { chart, series } of overTime(place, data.charts)) {
+      const found = series(timeline);
+      const known = Object.values(found).some((values) => values.some((value) => value !== null));
+      chart.figure.classList.toggle("cdc-away", !known);
+      if (known) chart.update({ x: timeline.elapsed_s || [], series: found, marks: marks(timeline) });
     }
+    if (data.heat.columns) heat(place, data.heat_chart).update({ ...data.heat, marks: marks(timeline) });
   }
 
   const percentile = (decade) => (decade === 0 ? "0 %" : `${(100 * (1 - 10 ** -decade)).toFixed(Math.max(0, Math.ceil(decade - 1e-9) - 2))} %`);
@@ -52,7 +53,8 @@
     const length = Math.max(...known.map(([, values]) => values.filter((value) => value !== null).length));
     const chart = lines(document.getElementById("percentiles"), {
       title, unit: "ms", log: true, xName: "percentile", xText: percentile,
-      xTicks: (last) => Array.from({ length: Math.floor(last + 1e-9) + 1 }, (_, index) => index),
+      xSplits: (low, high) => Array.from({ length: Math.floor(high + 1e-9) + 1 }, (_, index) => index).filter((value) => value >= low - 1e-9),
+      least: 1,
       series: known.map(([name], index) => ({ key: `s${index}`, name, colour: (index % 6) + 1 })),
       note: "The axis stretches towards 100 %; a line ends where fewer than ten samples lie beyond." });
     chart.update({
@@ -60,7 +62,10 @@
       series: Object.fromEntries(known.map(([, values], index) => [`s${index}`, values.slice(0, length)])), marks: [] });
   }
 
-  overTime();
+  drawTimeline();
+  const own = document.getElementById("figures");
+  figures(own, data.figures);
+  own.closest("section").classList.toggle("cdc-away", !data.figures.length);
   stacked(document.getElementById("split"), { title: "Mean latency by stage", unit: "mean ms", short: "ms", parts: named(PARTS) }).update(data.split);
   plot("End to end, by percentile", data.percentiles.map(({ step, series }) => [step, series.end_to_end || []]));
   for (const { step, series } of data.percentiles.slice(-1)) {

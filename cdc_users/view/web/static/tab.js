@@ -2,29 +2,12 @@
 (function () {
   "use strict";
 
-  const { lines, stacked, pipeline, table, element, number, size, clock } = window.cdcChart;
+  const { element, number, clock, table } = window.cdcElement;
+  const { figures, overTime, redraw, unzoom } = window.cdcChart;
+  const { stacked, pipeline } = window.cdcPipeline;
   const BASE = window.cdc.base;
   const INTERVAL_MS = 1000;
   const PARTS = window.cdc.series.parts.map(([key, name, colour]) => ({ key, name, colour }));
-  const CHARTS = [
-    { title: "Events per second", unit: "1/s", series: [
-      { key: "offered_per_s", name: "offered", colour: 6 },
-      { key: "sent_per_s", name: "sent", colour: 1 },
-      { key: "delivered_per_s", name: "delivered", colour: 2 }] },
-    { title: "End-to-end latency", unit: "ms", note: "A second needs 1,000 events to have a p99, and 20 to have a p50.", series: [
-      { key: "p50_ms", name: "p50", colour: 3 },
-      { key: "p99_ms", name: "p99", colour: 1 },
-      { key: "max_ms", name: "max", colour: 2 }] },
-    { title: "Backlog by place", unit: "events", series: [
-      { key: "backlog", name: "sent, not delivered", colour: 6 },
-      { key: "consumer_lag", name: "topic, not committed", colour: 1 },
-      { key: "queue_depth", name: "queues", colour: 2 },
-      { key: "in_flight", name: "sink", colour: 3 }] },
-    { title: "Slot lag", unit: "bytes", format: size, series: [{ key: "slot_lag_bytes", name: "WAL held back", colour: 4 }] },
-    { title: "Platform memory", unit: "MB", series: [
-      { key: "uss_mb", name: "unique", colour: 1 },
-      { key: "rss_mb", name: "resident", colour: 2 }] },
-  ];
 
   const panel = element("section", { class: "cdc cdc-tab", "aria-label": "CDC", id: "cdc-tab" });
   const view = build();
@@ -43,7 +26,7 @@
     ledger.append(element("h2", {}, "Ledger"), ledgerPlace);
     panel.append(
       element("div", { class: "cdc-head" }, element("div", {}, title, question), facts), stale, verdict, stages, charts);
-    const drawn = CHARTS.map((spec) => ({ spec, chart: lines(charts, spec), figure: charts.lastChild }));
+    const drawn = overTime(charts, window.cdc.charts);
     const split = stacked(charts, { title: "Where the time goes", unit: "mean ms", short: "ms", parts: PARTS });
     panel.append(ledger);
     return { title, question, facts, stale, verdict, pipeline: pipeline(stages), drawn, split, ledgerPlace, body: [verdict, stages, charts, ledger] };
@@ -65,11 +48,11 @@
     showVerdict(state.verdict);
     view.pipeline.update(state.stages, state.words);
     const columns = gathered.columns;
-    for (const { spec, chart, figure } of view.drawn) {
-      const series = Object.fromEntries(spec.series.map(({ key }) => [key, columns[key] || []]));
-      const known = Object.values(series).some((values) => values.some((value) => value !== null));
-      figure.classList.toggle("cdc-away", !known && gathered.count > 0);
-      if (known || gathered.count === 0) chart.update({ x: columns.elapsed_s || [], series, marks: state.marks });
+    for (const { chart, series } of view.drawn) {
+      const found = series(columns);
+      const known = Object.values(found).some((values) => values.some((value) => value !== null));
+      chart.figure.classList.toggle("cdc-away", !known);
+      if (known) chart.update({ x: columns.elapsed_s || [], series: found, marks: state.marks });
     }
     view.split.update(state.split);
     showLedger(state.ledger);
@@ -77,6 +60,7 @@
 
   // Only new seconds come over the wire; a run that this page does not know comes whole.
   function gather(state) {
+    if (gathered.run !== state.run.id) unzoom();
     if (state.first === 0) gathered.columns = Object.fromEntries(Object.keys(state.columns).map((name) => [name, []]));
     for (const [name, values] of Object.entries(state.columns)) gathered.columns[name].push(...values);
     gathered.run = state.run.id;
@@ -122,11 +106,15 @@
     }
   }
 
+  let shownTheme = "";
+
   // Locust keeps its theme to itself: what the page looks like is the only thing to go by.
   function followTheme() {
     const [red, green, blue] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).map(Number);
     const theme = red + green + blue < 384 ? "dark" : "light";
     document.querySelectorAll(".cdc").forEach((part) => (part.dataset.theme = theme));
+    if (shownTheme !== theme) redraw();
+    shownTheme = theme;
   }
 
   function chosen() {

@@ -30,6 +30,7 @@ def test_steps_of_one_name_keep_their_looks_apart() -> None:
     looks = iter([seen(_1=10), seen(_1=18), seen(_1=20, _2=3)])
     watch = Watch(Environment(), lambda: next(loads))
     watch.start(lambda: next(looks))
+    watch.resume()
 
     for _ in range(2):
         watch.note()

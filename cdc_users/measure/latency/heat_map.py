@@ -1,0 +1,78 @@
+"""How latencies were spread over the time of a run, in a bounded number of columns and buckets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.latency.histogram import HIGHEST_US, LatencyHistogram
+
+#: A run of a day has no more columns than a run of four minutes: they become wider.
+MOST_COLUMNS = 240
+PER_DECADE = 10
+DECADES = 10
+BUCKETS = PER_DECADE * DECADES
+
+
+def edges_ms() -> list[float]:
+    """The bounds of the buckets in milliseconds: one more than there are buckets."""
+    return [float(f"{10 ** (index / PER_DECADE) / 1000:.4g}") for index in range(BUCKETS + 1)]
+
+
+@lru_cache(maxsize=1)
+def _bounds_us() -> NDArray[np.float64]:
+    bounds: NDArray[np.float64] = 10 ** (np.arange(1, BUCKETS) / PER_DECADE)
+    return bounds
+
+
+@dataclass(slots=True)
+class HeatMap:
+    """Counts by time and latency; `add` goes forward in time."""
+
+    width_s: float = 1.0
+    columns: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def add(self, at_s: float, arrived: LatencyHistogram) -> None:
+        """Count what has arrived at a time."""
+        found = list(arrived.buckets())
+        if not found:
+            return
+        values = np.array([min(max(value, 1), HIGHEST_US) for value, _ in found], dtype=np.float64)
+        counts = np.zeros(BUCKETS, dtype=np.int64)
+        np.add.at(
+            counts,
+            np.searchsorted(_bounds_us(), values, side="right"),
+            [count for _, count in found],
+        )
+        while at_s // self.width_s >= MOST_COLUMNS:
+            self._widen()
+        column = int(at_s // self.width_s)
+        self.columns[column] = self.columns.get(column, 0) + counts
+
+    def _widen(self) -> None:
+        """Two columns become one."""
+        wider: dict[int, NDArray[np.int64]] = {}
+        for column, counts in self.columns.items():
+            wider[column // 2] = wider.get(column // 2, 0) + counts
+        self.width_s, self.columns = self.width_s * 2, wider
+
+    def to_json(self, first: int = 0) -> dict[str, Any]:
+        """What a chart draws, from a column on; each column without its empty ends."""
+        return {
+            "width_s": self.width_s,
+            "edges_ms": edges_ms(),
+            "columns": [self._column(column) for column in sorted(self.columns) if column >= first],
+        }
+
+    def _column(self, column: int) -> dict[str, Any]:
+        counts = self.columns[column]
+        filled = np.flatnonzero(counts)
+        return {
+            "x": column * self.width_s,
+            "first": int(filled[0]),
+            "counts": counts[filled[0] : filled[-1] + 1].tolist(),
+        }

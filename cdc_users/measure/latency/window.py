@@ -1,0 +1,52 @@
+"""Percentiles of what came last, over the shortest time that bears them out.
+
+A second of 500 events has no p99, so a line of seconds would never be drawn. All percentiles of one
+moment are of the same events: a p99 is never below the p50 beside it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from cdc_users.measure.latency.histogram import BEYOND, LatencyHistogram
+
+#: A p99 needs so many samples.
+ENOUGH = BEYOND * 100
+LONGEST_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecentLatency:
+    """What came in the last `window_s` seconds."""
+
+    histogram: LatencyHistogram
+    window_s: float
+
+
+@dataclass(slots=True)
+class LatencyWindow:
+    """Earlier states of one growing histogram that was empty at `began_s`, up to a minute old."""
+
+    began_s: float = 0.0
+    _states: deque[tuple[float, LatencyHistogram]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._states.append((self.began_s, LatencyHistogram()))
+
+    def since(self, now: LatencyHistogram, at_s: float, least_s: float = 0.0) -> RecentLatency:
+        """What came in the shortest time until now, `least_s` at least, that has enough samples, or
+        in all of the time that is kept.
+        """
+        base_s, base = self._states[0]
+        for then_s, earlier in reversed(self._states):
+            if now.count - earlier.count >= ENOUGH and at_s - then_s >= least_s:
+                base_s, base = then_s, earlier
+                break
+        return RecentLatency(now.minus(base), round(at_s - base_s, 3))
+
+    def keep(self, now: LatencyHistogram, at_s: float) -> None:
+        """Remember this state; one that nobody will ask for is forgotten."""
+        self._states.append((at_s, now))
+        while len(self._states) > 1 and at_s - self._states[1][0] >= LONGEST_S:
+            self._states.popleft()

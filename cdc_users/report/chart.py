@@ -1,0 +1,169 @@
+"""The charts of the CDC tab and of report.html, as data: both pages draw the same list.
+
+A chart over time is one record of `OVER_TIME`; its lines name columns of the timeline, and it shows
+only where one of them is known. A chart of a result (`FigureChart`) is made by a function in
+`OF_RESULT`. Colours are numbers of the palette in chart.css.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from cdc_users.measure.judgement.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class ChartLine:
+    """One line: the column or series that it draws, its name, its colour; `points` draws marks."""
+
+    key: str
+    name: str
+    colour: int
+    points: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TimeChart:
+    """A chart over the seconds of a run.
+
+    `switchable` offers a logarithmic scale; `unit` is what axis and legend show.
+    """
+
+    title: str
+    unit: str
+    series: tuple[ChartLine, ...]
+    note: str = ""
+    switchable: bool = False
+    format: Literal["number", "size"] = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class FigureChart:
+    """A chart of figures that a result holds: each series' value at each of `x`, None a gap.
+
+    `x` ascends.
+    """
+
+    title: str
+    unit: str
+    x_name: str
+    x: Sequence[float]
+    series: tuple[ChartLine, ...]
+    values: Mapping[str, Sequence[float | None]]
+    note: str = ""
+    log: bool = False
+
+
+OVER_TIME = (
+    TimeChart(
+        "Events per second",
+        "1/s",
+        (
+            ChartLine("offered_per_s", "offered", 6),
+            ChartLine("sent_per_s", "sent", 1),
+            ChartLine("delivered_per_s", "delivered", 2),
+        ),
+    ),
+    TimeChart(
+        "End-to-end latency",
+        "ms",
+        (
+            ChartLine("p50_ms", "p50", 3),
+            ChartLine("p95_ms", "p95", 4),
+            ChartLine("p99_ms", "p99", 1),
+            ChartLine("max_ms", "max", 2),
+        ),
+        note=(
+            "Percentiles are of the shortest time until then, up to a minute, that has 1,000"
+            " events; a p50 needs 20 and a p95 200. The maximum is that of the second."
+        ),
+        switchable=True,
+    ),
+    TimeChart(
+        "Backlog by place",
+        "events",
+        (
+            ChartLine("backlog", "sent, not delivered", 6),
+            ChartLine("consumer_lag", "topic, not committed", 1),
+            ChartLine("queue_depth", "queues", 2),
+            ChartLine("in_flight", "sink", 3),
+        ),
+    ),
+    TimeChart("Slot lag", "MB", (ChartLine("slot_lag_bytes", "WAL held back", 4),), format="size"),
+    TimeChart(
+        "Platform memory",
+        "MB",
+        (ChartLine("uss_mb", "unique", 1), ChartLine("rss_mb", "resident", 2)),
+    ),
+)
+
+#: The heat map, which stands among the charts over time.
+HEAT = {
+    "title": "Latency heat map",
+    "unit": "ms end to end",
+    "note": "The darker a field, the more events came in that time with that latency.",
+}
+
+
+def columns(charts: Sequence[TimeChart] = OVER_TIME) -> tuple[str, ...]:
+    """The columns of the timeline that charts need."""
+    drawn = [line.key for chart in charts for line in chart.series]
+    return tuple(dict.fromkeys(("elapsed_s", *drawn)))
+
+
+def over_time() -> list[dict[str, Any]]:
+    """The charts over time, as a page's script reads them."""
+    return [asdict(chart) for chart in OVER_TIME]
+
+
+def of_result(result: Result) -> list[dict[str, Any]]:
+    """The charts of a result's own figures, as a page's script reads them."""
+    return [asdict(chart) for make in OF_RESULT for chart in make(result)]
+
+
+def scaling(result: Result) -> Iterator[FigureChart]:
+    """How the drain rate grows with partitions (or with instances, where only those differ), and
+    the law that was fitted to it.
+    """
+    if not result.scaling:
+        return
+    for sink in dict.fromkeys(point["sink"] for point in result.scaling["points"]):
+        points = [point for point in result.scaling["points"] if point["sink"] == sink]
+        by = "partitions" if len({point["partitions"] for point in points}) > 1 else "instances"
+        if len({point[by] for point in points}) > 1:
+            law = result.scaling["law"].get(sink) if by == "partitions" else None
+            yield _scaling_chart(f"Scaling of the {sink} sink", by, points, law)
+
+
+def _scaling_chart(
+    title: str, by: str, points: Sequence[Mapping[str, Any]], law: Mapping[str, Any] | None
+) -> FigureChart:
+    other = "instances" if by == "partitions" else "partitions"
+    x = sorted({point[by] for point in points})
+    groups = sorted({point[other] for point in points})
+    rates = {(point[other], point[by]): point["rate_per_s"] for point in points}
+    base = next(rates[group, x[0]] for group in groups if (group, x[0]) in rates)
+    values: dict[str, Sequence[float | None]] = {
+        f"measured_{group}": [rates.get((group, at)) for at in x] for group in groups
+    }
+    lines = [
+        ChartLine(f"measured_{group}", f"{group} {other if group > 1 else other[:-1]}", colour)
+        for colour, group in enumerate(groups, start=1)
+    ]
+    values["linear"] = [base * at / x[0] for at in x]
+    lines.append(ChartLine("linear", "linear", 6))
+    if law:
+        values["law"] = [base * _gain(at / x[0], law) for at in x]
+        lines.append(ChartLine("law", "Universal Scalability Law", 5))
+    return FigureChart(title, "events/s", by, x, tuple(lines), values)
+
+
+def _gain(size: float, law: Mapping[str, Any]) -> float:
+    """The Universal Scalability Law (Gunther, "Guerrilla Capacity Planning", section 4.3)."""
+    return float(size / (1 + law["contention"] * (size - 1) + law["coherency"] * size * (size - 1)))
+
+
+#: What makes a result's own charts; each yields those that the result has figures for.
+OF_RESULT: tuple[Callable[[Result], Iterator[FigureChart]], ...] = (scaling,)

@@ -68,6 +68,17 @@ class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind",
     poll_s: float = 0.01
 
 
+class PostgresLogSettings(
+    TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres-log"
+):
+    """A table by the log of its own database: a slot and a publication that are there for it."""
+
+    dsn: str
+    table: str
+    slot: str
+    publication: str
+
+
 class WarehouseSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
     """An Iceberg table, in a local warehouse or in a catalog by its properties."""
 

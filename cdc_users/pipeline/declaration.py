@@ -46,6 +46,10 @@ def _unseen(prepared: Prepared) -> None:  # noqa: ARG001 - there is nothing to s
     return
 
 
+def _nothing_there(ground: Ground, place: str) -> MadeNames:  # noqa: ARG001 - nothing is created
+    return {}
+
+
 def _nothing(ground: Ground) -> MadeNames:  # noqa: ARG001 - nothing is created
     return {}
 
@@ -114,6 +118,7 @@ class OutletDeclaration:
 
     `place` says what PLACE is; `check` reads it and raises ValueError with the remedy. `tap` is
     what the observer watches there; `final` the table whose contents are compared in the end.
+    `provision` checks the place before any load, and creates what watching it needs.
     """
 
     name: str
@@ -121,6 +126,7 @@ class OutletDeclaration:
     check: Callable[[str], object]
     tap: Callable[[Prepared, str], TapSettings]
     final: Callable[[Prepared, str], FinalSide | None] = lambda _, __: None
+    provision: Callable[[Ground, str], MadeNames] = _nothing_there
 
 
 @dataclass(frozen=True, slots=True)

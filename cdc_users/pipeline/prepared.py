@@ -17,7 +17,8 @@ class Names:
     `partitions` is how many partitions, shards or ordering keys there are over all topics or
     streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is what the direct
     reader publishes to: its endpoint and name, and a project where there are any. `channels` is
-    what producers must know of the topics.
+    what producers must know of the topics. `sink_slot` is a slot on the sink's own database, and
+    the publication of the same name.
     """
 
     schema: str
@@ -31,6 +32,7 @@ class Names:
     slot: str = ""
     stream: dict[str, str] = field(default_factory=dict)
     sink_table: str = ""
+    sink_slot: str = ""
     warehouse: str = ""
 
 
@@ -44,6 +46,7 @@ class MadeNames(TypedDict, total=False):
     slot: str
     stream: dict[str, str]
     sink_table: str
+    sink_slot: str
     warehouse: str
 
 

@@ -19,6 +19,7 @@ _TYPES: Mapping[str, type | UnionType] = {
     "postgres_from_connect": str | None,
     "postgres_user_from_connect": str | None,
     "postgres_secret_from_connect": str | None,
+    "sink_dsn": str | None,
     "versions": Mapping,
     "supervisor_pid": int | None,
     "supervisor_started_s": float | None,
@@ -38,7 +39,8 @@ class Endpoints:
     Connect reaches it, where that is not as this machine does (Connect in a container);
     `postgres_user_from_connect` is the role that Connect logs in with, where that is another, and
     `postgres_secret_from_connect` a reference to its password that Connect's own configuration
-    provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`.
+    provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`. `sink_dsn` is the
+    database that a pipeline of the user's own writes to, where that is not the source's.
     """
 
     kind: StackKind
@@ -53,6 +55,12 @@ class Endpoints:
     postgres_from_connect: str | None = None
     postgres_user_from_connect: str | None = None
     postgres_secret_from_connect: str | None = None
+    sink_dsn: str | None = None
+
+    @property
+    def sink(self) -> str:
+        """The DSN of the database that is watched as the sink's."""
+        return self.sink_dsn or self.postgres_dsn
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for endpoints.json."""

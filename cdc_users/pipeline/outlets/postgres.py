@@ -1,4 +1,4 @@
-"""Events come out in a table of the stack's PostgreSQL."""
+"""Events come out in a table of PostgreSQL: the source's database, or the one of CDC_SINK_DSN."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from cdc_users.pipeline.declaration import OutletDeclaration
 from cdc_users.pipeline.prepared import Prepared
 
 
-def _check(place: str) -> None:
+def check_table(place: str) -> None:
+    """SCHEMA.TABLE; raises ValueError."""
     schema, _, name = place.rpartition(".")
     if not schema or not name:
         raise ValueError(f"{place!r} is not SCHEMA.TABLE, e.g. public.customers")
 
 
 def _tap(prepared: Prepared, place: str) -> PostgresSettings:
-    return PostgresSettings(dsn=prepared.endpoints.postgres_dsn, table=place)
+    return PostgresSettings(dsn=prepared.endpoints.sink, table=place)
 
 
 def _final(prepared: Prepared, place: str) -> PostgresSideSettings:
-    return PostgresSideSettings(dsn=prepared.endpoints.postgres_dsn, table=place)
+    return PostgresSideSettings(dsn=prepared.endpoints.sink, table=place)
 
 
-POSTGRES = OutletDeclaration("postgres", "SCHEMA.TABLE", _check, tap=_tap, final=_final)
+POSTGRES = OutletDeclaration("postgres", "SCHEMA.TABLE", check_table, tap=_tap, final=_final)

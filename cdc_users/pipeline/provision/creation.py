@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cdc_users.pipeline.captures.debezium import TOPIC_PREFIX
-from cdc_users.pipeline.declaration import captures, sinks, sources, transports
+from cdc_users.pipeline.declaration import captures, outlets, sinks, sources, transports
 from cdc_users.pipeline.prepared import Names
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses
@@ -57,6 +57,9 @@ class Creation:
             capture = captures().by_name[pipeline.capture]
             names = replace(names, **capture.provision(ground))
             self.connector = "" if pipeline.connector else capture.connector(name)
+        kind, _, place = pipeline.sink_tap.partition(":")
+        if kind:
+            return replace(names, **outlets().by_name[kind].provision(ground, place))
         return replace(names, **sinks().by_name[pipeline.sink].provision(ground))
 
     def objects(self, pipeline: Pipeline, names: Names) -> RunObjects:
@@ -101,6 +104,7 @@ class Creation:
             checkout=self.checkout,
             note=self.note,
             postgres=lambda: closing(connect(dsn)),
+            sink=lambda: closing(connect(self.endpoints.sink)),
             service=lambda transport, given: self._service(request.name, transport, given),
         )
 

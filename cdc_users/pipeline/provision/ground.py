@@ -20,7 +20,8 @@ class Ground:
     `name` is this pipeline's own, and the start of all names that it takes. `note(kind, name)`
     writes an object down before it is created and returns its name; kinds are those that the
     steward can remove, and the names of transports. `postgres` opens a connection to the source's
-    server. `start` gives the endpoint of a transport's service, from the user or of an emulator.
+    server, `sink` one to the database that is watched as the sink's. `start` gives the endpoint of
+    a transport's service, from the user or of an emulator.
     """
 
     name: str
@@ -38,4 +39,5 @@ class Ground:
     checkout: Path
     note: Callable[[str, str], str]
     postgres: Callable[[], AbstractContextManager[Any]]
+    sink: Callable[[], AbstractContextManager[Any]]
     service: Callable[[str, str], str]

@@ -36,11 +36,13 @@ SERVERS = {
     "slot": "PostgreSQL",
     "publication": "PostgreSQL",
     "schema": "PostgreSQL",
+    "sink-slot": "the sink's PostgreSQL",
+    "sink-publication": "the sink's PostgreSQL",
     "directory": "the disk",
 }
 
 #: What is gone when the stack is.
-OF_THE_STACK = frozenset(SERVERS) - {"directory"}
+OF_THE_STACK = frozenset(SERVERS) - {"directory", "sink-slot", "sink-publication"}
 
 
 def connect(dsn: str) -> Connection[Any]:
@@ -58,6 +60,20 @@ def _on_postgres(
     return carry_out
 
 
+def _on_sink(
+    action: Callable[[Connection[Any], str], Any],
+) -> Callable[[Endpoints, str], None]:
+    """For what is noted with its database: NAME DSN."""
+
+    def carry_out(endpoints: Endpoints, noted: str) -> None:
+        del endpoints
+        name, _, dsn = noted.partition(" ")
+        with closing(connect(dsn)) as connection:
+            action(connection, name)
+
+    return carry_out
+
+
 REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "connector": delete_connector,
     "topic": lambda place, name: kafka_topics.delete_topics(place.kafka_bootstrap, [name]),
@@ -66,6 +82,8 @@ REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "slot": _on_postgres(drop_slot),
     "publication": _on_postgres(drop_publication),
     "schema": _on_postgres(drop_schema),
+    "sink-slot": _on_sink(drop_slot),
+    "sink-publication": _on_sink(drop_publication),
     "directory": lambda _, name: shutil.rmtree(name, ignore_errors=True),
 }
 
@@ -76,6 +94,14 @@ def remove(entry: Entry, endpoints: Endpoints) -> None:
         REMOVERS[entry.kind](endpoints, entry.name)
     else:
         cloud_streams.delete(entry.kind, entry.name)
+
+
+def _of_the_stack(entry: Entry, endpoints: Endpoints) -> bool:
+    """Whether an object went with the stack's servers; a sink's may be on another one."""
+    if entry.kind in OF_THE_STACK:
+        return True
+    _, _, dsn = entry.name.partition(" ")
+    return entry.kind.startswith("sink-") and dsn == endpoints.postgres_dsn
 
 
 def remove_all(
@@ -95,7 +121,7 @@ def remove_all(
     silent: dict[str, str] = {}
     for entry in reversed(journal.entries()):
         server = SERVERS.get(entry.kind, entry.kind)
-        if not alive and entry.kind in OF_THE_STACK:
+        if not alive and _of_the_stack(entry, endpoints):
             journal.gone(entry)  # with servers that are gone went everything in them
             continue
         left_s = min(OBJECT_S, deadline_s - time.monotonic())

@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from infra import validate
@@ -30,6 +31,8 @@ VARIABLES = {
     "CDC_POSTGRES_SECRET_FROM_CONNECT": "postgres_secret_from_connect",
 }
 _REFERENCE = re.compile(r"\$\{[^{}:]+:[^{}]+\}")
+#: The database of a sink that is watched, beside any stack: it alone makes none the user's own.
+SINK_DSN = "CDC_SINK_DSN"
 OPTIONAL = frozenset(name for name in VARIABLES if name.endswith("_FROM_CONNECT"))
 
 
@@ -116,15 +119,29 @@ def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
         ) from error
 
 
+def with_sink(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
+    """Endpoints with the sink's database that the environment names; raises StackConfigError."""
+    dsn = environ.get(SINK_DSN)
+    if not dsn:
+        return endpoints
+    if mistakes := validate.dsn_mistakes(dsn, environ):
+        raise StackConfigError("; ".join(f"{SINK_DSN} {mistake}" for mistake in mistakes))
+    return replace(endpoints, sink_dsn=dsn)
+
+
 def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = True) -> Endpoints:
     """Endpoints that say where they lead; raises StackConfigError with every mistake.
 
     Where they need not be `whole`, a server that is not named is none.
     """
     mistakes = [
-        f"postgres_dsn {mistake}"
-        for mistake in validate.dsn_mistakes(endpoints.postgres_dsn, environ)
-        if whole or endpoints.postgres_dsn
+        f"{name} {mistake}"
+        for name, dsn, needed in (
+            ("postgres_dsn", endpoints.postgres_dsn, whole),
+            ("sink_dsn", endpoints.sink_dsn or "", False),
+        )
+        if needed or dsn
+        for mistake in validate.dsn_mistakes(dsn, environ)
     ]
     if (whole or endpoints.kafka_bootstrap) and not validate.are_addresses(
         endpoints.kafka_bootstrap

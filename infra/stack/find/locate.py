@@ -15,7 +15,7 @@ from infra import validate
 from infra.client.registry import RegistryError
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.find.external import external
+from infra.stack.find.external import external, with_sink
 from infra.stack.servers import postgres, process
 from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import is_held, read_endpoints, state_of
@@ -28,9 +28,11 @@ def find(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
     StackConfigError for endpoints that cannot be used.
     """
     if (own := external(environ)) is not None:
-        return own
+        return with_sink(own, environ)
     endpoints = read_endpoints(state_of(checkout))
-    return endpoints if endpoints is not None and supervised(endpoints) else None
+    if endpoints is None or not supervised(endpoints):
+        return None
+    return with_sink(endpoints, environ)
 
 
 def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
@@ -97,6 +99,7 @@ def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:
     urls = (endpoints.schema_registry_url, endpoints.connect_url)
     return [
         *(validate.dsn_addresses(dsn, environ) if dsn else ()),
+        *(validate.dsn_addresses(endpoints.sink_dsn, environ) if endpoints.sink_dsn else ()),
         *(part.strip() for part in endpoints.kafka_bootstrap.split(",") if part),
         *(validate.url_address(url) for url in urls if url),
     ]

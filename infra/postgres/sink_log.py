@@ -27,7 +27,7 @@ _TABLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class SinkServer:
+class WatchedServer:
     """The sink's server as its role sees it."""
 
     wal_level: str
@@ -39,7 +39,7 @@ class SinkServer:
 
 
 @dataclass(frozen=True, slots=True)
-class SinkTable:
+class WatchedTable:
     """The sink's table; `identity` is its replica identity: d, n, f or i."""
 
     may_be_published: bool
@@ -60,9 +60,9 @@ def check_sink(connection: Connection[Any], place: str, probe: str = "probe") ->
     such a table is never published.
     """
     schema, _, name = place.rpartition(".")
-    with connection.cursor(row_factory=class_row(SinkServer)) as cursor:
+    with connection.cursor(row_factory=class_row(WatchedServer)) as cursor:
         server = cursor.execute(_SERVER).fetchone()
-    with connection.cursor(row_factory=class_row(SinkTable)) as rows:
+    with connection.cursor(row_factory=class_row(WatchedTable)) as rows:
         table = rows.execute(_TABLE, (probe, schema, name)).fetchone()
     assert server is not None
     if mistakes := list(sink_mistakes(place, server, table)):
@@ -73,7 +73,7 @@ def check_sink(connection: Connection[Any], place: str, probe: str = "probe") ->
     return Table(schema, name)
 
 
-def sink_mistakes(place: str, server: SinkServer, table: SinkTable | None) -> Iterator[str]:
+def sink_mistakes(place: str, server: WatchedServer, table: WatchedTable | None) -> Iterator[str]:
     """What keeps the table's log from being read, each with its remedy."""
     if server.standby:
         yield "the sink's server is a read-only replica; name its primary in CDC_SINK_DSN"

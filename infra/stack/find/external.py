@@ -74,7 +74,7 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
     file = read_pipeline(path)
     if not file.names_servers:
         return None
-    connect = file.connect
+    connect, tap = file.connect, file.tap[0] if file.tap else None
     found = Endpoints(
         kind="external",
         postgres_dsn=file.source.dsn if file.source else "",
@@ -84,6 +84,7 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
         postgres_from_connect=(connect.postgres or None) if connect else None,
         postgres_user_from_connect=(connect.postgres_user or None) if connect else None,
         postgres_secret_from_connect=(connect.postgres_secret or None) if connect else None,
+        sink_dsn=(tap.dsn or None) if tap else None,
     )
     try:
         return check(found, environ, whole=False)

@@ -86,6 +86,9 @@ class TapSection(Section, frozen=True, kw_only=True):
     place: Annotated[
         str, Meta(description="A port, SCHEMA.TABLE, a topic: what --sink-tap KIND:PLACE takes.")
     ]
+    dsn: Annotated[
+        str, Meta(description="The database of a table that is watched, where not the source's.")
+    ] = ""
 
 
 class PipelineFile(Section, frozen=True, kw_only=True):

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from infra.postgres.sink_log import SinkServer, SinkTable, sink_mistakes
+from infra.postgres.sink_log import WatchedServer, WatchedTable, sink_mistakes
 
-SERVER = SinkServer("logical", False, True, False, "writer", "copies")
-TABLE = SinkTable(True, "d", True, True)
+SERVER = WatchedServer("logical", False, True, False, "writer", "copies")
+TABLE = WatchedTable(True, "d", True, True)
 
 
-def mistakes(server: SinkServer = SERVER, table: SinkTable | None = TABLE) -> list[str]:
+def mistakes(server: WatchedServer = SERVER, table: WatchedTable | None = TABLE) -> list[str]:
     return list(sink_mistakes("public.copy", server, table))
 
 
@@ -28,7 +28,7 @@ def test_a_table_with_a_key_and_its_owner_can_be_watched() -> None:
         (replace(SERVER, reads_log=False), "role 'writer' may not read the log"),
     ],
 )
-def test_what_the_server_lacks_is_told_with_a_remedy(server: SinkServer, part: str) -> None:
+def test_what_the_server_lacks_is_told_with_a_remedy(server: WatchedServer, part: str) -> None:
     (found,) = mistakes(server)
     assert part in found
 

@@ -181,10 +181,9 @@ class AvroForm:
 
     def described_again(self, relation: Relation) -> bool:
         """Whether a relation that is known already has other schemas by now."""
-        known = self._known.get(relation.oid)
+        known = self._known.pop(relation.oid, None)
         if known is None:
             return False
-        self._known.pop(relation.oid)
         changed = self._of(relation) != known[1]
         if changed:
             self._tails.pop(relation.oid, None)
@@ -218,8 +217,9 @@ class AvroForm:
     def _of(self, relation: Relation) -> Registered:
         known = self._known.get(relation.oid)
         if known is None or known[0] is not relation:
+            # The tails stay: PostgreSQL describes a table again after each invalidation, mostly as
+            # it was, and a compiled reader that is kept goes on joining the tails that it has.
             known = self._known[relation.oid] = (relation, self._registered(relation))
-            self._tails.pop(relation.oid, None)
         return known[1]
 
 

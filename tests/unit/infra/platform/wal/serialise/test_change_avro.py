@@ -116,6 +116,17 @@ def test_the_platforms_reader_finds_probe_and_commit_time() -> None:
     assert rows.committed_us.tolist() == [SOURCE.commit_us, SOURCE.commit_us]
 
 
+@pytest.mark.parametrize("again", [[RELATION], []], ids=["described-again", "described-once"])
+def test_a_later_transaction_has_its_own_position_and_time(again: list[bytes]) -> None:
+    serialiser = ChangeAvro(lambda _: Registered(SCHEMAS, 1, 2), "cdc", "postgres")
+    later = CommitSource(lsn=900, commit_us=SOURCE.commit_us + 5_000_000, xid=6)
+    serialiser.serialise(SOURCE, [RELATION, wire.insert(7, ROW)])
+
+    (written,) = serialiser.serialise(later, [*again, wire.insert(7, ROW)])
+
+    assert RowReader(SCHEMAS.value).read([written]).committed_us.tolist() == [later.commit_us]
+
+
 def test_a_value_that_was_not_sent_is_debeziums_placeholder() -> None:
     row = [*ROW[:7], UNCHANGED, ROW[8]]
     (written,) = serialise([RELATION, wire.update(7, row)])

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
 from cdc_users.error import OptionsError
+from cdc_users.measure.capacity.probe import BacklogSeries
 from cdc_users.measure.judgement.result import StepResult
+from cdc_users.measure.judgement.validity import ProgressSample
+from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.schedule.plan import Schedule
 
-StepMode = Literal["paced", "burst", "drain"]
+StepMode = Literal["paced", "burst", "drain", "null"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,10 @@ class StepMark:
 class Step:
     """One measured stage of a run: a schedule of arrivals through one pipeline.
 
-    In the mode `drain` the load is there before the platform starts. A `warm_up` is run and shown,
-    not judged; a step that is not `steady` is expected to grow a backlog while its load lasts.
+    In the mode `drain` the load is there before the platform starts; in the mode `null` it goes
+    nowhere and shows what the generator itself can do. A `warm_up` is run and shown, not judged; a
+    step that is not `steady` is expected to grow a backlog while its load lasts. A `probe` asks
+    whether a rate holds: that it does not is an answer, and spoils nothing.
     `lanes` are those that it can use; in a run all steps have those that are up (`level`).
     """
 
@@ -114,6 +119,7 @@ class Step:
     lanes: int
     rows_per_arrival: int = 1
     warm_up: bool = False
+    probe: bool = False
     steady: bool = True
     marks: tuple[StepMark, ...] = ()
 
@@ -128,6 +134,39 @@ class StepShown:
     step: Step
     result: StepResult
     drained: bool
+    #: From its first arrival until it was drained.
+    took_s: float = 0.0
+    #: Sent and delivered while the load lasted, once a second, and the series of what came out.
+    looks: Sequence[ProgressSample] = ()
+    recorder: Recorder = field(default_factory=Recorder)
+    #: What waited at each place of the pipeline.
+    backlogs: Mapping[str, BacklogSeries] = field(default_factory=dict)
+    #: Why the generator itself did not offer the load, and that it had too few lanes for it.
+    generator: Sequence[str] = ()
+    crowded: Sequence[str] = ()
+    #: Why the load was given up before its end.
+    cut: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """A step under load: sent and delivered so far, and the series of what has come out."""
+
+    step: Step
+    looks: Sequence[ProgressSample]
+    recorder: Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class CourseOutcome:
+    """What a course as a whole came to: why the system failed, why there is no answer, what else is
+    worth knowing, and its answer as result.json holds it.
+    """
+
+    failed: Sequence[str] = ()
+    invalid: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    summary: Mapping[str, Any] | None = None
 
 
 class Course(Protocol):
@@ -137,11 +176,17 @@ class Course(Protocol):
     def planned(self) -> Sequence[Step]:
         """The steps that are certain from the start, in order; at least one.
 
-        Every step of the course uses as many lanes as the first.
+        They use as many lanes as the first; later steps may use more.
         """
 
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
         """The step to take after those that have ended; None where the run is complete."""
+
+    def give_up(self, progress: StepProgress) -> str:
+        """Why a load that goes on is not worth carrying to its end; empty where it is."""
+
+    def outcome(self, shown: Sequence[StepShown]) -> CourseOutcome:
+        """What the steps that were taken come to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +198,14 @@ class FixedCourse:
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
         """The next one of the list."""
         return self.planned[len(shown)] if len(shown) < len(self.planned) else None
+
+    def give_up(self, progress: StepProgress) -> str:  # noqa: ARG002 - every step is carried out
+        """Never: what was asked for is carried out."""
+        return ""
+
+    def outcome(self, shown: Sequence[StepShown]) -> CourseOutcome:  # noqa: ARG002 - each step is judged by itself
+        """Nothing beside the steps themselves."""
+        return CourseOutcome()
 
 
 def level(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -32,7 +32,8 @@ GROUP_INTERVAL_S = 0.5
 TIMEOUT_S = 5.0
 _SLOT = (
     "SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,"
-    " pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE"
+    " pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,"
+    " pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint FROM pg_replication_slots WHERE"
     " slot_name = %s"
 )
 Reading = TypeVar("Reading", covariant=True)
@@ -73,12 +74,13 @@ class SlotGauge:
             return SlotSample(error=first)
         if row is None:
             return SlotSample(error=f"there is no slot {self._slot!r}")
-        active, wal_status, lag_bytes, retained_bytes = row
+        active, wal_status, lag_bytes, retained_bytes, wal_bytes = row
         return SlotSample(
             active=active,
             wal_status=wal_status,
             lag_bytes=lag_bytes,
             retained_bytes=retained_bytes,
+            wal_bytes=wal_bytes,
         )
 
     def close(self) -> None:

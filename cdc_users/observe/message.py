@@ -16,6 +16,8 @@ class SlotSample(msgspec.Struct, kw_only=True):
     wal_status: str | None = None
     lag_bytes: int | None = None
     retained_bytes: int | None = None
+    #: All that the server has ever written to its WAL.
+    wal_bytes: int | None = None
     error: str | None = None
 
 

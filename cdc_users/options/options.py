@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc_users.error import OptionsError
+from cdc_users.options.table.capacity import CapacityOptions
 from cdc_users.options.table.command_line import CommandLineOptions
 from cdc_users.options.table.load import LoadOptions
 from cdc_users.options.table.own import OwnPipelineOptions, ScenarioOptions, VerdictOptions
@@ -30,6 +31,7 @@ class Options(
     PipelineOptions,
     SinkOptions,
     ScenarioOptions,
+    CapacityOptions,
     VerdictOptions,
     OwnPipelineOptions,
     CommandLineOptions,

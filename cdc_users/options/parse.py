@@ -168,6 +168,15 @@ def factor(text: str) -> float:
     return value
 
 
+def precision(text: str) -> float:
+    """How close two rates must come, as a share: 3% or 0.03."""
+    digits = text.removesuffix("%").strip()
+    value = float(number(digits)) / (100 if text.endswith("%") else 1)
+    if not 0.005 <= value <= 1:
+        raise ValueError(f"{text!r} must be from 0.5% to 100%, e.g. 3%")
+    return value
+
+
 def late(text: str) -> float | None:
     """The lateness in seconds beyond which an arrival is dropped; None where none is."""
     policy, colon, tolerance = text.partition(":")

@@ -16,7 +16,7 @@ from cdc_users.options.ignored import idle_in, unread, unused
 from cdc_users.options.options import Options, given_texts, resolve, texts
 from cdc_users.options.parse import MOST_STEPS
 from cdc_users.options.table.load import MOST_ROWS
-from cdc_users.scenario import Scenario, Step, checked
+from cdc_users.scenario import Course, Scenario, Step, checked
 
 
 class ShapeDeclaration(Protocol):
@@ -30,6 +30,9 @@ class ShapeDeclaration(Protocol):
 
     def steps(self, options: Options, /) -> Sequence[Step]:
         """The run's steps."""
+
+    def course(self, options: Options, steps: Sequence[Step], /) -> Course:
+        """How these steps, and those that follow from them, are taken."""
 
     def skipped(self, options: Options, /) -> Sequence[str]:
         """What was asked for and is left out, each with its reason."""
@@ -47,6 +50,7 @@ class Proposal:
     scenario: Scenario
     options: Options
     steps: Sequence[Step]
+    course: Course
     skipped: Sequence[str]
     user: type
 
@@ -84,7 +88,8 @@ def propose(
     steps = checked(steps)
     if mistakes := [*unused(given, steps), *_too_many_rows(steps)]:
         raise OptionsError(mistakes)
-    return Proposal(shape.scenario, options, steps, shape.skipped(options), user)
+    course = shape.course(options, steps)
+    return Proposal(shape.scenario, options, steps, course, shape.skipped(options), user)
 
 
 def refuse_too_many(steps: int) -> None:

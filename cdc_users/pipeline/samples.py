@@ -76,6 +76,10 @@ class SampleLog:
             for first in alive[0]
         ]
 
+    def gauges_between(self, start_us: int, end_us: int) -> list[GaugeSample]:
+        """The observer's samples of a span of time (wall us)."""
+        return [sample for sample in self.gauges if start_us <= sample.at_us <= end_us]
+
     def high_water(self, start_us: int, end_us: int) -> int | None:
         """The most events that an instance held in a span of time (wall us);
 

@@ -17,12 +17,14 @@ from cdc_users.pipeline.pipeline import GRACE_S, Rig, RigPlan, prepare
 from cdc_users.pipeline.provision.client import RELEASE_S, StewardClient
 from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.assignment import Assigner
+from cdc_users.run.ceiling import CeilingDriver
 from cdc_users.run.context import RunContext
-from cdc_users.run.step_driver import HALT_S, StepDriver
+from cdc_users.run.load_driver import HALT_S
+from cdc_users.run.step_driver import StepDriver
 from cdc_users.run.wait import POLL_S, Waiting
-from cdc_users.scenario import Course, StepShown, rig_of
+from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
 from cdc_users.step.close import close
-from cdc_users.step.result import step_result
+from cdc_users.step.shown import shown
 from cdc_users.step.state import Broken, StepState
 from cdc_users.users.message import Halt
 from infra.stack.endpoints import Endpoints
@@ -68,8 +70,12 @@ class Drive:
     def drive(self) -> None:
         """Take one step after another until the course has no more, or something ends the run."""
         state = self._next_state()
-        while state is not None and not self._over:
-            state = self._through_one_rig(state)
+        try:
+            while state is not None and not self._over:
+                null = state.step.mode == "null"
+                state = self._through_nothing(state) if null else self._through_one_rig(state)
+        finally:
+            self.run.facts.course = self.course.outcome(self._shown)
 
     @property
     def _over(self) -> bool:
@@ -80,6 +86,8 @@ class Drive:
         step = self.course.next_step(self._shown)
         if step is None:
             return None
+        # More lanes than the first steps had come up now, and stay.
+        self.run.lanes_wanted = max(self.run.lanes_wanted or 0, step.lanes)
         number = len(self._shown) + 1
         planned = self.run.states[number - 1 : number]
         if planned and planned[0].step == step:
@@ -110,6 +118,12 @@ class Drive:
             self._clean_up(rig)
         return following if not facts.broken else None
 
+    def _through_nothing(self, state: StepState) -> StepState | None:
+        """Take a step for which nothing is prepared, because nothing is loaded."""
+        CeilingDriver(run=self.run, state=state, waiting=self._waiting, attend=self._attend).take()
+        self._shown.append(shown(state, self.run.facts, ()))
+        return self._next_state() if not self._over else None
+
     def _plan(self, first: StepState) -> RigPlan:
         run, number = self.run, next(self._rigs)
         return RigPlan(
@@ -128,16 +142,41 @@ class Drive:
         state: StepState | None = first
         key = rig_of(first.number, first.step)
         while state is not None and rig_of(state.number, state.step) == key and not self._over:
-            StepDriver(self.run, rig, state, self._waiting, self._attend, self._missing).take()
+            StepDriver(
+                run=self.run,
+                rig=rig,
+                state=state,
+                waiting=self._waiting,
+                attend=self._attend,
+                missing=self._missing,
+                give_up=self._give_up,
+            ).take()
             taken.append(state)
-            self._shown.append(
-                StepShown(state.step, step_result(state, self.run.facts), state.drained)
-            )
+            self._shown.append(self._show(rig, state))
             state = self._next_state()
         ran = [item for item in taken if item.workers]
         if ran and not self.run.facts.broken and not self.run.facts.workers_lost:
             self._close(rig, ran)
         return state
+
+    def _show(self, rig: Rig, state: StepState) -> StepShown:
+        """What a step that has ended shows, as far as it is known before the audit."""
+        run, look = self.run, self.run.watch.last
+        if state.number in look.sink.steps:
+            run.facts.sink[state.number] = look.sink.steps[state.number]
+        if state.step.probe and not self._over:
+            self._keep_figures(rig, [state])
+        gauges = run.samples.gauges_between(state.t0_us, state.loaded_us)
+        return shown(state, run.facts, run.watch.moments, gauges)
+
+    def _give_up(self, state: StepState) -> str:
+        """Why a load that goes on is not worth carrying to its end."""
+        watch = self.run.watch
+        seen = watch.last.sink.steps.get(state.number)
+        looks = watch.looks.get(state.number, ())
+        if seen is None or not looks:
+            return ""
+        return self.course.give_up(StepProgress(state.step, looks, seen.recorder))
 
     def _missing(self) -> Sequence[str]:
         """What the run needs and is gone for good."""

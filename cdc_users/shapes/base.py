@@ -4,7 +4,7 @@ the run has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from locust import LoadTestShape, User
@@ -13,7 +13,7 @@ from cdc_users.error import OptionsError
 from cdc_users.options.options import Options
 from cdc_users.pipeline.declaration import sources
 from cdc_users.run.locust import hooks
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import Course, FixedCourse, Scenario, Step
 
 SPAWN_PER_S = 100
 
@@ -56,6 +56,14 @@ class ScenarioShape(LoadTestShape):
         have the most lanes that one has. Pure; the options are valid in themselves.
         """
         raise NotImplementedError
+
+    @classmethod
+    def course(cls, options: Options, steps: Sequence[Step]) -> Course:  # noqa: ARG003 - most scenarios know their steps
+        """How the steps are taken: one after another, unless what they show decides what follows.
+
+        `steps` are those of `steps`, as they were checked.
+        """
+        return FixedCourse(steps)
 
     @classmethod
     def skipped(cls, options: Options) -> tuple[str, ...]:  # noqa: ARG003 - most scenarios leave out nothing

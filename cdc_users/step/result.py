@@ -47,7 +47,7 @@ def conclude(
     options: Mapping[str, object],
 ) -> Result:
     """The run's result."""
-    ran = [state for state in states if state.workers]
+    ran = [state for state in states if state.workers and state.step.mode != "null"]
     steps = [step_result(state, facts) for state in ran]
     verdict, reasons = judge(ran, steps, facts)
     return Result(
@@ -61,6 +61,7 @@ def conclude(
         command=command,
         options=options,
         scaling=summary(points(readings(steps))) if scenario.scaling else None,
+        capacity=facts.course.summary,
     )
 
 
@@ -127,6 +128,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         ),
         ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
         warm_up=state.step.warm_up,
+        probe=state.step.probe,
         pipeline=as_json(state.step.pipeline),
         pressure=pressure(state, facts),
     )

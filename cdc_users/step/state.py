@@ -17,7 +17,7 @@ from cdc_users.measure.ledger.ledger import Audit, Outcomes
 from cdc_users.measure.offset import ONE_CLOCK, ClockOffset
 from cdc_users.observe.message import Final
 from cdc_users.pipeline.telemetry import StepSnapshot
-from cdc_users.scenario import Step
+from cdc_users.scenario import CourseOutcome, Step
 from cdc_users.users.message import Tally, WorkerReport
 from cdc_users.users.workload.keyspace import Outcome
 
@@ -73,6 +73,8 @@ class StepState:
     #: How many of the step's marks have been announced.
     marked: int = 0
     drained: bool = False
+    #: Why its load was given up before its end.
+    cut: str = ""
     #: For how long nothing had come when the wait for the rest was given up.
     quiet_s: float = 0.0
     #: Events that had been sent and not delivered when the load ended.
@@ -172,6 +174,8 @@ class Facts:
     samples: dict[int, Sequence[PressureSample]] = field(default_factory=dict)
     high_water: dict[int, int] = field(default_factory=dict)
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
+    #: What the course as a whole came to.
+    course: CourseOutcome = field(default_factory=CourseOutcome)
 
     def leave_behind(self, problems: Iterable[str]) -> None:
         """Note what could not be removed; what fails again at the end of the run is said once."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cdc_users.measure.judgement import validity
 from cdc_users.measure.judgement.result import StepResult, Verdict, step_json, verdict_of
@@ -39,8 +40,12 @@ def judge(
     if facts.broken:
         reason, code = facts.broken[0]
         return verdict_of(code), [reason]
-    invalid = [*invalid_reasons(states, facts), *undecided_reasons(steps, facts)]
-    failed = fail_reasons(steps, facts)
+    invalid = [
+        *invalid_reasons(states, facts),
+        *undecided_reasons(steps, facts),
+        *facts.course.invalid,
+    ]
+    failed = [*fail_reasons(steps, facts), *facts.course.failed]
     if dead := [*stall_reasons(steps), *gone_reasons(states, facts)]:
         return Verdict.FAIL, dead + failed
     if invalid:
@@ -130,6 +135,19 @@ def writers_twice(states: Sequence[StepState]) -> int:
     return sum(times > 1 or not own for (_, own), times in told.items())
 
 
+def generator_reasons(state: StepState, facts: Facts) -> tuple[list[str], list[str]]:
+    """Why the generator itself did not offer a step's load, and that it had too few lanes for
+    it.
+    """
+    step = _step_facts(state, facts)
+    own = [
+        *validity.loop_stalled(step),
+        *validity.cpu_saturated(step),
+        *validity.behind_plan(replace(step, lanes_short=False)),
+    ]
+    return own, [] if own else list(validity.behind_plan(step))
+
+
 def _missing(facts: Facts, *steps: int) -> bool:
     chosen = [facts.audits.get(step, {}) for step in steps or facts.audits]
     return any(audit.lost or audit.unseen for audits in chosen for audit in audits.values())
@@ -182,6 +200,7 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         # What is lost never comes out, and is no backlog that grows.
         steady=step.steady and not _lost(facts, state.number),
         warm_up=step.warm_up,
+        probe=step.probe,
         send_delay_ms=recorder.histogram("send_delay").summary_ms(),
         loop_lag_ms={} if facts.smoke else recorder.histogram("loop_lag").summary_ms(),
         clock_bound_ms=None if facts.smoke else clock_bound_ms(state),
@@ -216,6 +235,7 @@ def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
     """What is worth knowing and spoils nothing."""
     return [
         *facts.notes,
+        *facts.course.notes,
         *clock_notes(facts),
         *stranger_notes(facts),
         *bound_notes(states, facts),
@@ -303,7 +323,7 @@ def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
     reasons = [f"the pipeline reports: {error}" for error in facts.platform_errors]
     reasons += [failure.reason for failure in _threshold_failures(steps, facts, undecided=False)]
     for step in steps:
-        if step.arrivals.failed:
+        if step.arrivals.failed and not step.probe:
             reasons.append(
                 f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed"
             )
@@ -325,7 +345,7 @@ def _threshold_failures(
         threshold for threshold in facts.thresholds if threshold.metric.path[0] == "ledger"
     ]
     for row in rows:
-        chosen = ledger_only if row["warm_up"] else facts.thresholds
+        chosen = ledger_only if row["warm_up"] or row["probe"] else facts.thresholds
         judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
         # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
         found += [

@@ -8,7 +8,7 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.latency.histogram import EncodedHistogram
 from cdc_users.measure.schedule.plan import Schedule, SchedulePart
 from cdc_users.measure.wire import Versioned
-from cdc_users.users.target import LaneTarget
+from cdc_users.users.target import LaneTarget, NullTarget
 from cdc_users.users.workload.keyspace import Outcome
 from cdc_users.users.workload.workload import Workload
 
@@ -53,7 +53,7 @@ class Assignment(RunMessage, kw_only=True, frozen=True):
     t0_us: int
     schedule: Schedule
     anchor: Anchor
-    target: LaneTarget | None = None
+    target: LaneTarget | NullTarget | None = None
     share: int = 0
     shares: int = 1
     first_lane: int = 0

@@ -12,9 +12,9 @@ from gevent import GreenletExit
 
 from cdc_users.users.lane import Arrival, LaneUser, Share
 from cdc_users.users.session import APPLICATION_NAME as APPLICATION_NAME
-from cdc_users.users.session import FAILURES, Session, open_session, rolled_back
+from cdc_users.users.session import FAILURES, NullSession, Session, open_session, rolled_back
 from cdc_users.users.statement import operation_name, quoted_name, statements
-from cdc_users.users.target import DatabaseTarget
+from cdc_users.users.target import DatabaseTarget, NullTarget
 from cdc_users.users.workload.keyspace import Outcome
 from cdc_users.users.workload.workload import (
     OperationName,
@@ -46,11 +46,16 @@ class PostgresUser(LaneUser):
     def begin(self, share: Share, lane: int) -> None:
         """Connect, and start a writer of this step."""
         target, workload = share.assignment.target, share.assignment.workload
-        assert isinstance(target, DatabaseTarget)
         number = writer_number(share.assignment.step, lane)
         self._writer = Writer(share.assignment.run, number, workload)
-        self._tables = tuple(quoted_name(target.schema, table) for table in target.tables)
         share.ranges[number] = self._writer.ranges
+        if isinstance(target, NullTarget):
+            self._session, self._tables = NullSession(), target.tables
+            return
+        assert isinstance(target, DatabaseTarget)
+        self._tables = tuple(quoted_name(target.schema, table) for table in target.tables)
+        if isinstance(self._session, NullSession):
+            self._session = None
         if self._session is None:
             self._session = open_session(target.dsn, share.assignment.run, workload.insert_method)
         with contextlib.suppress(*FAILURES):

@@ -29,4 +29,13 @@ class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):
     linger_ms: float = 5.0
 
 
+class NullTarget(msgspec.Struct, frozen=True, tag="null"):
+    """Nowhere: lanes make everything that they would write, and send none of it.
+
+    `tables` are as many as the run's workload is spread over.
+    """
+
+    tables: tuple[str, ...] = ("customers",)
+
+
 LaneTarget = DatabaseTarget | TopicTarget

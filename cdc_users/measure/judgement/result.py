@@ -78,6 +78,7 @@ class StepResult:
     ledger: Mapping[str, int | str]
     drain_rate_per_s: float | None = None
     warm_up: bool = False
+    probe: bool = False
     pipeline: Mapping[str, Any] = field(default_factory=dict)
     pressure: Mapping[str, Any] = field(default_factory=dict)
 
@@ -97,6 +98,8 @@ class Result:
     options: Mapping[str, object] = field(default_factory=dict)
     #: How the steps compare with the first (scaling.summary), where the scenario asks for that.
     scaling: Mapping[str, Any] | None = None
+    #: The sustainable rate, where the scenario asks for it (docs/scenarios/capacity.md).
+    capacity: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain data, as result.json holds it."""
@@ -112,6 +115,7 @@ class Result:
             "command": self.command,
             "options": dict(self.options),
             "scaling": self.scaling,
+            "capacity": self.capacity,
         }
 
     @classmethod
@@ -136,6 +140,7 @@ class Result:
             command=data["command"],
             options=data["options"],
             scaling=data["scaling"],
+            capacity=data.get("capacity"),
         )
 
 

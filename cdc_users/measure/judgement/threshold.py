@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc_users.measure.latency import series
+from cdc_users.measure.latency.histogram import BEYOND
 from cdc_users.measure.ledger.audit import CLASSES
 from cdc_users.measure.number import EXPONENTS, UNSIGNED, number
 
@@ -39,6 +40,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "count": {"": 1.0, "k": 1e3, "M": 1e6},
 }
 SERIES = series.JUDGED
+PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
 STATISTICS = ("mean", "p50", "p95", "p99", "max")
 ARRIVALS = ("offered", "started", "completed", "failed", "dropped", "late")
 _PRESSURE = {
@@ -115,6 +117,19 @@ class Threshold:
     def holds(self, value: float) -> bool:
         """Whether a step's figure meets the condition."""
         return _COMPARE[self.comparison](value, self.value)
+
+    @property
+    def percentile(self) -> float | None:
+        """The percentile of a latency that it is about; None where it is about something else."""
+        path = self.metric.path
+        return PERCENTILES.get(path[-1]) if path[0] == "latency_ms" else None
+
+    @property
+    def samples_needed(self) -> float:
+        """How many samples its percentile needs before it is known; none where it is no
+        percentile.
+        """
+        return 0.0 if self.percentile is None else BEYOND / (1 - self.percentile / 100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,8 @@ class StepFacts:
     drained: bool = True
     steady: bool = True
     warm_up: bool = False
+    #: Whether it asks if a rate holds: then a load that was too much is an answer.
+    probe: bool = False
     send_delay_ms: dict[str, float | int | None] = field(default_factory=dict)
     loop_lag_ms: dict[str, float | int | None] = field(default_factory=dict)
     own_delay_ms: dict[str, float | int | None] = field(default_factory=dict)
@@ -470,6 +472,18 @@ OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     cpu_saturated,
     no_steady_state,
 )
+#: What a probe may find: that the load was too much for the system, or for the generator.
+OF_A_LOAD_THAT_HOLDS = (
+    sink_timed_out,
+    not_conserved,
+    samples_missing,
+    too_little_traffic,
+    too_much_dropped,
+    behind_plan,
+    loop_stalled,
+    cpu_saturated,
+    no_steady_state,
+)
 #: These follow from being stopped, and would only repeat it.
 BY_STOPPING = (sink_timed_out, not_conserved, samples_missing, too_little_traffic)
 
@@ -485,6 +499,8 @@ def invalid_reasons(facts: HarnessFacts) -> list[str]:
             if (facts.stop_reason and judge in BY_STOPPING) or (
                 step.warm_up and judge not in BY_STOPPING
             ):
+                continue
+            if step.probe and judge in OF_A_LOAD_THAT_HOLDS:
                 continue
             found += [f"{step.name}: {reason}" for reason in judge(step)]
     return found

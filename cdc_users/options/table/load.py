@@ -8,7 +8,15 @@ from typing import ClassVar, Literal
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_rate
 from cdc_users.options import conflict, parse
-from cdc_users.options.table.record import LEAVE, PER_SINK, PRESSURE, SCALING, VOLUME, option
+from cdc_users.options.table.record import (
+    CAPACITY,
+    LEAVE,
+    PER_SINK,
+    PRESSURE,
+    SCALING,
+    VOLUME,
+    option,
+)
 from cdc_users.users.workload.workload import KEYS_PER_WRITER
 
 #: Keys of a writer are apart from the next one's as long as it makes no more of them; a delete
@@ -17,6 +25,8 @@ MOST_ROWS = KEYS_PER_WRITER // 2
 A_TIME = "a time in ms, s, m or h"
 _IN_THE_TOPIC = {SCALING: "its records wait in the topic, --records says how many"}
 _FILL_AND_HOLD = {PRESSURE: "use --fill and --hold"}
+_SEARCHED = {CAPACITY: "it searches the rate itself, from --from to --most"}
+_PROBED = {CAPACITY: "use --probe and --confirm"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class LoadOptions:
         parse.Counts(MOST_ROWS),
         "Volumes, one burst step each: rows written as fast as they go.",
         unset=(),
-        not_in={PER_SINK: "use --records", **_FILL_AND_HOLD, **_IN_THE_TOPIC},
+        not_in={PER_SINK: "use --records", **_FILL_AND_HOLD, **_IN_THE_TOPIC, **_SEARCHED},
         rules=(conflict.one_load,),
     )
     rate: float | None = option(
@@ -37,7 +47,11 @@ class LoadOptions:
         "Open loop instead: arrivals (transactions) per second, e.g. 1000; needs --duration.",
         unset=None,
         takes="arrivals per second",
-        not_in={PRESSURE: "use --overload, a multiple of what the sink can take", **_IN_THE_TOPIC},
+        not_in={
+            PRESSURE: "use --overload, a multiple of what the sink can take",
+            **_IN_THE_TOPIC,
+            **_SEARCHED,
+        },
         rules=(conflict.rate_lasts, conflict.rate_makes_an_arrival),
     )
     duration: float | None = option(
@@ -45,7 +59,7 @@ class LoadOptions:
         "How long --rate is held, e.g. 30s or 5m.",
         unset=None,
         takes=A_TIME,
-        not_in={**_FILL_AND_HOLD, **_IN_THE_TOPIC},
+        not_in={**_FILL_AND_HOLD, **_IN_THE_TOPIC, **_PROBED},
         rules=(conflict.duration_has_a_rate,),
     )
     stages: tuple[LoadStage, ...] = option(
@@ -58,6 +72,7 @@ class LoadOptions:
             PER_SINK: "use --rate and --duration",
             PRESSURE: "use --overload, --fill and --hold",
             **_IN_THE_TOPIC,
+            **_SEARCHED,
         },
     )
     warm_up: float | None = option(
@@ -94,7 +109,7 @@ class LoadOptions:
         "Latency, partitions: records that are in the topic before the platform starts to read.",
         default="10000",
         only_in=(PER_SINK, SCALING),
-        not_in={VOLUME: "use --rows", **_FILL_AND_HOLD},
+        not_in={VOLUME: "use --rows", **_FILL_AND_HOLD, **_SEARCHED},
     )
     mode: Literal["", "drain", "paced"] = option(
         parse.choice("drain", "paced"),
@@ -102,7 +117,7 @@ class LoadOptions:
         " --rate is given.",
         unset="",
         only_in=(PER_SINK,),
-        not_in={VOLUME: "use --rows, or --rate and --duration", **_IN_THE_TOPIC},
+        not_in={VOLUME: "use --rows, or --rate and --duration", **_IN_THE_TOPIC, **_SEARCHED},
         rules=(conflict.mode_fits_the_rate,),
     )
     smoke: bool = option(

@@ -9,7 +9,7 @@ from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
 from cdc_users.measure.schedule.plan import parse_duration
 from cdc_users.options import conflict, parse
 from cdc_users.options.table.load import A_TIME
-from cdc_users.options.table.record import PRESSURE, SCALING, option
+from cdc_users.options.table.record import CAPACITY, PRESSURE, SCALING, option
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class VerdictOptions:
         "What must hold, several by semicolon, e.g. 'end_to_end.p99 < 500ms; throughput > 2000/s'.",
         unset=(),
         takes="METRIC < VALUE, several by semicolon",
+        not_in={CAPACITY: "use --slo"},
     )
     drain_timeout: float = option(
         parse_duration,

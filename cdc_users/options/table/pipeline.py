@@ -9,7 +9,7 @@ from cdc_users.measure.schedule.plan import parse_duration
 from cdc_users.options import conflict, parse
 from cdc_users.options.parse import SINKS, WAIT_MS, WAITING, WAITING_BATCH
 from cdc_users.options.table.load import A_TIME
-from cdc_users.options.table.record import PER_SINK, PRESSURE, SCALING, VOLUME, option
+from cdc_users.options.table.record import CAPACITY, PER_SINK, PRESSURE, SCALING, VOLUME, option
 from cdc_users.pipeline.declaration import captures, sources, transports
 
 
@@ -87,7 +87,7 @@ class SinkOptions:
         f" of at most {WAITING_BATCH} events).",
         default="webhook,postgres,iceberg",
         only_in=(PER_SINK, SCALING),
-        not_in={VOLUME: "use --sink", PRESSURE: "use --sink-delay"},
+        not_in={VOLUME: "use --sink", CAPACITY: "use --sink", PRESSURE: "use --sink-delay"},
     )
     sink_delay: tuple[float, ...] = option(
         parse.durations,

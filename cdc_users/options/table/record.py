@@ -17,7 +17,8 @@ from cdc_users.options.conflict import Rule
 
 #: The kinds of shape (cdc_users.shapes), by which an option says where it does nothing.
 VOLUME, PER_SINK, PRESSURE, SCALING = "volume", "per_sink", "pressure", "scaling"
-KINDS = (VOLUME, PER_SINK, PRESSURE, SCALING)
+CAPACITY = "capacity"
+KINDS = (VOLUME, PER_SINK, PRESSURE, SCALING, CAPACITY)
 LEAVE = "leave it out"
 _RECORD = "option"
 _REQUIRED: Final = object()
@@ -64,7 +65,7 @@ class Option:
     @property
     def variable(self) -> str:
         """As in the environment."""
-        return f"CDC_{self.name.upper()}"
+        return f"CDC_{self.name.rstrip('_').upper()}"
 
     @property
     def switch(self) -> bool:
@@ -97,8 +98,8 @@ class Option:
 
 
 def flag_of(name: str) -> str:
-    """An option's flag, by its name."""
-    return f"--{name.replace('_', '-')}"
+    """An option's flag, by its name; a name that Python keeps for itself has a dash behind it."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def option(

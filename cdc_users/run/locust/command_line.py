@@ -180,6 +180,7 @@ def _add(group: Any, option: Option, default: str, *, hidden: bool) -> None:
     shown = f"{option.help} Takes {option.takes}; default: {default or 'none'}."
     action = group.add_argument(
         option.flag,
+        dest=option.name,
         default=None,
         env_var=option.variable,
         metavar=option.name.upper(),

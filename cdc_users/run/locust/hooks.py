@@ -34,7 +34,7 @@ from cdc_users.run.locust.command_line import CommandLine, explain, refuse
 from cdc_users.run.locust.messages import Gate, Messenger, listen_as_lanes, listen_as_master
 from cdc_users.run.locust.signals import handle_signals, handle_worker_signals
 from cdc_users.run.run import Run
-from cdc_users.scenario import FixedCourse, Scenario
+from cdc_users.scenario import Scenario
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
 from cdc_users.users.message import WorkerReport
@@ -160,8 +160,7 @@ class Harness:
             self.run = None
         try:
             made = self.command_line.take(_shape(environment), _parsed(environment))
-            course = FixedCourse(made.steps)
-            run = Run(environment, made.scenario, made.options, course, Messenger(runner))
+            run = Run(environment, made.scenario, made.options, made.course, Messenger(runner))
         except HarnessError as error:
             print(error, file=sys.stderr)
             _give_up(environment, runner, error.exit_code)

@@ -14,14 +14,16 @@ import pytest
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError
-from cdc_users.options import conflict
+from cdc_users.options import conflict, search_conflict
 from cdc_users.options.ignored import idle_in
 from cdc_users.options.options import BY_NAME, OPTIONS, Options, workload_of
 from cdc_users.options.proposal import Proposal, propose
 from cdc_users.options.table.record import KINDS, flag_of
 from cdc_users.scenario import Step
 from cdc_users.shapes.base import ScenarioShape
+from cdc_users.shapes.course import CapacityCourse
 from locustfiles.backpressure import SlowSinkShape
+from locustfiles.capacity import SearchShape
 from locustfiles.latency import LatencyShape
 from locustfiles.partitions import ScalingShape
 from locustfiles.throughput import ThroughputShape
@@ -36,6 +38,7 @@ SHAPES: dict[str, type[ScenarioShape]] = {
     "backpressure": SlowSinkShape,
     "partitions": ScalingShape,
     "wal": WalShape,
+    "capacity": SearchShape,
 }
 PACED = {"rate": "50", "duration": "2s"}
 #: What the run, the page or the terminal reads, whatever the scenario.
@@ -81,6 +84,13 @@ SAMPLES: dict[str, dict[str, str]] = {
     "fill": {"fill": "1s"},
     "hold": {"hold": "1s"},
     "repeat": {"repeat": "2"},
+    "slo": {"slo": "end_to_end.p99 < 2s"},
+    "from_": {"from_": "300"},
+    "most": {"most": "5000"},
+    "probe": {"probe": "9s"},
+    "confirm": {"confirm": "50s"},
+    "precision": {"precision": "5%"},
+    "budget": {"budget": "30m"},
 }
 
 
@@ -101,7 +111,9 @@ def effect(scenario: str, given: dict[str, str]) -> Any:
         proposal = made(scenario, **given)
     except OptionsError as error:
         return str(error)
-    return proposal.steps, workload_of(proposal.options)
+    course = proposal.course
+    searched = (course.plan(()), course.options.slo) if isinstance(course, CapacityCourse) else None
+    return proposal.steps, workload_of(proposal.options), searched
 
 
 @pytest.mark.parametrize("scenario", SHAPES)
@@ -288,8 +300,9 @@ def test_what_an_option_needs_stands_in_its_record() -> None:
     named = {rule.__qualname__.split(".")[0] for option in OPTIONS for rule in option.rules}
     rules = {
         name
-        for name, item in vars(conflict).items()
-        if callable(item) and item.__module__ == conflict.__name__
+        for module in (conflict, search_conflict)
+        for name, item in vars(module).items()
+        if callable(item) and item.__module__ == module.__name__
     }
 
     assert {name for name in rules if not name.startswith("_")} == named
@@ -334,7 +347,8 @@ def _commands() -> list[str]:
 def test_every_documented_command_is_a_run_that_could_start(command: str) -> None:
     scenario, rest = re.findall(r"locust -f locustfiles/(\w+)\.py([^`]*)", command)[0]
     words = shlex.split(re.split(r" {2,}(?=[\w#])", rest)[0], comments=True)
-    given = {word.removeprefix("--").replace("-", "_"): value for word, value in pairwise(words)}
+    names = {option.flag: option.name for option in OPTIONS}
+    given = {names.get(word, word): value for word, value in pairwise(words)}
 
     assert made(scenario, **given).steps
 

@@ -1,0 +1,231 @@
+"""Whether one probe held: what went in against what came out, every backlog, and the SLO. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdc_users.measure.judgement.validity import ProgressSample, backlog_ages_s
+
+#: A probe may fall behind by less than this part of what is offered (docs/measurement.md).
+GROWTH_SHARE = 0.005
+#: A trend that nearly all pairs of looks agree on is believed below that as well.
+CERTAIN_SHARE, CERTAIN = 0.0005, 0.8
+#: A trend counts if so many more pairs of looks show it than the opposite.
+AGREED = 0.4
+#: What falls behind by less than this in all is within what a look can tell.
+GROWN_S = 0.05
+#: Of what is offered, so much must come out.
+DELIVERED_SHARE = 0.99
+#: The beginning of a probe says how it got going.
+SETTLING_SHARE = 0.2
+FEWEST_LOOKS = 4
+#: A probe is given up when its newest events are this late, and later at each of the last looks.
+HOPELESS_S, HOPELESS_LOOKS, HOPELESS_SHARE = 3.0, 5, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogSeries:
+    """One place where events can wait: what waited there, by time (seconds), and how much goes
+    through it a second in the same unit. `known` is false where nobody could say.
+    """
+
+    at_s: Sequence[float]
+    waiting: Sequence[float]
+    through_per_s: float
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFigures:
+    """What a probe showed.
+
+    `slo` has a sentence for each condition that it does not meet, `generator` one for each reason
+    why the generator did not offer its load, `cut` why it was given up early.
+    """
+
+    rate_per_s: float
+    looks: Sequence[ProgressSample]
+    backlogs: Mapping[str, BacklogSeries] = field(default_factory=dict)
+    slo: Sequence[str] = ()
+    generator: Sequence[str] = ()
+    cut: str = ""
+    failed: int = 0
+    drained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeJudgement:
+    """Whether a probe held (None: the generator could not offer it), the first reason why not, and
+    by how much each place's backlog grew, as a share of what goes through it.
+    """
+
+    held: bool | None
+    reason: str
+    delivered_per_s: float
+    growth: Mapping[str, float]
+
+
+def judge_probe(figures: ProbeFigures) -> ProbeJudgement:
+    """Judge a probe by what it showed."""
+    growth = {
+        place: round(trend_share(series), 4)
+        for place, series in figures.backlogs.items()
+        if series.known
+    }
+    delivered_per_s = _delivered_per_s(figures.looks)
+    behind = _behind(figures.looks)
+    if figures.generator and not _pipeline_is_behind(figures, behind):
+        return ProbeJudgement(None, figures.generator[0], delivered_per_s, growth)
+    reasons = [*_load_reasons(figures, behind), *_backlog_reasons(figures, growth), *figures.slo]
+    return ProbeJudgement(not reasons, next(iter(reasons), ""), delivered_per_s, growth)
+
+
+def _pipeline_is_behind(figures: ProbeFigures, behind: float) -> bool:
+    """Whether even what was sent did not come out: then a late generator explains nothing."""
+    sent = [ProgressSample(look.elapsed_s, look.sent, look.delivered) for look in figures.looks]
+    return bool(figures.cut) or not figures.drained or (behind > 0 and _behind(sent) > 0)
+
+
+def _load_reasons(figures: ProbeFigures, behind: float) -> list[str]:
+    rate, out_per_s = figures.rate_per_s, _slope(figures.looks, lambda look: look.delivered)
+    reasons = [figures.cut] if figures.cut else []
+    if figures.failed:
+        reasons.append(f"{figures.failed} arrivals failed")
+    if behind > 0 and not figures.cut:
+        reasons.append(
+            f"the backlog grew by {behind * rate:,.1f} events/s ({behind:.1%} of what was offered)"
+        )
+    offered_per_s = _slope(figures.looks, lambda look: look.sent if look.due is None else look.due)
+    if offered_per_s and out_per_s < DELIVERED_SHARE * offered_per_s and not reasons:
+        reasons.append(
+            f"{out_per_s:,.0f} of {offered_per_s:,.0f} events/s came out"
+            f" ({out_per_s / offered_per_s:.1%})"
+        )
+    if len(_settled(figures.looks)) < FEWEST_LOOKS and not reasons:
+        reasons.append("too few looks at the backlog to judge it by")
+    if not figures.drained:
+        reasons.append("not everything arrived within --drain-timeout")
+    return reasons
+
+
+def _backlog_reasons(figures: ProbeFigures, growth: Mapping[str, float]) -> list[str]:
+    unknown = [place for place, series in figures.backlogs.items() if not series.known]
+    reasons = [f"the backlog of the {place} is not known, and so not bounded" for place in unknown]
+    return reasons + [
+        f"the backlog of the {place} grew by {share:.1%} of what goes through it"
+        for place, share in growth.items()
+        if share > GROWTH_SHARE
+    ]
+
+
+def hopeless(looks: Sequence[ProgressSample]) -> str:
+    """Why a probe that goes on cannot hold any more; empty while it may."""
+    last = list(looks)[-HOPELESS_LOOKS:]
+    if len(last) < HOPELESS_LOOKS:
+        return ""
+    ages_s = backlog_ages_s(looks)[-HOPELESS_LOOKS:]
+    span_s = last[-1].elapsed_s - last[0].elapsed_s
+    growing = bool(np.all(np.diff(ages_s) > 0)) and span_s > 0
+    share = (ages_s[-1] - ages_s[0]) / span_s if growing else 0.0
+    if ages_s[-1] < HOPELESS_S or share < HOPELESS_SHARE:
+        return ""
+    due = (last[-1].due or last[-1].sent) - (last[0].due or last[0].sent)
+    return (
+        f"the backlog grew by {share * due / span_s:,.0f} events/s ({share:.0%} of what was"
+        f" offered), and the newest event came {ages_s[-1]:.1f} s late"
+    )
+
+
+def slo_spent(over: int, planned: int, percentile: float) -> bool:
+    """Whether so many events are over a limit already that the percentile of all planned ones
+    cannot be below it any more.
+    """
+    return over > planned * (1 - percentile / 100)
+
+
+def trend_share(series: BacklogSeries) -> float:
+    """The growth of what waits, as a share of what goes through; 0 where there is no trend to be
+    sure of.
+    """
+    if series.through_per_s <= 0:
+        return 0.0
+    at_s = np.asarray(series.at_s, dtype=np.float64)
+    begin = math.ceil(SETTLING_SHARE * len(at_s))
+    waiting_s = np.asarray(series.waiting, dtype=np.float64) / series.through_per_s
+    return _trend(*thinned(at_s[begin:], waiting_s[begin:]))
+
+
+def thinned(
+    at_s: NDArray[np.float64], values: NDArray[np.float64], most: int = 60
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means over equal spans of time: a backlog that is worked off in gulps, as a slot whose reader
+    confirms now and then, has a trend only over several of them.
+    """
+    if len(at_s) <= most:
+        return at_s, values
+    parts = np.array_split(np.arange(len(at_s)), most)
+    return (
+        np.array([at_s[part].mean() for part in parts]),
+        np.array([values[part].mean() for part in parts]),
+    )
+
+
+def _settled(looks: Sequence[ProgressSample]) -> Sequence[ProgressSample]:
+    return looks[math.ceil(SETTLING_SHARE * len(looks)) :]
+
+
+def _behind(looks: Sequence[ProgressSample]) -> float:
+    """The part of what is offered that stays behind, by the trend of the backlog's age."""
+    ages_s = backlog_ages_s(looks)
+    begin = math.ceil(SETTLING_SHARE * len(looks))
+    at_s = np.array([look.elapsed_s for look in looks], dtype=np.float64)
+    return _trend(at_s[begin:], ages_s[begin:])
+
+
+def _trend(at_s: NDArray[np.float64], values_s: NDArray[np.float64]) -> float:
+    """The median slope of all pairs (Theil and Sen), where the pairs agree on it (Kendall)."""
+    if len(at_s) < FEWEST_LOOKS:
+        return 0.0
+    earlier, later = np.triu_indices(len(at_s), k=1)
+    spans_s = at_s[later] - at_s[earlier]
+    slopes = (values_s[later] - values_s[earlier])[spans_s > 0] / spans_s[spans_s > 0]
+    if not len(slopes):
+        return 0.0
+    growth, agreed = float(np.median(slopes)), float(np.sign(slopes).mean())
+    grown_s = growth * float(at_s[-1] - at_s[0])
+    if growth > CERTAIN_SHARE and agreed > CERTAIN and grown_s > GROWN_S / 2:
+        return growth
+    if growth <= GROWTH_SHARE or grown_s <= GROWN_S or agreed <= AGREED:
+        return 0.0
+    return growth
+
+
+def _delivered_per_s(looks: Sequence[ProgressSample]) -> float:
+    """What came out: the lesser of what is usual and of what it was from end to end, because a
+    pipeline that stands still now and then delivers less than it usually does.
+    """
+    settled = _settled(looks)
+    span_s = settled[-1].elapsed_s - settled[0].elapsed_s if len(settled) > 1 else 0.0
+    if span_s <= 0:
+        return 0.0
+    whole_per_s = (settled[-1].delivered - settled[0].delivered) / span_s
+    return min(whole_per_s, _slope(looks, lambda look: look.delivered))
+
+
+def _slope(looks: Sequence[ProgressSample], read: Callable[[ProgressSample], int]) -> float:
+    settled = _settled(looks)
+    if len(settled) < 2:
+        return 0.0
+    at_s = np.array([look.elapsed_s for look in settled], dtype=np.float64)
+    counts = np.array([read(look) for look in settled], dtype=np.float64)
+    earlier, later = np.triu_indices(len(at_s), k=1)
+    spans_s = at_s[later] - at_s[earlier]
+    usable = spans_s > 0
+    if not usable.any():
+        return 0.0
+    return float(np.median((counts[later] - counts[earlier])[usable] / spans_s[usable]))

@@ -1,0 +1,323 @@
+"""The search for the highest rate that holds: a geometric bracket, then bisection of the logarithm,
+then long confirmations. Pure.
+
+`next_trial` looks at everything that has been tried and says what to try next, or what the answer
+is; so a search can be repeated, and tested, without a pipeline. Short probes are quick and may be
+wrong; a long one decides. Once a long one has contradicted a short one, short ones are no longer
+believed (docs/scenarios/capacity.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+#: The bracket grows by this factor until a rate fails, and shrinks by it until one holds.
+FACTOR = 2.0
+#: Where long probes have shown that short ones are wrong, the bracket grows in smaller steps.
+CAREFUL_FACTOR = 1.25
+#: The lowest rate that is tried is the start rate by this.
+LOWEST_SHARE = 0.25
+#: A probe's own time beside its load: lanes are told, the pipeline drains, samples come in.
+OVERHEAD_S = 3.0
+#: The answer's lower end has been held for so many long probes.
+CONFIRMATIONS = 2
+#: Significant digits of a rate that is tried.
+DIGITS = 4
+
+LimitName = Literal["most", "ceiling", "generator"]
+AnswerKind = Literal["interval", "at_least", "nothing_holds", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """What is searched: rates in events a second, times in seconds.
+
+    `most_per_s` is the highest rate that is tried, and `limit` says why: because the user said so,
+    or because the harness' own ceiling lies there.
+    """
+
+    from_per_s: float
+    most_per_s: float
+    probe_s: float
+    confirm_s: float
+    warm_up_s: float
+    precision: float
+    budget_s: float
+    limit: LimitName = "most"
+    #: Below this rate a probe has too few events for what it must hold.
+    needed_per_s: float = 0.0
+
+    def cost_s(self, *, long: bool) -> float:
+        """What one probe takes, its warm-up and drain included."""
+        return self.warm_up_s + (self.confirm_s if long else self.probe_s) + OVERHEAD_S
+
+    @property
+    def lowest_per_s(self) -> float:
+        """The lowest rate that is tried."""
+        return max(self.from_per_s * LOWEST_SHARE, min(self.needed_per_s, self.from_per_s))
+
+    @property
+    def least_s(self) -> float:
+        """What a search takes at the least: one probe and its confirmation."""
+        return self.cost_s(long=False) + self.cost_s(long=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One probe to make; a `long` one decides. `repeat` counts how often the generator was given
+    more lanes, because it could not offer what was asked of it.
+    """
+
+    rate_per_s: float
+    long: bool = False
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOutcome:
+    """What a probe came to: it held, it failed, or (None) the generator could not offer the rate.
+
+    `delivered_per_s` is what came out while the load was held.
+    """
+
+    trial: Trial
+    held: bool | None
+    delivered_per_s: float
+    took_s: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """What a search came to.
+
+    An `interval` has both ends: the highest rate that was confirmed, and the lowest that failed.
+    `at_least` has only the lower one, for the reason in `limit`. `why` is the failure of the upper
+    end, or why there is no answer.
+    """
+
+    kind: AnswerKind
+    low_per_s: float | None = None
+    high_per_s: float | None = None
+    confirmed: int = 0
+    limit: LimitName | None = None
+    why: str = ""
+
+    @property
+    def width(self) -> float | None:
+        """The interval's width as a share of its lower end; None where it has no two ends."""
+        if self.low_per_s is None or self.high_per_s is None:
+            return None
+        return self.high_per_s / self.low_per_s - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the outcomes so far say: rates that held and failed, those of them from long probes,
+    and whether short probes may still be believed.
+    """
+
+    holds: frozenset[float]
+    fails: frozenset[float]
+    long_holds: tuple[float, ...]
+    long_fails: tuple[float, ...]
+    trusted: bool
+
+    @classmethod
+    def of(cls, outcomes: Sequence[TrialOutcome]) -> Evidence:
+        """Weigh the outcomes; a long probe's word beats a short one's."""
+
+        def rates(*, long: bool, held: bool) -> tuple[float, ...]:
+            return tuple(
+                one.trial.rate_per_s
+                for one in outcomes
+                if one.held is held and one.trial.long is long
+            )
+
+        long_holds, long_fails = rates(long=True, held=True), rates(long=True, held=False)
+        holds, fails = rates(long=False, held=True), rates(long=False, held=False)
+        lowest_fail = min(long_fails, default=math.inf)
+        highest_hold = max(long_holds, default=0.0)
+        trusted = max(holds, default=0.0) < lowest_fail and (
+            min(fails, default=math.inf) > highest_hold
+        )
+        return cls(
+            holds=frozenset(long_holds) | frozenset(holds if trusted else ()),
+            fails=frozenset(long_fails) | {rate for rate in fails if rate > highest_hold},
+            long_holds=long_holds,
+            long_fails=long_fails,
+            trusted=trusted,
+        )
+
+    @property
+    def low(self) -> float | None:
+        """The highest rate that held and lies below every one that failed."""
+        lowest_fail = min(self.fails, default=math.inf)
+        return max((rate for rate in self.holds if rate < lowest_fail), default=None)
+
+    @property
+    def high(self) -> float | None:
+        """The lowest rate that failed and lies above every one that held."""
+        highest_hold = max(self.holds, default=0.0)
+        return min((rate for rate in self.fails if rate > highest_hold), default=None)
+
+    @property
+    def doubtful(self) -> tuple[float, float] | None:
+        """The lowest rate that failed and the highest that held, where the former is not above the
+        latter: in between the pipeline does now this and now that.
+        """
+        lowest_fail, highest_hold = (
+            min(self.fails, default=math.inf),
+            max(self.holds, default=0.0),
+        )
+        return (lowest_fail, highest_hold) if lowest_fail <= highest_hold else None
+
+
+def next_trial(plan: SearchPlan, outcomes: Sequence[TrialOutcome]) -> Trial | SearchAnswer:
+    """What to try after these outcomes, or the answer."""
+    weak = [one for one in outcomes if one.held is None]
+    repeat = min(1, len(weak))
+    if weak and outcomes[-1] is weak[-1] and not weak[-1].trial.repeat:
+        return Trial(weak[-1].trial.rate_per_s, weak[-1].trial.long, repeat=1)
+    spent = any(one.trial.repeat and one.held is None for one in outcomes)
+    search = _Search(plan, outcomes, Evidence.of(outcomes), repeat, generator_spent=spent)
+    return search.decide()
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    plan: SearchPlan
+    outcomes: Sequence[TrialOutcome]
+    evidence: Evidence
+    repeat: int
+    #: Whether the generator could not offer a rate even with more lanes.
+    generator_spent: bool
+
+    def decide(self) -> Trial | SearchAnswer:
+        low, high = self.evidence.low, self.evidence.high
+        if not self.outcomes:
+            return self._try(min(self.plan.from_per_s, self.plan.most_per_s))
+        if self.generator_spent:
+            return self._finish(low, high)
+        wanted = self._next_rate(low, high)
+        if wanted is not None:
+            if wanted < self.plan.lowest_per_s * (1 - 1e-9):
+                return self._nothing_holds()
+            trial = self._try(wanted)
+            if self._affordable(trial, confirmations=3 if low is not None else 1):
+                return trial
+        return self._finish(low, high)
+
+    def _next_rate(self, low: float | None, high: float | None) -> float | None:
+        """The rate that narrows the bracket; None where it is narrow enough."""
+        if low is None:
+            lowest = min(self.evidence.fails, default=self.plan.from_per_s)
+            return _rounded(lowest / FACTOR)
+        if high is None:
+            return self._above(low)
+        doubtful = self.evidence.doubtful
+        if doubtful is not None:
+            return self._between(low, doubtful[0]) or self._between(doubtful[1], high)
+        return self._between(low, high)
+
+    def _above(self, low: float) -> float | None:
+        top = max(low, max(self.evidence.holds, default=low))
+        factor = FACTOR if self.evidence.trusted else CAREFUL_FACTOR
+        return None if top >= self.plan.most_per_s else _up(top, factor, self.plan.most_per_s)
+
+    def _between(self, low: float, high: float) -> float | None:
+        if high <= low * (1 + self.plan.precision):
+            return None
+        middle = _rounded(math.sqrt(low * high))
+        return middle if low < middle < high else None
+
+    def _finish(self, low: float | None, high: float | None) -> Trial | SearchAnswer:
+        """Confirm what was found: the lower end twice, the upper end once, in turn."""
+        if low is None:
+            return self._no_answer()
+        confirmed = self.evidence.long_holds.count(low)
+        checked = high is None or high in self.evidence.long_fails or self.generator_spent
+        wanted = low if confirmed == 0 or checked else high
+        assert wanted is not None
+        if confirmed < CONFIRMATIONS or not checked:
+            trial = Trial(wanted, long=True, repeat=self.repeat)
+            if self._affordable(trial):
+                return trial
+        if not confirmed:
+            return SearchAnswer(
+                "undecided",
+                why=f"the budget of {self.plan.budget_s:g} s ended before {low:g}/s, which held in"
+                " a short probe, could be confirmed; raise --budget, or start nearer with --from",
+            )
+        return self._answer(low, high, confirmed)
+
+    def _answer(self, low: float, high: float | None, confirmed: int) -> SearchAnswer:
+        held = self._delivered_per_s(low)
+        if high is None or self.generator_spent:
+            limit: LimitName = "generator" if self.generator_spent else self.plan.limit
+            short_of_limit = not self.generator_spent and low < self.plan.most_per_s
+            if short_of_limit:
+                why = f"the budget of {self.plan.budget_s:g} s ended before any rate failed"
+                return SearchAnswer("at_least", held, None, confirmed, None, why)
+            return SearchAnswer("at_least", held, None, confirmed, limit, self._weakness())
+        return SearchAnswer("interval", held, high, confirmed, None, self._failure_of(high))
+
+    def _delivered_per_s(self, low: float) -> float:
+        """What the confirmations of a rate are worth: a load within what a probe may fall behind is
+        held only as far as it came out.
+        """
+        delivered = [
+            one.delivered_per_s
+            for one in self.outcomes
+            if one.trial.long and one.held and one.trial.rate_per_s == low
+        ]
+        return round(min(low, *delivered), 1)
+
+    def _failure_of(self, rate_per_s: float) -> str:
+        """Why a rate failed, in the words of the longest probe that was made of it."""
+        failed = [
+            one for one in self.outcomes if not one.held and one.trial.rate_per_s == rate_per_s
+        ]
+        return max(failed, key=lambda one: one.trial.long).reason
+
+    def _weakness(self) -> str:
+        return next((one.reason for one in reversed(self.outcomes) if one.held is None), "")
+
+    def _nothing_holds(self) -> SearchAnswer:
+        lowest = min(self.evidence.fails)
+        return SearchAnswer("nothing_holds", None, lowest, why=self._failure_of(lowest))
+
+    def _no_answer(self) -> SearchAnswer:
+        if self.generator_spent:
+            return SearchAnswer("undecided", limit="generator", why=self._weakness())
+        lowest = min(self.evidence.fails)
+        return SearchAnswer(
+            "undecided",
+            None,
+            lowest,
+            why=f"the budget of {self.plan.budget_s:g} s ended before any rate held; {lowest:g}/s"
+            f" failed: {self._failure_of(lowest)}",
+        )
+
+    def _try(self, rate_per_s: float) -> Trial:
+        return Trial(rate_per_s, long=not self.evidence.trusted, repeat=self.repeat)
+
+    def _affordable(self, trial: Trial, confirmations: int = 0) -> bool:
+        spent_s = sum(one.took_s for one in self.outcomes)
+        reserved_s = confirmations * self.plan.cost_s(long=True)
+        return spent_s + self.plan.cost_s(long=trial.long) + reserved_s <= self.plan.budget_s
+
+
+def _up(rate_per_s: float, factor: float, most_per_s: float) -> float:
+    """The next rate upwards; what would come close to the highest one goes there at once."""
+    wanted = rate_per_s * factor
+    return most_per_s if wanted * math.sqrt(factor) > most_per_s else _rounded(wanted)
+
+
+def _rounded(rate_per_s: float) -> float:
+    """A rate with as many digits as are worth reading."""
+    places = DIGITS - 1 - math.floor(math.log10(rate_per_s))
+    return round(rate_per_s, places)

@@ -1,0 +1,84 @@
+"""What the options of a search need and exclude (conflict.py says what a rule is)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from cdc_users.measure.capacity.search import SearchPlan
+from cdc_users.measure.judgement.threshold import SERIES
+from cdc_users.options.conflict import OptionValues
+from cdc_users.pipeline.declaration import (
+    DEFAULT_SINK,
+    can_feed,
+    captures,
+    sources,
+)
+
+#: A probe's warm-up where `--warm-up` says nothing.
+WARM_UP_S = 5.0
+
+
+def search_goes_up(values: OptionValues) -> Sequence[str]:
+    """The search begins below its end."""
+    start, most = values.get("from_"), values.get("most")
+    if start and most and start > most:
+        return [f"--from {start:g}/s is above --most {most:g}/s; lower the one or raise the other"]
+    return []
+
+
+def budget_fits_a_probe(values: OptionValues) -> Sequence[str]:
+    """A search is at least one probe and its confirmation."""
+    known = [values.get(name) for name in ("from_", "most", "probe", "confirm", "precision")]
+    budget_s = values.get("budget")
+    if None in known or budget_s is None or "warm_up" not in values:
+        return []
+    start, most, probe_s, confirm_s, precision = (float(value or 0) for value in known)
+    warm_up_s = values["warm_up"] or WARM_UP_S
+    plan = SearchPlan(start, most, probe_s, confirm_s, warm_up_s, precision, budget_s)
+    if plan.least_s <= budget_s:
+        return []
+    return [
+        f"--budget {budget_s:g}s is too short for one probe and its confirmation, which take"
+        f" {plan.least_s:g} s (--probe {probe_s:g}s and --confirm {confirm_s:g}s, each with its"
+        f" warm-up of {warm_up_s:g} s); raise it, or shorten those"
+    ]
+
+
+def slo_has_its_series(values: OptionValues) -> Sequence[str]:
+    """What a rate must hold is something that this pipeline shows."""
+    missing = _series_missing(values)
+    return [
+        f"--slo {threshold.text!r}: this pipeline has no series {threshold.metric.path[1]!r}; it"
+        f" has {', '.join(name for name in SERIES if name not in missing)}"
+        for threshold in values.get("slo") or ()
+        if threshold.metric.path[0] == "latency_ms" and threshold.metric.path[1] in missing
+    ]
+
+
+def slo_has_its_samples(values: OptionValues) -> Sequence[str]:
+    """A percentile needs samples beyond it, in the first probe already."""
+    start, probe_s = values.get("from_"), values.get("probe")
+    if not start or not probe_s:
+        return []
+    return [
+        f"--slo {threshold.text!r}: {start:g}/s for {probe_s:g} s makes {start * probe_s:,.0f}"
+        f" events, and a {threshold.metric.path[2]} needs {needed:,.0f}; raise --from or --probe"
+        for threshold in values.get("slo") or ()
+        if round(start * probe_s) < (needed := round(threshold.samples_needed))
+    ]
+
+
+def _series_missing(values: OptionValues) -> Collection[str]:
+    """The series that nobody records in the pipeline that these options make."""
+    source = sources().by_name.get(str(values.get("source")))
+    capture = captures().by_name.get(str(values.get("capture")))
+    if source is None or capture is None:
+        return ()
+    transport, sink = str(values.get("transport")), str(values.get("sink", DEFAULT_SINK))
+    missing = set() if source.database else {"commit", "capture"}
+    direct = source.database and capture.direct and not can_feed(capture.name, transport, sink)
+    if direct:
+        missing |= {"fetch"}
+    if values.get("platform") == "none":
+        missing |= {"fetch", "queue", "sink_write", "durable"}
+    return missing

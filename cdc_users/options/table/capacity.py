@@ -1,0 +1,75 @@
+"""The options of the search for the sustainable rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
+from cdc_users.measure.schedule.plan import parse_duration, parse_rate
+from cdc_users.options import parse, search_conflict
+from cdc_users.options.table.load import A_TIME
+from cdc_users.options.table.record import CAPACITY, option
+
+_EVENTS_PER_S = "events per second"
+
+
+@dataclass(frozen=True)
+class CapacityOptions:
+    """What a rate must hold, and how it is searched."""
+
+    TITLE: ClassVar = "Capacity"
+
+    slo: tuple[Threshold, ...] = option(
+        parse_thresholds,
+        "Capacity: what a rate must hold to be sustainable, several by semicolon.",
+        default="end_to_end.p99 < 1s",
+        takes="METRIC < VALUE, several by semicolon",
+        only_in=(CAPACITY,),
+        rules=(search_conflict.slo_has_its_series, search_conflict.slo_has_its_samples),
+    )
+    from_: float = option(
+        parse_rate,
+        "Capacity: the rate that is probed first; a quarter of it is the lowest.",
+        default="200/s",
+        takes=_EVENTS_PER_S,
+        only_in=(CAPACITY,),
+    )
+    most: float = option(
+        parse_rate,
+        "Capacity: the highest rate that is probed.",
+        default="100000/s",
+        takes=_EVENTS_PER_S,
+        only_in=(CAPACITY,),
+        rules=(search_conflict.search_goes_up,),
+    )
+    probe: float = option(
+        parse_duration,
+        "Capacity: how long a probe holds its rate, after its warm-up.",
+        default="20s",
+        takes=A_TIME,
+        only_in=(CAPACITY,),
+    )
+    confirm: float = option(
+        parse_duration,
+        "Capacity: how long a confirmation holds its rate; the answer is confirmed twice, and the"
+        " rate above it once.",
+        default="60s",
+        takes=A_TIME,
+        only_in=(CAPACITY,),
+    )
+    precision: float = option(
+        parse.precision,
+        "Capacity: how close the highest rate that holds and the lowest that fails must come.",
+        default="3%",
+        takes="0.5% to 100%",
+        only_in=(CAPACITY,),
+    )
+    budget: float = option(
+        parse_duration,
+        "Capacity: how long the search may take; it ends with what it knows by then.",
+        default="20m",
+        takes=A_TIME,
+        only_in=(CAPACITY,),
+        rules=(search_conflict.budget_fits_a_probe,),
+    )

@@ -1,0 +1,78 @@
+"""The highest rate that a pipeline holds: the shape of the capacity scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from typing_extensions import override
+
+from cdc_users.error import OptionsError
+from cdc_users.measure.capacity.search import Trial
+from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.options.options import Options
+from cdc_users.options.table.load import MOST_ROWS
+from cdc_users.options.table.record import CAPACITY
+from cdc_users.pipeline.declaration import sources
+from cdc_users.scenario import Course, FixedCourse, Step
+from cdc_users.shapes.base import ScenarioShape
+from cdc_users.shapes.course import CapacityCourse, probe_steps
+from cdc_users.shapes.pipeline import pipeline
+
+#: As many transactions as no generator makes while its ceiling is measured.
+CEILING_ARRIVALS = 10_000_000
+
+
+def pattern_of(name: str, options: Options) -> Step:
+    """What all probes have in common."""
+    nothing = Schedule.volume(1)
+    return Step(
+        name, "paced", nothing, pipeline(options), options.lanes, options.rows_per_transaction
+    )
+
+
+def planned_steps(name: str, options: Options) -> tuple[Step, ...]:
+    """The steps that are certain: the harness' ceiling, and the first probe behind its warm-up."""
+    most = MOST_ROWS * options.lanes / options.confirm
+    if options.most > most:
+        raise OptionsError(
+            [
+                f"--most {options.most:g}/s for --confirm {options.confirm:g}s is more than"
+                f" {options.lanes} lanes have keys for; lower --most to {most:.0f}, or raise"
+                " --lanes"
+            ]
+        )
+    pattern = pattern_of(name, options)
+    ceiling = replace(
+        pattern,
+        name=f"{name}-ceiling",
+        mode="null",
+        schedule=Schedule.volume(CEILING_ARRIVALS // options.rows_per_transaction),
+        probe=True,
+    )
+    first = probe_steps(options, pattern, Trial(options.from_), 1)
+    return (ceiling, *first) if sources().by_name[options.source].database else first
+
+
+class CapacityShape(ScenarioShape):
+    """Probes one rate after another until the highest that holds and the lowest that fails are
+    close together, and confirms both.
+    """
+
+    abstract = True
+    kind = CAPACITY
+    foremost: ClassVar[tuple[str, ...]] = ("slo", "from_", "most", "budget", "sink", "capture")
+
+    @override
+    @classmethod
+    def steps(cls, options: Options) -> tuple[Step, ...]:
+        return planned_steps(cls.scenario.name, options)
+
+    @override
+    @classmethod
+    def course(cls, options: Options, steps: Sequence[Step]) -> Course:
+        # A smoke run publishes no figure, so it has nothing to search by.
+        if options.smoke:
+            return FixedCourse(steps)
+        return CapacityCourse(options, pattern_of(cls.scenario.name, options), steps)

@@ -1,0 +1,257 @@
+"""The course of a search: from what its probes showed to the next one, and to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cdc_users.measure.capacity.probe import (
+    ProbeFigures,
+    ProbeJudgement,
+    hopeless,
+    judge_probe,
+    slo_spent,
+)
+from cdc_users.measure.capacity.search import (
+    SearchAnswer,
+    SearchPlan,
+    Trial,
+    TrialOutcome,
+    next_trial,
+)
+from cdc_users.measure.judgement.result import step_json
+from cdc_users.measure.judgement.threshold import Threshold, failures
+from cdc_users.measure.schedule.plan import LoadStage, Schedule
+from cdc_users.options.options import Options
+from cdc_users.options.search_conflict import WARM_UP_S
+from cdc_users.scenario import CourseOutcome, Step, StepProgress, StepShown
+from cdc_users.shapes.schedule import schedule_of
+
+#: The harness is not asked for more than this part of what it can do by itself.
+CEILING_SHARE = 0.6
+#: Where the generator had too few lanes, it gets so many times as many.
+MORE_LANES = 4
+#: A step before a probe, which warms the pipeline up.
+STEPS_PER_PROBE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRecord:
+    """A probe that was made: what was tried, what it showed, and how it was judged."""
+
+    trial: Trial
+    shown: StepShown
+    judged: ProbeJudgement
+    took_s: float
+
+    @property
+    def outcome(self) -> TrialOutcome:
+        """As the search sees it."""
+        judged = self.judged
+        return TrialOutcome(
+            self.trial, judged.held, judged.delivered_per_s, self.took_s, judged.reason
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityCourse:
+    """Searches the highest rate that a pipeline holds: the harness' ceiling, then probes, each
+    behind its warm-up.
+
+    `pattern` is a step of the pipeline that is searched; `planned` are the steps that are certain.
+    """
+
+    options: Options
+    pattern: Step
+    planned: Sequence[Step]
+
+    def next_step(self, shown: Sequence[StepShown]) -> Step | None:
+        """The next warm-up or probe; None when the search has its answer."""
+        if len(shown) < len(self.planned):
+            return self.planned[len(shown)]
+        probes = shown[self._before :]
+        made = self.records(shown)
+        if made and not made[-1].shown.drained:
+            return None  # what is left would be taken for the next probe's
+        following = next_trial(self.plan(shown), [one.outcome for one in made])
+        if isinstance(following, SearchAnswer):
+            return None
+        pair = probe_steps(self.options, self.pattern, following, len(made) + 1)
+        return pair[len(probes) % STEPS_PER_PROBE]
+
+    def give_up(self, progress: StepProgress) -> str:
+        """A probe whose backlog grows without end, or whose SLO is out of reach, is not carried
+        on.
+        """
+        if not progress.step.probe and not progress.step.warm_up:
+            return ""
+        if reason := hopeless(progress.looks):
+            return reason
+        if not progress.step.probe:
+            return ""
+        planned = progress.step.schedule.count * progress.step.rows_per_arrival
+        return next(
+            (
+                f"{threshold.text} is out of reach: more events are over it already than the"
+                " percentile allows of all"
+                for threshold in self.options.slo
+                if _out_of_reach(threshold, progress, planned)
+            ),
+            "",
+        )
+
+    def outcome(self, shown: Sequence[StepShown]) -> CourseOutcome:
+        """The answer, with everything that it rests on."""
+        made = self.records(shown)
+        if not made:
+            return CourseOutcome(invalid=["no probe was completed"])
+        plan = self.plan(shown)
+        following = next_trial(plan, [one.outcome for one in made])
+        ended = (
+            "the pipeline did not drain within --drain-timeout after it"
+            if not made[-1].shown.drained
+            else "the run was ended"
+        )
+        answer = following if isinstance(following, SearchAnswer) else _unfinished(ended)
+        summary: dict[str, Any] = {
+            **{name: getattr(answer, name) for name in answer.__slots__},
+            "width": answer.width,
+            "ceiling_per_s": self._ceiling_per_s(shown),
+            "slo": [threshold.text for threshold in self.options.slo],
+            "probes": [_as_row(one) for one in made],
+        }
+        if answer.kind == "nothing_holds":
+            told = f"nothing holds: at {answer.high_per_s:g}/s {answer.why}"
+            return CourseOutcome(failed=[told], summary=summary)
+        if answer.kind == "undecided":
+            return CourseOutcome(invalid=[answer.why], summary=summary)
+        return CourseOutcome(summary=summary)
+
+    def records(self, shown: Sequence[StepShown]) -> list[ProbeRecord]:
+        """The probes that were made, each with the trial that it was."""
+        plan, probes = self.plan(shown), shown[self._before :]
+        made: list[ProbeRecord] = []
+        for warm_up, probe in zip(probes[::2], probes[1::2], strict=False):
+            trial = next_trial(plan, [one.outcome for one in made])
+            assert isinstance(trial, Trial)
+            judged = judge_probe(self._figures(trial, warm_up, probe))
+            made.append(ProbeRecord(trial, probe, judged, warm_up.took_s + probe.took_s))
+        return made
+
+    def plan(self, shown: Sequence[StepShown]) -> SearchPlan:
+        """What is searched, below what the harness can be asked for."""
+        options, ceiling = self.options, self._ceiling_per_s(shown)
+        bound = options.most if ceiling is None else min(options.most, CEILING_SHARE * ceiling)
+        needed = max((one.samples_needed for one in options.slo), default=0.0)
+        return SearchPlan(
+            from_per_s=options.from_,
+            most_per_s=bound,
+            probe_s=options.probe,
+            confirm_s=options.confirm,
+            warm_up_s=options.warm_up or WARM_UP_S,
+            precision=options.precision,
+            budget_s=options.budget,
+            limit="most" if bound == options.most else "ceiling",
+            needed_per_s=needed / options.probe,
+        )
+
+    @property
+    def _before(self) -> int:
+        """Steps that come before the first probe's warm-up."""
+        return sum(step.mode == "null" for step in self.planned)
+
+    def _ceiling_per_s(self, shown: Sequence[StepShown]) -> float | None:
+        """What the harness does when nothing is loaded; None where it was not measured."""
+        null = next((one for one in shown if one.step.mode == "null"), None)
+        if null is None or not null.took_s:
+            return None
+        events = null.result.arrivals.completed * null.step.rows_per_arrival
+        return round(events / null.took_s, 1)
+
+    def _figures(self, trial: Trial, warm_up: StepShown, probe: StepShown) -> ProbeFigures:
+        row = {**step_json(probe.result), "warm_up": False}
+        cut = probe.cut or (f"in its warm-up, {warm_up.cut}" if warm_up.cut else "")
+        slo = [] if cut else [failure.reason for failure in failures(self.options.slo, [row])]
+        prefix = f"{probe.step.name}: "
+        crowded = () if trial.repeat else probe.crowded
+        return ProbeFigures(
+            trial.rate_per_s,
+            probe.looks,
+            backlogs=probe.backlogs,
+            slo=[reason.removeprefix(prefix) for reason in slo],
+            generator=[*probe.generator, *crowded],
+            cut=cut,
+            failed=probe.result.arrivals.failed,
+            drained=probe.drained,
+        )
+
+
+def _unfinished(why: str) -> SearchAnswer:
+    return SearchAnswer("undecided", why=f"the search did not come to its end: {why}")
+
+
+def probe_steps(options: Options, pattern: Step, trial: Trial, number: int) -> tuple[Step, Step]:
+    """A probe's warm-up and the probe itself."""
+    kind = "confirm" if trial.long else "probe"
+    name = f"{pattern.name}-{number}-{kind}-{trial.rate_per_s:g}-per-s"
+    lanes = pattern.lanes * (MORE_LANES if trial.repeat else 1)
+    duration_s = options.confirm if trial.long else options.probe
+    warm_up_s = options.warm_up or WARM_UP_S
+    common = replace(pattern, lanes=lanes)
+    return (
+        replace(
+            common,
+            name=f"{name}-warm-up",
+            schedule=_schedule(options, trial.rate_per_s, warm_up_s),
+            warm_up=True,
+            # A warm-up of a load that is too much is too much as well.
+            probe=True,
+        ),
+        replace(
+            common,
+            name=name,
+            schedule=_schedule(options, trial.rate_per_s, duration_s),
+            probe=True,
+        ),
+    )
+
+
+def _schedule(options: Options, rate_per_s: float, duration_s: float) -> Schedule:
+    """So many events a second, in transactions as large as they are to be."""
+    arrivals_per_s = rate_per_s / options.rows_per_transaction
+    return schedule_of(options, (LoadStage(arrivals_per_s, arrivals_per_s, duration_s),))
+
+
+def _out_of_reach(threshold: Threshold, progress: StepProgress, planned: int) -> bool:
+    """Whether a percentile of all planned events cannot be below its limit any more."""
+    percentile = threshold.percentile
+    if percentile is None or not threshold.comparison.startswith("<"):
+        return False
+    buckets = progress.recorder.histogram(threshold.metric.path[1]).buckets()
+    over = sum(count for value_us, count in buckets if value_us > threshold.value * 1000)
+    return slo_spent(over, planned, percentile)
+
+
+def _as_row(record: ProbeRecord) -> dict[str, object]:
+    """One probe as a row of capacity.csv."""
+    shown, latency = record.shown, record.shown.recorder.histogram("end_to_end")
+
+    def ms(percentile: float) -> float | None:
+        value_us = latency.percentile_us(percentile)
+        return None if value_us is None else round(value_us / 1000, 3)
+
+    return {
+        "step": shown.step.name,
+        "rate_per_s": record.trial.rate_per_s,
+        "long": record.trial.long,
+        "held": record.judged.held,
+        "delivered_per_s": round(record.judged.delivered_per_s, 1),
+        "p50_ms": ms(50),
+        "p99_ms": ms(99),
+        "p99_9_ms": ms(99.9),
+        "took_s": round(record.took_s, 1),
+        "lanes": shown.step.lanes,
+        "growth": dict(record.judged.growth),
+        "reason": record.judged.reason,
+    }

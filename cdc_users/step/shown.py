@@ -1,0 +1,82 @@
+"""What a step that has just ended shows to the course that decides what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cdc_users.measure.capacity.probe import BacklogSeries
+from cdc_users.observe.message import GaugeSample
+from cdc_users.pipeline.telemetry import StepSnapshot
+from cdc_users.scenario import StepShown
+from cdc_users.step.result import step_result
+from cdc_users.step.state import Facts, StepState
+from cdc_users.step.timeline_row import TimelineRow
+from cdc_users.step.verdict import generator_reasons
+
+
+def shown(
+    state: StepState,
+    facts: Facts,
+    moments: Sequence[TimelineRow],
+    gauges: Sequence[GaugeSample] = (),
+) -> StepShown:
+    """A step's figures, before its audit.
+
+    `moments` are the run's seconds, `gauges` the samples that were taken while its load lasted.
+    """
+    own, crowded = generator_reasons(state, facts)
+    mine = [moment for moment in moments if moment.step == state.step.name]
+    return StepShown(
+        step=state.step,
+        result=step_result(state, facts),
+        drained=state.drained,
+        took_s=max(0, state.ended_us - state.t0_us) / 1e6,
+        looks=state.looks,
+        recorder=facts.sink.get(state.number, StepSnapshot()).recorder,
+        backlogs=backlogs(state, mine, gauges),
+        generator=own,
+        crowded=crowded,
+        cut=state.cut,
+    )
+
+
+def backlogs(
+    state: StepState, moments: Sequence[TimelineRow], gauges: Sequence[GaugeSample]
+) -> dict[str, BacklogSeries]:
+    """What waited at each place while the load lasted; a lag that should be known and is not is
+    said to be unknown.
+    """
+    loaded = [moment for moment in moments if moment.offered < state.step.schedule.count]
+    found = {}
+    slot = [sample for sample in gauges if sample.slot is not None]
+    if slot:
+        found["slot"] = _slot(slot)
+    rate_per_s = state.step.schedule.rate_per_s * state.step.rows_per_arrival
+    for place, name in (("topic", "consumer_lag"), ("queue", "queue_depth")):
+        known = [
+            (moment.elapsed_s, float(value))
+            for moment in loaded
+            if (value := getattr(moment, name)) is not None
+        ]
+        if known:
+            found[place] = BacklogSeries(
+                [at_s for at_s, _ in known], [value for _, value in known], rate_per_s
+            )
+    if "topic" not in found and any(sample.group is not None for sample in gauges):
+        found["topic"] = BacklogSeries((), (), rate_per_s, known=False)
+    return found
+
+
+def _slot(samples: Sequence[GaugeSample]) -> BacklogSeries:
+    """The WAL that the slot holds back, against what is written."""
+    known = [
+        (sample.at_us / 1e6, sample.slot.lag_bytes, sample.slot.wal_bytes)
+        for sample in samples
+        if sample.slot is not None and sample.slot.lag_bytes is not None
+    ]
+    if len(known) < 2:
+        return BacklogSeries((), (), 0.0, known=False)
+    (first_s, _, first), (last_s, _, last) = known[0], known[-1]
+    written = (last or 0) - (first or 0)
+    per_s = written / (last_s - first_s) if last_s > first_s else 0.0
+    return BacklogSeries([at_s for at_s, _, _ in known], [float(lag) for _, lag, _ in known], per_s)

@@ -319,6 +319,7 @@ def test_every_option_is_sampled_or_read_by_the_run() -> None:
         "mode",
     }
     own = {
+        "pipeline",
         "platform",
         "topic",
         "connector",

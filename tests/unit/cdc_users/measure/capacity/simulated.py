@@ -24,7 +24,7 @@ from cdc_users.measure.capacity.search import (
 )
 from cdc_users.measure.judgement.validity import ProgressSample
 
-TICK_S = 0.05
+TICK_S = 0.1
 LIMIT_S = 1.0
 #: Events a second that a worker takes, by the seconds since the world began and since the load did.
 Capacity = Callable[[float, float], float]

@@ -1,0 +1,217 @@
+"""The search finds the rate that a simulated pipeline holds, or says what keeps it from that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdc_users.measure.capacity.search import (
+    Evidence,
+    SearchAnswer,
+    SearchPlan,
+    Trial,
+    TrialOutcome,
+    next_trial,
+)
+from tests.unit.cdc_users.measure.capacity.simulated import (
+    PLAN,
+    SimulatedPipeline,
+    searched,
+    stalling,
+    steady,
+    tiring,
+)
+
+#: A probe may fall behind by less than this and hold (probe.GROWTH_SHARE).
+TOLERANCE = 0.005
+
+
+def outcome(rate_per_s: float, held: bool | None, *, long: bool = False) -> TrialOutcome:
+    trial = Trial(rate_per_s, long)
+    return TrialOutcome(trial, held, rate_per_s, 10.0, "" if held else f"{rate_per_s:g} failed")
+
+
+def perfect(rate_per_s: float, plan: SearchPlan = PLAN) -> tuple[SearchAnswer, list[Trial]]:
+    """Search a pipeline that holds exactly this rate, and never errs."""
+    outcomes: list[TrialOutcome] = []
+    while isinstance(trial := next_trial(plan, outcomes), Trial):
+        held = trial.rate_per_s <= rate_per_s
+        outcomes.append(TrialOutcome(trial, held, trial.rate_per_s, plan.cost_s(long=trial.long)))
+    return trial, [one.trial for one in outcomes]
+
+
+@pytest.mark.parametrize("rate_per_s", [200, 1000, 5000])
+def test_the_interval_holds_the_rate_of_a_noisy_pipeline_and_is_narrow(rate_per_s: float) -> None:
+    answers = [searched(SimulatedPipeline(steady(rate_per_s), seed=seed))[0] for seed in range(20)]
+
+    right = [
+        answer
+        for answer in answers
+        if answer.low_per_s is not None
+        and answer.high_per_s is not None
+        and answer.low_per_s <= rate_per_s <= answer.high_per_s
+        and (answer.width or 1) <= 0.05
+    ]
+    assert len(right) >= 19
+
+
+def test_a_search_with_defaults_takes_less_than_twelve_minutes() -> None:
+    _, outcomes = searched(SimulatedPipeline(steady(3300), seed=1))
+
+    assert sum(one.took_s for one in outcomes) < 720
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stalls_beyond_the_slo_are_why_nothing_holds(seed: int) -> None:
+    answer, outcomes = searched(SimulatedPipeline(stalling(1000, every_s=15, for_s=2), seed=seed))
+
+    assert (answer.kind, answer.high_per_s) == ("nothing_holds", 50)
+    assert "p99" in answer.why
+    assert [one.trial.rate_per_s for one in outcomes] == [200, 100, 50]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_stalls_are_allowed_the_interval_holds_what_is_left_of_the_rate(seed: int) -> None:
+    pipeline = SimulatedPipeline(stalling(1000, every_s=15, for_s=2), seed=seed, slo=False)
+    answer, _ = searched(pipeline)
+
+    assert answer.kind == "interval"
+    assert answer.low_per_s is not None
+    assert answer.high_per_s is not None
+    assert answer.low_per_s * (1 - TOLERANCE) <= 1000 * 13 / 15 <= answer.high_per_s
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_capacity_that_falls_under_load_is_found_by_the_confirmations(seed: int) -> None:
+    answer, outcomes = searched(SimulatedPipeline(tiring(1000, 700, after_s=30), seed=seed))
+
+    assert answer.kind == "interval"
+    assert answer.low_per_s is not None
+    assert answer.high_per_s is not None
+    assert answer.low_per_s <= 700 <= answer.high_per_s
+    assert any(one.held and not one.trial.long and one.trial.rate_per_s > 700 for one in outcomes)
+
+
+def test_a_generator_that_can_no_more_ends_the_search_as_at_least() -> None:
+    answer, outcomes = searched(SimulatedPipeline(steady(5000), generator_per_s=1500))
+
+    assert (answer.kind, answer.limit, answer.high_per_s) == ("at_least", "generator", None)
+    assert answer.low_per_s == 800
+    assert [one.trial.repeat for one in outcomes if one.held is None] == [0, 1]
+
+
+def test_a_generator_that_needs_more_lanes_gets_them_and_the_search_goes_on() -> None:
+    pipeline = SimulatedPipeline(steady(5000), generator_per_s=1500, more_lanes=4)
+    answer, outcomes = searched(pipeline)
+
+    assert answer.kind == "interval"
+    assert answer.low_per_s is not None
+    assert answer.low_per_s <= 5000
+    assert all(one.trial.repeat for one in outcomes[-3:])
+
+
+def test_an_unknown_lag_fails_at_every_rate() -> None:
+    answer, _ = searched(SimulatedPipeline(steady(5000), lag_known=False))
+
+    assert answer.kind == "nothing_holds"
+    assert "not known" in answer.why
+
+
+@pytest.mark.parametrize("limit", ["most", "ceiling"])
+def test_a_rate_that_holds_at_the_end_of_what_may_be_asked_is_at_least_that(limit: str) -> None:
+    plan = replace(PLAN, most_per_s=900, limit=limit)
+    answer, outcomes = searched(SimulatedPipeline(steady(5000)), plan)
+
+    assert (answer.kind, answer.limit, answer.confirmed) == ("at_least", limit, 2)
+    assert answer.low_per_s == pytest.approx(900, rel=TOLERANCE)
+    assert max(one.trial.rate_per_s for one in outcomes) == 900
+
+
+def test_a_budget_that_ends_early_leaves_a_wide_interval_that_is_still_right() -> None:
+    plan = replace(PLAN, budget_s=330)
+    answer, outcomes = searched(SimulatedPipeline(steady(1300)), plan)
+
+    assert answer.kind == "interval"
+    assert answer.low_per_s is not None
+    assert answer.high_per_s is not None
+    assert answer.low_per_s <= 1300 <= answer.high_per_s
+    assert sum(one.took_s for one in outcomes) <= 330
+
+
+def test_what_could_not_be_confirmed_is_no_answer() -> None:
+    plan = replace(PLAN, budget_s=PLAN.least_s - 1)
+
+    answer = next_trial(plan, [outcome(200, True)])
+
+    assert isinstance(answer, SearchAnswer) or answer.long
+    answer, _ = perfect(1000, replace(PLAN, budget_s=60))
+    assert answer.kind == "undecided"
+    assert "raise --budget" in answer.why
+
+
+@settings(max_examples=200, deadline=None)
+@given(rate_per_s=st.floats(60, 90_000), precision=st.sampled_from([0.02, 0.03, 0.1, 0.5]))
+def test_without_noise_the_interval_always_holds_the_rate_and_is_as_narrow_as_asked(
+    rate_per_s: float, precision: float
+) -> None:
+    plan = replace(PLAN, most_per_s=100_000, precision=precision, budget_s=1e9)
+    answer, trials = perfect(rate_per_s, plan)
+
+    assert answer.kind == "interval"
+    assert answer.low_per_s is not None
+    assert answer.high_per_s is not None
+    assert answer.low_per_s <= rate_per_s + 0.1
+    assert rate_per_s < answer.high_per_s
+    assert answer.width is not None
+    assert answer.width <= precision + 0.002
+    assert [trial.long for trial in trials[-3:]] == [True, True, True]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([100.0, 200.0, 400.0, 800.0]), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_whatever_was_seen_the_bracket_lies_around_every_contradiction(
+    seen: list[tuple[float, bool, bool]],
+) -> None:
+    evidence = Evidence.of([outcome(rate, held, long=long) for rate, held, long in seen])
+
+    if evidence.low is not None and evidence.high is not None:
+        assert evidence.low < evidence.high
+    assert all(evidence.low is None or rate > evidence.low for rate in evidence.fails)
+    assert all(evidence.high is None or rate < evidence.high for rate in evidence.holds)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(use_true_random=False), st.floats(0, 1))
+def test_a_search_ends_within_its_budget_whatever_the_pipeline_does(
+    chance: object, bias: float
+) -> None:
+    """GIVEN outcomes by chance THEN the search ends, and spends no more than it may."""
+    outcomes: list[TrialOutcome] = []
+    for _ in range(500):
+        trial = next_trial(PLAN, outcomes)
+        if isinstance(trial, SearchAnswer):
+            break
+        drawn = chance.random()  # type: ignore[attr-defined]
+        held = None if drawn < 0.05 else drawn < bias
+        took_s = PLAN.cost_s(long=trial.long)
+        outcomes.append(TrialOutcome(trial, held, trial.rate_per_s, took_s, "by chance"))
+    else:
+        pytest.fail("the search does not end")
+
+    repeats = sum(one.trial.repeat for one in outcomes if one.held is None)
+    assert sum(one.took_s for one in outcomes) <= PLAN.budget_s + repeats * PLAN.cost_s(long=True)
+
+
+def test_a_search_is_a_function_of_what_was_seen() -> None:
+    first, second = (searched(SimulatedPipeline(steady(1700), seed=4)) for _ in range(2))
+
+    assert first == second

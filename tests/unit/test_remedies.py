@@ -81,7 +81,7 @@ def told_by(module: str, *arguments: str) -> str:
 
 def test_every_option_that_a_message_names_is_one() -> None:
     known = {name for program in PROGRAMS for name in OPTION.findall(told_by(*program))}
-    known |= {option.name.replace("_", "-") for option in OPTIONS}
+    known |= {option.flag.removeprefix("--") for option in OPTIONS}
 
     unknown = {
         name: files

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cdc_users.measure.capacity.search import (
     Evidence,
+    LimitName,
     SearchAnswer,
     SearchPlan,
     Trial,
@@ -121,7 +122,9 @@ def test_an_unknown_lag_fails_at_every_rate() -> None:
 
 
 @pytest.mark.parametrize("limit", ["most", "ceiling"])
-def test_a_rate_that_holds_at_the_end_of_what_may_be_asked_is_at_least_that(limit: str) -> None:
+def test_a_rate_that_holds_at_the_end_of_what_may_be_asked_is_at_least_that(
+    limit: LimitName,
+) -> None:
     plan = replace(PLAN, most_per_s=900, limit=limit)
     answer, outcomes = searched(SimulatedPipeline(steady(5000)), plan)
 

@@ -137,6 +137,9 @@ class Launched:
         alarm.start()
         try:
             line = self.process.stdout.readline()
+        except BaseException:  # a run that was told to stop waits no longer for it
+            stop(self.process, 1.0)
+            raise
         finally:
             alarm.cancel()
         if line.startswith("{"):

@@ -127,9 +127,11 @@ class Rig:
     def _await_platforms(self, launched: Sequence[Launched]) -> None:
         try:
             self.platforms = [child.await_ready() for child in launched]
-        except TargetError:
+        except BaseException as error:
+            # A run that was told to stop has no time for them.
+            grace_s = PLATFORM_GRACE_S if isinstance(error, TargetError) else 1.0
             for child in launched:
-                stop(child.process, PLATFORM_GRACE_S)
+                stop(child.process, grace_s)
             raise
 
     def begin(self) -> None:

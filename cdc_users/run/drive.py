@@ -38,10 +38,16 @@ DYING_S = 2.0
 SAMPLED_S = 2.0
 #: How long the servers are asked why something does not answer.
 TROUBLE_S = 10.0
-#: Of a stop's time, what comes after the audit.
-CLEAN_UP_RESERVED_S = 9.0
-#: A stopped run's processes and objects get so long to end.
-STOPPED_GRACE_S = 3.0
+#: Of a stop's time, what comes after the audit: processes, objects and the steward itself.
+CLEAN_UP_RESERVED_S = 10.0
+#: A stopped run's last look, the platform, the observer, and the run's objects get so long each.
+LAST_LOOK_S = 1.0
+STOPPED_GRACE_S = 2.0
+STOPPED_RELEASE_S = 3.0
+
+
+class NotUpError(TargetError):
+    """A pipeline was not up in time."""
 
 
 @dataclass(slots=True)
@@ -102,16 +108,12 @@ class Drive:
         rig = self._rig = prepare(self._plan(first), self.steward)
         following: StepState | None = first
         try:
-            rig.start(held=first.step.mode == "drain", smoke=run.options.smoke)
-            run.samples.renew()
-            run.watch.start(self._look)
-            rig.open(
-                self.steward,
-                lambda done: self._waiting.until(
-                    "the first event in the topic", done, OPEN_S, reserved_s=CLEAN_UP_RESERVED_S
-                ),
-            )
+            with self._no_longer_than_a_stop_allows():
+                rig.start(held=first.step.mode == "drain", smoke=run.options.smoke)
+            self._open(rig)
             following = self._steps(rig, first)
+        except NotUpError as error:
+            facts.notes.append(str(error))
         except TargetError as error:
             self._blame(error)
         finally:
@@ -123,6 +125,35 @@ class Drive:
         CeilingDriver(run=self.run, state=state, waiting=self._waiting, attend=self._attend).take()
         self._shown.append(shown(state, self.run.facts, ()))
         return self._next_state() if not self._over else None
+
+    def _open(self, rig: Rig) -> None:
+        run = self.run
+        run.samples.renew()
+        run.watch.start(self._look)
+        rig.open(
+            self.steward,
+            lambda done: self._waiting.until(
+                "the first event in the topic", done, OPEN_S, reserved_s=CLEAN_UP_RESERVED_S
+            ),
+        )
+
+    @contextlib.contextmanager
+    def _no_longer_than_a_stop_allows(self) -> Iterator[None]:
+        """Cut short what has limits of its own, when a run that was told to stop has no more time
+        for it.
+        """
+        caller = gevent.getcurrent()
+
+        def cut_short() -> None:
+            while self.run.stopping.left_s(CLEAN_UP_RESERVED_S) != 0.0:
+                gevent.sleep(POLL_S)
+            gevent.kill(caller, NotUpError("the run was told to stop before its pipeline was up"))
+
+        watcher = gevent.spawn(cut_short)
+        try:
+            yield
+        finally:
+            watcher.kill()
 
     def _plan(self, first: StepState) -> RigPlan:
         run, number = self.run, next(self._rigs)
@@ -243,13 +274,14 @@ class Drive:
     def _clean_up(self, rig: Rig) -> None:
         """Stop the load first, then everything that was there for it; each part with a limit."""
         run, facts = self.run, self.run.facts
-        self._stop_lanes()
-        run.watch.stop()
-        self._ask_for_health()
         stopped = run.stopping.left_s() is not None
+        self._stop_lanes()
+        with gevent.Timeout(LAST_LOOK_S if stopped else None, False):
+            run.watch.stop()
+        self._ask_for_health()
         facts.notes += rig.stop(STOPPED_GRACE_S if stopped else GRACE_S)
         try:
-            problems = self.steward.release(STOPPED_GRACE_S if stopped else RELEASE_S)
+            problems = self.steward.release(STOPPED_RELEASE_S if stopped else RELEASE_S)
         except HarnessError as error:
             problems = [str(error)] if stopped else []
             if not facts.broken and not stopped:  # in a hurry the steward goes on without the run
@@ -265,7 +297,8 @@ class Drive:
             return
         run.sender.halt(Halt(run=run.id, token=run.token))
         there = set(run.sender.workers())
-        deadline_s = time.monotonic() + HALT_S
+        left_s = run.stopping.left_s(CLEAN_UP_RESERVED_S)
+        deadline_s = time.monotonic() + (HALT_S if left_s is None else min(HALT_S, left_s))
         while time.monotonic() < deadline_s and any(
             worker in there and not begun[-1].is_done(worker) for worker in begun[-1].workers
         ):

@@ -28,7 +28,7 @@ from cdc_users.report import directory, table
 from cdc_users.run import conclusion
 from cdc_users.run.assignment import LaneMessenger
 from cdc_users.run.context import RunContext
-from cdc_users.run.drive import Drive
+from cdc_users.run.drive import CLEAN_UP_RESERVED_S, Drive
 from cdc_users.run.watch import Load, Watch
 from cdc_users.scenario import Course, Scenario
 from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
@@ -211,7 +211,7 @@ class Run:
     @contextmanager
     def _steward(self) -> Iterator[StewardClient]:
         stopping = self.context.stopping
-        steward = StewardClient(left_s=lambda: stopping.left_s(STOPPED_CLOSE_S))
+        steward = StewardClient(left_s=lambda: stopping.left_s(CLEAN_UP_RESERVED_S))
         try:
             yield steward
         finally:

@@ -97,7 +97,8 @@ class StepDriver(LoadDriver):
         state.drained, state.quiet_s = delivered >= sent, silence.quiet_s
         run.facts.gone += silence.causes
         state.ended_us = run.anchor.now_us()
-        run.watch.note()
+        with gevent.Timeout(run.stopping.left_s(AUDIT_RESERVED_S), False):
+            run.watch.note()
         logger.info(
             "benchmark.produce.progress", step=state.step.name, sent=sent, drained=state.drained
         )

@@ -87,7 +87,7 @@ class LaneUser(User):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._in_step = False
+        self._in_step: Share | None = None
         self._leaving = False
 
     @task
@@ -101,7 +101,7 @@ class LaneUser(User):
 
     def _run_step(self, share: Share) -> None:
         lane = share.enter()
-        self._in_step = True
+        self._in_step = share
         try:
             self.begin(share, lane)
             try:
@@ -113,7 +113,7 @@ class LaneUser(User):
             if self._leaving:
                 raise StopUser
         finally:
-            self._in_step = False
+            self._in_step = None
             share.leave()
 
     def _next(self, share: Share) -> bool:
@@ -138,10 +138,10 @@ class LaneUser(User):
         A statement that is cut off may or may not happen; one that is waited for is known. A lane
         that waits for an arrival is not killed either: it could get one before gevent comes to it.
         """
-        if not self._in_step:
+        if self._in_step is None:
             return bool(super().stop(force))
         self._leaving = True
-        gevent.spawn_later(GRACE_S, super().stop, True)
+        gevent.spawn_later(self._in_step.grace_left_s(GRACE_S), super().stop, True)
         return True
 
     def begin(self, share: Share, lane: int) -> None:

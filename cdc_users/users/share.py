@@ -77,7 +77,7 @@ class Share:
         self._gave_way_ns = 0
         self._gathered_ns = 0
         self._active = self._entered = 0
-        self._stopped = False
+        self._stopped_s: float | None = None
         self.tally.offered = self._stream.count
 
     def reassign(self, assignment: Assignment) -> None:
@@ -162,7 +162,7 @@ class Share:
         """Wait until the next arrival is due and return its offset; drop those that are too late
         if that is wanted.
         """
-        while not self._stopped and not leaving():
+        while self._stopped_s is None and not leaving():
             offset_ns = self._stream.peek_ns()
             if offset_ns is None:
                 return None
@@ -196,9 +196,18 @@ class Share:
 
     def stop(self) -> None:
         """Hand out nothing more; what has started is finished by its lane."""
-        self._stopped = True
+        if self._stopped_s is None:
+            self._stopped_s = time.monotonic()
         if self._active == 0:
             self.done.set()
+
+    def grace_left_s(self, grace_s: float) -> float:
+        """What is left of the time that lanes have for what they have started: it begins with the
+        stop, where there was one.
+        """
+        if self._stopped_s is None:
+            return grace_s
+        return max(0.0, self._stopped_s + grace_s - time.monotonic())
 
     def record(
         self,

@@ -1,44 +1,121 @@
 """Output that never stops a process: where nobody reads it any more, or the disk is full, it goes
-nowhere.
+nowhere; where a reader rests, it is kept for a while.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import logging
 import os
+import stat
 import sys
+import time
 from typing import Any, TextIO
+
+#: A reader that rests (`| less`, Ctrl-S) is owed so much; what comes beyond is left out, and that
+#: is said.
+HELD_BYTES = 1_000_000
+#: A reader that still rests at the end of the process is waited for no longer.
+LAST_S = 3.0
+POLL_S = 0.05
+
+
+class Outlet:
+    """A pipe or terminal that is written to without ever waiting for its reader.
+
+    It opens the file behind a descriptor once more: O_NONBLOCK belongs to an open file, and the
+    shell that started this process shares the first one.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        self._descriptor = os.open(f"/proc/self/fd/{descriptor}", flags)
+        self._held = bytearray()
+        self._left_out = 0
+
+    def put(self, data: bytes) -> None:
+        """Write, or keep for later; raises OSError where there is no reader any more."""
+        if len(self._held) + len(data) > HELD_BYTES:
+            self._left_out += data.count(b"\n")
+        else:
+            self._held += data
+        self.push()
+
+    def push(self) -> bool:
+        """Write what is kept, as far as it is taken; returns whether all was."""
+        while self._held:
+            try:
+                written = os.write(self._descriptor, self._held)
+            except BlockingIOError:
+                return False
+            del self._held[:written]
+            if not self._held and self._left_out:
+                self._held += f"... {self._left_out} lines left out: nobody read them\n".encode()
+                self._left_out = 0
+        return True
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._descriptor)
+
+
+def outlet_of(stream: TextIO) -> Outlet | None:
+    """The outlet behind a stream, where its reader can rest: a pipe or a terminal."""
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = stream.fileno()
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
+            stream.flush()
+            return Outlet(descriptor)
+    return None
 
 
 class Unbroken:
-    """A stream whose writes do not fail.
+    """A stream whose writes neither fail nor wait.
 
     After the first failure its file descriptor leads nowhere, so that whatever else writes there,
-    as log handlers and child processes that are started later, goes on as well.
+    as child processes that are started later, goes on as well.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._outlet = outlet_of(stream)
         self.broken = False
 
     def write(self, text: str) -> int:
         """Write, or not."""
         try:
-            return self._stream.write(text)
+            if self._outlet is None:
+                return self._stream.write(text)
+            self._outlet.put(text.encode(self._stream.encoding, "backslashreplace"))
         except (OSError, ValueError):
             self._lead_nowhere()
-            return len(text)
+        return len(text)
 
     def flush(self) -> None:
         """Flush, or not."""
         try:
-            self._stream.flush()
+            if self._outlet is None:
+                self._stream.flush()
+            else:
+                self._outlet.push()
         except (OSError, ValueError):
             self._lead_nowhere()
 
+    def finish(self, deadline_s: float) -> None:
+        """Give a reader that rests until then (monotonic) to take what is kept."""
+        with contextlib.suppress(OSError, ValueError):
+            while self._outlet is not None and not self._outlet.push():
+                if time.monotonic() > deadline_s:
+                    return
+                time.sleep(POLL_S)
+
     def _lead_nowhere(self) -> None:
         self.broken = True
+        outlet, self._outlet = self._outlet, None
         with contextlib.suppress(OSError, ValueError):
+            if outlet is not None:
+                outlet.close()
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:
                 os.dup2(nowhere, self._stream.fileno())
@@ -50,8 +127,30 @@ class Unbroken:
 
 
 def keep_output_from_failing() -> None:
-    """Have this process' standard output and error never fail; doing it twice changes nothing."""
+    """Have this process' standard output and error neither fail nor wait; doing it twice changes
+    nothing.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Unbroken):
-            setattr(sys, name, Unbroken(stream))
+            unbroken: Any = Unbroken(stream)
+            setattr(sys, name, unbroken)
+            _lead_logs(stream, unbroken)
+    atexit.unregister(finish_output)
+    atexit.register(finish_output)
+
+
+def finish_output() -> None:
+    """Before the process ends: what is kept for a reader that rests is written, or given up."""
+    deadline_s = time.monotonic() + LAST_S
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Unbroken):
+            stream.finish(deadline_s)
+
+
+def _lead_logs(old: TextIO, new: TextIO) -> None:
+    """Handlers that were made before have the stream itself."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is old:
+            handler.setStream(new)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from infra.client.environment import for_python, leave_out_libpq, module_command
+from infra.client.output import keep_output_from_failing
 from infra.stack.docker import compose, compose_file
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -257,6 +258,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 def main(arguments: Sequence[str]) -> int:
     """Carry out one command; errors become one message and an exit code."""
     options = parser().parse_args(arguments)
+    if options.command in ("up", "down"):  # the others are there to be read to their end
+        keep_output_from_failing()
     if source(os.environ) is None:
         leave_out_libpq(os.environ)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

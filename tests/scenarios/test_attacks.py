@@ -20,12 +20,12 @@ import pytest
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
-from infra.stack.supervise.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT, recorded, state_of
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
 LOAD = ("--rate", "50", "--duration", "20s", "--lanes", "4", "--drain-timeout", "10s")
-#: From the first request to stop to the end of the process; a busy machine takes its time.
-STOPPED_S = 45.0
+#: From the first request to stop to the end of the process.
+STOPPED_S = 30.0
 
 
 @contextlib.contextmanager
@@ -110,6 +110,38 @@ def test_a_signal_to_the_whole_group_ends_a_run_with_workers_in_order(
         assert time.monotonic() - began_s < STOPPED_S
         assert f"stopped early by {number.name}" in reasons(run)
         assert "lost" not in reasons(run)
+    wait_for_cleaning(stack)
+
+
+@contextlib.contextmanager
+def stopped_database() -> Iterator[None]:
+    """Every process of the stack's PostgreSQL stands still."""
+    servers = [item.process() for item in recorded(state_of())[0]]
+    (server,) = [process for process in servers if process and process.name() == "postgres"]
+    family = [server, *server.children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def test_ctrl_c_ends_a_run_whose_database_has_stopped_with_a_true_verdict(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    with loading(tmp_path) as run:
+        with stopped_database():
+            began_s = time.monotonic()
+            run.signal(signal.SIGINT)
+
+            assert run.wait() == 4, run.output
+            took_s = time.monotonic() - began_s
+        assert reasons(run).startswith("stopped early by SIGINT")
+        assert any("left behind" in note for note in run.result()["notes"])
+    assert took_s < STOPPED_S
     wait_for_cleaning(stack)
 
 

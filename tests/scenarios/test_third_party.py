@@ -95,12 +95,26 @@ def test_a_capture_that_is_gone_for_good_is_a_failure_and_named(
     assert "after throughput-50-per-s" in first or "began" in first
 
 
+def recreate(party: Party) -> None:
+    """Put another table of the same name where the run's was, and have it published."""
+    party.do("CREATE TABLE public.kept_shape (LIKE {} INCLUDING ALL)")
+    try:
+        party.do("DROP TABLE {}")
+        party.do("CREATE TABLE {} (LIKE public.kept_shape INCLUDING ALL)")
+    finally:
+        party.do("DROP TABLE public.kept_shape")
+    party.do("ALTER TABLE {} REPLICA IDENTITY FULL")
+    publication = sql.Identifier(party.schema).as_string(None)
+    party.do("ALTER PUBLICATION " + publication + " ADD TABLE {}")
+
+
 DISTURBED: dict[str, tuple[Callable[[Party], Any], str]] = {
     "truncate": (lambda party: party.do("TRUNCATE {}"), "somebody emptied or rewrote source table"),
     "column": (
         lambda party: party.do("ALTER TABLE {} DROP COLUMN phone"),
         "somebody altered source table",
     ),
+    "recreated": (recreate, "somebody dropped source table"),
     "update": (
         lambda party: party.do(
             "UPDATE {0} SET notes = 'mine' WHERE id IN (SELECT id FROM {0} LIMIT 7)"

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from threading import Thread
+from typing import IO, TypeVar
 
 from cdc_users.error import HarnessError, StewardError, TargetError
 from cdc_users.measure.wire import WireError, decode, encode
@@ -44,6 +47,23 @@ READ_BYTES = 65536
 LOOK_S = 0.25
 
 
+def _somebody_waits_for_its_end() -> bool:
+    """Whether our errors go to a pipe: `| tee` ends when the last process that has it ends, and a
+    steward may outlive its run.
+    """
+    try:
+        return stat.S_ISFIFO(os.fstat(sys.__stderr__.fileno()).st_mode) if sys.__stderr__ else False
+    except (OSError, ValueError):
+        return False
+
+
+def _pass_on(messages: IO[bytes]) -> None:
+    with messages:
+        for line in messages:
+            sys.stderr.write(line.decode("utf-8", "replace"))
+            sys.stderr.flush()
+
+
 class StewardClient:
     """Starts a steward; it removes everything when it is closed, or when this process dies.
 
@@ -67,8 +87,11 @@ class StewardClient:
                 env=for_python(os.environ),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
+                stderr=subprocess.PIPE if _somebody_waits_for_its_end() else None,
                 start_new_session=True,  # Ctrl-C ends the run, and the run ends the steward
             )
+        if self._process.stderr is not None:
+            Thread(target=_pass_on, args=(self._process.stderr,), daemon=True).start()
 
     def open(self, run: str, profile: str, allowed: Sequence[str]) -> tuple[Endpoints, bool]:
         """The stack's endpoints, and whether this run brought it up;

@@ -34,7 +34,7 @@ _SLOT = (
     " JOIN pg_stat_activity a ON a.pid = s.active_pid WHERE s.slot_name = %s"
 )
 _TABLE = (
-    "SELECT pg_relation_filenode(c.oid), (SELECT array_agg(attname || ' ' || atttypid::regtype"
+    "SELECT c.oid::bigint, pg_relation_filenode(c.oid), (SELECT array_agg(attname || ' ' || atttypid::regtype"
     " ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT"
     " attisdropped) FROM pg_class c WHERE c.oid = to_regclass(%s)"
 )
@@ -55,8 +55,11 @@ class RunObjects:
 
 @dataclass(frozen=True, slots=True)
 class TableCondition:
-    """A source table: the file that holds it, which TRUNCATE changes, and its columns."""
+    """A source table: its identity in the catalogue, which only DROP ends, the file that holds it,
+    which TRUNCATE changes, and its columns.
+    """
 
+    oid: int
     file: int
     columns: tuple[str, ...]
 
@@ -147,7 +150,12 @@ def _disturbed(before: Condition, now: Condition) -> Iterator[str]:
         earlier = before.tables.get(name)
         if table is None or earlier is None:
             continue
-        if table.columns != earlier.columns:
+        if table.oid != earlier.oid:
+            yield (
+                f"somebody dropped source table {name} and created it again: no event says that the"
+                " first one's rows are gone, and a sink may keep them"
+            )
+        elif table.columns != earlier.columns:
             left = sorted(set(earlier.columns) - set(table.columns))
             come = sorted(set(table.columns) - set(earlier.columns))
             told = [f"without {', '.join(left)}"] * bool(left) + [f"with {', '.join(come)}"] * bool(
@@ -238,7 +246,9 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
             found["published"] = frozenset(str(row[0]) for row in rows)
         for name in watched.tables:
             row = cursor.execute(_TABLE, (".".join(map(_quoted, name.split("."))),)).fetchone()
-            found["tables"][name] = TableCondition(row[0], tuple(row[1])) if row else None
+            found["tables"][name] = (
+                TableCondition(row[0], row[1], tuple(row[2])) if row else None
+            )
     return found
 
 

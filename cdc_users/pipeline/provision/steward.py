@@ -49,7 +49,7 @@ from cdc_users.pipeline.provision.message import (
 from cdc_users.pipeline.provision.removal import remove_all
 from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
-from infra.client.output import keep_output_from_failing
+from infra.client.output import finish_output, keep_output_from_failing
 from infra.postgres.slot import SlotError
 from infra.postgres.table import TableError
 from infra.stack.debezium.connector import wait_until_committed
@@ -276,6 +276,7 @@ def main() -> int:
             break  # the run died while this was under way
     for problem in steward.close().problems:
         _say(f"left behind: {problem}")
+    finish_output()
     # Threads that wait for a dead server for ever are left as they are.
     os._exit(0)
 

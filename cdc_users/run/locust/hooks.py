@@ -284,3 +284,5 @@ def _show(run: Run, terminal: Terminal) -> None:
     while not run.concluded.wait(PROGRESS_S):
         if run.result is None:
             terminal.tell(run, run.elapsed_s, run.remaining_s)
+        sys.stdout.flush()  # what a reader that rested has not taken yet
+        sys.stderr.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import gevent
 from gevent.event import Event
@@ -14,6 +14,7 @@ from locust.env import Environment
 from cdc_users.run.locust.messages import REPORT_INTERVAL_S
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
+from infra.client.output import finish_output
 
 #: SIGHUP: the terminal is gone; the run's result is wanted all the same.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -46,7 +47,7 @@ def handle_signals(environment: Environment, current: Callable[[], StoppableRun 
         run = current()
         going_on = run is not None and not run.concluded.is_set()
         if len(received) >= PATIENCE:
-            os._exit(run.exit_code if run is not None and not going_on else INTERRUPTED)
+            _end_at_once(run.exit_code if run is not None and not going_on else INTERRUPTED)
         if run is not None and going_on:
             run.request_stop(f"stopped early by {name}")
             _leave_after(environment, run)
@@ -81,6 +82,11 @@ def _leave(environment: Environment, exit_code: int) -> None:
         return
     if environment.runner is not None:
         environment.runner.quit()
+    _end_at_once(exit_code)
+
+
+def _end_at_once(exit_code: int) -> NoReturn:
+    finish_output()
     os._exit(exit_code)
 
 
@@ -94,7 +100,7 @@ def handle_worker_signals(environment: Environment, *, forked: bool) -> None:
         if forked:
             return
         if told.is_set():
-            os._exit(INTERRUPTED)
+            _end_at_once(INTERRUPTED)
         told.set()
         gevent.spawn(_leave_as_worker, environment)
 

@@ -275,3 +275,16 @@ def test_a_lane_that_is_to_go_finishes_its_arrival_and_leaves_the_rest_to_others
     assert share.done.wait(10)
     assert (share.tally.started, share.tally.completed, share.tally.failed) == (5, 5, 0)
     group.kill()
+
+
+def test_a_share_that_was_stopped_gives_its_lanes_only_what_is_left_of_their_grace() -> None:
+    share = share_of(Schedule.volume(5))
+    assert share.grace_left_s(10.0) == 10.0
+
+    share.stop()
+    first_s = share.grace_left_s(10.0)
+    gevent.sleep(0.02)
+    share.stop()
+
+    assert 0.0 < share.grace_left_s(10.0) < first_s <= 10.0
+    assert share.grace_left_s(0.01) == 0.0

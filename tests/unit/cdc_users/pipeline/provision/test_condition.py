@@ -15,7 +15,7 @@ from cdc_users.pipeline.provision.condition import (
     changes,
 )
 
-TABLE = TableCondition(16_400, ("id bigint", "phone text", "probe text"))
+TABLE = TableCondition(16_390, 16_400, ("id bigint", "phone text", "probe text"))
 WATCHED = RunObjects(
     slot="cdc_1", connector="cdc-1", publication="cdc_1", topics=("t",), tables=("s.customers",)
 )
@@ -91,6 +91,10 @@ def test_a_slot_that_nobody_has_read_yet_has_not_changed_hands() -> None:
         (
             replace(TABLE, columns=("id bigint", "phone bigint", "probe text")),
             "without phone text and with phone bigint",
+        ),
+        (
+            replace(TABLE, oid=16_500, file=16_500, columns=("id bigint",)),
+            "somebody dropped source table s.customers and created it again",
         ),
     ],
 )

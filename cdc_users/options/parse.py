@@ -58,6 +58,11 @@ def durations(text: str) -> tuple[float, ...]:
     return tuple(parse_duration(part) for part in _parts(text))
 
 
+def warm_up(text: str) -> float:
+    """Seconds of a warm-up; 0 where none is wanted."""
+    return 0.0 if text == "none" else parse_duration(text)
+
+
 def stages(text: str) -> tuple[LoadStage, ...]:
     """Stages of an open loop, by comma."""
     _parts(text)

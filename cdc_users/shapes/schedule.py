@@ -11,15 +11,32 @@ from cdc_users.measure.schedule.plan import LoadStage, PlanError, Schedule
 from cdc_users.options.options import Options
 
 
+#: A load of so long gets a warm-up by itself. The first seconds of a pipeline are those of cold
+#: caches, new connections and code that is compiled while it runs; a short run is a try.
+WARMED_FROM_S = 30.0
+WARM_UP_S = 5.0
+
+
 def stages_of(options: Options) -> tuple[LoadStage, ...]:
-    """The stages of the open loop, a warm-up first where one is asked for; none for a burst."""
+    """The stages of the open loop, a warm-up first where one is asked for, or where the load is
+    long enough to have one by itself; none for a burst.
+    """
     stages = options.stages
     if options.rate is not None and options.duration is not None:
         stages = (LoadStage(options.rate, options.rate, options.duration),)
-    if stages and options.warm_up is not None:
+    warm_up_s = _warm_up_s(options, stages)
+    if stages and warm_up_s:
         rate = stages[0].start_per_s or stages[0].end_per_s
-        stages = (LoadStage(rate, rate, options.warm_up, warm_up=True), *stages)
+        stages = (LoadStage(rate, rate, warm_up_s, warm_up=True), *stages)
     return stages
+
+
+def _warm_up_s(options: Options, stages: Sequence[LoadStage]) -> float:
+    if options.warm_up is not None:
+        return options.warm_up
+    has_own = any(stage.warm_up for stage in stages)
+    long = sum(stage.duration_s for stage in stages) >= WARMED_FROM_S
+    return WARM_UP_S if long and not has_own and not options.smoke else 0.0
 
 
 def schedule_of(options: Options, stages: Sequence[LoadStage]) -> Schedule:
@@ -31,7 +48,7 @@ def schedule_of(options: Options, stages: Sequence[LoadStage]) -> Schedule:
         return Schedule.staged(stages, options.seed if poisson else None)
     except PlanError as error:
         flag = "--stages" if options.stages else "--rate"
-        if options.warm_up is not None and stages[0].warm_up:
+        if options.warm_up and stages[0].warm_up:
             flag = "--warm-up"
         with_seed = f" with --arrival poisson of --seed {options.seed}" if poisson else ""
         raise OptionsError([f"{flag}{with_seed}: {error}"]) from error

@@ -76,10 +76,11 @@ class LoadOptions:
         },
     )
     warm_up: float | None = option(
-        parse_duration,
-        "Run --rate, or the first stage's, so long before: shown, not judged.",
+        parse.warm_up,
+        "Run --rate, or the first stage's, so long before: shown, not judged. A load of 30 s or"
+        " more has 5 s by itself; none: without.",
         unset=None,
-        takes=A_TIME,
+        takes=f"{A_TIME}, or none",
         not_in=_IN_THE_TOPIC,
         paced=True,
     )

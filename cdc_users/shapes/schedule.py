@@ -10,7 +10,6 @@ from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import LoadStage, PlanError, Schedule
 from cdc_users.options.options import Options
 
-
 #: A load of so long gets a warm-up by itself. The first seconds of a pipeline are those of cold
 #: caches, new connections and code that is compiled while it runs; a short run is a try.
 WARMED_FROM_S = 30.0

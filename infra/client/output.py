@@ -21,7 +21,7 @@ LAST_S = 3.0
 POLL_S = 0.05
 
 
-class Outlet:
+class NonBlockingFile:
     """A pipe or terminal that is written to without ever waiting for its reader.
 
     It opens the file behind a descriptor once more: O_NONBLOCK belongs to an open file, and the
@@ -60,13 +60,13 @@ class Outlet:
         os.close(self._descriptor)
 
 
-def outlet_of(stream: TextIO) -> Outlet | None:
-    """The outlet behind a stream, where its reader can rest: a pipe or a terminal."""
+def non_blocking(stream: TextIO) -> NonBlockingFile | None:
+    """The file behind a stream, where its reader can rest: a pipe or a terminal."""
     with contextlib.suppress(OSError, ValueError):
         descriptor = stream.fileno()
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
             stream.flush()
-            return Outlet(descriptor)
+            return NonBlockingFile(descriptor)
     return None
 
 
@@ -79,15 +79,15 @@ class Unbroken:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._outlet = outlet_of(stream)
+        self._file = non_blocking(stream)
         self.broken = False
 
     def write(self, text: str) -> int:
         """Write, or not."""
         try:
-            if self._outlet is None:
+            if self._file is None:
                 return self._stream.write(text)
-            self._outlet.put(text.encode(self._stream.encoding, "backslashreplace"))
+            self._file.put(text.encode(self._stream.encoding, "backslashreplace"))
         except (OSError, ValueError):
             self._lead_nowhere()
         return len(text)
@@ -95,27 +95,27 @@ class Unbroken:
     def flush(self) -> None:
         """Flush, or not."""
         try:
-            if self._outlet is None:
+            if self._file is None:
                 self._stream.flush()
             else:
-                self._outlet.push()
+                self._file.push()
         except (OSError, ValueError):
             self._lead_nowhere()
 
     def finish(self, deadline_s: float) -> None:
         """Give a reader that rests until then (monotonic) to take what is kept."""
         with contextlib.suppress(OSError, ValueError):
-            while self._outlet is not None and not self._outlet.push():
+            while self._file is not None and not self._file.push():
                 if time.monotonic() > deadline_s:
                     return
                 time.sleep(POLL_S)
 
     def _lead_nowhere(self) -> None:
         self.broken = True
-        outlet, self._outlet = self._outlet, None
+        file, self._file = self._file, None
         with contextlib.suppress(OSError, ValueError):
-            if outlet is not None:
-                outlet.close()
+            if file is not None:
+                file.close()
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:
                 os.dup2(nowhere, self._stream.fileno())

@@ -463,10 +463,10 @@ varying bit string without its leading zeros, arrays of arrays as NULLs, `24:00`
 dates are in `infra/avro/kind.py`. A column of a given table is written only where it holds the
 value exactly (`docs/platform.md`).
 
-**Whole tables.** For `DROP TABLE` the connector sends nothing, and for a table that is created again
-under the same name it goes on as if it were the first: the first one's rows stay in every sink. The
-direct reader stops by name. In a run, the harness asks the catalogue for each source table's
-identity before and after, and a table that was dropped and created again makes it INVALID.
+**Whole tables.** For `DROP TABLE` the connector sends nothing, and for a table that is created
+again under the same name it goes on as if it were the first: the first one's rows stay in every
+sink. The direct reader stops by name. In a run, the harness asks the catalogue for each source
+table's identity before and after: a table that was dropped and created again makes it INVALID.
 """
 
 

@@ -34,7 +34,8 @@ _SLOT = (
     " JOIN pg_stat_activity a ON a.pid = s.active_pid WHERE s.slot_name = %s"
 )
 _TABLE = (
-    "SELECT c.oid::bigint, pg_relation_filenode(c.oid), (SELECT array_agg(attname || ' ' || atttypid::regtype"
+    "SELECT c.oid::bigint, pg_relation_filenode(c.oid), (SELECT array_agg(attname || ' ' ||"
+    " atttypid::regtype"
     " ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT"
     " attisdropped) FROM pg_class c WHERE c.oid = to_regclass(%s)"
 )
@@ -246,9 +247,7 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
             found["published"] = frozenset(str(row[0]) for row in rows)
         for name in watched.tables:
             row = cursor.execute(_TABLE, (".".join(map(_quoted, name.split("."))),)).fetchone()
-            found["tables"][name] = (
-                TableCondition(row[0], row[1], tuple(row[2])) if row else None
-            )
+            found["tables"][name] = TableCondition(row[0], row[1], tuple(row[2])) if row else None
     return found
 
 

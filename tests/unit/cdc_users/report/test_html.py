@@ -216,7 +216,7 @@ def test_reports_are_remade_from_the_files_alone(tmp_path: Path) -> None:
         (None, "holds no result.json"),
         ("{", "is not JSON"),
         ('{"schema": 0}', "has schema 0, this version reads"),
-        ('{"schema": 1}', "is not a result of schema 2"),
+        ('{"schema": 2}', "is not a result of schema 2"),
         ("[]", "is not a result of schema 2"),
     ],
 )

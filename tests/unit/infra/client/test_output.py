@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.client.output import HELD_BYTES, Outlet
+from infra.client.output import HELD_BYTES, NonBlockingFile
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="a pipe is opened again by /proc")
 
@@ -98,7 +98,7 @@ class Rested:
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
-        self.outlet = Outlet(self.writer)
+        self.outlet = NonBlockingFile(self.writer)
         os.set_blocking(self.reader, False)
 
     def read(self) -> bytes:
@@ -163,7 +163,7 @@ def test_a_terminal_that_is_stopped_stops_nothing() -> None:
     master, slave = pty.openpty()
     try:
         termios.tcflow(slave, termios.TCOOFF)  # Ctrl-S
-        outlet = Outlet(slave)
+        outlet = NonBlockingFile(slave)
         for number in range(20_000):
             outlet.put(f"line {number}\n".encode())
         assert not outlet.push()

@@ -46,6 +46,7 @@ class LocustProcess:
         )
         self.pid = self._process.pid
         self._lines: list[str] = []
+        self._unread = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -54,6 +55,12 @@ class LocustProcess:
         with self._process.stdout as output:
             for line in output:
                 self._lines.append(line)
+                if self._unread:
+                    return
+
+    def close_output(self) -> None:
+        """Read one line more of what it prints, and then nobody does."""
+        self._unread = True
 
     @property
     def output(self) -> str:

@@ -49,23 +49,35 @@ def wait_for_cleaning(stack: Endpoints) -> None:
     await_that(lambda: leftovers(stack) == NOTHING, f"left behind: {leftovers(stack)}")
 
 
+OBSERVER, PLATFORM = "cdc_users.observe", "infra.platform"
+
+
 @pytest.mark.parametrize(
-    ("module", "number", "code", "told"),
+    ("number", "expected"),
     [
-        ("cdc_users.observe", signal.SIGKILL, 2, "observer ended with -9"),
-        ("cdc_users.observe", signal.SIGSTOP, 2, "the observer does not answer"),
-        ("infra.platform", signal.SIGKILL, 1, "the system under test died"),
-        ("infra.platform", signal.SIGSTOP, 1, "silent for"),
+        (
+            signal.SIGKILL,
+            {OBSERVER: (2, "observer ended with -9"), PLATFORM: (1, "the system under test died")},
+        ),
+        (
+            signal.SIGSTOP,
+            {OBSERVER: (2, "the observer does not answer"), PLATFORM: (1, "silent for")},
+        ),
     ],
+    ids=["dies", "stops"],
 )
 def test_a_process_that_dies_or_stops_is_named_and_ends_the_run(
-    stack: Endpoints, tmp_path: Path, module: str, number: int, code: int, told: str
+    stack: Endpoints, tmp_path: Path, number: int, expected: dict[str, tuple[int, str]]
 ) -> None:
-    with loading(tmp_path) as run:
-        run.child(module).send_signal(number)
+    with contextlib.ExitStack() as stop:
+        runs = {module: stop.enter_context(loading(tmp_path / module)) for module in expected}
+        for module, run in runs.items():
+            run.child(module).send_signal(number)
 
-        assert run.wait() == code
-        assert told in reasons(run)
+        for module, run in runs.items():
+            code, told = expected[module]
+            assert run.wait() == code, run.output
+            assert told in reasons(run)
     wait_for_cleaning(stack)
 
 

@@ -43,16 +43,6 @@ def test_a_run_that_is_told_to_stop_concludes_as_invalid(
     assert not [process for process in family if process.is_running()]
 
 
-def test_a_platform_that_dies_fails_the_run(stack: Endpoints, results: Path) -> None:
-    run = loading(results)
-
-    run.child("infra.platform").kill()
-
-    assert run.wait() == 1, run.output
-    assert "the system under test died" in run.result()["reasons"][0]
-    assert leftovers(stack) == NOTHING
-
-
 def test_a_platform_that_dies_in_the_audit_fails_the_run_too(
     stack: Endpoints, results: Path
 ) -> None:

@@ -4,7 +4,6 @@ verdict names it.
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.servers.port import free_ports
 from tests.private_postgres import private_postgres
 from tests.scenarios.locust_process import LocustProcess, await_that
 
@@ -100,20 +98,6 @@ def test_a_source_that_restarts_makes_figures_of_two_systems(
         source.start()
 
         invalid(run, "PostgreSQL restarted in mid-run")
-
-
-def test_a_worker_that_is_lost_takes_its_samples_with_it(stack: Endpoints, results: Path) -> None:
-    (port,) = map(str, free_ports(1))
-    ports = ("--master-bind-port", port, "--master-port", port)
-    run = LocustProcess(
-        "throughput", results, "--rate", "50", "--duration", "30s", "--processes", "2", *ports
-    )
-    run.await_output("benchmark.step")
-    worker = next(child for child in run.forked() if child.pid != run.pid)
-
-    worker.send_signal(signal.SIGKILL)
-
-    invalid(run, "lost")
 
 
 def test_a_topic_that_deleted_what_nobody_had_read_is_not_the_consumers_loss(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from tests.scenarios.locust_process import LocustProcess, await_that
 LOAD = ("--rate", "50", "--duration", "8s", "--drain-timeout", "40s")
 
 
-@pytest.fixture
-def run(stack: Endpoints, results: Path) -> Iterator[LocustProcess]:
+@contextmanager
+def loading(results: Path) -> Iterator[LocustProcess]:
+    """A run in the middle of its load."""
     process = LocustProcess("throughput", results, *LOAD)
     process.await_output("benchmark.step")
     yield process
@@ -79,20 +80,23 @@ GONE: dict[str, tuple[Callable[[Party], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", GONE)
+@pytest.mark.parametrize("kinds", [("paused", "slot"), ("deleted", "topic")], ids=" and ".join)
 def test_a_capture_that_is_gone_for_good_is_a_failure_and_named(
-    stack: Endpoints, run: LocustProcess, what: str
+    stack: Endpoints, results: Path, kinds: Sequence[str]
 ) -> None:
-    act, reason = GONE[what]
-    party = Party(stack, run)
-    party.await_rows(50)
+    with ExitStack() as stop:
+        # They wait most of the time, so two at once.
+        runs = {kind: stop.enter_context(loading(results / kind)) for kind in kinds}
+        for kind, run in runs.items():
+            party = Party(stack, run)
+            party.await_rows(50)
+            GONE[kind][0](party)
 
-    act(party)
-
-    assert run.wait() == 1, run.output
-    first = run.result()["reasons"][0]
-    assert reason in first, run.result()["reasons"]
-    assert "after throughput-50-per-s" in first or "began" in first
+        for kind, run in runs.items():
+            assert run.wait() == 1, run.output
+            first = run.result()["reasons"][0]
+            assert GONE[kind][1] in first, run.result()["reasons"]
+            assert "after throughput-50-per-s" in first or "began" in first
 
 
 def recreate(party: Party) -> None:
@@ -128,16 +132,20 @@ DISTURBED: dict[str, tuple[Callable[[Party], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", DISTURBED)
+@pytest.mark.parametrize(
+    "kinds", [("update", "column"), ("delete", "truncate"), ("recreated",)], ids=" and ".join
+)
 def test_a_third_partys_work_on_the_source_is_no_fault_of_the_pipelines(
-    stack: Endpoints, run: LocustProcess, what: str
+    stack: Endpoints, results: Path, kinds: Sequence[str]
 ) -> None:
-    act, reason = DISTURBED[what]
-    party = Party(stack, run)
-    party.await_rows(50)
+    with loading(results) as run:
+        party = Party(stack, run)
+        party.await_rows(50)
+        for kind in kinds:
+            DISTURBED[kind][0](party)
 
-    act(party)
-
-    assert run.wait() == 4, run.output
-    assert any(reason in told for told in run.result()["reasons"]), run.result()["reasons"]
+        assert run.wait() == 4, run.output
+    for kind in kinds:
+        reasons = run.result()["reasons"]
+        assert any(DISTURBED[kind][1] in told for told in reasons), reasons
     assert "harness crashed" not in run.output

@@ -27,7 +27,7 @@ from infra.stack.debezium.canary import send_canary
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers.disk import check_room, exhausted
-from infra.stack.servers.limit import raise_limits
+from infra.stack.servers.limit import look_at_limits
 from infra.stack.servers.password import create_reader
 from infra.stack.servers.plain_path import is_plain, link, meeting_place
 from infra.stack.servers.process import Blueprint, blueprint, choose_ports
@@ -61,7 +61,7 @@ class Supervisor:
         """Start all servers and send a row the whole way; raises StackError."""
         started_s = time.monotonic()
         self._held = hold(self._state)
-        raise_limits()
+        look_at_limits()
         os.umask(0o022)  # nobody else writes into what is written from here on
         shutil.rmtree(self._state.logs, ignore_errors=True)
         self._write_down()

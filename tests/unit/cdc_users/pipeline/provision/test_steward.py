@@ -1,0 +1,164 @@
+"""The steward: whatever goes wrong is an answer, signals are the run's affair, and its end is that
+of its input.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from cdc_users.error import TargetError
+from cdc_users.measure.wire import encode
+from cdc_users.pipeline.provision.message import (
+    AskHealth,
+    CloseSteward,
+    Health,
+    OpenStack,
+    Problems,
+    ReleasePipeline,
+    StewardRequest,
+)
+from cdc_users.pipeline.provision.steward import Steward, answer
+from infra.client.environment import module_command
+from infra.stack.error import StackConfigError
+
+
+class Answering(Steward):
+    """A steward of which one answer is known."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        super().__init__(Path("/nowhere"))
+        self._act = act
+
+    def answer(self, request: StewardRequest) -> Any:
+        del request
+        return self._act()
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def act() -> Any:
+        raise error
+
+    return act
+
+
+def asked(steward: Steward, request: StewardRequest) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(answer(steward, encode(request).decode("utf-8")))
+    return told
+
+
+def test_what_was_found_is_the_answer() -> None:
+    told = asked(Answering(lambda: Health(restarted=("Kafka",))), AskHealth())
+
+    assert told["ok"]["restarted"] == ["Kafka"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (StackConfigError("not allowed"), 2, "not allowed"),
+        (TargetError("no stack"), TargetError.exit_code, "no stack"),
+        (psycopg.OperationalError("gone\n"), 3, "gone"),
+        (OSError("no route"), 3, "no route"),
+        (KafkaException(KafkaError(KafkaError._TRANSPORT)), 3, "_TRANSPORT"),
+        (KeyError("samples"), 3, "KeyError: 'samples'"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_is_raised_is_an_answer_with_the_exit_code_of_the_run(
+    error: Exception, code: int, text: str
+) -> None:
+    told = asked(Answering(raising(error)), AskHealth())
+
+    assert told["exit_code"] == code
+    assert text in told["error"]
+    assert told["ok"] is None
+
+
+@pytest.mark.parametrize("line", ["", "{", '{"do": "dance"}', '{"do": "open"}', "[1]"])
+def test_what_is_no_request_is_refused_and_not_carried_out(line: str) -> None:
+    told = json.loads(answer(Answering(raising(AssertionError("it was carried out"))), line))
+
+    assert told["exit_code"] == 2
+    assert "it was carried out" not in told["error"]
+
+
+def test_a_steward_that_has_made_nothing_has_nothing_to_remove(tmp_path: Path) -> None:
+    assert asked(Steward(tmp_path), CloseSteward())["ok"] == {"problems": []}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("request_", [ReleasePipeline(), AskHealth()])
+def test_a_request_out_of_turn_is_refused(tmp_path: Path, request_: StewardRequest) -> None:
+    assert asked(Steward(tmp_path), request_)["exit_code"] == 3
+
+
+def test_a_target_elsewhere_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "servers.toml"
+    file.write_text(
+        'postgres_dsn = "host=db.example dbname=shop"\nkafka_bootstrap = "127.0.0.1:1"\n'
+        'schema_registry_url = "http://127.0.0.1:1"\nconnect_url = "http://127.0.0.1:1"\n'
+    )
+    monkeypatch.setenv("CDC_STACK", str(file))
+
+    told = asked(Steward(tmp_path), OpenStack(run="abcd1234", profile="bench"))
+
+    assert told["exit_code"] == 2
+    assert "db.example" in told["error"]
+    assert [path.name for path in tmp_path.iterdir()] == ["servers.toml"]
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    command = module_command("cdc_users.pipeline.provision.steward")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as steward:
+        yield steward
+        steward.kill()
+
+
+def line(process: subprocess.Popen[bytes], request: StewardRequest) -> dict[str, Any]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(encode(request) + b"\n")
+    process.stdin.flush()
+    told: dict[str, Any] = json.loads(process.stdout.readline())
+    return told
+
+
+def test_signals_are_for_the_run_and_the_end_of_its_input_is_the_stewards(
+    process: subprocess.Popen[bytes],
+) -> None:
+    assert line(process, ReleasePipeline())["exit_code"] == 3  # it is up
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(number)
+    assert line(process, CloseSteward())["ok"] == {"problems": []}
+
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(30) == 0
+
+
+def test_what_is_asked_is_answered_in_order_and_one_line_each(
+    process: subprocess.Popen[bytes],
+) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    requests = [b"nonsense", encode(CloseSteward()), encode(ReleasePipeline())]
+    process.stdin.write(b"\n".join(requests) + b"\n")
+    process.stdin.close()
+
+    told = [json.loads(text) for text in process.stdout]
+
+    assert [answer["exit_code"] for answer in told] == [2, 0, 3]
+    assert told[1]["ok"] == {"problems": list(Problems().problems)}

@@ -1,0 +1,1 @@
+"""Tests of the servers' recipes, limits and ports."""

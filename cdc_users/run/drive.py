@@ -23,7 +23,7 @@ from cdc_users.run.load_driver import HALT_S
 from cdc_users.run.step_driver import StepDriver
 from cdc_users.run.wait import POLL_S, Waiting
 from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
-from cdc_users.step.close import close
+from cdc_users.step.close import Closing, close
 from cdc_users.step.shown import shown
 from cdc_users.step.state import Broken, StepState
 from cdc_users.users.message import Halt
@@ -226,7 +226,7 @@ class Drive:
         )
         try:
             with gevent.Timeout(left_s):
-                close(rig, states, run.workload, run.facts, limit_s, run.watch.look)
+                close(Closing(rig, states, run.workload, run.facts, limit_s), run.watch.look)
         except gevent.Timeout:
             run.facts.fenced = False
             run.facts.notes.append("the audit was cut short, because the run was told to stop")

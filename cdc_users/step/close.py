@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import psycopg
 import psycopg2
 
 from cdc_users.error import TargetError
@@ -18,7 +19,7 @@ from cdc_users.observe.message import ExpectedSide
 from cdc_users.pipeline.observer import expected
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress
-from cdc_users.step.read_back import settle_unknown
+from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
 from cdc_users.users.workload.expected_state import FinalState, final_state
@@ -51,16 +52,15 @@ class Closing:
             self.told |= state.outcomes()
         self.settled = dict(self.told)
         if wiring.pipeline.source == "postgres":
-            self.settled = settle_unknown(
+            written = WrittenTables(
                 wiring.endpoints.postgres_dsn,
                 wiring.names.schema,
                 wiring.names.tables,
                 wiring.run,
                 self.workload,
                 self.states[0].step.rows_per_arrival,
-                self.told,
-                SETTLE_S,
             )
+            self.settled = settle_unknown(written, self.told, SETTLE_S)
         before = self._fences_at_the_end()
         fenced = self._fence()
         self.facts.fenced = self.facts.fenced and fenced
@@ -176,22 +176,16 @@ def written_by_others(taps: Mapping[str, Snapshot]) -> list[str]:
     return [f"somebody else changed {most.written_by_others} of the run's rows (keys {keys})"]
 
 
-def close(
-    rig: Rig,
-    states: Sequence[StepState],
-    workload: Workload,
-    facts: Facts,
-    limit_s: float,
-    look: Callable[[], PipelineSnapshot],
-) -> None:
+def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
     """Close the steps that went through a rig, and keep its last figures.
 
     Raises TargetError where one does not answer.
     """
     try:
-        Closing(rig, states, workload, facts, limit_s).close()
-    except psycopg2.OperationalError as error:
+        closing.close()
+    except (psycopg.OperationalError, psycopg2.OperationalError) as error:
         raise TargetError(f"the source does not answer: {str(error).strip()}") from error
+    rig, states, facts = closing.rig, closing.states, closing.facts
     last = look()
     if not rig.sees_sink:
         facts.blind |= {state.number for state in states}

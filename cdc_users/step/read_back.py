@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
 
 import gevent
-import psycopg2
-from psycopg2 import sql
+import psycopg
+from psycopg import Connection, sql
 
 from cdc_users.measure.ledger.ledger import Outcomes, SequenceRange, subtract
 from cdc_users.measure.ledger.probe import Operation, ProbeError, parse_probe
@@ -27,33 +29,43 @@ KEYS_PER_QUERY = 10_000
 Found = Mapping[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenTables:
+    """What a run's writers have written to: the tables, and the workload with the operations of a
+    transaction, from which each transaction's keys follow.
+    """
+
+    dsn: str
+    schema: str
+    tables: Sequence[str]
+    run: str
+    workload: Workload
+    rows_per_transaction: int
+
+
 def settle_unknown(
-    dsn: str,
-    schema: str,
-    tables: Sequence[str],
-    run: str,
-    workload: Workload,
-    size: int,
-    outcomes: Mapping[int, Outcomes],
-    limit_s: float,
+    written: WrittenTables, outcomes: Mapping[int, Outcomes], limit_s: float
 ) -> dict[int, Outcomes]:
     """The outcomes of one step's writers with everything unknown settled, once none of the run's
-    backends is at work.
-
-    `size` is the operations per transaction. What cannot be settled in time stays unknown.
+    backends is at work. What cannot be settled in time stays unknown.
     """
     if not any(outcome.unknown for outcome in outcomes.values()):
         return dict(outcomes)
-    with closing(psycopg2.connect(dsn, connect_timeout=10)) as connection:
-        connection.autocommit = True
-        if not _lanes_idle(connection, application_name(run), limit_s):
+    with closing(psycopg.connect(written.dsn, autocommit=True, connect_timeout=10)) as connection:
+        if not _lanes_idle(connection, application_name(written.run), limit_s):
             return dict(outcomes)
-        settled = {}
-        for writer, outcome in outcomes.items():
-            doubtful = unknown_transactions(workload, size, writer, outcome)
-            keys = sorted({touch.key for done in doubtful for touch in done.touches})
-            settled[writer] = decide(outcome, doubtful, _read(connection, schema, tables, keys))
-        return settled
+        return {
+            writer: _settled(connection, written, writer, outcome)
+            for writer, outcome in outcomes.items()
+        }
+
+
+def _settled(
+    connection: Connection[Any], written: WrittenTables, writer: int, told: Outcomes
+) -> Outcomes:
+    doubtful = unknown_transactions(written.workload, written.rows_per_transaction, writer, told)
+    keys = sorted({touch.key for done in doubtful for touch in done.touches})
+    return decide(told, doubtful, _read(connection, written, keys))
 
 
 def unknown_transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> list[Done]:
@@ -89,16 +101,13 @@ def _there(touch: Touch, sequence: int, found: Found) -> bool:
     return touch.operation is not Operation.STAMP and found.get(touch.key) == sequence
 
 
-def _lanes_idle(connection: psycopg2.extensions.connection, name: str, limit_s: float) -> bool:
+def _lanes_idle(connection: Connection[Any], name: str, limit_s: float) -> bool:
     deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state <>"
-                " 'idle'",
-                (name,),
-            )
-            row = cursor.fetchone()
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'",
+            (name,),
+        ).fetchone()
         if row is not None and row[0] == 0:
             return True
         gevent.sleep(POLL_S)
@@ -106,20 +115,16 @@ def _lanes_idle(connection: psycopg2.extensions.connection, name: str, limit_s: 
 
 
 def _read(
-    connection: psycopg2.extensions.connection,
-    schema: str,
-    tables: Sequence[str],
-    keys: Sequence[int],
+    connection: Connection[Any], written: WrittenTables, keys: Sequence[int]
 ) -> dict[int, int]:
     found: dict[int, int] = {}
-    for table in tables if keys else ():
+    for table in written.tables if keys else ():
         query = sql.SQL("SELECT id, probe FROM {} WHERE id = ANY(%s)").format(
-            sql.Identifier(schema, table)
+            sql.Identifier(written.schema, table)
         )
         for start in range(0, len(keys), KEYS_PER_QUERY):
-            with connection.cursor() as cursor:
-                cursor.execute(query, (list(keys[start : start + KEYS_PER_QUERY]),))
-                found |= {key: _sequence(probe) for key, probe in cursor.fetchall()}
+            rows = connection.execute(query, (list(keys[start : start + KEYS_PER_QUERY]),))
+            found |= {key: _sequence(probe) for key, probe in rows.fetchall()}
     return found
 
 

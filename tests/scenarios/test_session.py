@@ -17,7 +17,7 @@ from psycopg2.extensions import set_wait_callback
 
 from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.step.read_back import settle_unknown
+from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.users.session import FAILURES, Session, application_name, open_session, rolled_back
 from cdc_users.users.statement import Statement, quoted_name, statements
 from cdc_users.users.workload.keyspace import Outcome
@@ -176,9 +176,8 @@ def test_what_nobody_knows_is_settled_by_the_rows(
     set_wait_callback(None)
 
     before = {10_001: outcomes_of(writer.ranges)}
-    settled = settle_unknown(
-        stack.postgres_dsn, schema, TABLES, RUN, workload, 2, before, limit_s=10
-    )[10_001]
+    written = WrittenTables(stack.postgres_dsn, schema, TABLES, RUN, workload, 2)
+    settled = settle_unknown(written, before, limit_s=10)[10_001]
 
     def numbers(outcomes: Outcomes, name: str) -> set[int]:
         return {

@@ -13,7 +13,7 @@ from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot, TapProgress
 from cdc_users.scenario import Pipeline
-from cdc_users.step.close import close
+from cdc_users.step.close import Closing, close
 from cdc_users.step.state import Facts
 from cdc_users.users.workload.workload import Workload
 from tests.unit.made_run import state
@@ -50,7 +50,7 @@ class MadeRig:
 
 
 def closed(rig: MadeRig, facts: Facts, look: PipelineSnapshot, number: int) -> None:
-    close(cast(Rig, rig), [state(number=number)], Workload(), facts, 1.0, lambda: look)
+    close(Closing(cast(Rig, rig), [state(number=number)], Workload(), facts, 1.0), lambda: look)
 
 
 def test_a_later_rig_leaves_the_figures_of_earlier_steps_as_they_were() -> None:

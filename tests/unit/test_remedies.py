@@ -37,6 +37,7 @@ PROGRAMS = (
 #: Options of other programs in our texts.
 FOREIGN = {
     "ulimit": "docker run",
+    "shm-size": "docker run",
     "extra": "uv sync",
     "no-locale": "initdb",
     "headful": "locust, which hides it",

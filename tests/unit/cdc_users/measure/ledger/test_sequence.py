@@ -5,12 +5,14 @@ edge.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.sequence import (
     BLOCK,
@@ -132,6 +134,6 @@ def test_nothing_is_a_set_too() -> None:
 @pytest.mark.parametrize("kind", [np.uint8, np.int64])
 @given(values=st.lists(st.integers(0, 255)))
 def test_what_is_packed_comes_out_again(kind: type, values: list[int]) -> None:
-    there = np.array(values, dtype=kind)
+    there: NDArray[Any] = np.array(values, dtype=kind)
 
     assert unpack(pack(there), kind).tolist() == values

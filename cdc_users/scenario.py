@@ -12,6 +12,7 @@ from cdc_users.measure.capacity.probe import BacklogSeries
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule
 
 StepMode = Literal["paced", "burst", "drain", "null"]
@@ -77,6 +78,10 @@ class Pipeline:
     table: str = ""
     #: Where events come out of somebody else's platform, e.g. webhook:8080.
     sink_tap: str = ""
+    #: Whether the sink is watched by a tap of ours where its platform may be gone for a while.
+    watched: bool = False
+    #: Whether the capture reaches the source's server through a relay of the run's own.
+    relayed: bool = False
 
 
 def platform_arguments(pipeline: Pipeline) -> dict[str, object]:
@@ -122,6 +127,8 @@ class Step:
     probe: bool = False
     steady: bool = True
     marks: tuple[StepMark, ...] = ()
+    #: What is done to the pipeline meanwhile.
+    fault: PlannedFault | None = None
 
 
 @dataclass(frozen=True, slots=True)

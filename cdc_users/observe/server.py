@@ -19,6 +19,8 @@ from cdc_users.observe.message import (
     ObserverSnapshot,
 )
 from cdc_users.observe.tap import Tap, TapError
+from cdc_users.observe.taps.answer import ANSWERS
+from cdc_users.observe.taps.webhook import WebhookTap
 from infra.client.guard import programs_only
 from infra.validate import is_whole
 
@@ -51,6 +53,7 @@ class ObserverServer:
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/samples", self._samples)
         application.router.add_post("/final", self._final)
+        application.router.add_post("/answer", self._answer_as)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
@@ -92,6 +95,14 @@ class ObserverServer:
         if not is_whole(text):
             return _answer(Refusal(f"after={text[:20]!r} is not a number of samples"), 400)
         return _answer(self._sampling.after(int(text)))
+
+    async def _answer_as(self, request: web.Request) -> web.Response:
+        """Have a webhook tap answer as a fault wants it (taps/answer.py)."""
+        tap, how = self._taps.get(request.query.get("tap", "")), request.query.get("how", "")
+        if not isinstance(tap, WebhookTap) or how not in ANSWERS:
+            return _answer(Refusal(f"no webhook tap, or {how!r} is no answer of one"), 400)
+        tap.answer_as(how)
+        return web.Response(status=204)
 
     async def _final(self, request: web.Request) -> web.Response:
         try:

@@ -29,6 +29,8 @@ def one_load(values: OptionValues) -> Sequence[str]:
 
 def rate_lasts(values: OptionValues) -> Sequence[str]:
     """A rate is held for a while."""
+    if values.get("faults", _UNREADABLE):
+        return []  # it is held for as long as the faults take
     if values.get("rate") and not values.get("duration", _UNREADABLE):
         return ["--rate needs --duration, e.g. --duration 30s"]
     return []

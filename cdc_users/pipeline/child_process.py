@@ -8,8 +8,8 @@ import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
 
@@ -18,6 +18,8 @@ from infra.stack.supervise.identity import tied_to_parent
 
 TAIL_LINES = 12
 READY_S = 60.0
+#: A process that was asked to end finishes the batch that it writes.
+TERMINATE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,13 @@ class Child:
     process: subprocess.Popen[str]
     ready: str
     log: Path
+    #: How it was started.
+    command: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def again(self) -> Child:
+        """Start it as it was started, with another process, and wait until it is ready."""
+        return launch(self.name, self.command, self.log, self.environment).await_ready()
 
     def dead(self) -> str | None:
         """Nothing while it runs; afterwards one line that names it, its exit and the end of its
@@ -117,7 +126,7 @@ def launch(
         with contextlib.suppress(BrokenPipeError):  # it died at once; `await_ready` says of what
             process.stdin.write(standard_input + "\n")
             process.stdin.flush()
-    return Launched(name, process, log)
+    return Launched(name, process, log, command, environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,8 @@ class Launched:
     name: str
     process: subprocess.Popen[str]
     log: Path
+    command: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def await_ready(self, ready_s: float = READY_S) -> Child:
         """Wait for its ready line; raises TargetError when it ends or stays silent, with the end
@@ -143,8 +154,56 @@ class Launched:
         finally:
             alarm.cancel()
         if line.startswith("{"):
-            return Child(self.name, self.process, line, self.log)
+            return Child(self.name, self.process, line, self.log, self.command, self.environment)
         code = stop(self.process, 1.0)
         raise TargetError(
             f"{self.name} did not become ready within {ready_s:g} s (exit {code}); {tail(self.log)}"
         )
+
+
+@dataclass(slots=True)
+class Away:
+    """Which children are away, by name; whoever is away is neither asked nor missed."""
+
+    _killed: set[str] = field(default_factory=set)
+    _paused: set[str] = field(default_factory=set)
+    #: Whether a child was started again, and knows nothing of what its predecessor did.
+    forgotten: bool = False
+
+    def has(self, child: Child) -> bool:
+        """Whether this child is away."""
+        return child.name in self._killed or child.name in self._paused
+
+    def act(self, action: str, child: Child) -> Child:
+        """Do to a child what a fault does; returns it, or the one that takes its place.
+
+        What is done already is not done twice. Raises TargetError where it does not come up again.
+        """
+        if action == "pause":
+            self._paused.add(child.name)
+            child.process.send_signal(signal.SIGSTOP)
+        elif action == "resume":
+            child.process.send_signal(signal.SIGCONT)
+            self._paused.discard(child.name)
+        elif action == "restart":
+            return self._again(child)
+        else:
+            self._killed.add(child.name)
+            if action == "kill":
+                child.process.kill()
+            stop(child.process, TERMINATE_S)
+        return child
+
+    def _again(self, child: Child) -> Child:
+        if child.name not in self._killed:
+            return child
+        self.forgotten = True
+        successor = child.again()
+        self._killed.discard(child.name)
+        return successor
+
+    def let_go_on(self, children: Iterable[Child]) -> None:
+        """Let all go on that were stopped where they are."""
+        for child in children:
+            if child.name in self._paused:
+                self.act("resume", child)

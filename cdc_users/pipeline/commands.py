@@ -150,7 +150,9 @@ class Wiring(Prepared):
         kind, _, place = self.pipeline.sink_tap.partition(":")
         if kind:
             return outlets().by_name[kind].tap(self, place)
-        return sinks().by_name[self.pipeline.sink].tap(self)
+        declared = sinks().by_name[self.pipeline.sink]
+        tap = declared.tap(self)
+        return declared.watch(self) if tap is None and self.pipeline.watched else tap
 
     def final_source(self) -> FinalSide | None:
         """The source table as one side of the final comparison;

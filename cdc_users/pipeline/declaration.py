@@ -60,7 +60,8 @@ class SinkDeclaration:
 
     `arguments` is how the platform is told; it also gets what the sink's tap says of itself once
     the observer is up (a webhook tap its URL). `tap` is what the observer watches where every
-    event comes out, None where only the platform sees it; `final` the table whose contents are
+    event comes out, None where only the platform sees it; `watch` is one that costs the sink more,
+    used where the platform itself may be gone for a while; `final` the table whose contents are
     compared with the source's in the end. `provision` creates what the sink writes to and returns
     the Names of it by field. `takes` are the arguments that follow from the pipeline's own fields
     (scenario.platform_arguments). `package` is what a plain installation lacks and the `extra`
@@ -71,6 +72,7 @@ class SinkDeclaration:
     name: str
     arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
     tap: Callable[[Prepared], TapSettings | None] = _unseen
+    watch: Callable[[Prepared], TapSettings | None] = _unseen
     final: Callable[[Prepared], FinalSide | None] = _unseen
     provision: Callable[[Ground], MadeNames] = _nothing
     takes: tuple[str, ...] = ()
@@ -78,6 +80,11 @@ class SinkDeclaration:
     extra: str = ""
     writes: bool = True
     real: bool = True
+
+    @property
+    def seen(self) -> bool:
+        """Whether a tap of ours can see what comes out of it."""
+        return self.tap is not _unseen or self.watch is not _unseen
 
     @property
     def lacking(self) -> str | None:

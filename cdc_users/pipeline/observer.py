@@ -80,6 +80,16 @@ class Observer:
             raise self._silent(error) from error
         return _read(answer, Final)
 
+    def answer_as(self, how: str) -> None:
+        """Have the webhook that is the sink's tap answer so (observe/taps/answer.py)."""
+        url = f"{self.url}/answer"
+        try:
+            answer = http.post(url, params={"tap": "sink", "how": how}, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            raise self._silent(error) from error
+        if answer.status_code != 204:
+            raise TargetError(f"the observer refuses: {answer.text}")
+
     def dead(self) -> str | None:
         """Nothing while it runs; afterwards one line that says how it ended."""
         return self.child.dead()

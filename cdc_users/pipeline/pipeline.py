@@ -15,9 +15,9 @@ from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.observe.message import TapPlace
-from cdc_users.pipeline.child_process import Child, Launched, launch, start, stop, stop_all
+from cdc_users.pipeline.child_process import Away, Child, Launched, launch, start, stop, stop_all
 from cdc_users.pipeline.commands import Wiring
-from cdc_users.pipeline.declaration import sources
+from cdc_users.pipeline.declaration import captures, sources
 from cdc_users.pipeline.observer import Observer, start_observer
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.provision.message import PreparePipeline
@@ -39,6 +39,7 @@ from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.fence import fences
 from cdc_users.users.workload.workload import Workload
 from infra.client.environment import TELEMETRY_TOKEN, as_given, for_python
+from infra.faults.fault import FaultGround, FaultObjects, heal, inject
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
@@ -71,6 +72,38 @@ class Rig:
     #: What the platform's instances answer `POST /begin` for.
     _token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     _fences: Callable[[int], set[int]] | None = None
+    #: Processes of ours that are away on purpose, and whether the platform has lost its memory.
+    _away: Away = field(default_factory=Away)
+
+    def act(self, action: str, name: str) -> None:
+        """Kill, terminate, restart, pause or resume the first of the platform's instances, or the
+        direct reader, as a fault does; raises TargetError where it does not come up again.
+        """
+        children = self.captures if name == "reader" and self.captures else self.platforms
+        children[0] = self._away.act(action, children[0])
+
+    def do(self, fault: str, what: str) -> None:
+        """Inject or heal a fault that is done to a process of the run; raises TargetError."""
+        assert self.observer is not None
+        ground = FaultGround(
+            self.wiring.endpoints, self.fault_objects(""), self.act, self.observer.answer_as
+        )
+        {"inject": inject, "heal": heal}[what](fault, ground)
+
+    def fault_objects(self, tuning: str) -> FaultObjects:
+        """What of the run a fault may be done to."""
+        names, pipeline = self.wiring.names, self.wiring.pipeline
+        capture = captures().by_name[pipeline.capture]
+        return FaultObjects(
+            schema=names.schema,
+            tables=names.tables,
+            topics=names.topics,
+            slot=names.slot,
+            publication=names.publication,
+            connector=pipeline.connector or capture.connector(names.schema),
+            tuning=tuning,
+            sink_table=names.sink_table,
+        )
 
     def send_fences(self, count: int) -> set[int]:
         """Write so many more fences where the lanes write; returns the keys of all so far."""
@@ -172,7 +205,7 @@ class Rig:
     def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:
         """What came out in the end, and when: as our tap saw it, where it sees every event."""
         seen = "sink" in taps and "sink" not in self.states
-        if self.platforms:
+        if self.platforms and not (seen and self._platform_silent):
             return witnessed(platform, taps["sink"]) if seen else platform
         return taps["sink"] if seen else Snapshot()
 
@@ -209,7 +242,8 @@ class Rig:
     @property
     def sees_sink(self) -> bool:
         """Whether every event is seen where it comes out, by the platform itself or by a tap."""
-        return bool(self.platforms) or "sink" not in self.states
+        told = bool(self.platforms) and not self._away.forgotten
+        return told or "sink" not in self.states
 
     def progress(self) -> Mapping[str, TapProgress]:
         """How far every tap has come, first to last; raises TargetError."""
@@ -229,13 +263,21 @@ class Rig:
 
     def _in_order(self, taps: dict[str, Told], platform: Callable[[], Told]) -> dict[str, Told]:
         ordered = {name: tap for name, tap in taps.items() if name != "sink"}
-        if self.platforms:
+        if self.platforms and not self._platform_silent:
             ordered[PLATFORM] = platform()
         return ordered | ({"sink": taps["sink"]} if "sink" in taps else {})
 
     @property
+    def _platform_silent(self) -> bool:
+        """Whether the platform cannot say all that it has delivered: an instance is away, or was
+        started again and knows nothing of before.
+        """
+        return self._away.forgotten or any(map(self._away.has, self.platforms))
+
+    @property
     def _telemetry(self) -> Sequence[str]:
-        return [ready_line(child).telemetry for child in self.platforms]
+        present = [child for child in self.platforms if not self._away.has(child)]
+        return [ready_line(child).telemetry for child in present]
 
     def dead(self) -> str | None:
         """What of the system under test has died, if anything; raises ObserverError where we are
@@ -247,7 +289,7 @@ class Rig:
             (
                 message
                 for child in (*self.captures, *self.platforms)
-                if (message := child.dead()) is not None
+                if not self._away.has(child) and (message := child.dead()) is not None
             ),
             None,
         )
@@ -255,7 +297,8 @@ class Rig:
     def stop(self, grace_s: float = GRACE_S) -> list[str]:
         """Stop the platform, then the observer; returns what was wrong about their ends."""
         watching = [self.observer.child] if self.observer is not None else []
-        own = [*self.captures, *self.platforms]
+        self._away.let_go_on([*self.captures, *self.platforms])
+        own = [child for child in (*self.captures, *self.platforms) if not self._away.has(child)]
         codes = [*stop_all(own, grace_s), *stop_all(watching, grace_s)]
         return [
             f"{child.name} ended with {code} when asked to stop; log {child.log}"

@@ -66,7 +66,7 @@ class SampleLog:
         alive = [samples for samples in inside.values() if samples]
         if not alive:
             return []
-        gauges = [sample for sample in self.gauges if start_us <= sample.at_us <= end_us]
+        gauges = self.gauges_between(start_us, end_us)
         return [
             _merged(
                 start_us,

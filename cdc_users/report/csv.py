@@ -73,15 +73,16 @@ def _totals(step: StepResult) -> list[Any]:
 
 def statistics_csv(result: Result) -> str:
     """The statistics as CSV."""
-    return _csv(HEAD, rows(result))
+    return as_csv(HEAD, rows(result))
 
 
 def timeline_csv(moments: Sequence[TimelineRow], head: Sequence[str]) -> str:
     """The seconds of a run as CSV, under their fields' names."""
-    return _csv(head, map(astuple, moments))
+    return as_csv(head, map(astuple, moments))
 
 
-def _csv(head: Iterable[str], lines: Iterable[Sequence[Any]]) -> str:
+def as_csv(head: Iterable[str], lines: Iterable[Sequence[Any]]) -> str:
+    """Rows under a head; no text of them is a formula to a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)

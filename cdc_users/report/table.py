@@ -9,6 +9,7 @@ from pathlib import Path
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.judgement.scaling import Point, surface
 from cdc_users.pipeline.declaration import sinks
+from cdc_users.report.faults import faults_table
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 
@@ -171,6 +172,7 @@ def render(result: Result, place: Path) -> str:
             if result.scaling
             else []
         ),
+        *([*faults_table(result), ""] if faults_table(result) else []),
         f"verdict: {result.verdict.value}",
         *reasons,
         *notes,

@@ -24,6 +24,7 @@ def concluded(run: RunContext, versions: Mapping[str, str]) -> Result:
     facts = run.facts
     facts.stop_reason = run.stopping.reason
     facts.clock_step_ms = run.watch.clock_step_ms()
+    facts.notes += run.watch.stalls
     parsed = run.environment.parsed_options or Namespace()
     command = command_line(run.scenario.name, sys.argv[1:], vars(parsed))
     options = directory.plain(run.options)

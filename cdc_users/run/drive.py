@@ -19,10 +19,11 @@ from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.assignment import Assigner
 from cdc_users.run.ceiling import CeilingDriver
 from cdc_users.run.context import RunContext
+from cdc_users.run.faults import FaultDriver
 from cdc_users.run.load_driver import HALT_S
 from cdc_users.run.step_driver import StepDriver
 from cdc_users.run.wait import POLL_S, Waiting
-from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
+from cdc_users.scenario import Course, Pipeline, StepProgress, StepShown, rig_of
 from cdc_users.step.close import Closing, close
 from cdc_users.step.shown import shown
 from cdc_users.step.state import Broken, StepState
@@ -110,7 +111,7 @@ class Drive:
         try:
             with self._no_longer_than_a_stop_allows():
                 rig.start(held=first.step.mode == "drain", smoke=run.options.smoke)
-            self._open(rig)
+            self._open(rig, first.step.pipeline)
             following = self._steps(rig, first)
         except NotUpError as error:
             facts.notes.append(str(error))
@@ -126,10 +127,11 @@ class Drive:
         self._shown.append(shown(state, self.run.facts, ()))
         return self._next_state() if not self._over else None
 
-    def _open(self, rig: Rig) -> None:
+    def _open(self, rig: Rig, pipeline: Pipeline) -> None:
         run = self.run
         run.samples.renew()
-        run.watch.start(self._look)
+        patience_s = max(pipeline.sink_delay_s, pipeline.iceberg_commit_interval_s)
+        run.watch.start(self._look, patience_s)
         rig.open(
             self.steward,
             lambda done: self._waiting.until(
@@ -169,18 +171,20 @@ class Drive:
         )
 
     def _steps(self, rig: Rig, first: StepState) -> StepState | None:
+        run = self.run
         taken: list[StepState] = []
         state: StepState | None = first
         key = rig_of(first.number, first.step)
         while state is not None and rig_of(state.number, state.step) == key and not self._over:
             StepDriver(
-                run=self.run,
+                run=run,
                 rig=rig,
                 state=state,
                 waiting=self._waiting,
                 attend=self._attend,
                 missing=self._missing,
                 give_up=self._give_up,
+                fault=FaultDriver(run, rig, state, self.steward) if state.step.fault else None,
             ).take()
             taken.append(state)
             self._shown.append(self._show(rig, state))
@@ -246,6 +250,10 @@ class Drive:
             # A held platform rests until its drain begins.
             began_us = state.drain_us or state.t0_us
             facts.samples[state.number] = run.samples.between(began_us, state.ended_us)
+            if state.fault is not None:
+                state.fault.gauges = run.samples.gauges_between(
+                    state.fault.injected_us, state.ended_us
+                )
             high_water = run.samples.high_water(began_us, state.ended_us)
             if high_water is None:  # a platform without samples knows its own of all steps
                 high_water = run.watch.last.platform.high_water
@@ -311,8 +319,8 @@ class Drive:
             return
         with contextlib.suppress(TargetError):  # servers that do not answer are told by others
             health = self.steward.health()
-            facts.restarts += health.restarted
-            facts.disturbed += health.disturbed
+            facts.restarts += facts.unexplained(health.restarted)
+            facts.disturbed += facts.unexplained(health.disturbed)
             facts.gone += [what for what in health.gone if what not in facts.gone]
             facts.retention_lost += health.deleted_records
             facts.source_clock = ClockOffset(health.source_ahead_us, health.source_bound_us)

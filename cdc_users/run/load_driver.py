@@ -9,6 +9,7 @@ import gevent
 import structlog
 
 from cdc_users.error import HarnessError
+from cdc_users.measure.schedule.fault_plan import ACT_S
 from cdc_users.run.assignment import Assigner
 from cdc_users.run.context import RunContext
 from cdc_users.run.wait import STUCK_S, Waiting
@@ -104,6 +105,8 @@ class LoadDriver:
         """
         run, state = self.run, self.state
         stuck_s = STUCK_S + state.step.rows_per_arrival / ROWS_PER_S
+        if state.step.fault is not None:  # what is held back on purpose comes loose after it
+            stuck_s += state.step.fault.hold_s + ACT_S
         self.waiting.until(
             f"the load of {state.step.name}",
             self._loaded,
@@ -131,10 +134,14 @@ class LoadDriver:
         state.marked = len(begun)
         if state.loaded or self.run.facts.workers_lost:
             return True
-        if self.run.watch.silence is not None:
+        if self.run.watch.silence is not None and not self._excused():
             raise self.run.watch.silence  # what stays silent will not be there for the drain either
         state.cut = self.give_up(state)
         return bool(state.cut)
+
+    def _excused(self) -> bool:
+        """Whether what does not answer just now need not."""
+        return False
 
     def _moved(self) -> object:
         """What changes as long as arrivals are carried out; None while none is due."""

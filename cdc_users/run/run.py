@@ -248,6 +248,7 @@ class Run:
             context.marks[-1].name,
             sent=state.sent,
             drain=state.step.mode == "drain",
+            held=state.step.mode == "drain" and not state.drain_us,
             sink=state.step.pipeline.sink,
             rows_per_arrival=state.step.rows_per_arrival,
             **tally,

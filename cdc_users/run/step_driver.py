@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.telemetry import advance
+from cdc_users.run.faults import FaultDriver
 from cdc_users.run.load_driver import DRAIN_RESERVED_S, LoadDriver
 from cdc_users.run.silence import Silence
 from cdc_users.users.target import LaneTarget, TopicTarget
@@ -23,6 +24,8 @@ SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
 #: Of a stop's time, what comes after the drain.
 AUDIT_RESERVED_S = 15.0
+#: Why the load of a step with a fault ends before its last arrival.
+ALL_SEEN = "all is seen of its fault"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class StepDriver(LoadDriver):
     rig: Rig
     #: What the run needs and is gone for good; asked when nothing comes.
     missing: Callable[[], Sequence[str]]
+    #: What is done to the pipeline meanwhile.
+    fault: FaultDriver | None = None
 
     def take(self) -> None:
         """Load, drain, and note what there is then."""
@@ -51,6 +56,22 @@ class StepDriver(LoadDriver):
         if facts.broken:
             return  # what is silent would only be waited for once more
         facts.partition_events[state.number] = advance(before, self._positions())
+
+    def _carry_load(self) -> None:
+        """With a fault the load ends when all has been seen of it."""
+        fault = self.fault
+        if fault is None:
+            LoadDriver._carry_load(self)
+            return
+        self.give_up = lambda _: ALL_SEEN if fault.over else ""
+        fault.start()
+        try:
+            LoadDriver._carry_load(self)
+        finally:
+            fault.finish()
+
+    def _excused(self) -> bool:
+        return self.fault is not None and self.fault.at_work
 
     def _begin_drain(self) -> None:
         """The load is there: let all instances start to read at one moment, from which the drain

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
+import structlog
 from gevent.lock import RLock
 from locust.env import Environment
 
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import Anchor, new_anchor
+from cdc_users.measure.judgement.stall import FlowSample, StallDetector
 from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.heat_map import HeatMap
 from cdc_users.measure.latency.histogram import LatencyHistogram
@@ -25,6 +27,8 @@ from cdc_users.pipeline.declaration import sinks
 from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.locust.stats import add_latencies
 from cdc_users.step.timeline_row import TimelineRow
+
+logger = structlog.get_logger()
 
 INTERVAL_S = 1.0
 LINE = ("CDC", "end_to_end (sink)")
@@ -54,6 +58,8 @@ class Load:
     rows_per_arrival: int = 1
     #: Arrivals that never came to anything, so that nobody waits for their events.
     dropped: int = 0
+    #: Whether nothing is to come out yet: a platform waits until all is in the topic.
+    held: bool = False
 
     @property
     def due(self) -> int:
@@ -83,6 +89,9 @@ class Watch:
     _resumed_s: float | None = None
     _windows: dict[int, LatencyWindow] = field(default_factory=dict)
     anchor: Anchor = field(default_factory=new_anchor)
+    #: Where the pipeline stood still, in sentences.
+    stalls: list[str] = field(default_factory=list)
+    _detector: StallDetector = field(default_factory=StallDetector)
     _clock_step_ms: float = 0.0
     _read: Callable[[], PipelineSnapshot] | None = None
     _seen: dict[int, Recorder] = field(default_factory=dict)
@@ -117,9 +126,13 @@ class Watch:
         self._clock_step_ms = max(self._clock_step_ms, self.anchor.step_ms(), key=abs)
         return self._clock_step_ms
 
-    def start(self, read: Callable[[], PipelineSnapshot]) -> None:
-        """Watch a pipeline from now on; `read` raises TargetError where it does not answer."""
+    def start(self, read: Callable[[], PipelineSnapshot], patience_s: float = 0.0) -> None:
+        """Watch a pipeline from now on; `read` raises TargetError where it does not answer.
+
+        A healthy one may deliver nothing for `patience_s` and some seconds.
+        """
         self._read = read
+        self._detector = StallDetector(patience_s)
         self._greenlet = gevent.spawn(self._watch)
 
     def stop(self) -> None:
@@ -173,6 +186,25 @@ class Watch:
         self.moments.append(moment)
         sample = ProgressSample(moment.elapsed_s, moment.sent, moment.delivered, load.due)
         self.looks.setdefault(load.number, []).append(sample)
+        self._look_for_stall(look, load, moment)
+
+    def _look_for_stall(self, look: PipelineSnapshot, load: Load, moment: TimelineRow) -> None:
+        """Name the place where events wait while nothing comes out."""
+        if load.held:
+            return
+        topic = look.taps.get("topic")
+        sample = FlowSample(
+            moment.elapsed_s,
+            moment.sent,
+            None if topic is None else topic.delivered(load.number),
+            moment.delivered,
+            moment.slot_lag_bytes,
+            look.group_lag,
+            None if moment.queue_depth is None else moment.queue_depth + (moment.in_flight or 0),
+        )
+        if (stall := self._detector.see(sample)) is not None:
+            self.stalls.append(f"{load.name}, {moment.elapsed_s:.0f} s after the start: {stall}")
+            logger.warning("benchmark.stall", step=load.name, problem=stall)
 
     def _moment(self, look: PipelineSnapshot, load: Load, recent: Recorder) -> TimelineRow:
         latency = recent.histogram("end_to_end")

@@ -202,8 +202,8 @@ def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
     }
     facts.disturbed += written_by_others(last.taps)
     facts.platform_errors += last.platform.errors
-    facts.unreadable += [
+    facts.unreadable += facts.unexplained(
         f"the {name} tap could not read what came: {error}"
         for name, tap in last.taps.items()
         for error in tap.unreadable
-    ]
+    )

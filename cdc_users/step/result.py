@@ -22,6 +22,7 @@ from cdc_users.observe.message import Final
 from cdc_users.options.parse import WAITING
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Scenario, Step, StepMode
+from cdc_users.step.fault import figures as fault_figures
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.verdict import clock_bound_ms, judge, notes
 
@@ -131,7 +132,16 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         probe=state.step.probe,
         pipeline=as_json(state.step.pipeline),
         pressure=pressure(state, facts),
+        fault=_fault(state, facts),
     )
+
+
+def _fault(state: StepState, facts: Facts) -> Mapping[str, object]:
+    """What the step's fault came to; empty where it has none."""
+    planned = state.step.fault
+    if planned is None:
+        return {}
+    return fault_figures(planned, state.fault, facts.samples.get(state.number, ()))
 
 
 def pressure(state: StepState, facts: Facts) -> dict[str, object]:

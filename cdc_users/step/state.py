@@ -5,6 +5,7 @@ Plain data for the conclusion.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from cdc_users.measure.offset import ONE_CLOCK, ClockOffset
 from cdc_users.observe.message import Final
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import CourseOutcome, Step
+from cdc_users.step.fault import FaultState
 from cdc_users.users.message import Tally, WorkerReport
 from cdc_users.users.workload.keyspace import Outcome
 
@@ -82,6 +84,8 @@ class StepState:
     #: Sent and delivered while the load lasted, once a second.
     looks: list[ProgressSample] = field(default_factory=list)
     reports: dict[str, ReportedShare] = field(default_factory=dict)
+    #: What was done to the pipeline meanwhile, once it is done.
+    fault: FaultState | None = None
 
     @property
     def loaded(self) -> bool:
@@ -93,7 +97,11 @@ class StepState:
         return worker in self.reports and self.reports[worker].done
 
     def total(self, name: str) -> int:
-        """The sum of one tally over all processes."""
+        """The sum of one tally over all processes; of a load that ends with its fault only what
+        came up was offered.
+        """
+        if name == "offered" and self.cut and self.step.fault is not None:
+            return self.total("started") + self.total("dropped")
         return sum(int(getattr(report.tally, name)) for report in self.reports.values())
 
     @property
@@ -149,6 +157,9 @@ class Facts:
     disturbed: list[str] = field(default_factory=list)
     #: What came to a tap in a form that it does not know.
     unreadable: list[str] = field(default_factory=list)
+    #: Patterns of what the run's own faults explain: restarts, altered tables, taps that were cut
+    #: off.
+    explained: list[str] = field(default_factory=list)
     #: What must hold: the scenario's, the user's, and the ledger's classes at 0.
     thresholds: Sequence[Threshold] = ()
     smoke: bool = False
@@ -176,6 +187,14 @@ class Facts:
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
     #: What the course as a whole came to.
     course: CourseOutcome = field(default_factory=CourseOutcome)
+
+    def unexplained(self, sentences: Iterable[str]) -> list[str]:
+        """Those of these that no fault of the run's own explains."""
+        return [
+            sentence
+            for sentence in sentences
+            if not any(re.search(pattern, sentence) for pattern in self.explained)
+        ]
 
     def leave_behind(self, problems: Iterable[str]) -> None:
         """Note what could not be removed; what fails again at the end of the run is said once."""

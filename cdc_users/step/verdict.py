@@ -10,12 +10,18 @@ from dataclasses import replace
 
 from cdc_users.measure.judgement import validity
 from cdc_users.measure.judgement.result import StepResult, Verdict, step_json, verdict_of
-from cdc_users.measure.judgement.threshold import ThresholdFailure, failures
+from cdc_users.measure.judgement.threshold import (
+    DEFAULTS,
+    Threshold,
+    ThresholdFailure,
+    failures,
+)
 from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts
 from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.pipeline.telemetry import DURABLE, StepSnapshot
 from cdc_users.scenario import Step
+from cdc_users.step.fault import allowances, fault_of
 from cdc_users.step.state import Facts, StepState
 
 #: Pauses end within milliseconds of a queue's becoming empty, on a busy machine within a second or
@@ -42,11 +48,15 @@ def judge(
         return verdict_of(code), [reason]
     invalid = [
         *invalid_reasons(states, facts),
-        *undecided_reasons(steps, facts),
+        *undecided_reasons(states, steps, facts),
         *facts.course.invalid,
     ]
-    failed = [*fail_reasons(steps, facts), *facts.course.failed]
-    if dead := [*stall_reasons(steps), *gone_reasons(states, facts)]:
+    failed = [*fail_reasons(states, steps, facts), *facts.course.failed]
+    if dead := [
+        *stall_reasons(steps),
+        *gone_reasons(states, facts),
+        *unrecovered_reasons(states, facts),
+    ]:
         return Verdict.FAIL, dead + failed
     if invalid:
         return Verdict.INVALID, invalid + failed
@@ -77,6 +87,20 @@ def gone_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
         f" {state.quiet_s:.0f} s not one more came, nor any fence"
         for state in states
         if not state.drained and state.quiet_s >= STANDSTILL_S and not facts.fences_seen
+    ]
+
+
+def unrecovered_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """A pipeline that has not delivered everything long after a fault was undone has failed: the
+    fault explains why it took long, and not that it never ended.
+    """
+    return [
+        f"{state.step.name}: the pipeline has not recovered from {state.step.fault.name}:"
+        f" {_last_sign([state], facts)}; the fault was undone"
+        f" {(state.ended_us - state.fault.healed_us) / 1e6:.0f} s before the wait ended"
+        for state in states
+        if state.step.fault is not None and state.fault is not None and not state.drained
+        if not facts.stop_reason and state.ended_us and not _lost(facts, state.number)
     ]
 
 
@@ -188,7 +212,7 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
     return StepFacts(
         name=step.name,
         mode="burst" if facts.smoke else step.mode,
-        planned=step.schedule.count,
+        planned=state.total("offered") if step.fault and state.cut else step.schedule.count,
         **{
             name: state.total(name)
             for name in ("offered", "started", "completed", "failed", "dropped")
@@ -198,7 +222,7 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         # own.
         drained=state.drained or (facts.fenced and _missing(facts, state.number)),
         # What is lost never comes out, and is no backlog that grows.
-        steady=step.steady and not _lost(facts, state.number),
+        steady=step.steady and step.fault is None and not _lost(facts, state.number),
         warm_up=step.warm_up,
         probe=step.probe,
         send_delay_ms=recorder.histogram("send_delay").summary_ms(),
@@ -316,36 +340,62 @@ def lane_notes(states: Sequence[StepState]) -> list[str]:
     return found
 
 
-def fail_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
+def fail_reasons(
+    states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
+) -> list[str]:
     """What the system under test did wrong, if anything: thresholds, the ledger's among them, and
     failed arrivals.
     """
     reasons = [f"the pipeline reports: {error}" for error in facts.platform_errors]
-    reasons += [failure.reason for failure in _threshold_failures(steps, facts, undecided=False)]
-    for step in steps:
-        if step.arrivals.failed and not step.probe:
+    reasons += [
+        failure.reason for failure in _threshold_failures(states, steps, facts, undecided=False)
+    ]
+    for state, step in zip(states, steps, strict=True):
+        if step.arrivals.failed and not step.probe and not _stops_writers(state):
             reasons.append(
                 f"{step.name}: {step.arrivals.failed} of {step.arrivals.started} arrivals failed"
             )
     return reasons
 
 
-def undecided_reasons(steps: Sequence[StepResult], facts: Facts) -> list[str]:
+def _stops_writers(state: StepState) -> bool:
+    planned = state.step.fault
+    return planned is not None and state.fault is not None and fault_of(planned).stops_writers
+
+
+def undecided_reasons(
+    states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
+) -> list[str]:
     """Thresholds that the figures are not exact enough for."""
-    return [failure.reason for failure in _threshold_failures(steps, facts, undecided=True)]
+    found = _threshold_failures(states, steps, facts, undecided=True)
+    return [failure.reason for failure in found]
+
+
+def _thresholds(state: StepState, facts: Facts) -> Sequence[Threshold]:
+    """What a step must hold: the run's, and what its fault allows instead of the ledger's zeros.
+
+    What the user has named for a metric holds beside a fault too.
+    """
+    planned, schedule = state.step.fault, state.step.schedule
+    if planned is None:
+        return facts.thresholds
+    rate_per_s = schedule.count / schedule.duration_s * state.step.rows_per_arrival
+    allowed = allowances(planned, rate_per_s)
+    named = {item.metric for item in facts.thresholds if item.text not in DEFAULTS}
+    instead = [item for item in allowed if item.metric not in named]
+    metrics = {item.metric for item in instead}
+    return [*(item for item in facts.thresholds if item.metric not in metrics), *instead]
 
 
 def _threshold_failures(
-    steps: Sequence[StepResult], facts: Facts, *, undecided: bool
+    states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts, *, undecided: bool
 ) -> list[ThresholdFailure]:
-    rows = [step_json(step) for step in steps]
     found = []
     # What a warm-up loses is lost all the same; its figures are not judged.
-    ledger_only = [
-        threshold for threshold in facts.thresholds if threshold.metric.path[0] == "ledger"
-    ]
-    for row in rows:
-        chosen = ledger_only if row["warm_up"] or row["probe"] else facts.thresholds
+    for state, step in zip(states, steps, strict=True):
+        row, chosen = step_json(step), _thresholds(state, facts)
+        if step.warm_up or step.probe:
+            chosen = [threshold for threshold in chosen if threshold.metric.path[0] == "ledger"]
         judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
         # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
         found += [

@@ -1,5 +1,5 @@
-"""`python -m infra.stack up|down|status|logs|env|compose`: the servers of this checkout, or the
-user's own.
+"""`python -m infra.stack up|down|status|logs|env|restart|pause|resume|kill|compose`: the servers of
+this checkout, or the user's own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from infra.stack.docker import compose, compose_file
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.external import FILE, OPTIONAL, VARIABLES, external, source
-from infra.stack.find.locate import locate
+from infra.stack.find.locate import find, locate
+from infra.stack.one_server import SERVERS, act
 from infra.stack.servers.disk import room_for
 from infra.stack.servers.port import WELL_KNOWN
 from infra.stack.supervise.state import (
@@ -37,6 +38,14 @@ from infra.stack.supervise.state import (
 STATE = state_of()
 DOWN_S = 120.0
 _VARIABLES = ", ".join(f"{name} (optional)" if name in OPTIONAL else name for name in VARIABLES)
+
+
+ACTIONS = {
+    "restart": "stop one server and start it again, on the same port and directory",
+    "pause": "have one server stand still (SIGSTOP)",
+    "resume": "let a server go on that stands still",
+    "kill": "kill one server (SIGKILL); the others go on, `restart` starts it again",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,6 +85,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "env", help="print the endpoints as JSON (the format of the file that CDC_STACK may name)"
     )
+    for action, text in ACTIONS.items():
+        one = commands.add_parser(action, help=text)
+        one.add_argument("server", choices=SERVERS)
     files = commands.add_parser("compose", help="maintain infra/compose")
     files.add_argument(
         "action",
@@ -238,6 +250,22 @@ def env(_: argparse.Namespace) -> int:
     return 0
 
 
+def one_server(options: argparse.Namespace) -> int:
+    """Act on one server, and say when it answers again."""
+    if named := source(os.environ):
+        raise StackConfigError(
+            f"{named} names servers that are not ours; {options.command} them where they run"
+        )
+    # Not verified: one of them may well be down.
+    endpoints = find(CHECKOUT, os.environ)
+    if endpoints is None:
+        raise StackError("the stack is down; `python -m infra.stack up` starts it")
+    started_s = time.monotonic()
+    act(STATE, endpoints, options.command, options.server)
+    print(f"{options.command} {options.server}: done in {time.monotonic() - started_s:.1f} s")
+    return 0
+
+
 def maintain(_: argparse.Namespace) -> int:
     """Write the compose files again."""
     for path in compose.render(compose_file.DIRECTORY, compose_file.rendered()):
@@ -252,6 +280,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "logs": logs,
     "env": env,
     "compose": maintain,
+    **dict.fromkeys(ACTIONS, one_server),
 }
 
 

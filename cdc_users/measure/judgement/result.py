@@ -65,7 +65,8 @@ class StepResult:
     counts events delivered at the sink from the first intended time to the last delivery, and
     `drain_rate_per_s` those of a load that was there before; `latency_ms` maps a series to its
     summary; `ledger` maps each class to its count; `pipeline` says what stood between source and
-    sink; `pressure` what happened inside.
+    sink; `pressure` what happened inside; `fault` what was done to it and what came of that
+    (step/fault.py).
     """
 
     name: str
@@ -82,6 +83,7 @@ class StepResult:
     probe: bool = False
     pipeline: Mapping[str, Any] = field(default_factory=dict)
     pressure: Mapping[str, Any] = field(default_factory=dict)
+    fault: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

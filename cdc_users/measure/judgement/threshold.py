@@ -53,6 +53,13 @@ _PRESSURE = {
     "backlog_at_end": "count",
     "time_to_drain_s": "duration_s",
 }
+#: What a step with a fault has, by what it is called in a threshold.
+_FAULT = {
+    "recovered": ("recovered_s", "duration_s"),
+    "detected": ("detected_s", "duration_s"),
+    "first_delivery": ("first_delivery_s", "duration_s"),
+    "most_backlog": ("most_backlog", "count"),
+}
 
 
 #: Bounds hold at any speed, so they are judged in smoke size too.
@@ -97,6 +104,7 @@ def _metrics() -> dict[str, Metric]:
         name: Metric(("pressure", name), kind, name not in BOUNDS)
         for name, kind in _PRESSURE.items()
     }
+    known |= {name: Metric(("fault", path), kind) for name, (path, kind) in _FAULT.items()}
     return known | {".".join(metric.path): metric for metric in list(known.values())}
 
 

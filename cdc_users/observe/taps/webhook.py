@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from threading import Event, Thread
 from typing import Any
 
@@ -23,6 +23,7 @@ from cdc_users.observe.events.dialect import ChangeError, ObservedChange, change
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.tap import ObservedRecord, Tap, TapError
+from cdc_users.observe.taps.answer import ANSWERS, Handler, apply_and_answer
 
 HOST = "127.0.0.1"
 PATH = "/events"
@@ -34,15 +35,6 @@ REMEMBERED = 100_000
 MAX_BODY_BYTES = 64 * 1024 * 1024
 #: A small body can hold many values, and each takes some hundred bytes of memory.
 MOST_VALUES = 4_000_000
-Apply = Callable[[], web.Response]
-#: Decides over each request: the default applies it and answers; tests refuse, delay, or break off
-#: before or after.
-Handler = Callable[[web.Request, Apply], Awaitable[web.StreamResponse]]
-
-
-async def apply_and_answer(_: web.Request, apply: Apply) -> web.StreamResponse:
-    """The receiver as it should be."""
-    return apply()
 
 
 class WebhookTap(Tap):
@@ -120,6 +112,10 @@ class WebhookTap(Tap):
         return await self._handler(
             request, lambda: self.apply(body, request.headers.get(IDEMPOTENCY_KEY))
         )
+
+    def answer_as(self, how: str) -> None:
+        """Answer requests from now on as one of ANSWERS says; those that hang are let hang."""
+        self._handler = ANSWERS[how]
 
     def apply(self, body: bytes, idempotency_key: str | None) -> web.Response:
         """Take in one request's events, unless its key was there before;

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from cdc_users.options import conflict, parse
-from cdc_users.options.table.record import option
+from cdc_users.options.table.record import FAULTS, option
 
 _HOW_THE_PAGE_IS_SERVED = "it decides how the page itself is served"
 
@@ -50,6 +50,14 @@ class CommandLineOptions:
         unset=(),
         takes="HOST:PORT, several by comma",
         kept_from_form="it permits another host to be loaded",
+    )
+    allow_fault: tuple[str, ...] = option(
+        parse.words,
+        "HOST:PORT outside loopback that faults may be done to, named exactly; several by comma.",
+        unset=(),
+        takes="HOST:PORT, several by comma",
+        kept_from_form="it permits another host to be disturbed",
+        only_in=(FAULTS,),
     )
     quiet: bool = option(
         parse.flag,

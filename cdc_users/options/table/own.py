@@ -8,8 +8,9 @@ from typing import ClassVar
 from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
 from cdc_users.measure.schedule.plan import parse_duration
 from cdc_users.options import conflict, parse
+from cdc_users.options.fault_names import fault_names
 from cdc_users.options.table.load import A_TIME
-from cdc_users.options.table.record import CAPACITY, PRESSURE, SCALING, option
+from cdc_users.options.table.record import CAPACITY, FAULTS, PRESSURE, SCALING, option
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,38 @@ class ScenarioOptions:
     )
     hold: float = option(
         parse_duration,
-        "Backpressure: how long the overload is then held and judged.",
+        "Backpressure: how long the overload is then held and judged. Faults: how long each lasts.",
         default="10s",
         takes=A_TIME,
-        only_in=(PRESSURE,),
+        only_in=(PRESSURE, FAULTS),
+    )
+    faults: tuple[str, ...] = option(
+        fault_names,
+        "Faults: what is done to the pipeline, one step each, of docs/faults.md; or all that this"
+        " pipeline allows.",
+        unset=(),
+        takes="names by comma, or all",
+        only_in=(FAULTS,),
+    )
+    rounds: int = option(
+        parse.Count(100),
+        "Faults: how often each is done, every round in another order (of --seed).",
+        default="1",
+        only_in=(FAULTS,),
+    )
+    steady: float = option(
+        parse_duration,
+        "Faults: how long the load is held before each, to measure the baseline.",
+        default="10s",
+        takes=A_TIME,
+        only_in=(FAULTS,),
+    )
+    recover: float = option(
+        parse_duration,
+        "Faults: how long the load goes on after each at most, until all is as it was before.",
+        default="60s",
+        takes=A_TIME,
+        only_in=(FAULTS,),
     )
     repeat: int = option(
         parse.Count(100),

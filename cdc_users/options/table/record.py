@@ -17,8 +17,8 @@ from cdc_users.options.conflict import Rule
 
 #: The kinds of shape (cdc_users.shapes), by which an option says where it does nothing.
 VOLUME, PER_SINK, PRESSURE, SCALING = "volume", "per_sink", "pressure", "scaling"
-CAPACITY = "capacity"
-KINDS = (VOLUME, PER_SINK, PRESSURE, SCALING, CAPACITY)
+CAPACITY, FAULTS = "capacity", "faults"
+KINDS = (VOLUME, PER_SINK, PRESSURE, SCALING, CAPACITY, FAULTS)
 LEAVE = "leave it out"
 _RECORD = "option"
 _REQUIRED: Final = object()

@@ -12,7 +12,8 @@ from cdc_users.pipeline.declaration import captures, sources, transports
 from cdc_users.pipeline.provision.cloud_streams import own_endpoint
 from cdc_users.scenario import Pipeline
 from infra import validate
-from infra.stack.endpoints import Endpoints
+from infra.faults.fault import Fault, faults
+from infra.stack.endpoints import Endpoints, StackKind
 from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
 from infra.validate import is_loopback
@@ -89,6 +90,52 @@ def missing_parts(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[s
         for section, why in needed.items()
         if not getattr(endpoints, ENDPOINT[section])
     ]
+
+
+def fault_mistakes(
+    checkout: Path, environ: Mapping[str, str], names: Iterable[str], allowed: Sequence[str]
+) -> list[str]:
+    """Why these faults may not be done to the servers that a run would find."""
+    known = [fault for name in dict.fromkeys(names) if (fault := faults().by_name.get(name))]
+    try:
+        endpoints = find(checkout, environ)
+        if endpoints is None or not known:
+            return []  # a stack of the checkout's own will be started
+        places = hosts(endpoints, environ)
+    except StackConfigError:
+        return []  # told already
+    return refused_faults(known, endpoints.kind, places, allowed)
+
+
+def refused_faults(
+    known: Sequence[Fault], kind: StackKind, places: Sequence[str], allowed: Sequence[str]
+) -> list[str]:
+    """A sentence for the faults that need servers of this checkout's own, and one for those that
+    would disturb servers outside loopback that are not allowed by name.
+    """
+    owners = [fault.name for fault in known if "stack" in fault.needs]
+    relayed = [fault.name for fault in known if "relay" in fault.needs]
+    others = [fault.name for fault in known if not fault.of_the_run and "stack" not in fault.needs]
+    foreign = [
+        item for item in places if not _is_here(item.rpartition(":")[0]) and item not in allowed
+    ]
+    found = []
+    if owners and kind == "external":
+        found.append(
+            f"--faults {','.join(owners)} kills or stops a server, and only those that this"
+            " checkout has started are its to kill; unset CDC_STACK, or name other faults"
+        )
+    if relayed and kind != "process":
+        found.append(
+            f"--faults {','.join(relayed)} needs a Kafka Connect on this machine, which reaches a"
+            " relay on loopback; use the process stack, or name other faults"
+        )
+    if others and foreign:
+        found.append(
+            f"--faults {','.join(others)} would disturb {', '.join(foreign)}, which is not on this"
+            f" machine; if that may be, add --allow-fault {','.join(foreign)}"
+        )
+    return found
 
 
 def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> list[str]:

@@ -9,9 +9,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
-from threading import Thread
 from typing import IO, TypeVar
 
 from cdc_users.error import HarnessError, StewardError, TargetError
@@ -20,7 +20,9 @@ from cdc_users.pipeline.provision.message import (
     AskHealth,
     AwaitCommitted,
     CloseSteward,
+    HealFault,
     Health,
+    InjectFault,
     Names,
     OpenStack,
     PreparePipeline,
@@ -31,6 +33,7 @@ from cdc_users.pipeline.provision.message import (
     StewardRequest,
 )
 from infra.client.environment import for_python, module_command
+from infra.faults.fault import FaultObjects
 from infra.stack.endpoints import Endpoints
 
 _Body = TypeVar("_Body")
@@ -39,6 +42,8 @@ OPEN_S = 900.0
 PREPARE_S = 150.0
 COMMITTED_S = 70.0
 HEALTH_S = 15.0
+#: A million rows are written within that, or a server started that recovers its log.
+INJECT_S, HEAL_S = 120.0, 210.0
 #: Ctrl-C ends a run within half a minute; what takes longer to remove goes on without it.
 RELEASE_S = 60.0
 CLOSE_S = 15.0
@@ -79,6 +84,8 @@ class StewardClient:
         self._socket = ours
         self._rest = b""
         self._silent = ""
+        #: A fault is done and undone beside what else is asked; the steward answers in turn.
+        self._turn = threading.RLock()
         #: How much time the run has left to wait; None where it has all the time.
         self._left_s = left_s
         with theirs:
@@ -91,7 +98,7 @@ class StewardClient:
                 start_new_session=True,  # Ctrl-C ends the run, and the run ends the steward
             )
         if self._process.stderr is not None:
-            Thread(target=_pass_on, args=(self._process.stderr,), daemon=True).start()
+            threading.Thread(target=_pass_on, args=(self._process.stderr,), daemon=True).start()
 
     def open(self, run: str, profile: str, allowed: Sequence[str]) -> tuple[Endpoints, bool]:
         """The stack's endpoints, and whether this run brought it up;
@@ -111,6 +118,17 @@ class StewardClient:
         gone through it.
         """
         self._ask(AwaitCommitted(), Problems, COMMITTED_S)
+
+    def inject(self, fault: str, objects: FaultObjects, allowed: Sequence[str]) -> None:
+        """Do a fault to the servers or to the run's objects; `allowed` servers may be off
+        loopback.
+        """
+        request = InjectFault(fault=fault, objects=objects, allowed=tuple(allowed))
+        self._ask(request, Problems, INJECT_S)
+
+    def heal(self) -> None:
+        """Undo the fault that was done last; a server that was killed answers then."""
+        self._ask(HealFault(), Problems, HEAL_S)
 
     def health(self) -> Health:
         """What has happened to the servers since `prepare`."""
@@ -137,6 +155,10 @@ class StewardClient:
         return problems
 
     def _ask(self, request: StewardRequest, kind: type[_Body], limit_s: float) -> _Body:
+        with self._turn:
+            return self._asked(request, kind, limit_s)
+
+    def _asked(self, request: StewardRequest, kind: type[_Body], limit_s: float) -> _Body:
         if self._silent:
             raise StewardError(self._silent)
         doing = str(type(request).__struct_config__.tag)

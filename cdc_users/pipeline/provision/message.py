@@ -9,6 +9,7 @@ import msgspec
 from cdc_users.measure.wire import Versioned
 from cdc_users.pipeline.prepared import Names as Names
 from cdc_users.scenario import Pipeline
+from infra.faults.fault import FaultObjects
 from infra.stack.endpoints import Endpoints
 
 _Body = TypeVar("_Body")
@@ -42,6 +43,21 @@ class AskHealth(Versioned, frozen=True, kw_only=True, tag_field="do", tag="healt
     """Say what has happened to the servers since the pipeline was prepared."""
 
 
+class InjectFault(Versioned, frozen=True, kw_only=True, tag_field="do", tag="inject"):
+    """Do a fault to the servers or to the run's objects; it is in the journal before that.
+
+    `allowed` servers may be off loopback.
+    """
+
+    fault: str
+    objects: FaultObjects
+    allowed: tuple[str, ...] = ()
+
+
+class HealFault(Versioned, frozen=True, kw_only=True, tag_field="do", tag="heal"):
+    """Undo the fault that was done last."""
+
+
 class ReleasePipeline(Versioned, frozen=True, kw_only=True, tag_field="do", tag="release"):
     """Remove what was prepared; the stack stays."""
 
@@ -51,7 +67,14 @@ class CloseSteward(Versioned, frozen=True, kw_only=True, tag_field="do", tag="cl
 
 
 StewardRequest = (
-    OpenStack | PreparePipeline | AwaitCommitted | AskHealth | ReleasePipeline | CloseSteward
+    OpenStack
+    | PreparePipeline
+    | AwaitCommitted
+    | AskHealth
+    | InjectFault
+    | HealFault
+    | ReleasePipeline
+    | CloseSteward
 )
 
 

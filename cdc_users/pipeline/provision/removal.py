@@ -13,6 +13,7 @@ import psycopg
 from psycopg import Connection
 
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
+from cdc_users.pipeline.provision.affliction import FAULT, undo_faults
 from cdc_users.pipeline.provision.journal import Entry, Journal
 from cdc_users.pipeline.provision.limit import TimeLimitError, within
 from infra.postgres.publication import drop_publication
@@ -116,10 +117,11 @@ def remove_all(
     its other objects are left for the next time, so that a dead server costs one wait.
     """
     alive = supervised(endpoints)
+    # Before the objects that they were done to, and in their own time: a server may have to start.
+    problems: list[str] = [*undo_faults(journal, endpoints)]
     deadline_s = time.monotonic() + limit_s
-    problems: list[str] = []
     silent: dict[str, str] = {}
-    for entry in reversed(journal.entries()):
+    for entry in reversed([entry for entry in journal.entries() if entry.kind != FAULT]):
         server = SERVERS.get(entry.kind, entry.kind)
         if not alive and _of_the_stack(entry, endpoints):
             journal.gone(entry)  # with servers that are gone went everything in them

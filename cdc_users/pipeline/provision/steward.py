@@ -9,6 +9,7 @@ what is left. Nothing that it asks of a server is waited for without a limit.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -20,23 +21,27 @@ from typing import Any
 import msgspec
 import psycopg
 from confluent_kafka import KafkaException
+from psycopg.conninfo import conninfo_to_dict
 
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.offset import ONE_CLOCK
 from cdc_users.measure.wire import WireError, decode, encode
 from cdc_users.pipeline.captures.debezium import STREAMING_DEADLINE_S
 from cdc_users.pipeline.provision import kafka_topics
-from cdc_users.pipeline.provision.allow_list import stack_mistakes
+from cdc_users.pipeline.provision.affliction import FAULT, Affliction, undo_faults
+from cdc_users.pipeline.provision.allow_list import fault_mistakes, stack_mistakes
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, changes, look
 from cdc_users.pipeline.provision.creation import RUNS, Creation
-from cdc_users.pipeline.provision.journal import Journal, abandoned
+from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
 from cdc_users.pipeline.provision.limit import within
 from cdc_users.pipeline.provision.message import (
     AskHealth,
     AwaitCommitted,
     CloseSteward,
+    HealFault,
     Health,
+    InjectFault,
     Names,
     OpenStack,
     PreparePipeline,
@@ -50,6 +55,8 @@ from cdc_users.pipeline.provision.removal import remove_all
 from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing
+from infra.faults.relay import HOST as RELAY_HOST
+from infra.faults.relay import Relay
 from infra.postgres.slot import SlotError
 from infra.postgres.table import TableError
 from infra.stack.debezium.connector import wait_until_committed
@@ -63,6 +70,7 @@ ABANDONED_S = 20.0
 #: Longest answers of the servers that are asked.
 PREPARE_S = 120.0
 HEALTH_S = 10.0
+INJECT_S, HEAL_S = 110.0, 200.0
 #: A union is no type to mypy, and one to msgspec.
 REQUEST: Any = StewardRequest
 REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
@@ -85,6 +93,8 @@ class Steward:
         self._clouds: list[CloudStreams] = []
         self._made: Creation | None = None
         self._use: StackUse | None = None
+        self._affliction: Affliction | None = None
+        self._relay: Relay | None = None
         self._watched, self._before = RunObjects(), Condition()
 
     def answer(self, request: StewardRequest) -> StackFound | Names | Health | Problems:
@@ -101,6 +111,10 @@ class Steward:
                 )
             case AwaitCommitted():
                 return self.committed()
+            case InjectFault():
+                return within(INJECT_S, f"the fault {request.fault}", lambda: self.inject(request))
+            case HealFault():
+                return within(HEAL_S, "undoing a fault", self.heal)
             case AskHealth():
                 return within(HEALTH_S, "asking the servers for their health", self.health)
             case ReleasePipeline():
@@ -118,6 +132,7 @@ class Steward:
         if mistakes := stack_mistakes(self._checkout, os.environ, self._allowed):
             raise StackConfigError("; ".join(mistakes))
         self._use = StackUse(state_of(self._checkout), request.run)
+        self._undo_faults()
         endpoints = locate(self._checkout, os.environ)
         owned = endpoints is None
         self._found = StackFound(endpoints or self._start_stack(request.profile), owned)
@@ -125,6 +140,15 @@ class Steward:
             self._clear(old)
         self._journal = self._new_journal(self._found.endpoints)
         return self._found
+
+    def _undo_faults(self) -> None:
+        """Undo the faults of dead runs: before that, a server may not answer."""
+        for old in abandoned(self._journals):
+            with closing(old):
+                head = old.head()
+                problems = [] if head is None else undo_faults(old, head.endpoints)
+            for problem in problems:
+                _say(f"a fault of a dead run is not undone: {problem}")
 
     def _new_journal(self, endpoints: Endpoints) -> Journal:
         return Journal.create(self._journals / f"{self._run}.jsonl", self._run, endpoints)
@@ -165,6 +189,8 @@ class Steward:
 
     def prepare(self, request: PreparePipeline) -> Names:
         """Create one pipeline's objects; returns their names."""
+        if request.pipeline.relayed:
+            self._start_relay()
         endpoints = self._endpoints()
         self._made = Creation(
             self._run, endpoints, self._checkout, self._allowed, self._note, self._clouds
@@ -177,6 +203,19 @@ class Steward:
     def _endpoints(self) -> Endpoints:
         assert self._found is not None
         return self._found.endpoints
+
+    def _start_relay(self) -> None:
+        """From now on Connect reaches the source's server through a relay, which ends with this
+        process.
+        """
+        if self._found is None or self._relay is not None:
+            return
+        endpoints = self._found.endpoints
+        place = conninfo_to_dict(endpoints.postgres_dsn)
+        relay = self._relay = Relay(str(place["host"]), int(str(place["port"])))
+        inside = f"{RELAY_HOST}:{relay.start()}"
+        through = dataclasses.replace(endpoints, postgres_from_connect=inside)
+        self._found = StackFound(through, self._found.owns_stack)
 
     def committed(self) -> Problems:
         """Return when Connect has stored how far the run's connector has come."""
@@ -206,6 +245,25 @@ class Steward:
             source_ahead_us=clock.offset_us,
             source_bound_us=clock.bound_us,
         )
+
+    def inject(self, request: InjectFault) -> Problems:
+        """Do a fault, noted before, so that it is undone whatever becomes of this run."""
+        refused = fault_mistakes(self._checkout, os.environ, [request.fault], request.allowed)
+        if refused:
+            raise StackConfigError("; ".join(refused))
+        self._affliction = done = Affliction(request.fault, request.objects, self._relay)
+        self._note(FAULT, done.as_text())
+        done.inject(self._endpoints())
+        return Problems()
+
+    def heal(self) -> Problems:
+        """Undo the fault that was done last; none is fine."""
+        done, self._affliction = self._affliction, None
+        if done is not None:
+            assert self._journal is not None
+            done.heal(self._endpoints())
+            self._journal.gone(Entry(FAULT, done.as_text()))
+        return Problems()
 
     def release(self) -> Problems:
         """Remove what `prepare` created so far; the stack stays."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc_users.observe.message import TapPlace
-from cdc_users.observe.settings import PostgresSideSettings
+from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
 from cdc_users.pipeline.declaration import Arguments, SinkDeclaration
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
@@ -22,6 +22,10 @@ def _final(prepared: Prepared) -> PostgresSideSettings:
     )
 
 
+def _watch(prepared: Prepared) -> PostgresSettings:
+    return PostgresSettings(dsn=prepared.endpoints.postgres_dsn, table=prepared.names.sink_table)
+
+
 def _provision(ground: Ground) -> MadeNames:
     from infra.postgres.table import create_schema
 
@@ -31,4 +35,6 @@ def _provision(ground: Ground) -> MadeNames:
     return {"sink_table": f"{schema}.{ground.tables[0]}"}
 
 
-POSTGRES = SinkDeclaration("postgres", arguments=_arguments, final=_final, provision=_provision)
+POSTGRES = SinkDeclaration(
+    "postgres", arguments=_arguments, watch=_watch, final=_final, provision=_provision
+)

@@ -26,6 +26,7 @@ from cdc_users.options.parse import words
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import Option
 from cdc_users.pipeline.provision.allow_list import (
+    fault_mistakes,
     part_mistakes,
     stack_mistakes,
     stream_mistakes,
@@ -172,6 +173,8 @@ class CommandLine:
         found += locust_options.chosen_users(parsed, shape, made.user.__name__)
         pipelines = [step.pipeline for step in made.steps]
         found += part_mistakes(CHECKOUT, os.environ, pipelines)
+        named = [step.fault.name for step in made.steps if step.fault is not None]
+        found += fault_mistakes(CHECKOUT, os.environ, named, words(parsed.allow_fault or ""))
         return found + stream_mistakes(pipelines, _allowed(parsed))
 
 

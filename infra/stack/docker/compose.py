@@ -171,6 +171,16 @@ def logs(server: str | None, environ: Mapping[str, str]) -> None:
     _compose("logs", "--no-color", *([server] if server else []))
 
 
+#: What the engine calls what is done to one server.
+ENGINE_WORDS = {"pause": "pause", "resume": "unpause", "kill": "kill", "restart": "restart"}
+
+
+def act(action: str, server: str, environ: Mapping[str, str]) -> None:
+    """Have the engine act on one server's container; raises StackError with its answer."""
+    require_engine(environ)
+    _compose(ENGINE_WORDS[action], server)
+
+
 def render(directory: Path, files: Mapping[str, str]) -> Sequence[Path]:
     """Write the rendered files; returns those that have changed."""
     changed = []

@@ -88,6 +88,7 @@ class ServerProcess:
         """Its own stop signal, then SIGKILL for it and all its descendants."""
         training = self.recipe.training
         if self.process.poll() is None:
+            self.identity.resume()  # one that is paused would not hear of it
             self.process.send_signal(self.recipe.stop_signal)
             try:
                 self.process.wait(TRAINING_GRACE_S if training else GRACE_S)

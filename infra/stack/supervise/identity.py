@@ -8,7 +8,8 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -17,6 +18,16 @@ PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
 #: Loaded once, here: between fork and exec of a process with threads nothing may take a lock.
 LIBC = ctypes.CDLL(None)
+
+
+GONE_POLL_S = 0.005
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +51,42 @@ class Identity:
 
         Never the caller: the watcher is a child of the supervisor whose remains it clears away.
         """
+        family = self._family()
+        for member in family:
+            with contextlib.suppress(psutil.Error):
+                member.kill()
+        # One that has ended is gone, although nobody may have asked for its exit yet (a zombie):
+        # psutil.wait_procs would wait for that too.
+        deadline_s = time.monotonic() + wait_s
+        while any(map(_lives, family)) and time.monotonic() < deadline_s:
+            time.sleep(GONE_POLL_S)
+
+    def pause(self) -> None:
+        """Stop it and its descendants where they are (SIGSTOP), if it still lives: the parent
+        first, so that it starts no further child meanwhile.
+        """
+        self._signal(self._family(), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it and its descendants go on (SIGCONT); the parent last, which may ask for them."""
+        self._signal(self._family()[::-1], signal.SIGCONT)
+
+    def _signal(self, family: Sequence[psutil.Process], number: signal.Signals) -> None:
+        for member in family:
+            with contextlib.suppress(psutil.Error):
+                member.send_signal(number)
+
+    def _family(self) -> list[psutil.Process]:
+        """The process and its descendants without the caller; nothing where it does not live."""
         process = self.process()
         if process is None:
-            return
+            return []
         family = [process]
         with contextlib.suppress(psutil.Error):
             family += [
                 child for child in process.children(recursive=True) if child.pid != os.getpid()
             ]
-        for member in family:
-            with contextlib.suppress(psutil.Error):
-                member.kill()
-        psutil.wait_procs(family, timeout=wait_s)
+        return family
 
 
 def identify(pid: int) -> Identity:

@@ -59,6 +59,16 @@ class StackState:
         return self.root / "started-by-a-run"
 
     @property
+    def request(self) -> Path:
+        """What the supervisor is asked to do to one of its servers (supervise.request)."""
+        return self.root / "request.json"
+
+    @property
+    def answer(self) -> Path:
+        """What came of it."""
+        return self.root / "answer.json"
+
+    @property
     def processes(self) -> Path:
         """The supervisor's and the servers' identities, and directories outside of `run`."""
         return self.root / "processes.json"
@@ -162,7 +172,8 @@ def clear(state: StackState) -> int:
         _remove(place)
     for half_written in state.root.glob(".*.json.*"):
         half_written.unlink(missing_ok=True)
-    state.processes.unlink(missing_ok=True)
+    for path in (state.processes, state.request, state.answer):
+        path.unlink(missing_ok=True)
     if not is_held(state):
         state.alive.unlink(missing_ok=True)  # `open_locked` sees that what it locked is gone
     return len(alive)

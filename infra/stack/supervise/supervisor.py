@@ -32,6 +32,8 @@ from infra.stack.servers.password import create_reader
 from infra.stack.servers.plain_path import is_plain, link, meeting_place
 from infra.stack.servers.process import Blueprint, blueprint, choose_ports
 from infra.stack.servers.server import Recipe, ServerProcess, start
+from infra.stack.supervise import request
+from infra.stack.supervise.control import ServerControl
 from infra.stack.supervise.identity import identify
 from infra.stack.supervise.state import (
     StackState,
@@ -43,7 +45,7 @@ from infra.stack.supervise.state import (
 )
 
 READY_S = 90.0
-WATCH_S = 0.2
+WATCH_S = 0.1
 
 
 class Supervisor:
@@ -56,6 +58,7 @@ class Supervisor:
         self._asked_to_stop = threading.Event()
         self._places: Sequence[Path] = ()
         self._held: IO[bytes] | None = None
+        self._control = ServerControl(self._servers, state.logs, self._write_down)
 
     def bring_up(self, ports: str, profile: Profile) -> Endpoints:
         """Start all servers and send a row the whole way; raises StackError."""
@@ -145,7 +148,10 @@ class Supervisor:
     def hold(self) -> int:
         """Live until asked to stop (0) or until a server dies (3)."""
         while not self._asked_to_stop.wait(WATCH_S):
+            self._serve()
             for server in self._servers:
+                if server.recipe.name in self._control.down:
+                    continue
                 if (message := server.dead()) is not None and not self._asked_to_stop.is_set():
                     with contextlib.suppress(
                         OSError
@@ -156,6 +162,20 @@ class Supervisor:
                         )
                     return StackError.exit_code
         return 0
+
+    def _serve(self) -> None:
+        """Do to one of the servers what somebody asks for."""
+        asked = request.take(self._state)
+        if asked is None:
+            return
+        error: StackError | None = None
+        try:
+            self._control.act(asked.action, asked.server)
+        except StackError as refusal:
+            error = refusal
+        except OSError as failure:  # no room, no rights, no memory
+            error = StackError(f"{asked.action} {asked.server}: {failure}")
+        request.answer(self._state, asked, error)
 
     def explain(self, error: Exception) -> str:
         """Why the stack did not come up: a server that died explains more than the one that could

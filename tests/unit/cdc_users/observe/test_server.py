@@ -61,3 +61,8 @@ def test_what_can_be_compared_is() -> None:
     side = b'{"kind": "tap", "name": "sink"}'
     body = b'{"source": ' + side + b', "sink": ' + side + b"}"
     assert asyncio.run(_status("POST", "/final", body, {})) == 200
+
+
+@pytest.mark.parametrize("route", ["/answer?tap=sink&how=500", "/answer", "/answer?how=shout"])
+def test_there_is_no_answer_to_change_without_a_webhook_tap(route: str) -> None:
+    assert asyncio.run(_status("POST", route, b"", {})) == 400

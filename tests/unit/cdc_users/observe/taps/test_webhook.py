@@ -18,7 +18,8 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.taps import webhook
-from cdc_users.observe.taps.webhook import Apply, Handler, WebhookTap, apply_and_answer
+from cdc_users.observe.taps.answer import Apply, Handler, apply_and_answer
+from cdc_users.observe.taps.webhook import WebhookTap
 
 RUN = "hook0001"
 STEP = 1

@@ -1,0 +1,174 @@
+"""What a fault did to a pipeline: when it was seen, when events came again, when all was as
+before. Pure, over looks at how many events were due and how many had come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cdc_users.measure.judgement.validity import ProgressSample, backlog_ages_s
+
+#: At the baseline: an age of the backlog of so much more than the oldest in the steady part.
+AGE_FACTOR, AGE_MORE_S = 1.5, 0.25
+#: It must stay there for so long, or it was chance.
+STAYS_S = 2.0
+#: A second whose p99 is so much above that of the steady part is not at the baseline.
+P99_FACTOR, P99_MORE_MS = 2.0, 100.0
+#: A rate is measured over so long.
+RATE_S = 1.0
+#: Below this distance of capacity and rate, a time to catch up has no meaning.
+LEAST_SURPLUS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class FaultMoments:
+    """When a fault was done and undone, seconds after its step's start; `steady_from_s` begins the
+    baseline.
+    """
+
+    steady_from_s: float
+    injected_s: float
+    healed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOfLatency:
+    """The p99 of what arrived in one second, which ends `at_s` after the step's start."""
+
+    at_s: float
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Seconds: `detected_s` after the injection, the others after the healing; None where it has
+    not come to that.
+
+    `best_s` is the time in which a pipeline of the capacity that was seen could have worked off
+    what was left behind: `outage x rate / (capacity - rate)`.
+    """
+
+    detected_s: float | None
+    first_delivery_s: float | None
+    recovered_s: float | None
+    outage_s: float
+    baseline_age_s: float
+    most_backlog: int
+    rate_per_s: float
+    capacity_per_s: float | None
+    best_s: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """The time that it took, in best possible times."""
+        if not self.best_s or self.recovered_s is None:
+            return None
+        return self.recovered_s / self.best_s
+
+
+def recovery(
+    looks: Sequence[ProgressSample],
+    moments: FaultMoments,
+    seconds: Sequence[SecondOfLatency] = (),
+) -> Recovery:
+    """What the looks say of a fault; their times are seconds after the step's start."""
+    at_s = np.array([look.elapsed_s for look in looks])
+    ages_s = backlog_ages_s(looks)
+    delivered = np.array([look.delivered for look in looks])
+    steady = (at_s >= moments.steady_from_s) & (at_s <= moments.injected_s)
+    baseline_s = float(ages_s[steady].max()) if steady.any() else 0.0
+    limit_s = baseline_s * AGE_FACTOR + AGE_MORE_S
+    late = at_s[(at_s > moments.injected_s) & (ages_s > limit_s)]
+    after = at_s >= moments.healed_s
+    rate = _rate_per_s(looks)
+    capacity = _capacity_per_s(at_s[after], delivered[after])
+    outage_s = moments.healed_s - moments.injected_s
+    return Recovery(
+        detected_s=round(float(late[0]) - moments.injected_s, 3) if len(late) else None,
+        first_delivery_s=_first_delivery_s(at_s[after], delivered[after], moments.healed_s),
+        recovered_s=_recovered_s(
+            at_s[after], (ages_s <= limit_s)[after], _calm(at_s[after], moments, seconds), moments
+        ),
+        outage_s=round(outage_s, 3),
+        baseline_age_s=round(baseline_s, 3),
+        most_backlog=max((_behind(look) for look in looks), default=0),
+        rate_per_s=round(rate, 1),
+        capacity_per_s=None if capacity is None else round(capacity, 1),
+        best_s=best_possible_s(outage_s, rate, capacity),
+    )
+
+
+def best_possible_s(outage_s: float, rate: float, capacity: float | None) -> float | None:
+    """How long it takes at least to work off what an outage has left behind, under load."""
+    if capacity is None or capacity - rate <= LEAST_SURPLUS * rate:
+        return None
+    return round(outage_s * rate / (capacity - rate), 3)
+
+
+def _behind(look: ProgressSample) -> int:
+    return max(0, (look.sent if look.due is None else look.due) - look.delivered)
+
+
+def _rate_per_s(looks: Sequence[ProgressSample]) -> float:
+    if len(looks) < 2 or looks[-1].elapsed_s <= looks[0].elapsed_s:
+        return 0.0
+    first, last = (look.sent if look.due is None else look.due for look in (looks[0], looks[-1]))
+    return (last - first) / (looks[-1].elapsed_s - looks[0].elapsed_s)
+
+
+def _capacity_per_s(at_s: np.ndarray, delivered: np.ndarray) -> float | None:
+    """The highest rate of any second: while a backlog is worked off, what the pipeline can do."""
+    best: float | None = None
+    for number, began_s in enumerate(at_s):
+        ends = np.flatnonzero(at_s >= began_s + RATE_S)
+        if not len(ends):
+            break
+        span_s = at_s[ends[0]] - began_s
+        rate = float(delivered[ends[0]] - delivered[number]) / float(span_s)
+        best = rate if best is None else max(best, rate)
+    return best
+
+
+def _first_delivery_s(at_s: np.ndarray, delivered: np.ndarray, healed_s: float) -> float | None:
+    if not len(at_s):
+        return None
+    more = np.flatnonzero(delivered > delivered[0])
+    return round(float(at_s[more[0]]) - healed_s, 3) if len(more) else None
+
+
+def _calm(
+    at_s: np.ndarray, moments: FaultMoments, seconds: Sequence[SecondOfLatency]
+) -> np.ndarray:
+    """Whether each look falls into a second whose p99 is that of the steady part; so where it is
+    not known.
+    """
+    steady = [
+        second.p99_ms
+        for second in seconds
+        if second.p99_ms is not None and moments.steady_from_s <= second.at_s <= moments.injected_s
+    ]
+    known = [second for second in seconds if second.p99_ms is not None]
+    if not steady or not known:
+        return np.ones(len(at_s), dtype=np.bool_)
+    limit_ms = max(steady) * P99_FACTOR + P99_MORE_MS
+    ends_s = np.array([second.at_s for second in known])
+    calm = np.array([(second.p99_ms or 0.0) <= limit_ms for second in known])
+    # The second that a look is in ends after it; the newest looks have none yet, and no say.
+    return np.append(calm, True)[np.searchsorted(ends_s, at_s)]
+
+
+def _recovered_s(
+    at_s: np.ndarray, young: np.ndarray, calm: np.ndarray, moments: FaultMoments
+) -> float | None:
+    """From when on all looks are at the baseline, if they have been for long enough."""
+    good = young & calm
+    if not len(good) or not good[-1]:
+        return None
+    bad = np.flatnonzero(~good)
+    first = 0 if not len(bad) else int(bad[-1]) + 1
+    if at_s[-1] - at_s[first] < STAYS_S:
+        return None
+    return round(max(0.0, float(at_s[first]) - moments.healed_s), 3)

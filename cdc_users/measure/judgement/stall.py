@@ -1,0 +1,77 @@
+"""A pipeline that lives and delivers nothing although something waits: where it stands. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Nothing has come for so long: told by then, with a look a second, within ten.
+STALLED_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSample:
+    """How far events have come at one moment: written, in the topic (None where there is none to
+    look at), at the sink; and what waits in between, where it is known.
+    """
+
+    at_s: float
+    sent: int
+    captured: int | None
+    delivered: int
+    slot_lag_bytes: int | None = None
+    group_lag: int | None = None
+    held: int | None = None
+
+
+class StallDetector:
+    """Sees a flow's samples in order, and says once for each stall where it stands.
+
+    `patience_s` is how long a healthy pipeline may deliver nothing beside: a commit interval, a
+    sink's delay.
+    """
+
+    def __init__(self, patience_s: float = 0.0) -> None:
+        self._limit_s = STALLED_S + patience_s
+        #: Since when the newest sample's counts are what they are, and something waits.
+        self._delivered_since: FlowSample | None = None
+        self._captured_since: FlowSample | None = None
+        self._told = False
+
+    def see(self, sample: FlowSample) -> str | None:
+        """The sentence for a stall that has just become one; None else."""
+        moved = self._delivered_since is None or self._delivered_since.delivered != sample.delivered
+        if moved or sample.sent <= sample.delivered:
+            self._delivered_since, self._told = sample, False
+        captured = self._captured_since
+        if captured is None or captured.captured != sample.captured:
+            self._captured_since = sample
+        since = self._delivered_since
+        if since is None or self._told or sample.at_s - since.at_s < self._limit_s:
+            return None
+        self._told = True
+        waiting = sample.sent - sample.delivered
+        return (
+            f"nothing has come out for {sample.at_s - since.at_s:.0f} s although {waiting} events"
+            f" wait: {self._place(sample)}"
+        )
+
+    def _place(self, sample: FlowSample) -> str:
+        """The first part, from the source on, that does not hand on what it has."""
+        if sample.captured is None:
+            return f"the capture stands still{_slot(sample)}"
+        stands = self._captured_since is not None and (
+            sample.at_s - self._captured_since.at_s >= self._limit_s / 2
+        )
+        if sample.captured < sample.sent and stands:
+            missing = sample.sent - sample.captured
+            return f"the capture stands still, {missing} events are not in the topic{_slot(sample)}"
+        if sample.held:
+            return f"the platform holds {sample.held} events in its queues and writes none"
+        lag = sample.captured - sample.delivered if sample.group_lag is None else sample.group_lag
+        return f"the consumer group is idle, {lag} events behind in the topic"
+
+
+def _slot(sample: FlowSample) -> str:
+    if not sample.slot_lag_bytes:
+        return ""
+    return f"; its slot does not advance ({sample.slot_lag_bytes / 1e6:.1f} MB behind)"

@@ -1,0 +1,113 @@
+"""Which faults were asked for, and which of them a pipeline allows. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+
+from cdc_users.options.parse import words
+from cdc_users.pipeline.declaration import is_direct, sinks, sources, transports
+from cdc_users.scenario import Pipeline
+from infra.faults.fault import Fault, faults
+
+ALL = "all"
+
+
+def fault_names(text: str) -> tuple[str, ...]:
+    """Names of faults, by comma, or `all`; raises ValueError with every one that is not known."""
+    named, known = words(text), faults().by_name
+    if named == (ALL,):
+        return named
+    unknown = [f"{name!r} is no fault; {_nearest(name)}" for name in named if name not in known]
+    twice = sorted({name for name in named if named.count(name) > 1})
+    unknown += [f"{name} is named twice; --rounds repeats faults" for name in twice]
+    if unknown or not named:
+        raise ValueError("; ".join(unknown) or f"{text!r} names no fault; docs/faults.md has them")
+    return named
+
+
+def _nearest(name: str) -> str:
+    if name == ALL:
+        return "name all alone"
+    near = difflib.get_close_matches(name, faults().by_name, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else "docs/faults.md has them, or name all"
+
+
+def _captured(pipeline: Pipeline, capture: str) -> bool:
+    return sources().by_name[pipeline.source].database and pipeline.capture == capture
+
+
+def _sink_is_seen(pipeline: Pipeline) -> bool:
+    declared = sinks().by_name[pipeline.sink]
+    return declared.seen or bool(pipeline.sink_tap)
+
+
+#: What a fault may need of a pipeline: whether it is there, and what to do where it is not.
+NEEDS: Mapping[str, tuple[Callable[[Pipeline], bool], str]] = {
+    # Whether servers are ours is no matter of the pipeline (provision/allow_list.py).
+    "stack": (lambda _: True, ""),
+    "database": (
+        lambda pipeline: sources().by_name[pipeline.source].database,
+        "a database as source; use --source postgres",
+    ),
+    "own table": (
+        lambda pipeline: sources().by_name[pipeline.source].database and not pipeline.table,
+        "a table of the run's own; leave --table and --connector out",
+    ),
+    "debezium": (
+        lambda pipeline: _captured(pipeline, "debezium"),
+        "Debezium; use --capture debezium",
+    ),
+    "own connector": (
+        lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
+        "a connector of the run's own; use --capture debezium without --connector",
+    ),
+    # Connect reaches it on loopback (provision/allow_list.py has the rest).
+    "relay": (
+        lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
+        "a connector of the run's own; use --capture debezium without --connector",
+    ),
+    "reader": (
+        lambda pipeline: _captured(pipeline, "wal"),
+        "the direct reader; use --capture wal",
+    ),
+    "topic": (
+        lambda pipeline: transports().by_name[pipeline.transport].of_kafka,
+        "a topic; use --transport kafka",
+    ),
+    "platform": (
+        lambda pipeline: pipeline.platform != "none" and not is_direct(pipeline),
+        "a platform that the run has started",
+    ),
+    "sink tap": (
+        _sink_is_seen,
+        "a sink that can be watched while its platform is away; use --sink postgres, webhook or"
+        " iceberg",
+    ),
+    "webhook sink": (
+        lambda pipeline: pipeline.sink == "webhook" and not pipeline.sink_tap,
+        "the run's own webhook receiver; use --sink webhook",
+    ),
+    "postgres sink": (
+        lambda pipeline: pipeline.sink == "postgres",
+        "a table as sink; use --sink postgres",
+    ),
+}
+
+
+def lacking(fault: Fault, pipeline: Pipeline) -> list[str]:
+    """Why a fault cannot be done to a pipeline, each reason with its remedy."""
+    return [
+        f"--faults {fault.name} needs {remedy}"
+        for need in fault.needs
+        for allows, remedy in [NEEDS[need]]
+        if not allows(pipeline)
+    ]
+
+
+def chosen(named: Sequence[str], pipeline: Pipeline) -> tuple[list[str], list[str]]:
+    """The faults that can be done to a pipeline, and why others that were asked for cannot."""
+    names = list(faults().by_name) if tuple(named) == (ALL,) else list(named)
+    reasons = {name: lacking(faults().by_name[name], pipeline) for name in names}
+    possible = [name for name in names if not reasons[name]]
+    return possible, [reason for name in names for reason in reasons[name]]

@@ -1,0 +1,210 @@
+"""Does the fault of a step: injects it at its planned moment, undoes it, and looks on until the
+pipeline is as it was before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+import structlog
+
+from cdc_users.error import HarnessError, TargetError
+from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency, recovery
+from cdc_users.measure.judgement.validity import ProgressSample
+from cdc_users.measure.schedule.fault_plan import PlannedFault
+from cdc_users.pipeline.pipeline import Rig
+from cdc_users.pipeline.provision.client import StewardClient
+from cdc_users.run.context import RunContext
+from cdc_users.step.fault import FaultState
+from cdc_users.step.state import StepState
+from cdc_users.view.run_view import due
+from infra.faults.fault import Fault, faults
+
+logger = structlog.get_logger()
+
+POLL_S = 0.2
+#: Whether all is as before is computed from all looks, and a little later is soon enough.
+JUDGE_S = 1.0
+RECOVER = "recover"
+
+
+@dataclass(slots=True)
+class FaultDriver:
+    """The fault of one step, in a greenlet of its own beside the load."""
+
+    run: RunContext
+    rig: Rig
+    state: StepState
+    steward: StewardClient
+    #: Nothing more is to be done or seen: the load may end.
+    over: bool = False
+    #: What kept the fault from being done or undone.
+    failure: HarnessError | None = None
+    _looks: list[ProgressSample] = field(default_factory=list)
+    _greenlet: Any = None
+
+    @property
+    def _planned(self) -> PlannedFault:
+        assert self.state.step.fault is not None
+        return self.state.step.fault
+
+    @property
+    def _fault(self) -> Fault:
+        return faults().by_name[self._planned.name]
+
+    @property
+    def at_work(self) -> bool:
+        """Whether what is seen now may be the fault's doing."""
+        return self.state.fault is not None and not self.over
+
+    def start(self) -> None:
+        """Begin to wait for its moment."""
+        self._greenlet = gevent.spawn(self._life)
+
+    def finish(self) -> None:
+        """Return when the fault is undone, which happens at once where it is done."""
+        self.over = True
+        if self._greenlet is not None:
+            self._greenlet.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def _life(self) -> None:
+        planned = self._planned
+        try:
+            while not self.state.t0_us and not self._interrupted:
+                gevent.sleep(POLL_S)  # the step is not announced yet
+            self._look_until(planned.inject_at_s)
+            if self.over or self.run.stopping:
+                return
+            self._do(planned)
+            self._look_on(planned)
+        except HarnessError as error:
+            self.failure = error
+        finally:
+            self._conclude()
+            self.over = True
+
+    def _do(self, planned: PlannedFault) -> None:
+        """Inject, hold, heal; what was begun is undone."""
+        run, state = self.run, self.state
+        state.fault = done = FaultState(injected_us=run.anchor.now_us())
+        run.facts.explained += self._fault.explains
+        run.mark(planned.name, state)
+        logger.info("benchmark.fault.inject", fault=planned.name, step=state.step.name)
+        try:
+            self._act("inject")
+            if self._fault.holds:
+                self._look_until(self._now_s() + planned.hold_s)
+        finally:
+            done.healing_us = run.anchor.now_us()
+            self._act("heal")
+            done.healed_us = run.anchor.now_us()
+        run.mark(RECOVER, state)
+        logger.info("benchmark.fault.heal", fault=planned.name, step=state.step.name)
+
+    def _act(self, what: str) -> None:
+        """Here, where it is done to a process of the run; else the steward does it."""
+        if self._fault.of_the_run:
+            self.rig.do(self._planned.name, what)
+        elif what == "inject":
+            objects = self.rig.fault_objects(self.run.options.tuning)
+            allowed = self.run.options.allow_fault
+            self._aside(lambda: self.steward.inject(self._planned.name, objects, allowed))
+        else:
+            self._aside(self.steward.heal)
+
+    def _aside(self, action: Any) -> None:
+        """Wait for the steward, and look on meanwhile: a server may need seconds to start."""
+        asked = gevent.spawn(_caught, action)
+        while not asked.ready():
+            self._look()
+            asked.join(POLL_S)
+        if asked.value is not None:
+            raise asked.value
+
+    def _look_on(self, planned: PlannedFault) -> None:
+        """Until all is as it was before, or the time for that is over."""
+        until_s = self._now_s() + planned.recover_s
+        while not self._interrupted and self._now_s() < until_s:
+            self._look_until(self._now_s() + JUDGE_S)
+            if self._recovered:
+                return
+
+    @property
+    def _recovered(self) -> bool:
+        moments = self._moments
+        if moments is None:
+            return False
+        return recovery(self._looks, moments, self._seconds()).recovered_s is not None
+
+    @property
+    def _moments(self) -> FaultMoments | None:
+        done = self.state.fault
+        if done is None:
+            return None
+        t0_us = self.state.t0_us
+        return FaultMoments(
+            self._planned.steady_from_s,
+            (done.injected_us - t0_us) / 1e6,
+            (done.healed_us - t0_us) / 1e6,
+        )
+
+    def _seconds(self) -> Sequence[SecondOfLatency]:
+        """What the watch has seen of the step, on the step's own time."""
+        watch, state = self.run.watch, self.state
+        ahead_s = watch.elapsed_s - self._now_s()
+        return [
+            SecondOfLatency(row.elapsed_s - ahead_s, row.p99_ms)
+            for row in watch.moments
+            if row.step == state.step.name
+        ]
+
+    def _conclude(self) -> None:
+        done = self.state.fault
+        if done is not None:
+            done.looks = self._looks
+            done.seconds = self._seconds()
+            done.moments = self._moments
+
+    @property
+    def _interrupted(self) -> bool:
+        return self.over or bool(self.run.stopping) or bool(self.run.facts.broken)
+
+    def _now_s(self) -> float:
+        return (self.run.anchor.now_us() - self.state.t0_us) / 1e6
+
+    def _look_until(self, at_s: float) -> None:
+        while not self._interrupted and (left_s := at_s - self._now_s()) > 0:
+            gevent.sleep(min(left_s, POLL_S))
+            self._look()
+
+    def _look(self) -> None:
+        """How much is there; nothing where a part does not answer just now."""
+        state = self.state
+        with contextlib.suppress(TargetError):
+            delivered = self.rig.delivered(state.number)
+            now_us = self.run.anchor.now_us()
+            failed = state.total("failed") + state.total("dropped")
+            arrivals = max(0, due(state, now_us) - failed)
+            self._looks.append(
+                ProgressSample(
+                    (now_us - state.t0_us) / 1e6,
+                    state.sent,
+                    delivered,
+                    arrivals * state.step.rows_per_arrival,
+                )
+            )
+
+
+def _caught(action: Any) -> HarnessError | None:
+    """What an action raises, as a value: a greenlet that fails would be taken for a crash."""
+    try:
+        action()
+    except HarnessError as error:
+        return error
+    return None

@@ -1,0 +1,85 @@
+"""One fault after another under load: steady, inject, hold, heal, recover."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+from typing_extensions import override
+
+from cdc_users.error import OptionsError
+from cdc_users.measure.schedule.fault_plan import FaultTimes, PlannedFault, plan_faults
+from cdc_users.measure.schedule.plan import LoadStage
+from cdc_users.options.fault_names import ALL, chosen
+from cdc_users.options.options import Options
+from cdc_users.options.table.record import FAULTS
+from cdc_users.scenario import Pipeline, Step
+from cdc_users.shapes.base import ScenarioShape
+from cdc_users.shapes.pipeline import pipeline
+from cdc_users.shapes.schedule import schedule_of
+from infra.faults.fault import faults
+
+ITS_OWN_TIMES = "use --steady, --hold and --recover"
+
+
+def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
+    """A step for each fault of each round; raises OptionsError for those that this pipeline does
+    not allow.
+    """
+    watched = dataclasses.replace(pipeline(options), watched=True)
+    possible, reasons = chosen(options.faults, watched)
+    relayed = any("relay" in faults().by_name[name].needs for name in possible)
+    watched = dataclasses.replace(watched, relayed=relayed)
+    if reasons and options.faults != (ALL,):
+        raise OptionsError(reasons)
+    if not possible or options.rate is None:
+        raise OptionsError(
+            ["name the faults with --faults, of docs/faults.md"] * (not possible)
+            + ["faults are done under load; name one with --rate"] * (options.rate is None)
+        )
+    times = FaultTimes(options.steady, options.hold, options.recover)
+    planned = plan_faults(possible, options.rounds, times, options.seed)
+    return tuple(_step(name, options, watched, fault) for fault in planned)
+
+
+def _step(name: str, options: Options, watched: Pipeline, fault: PlannedFault) -> Step:
+    rate_per_s = options.rate or 0.0
+    stage = LoadStage(rate_per_s, rate_per_s, fault.duration_s)
+    words = [name, fault.name] + [f"round-{fault.round}"] * (options.rounds > 1)
+    return Step(
+        "-".join(words),
+        "paced",
+        schedule_of(options, (stage,)),
+        watched,
+        options.lanes,
+        options.rows_per_transaction,
+        fault=fault,
+    )
+
+
+class FaultShape(ScenarioShape):
+    """Does faults to a pipeline under load, one step each."""
+
+    abstract = True
+    kind = FAULTS
+    foremost: ClassVar[tuple[str, ...]] = ("faults", "rate", "hold", "rounds")
+    idle: ClassVar[Mapping[str, str]] = {
+        "rows": "use --rate",
+        "stages": "use --rate",
+        "duration": ITS_OWN_TIMES,
+        "warm_up": "use --steady",
+    }
+
+    @override
+    @classmethod
+    def steps(cls, options: Options) -> tuple[Step, ...]:
+        return fault_steps(cls.scenario.name, options)
+
+    @override
+    @classmethod
+    def skipped(cls, options: Options) -> tuple[str, ...]:
+        if options.faults != (ALL,):
+            return ()
+        _, reasons = chosen(options.faults, dataclasses.replace(pipeline(options), watched=True))
+        return tuple(f"left out: {reason}" for reason in reasons)

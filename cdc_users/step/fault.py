@@ -1,0 +1,136 @@
+"""The fault of a step: what was gathered of it, and what it comes to. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cdc_users.measure.judgement.pressure import PressureSample
+from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency, recovery
+from cdc_users.measure.judgement.threshold import Threshold, parse_threshold
+from cdc_users.measure.judgement.validity import ProgressSample
+from cdc_users.measure.schedule.fault_plan import PlannedFault
+from cdc_users.observe.message import GaugeSample
+from infra.faults.fault import Fault, faults
+
+
+@dataclass(slots=True)
+class FaultState:
+    """A fault that was done: when (wall us), and how much had come at each look."""
+
+    injected_us: int = 0
+    healing_us: int = 0
+    healed_us: int = 0
+    moments: FaultMoments | None = None
+    looks: Sequence[ProgressSample] = ()
+    seconds: Sequence[SecondOfLatency] = ()
+    #: The gauges from the injection to the end of the step.
+    gauges: Sequence[GaugeSample] = ()
+
+
+#: What result.json and faults.csv hold of a fault, in order.
+FIGURES = (
+    "name",
+    "round",
+    "planned_s",
+    "injected_s",
+    "healed_s",
+    "outage_s",
+    "detected_s",
+    "own_state_s",
+    "first_delivery_s",
+    "recovered_s",
+    "best_s",
+    "ratio",
+    "rate_per_s",
+    "capacity_per_s",
+    "baseline_p99_ms",
+    "p99_ms",
+    "most_backlog",
+    "most_queued",
+    "most_consumer_lag",
+    "most_wal_retained_bytes",
+)
+
+
+def fault_of(planned: PlannedFault) -> Fault:
+    """What is done, by its name."""
+    return faults().by_name[planned.name]
+
+
+def allowances(planned: PlannedFault, rate_per_s: float) -> tuple[Threshold, ...]:
+    """What a step under this fault must hold: what the fault declares, and how much may come
+    again.
+    """
+    fault = fault_of(planned)
+    again = math.ceil(fault.repeats_s * rate_per_s)
+    texts = (f"duplicated <= {again}", *fault.allows)
+    return tuple(parse_threshold(text) for text in texts)
+
+
+def figures(
+    planned: PlannedFault,
+    done: FaultState | None,
+    samples: Sequence[PressureSample],
+) -> Mapping[str, object]:
+    """What a step's fault came to; of one that was not done only the plan.
+
+    `samples` are the step's, seconds after its start. Seconds are after the step's start
+    (planned, injected, healed), after the injection (detected, own state) or after the healing.
+    """
+    plan = {"name": planned.name, "round": planned.round, "planned_s": planned.inject_at_s}
+    if done is None or done.moments is None:
+        return dict.fromkeys(FIGURES) | plan
+    moments = done.moments
+    found = recovery(done.looks, moments, done.seconds)
+    during = [
+        second.p99_ms
+        for second in done.seconds
+        if second.p99_ms is not None and second.at_s > moments.injected_s
+    ]
+    before = [
+        second.p99_ms
+        for second in done.seconds
+        if second.p99_ms is not None and moments.steady_from_s <= second.at_s <= moments.injected_s
+    ]
+    since = [sample for sample in samples if sample.elapsed_s >= moments.injected_s]
+    known: Mapping[str, object] = {
+        **plan,
+        "injected_s": round(moments.injected_s, 3),
+        "healed_s": round(moments.healed_s, 3),
+        "outage_s": found.outage_s,
+        "detected_s": found.detected_s,
+        "own_state_s": _own_state_s(done),
+        "first_delivery_s": found.first_delivery_s,
+        "recovered_s": found.recovered_s,
+        "best_s": found.best_s,
+        "ratio": None if found.ratio is None else round(found.ratio, 2),
+        "rate_per_s": found.rate_per_s,
+        "capacity_per_s": found.capacity_per_s,
+        "baseline_p99_ms": max(before, default=None),
+        "p99_ms": max(during, default=None),
+        "most_backlog": found.most_backlog,
+        "most_queued": _most([sample.queue_depth + sample.in_flight for sample in since]),
+        "most_consumer_lag": _most([gauge.group_lag for gauge in done.gauges]),
+        "most_wal_retained_bytes": _most(
+            [gauge.slot.retained_bytes for gauge in done.gauges if gauge.slot is not None]
+        ),
+    }
+    return {name: known[name] for name in FIGURES}
+
+
+def _own_state_s(done: FaultState) -> float | None:
+    """After how long what the servers say of the pipeline showed that something is wrong: nobody
+    reads the slot, or slot or group cannot be asked.
+    """
+    for gauge in done.gauges:
+        slot, group = gauge.slot, gauge.group
+        wrong = slot is not None and (bool(slot.error) or slot.active is False)
+        if gauge.at_us >= done.injected_us and (wrong or (group is not None and group.error)):
+            return round((gauge.at_us - done.injected_us) / 1e6, 3)
+    return None
+
+
+def _most(values: Sequence[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)

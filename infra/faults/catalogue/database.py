@@ -1,0 +1,246 @@
+"""What is done to the source database while it is written to."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import Any
+
+import psycopg
+from psycopg import Connection, sql
+
+from infra.faults.catalogue.process import CAPTURE, REPEATS_S
+from infra.faults.fault import Fault, FaultGround
+
+APPLICATION_NAME = "locust-cdc fault"
+CONNECT_S = 10
+DROP_S, POLL_S = 10.0, 0.01
+#: Rows of the transaction that is beside the load.
+BIG_ROWS = 1_000_000
+SIDE_TABLE = "beside"
+ALTERED, REWRITTEN = "somebody altered source table", "somebody emptied or rewrote source table"
+
+
+def _connect(ground: FaultGround, *, autocommit: bool = True) -> Connection[Any]:
+    return psycopg.connect(
+        ground.endpoints.postgres_dsn,
+        autocommit=autocommit,
+        connect_timeout=CONNECT_S,
+        application_name=APPLICATION_NAME,
+    )
+
+
+def _execute(ground: FaultGround, *statements: sql.Composed) -> None:
+    with closing(_connect(ground)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def _table(ground: FaultGround) -> sql.Identifier:
+    return sql.Identifier(ground.objects.schema, ground.objects.tables[0])
+
+
+def _side_table(ground: FaultGround) -> sql.Identifier:
+    """A table of the run's schema that nobody captures."""
+    return sql.Identifier(ground.objects.schema, SIDE_TABLE)
+
+
+_READER = sql.SQL("SELECT active_pid FROM pg_replication_slots WHERE slot_name = {}")
+
+
+def _end_walsender(ground: FaultGround) -> None:
+    slot = sql.Literal(ground.objects.slot)
+    _execute(
+        ground,
+        sql.SQL("SELECT pg_terminate_backend(pid) FROM ({}) AS reader(pid)").format(
+            _READER.format(slot)
+        ),
+    )
+
+
+def _drop_slot(ground: FaultGround) -> None:
+    """Its reader comes back within milliseconds, so ask until the slot is free for a moment."""
+    slot, deadline_s = sql.Literal(ground.objects.slot), time.monotonic() + DROP_S
+    with closing(_connect(ground)) as connection:
+        while True:
+            reader = connection.execute(_READER.format(slot)).fetchone()
+            if reader is None:
+                return
+            if reader[0]:
+                connection.execute("SELECT pg_terminate_backend(%s)", (reader[0],))
+            try:
+                connection.execute(sql.SQL("SELECT pg_drop_replication_slot({})").format(slot))
+            except psycopg.errors.ObjectInUse:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(POLL_S)
+
+
+def _add_column(ground: FaultGround) -> None:
+    _execute(
+        ground, sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS added text").format(_table(ground))
+    )
+
+
+def _drop_column(ground: FaultGround) -> None:
+    _execute(
+        ground,
+        sql.SQL("ALTER TABLE IF EXISTS {} DROP COLUMN IF EXISTS added").format(_table(ground)),
+    )
+
+
+def _widen_column(ground: FaultGround) -> None:
+    _execute(
+        ground,
+        sql.SQL("ALTER TABLE {} ALTER COLUMN balance TYPE numeric(14, 2)").format(_table(ground)),
+    )
+
+
+def _add_enum(ground: FaultGround) -> None:
+    """A value that the type did not have when it was first captured is the default at once."""
+    kind = sql.Identifier(ground.objects.schema, "level")
+    _execute(
+        ground,
+        sql.SQL("CREATE TYPE {} AS ENUM ('low')").format(kind),
+        sql.SQL("ALTER TABLE {} ADD COLUMN level {} DEFAULT 'low'").format(_table(ground), kind),
+        sql.SQL("ALTER TYPE {} ADD VALUE 'high'").format(kind),
+        sql.SQL("ALTER TABLE {} ALTER COLUMN level SET DEFAULT 'high'").format(_table(ground)),
+    )
+
+
+def _drop_enum(ground: FaultGround) -> None:
+    kind = sql.Identifier(ground.objects.schema, "level")
+    _execute(
+        ground,
+        sql.SQL("ALTER TABLE IF EXISTS {} DROP COLUMN IF EXISTS level").format(_table(ground)),
+        sql.SQL("DROP TYPE IF EXISTS {}").format(kind),
+    )
+
+
+def _vacuum(ground: FaultGround) -> None:
+    _execute(ground, sql.SQL("VACUUM FULL {}").format(_table(ground)))
+
+
+def _write_beside(ground: FaultGround) -> None:
+    _execute(
+        ground,
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} (id bigint, note text)").format(_side_table(ground)),
+        sql.SQL(
+            "INSERT INTO {} SELECT number, repeat('x', 100) FROM generate_series(1, {}) AS number"
+        ).format(_side_table(ground), sql.Literal(BIG_ROWS)),
+    )
+
+
+def _drop_beside(ground: FaultGround) -> None:
+    _execute(ground, sql.SQL("DROP TABLE IF EXISTS {}").format(_side_table(ground)))
+
+
+def _idle_in_transaction(ground: FaultGround) -> None:
+    """A transaction that has written and does not end; it dies with this process."""
+    _execute(
+        ground,
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} (id bigint, note text)").format(_side_table(ground)),
+    )
+    connection = ground.held.enter_context(closing(_connect(ground, autocommit=False)))
+    connection.execute(sql.SQL("INSERT INTO {} VALUES (1, 'idle')").format(_side_table(ground)))
+
+
+def _lock_table(ground: FaultGround) -> None:
+    """Reads go on, writes wait; the lock dies with this process."""
+    connection = ground.held.enter_context(closing(_connect(ground, autocommit=False)))
+    name = sql.Identifier(*ground.objects.sink_table.split("."))
+    connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(name))
+
+
+END_WALSENDER = Fault(
+    "end-walsender",
+    "Ends the connection that reads the replication slot (pg_terminate_backend).",
+    on="slot",
+    inject=_end_walsender,
+    holds=False,
+    needs=("database",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    better="a short wait before the reader connects again (retriable.restart.connector.wait.ms)",
+)
+DROP_SLOT = Fault(
+    "drop-slot",
+    "Drops the replication slot under its reader; what was not read is gone.",
+    on="slot",
+    inject=_drop_slot,
+    holds=False,
+    needs=("database",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    better="nothing: take a new snapshot; watch pg_replication_slots and keep rights to drop small",
+)
+ADD_COLUMN = Fault(
+    "add-column",
+    "Adds a column to the source table under load, and drops it again.",
+    on="table",
+    inject=_add_column,
+    heal=_drop_column,
+    needs=("database", "own table"),
+    explains=(ALTERED,),
+    better="a compatibility mode of the registry that takes optional columns",
+)
+WIDEN_COLUMN = Fault(
+    "widen-column",
+    "Widens a numeric column of the source table under load.",
+    on="table",
+    inject=_widen_column,
+    holds=False,
+    needs=("database", "own table"),
+    explains=(ALTERED, REWRITTEN),
+    better="a sink whose columns have no narrower type than the source's",
+)
+ADD_ENUM = Fault(
+    "add-enum-value",
+    "Adds a column of an enumerated type, and then a value to the type, which rows use at once.",
+    on="table",
+    inject=_add_enum,
+    heal=_drop_enum,
+    needs=("database", "own table"),
+    explains=(ALTERED, REWRITTEN),
+    better="text columns with a check instead of enumerated types",
+)
+VACUUM_FULL = Fault(
+    "vacuum-full",
+    "Rewrites the source table (VACUUM FULL), which writers wait for.",
+    on="table",
+    inject=_vacuum,
+    holds=False,
+    needs=("database", "own table"),
+    explains=(REWRITTEN,),
+    stops_writers=True,
+    better="VACUUM without FULL, which locks nobody out",
+)
+BIG_TRANSACTION = Fault(
+    "big-transaction",
+    f"Writes {BIG_ROWS:,} rows to a table that nobody captures, in one transaction.",
+    on="wal",
+    inject=_write_beside,
+    heal=_drop_beside,
+    holds=False,
+    needs=("database", "own table"),
+    better="logical_decoding_work_mem, or several smaller transactions: the slot's reader waits"
+    " while the server decodes what it does not want",
+)
+IDLE_TRANSACTION = Fault(
+    "idle-transaction",
+    "Leaves a transaction open that has written a row.",
+    on="wal",
+    inject=_idle_in_transaction,
+    heal=_drop_beside,
+    needs=("database", "own table"),
+    better="idle_in_transaction_session_timeout: WAL is retained from its beginning on",
+)
+LOCK_SINK = Fault(
+    "lock-sink-table",
+    "Locks the sink's table against writes (LOCK TABLE ... IN EXCLUSIVE MODE).",
+    on="sink",
+    inject=_lock_table,
+    needs=("postgres sink",),
+    repeats_s=REPEATS_S,
+    better="lock_timeout of the other session; batches that are tried again",
+)

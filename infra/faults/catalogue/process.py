@@ -1,0 +1,176 @@
+"""Servers of the stack and processes of the run: killed and started again, or stopped where they
+are and let go on.
+"""
+
+from __future__ import annotations
+
+from infra.faults.fault import Fault, FaultDeed, FaultGround
+
+#: What is written and not yet committed when a process is killed: Debezium's offsets are stored
+#: once a second, a consumer's after each write, and somebody has to notice first.
+REPEATS_S = 10.0
+#: What the run's own look at its servers finds afterwards (provision/condition.py).
+CONNECT, CAPTURE = "Kafka Connect", r"the capture \("
+KAFKA, POSTGRES, REGISTRY = "Kafka(?! Connect)", "PostgreSQL", "the schema registry"
+
+
+def _act(action: str, name: str) -> FaultDeed:
+    def carry_out(ground: FaultGround) -> None:
+        ground.act(action, name)
+
+    return carry_out
+
+
+KILL_CONNECT = Fault(
+    "kill-connect",
+    "Kills Kafka Connect (SIGKILL) and starts it again.",
+    on="connect",
+    inject=_act("kill", "connect"),
+    heal=_act("restart", "connect"),
+    needs=("stack", "debezium"),
+    repeats_s=REPEATS_S,
+    explains=(CONNECT, CAPTURE),
+    better="offset.flush.interval.ms bounds what comes again; session.timeout.ms and"
+    " scheduled.rebalance.max.delay.ms how long it takes until the task runs again",
+)
+PAUSE_CONNECT = Fault(
+    "pause-connect",
+    "Stops Kafka Connect where it is (SIGSTOP) and lets it go on.",
+    on="connect",
+    inject=_act("pause", "connect"),
+    heal=_act("resume", "connect"),
+    needs=("stack", "debezium"),
+    repeats_s=REPEATS_S,
+    explains=(CONNECT, CAPTURE),
+    better="wal_sender_timeout decides whether PostgreSQL waits for a connector that stands still",
+)
+KILL_KAFKA = Fault(
+    "kill-kafka",
+    "Kills the broker (SIGKILL) and starts it again.",
+    on="kafka",
+    inject=_act("kill", "kafka"),
+    heal=_act("restart", "kafka"),
+    needs=("stack", "topic"),
+    repeats_s=REPEATS_S,
+    explains=(KAFKA, CAPTURE),
+    better="several brokers with min.insync.replicas; delivery.timeout.ms above the outage",
+)
+PAUSE_KAFKA = Fault(
+    "pause-kafka",
+    "Stops the broker where it is (SIGSTOP) and lets it go on.",
+    on="kafka",
+    inject=_act("pause", "kafka"),
+    heal=_act("resume", "kafka"),
+    needs=("stack", "topic"),
+    repeats_s=REPEATS_S,
+    explains=(KAFKA, CAPTURE),
+    better="request.timeout.ms and session.timeout.ms above the pauses that must be ridden out",
+)
+KILL_REGISTRY = Fault(
+    "kill-registry",
+    "Kills the schema registry (SIGKILL) and starts it again; ours forgets its schemas.",
+    on="schema-registry",
+    inject=_act("kill", "schema-registry"),
+    heal=_act("restart", "schema-registry"),
+    needs=("stack", "topic"),
+    explains=(REGISTRY,),
+    better="a registry that keeps its schemas in a database or a topic",
+)
+PAUSE_REGISTRY = Fault(
+    "pause-registry",
+    "Stops the schema registry where it is (SIGSTOP) and lets it go on.",
+    on="schema-registry",
+    inject=_act("pause", "schema-registry"),
+    heal=_act("resume", "schema-registry"),
+    needs=("stack", "topic"),
+    explains=(REGISTRY,),
+    better="clients that keep the schemas that they know, as all here do",
+)
+KILL_POSTGRES = Fault(
+    "kill-postgres",
+    "Kills PostgreSQL (SIGKILL) and starts it again, with crash recovery.",
+    on="postgres",
+    inject=_act("kill", "postgres"),
+    heal=_act("restart", "postgres"),
+    needs=("stack", "database"),
+    repeats_s=REPEATS_S,
+    explains=(POSTGRES, CAPTURE),
+    stops_writers=True,
+    better="max_wal_size bounds the recovery; retriable.restart.connector.wait.ms the time until"
+    " the connector tries again",
+)
+PAUSE_POSTGRES = Fault(
+    "pause-postgres",
+    "Stops PostgreSQL where it is (SIGSTOP, with all its backends) and lets it go on.",
+    on="postgres",
+    inject=_act("pause", "postgres"),
+    heal=_act("resume", "postgres"),
+    needs=("stack", "database"),
+    repeats_s=REPEATS_S,
+    explains=(POSTGRES, CAPTURE),
+    stops_writers=True,
+    better="clients with statement and connection time-outs above the pause",
+)
+KILL_PLATFORM = Fault(
+    "kill-platform",
+    "Kills an instance of the platform (SIGKILL) and starts it again.",
+    on="platform",
+    inject=_act("kill", "platform"),
+    heal=_act("restart", "platform"),
+    needs=("platform", "sink tap"),
+    repeats_s=REPEATS_S,
+    better="a second instance takes over; session.timeout.ms decides after how long",
+)
+TERMINATE_PLATFORM = Fault(
+    "terminate-platform",
+    "Asks an instance of the platform to end (SIGTERM), in mid-batch, and starts it again.",
+    on="platform",
+    inject=_act("terminate", "platform"),
+    heal=_act("restart", "platform"),
+    needs=("platform", "sink tap"),
+    repeats_s=1.0,
+    better="a second instance takes over at once, since this one leaves its group",
+)
+PAUSE_PLATFORM = Fault(
+    "pause-platform",
+    "Stops an instance of the platform where it is (SIGSTOP) and lets it go on.",
+    on="platform",
+    inject=_act("pause", "platform"),
+    heal=_act("resume", "platform"),
+    needs=("platform", "sink tap"),
+    repeats_s=REPEATS_S,
+    better="session.timeout.ms above the pause, or a second instance that takes over",
+)
+KILL_READER = Fault(
+    "kill-reader",
+    "Kills the direct reader (SIGKILL) and starts it again.",
+    on="reader",
+    inject=_act("kill", "reader"),
+    heal=_act("restart", "reader"),
+    needs=("reader",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE, "nobody reads replication slot"),
+    better="a supervisor that starts it again at once; the slot keeps what is not confirmed",
+)
+TERMINATE_READER = Fault(
+    "terminate-reader",
+    "Asks the direct reader to end (SIGTERM), in mid-batch, and starts it again.",
+    on="reader",
+    inject=_act("terminate", "reader"),
+    heal=_act("restart", "reader"),
+    needs=("reader",),
+    repeats_s=1.0,
+    explains=(CAPTURE, "nobody reads replication slot"),
+    better="a supervisor that starts it again at once",
+)
+PAUSE_READER = Fault(
+    "pause-reader",
+    "Stops the direct reader where it is (SIGSTOP) and lets it go on.",
+    on="reader",
+    inject=_act("pause", "reader"),
+    heal=_act("resume", "reader"),
+    needs=("reader",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE, "nobody reads replication slot"),
+    better="wal_sender_timeout above the pause",
+)

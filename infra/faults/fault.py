@@ -1,0 +1,135 @@
+"""One fault as data: what it does, what it needs, what a pipeline may do meanwhile, how it is
+undone.
+
+A fault is a value of a module in `infra/faults/catalogue`, or an installed distribution's entry
+point in the group `locust_cdc.faults`. All else follows from its record: what `--faults` may name,
+which pipelines it can be done to, the thresholds of its step, the catalogue in docs/faults.md.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from infra.faults.relay import Relay
+from infra.plugin import Offer, offered
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+
+FAULT_GROUP = "locust_cdc.faults"
+#: Servers of the stack, and processes of the run.
+SERVERS = ("connect", "kafka", "schema-registry", "postgres")
+PROCESSES = ("platform", "reader")
+#: What the run itself has, beside its processes: the receiver that a webhook sink posts to.
+WEBHOOK = "webhook"
+
+
+class FaultObjects(msgspec.Struct, frozen=True):
+    """The run's own objects that a fault may be done to; empty where there is no such thing."""
+
+    schema: str = ""
+    tables: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    slot: str = ""
+    publication: str = ""
+    connector: str = ""
+    tuning: str = "latency"
+    sink_table: str = ""
+
+
+class ServerActions(Protocol):
+    """Acts on one server of the stack, or on one process of the run, by its name."""
+
+    def __call__(self, action: str, name: str, /) -> None:
+        """Kill, terminate, restart, pause or resume it; returns when that is done."""
+
+
+def _no_webhook(how: str) -> None:
+    raise StackError(f"there is no webhook receiver of the run's own that could answer {how!r}")
+
+
+@dataclass(slots=True)
+class FaultGround:
+    """Where a fault is done: the servers, the run's objects, and what acts on processes.
+
+    What `inject` opens and must stay open meanwhile it enters into `held`, which is closed before
+    `heal`, and dies with this process.
+    """
+
+    endpoints: Endpoints
+    objects: FaultObjects
+    act: ServerActions
+    #: Has the webhook receiver answer in a way (cdc_users/observe/taps/answer.py).
+    answer_as: Callable[[str], None] = _no_webhook
+    #: What stands between the capture and the source's server, where a fault of the run needs it.
+    relay: Relay | None = None
+    held: ExitStack = field(default_factory=ExitStack)
+
+
+#: Does or undoes a fault.
+FaultDeed = Callable[[FaultGround], None]
+
+
+def _nothing(ground: FaultGround) -> None:
+    """Nothing is left to undo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault.
+
+    `does` and `better` (what makes its effect smaller) are sentences for people. `on` is what it
+    is done to: a server, a process of the run, or an object. `inject` does it; `heal` undoes it,
+    whatever has become of it, and may be called twice. One that does not `hold` is over at once.
+    `needs` are names of Need. `repeats_s` is how many seconds of load may come again because of
+    it; `allows` are thresholds of its step beside. `explains` are patterns (re) of how what is
+    seen of it afterwards begins: which server began again, what was altered. With
+    `stops_writers` the source does not take writes meanwhile, so arrivals may fail.
+    """
+
+    name: str
+    does: str
+    on: str
+    inject: FaultDeed
+    heal: FaultDeed = _nothing
+    holds: bool = True
+    needs: tuple[str, ...] = ()
+    repeats_s: float = 0.0
+    allows: tuple[str, ...] = ("recovered < 60s", "lost == 0")
+    explains: tuple[str, ...] = ()
+    stops_writers: bool = False
+    better: str = ""
+
+    @property
+    def of_the_run(self) -> bool:
+        """Whether it is done to what the run itself has started."""
+        return self.on in (*PROCESSES, WEBHOOK)
+
+
+@functools.cache
+def faults() -> Offer[Fault]:
+    """Every fault by name."""
+    return offered(
+        "infra.faults.catalogue", Fault, FAULT_GROUP, lambda fault: (fault.on, fault.name)
+    )
+
+
+def done_to(names: Iterable[str]) -> frozenset[str]:
+    """What these faults are done to."""
+    return frozenset(faults().by_name[name].on for name in names)
+
+
+def inject(name: str, ground: FaultGround) -> None:
+    """Do a fault."""
+    faults().by_name[name].inject(ground)
+
+
+def heal(name: str, ground: FaultGround) -> None:
+    """Undo a fault, whatever has become of it; one that is undone already is fine."""
+    ground.held.close()
+    faults().by_name[name].heal(ground)

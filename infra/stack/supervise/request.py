@@ -1,0 +1,78 @@
+"""How the supervisor is asked to do something to one of its servers: a file with the request, and
+one with the answer.
+
+Only whoever holds the checkout's lock (`state.exclusive`) asks, so there is one request at a time.
+A socket would need a path of at most 108 bytes, which a checkout need not have.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import asdict, dataclass
+
+from infra.stack.error import StackConfigError, StackError
+from infra.stack.supervise.state import StackState, is_held, write_json
+
+POLL_S = 0.02
+ACTIONS = ("kill", "restart", "pause", "resume")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRequest:
+    """What to do (one of ACTIONS) to which server; `number` tells requests apart."""
+
+    action: str
+    server: str
+    number: str = ""
+
+
+def ask(state: StackState, action: str, server: str, limit_s: float) -> None:
+    """Have the supervisor act, and wait until it has.
+
+    Raises StackConfigError for what makes no sense, StackError where it cannot be done or nobody
+    answers in time.
+    """
+    request = ServerRequest(action, server, uuid.uuid4().hex)
+    state.answer.unlink(missing_ok=True)
+    write_json(state.request, asdict(request))
+    deadline_s = time.monotonic() + limit_s
+    while (found := _read(state, request)) is None:
+        if not is_held(state):
+            raise StackError(f"the stack ended before it could {action} {server}")
+        if time.monotonic() > deadline_s:
+            state.request.unlink(missing_ok=True)
+            raise StackError(
+                f"the supervisor has not carried out {action} {server} within {limit_s:g} s; see"
+                " `python -m infra.stack status`"
+            )
+        time.sleep(POLL_S)
+    state.answer.unlink(missing_ok=True)
+    if found["error"]:
+        kind = StackConfigError if found["exit_code"] == StackConfigError.exit_code else StackError
+        raise kind(found["error"])
+
+
+def _read(state: StackState, request: ServerRequest) -> dict[str, object] | None:
+    try:
+        found: dict[str, object] = json.loads(state.answer.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return found if found["number"] == request.number else None
+
+
+def take(state: StackState) -> ServerRequest | None:
+    """The request that waits, for the supervisor; it is taken once."""
+    try:
+        text = state.request.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    state.request.unlink(missing_ok=True)
+    return ServerRequest(**json.loads(text))
+
+
+def answer(state: StackState, request: ServerRequest, error: StackError | None) -> None:
+    """Say what came of a request."""
+    found = {"error": str(error or ""), "exit_code": error.exit_code if error else 0}
+    write_json(state.answer, {"number": request.number, **found})

@@ -1,0 +1,90 @@
+"""Faults done to a real pipeline under load: undone for sure, told with figures, and judged."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+from infra.stack.find.locate import locate
+from infra.stack.supervise.state import CHECKOUT
+from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
+
+SHORT = ("--rate", "100", "--steady", "3s", "--hold", "2s", "--recover", "40s")
+PIPELINES = {
+    "debezium to postgres": ("--sink", "postgres"),
+    "debezium to iceberg": ("--sink", "iceberg"),
+    "reader to kafka": ("--capture", "wal", "--transport", "kafka", "--sink", "counting"),
+}
+
+
+def faults_of(results: Path) -> list[dict[str, str]]:
+    (path,) = results.glob("*/faults.csv")
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_faults_are_done_undone_and_told(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("faults", results, *SHORT, "--faults", "kill-platform,end-walsender")
+
+    assert run.wait() == 0, run.output
+    rows = {row["name"]: row for row in faults_of(results)}
+    assert set(rows) == {"kill-platform", "end-walsender"}
+    for row in rows.values():
+        assert (row["verdict"], row["lost"], row["sent"]) == ("PASS", "0", row["delivered"])
+        assert float(row["recovered_s"]) >= 0
+    assert float(rows["kill-platform"]["outage_s"]) >= 2.0
+    assert float(rows["kill-platform"]["detected_s"]) < float(rows["kill-platform"]["outage_s"])
+    assert "benchmark.fault.inject" in run.output
+    assert leftovers(stack) == NOTHING
+
+
+def test_a_server_that_a_dead_run_has_stopped_goes_on_for_the_next_run(
+    stack: Endpoints, results: Path
+) -> None:
+    run = LocustProcess("faults", results, *SHORT[:-4], "--hold", "60s", "--faults", "pause-kafka")
+    run.await_output("benchmark.fault.inject")
+    await_that(lambda: not answers(), "Kafka was not stopped")
+    run.child("cdc_users.pipeline.provision.steward").kill()
+    run.signal(signal.SIGKILL)
+    run.wait()
+
+    again = LocustProcess("throughput", results / "again", "--rows", "10")
+
+    assert again.wait() == 0, again.output
+    assert leftovers(stack) == NOTHING
+
+
+def answers() -> bool:
+    """Whether the stack does, asked for real."""
+    try:
+        return locate(CHECKOUT, os.environ) is not None
+    except StackError:
+        return False
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_nothing_is_lost_by_any_fault_that_promises_it(
+    stack: Endpoints, results: Path, pipeline: str
+) -> None:
+    """The campaign: every fault that the pipeline allows, five rounds, at 500 rows a second."""
+    times = ("--steady", "8s", "--hold", "5s", "--rounds", "5", "--drain-timeout", "3m")
+    run = LocustProcess(
+        "faults", results, "--rate", "500", *times, "--faults", "all", *PIPELINES[pipeline]
+    )
+
+    code = run.wait(4 * 3600)
+
+    rows = faults_of(results)
+    kept = [row for row in rows if row["name"] != "drop-slot"]
+    assert [
+        row for row in kept if (row["lost"], row["stale"], row["reordered"]) != ("0",) * 3
+    ] == []
+    assert code in (0, 1), run.output
+    assert leftovers(stack) == NOTHING

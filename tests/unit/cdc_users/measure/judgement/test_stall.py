@@ -1,0 +1,104 @@
+"""A stall is told once, in time, with the place where events wait; a flow that moves is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdc_users.measure.judgement.stall import STALLED_S, FlowSample, StallDetector
+
+
+def told(samples: Iterable[FlowSample], patience_s: float = 0.0) -> list[tuple[float, str]]:
+    detector = StallDetector(patience_s)
+    found = [(sample.at_s, detector.see(sample)) for sample in samples]
+    return [(at_s, text) for at_s, text in found if text is not None]
+
+
+def stalled(captured: int | None, **known: int) -> list[FlowSample]:
+    """1,000 of more and more events have come out, and no more come."""
+    return [FlowSample(float(at), 1000 + 100 * at, captured, 1000, **known) for at in range(30)]
+
+
+def test_a_stall_is_told_once_and_within_ten_seconds() -> None:
+    ((at_s, text),) = told(stalled(1000))
+
+    assert STALLED_S <= at_s <= 10.0
+    assert "nothing has come out for 8 s although 800 events wait" in text
+
+
+@pytest.mark.parametrize(
+    ("samples", "place"),
+    [
+        (stalled(1000, slot_lag_bytes=2_500_000), "not in the topic; its slot does not advance"),
+        (stalled(None, slot_lag_bytes=2_500_000), "its slot does not advance (2.5 MB behind)"),
+        (stalled(1000), "the capture stands still, 800 events are not in the topic"),
+        (
+            [FlowSample(float(at), 1000 + 100 * at, 1000 + 100 * at, 900) for at in range(30)],
+            "the consumer group is idle, 900 events behind",
+        ),
+        (
+            [
+                FlowSample(float(at), 1000 + 9 * at, 1000 + 9 * at, 900, group_lag=77)
+                for at in range(30)
+            ],
+            "the consumer group is idle, 77 events behind",
+        ),
+        (
+            [FlowSample(float(at), 5000, 5000, 900, held=500) for at in range(30)],
+            "the platform holds 500 events in its queues and writes none",
+        ),
+    ],
+)
+def test_the_place_is_the_first_part_that_hands_nothing_on(
+    samples: list[FlowSample], place: str
+) -> None:
+    ((_, text),) = told(samples)
+
+    assert place in text
+
+
+def test_what_is_patient_is_told_later() -> None:
+    ((at_s, _),) = told(stalled(1000), patience_s=5.0)
+
+    assert at_s == STALLED_S + 5.0
+
+
+def test_a_second_stall_is_told_again() -> None:
+    again = [FlowSample(30.0 + at, 9000 + 100 * at, 9000, 8000) for at in range(15)]
+
+    assert len(told([*stalled(1000), *again])) == 2
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
+def test_a_pipeline_with_nothing_to_deliver_never_stalls(steps: list[int]) -> None:
+    total, samples = 0, []
+    for at, more in enumerate(steps):
+        total += more
+        samples.append(FlowSample(float(at), total, total, total))
+
+    assert told(samples) == []
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(0, 10_000))
+def test_a_pipeline_that_delivers_something_each_second_never_stalls(
+    steps: list[int], backlog: int
+) -> None:
+    total, samples = 0, []
+    for at, more in enumerate(steps):
+        total += more
+        samples.append(FlowSample(float(at), total + backlog, total, total))
+
+    assert told(samples) == []
+
+
+@given(st.integers(1, 1000), st.integers(0, 5))
+def test_whatever_waits_the_sentence_comes_within_ten_seconds(waiting: int, began: int) -> None:
+    moving = [FlowSample(float(at), at, at, at) for at in range(began)]
+    standing = [FlowSample(float(began + at), began + waiting, None, began) for at in range(20)]
+
+    ((at_s, _),) = told([*moving, *standing])
+
+    assert at_s - began <= 10.0

@@ -1,0 +1,86 @@
+"""Children that a fault has killed or stopped are away until they are healed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cdc_users.pipeline.child_process import Away, Child, start
+
+READY = 'import time; print(\'{"telemetry": "here"}\', flush=True); time.sleep(600)'
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Child]:
+    command = [sys.executable, "-c", READY]
+    made = start("platform-1", command, tmp_path / "log", os.environ)
+    yield made
+    made.process.send_signal(signal.SIGKILL)
+    made.stop()
+
+
+@pytest.mark.parametrize(("action", "code"), [("kill", -9), ("terminate", -15)])
+def test_a_child_that_is_ended_is_away_until_another_takes_its_place(
+    child: Child, action: str, code: int
+) -> None:
+    away = Away()
+
+    assert away.act(action, child) is child
+    assert child.process.returncode == code
+    assert away.has(child)
+    assert not away.forgotten
+
+    successor = away.act("restart", child)
+    try:
+        assert not away.has(successor)
+        assert away.forgotten
+        assert (successor.name, successor.ready) == (child.name, child.ready)
+        assert successor.process.pid != child.process.pid
+        assert successor.dead() is None
+    finally:
+        successor.stop()
+
+
+def test_a_child_that_is_stopped_is_away_until_it_goes_on_and_has_forgotten_nothing(
+    child: Child,
+) -> None:
+    away = Away()
+
+    away.act("pause", child)
+    assert away.has(child)
+    await_that(lambda: psutil.Process(child.process.pid).status() == psutil.STATUS_STOPPED)
+
+    away.act("resume", child)
+    assert not away.has(child)
+    assert not away.forgotten
+    assert child.dead() is None
+
+
+def test_a_child_that_was_not_killed_is_not_started_again(child: Child) -> None:
+    away = Away()
+
+    assert away.act("restart", child) is child
+    assert not away.forgotten
+
+
+def test_children_that_are_stopped_go_on_before_they_are_asked_to_end(child: Child) -> None:
+    away = Away()
+    away.act("pause", child)
+
+    away.let_go_on([child])
+
+    assert child.stop() == -15

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import gevent
@@ -108,12 +108,7 @@ class Drive:
             pipeline = first.step.pipeline
             patience_s = max(pipeline.sink_delay_s, pipeline.iceberg_commit_interval_s)
             run.watch.start(self._look, patience_s)
-            rig.open(
-                self.steward,
-                lambda done: self._waiting.until(
-                    "the first event in the topic", done, OPEN_S, reserved_s=CLEAN_UP_RESERVED_S
-                ),
-            )
+            self._open(rig)
             following = self._steps(rig, first)
         except TargetError as error:
             self._blame(error)
@@ -126,6 +121,20 @@ class Drive:
         CeilingDriver(run=self.run, state=state, waiting=self._waiting, attend=self._attend).take()
         self._shown.append(shown(state, self.run.facts, ()))
         return self._next_state() if not self._over else None
+
+    def _open(self, rig: Rig) -> None:
+        """Raises TargetError where nothing comes through somebody else's pipeline."""
+
+        def wait(place: str, done: Callable[[], bool]) -> bool:
+            what = f"the first event at {place}"
+            return self._waiting.until(what, done, OPEN_S, reserved_s=CLEAN_UP_RESERVED_S)
+
+        missing = rig.open(self.steward, wait)
+        if missing and not self._over:
+            raise TargetError(
+                f"{missing} within {OPEN_S:g} s, so no load was put on; see that the pipeline runs"
+                " and leads there"
+            )
 
     def _plan(self, first: StepState) -> RigPlan:
         run, number = self.run, next(self._rigs)

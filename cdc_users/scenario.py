@@ -82,6 +82,8 @@ class Pipeline:
     watched: bool = False
     #: Whether the capture reaches the source's server through a relay of the run's own.
     relayed: bool = False
+    #: The consumer group of somebody else's platform, whose lag is shown.
+    group: str = ""
 
 
 def platform_arguments(pipeline: Pipeline) -> dict[str, object]:

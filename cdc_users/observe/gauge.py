@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import psutil
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from psycopg.rows import dict_row
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.message import (
@@ -30,12 +31,22 @@ KEPT = 36_000
 #: often.
 GROUP_INTERVAL_S = 0.5
 TIMEOUT_S = 5.0
-_SLOT = (
-    "SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,"
-    " pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,"
-    " pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint FROM pg_replication_slots WHERE"
-    " slot_name = %s"
-)
+#: All slots of the server. What each reader has taken stands in pg_stat_replication, what decoding
+#: has cost in pg_stat_replication_slots (PostgreSQL documentation, "The Cumulative Statistics
+#: System").
+_SLOTS = """
+SELECT s.slot_name AS name, s.active, s.wal_status, s.safe_wal_size AS safe_wal_bytes,
+       pg_wal_lsn_diff(now, coalesce(s.confirmed_flush_lsn, s.restart_lsn))::bigint AS lag_bytes,
+       pg_wal_lsn_diff(now, s.restart_lsn)::bigint AS retained_bytes,
+       pg_wal_lsn_diff(now, '0/0')::bigint AS wal_bytes,
+       pg_wal_lsn_diff(now, r.sent_lsn)::bigint AS sent_lag_bytes,
+       pg_wal_lsn_diff(now, r.write_lsn)::bigint AS write_lag_bytes,
+       pg_wal_lsn_diff(now, r.flush_lsn)::bigint AS flush_lag_bytes,
+       pg_wal_lsn_diff(now, r.replay_lsn)::bigint AS replay_lag_bytes,
+       d.spill_bytes AS spilled_bytes, d.stream_bytes AS streamed_bytes
+FROM pg_current_wal_lsn() AS now, pg_replication_slots AS s
+LEFT JOIN pg_stat_replication AS r ON r.pid = s.active_pid
+LEFT JOIN pg_stat_replication_slots AS d ON d.slot_name = s.slot_name"""
 Reading = TypeVar("Reading", covariant=True)
 
 
@@ -50,8 +61,8 @@ class Gauge(Protocol[Reading]):
 
 
 class SlotGauge:
-    """A replication slot: lag in bytes behind the current WAL, and whether its WAL is still
-    there.
+    """A replication slot: how far it and its reader are behind the current WAL, whether its WAL is
+    still there, and the lag of the server's other slots.
     """
 
     def __init__(self, settings: SlotSettings) -> None:
@@ -65,23 +76,19 @@ class SlotGauge:
                 self._connection = psycopg.connect(
                     self._dsn, connect_timeout=int(TIMEOUT_S), autocommit=True
                 )
-            with self._connection.cursor() as cursor:
-                cursor.execute(_SLOT, (self._slot,))
-                row = cursor.fetchone()
+            with self._connection.cursor(row_factory=dict_row) as cursor:
+                rows = {row.pop("name"): row for row in cursor.execute(_SLOTS).fetchall()}
         except psycopg.Error as error:
             self.close()
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             return SlotSample(error=first)
-        if row is None:
-            return SlotSample(error=f"there is no slot {self._slot!r}")
-        active, wal_status, lag_bytes, retained_bytes, wal_bytes = row
-        return SlotSample(
-            active=active,
-            wal_status=wal_status,
-            lag_bytes=lag_bytes,
-            retained_bytes=retained_bytes,
-            wal_bytes=wal_bytes,
-        )
+        own = rows.pop(self._slot, None)
+        others = {
+            name: row["lag_bytes"] for name, row in rows.items() if row["lag_bytes"] is not None
+        }
+        if own is None:
+            return SlotSample(others=others, error=f"there is no slot {self._slot!r}")
+        return SlotSample(others=others, **own)
 
     def close(self) -> None:
         """Give back what it holds."""

@@ -18,6 +18,19 @@ class SlotSample(msgspec.Struct, kw_only=True):
     retained_bytes: int | None = None
     #: All that the server has ever written to its WAL.
     wal_bytes: int | None = None
+    #: How much WAL may still be written before the slot is lost; None where there is no limit.
+    safe_wal_bytes: int | None = None
+    #: How far its reader is behind the current WAL: sent to it, and taken, flushed and applied as
+    #: it says.
+    sent_lag_bytes: int | None = None
+    write_lag_bytes: int | None = None
+    flush_lag_bytes: int | None = None
+    replay_lag_bytes: int | None = None
+    #: What decoding has put on disk and sent in progress, since the statistics began.
+    spilled_bytes: int | None = None
+    streamed_bytes: int | None = None
+    #: The lag of every other slot of the server, by name.
+    others: dict[str, int] = {}
     error: str | None = None
 
 

@@ -160,12 +160,18 @@ def direct_reader_has_a_database(values: OptionValues) -> Sequence[str]:
     return []
 
 
-def debezium_writes_to_kafka(values: OptionValues) -> Sequence[str]:
-    """Only the direct reader has other transports."""
+def capture_publishes_there(values: OptionValues) -> Sequence[str]:
+    """Each capture has the transports that it can write to."""
+    capture = captures().by_name.get(str(values.get("capture")))
     transport = transports().by_name.get(str(values.get("transport")))
-    if "capture" in values and not _direct(values) and transport and not transport.of_kafka:
-        return [f"--transport {transport.name} needs --capture wal; Debezium writes to Kafka here"]
-    return []
+    if capture is None or transport is None or capture.publishes_to(transport):
+        return []
+    others = [one.name for one in captures().by_name.values() if one.publishes_to(transport)]
+    known = [one.name for one in transports().by_name.values() if capture.publishes_to(one)]
+    return [
+        f"--transport {transport.name} is not possible with --capture {capture.name}, which has"
+        f" {', '.join(known)}; it needs --capture {' or '.join(others)}"
+    ]
 
 
 def endpoint_of(transport: str) -> Rule:
@@ -221,9 +227,9 @@ def not_of_the_direct_reader(name: str) -> Rule:
         if not _by_reader(values) or not values.get(name):
             return []
         return [
-            f"--{name} is not possible with --capture wal: the reader has a slot, a table and a"
-            " stream of the run's own; leave it out, or use --capture debezium (in the scenario"
-            " throughput)"
+            f"--{name} is not possible with --capture {values['capture']}: it has a slot, a table"
+            " and a stream of the run's own; leave it out, or use --capture debezium (in the"
+            " scenario throughput)"
         ]
 
     return rule
@@ -233,8 +239,8 @@ def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is no platform behind it."""
     if _direct(values) and values.get("platform") == "none":
         return [
-            "--platform none is not possible with --capture wal: the reader is the platform; leave"
-            " it out"
+            f"--platform none is not possible with --capture {values['capture']}: the reader is the"
+            " platform; leave it out"
         ]
     return []
 
@@ -243,7 +249,8 @@ def own_stream_is_watched(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is one place where events come out."""
     if _direct(values) and values.get("sink_tap"):
         return [
-            "--sink-tap is not possible with --capture wal: its own stream is watched; leave it out"
+            f"--sink-tap is not possible with --capture {values['capture']}: its own stream is"
+            " watched; leave it out"
         ]
     return []
 
@@ -253,8 +260,8 @@ def the_stream_is_the_end(values: OptionValues) -> Sequence[str]:
     sink = values.get("sink", "counting")
     if _direct(values) and sink != "counting":
         return [
-            f"--sink {sink} is not possible with --capture wal and this transport: its stream is"
-            " the end; leave it out, or use --transport kafka"
+            f"--sink {sink} is not possible with --capture {values['capture']} and this transport:"
+            " its stream is the end; leave it out, or use --transport kafka"
         ]
     return []
 
@@ -264,8 +271,8 @@ def a_slot_has_one_reader(values: OptionValues) -> Sequence[str]:
     most = max(values.get("instances") or (1,))
     if _direct(values) and most > 1:
         return [
-            f"--instances {most} is not possible with --capture wal: a slot has one reader; leave"
-            " it out"
+            f"--instances {most} is not possible with --capture {values['capture']}: a slot has one"
+            " reader; leave it out"
         ]
     return []
 
@@ -306,13 +313,28 @@ def topic_has_a_connector(values: OptionValues) -> Sequence[str]:
     ]
 
 
+def group_of_a_platform_of_yours(values: OptionValues) -> Sequence[str]:
+    """The reference platform's group is the run's own, and a direct reader has none."""
+    if not values.get("group") or "platform" not in values:
+        return []
+    if not _direct(values) and values["platform"] == "none":
+        return []
+    return ["--group is that of a platform that runs already; it needs --platform none"]
+
+
 def none_has_a_sink_tap(values: OptionValues) -> Sequence[str]:
     """A platform that is not ours is seen where events come out of it, and only there."""
     if _direct(values) or "platform" not in values or "sink_tap" not in values:
         return []
-    if (values["platform"] == "none") != bool(values["sink_tap"]):
+    platform, sink_tap = values["platform"], values["sink_tap"]
+    if platform == "none" and not sink_tap:
         return [
-            "--platform none and --sink-tap go together: a platform that is not ours is seen by"
-            " where events come out"
+            "--platform none needs --sink-tap: a platform that is not ours is seen by where events"
+            " come out"
+        ]
+    if platform == "reference" and sink_tap:
+        return [
+            "--sink-tap needs a platform of yours: --platform none, or its command line; what comes"
+            " out of the reference platform is seen by its sink"
         ]
     return []

@@ -42,6 +42,7 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
         "capture": file.capture.kind if file.capture else "",
         "connector": file.capture.connector if file.capture else "",
         "topic": file.kafka.topic if file.kafka else "",
+        "group": file.platform.group if file.platform else "",
         # Events come out where the tap is, so a platform that is not named runs already.
         "platform": command or ("none" if tap else ""),
         "sink_tap": f"{tap.kind}:{tap.place}" if tap else "",

@@ -59,9 +59,10 @@ def unused(given: Collection[str], steps: Sequence[Step]) -> list[str]:
 
 
 def _unused_by_the_pipelines(options: Sequence[Option], steps: Sequence[Step]) -> list[str]:
-    if any(is_direct(step.pipeline) for step in steps):
+    direct = [step.pipeline.capture for step in steps if is_direct(step.pipeline)]
+    if direct:
         return [
-            f"{option.flag} does nothing with --capture wal; {LEAVE}"
+            f"{option.flag} does nothing with --capture {direct[0]}; {LEAVE}"
             for option in options
             if not option.direct
         ]

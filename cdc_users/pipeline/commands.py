@@ -19,6 +19,7 @@ from cdc_users.observe.settings import (
     TapSettings,
     TopicSettings,
 )
+from cdc_users.pipeline.child_process import READY_S
 from cdc_users.pipeline.declaration import (
     Arguments,
     captures,
@@ -55,6 +56,23 @@ class Wiring(Prepared):
         return is_direct(self.pipeline)
 
     @property
+    def ready_s(self) -> float:
+        """How long an instance of the platform may take until it is ready."""
+        return captures().by_name[self.pipeline.capture].ready_s if self.direct else READY_S
+
+    @property
+    def foreign(self) -> bool:
+        """Whether somebody else's software writes to where a tap of ours watches."""
+        if self.direct:
+            return transports().by_name[self.pipeline.transport].provision is not None
+        return bool(self.pipeline.sink_tap)
+
+    @property
+    def outlet(self) -> str:
+        """Where events come out, in a word."""
+        return self.pipeline.sink_tap or transports().by_name[self.pipeline.transport].label
+
+    @property
     def target(self) -> LaneTarget:
         """What the lanes must know of where they write."""
         return sources().by_name[self.pipeline.source].target(self)
@@ -65,7 +83,8 @@ class Wiring(Prepared):
         """
         common = {"run": self.run, "held": "yes" if held else "no"}
         arguments = {**common, **(self._reader(tap) if self.direct else self._consumer(tap))}
-        module = "infra.platform.wal" if self.direct else "infra.platform"
+        reader = captures().by_name[self.pipeline.capture].module
+        module = reader if self.direct else "infra.platform"
         own = shlex.split(self.pipeline.platform) or module_command(module)
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
 
@@ -87,9 +106,9 @@ class Wiring(Prepared):
             "slot": names.slot,
             "publication": names.publication,
             "transport": self.pipeline.transport,
-            "endpoint": names.stream["endpoint"],
+            "endpoint": names.stream.get("endpoint", ""),
             "project": names.stream.get("project", EMULATED_PROJECT),
-            "stream": names.stream["name"],
+            "stream": names.stream.get("name", ""),
             "partitions": self.pipeline.partitions,
             "max-buffered-messages": self.pipeline.max_buffered_messages,
             **transports().by_name[self.pipeline.transport].arguments(self, tap),
@@ -123,11 +142,13 @@ class Wiring(Prepared):
         )
 
     def _group(self) -> GroupSettings | None:
-        names = self.names
-        if not names.group or self.direct or self.pipeline.sink_tap:
+        names, pipeline = self.names, self.pipeline
+        # One that runs already has a group of its own, which only the user can name.
+        group = pipeline.group if pipeline.platform == "none" else names.group
+        if not group or self.direct:
             return None
         return GroupSettings(
-            bootstrap=self.endpoints.kafka_bootstrap, group=names.group, topics=names.topics
+            bootstrap=self.endpoints.kafka_bootstrap, group=group, topics=names.topics
         )
 
     def _taps(self) -> list[TapSettings]:
@@ -163,6 +184,8 @@ class Wiring(Prepared):
 
     def final_sink(self) -> FinalSide | None:
         """The sink's contents as the other side; None where the sink keeps none."""
+        if self.direct:
+            return transports().by_name[self.pipeline.transport].final(self)
         kind, _, place = self.pipeline.sink_tap.partition(":")
         if kind and (final := outlets().by_name[kind].final(self, place)) is not None:
             return final

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cdc_users.observe.message import FinalSide, TapPlace
 from cdc_users.observe.settings import TapSettings
+from cdc_users.pipeline.child_process import READY_S
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
@@ -48,6 +49,10 @@ def _unseen(prepared: Prepared) -> None:  # noqa: ARG001 - there is nothing to s
 
 def _nothing_there(ground: Ground, place: str) -> MadeNames:  # noqa: ARG001 - nothing is created
     return {}
+
+
+def _nothing_to_fetch() -> None:
+    return
 
 
 def _nothing(ground: Ground) -> MadeNames:  # noqa: ARG001 - nothing is created
@@ -103,7 +108,9 @@ class TransportDeclaration:
     and returns Names.stream; `delete` removes one, by endpoint and name. `emulator` gives a server
     for the time of a run where the user names none by the transport's option or by `variable`;
     `is_endpoint` and `form` say what an endpoint is. A transport `of_kafka` has topics of the
-    stack's own broker, and Debezium can write to it too.
+    stack's own broker, and Debezium can write to it too. One that is no service has a `provision`
+    instead, which makes what is written to there (Names.stream), and perhaps a `final` table. A
+    `named` one is for those captures alone that name it.
     """
 
     name: str
@@ -115,6 +122,9 @@ class TransportDeclaration:
     is_endpoint: Callable[[str], bool] = bool
     form: str = "an endpoint"
     emulator: Callable[[Path], AbstractContextManager[str]] | None = None
+    provision: Callable[[Ground], Mapping[str, str]] | None = None
+    final: Callable[[Prepared], FinalSide | None] = _unseen
+    named: bool = False
     arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
     of_kafka: bool = False
 
@@ -160,7 +170,10 @@ class CaptureDeclaration:
     `provision` creates it, or what it needs; a `direct` one is a process of the platform that
     publishes to a transport, and what is behind that is the end, unless it `feeds` a consumer:
     these are the arguments with which it writes to Kafka what Debezium would write. `connector`
-    gives the name of the connector that was made, where there is one.
+    gives the name of the connector that was made, where there is one. A direct one's process is
+    started by `module`, and ready within `ready_s`; `transports` are those that it can write to
+    (none named: every service, or Kafka alone where it is not direct). `fetch` gets its files,
+    before anything is created.
     """
 
     name: str
@@ -169,6 +182,16 @@ class CaptureDeclaration:
     direct: bool = False
     feeds: Callable[[Prepared], Arguments] | None = None
     connector: Callable[[str], str] = lambda _: ""
+    module: str = "infra.platform.wal"
+    transports: tuple[str, ...] = ()
+    ready_s: float = READY_S
+    fetch: Callable[[], None] = _nothing_to_fetch
+
+    def publishes_to(self, transport: TransportDeclaration) -> bool:
+        """Whether it can write there."""
+        if self.transports:
+            return transport.name in self.transports
+        return not transport.named and (self.direct or transport.of_kafka)
 
 
 @functools.cache

@@ -23,7 +23,9 @@ from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.pipeline.samples import SampleLog
 from cdc_users.pipeline.telemetry import (
+    CONTRACT,
     PipelineSnapshot,
+    PlatformRoutes,
     Snapshot,
     TapProgress,
     begin,
@@ -32,7 +34,7 @@ from cdc_users.pipeline.telemetry import (
     read_ledger,
     read_progress,
     read_snapshot,
-    ready_line,
+    routes_of,
     witnessed,
 )
 from cdc_users.scenario import Pipeline
@@ -69,6 +71,8 @@ class Rig:
     #: A reader of the run's own that writes to the topics, where Kafka Connect does not.
     captures: list[Child] = field(default_factory=list)
     observer: Observer | None = None
+    #: What each of the platform's instances tells of itself.
+    routes: list[PlatformRoutes] = field(default_factory=list)
     #: What the platform's instances answer `POST /begin` for.
     _token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     _fences: Callable[[int], set[int]] | None = None
@@ -80,7 +84,10 @@ class Rig:
         direct reader, as a fault does; raises TargetError where it does not come up again.
         """
         children = self.captures if name == "reader" and self.captures else self.platforms
-        children[0] = self._away.act(action, children[0])
+        child = children[0]
+        children[0] = self._away.act(action, child)
+        if children is self.platforms and children[0] is not child:
+            self.routes[0] = routes_of(children[0])
 
     def do(self, fault: str, what: str) -> None:
         """Inject or heal a fault that is done to a process of the run; raises TargetError."""
@@ -111,17 +118,26 @@ class Rig:
             self._fences = fences(self.wiring.run, self.wiring.target, self.wiring.anchor)
         return self._fences(count)
 
-    def open(self, steward: StewardClient, wait: Callable[[Callable[[], bool]], bool]) -> None:
-        """See to it that what Debezium captures from now on arrives: a first fence goes the way to
-        the topic.
+    def open(self, steward: StewardClient, wait: Callable[[str, Callable[[], bool]], bool]) -> str:
+        """See to it that what is captured from now on arrives: a first fence goes the way to the
+        topic, and through a pipeline that is not ours to where it comes out.
 
-        `wait` waits for a condition; where it gives up there is nothing to wait for any more.
+        `wait` waits for a condition, by what it is; where it gives up there is nothing to wait for
+        any more. Returns what has not come in time; empty where all has.
         """
-        if not sources().by_name[self.wiring.pipeline.source].database or self.wiring.direct:
-            return
+        wiring = self.wiring
+        if not sources().by_name[wiring.pipeline.source].database:
+            return ""
         keys = self.send_fences(1)
-        if wait(lambda: keys <= self.progress()["topic"].fences):
+        if not wiring.direct:
+            if not wait("the topic", lambda: keys <= self.progress()["topic"].fences):
+                return ""  # what is behind it is told by the run's own waits
             steward.committed()
+        if not wiring.foreign:
+            return ""
+        place = wiring.outlet
+        arrived = wait(place, lambda: keys <= self.progress()["sink"].fences)
+        return "" if arrived else f"a first row has not come out at {place}"
 
     def start(self, *, held: bool, smoke: bool) -> None:
         """Start the observer, then the platform's instances all at once.
@@ -156,10 +172,11 @@ class Rig:
             for number in range(1, self.wiring.pipeline.instances + 1)
         ]
         self._await_platforms(launched)
+        self._check_platforms(held=held)
 
     def _await_platforms(self, launched: Sequence[Launched]) -> None:
         try:
-            self.platforms = [child.await_ready() for child in launched]
+            self.platforms = [child.await_ready(self.wiring.ready_s) for child in launched]
         except BaseException as error:
             # A run that was told to stop has no time for them.
             grace_s = PLATFORM_GRACE_S if isinstance(error, TargetError) else 1.0
@@ -167,22 +184,42 @@ class Rig:
                 stop(child.process, grace_s)
             raise
 
+    def _check_platforms(self, *, held: bool) -> None:
+        """Find out what the platform tells of itself; raises TargetError where that is too little
+        for this run.
+        """
+        self.routes = [routes_of(child) for child in self.platforms]
+        assert self.observer is not None
+        if not (self._is_tap or "sink" in self.observer.taps):
+            raise TargetError(
+                "nothing shows what comes out of the platform: it has no /progress and /ledger, and"
+                f" no --sink-tap is named; name one, or serve both ({CONTRACT})"
+            )
+        if held and not all(route.url for route in self.routes):
+            raise TargetError(
+                "this step writes before the platform reads, and the platform has no telemetry to"
+                f" be let go by; serve POST /begin ({CONTRACT}), or use a scenario without a drain"
+            )
+
     def begin(self) -> None:
         """Let held instances start to read."""
-        begin(self._telemetry, self._token)
+        begin([route.url for route in self.routes], self._token)
 
     def shared_out(self) -> bool:
         """Whether every partition has its instance; a group of several needs a moment for that."""
-        if not self.platforms or self.wiring.direct:
+        if not self._told or self.wiring.direct:
             return True
-        return read_snapshot(self._telemetry).partitions == self.wiring.names.partitions
+        snapshot = read_snapshot(self._told)
+        if any(part.consumer.partitions is None for part in snapshot.instances):
+            return True  # it does not tell
+        return snapshot.partitions == self.wiring.names.partitions
 
     def look(self) -> PipelineSnapshot:
         """Everything about the pipeline now; raises TargetError."""
         assert self.observer is not None
         seen = self.observer.snapshot()
         gauges = seen.gauges
-        platform = read_snapshot(self._telemetry)
+        platform = read_snapshot(self._told)
         taps = {
             name: Snapshot(
                 merged_steps([tap.steps]),
@@ -205,20 +242,20 @@ class Rig:
     def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:
         """What came out in the end, and when: as our tap saw it, where it sees every event."""
         seen = "sink" in taps and "sink" not in self.states
-        if self.platforms and not (seen and self._platform_silent):
+        if self._is_tap and not (seen and self._platform_silent):
             return witnessed(platform, taps["sink"]) if seen else platform
         return taps["sink"] if seen else Snapshot()
 
     def collect(self, log: SampleLog) -> None:
         """Take in what was sampled since the last time; raises TargetError."""
         assert self.observer is not None
-        log.collect(self._telemetry, self.observer)
+        log.collect(self._sampled, self.observer)
 
     def sampled(self, log: SampleLog, until_us: int) -> bool:
         """Whether all that the platform's instances went through until then (wall us) is in their
         samples.
         """
-        return log.reaches(self._telemetry, until_us)
+        return log.reaches(self._sampled, until_us)
 
     def delivered(self, step: int) -> int:
         """Events of a step that have come as far as the slowest tap that sees every event; raises
@@ -242,7 +279,7 @@ class Rig:
     @property
     def sees_sink(self) -> bool:
         """Whether every event is seen where it comes out, by the platform itself or by a tap."""
-        told = bool(self.platforms) and not self._away.forgotten
+        told = self._is_tap and not self._away.forgotten
         return told or "sink" not in self.states
 
     def progress(self) -> Mapping[str, TapProgress]:
@@ -251,7 +288,7 @@ class Rig:
         taps = self.observer.progress().taps
         return self._in_order(
             {name: merged_progress([tap]) for name, tap in taps.items()},
-            lambda: read_progress(self._telemetry),
+            lambda: read_progress(self._audited),
         )
 
     def arrivals(self) -> Mapping[str, Arrivals]:
@@ -259,11 +296,11 @@ class Rig:
         observer = self.observer
         assert observer is not None
         seen = {name: observer.ledger(name) for name in observer.taps if name not in self.states}
-        return self._in_order(seen, lambda: read_ledger(self._telemetry))
+        return self._in_order(seen, lambda: read_ledger(self._audited))
 
     def _in_order(self, taps: dict[str, Told], platform: Callable[[], Told]) -> dict[str, Told]:
         ordered = {name: tap for name, tap in taps.items() if name != "sink"}
-        if self.platforms and not self._platform_silent:
+        if self._is_tap and not self._platform_silent:
             ordered[PLATFORM] = platform()
         return ordered | ({"sink": taps["sink"]} if "sink" in taps else {})
 
@@ -275,9 +312,29 @@ class Rig:
         return self._away.forgotten or any(map(self._away.has, self.platforms))
 
     @property
-    def _telemetry(self) -> Sequence[str]:
-        present = [child for child in self.platforms if not self._away.has(child)]
-        return [ready_line(child).telemetry for child in present]
+    def _told(self) -> Sequence[str]:
+        return [route.url for route in self._present if route.snapshot]
+
+    @property
+    def _is_tap(self) -> bool:
+        """Whether the platform is a tap of its own: every instance, since a part of the events is
+        none.
+        """
+        return bool(self.routes) and all(route.audits for route in self.routes)
+
+    @property
+    def _audited(self) -> Sequence[str]:
+        return [route.url for route in self._present if route.audits]
+
+    @property
+    def _sampled(self) -> Sequence[str]:
+        return [route.url for route in self._present if route.samples]
+
+    @property
+    def _present(self) -> Sequence[PlatformRoutes]:
+        """What those instances tell that are not away."""
+        pairs = zip(self.platforms, self.routes, strict=False)
+        return [route for child, route in pairs if not self._away.has(child)]
 
     def dead(self) -> str | None:
         """What of the system under test has died, if anything; raises ObserverError where we are

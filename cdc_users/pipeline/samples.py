@@ -6,11 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from cdc_users.measure.contract import TelemetrySample
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.observe.message import GaugeSample
 from cdc_users.pipeline.observer import Observer
-from cdc_users.pipeline.telemetry import TelemetrySample, read_samples
+from cdc_users.pipeline.telemetry import read_samples
 
+#: What the slot's gauge tells beside its lag (cdc_users/observe/message.py).
+SLOT_COLUMNS = (
+    "wal_status",
+    "safe_wal_bytes",
+    "retained_bytes",
+    "sent_lag_bytes",
+    "write_lag_bytes",
+    "flush_lag_bytes",
+    "replay_lag_bytes",
+    "spilled_bytes",
+    "streamed_bytes",
+)
 #: The columns of samples.csv; one row a sample of one process.
 COLUMNS = (
     "at_us",
@@ -27,6 +40,7 @@ COLUMNS = (
     "uss_bytes",
     "slot_lag_bytes",
     "group_lag",
+    *SLOT_COLUMNS,
 )
 
 
@@ -115,19 +129,19 @@ class SampleLog:
             for number, samples in enumerate(self.platform.values(), start=1)
             for sample in samples
         ]
-        rows += [
-            (
-                sample.at_us,
-                {
-                    "at_us": sample.at_us,
-                    "process": "gauges",
-                    "slot_lag_bytes": sample.slot_lag_bytes,
-                    "group_lag": sample.group_lag,
-                },
-            )
-            for sample in self.gauges
-        ]
+        rows += [(sample.at_us, _gauges_row(sample)) for sample in self.gauges]
         return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def _gauges_row(sample: GaugeSample) -> dict[str, int | float | str | None]:
+    slot = sample.slot
+    return {
+        "at_us": sample.at_us,
+        "process": "gauges",
+        "slot_lag_bytes": sample.slot_lag_bytes,
+        "group_lag": sample.group_lag,
+        **({name: getattr(slot, name) for name in SLOT_COLUMNS} if slot is not None else {}),
+    }
 
 
 class _Timed(Protocol):

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import msgspec
 import requests
 
 from cdc_users.error import PlatformAnswerError, PlatformSilentError
+from cdc_users.measure.contract import (
+    PartitionTelemetry,
+    PlatformReady,
+    PlatformTelemetry,
+    SamplesTelemetry,
+    TelemetrySample,
+)
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.latency.series import EARLIEST
 from cdc_users.measure.ledger import ledger
@@ -19,6 +25,9 @@ from cdc_users.pipeline.child_process import Child
 from infra.client import http
 
 TIMEOUT_S = 10.0
+#: How a platform says that it does not have a route.
+NOT_SERVED = (404, 405, 501)
+CONTRACT = "docs/platform-contract.md says what a platform answers"
 #: The end-to-end latency as the platform says it, where a tap of ours sees the events themselves.
 DURABLE = "durable"
 #: A ledger of millions of updated keys takes long to put together.
@@ -36,61 +45,6 @@ class StepSnapshot:
     bytes: int = 0
     last_us: int = 0
     recorder: Recorder = field(default_factory=Recorder)
-
-
-class PartitionTelemetry(msgspec.Struct, kw_only=True):
-    """One partition as an instance sees it: how far it is durable, how far behind it is (None:
-    not known), and whether it is paused.
-    """
-
-    durable: int | None = None
-    lag: int | None = None
-    paused: bool = False
-
-
-class ConsumerTelemetry(msgspec.Struct, kw_only=True):
-    """What an instance of the platform holds; a platform may know nothing of it."""
-
-    queue_depth: int | None = None
-    in_flight: int | None = None
-    queue_high_water: int | None = None
-    partitions: dict[str, PartitionTelemetry] = {}
-    errors: list[str] = []
-
-
-class PlatformTelemetry(msgspec.Struct, kw_only=True):
-    """`GET /snapshot` of one instance of the platform (docs/platform.md); only `steps` must be
-    there.
-    """
-
-    steps: dict[int, StepTelemetry]
-    consumer: ConsumerTelemetry = msgspec.field(default_factory=ConsumerTelemetry)
-    rss_bytes: int | None = None
-    uss_bytes: int | None = None
-
-
-class TelemetrySample(msgspec.Struct, kw_only=True):
-    """One of an instance's 10 Hz samples; only its number and its time must be there."""
-
-    number: int
-    at_us: int
-    queue_depth: int = 0
-    in_flight: int = 0
-    high_water: int | None = None
-    paused_partitions: int = 0
-    lag: int | None = None
-    completions: int = 0
-    busy_s: float = 0.0
-    workers: int = 0
-    rss_bytes: int | None = None
-    uss_bytes: int | None = None
-    slot_lag_bytes: int | None = None
-
-
-class SamplesTelemetry(msgspec.Struct):
-    """`GET /samples` of one instance; a platform may take none."""
-
-    samples: list[TelemetrySample] = []
 
 
 @dataclass(slots=True)
@@ -147,11 +101,13 @@ class Snapshot:
         return {
             name: partition.durable or 0
             for part in self.instances
-            for name, partition in part.consumer.partitions.items()
+            for name, partition in (part.consumer.partitions or {}).items()
         }
 
     def _partitions(self) -> list[PartitionTelemetry]:
-        return [item for part in self.instances for item in part.consumer.partitions.values()]
+        return [
+            item for part in self.instances for item in (part.consumer.partitions or {}).values()
+        ]
 
     @property
     def uss_bytes(self) -> int | None:
@@ -205,10 +161,17 @@ class PipelineSnapshot:
         return self.platform.lag if self.group_lag is None else self.group_lag
 
 
-class PlatformReady(msgspec.Struct):
-    """An instance's ready line."""
+@dataclass(frozen=True, slots=True)
+class PlatformRoutes:
+    """What one instance of the platform tells of itself; it need not tell anything.
 
-    telemetry: str
+    `audits` is whether it is a tap of its own: `/progress` and `/ledger`.
+    """
+
+    url: str = ""
+    snapshot: bool = False
+    audits: bool = False
+    samples: bool = False
 
 
 def ready_line(child: Child) -> PlatformReady:
@@ -218,7 +181,42 @@ def ready_line(child: Child) -> PlatformReady:
     try:
         return decode(child.ready, PlatformReady, f"{child.name}, as its ready line,")
     except WireError as error:
-        raise PlatformAnswerError(f"{error}; docs/platform.md says what it must be") from error
+        raise PlatformAnswerError(f"{error}; {CONTRACT}") from error
+
+
+def routes_of(child: Child) -> PlatformRoutes:
+    """What an instance tells of itself, each asked for once; raises TargetError where it answers
+    what it must not.
+    """
+    url = ready_line(child).telemetry.rstrip("/")
+    if not url:
+        return PlatformRoutes()
+    progress = _serves(f"{url}/progress", ProgressTelemetry)
+    if progress != _serves(f"{url}/ledger", EncodedArrivals):
+        there, missing = ("progress", "ledger") if progress else ("ledger", "progress")
+        raise PlatformAnswerError(
+            f"the platform's telemetry at {url} has /{there} and not /{missing}, which go together;"
+            f" {CONTRACT}"
+        )
+    return PlatformRoutes(
+        url,
+        snapshot=_serves(f"{url}/snapshot", PlatformTelemetry),
+        audits=progress,
+        samples=_serves(f"{url}/samples?after=0", SamplesTelemetry),
+    )
+
+
+def _serves(url: str, kind: type[WireMessage]) -> bool:
+    """Whether an instance has this route; raises TargetError where its answer is not that."""
+    try:
+        _get(url, kind)
+    except PlatformSilentError as error:
+        cause = error.__cause__
+        answer = cause.response if isinstance(cause, requests.HTTPError) else None
+        if answer is None or answer.status_code not in NOT_SERVED:
+            raise
+        return False
+    return True
 
 
 def read_snapshot(urls: Sequence[str]) -> Snapshot:
@@ -326,9 +324,7 @@ def _get(url: str, kind: type[WireMessage], timeout_s: float = TIMEOUT_S) -> Wir
     try:
         return decode(_ask("GET", url, timeout_s), kind, f"the platform's telemetry at {url}")
     except WireError as error:
-        raise PlatformAnswerError(
-            f"{error}; docs/platform.md lists what a platform answers"
-        ) from error
+        raise PlatformAnswerError(f"{error}; {CONTRACT}") from error
 
 
 def _ask(

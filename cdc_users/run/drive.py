@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import gevent
@@ -23,7 +23,7 @@ from cdc_users.run.faults import FaultDriver
 from cdc_users.run.load_driver import HALT_S
 from cdc_users.run.step_driver import StepDriver
 from cdc_users.run.wait import POLL_S, Waiting
-from cdc_users.scenario import Course, Pipeline, StepProgress, StepShown, rig_of
+from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
 from cdc_users.step.close import Closing, close
 from cdc_users.step.shown import shown
 from cdc_users.step.state import Broken, StepState
@@ -111,7 +111,11 @@ class Drive:
         try:
             with self._no_longer_than_a_stop_allows():
                 rig.start(held=first.step.mode == "drain", smoke=run.options.smoke)
-            self._open(rig, first.step.pipeline)
+            run.samples.renew()
+            pipeline = first.step.pipeline
+            patience_s = max(pipeline.sink_delay_s, pipeline.iceberg_commit_interval_s)
+            run.watch.start(self._look, patience_s)
+            self._open(rig)
             following = self._steps(rig, first)
         except NotUpError as error:
             facts.notes.append(str(error))
@@ -127,17 +131,19 @@ class Drive:
         self._shown.append(shown(state, self.run.facts, ()))
         return self._next_state() if not self._over else None
 
-    def _open(self, rig: Rig, pipeline: Pipeline) -> None:
-        run = self.run
-        run.samples.renew()
-        patience_s = max(pipeline.sink_delay_s, pipeline.iceberg_commit_interval_s)
-        run.watch.start(self._look, patience_s)
-        rig.open(
-            self.steward,
-            lambda done: self._waiting.until(
-                "the first event in the topic", done, OPEN_S, reserved_s=CLEAN_UP_RESERVED_S
-            ),
-        )
+    def _open(self, rig: Rig) -> None:
+        """Raises TargetError where nothing comes through somebody else's pipeline."""
+
+        def wait(place: str, done: Callable[[], bool]) -> bool:
+            what = f"the first event at {place}"
+            return self._waiting.until(what, done, OPEN_S, reserved_s=CLEAN_UP_RESERVED_S)
+
+        missing = rig.open(self.steward, wait)
+        if missing and not self._over:
+            raise TargetError(
+                f"{missing} within {OPEN_S:g} s, so no load was put on; see that the pipeline runs"
+                " and leads there"
+            )
 
     @contextlib.contextmanager
     def _no_longer_than_a_stop_allows(self) -> Iterator[None]:

@@ -51,4 +51,5 @@ def pipeline_with(
         connector=options.connector,
         table=options.table,
         sink_tap=options.sink_tap,
+        group=options.group,
     )

@@ -77,7 +77,24 @@ def test_a_slots_lag_grows_with_what_is_written(stack: Endpoints) -> None:
             drop_slot(connection, name)
 
     assert (before.active, before.wal_status) == (False, "reserved")
+    assert (before.sent_lag_bytes, before.spilled_bytes, before.error) == (None, 0, None)
     assert (after.lag_bytes or 0) >= (before.lag_bytes or 0) + 100_000
+
+
+def test_the_lag_of_every_other_slot_is_told_beside(stack: Endpoints) -> None:
+    name = f"cdc_gauge_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
+        try:
+            with closing(SlotGauge(SlotSettings(dsn=stack.postgres_dsn, slot="cdc_none"))) as gauge:
+                connection.execute("SELECT pg_logical_emit_message(true, 'cdc', 'x')")
+                seen = gauge.read()
+        finally:
+            drop_slot(connection, name)
+
+    assert seen.error == "there is no slot 'cdc_none'"
+    assert seen.lag_bytes is None
+    assert seen.others[name] > 0
 
 
 def test_a_server_that_does_not_answer_is_an_unknown_lag() -> None:

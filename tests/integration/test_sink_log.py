@@ -16,6 +16,7 @@ from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_pr
 from cdc_users.observe.settings import PostgresLogSettings
 from cdc_users.observe.taps.postgres_log import PostgresLogTap
 from infra.avro.kind import ColumnKind
+from infra.postgres.database import connect_to, create_database, drop_database, of_database
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.sink_log import check_sink
 from infra.postgres.slot import create_slot, drop_slot
@@ -119,8 +120,8 @@ def test_latency_ends_at_the_commit_and_not_where_the_tap_came_by(sink: PrivateP
         before_us = anchor.now_us()
         connection.execute("INSERT INTO timed VALUES (1, 'n', %s)", (probe(1),))
         after_us = anchor.now_us()
-        wait_for(lambda: tap.record.events == 1)
-        assert before_us <= tap.record.steps[1].last_us <= after_us
+        wait_for(lambda: bool(tap.record.snapshot().steps))
+        assert before_us <= tap.record.snapshot().steps[1].last_us <= after_us
 
 
 def test_deletes_are_audited_where_the_log_has_only_their_key(sink: PrivatePostgres) -> None:
@@ -214,3 +215,22 @@ def test_a_server_without_logical_decoding_is_told_so(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE copy (id bigint PRIMARY KEY, probe text)")
         with pytest.raises(TableError, match="wal_level of the sink's server is replica"):
             check_sink(connection, "public.copy")
+
+
+def test_a_database_of_a_run_is_dropped_with_its_readers_and_no_other_is(
+    sink: PrivatePostgres,
+) -> None:
+    dsn = of_database(sink.dsn, "mine")
+    with closing(connect(sink)) as connection:
+        create_database(connection, "mine", RUN)
+        connection.execute("CREATE DATABASE yours")
+        with connect_to(dsn) as reader:
+            assert reader.execute("SELECT current_database()").fetchone() == ("mine",)
+            drop_database(connection, "mine")
+        drop_database(connection, "mine")
+        with pytest.raises(TableError, match="does not carry the harness's marker"):
+            drop_database(connection, "yours")
+        left = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname IN ('mine', 'yours')"
+        ).fetchall()
+    assert left == [("yours",)]

@@ -138,3 +138,48 @@ def test_a_topic_of_the_users_own_serves_one_pipeline(tmp_path: Path) -> None:
 
     assert run.wait() == 2, run.output
     assert "--topic mine serves one pipeline, and these options make 2" in run.output
+
+
+def test_the_example_of_the_contracts_page_is_audited_where_it_writes(
+    stack: Endpoints, results: Path, tmp_path: Path
+) -> None:
+    page = (CHECKOUT / "docs" / "platform-contract.md").read_text(encoding="utf-8")
+    copier = tmp_path / "copier.py"
+    copier.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    with own_topic(stack) as enriched:
+        command = f"{sys.executable} {copier} --to {enriched}"
+        own = ("--platform", command, "--sink-tap", f"topic:{enriched}")
+        run = LocustProcess(
+            "latency", results, "--rate", "100", "--duration", "2s", "--sinks", "counting", *own
+        )
+        code = run.wait()
+
+    assert code == 0, run.output
+    (step,) = run.result()["steps"]
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 200
+    assert step["ledger"]["fences"] == "complete"
+
+
+def test_each_commit_of_a_sink_is_seen_in_its_own_log(stack: Endpoints, results: Path) -> None:
+    with own_topic(stack) as topic, own_table(stack) as table:
+        own = ("--platform", "none", "--sink-tap", f"postgres-log:{table}", "--topic", topic)
+        load = ("--rate", "100", "--duration", "3s", "--mix", "insert=60,update=30,delete=10")
+        sink = (
+            "--sink=postgres",
+            f"--postgres-dsn={stack.postgres_dsn}",
+            f"--postgres-table={table}",
+            "--batch-size=1",
+        )
+        with own_platform(stack, topic, *sink):
+            run = LocustProcess("latency", results, "--sinks", "postgres", *load, *own)
+            code = run.wait()
+        with closing(psycopg.connect(stack.postgres_dsn)) as connection:
+            left = connection.execute(
+                "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE %s",
+                (f"%{run.result()['run']}%",),
+            ).fetchone()
+
+    assert code == 0, run.output
+    (step,) = run.result()["steps"]
+    assert step["messages"] == step["ledger"]["sent"] == step["ledger"]["delivered"] > 0
+    assert left == (0,)

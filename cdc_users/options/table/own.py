@@ -135,6 +135,13 @@ class OwnPipelineOptions:
         takes="KIND:PLACE",
         rules=(conflict.own_stream_is_watched, conflict.none_has_a_sink_tap),
     )
+    group: str = option(
+        str,
+        "The consumer group of your own platform, whose lag is shown.",
+        unset="",
+        takes="a name",
+        rules=(conflict.group_of_a_platform_of_yours,),
+    )
     kinesis_endpoint: str = option(
         parse.kinesis_endpoint,
         "URL of a Kinesis of your own (or AWS_ENDPOINT_URL_KINESIS); empty starts an emulator.",

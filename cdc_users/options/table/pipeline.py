@@ -26,15 +26,16 @@ class PipelineOptions:
     )
     capture: str = option(
         parse.choice(*captures().by_name),
-        "What reads the database's log: debezium, or wal (the direct reader).",
+        "What reads the database's log: debezium (in Kafka Connect), wal (the direct reader),"
+        " debezium-server, or subscription (PostgreSQL's own).",
         default="debezium",
         rules=(conflict.direct_reader_has_a_database,),
     )
     transport: str = option(
         parse.choice(*transports().by_name),
-        f"What the direct reader publishes to: {parse.either(*transports().by_name)}.",
+        f"What a capture without Connect publishes to: {parse.either(*transports().by_name)}.",
         default="kafka",
-        rules=(conflict.debezium_writes_to_kafka,),
+        rules=(conflict.capture_publishes_there,),
     )
     partitions: tuple[int, ...] = option(
         parse.Counts(1000),

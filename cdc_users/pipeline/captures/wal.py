@@ -19,12 +19,14 @@ def _provision(ground: Ground) -> MadeNames:
 
     with ground.postgres() as connection:
         create_slot(connection, ground.note("slot", ground.name))
-    return {"slot": ground.name, "stream": dict(_stream(ground))}
+    return {"slot": ground.name, "stream": dict(stream_of(ground))}
 
 
-def _stream(ground: Ground) -> Mapping[str, str]:
+def stream_of(ground: Ground) -> Mapping[str, str]:
     """Where the reader publishes to (Names.stream)."""
     transport = transports().by_name[ground.transport]
+    if transport.provision is not None:
+        return transport.provision(ground)
     if transport.create is None:
         return {"endpoint": ground.endpoints.kafka_bootstrap, "name": ground.topics[0]}
     endpoint = ground.service(ground.transport, ground.transport_endpoint)

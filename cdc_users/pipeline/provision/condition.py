@@ -107,6 +107,22 @@ def changes(watched: RunObjects, before: Condition, now: Condition) -> Changes:
     )
 
 
+def broken(watched: RunObjects, now: Condition) -> Iterator[str]:
+    """What of a pipeline is broken before any load, in sentences."""
+    if now.connector and now.connector.split()[0] not in AT_WORK:
+        yield f"connector {watched.connector!r} is {now.connector}"
+    if watched.slot and now.slot is None:
+        yield f"there is no replication slot {watched.slot!r}"
+    elif now.wal_lost:
+        yield f"the WAL that slot {watched.slot!r} needs was removed"
+    for name, number in now.topics.items():
+        if not number:
+            yield f"there is no topic {name!r}"
+    for name, table in now.tables.items():
+        if table is None:
+            yield f"there is no source table {name}"
+
+
 def _restarted(before: Condition, now: Condition) -> Iterator[str]:
     again = [name for name, life in now.lives.items() if before.lives.get(name, life) != life]
     yield from again

@@ -25,6 +25,12 @@ from infra.validate import endpoint_address
 RUNS = Path(".stack") / "runs"
 
 
+def fetch_files(pipeline: Pipeline) -> None:
+    """Get the files of what a pipeline starts, once per user; however long that takes."""
+    if sources().by_name[pipeline.source].database:
+        captures().by_name[pipeline.capture].fetch()
+
+
 @dataclass(slots=True)
 class Creation:
     """Makes one pipeline's objects; `note(kind, name)` writes one down and returns its name."""

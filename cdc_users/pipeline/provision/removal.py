@@ -16,6 +16,12 @@ from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.affliction import FAULT, undo_faults
 from cdc_users.pipeline.provision.journal import Entry, Journal
 from cdc_users.pipeline.provision.limit import TimeLimitError, within
+from infra.postgres.database import (
+    drop_database,
+    drop_subscriptions,
+    is_marked,
+    of_database,
+)
 from infra.postgres.publication import drop_publication
 from infra.postgres.slot import drop_slot
 from infra.postgres.table import drop_schema
@@ -37,6 +43,7 @@ SERVERS = {
     "slot": "PostgreSQL",
     "publication": "PostgreSQL",
     "schema": "PostgreSQL",
+    "database": "PostgreSQL",
     "sink-slot": "the sink's PostgreSQL",
     "sink-publication": "the sink's PostgreSQL",
     "directory": "the disk",
@@ -75,6 +82,15 @@ def _on_sink(
     return carry_out
 
 
+def _remove_database(endpoints: Endpoints, name: str) -> None:
+    """A database that a subscription writes to cannot be dropped before the subscription."""
+    with closing(connect(endpoints.postgres_dsn)) as connection:
+        if is_marked(connection, name):
+            with closing(connect(of_database(endpoints.postgres_dsn, name))) as inside:
+                drop_subscriptions(inside)
+        drop_database(connection, name)
+
+
 REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "connector": delete_connector,
     "topic": lambda place, name: kafka_topics.delete_topics(place.kafka_bootstrap, [name]),
@@ -83,6 +99,7 @@ REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "slot": _on_postgres(drop_slot),
     "publication": _on_postgres(drop_publication),
     "schema": _on_postgres(drop_schema),
+    "database": _remove_database,
     "sink-slot": _on_sink(drop_slot),
     "sink-publication": _on_sink(drop_publication),
     "directory": lambda _, name: shutil.rmtree(name, ignore_errors=True),

@@ -31,8 +31,8 @@ from cdc_users.pipeline.provision import kafka_topics
 from cdc_users.pipeline.provision.affliction import FAULT, Affliction, undo_faults
 from cdc_users.pipeline.provision.allow_list import fault_mistakes, stack_mistakes
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
-from cdc_users.pipeline.provision.condition import Condition, RunObjects, changes, look
-from cdc_users.pipeline.provision.creation import RUNS, Creation
+from cdc_users.pipeline.provision.condition import Condition, RunObjects, broken, changes, look
+from cdc_users.pipeline.provision.creation import RUNS, Creation, fetch_files
 from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
 from cdc_users.pipeline.provision.limit import within
 from cdc_users.pipeline.provision.message import (
@@ -103,6 +103,7 @@ class Steward:
             case OpenStack():
                 return self.open(request)
             case PreparePipeline():
+                fetch_files(request.pipeline)
                 return within(
                     PREPARE_S,
                     "preparing the pipeline",
@@ -198,6 +199,8 @@ class Steward:
         names = self._made.create(request)
         self._watched = self._made.objects(request.pipeline, names)
         self._before = look(endpoints, self._watched)
+        if mistakes := list(broken(self._watched, self._before)):
+            raise TargetError(f"{'; '.join(mistakes)}; mend that, then run again")
         return names
 
     def _endpoints(self) -> Endpoints:

@@ -77,6 +77,9 @@ class PlatformSection(Section, frozen=True, kw_only=True):
         str,
         Meta(description="A command line to start, reference, or none: it runs already."),
     ] = ""
+    group: Annotated[
+        str, Meta(description="Its consumer group, whose lag is shown, where it runs already.")
+    ] = ""
 
 
 class TapSection(Section, frozen=True, kw_only=True):

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_users.pipeline.samples import SampleLog
-from cdc_users.pipeline.telemetry import (
+from cdc_users.measure.contract import (
     ConsumerTelemetry,
     PartitionTelemetry,
     PlatformTelemetry,
     TelemetrySample,
-    advance,
-    merged_snapshot,
 )
+from cdc_users.pipeline.samples import SampleLog
+from cdc_users.pipeline.telemetry import advance, merged_snapshot
 
 
 def samples(*held: int, every_us: int = 100) -> list[TelemetrySample]:

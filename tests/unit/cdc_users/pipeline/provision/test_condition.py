@@ -12,6 +12,7 @@ from cdc_users.pipeline.provision.condition import (
     Condition,
     RunObjects,
     TableCondition,
+    broken,
     changes,
 )
 
@@ -28,6 +29,27 @@ BEFORE = Condition(
     tables={"s.customers": TABLE},
     published=frozenset({"s.customers"}),
 )
+
+
+@pytest.mark.parametrize(
+    ("now", "sentence"),
+    [
+        ({"connector": "FAILED java.io.IOException: no"}, "connector 'cdc-1' is FAILED java.io"),
+        ({"connector": "PAUSED"}, "connector 'cdc-1' is PAUSED"),
+        ({"slot": None}, "there is no replication slot 'cdc_1'"),
+        ({"wal_lost": True}, "the WAL that slot 'cdc_1' needs was removed"),
+        ({"topics": {"t": ""}}, "there is no topic 't'"),
+        ({"tables": {"s.customers": None}}, "there is no source table s.customers"),
+    ],
+)
+def test_what_is_broken_before_the_load_is_named(now: dict[str, Any], sentence: str) -> None:
+    (said,) = broken(WATCHED, replace(BEFORE, **now))
+    assert sentence in said
+
+
+def test_a_pipeline_that_works_or_does_not_answer_now_is_not_broken() -> None:
+    assert list(broken(WATCHED, BEFORE)) == []
+    assert list(broken(WATCHED, Condition(silent={"Kafka": "Timeout"}))) == []
 
 
 def found(**now: Any) -> Changes:

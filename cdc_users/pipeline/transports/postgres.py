@@ -1,0 +1,55 @@
+"""A second database on the source's server, of the run's own; each commit there is seen in its
+log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cdc_users.observe.settings import PostgresLogSettings, PostgresSideSettings
+from cdc_users.pipeline.declaration import TransportDeclaration
+from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.provision.ground import Ground
+
+
+def make_database(ground: Ground) -> Mapping[str, str]:
+    """The database with the source's schema and tables, published, and a slot on them.
+
+    The schema is where names without one are looked for, as the JDBC sink writes them.
+    """
+    from infra.postgres.database import connect_to, create_database, of_database, use_schema
+    from infra.postgres.publication import create_publication
+    from infra.postgres.slot import create_slot
+    from infra.postgres.table import create_customers, create_schema
+
+    name, slot = ground.name, f"{ground.name}_sink"
+    with ground.postgres() as connection:
+        create_database(connection, ground.note("database", name), ground.run)
+    dsn = of_database(ground.endpoints.postgres_dsn, name)
+    with connect_to(dsn) as sink:
+        create_schema(sink, name, ground.run)
+        tables = [create_customers(sink, name, table) for table in ground.tables]
+        use_schema(sink, name)
+        create_publication(sink, slot, tables)
+        create_slot(sink, ground.note("slot", slot))
+    return {"endpoint": dsn, "name": f"{name}.{ground.tables[0]}", "slot": slot}
+
+
+def _tap(prepared: Prepared) -> PostgresLogSettings:
+    made = prepared.names.stream
+    return PostgresLogSettings(
+        dsn=made["endpoint"], table=made["name"], slot=made["slot"], publication=made["slot"]
+    )
+
+
+def _final(prepared: Prepared) -> PostgresSideSettings | None:
+    """The copy; None where there are several."""
+    made = prepared.names.stream
+    if len(prepared.names.tables) > 1:
+        return None
+    return PostgresSideSettings(dsn=made["endpoint"], table=made["name"])
+
+
+POSTGRES = TransportDeclaration(
+    "postgres", "PostgreSQL", tap=_tap, provision=make_database, final=_final, named=True
+)

@@ -1,0 +1,121 @@
+"""`python -m infra.pipelines.debezium_server`: runs Debezium Server as a run's platform.
+
+It keeps the contract of docs/platform-contract.md and has no telemetry: one ready line, once it
+reads its slot; it ends with 1 when Debezium Server does, with the end of its log on standard
+error. Settings of Debezium Server's own go by its environment variables (DEBEZIUM_...).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from infra.client.environment import for_server
+from infra.client.passfile import password
+from infra.pipelines.child import JavaChild, await_that
+from infra.pipelines.debezium_server.configuration import (
+    JDBC_PASSWORD,
+    SINKS,
+    SOURCE_PASSWORD,
+    DebeziumServerSettings,
+    as_text,
+    configuration,
+)
+from infra.pipelines.fetch import distribution
+from infra.stack.artifacts.java import find_java
+from infra.stack.error import StackError
+
+SET = "debezium-server"
+#: What the emulators take for a login, where the user has none.
+AWS = {"AWS_ACCESS_KEY_ID": "locust-cdc", "AWS_SECRET_ACCESS_KEY": "locust-cdc"}
+FLAGS = ("-Xmx768m", "--add-opens=java.base/java.lang=ALL-UNNAMED")
+_TABLES = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
+_ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options that a run gives its platform; those that are of no use here are taken."""
+    found = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    for name in ("dsn", "slot", "publication", "endpoint"):
+        found.add_argument(f"--{name}", required=True)
+    found.add_argument("--transport", required=True, choices=sorted(SINKS))
+    for name in ("stream", "project"):
+        found.add_argument(f"--{name}", default="")
+    return found
+
+
+def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the process: secrets, and what the user sets of Debezium Server's own."""
+    own = {name: value for name, value in environ.items() if name.startswith(("DEBEZIUM_", "AWS_"))}
+    secrets = {SOURCE_PASSWORD: _password(settings.dsn, environ)}
+    if settings.transport == "postgres":
+        secrets[JDBC_PASSWORD] = _password(settings.endpoint, environ)
+    known = {name: value for name, value in secrets.items() if value}
+    emulated = AWS if settings.transport == "kinesis" else {}
+    return {**for_server(environ), **emulated, **known, **own}
+
+
+def _password(dsn: str, environ: Mapping[str, str]) -> str:
+    place = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    return password(place, environ)
+
+
+def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
+    """What to run, with the tables of the publication; raises psycopg.Error."""
+    with closing(psycopg.connect(options.dsn, autocommit=True, connect_timeout=10)) as connection:
+        rows = connection.execute(_TABLES, (options.publication,)).fetchall()
+    return DebeziumServerSettings(
+        dsn=options.dsn,
+        slot=options.slot,
+        publication=options.publication,
+        transport=options.transport,
+        endpoint=options.endpoint,
+        stream=options.stream,
+        project=options.project,
+        tables=tuple(sorted(str(row[0]) for row in rows)),
+    )
+
+
+def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Path) -> int:
+    """Run it until it ends or a signal comes; returns the exit code."""
+    home = distribution(SET, environ, lambda text: print(text, file=sys.stderr)) / SET
+    config = place / "config"
+    config.mkdir()
+    properties = configuration(settings, str(place / "offsets.dat"))
+    (config / "application.properties").write_text(as_text(properties), encoding="utf-8")
+    (runner,) = home.glob("*-runner.jar")
+    paths = os.pathsep.join((str(runner), str(config), str(home / "lib" / "*")))
+    command = [str(find_java(environ)), *FLAGS, "-cp", paths, "io.debezium.server.Main"]
+    with JavaChild(command, environment(settings, environ), place) as child:
+        with closing(psycopg.connect(settings.dsn, autocommit=True)) as connection:
+            reads = await_that(
+                lambda: connection.execute(_ACTIVE, (settings.slot,)).fetchone() == (True,), child
+            )
+        if reads:
+            print(json.dumps({"event": "platform.ready"}), flush=True)
+        return child.ended()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run it; 2 for bad options, 3 where something is not there, 1 where it ended by itself."""
+    options, _ = parser().parse_known_args(arguments)
+    try:
+        settings = settings_of(options)
+        with tempfile.TemporaryDirectory(prefix="debezium-server-") as place:
+            return run(settings, os.environ, Path(place))
+    except (psycopg.Error, StackError) as error:
+        print(error, file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

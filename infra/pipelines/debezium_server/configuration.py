@@ -1,0 +1,171 @@
+"""Debezium Server's configuration, as its own properties. Pure.
+
+Debezium documentation, "Debezium Server". Only what a run decides is set; all else is upstream's
+default, so that what is measured is what its users have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from psycopg.conninfo import conninfo_to_dict
+
+#: As Debezium's connector of the stack has it, so that its topics are called the same.
+TOPIC_PREFIX = "cdc"
+ROUTER = "org.apache.kafka.connect.transforms.RegexRouter"
+#: Secrets go by these variables, never into the file.
+SOURCE_PASSWORD = "DEBEZIUM_SOURCE_DATABASE_PASSWORD"  # noqa: S105 - a variable's name
+JDBC_PASSWORD = "DEBEZIUM_SINK_JDBC_CONNECTION_PASSWORD"  # noqa: S105 - a variable's name
+Properties = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DebeziumServerSettings:
+    """What a run decides: what is read, and where it goes.
+
+    `endpoint` is where the transport's service is, for `postgres` the sink's DSN; `stream` what is
+    written to there. `tables` are those of the publication, SCHEMA.TABLE.
+    """
+
+    dsn: str
+    slot: str
+    publication: str
+    transport: str
+    endpoint: str
+    stream: str = ""
+    project: str = ""
+    tables: tuple[str, ...] = ()
+
+
+def configuration(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
+    """All properties; `offsets` is the file in which it keeps how far it has come."""
+    sink = {
+        f"debezium.{name}": value for name, value in SINKS[settings.transport](settings).items()
+    }
+    return {**_source(settings, offsets), **_PROCESS, **sink}
+
+
+_PROCESS: Properties = {
+    "quarkus.http.host": "127.0.0.1",
+    "quarkus.http.port": "0",
+    "quarkus.log.console.json.enabled": "false",
+    "quarkus.banner.enabled": "false",
+}
+
+
+def _source(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
+    place = {name: str(value) for name, value in conninfo_to_dict(settings.dsn).items()}
+    of_source = {
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "plugin.name": "pgoutput",
+        "database.hostname": place.get("host", "127.0.0.1"),
+        "database.port": place.get("port", "5432"),
+        "database.user": place.get("user", ""),
+        "database.dbname": place.get("dbname", place.get("user", "")),
+        "database.sslmode": place.get("sslmode", "prefer"),
+        "slot.name": settings.slot,
+        "publication.name": settings.publication,
+        "publication.autocreate.mode": "disabled",
+        # The slot is older than any row of the run, so there is nothing to take a snapshot of.
+        "snapshot.mode": "no_data",
+        "topic.prefix": TOPIC_PREFIX,
+        "table.include.list": ",".join(map(_pattern, settings.tables)),
+        "offset.storage.file.filename": offsets,
+        # As upstream's example has it: positions are kept after every batch.
+        "offset.flush.interval.ms": "0",
+    }
+    return {f"debezium.source.{name}": value for name, value in of_source.items() if value}
+
+
+def _pattern(table: str) -> str:
+    """A table's name as the regular expression that means it alone; backslashes twice, since the
+    properties' own reader takes one.
+    """
+    return table.replace(".", "[.]")
+
+
+def _json(settings: DebeziumServerSettings) -> dict[str, str]:
+    """Events as JSON without their schemas beside them; decimals as text, which needs none."""
+    del settings
+    return {
+        "format.key": "json",
+        "format.value": "json",
+        "format.key.schemas.enable": "false",
+        "format.value.schemas.enable": "false",
+        "source.decimal.handling.mode": "string",
+    }
+
+
+def _to(replacement: str, pattern: str = ".*") -> dict[str, str]:
+    """One name for what would else go to a place named after its topic."""
+    return {
+        "transforms": "route",
+        "transforms.route.type": ROUTER,
+        "transforms.route.regex": pattern,
+        "transforms.route.replacement": replacement,
+    }
+
+
+def _http(settings: DebeziumServerSettings) -> dict[str, str]:
+    return {**_json(settings), "sink.type": "http", "sink.http.url": settings.endpoint}
+
+
+def _kafka(settings: DebeziumServerSettings) -> dict[str, str]:
+    producer = {
+        "bootstrap.servers": settings.endpoint,
+        "key.serializer": "org.apache.kafka.common.serialization.StringSerializer",
+        "value.serializer": "org.apache.kafka.common.serialization.StringSerializer",
+    }
+    own = {f"sink.kafka.producer.{name}": value for name, value in producer.items()}
+    return {**_json(settings), "sink.type": "kafka", **own}
+
+
+def _kinesis(settings: DebeziumServerSettings) -> dict[str, str]:
+    return {
+        **_json(settings),
+        **_to(settings.stream),
+        "sink.type": "kinesis",
+        "sink.kinesis.region": "us-east-1",
+        "sink.kinesis.endpoint": settings.endpoint,
+    }
+
+
+def _pubsub(settings: DebeziumServerSettings) -> dict[str, str]:
+    own = {"project.id": settings.project, "address": settings.endpoint, "ordering.enabled": "true"}
+    named = {f"sink.pubsub.{name}": value for name, value in own.items() if value}
+    return {**_json(settings), **_to(settings.stream), "sink.type": "pubsub", **named}
+
+
+def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
+    """Upserts and deletes by the source's key into tables that are there, of the same names."""
+    place = {name: str(value) for name, value in conninfo_to_dict(settings.endpoint).items()}
+    host, port = place.get("host", "127.0.0.1"), place.get("port", "5432")
+    own = {
+        "connection.url": f"jdbc:postgresql://{host}:{port}/{place.get('dbname', '')}",
+        "connection.username": place.get("user", ""),
+        "insert.mode": "upsert",
+        "delete.enabled": "true",
+        "primary.key.mode": "record_key",
+        "schema.evolution": "none",
+    }
+    named = {f"sink.jdbc.{name}": value for name, value in own.items()}
+    return {**_to("$1", ".*[.]([^.]+)"), "sink.type": "jdbc", **named}
+
+
+SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
+    "http": _http,
+    "kafka": _kafka,
+    "kinesis": _kinesis,
+    "postgres": _jdbc,
+    "pubsub": _pubsub,
+}
+
+
+def as_text(properties: Properties) -> str:
+    """Properties as a file; values are taken as they are, but for backslashes and line ends."""
+    escaped = (
+        (name, value.replace("\\", "\\\\").replace("\n", "\\n"))
+        for name, value in properties.items()
+    )
+    return "".join(f"{name}={value}\n" for name, value in escaped)

@@ -1,0 +1,1 @@
+"""PostgreSQL's own subscription, as a run's platform."""

@@ -1,0 +1,127 @@
+"""What an instance of a platform is found to tell of itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from cdc_users.error import PlatformAnswerError, PlatformSilentError
+from cdc_users.measure.contract import PlatformTelemetry
+from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.wire import encode
+from cdc_users.pipeline.child_process import Child
+from cdc_users.pipeline.telemetry import (
+    PlatformRoutes,
+    merged_snapshot,
+    read_snapshot,
+    routes_of,
+)
+
+EMPTY = b"{}"
+PROGRESS = b'{"steps": {}, "fences": []}'
+LEDGER = encode(Ledger().arrivals().encode())
+
+
+@contextmanager
+def platform(answers: Mapping[str, tuple[int, bytes]]) -> Iterator[str]:
+    """A platform's telemetry that answers so; 404 to everything else. Gives its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, body = answers.get(self.path.partition("?")[0], (404, b""))
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is logged."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def child(ready: str, tmp_path: Path) -> Child:
+    process = subprocess.Popen(["true"], text=True)
+    process.wait()
+    return Child("platform-1", process, ready, tmp_path / "platform.log")
+
+
+def ready_at(url: str) -> str:
+    return f'{{"telemetry": "{url}"}}'
+
+
+def test_a_platform_without_telemetry_tells_nothing(tmp_path: Path) -> None:
+    assert routes_of(child("{}", tmp_path)) == PlatformRoutes()
+
+
+def test_a_route_that_is_not_there_is_left_out(tmp_path: Path) -> None:
+    with platform({"/snapshot": (200, EMPTY)}) as url:
+        found = routes_of(child(ready_at(url), tmp_path))
+    assert found == PlatformRoutes(url, snapshot=True)
+
+
+@pytest.mark.parametrize("code", [404, 405, 501])
+def test_each_way_to_say_that_there_is_none_is_understood(code: int, tmp_path: Path) -> None:
+    with platform({"/snapshot": (code, b"no")}) as url:
+        assert routes_of(child(ready_at(url), tmp_path)) == PlatformRoutes(url)
+
+
+def test_progress_and_a_ledger_make_a_tap(tmp_path: Path) -> None:
+    answers = {"/progress": (200, PROGRESS), "/ledger": (200, LEDGER)}
+    with platform({**answers, "/samples": (200, EMPTY)}) as url:
+        found = routes_of(child(ready_at(url + "/"), tmp_path))
+    assert found == PlatformRoutes(url, audits=True, samples=True)
+
+
+def test_progress_without_a_ledger_is_refused(tmp_path: Path) -> None:
+    with (
+        platform({"/progress": (200, PROGRESS)}) as url,
+        pytest.raises(PlatformAnswerError, match=r"has /progress and not /ledger"),
+    ):
+        routes_of(child(ready_at(url), tmp_path))
+
+
+def test_an_answer_of_another_kind_is_refused_and_named(tmp_path: Path) -> None:
+    with (
+        platform({"/samples": (200, b'{"samples": 7}')}) as url,
+        pytest.raises(PlatformAnswerError, match=r"samples") as refused,
+    ):
+        routes_of(child(ready_at(url), tmp_path))
+    assert "docs/platform-contract.md" in str(refused.value)
+
+
+def test_a_failing_route_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    with platform({"/snapshot": (500, b"")}) as url, pytest.raises(PlatformSilentError):
+        routes_of(child(ready_at(url), tmp_path))
+
+
+def test_a_ready_line_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlatformAnswerError, match="as its ready line"):
+        routes_of(child('{"telemetry": 7}', tmp_path))
+
+
+def test_what_no_instance_tells_is_not_known() -> None:
+    with platform({"/snapshot": (200, EMPTY)}) as url:
+        seen = read_snapshot([url])
+    assert (seen.queue_depth, seen.in_flight, seen.rss_bytes) == (None, None, None)
+    assert (seen.partitions, seen.positions) == (0, {})
+
+
+def test_one_instance_that_does_not_tell_makes_the_sum_unknown() -> None:
+    full = PlatformTelemetry(rss_bytes=5)
+    assert merged_snapshot([full, PlatformTelemetry()]).rss_bytes is None
+    assert merged_snapshot([full, full]).rss_bytes == 10

@@ -1,0 +1,112 @@
+"""What Debezium Server is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.pipelines.debezium_server.configuration import (
+    SINKS,
+    DebeziumServerSettings,
+    as_text,
+    configuration,
+)
+
+SETTINGS = DebeziumServerSettings(
+    dsn="host=127.0.0.1 port=5433 user=bench dbname=shop passfile=/secrets/pgpass",
+    slot="cdc_abc",
+    publication="cdc_abc",
+    transport="http",
+    endpoint="http://127.0.0.1:8080/events",
+    stream="changes",
+    project="locust-cdc",
+    tables=("cdc_abc.customers", "cdc_abc.customers_2"),
+)
+ENDPOINTS = {
+    "http": "http://127.0.0.1:8080/events",
+    "postgres": "host=127.0.0.1 port=5434 user=writer dbname=copy",
+    "kafka": "127.0.0.1:9092",
+    "kinesis": "http://127.0.0.1:4567",
+    "pubsub": "127.0.0.1:8085",
+}
+
+
+def told(transport: str) -> dict[str, str]:
+    settings = replace(SETTINGS, transport=transport, endpoint=ENDPOINTS[transport])
+    return configuration(settings, "/run/offsets.dat")
+
+
+@pytest.mark.parametrize("transport", SINKS)
+def test_it_reads_the_runs_slot_and_publication_and_makes_none(transport: str) -> None:
+    found = told(transport)
+    assert found["debezium.source.slot.name"] == "cdc_abc"
+    assert found["debezium.source.publication.name"] == "cdc_abc"
+    assert found["debezium.source.publication.autocreate.mode"] == "disabled"
+    assert found["debezium.source.snapshot.mode"] == "no_data"
+    assert found["debezium.sink.type"] == {"postgres": "jdbc"}.get(transport, transport)
+
+
+@pytest.mark.parametrize("transport", SINKS)
+def test_no_secret_and_no_place_of_one_is_in_the_file(transport: str) -> None:
+    assert "pass" not in as_text(told(transport))
+
+
+@pytest.mark.parametrize("transport", SINKS)
+def test_it_listens_on_loopback_alone(transport: str) -> None:
+    assert told(transport)["quarkus.http.host"] == "127.0.0.1"
+
+
+def test_where_the_source_is_comes_from_the_dsn() -> None:
+    found = told("http")
+    names = ("hostname", "port", "user", "dbname")
+    assert [found[f"debezium.source.database.{name}"] for name in names] == [
+        "127.0.0.1",
+        "5433",
+        "bench",
+        "shop",
+    ]
+
+
+def test_a_tables_dot_means_itself() -> None:
+    listed = told("http")["debezium.source.table.include.list"]
+    assert listed == "cdc_abc[.]customers,cdc_abc[.]customers_2"
+
+
+def test_a_copy_is_written_by_key_into_tables_that_are_there() -> None:
+    found = told("postgres")
+    assert found["debezium.sink.jdbc.connection.url"] == "jdbc:postgresql://127.0.0.1:5434/copy"
+    assert found["debezium.sink.jdbc.insert.mode"] == "upsert"
+    assert found["debezium.sink.jdbc.delete.enabled"] == "true"
+    assert found["debezium.sink.jdbc.schema.evolution"] == "none"
+    assert "debezium.source.decimal.handling.mode" not in found
+
+
+@pytest.mark.parametrize("transport", ["http", "kafka", "kinesis", "pubsub"])
+def test_json_needs_no_schema_to_be_read(transport: str) -> None:
+    found = told(transport)
+    assert found["debezium.format.value.schemas.enable"] == "false"
+    assert found["debezium.source.decimal.handling.mode"] == "string"
+
+
+@pytest.mark.parametrize("transport", ["kinesis", "pubsub"])
+def test_a_stream_has_the_name_that_the_run_gave_it(transport: str) -> None:
+    assert told(transport)["debezium.transforms.route.replacement"] == "changes"
+
+
+def test_topics_of_kafka_keep_their_names() -> None:
+    assert not any("transforms" in name for name in told("kafka"))
+
+
+TEXTS = st.text(st.sampled_from("ab=\\\n:# \u00e4\u20ac"), max_size=30)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z.]{1,20}", fullmatch=True), TEXTS))
+def test_each_property_is_one_line(properties: dict[str, str]) -> None:
+    lines = as_text(properties).split("\n")
+    assert len(lines) == len(properties) + 1
+    for line, (name, value) in zip(lines, properties.items(), strict=False):
+        read = line.partition("=")[2].replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
+        assert (line.partition("=")[0], read) == (name, value)

@@ -1,0 +1,59 @@
+"""Debezium Server's process: its options and its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infra.pipelines.debezium_server.__main__ import environment, main, parser
+from infra.pipelines.debezium_server.configuration import (
+    JDBC_PASSWORD,
+    SOURCE_PASSWORD,
+    DebeziumServerSettings,
+)
+
+NEEDED = ["--dsn=host=127.0.0.1", "--slot=s", "--publication=p", "--transport=http", "--endpoint=e"]
+
+
+def settings(passfile: Path, transport: str = "http") -> DebeziumServerSettings:
+    dsn = f"host=127.0.0.1 port=5432 user=bench dbname=shop passfile={passfile}"
+    return DebeziumServerSettings(dsn, "s", "p", transport, dsn.replace("shop", "copy"))
+
+
+def secrets(directory: Path) -> Path:
+    path = directory / "pgpass"
+    path.write_text("127.0.0.1:5432:shop:bench:one\n127.0.0.1:5432:copy:bench:two\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_options_that_the_run_gives_every_platform_are_taken() -> None:
+    options, others = parser().parse_known_args([*NEEDED, "--run=abcdefgh", "--held=no"])
+    assert options.slot == "s"
+    assert others == ["--run=abcdefgh", "--held=no"]
+
+
+def test_passwords_go_by_the_environment(tmp_path: Path) -> None:
+    found = environment(settings(secrets(tmp_path), "postgres"), {})
+    assert (found[SOURCE_PASSWORD], found[JDBC_PASSWORD]) == ("one", "two")
+
+
+def test_a_source_without_a_password_gets_none(tmp_path: Path) -> None:
+    assert SOURCE_PASSWORD not in environment(settings(tmp_path / "none"), {})
+
+
+def test_the_users_own_settings_go_before_ours(tmp_path: Path) -> None:
+    own = {"DEBEZIUM_SOURCE_POLL_INTERVAL_MS": "10", SOURCE_PASSWORD: "three"}
+    found = environment(settings(secrets(tmp_path)), {**own, "QUARKUS_HTTP_HOST": "0.0.0.0"})
+    assert {name: found[name] for name in own} == own
+    assert "QUARKUS_HTTP_HOST" not in found
+
+
+def test_an_emulated_kinesis_gets_a_login_and_a_real_one_the_users(tmp_path: Path) -> None:
+    kinesis = settings(tmp_path / "none", "kinesis")
+    assert environment(kinesis, {})["AWS_ACCESS_KEY_ID"] == "locust-cdc"
+    assert environment(kinesis, {"AWS_ACCESS_KEY_ID": "mine"})["AWS_ACCESS_KEY_ID"] == "mine"
+
+
+def test_a_database_that_does_not_answer_ends_with_3() -> None:
+    arguments = [part for part in NEEDED if "dsn" not in part]
+    assert main([*arguments, "--dsn=host=127.0.0.1 port=1 user=nobody connect_timeout=2"]) == 3

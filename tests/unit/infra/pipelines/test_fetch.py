@@ -1,0 +1,39 @@
+"""The shipped pipelines' files, and that each pipeline of the tree is one."""
+
+from __future__ import annotations
+
+import re
+
+from cdc_users.options.described import SHIPPED, read_described
+from cdc_users.pipeline.declaration import captures, transports
+from infra.pipelines.fetch import LOCK
+from infra.stack.artifacts.artifact import locked
+
+
+def test_the_lock_names_coordinates_and_no_address() -> None:
+    for (artifact,) in locked(LOCK).values():
+        assert re.fullmatch(r"[0-9a-f]{64}", artifact.sha256)
+        assert ":" not in artifact.path
+
+
+def test_the_lock_and_the_pom_name_the_same_versions() -> None:
+    pom = LOCK.with_name("pom.xml").read_text(encoding="utf-8")
+    for (artifact,) in locked(LOCK).values():
+        *_, name, version, _ = artifact.path.split("/")
+        assert f"<artifactId>{name}</artifactId><version>{version}</version>" in pom
+
+
+def test_every_shipped_pipeline_reads_without_a_mistake_and_can_be_run() -> None:
+    shipped = sorted(SHIPPED.glob("*/pipeline.toml"))
+    assert [place.parent.name for place in shipped]
+    for place in shipped:
+        options, mistakes = read_described(place)
+        assert mistakes == [], place
+        capture = captures().by_name[options["capture"]]
+        assert capture.publishes_to(transports().by_name[options["transport"]])
+
+
+def test_every_shipped_pipeline_is_on_its_page() -> None:
+    page = (SHIPPED.parents[1] / "docs" / "shipped.md").read_text(encoding="utf-8")
+    for place in SHIPPED.glob("*/pipeline.toml"):
+        assert f"| `{place.parent.name}` |" in page

@@ -27,6 +27,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not soak")
+#: Tests with servers: those that share the machine, and those that measure milliseconds.
+SHARING = (*PYTEST[:-1], "not soak and not quiet")
+QUIET = (*PYTEST[:-1], "quiet and not soak")
 LOCUST = (sys.executable, "-m", "pytest", "-q", "-m", "gevent and not soak", "-p", "no:anyio")
 MEASURING = ("tests/unit/cdc_users/measure", "tests/unit/cdc_users/observe")
 PROVE = (sys.executable, "-m", "pytest", "-s", "-m", "soak")
@@ -76,9 +79,10 @@ CHECK = (
     Stage("lint", (str(BIN / "ruff"), "check", ".")),
 )
 TEST = (
-    Stage("scenarios in smoke size", (*PYTEST, "tests/scenarios")),
-    Stage("integration tests on the real stack", (*PYTEST, "tests/integration"), copied=True),
+    Stage("scenarios in smoke size", (*SHARING, "tests/scenarios")),
+    Stage("integration tests on the real stack", (*SHARING, "tests/integration"), copied=True),
     *CHECK,
+    Stage("tests of small times", (*QUIET, "tests/integration"), alone=True),
 )
 SOAK = tuple(
     Stage(

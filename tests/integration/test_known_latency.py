@@ -118,6 +118,8 @@ def webhook(_: Endpoints) -> Iterator[Way]:
     )
 
 
+pytestmark = pytest.mark.quiet
+
 WAYS = {"topic": topic, "table": table, "webhook": webhook}
 
 

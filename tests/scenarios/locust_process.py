@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ DEADLINE_S = 120.0
 
 
 class LocustProcess:
-    """`locust --headless` on a scenario, its output gathered while it runs."""
+    """`locust --headless` on a scenario, its output gathered while it runs; `under` is a command
+    that starts it.
+    """
 
     def __init__(
         self,
@@ -31,12 +33,22 @@ class LocustProcess:
         *options: str,
         environment: Mapping[str, str] | None = None,
         directory: Path = CHECKOUT,
+        under: Sequence[str] = (),
     ) -> None:
         file = scenario if scenario.endswith(".py") else f"locustfiles/{scenario}.py"
         command = [sys.executable, "-u", "-m", "locust", "-f", str(CHECKOUT / file), "--headless"]
         self._results = results
         self._process = subprocess.Popen(
-            [*command, "--only-summary", "--smoke", "yes", "--results", str(results), *options],
+            [
+                *under,
+                *command,
+                "--only-summary",
+                "--smoke",
+                "yes",
+                "--results",
+                str(results),
+                *options,
+            ],
             cwd=directory,
             env={**os.environ, "PYTHONPATH": str(CHECKOUT), **(environment or {})},
             stdin=subprocess.DEVNULL,

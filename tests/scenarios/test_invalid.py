@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from infra.stack.endpoints import Endpoints
+from tests.private_connect import private_connect
 from tests.private_postgres import private_postgres
 from tests.scenarios.locust_process import LocustProcess, await_that
 
@@ -98,6 +99,22 @@ def test_a_source_that_restarts_makes_figures_of_two_systems(
         source.start()
 
         invalid(run, "PostgreSQL restarted in mid-run")
+
+
+def test_a_connect_that_was_killed_and_came_back_makes_figures_of_two_systems(
+    stack: Endpoints, results: Path, tmp_path: Path
+) -> None:
+    with private_connect(stack, tmp_path) as connect:
+        load = ("--rate", "50", "--duration", "6s", "--drain-timeout", "40s")
+        run = LocustProcess(
+            "throughput", results, *load, environment={"CDC_STACK": str(connect.file())}
+        )
+        run.await_output("benchmark.step")
+
+        connect.kill()
+        connect.start()
+
+        invalid(run, "Kafka Connect restarted in mid-run")
 
 
 def test_a_topic_that_deleted_what_nobody_had_read_is_not_the_consumers_loss(

@@ -1,7 +1,10 @@
-"""Workers that come in mid-step take their part: no arrival is lost and none is done twice."""
+"""What runs share: workers that come in mid-step, and a stack with other runs, also from another
+namespace.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra.stack.endpoints import Endpoints
+from infra.stack.find.locate import locate
 from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT
-from tests.scenarios.locust_process import DEADLINE_S, LocustProcess
+from tests.scenarios.locust_process import DEADLINE_S, NOTHING, LocustProcess, leftovers
 
 ARRIVALS = 1600
 #: A worker that is ready to go, and goes when it is told to: starting Python would take part of
@@ -77,3 +81,44 @@ def test_a_worker_that_comes_in_mid_step_takes_its_part(
     (step,) = run.result()["steps"]
     assert step["arrivals"]["offered"] == step["arrivals"]["completed"] == ARRIVALS
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] == ARRIVALS
+
+
+NAMESPACE = ("unshare", "-p", "-f", "--mount-proc")
+
+
+def test_two_runs_with_workers_at_once_leave_each_other_and_the_stack_alone(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """The second counts its processes apart, as one in a container on the same checkout does."""
+    if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no pid namespace can be made here")
+    first = LocustProcess(
+        "throughput", tmp_path / "1", "--processes", "2", "--rate", "20", "--duration", "8s"
+    )
+    second = LocustProcess(
+        "throughput", tmp_path / "2", "--processes", "2", "--rows", "40", under=NAMESPACE
+    )
+
+    for run, sent in ((first, 160), (second, 40)):
+        assert run.wait() == 0, run.output
+        (step,) = run.result()["steps"]
+        assert step["ledger"]["sent"] == step["ledger"]["delivered"] == sent
+        assert "cleared away" not in run.output
+        told = [line for line in run.output.splitlines() if "reported as ready" in line]
+        assert len(told) == 2, told
+    assert locate(CHECKOUT, os.environ) == stack
+    assert leftovers(stack) == NOTHING
+
+
+@pytest.mark.soak
+def test_a_stack_that_a_run_has_started_stays_for_the_other_until_it_ends(tmp_path: Path) -> None:
+    if locate(CHECKOUT, os.environ) is not None:
+        pytest.skip("a stack is up already")
+    first = LocustProcess("throughput", tmp_path / "1", "--rows", "20")
+    first.await_output("Starting Locust")
+    second = LocustProcess("throughput", tmp_path / "2", "--rate", "20", "--duration", "30s")
+
+    assert first.wait(300) == 0, first.output
+    assert locate(CHECKOUT, os.environ) is not None, "the first took the stack with it"
+    assert second.wait(300) == 0, second.output
+    assert locate(CHECKOUT, os.environ) is None, "nobody took the stack down"

@@ -11,6 +11,7 @@ from typing import Any
 from cdc_users.measure.judgement.pressure import figures
 from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.judgement.scaling import RateReading, points, summary
+from cdc_users.measure.judgement.spread import spread_notes
 from cdc_users.measure.latency import series
 from cdc_users.measure.latency.correction import corrected
 from cdc_users.measure.latency.histogram import Censored
@@ -58,7 +59,11 @@ def conclude(
         reasons=reasons,
         steps=steps,
         harness=harness(ran),
-        notes=[*notes(ran, facts), *(hasty(steps) if scenario.scaling else ())],
+        notes=[
+            *notes(ran, facts),
+            *(hasty(steps) if scenario.scaling else ()),
+            *spread_notes(steps),
+        ],
         command=command,
         options=options,
         scaling=summary(points(readings(steps))) if scenario.scaling else None,

@@ -71,11 +71,15 @@ class Pipeline:
     iceberg_mode: str = _told("append", "iceberg-mode")
     iceberg_commit_interval_s: float = _told(1.0, "iceberg-commit-interval-ms", _in_ms)
     #: The user's own: a command line instead of the reference platform (empty: it; none: one that
-    #: runs already), a topic, and a connector with its table.
+    #: runs already), a connector, tables and their topics (both by comma).
     platform: str = ""
     topic: str = ""
     connector: str = ""
     table: str = ""
+    #: Of the user's own tables: the column for the probe, whether it is added, whether rows stay.
+    probe_column: str = "probe"
+    add_probe: bool = False
+    keep_rows: bool = False
     #: Where events come out of somebody else's platform, e.g. webhook:8080.
     sink_tap: str = ""
     #: Whether the sink is watched by a tap of ours where its platform may be gone for a while.
@@ -84,6 +88,11 @@ class Pipeline:
     relayed: bool = False
     #: The consumer group of somebody else's platform, whose lag is shown.
     group: str = ""
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names in a text that has several by comma; none in an empty one."""
+    return tuple(part for part in text.split(",") if part)
 
 
 def platform_arguments(pipeline: Pipeline) -> dict[str, object]:

@@ -102,8 +102,8 @@ def tables_are_the_runs(values: OptionValues) -> Sequence[str]:
     """A table or topic of the user's own is one."""
     if (values.get("tables") or 1) > 1 and (values.get("table") or values.get("topic")):
         return [
-            "--tables above 1 needs tables and topics of the run's own; leave --table and"
-            " --topic out"
+            "--tables above 1 needs tables and topics of the run's own; leave it out, and name all"
+            " of yours by --table"
         ]
     sink = values.get("sink")
     upserts = sink == "iceberg" and values.get("iceberg_mode") == "upsert"
@@ -294,11 +294,33 @@ def connector_has_a_database(values: OptionValues) -> Sequence[str]:
     return []
 
 
-def table_has_a_connector(values: OptionValues) -> Sequence[str]:
-    """A table of the user's own is captured by a connector of the user's own."""
-    if not _by_reader(values) and values.get("table") and not values.get("connector", _UNREADABLE):
-        return ["--table needs --connector; without one the run creates a table of its own"]
+def table_has_a_database(values: OptionValues) -> Sequence[str]:
+    """Straight to the topic there is no table."""
+    if _by_reader(values) or values.get("connector"):
+        return []  # which says it already
+    if values.get("table") and values.get("source") == "topic":
+        return ["--table needs --source postgres: straight to the topic no table is written to"]
     return []
+
+
+def of_own_tables(name: str, unset: object) -> Rule:
+    """An option of the user's own tables needs one."""
+
+    def rule(values: OptionValues) -> Sequence[str]:
+        if values.get(name, unset) == unset or values.get("table", _UNREADABLE):
+            return []
+        flag = "--" + name.replace("_", "-")
+        return [f"{flag} needs --table: the run's own tables have all that they need"]
+
+    return rule
+
+
+def a_topic_for_each_table(values: OptionValues) -> Sequence[str]:
+    """A connector writes each table to a topic of its own."""
+    tables, topics = (values.get(name) for name in ("table", "topic"))
+    if not tables or not topics or len(topics.split(",")) == len(tables.split(",")):
+        return []
+    return [f"--topic {topics} must name one topic for each of --table {tables}, in their order"]
 
 
 def topic_has_a_connector(values: OptionValues) -> Sequence[str]:

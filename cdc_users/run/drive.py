@@ -174,6 +174,7 @@ class Drive:
             anchor=run.anchor,
             logs=run.directory / "logs",
             workload=run.workload,
+            custom=run.custom,
         )
 
     def _steps(self, rig: Rig, first: StepState) -> StepState | None:

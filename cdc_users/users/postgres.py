@@ -18,7 +18,7 @@ from cdc_users.users.table_statement import table_statements
 from cdc_users.users.target import DatabaseTarget, NullTarget
 from cdc_users.users.workload.keyspace import Outcome
 from cdc_users.users.workload.table.plan import TablePlan
-from cdc_users.users.workload.table.row import CustomRow, TableRows
+from cdc_users.users.workload.table.row import TableRows
 from cdc_users.users.workload.workload import (
     OperationName,
     RowMaker,
@@ -44,7 +44,7 @@ class PostgresUser(LaneUser):
 
     abstract = True
     table: ClassVar[str] = ""
-    row: ClassVar[CustomRow | None] = None
+    row: ClassVar[Any] = None
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -79,7 +79,6 @@ class PostgresUser(LaneUser):
             share.assignment.run,
             number,
             self._plans,
-            seed=workload.seed,
             payload=payload_of(workload, number),
             custom=self.row,
         )

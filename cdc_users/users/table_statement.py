@@ -102,7 +102,10 @@ def quoted(name: str) -> str:
 def copy_line(row: TableRow) -> str:
     """A row as a line of COPY's text format."""
     texts = (*row.values, row.probe)
-    return "\t".join([r"\N" if text is None else text.translate(COPY_ESCAPES) for text in texts]) + "\n"
+    return (
+        "\t".join([r"\N" if text is None else text.translate(COPY_ESCAPES) for text in texts])
+        + "\n"
+    )
 
 
 def _name(plan: TablePlan) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 #: Between the columns of a key of several: no text of a key has it.
 SEPARATOR = "\x1f"
+#: Texts of more digits are texts; any number of so many has 64 bits.
+MOST_DIGITS = 18
 
 
 def key_number(key: Any) -> int:
@@ -17,7 +19,8 @@ def key_number(key: Any) -> int:
     if isinstance(key, int) and not isinstance(key, bool) and key.bit_length() < 64:
         return key
     text = str(key)
-    if text.removeprefix("-").isdecimal() and len(text) < 19:
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS:
         return int(text)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from cdc_users.measure.ledger.probe import KEYS_PER_WRITER as KEYS_PER_WRITER
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation
 from cdc_users.measure.number import number, shown, whole
 
@@ -25,7 +26,6 @@ from cdc_users.users.workload.keyspace import KeySpace, Outcome, RowChange, Touc
 InsertMethod = Literal["single", "values", "copy"]
 OperationName = Literal["insert", "update", "delete", "transaction"]
 OPERATIONS = ("insert", "update", "delete")
-KEYS_PER_WRITER = 10**8
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 HIGHEST_SKEW = 5.0
 WEIGHT_DIGITS = 6

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 #: What PostgreSQL adds to each constant, and to columns of other types than the operator's.
-_CAST = re.compile(r"::(?:character varying|double precision|[a-z_0-9]+)(?:\(\d+(?:,\d+)?\))?(?:\[\])?")
+_CAST = re.compile(
+    r"::(?:character varying|double precision|[a-z_0-9]+)(?:\(\d+(?:,\d+)?\))?(?:\[\])?"
+)
 _NAME = r'("(?:[^"]|"")+"|\w+)'
 _NUMBER = r"\(?'?(-?\d+(?:\.\d+)?)'?\)?"
 _COMPARED = re.compile(rf"^\(?{_NAME}\)? (>=|<=|<>|>|<|=) {_NUMBER}$")
@@ -30,13 +33,32 @@ _OTHER_WAY = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a column must hold: bounds of its number or its length, or one of some texts."""
+    """What a column must hold: bounds of its number or its length, or one of some texts.
 
-    low: int | None = None
-    high: int | None = None
+    An `above` or `below` bound is itself no value that is allowed.
+    """
+
+    low: Decimal | None = None
+    high: Decimal | None = None
+    above: bool = False
+    below: bool = False
     labels: tuple[str, ...] = ()
     of_length: bool = False
     required: bool = False
+
+    def least(self, unit: int) -> int | None:
+        """The least number of units that is allowed, of which so many make a one."""
+        if self.low is None:
+            return None
+        least = self.low * unit
+        return math.floor(least) + 1 if self.above else math.ceil(least)
+
+    def most(self, unit: int) -> int | None:
+        """The greatest number of units that is allowed."""
+        if self.high is None:
+            return None
+        most = self.high * unit
+        return math.ceil(most) - 1 if self.below else math.floor(most)
 
 
 def demands(definition: str) -> list[tuple[str, Demand]] | None:
@@ -96,16 +118,16 @@ def _demand(text: str) -> tuple[str, Demand] | None:
         text = f"{name} {_OTHER_WAY[operator]} {number}"
     if found := _COMPARED.match(text):
         name, operator, number = found.groups()
-        return _plain(name), _bounds(operator, float(number))
+        return _plain(name), _bounds(operator, number)
     if found := _LENGTH.match(text):
         name, operator, number = found.groups()
-        bounds = _bounds(operator, float(number))
-        return _plain(name), Demand(bounds.low, bounds.high, of_length=True)
+        bounds = _bounds(operator, number)
+        return _plain(name), replace(bounds, of_length=True)
     if found := _ONE_OF.match(text) or _IS.match(text):
         texts = [text.replace("''", "'") or number for text, number in _LITERAL.findall(found[2])]
         return _plain(found[1]), Demand(labels=tuple(texts))
     if found := _NOT_EMPTY.match(text):
-        return _plain(found[1]), Demand(low=1, of_length=True)
+        return _plain(found[1]), Demand(low=Decimal(1), of_length=True)
     if found := _NOT_NULL.match(text):
         return _plain(found[1]), Demand(required=True)
     return None
@@ -115,17 +137,15 @@ def _plain(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-def _bounds(operator: str, number: float) -> Demand:
-    """Whole numbers within are allowed by any comparison with a fraction."""
+def _bounds(operator: str, text: str) -> Demand:
+    number = Decimal(text)
     match operator:
-        case ">":
-            return Demand(low=math.floor(number) + 1)
+        case ">" | "<>":
+            return Demand(low=number, above=True)
         case ">=":
-            return Demand(low=math.ceil(number))
+            return Demand(low=number)
         case "<":
-            return Demand(high=math.ceil(number) - 1)
+            return Demand(high=number, below=True)
         case "<=":
-            return Demand(high=math.floor(number))
-        case "<>":
-            return Demand(low=math.floor(number) + 1)
-    return Demand(low=math.ceil(number), high=math.floor(number))
+            return Demand(high=number)
+    return Demand(low=number, high=number)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
+from cdc_users.users.workload.table.check import Demand
 from cdc_users.users.workload.table.plan import ValuePlan
+from cdc_users.users.workload.table.value import unit_of
 from infra.avro.kind import ColumnKind
 from infra.postgres.catalog import CatalogType
 
@@ -37,8 +39,9 @@ def _array(item: CatalogType) -> ValuePlan:
     made = value_plan(item)
     if made.maker in ("bits", "money", "xml", "point", "range", "array", "bytes", "json"):
         raise UnknownTypeError(f"{item.name}[]")
-    # Items of other kinds are texts in one carrier and numbers in the next.
-    kind = ColumnKind.OTHER if made.kind == ColumnKind.TEXT else ""
+    # Items of other kinds are texts in one carrier and numbers in the next, and drivers do not
+    # take arrays of enums apart.
+    kind = ColumnKind.OTHER if made.maker == "text" and not made.labels else ""
     return ValuePlan(maker="array", kind=kind, item=made)
 
 
@@ -54,7 +57,7 @@ def _numeric(found: CatalogType) -> ValuePlan:
     precision, scale = (*found.modifiers, 0)[:2] if found.modifiers else (None, USUAL_SCALE)
     if precision is not None and not 0 <= scale <= precision:
         raise UnknownTypeError(f"numeric({precision},{scale})")
-    high = None if precision is None else 10 ** (precision - scale) - 1
+    high = None if precision is None else 10**precision - 1
     return ValuePlan(maker="numeric", kind=ColumnKind.DECIMAL, high=high, scale=scale)
 
 
@@ -66,14 +69,10 @@ def _char(found: CatalogType) -> ValuePlan:
     return ValuePlan(maker="char", kind=ColumnKind.TEXT, high=next(iter(found.modifiers), 1))
 
 
-def _clock(
-    maker: str, fine: ColumnKind, coarse: ColumnKind
-) -> Callable[[CatalogType], ValuePlan]:
+def _clock(maker: str, fine: ColumnKind, coarse: ColumnKind) -> Callable[[CatalogType], ValuePlan]:
     def make(found: CatalogType) -> ValuePlan:
         digits = next(iter(found.modifiers), MICROSECONDS)
-        return ValuePlan(
-            maker=maker, kind=fine if digits > MILLISECONDS else coarse, scale=digits
-        )
+        return ValuePlan(maker=maker, kind=fine if digits > MILLISECONDS else coarse, scale=digits)
 
     return make
 
@@ -130,8 +129,10 @@ _TYPES: Mapping[str, Callable[[CatalogType], ValuePlan]] = {
 }
 
 
-def bounded(plan: ValuePlan, low: int | None = None, high: int | None = None) -> ValuePlan:
+def bounded(plan: ValuePlan, demand: Demand) -> ValuePlan:
     """The plan within further bounds."""
+    unit = unit_of(plan)
+    low, high = demand.least(unit), demand.most(unit)
     if low is not None:
         plan = replace(plan, low=low if plan.low is None else max(plan.low, low))
     if high is not None:

@@ -14,7 +14,8 @@ class ValuePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How values of one type are made: by `maker`, within its bounds.
 
     `kind` is what the checksum takes them for (infra.avro.kind); empty where carriers write the
-    type in too many ways to be compared. `low` and `high` bound numbers and lengths, both included.
+    type in too many ways to be compared. `low` and `high` bound numbers, counted in the least that
+    two of them differ by, and lengths; both are included.
     """
 
     maker: str
@@ -63,6 +64,7 @@ class TablePlan(msgspec.Struct, frozen=True, kw_only=True):
     probe: str
     head: str
     key_base: int
+    seed: int = 1
     references: tuple[ReferencePlan, ...] = ()
     overriding: bool = False
     unaudited: tuple[str, ...] = ()

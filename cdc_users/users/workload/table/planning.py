@@ -36,6 +36,7 @@ class TableWish:
     rows: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
     custom: bool = False
     changes: frozenset[str] = frozenset()
+    seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class _Planning:
             probe=wish.probe,
             head=wish.head,
             key_base=wish.key_base,
+            seed=wish.seed,
             references=tuple(references),
             overriding=any(self._catalog[name].identity == "always" for name in found.key),
             unaudited=self._unaudited(),
@@ -94,14 +96,21 @@ class _Planning:
     def _check_probe(self) -> None:
         name = self._wish.probe
         column = self._catalog.get(name)
-        texts = [c.name for c in self._found.columns if _holds_probe(c) and c.name not in self._keys]
+        texts = [
+            c.name for c in self._found.columns if _holds_probe(c) and c.name not in self._keys
+        ]
         if column is None:
-            some = f"name one of its text columns ({', '.join(texts)}) by --probe-column, or " * bool(texts)
-            self._refuse(f"it has no column {name!r} for the probe; {some}let --add-probe yes add it")
+            some = (
+                f"name one of its text columns ({', '.join(texts)}) by --probe-column, or "
+                * bool(texts)
+            )
+            self._refuse(
+                f"it has no column {name!r} for the probe; {some}let --add-probe yes add it"
+            )
         elif not _holds_probe(column) or name in self._keys:
             self._refuse(
-                f"column {name!r} cannot hold the probe: a text column of {PROBE_LENGTH} characters,"
-                " outside of keys, is needed"
+                f"column {name!r} cannot hold the probe: a text column of {PROBE_LENGTH}"
+                " characters, outside of keys, is needed"
             )
 
     @property
@@ -159,8 +168,8 @@ class _Planning:
             if not demand.required:
                 return False
         else:
-            value = bounded(value, demand.low, demand.high)
-            if None not in (value.low, value.high) and (value.low or 0) > (value.high or 0):
+            value = bounded(value, demand)
+            if value.low is not None and value.high is not None and value.low > value.high:
                 return False
         nullable = column.nullable and not demand.required
         self._columns[name] = replace(column, value=value, nullable=nullable)
@@ -218,7 +227,9 @@ class _Planning:
         if optional and len(optional) == len(names):
             self._columns.pop(optional[0])
         elif not self._wish.custom:
-            self._refuse(f"UNIQUE ({', '.join(names)}) cannot be kept by values made here; {REMEDY}")
+            self._refuse(
+                f"UNIQUE ({', '.join(names)}) cannot be kept by values made here; {REMEDY}"
+            )
 
     def _fix_unique(self, names: Sequence[str]) -> None:
         for name in names:
@@ -244,12 +255,15 @@ class _Planning:
                 f" `ALTER TABLE {self._found.name} REPLICA IDENTITY DEFAULT`, or leave them out of"
                 " --mix"
             )
-        elif identity == "index" and "delete" in wish.changes:
-            if set(self._found.identity_columns) != set(self._found.key):
-                self._refuse(
-                    "its REPLICA IDENTITY is an index without the primary key, so a delete does not"
-                    " say which row; leave deletes out of --mix"
-                )
+        elif identity == "index" and "delete" in wish.changes and self._other_identity:
+            self._refuse(
+                "its REPLICA IDENTITY is an index without the primary key, so a delete does not say"
+                " which row; leave deletes out of --mix"
+            )
+
+    @property
+    def _other_identity(self) -> bool:
+        return set(self._found.identity_columns) != set(self._found.key)
 
     def _unaudited(self) -> tuple[str, ...]:
         found, name = [], self._found.name
@@ -277,5 +291,3 @@ def _holds_probe(column: CatalogColumn) -> bool:
     length = next(iter(kind.modifiers), PROBE_LENGTH)
     fits = kind.name in TEXTS and not kind.labels and length >= PROBE_LENGTH
     return fits and not column.generated
-
-

@@ -50,13 +50,11 @@ class TableRows:
         writer: int,
         plans: Sequence[TablePlan],
         *,
-        seed: int = 1,
         payload: str = "",
         custom: CustomRow | None = None,
     ) -> None:
         self._head = f"{VERSION}{run:8}{writer:07d}"
         self._plans = plans
-        self._seed = seed
         self._custom = custom
         self._payload = payload
         self._payload_columns = [_payload_column(plan) if payload else "" for plan in plans]
@@ -74,8 +72,8 @@ class TableRows:
         """An inserted or updated row."""
         number = key % len(self._plans)
         plan = self._plans[number]
-        found = fixed_values(plan, key, self._seed)
-        chance = random.Random(f"{self._seed}/{key}/{key_version}")  # noqa: S311 - load must be repeatable, not secret
+        found = fixed_values(plan, key)
+        chance = random.Random(f"{plan.seed}/{key}/{key_version}")  # noqa: S311 - load must be repeatable, not secret
         for column in plan.columns:
             if column.name not in found:
                 found[column.name] = _value(column, chance)
@@ -100,7 +98,9 @@ class TableRows:
             before.values, before.canonical, key_version, operation, sequence, index
         )
 
-    def _own(self, plan: TablePlan, key: Any, chance: random.Random) -> dict[str, tuple[str | None, Any]]:
+    def _own(
+        self, plan: TablePlan, key: Any, chance: random.Random
+    ) -> dict[str, tuple[str | None, Any]]:
         """The user's values, without those of the key; raises RowError."""
         assert self._custom is not None
         given = dict(self._custom(key, chance))
@@ -133,9 +133,9 @@ class TableRows:
         return TableRow(values, text, probe)
 
 
-def fixed_values(plan: TablePlan, key: int, seed: int = 1) -> dict[str, tuple[str | None, Any]]:
+def fixed_values(plan: TablePlan, key: int) -> dict[str, tuple[str | None, Any]]:
     """What of a row depends on its key alone: its key, what is unique, and what it refers to."""
-    chance = random.Random(f"{seed}/{key}")  # noqa: S311 - load must be repeatable, not secret
+    chance = random.Random(f"{plan.seed}/{key}")  # noqa: S311 - load must be repeatable, not secret
     found: dict[str, tuple[str | None, Any]] = {}
     for reference in plan.references:
         chosen = _referred(reference.columns, reference.rows, found, chance)
@@ -149,6 +149,12 @@ def fixed_values(plan: TablePlan, key: int, seed: int = 1) -> dict[str, tuple[st
         elif column.fixed:
             found[column.name] = made(column.value, chance)
     return found
+
+
+def key_texts(plan: TablePlan, key: int) -> tuple[str, ...]:
+    """The key's columns as texts."""
+    values = fixed_values(plan, key)
+    return tuple(str(values[name][0]) for name in plan.key)
 
 
 def _referred(

@@ -18,7 +18,7 @@ from cdc_users.users.workload.table.plan import ValuePlan
 
 WORDS: Final = (
     "order", "invoice", "straße", "north", "blue", "café", "quick", "ledger", "O'Neil", "parcel",
-    "harbour", "señor", "amber", "quarter", "pending", "paid", "Ångström", "returned", "depot", "web",
+    "harbour", "señor", "amber", "quarter", "pending", "paid", "Ångström", "returned", "depot",
 )  # fmt: skip
 ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 #: The newest moment of all that are made; they reach so far back.
@@ -26,6 +26,9 @@ NEWEST: Final = datetime(2026, 6, 30, 12, tzinfo=UTC)
 PAST_S: Final = 3 * 365 * 86_400
 #: Texts without a limit are about as long as a sentence.
 USUAL_LENGTH: Final = 60
+#: Numbers without a limit reach from nought to here.
+USUAL_MOST: Final = 100_000
+EIGHTHS: Final = 8
 #: A text that carries a key: the run's eight characters, and the key in base 36.
 KEY_DIGITS: Final = 10
 KEY_LENGTH: Final = 8 + KEY_DIGITS
@@ -75,7 +78,7 @@ def can_be_distinct(plan: ValuePlan) -> bool:
     if plan.maker == "uuid":
         return True
     if plan.maker in ("integer", "numeric"):
-        return plan.low is None and (plan.high is None or plan.high >= ROOM)
+        return plan.low is None and (plan.high is None or plan.high >= ROOM * unit_of(plan))
     return plan.maker == "text" and (plan.high is None or plan.high >= KEY_LENGTH)
 
 
@@ -95,25 +98,27 @@ def key_uuid(head: str, key: int) -> str:
     return str(uuid.UUID(int=(high << 80) | (0x8000 | low) << 64 | (1 << 63) | key))
 
 
-def _integer(plan: ValuePlan, chance: random.Random) -> str:
-    low = 0 if plan.low is None else plan.low
-    high = low + 1_000_000 if plan.high is None else plan.high
-    return str(chance.randint(low, min(high, low + 1_000_000)))
+def unit_of(plan: ValuePlan) -> int:
+    """How many of a number's least steps make a one; binary fractions hold eighths exactly."""
+    if plan.maker == "numeric":
+        return int(10**plan.scale)
+    return EIGHTHS if plan.maker == "float" else 1
+
+
+def _number(plan: ValuePlan, chance: random.Random) -> int:
+    """A number in its least units: of the size of an amount, where the plan leaves that open."""
+    usual = USUAL_MOST * unit_of(plan)
+    low, high = plan.low, plan.high
+    if low is None:
+        low = 0 if high is None or high >= 0 else high - usual
+    return chance.randint(low, low + usual if high is None else min(high, low + usual))
 
 
 def _numeric(plan: ValuePlan, chance: random.Random) -> str:
-    unit = 10**plan.scale
-    low = 0 if plan.low is None else plan.low
-    high = low + 100_000 if plan.high is None else plan.high
-    number = chance.randint(low * unit, min(high, low + 100_000) * unit)
-    return f"{number // unit}.{number % unit:0{plan.scale}d}" if plan.scale else str(number)
-
-
-def _eighths(plan: ValuePlan, chance: random.Random) -> str:
-    """A number that binary fractions hold exactly."""
-    low = 0 if plan.low is None else plan.low
-    high = low + 10_000 if plan.high is None else min(plan.high, low + 10_000)
-    return str(chance.randint(low * 8, high * 8) / 8)
+    number, unit = _number(plan, chance), unit_of(plan)
+    whole, rest = divmod(abs(number), unit)
+    text = f"{whole}.{rest:0{plan.scale}d}" if plan.scale else str(whole)
+    return f"-{text}" if number < 0 else text
 
 
 def _text(plan: ValuePlan, chance: random.Random) -> str:
@@ -121,7 +126,9 @@ def _text(plan: ValuePlan, chance: random.Random) -> str:
         return chance.choice(plan.labels)
     high = USUAL_LENGTH if plan.high is None else min(plan.high, USUAL_LENGTH)
     low = min(plan.low or 1, high) if high else 0
-    length = chance.randint(max(low, high // 3), high) if plan.low is None else chance.randint(low, high)
+    length = (
+        chance.randint(max(low, high // 3), high) if plan.low is None else chance.randint(low, high)
+    )
     text = " ".join(chance.choices(WORDS, k=length // 4 + 2))[:length]
     return text[:-1] + "x" if text.endswith(" ") else text
 
@@ -136,7 +143,9 @@ def _octets(plan: ValuePlan, chance: random.Random) -> str:  # noqa: ARG001 - an
 
 
 def _moment(chance: random.Random) -> datetime:
-    return NEWEST - timedelta(seconds=chance.randrange(PAST_S), microseconds=chance.randrange(10**6))
+    return NEWEST - timedelta(
+        seconds=chance.randrange(PAST_S), microseconds=chance.randrange(10**6)
+    )
 
 
 def _fraction(moment: datetime, digits: int) -> str:
@@ -179,9 +188,9 @@ def _range(plan: ValuePlan, chance: random.Random) -> str:
 
 
 MAKERS: Mapping[str, Maker] = {
-    "integer": _integer,
+    "integer": lambda plan, chance: str(_number(plan, chance)),
     "numeric": _numeric,
-    "float": _eighths,
+    "float": lambda plan, chance: str(_number(plan, chance) / EIGHTHS),
     "text": _text,
     "char": _padded,
     "boolean": lambda _, chance: chance.choice(("true", "false")),

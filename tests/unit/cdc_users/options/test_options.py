@@ -57,7 +57,7 @@ def test_more_lanes_than_a_step_has_numbers_for_are_refused_beforehand() -> None
         ({"rate": "0.1", "duration": "1s"}, "makes no arrival"),
         ({"source": "topic", "insert_method": "copy"}, "a topic knows no INSERT"),
         ({"key_skew": "zipf:1.1"}, "needs updates or deletes"),
-        ({"tables": "2", "source": "topic", "topic": "mine"}, "leave --table and --topic out"),
+        ({"tables": "2", "source": "topic", "topic": "mine"}, "name all of yours by --table"),
         ({"rows": "10", "rows_per_transaction": "3", "insert_method": "values"}, "not a multiple"),
         ({"instances": "3", "partitions": "2"}, "1 would idle"),
     ],

@@ -64,6 +64,7 @@ class Prepared:
             checkout=Path(),
             note=self._note,
             postgres=lambda: closing(psycopg.connect(dsn, autocommit=True)),
+            sink=lambda: closing(psycopg.connect(dsn, autocommit=True)),
             service=lambda *_: "",
             own=OwnTables(tables=tuple(Table(schema, name) for name in names), **wish),
         )

@@ -35,7 +35,7 @@ KEY_LENGTH: Final = 8 + KEY_DIGITS
 #: A number that carries a key must hold so much.
 ROOM: Final = 9 * 10**18
 
-Maker = Callable[[ValuePlan, random.Random], str]
+ValueMaker = Callable[[ValuePlan, random.Random], str]
 
 
 def made(plan: ValuePlan, chance: random.Random) -> tuple[str, Any]:
@@ -187,7 +187,7 @@ def _range(plan: ValuePlan, chance: random.Random) -> str:
     return f"[{moment:%Y-%m-%d},{later:%Y-%m-%d})"
 
 
-MAKERS: Mapping[str, Maker] = {
+MAKERS: Mapping[str, ValueMaker] = {
     "integer": lambda plan, chance: str(_number(plan, chance)),
     "numeric": _numeric,
     "float": lambda plan, chance: str(_number(plan, chance) / EIGHTHS),

@@ -54,7 +54,9 @@ def settle_unknown(
     """
     if not any(outcome.unknown for outcome in outcomes.values()):
         return dict(outcomes)
-    with closing(psycopg.connect(written.target.dsn, autocommit=True, connect_timeout=10)) as connection:
+    with closing(
+        psycopg.connect(written.target.dsn, autocommit=True, connect_timeout=10)
+    ) as connection:
         if not _lanes_idle(connection, application_name(written.run), limit_s):
             return dict(outcomes)
         return {
@@ -117,7 +119,9 @@ def _lanes_idle(connection: Connection[Any], name: str, limit_s: float) -> bool:
     return False
 
 
-def key_sequences(connection: Connection[Any], target: DatabaseTarget, keys: Sequence[int]) -> dict[int, int]:
+def key_sequences(
+    connection: Connection[Any], target: DatabaseTarget, keys: Sequence[int]
+) -> dict[int, int]:
     """By key, the sequence of its row's last write; a key without a row is missing."""
     if target.plans:
         return _read_own(connection, target.plans, keys)
@@ -125,7 +129,8 @@ def key_sequences(connection: Connection[Any], target: DatabaseTarget, keys: Seq
 
 
 def _read_own(
-    connection: Connection[Any], plans: Sequence[TablePlan], keys: Sequence[int]) -> dict[int, int]:
+    connection: Connection[Any], plans: Sequence[TablePlan], keys: Sequence[int]
+) -> dict[int, int]:
     """The same in tables of the user's own, whose keys are found by their texts."""
     found: dict[int, int] = {}
     for number, plan in enumerate(plans):
@@ -137,8 +142,7 @@ def _read_own(
             table = quoted_name(plan.schema, plan.name)
             query = f"SELECT {quoted(plan.probe)}, {columns} FROM {table} WHERE {condition}"  # noqa: S608 - names and values are quoted
             rows = [
-                (tuple(key), probe)
-                for probe, *key in connection.execute(query.encode()).fetchall()
+                (tuple(key), probe) for probe, *key in connection.execute(query.encode()).fetchall()
             ]
             found |= {mine[key]: _sequence(probe) for key, probe in rows if key in mine}
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
 from cdc_users.error import OptionsError
+from cdc_users.measure.capacity.bottleneck import StageFigures
 from cdc_users.measure.capacity.probe import BacklogSeries
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.judgement.validity import ProgressSample
@@ -159,6 +160,8 @@ class StepShown:
     recorder: Recorder = field(default_factory=Recorder)
     #: What waited at each place of the pipeline.
     backlogs: Mapping[str, BacklogSeries] = field(default_factory=dict)
+    #: How busy each stage was, and what piled up before it.
+    stages: StageFigures | None = None
     #: Why the generator itself did not offer the load, and that it had too few lanes for it.
     generator: Sequence[str] = ()
     crowded: Sequence[str] = ()

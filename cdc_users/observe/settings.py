@@ -153,12 +153,21 @@ class GroupSettings(msgspec.Struct, kw_only=True, frozen=True):
         return self.topics or ((self.topic,) if self.topic else ())
 
 
+class ProcessSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """The gauge of processes: the run's own one, and the supervisor of the stack's servers where
+    they are processes of this machine.
+    """
+
+    harness: int | None = None
+    supervisor: int | None = None
+
+
 class GaugeSettings(msgspec.Struct, kw_only=True, frozen=True):
     """The gauges that are wanted."""
 
     slot: SlotSettings | None = None
     group: GroupSettings | None = None
-    pids: tuple[int, ...] = ()
+    processes: ProcessSettings | None = None
 
 
 class ObserverSettings(Versioned, kw_only=True, frozen=True):

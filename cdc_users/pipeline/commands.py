@@ -4,6 +4,7 @@ to watch.
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from cdc_users.observe.settings import (
     GroupSettings,
     ObserverSettings,
     OwnTableSettings,
+    ProcessSettings,
     SlotSettings,
     TableSettings,
     TapSettings,
@@ -141,8 +143,12 @@ class Wiring(Prepared):
             run=self.run,
             anchor=self.anchor,
             taps=tuple(replace(tap, check_every=every, own=self._own()) for tap in self._taps()),
-            gauges=GaugeSettings(slot=slot, group=self._group()),
+            gauges=GaugeSettings(slot=slot, group=self._group(), processes=self._processes()),
         )
+
+    def _processes(self) -> ProcessSettings:
+        """The run's process, and the stack's supervisor where its servers are processes here."""
+        return ProcessSettings(harness=os.getpid(), supervisor=self.endpoints.supervisor_pid)
 
     def _group(self) -> GroupSettings | None:
         names, pipeline = self.names, self.pipeline

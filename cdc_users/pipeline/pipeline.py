@@ -156,8 +156,15 @@ class Rig:
             self.logs / f"{schema}-observer.log",
             anchor,
         )
+        self._start_platform(held=held, anchor=anchor)
+        started = (*self.captures, *self.platforms)
+        self.observer.watch({child.name: child.process.pid for child in started})
+
+    def _start_platform(self, *, held: bool, anchor: dict[str, str]) -> None:
         if self.wiring.pipeline.platform == "none":
             return
+        assert self.observer is not None
+        schema = self.wiring.names.schema
         if capture := self.wiring.capture_command():
             # Before the platform, so that it finds schemas; after the observer, which misses none.
             log = self.logs / f"{schema}-capture.log"
@@ -239,6 +246,7 @@ class Rig:
             nearest=None if self.sees_sink else events[-1],
             platform=platform,
             taps=taps,
+            processes=(gauges.processes if gauges is not None else None) or {},
             slot_lag_bytes=None if gauges is None else gauges.slot_lag_bytes,
             group_lag=None if gauges is None else gauges.group_lag,
         )

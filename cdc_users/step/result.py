@@ -133,6 +133,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         pipeline=as_json(state.step.pipeline),
         pressure=pressure(state, facts),
         fault=_fault(state, facts),
+        cost=facts.costs.get(state.number, {}),
     )
 
 

@@ -141,6 +141,8 @@ class Step:
     marks: tuple[StepMark, ...] = ()
     #: What is done to the pipeline meanwhile.
     fault: PlannedFault | None = None
+    #: Whether it has a rig of its own, because it leaves one behind that nobody can use.
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ def rig_of(number: int, step: Step) -> tuple[Pipeline, int]:
 
     Steps of one pipeline share it, one after another; a drain starts with a platform of its own.
     """
-    return step.pipeline, number if step.mode == "drain" else 0
+    return step.pipeline, number if step.mode == "drain" or step.alone else 0
 
 
 def checked(steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -210,6 +210,12 @@ def _by_reader(values: OptionValues) -> bool:
     return capture is not None and capture.direct
 
 
+def _runs_already(values: OptionValues) -> bool:
+    """Whether capture and all behind it are somebody else's."""
+    capture = captures().by_name.get(str(values.get("capture")))
+    return capture is not None and capture.runs_already
+
+
 def _direct(values: OptionValues) -> bool:
     """Whether the direct reader is all there is of a platform."""
     feeds = can_feed(
@@ -226,6 +232,9 @@ def not_of_the_direct_reader(name: str) -> Rule:
     def rule(values: OptionValues) -> Sequence[str]:
         if not _by_reader(values) or not values.get(name):
             return []
+        if _runs_already(values):
+            idle = [f"--{name} does nothing with --capture none; leave it out"]
+            return [] if name == "table" else idle
         return [
             f"--{name} is not possible with --capture {values['capture']}: it has a slot, a table"
             " and a stream of the run's own; leave it out, or use --capture debezium (in the"
@@ -237,7 +246,7 @@ def not_of_the_direct_reader(name: str) -> Rule:
 
 def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is no platform behind it."""
-    if _direct(values) and values.get("platform") == "none":
+    if not _runs_already(values) and _direct(values) and values.get("platform") == "none":
         return [
             f"--platform none is not possible with --capture {values['capture']}: the reader is the"
             " platform; leave it out"
@@ -245,9 +254,29 @@ def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
     return []
 
 
+def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
+    """Of a pipeline that is the user's from the table on, both ends must be named."""
+    if not _runs_already(values):
+        return []
+    found = []
+    ends = [values.get(name, _UNREADABLE) for name in ("table", "sink_tap")]
+    if not all(ends) or values.get("platform") != "none":
+        found.append(
+            "--capture none is a pipeline of yours that runs already; it needs --platform none, the"
+            " --table where events go in and the --sink-tap where they come out"
+        )
+    kind = str(values.get("sink_tap")).partition(":")[0]
+    if kind == "postgres" and any((values.get("mix") or ())[1:]):
+        found.append(
+            "--sink-tap postgres sees a table's rows and not each change, and with --capture none"
+            " nothing else is seen; with --mix use postgres-log, or insert alone"
+        )
+    return found
+
+
 def own_stream_is_watched(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is one place where events come out."""
-    if _direct(values) and values.get("sink_tap"):
+    if _direct(values) and not _runs_already(values) and values.get("sink_tap"):
         return [
             f"--sink-tap is not possible with --capture {values['capture']}: its own stream is"
             " watched; leave it out"

@@ -118,6 +118,36 @@ OWN_TABLE = {"connector": "c", "table": "a.b", "topic": "t"}
             {"capture": "wal", "transport": "pubsub", "pubsub_endpoint": "10.0.0.1:8085"},
             ["add --allow-target 10.0.0.1:8085"],
         ),
+        (
+            {"transport": "http"},
+            ["--transport http is not possible with --capture debezium, which has kafka; it needs"],
+        ),
+        (
+            {"capture": "wal", "transport": "postgres"},
+            ["it needs --capture debezium-server or subscription"],
+        ),
+        (
+            {"capture": "subscription", "transport": "kinesis"},
+            ["--transport kinesis is not possible with --capture subscription, which has postgres"],
+        ),
+        ({"platform": "none"}, ["--platform none needs --sink-tap"]),
+        ({"sink_tap": "webhook:8080"}, ["--sink-tap needs a platform of yours"]),
+        ({"group": "mine"}, ["--group is that of a platform that runs already"]),
+        (
+            {"capture": "none", "transport": "none"},
+            ["--capture none is a pipeline of yours that runs already; it needs"],
+        ),
+        (
+            {
+                "capture": "none",
+                "transport": "none",
+                "platform": "none",
+                "table": "public.orders",
+                "sink_tap": "postgres:public.copy",
+                "mix": "insert=1,update=1",
+            },
+            ["--sink-tap postgres sees a table's rows and not each change"],
+        ),
         ({"rate": "abc", "duration": "30s"}, ["--rate: 'abc' is not a rate"]),
         ({"rate": "5", "duration": "long"}, ["--duration: 'long' is not a duration"]),
         ({"platform": "none", "sink_tap": "webhook:0"}, ["--sink-tap: 'webhook:0' names no port"]),

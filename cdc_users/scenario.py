@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
 from cdc_users.error import OptionsError
+from cdc_users.measure.capacity.bottleneck import StageFigures
 from cdc_users.measure.capacity.probe import BacklogSeries
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.judgement.validity import ProgressSample
@@ -71,11 +72,15 @@ class Pipeline:
     iceberg_mode: str = _told("append", "iceberg-mode")
     iceberg_commit_interval_s: float = _told(1.0, "iceberg-commit-interval-ms", _in_ms)
     #: The user's own: a command line instead of the reference platform (empty: it; none: one that
-    #: runs already), a topic, and a connector with its table.
+    #: runs already), a connector, tables and their topics (both by comma).
     platform: str = ""
     topic: str = ""
     connector: str = ""
     table: str = ""
+    #: Of the user's own tables: the column for the probe, whether it is added, whether rows stay.
+    probe_column: str = "probe"
+    add_probe: bool = False
+    keep_rows: bool = False
     #: Where events come out of somebody else's platform, e.g. webhook:8080.
     sink_tap: str = ""
     #: Whether the sink is watched by a tap of ours where its platform may be gone for a while.
@@ -84,6 +89,11 @@ class Pipeline:
     relayed: bool = False
     #: The consumer group of somebody else's platform, whose lag is shown.
     group: str = ""
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names in a text that has several by comma; none in an empty one."""
+    return tuple(part for part in text.split(",") if part)
 
 
 def platform_arguments(pipeline: Pipeline) -> dict[str, object]:
@@ -131,6 +141,8 @@ class Step:
     marks: tuple[StepMark, ...] = ()
     #: What is done to the pipeline meanwhile.
     fault: PlannedFault | None = None
+    #: Whether it has a rig of its own, because it leaves one behind that nobody can use.
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,8 @@ class StepShown:
     recorder: Recorder = field(default_factory=Recorder)
     #: What waited at each place of the pipeline.
     backlogs: Mapping[str, BacklogSeries] = field(default_factory=dict)
+    #: How busy each stage was, and what piled up before it.
+    stages: StageFigures | None = None
     #: Why the generator itself did not offer the load, and that it had too few lanes for it.
     generator: Sequence[str] = ()
     crowded: Sequence[str] = ()
@@ -231,7 +245,7 @@ def rig_of(number: int, step: Step) -> tuple[Pipeline, int]:
 
     Steps of one pipeline share it, one after another; a drain starts with a platform of its own.
     """
-    return step.pipeline, number if step.mode == "drain" else 0
+    return step.pipeline, number if step.mode == "drain" or step.alone else 0
 
 
 def checked(steps: Sequence[Step]) -> tuple[Step, ...]:

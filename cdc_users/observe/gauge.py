@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import Any, Protocol, TypeVar
 
-import psutil
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from msgspec.structs import replace
 from psycopg.rows import dict_row
 
 from cdc_users.measure.clock import Anchor
@@ -22,6 +22,7 @@ from cdc_users.observe.message import (
     ProcessSample,
     SlotSample,
 )
+from cdc_users.observe.process_gauge import ProcessGauge
 from cdc_users.observe.settings import GaugeSettings, GroupSettings, SlotSettings
 
 INTERVAL_S = 0.1
@@ -141,49 +142,19 @@ class GroupGauge:
                 for number in topic.partitions
             ]
         lags: dict[str, int] = {}
+        began_s = time.monotonic()
         for place in self._consumer.committed(self._partitions, timeout=TIMEOUT_S):
             low, high = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
             # A group that has committed nothing has everything before it.
             lags[f"{place.topic}[{place.partition}]"] = high - (
                 place.offset if place.offset >= 0 else low
             )
-        return GroupSample(lag=sum(lags.values()), partitions=lags)
+        took_ms = round((time.monotonic() - began_s) * 1000, 3)
+        return GroupSample(lag=sum(lags.values()), partitions=lags, took_ms=took_ms)
 
     def close(self) -> None:
         """Give back what it holds."""
         self._consumer.close()
-
-
-class ProcessGauge:
-    """Memory and processor time of some processes; one that has ended has None."""
-
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._processes: dict[int, psutil.Process | None] = {}
-        for pid in pids:
-            try:
-                self._processes[pid] = psutil.Process(pid)
-            except psutil.NoSuchProcess:
-                self._processes[pid] = None
-
-    def read(self) -> dict[int, ProcessSample | None]:
-        """Each process's figures, by pid."""
-        return {pid: _memory(process) for pid, process in self._processes.items()}
-
-    def close(self) -> None:
-        """Give back what it holds."""
-
-
-def _memory(process: psutil.Process | None) -> ProcessSample | None:
-    if process is None:
-        return None
-    try:
-        memory = process.memory_full_info()
-        cpu_s = sum(process.cpu_times()[:2])
-        return ProcessSample(rss_bytes=memory.rss, uss_bytes=memory.uss, cpu_s=cpu_s)
-    except psutil.AccessDenied:
-        return ProcessSample(rss_bytes=process.memory_info().rss, uss_bytes=None, cpu_s=None)
-    except psutil.NoSuchProcess:
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +163,7 @@ class Gauges:
 
     slot: Gauge[SlotSample] | None = None
     group: Gauge[GroupSample] | None = None
-    processes: Gauge[dict[int, ProcessSample | None]] | None = None
+    processes: ProcessGauge | None = None
 
     @classmethod
     def of(cls, settings: GaugeSettings) -> Gauges:
@@ -200,7 +171,7 @@ class Gauges:
         return cls(
             SlotGauge(settings.slot) if settings.slot else None,
             GroupGauge(settings.group) if settings.group else None,
-            ProcessGauge(settings.pids) if settings.pids else None,
+            ProcessGauge(settings.processes) if settings.processes else None,
         )
 
     def __bool__(self) -> bool:
@@ -211,12 +182,13 @@ class Gauges:
         return [gauge for gauge in wanted if gauge is not None]
 
     def read(self, at_us: int) -> GaugeSample:
-        """Look at all of them now."""
+        """Look at all of them now; processes first, whose figures are divided by time."""
+        processes = self.processes.read() if self.processes else None
         return GaugeSample(
             at_us=at_us,
             slot=self.slot.read() if self.slot else None,
             group=self.group.read() if self.group else None,
-            processes=self.processes.read() if self.processes else None,
+            processes=processes,
         )
 
     def close(self) -> None:
@@ -235,6 +207,7 @@ class Sampling:
         self._anchor = anchor
         self._samples: list[GaugeSample] = []
         self._first = 0
+        self._processes: dict[str, ProcessSample] | None = None
         self._lock = Lock()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="gauges", daemon=True)
@@ -255,6 +228,7 @@ class Sampling:
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
             sample = self._gauges.read(self._anchor.now_us())
             with self._lock:
+                self._processes = sample.processes or self._processes
                 self._samples.append(sample)
                 if len(self._samples) > KEPT:
                     del self._samples[0]
@@ -264,9 +238,16 @@ class Sampling:
         self._gauges.close()
 
     def last(self) -> GaugeSample | None:
-        """The newest sample; None before the first."""
+        """The newest sample, with the newest figures of processes; None before the first."""
         with self._lock:
-            return self._samples[-1] if self._samples else None
+            if not self._samples:
+                return None
+            return replace(self._samples[-1], processes=self._processes)
+
+    def watch(self, processes: Mapping[str, int]) -> None:
+        """Count these processes (pids by name) for themselves from now on."""
+        if self._gauges.processes is not None:
+            self._gauges.processes.watch(processes)
 
     def after(self, number: int) -> GaugeSamples:
         """The samples from this number on (the first is 0), and the number to ask from next

@@ -39,15 +39,27 @@ class GroupSample(msgspec.Struct, kw_only=True):
 
     lag: int | None = None
     partitions: dict[str, int] = {}
+    #: How long the broker took to answer.
+    took_ms: float | None = None
     error: str | None = None
 
 
 class ProcessSample(msgspec.Struct, kw_only=True):
-    """A process's memory and processor time."""
+    """What the processes of one server, or of the harness, take together: memory now, processor
+    time and bytes written to storage since each of them began. None where that may not be read.
+    """
 
+    processes: int
+    cpu_s: float
     rss_bytes: int
     uss_bytes: int | None
-    cpu_s: float | None
+    written_bytes: int | None
+
+
+class WatchedProcesses(msgspec.Struct, kw_only=True, frozen=True):
+    """`POST /processes`: processes that are to be counted for themselves, pids by name."""
+
+    pids: dict[str, int]
 
 
 class GaugeSample(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -56,7 +68,7 @@ class GaugeSample(msgspec.Struct, kw_only=True, omit_defaults=True):
     at_us: int
     slot: SlotSample | None = None
     group: GroupSample | None = None
-    processes: dict[int, ProcessSample | None] | None = None
+    processes: dict[str, ProcessSample] | None = None
 
     @property
     def slot_lag_bytes(self) -> int | None:

@@ -17,6 +17,7 @@ from cdc_users.observe.message import (
     FinalRequest,
     ObserverProgress,
     ObserverSnapshot,
+    WatchedProcesses,
 )
 from cdc_users.observe.tap import Tap, TapError
 from cdc_users.observe.taps.answer import ANSWERS
@@ -54,6 +55,7 @@ class ObserverServer:
         application.router.add_get("/samples", self._samples)
         application.router.add_post("/final", self._final)
         application.router.add_post("/answer", self._answer_as)
+        application.router.add_post("/processes", self._processes)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
@@ -103,6 +105,14 @@ class ObserverServer:
             return _answer(Refusal(f"no webhook tap, or {how!r} is no answer of one"), 400)
         tap.answer_as(how)
         return web.Response(status=204)
+
+    async def _processes(self, request: web.Request) -> web.Response:
+        try:
+            asked = decode(await request.read(), WatchedProcesses, "the harness")
+        except WireError as error:
+            return _answer(Refusal(str(error)), 400)
+        self._sampling.watch(asked.pids)
+        return _answer(asked)
 
     async def _final(self, request: web.Request) -> web.Response:
         try:

@@ -10,6 +10,17 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.wire import Versioned
 
 
+class OwnTableSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """A table of the user's own: SCHEMA.TABLE, the columns of its key, the one with the probe, and
+    those that the checksum covers, as name and kind.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    probe: str
+    columns: tuple[tuple[str, str], ...]
+
+
 class TableSettings(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind"):
     """Which columns of a table or a change are what; `columns` are those without key and probe, as
     name and kind (those of `customers` where none are given).
@@ -19,6 +30,8 @@ class TableSettings(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind")
     key_column: str = "id"
     probe_column: str = "probe"
     columns: tuple[tuple[str, str], ...] | None = None
+    #: Tables of the user's own, in the order of their topics; they say all of the above.
+    own: tuple[OwnTableSettings, ...] = ()
 
 
 class TapSettings(TableSettings, kw_only=True, frozen=True, tag_field="kind"):
@@ -33,6 +46,8 @@ class KafkaSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
     bootstrap: str
     topic: str | None = None
     topics: tuple[str, ...] = ()
+    #: Whether what was there before the tap is left out.
+    from_end: bool = False
 
     @property
     def all_topics(self) -> tuple[str, ...]:
@@ -138,12 +153,21 @@ class GroupSettings(msgspec.Struct, kw_only=True, frozen=True):
         return self.topics or ((self.topic,) if self.topic else ())
 
 
+class ProcessSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """The gauge of processes: the run's own one, and the supervisor of the stack's servers where
+    they are processes of this machine.
+    """
+
+    harness: int | None = None
+    supervisor: int | None = None
+
+
 class GaugeSettings(msgspec.Struct, kw_only=True, frozen=True):
     """The gauges that are wanted."""
 
     slot: SlotSettings | None = None
     group: GroupSettings | None = None
-    pids: tuple[int, ...] = ()
+    processes: ProcessSettings | None = None
 
 
 class ObserverSettings(Versioned, kw_only=True, frozen=True):

@@ -120,12 +120,13 @@ class ObservedRecord:
                 if not len(events):
                     return
             self.events += len(events)
-            counted = self._ledger.observe(
+            # A delete that came with its key alone has the time of the stamp that it follows.
+            probes = self._ledger.with_deletes(probes, events.keys, events.deleted)
+            counted = self._ledger.enter(
                 probes,
                 events.keys,
                 events.partition,
                 events.positions,
-                deleted=events.deleted,
                 checks=events.checks,
                 at_us=events.seen_us,
             )

@@ -102,8 +102,8 @@ def tables_are_the_runs(values: OptionValues) -> Sequence[str]:
     """A table or topic of the user's own is one."""
     if (values.get("tables") or 1) > 1 and (values.get("table") or values.get("topic")):
         return [
-            "--tables above 1 needs tables and topics of the run's own; leave --table and"
-            " --topic out"
+            "--tables above 1 needs tables and topics of the run's own; leave it out, and name all"
+            " of yours by --table"
         ]
     sink = values.get("sink")
     upserts = sink == "iceberg" and values.get("iceberg_mode") == "upsert"
@@ -210,6 +210,12 @@ def _by_reader(values: OptionValues) -> bool:
     return capture is not None and capture.direct
 
 
+def _runs_already(values: OptionValues) -> bool:
+    """Whether capture and all behind it are somebody else's."""
+    capture = captures().by_name.get(str(values.get("capture")))
+    return capture is not None and capture.runs_already
+
+
 def _direct(values: OptionValues) -> bool:
     """Whether the direct reader is all there is of a platform."""
     feeds = can_feed(
@@ -226,6 +232,9 @@ def not_of_the_direct_reader(name: str) -> Rule:
     def rule(values: OptionValues) -> Sequence[str]:
         if not _by_reader(values) or not values.get(name):
             return []
+        if _runs_already(values):
+            idle = [f"--{name} does nothing with --capture none; leave it out"]
+            return [] if name == "table" else idle
         return [
             f"--{name} is not possible with --capture {values['capture']}: it has a slot, a table"
             " and a stream of the run's own; leave it out, or use --capture debezium (in the"
@@ -237,7 +246,7 @@ def not_of_the_direct_reader(name: str) -> Rule:
 
 def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is no platform behind it."""
-    if _direct(values) and values.get("platform") == "none":
+    if not _runs_already(values) and _direct(values) and values.get("platform") == "none":
         return [
             f"--platform none is not possible with --capture {values['capture']}: the reader is the"
             " platform; leave it out"
@@ -245,9 +254,29 @@ def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
     return []
 
 
+def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
+    """Of a pipeline that is the user's from the table on, both ends must be named."""
+    if not _runs_already(values):
+        return []
+    found = []
+    ends = [values.get(name, _UNREADABLE) for name in ("table", "sink_tap")]
+    if not all(ends) or values.get("platform") != "none":
+        found.append(
+            "--capture none is a pipeline of yours that runs already; it needs --platform none, the"
+            " --table where events go in and the --sink-tap where they come out"
+        )
+    kind = str(values.get("sink_tap")).partition(":")[0]
+    if kind == "postgres" and any((values.get("mix") or ())[1:]):
+        found.append(
+            "--sink-tap postgres sees a table's rows and not each change, and with --capture none"
+            " nothing else is seen; with --mix use postgres-log, or insert alone"
+        )
+    return found
+
+
 def own_stream_is_watched(values: OptionValues) -> Sequence[str]:
     """With the direct reader there is one place where events come out."""
-    if _direct(values) and values.get("sink_tap"):
+    if _direct(values) and not _runs_already(values) and values.get("sink_tap"):
         return [
             f"--sink-tap is not possible with --capture {values['capture']}: its own stream is"
             " watched; leave it out"
@@ -294,11 +323,33 @@ def connector_has_a_database(values: OptionValues) -> Sequence[str]:
     return []
 
 
-def table_has_a_connector(values: OptionValues) -> Sequence[str]:
-    """A table of the user's own is captured by a connector of the user's own."""
-    if not _by_reader(values) and values.get("table") and not values.get("connector", _UNREADABLE):
-        return ["--table needs --connector; without one the run creates a table of its own"]
+def table_has_a_database(values: OptionValues) -> Sequence[str]:
+    """Straight to the topic there is no table."""
+    if _by_reader(values) or values.get("connector"):
+        return []  # which says it already
+    if values.get("table") and values.get("source") == "topic":
+        return ["--table needs --source postgres: straight to the topic no table is written to"]
     return []
+
+
+def of_own_tables(name: str, unset: object) -> Rule:
+    """An option of the user's own tables needs one."""
+
+    def rule(values: OptionValues) -> Sequence[str]:
+        if values.get(name, unset) == unset or values.get("table", _UNREADABLE):
+            return []
+        flag = "--" + name.replace("_", "-")
+        return [f"{flag} needs --table: the run's own tables have all that they need"]
+
+    return rule
+
+
+def a_topic_for_each_table(values: OptionValues) -> Sequence[str]:
+    """A connector writes each table to a topic of its own."""
+    tables, topics = (values.get(name) for name in ("table", "topic"))
+    if not tables or not topics or len(topics.split(",")) == len(tables.split(",")):
+        return []
+    return [f"--topic {topics} must name one topic for each of --table {tables}, in their order"]
 
 
 def topic_has_a_connector(values: OptionValues) -> Sequence[str]:

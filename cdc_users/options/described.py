@@ -47,6 +47,9 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
         "platform": command or ("none" if tap else ""),
         "sink_tap": f"{tap.kind}:{tap.place}" if tap else "",
     }
+    if file.source and tap and not (file.kafka or file.capture):
+        # A table and a tap suffice: all between them is the user's.
+        of_sections |= {"capture": "none", "transport": "none"}
     used = {name: text for name, text in of_sections.items() if text and name not in idle}
     return used | own_options(file.options)
 

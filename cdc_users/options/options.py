@@ -118,7 +118,7 @@ def workload_of(options: Options) -> Workload:
         mix=options.mix,
         skew=options.key_skew,
         live_keys=options.live_keys,
-        tables=options.tables,
+        tables=len(options.table.split(",")) if options.table else options.tables,
         row_bytes=options.row_bytes,
         insert_method=options.insert_method,
         seed=options.seed,

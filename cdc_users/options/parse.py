@@ -12,6 +12,7 @@ from cdc_users.measure.number import number, shown, whole
 from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_stages
 from cdc_users.pipeline.declaration import outlets
 from cdc_users.pipeline.declaration import sinks as sinks_known
+from infra.schemas.envelope import is_probe_column
 from infra.validate import is_address, is_port, is_topic, is_url, unwritable
 
 
@@ -85,6 +86,21 @@ def table(text: str) -> str:
     return text
 
 
+def tables(text: str) -> str:
+    """Several SCHEMA.TABLE by comma, none of them twice."""
+    names = [table(part.strip()) for part in text.split(",")]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{text!r} names a table twice; name each once")
+    return ",".join(names)
+
+
+def column(text: str) -> str:
+    """The name of a column."""
+    if not is_probe_column(text):
+        raise ValueError(f"{text!r} is not a plain column name, e.g. note")
+    return text
+
+
 def sink_tap(text: str) -> str:
     """KIND:PLACE of where events come out of a pipeline of the user's own."""
     kind, _, place = text.partition(":")
@@ -113,6 +129,11 @@ def topic(text: str) -> str:
             " and '-'"
         )
     return text
+
+
+def topics(text: str) -> str:
+    """Several topics by comma."""
+    return ",".join(topic(part.strip()) for part in text.split(","))
 
 
 def platform(text: str) -> str:

@@ -62,7 +62,13 @@ def _options(shape: ShapeDeclaration, given: Mapping[str, str]) -> Options:
     # What does nothing is left out of the rest, or it would be told a second time as a
     # contradiction.
     read = {name: text for name, text in given.items() if name not in idle}
-    return resolve(texts(read, shape.scenario.defaults), mistakes)
+    return resolve(texts(read, {**_own_table(shape), **shape.scenario.defaults}), mistakes)
+
+
+def _own_table(shape: ShapeDeclaration) -> Mapping[str, str]:
+    """The table that the locustfile's user class is for, where it names one."""
+    table = getattr(getattr(shape, "writer", None), "table", "")
+    return {"table": table} if table else {}
 
 
 def propose(

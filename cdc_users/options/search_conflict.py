@@ -33,7 +33,7 @@ def budget_fits_a_probe(values: OptionValues) -> Sequence[str]:
     if None in known or budget_s is None or "warm_up" not in values:
         return []
     start, most, probe_s, confirm_s, precision = (float(value or 0) for value in known)
-    warm_up_s = values["warm_up"] or WARM_UP_S
+    warm_up_s = WARM_UP_S if values["warm_up"] is None else values["warm_up"]
     plan = SearchPlan(start, most, probe_s, confirm_s, warm_up_s, precision, budget_s)
     if plan.least_s <= budget_s:
         return []

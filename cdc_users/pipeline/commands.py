@@ -4,6 +4,7 @@ to watch.
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ from cdc_users.observe.settings import (
     GaugeSettings,
     GroupSettings,
     ObserverSettings,
+    OwnTableSettings,
+    ProcessSettings,
     SlotSettings,
+    TableSettings,
     TapSettings,
     TopicSettings,
 )
@@ -123,6 +127,7 @@ class Wiring(Prepared):
             "topic": ",".join(names.topics),
             "group": names.group,
             "dead-letter-topic": names.dead_letter,
+            **({"probe-column": names.plans[0].probe} if names.plans else {}),
             **{name: told[name] for name in (*EVERY_SINK, *sink.takes)},
             **sink.arguments(self, tap),
         }
@@ -137,9 +142,13 @@ class Wiring(Prepared):
         return ObserverSettings(
             run=self.run,
             anchor=self.anchor,
-            taps=tuple(replace(tap, check_every=every) for tap in self._taps()),
-            gauges=GaugeSettings(slot=slot, group=self._group()),
+            taps=tuple(replace(tap, check_every=every, own=self._own()) for tap in self._taps()),
+            gauges=GaugeSettings(slot=slot, group=self._group(), processes=self._processes()),
         )
+
+    def _processes(self) -> ProcessSettings:
+        """The run's process, and the stack's supervisor where its servers are processes here."""
+        return ProcessSettings(harness=os.getpid(), supervisor=self.endpoints.supervisor_pid)
 
     def _group(self) -> GroupSettings | None:
         names, pipeline = self.names, self.pipeline
@@ -159,6 +168,8 @@ class Wiring(Prepared):
             bootstrap=self.endpoints.kafka_bootstrap,
             topics=self.names.topics,
             schema_registry_url=self.endpoints.schema_registry_url,
+            # What a topic of the user's own held before is no matter of the run's.
+            from_end=bool(self.pipeline.topic),
         )
         sink = self._sink_tap()
         return [topic] if sink is None else [topic, replace(sink, name="sink")]
@@ -175,18 +186,41 @@ class Wiring(Prepared):
         tap = declared.tap(self)
         return declared.watch(self) if tap is None and self.pipeline.watched else tap
 
-    def final_source(self) -> FinalSide | None:
-        """The source table as one side of the final comparison;
-
-        None where there is none, or there are several.
+    def finals(self) -> list[tuple[FinalSide | None, FinalSide]]:
+        """What is compared in the end: each source table with the sink's of its place; None where
+        the source has no table of its own for it. Nothing where the sink keeps no contents.
         """
-        return sources().by_name[self.pipeline.source].final(self)
+        sources_found = sources().by_name[self.pipeline.source].finals(self)
+        found = [side for side in self._final_sinks() if side is not None]
+        if len(found) != len(sources_found):
+            return [(None, side) for side in found[:1]]
+        pairs = zip(sources_found, found, strict=True)
+        return [
+            (self._as_own(source, number), self._as_own(sink, number))
+            for number, (source, sink) in enumerate(pairs)
+        ]
 
-    def final_sink(self) -> FinalSide | None:
-        """The sink's contents as the other side; None where the sink keeps none."""
+    def _final_sinks(self) -> list[FinalSide | None]:
         if self.direct:
-            return transports().by_name[self.pipeline.transport].final(self)
-        kind, _, place = self.pipeline.sink_tap.partition(":")
-        if kind and (final := outlets().by_name[kind].final(self, place)) is not None:
-            return final
-        return sinks().by_name[self.pipeline.sink].final(self)
+            return [transports().by_name[self.pipeline.transport].final(self)]
+        kind, _, places = self.pipeline.sink_tap.partition(":")
+        if kind:
+            final = outlets().by_name[kind].final
+            found = [final(self, place) for place in places.split(",")]
+            if any(side is not None for side in found):
+                return found
+        return [sinks().by_name[self.pipeline.sink].final(self)]
+
+    def _as_own(self, side: FinalSide, number: int) -> FinalSide:
+        """The side with what is known of the user's own table, where it is one."""
+        if not self.names.plans or not isinstance(side, TableSettings):
+            return side
+        return replace(side, own=self._own()[number : number + 1])
+
+    def _own(self) -> tuple[OwnTableSettings, ...]:
+        return tuple(
+            OwnTableSettings(
+                table=plan.full_name, key=plan.key, probe=plan.probe, columns=plan.compared
+            )
+            for plan in self.names.plans
+        )

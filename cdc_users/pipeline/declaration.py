@@ -12,7 +12,7 @@ Functions of a record that need one import it themselves.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -151,15 +151,15 @@ class SourceDeclaration:
     """Where rows go in.
 
     `lanes` is the attribute of a shape that has the user class for it. `target` is what the lanes
-    must know of where they write; `final` is the table that the sink's contents are
-    compared with. `provision` creates what they write to. From a `database` a capture reads.
+    must know of where they write; `finals` are the tables that the sink's contents
+    are compared with. `provision` creates what they write to. From a `database` a capture reads.
     """
 
     name: str
     lanes: str
     target: Callable[[Prepared], LaneTarget]
     provision: Callable[[Ground], MadeNames]
-    final: Callable[[Prepared], FinalSide | None] = _unseen
+    finals: Callable[[Prepared], Sequence[FinalSide]] = lambda _: ()
     database: bool = False
 
 
@@ -173,13 +173,14 @@ class CaptureDeclaration:
     gives the name of the connector that was made, where there is one. A direct one's process is
     started by `module`, and ready within `ready_s`; `transports` are those that it can write to
     (none named: every service, or Kafka alone where it is not direct). `fetch` gets its files,
-    before anything is created.
+    before anything is created. One that `runs_already` is somebody else's, with all behind it.
     """
 
     name: str
     label: str
     provision: Callable[[Ground], MadeNames]
     direct: bool = False
+    runs_already: bool = False
     feeds: Callable[[Prepared], Arguments] | None = None
     connector: Callable[[str], str] = lambda _: ""
     module: str = "infra.platform.wal"

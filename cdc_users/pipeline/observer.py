@@ -28,6 +28,7 @@ from cdc_users.observe.message import (
     ObserverReady,
     ObserverSnapshot,
     TapPlace,
+    WatchedProcesses,
 )
 from cdc_users.observe.settings import ObserverSettings
 from cdc_users.pipeline.child_process import Child, start
@@ -66,6 +67,15 @@ class Observer:
     def samples(self, after: int = 0) -> GaugeSamples:
         """The gauges' samples from this number on, and the number to ask from next time."""
         return self._get("/samples", GaugeSamples, after=str(after))
+
+    def watch(self, pids: Mapping[str, int]) -> None:
+        """Have these processes counted for themselves, by name."""
+        body = encode(WatchedProcesses(pids=dict(pids)))
+        try:
+            answer = http.post(f"{self.url}/processes", data=body, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            raise self._silent(error) from error
+        _read(answer, WatchedProcesses)
 
     def final(
         self, source: FinalSide, sink: FinalSide, *, gone: NDArray[np.int64] | None = None

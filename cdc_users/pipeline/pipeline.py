@@ -39,6 +39,7 @@ from cdc_users.pipeline.telemetry import (
 )
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.fence import fences
+from cdc_users.users.workload.table.row import CustomRow
 from cdc_users.users.workload.workload import Workload
 from infra.client.environment import TELEMETRY_TOKEN, as_given, for_python
 from infra.faults.fault import FaultGround, FaultObjects, heal, inject
@@ -67,6 +68,8 @@ class Rig:
     logs: Path
     #: Whether keys are written more than once.
     updates: bool = False
+    #: The user's own code that makes rows of a table of theirs.
+    custom: CustomRow | None = None
     platforms: list[Child] = field(default_factory=list)
     #: A reader of the run's own that writes to the topics, where Kafka Connect does not.
     captures: list[Child] = field(default_factory=list)
@@ -115,7 +118,8 @@ class Rig:
     def send_fences(self, count: int) -> set[int]:
         """Write so many more fences where the lanes write; returns the keys of all so far."""
         if self._fences is None:
-            self._fences = fences(self.wiring.run, self.wiring.target, self.wiring.anchor)
+            wiring = self.wiring
+            self._fences = fences(wiring.run, wiring.target, wiring.anchor, self.custom)
         return self._fences(count)
 
     def open(self, steward: StewardClient, wait: Callable[[str, Callable[[], bool]], bool]) -> str:
@@ -152,8 +156,15 @@ class Rig:
             self.logs / f"{schema}-observer.log",
             anchor,
         )
+        self._start_platform(held=held, anchor=anchor)
+        started = (*self.captures, *self.platforms)
+        self.observer.watch({child.name: child.process.pid for child in started})
+
+    def _start_platform(self, *, held: bool, anchor: dict[str, str]) -> None:
         if self.wiring.pipeline.platform == "none":
             return
+        assert self.observer is not None
+        schema = self.wiring.names.schema
         if capture := self.wiring.capture_command():
             # Before the platform, so that it finds schemas; after the observer, which misses none.
             log = self.logs / f"{schema}-capture.log"
@@ -235,6 +246,7 @@ class Rig:
             nearest=None if self.sees_sink else events[-1],
             platform=platform,
             taps=taps,
+            processes=(gauges.processes if gauges is not None else None) or {},
             slot_lag_bytes=None if gauges is None else gauges.slot_lag_bytes,
             group_lag=None if gauges is None else gauges.group_lag,
         )
@@ -376,6 +388,7 @@ class RigPlan:
     anchor: Anchor
     logs: Path
     workload: Workload
+    custom: CustomRow | None = None
 
 
 def prepare(plan: RigPlan, steward: StewardClient) -> Rig:
@@ -385,7 +398,11 @@ def prepare(plan: RigPlan, steward: StewardClient) -> Rig:
         tables=table_names(plan.workload.tables),
         tuning=plan.tuning,
         pipeline=plan.pipeline,
+        mix=plan.workload.mix,
+        seed=plan.workload.seed,
+        custom_rows=plan.custom is not None,
     )
     names = steward.prepare(request)
     wiring = Wiring(plan.endpoints, plan.pipeline, names, plan.run, plan.anchor)
-    return Rig(wiring, plan.logs, updates=not plan.workload.only_inserts)
+    updates = not plan.workload.only_inserts
+    return Rig(wiring, plan.logs, updates=updates, custom=plan.custom)

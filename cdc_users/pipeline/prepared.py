@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.channel import Channel
+from cdc_users.users.workload.table.plan import TablePlan
 from infra.stack.endpoints import Endpoints
 
 
@@ -34,6 +35,8 @@ class Names:
     sink_table: str = ""
     sink_slot: str = ""
     warehouse: str = ""
+    #: How the rows of the user's own tables are made; empty for customers.
+    plans: tuple[TablePlan, ...] = ()
 
 
 class MadeNames(TypedDict, total=False):
@@ -48,6 +51,7 @@ class MadeNames(TypedDict, total=False):
     sink_table: str
     sink_slot: str
     warehouse: str
+    plans: tuple[TablePlan, ...]
 
 
 @dataclass(frozen=True, slots=True)

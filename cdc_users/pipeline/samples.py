@@ -41,6 +41,8 @@ COLUMNS = (
     "slot_lag_bytes",
     "group_lag",
     *SLOT_COLUMNS,
+    "cpu_s",
+    "written_bytes",
 )
 
 
@@ -130,6 +132,21 @@ class SampleLog:
             for sample in samples
         ]
         rows += [(sample.at_us, _gauges_row(sample)) for sample in self.gauges]
+        rows += [
+            (
+                sample.at_us,
+                {
+                    "at_us": sample.at_us,
+                    "process": name,
+                    "rss_bytes": process.rss_bytes,
+                    "uss_bytes": process.uss_bytes,
+                    "cpu_s": process.cpu_s,
+                    "written_bytes": process.written_bytes,
+                },
+            )
+            for sample in self.gauges
+            for name, process in (sample.processes or {}).items()
+        ]
         return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 

@@ -21,6 +21,7 @@ from cdc_users.measure.ledger import ledger
 from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
 from cdc_users.measure.wire import WireError, WireMessage, decode
+from cdc_users.observe.message import ProcessSample
 from cdc_users.pipeline.child_process import Child
 from infra.client import http
 
@@ -148,6 +149,8 @@ class PipelineSnapshot:
     #: The gauges: events behind by the group's offsets, and bytes of WAL that the slot holds back.
     group_lag: int | None = None
     slot_lag_bytes: int | None = None
+    #: What the servers' processes, the platform's and the harness' take, by name.
+    processes: Mapping[str, ProcessSample] = field(default_factory=dict)
 
     def delivered(self, step: int) -> int:
         """Events of a step that have come to the sink, or as near to it as every one is seen."""

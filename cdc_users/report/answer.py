@@ -7,6 +7,7 @@ from typing import Any
 
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.ledger.ledger import CLASSES
+from cdc_users.report.capacity import sentence
 
 #: What the audit may find wrong with an event.
 AUDITED = tuple(name for name in CLASSES if name != "unseen")
@@ -18,6 +19,8 @@ def answer(result: Result) -> str:
         return "This run answers nothing: its numbers may not be used."
     if result.verdict not in (Verdict.PASS, Verdict.FAIL) or not result.steps:
         return "This run did not come to an answer."
+    if result.capacity is not None:
+        return f"{sentence(result.capacity)} {_audited(result).capitalize()}."
     judged = [step for step in result.steps if not step.warm_up] or result.steps
     step = max(judged, key=lambda step: step.messages or 0)
     moved = (

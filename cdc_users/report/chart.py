@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from cdc_users.measure.capacity.curve import curve, knee
 from cdc_users.measure.judgement.result import Result
 
 
@@ -165,5 +166,57 @@ def _gain(size: float, law: Mapping[str, Any]) -> float:
     return float(size / (1 + law["contention"] * (size - 1) + law["coherency"] * size * (size - 1)))
 
 
+def capacity(result: Result) -> Iterator[FigureChart]:
+    """What each rate that was probed showed: its latency, what came out, and what it cost."""
+    if result.capacity:
+        yield from search_charts(result.capacity)
+
+
+def search_charts(found: Mapping[str, Any]) -> Iterator[FigureChart]:
+    """The curve of a search, as far as it has come."""
+    values = curve(found)
+    rates = [rate for rate in values["rate_per_s"] if rate is not None]
+    if not rates:
+        return
+    low, high = found["low_per_s"], found["high_per_s"]
+    ends = f" Held: {low:,.0f}/s." if low is not None else ""
+    ends += f" Failed: {high:,.0f}/s." if high is not None else ""
+    bend = knee(values)
+    p99_ms = zip(rates, values["p99_ms"], strict=True)
+    at_knee = [ms if rate == bend else None for rate, ms in p99_ms]
+    latency = (
+        ChartLine("p50_ms", "p50", 3),
+        ChartLine("p99_ms", "p99", 1),
+        ChartLine("p99_9_ms", "p99.9", 2),
+    )
+    yield FigureChart(
+        "Latency by rate",
+        "ms",
+        "events/s",
+        rates,
+        (*latency, ChartLine("knee", "knee", 4, points=True)),
+        {line.key: values[line.key] for line in latency} | {"knee": at_knee},
+        note=f"Of each rate its longest probe.{ends}",
+        log=True,
+    )
+    yield FigureChart(
+        "Throughput by rate",
+        "events/s",
+        "events/s",
+        rates,
+        (ChartLine("delivered_per_s", "came out", 2), ChartLine("rate_per_s", "offered", 6)),
+        {name: values[name] for name in ("delivered_per_s", "rate_per_s")},
+    )
+    if any(value is not None for value in values["cores"]):
+        yield FigureChart(
+            "Processors by rate",
+            "cores",
+            "events/s",
+            rates,
+            (ChartLine("cores", "system under test", 4),),
+            {"cores": values["cores"]},
+        )
+
+
 #: What makes a result's own charts; each yields those that the result has figures for.
-OF_RESULT: tuple[Callable[[Result], Iterator[FigureChart]], ...] = (scaling,)
+OF_RESULT: tuple[Callable[[Result], Iterator[FigureChart]], ...] = (scaling, capacity)

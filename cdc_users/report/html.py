@@ -45,6 +45,15 @@ PRESSURES = (
 )
 
 
+#: What each process took: keys of a step's `cost` and their heads.
+COSTS = (
+    ("cpu_cores", "cores"),
+    ("rss_mb", "resident MB"),
+    ("uss_mb", "unique MB"),
+    ("written_mb_per_s", "written MB/s"),
+)
+
+
 class Titled(Protocol):
     """A column of the consolidated table (report.Column)."""
 
@@ -96,6 +105,8 @@ def render(place: Path, result: Result, digest: Digest) -> str:
             for step in result.steps
             if any(step.pressure.get(key) is not None for key, _ in PRESSURES)
         ],
+        costs=COSTS,
+        costed=[step for step in result.steps if step.cost],
         data=data(place, result),
         styles=[_asset(name) for name in STYLES],
         scripts=[_asset(name) for name in SCRIPTS],

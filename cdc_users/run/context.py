@@ -15,6 +15,7 @@ from cdc_users.run.wait import Stopping
 from cdc_users.run.watch import Watch
 from cdc_users.scenario import Scenario
 from cdc_users.step.state import Facts, StepState
+from cdc_users.users.workload.table.row import CustomRow
 from cdc_users.users.workload.workload import Workload
 from cdc_users.view.run_view import ChartMark
 
@@ -36,6 +37,8 @@ class RunContext:
     sender: LaneMessenger
     watch: Watch
     facts: Facts
+    #: The user's own code that makes rows of a table of theirs.
+    custom: CustomRow | None = None
     stopping: Stopping = field(default_factory=Stopping)
     anchor: Anchor = field(default_factory=new_anchor)
     samples: SampleLog = field(default_factory=SampleLog)

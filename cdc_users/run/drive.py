@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import gevent
 
 from cdc_users.error import HarnessError, TargetError
+from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.result import Verdict
 from cdc_users.measure.offset import ClockOffset
 from cdc_users.pipeline.pipeline import GRACE_S, Rig, RigPlan, prepare
@@ -25,6 +26,7 @@ from cdc_users.run.step_driver import StepDriver
 from cdc_users.run.wait import POLL_S, Waiting
 from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
 from cdc_users.step.close import Closing, close
+from cdc_users.step.cost import UNKNOWN, step_cost
 from cdc_users.step.shown import shown
 from cdc_users.step.state import Broken, StepState
 from cdc_users.users.message import Halt
@@ -76,6 +78,8 @@ class Drive:
 
     def drive(self) -> None:
         """Take one step after another until the course has no more, or something ends the run."""
+        if self.endpoints.supervisor_pid is None:
+            self.run.facts.notes.append(UNKNOWN)
         state = self._next_state()
         try:
             while state is not None and not self._over:
@@ -174,6 +178,7 @@ class Drive:
             anchor=run.anchor,
             logs=run.directory / "logs",
             workload=run.workload,
+            custom=run.custom,
         )
 
     def _steps(self, rig: Rig, first: StepState) -> StepState | None:
@@ -260,11 +265,20 @@ class Drive:
                 state.fault.gauges = run.samples.gauges_between(
                     state.fault.injected_us, state.ended_us
                 )
+            facts.costs[state.number] = self._cost(state)
             high_water = run.samples.high_water(began_us, state.ended_us)
             if high_water is None:  # a platform without samples knows its own of all steps
                 high_water = run.watch.last.platform.high_water
             if high_water is not None:
                 facts.high_water[state.number] = high_water
+
+    def _cost(self, state: StepState) -> Costs:
+        """What was taken while the load lasted, or while it was drained where it was there
+        before.
+        """
+        until_us = state.ended_us if state.drain_us else state.loaded_us
+        gauges = self.run.samples.gauges_between(state.drain_us or state.t0_us, until_us)
+        return step_cost(gauges, servers_known=self.endpoints.supervisor_pid is not None)
 
     def _sampled(self, rig: Rig, until_us: int) -> bool:
         self.run.watch.look()

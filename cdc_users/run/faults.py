@@ -29,7 +29,8 @@ logger = structlog.get_logger()
 POLL_S = 0.2
 #: Whether all is as before is computed from all looks, and a little later is soon enough.
 JUDGE_S = 1.0
-RECOVER = "recover"
+#: The stages of a step with a fault, as charts and timelines show them.
+FAULT, RECOVER = "fault", "recover"
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class FaultDriver:
         run, state = self.run, self.state
         state.fault = done = FaultState(injected_us=run.anchor.now_us())
         run.facts.explained += self._fault.explains
-        run.mark(planned.name, state)
+        run.mark(FAULT, state)
         logger.info("benchmark.fault.inject", fault=planned.name, step=state.step.name)
         try:
             self._act("inject")

@@ -253,6 +253,7 @@ class Watch:
             mean_ms=_mean_ms(latency),
             max_ms=_ms(latency.max_us) if latency.count else None,
             **_stage_means(recent),
+            captured=look.taps["topic"].delivered(load.number) if "topic" in look.taps else None,
         )
 
     def _percentiles(self, step: int) -> RecentLatency:

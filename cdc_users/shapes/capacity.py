@@ -34,6 +34,10 @@ def pattern_of(name: str, options: Options) -> Step:
 
 def planned_steps(name: str, options: Options) -> tuple[Step, ...]:
     """The steps that are certain: the harness' ceiling, and the first probe behind its warm-up."""
+    if options.warm_up == 0:
+        raise OptionsError(
+            ["--warm-up none: a probe is judged behind a warm-up of its own; leave it out"]
+        )
     most = MOST_ROWS * options.lanes / options.confirm
     if options.most > most:
         raise OptionsError(

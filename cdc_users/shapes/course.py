@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cdc_users.measure.capacity.bottleneck import limit_of, true_rates
 from cdc_users.measure.capacity.probe import (
     ProbeFigures,
     ProbeJudgement,
@@ -20,6 +21,7 @@ from cdc_users.measure.capacity.search import (
     TrialOutcome,
     next_trial,
 )
+from cdc_users.measure.judgement.cost import cores, memory_mb, per_events
 from cdc_users.measure.judgement.result import step_json
 from cdc_users.measure.judgement.threshold import Threshold, failures
 from cdc_users.measure.schedule.plan import LoadStage, Schedule
@@ -119,6 +121,8 @@ class CapacityCourse:
             "width": answer.width,
             "ceiling_per_s": self._ceiling_per_s(shown),
             "slo": [threshold.text for threshold in self.options.slo],
+            "bottleneck": _bottleneck(answer, made),
+            "cost": _cost(answer, made),
             "probes": [_as_row(one) for one in made],
         }
         if answer.kind == "nothing_holds":
@@ -149,7 +153,7 @@ class CapacityCourse:
             most_per_s=bound,
             probe_s=options.probe,
             confirm_s=options.confirm,
-            warm_up_s=options.warm_up or WARM_UP_S,
+            warm_up_s=warm_up_of(options),
             precision=options.precision,
             budget_s=options.budget,
             limit="most" if bound == options.most else "ceiling",
@@ -191,13 +195,64 @@ def _unfinished(why: str) -> SearchAnswer:
     return SearchAnswer("undecided", why=f"the search did not come to its end: {why}")
 
 
+def _bottleneck(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[str, Any] | None:
+    """What limits the pipeline at the lowest rate that failed; where none did, at the highest that
+    held.
+    """
+    rate_per_s = answer.high_per_s or max(
+        (one.trial.rate_per_s for one in made if one.judged.held), default=None
+    )
+    at = [one for one in made if one.trial.rate_per_s == rate_per_s]
+    if not at:
+        return None
+    stages = max(at, key=lambda one: one.trial.long).shown.stages
+    if stages is None:
+        return None
+    return {
+        **limit_of(stages).to_json(),
+        "rate_per_s": rate_per_s,
+        "busy": dict(stages.busy),
+        "growth": dict(stages.growth),
+        "true_rates_per_s": true_rates(stages),
+        "machine": stages.machine,
+    }
+
+
+def _cost(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[str, Any] | None:
+    """What the highest rate that held costs, and what half of it does."""
+    held = [one for one in made if one.judged.held]
+    if answer.low_per_s is None or not held:
+        return None
+    full = max(held, key=lambda one: (one.trial.rate_per_s, one.trial.long))
+    half = min(held, key=lambda one: abs(one.trial.rate_per_s - full.trial.rate_per_s / 2))
+    return {"at_the_rate": _cost_of(full), "at_half": _cost_of(half)}
+
+
+def _cost_of(record: ProbeRecord) -> dict[str, Any]:
+    cost, rate_per_s = record.shown.result.cost, record.judged.delivered_per_s
+    in_all, memory = cores(cost), memory_mb(cost)
+    return {
+        "rate_per_s": record.trial.rate_per_s,
+        "cores": in_all,
+        "memory_mb": memory,
+        "cores_per_10k": per_events(in_all, rate_per_s),
+        "memory_mb_per_10k": per_events(memory, rate_per_s),
+        "parts": dict(cost),
+    }
+
+
+def warm_up_of(options: Options) -> float:
+    """How long each probe's warm-up is."""
+    return WARM_UP_S if options.warm_up is None else options.warm_up
+
+
 def probe_steps(options: Options, pattern: Step, trial: Trial, number: int) -> tuple[Step, Step]:
     """A probe's warm-up and the probe itself."""
     kind = "confirm" if trial.long else "probe"
     name = f"{pattern.name}-{number}-{kind}-{trial.rate_per_s:g}-per-s"
     lanes = pattern.lanes * (MORE_LANES if trial.repeat else 1)
     duration_s = options.confirm if trial.long else options.probe
-    warm_up_s = options.warm_up or WARM_UP_S
+    warm_up_s = warm_up_of(options)
     common = replace(pattern, lanes=lanes)
     return (
         replace(
@@ -250,6 +305,8 @@ def _as_row(record: ProbeRecord) -> dict[str, object]:
         "p50_ms": ms(50),
         "p99_ms": ms(99),
         "p99_9_ms": ms(99.9),
+        "cores": cores(shown.result.cost),
+        "memory_mb": memory_mb(shown.result.cost),
         "took_s": round(record.took_s, 1),
         "lanes": shown.step.lanes,
         "growth": dict(record.judged.growth),

@@ -55,6 +55,7 @@ def _step(name: str, options: Options, watched: Pipeline, fault: PlannedFault) -
         options.lanes,
         options.rows_per_transaction,
         fault=fault,
+        alone=faults().by_name[fault.name].lasting,
     )
 
 

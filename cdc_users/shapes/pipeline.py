@@ -50,6 +50,9 @@ def pipeline_with(
         topic=options.topic,
         connector=options.connector,
         table=options.table,
+        probe_column=options.probe_column,
+        add_probe=options.add_probe,
+        keep_rows=options.keep_rows,
         sink_tap=options.sink_tap,
         group=options.group,
     )

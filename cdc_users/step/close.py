@@ -13,16 +13,20 @@ import psycopg2
 
 from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.ledger.key import key_of_columns
 from cdc_users.measure.ledger.ledger import Outcomes, audit_taps
 from cdc_users.measure.ledger.sequence import SequenceSet
-from cdc_users.observe.message import ExpectedSide
+from cdc_users.observe.message import ExpectedSide, Final
 from cdc_users.pipeline.observer import expected
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress
 from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
+from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.expected_state import FinalState, final_state
+from cdc_users.users.workload.table.plan import TablePlan
+from cdc_users.users.workload.table.row import key_texts
 from cdc_users.users.workload.workload import Workload
 
 SETTLE_S = 10.0
@@ -51,11 +55,9 @@ class Closing:
         for state in self.states:
             self.told |= state.outcomes()
         self.settled = dict(self.told)
-        if wiring.pipeline.source == "postgres":
+        if isinstance(target := wiring.target, DatabaseTarget):
             written = WrittenTables(
-                wiring.endpoints.postgres_dsn,
-                wiring.names.schema,
-                wiring.names.tables,
+                target,
                 wiring.run,
                 self.workload,
                 self.states[0].step.rows_per_arrival,
@@ -124,14 +126,19 @@ class Closing:
         told.
         """
         wiring = self.rig.wiring
-        sink = wiring.final_sink()
-        if sink is None or self.rig.observer is None:
+        pairs = wiring.finals()
+        if not pairs or self.rig.observer is None:
             return
         left = self._final_state()
-        source = wiring.final_source() or _expected(left)
-        found = self.rig.observer.final(source, sink, gone=left.keys[left.deleted])
+        gone = left.keys[left.deleted]
+        if plans := wiring.names.plans:
+            gone = np.array([key_in_table(plans, key) for key in gone.tolist()], dtype=np.int64)
+        found = [
+            self.rig.observer.final(source or _expected(left), sink, gone=gone)
+            for source, sink in pairs
+        ]
         for state in self.states:
-            self.facts.finals[state.number] = found
+            self.facts.finals[state.number] = together(found)
 
     def _final_state(self) -> FinalState:
         """What the writers have left, as far as they know."""
@@ -145,6 +152,23 @@ class Closing:
         )
         size = self.states[0].step.rows_per_arrival
         return final_state(self.workload, size, told, self.settled)
+
+
+def key_in_table(plans: Sequence[TablePlan], key: int) -> int:
+    """The number under which taps and tables know a writer's key."""
+    return key_of_columns(key_texts(plans[key % len(plans)], key))
+
+
+def together(found: Sequence[Final]) -> Final:
+    """The comparisons of several tables as one."""
+    return Final(
+        compared=sum(one.compared for one in found),
+        missing=sum(one.missing for one in found),
+        extra=sum(one.extra for one in found),
+        stale=sum(one.stale for one in found),
+        corrupt=sum(one.corrupt for one in found),
+        examples=[example for one in found for example in one.examples],
+    )
 
 
 def _expected(state: FinalState) -> ExpectedSide:

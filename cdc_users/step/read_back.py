@@ -19,8 +19,13 @@ from psycopg import Connection, sql
 from cdc_users.measure.ledger.ledger import Outcomes, SequenceRange, subtract
 from cdc_users.measure.ledger.probe import Operation, ProbeError, parse_probe
 from cdc_users.users.session import application_name
+from cdc_users.users.statement import quoted_name
+from cdc_users.users.table_statement import keys_condition, quoted
+from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.expected_state import Done, transactions
 from cdc_users.users.workload.keyspace import Touch
+from cdc_users.users.workload.table.plan import TablePlan
+from cdc_users.users.workload.table.row import key_texts
 from cdc_users.users.workload.workload import Workload
 
 POLL_S = 0.05
@@ -35,9 +40,7 @@ class WrittenTables:
     transaction, from which each transaction's keys follow.
     """
 
-    dsn: str
-    schema: str
-    tables: Sequence[str]
+    target: DatabaseTarget
     run: str
     workload: Workload
     rows_per_transaction: int
@@ -51,7 +54,9 @@ def settle_unknown(
     """
     if not any(outcome.unknown for outcome in outcomes.values()):
         return dict(outcomes)
-    with closing(psycopg.connect(written.dsn, autocommit=True, connect_timeout=10)) as connection:
+    with closing(
+        psycopg.connect(written.target.dsn, autocommit=True, connect_timeout=10)
+    ) as connection:
         if not _lanes_idle(connection, application_name(written.run), limit_s):
             return dict(outcomes)
         return {
@@ -65,7 +70,7 @@ def _settled(
 ) -> Outcomes:
     doubtful = unknown_transactions(written.workload, written.rows_per_transaction, writer, told)
     keys = sorted({touch.key for done in doubtful for touch in done.touches})
-    return decide(told, doubtful, _read(connection, written, keys))
+    return decide(told, doubtful, key_sequences(connection, written.target, keys))
 
 
 def unknown_transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> list[Done]:
@@ -114,13 +119,42 @@ def _lanes_idle(connection: Connection[Any], name: str, limit_s: float) -> bool:
     return False
 
 
+def key_sequences(
+    connection: Connection[Any], target: DatabaseTarget, keys: Sequence[int]
+) -> dict[int, int]:
+    """By key, the sequence of its row's last write; a key without a row is missing."""
+    if target.plans:
+        return _read_own(connection, target.plans, keys)
+    return _read(connection, target, keys)
+
+
+def _read_own(
+    connection: Connection[Any], plans: Sequence[TablePlan], keys: Sequence[int]
+) -> dict[int, int]:
+    """The same in tables of the user's own, whose keys are found by their texts."""
+    found: dict[int, int] = {}
+    for number, plan in enumerate(plans):
+        mine = {key_texts(plan, key): key for key in keys if key % len(plans) == number}
+        texts = list(mine)
+        columns = ", ".join(f"{quoted(name)}::text" for name in plan.key)
+        for start in range(0, len(texts), KEYS_PER_QUERY):
+            condition = keys_condition(plan, texts[start : start + KEYS_PER_QUERY])
+            table = quoted_name(plan.schema, plan.name)
+            query = f"SELECT {quoted(plan.probe)}, {columns} FROM {table} WHERE {condition}"  # noqa: S608 - names and values are quoted
+            rows = [
+                (tuple(key), probe) for probe, *key in connection.execute(query.encode()).fetchall()
+            ]
+            found |= {mine[key]: _sequence(probe) for key, probe in rows if key in mine}
+    return found
+
+
 def _read(
-    connection: Connection[Any], written: WrittenTables, keys: Sequence[int]
+    connection: Connection[Any], target: DatabaseTarget, keys: Sequence[int]
 ) -> dict[int, int]:
     found: dict[int, int] = {}
-    for table in written.tables if keys else ():
+    for table in target.tables if keys else ():
         query = sql.SQL("SELECT id, probe FROM {} WHERE id = ANY(%s)").format(
-            sql.Identifier(written.schema, table)
+            sql.Identifier(target.schema, table)
         )
         for start in range(0, len(keys), KEYS_PER_QUERY):
             rows = connection.execute(query, (list(keys[start : start + KEYS_PER_QUERY]),))

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from msgspec.structs import replace
+
 from cdc_users.measure.judgement.pressure import figures
 from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.judgement.scaling import RateReading, points, summary
@@ -132,13 +134,30 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
                 facts.source_clock,
             )
         ),
-        ledger=ledger(audits, facts.finals.get(state.number), facts.fenced),
+        ledger=ledger(audits, _final_of(state.number, facts), facts.fenced),
         warm_up=state.step.warm_up,
         probe=state.step.probe,
         pipeline=as_json(state.step.pipeline),
         pressure=pressure(state, facts),
         fault=_fault(state, facts),
+        cost=facts.costs.get(state.number, {}),
     )
+
+
+def _final_of(number: int, facts: Facts) -> Final | None:
+    """The final state as a step is told it: steps of one rig share it, and a row that the audit of
+    one of them misses is not missed by the others.
+    """
+    final = facts.finals.get(number)
+    if final is None:
+        return None
+    shared = [other for other, found in facts.finals.items() if found is final]
+    others = sum(_lost(facts, other) for other in shared if other != number)
+    return replace(final, missing=max(0, final.missing - others))
+
+
+def _lost(facts: Facts, number: int) -> int:
+    return max((audit.lost for audit in facts.audits.get(number, {}).values()), default=0)
 
 
 def _fault(state: StepState, facts: Facts) -> Mapping[str, object]:

@@ -9,6 +9,7 @@ from cdc_users.observe.message import GaugeSample
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import StepShown
 from cdc_users.step.result import step_result
+from cdc_users.step.stages import stage_figures
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.step.verdict import generator_reasons
@@ -26,14 +27,16 @@ def shown(
     """
     own, crowded = generator_reasons(state, facts)
     mine = [moment for moment in moments if moment.step == state.step.name]
+    result, waiting = step_result(state, facts), backlogs(state, mine, gauges)
     return StepShown(
         step=state.step,
-        result=step_result(state, facts),
+        result=result,
         drained=state.drained,
         took_s=max(0, state.ended_us - state.t0_us) / 1e6,
         looks=state.looks,
         recorder=facts.sink.get(state.number, StepSnapshot()).recorder,
-        backlogs=backlogs(state, mine, gauges),
+        backlogs=waiting,
+        stages=stage_figures(state, result, waiting, gauges),
         generator=own,
         crowded=crowded,
         cut=state.cut,
@@ -51,20 +54,35 @@ def backlogs(
     slot = [sample for sample in gauges if sample.slot is not None]
     if slot:
         found["slot"] = _slot(slot)
-    rate_per_s = state.step.schedule.rate_per_s * state.step.rows_per_arrival
+    size = state.step.rows_per_arrival
+    rate_per_s = state.step.schedule.rate_per_s * size
+    found["source"] = _events(
+        [(moment.elapsed_s, moment.offered * size - moment.sent) for moment in loaded], rate_per_s
+    )
+    captured = [
+        (moment.elapsed_s, moment.sent - moment.captured)
+        for moment in loaded
+        if moment.captured is not None
+    ]
+    if captured:
+        found["capture"] = _events(captured, rate_per_s)
     for place, name in (("topic", "consumer_lag"), ("queue", "queue_depth")):
         known = [
-            (moment.elapsed_s, float(value))
+            (moment.elapsed_s, value)
             for moment in loaded
             if (value := getattr(moment, name)) is not None
         ]
         if known:
-            found[place] = BacklogSeries(
-                [at_s for at_s, _ in known], [value for _, value in known], rate_per_s
-            )
+            found[place] = _events(known, rate_per_s)
     if "topic" not in found and any(sample.group is not None for sample in gauges):
         found["topic"] = BacklogSeries((), (), rate_per_s, known=False)
     return found
+
+
+def _events(waiting: Sequence[tuple[float, int]], rate_per_s: float) -> BacklogSeries:
+    return BacklogSeries(
+        [at_s for at_s, _ in waiting], [float(count) for _, count in waiting], rate_per_s
+    )
 
 
 def _slot(samples: Sequence[GaugeSample]) -> BacklogSeries:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.measure.judgement.threshold import Threshold
 from cdc_users.measure.judgement.validity import ProgressSample
@@ -185,6 +186,8 @@ class Facts:
     samples: dict[int, Sequence[PressureSample]] = field(default_factory=dict)
     high_water: dict[int, int] = field(default_factory=dict)
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
+    #: By step: what each server, the platform and the harness took; None is not known.
+    costs: dict[int, Costs] = field(default_factory=dict)
     #: What the course as a whole came to.
     course: CourseOutcome = field(default_factory=CourseOutcome)
 

@@ -49,3 +49,5 @@ class TimelineRow:
     fetch_ms: float | None
     queue_ms: float | None
     sink_write_ms: float | None
+    #: Events of the step that the topic's tap has seen; None where there is none.
+    captured: int | None = None

@@ -256,15 +256,16 @@ def _witness_early_ms(sink: StepSnapshot) -> float | None:
 
 
 def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """What is worth knowing and spoils nothing."""
+    """What is worth knowing and spoils nothing; of a search its answer is enough."""
+    judged = [state for state in states if not state.step.probe]
     return [
         *facts.notes,
         *facts.course.notes,
         *clock_notes(facts),
         *stranger_notes(facts),
-        *bound_notes(states, facts),
-        *load_notes(states),
-        *lane_notes(states),
+        *bound_notes(judged, facts),
+        *load_notes(judged),
+        *lane_notes(judged),
     ]
 
 

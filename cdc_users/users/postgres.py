@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import psycopg2
@@ -13,13 +13,18 @@ from gevent import GreenletExit
 from cdc_users.users.lane import Arrival, LaneUser, Share
 from cdc_users.users.session import APPLICATION_NAME as APPLICATION_NAME
 from cdc_users.users.session import FAILURES, NullSession, Session, open_session, rolled_back
-from cdc_users.users.statement import operation_name, quoted_name, statements
+from cdc_users.users.statement import Statement, operation_name, quoted_name, statements
+from cdc_users.users.table_statement import table_statements
 from cdc_users.users.target import DatabaseTarget, NullTarget
 from cdc_users.users.workload.keyspace import Outcome
+from cdc_users.users.workload.table.plan import TablePlan
+from cdc_users.users.workload.table.row import TableRows
 from cdc_users.users.workload.workload import (
     OperationName,
+    RowMaker,
     Writer,
     WriteTransaction,
+    payload_of,
     writer_number,
 )
 
@@ -32,22 +37,29 @@ class PostgresUser(LaneUser):
     Reports each transaction's response time, from its intended time, to Locust.
 
     Declare a subclass in a locustfile; mix, keys, rows a transaction, payload and method come from
-    the options.
+    the options. One that writes a table of your own has its name as `table` (or --table names it),
+    and may say itself how a row is made: a method `row(self, key, random)` that returns values by
+    column, without those of the key. The same key and chance must give the same row.
     """
 
     abstract = True
+    table: ClassVar[str] = ""
+    row: ClassVar[Any] = None
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._session: Session | None = None
         self._writer = Writer("", 0)
         self._tables: tuple[str, ...] = ()
+        self._plans: tuple[TablePlan, ...] = ()
 
     def begin(self, share: Share, lane: int) -> None:
         """Connect, and start a writer of this step."""
         target, workload = share.assignment.target, share.assignment.workload
         number = writer_number(share.assignment.step, lane)
-        self._writer = Writer(share.assignment.run, number, workload)
+        self._plans = target.plans if isinstance(target, DatabaseTarget) else ()
+        rows = self._own_rows(share, number) if self._plans else None
+        self._writer = Writer(share.assignment.run, number, workload, rows)
         share.ranges[number] = self._writer.ranges
         if isinstance(target, NullTarget):
             self._session, self._tables = NullSession(), target.tables
@@ -60,6 +72,22 @@ class PostgresUser(LaneUser):
             self._session = open_session(target.dsn, share.assignment.run, workload.insert_method)
         with contextlib.suppress(*FAILURES):
             self._session.ready()  # if it cannot, each arrival tries again and reports it
+
+    def _own_rows(self, share: Share, number: int) -> RowMaker:
+        workload = share.assignment.workload
+        return TableRows(
+            share.assignment.run,
+            number,
+            self._plans,
+            payload=payload_of(workload, number),
+            custom=self.row,
+        )
+
+    def _statements(self, transaction: WriteTransaction) -> list[Statement]:
+        method = self._writer.workload.insert_method
+        if self._plans:
+            return table_statements(transaction.changes, self._plans, method)
+        return statements(transaction.changes, self._tables, method)
 
     def work(self, share: Share, arrival: Arrival) -> None:
         """One transaction; its outcome is acked, failed, or unknown where the connection broke or
@@ -88,9 +116,7 @@ class PostgresUser(LaneUser):
         sent = False
         try:
             self._session.ready()
-            texts = statements(
-                transaction.changes, self._tables, self._writer.workload.insert_method
-            )
+            texts = self._statements(transaction)
             sent = True
             self._session.carry_out(texts)
         except FAILURES as failure:

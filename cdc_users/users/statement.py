@@ -23,7 +23,7 @@ _COLUMNS = ", ".join(CUSTOMERS_COLUMNS)
 _CHANGED = ", ".join(CUSTOMERS_COLUMNS[1:])
 # What COPY's text format gives a meaning of its own (PostgreSQL documentation, COPY, "Text
 # Format").
-_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _nullable(text: str | None) -> str:
 def copy_line(row: CustomerRow, created_at: str) -> str:
     """A row as a line of COPY's text format; `created_at` is that value's text."""
     key, first_name, last_name, email, phone, balance, _, notes, probe = row
-    rest = r"\N" if notes is None else notes.translate(_COPY_ESCAPES)
+    rest = r"\N" if notes is None else notes.translate(COPY_ESCAPES)
     phone_text, balance_text = (
         r"\N" if phone is None else phone,
         r"\N" if balance is None else balance,

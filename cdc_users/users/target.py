@@ -5,14 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from cdc_users.users.producer.channel import Channel
+from cdc_users.users.workload.table.plan import TablePlan
 
 
 class DatabaseTarget(msgspec.Struct, frozen=True, tag="database"):
-    """The source tables; the DSN holds no secret."""
+    """The source tables; the DSN holds no secret. Those of the user's own have their plans."""
 
     dsn: str
     schema: str
     tables: tuple[str, ...]
+    plans: tuple[TablePlan, ...] = ()
 
 
 class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):

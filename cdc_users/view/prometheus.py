@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 from cdc_users.measure.judgement.result import Verdict
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.observe.message import ProcessSample
 from cdc_users.step.state import StepState
 from cdc_users.view.run_view import RunView
 
@@ -187,10 +189,56 @@ GAUGES = (
         _latest("rss_mb", 1e6),
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFigure:
+    """What the processes of one server, of the platform or of the harness take; None is not
+    exported.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    help: str
+    read: Callable[[ProcessSample], float | int | None]
+
+
+PROCESS_FIGURES = (
+    ProcessFigure(
+        "cdc_process_cpu_seconds_total",
+        "counter",
+        "seconds",
+        "Processor time since the processes began.",
+        lambda sample: sample.cpu_s,
+    ),
+    ProcessFigure(
+        "cdc_process_resident_memory_bytes",
+        "gauge",
+        "bytes",
+        "Resident memory.",
+        lambda sample: sample.rss_bytes,
+    ),
+    ProcessFigure(
+        "cdc_process_unique_memory_bytes",
+        "gauge",
+        "bytes",
+        "Memory that no other process shares.",
+        lambda sample: sample.uss_bytes,
+    ),
+    ProcessFigure(
+        "cdc_process_written_bytes_total",
+        "counter",
+        "bytes",
+        "Bytes written to storage since the processes began.",
+        lambda sample: sample.written_bytes,
+    ),
+)
 #: Every name with its kind and unit; docs/metrics.md holds the same.
 NAMES: Mapping[str, tuple[str, str]] = {
     **{item.name: ("counter", item.unit) for item in COUNTERS},
     **{item.name: ("gauge", item.unit) for item in GAUGES},
+    **{item.name: (item.kind, item.unit) for item in PROCESS_FIGURES},
     HISTOGRAM: ("histogram", "seconds"),
     INFO: ("gauge", "1"),
     VERDICT: ("gauge", "0 or 1"),
@@ -220,7 +268,17 @@ class RunCollector(Collector):
             value = gauge.read(run)
             if value is not None:
                 yield GaugeMetricFamily(gauge.name, gauge.help, value=value)
+        yield from map(partial(_processes, run), PROCESS_FIGURES)
         yield _latencies(run, begun)
+
+
+def _processes(run: RunView, figure: ProcessFigure) -> Metric:
+    kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+    family = kind(figure.name, figure.help, labels=["process"])
+    for name, sample in run.look.processes.items():
+        if (value := figure.read(sample)) is not None:
+            family.add_metric([name], value)
+    return family
 
 
 def _info(run: RunView) -> Metric:

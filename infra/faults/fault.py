@@ -89,7 +89,8 @@ class Fault:
     `needs` are names of Need. `repeats_s` is how many seconds of load may come again because of
     it; `allows` are thresholds of its step beside. `explains` are patterns (re) of how what is
     seen of it afterwards begins: which server began again, what was altered. With
-    `stops_writers` the source does not take writes meanwhile, so arrivals may fail.
+    `stops_writers` the source does not take writes meanwhile, so arrivals may fail. What a
+    `lasting` one leaves behind nobody can mend, so the next step gets another pipeline.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Fault:
     allows: tuple[str, ...] = ("recovered < 60s", "lost == 0")
     explains: tuple[str, ...] = ()
     stops_writers: bool = False
+    lasting: bool = False
     better: str = ""
 
     @property

@@ -88,25 +88,6 @@ def create_customers(connection: Connection[Any], schema: str, name: str = "cust
     return table
 
 
-def check_customers(connection: Connection[Any], table: Table) -> None:
-    """Raise TableError unless somebody else's table has the columns of `customers`, in order; it
-    is only read.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND"
-            " table_name = %s ORDER BY ordinal_position",
-            (table.schema, table.name),
-        )
-        found = tuple(name for (name,) in cursor.fetchall())
-    if found != CUSTOMERS_COLUMNS:
-        raise TableError(
-            f"table {table.schema}.{table.name} has the columns"
-            f" {', '.join(found) or '(none: it does not exist)'}; rows of this harness need"
-            f" {', '.join(CUSTOMERS_COLUMNS)}, as docs/external.md creates them"
-        )
-
-
 def drop_schema(connection: Connection[Any], schema: str) -> None:
     """Drop a schema that carries the marker; none there is fine, one without it raises
     TableError.

@@ -13,9 +13,10 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.observe.gauge import Gauges, GroupGauge, ProcessGauge, Sampling, SlotGauge
+from cdc_users.observe.gauge import Gauges, GroupGauge, Sampling, SlotGauge
 from cdc_users.observe.message import GroupSample
-from cdc_users.observe.settings import GroupSettings, SlotSettings
+from cdc_users.observe.process_gauge import HARNESS, ProcessGauge
+from cdc_users.observe.settings import GroupSettings, ProcessSettings, SlotSettings
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_groups, delete_topics
 from infra.postgres.slot import drop_slot
 from infra.stack.endpoints import Endpoints
@@ -104,17 +105,25 @@ def test_a_server_that_does_not_answer_is_an_unknown_lag() -> None:
     assert "connection" in (gauge.read().error or "")
 
 
-def test_a_process_that_is_not_there_has_no_memory() -> None:
-    found = ProcessGauge([os.getpid(), 2**22 - 1]).read()
+def test_every_server_of_a_stack_is_found_by_its_supervisor(stack: Endpoints) -> None:
+    if stack.supervisor_pid is None:
+        pytest.skip("the servers are no processes of this machine")
+    gauge = ProcessGauge(ProcessSettings(harness=os.getpid(), supervisor=stack.supervisor_pid))
 
-    own = found[os.getpid()]
-    assert own is not None
-    assert own.rss_bytes >= (own.uss_bytes or 0) > 0
-    assert found[2**22 - 1] is None
+    found = gauge.read()
+
+    assert found is not None
+    servers = {"postgres", "postgres-clients", "kafka", "connect", "schema-registry"}
+    assert servers | {HARNESS} <= set(found)
+    for name in servers:
+        assert found[name].rss_bytes >= (found[name].uss_bytes or 0)
+        assert found[name].cpu_s > 0
 
 
 def test_samples_are_numbered_and_asked_for_from_where_one_was() -> None:
-    sampling = Sampling(Gauges(processes=ProcessGauge([os.getpid()])), new_anchor())
+    sampling = Sampling(
+        Gauges(processes=ProcessGauge(ProcessSettings(harness=os.getpid()))), new_anchor()
+    )
     sampling.start()
     deadline_s = time.monotonic() + 30
     while len(sampling.after(0).samples) < 3:

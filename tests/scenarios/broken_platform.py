@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 from cdc_users.measure.ledger.ledger import Arrivals
 from infra.platform.consume.buffer import Buffer
@@ -112,6 +114,25 @@ class MortalBuffer(Buffer):
         TelemetryServer.arrivals = _die  # type: ignore[assignment, method-assign]
 
 
+class FullBuffer(Buffer):
+    """Has never any room, so nothing is read."""
+
+    @property
+    def free(self) -> int:
+        """None."""
+        return 0
+
+
+def lame(run: str) -> type[Buffer]:
+    """A sound buffer in the platform's first life of a run; in its second it takes in nothing."""
+    before = Path(tempfile.gettempdir()) / f"locust-cdc-lame-{run}"
+    if before.exists():
+        before.unlink()
+        return FullBuffer
+    before.touch()
+    return Buffer
+
+
 def _die(_: TelemetryServer) -> Arrivals:
     os._exit(9)
 
@@ -124,14 +145,17 @@ DEFECTS = {
     "skips": SkippingBuffer,
     "boasts": BoastingBuffer,
 }
+#: What is sound until it is started again.
+LAME = "lame"
 
 
 def main() -> int:
     """Like the platform's own, with one more option."""
     top = parser("python -m tests.scenarios.broken_platform")
-    top.add_argument("--defect", required=True, choices=sorted(DEFECTS))
+    top.add_argument("--defect", required=True, choices=sorted([*DEFECTS, LAME]))
     options = top.parse_args()
-    return run(options, mistakes(options, os.environ), DEFECTS[options.defect])
+    broken = lame(options.run) if options.defect == LAME else DEFECTS[options.defect]
+    return run(options, mistakes(options, os.environ), broken)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,65 @@ def answers() -> bool:
         return locate(CHECKOUT, os.environ) is not None
     except StackError:
         return False
+
+
+@pytest.mark.soak
+def test_a_platform_that_does_not_recover_is_told_as_that_within_its_limit(
+    stack: Endpoints, results: Path
+) -> None:
+    broken = [sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", "lame"]
+    limits = ("--recover", "5s", "--drain-timeout", "20s")
+    run = LocustProcess(
+        "faults",
+        results,
+        *SHORT[:-2],
+        *limits,
+        "--faults",
+        "kill-platform",
+        "--platform",
+        shlex.join(broken),
+    )
+
+    assert run.wait() == 1, run.output
+    reasons = run.result()["reasons"]
+    assert any("has not recovered from kill-platform" in reason for reason in reasons), reasons
+    assert "benchmark.stall" in run.output
+    assert leftovers(stack) == NOTHING
+
+
+#: One fault of each kind that something must undo.
+UNDONE = (
+    "kill-connect",
+    "kill-registry",
+    "pause-postgres",
+    "pause-connector",
+    "delete-connector",
+    "hide-publication",
+    "add-column",
+    "idle-transaction",
+    "lock-sink-table",
+    "silent-network",
+    "kill-platform",
+)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", UNDONE)
+def test_what_a_killed_run_has_done_is_undone_by_the_next(
+    stack: Endpoints, results: Path, fault: str
+) -> None:
+    times = (*SHORT[:-4], "--hold", "60s")
+    run = LocustProcess("faults", results, *times, "--faults", fault)
+    run.await_output("benchmark.fault.inject")
+    run.child("cdc_users.pipeline.provision.steward").kill()
+    run.signal(signal.SIGKILL)
+    run.wait()
+
+    again = LocustProcess("throughput", results / "again", "--rows", "10")
+
+    assert again.wait() == 0, again.output
+    assert answers()
+    assert leftovers(stack) == NOTHING
 
 
 @pytest.mark.soak

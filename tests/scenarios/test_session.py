@@ -20,6 +20,7 @@ from cdc_users.measure.ledger.probe import Operation
 from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.users.session import FAILURES, Session, application_name, open_session, rolled_back
 from cdc_users.users.statement import Statement, quoted_name, statements
+from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.keyspace import Outcome
 from cdc_users.users.workload.workload import (
     InsertMethod,
@@ -176,7 +177,8 @@ def test_what_nobody_knows_is_settled_by_the_rows(
     set_wait_callback(None)
 
     before = {10_001: outcomes_of(writer.ranges)}
-    written = WrittenTables(stack.postgres_dsn, schema, TABLES, RUN, workload, 2)
+    target = DatabaseTarget(stack.postgres_dsn, schema, TABLES)
+    written = WrittenTables(target, RUN, workload, 2)
     settled = settle_unknown(written, before, limit_s=10)[10_001]
 
     def numbers(outcomes: Outcomes, name: str) -> set[int]:

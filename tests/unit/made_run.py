@@ -9,6 +9,7 @@ from typing import Any
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.observe.message import ProcessSample
 from cdc_users.options.options import Options, resolve, texts
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
@@ -50,7 +51,7 @@ def moment(second: int, **changes: Any) -> TimelineRow:
         window_s=1.0,
         mean_ms=10.0,
         max_ms=20.0,
-        **{f"{name}_ms": value for name, value in STAGES_MS.items()},
+        **{f"{name}_ms": value for name, value in STAGES_MS.items()},  # type: ignore[arg-type]
     )
     return replace(steady, **changes)
 
@@ -94,7 +95,16 @@ class MadeRun:
                         recorder=recorder(end_to_end=10.0, **STAGES_MS),
                     )
                 }
-            )
+            ),
+            processes={
+                "kafka": ProcessSample(
+                    processes=1,
+                    cpu_s=12.0,
+                    rss_bytes=400_000_000,
+                    uss_bytes=300_000_000,
+                    written_bytes=5_000_000,
+                )
+            },
         )
     )
     result: Result | None = None

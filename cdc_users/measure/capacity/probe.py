@@ -88,7 +88,7 @@ def judge_probe(figures: ProbeFigures) -> ProbeJudgement:
 def _pipeline_is_behind(figures: ProbeFigures, behind: float) -> bool:
     """Whether even what was sent did not come out: then a late generator explains nothing."""
     sent = [ProgressSample(look.elapsed_s, look.sent, look.delivered) for look in figures.looks]
-    return bool(figures.cut) or not figures.drained or (behind > 0 and _behind(sent) > 0)
+    return not figures.drained or bool(hopeless(sent)) or (behind > 0 and _behind(sent) > 0)
 
 
 def _load_reasons(figures: ProbeFigures, behind: float) -> list[str]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from cdc_users.measure.judgement.cost import Costs
+
 #: Raised when a field is added, changes its meaning or goes; docs/ci.md has what changed.
 SCHEMA = 2
 #: `python -m cdc_users.bench` ends with the worst of its modules, in this order.
@@ -84,6 +86,8 @@ class StepResult:
     pipeline: Mapping[str, Any] = field(default_factory=dict)
     pressure: Mapping[str, Any] = field(default_factory=dict)
     fault: Mapping[str, Any] = field(default_factory=dict)
+    #: What each server, the platform and the harness took (judgement.cost); None is not known.
+    cost: Costs = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

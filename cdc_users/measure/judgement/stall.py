@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Nothing has come for so long: told by then, with a look a second, within ten.
-STALLED_S = 8.0
+STALLED_S = 7.0
 
 
 @dataclass(frozen=True, slots=True)

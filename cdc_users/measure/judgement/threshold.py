@@ -300,6 +300,8 @@ def _why_null(step: Mapping[str, object], path: Sequence[str]) -> str:
                 " carries all out"
             )
         return f"{count:g} samples are too few for it" if count else "nothing was recorded"
+    if path[0] == "fault":
+        return "it did not come to that while the load lasted; --recover lets it go on for longer"
     if path[0] in ("throughput_per_s", "drain_rate_per_s"):
         return f"a step in mode {step.get('mode')!r} has none"
     return "it was not measured"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cdc_users.measure.ledger.arrival import EXAMPLES, Arrivals, Example, StepLedger, merge
 from cdc_users.measure.ledger.audit import CLASSES, Audit, Outcomes, audit, audit_taps
 from cdc_users.measure.ledger.bitmap import Bitmap, Numbers
-from cdc_users.measure.ledger.probe import Operation, ProbeBatch
+from cdc_users.measure.ledger.probe import KEYS_PER_WRITER, Operation, ProbeBatch
 from cdc_users.measure.ledger.sequence import (
     BLOCK,
     SequenceRange,
@@ -117,15 +117,30 @@ class Ledger:
         none where the source sends keys only. `checks` has a `Check` for each. `at_us`, wall
         microseconds, tells instances that saw the same key which of them was later.
         """
-        batch = self._with_deletes(batch, keys, deleted)
+        batch = self.with_deletes(batch, keys, deleted)
+        return self.enter(batch, keys, partition, positions, checks=checks, at_us=at_us)
+
+    def enter(
+        self,
+        batch: ProbeBatch,
+        keys: Numbers,
+        partition: int,
+        positions: Numbers,
+        *,
+        checks: NDArray[np.uint8] | None = None,
+        at_us: int = 0,
+    ) -> Flags:
+        """`observe` for a batch whose deletes are events of their own already (`with_deletes`)."""
         fence = batch.valid & (batch.operation == _FENCE)
         counted: Flags = (
             batch.valid & ~fence & (batch.sequence > batch.index) & (batch.index < batch.size)
         )
         if fence.any():
-            self._arrivals.fences.update(keys[fence].tolist())
+            # Told by what the probe says: a table's key may be no number.
+            fences = batch.writer[fence] * KEYS_PER_WRITER + batch.sequence[fence]
+            self._arrivals.fences.update(fences.tolist())
             self._arrivals.fenced_partitions.add(partition)
-            self._fence_places |= dict.fromkeys(keys[fence].tolist(), partition)
+            self._fence_places |= dict.fromkeys(fences.tolist(), partition)
         self._arrivals.foreign += len(batch) - int((counted | fence).sum())
         rows = np.flatnonzero(counted)
         if len(rows) == len(batch):
@@ -143,7 +158,7 @@ class Ledger:
         seen[rows] = self._bitmap.seen_before(batch.writer[rows], batch.sequence[rows])
         return ~seen
 
-    def _with_deletes(self, batch: ProbeBatch, keys: Numbers, deleted: Flags | None) -> ProbeBatch:
+    def with_deletes(self, batch: ProbeBatch, keys: Numbers, deleted: Flags | None) -> ProbeBatch:
         """The batch with each delete as an event of its own; one without a probe is matched to its
         key's stamp.
         """

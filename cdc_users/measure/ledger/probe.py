@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 VERSION = "P1"
 PROBE_BYTES = 80
 LANES_PER_STEP = 10_000
+#: A writer's keys are its number times this, and the sequence that made them.
+KEYS_PER_WRITER = 10**8
 #: Field names with their first byte and width, in order.
 LAYOUT = {
     "run": (2, 8),

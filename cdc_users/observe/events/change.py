@@ -8,9 +8,8 @@ was not sent (unchanged TOAST).
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,36 +18,35 @@ from numpy.typing import NDArray
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.events.dialect import SCALES, ChangeError, ObservedChange
-from cdc_users.observe.events.value import CUSTOMERS, check, column_kinds, pointed
+from cdc_users.observe.events.table import ObservedTable, observed_tables, table_of
+from cdc_users.observe.events.value import pointed
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import Events
-from infra.avro.kind import UNAVAILABLE, ColumnKind
+from infra.avro.kind import UNAVAILABLE
 
 _OPERATIONS = {"insert": "c", "create": "c", "update": "u", "delete": "d", "read": "r"}
 
 
 @dataclass(slots=True)
 class ChangeParser:
-    """Makes events of changes. `kinds` are the table's columns in order, without key and probe.
+    """Makes events of changes of some tables.
 
     The row of every `check_every`-th event is checked against its checksum; 0 checks none.
     """
 
-    key_column: str = "id"
-    probe_column: str = "probe"
-    kinds: Mapping[str, ColumnKind] = field(default_factory=lambda: CUSTOMERS)
+    tables: tuple[ObservedTable, ...] = (ObservedTable(),)
     check_every: int = 0
     _until_check: int = 0
 
     @classmethod
     def of(cls, settings: TapSettings) -> ChangeParser:
         """As a tap's configuration says."""
-        return cls(
-            key_column=settings.key_column,
-            probe_column=settings.probe_column,
-            kinds=column_kinds(settings.columns),
-            check_every=settings.check_every,
-        )
+        return cls(observed_tables(settings), settings.check_every)
+
+    @property
+    def probe_columns(self) -> frozenset[str]:
+        """The columns by one of which a row without an envelope is known."""
+        return frozenset(table.probe for table in self.tables)
 
     def parse(
         self,
@@ -61,13 +59,23 @@ class ChangeParser:
     ) -> Events:
         """The events of changes of one partition, in their order; raises ChangeError."""
         rows = [self._row(change) for change in changes]
-        keys = [self._key(change, row) for change, (_, row) in zip(changes, rows, strict=True)]
+        tables = [
+            table_of(self.tables, row, change.get("source"))
+            for change, (_, row) in zip(changes, rows, strict=True)
+        ]
+        keys = [
+            table.number_of(row, change.get("key"))
+            for table, change, (_, row) in zip(tables, changes, rows, strict=True)
+        ]
         try:
             return Events(
                 partition=partition,
                 positions=positions,
                 keys=np.array(keys, dtype=np.int64),
-                probes=[_text(row.get(self.probe_column)) for _, row in rows],
+                probes=[
+                    _text(row.get(table.probe))
+                    for table, (_, row) in zip(tables, rows, strict=True)
+                ],
                 deleted=np.array([deleted for deleted, _ in rows], dtype=np.bool_),
                 sizes=np.array(sizes, dtype=np.int64),
                 committed_us=np.array(
@@ -75,8 +83,14 @@ class ChangeParser:
                 ),
                 seen_us=seen_us,
                 appended_us=appended_us,
-                checks=self._checks(changes, keys) if self.check_every else None,
-                others=np.array([self._by_others(change) for change in changes], dtype=np.bool_),
+                checks=self._checks(changes, tables, keys) if self.check_every else None,
+                others=np.array(
+                    [
+                        _by_others(change, table.probe)
+                        for change, table in zip(changes, tables, strict=True)
+                    ],
+                    dtype=np.bool_,
+                ),
             )
         except OverflowError as error:
             raise ChangeError(f"a number is too large for 64 bits ({error})") from error
@@ -94,50 +108,33 @@ class ChangeParser:
             raise ChangeError(f"{str(row)[:100]!r} is no row: an object of columns is needed")
         return operation == "d", row
 
-    def _by_others(self, change: ObservedChange) -> bool:
-        """Whether an update has left the probe as it was."""
-        before, after = change.get("before"), change.get("after")
-        if not (isinstance(before, dict) and isinstance(after, dict)):
-            return False
-        probe = before.get(self.probe_column)
-        return probe is not None and probe == after.get(self.probe_column)
-
-    def _key(self, change: ObservedChange, row: ObservedChange) -> int:
-        key = row.get(self.key_column)
-        if key is None:
-            key = change.get("key")
-            if isinstance(key, dict):
-                key = key.get(self.key_column, next(iter(key.values()), None))
-        return key_number(key)
-
-    def _checks(self, changes: Sequence[ObservedChange], keys: Sequence[int]) -> NDArray[np.uint8]:
-        rows = [self._row(change)[1] for change in changes]
-        checks = np.zeros(len(rows), dtype=np.uint8)
-        sample = range(self._until_check, len(rows), self.check_every)
-        self._until_check = (self._until_check - len(rows)) % self.check_every
+    def _checks(
+        self,
+        changes: Sequence[ObservedChange],
+        tables: Sequence[ObservedTable],
+        keys: Sequence[int],
+    ) -> NDArray[np.uint8]:
+        checks = np.full(len(changes), RowCheck.SKIPPED, dtype=np.uint8)
+        sample = range(self._until_check, len(changes), self.check_every)
+        self._until_check = (self._until_check - len(changes)) % self.check_every
         for place in sample:
-            row = rows[place]
-            if (probe := row.get(self.probe_column)) is not None:
+            table, row = tables[place], self._row(changes[place])[1]
+            if (probe := row.get(table.probe)) is not None:
                 scales = changes[place].get(SCALES, {})
                 values = [
-                    pointed(row.get(name, UNAVAILABLE), scales.get(name)) for name in self.kinds
+                    pointed(row.get(name, UNAVAILABLE), scales.get(name)) for name in table.kinds
                 ]
-                checks[place] = check(_text(probe), keys[place], list(self.kinds.values()), values)
-            else:
-                checks[place] = RowCheck.SKIPPED
+                checks[place] = table.check(_text(probe), keys[place], values)
         return checks
 
 
-def key_number(key: Any) -> int:
-    """A number for a key: itself where it is a whole number of 64 bits, also as text; else 62 bits
-    of a hash of it.
-    """
-    if isinstance(key, int) and key.bit_length() < 64:
-        return key
-    text = str(key)
-    if text.removeprefix("-").isdecimal() and len(text) < 19:
-        return int(text)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 2
+def _by_others(change: ObservedChange, probe_column: str) -> bool:
+    """Whether an update has left the probe as it was."""
+    before, after = change.get("before"), change.get("after")
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return False
+    probe = before.get(probe_column)
+    return probe is not None and probe == after.get(probe_column)
 
 
 def _text(probe: Any) -> bytes:

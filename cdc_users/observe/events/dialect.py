@@ -8,7 +8,7 @@ CloudEvents in structured mode (CloudEventsConverter), and rows without an envel
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 #: A change as a pipeline writes it in JSON, in any of the forms.
@@ -24,7 +24,7 @@ class ChangeError(ValueError):
     """JSON that is no change event; the message says why."""
 
 
-def change_of(document: Any, probe_column: str) -> ObservedChange:
+def change_of(document: Any, probe_columns: Collection[str]) -> ObservedChange:
     """A document's change; raises ChangeError for one in none of the forms."""
     if not isinstance(document, dict):
         raise ChangeError(
@@ -33,24 +33,24 @@ def change_of(document: Any, probe_column: str) -> ObservedChange:
         )
     if isinstance(payload := document.get("payload"), dict) and "op" not in document:
         schema = document.get("schema")
-        change = change_of(payload, probe_column)
+        change = change_of(payload, probe_columns)
         return with_scales(change, schema) if isinstance(schema, dict) else change
     if "specversion" in document and isinstance(document.get("data"), dict):
-        return _of_cloud_event(document, probe_column)
+        return _of_cloud_event(document, probe_columns)
     if isinstance(document.get("op"), str):
         return document
-    if probe_column in document or "__deleted" in document:
+    if any(name in document for name in probe_columns) or "__deleted" in document:
         return _of_row(document)
     raise ChangeError("it is no object with op, before and after")
 
 
-def _of_cloud_event(event: ObservedChange, probe_column: str) -> ObservedChange:
+def _of_cloud_event(event: ObservedChange, probe_columns: Collection[str]) -> ObservedChange:
     data = dict(event["data"])
     if isinstance(payload := data.get("payload"), dict):
         data = dict(payload)
     if "op" not in data and ("before" in data or "after" in data):
         data["op"] = event.get(_CLOUD_OP, "u" if data.get("after") else "d")
-    change = change_of(data, probe_column)
+    change = change_of(data, probe_columns)
     if "source" not in change and isinstance(ts_ms := event.get(_CLOUD_TIME), int | str):
         change = {**change, "source": {"ts_ms": int(ts_ms)} if str(ts_ms).isdecimal() else {}}
     return change

@@ -8,6 +8,14 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from typing import Any
 
 import numpy as np
@@ -100,11 +108,37 @@ def _bytes(value: Any) -> bytes:
     )
 
 
+def _texts(value: Any) -> Any:
+    """Drivers make addresses of networks of their own; a text is never made of a number."""
+    return str(value) if isinstance(value, _ADDRESSES) else value
+
+
+_ADDRESSES = (
+    IPv4Address,
+    IPv6Address,
+    IPv4Interface,
+    IPv6Interface,
+    IPv4Network,
+    IPv6Network,
+)
+
+
 def _json(value: Any) -> Json:
     return Json.parse(value) if isinstance(value, (str, bytes)) else Json(value)
 
 
+def _truth(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in _TRUTHS:
+        return _TRUTHS[value.lower()]
+    if isinstance(value, bool | int):
+        return bool(value)
+    raise ValueError(f"{value!r} is no boolean")
+
+
+_TRUTHS = {"t": True, "true": True, "f": False, "false": False}
 _MAKERS: Mapping[ColumnKind, Callable[[Any], Any]] = {
+    ColumnKind.BOOLEAN: _truth,
+    ColumnKind.TEXT: _texts,
     ColumnKind.INT16: int,
     ColumnKind.INT32: int,
     ColumnKind.INT64: int,

@@ -22,9 +22,9 @@ import numpy as np
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.key import key_number
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.change import key_number
 from cdc_users.observe.events.value import check, column_kinds
 from cdc_users.observe.final_state import ArraySide, TableSide, TableState, Totals, state_of_probes
 from cdc_users.observe.message import TapPlace

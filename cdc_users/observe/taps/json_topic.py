@@ -37,13 +37,11 @@ class JsonTopicTap(Tap):
 
     def __init__(self, settings: JsonTopicSettings, run: str, anchor: Anchor) -> None:
         self.record = ObservedRecord(run)
-        self._reading = TopicReading(settings.bootstrap, settings.all_topics, self.record, anchor)
+        self._reading = TopicReading(settings, self.record, anchor)
         self._feed = StreamFeed(self.record, settings)
         schemas = Schemas(settings.schema_registry_url)
         self._forms = Forms(schemas) if settings.schema_registry_url else None
-        self._envelopes = EnvelopeParser(
-            schemas, self.record, settings.probe_column, settings.check_every
-        )
+        self._envelopes = EnvelopeParser(schemas, self.record, settings)
 
     @override
     def start(self) -> TapPlace:

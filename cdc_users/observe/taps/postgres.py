@@ -18,10 +18,10 @@ from psycopg import sql
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.measure.ledger.key import SEPARATOR, key_number
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.change import key_number
-from cdc_users.observe.events.value import check, column_kinds
+from cdc_users.observe.events.table import ObservedTable, observed_tables
 from cdc_users.observe.final_state import TableSide, TableState, Totals, probe_part, state_of_probes
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
@@ -54,9 +54,10 @@ class PostgresSide(TableSide):
         self.foreign = 0
         self._dsn = settings.dsn
         self._table = sql.Identifier(*settings.table.split("."))
-        self._key = sql.Identifier(settings.key_column)
-        self._probe = sql.Identifier(settings.probe_column)
-        self._kinds = column_kinds(settings.columns)
+        self._watched = observed_tables(settings)[0]
+        self._key = key_expression(self._watched)
+        self._probe = sql.Identifier(self._watched.probe)
+        self._kinds = self._watched.kinds
         self._checked = checked
         self._run = run
 
@@ -127,7 +128,7 @@ class PostgresSide(TableSide):
     def _is_damaged(self, row: Sequence[Any]) -> bool:
         key, probe, *values = row
         ours = isinstance(probe, str) and probe[2:10] == self._run and probe[55:56] != "f"
-        return ours and check(probe, key, list(self._kinds.values()), values) is RowCheck.CORRUPT
+        return ours and self._watched.check(probe, key, values) is RowCheck.CORRUPT
 
     @override
     def state(self, numbers: Sequence[int], buckets: int) -> TableState:
@@ -144,7 +145,8 @@ class PostgresSide(TableSide):
 
     def _rows(self, condition: sql.Composable | None) -> Iterator[tuple[Any, ...]]:
         columns = self._kinds if self._checked else ()
-        names = sql.SQL(", ").join([self._key, self._probe, *map(sql.Identifier, columns)])
+        named = map(sql.Identifier, columns)
+        names = sql.SQL(", ").join([self._key, self._probe, *named])
         where = sql.SQL(" WHERE {}").format(condition) if condition is not None else sql.SQL("")
         with self._cursor("rows") as cursor:
             cursor.itersize = PAGE_ROWS
@@ -165,6 +167,25 @@ class PostgresSide(TableSide):
             raise TapError(
                 f"{self.name} cannot be read: {str(error).strip() or type(error).__name__}"
             ) from error
+
+
+def key_expression(table: ObservedTable) -> sql.Composable:
+    """The number of a row's key, as cdc_users/measure/ledger/key.py makes it.
+
+    A key of one column is taken for a number where its text is one.
+    """
+    if not table.own:
+        return sql.Identifier(table.key[0])
+    texts = [sql.SQL("{}::text").format(sql.Identifier(name)) for name in table.key]
+    separator = sql.SQL(f" || chr({ord(SEPARATOR)}) || ")
+    hashed = sql.SQL(
+        "('x' || left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 16))::bit(64)::bigint"
+    ).format(separator.join(texts))
+    if len(texts) > 1:
+        return hashed
+    return sql.SQL("CASE WHEN {0} ~ '^-?[0-9]{{1,18}}$' THEN ({0})::bigint ELSE {1} END").format(
+        texts[0], hashed
+    )
 
 
 def _reads_only(connection: psycopg.Connection[Any]) -> None:
@@ -199,8 +220,8 @@ class PostgresTap(Tap):
         self.record = ObservedRecord(run)
         self._anchor = anchor
         self._dsn, self._table = settings.dsn, sql.Identifier(*settings.table.split("."))
-        self._key = sql.Identifier(settings.key_column)
-        self._probe = sql.Identifier(settings.probe_column)
+        watched = observed_tables(settings)[0]
+        self._key, self._probe = key_expression(watched), sql.Identifier(watched.probe)
         self._poll_s = settings.poll_s
         self._connection: psycopg.Connection[Any] | None = None
         self._snapshot: str | None = None
@@ -279,7 +300,7 @@ class PostgresTap(Tap):
         """
         statement = sql.SQL(
             "SELECT snapshot, rows.* FROM (SELECT pg_current_snapshot()::text AS snapshot) AS now"
-            " LEFT JOIN (SELECT {key}, {probe}, pg_column_size(t.*) FROM {table} AS t"
+            " LEFT JOIN (SELECT {key}, {probe} AS probe, pg_column_size(t.*) FROM {table} AS t"
         ).format(key=self._key, probe=self._probe, table=self._table)
         if self._snapshot is not None:
             # A row's xmin lacks the epoch; it is that of now, or the one before where xmin is
@@ -289,9 +310,7 @@ class PostgresTap(Tap):
                 " AS clock WHERE NOT pg_visible_in_snapshot((now - mod(now - t.xmin::text::bigint,"
                 " 4294967296))::text::xid8, %(last)s::pg_snapshot)"
             )
-        return statement + sql.SQL(") AS rows ON true ORDER BY substr({}, 18, 10)").format(
-            self._probe
-        )
+        return statement + sql.SQL(") AS rows ON true ORDER BY substr(probe, 18, 10)")
 
     @override
     def stop(self) -> None:

@@ -25,13 +25,12 @@ from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import LAYOUT
 from cdc_users.measure.offset import ONE_CLOCK, ClockOffset, RoundTrip, offset_of
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.change import key_number
+from cdc_users.observe.events.table import observed_tables
 from cdc_users.observe.events.torn import TornTransactions
-from cdc_users.observe.events.value import check, column_kinds
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresLogSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
-from infra.avro.kind import UNAVAILABLE, ColumnKind
+from infra.avro.kind import UNAVAILABLE
 from infra.replication.error import StreamError
 from infra.replication.pgoutput import event as log
 from infra.replication.pgoutput.decoder import PgOutputDecoder
@@ -80,7 +79,7 @@ class LogReader:
         #: Where the last transaction that is complete was committed, and what may be confirmed.
         self.taken_lsn = self.end_lsn = 0
         self._values = kinds
-        self._kinds = column_kinds(settings.columns)
+        self._table = observed_tables(settings)[0]
         self._until_check = 0
         self._begin: log.Begin | None = None
         self.renew()
@@ -132,9 +131,9 @@ class LogReader:
         rows, names = self._rows, change.relation.names
         deleted = change.operation == "D"
         row = _row(change.text(), names)
-        key = key_number(row.get(self.settings.key_column))
+        key = self._table.number_of(row)
         rows.keys.append(key)
-        rows.probes.append(self._probe(key, row.get(self.settings.probe_column), deleted))
+        rows.probes.append(self._probe(key, row.get(self._table.probe), deleted))
         rows.deleted.append(deleted)
         rows.sizes.append(len(change.message))
         rows.checks.append(self._check(change, key, rows.probes[-1], names))
@@ -160,9 +159,8 @@ class LogReader:
             return RowCheck.SKIPPED
         self._until_check = self.settings.check_every - 1
         row = _row(change.values(), names)
-        values = [_sent(row.get(name, UNAVAILABLE)) for name in self._kinds]
-        kinds: list[ColumnKind] = list(self._kinds.values())
-        return check(probe, key, kinds, values)
+        values = [_sent(row.get(name, UNAVAILABLE)) for name in self._table.kinds]
+        return self._table.check(probe, key, values)
 
 
 def _row(change: log.ChangeMessage, names: tuple[str, ...]) -> dict[str, Any]:

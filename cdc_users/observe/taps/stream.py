@@ -96,7 +96,7 @@ class StreamFeed:
         None where it cannot be read.
         """
         try:
-            change = change_of(orjson.loads(item.data), self._parser.probe_column)
+            change = change_of(orjson.loads(item.data), self._parser.probe_columns)
         except ValueError as error:
             self._tell(partition, item, error)
             return None

@@ -17,17 +17,20 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
+from cdc_users.observe.events.table import ObservedTable, observed_tables
 from cdc_users.observe.events.value import check
 from cdc_users.observe.message import TapPlace
-from cdc_users.observe.settings import TopicSettings
+from cdc_users.observe.settings import KafkaSettings, TapSettings, TopicSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
-from infra.avro.key import key_ids, key_octets
+from infra.avro.key import KeyReader, key_ids, key_octets
+from infra.avro.kind import UNAVAILABLE, ColumnKind
 from infra.avro.row import RowReader, Rows
 from infra.client.registry import RegistryError, SchemaRegistry
 from infra.schemas.envelope import EnvelopeError, schema_id
@@ -66,6 +69,13 @@ class Schemas:
 
     url: str
     readers: dict[int, RowReader] = field(default_factory=dict)
+    _keys: dict[int, KeyReader] = field(default_factory=dict)
+
+    def key_reader(self, number: int) -> KeyReader:
+        """A schema's reader of record keys; raises as `reader` does."""
+        if number not in self._keys:
+            self._keys[number] = KeyReader(self.schema(number))
+        return self._keys[number]
 
     def reader(self, number: int) -> RowReader:
         """A schema's reader; raises TapError where the registry has none, EnvelopeError where it
@@ -97,13 +107,12 @@ class EnvelopeParser:
         self,
         schemas: Schemas,
         record: ObservedRecord,
-        probe_column: str = "probe",
-        check_every: int = 0,
+        settings: TapSettings,
     ) -> None:
         self._schemas = schemas
         self._record = record
-        self._probe = probe_column
-        self._check_every = check_every
+        self._tables = observed_tables(settings)
+        self._check_every = settings.check_every
         self._until_check = 0
 
     def parse(self, messages: Sequence[KafkaMessage], seen_us: int) -> list[Events]:
@@ -125,69 +134,109 @@ class EnvelopeParser:
     def _events(self, messages: Sequence[KafkaMessage], seen_us: int) -> Events:
         reader = self._schemas.reader(schema_id(messages[0].value))
         rows = reader.read([message.value for message in messages])
-        keys = key_ids(key_octets([message.key for message in messages]))
+        table = self._table(messages[0].partition)
+        keys = self._keys(messages, table)
         deleted = rows.operation == _DELETE
         appended_us = np.array([message.appended_us for message in messages], dtype=np.int64)
         return Events(
             partition=messages[0].partition,
             positions=np.array([message.offset for message in messages], dtype=np.int64),
             keys=keys,
-            probes=self._probes(rows, deleted),
+            probes=_probes(rows, deleted, table.probe),
             deleted=deleted,
             sizes=rows.sizes,
             committed_us=rows.committed_us,
             appended_us=appended_us,
             visible_us=appended_us if all(message.by_broker for message in messages) else None,
             seen_us=seen_us,
-            checks=self._checks(rows, keys, deleted),
-            others=self._others(rows),
+            checks=self._checks(rows, keys, deleted, table),
+            others=_others(rows, table.probe),
         )
 
-    def _others(self, rows: Rows) -> Any:
-        """Updates with the same probe before and after."""
-        updated = np.flatnonzero(rows.operation == _UPDATE)
-        if not len(updated) or self._probe not in {column.name for column in rows.columns}:
-            return None
-        some = rows[updated]
-        before, after = some.texts("before", self._probe), some.texts("after", self._probe)
-        others = np.zeros(len(rows), dtype=np.bool_)
-        others[updated] = [
-            old is not None and old == new for old, new in zip(before, after, strict=True)
-        ]
-        return others
+    def _table(self, partition: int) -> ObservedTable:
+        """Each table has a topic of its own."""
+        number = partition // TOPIC_PARTITIONS
+        return self._tables[number if number < len(self._tables) else 0]
 
-    def _probes(self, rows: Rows, deleted: Any) -> list[bytes]:
-        if self._probe not in {column.name for column in rows.columns}:
-            return [b""] * len(rows)
-        begin, length = rows.spans("after", self._probe)
-        if deleted.any():
-            before_begin, before_length = rows.spans("before", self._probe)
-            begin, length = (
-                np.where(deleted, before_begin, begin),
-                np.where(deleted, before_length, length),
-            )
-        return rows.octets.texts(begin, np.maximum(length, 0))
+    def _keys(self, messages: Sequence[KafkaMessage], table: ObservedTable) -> Numbers:
+        """The rows' keys as numbers; those of a table of the user's own are the same everywhere,
+        whatever type they have.
+        """
+        if not table.own:
+            return key_ids(key_octets([message.key for message in messages]))
+        return np.array([self._own_key(message, table) for message in messages], dtype=np.int64)
 
-    def _checks(self, rows: Rows, keys: Numbers, deleted: Any) -> Any:
+    def _own_key(self, message: KafkaMessage, table: ObservedTable) -> int:
+        data = message.key or b""
+        reader = self._schemas.key_reader(schema_id(data))
+        values = dict(zip((c.name for c in reader.columns), reader.read(data), strict=True))
+        return table.number_of({}, values)
+
+    def _checks(
+        self, rows: Rows, keys: Numbers, deleted: NDArray[np.bool_], table: ObservedTable
+    ) -> NDArray[np.uint8] | None:
         """Check the row of every so-many-th event."""
         if not self._check_every:
             return None
         sample = np.arange(self._until_check, len(rows), self._check_every)
         self._until_check = (self._until_check - len(rows)) % self._check_every
-        checks = np.zeros(len(rows), dtype=np.uint8)
+        checks = np.full(len(rows), RowCheck.SKIPPED, dtype=np.uint8)
         some = rows[sample]
         after, before = some.rows("after"), some.rows("before")
         names = [column.name for column in rows.columns]
-        probe_at = names.index(self._probe) if self._probe in names else -1
-        # What comes after the probe was added in mid-run, and no checksum covers it.
-        kinds = [column.kind for column in rows.columns[1:probe_at]]
+        covered = _covered(rows, table)
         for place, new, old in zip(sample.tolist(), after, before, strict=True):
             row = old if deleted[place] else new
-            if row is not None and probe_at > 0 and row[probe_at] is not None:
-                checks[place] = check(str(row[probe_at]), int(keys[place]), kinds, row[1:probe_at])
-            else:
-                checks[place] = RowCheck.SKIPPED
+            probe = (
+                None if row is None or table.probe not in names else row[names.index(table.probe)]
+            )
+            if row is None or covered is None or probe is None:
+                continue
+            by_name = dict(zip(names, row, strict=True))
+            values = [by_name.get(name, UNAVAILABLE) for name in covered]
+            checks[place] = check(
+                str(probe), 0 if table.own else int(keys[place]), list(covered.values()), values
+            )
         return checks
+
+
+def _covered(rows: Rows, table: ObservedTable) -> Mapping[str, ColumnKind] | None:
+    """The columns that the checksum covers; None where there is no probe.
+
+    Of `customers` what comes after the probe was added in mid-run, and no checksum covers it.
+    """
+    if table.own:
+        return table.kinds
+    names = [column.name for column in rows.columns]
+    probe_at = names.index(table.probe) if table.probe in names else 0
+    return {c.name: c.kind for c in rows.columns[1:probe_at]} if probe_at > 0 else None
+
+
+def _others(rows: Rows, probe: str) -> NDArray[np.bool_] | None:
+    """Updates with the same probe before and after."""
+    updated = np.flatnonzero(rows.operation == _UPDATE)
+    if not len(updated) or probe not in {column.name for column in rows.columns}:
+        return None
+    some = rows[updated]
+    before, after = some.texts("before", probe), some.texts("after", probe)
+    others = np.zeros(len(rows), dtype=np.bool_)
+    others[updated] = [
+        old is not None and old == new for old, new in zip(before, after, strict=True)
+    ]
+    return others
+
+
+def _probes(rows: Rows, deleted: NDArray[np.bool_], probe: str) -> list[bytes]:
+    if probe not in {column.name for column in rows.columns}:
+        return [b""] * len(rows)
+    begin, length = rows.spans("after", probe)
+    if deleted.any():
+        before_begin, before_length = rows.spans("before", probe)
+        begin, length = (
+            np.where(deleted, before_begin, begin),
+            np.where(deleted, before_length, length),
+        )
+    return rows.octets.texts(begin, np.maximum(length, 0))
 
 
 def _by_schema(messages: Sequence[KafkaMessage]) -> Iterable[Sequence[KafkaMessage]]:
@@ -200,19 +249,18 @@ def _by_schema(messages: Sequence[KafkaMessage]) -> Iterable[Sequence[KafkaMessa
 
 
 class TopicReading:
-    """Reads all partitions of some topics from their beginning, in a thread, and hands on each
-    batch by partition.
+    """Reads all partitions of some topics, from their beginning or from where they end when it
+    starts, in a thread, and hands on each batch by partition.
 
     Offsets are committed nowhere. Partitions of the second topic are numbered from 10,000, and so
     on.
     """
 
-    def __init__(
-        self, bootstrap: str, topics: Sequence[str], record: ObservedRecord, anchor: Anchor
-    ) -> None:
+    def __init__(self, settings: KafkaSettings, record: ObservedRecord, anchor: Anchor) -> None:
         self._anchor = anchor
-        self._bootstrap = bootstrap
-        self._topics = list(topics)
+        self._bootstrap = bootstrap = settings.bootstrap
+        self._topics = list(settings.all_topics)
+        self._from_end = settings.from_end
         self._record = record
         self._stop = Event()
         self._thread: Thread | None = None
@@ -249,7 +297,8 @@ class TopicReading:
                         " starts"
                     )
                 partitions += [
-                    TopicPartition(topic, number, OFFSET_BEGINNING) for number in known.partitions
+                    TopicPartition(topic, number, self._first(consumer, topic, number))
+                    for number in known.partitions
                 ]
             consumer.assign(partitions)
         except KafkaException as error:
@@ -260,6 +309,15 @@ class TopicReading:
             target=self._run, args=(consumer, take), name="topic tap", daemon=True
         )
         self._thread.start()
+
+    def _first(self, consumer: Consumer, topic: str, number: int) -> int:
+        """The offset to begin at.
+
+        An offset and not "the end": that would be looked up later, behind the first events.
+        """
+        if not self._from_end:
+            return OFFSET_BEGINNING
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, number), TIMEOUT_S)[1])
 
     def _run(self, consumer: Consumer, take: Take) -> None:
         try:
@@ -331,11 +389,9 @@ class TopicTap(Tap):
         readers: Mapping[int, RowReader] | None = None,
     ) -> None:
         self.record = ObservedRecord(run)
-        self._reading = TopicReading(settings.bootstrap, settings.all_topics, self.record, anchor)
+        self._reading = TopicReading(settings, self.record, anchor)
         schemas = Schemas(settings.schema_registry_url, dict(readers or {}))
-        self._parser = EnvelopeParser(
-            schemas, self.record, settings.probe_column, settings.check_every
-        )
+        self._parser = EnvelopeParser(schemas, self.record, settings)
 
     @override
     def start(self) -> TapPlace:

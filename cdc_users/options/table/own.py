@@ -104,11 +104,15 @@ class OwnPipelineOptions:
     TITLE: ClassVar = "Your own pipeline"
 
     topic: str = option(
-        parse.topic,
-        "A topic of yours to use as it is, instead of a fresh one; for one pipeline a run.",
+        parse.topics,
+        "A topic of yours to use as it is, instead of a fresh one; one for each of --table.",
         unset="",
-        takes="a topic",
-        rules=(conflict.not_of_the_direct_reader("topic"), conflict.topic_has_a_connector),
+        takes="a topic, several by comma",
+        rules=(
+            conflict.not_of_the_direct_reader("topic"),
+            conflict.topic_has_a_connector,
+            conflict.a_topic_for_each_table,
+        ),
     )
     connector: str = option(
         str,
@@ -122,11 +126,33 @@ class OwnPipelineOptions:
         ),
     )
     table: str = option(
-        parse.table,
-        "The table that --connector captures, SCHEMA.TABLE, with the columns of docs/external.md.",
+        parse.tables,
+        "Tables of yours that rows are written to, instead of one of the run's: several by comma,"
+        " those that others refer to first. The run's rows are removed in the end.",
         unset="",
-        takes="SCHEMA.TABLE",
-        rules=(conflict.not_of_the_direct_reader("table"), conflict.table_has_a_connector),
+        takes="SCHEMA.TABLE, several by comma",
+        rules=(conflict.not_of_the_direct_reader("table"), conflict.table_has_a_database),
+    )
+    probe_column: str = option(
+        parse.column,
+        "Of --table: the text column that holds each row's probe.",
+        default="probe",
+        takes="a column",
+        rules=(conflict.of_own_tables("probe_column", "probe"),),
+    )
+    add_probe: bool = option(
+        parse.flag,
+        "Of --table: yes adds that column where it is missing, and removes it again.",
+        default="no",
+        takes=parse.YES_OR_NO,
+        rules=(conflict.of_own_tables("add_probe", False),),
+    )
+    keep_rows: bool = option(
+        parse.flag,
+        "Of --table: yes leaves the run's rows where they are.",
+        default="no",
+        takes=parse.YES_OR_NO,
+        rules=(conflict.of_own_tables("keep_rows", False),),
     )
     sink_tap: str = option(
         parse.sink_tap,

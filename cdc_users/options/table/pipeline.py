@@ -27,9 +27,9 @@ class PipelineOptions:
     capture: str = option(
         parse.choice(*captures().by_name),
         "What reads the database's log: debezium (in Kafka Connect), wal (the direct reader),"
-        " debezium-server, or subscription (PostgreSQL's own).",
+        " debezium-server, subscription (PostgreSQL's own), or none (yours runs already).",
         default="debezium",
-        rules=(conflict.direct_reader_has_a_database,),
+        rules=(conflict.direct_reader_has_a_database, conflict.nothing_is_captured_here),
     )
     transport: str = option(
         parse.choice(*transports().by_name),

@@ -25,12 +25,14 @@ def _provision(ground: Ground) -> MadeNames:
     if ground.connector:
         return {"slot": slot_of(ground.endpoints, ground.connector)}
     name = ground.name
+    own = tuple(f"{table.schema}.{table.name}" for table in ground.own.tables)
     connector = DebeziumConnector(
         slot=ground.note("slot", name),
         name=ground.note("connector", _connector(name)),
         publication=name,
-        topic_prefix=TOPIC_PREFIX,
-        tables=tuple(f"{name}.{table}" for table in ground.tables),
+        # A table of the user's own may be captured by others into topics of its plain name.
+        topic_prefix=f"{TOPIC_PREFIX}.{name}" if own else TOPIC_PREFIX,
+        tables=own or tuple(f"{name}.{table}" for table in ground.tables),
         tuning="throughput" if ground.tuning == "throughput" else "latency",
     )
     create_connector(ground.endpoints, connector)

@@ -20,6 +20,7 @@ def _tap(prepared: Prepared, place: str) -> JsonTopicSettings:
     return JsonTopicSettings(
         bootstrap=prepared.endpoints.kafka_bootstrap,
         topic=place,
+        from_end=True,
         schema_registry_url=prepared.endpoints.schema_registry_url,
     )
 

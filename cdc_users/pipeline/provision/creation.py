@@ -14,10 +14,12 @@ from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import RunObjects
-from cdc_users.pipeline.provision.ground import Ground
+from cdc_users.pipeline.provision.ground import Ground, OwnTables
 from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.pipeline.provision.removal import connect
-from cdc_users.scenario import Pipeline
+from cdc_users.scenario import Pipeline, listed
+from cdc_users.users.workload.workload import OPERATIONS
+from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address
 
@@ -50,7 +52,9 @@ class Creation:
     def create(self, request: PreparePipeline) -> Names:
         """Create all of it; returns the names."""
         pipeline, name, tables = request.pipeline, request.name, request.tables
-        topics = tuple(pipeline.topic or f"{TOPIC_PREFIX}.{name}.{table}" for table in tables)
+        topics = listed(pipeline.topic) or tuple(
+            f"{TOPIC_PREFIX}.{name}.{table}" for table in listed(pipeline.table) or tables
+        )
         names = Names(name, tables, pipeline.partitions, topics)
         if transports().by_name[pipeline.transport].of_kafka:
             # A topic of the user's own may well have lost its beginning before.
@@ -70,7 +74,9 @@ class Creation:
 
     def objects(self, pipeline: Pipeline, names: Names) -> RunObjects:
         """What of the pipeline is looked at while the run goes on."""
-        tables = [f"{names.schema}.{table}" for table in names.tables]
+        tables = [plan.full_name for plan in names.plans] or [
+            f"{names.schema}.{table}" for table in names.tables
+        ]
         return RunObjects(
             slot=names.slot,
             connector=pipeline.connector or self.connector,
@@ -105,13 +111,13 @@ class Creation:
             transport=pipeline.transport,
             transport_endpoint=pipeline.transport_endpoint,
             connector=pipeline.connector,
-            table=pipeline.table,
             endpoints=self.endpoints,
             checkout=self.checkout,
             note=self.note,
             postgres=lambda: closing(connect(dsn)),
             sink=lambda: closing(connect(self.endpoints.sink)),
             service=lambda transport, given: self._service(request.name, transport, given),
+            own=_own_tables(request),
         )
 
     def _service(self, name: str, transport: str, given: str) -> str:
@@ -124,3 +130,17 @@ class Creation:
             check_addresses([endpoint_address(endpoint)], self.allowed)
             self.note(transport, f"{endpoint} {name}")
         return endpoint
+
+
+def _own_tables(request: PreparePipeline) -> OwnTables:
+    pipeline = request.pipeline
+    done = dict(zip(OPERATIONS, request.mix, strict=True))
+    return OwnTables(
+        tables=tuple(Table(*name.rsplit(".", 1)) for name in listed(pipeline.table)),
+        probe=pipeline.probe_column,
+        add_probe=pipeline.add_probe,
+        keep_rows=pipeline.keep_rows,
+        custom=request.custom_rows,
+        changes=frozenset(name for name in ("update", "delete") if done[name]),
+        seed=request.seed,
+    )

@@ -6,11 +6,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTables:
+    """The user's own tables, and what is asked of them: which column holds the probe, whether it
+    may be added, whether rows stay, whether the user's own code makes rows (`custom`), and which
+    operations there are beside inserts.
+    """
+
+    tables: tuple[Table, ...] = ()
+    probe: str = "probe"
+    add_probe: bool = False
+    keep_rows: bool = False
+    custom: bool = False
+    changes: frozenset[str] = frozenset()
+    seed: int = 1
 
 
 @dataclass(slots=True)
@@ -32,12 +49,12 @@ class Ground:
     tuning: str
     transport: str
     transport_endpoint: str
-    #: The user's own connector with its table; empty where the run makes one.
+    #: The user's own connector; empty where the run makes one.
     connector: str
-    table: str
     endpoints: Endpoints
     checkout: Path
     note: Callable[[str, str], str]
     postgres: Callable[[], AbstractContextManager[Any]]
     sink: Callable[[], AbstractContextManager[Any]]
     service: Callable[[str, str], str]
+    own: OwnTables = field(default_factory=OwnTables)

@@ -33,6 +33,11 @@ class PreparePipeline(Versioned, frozen=True, kw_only=True, tag_field="do", tag=
     tables: tuple[str, ...]
     tuning: str
     pipeline: Pipeline
+    #: Of tables of the user's own: what is done to their rows, what choices follow from, and
+    #: whether the user's code makes them.
+    mix: tuple[int, int, int] = (100, 0, 0)
+    seed: int = 1
+    custom_rows: bool = False
 
 
 class AwaitCommitted(Versioned, frozen=True, kw_only=True, tag_field="do", tag="committed"):

@@ -23,6 +23,7 @@ from infra.postgres.database import (
     of_database,
 )
 from infra.postgres.publication import drop_publication
+from infra.postgres.run_rows import delete_run_rows, drop_probe_column
 from infra.postgres.slot import drop_slot
 from infra.postgres.table import drop_schema
 from infra.stack.debezium.connector import delete_connector
@@ -32,6 +33,8 @@ from infra.stack.find.locate import supervised
 #: One object, and all of one journal: so long a removal may take.
 OBJECT_S = 15.0
 JOURNAL_S = 40.0
+#: Rows are removed in batches, which takes its time and holds nobody up.
+ROWS_S = 600.0
 #: What says that a server, and not one object, is the trouble.
 SILENCE = (TimeLimitError, OSError, psycopg.OperationalError)
 #: The server that has each kind of object; one that has failed is asked for nothing more.
@@ -46,6 +49,8 @@ SERVERS = {
     "database": "PostgreSQL",
     "sink-slot": "the sink's PostgreSQL",
     "sink-publication": "the sink's PostgreSQL",
+    "rows": "PostgreSQL",
+    "probe column": "PostgreSQL",
     "directory": "the disk",
 }
 
@@ -102,6 +107,8 @@ REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "database": _remove_database,
     "sink-slot": _on_sink(drop_slot),
     "sink-publication": _on_sink(drop_publication),
+    "rows": _on_postgres(delete_run_rows),
+    "probe column": _on_postgres(drop_probe_column),
     "directory": lambda _, name: shutil.rmtree(name, ignore_errors=True),
 }
 
@@ -144,6 +151,9 @@ def remove_all(
             journal.gone(entry)  # with servers that are gone went everything in them
             continue
         left_s = min(OBJECT_S, deadline_s - time.monotonic())
+        if entry.kind == "rows" and left_s > 0:
+            deadline_s += ROWS_S
+            left_s = ROWS_S
         if server in silent or left_s <= 0:
             reason = silent.get(server, f"not tried within {limit_s:g} s")
             problems.append(f"{entry.kind} {entry.name!r}: {reason}")

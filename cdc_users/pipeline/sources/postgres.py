@@ -11,29 +11,26 @@ from cdc_users.users.target import DatabaseTarget
 
 def _target(prepared: Prepared) -> DatabaseTarget:
     names = prepared.names
-    return DatabaseTarget(prepared.endpoints.postgres_dsn, names.schema, names.tables)
+    return DatabaseTarget(prepared.endpoints.postgres_dsn, names.schema, names.tables, names.plans)
 
 
-def _final(prepared: Prepared) -> PostgresSideSettings | None:
-    """The source table; None where there are several."""
-    names = prepared.names
-    if len(names.tables) > 1:
-        return None
-    table = f"{names.schema}.{names.tables[0]}"
-    return PostgresSideSettings(dsn=prepared.endpoints.postgres_dsn, table=table)
+def _finals(prepared: Prepared) -> tuple[PostgresSideSettings, ...]:
+    """Each source table."""
+    names, dsn = prepared.names, prepared.endpoints.postgres_dsn
+    tables = [plan.full_name for plan in names.plans] or [
+        f"{names.schema}.{table}" for table in names.tables
+    ]
+    return tuple(PostgresSideSettings(dsn=dsn, table=table) for table in tables)
 
 
 def _provision(ground: Ground) -> MadeNames:
-    """Tables of the run's own with a publication; or the user's own, checked and left alone."""
+    """Tables of the run's own with a publication; or the user's own, planned for."""
     from infra.postgres.publication import create_publication
-    from infra.postgres.table import Table, check_customers, create_customers, create_schema
+    from infra.postgres.table import create_customers, create_schema
 
     name = ground.name
-    if ground.connector:
-        schema, _, table = ground.table.rpartition(".")
-        with ground.postgres() as connection:
-            check_customers(connection, Table(schema, table))
-        return {"schema": schema, "tables": (table,)}
+    if ground.own.tables:
+        return _own(ground)
     with ground.postgres() as connection:
         create_schema(connection, ground.note("schema", name), ground.run)
         sources = [create_customers(connection, name, table) for table in ground.tables]
@@ -41,6 +38,24 @@ def _provision(ground: Ground) -> MadeNames:
     return {"publication": name}
 
 
+def _own(ground: Ground) -> MadeNames:
+    """The user's own tables; with a publication where the run makes the connector too."""
+    from cdc_users.pipeline.sources.table.provide import own_tables
+    from infra.postgres.publication import create_publication
+
+    plans = own_tables(ground)
+    made: MadeNames = {
+        "schema": plans[0].schema,
+        "tables": tuple(plan.name for plan in plans),
+        "plans": plans,
+    }
+    if ground.connector:
+        return made
+    with ground.postgres() as connection:
+        create_publication(connection, ground.note("publication", ground.name), ground.own.tables)
+    return {**made, "publication": ground.name}
+
+
 POSTGRES = SourceDeclaration(
-    "postgres", lanes="writer", target=_target, final=_final, provision=_provision, database=True
+    "postgres", lanes="writer", target=_target, finals=_finals, provision=_provision, database=True
 )

@@ -38,6 +38,7 @@ from cdc_users.scenario import Scenario
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
 from cdc_users.users.message import WorkerReport
+from cdc_users.users.workload.table.row import CustomRow
 from cdc_users.view.terminal import Terminal
 from cdc_users.view.web import extension, metrics_server
 from infra.client.output import keep_output_from_failing
@@ -161,6 +162,7 @@ class Harness:
         try:
             made = self.command_line.take(_shape(environment), _parsed(environment))
             run = Run(environment, made.scenario, made.options, made.course, Messenger(runner))
+            run.context.custom = own_row(made.user, environment)
         except HarnessError as error:
             print(error, file=sys.stderr)
             _give_up(environment, runner, error.exit_code)
@@ -219,6 +221,14 @@ def declare(shape: Any) -> None:
 def extend(parser: LocustArgumentParser) -> None:
     """Add the options of the scenarios that were declared."""
     carried(events, Harness).command_line.extend(parser)
+
+
+def own_row(user: type, environment: Environment) -> CustomRow | None:
+    """How a user class of the locustfile makes rows of its table; None where it leaves that to us.
+
+    The fences of a run are rows too, and no lane writes them.
+    """
+    return user(environment).row if getattr(user, "row", None) is not None else None
 
 
 def begin(environment: Environment) -> None:

@@ -10,13 +10,16 @@ from typing import Protocol
 import psycopg2
 from psycopg2 import sql
 
-from cdc_users.error import TargetError
+from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
 from cdc_users.users.producer.in_flight import ChangeFlight
 from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.table_statement import insert
 from cdc_users.users.target import DatabaseTarget, LaneTarget
 from cdc_users.users.workload.keyspace import RowChange
+from cdc_users.users.workload.table.plan import TablePlan
+from cdc_users.users.workload.table.row import CustomRow, TableRow, TableRows
 from cdc_users.users.workload.workload import KEYS_PER_WRITER, WriteTransaction, columns
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
@@ -139,8 +142,14 @@ def _answers(look: Callable[[], Sequence[FenceTap]]) -> Sequence[FenceTap]:
         return ()
 
 
-def fences(run: str, target: LaneTarget, anchor: Anchor) -> Callable[[int], set[int]]:
-    """What writes a run's fences to where its lanes write (Assignment.target)."""
+def fences(
+    run: str, target: LaneTarget, anchor: Anchor, custom: CustomRow | None = None
+) -> Callable[[int], set[int]]:
+    """What writes a run's fences to where its lanes write (Assignment.target); `custom` is the
+    user's own code that makes rows of a table of theirs.
+    """
+    if isinstance(target, DatabaseTarget) and target.plans:
+        return TableFences(run, target.dsn, target.plans, anchor.now_us, custom)
     if isinstance(target, DatabaseTarget):
         return PostgresFences(run, target.dsn, target.schema, target.tables, anchor.now_us)
     producer = AvroProducer(target.bootstrap, target.channels, anchor, linger_ms=0)
@@ -191,6 +200,48 @@ class PostgresFences:
                         cursor.execute(insert, change.row)
                         self._keys.add(change.key)
         return self._keys
+
+
+class TableFences:
+    """Writes fences to the user's own tables, each a transaction of its own, in the tables' order:
+    the first one of a table is what rows of later ones may refer to.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        dsn: str,
+        plans: Sequence[TablePlan],
+        now_us: Callable[[], int],
+        custom: CustomRow | None,
+    ) -> None:
+        self._dsn, self._plans, self._now_us = dsn, plans, now_us
+        self._rows = [TableRows(run, WRITER, [plan], custom=custom) for plan in plans]
+        self._keys: set[int] = set()
+
+    def __call__(self, count: int) -> set[int]:
+        """Write so many more to each table; returns the keys of all."""
+        with closing(psycopg2.connect(self._dsn, connect_timeout=10)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for _ in range(count):
+                    for plan, rows in zip(self._plans, self._rows, strict=True):
+                        number = len(self._keys) + 1
+                        key = WRITER * KEYS_PER_WRITER + number
+                        rows.begin(number, 1, self._now_us())
+                        row = self._row(rows, key, number)
+                        cursor.execute(insert(plan, [row]))
+                        self._keys.add(key)
+        return self._keys
+
+    def _row(self, rows: TableRows, key: int, number: int) -> TableRow:
+        """A fence; raises HarnessError where the user's own code cannot make it."""
+        try:
+            return rows.row(key, 1, Operation.FENCE, number, 0)
+        except Exception as error:
+            raise HarnessError(
+                f"row() of the locustfile failed: {type(error).__name__}: {error}"
+            ) from error
 
 
 class TopicFences:

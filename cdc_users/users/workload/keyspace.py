@@ -12,13 +12,14 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.users.workload.customer import CustomerRow
 
+#: A row as its maker made it: a customer, or a row of a table of the user's own.
+WrittenRow = tuple[Any, ...]
 Outcome = Literal["acked", "failed", "unknown"]
 
 
@@ -36,8 +37,8 @@ class RowChange(msgspec.Struct, frozen=True, gc=False):
     key: int
     key_version: int
     sequence: int
-    row: CustomerRow | None
-    before: CustomerRow | None
+    row: WrittenRow | None
+    before: WrittenRow | None
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +47,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     operation: Operation
     key: int
     key_version: int
-    before: CustomerRow | None
+    before: WrittenRow | None
 
 
 class KeySpace:
@@ -69,7 +70,7 @@ class KeySpace:
         )
         self._keys: list[int] = []
         self._slots: dict[int, int] = {}
-        self._last: dict[int, tuple[int, CustomerRow | None]] = {}
+        self._last: dict[int, tuple[int, WrittenRow | None]] = {}
         self._oldest = 0
 
     def touches(self, size: int, first_key: int) -> list[Touch]:

@@ -10,22 +10,22 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
+from cdc_users.measure.ledger.probe import KEYS_PER_WRITER as KEYS_PER_WRITER
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation
 from cdc_users.measure.number import number, shown, whole
 
 # Others know these under this module's name.
-from cdc_users.users.workload.customer import CustomerRow, Formatter
+from cdc_users.users.workload.customer import Formatter
 from cdc_users.users.workload.customer import columns as columns
-from cdc_users.users.workload.keyspace import KeySpace, Outcome, RowChange, Touch
+from cdc_users.users.workload.keyspace import KeySpace, Outcome, RowChange, Touch, WrittenRow
 
 InsertMethod = Literal["single", "values", "copy"]
 OperationName = Literal["insert", "update", "delete", "transaction"]
 OPERATIONS = ("insert", "update", "delete")
-KEYS_PER_WRITER = 10**8
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 HIGHEST_SKEW = 5.0
 WEIGHT_DIGITS = 6
@@ -138,20 +138,47 @@ class WriteTransaction(msgspec.Struct, frozen=True):
     changes: Sequence[RowChange]
 
 
+class RowMaker(Protocol):
+    """Makes one writer's rows: customers, or those of tables of the user's own.
+
+    The last of a row's values is its probe.
+    """
+
+    def begin(self, transaction: int, size: int, intended_us: int) -> None:
+        """The rows that follow belong to this transaction of so many events."""
+
+    def row(self, key: int, key_version: int, operation: str, sequence: int, index: int) -> Any:
+        """An inserted or updated row."""
+
+    def stamp(
+        self, before: Any, key_version: int, operation: str, sequence: int, index: int
+    ) -> Any:
+        """The row as it was, with a new probe: what is written just before a delete."""
+
+
+def payload_of(workload: Workload, number: int) -> str:
+    """What a writer adds to each of its rows."""
+    return "".join(_chance(workload, number, "payload").choices(ALPHABET, k=workload.row_bytes))
+
+
 class Writer:
-    """Makes the transactions of one lane in one step.
+    """Makes the transactions of one lane in one step; its rows are customers unless others are
+    given.
 
     A key is the writer's base plus its insert's sequence.
     """
 
-    def __init__(self, run: str, number: int, workload: Workload = Workload()) -> None:
+    def __init__(
+        self,
+        run: str,
+        number: int,
+        workload: Workload = Workload(),
+        rows: RowMaker | None = None,
+    ) -> None:
         self.number = number
         self.workload = workload
         self.ranges = Ranges()
-        payload = "".join(
-            _chance(workload, number, "payload").choices(ALPHABET, k=workload.row_bytes)
-        )
-        self._formatter = Formatter(run, number, payload)
+        self._formatter = rows or Formatter(run, number, payload_of(workload, number))
         self._keys = key_space(number, workload)
         self._base = number * KEYS_PER_WRITER
         self._sequence = 0
@@ -214,7 +241,7 @@ class Writer:
             touch.key_version,
             touch.before,
         )
-        row: CustomerRow | None
+        row: WrittenRow | None
         if operation is Operation.DELETE:
             row, before = None, changes[-1].row
         elif operation is Operation.STAMP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 
 import psycopg
@@ -16,12 +17,19 @@ from infra.stack.error import StackError
 
 TIMEOUT_S = 30.0
 TOPIC_PREFIX = "cdc"
-_DONE = (requests.codes.ok, requests.codes.accepted, requests.codes.no_content)
+_DONE = (
+    requests.codes.ok,
+    requests.codes.created,
+    requests.codes.accepted,
+    requests.codes.no_content,
+)
 
 
-def _ask(ground: FaultGround, method: str, path: str) -> None:
+def _ask(
+    ground: FaultGround, method: str, path: str, body: Mapping[str, str] | None = None
+) -> None:
     url = f"{ground.endpoints.connect_url}/connectors/{ground.objects.connector}{path}"
-    answer = http.request(method, url, timeout=TIMEOUT_S)
+    answer = http.request(method, url, timeout=TIMEOUT_S, json=body)
     if answer.status_code not in _DONE:
         raise StackError(f"Kafka Connect answers {method} {url} with {answer.status_code}")
 
@@ -38,21 +46,37 @@ def _delete(ground: FaultGround) -> None:
     debezium.delete_connector(ground.endpoints, ground.objects.connector)
 
 
+def _connector(ground: FaultGround, publication: str) -> debezium.DebeziumConnector:
+    objects = ground.objects
+    return debezium.DebeziumConnector(
+        name=objects.connector,
+        slot=objects.slot,
+        publication=publication,
+        topic_prefix=TOPIC_PREFIX,
+        tables=tuple(f"{objects.schema}.{table}" for table in objects.tables),
+        tuning="throughput" if objects.tuning == "throughput" else "latency",
+    )
+
+
 def _create(ground: FaultGround) -> None:
     """Under its old name, so that it goes on from the offsets that Connect has stored for it."""
-    objects = ground.objects
     _delete(ground)
-    debezium.create_connector(
-        ground.endpoints,
-        debezium.DebeziumConnector(
-            name=objects.connector,
-            slot=objects.slot,
-            publication=objects.publication,
-            topic_prefix=TOPIC_PREFIX,
-            tables=tuple(f"{objects.schema}.{table}" for table in objects.tables),
-            tuning="throughput" if objects.tuning == "throughput" else "latency",
-        ),
-    )
+    connector = _connector(ground, ground.objects.publication)
+    debezium.create_connector(ground.endpoints, connector)
+
+
+def _configure(ground: FaultGround, publication: str) -> None:
+    connector = _connector(ground, publication)
+    _ask(ground, "PUT", "/config", debezium.connector_config(connector, ground.endpoints))
+
+
+def _fail_task(ground: FaultGround) -> None:
+    """Its configuration is valid, and its task fails as soon as it looks for the publication."""
+    _configure(ground, _hidden(ground))
+
+
+def _mend_task(ground: FaultGround) -> None:
+    _configure(ground, ground.objects.publication)
 
 
 def _rename_publication(ground: FaultGround, old: str, new: str) -> None:
@@ -70,12 +94,11 @@ def _hidden(ground: FaultGround) -> str:
     return f"{ground.objects.publication}_hidden"
 
 
-def _fail_task(ground: FaultGround) -> None:
-    """Without its publication the next change that is decoded is an error to the task."""
+def _hide_publication(ground: FaultGround) -> None:
     _rename_publication(ground, ground.objects.publication, _hidden(ground))
 
 
-def _restart_task(ground: FaultGround) -> None:
+def _show_publication(ground: FaultGround) -> None:
     _rename_publication(ground, _hidden(ground), ground.objects.publication)
     _ask(ground, "POST", "/restart?includeTasks=true")
 
@@ -102,14 +125,29 @@ DELETE_CONNECTOR = Fault(
     explains=(CAPTURE,),
     better="keep the name: Connect stores offsets by it, and the slot keeps the WAL",
 )
-HIDE_PUBLICATION = Fault(
-    "hide-publication",
-    "Renames the publication, so that the task fails, and names it back and restarts the task.",
+FAIL_TASK = Fault(
+    "fail-task",
+    "Configures the connector with a publication that is not there, so that its task is FAILED, and"
+    " back.",
     on="connector",
     inject=_fail_task,
-    heal=_restart_task,
+    heal=_mend_task,
+    needs=("own connector",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    better="an alarm on tasks that are FAILED: Connect does not start them again",
+)
+HIDE_PUBLICATION = Fault(
+    "hide-publication",
+    "Renames the publication, and names it back and restarts the task: each change is decoded with"
+    " the catalogue of its time, so what was written meanwhile is in no publication.",
+    on="connector",
+    inject=_hide_publication,
+    heal=_show_publication,
     needs=("own connector",),
     repeats_s=REPEATS_S,
     explains=(CAPTURE, "source table .* is not in publication"),
-    better="errors.max.retries, and somebody who restarts a task that says FAILED",
+    lasting=True,
+    better="nothing but a snapshot; keep the right to alter publications small, and watch the lag"
+    " of the slot: the task says RUNNING",
 )

@@ -11,10 +11,12 @@ from psycopg import Connection, sql
 
 from infra.faults.catalogue.process import CAPTURE, REPEATS_S
 from infra.faults.fault import Fault, FaultGround
+from infra.stack.error import StackError
 
 APPLICATION_NAME = "locust-cdc fault"
 CONNECT_S = 10
 DROP_S, POLL_S = 10.0, 0.01
+INVALID_S = 30.0
 #: Rows of the transaction that is beside the load.
 BIG_ROWS = 1_000_000
 SIDE_TABLE = "beside"
@@ -135,6 +137,44 @@ def _drop_beside(ground: FaultGround) -> None:
     _execute(ground, sql.SQL("DROP TABLE IF EXISTS {}").format(_side_table(ground)))
 
 
+def _truncate(ground: FaultGround) -> None:
+    _execute(ground, sql.SQL("TRUNCATE {}").format(_table(ground)))
+
+
+def _keep_wal(ground: FaultGround) -> None:
+    with closing(_connect(ground)) as connection:
+        connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        connection.execute("SELECT pg_reload_conf()")
+    _drop_beside(ground)
+
+
+def _invalidate_slot(ground: FaultGround) -> None:
+    """A transaction that stays open keeps the slot from moving on; then WAL is written until a
+    checkpoint removes what the slot needs.
+    """
+    _idle_in_transaction(ground)
+    beside = sql.SQL(
+        "INSERT INTO {} SELECT number, repeat('x', 1000) FROM generate_series(1, 5000) AS number"
+    ).format(_side_table(ground))
+    deadline_s = time.monotonic() + INVALID_S
+    with closing(_connect(ground)) as connection:
+        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        connection.execute("SELECT pg_reload_conf()")
+        while _wal_status(connection, ground.objects.slot) != "lost":
+            if time.monotonic() > deadline_s:
+                raise StackError(f"slot {ground.objects.slot!r} is not invalid after {INVALID_S} s")
+            connection.execute(beside)
+            connection.execute("SELECT pg_switch_wal()")
+            connection.execute("CHECKPOINT")
+
+
+def _wal_status(connection: Connection[Any], slot: str) -> str:
+    found = connection.execute(
+        "SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s", (slot,)
+    ).fetchone()
+    return "lost" if found is None else str(found[0])
+
+
 def _idle_in_transaction(ground: FaultGround) -> None:
     """A transaction that has written and does not end; it dies with this process."""
     _execute(
@@ -172,7 +212,34 @@ DROP_SLOT = Fault(
     needs=("database",),
     repeats_s=REPEATS_S,
     explains=(CAPTURE,),
+    lasting=True,
     better="nothing: take a new snapshot; watch pg_replication_slots and keep rights to drop small",
+)
+INVALIDATE_SLOT = Fault(
+    "invalidate-slot",
+    "Has the server remove WAL that the slot still needs (max_slot_wal_keep_size).",
+    on="slot",
+    inject=_invalidate_slot,
+    heal=_keep_wal,
+    holds=False,
+    needs=("stack", "database", "own table"),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    lasting=True,
+    better="max_slot_wal_keep_size above what is written in the longest outage; an alarm on"
+    " pg_replication_slots.wal_status and safe_wal_size",
+)
+TRUNCATE = Fault(
+    "truncate-table",
+    "Empties the source table (TRUNCATE) under load.",
+    on="table",
+    inject=_truncate,
+    holds=False,
+    needs=("database", "own table"),
+    explains=(REWRITTEN,),
+    lasting=True,
+    better="a capture and a sink that both take truncates (Debezium skips them unless"
+    " skipped.operations is none)",
 )
 ADD_COLUMN = Fault(
     "add-column",

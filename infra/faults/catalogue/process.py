@@ -11,6 +11,8 @@ from infra.faults.fault import Fault, FaultDeed, FaultGround
 REPEATS_S = 10.0
 #: What the run's own look at its servers finds afterwards (provision/condition.py).
 CONNECT, CAPTURE = "Kafka Connect", r"the capture \("
+#: What our own taps and the platform's word of it are meanwhile: they are cut off as well.
+TOPIC_CUT_OFF, TABLE_CUT_OFF = "could not read what came: Kafka: ", "table cannot be read: "
 KAFKA, POSTGRES, REGISTRY = "Kafka(?! Connect)", "PostgreSQL", "the schema registry"
 
 
@@ -52,7 +54,7 @@ KILL_KAFKA = Fault(
     heal=_act("restart", "kafka"),
     needs=("stack", "topic"),
     repeats_s=REPEATS_S,
-    explains=(KAFKA, CAPTURE),
+    explains=(KAFKA, CAPTURE, TOPIC_CUT_OFF),
     better="several brokers with min.insync.replicas; delivery.timeout.ms above the outage",
 )
 PAUSE_KAFKA = Fault(
@@ -63,7 +65,7 @@ PAUSE_KAFKA = Fault(
     heal=_act("resume", "kafka"),
     needs=("stack", "topic"),
     repeats_s=REPEATS_S,
-    explains=(KAFKA, CAPTURE),
+    explains=(KAFKA, CAPTURE, TOPIC_CUT_OFF),
     better="request.timeout.ms and session.timeout.ms above the pauses that must be ridden out",
 )
 KILL_REGISTRY = Fault(
@@ -74,6 +76,7 @@ KILL_REGISTRY = Fault(
     heal=_act("restart", "schema-registry"),
     needs=("stack", "topic"),
     explains=(REGISTRY,),
+    lasting=True,
     better="a registry that keeps its schemas in a database or a topic",
 )
 PAUSE_REGISTRY = Fault(
@@ -94,7 +97,7 @@ KILL_POSTGRES = Fault(
     heal=_act("restart", "postgres"),
     needs=("stack", "database"),
     repeats_s=REPEATS_S,
-    explains=(POSTGRES, CAPTURE),
+    explains=(POSTGRES, CAPTURE, TABLE_CUT_OFF),
     stops_writers=True,
     better="max_wal_size bounds the recovery; retriable.restart.connector.wait.ms the time until"
     " the connector tries again",
@@ -107,7 +110,7 @@ PAUSE_POSTGRES = Fault(
     heal=_act("resume", "postgres"),
     needs=("stack", "database"),
     repeats_s=REPEATS_S,
-    explains=(POSTGRES, CAPTURE),
+    explains=(POSTGRES, CAPTURE, TABLE_CUT_OFF),
     stops_writers=True,
     better="clients with statement and connection time-outs above the pause",
 )

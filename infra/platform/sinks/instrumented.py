@@ -218,14 +218,10 @@ class InstrumentedSink(SinkConnector):
         started_us = np.repeat(np.array([part.started_us for part in parts], dtype=np.int64), sizes)
         done_us = np.repeat(np.array([part.done_us for part in parts], dtype=np.int64), sizes)
         probes = parse_probes(events.probes, self._run)
-        counted = self._ledger.observe(
-            probes,
-            events.keys,
-            partition,
-            events.offsets,
-            deleted=events.deleted if events.deleted.any() else None,
-            at_us=int(done_us[-1]),
-        )
+        deleted = events.deleted if events.deleted.any() else None
+        probes = self._ledger.with_deletes(probes, events.keys, deleted)
+        at_us = int(done_us[-1])
+        counted = self._ledger.enter(probes, events.keys, partition, events.offsets, at_us=at_us)
         for step in np.unique(probes.step[counted]).tolist():
             rows = np.flatnonzero(counted & (probes.step == step))
             self._record(

@@ -67,7 +67,8 @@ class WalMeter(Meter):
             np.array([part.source.commit_us for part in chunk.parts], dtype=np.int64), sizes
         )
         keys = np.array([key_number(record.key) for record in records], dtype=np.int64)
-        counted = self.ledger.observe(probes, keys, 0, lsns, deleted=deleted, at_us=done_us)
+        probes = self.ledger.with_deletes(probes, keys, deleted)
+        counted = self.ledger.enter(probes, keys, 0, lsns, at_us=done_us)
         times = {
             "end_to_end": done_us - probes.intended_us,
             "commit": committed_us - probes.intended_us,

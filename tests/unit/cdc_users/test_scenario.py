@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.scenario import Pipeline, Step, level, platform_arguments
+from cdc_users.scenario import Pipeline, Step, level, platform_arguments, rig_of
 
 
 def step(count: int, lanes: int) -> Step:
@@ -29,3 +31,15 @@ def test_the_platform_is_told_milliseconds_where_a_pipeline_has_seconds() -> Non
         "iceberg-mode": "append",
         "iceberg-commit-interval-ms": 1000,
     }
+
+
+def test_a_step_alone_shares_its_rig_with_nobody() -> None:
+    shared = step(10, 1)
+    alone = replace(shared, alone=True)
+
+    keys = [
+        rig_of(number, each) for number, each in enumerate((shared, alone, alone, shared), start=1)
+    ]
+
+    assert len(set(keys)) == 3
+    assert keys[0] == keys[3]

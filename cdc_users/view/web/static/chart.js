@@ -70,6 +70,15 @@
     pen.strokeStyle = pen.fillStyle = colour(host, "soft");
     pen.font = FONT.replace("11px", `${11 * scale}px`);
     pen.lineWidth = scale;
+    // While a fault lasts (run/faults.py names that stage) its time is shaded, up to the next mark.
+    pen.globalAlpha = 0.12;
+    marks.forEach((mark, index) => {
+      if (!/(^| )fault$/.test(mark.name)) return;
+      const from = Math.max(left, at[index]);
+      const to = Math.min(left + width, index + 1 < at.length ? at[index + 1] : left + width);
+      if (to > from) pen.fillRect(from, top, to - from, height);
+    });
+    pen.globalAlpha = 1;
     let free = -Infinity;
     for (const { mark, x } of seen) {
       pen.setLineDash([2 * scale, 3 * scale]);

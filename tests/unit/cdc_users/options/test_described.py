@@ -54,6 +54,27 @@ def test_an_empty_file_gives_no_option() -> None:
     assert option_texts(PipelineFile()) == {}
 
 
+def test_a_table_and_a_tap_suffice() -> None:
+    file = PipelineFile(
+        source=SourceSection(dsn="host=db", table="public.orders"),
+        tap=(TapSection(kind="webhook", place="8080"),),
+    )
+
+    assert option_texts(file) == {
+        "table": "public.orders",
+        "capture": "none",
+        "transport": "none",
+        "platform": "none",
+        "sink_tap": "webhook:8080",
+    }
+
+
+def test_the_group_of_a_platform_that_runs_is_an_option() -> None:
+    file = PipelineFile(platform=PlatformSection(command="none", group="shop-writer"))
+
+    assert option_texts(file) == {"platform": "none", "group": "shop-writer"}
+
+
 def test_a_platform_behind_a_tap_that_is_not_named_runs_already() -> None:
     file = PipelineFile(tap=(TapSection(kind="webhook", place="8080"),))
 

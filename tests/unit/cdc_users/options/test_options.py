@@ -57,7 +57,7 @@ def test_more_lanes_than_a_step_has_numbers_for_are_refused_beforehand() -> None
         ({"rate": "0.1", "duration": "1s"}, "makes no arrival"),
         ({"source": "topic", "insert_method": "copy"}, "a topic knows no INSERT"),
         ({"key_skew": "zipf:1.1"}, "needs updates or deletes"),
-        ({"tables": "2", "source": "topic", "topic": "mine"}, "leave --table and --topic out"),
+        ({"tables": "2", "source": "topic", "topic": "mine"}, "name all of yours by --table"),
         ({"rows": "10", "rows_per_transaction": "3", "insert_method": "values"}, "not a multiple"),
         ({"instances": "3", "partitions": "2"}, "1 would idle"),
     ],
@@ -117,6 +117,36 @@ OWN_TABLE = {"connector": "c", "table": "a.b", "topic": "t"}
         (
             {"capture": "wal", "transport": "pubsub", "pubsub_endpoint": "10.0.0.1:8085"},
             ["add --allow-target 10.0.0.1:8085"],
+        ),
+        (
+            {"transport": "http"},
+            ["--transport http is not possible with --capture debezium, which has kafka; it needs"],
+        ),
+        (
+            {"capture": "wal", "transport": "postgres"},
+            ["it needs --capture debezium-server or subscription"],
+        ),
+        (
+            {"capture": "subscription", "transport": "kinesis"},
+            ["--transport kinesis is not possible with --capture subscription, which has postgres"],
+        ),
+        ({"platform": "none"}, ["--platform none needs --sink-tap"]),
+        ({"sink_tap": "webhook:8080"}, ["--sink-tap needs a platform of yours"]),
+        ({"group": "mine"}, ["--group is that of a platform that runs already"]),
+        (
+            {"capture": "none", "transport": "none"},
+            ["--capture none is a pipeline of yours that runs already; it needs"],
+        ),
+        (
+            {
+                "capture": "none",
+                "transport": "none",
+                "platform": "none",
+                "table": "public.orders",
+                "sink_tap": "postgres:public.copy",
+                "mix": "insert=1,update=1",
+            },
+            ["--sink-tap postgres sees a table's rows and not each change"],
         ),
         ({"rate": "abc", "duration": "30s"}, ["--rate: 'abc' is not a rate"]),
         ({"rate": "5", "duration": "long"}, ["--duration: 'long' is not a duration"]),

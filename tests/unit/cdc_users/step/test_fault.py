@@ -17,7 +17,7 @@ from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.ledger.ledger import Audit
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.observe.message import GaugeSample, GroupSample, SlotSample
+from cdc_users.observe.message import Final, GaugeSample, GroupSample, SlotSample
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Scenario
 from cdc_users.step.fault import FIGURES, FaultState, allowances, figures
@@ -194,3 +194,28 @@ def test_a_restart_that_no_fault_explains_is_invalid() -> None:
     known.restarts = ["PostgreSQL"]
 
     assert concluded(under_fault(), known).verdict is Verdict.INVALID
+
+
+def test_a_row_that_one_step_lost_is_not_missed_by_the_others_of_its_rig() -> None:
+    shared = Final(compared=100, missing=3)
+    one, other = under_fault(), under_fault("pause-kafka")
+    other.number = 2
+    known = facts(
+        audits={
+            1: {"sink": Audit(**{**CLEAN, "lost": 3})},
+            2: {"sink": Audit(**CLEAN)},
+        },
+        finals={1: shared, 2: shared},
+        smoke=True,
+    )
+
+    result = conclude(Scenario("faults", "?"), "run00000", [one, other], known, "", {})
+
+    assert [step.ledger["lost"] for step in result.steps] == [3, 0]
+
+
+def test_a_row_that_no_audit_misses_and_the_sink_does_is_told_by_every_step_of_the_rig() -> None:
+    known = audited()
+    known.finals = {1: Final(compared=100, missing=2)}
+
+    assert concluded(under_fault(), known).steps[0].ledger["lost"] == 2

@@ -81,6 +81,14 @@ def test_a_load_that_the_generator_did_not_offer_says_nothing_of_the_pipeline() 
     assert judge_probe(figures).reason == "it was behind"
 
 
+def test_a_probe_that_was_given_up_for_its_slo_accuses_nobody_while_the_generator_was_late() -> (
+    None
+):
+    figures = replace(HOLDS, cut="p99 is out of reach", generator=["it was behind"])
+
+    assert judge_probe(figures).held is None
+
+
 def test_a_pipeline_that_cannot_take_even_what_was_sent_fails_however_late_the_generator() -> None:
     figures = replace(HOLDS, looks=looks(600.0, sent_per_s=800.0), generator=["it was behind"])
 

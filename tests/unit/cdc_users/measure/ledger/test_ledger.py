@@ -23,7 +23,13 @@ from cdc_users.measure.ledger.ledger import (
     subtract,
     union,
 )
-from cdc_users.measure.ledger.probe import Operation, Probe, format_probe, parse_probes
+from cdc_users.measure.ledger.probe import (
+    KEYS_PER_WRITER,
+    Operation,
+    Probe,
+    format_probe,
+    parse_probes,
+)
 from cdc_users.measure.wire import decode, encode
 
 RUN = "abcd1234"
@@ -143,7 +149,7 @@ def test_fences_and_foreign_events_are_in_no_count() -> None:
     observe(ledger, [*fence, b"something else"], keys=[42, 43])
 
     found = ledger.arrivals()
-    assert found.fences == {42}
+    assert found.fences == {9_999_999 * KEYS_PER_WRITER + 1}
     assert found.foreign == 1
     assert not found.steps
 

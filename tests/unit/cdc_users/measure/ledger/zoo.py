@@ -18,7 +18,7 @@ import orjson
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Outcomes
-from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
+from cdc_users.measure.ledger.probe import KEYS_PER_WRITER, Operation, Probe, format_probe
 from cdc_users.observe.settings import TopicSettings, WebhookSettings
 from cdc_users.observe.tap import ObservedRecord
 from cdc_users.observe.taps.topic import KafkaMessage, TopicTap
@@ -279,6 +279,11 @@ def fence(partition: int) -> Sent:
     )
     change = RowChange(Operation.INSERT, 0, key, 1, partition + 1, None, None)
     return Sent(change, (9_999_999, partition), partition, 10**9, None, row)
+
+
+def fence_key(number: int) -> int:
+    """The key by which the fence of this number is told."""
+    return 9_999_999 * KEYS_PER_WRITER + number
 
 
 def topic_tap(check_every: int = 1, run: str = RUN) -> TopicTap:

@@ -60,7 +60,7 @@ FORMS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 def parsed(document: Any) -> Any:
-    change = change_of(orjson.loads(orjson.dumps(document)), "probe")
+    change = change_of(orjson.loads(orjson.dumps(document)), {"probe"})
     return ChangeParser(check_every=1).parse([change], [1], 0, np.zeros(1, dtype=np.int64), 0)
 
 

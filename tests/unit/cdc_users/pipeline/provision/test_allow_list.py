@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from cdc_users.pipeline.provision.allow_list import ENDPOINT, missing_parts
+from cdc_users.pipeline.provision.allow_list import ENDPOINT, missing_parts, refused_faults
 from cdc_users.scenario import Pipeline
-from infra.stack.endpoints import Endpoints
+from infra.faults.fault import faults
+from infra.stack.endpoints import Endpoints, StackKind
 
 WHOLE = {
     "source": "host=127.0.0.1",
@@ -40,3 +43,40 @@ def test_a_pipeline_needs_these_servers_and_no_others(pipeline: Pipeline, needed
 
 def test_what_several_pipelines_lack_is_told_once() -> None:
     assert len(missing_parts(endpoints(), [DEBEZIUM, STRAIGHT, KINESIS])) == 4
+
+
+def refused(
+    *names: str, kind: StackKind = "external", places: Sequence[str] = (), allowed: str = ""
+) -> list[str]:
+    known = [faults().by_name[name] for name in names]
+    return refused_faults(known, kind, places, [allowed])
+
+
+def test_servers_that_are_not_ours_are_not_killed_but_may_be_disturbed_on_this_machine() -> None:
+    (told,) = refused("kill-kafka", "end-walsender", places=["127.0.0.1:5432"])
+
+    assert told.startswith("--faults kill-kafka kills or stops a server")
+
+
+@pytest.mark.parametrize("kind", ["process", "compose"])
+def test_servers_of_the_checkouts_own_may_be_killed(kind: StackKind) -> None:
+    assert refused("kill-kafka", "pause-postgres", kind=kind, places=["127.0.0.1:1"]) == []
+
+
+def test_servers_elsewhere_are_disturbed_where_they_are_allowed_by_name() -> None:
+    (told,) = refused("end-walsender", "add-column", places=["db.example:5432", "127.0.0.1:9092"])
+
+    assert "would disturb db.example:5432" in told
+    assert told.endswith("add --allow-fault db.example:5432")
+    assert refused("end-walsender", places=["db.example:5432"], allowed="db.example:5432") == []
+
+
+def test_what_is_done_to_the_runs_own_processes_disturbs_nobody() -> None:
+    assert refused("kill-platform", "webhook-hangs", places=["db.example:5432"]) == []
+
+
+def test_a_relay_needs_a_connect_on_this_machine() -> None:
+    (told,) = refused("slow-network", kind="compose", places=["127.0.0.1:5432"])
+
+    assert "reaches a relay on loopback" in told
+    assert refused("slow-network", kind="process", places=["127.0.0.1:5432"]) == []

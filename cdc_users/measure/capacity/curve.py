@@ -1,0 +1,43 @@
+"""The curve of a search: what each rate showed, and where the latency bends. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS = ("rate_per_s", "delivered_per_s", "p50_ms", "p99_ms", "p99_9_ms", "cores")
+#: Fewer points have no shape.
+FEWEST_POINTS = 4
+
+
+def curve(found: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    """The probes of a search by rate, the lowest first; of each rate its longest probe."""
+    by_rate: dict[float, Mapping[str, Any]] = {}
+    for probe in sorted(found["probes"], key=lambda one: (one["rate_per_s"], one["long"])):
+        by_rate[probe["rate_per_s"]] = probe
+    return {name: [probe.get(name) for probe in by_rate.values()] for name in COLUMNS}
+
+
+def knee(values: Mapping[str, Sequence[float | None]]) -> float | None:
+    """The rate from which on the p99 goes up steeply: the point of the curve that lies furthest
+    below the straight line between its ends, in logarithms of both (Satopaa et al., "Finding a
+    Kneedle in a Haystack", 2011). None where the curve has too few points, or does not bend.
+    """
+    points = [
+        (math.log(rate), math.log(ms))
+        for rate, ms in zip(values["rate_per_s"], values["p99_ms"], strict=True)
+        if rate and ms
+    ]
+    if len(points) < FEWEST_POINTS:
+        return None
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    if y1 <= y0 or x1 <= x0:
+        return None
+    depths = [(y0 + (x - x0) / (x1 - x0) * (y1 - y0) - y, x) for x, y in points]
+    depth, at = max(depths)
+    if depth <= 0:
+        return None
+    return min(
+        (rate for rate in values["rate_per_s"] if rate), key=lambda rate: abs(math.log(rate) - at)
+    )

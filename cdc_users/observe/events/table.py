@@ -1,0 +1,75 @@
+"""The tables whose rows a tap sees: which columns are the key, which one is the probe, and what the
+checksum covers. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc_users.measure.ledger.key import key_number, key_of_columns
+from cdc_users.measure.ledger.ledger import RowCheck
+from cdc_users.observe.events.value import CUSTOMERS, check, column_kinds
+from cdc_users.observe.settings import OwnTableSettings, TableSettings
+from infra.avro.kind import ColumnKind
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTable:
+    """One table. `kinds` are the columns that the checksum covers, in order.
+
+    One of the user's `own` has its key among them; of `customers` the key stands in front, as a
+    number.
+    """
+
+    name: str = ""
+    key: tuple[str, ...] = ("id",)
+    probe: str = "probe"
+    kinds: Mapping[str, ColumnKind] = field(default_factory=lambda: CUSTOMERS)
+    own: bool = False
+
+    def number_of(self, row: Mapping[str, Any], record_key: Any = None) -> int:
+        """The number of a row's key; `record_key` is what came beside the row, where it has
+        none.
+        """
+        found = [row.get(name) for name in self.key]
+        if None not in found:
+            return key_of_columns(found)
+        if isinstance(record_key, Mapping):
+            found = [record_key.get(name) for name in self.key]
+            if None not in found:
+                return key_of_columns(found)
+            record_key = next(iter(record_key.values()), None)
+        return key_number(record_key)
+
+    def check(self, probe: bytes | str, number: int, values: Sequence[Any]) -> RowCheck:
+        """Whether a row is as its writer wrote it, by the values of `kinds`."""
+        return check(probe, 0 if self.own else number, list(self.kinds.values()), values)
+
+
+def observed_tables(settings: TableSettings) -> tuple[ObservedTable, ...]:
+    """The tables of a tap's or a side's configuration."""
+    if settings.own:
+        return tuple(map(_own, settings.own))
+    kinds = column_kinds(settings.columns)
+    return (ObservedTable("", (settings.key_column,), settings.probe_column, kinds),)
+
+
+def _own(table: OwnTableSettings) -> ObservedTable:
+    kinds = {name: ColumnKind(kind) for name, kind in table.columns}
+    return ObservedTable(table.table, table.key, table.probe, kinds, own=True)
+
+
+def table_of(
+    tables: Sequence[ObservedTable], row: Mapping[str, Any], source: Any = None
+) -> ObservedTable:
+    """The table that a row is of: as the event's source says, else by its columns."""
+    if len(tables) == 1:
+        return tables[0]
+    if isinstance(source, Mapping) and isinstance(name := source.get("table"), str):
+        full = f"{source.get('schema')}.{name}"
+        for table in tables:
+            if table.name == full or table.name.rpartition(".")[2] == name:
+                return table
+    return max(tables, key=lambda table: sum(name in row for name in (*table.kinds, table.probe)))

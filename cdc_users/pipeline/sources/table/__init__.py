@@ -1,0 +1,1 @@
+"""Tables of the user's own: looked at, planned for, and left as they were."""

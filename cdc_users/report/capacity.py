@@ -1,0 +1,85 @@
+"""What a search for the sustainable rate came to: a sentence, a table, a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+#: The columns of capacity.csv, one row a probe.
+COLUMNS = (
+    "step",
+    "rate_per_s",
+    "long",
+    "held",
+    "delivered_per_s",
+    "p50_ms",
+    "p99_ms",
+    "p99_9_ms",
+    "cores",
+    "lanes",
+    "took_s",
+    "reason",
+)
+_LIMITS = {
+    "most": "it held at --most",
+    "ceiling": "it held at 60 % of what the harness itself can do",
+    "generator": "the generator could not offer more",
+}
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """The answer in one sentence."""
+    low, high = found["low_per_s"], found["high_per_s"]
+    if found["kind"] == "nothing_holds":
+        return f"Nothing holds: at {high:,.0f} events/s {found['why']}."
+    if low is None:
+        return f"There is no answer: {found['why']}."
+    slo = ", ".join(found["slo"])
+    if found["kind"] == "at_least":
+        why = _LIMITS.get(found["limit"], found["why"])
+        return f"The pipeline holds at least {low:,.0f} events/s ({slo}): {why}.{_limited(found)}"
+    return (
+        f"The pipeline holds {low:,.0f} events/s and not {high:,.0f} ({slo}): there"
+        f" {found['why']}.{_limited(found)}"
+    )
+
+
+def _limited(found: Mapping[str, Any]) -> str:
+    narrow = found.get("bottleneck")
+    return f" {narrow['words']}." if narrow and narrow.get("words") else ""
+
+
+def search_table(found: Mapping[str, Any]) -> str:
+    """Every probe in order, as the terminal shows it."""
+    head = f"{'rate/s':>10} {'out/s':>10} {'p50':>9} {'p99':>10} {'cores':>6}  {'':<8} "
+    return "\n".join(["SEARCH", head.rstrip(), *(_line(probe) for probe in found["probes"])])
+
+
+def _line(probe: Mapping[str, Any]) -> str:
+    verdict = {True: "held", False: "failed", None: "weak"}[probe["held"]]
+    kind = "confirm" if probe["long"] else "probe"
+    line = (
+        f"{probe['rate_per_s']:>10,.0f} {probe['delivered_per_s']:>10,.0f}"
+        f" {_ms(probe['p50_ms']):>9} {_ms(probe['p99_ms']):>10}"
+        f" {_cores(probe.get('cores')):>6}  {kind:<8} {verdict:<7}{probe['reason']}"
+    )
+    return line.rstrip()
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}ms"
+
+
+def _cores(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def curve_csv(found: Mapping[str, Any]) -> str:
+    """The probes as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found["probes"])
+    return text.getvalue()

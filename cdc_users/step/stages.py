@@ -1,0 +1,82 @@
+"""How busy each stage of the pipeline was during a step, and where its events waited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from statistics import median
+
+from cdc_users.measure.capacity.bottleneck import StageFigures
+from cdc_users.measure.capacity.probe import BacklogSeries, trend_share
+from cdc_users.measure.judgement.cost import Costs
+from cdc_users.measure.judgement.result import StepResult
+from cdc_users.measure.latency.series import PARTS
+from cdc_users.observe.message import GaugeSample
+from cdc_users.pipeline.declaration import is_direct
+from cdc_users.step.state import StepState
+
+
+def stage_figures(
+    state: StepState,
+    result: StepResult,
+    backlogs: dict[str, BacklogSeries],
+    gauges: Sequence[GaugeSample],
+) -> StageFigures:
+    """What names the stage that limits the pipeline."""
+    answers = [sample.group.took_ms for sample in gauges if sample.group is not None]
+    known = [took_ms for took_ms in answers if took_ms is not None]
+    in_use = _cores(result.cost, "machine")
+    return StageFigures(
+        rate_per_s=state.step.schedule.rate_per_s * state.step.rows_per_arrival,
+        growth={
+            place: round(trend_share(series), 4)
+            for place, series in backlogs.items()
+            if series.known
+        },
+        busy=_busy(state, result),
+        waits_ms={
+            part: mean
+            for part in PARTS
+            if (mean := result.latency_ms.get(part, {}).get("mean")) is not None
+        },
+        broker_answer_ms=median(known) if known else None,
+        machine=None if in_use is None else round(in_use / (os.cpu_count() or 1), 3),
+    )
+
+
+def _busy(state: StepState, result: StepResult) -> dict[str, float]:
+    """The part of its time that each stage was at work, as far as that is known.
+
+    A walsender and a Python process are one thread, so a core is all that they can take; Kafka
+    Connect's connector reads and converts in one thread, and sends in another.
+    """
+    costs, direct = result.cost, is_direct(state.step.pipeline)
+    platforms = [
+        cores
+        for name in costs
+        if name.startswith("platform") and (cores := _cores(costs, name)) is not None
+    ]
+    busiest = max(platforms, default=None)
+    reader = busiest if direct else _cores(costs, "capture" if "capture" in costs else "connect")
+    found = {
+        "source": _lanes_busy(state),
+        "walsender": _cores(costs, "postgres-walsender"),
+        "capture": reader,
+        "consumer": None if direct else busiest,
+        "sink": result.pressure.get("sink_busy_share"),
+    }
+    return {stage: min(1.0, share) for stage, share in found.items() if share is not None}
+
+
+def _lanes_busy(state: StepState) -> float | None:
+    """The part of the lanes' time in which they waited for the source."""
+    loaded_s = (state.loaded_us - state.t0_us) / 1e6
+    service = state.recorder().histogram("service")
+    if loaded_s <= 0 or not service.count:
+        return None
+    return round(service.sum_us / 1e6 / (loaded_s * state.step.lanes), 3)
+
+
+def _cores(costs: Costs, name: str) -> float | None:
+    part = costs.get(name)
+    return None if part is None else part["cpu_cores"]

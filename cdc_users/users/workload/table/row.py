@@ -1,0 +1,217 @@
+"""Rows of tables of the user's own, the same for the same key, version and seed. Pure.
+
+A row's checksum covers all columns that are compared, those of the key among them; so it needs no
+number for the key (docs/probe.md).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from cdc_users.measure.ledger.probe import VERSION, canonical
+from cdc_users.observe.events.value import value_of
+from cdc_users.users.workload.table.plan import ColumnPlan, TablePlan
+from cdc_users.users.workload.table.value import array_text, distinct, made
+from infra.avro.kind import ColumnKind
+
+#: What a user's own code makes: values by column, from the row's key and a source of chance.
+CustomRow = Callable[[Any, random.Random], Mapping[str, Any]]
+#: One in so many values is NULL where a column allows it.
+NULL_EVERY = 10
+#: Made by the user's own code alone.
+CUSTOM = "custom"
+
+
+class RowError(ValueError):
+    """A row of the user's own making that cannot be written; the message says why."""
+
+
+class TableRow(NamedTuple):
+    """A row: its values as texts in the plan's order, the checksum's text of them, and its
+    probe.
+    """
+
+    values: tuple[str | None, ...]
+    canonical: bytes
+    probe: str
+
+
+class TableRows:
+    """Makes the rows of one writer for its tables; key k belongs to table k modulo their number."""
+
+    def __init__(
+        self,
+        run: str,
+        writer: int,
+        plans: Sequence[TablePlan],
+        *,
+        payload: str = "",
+        custom: CustomRow | None = None,
+    ) -> None:
+        self._head = f"{VERSION}{run:8}{writer:07d}"
+        self._plans = plans
+        self._custom = custom
+        self._payload = payload
+        self._payload_columns = [_payload_column(plan) if payload else "" for plan in plans]
+        self._place = self._size = self._intended = ""
+
+    def begin(self, transaction: int, size: int, intended_us: int) -> None:
+        """The rows that follow belong to this transaction of so many events."""
+        self._place = f"{transaction:010d}"
+        self._size = f"{size:05d}"
+        self._intended = f"{intended_us:016d}"
+
+    def row(
+        self, key: int, key_version: int, operation: str, sequence: int, index: int
+    ) -> TableRow:
+        """An inserted or updated row."""
+        number = key % len(self._plans)
+        plan = self._plans[number]
+        found = fixed_values(plan, key)
+        chance = random.Random(f"{plan.seed}/{key}/{key_version}")  # noqa: S311 - load must be repeatable, not secret
+        for column in plan.columns:
+            if column.name not in found:
+                found[column.name] = _value(column, chance)
+        if column_name := self._payload_columns[number]:
+            found[column_name] = (self._payload, self._payload)
+        if self._custom is not None:
+            found |= self._own(plan, key_of(plan, found), chance)
+        raws = [
+            (column.value.kind, found[column.name][1])
+            for column in plan.columns
+            if column.value.kind
+        ]
+        text = b"".join(canonical(value_of(ColumnKind(kind), raw)) for kind, raw in raws)
+        values = tuple(found[column.name][0] for column in plan.columns)
+        return self._with_probe(values, text, key_version, operation, sequence, index)
+
+    def stamp(
+        self, before: TableRow, key_version: int, operation: str, sequence: int, index: int
+    ) -> TableRow:
+        """The row as it was, with a new probe: what is written just before a delete."""
+        return self._with_probe(
+            before.values, before.canonical, key_version, operation, sequence, index
+        )
+
+    def _own(
+        self, plan: TablePlan, key: Any, chance: random.Random
+    ) -> dict[str, tuple[str | None, Any]]:
+        """The user's values, without those of the key; raises RowError."""
+        assert self._custom is not None
+        given = dict(self._custom(key, chance))
+        known = {column.name for column in plan.columns}
+        if others := sorted(given.keys() - known):
+            raise RowError(
+                f"row() gives {', '.join(others)}, which {plan.full_name} does not let be written;"
+                f" it has {', '.join(sorted(known))}"
+            )
+        return {
+            name: (postgres_text(value), value)
+            for name, value in given.items()
+            if name not in plan.key
+        }
+
+    def _with_probe(
+        self,
+        values: tuple[str | None, ...],
+        text: bytes,
+        key_version: int,
+        operation: str,
+        sequence: int,
+        index: int,
+    ) -> TableRow:
+        code = zlib.crc32(b"0;%d;" % key_version + text)
+        probe = (
+            f"{self._head}{sequence:010d}{self._place}{index:05d}{self._size}{key_version:08d}"
+            f"{operation}{self._intended}{code:08x}"
+        )
+        return TableRow(values, text, probe)
+
+
+def fixed_values(plan: TablePlan, key: int) -> dict[str, tuple[str | None, Any]]:
+    """What of a row depends on its key alone: its key, what is unique, and what it refers to."""
+    chance = random.Random(f"{plan.seed}/{key}")  # noqa: S311 - load must be repeatable, not secret
+    found: dict[str, tuple[str | None, Any]] = {}
+    for reference in plan.references:
+        chosen = _referred(reference.columns, reference.rows, found, chance)
+        found |= {name: (text, text) for name, text in zip(reference.columns, chosen, strict=True)}
+    for column in plan.columns:
+        if column.name in found:
+            continue
+        if column.distinct:
+            text = distinct(column.value, plan.head, plan.key_base, key)
+            found[column.name] = (text, text)
+        elif column.fixed:
+            found[column.name] = made(column.value, chance)
+    return found
+
+
+def key_texts(plan: TablePlan, key: int) -> tuple[str, ...]:
+    """The key's columns as texts."""
+    values = fixed_values(plan, key)
+    return tuple(str(values[name][0]) for name in plan.key)
+
+
+def _referred(
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
+    found: Mapping[str, tuple[str | None, Any]],
+    chance: random.Random,
+) -> tuple[str, ...]:
+    """A row to refer to that agrees with what other references say of the same columns."""
+    told = {name: found[name][0] for name in columns if name in found}
+    fitting = [
+        row
+        for row in rows
+        if all(told.get(name, text) == text for name, text in zip(columns, row, strict=True))
+    ]
+    return chance.choice(fitting or rows)
+
+
+def _value(column: ColumnPlan, chance: random.Random) -> tuple[str | None, Any]:
+    if column.value.maker == CUSTOM or (column.nullable and chance.randrange(NULL_EVERY) == 0):
+        return None, None
+    return made(column.value, chance)
+
+
+def _payload_column(plan: TablePlan) -> str:
+    """The column that takes the payload: a text without a limit that updates may change."""
+    return next(
+        (
+            column.name
+            for column in plan.columns
+            if column.value.maker == "text"
+            and not (column.fixed or column.value.labels)
+            and column.value.high is None
+        ),
+        "",
+    )
+
+
+def key_of(plan: TablePlan, found: Mapping[str, tuple[str | None, Any]]) -> Any:
+    """The key as the user's code gets it: an int or a text, of several columns a tuple."""
+    texts = [found[name][0] or "" for name in plan.key]
+    values = tuple(int(text) if text.lstrip("-").isdecimal() else text for text in texts)
+    return values[0] if len(values) == 1 else values
+
+
+def postgres_text(value: Any) -> str | None:
+    """A value of Python's as PostgreSQL reads it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():f} seconds"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, list | tuple):
+        return array_text([postgres_text(item) for item in value])
+    return str(value)

@@ -41,8 +41,8 @@ def spread_notes(steps: Sequence[StepResult]) -> list[str]:
     for name, rates in _rates(steps).items():
         if (spread := spread_of(rates)) is not None:
             told.append(
-                f"{name} in {len(rates)} rounds: {spread.least:,.0f} to {spread.most:,.0f}/s, median"
-                f" {spread.median:,.0f}/s; they are {spread.share:.0%} apart"
+                f"{name} in {len(rates)} rounds: {spread.least:,.0f} to {spread.most:,.0f}/s,"
+                f" median {spread.median:,.0f}/s; they are {spread.share:.0%} apart"
             )
     return told
 

@@ -27,8 +27,14 @@ FAULTS = {
     "rounds": "corrupt",
     "deletes": "undeleted",
 }
-MAY_FOLLOW = {"arrival": {"resurrected"}, "skips": {"stale", "undeleted"}}
-MAY_FOLLOW |= dict.fromkeys(("rebalance", "commits-early"), {"stale", "undeleted", "resurrected"})
+#: An event that is left out leaves its key at an older state, or there at all.
+LEFT = {"stale", "undeleted", "resurrected"}
+MAY_FOLLOW = {
+    "arrival": {"resurrected"},
+    "skips": LEFT,
+    "rebalance": LEFT,
+    "commits-early": LEFT,
+}
 CLASSES = ("lost", "duplicated", "stale", "undeleted", "resurrected", "corrupt", "phantom")
 
 

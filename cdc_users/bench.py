@@ -26,7 +26,7 @@ from cdc_users.pipeline.provision.allow_list import stack_mistakes
 from cdc_users.report.directory import write_json
 from cdc_users.report.remake import read
 from cdc_users.report.table import BenchmarkReport
-from infra.client.environment import leave_out_libpq, module_command
+from infra.client.environment import leave_out_access, module_command
 from infra.stack.error import StackError
 from infra.stack.find.external import source
 from infra.stack.find.locate import locate
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     if source(os.environ) is None:
-        leave_out_libpq(os.environ)
+        leave_out_access(os.environ)
     try:
         chosen = check(options, os.environ)
         owned = locate(CHECKOUT, os.environ) is None

@@ -34,7 +34,7 @@ from cdc_users.pipeline.provision.allow_list import (
 from cdc_users.run.locust import options as locust_options
 from cdc_users.run.locust.own_port import give_forked_workers_a_port
 from cdc_users.view.web import host
-from infra.client.environment import leave_out_libpq
+from infra.client.environment import leave_out_access
 from infra.stack.error import StackConfigError
 from infra.stack.find.external import source
 from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
@@ -141,7 +141,7 @@ class CommandLine:
 
     def _check(self, parsed: Namespace, found: list[str]) -> None:
         if source(os.environ) is None:
-            leave_out_libpq(os.environ)
+            leave_out_access(os.environ)
         if not parsed.worker and (found := [*found, *self._mistakes(parsed)]):
             refuse(OptionsError(found))
 

@@ -137,8 +137,9 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str,
     mistakes = environment_mistakes(environ)
     allowed = environ.get("CDC_ALLOW_TARGET", "")
     if environ.get(PIPELINE):
-        found, wrong = read_described(Path(environ[PIPELINE]))
-        allowed, mistakes = allowed or found.get("allow_target", ""), [*mistakes, *wrong]
+        found = read_described(Path(environ[PIPELINE]))
+        allowed = allowed or found.texts.get("allow_target", "")
+        mistakes += found.mistakes
     if not chosen or not set(chosen) <= set(MODULES):
         mistakes.append(
             f"--only {options.only!r} names no module, or one that is none of {', '.join(MODULES)}"

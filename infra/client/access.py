@@ -17,7 +17,11 @@ from typing_extensions import override
 #: A file of librdkafka's properties, for every Kafka client (infra.client.kafka).
 KAFKA_PROPERTIES = "CDC_KAFKA_PROPERTIES"
 #: Prefixes of the variables for an HTTP server.
-REGISTRY, CONNECT, WEBHOOK = "CDC_SCHEMA_REGISTRY", "CDC_CONNECT", "CDC_WEBHOOK"
+REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX = (
+    "CDC_SCHEMA_REGISTRY",
+    "CDC_CONNECT",
+    "CDC_WEBHOOK",
+)
 #: What is secret in itself, behind a prefix.
 _SECRETS = ("PASSWORD", "TOKEN")
 
@@ -59,7 +63,7 @@ VARIABLES = frozenset(
         KAFKA_PROPERTIES,
         *(
             f"{prefix}_{name.upper()}"
-            for prefix in (REGISTRY, CONNECT)
+            for prefix in (REGISTRY_PREFIX, CONNECT_PREFIX)
             for name in (*HTTP_FIELDS, *_SECRETS)
         ),
     )
@@ -115,7 +119,7 @@ def access_mistakes(prefix: str, environ: Mapping[str, str]) -> list[str]:
             found.append(f"{prefix}_{name.upper()}={path} cannot be read; name a file that can")
     password = environ.get(f"{prefix}_PASSWORD") or access.password_file
     token = environ.get(f"{prefix}_TOKEN") or access.token_file
-    if password and not access.user and prefix != WEBHOOK:
+    if password and not access.user and prefix != WEBHOOK_PREFIX:
         found.append(f"{prefix}_PASSWORD has no user beside it; set {prefix}_USER")
     if access.user and not password:
         found.append(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from typing_extensions import override
 
-from infra.client.access import CONNECT, AccessError, HttpAccess, Login, http_access
+from infra.client.access import CONNECT_PREFIX, AccessError, HttpAccess, Login, http_access
 from infra.validate import is_loopback
 
 
@@ -100,7 +100,7 @@ def ask_connect(
     **given: Any,
 ) -> requests.Response:
     """One request to Kafka Connect, as the environment says that it lets us in."""
-    with DirectSession(CONNECT, environ) as session:
+    with DirectSession(CONNECT_PREFIX, environ) as session:
         return session.request(method, url, timeout=timeout, **given)
 
 

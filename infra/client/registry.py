@@ -21,7 +21,7 @@ from urllib.parse import quote
 import requests
 import urllib3
 
-from infra.client.access import REGISTRY, AccessError
+from infra.client.access import REGISTRY_PREFIX, AccessError
 from infra.client.http import DirectSession, RedirectError, reason
 
 #: Until the whole answer is read, not only its next byte.
@@ -35,7 +35,8 @@ _PASSING = frozenset({408, 425, 429})
 _MISFIT = frozenset({409, 422})
 _NOT_LET_IN = frozenset({401, 403})
 _LOGIN = (
-    f"; give it a user who may ({REGISTRY}_USER, _PASSWORD_FILE) or a token ({REGISTRY}_TOKEN_FILE)"
+    f"; give it a user who may ({REGISTRY_PREFIX}_USER, _PASSWORD_FILE) or a token"
+    f" ({REGISTRY_PREFIX}_TOKEN_FILE)"
 )
 
 #: What the registry answers: an object of its REST interface, by route.
@@ -71,7 +72,7 @@ class SchemaRegistry:
     ) -> None:
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
-        self._session = DirectSession(REGISTRY, environ)
+        self._session = DirectSession(REGISTRY_PREFIX, environ)
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +134,7 @@ class SchemaRegistry:
         except requests.exceptions.SSLError as error:
             raise RegistryRefusedError(
                 f"the schema registry at {where}: {reason(error)}; name the authority that signed"
-                f" it in {REGISTRY}_CA",
+                f" it in {REGISTRY_PREFIX}_CA",
                 0,
             ) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:

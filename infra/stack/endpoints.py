@@ -8,10 +8,10 @@ from types import UnionType
 from typing import Any, Literal, get_args
 
 from infra.client.access import (
-    CONNECT,
+    CONNECT_PREFIX,
     HTTP_FIELDS,
     KAFKA_PROPERTIES,
-    REGISTRY,
+    REGISTRY_PREFIX,
     VARIABLES,
     HttpAccess,
 )
@@ -83,8 +83,8 @@ class Endpoints:
         named = {KAFKA_PROPERTIES: self.kafka_properties} if self.kafka_properties else {}
         return {
             **named,
-            **self.registry_access.variables(REGISTRY),
-            **self.connect_access.variables(CONNECT),
+            **self.registry_access.variables(REGISTRY_PREFIX),
+            **self.connect_access.variables(CONNECT_PREFIX),
         }
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:

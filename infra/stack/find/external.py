@@ -13,9 +13,9 @@ from pathlib import Path
 
 from infra import validate
 from infra.client.access import (
-    CONNECT,
+    CONNECT_PREFIX,
     KAFKA_PROPERTIES,
-    REGISTRY,
+    REGISTRY_PREFIX,
     HttpAccess,
     access_mistakes,
     http_access,
@@ -42,7 +42,7 @@ VARIABLES = {
     "CDC_POSTGRES_CA_FROM_CONNECT": "postgres_ca_from_connect",
 }
 #: What says how each URL's server lets us in.
-PREFIXES = {"schema_registry_url": REGISTRY, "connect_url": CONNECT}
+PREFIXES = {"schema_registry_url": REGISTRY_PREFIX, "connect_url": CONNECT_PREFIX}
 _REFERENCE = re.compile(r"\$\{[^{}:]+:[^{}]+\}")
 #: The database of a sink that is watched, beside any stack: it alone makes none the user's own.
 SINK_DSN = "CDC_SINK_DSN"
@@ -84,14 +84,14 @@ def checked_access(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoint
     found = replace(
         endpoints,
         kafka_properties=endpoints.kafka_properties or environ.get(KAFKA_PROPERTIES, ""),
-        registry_access=endpoints.registry_access.over(http_access(REGISTRY, environ)),
-        connect_access=endpoints.connect_access.over(http_access(CONNECT, environ)),
+        registry_access=endpoints.registry_access.over(http_access(REGISTRY_PREFIX, environ)),
+        connect_access=endpoints.connect_access.over(http_access(CONNECT_PREFIX, environ)),
     )
     within = found.environment(environ)
     mistakes = [
         *property_mistakes(within),
-        *access_mistakes(REGISTRY, within),
-        *access_mistakes(CONNECT, within),
+        *access_mistakes(REGISTRY_PREFIX, within),
+        *access_mistakes(CONNECT_PREFIX, within),
     ]
     if mistakes:
         raise StackConfigError("\n".join(mistakes))

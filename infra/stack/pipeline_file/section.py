@@ -108,6 +108,13 @@ class TapSection(Section, frozen=True, kw_only=True):
     place: Annotated[
         str, Meta(description="A port, SCHEMA.TABLE, a topic: what --sink-tap KIND:PLACE takes.")
     ]
+    token_file: Annotated[
+        str, Meta(description="webhook: a file with the token that each request must bear.")
+    ] = ""
+    certificate: Annotated[
+        str, Meta(description="webhook: what it shows (PEM), and so speaks TLS.")
+    ] = ""
+    key: Annotated[str, Meta(description="webhook: the certificate's key, if elsewhere.")] = ""
     dsn: Annotated[
         str, Meta(description="The database of a table that is watched, where not the source's.")
     ] = ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.client.access import CONNECT
+from infra.client.access import CONNECT_PREFIX
 from infra.client.environment import ROOT, for_server, module_command
 from infra.client.http import ask_connect
 from infra.client.kafka import KafkaTroubles, kafka_settings
@@ -382,7 +382,7 @@ def probe_connect(url: str, environ: Mapping[str, str] = os.environ) -> None:
     if answer.status_code in NOT_LET_IN:
         raise StackError(
             f"Kafka Connect at {url} answers with {answer.status_code}; give it a user who may"
-            f" ({CONNECT}_USER, {CONNECT}_PASSWORD_FILE)"
+            f" ({CONNECT_PREFIX}_USER, {CONNECT_PREFIX}_PASSWORD_FILE)"
         )
     answer.raise_for_status()
     if not any("debezium" in plugin["class"].lower() for plugin in answer.json()):

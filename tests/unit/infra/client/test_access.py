@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from infra.client.access import (
-    CONNECT,
-    REGISTRY,
+    CONNECT_PREFIX,
+    REGISTRY_PREFIX,
     VARIABLES,
     AccessError,
     HttpAccess,
@@ -21,7 +21,7 @@ from infra.client.access import (
 )
 
 
-def sent(environ: dict[str, str], prefix: str = REGISTRY) -> str:
+def sent(environ: dict[str, str], prefix: str = REGISTRY_PREFIX) -> str:
     """The Authorization header that a request would carry."""
     request = requests.Request("GET", "http://127.0.0.1:1/").prepare()
     return str(Login(prefix, environ)(request).headers.get("Authorization", ""))
@@ -41,12 +41,12 @@ def password(tmp_path: Path) -> Path:
 def test_what_is_said_to_a_child_is_what_it_reads() -> None:
     access = HttpAccess("ada", "/a/password", "", "/a/ca.pem", "/a/client.pem", "/a/key.pem")
 
-    assert http_access(CONNECT, access.variables(CONNECT)) == access
-    assert set(access.variables(CONNECT)) <= VARIABLES
+    assert http_access(CONNECT_PREFIX, access.variables(CONNECT_PREFIX)) == access
+    assert set(access.variables(CONNECT_PREFIX)) <= VARIABLES
 
 
 def test_no_variable_that_is_handed_on_holds_a_secret() -> None:
-    names = HttpAccess(*["x"] * 6).variables(REGISTRY)
+    names = HttpAccess(*["x"] * 6).variables(REGISTRY_PREFIX)
 
     assert not any(name.endswith(("_PASSWORD", "_TOKEN")) for name in names)
 
@@ -58,7 +58,7 @@ def test_what_is_said_first_goes_before_and_gaps_are_filled() -> None:
 
 
 def test_a_password_is_read_from_its_file_when_it_is_needed(password: Path) -> None:
-    environ = {f"{REGISTRY}_USER": "ada", f"{REGISTRY}_PASSWORD_FILE": str(password)}
+    environ = {f"{REGISTRY_PREFIX}_USER": "ada", f"{REGISTRY_PREFIX}_PASSWORD_FILE": str(password)}
 
     assert sent(environ) == basic("ada:hush")
     password.write_text("renewed", encoding="utf-8")
@@ -66,23 +66,26 @@ def test_a_password_is_read_from_its_file_when_it_is_needed(password: Path) -> N
 
 
 def test_a_variable_goes_before_a_file(password: Path) -> None:
-    environ = {f"{REGISTRY}_PASSWORD": "given", f"{REGISTRY}_PASSWORD_FILE": str(password)}
+    environ = {
+        f"{REGISTRY_PREFIX}_PASSWORD": "given",
+        f"{REGISTRY_PREFIX}_PASSWORD_FILE": str(password),
+    }
 
-    assert secret(REGISTRY, "PASSWORD", environ) == "given"
+    assert secret(REGISTRY_PREFIX, "PASSWORD", environ) == "given"
 
 
 def test_a_token_is_a_bearer(password: Path) -> None:
-    assert sent({f"{REGISTRY}_TOKEN_FILE": str(password)}) == "Bearer hush"
+    assert sent({f"{REGISTRY_PREFIX}_TOKEN_FILE": str(password)}) == "Bearer hush"
 
 
 def test_a_name_beyond_ascii_is_sent_as_utf_8() -> None:
-    environ = {f"{REGISTRY}_USER": "jürgen", f"{REGISTRY}_PASSWORD": "straße"}
+    environ = {f"{REGISTRY_PREFIX}_USER": "jürgen", f"{REGISTRY_PREFIX}_PASSWORD": "straße"}
 
     assert sent(environ) == basic("jürgen:straße")
 
 
 def test_each_server_has_variables_of_its_own() -> None:
-    assert sent({f"{REGISTRY}_TOKEN": "hush"}, CONNECT) == ""
+    assert sent({f"{REGISTRY_PREFIX}_TOKEN": "hush"}, CONNECT_PREFIX) == ""
 
 
 def test_nothing_is_sent_where_nothing_is_said() -> None:
@@ -90,7 +93,7 @@ def test_nothing_is_sent_where_nothing_is_said() -> None:
 
 
 def test_a_file_that_is_gone_is_named_without_its_content(tmp_path: Path) -> None:
-    environ = {f"{REGISTRY}_TOKEN_FILE": str(tmp_path / "gone")}
+    environ = {f"{REGISTRY_PREFIX}_TOKEN_FILE": str(tmp_path / "gone")}
 
     with pytest.raises(AccessError, match=r"CDC_SCHEMA_REGISTRY_TOKEN_FILE=.*gone cannot be read"):
         sent(environ)
@@ -108,9 +111,9 @@ def test_a_file_that_is_gone_is_named_without_its_content(tmp_path: Path) -> Non
     ],
 )
 def test_what_cannot_be_meant_is_told_with_the_remedy(given: dict[str, str], told: str) -> None:
-    environ = {f"{CONNECT}_{name}": text for name, text in given.items()}
+    environ = {f"{CONNECT_PREFIX}_{name}": text for name, text in given.items()}
 
-    (mistake,) = access_mistakes(CONNECT, environ)
+    (mistake,) = access_mistakes(CONNECT_PREFIX, environ)
 
     assert told in mistake
     assert "hush" not in mistake
@@ -124,5 +127,5 @@ def test_what_can_be_meant_is_no_mistake(password: Path) -> None:
         {"TOKEN_FILE": file},
         {"CERTIFICATE": file, "KEY": file},
     ):
-        environ = {f"{CONNECT}_{name}": text for name, text in given.items()}
-        assert access_mistakes(CONNECT, environ) == []
+        environ = {f"{CONNECT_PREFIX}_{name}": text for name, text in given.items()}
+        assert access_mistakes(CONNECT_PREFIX, environ) == []

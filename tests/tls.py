@@ -61,6 +61,7 @@ def serving(application: web.Application, certificate: Path | None = None) -> It
         ready.set()
         loop.run_forever()
         loop.run_until_complete(runner.cleanup())
+        loop.run_until_complete(asyncio.sleep(0.1))  # TLS says good-bye a moment later
         loop.close()
 
     thread = Thread(target=run, daemon=True)

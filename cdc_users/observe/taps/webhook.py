@@ -33,6 +33,7 @@ from infra.client.access import WEBHOOK_PREFIX, access_mistakes, http_access, se
 HOST = "127.0.0.1"
 PATH = "/events"
 START_S = 10.0
+GOOD_BYE_S = 0.1
 #: What names a request in all its attempts (IETF draft "The Idempotency-Key HTTP Header Field").
 IDEMPOTENCY_KEY = "Idempotency-Key"
 #: So many requests are remembered; a retry that comes later is taken for a new one.
@@ -135,6 +136,8 @@ class WebhookTap(Tap):
         finally:
             if runner is not None:
                 loop.run_until_complete(runner.cleanup())
+                if self._guard.certificate:  # TLS says good-bye after a connection is given up
+                    loop.run_until_complete(asyncio.sleep(GOOD_BYE_S))
             loop.close()
 
     async def _listen(self) -> web.AppRunner:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
-import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +22,6 @@ from psycopg.conninfo import make_conninfo
 
 from infra.client.environment import for_server
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.servers.certificate import StackCertificates, write_key
 from infra.stack.servers.password import OWNER, StackPasswords, write_private
 from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Account, Recipe
@@ -31,8 +29,6 @@ from infra.stack.servers.settings import Listener, postgres
 from infra.stack.supervise.identity import both, tied_to_parent, with_a_name
 
 OLDEST_MAJOR = 14
-#: The server's key and certificate, in the cluster's place.
-_SHOWN = "server.pem"
 INITDB = (
     *("-U", OWNER, "-A", "scram-sha-256"),
     *("-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),
@@ -41,14 +37,13 @@ INITDB = (
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster: its binaries, where it is, who runs it and who gets in, by TLS or without."""
+    """One cluster: its binaries, where it is, who runs it and who gets in."""
 
     binaries: Path
     place: Path
     port: int
     owner: Account | None
     passwords: StackPasswords
-    tls: StackCertificates | None = None
 
 
 def dsn(port: int, passfile: Path | None = None, authority: Path | None = None) -> str:
@@ -151,15 +146,12 @@ def _copy_install(package: Path, version_directory: str, place: Path) -> None:
 def recipe(cluster: Cluster) -> Recipe:
     """The server on a fresh cluster; nobody gets in without a password."""
     binaries, place, port = cluster.binaries, cluster.place, cluster.port
-    owner, passwords, tls = cluster.owner, cluster.passwords, cluster.tls
+    owner, passwords = cluster.owner, cluster.passwords
     copied = owner is not None and not _open_to_all(binaries)
     package = binaries.parents[1]
     reachable = place / package.name / binaries.parent.name / "bin" if copied else binaries
     data = place / "data"
     settings = {**postgres(Listener(HOST, port, HOST)), "unix_socket_directories": ""}
-    if tls is not None:
-        shown = str(place / _SHOWN)
-        settings |= {"ssl": "on", "ssl_cert_file": shown, "ssl_key_file": shown}
     command = [str(reachable / "postgres"), "-D", str(data)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
@@ -187,30 +179,16 @@ def recipe(cluster: Cluster) -> Recipe:
         given.unlink()
         if done.returncode != 0:
             raise StackError(_why(done.stderr.strip() or done.stdout.strip()))
-        if tls is not None:
-            _encrypt(cluster, tls, data)
 
-    authority = None if tls is None else tls.authority
     return Recipe(
         name="postgres",
         command=command,
-        probe=lambda: probe(dsn(port, passwords.passfile, authority)),
+        probe=lambda: probe(dsn(port, passwords.passfile)),
         prepare=prepare,
         stop_signal=signal.SIGINT,
         orphan_signal=signal.SIGQUIT,
         account=owner,
     )
-
-
-def _encrypt(cluster: Cluster, tls: StackCertificates, data: Path) -> None:
-    """Give the server its key, and let in nobody who does not speak TLS."""
-    shown = cluster.place / _SHOWN
-    write_key(shown, tls.server.read_bytes())
-    if cluster.owner is not None:
-        os.chown(shown, cluster.owner.uid, cluster.owner.gid)
-    rules = data / "pg_hba.conf"
-    text = rules.read_text(encoding="utf-8")
-    rules.write_text(re.sub(r"^host\b", "hostssl", text, flags=re.MULTILINE), encoding="utf-8")
 
 
 def _why(said: str) -> str:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -23,11 +23,10 @@ from infra.stack.artifacts.artifact import DownloadProgress, cache_directory
 from infra.stack.artifacts.version import VERSIONS
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
-from infra.stack.servers import postgres, settings
-from infra.stack.servers.door import VARIABLE
+from infra.stack.servers import postgres, postgres_door, registry_door, settings
 from infra.stack.servers.password import READER, StackPasswords, make_passwords, write_private
 from infra.stack.servers.port import HOST, WELL_KNOWN, check_free, free_ports
-from infra.stack.servers.secured import Secured, make_secured
+from infra.stack.servers.secured import Secured, SecuredPorts, make_secured
 from infra.stack.servers.server import Recipe
 from infra.stack.servers.settings import Listener
 from infra.stack.supervise.identity import Identity
@@ -49,16 +48,17 @@ class Ports:
     registry: int
     registry_management: int
     connect: int
-    #: Of a secured stack: the broker's own listener, and the registry behind its door.
+    #: Of a secured stack: the broker's own listener, and the servers behind their doors.
     kafka_internal: int
     registry_inner: int
+    postgres_inner: int
 
 
 def choose_ports(kind: str) -> Ports:
     """Free ports, or the well-known ones; raises StackConfigError that says by what one is
     taken.
     """
-    free = free_ports(8)
+    free = free_ports(9)
     if kind == "free":
         return Ports(*free)
     check_free(WELL_KNOWN)
@@ -130,28 +130,29 @@ def blueprint(
     run, ports = request.run_directory, request.ports
     account = postgres.account()
     passwords = make_passwords(run / "secrets")
-    passwords.write(ports.postgres)
+    passwords.write(ports.postgres, ports.postgres_inner)
     secured = _secured(passwords.directory, ports) if request.secure else None
     site = Site(request, files, passwords, secured)
     place = postgres.home(run, account)
     template = _kafka_template(files, environ, progress)
     (run / "log4j2.xml").write_text(java.LOG4J, encoding="utf-8")
     endpoints = _endpoints(site, versions, owner)
-    tls = secured.certificates if secured is not None else None
-    cluster = postgres.Cluster(binaries, place, ports.postgres, account, passwords, tls)
+    inner = ports.postgres if secured is None else ports.postgres_inner
+    cluster = postgres.Cluster(binaries, place, inner, account, passwords)
     recipes = (
         postgres.recipe(cluster),
         kafka_recipe(site, template, endpoints),
         registry_recipe(site, endpoints),
         connect_recipe(site, endpoints),
-        *([door_recipe(site, endpoints)] if secured is not None else []),
+        *([] if secured is None else door_recipes(secured, endpoints)),
     )
     return Blueprint(recipes, endpoints, (place,) if account is not None else (), passwords)
 
 
 def _secured(directory: Path, ports: Ports) -> Secured:
-    made = make_secured(directory, ports.kafka_internal)
-    made.write(ports.registry, f"http://{HOST}:{ports.registry_inner}")
+    wanted = {item.name: getattr(ports, item.name) for item in fields(SecuredPorts)}
+    made = make_secured(directory, SecuredPorts(**wanted))
+    made.write()
     return made
 
 
@@ -281,15 +282,30 @@ def _kafka_template(
     return template
 
 
-def door_recipe(site: Site, endpoints: Endpoints) -> Recipe:
-    """The door of a secured stack's registry."""
-    assert site.secured is not None
-    return Recipe(
-        name="registry-door",
-        command=module_command("infra.stack.servers.door"),
-        environment={"PYTHONPATH": str(ROOT), VARIABLE: str(site.secured.door)},
-        probe=lambda: probe_registry(endpoints.schema_registry_url, endpoints.environment({})),
-        prepare=lambda: None,
+def door_recipes(secured: Secured, endpoints: Endpoints) -> tuple[Recipe, ...]:
+    """The doors of a secured stack's PostgreSQL and registry."""
+    environ = endpoints.environment({})
+    return (
+        Recipe(
+            name="postgres-door",
+            command=module_command(postgres_door.__name__),
+            environment={
+                "PYTHONPATH": str(ROOT),
+                postgres_door.VARIABLE: str(secured.postgres_door),
+            },
+            probe=lambda: postgres.probe(endpoints.postgres_dsn),
+            prepare=lambda: None,
+        ),
+        Recipe(
+            name="registry-door",
+            command=module_command(registry_door.__name__),
+            environment={
+                "PYTHONPATH": str(ROOT),
+                registry_door.VARIABLE: str(secured.registry_door),
+            },
+            probe=lambda: probe_registry(endpoints.schema_registry_url, environ),
+            prepare=lambda: None,
+        ),
     )
 
 

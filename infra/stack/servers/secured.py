@@ -1,8 +1,9 @@
 """What makes a process stack a secured one: users, their passwords, and what each server is set to.
 
-Kafka asks for SCRAM over TLS, the registry for a password over TLS (`door`), Kafka Connect for a
-client's certificate, PostgreSQL for SCRAM over TLS. Kafka Connect logs in to Kafka by PLAIN, whose
-users stand in the broker's own file: those of SCRAM can only be made when the broker is up.
+Kafka asks for SCRAM over TLS, the registry for a password over TLS (`registry_door`), Kafka Connect
+for a client's certificate, PostgreSQL for SCRAM over TLS (`postgres_door`). Kafka Connect logs in
+to Kafka by PLAIN, whose users stand in the broker's own file: those of SCRAM can only be made when
+the broker is up.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from msgspec.json import encode
 
 from infra.client.access import HttpAccess
 from infra.stack.servers.certificate import StackCertificates, make_certificates, write_key
-from infra.stack.servers.door import DoorSettings
 from infra.stack.servers.port import HOST
+from infra.stack.servers.postgres_door import PostgresDoorSettings
+from infra.stack.servers.registry_door import RegistryDoorSettings
 from infra.stack.servers.settings import ServerSettings
 
 USER = "locust-cdc"
@@ -35,11 +37,22 @@ TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class SecuredPorts:
+    """The ports of doors, of the servers behind them, and of the broker for itself."""
+
+    postgres: int
+    postgres_inner: int
+    registry: int
+    registry_inner: int
+    kafka_internal: int
+
+
+@dataclass(frozen=True, slots=True)
 class Secured:
-    """One secured stack's users and files; `internal` is the broker's port for itself."""
+    """One secured stack's users, files and ports."""
 
     certificates: StackCertificates
-    internal: int
+    ports: SecuredPorts
     user_password: str = field(repr=False)
     worker_password: str = field(repr=False)
     registry_password: str = field(repr=False)
@@ -61,11 +74,16 @@ class Secured:
         return self.directory / "registry.password"
 
     @property
-    def door(self) -> Path:
+    def registry_door(self) -> Path:
         """The settings of the registry's door."""
-        return self.directory / "door.json"
+        return self.directory / "registry-door.json"
 
-    def write(self, door_port: int, behind: str) -> None:
+    @property
+    def postgres_door(self) -> Path:
+        """The settings of PostgreSQL's door."""
+        return self.directory / "postgres-door.json"
+
+    def write(self) -> None:
         """Write what clients and servers read; no other account can."""
         client = {
             "security.protocol": "sasl_ssl",
@@ -77,8 +95,11 @@ class Secured:
         write_key(self.kafka_properties, "".join(f"{k}={v}\n" for k, v in client.items()).encode())
         write_key(self.registry_file, self.registry_password.encode())
         shown = str(self.certificates.server)
-        settings = DoorSettings(door_port, behind, shown, USER, self.registry_password)
-        write_key(self.door, encode(settings))
+        ports, behind = self.ports, f"http://{HOST}:{self.ports.registry_inner}"
+        door = RegistryDoorSettings(ports.registry, behind, shown, USER, self.registry_password)
+        write_key(self.registry_door, encode(door))
+        front = PostgresDoorSettings(ports.postgres, ports.postgres_inner, shown)
+        write_key(self.postgres_door, encode(front))
 
     def registry_access(self) -> HttpAccess:
         """How the registry lets clients in."""
@@ -94,10 +115,12 @@ class Secured:
         """The broker's settings, over those of an open one."""
         return {
             "listeners": (
-                f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.internal},"
+                f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.ports.kafka_internal},"
                 f"CONTROLLER://{HOST}:{controller_port}"
             ),
-            "advertised.listeners": (f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.internal}"),
+            "advertised.listeners": (
+                f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.ports.kafka_internal}"
+            ),
             "listener.security.protocol.map": "CLIENT:SASL_SSL,INTERNAL:SSL,CONTROLLER:SSL",
             "inter.broker.listener.name": "INTERNAL",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
@@ -163,7 +186,7 @@ class Secured:
         shown = str(self.certificates.client)
         admin = AdminClient(
             {
-                "bootstrap.servers": f"{HOST}:{self.internal}",
+                "bootstrap.servers": f"{HOST}:{self.ports.kafka_internal}",
                 "security.protocol": "ssl",
                 "ssl.ca.location": str(self.certificates.authority),
                 "ssl.certificate.location": shown,
@@ -177,7 +200,7 @@ class Secured:
         asked[USER].result(TIMEOUT_S)
 
 
-def make_secured(directory: Path, internal: int) -> Secured:
+def make_secured(directory: Path, ports: SecuredPorts) -> Secured:
     """New users, passwords and certificates in a directory that is there."""
     words = [secrets.token_hex(24) for _ in range(4)]
-    return Secured(make_certificates(directory, words[3]), internal, *words)
+    return Secured(make_certificates(directory, words[3]), ports, *words)

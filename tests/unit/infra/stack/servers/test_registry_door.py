@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.client.registry import RegistryRefusedError, SchemaRegistry
-from infra.stack.servers.door import DoorSettings, allowed, application
+from infra.stack.servers.registry_door import RegistryDoorSettings, allowed, application
 from tests.tls import EXPIRED, serving, tls_files
 
 USER, PASSWORD = "ada", "hush:hush"
-SETTINGS = DoorSettings(0, "http://127.0.0.1:1", "", USER, PASSWORD)
+SETTINGS = RegistryDoorSettings(0, "http://127.0.0.1:1", "", USER, PASSWORD)
 
 
 def basic(text: str) -> str:
@@ -51,7 +51,7 @@ def behind() -> Iterator[str]:
 
 
 def door(behind: str, place: Path) -> web.Application:
-    return application(DoorSettings(0, behind, str(place), USER, PASSWORD))
+    return application(RegistryDoorSettings(0, behind, str(place), USER, PASSWORD))
 
 
 def environment(tmp_path: Path, **changed: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """A door in front of the schema registry: TLS and a password, which it has none of without a
 service for logins beside it.
 
-`python -m infra.stack.servers.door` reads its settings, one line of JSON, from the file that
-CDC_DOOR names. What is let in goes on to the registry on loopback as it came.
+`python -m infra.stack.servers.registry_door` reads its settings from the file that
+CDC_REGISTRY_DOOR names. What is let in goes on to the registry on loopback as it came.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aiohttp import web
 
 from infra.stack.servers.port import HOST
 
-VARIABLE = "CDC_DOOR"
+VARIABLE = "CDC_REGISTRY_DOOR"
 MOST_BYTES = 16 * 1024 * 1024
 #: Of one connection, and so not passed on (RFC 9110, section 7.6.1).
 _HOP_BY_HOP = frozenset(
@@ -40,7 +40,7 @@ _HOP_BY_HOP = frozenset(
 )
 
 
-class DoorSettings(msgspec.Struct, frozen=True):
+class RegistryDoorSettings(msgspec.Struct, frozen=True):
     """Where the door is, what is behind it, and who is let in."""
 
     port: int
@@ -50,7 +50,7 @@ class DoorSettings(msgspec.Struct, frozen=True):
     password: str
 
 
-def allowed(header: str, settings: DoorSettings) -> bool:
+def allowed(header: str, settings: RegistryDoorSettings) -> bool:
     """Whether an Authorization header is the user's (RFC 7617)."""
     scheme, _, told = header.partition(" ")
     try:
@@ -61,7 +61,7 @@ def allowed(header: str, settings: DoorSettings) -> bool:
     return scheme.lower() == "basic" and hmac.compare_digest(given, wanted)
 
 
-def application(settings: DoorSettings) -> web.Application:
+def application(settings: RegistryDoorSettings) -> web.Application:
     """The door as a web application."""
     made = web.Application(client_max_size=MOST_BYTES)
 
@@ -75,7 +75,7 @@ def application(settings: DoorSettings) -> web.Application:
     return made
 
 
-def _passing(settings: DoorSettings) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _passing(settings: RegistryDoorSettings) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def passed(request: web.Request) -> web.Response:
         if not allowed(request.headers.get("Authorization", ""), settings):
             raise web.HTTPUnauthorized(
@@ -101,7 +101,9 @@ _SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 def main() -> None:
     """Serve until the process is told to end."""
-    settings = msgspec.json.decode(Path(os.environ[VARIABLE]).read_bytes(), type=DoorSettings)
+    settings = msgspec.json.decode(
+        Path(os.environ[VARIABLE]).read_bytes(), type=RegistryDoorSettings
+    )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(settings.certificate)
     web.run_app(

@@ -38,6 +38,12 @@ class CaptureSection(Section, frozen=True, kw_only=True):
     connector: Annotated[
         str, Meta(description="A connector that is there; without it the run makes one.")
     ] = ""
+    slot: Annotated[
+        str, Meta(description="check: the slot that it reads, where no connector says which.")
+    ] = ""
+    publication: Annotated[
+        str, Meta(description="check: its publication, where no connector says which.")
+    ] = ""
 
 
 _PEM = Meta(description="A file of certificates (PEM), relative to this one.")
@@ -65,6 +71,9 @@ class KafkaSection(Section, frozen=True, kw_only=True):
     ] = ""
     topic: Annotated[
         str, Meta(description="A topic that is there; without it the run makes one.")
+    ] = ""
+    group: Annotated[
+        str, Meta(description="check: the consumer group of a platform of your own.")
     ] = ""
 
 
@@ -147,3 +156,9 @@ SECTIONS: dict[str, type[Section]] = {
     "platform": PlatformSection,
     "tap": TapSection,
 }
+
+
+def editor_schema() -> dict[str, Any]:
+    """The JSON schema of a file, for editors that know TOML by one (`#:schema`)."""
+    made = msgspec.json.schema(PipelineFile)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}

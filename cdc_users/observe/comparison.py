@@ -9,7 +9,13 @@ import numpy as np
 
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.sequence import unpack
-from cdc_users.observe.final_state import ArraySide, TableSide, TableState, compare
+from cdc_users.observe.final_state import (
+    ArraySide,
+    DeletedKeys,
+    TableSide,
+    TableState,
+    compare,
+)
 from cdc_users.observe.message import ExpectedSide, Final, FinalRequest, FinalSide, TapSide
 from cdc_users.observe.settings import IcebergSideSettings, PostgresSideSettings
 from cdc_users.observe.tap import Tap
@@ -31,7 +37,7 @@ def answer(request: FinalRequest, run: str, taps: Mapping[str, Tap]) -> Final:
     # What somebody else wrote is nobody's loss, and is told by the taps.
     others = [key for tap in taps.values() for key in tap.record.others_keys]
     doubtful = np.concatenate((doubtful, np.array(others, dtype=np.int64)))
-    gone = _numbers(request.gone)
+    gone = DeletedKeys.of(_numbers(request.gone), _numbers(request.gone_versions))
     sink = request.sink
     if not isinstance(sink, TapSide):
         return compare(source, _side(sink, run, checked=True), doubtful, gone)

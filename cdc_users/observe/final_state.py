@@ -63,6 +63,27 @@ class TableState:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedKeys:
+    """Keys that the writers have deleted, ascending, each with the version of its delete."""
+
+    key: Numbers
+    version: Numbers
+
+    @classmethod
+    def of(cls, key: Numbers, version: Numbers) -> DeletedKeys:
+        """Keys in any order."""
+        order = np.argsort(key)
+        return cls(key[order], version[order])
+
+    def versions_of(self, keys: Numbers) -> Numbers:
+        """The version of each key's delete; 0 where it was not deleted."""
+        if not len(self.key):
+            return np.zeros(len(keys), dtype=np.int64)
+        place = np.minimum(np.searchsorted(self.key, keys), len(self.key) - 1)
+        return np.where(self.key[place] == keys, self.version[place], 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Per bucket: how many rows, and sums of key, version and mark (modulo 2^64).
 
@@ -173,15 +194,15 @@ def compare(
     source: TableSide,
     sink: TableSide,
     ignored: Numbers | None = None,
-    gone: Numbers | None = None,
+    gone: DeletedKeys | None = None,
 ) -> Final:
     """Compare both sides; keys that are `ignored` may hold anything on either.
 
     Of keys that are `gone` the writers know that they deleted them: a row that the sink still has
-    is an old state of theirs (stale), not one that never was (extra).
+    is undeleted or resurrected, and none that never was (extra).
     """
     ignored = np.empty(0, dtype=np.int64) if ignored is None else ignored
-    gone = np.empty(0, dtype=np.int64) if gone is None else gone
+    gone = gone or DeletedKeys.of(ignored[:0], ignored[:0])
     with ThreadPoolExecutor(2) as pool:  # two servers can sum up at the same time
         left, right = pool.map(lambda side: side.totals(BUCKETS), (source, sink))
     marked = source.marked and sink.marked
@@ -201,31 +222,38 @@ def compare(
 
 
 def _compare_rows(
-    source: TableState, sink: TableState, marked: bool, gone: Numbers, result: Final
+    source: TableState, sink: TableState, marked: bool, gone: DeletedKeys, result: Final
 ) -> None:
     _note(result, "missing", source, np.flatnonzero(~np.isin(source.key, sink.key)), source=True)
     # Of several rows of one key the newest stands for it; the others are too many.
-    extra = ~np.isin(sink.key, source.key)
     older_rows = np.zeros(len(sink), dtype=np.bool_)
     older_rows[:-1] = sink.key[1:] == sink.key[:-1]
-    undeleted = extra & ~older_rows & np.isin(sink.key, gone)
-    extra |= older_rows
-    _note(result, "stale", sink, np.flatnonzero(undeleted), source=False)
-    _note(result, "extra", sink, np.flatnonzero(extra & ~undeleted), source=False)
+    beyond = ~np.isin(sink.key, source.key)
+    deleted_at = gone.versions_of(sink.key)
+    left = beyond & ~older_rows & (deleted_at > 0)
+    undeleted = left & (sink.version >= deleted_at - 1)
+    extra = beyond | older_rows
+    for finding, which in (
+        ("repeated", older_rows),
+        ("undeleted", undeleted),
+        ("resurrected", left & ~undeleted),
+        ("extra", beyond & ~older_rows & ~left),
+    ):
+        _note(result, finding, sink, np.flatnonzero(which), source=False)
     sink = TableState(
         sink.key[~extra], sink.version[~extra], sink.mark[~extra], sink.damaged[~extra]
     )
-    _, left, right = np.intersect1d(source.key, sink.key, assume_unique=True, return_indices=True)
-    older = sink.version[right] < source.version[left]
-    other = sink.version[right] > source.version[left]
+    _, here, there = np.intersect1d(source.key, sink.key, assume_unique=True, return_indices=True)
+    older = sink.version[there] < source.version[here]
+    other = sink.version[there] > source.version[here]
     if marked:
-        other |= ~older & (sink.mark[right] != source.mark[left])
-    other |= ~older & sink.damaged[right]
+        other |= ~older & (sink.mark[there] != source.mark[here])
+    other |= ~older & sink.damaged[there]
     for finding, which in (("stale", older), ("corrupt", other)):
         setattr(result, finding, getattr(result, finding) + int(which.sum()))
         for place in np.flatnonzero(which)[: _room(result, finding)].tolist():
-            versions = int(source.version[left[place]]), int(sink.version[right[place]])
-            result.examples.append(Difference(finding, int(source.key[left[place]]), *versions))
+            versions = int(source.version[here[place]]), int(sink.version[there[place]])
+            result.examples.append(Difference(finding, int(source.key[here[place]]), *versions))
 
 
 def _note(result: Final, finding: str, rows: TableState, which: Numbers, *, source: bool) -> None:

@@ -147,13 +147,18 @@ class Difference(msgspec.Struct):
 
 
 class Final(msgspec.Struct, kw_only=True):
-    """What the sink holds in the end: rows missing, extra, older than the source's (stale), or
-    with other contents.
+    """What the sink holds in the end: rows missing, older than the source's (stale), or with other
+    contents; further rows of a key that it has already (repeated); rows whose key was deleted, as
+    they were just before (undeleted: the delete never had an effect) or as they were earlier
+    (resurrected: an old change came after it); and rows that nobody wrote (extra).
     """
 
     compared: int = 0
     missing: int = 0
     extra: int = 0
+    repeated: int = 0
+    undeleted: int = 0
+    resurrected: int = 0
     stale: int = 0
     corrupt: int = 0
     examples: list[Difference] = msgspec.field(default_factory=list)
@@ -161,7 +166,19 @@ class Final(msgspec.Struct, kw_only=True):
     @property
     def clean(self) -> bool:
         """Whether both sides hold the same."""
-        return not (self.missing or self.extra or self.stale or self.corrupt)
+        return not any(getattr(self, name) for name in FINAL_FINDINGS)
+
+
+#: Each way in which a sink's row can differ.
+FINAL_FINDINGS = (
+    "missing",
+    "extra",
+    "repeated",
+    "undeleted",
+    "resurrected",
+    "stale",
+    "corrupt",
+)
 
 
 class ExpectedSide(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="expected"):
@@ -186,5 +203,6 @@ class FinalRequest(msgspec.Struct, kw_only=True, frozen=True):
 
     source: FinalSide
     sink: FinalSide
-    #: Keys that the writers have deleted (packed).
+    #: Keys that the writers have deleted, and the versions of those deletes (packed).
     gone: str | None = None
+    gone_versions: str | None = None

@@ -18,6 +18,7 @@ from cdc_users.error import ObserverSilentError, TargetError
 from cdc_users.measure.ledger.arrival import Arrivals, EncodedArrivals
 from cdc_users.measure.ledger.sequence import pack
 from cdc_users.measure.wire import WireError, WireMessage, decode, encode
+from cdc_users.observe.final_state import DeletedKeys
 from cdc_users.observe.message import (
     ExpectedSide,
     Final,
@@ -78,12 +79,14 @@ class Observer:
         _read(answer, WatchedProcesses)
 
     def final(
-        self, source: FinalSide, sink: FinalSide, *, gone: NDArray[np.int64] | None = None
+        self, source: FinalSide, sink: FinalSide, *, gone: DeletedKeys | None = None
     ) -> Final:
         """Compare what source and sink hold; `gone` are the keys that the writers have deleted."""
         self.progress()
-        deleted = pack(gone) if gone is not None and len(gone) else None
-        body = encode(FinalRequest(source=source, sink=sink, gone=deleted))
+        deleted = {}
+        if gone is not None and len(gone.key):
+            deleted = {"gone": pack(gone.key), "gone_versions": pack(gone.version)}
+        body = encode(FinalRequest(source=source, sink=sink, **deleted))
         try:
             answer = http.post(f"{self.url}/final", data=body, timeout=FINAL_S)
         except requests.RequestException as error:

@@ -15,8 +15,10 @@ from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.key import key_of_columns
 from cdc_users.measure.ledger.ledger import Outcomes, audit_taps
-from cdc_users.measure.ledger.sequence import SequenceSet
-from cdc_users.observe.message import ExpectedSide, Final
+from cdc_users.measure.ledger.probe import Operation
+from cdc_users.measure.ledger.sequence import SequenceRange, SequenceSet
+from cdc_users.observe.final_state import DeletedKeys
+from cdc_users.observe.message import FINAL_FINDINGS, ExpectedSide, Final
 from cdc_users.pipeline.observer import expected
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress
@@ -24,7 +26,7 @@ from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
 from cdc_users.users.target import DatabaseTarget
-from cdc_users.users.workload.expected_state import FinalState, final_state
+from cdc_users.users.workload.expected_state import FinalState, final_state, transactions
 from cdc_users.users.workload.table.plan import TablePlan
 from cdc_users.users.workload.table.row import key_texts
 from cdc_users.users.workload.workload import Workload
@@ -63,6 +65,7 @@ class Closing:
                 self.states[0].step.rows_per_arrival,
             )
             self.settled = settle_unknown(written, self.told, SETTLE_S)
+        self.facts.notes += [text for plan in wiring.names.plans for text in plan.unaudited]
         before = self._fences_at_the_end()
         fenced = self._fence()
         self.facts.fenced = self.facts.fenced and fenced
@@ -78,6 +81,7 @@ class Closing:
                 state.number, self.settled, taps, fenced=fenced
             )
         self._note_foreign(taps)
+        self._note_lost_deletes(taps)
         if fenced:
             self._compare_final()
 
@@ -121,6 +125,20 @@ class Closing:
                     f" ({name})"
                 )
 
+    def _note_lost_deletes(self, taps: Mapping[str, Arrivals]) -> None:
+        """That what a tap lacks are deletes, where it is nothing else."""
+        if not self.workload.mix[2] or not taps:
+            return
+        name, arrivals = list(taps.items())[-1]
+        size = self.states[0].step.rows_per_arrival
+        told = {
+            writer: (self.told[writer], self.settled[writer].acked, arrivals.seen.get(writer))
+            for writer in self.told
+        }
+        lost, deletes = lost_deletes(self.workload, size, told)
+        if lost and lost == deletes:
+            self.facts.notes.append(f"all {lost} events that the {name} tap lacks are deletes")
+
     def _compare_final(self) -> None:
         """Compare what the sink holds with the source's table, or with what the writers were
         told.
@@ -130,9 +148,10 @@ class Closing:
         if not pairs or self.rig.observer is None:
             return
         left = self._final_state()
-        gone = left.keys[left.deleted]
+        keys = left.keys[left.deleted]
         if plans := wiring.names.plans:
-            gone = np.array([key_in_table(plans, key) for key in gone.tolist()], dtype=np.int64)
+            keys = np.array([key_in_table(plans, key) for key in keys.tolist()], dtype=np.int64)
+        gone = DeletedKeys.of(keys, left.versions[left.deleted])
         found = [
             self.rig.observer.final(source or _expected(left), sink, gone=gone)
             for source, sink in pairs
@@ -154,6 +173,30 @@ class Closing:
         return final_state(self.workload, size, told, self.settled)
 
 
+def lost_deletes(
+    workload: Workload,
+    size: int,
+    told: Mapping[int, tuple[Outcomes, Sequence[SequenceRange], SequenceSet | None]],
+) -> tuple[int, int]:
+    """How many events a tap lacks, and how many of these are deletes.
+
+    By writer: its outcomes as it knew them, what was written in truth, and what the tap has seen.
+    """
+    lost = deletes = 0
+    for writer, (outcomes, acked, seen) in told.items():
+        gone = SequenceSet.of(acked) - (seen or SequenceSet())
+        if not len(gone):
+            continue
+        lost += len(gone)
+        missing = set(gone.first(len(gone)))
+        for done in transactions(workload, size, writer, outcomes):
+            deletes += sum(
+                touch.operation is Operation.DELETE and done.first + index in missing
+                for index, touch in enumerate(done.touches)
+            )
+    return lost, deletes
+
+
 def key_in_table(plans: Sequence[TablePlan], key: int) -> int:
     """The number under which taps and tables know a writer's key."""
     return key_of_columns(key_texts(plans[key % len(plans)], key))
@@ -161,14 +204,10 @@ def key_in_table(plans: Sequence[TablePlan], key: int) -> int:
 
 def together(found: Sequence[Final]) -> Final:
     """The comparisons of several tables as one."""
-    return Final(
-        compared=sum(one.compared for one in found),
-        missing=sum(one.missing for one in found),
-        extra=sum(one.extra for one in found),
-        stale=sum(one.stale for one in found),
-        corrupt=sum(one.corrupt for one in found),
-        examples=[example for one in found for example in one.examples],
-    )
+    whole = Final(examples=[example for one in found for example in one.examples])
+    for name in ("compared", *FINAL_FINDINGS):
+        setattr(whole, name, sum(getattr(one, name) for one in found))
+    return whole
 
 
 def _expected(state: FinalState) -> ExpectedSide:

@@ -36,7 +36,15 @@ OPTIONAL_SERIES = series.names(one for one in series.SERIES if one.optional)
 #: In a drain the way to the sink is no latency but a wait.
 DRAIN_SERIES = series.names(one for one in series.SERIES if one.in_drain)
 #: What a difference of the final state counts as in the ledger.
-FINAL_CLASSES = {"lost": "missing", "phantom": "extra", "stale": "stale", "corrupt": "corrupt"}
+FINAL_CLASSES = {
+    "lost": "missing",
+    "duplicated": "repeated",
+    "stale": "stale",
+    "undeleted": "undeleted",
+    "resurrected": "resurrected",
+    "corrupt": "corrupt",
+    "phantom": "extra",
+}
 #: Shorter drains are not compared without a word: most of them is the start.
 COMPARABLE_S = 1.0
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
@@ -252,8 +260,9 @@ def ledger(audits: Mapping[str, Audit], final: Final | None, fenced: bool) -> di
     """A step's audit as result.json has it: delivered at the last tap, and in each class the worst
     of all taps.
 
-    The final state counts as well: a row that the sink misses is lost, an older one stale, another
-    one corrupt, and one that the source does not have a phantom. Empty where there was no audit;
+    The final state counts as well: a row that the sink misses is lost, a further one of its key
+    duplicated, an older one stale, another one corrupt, one whose key was deleted undeleted or
+    resurrected, and one that nobody wrote a phantom. Empty where there was no audit;
     audit.json has each tap's own.
     """
     if not audits:

@@ -19,6 +19,8 @@ COUNTS: dict[str, Any] = {
     "unseen": 0,
     "unknown": 0,
     "phantom": 0,
+    "undeleted": 0,
+    "resurrected": 0,
 }
 
 

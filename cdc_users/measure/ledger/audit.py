@@ -22,6 +22,8 @@ CLASSES = (
     "duplicated",
     "reordered",
     "stale",
+    "undeleted",
+    "resurrected",
     "torn",
     "corrupt",
     "unseen",
@@ -44,7 +46,8 @@ class Audit:
     """What a tap's arrivals prove about one step.
 
     `lost` and `torn` are only claimed when all fences were seen; without them what is missing is
-    `unseen`. `stale` counts keys that were left at an older version than had been there. `phantom`
+    `unseen`. `stale` counts keys that were left at an older version than had been there;
+    `undeleted` and `resurrected` are told by the final state alone. `phantom`
     counts events whose transaction had failed at the source, or that no writer knows of. Events of
     an unknown outcome may arrive or not; `unknown` counts those that did not. Not classes of their
     own, since others say so too: `gap` and `replayed`. `checked` and `uncheckable` say how far
@@ -61,6 +64,8 @@ class Audit:
     unknown: int
     phantom: int
     stale: int = 0
+    undeleted: int = 0
+    resurrected: int = 0
     torn: int = 0
     corrupt: int = 0
     gap: int = 0

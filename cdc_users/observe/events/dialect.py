@@ -20,6 +20,10 @@ _CLOUD_OP, _CLOUD_TIME = "iodebeziumop", "iodebeziumtsms"
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 
 
+#: The operation of what tells of no row, as of a table that was emptied.
+NO_ROW = "t"
+
+
 class ChangeError(ValueError):
     """JSON that is no change event; the message says why."""
 
@@ -37,11 +41,26 @@ def change_of(document: Any, probe_columns: Collection[str]) -> ObservedChange:
         return with_scales(change, schema) if isinstance(schema, dict) else change
     if "specversion" in document and isinstance(document.get("data"), dict):
         return _of_cloud_event(document, probe_columns)
+    if is_control(document):
+        return {"op": NO_ROW}
     if isinstance(document.get("op"), str):
         return document
     if any(name in document for name in probe_columns) or "__deleted" in document:
         return _of_row(document)
     raise ChangeError("it is no object with op, before and after")
+
+
+def is_control(document: ObservedChange) -> bool:
+    """Whether it is one of Debezium's own messages, which tell of no row: a heartbeat, the begin or
+    end of a transaction, a change of the schema, or a logical message.
+    """
+    names = document.keys()
+    return (
+        names == {"ts_ms"}
+        or {"status", "id", "event_count"} <= names
+        or ("ddl" in names and ("tableChanges" in names or "databaseName" in names))
+        or document.get("op") == "m"
+    )
 
 
 def _of_cloud_event(event: ObservedChange, probe_columns: Collection[str]) -> ObservedChange:

@@ -191,7 +191,17 @@ def check(
         ]
         if _check(found, key, kinds, read) is RowCheck.GOOD:
             return RowCheck.GOOD
+    # Columns of different scales: what they hold cannot be told, so nor can the row be accused.
+    if any(_plain_number(values[place]) is None for place in coded):
+        return RowCheck.UNCHECKABLE
     return result
+
+
+def _plain_number(text: Any) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except (ArithmeticError, ValueError, TypeError):
+        return None
 
 
 def _check(found: Probe, key: int, kinds: Sequence[ColumnKind], values: Sequence[Any]) -> RowCheck:

@@ -30,6 +30,8 @@ CLEAN: dict[str, Any] = {
     "unseen": 0,
     "unknown": 0,
     "phantom": 0,
+    "undeleted": 0,
+    "resurrected": 0,
 }
 
 

@@ -14,8 +14,8 @@ import pytest
 from cdc_users.measure.ledger.ledger import Audit, audit, audit_taps
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.observe.comparison import last_seen
-from cdc_users.observe.final_state import ArraySide, TableState, compare
-from cdc_users.observe.message import Final
+from cdc_users.observe.final_state import ArraySide, DeletedKeys, TableState, compare
+from cdc_users.observe.message import FINAL_FINDINGS, Final
 from cdc_users.observe.tap import ObservedRecord
 from tests.unit.cdc_users.measure.ledger import zoo
 from tests.unit.cdc_users.measure.ledger.zoo import (
@@ -92,12 +92,8 @@ def final(made: Source, record: ObservedRecord, *, told_deletes: bool = False) -
     keys = np.fromiter(made.versions, dtype=np.int64)
     versions = np.fromiter(made.versions.values(), dtype=np.int64)
     expected = ArraySide("expected", TableState.of(keys, versions), marked=False)
-    gone = {s.change.key for s in made.log} - set(made.versions) if told_deletes else ()
-    return compare(
-        expected,
-        last_seen(record.arrivals(), expected),
-        gone=np.fromiter(gone, dtype=np.int64),
-    )
+    gone = zoo.deleted(made) if told_deletes else None
+    return compare(expected, last_seen(record.arrivals(), expected), gone=gone)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -181,22 +177,33 @@ def test_rows_whose_delete_was_lost_are_extra_in_the_final_state() -> None:
     assert (left.extra, left.missing, left.stale) == (deletes, 0, 0)
 
 
-def test_rows_whose_delete_was_swallowed_are_stale_where_the_writers_know_of_it() -> None:
+def test_rows_whose_delete_was_swallowed_are_undeleted_where_the_writers_know_of_it() -> None:
     made = source(6, 1_500)
 
     left = final(made, run(made, zoo.loses_only_deletes, zoo.through_kafka, 6), told_deletes=True)
 
     deletes = sum(sent.change.operation is Operation.DELETE for sent in made.log)
-    assert (left.extra, left.missing, left.stale) == (0, 0, deletes)
+    assert (left.extra, left.missing, left.stale, left.undeleted) == (0, 0, 0, deletes)
 
 
 def test_a_row_that_never_was_is_extra_even_where_others_were_deleted() -> None:
     expected = ArraySide("expected", TableState.of(np.array([1]), np.array([1])), marked=False)
-    sink = ArraySide("sink", TableState.of(np.array([1, 2, 3, 3]), np.array([1, 5, 1, 2])))
+    sink = ArraySide("sink", TableState.of(np.array([1, 2, 3, 3, 4]), np.array([1, 5, 1, 2, 1])))
 
-    left = compare(expected, sink, gone=np.array([3]))
+    left = compare(expected, sink, gone=DeletedKeys.of(np.array([4, 3]), np.array([5, 3])))
 
-    assert (left.extra, left.stale) == (2, 1)
+    found = {name: getattr(left, name) for name in FINAL_FINDINGS if getattr(left, name)}
+    assert found == {"extra": 1, "repeated": 1, "undeleted": 1, "resurrected": 1}
+
+
+@pytest.mark.parametrize("consumer", zoo.CONSUMERS, ids=str)
+def test_a_plain_consumer_with_one_fault_is_named_as_what_it_is(consumer: zoo.Consumer) -> None:
+    made = source(11, 6_000, row_bytes=300)
+
+    left = zoo.kept_in_a_table(made, consumer)
+
+    assert {name for name in FINAL_FINDINGS if getattr(left, name)} == consumer.found
+    assert {one.finding for one in left.examples} == consumer.found
 
 
 def test_a_loss_behind_the_topic_is_put_down_to_the_sink() -> None:

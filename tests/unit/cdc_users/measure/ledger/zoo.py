@@ -14,11 +14,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import orjson
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.ledger import Outcomes
+from cdc_users.measure.ledger.ledger import Outcomes, RowCheck
 from cdc_users.measure.ledger.probe import KEYS_PER_WRITER, Operation, Probe, format_probe
+from cdc_users.observe.events.value import CUSTOMERS, check
+from cdc_users.observe.final_state import ArraySide, DeletedKeys, compare, state_of_probes
+from cdc_users.observe.message import Final
 from cdc_users.observe.settings import TopicSettings, WebhookSettings
 from cdc_users.observe.tap import ObservedRecord
 from cdc_users.observe.taps.topic import KafkaMessage, TopicTap
@@ -251,6 +255,155 @@ def puts_a_row_under_its_neighbours_key(made: Source, chance: random.Random) -> 
         arrived[one] = replace(arrived[one], after=(*left[:1], *right[1:-1], left[-1]))
         arrived[other] = replace(arrived[other], after=(*right[:1], *left[1:-1], right[-1]))
     return arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A plain consumer that keeps a table, and what its table must be accused of.
+
+    `deliver` is the order and number in which changes come; `keep` says what a row becomes in the
+    table, `apply` whether a change is applied where the table has a version already (None: a key
+    that it does not have).
+    """
+
+    name: str
+    found: frozenset[str]
+    deliver: Pipeline = sound
+    keep: Callable[[Any], Any] = lambda value: value
+    apply: Callable[[Sent, int | None], bool] = lambda sent, version: (
+        version is None or sent.change.key_version > version
+    )
+    keyless: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _skips_one_in_5000(made: Source, chance: random.Random) -> Log:
+    """The one that is left out is the last of its key, so nothing makes up for it."""
+    arrived = sound(made, chance)
+    last = {sent.change.key: number for number, sent in enumerate(arrived)}
+    places = {
+        next(
+            number for number in range(start, len(arrived)) if _alone(arrived[number], last, number)
+        )
+        for start in range(100, len(arrived), 5_000)
+    }
+    return [sent for number, sent in enumerate(arrived) if number not in places]
+
+
+def _alone(sent: Sent, last: Mapping[int, int], number: int) -> bool:
+    insert = sent.change.operation is Operation.INSERT
+    return insert and last[sent.change.key] == number
+
+
+def _loses_one_per_rebalance(made: Source, chance: random.Random) -> Log:
+    """Each change of hands skips the first event behind it."""
+    arrived = sound(made, chance)
+    last = {sent.change.key: number for number, sent in enumerate(arrived)}
+    lost = [n for n, sent in enumerate(arrived) if _alone(sent, last, n)][::500]
+    return [sent for number, sent in enumerate(arrived) if number not in set(lost)]
+
+
+def _commits_before_it_writes(made: Source, chance: random.Random) -> Log:
+    """It died with forty events that it had said were done."""
+    arrived = sound(made, chance)
+    last = {sent.change.key: number for number, sent in enumerate(arrived)}
+    gone = {n for n, sent in enumerate(arrived) if _alone(sent, last, n) and n > 1_000}
+    return [sent for n, sent in enumerate(arrived) if n not in set(sorted(gone)[:40])]
+
+
+def _redelivered(made: Source, chance: random.Random) -> Log:
+    """A quarter of one partition comes again at the end, as after a crash."""
+    arrived = sound(made, chance)
+    mine = [sent for sent in arrived if sent.partition == 5]
+    return arrived + mine[: len(mine) // 4]
+
+
+def _swallows_deletes(made: Source, chance: random.Random) -> Log:
+    return loses_only_deletes(made, chance)
+
+
+def _to_milliseconds(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(microsecond=value.microsecond // 1000 * 1000)
+    return value
+
+
+#: Two that are right, however often they are told a thing, and seven with one fault each.
+CONSUMERS = (
+    Consumer("applies each change once", frozenset()),
+    Consumer("is told twice and keeps the newer", frozenset(), _redelivered, keep=lambda v: v),
+    Consumer("commits before it writes", frozenset({"missing"}), _commits_before_it_writes),
+    Consumer("skips one in 5,000", frozenset({"missing"}), _skips_one_in_5000),
+    Consumer(
+        "last write wins by arrival",
+        frozenset({"stale", "resurrected"}),
+        _redelivered,
+        apply=lambda *_: True,
+    ),
+    Consumer(
+        "cuts text at 200",
+        frozenset({"corrupt"}),
+        keep=lambda value: value[:200] if isinstance(value, str) else value,
+    ),
+    Consumer("swallows deletes", frozenset({"undeleted"}), _swallows_deletes),
+    Consumer("rounds timestamps", frozenset({"corrupt"}), keep=_to_milliseconds),
+    Consumer("loses one event per rebalance", frozenset({"missing"}), _loses_one_per_rebalance),
+    Consumer(
+        "appends where it should replace", frozenset({"repeated"}), _redelivered, keyless=True
+    ),
+)
+
+
+def deleted(made: Source) -> DeletedKeys:
+    """What the writers have deleted."""
+    last = {
+        sent.change.key: sent.change.key_version
+        for sent in made.log
+        if sent.change.operation is Operation.DELETE
+    }
+    return DeletedKeys.of(
+        np.fromiter(last, dtype=np.int64), np.fromiter(last.values(), dtype=np.int64)
+    )
+
+
+def kept_in_a_table(made: Source, consumer: Consumer) -> Final:
+    """What the comparison says of the consumer's table."""
+    table: dict[int, list[Sent]] = {}
+    gone: dict[int, int] = {}
+    for sent in consumer.deliver(made, random.Random(11)):
+        rows = table.get(sent.change.key, [])
+        versions = [row.change.key_version for row in rows]
+        known = max(versions, default=gone.get(sent.change.key))
+        if not consumer.apply(sent, known) and not consumer.keyless:
+            continue
+        if sent.change.operation is Operation.DELETE:
+            table.pop(sent.change.key, None)
+            gone[sent.change.key] = sent.change.key_version
+        elif consumer.keyless and known is not None and sent.change.key_version <= known:
+            table.get(sent.change.key, rows).append(sent)
+        else:
+            table[sent.change.key] = [sent]
+    kept = [sent for rows in table.values() for sent in rows]
+    return compare(_expected(made), _side(kept, consumer.keep), gone=deleted(made))
+
+
+def _expected(made: Source) -> ArraySide:
+    newest = {sent.change.key: sent for sent in made.log if sent.change.key in made.versions}
+    return _side(list(newest.values()), lambda value: value)
+
+
+def _side(rows: Log, keep: Callable[[Any], Any]) -> ArraySide:
+    values = [[keep(value) for value in sent.row[1:-1]] for sent in rows]
+    damaged = [
+        check(str(sent.row[-1]), sent.change.key, list(CUSTOMERS.values()), row) is RowCheck.CORRUPT
+        for sent, row in zip(rows, values, strict=True)
+    ]
+    keys = np.array([sent.change.key for sent in rows], dtype=np.int64)
+    probes = [str(sent.row[-1]).encode() for sent in rows]
+    state, _ = state_of_probes(keys, probes, RUN, np.array(damaged, dtype=np.bool_))
+    return ArraySide("table", state)
 
 
 def _with(sent: Sent, spoil: Callable[[Any], Any], only: Sequence[int] = range(1, 8)) -> Sent:

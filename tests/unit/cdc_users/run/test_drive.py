@@ -17,7 +17,7 @@ from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.run import drive as module
 from cdc_users.run.drive import CLEAN_UP_RESERVED_S, Drive, NotUpError
 from cdc_users.run.wait import STOP_S, Stopping
-from cdc_users.scenario import Pipeline, Step, StepShown
+from cdc_users.scenario import CourseOutcome, Pipeline, Step, StepShown
 from cdc_users.step.state import Facts, StepState
 
 pytestmark = pytest.mark.gevent
@@ -25,6 +25,9 @@ pytestmark = pytest.mark.gevent
 
 def step(name: str, lanes: int = 1) -> Step:
     return Step(name, "paced", Schedule.volume(1), Pipeline(), lanes)
+
+
+OUTCOME = CourseOutcome()
 
 
 class Deciding:
@@ -41,7 +44,7 @@ class Deciding:
 
     def outcome(self, shown: Sequence[StepShown]) -> Any:
         self.told = [item.step.name for item in shown]
-        return "the outcome"
+        return OUTCOME
 
 
 class Walking(Drive):
@@ -85,7 +88,7 @@ def test_a_course_decides_each_step_from_those_that_it_was_shown() -> None:
     assert walk.names() == ["a", "b"]
     assert course.asked == [[], ["a"], ["a", "b"]]
     assert course.told == ["a", "b"]
-    assert walk.facts.course == "the outcome"
+    assert walk.facts.course is OUTCOME
 
 
 def test_a_step_that_was_planned_keeps_its_state_and_one_that_was_not_replaces_the_plan() -> None:
@@ -116,7 +119,7 @@ def test_a_stop_ends_the_course_after_the_step_at_hand_and_its_outcome_is_told()
         walk.drive.taken.append(first)
         walk.stopping.ask("stopped early")
 
-    walk.drive._through_one_rig = take_and_stop  # type: ignore[assignment,method-assign]
+    walk.drive._through_one_rig = take_and_stop  # type: ignore[method-assign]
     walk.drive.drive()
 
     assert len(walk.drive.taken) == 1
@@ -134,7 +137,7 @@ def test_an_outcome_is_told_also_where_a_step_breaks() -> None:
     with pytest.raises(TargetError, match="gone"):
         walk.drive.drive()
 
-    assert walk.facts.course == "the outcome"
+    assert walk.facts.course is OUTCOME
 
 
 def test_what_comes_up_too_slowly_is_cut_short_when_a_stopped_run_has_no_more_time() -> None:

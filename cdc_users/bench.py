@@ -26,7 +26,7 @@ from cdc_users.pipeline.provision.allow_list import stack_mistakes
 from cdc_users.report.directory import write_json
 from cdc_users.report.remake import read
 from cdc_users.report.table import BenchmarkReport
-from infra.client.environment import leave_out_libpq, module_command
+from infra.client.environment import leave_out_access, module_command
 from infra.stack.error import StackError
 from infra.stack.find.external import source
 from infra.stack.find.locate import locate
@@ -137,8 +137,9 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str,
     mistakes = environment_mistakes(environ)
     allowed = environ.get("CDC_ALLOW_TARGET", "")
     if environ.get(PIPELINE):
-        found, wrong = read_described(Path(environ[PIPELINE]))
-        allowed, mistakes = allowed or found.get("allow_target", ""), [*mistakes, *wrong]
+        found = read_described(Path(environ[PIPELINE]))
+        allowed = allowed or found.texts.get("allow_target", "")
+        mistakes += found.mistakes
     if not chosen or not set(chosen) <= set(MODULES):
         mistakes.append(
             f"--only {options.only!r} names no module, or one that is none of {', '.join(MODULES)}"
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     if source(os.environ) is None:
-        leave_out_libpq(os.environ)
+        leave_out_access(os.environ)
     try:
         chosen = check(options, os.environ)
         owned = locate(CHECKOUT, os.environ) is None

@@ -31,7 +31,9 @@ class PrivatePostgres:
         passwords.write(port)
         self.dsn = postgres.dsn(port, passwords.passfile)
         self.place = postgres.home(logs, owner)
-        recipe = postgres.recipe(postgres.find_binaries({}), self.place, port, owner, passwords)
+        recipe = postgres.recipe(
+            postgres.Cluster(postgres.find_binaries({}), self.place, port, owner, passwords)
+        )
         extra = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # A server that was made for less than logical decoding is a case of its own.
         self._recipe = replace(

@@ -24,6 +24,7 @@ from cdc_users.observe.message import (
 )
 from cdc_users.observe.process_gauge import ProcessGauge
 from cdc_users.observe.settings import GaugeSettings, GroupSettings, SlotSettings
+from infra.client.kafka import kafka_settings
 
 INTERVAL_S = 0.1
 #: An hour of samples; older ones are forgotten, and whoever asks for them is told how many.
@@ -105,14 +106,8 @@ class GroupGauge:
 
     def __init__(self, settings: GroupSettings) -> None:
         self._topics = settings.all_topics
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.bootstrap,
-                "group.id": settings.group,
-                "log_level": 0,
-                "enable.auto.commit": False,
-            }
-        )
+        own = {"group.id": settings.group, "log_level": 0, "enable.auto.commit": False}
+        self._consumer = Consumer(kafka_settings(settings.bootstrap, own))
         self._partitions: list[TopicPartition] = []
         self._last = GroupSample()
         self._due_s = 0.0

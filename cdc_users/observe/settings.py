@@ -70,9 +70,13 @@ class JsonTopicSettings(
 
 
 class WebhookSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="webhook"):
-    """An HTTP receiver; port 0 takes a free one."""
+    """An HTTP receiver; port 0 takes a free one.
+
+    A `guarded` one speaks TLS and demands a token where the environment's CDC_WEBHOOK_* say so.
+    """
 
     port: int = 0
+    guarded: bool = False
 
 
 class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdc_users.options.options import BY_NAME
+from infra.client.access import WEBHOOK_PREFIX
 from infra.client.environment import ROOT
 from infra.stack.error import StackConfigError
 from infra.stack.pipeline_file.read import read_pipeline
@@ -54,6 +56,18 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
     return used | own_options(file.options)
 
 
+def tap_variables(file: PipelineFile, path: Path) -> dict[str, str]:
+    """What tells the observer how its receiver is guarded; files are named by their place beside
+    the pipeline file.
+    """
+    found = {}
+    for tap in file.tap:
+        for name in ("token_file", "certificate", "key"):
+            if named := getattr(tap, name):
+                found[f"{WEBHOOK_PREFIX}_{name.upper()}"] = str(path.absolute().parent / named)
+    return found
+
+
 def own_options(given: Mapping[str, object]) -> dict[str, str]:
     """The section [options], as texts."""
     return {name: _text(value) for name, value in given.items() if name in BY_NAME}
@@ -72,16 +86,25 @@ def option_mistakes(file: PipelineFile) -> list[str]:
     return found
 
 
-def read_described(
-    path: Path, idle: Collection[str] = ()
-) -> tuple[Mapping[str, str], Sequence[str]]:
-    """The options of a file, and every mistake in it."""
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A pipeline file as a run takes it: options' texts, variables for the run's processes, and
+    every mistake.
+    """
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    mistakes: Sequence[str] = ()
+
+
+def read_described(path: Path, idle: Collection[str] = ()) -> Described:
+    """Read a file; options that are `idle` in a scenario are left out of its sections."""
     try:
         file = read_pipeline(path)
     except StackConfigError as error:
-        return {}, str(error).splitlines()
+        return Described(mistakes=str(error).splitlines())
     mistakes = [f"pipeline {path}: {mistake}" for mistake in option_mistakes(file)]
-    return option_texts(file, idle), mistakes
+    return Described(option_texts(file, idle), tap_variables(file, path), mistakes)
 
 
 def _text(value: object) -> str:

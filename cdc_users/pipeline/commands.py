@@ -23,7 +23,6 @@ from cdc_users.observe.settings import (
     TapSettings,
     TopicSettings,
 )
-from cdc_users.pipeline.child_process import READY_S
 from cdc_users.pipeline.declaration import (
     Arguments,
     captures,
@@ -35,6 +34,7 @@ from cdc_users.pipeline.declaration import (
     transports,
 )
 from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.process.child_process import READY_S
 from cdc_users.scenario import platform_arguments
 from cdc_users.users.target import LaneTarget
 from infra.client.environment import module_command

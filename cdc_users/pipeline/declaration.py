@@ -20,8 +20,8 @@ from pathlib import Path
 
 from cdc_users.observe.message import FinalSide, TapPlace
 from cdc_users.observe.settings import TapSettings
-from cdc_users.pipeline.child_process import READY_S
 from cdc_users.pipeline.prepared import MadeNames, Prepared
+from cdc_users.pipeline.process.child_process import READY_S
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
 from cdc_users.users.target import LaneTarget

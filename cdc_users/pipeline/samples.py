@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from cdc_users.measure.contract import TelemetrySample
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.observe.message import GaugeSample
-from cdc_users.pipeline.observer import Observer
+from cdc_users.pipeline.process.observer import Observer
 from cdc_users.pipeline.telemetry import read_samples
 
 #: What the slot's gauge tells beside its lag (cdc_users/observe/message.py).

@@ -22,7 +22,7 @@ from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
 from cdc_users.measure.wire import WireError, WireMessage, decode
 from cdc_users.observe.message import ProcessSample
-from cdc_users.pipeline.child_process import Child
+from cdc_users.pipeline.process.child_process import Child
 from infra.client import http
 
 TIMEOUT_S = 10.0

@@ -7,6 +7,7 @@ verdict and one exit code.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -225,6 +226,8 @@ class Run:
         context, options = self.context, self.options
         profile = "test" if options.smoke else "bench"
         endpoints, owned = steward.open(context.id, profile, options.allow_target)
+        # Observer and platform inherit how the servers let them in.
+        endpoints.adopt(os.environ)
         self._versions = endpoints.versions
         context.facts.profile = endpoints.profile
         logger.info(

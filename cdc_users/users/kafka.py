@@ -7,6 +7,7 @@ the first of them begins, so after any fork.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -59,6 +60,8 @@ class RecordSender:
             if self._producer is not None:
                 # Its destructor joins threads. Nothing is on its way any more: lanes wait for that.
                 gevent.get_hub().threadpool.spawn(self._producer.flush, 0)
+            for name, text in target.access.items():
+                os.environ.setdefault(name, text)  # a worker elsewhere may have its own
             self._producer = AvroProducer(
                 target.bootstrap,
                 target.channels,

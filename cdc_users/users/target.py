@@ -20,7 +20,8 @@ class DatabaseTarget(msgspec.Struct, frozen=True, tag="database"):
 class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):
     """The topics, for records that go straight there.
 
-    With `evolve_at` a column is added to the schema before that arrival.
+    With `evolve_at` a column is added to the schema before that arrival. `access` are the
+    variables by which Kafka and the registry let clients in: files and users, no secret.
     """
 
     bootstrap: str
@@ -29,6 +30,7 @@ class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):
     headers: bool = False
     evolve_at: int | None = None
     linger_ms: float = 5.0
+    access: dict[str, str] = {}
 
 
 class NullTarget(msgspec.Struct, frozen=True, tag="null"):

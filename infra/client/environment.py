@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from infra.client.access import VARIABLES
+
 #: Names the secret without which a process of the platform does nothing that is asked of it.
 TELEMETRY_TOKEN = "CDC_TELEMETRY_TOKEN"  # noqa: S105 - a variable's name
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,14 +67,15 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def leave_out_libpq(environ: MutableMapping[str, str]) -> None:
-    """Take libpq's variables out of a process whose servers are ours."""
-    _LEFT_OUT.update({name: environ.pop(name) for name in sorted(LIBPQ & set(environ))})
+def leave_out_access(environ: MutableMapping[str, str]) -> None:
+    """Take out of a process whose servers are ours how the user's own are reached."""
+    foreign = (LIBPQ | VARIABLES) & set(environ)
+    _LEFT_OUT.update({name: environ.pop(name) for name in sorted(foreign)})
 
 
 def as_given(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment for a command of the user's own: what this process has left out is there."""
-    return {**environ, **_LEFT_OUT}
+    return {**_LEFT_OUT, **environ}
 
 
 def in_effect(environ: Mapping[str, str]) -> dict[str, list[str]]:
@@ -83,6 +86,6 @@ def in_effect(environ: Mapping[str, str]) -> dict[str, list[str]]:
     obeyed = [
         name
         for name in environ
-        if name in LIBPQ or name.lower() in PROXIES or name.startswith("AWS_")
+        if name in LIBPQ | VARIABLES or name.lower() in PROXIES or name.startswith("AWS_")
     ]
     return {"obeyed": sorted(obeyed), "left_out": sorted(_LEFT_OUT)}

@@ -7,6 +7,7 @@ asked for 127.0.0.1 reaches its own machine at best, and reads what is sent at w
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from typing_extensions import override
 
+from infra.client.access import CONNECT_PREFIX, AccessError, HttpAccess, Login, http_access
 from infra.validate import is_loopback
 
 
@@ -24,18 +26,31 @@ class RedirectError(requests.RequestException):
 class DirectSession(requests.Session):
     """Requests that end at the server that the URL names.
 
+    The environment's variables with a `prefix` say how the server lets us in (infra.client.access).
     On loopback nothing of the environment counts but the certificates to trust: no proxy, and no
     password out of `.netrc`. Redirects are not followed unless the caller says so.
     """
+
+    def __init__(self, prefix: str = "", environ: Mapping[str, str] = os.environ) -> None:
+        super().__init__()
+        self._environ = environ
+        self._access = http_access(prefix, environ) if prefix else HttpAccess()
+        if prefix:
+            self.auth = Login(prefix, environ)
+        if self._access.certificate:
+            self.cert = (self._access.certificate, self._access.key or self._access.certificate)
 
     @override
     def request(  # type: ignore[override]
         self, method: str | bytes, url: str | bytes, *, allow_redirects: bool = False, **given: Any
     ) -> requests.Response:
         """Send one request; raises RedirectError for an answer that leads elsewhere."""
+        if self._access.ca:
+            # Given with each request: the session's own would give way to the environment's.
+            given.setdefault("verify", self._access.ca)
         if is_direct(str(url)):
             self.trust_env = False
-            given.setdefault("verify", _certificates(os.environ))
+            given.setdefault("verify", _certificates(self._environ))
         answer = super().request(method, url, allow_redirects=allow_redirects, **given)
         if answer.is_redirect:
             place = urlsplit(answer.headers["Location"])
@@ -56,9 +71,36 @@ def _certificates(environ: Mapping[str, str]) -> bool | str:
     return environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
 
 
+def reason(error: Exception) -> str:
+    """Why a request has failed, without a URL: the cause where one is known, else its kind."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is refused: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS connection: {cause.reason or type(cause).__name__}"
+        inner = [cause.__cause__, cause.__context__, *cause.args]
+        inner += [getattr(part, "reason", None) for part in cause.args]
+        cause = next((part for part in inner if isinstance(part, BaseException)), None)
+    return str(error) if isinstance(error, AccessError | RedirectError) else type(error).__name__
+
+
 def request(method: str, url: str, *, timeout: float, **given: Any) -> requests.Response:
     """One request on a connection of its own; raises what `requests` raises."""
     with DirectSession() as session:
+        return session.request(method, url, timeout=timeout, **given)
+
+
+def ask_connect(
+    method: str,
+    url: str,
+    *,
+    timeout: float,
+    environ: Mapping[str, str] = os.environ,
+    **given: Any,
+) -> requests.Response:
+    """One request to Kafka Connect, as the environment says that it lets us in."""
+    with DirectSession(CONNECT_PREFIX, environ) as session:
         return session.request(method, url, timeout=timeout, **given)
 
 

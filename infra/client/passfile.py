@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_FIELD = re.compile(r"((?:[^:\\]|\\.)*)(?::|$)")
+_FIELD = r"((?:[^:\\]|\\.)*):"
+#: Four fields, and the rest of the line: a password may hold colons (libpq's passwordFromFile).
+_LINE = re.compile(_FIELD * 4 + "(.*)")
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -30,13 +32,13 @@ def password(place: Mapping[str, str], environ: Mapping[str, str]) -> str:
     user = place.get("user") or environ.get("PGUSER", "")
     wanted = (host, port, place.get("dbname") or environ.get("PGDATABASE") or user, user)
     for line in lines:
-        fields = _FIELD.findall(line)[:5]
-        if len(fields) == 5 and not line.startswith("#") and _fits(fields[:4], wanted):
-            return _plain(fields[4])
+        found = _LINE.fullmatch(line)
+        if found and not line.startswith("#") and _fits(found.groups()[:4], wanted):
+            return _plain(found[5])
     return ""
 
 
-def _fits(fields: list[str], wanted: tuple[str, ...]) -> bool:
+def _fits(fields: Sequence[str], wanted: tuple[str, ...]) -> bool:
     return all(
         field == "*" or _plain(field) == value for field, value in zip(fields, wanted, strict=True)
     )

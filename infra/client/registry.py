@@ -11,6 +11,7 @@ through the environment's proxies and reads answers of any size.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -20,7 +21,8 @@ from urllib.parse import quote
 import requests
 import urllib3
 
-from infra.client.http import DirectSession, RedirectError
+from infra.client.access import REGISTRY_PREFIX, AccessError
+from infra.client.http import DirectSession, RedirectError, reason
 
 #: Until the whole answer is read, not only its next byte.
 TIMEOUT_S = 10.0
@@ -31,6 +33,11 @@ _OK, _GONE = requests.codes.ok, requests.codes.not_found
 #: Answers that say nothing about the request; besides them, all from 500 on.
 _PASSING = frozenset({408, 425, 429})
 _MISFIT = frozenset({409, 422})
+_NOT_LET_IN = frozenset({401, 403})
+_LOGIN = (
+    f"; give it a user who may ({REGISTRY_PREFIX}_USER, _PASSWORD_FILE) or a token"
+    f" ({REGISTRY_PREFIX}_TOKEN_FILE)"
+)
 
 #: What the registry answers: an object of its REST interface, by route.
 RegistryAnswer = dict[str, Any]
@@ -60,10 +67,12 @@ class RegistryRefusedError(RegistryError):
 class SchemaRegistry:
     """Reads, registers and removes schemas; for one thread."""
 
-    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str, timeout_s: float = TIMEOUT_S, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
-        self._session = DirectSession()
+        self._session = DirectSession(REGISTRY_PREFIX, environ)
 
     def __enter__(self) -> Self:
         return self
@@ -120,8 +129,14 @@ class SchemaRegistry:
         where = f"{self.url}{path}"
         try:
             status, content = self._read(method, where, body)
-        except RedirectError as error:
+        except (RedirectError, AccessError) as error:
             raise RegistryRefusedError(f"the schema registry at {where}: {error}", 302) from error
+        except requests.exceptions.SSLError as error:
+            raise RegistryRefusedError(
+                f"the schema registry at {where}: {reason(error)}; name the authority that signed"
+                f" it in {REGISTRY_PREFIX}_CA",
+                0,
+            ) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise RegistrySilentError(
                 f"the schema registry does not answer {where} within {self._timeout_s:g} s:"
@@ -132,8 +147,10 @@ class SchemaRegistry:
         parsed = _parsed(content, where, status)
         if status not in (_OK, *fine):
             told = str(parsed.get("message", ""))[:500]
+            remedy = _LOGIN if status in _NOT_LET_IN else ""
             raise RegistryRefusedError(
-                f"the schema registry answers {where} with {status}{f' ({told})' if told else ''}",
+                f"the schema registry answers {where} with {status}"
+                f"{f' ({told})' if told else ''}{remedy}",
                 status,
             )
         return parsed if status == _OK else {}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from infra.client.environment import for_python, leave_out_libpq, module_command
+from infra.client.environment import for_python, leave_out_access, module_command
 from infra.client.output import keep_output_from_failing
 from infra.stack.docker import compose, compose_file
 from infra.stack.endpoints import Endpoints
@@ -76,6 +76,12 @@ def parser() -> argparse.ArgumentParser:
         default="free",
         help=f"well-known: {' '.join(map(str, WELL_KNOWN.values()))}",
     )
+    up.add_argument(
+        "--secure",
+        choices=("yes", "no"),
+        default="no",
+        help="yes: TLS and a login for every server, with certificates made on the spot",
+    )
     commands.add_parser("down", help="stop everything and leave nothing behind")
     commands.add_parser("status", help="say what is up, and whether it answers real requests")
     logs = commands.add_parser("logs", help="show the servers' logs")
@@ -100,12 +106,13 @@ def parser() -> argparse.ArgumentParser:
 def up(options: argparse.Namespace) -> int:
     """Bring the stack up unless it is; shows progress and what is where."""
     _check_kind(options.kind)
+    _check_secure(options)
     with exclusive(STATE):
         endpoints = locate(CHECKOUT, os.environ)
         # A run that asks for it says so afterwards; a stack that a user asks for stays.
         STATE.started_by_run.unlink(missing_ok=True)
         if endpoints is not None:
-            _check_running(endpoints, options.kind)
+            _check_running(endpoints, options)
             print(f"the stack is up ({endpoints.profile or endpoints.kind})")
         elif options.kind == "compose" or compose.is_ours(STATE):
             endpoints = compose.up(STATE, os.environ, lambda text: print(f"  {text}", flush=True))
@@ -132,17 +139,32 @@ def _check_kind(kind: str | None) -> None:
         )
 
 
-def _check_running(endpoints: Endpoints, kind: str | None) -> None:
-    if kind not in (None, endpoints.kind) and source(os.environ) is None:
+def _check_secure(options: argparse.Namespace) -> None:
+    """Raise StackConfigError where servers are to be secured that are not started here."""
+    if options.secure == "yes" and (options.kind not in (None, "process") or source(os.environ)):
+        raise StackConfigError(
+            "--secure yes is for the process stack alone; leave it out, or the other servers"
+        )
+
+
+def _check_running(endpoints: Endpoints, options: argparse.Namespace) -> None:
+    if source(os.environ) is not None:
+        return
+    if options.kind not in (None, endpoints.kind):
         raise StackConfigError(
             f"a stack of kind {endpoints.kind} is up; run `python -m infra.stack down` first"
+        )
+    if options.secure == "yes" and not endpoints.kafka_properties:
+        raise StackConfigError(
+            "a stack that is not secured is up; run `python -m infra.stack down` first"
         )
 
 
 def _launch(options: argparse.Namespace) -> Endpoints:
     supervisor = subprocess.Popen(
         module_command(
-            "infra.stack.supervise.supervisor", str(CHECKOUT), options.ports, options.profile
+            "infra.stack.supervise.supervisor",
+            *(str(CHECKOUT), options.ports, options.profile, options.secure),
         ),
         cwd=CHECKOUT,
         env=for_python(os.environ),
@@ -290,7 +312,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.command in ("up", "down"):  # the others are there to be read to their end
         keep_output_from_failing()
     if source(os.environ) is None:
-        leave_out_libpq(os.environ)
+        leave_out_access(os.environ)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started_s = time.monotonic()
     try:

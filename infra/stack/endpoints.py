@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Literal, get_args
 
+from infra.client.access import (
+    CONNECT_PREFIX,
+    HTTP_FIELDS,
+    KAFKA_PROPERTIES,
+    REGISTRY_PREFIX,
+    VARIABLES,
+    HttpAccess,
+)
 from infra.stack.error import StackConfigError
 
 StackKind = Literal["process", "compose", "external"]
@@ -20,6 +28,9 @@ _TYPES: Mapping[str, type | UnionType] = {
     "postgres_user_from_connect": str | None,
     "postgres_secret_from_connect": str | None,
     "sink_dsn": str | None,
+    "postgres_ca_from_connect": str | None,
+    "registry_access": Mapping,
+    "connect_access": Mapping,
     "versions": Mapping,
     "supervisor_pid": int | None,
     "supervisor_started_s": float | None,
@@ -41,6 +52,7 @@ class Endpoints:
     `postgres_secret_from_connect` a reference to its password that Connect's own configuration
     provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`. `sink_dsn` is the
     database that a pipeline of the user's own writes to, where that is not the source's.
+    `kafka_properties` is a file of librdkafka's (infra.client.kafka).
     """
 
     kind: StackKind
@@ -56,11 +68,39 @@ class Endpoints:
     postgres_user_from_connect: str | None = None
     postgres_secret_from_connect: str | None = None
     sink_dsn: str | None = None
+    postgres_ca_from_connect: str | None = None
+    kafka_properties: str = ""
+    registry_access: HttpAccess = field(default_factory=HttpAccess)
+    connect_access: HttpAccess = field(default_factory=HttpAccess)
 
     @property
     def sink(self) -> str:
         """The DSN of the database that is watched as the sink's."""
         return self.sink_dsn or self.postgres_dsn
+
+    def variables(self) -> dict[str, str]:
+        """What tells a process how these servers let it in; files and users, never a secret."""
+        named = {KAFKA_PROPERTIES: self.kafka_properties} if self.kafka_properties else {}
+        return {
+            **named,
+            **self.registry_access.variables(REGISTRY_PREFIX),
+            **self.connect_access.variables(CONNECT_PREFIX),
+        }
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """An environment in which clients reach these servers; what a user has set for servers of
+        their own does not count for ours.
+        """
+        ours = self.kind != "external"
+        kept = {name: text for name, text in environ.items() if not ours or name not in VARIABLES}
+        return {**kept, **self.variables()}
+
+    def adopt(self, environ: MutableMapping[str, str]) -> None:
+        """Have this process, and those that it starts, reach these servers."""
+        wanted = self.environment(environ)
+        for name in VARIABLES & set(environ) - set(wanted):
+            del environ[name]
+        environ.update(self.variables())
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for endpoints.json."""
@@ -87,9 +127,23 @@ class Endpoints:
             raise StackConfigError(
                 f"endpoints are not understood: {', '.join(wrong)} is of the wrong type; {_EXAMPLE}"
             )
+        accesses = {
+            name: data[name] for name in ("registry_access", "connect_access") if name in data
+        }
+        if odd := sorted(
+            f"{name}.{key}"
+            for name, access in accesses.items()
+            for key, text in access.items()
+            if key not in HTTP_FIELDS or not isinstance(text, str)
+        ):
+            raise StackConfigError(
+                f"endpoints are not understood: {', '.join(odd)}; what is known of access are"
+                f" {', '.join(HTTP_FIELDS)}, each a text"
+            )
         for name, allowed in (("kind", get_args(StackKind)), ("profile", get_args(Profile))):
             if data.get(name) not in (None, *allowed):
                 raise StackConfigError(
                     f"{name} {data[name]!r} is not one of {', '.join(allowed)}; leave it out"
                 )
-        return cls(**{"kind": "external", **data})
+        made = {name: HttpAccess(**access) for name, access in accesses.items()}
+        return cls(**{"kind": "external", **data, **made})

@@ -33,7 +33,7 @@ import requests
 from confluent_kafka import Consumer, TopicPartition
 
 from cdc_users.measure.clock import Anchor, new_anchor
-from cdc_users.pipeline.child_process import launch, stop
+from cdc_users.pipeline.process.child_process import launch, stop
 from cdc_users.pipeline.telemetry import begin, read_progress, read_snapshot, ready_line
 from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
 from cdc_users.users.producer.in_flight import PipelinedWriter

@@ -33,7 +33,7 @@ import requests
 from confluent_kafka import Consumer, TopicPartition
 
 from cdc_users.observe.settings import ObserverSettings, WebhookSettings
-from cdc_users.pipeline.observer import start_observer
+from cdc_users.pipeline.process.observer import start_observer
 from infra.platform.sinks.batch import Batch
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import locate

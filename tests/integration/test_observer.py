@@ -27,7 +27,7 @@ from cdc_users.measure.wire import decode, encode
 from cdc_users.observe.config import ObserverSettingsError, read
 from cdc_users.observe.message import GaugeSample, TapPlace, TapSide
 from cdc_users.observe.settings import ObserverSettings, PostgresSideSettings
-from cdc_users.pipeline.observer import Observer, expected, start_observer
+from cdc_users.pipeline.process.observer import Observer, expected, start_observer
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
 from cdc_users.users.producer.in_flight import ChangeFlight, PipelinedWriter
 from cdc_users.users.producer.producer import AvroProducer

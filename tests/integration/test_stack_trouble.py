@@ -234,7 +234,8 @@ def postgres_with(wal_level: str, logs: Path) -> Iterator[str]:
     passwords = make_passwords(logs / "secrets")
     passwords.write(port)
     dsn = postgres.dsn(port, passwords.passfile)
-    recipe = postgres.recipe(postgres.find_binaries(os.environ), place, port, account, passwords)
+    binaries = postgres.find_binaries(os.environ)
+    recipe = postgres.recipe(postgres.Cluster(binaries, place, port, account, passwords))
     recipe.prepare()
     changed = [
         part.replace("wal_level=logical", f"wal_level={wal_level}") for part in recipe.command

@@ -32,6 +32,7 @@ from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
 from infra.avro.key import KeyReader, key_ids, key_octets
 from infra.avro.kind import UNAVAILABLE, ColumnKind
 from infra.avro.row import RowReader, Rows
+from infra.client.kafka import kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
 from infra.schemas.envelope import EnvelopeError, schema_id
 from infra.validate import is_loopback
@@ -276,17 +277,15 @@ class TopicReading:
         `take(messages, seen_us)` is called from the thread. Raises TapError where a topic is not
         there.
         """
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._bootstrap,
-                "group.id": "cdc-observer",  # the client wants one; nothing is ever committed to it
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "queued.max.messages.kbytes": 16_384,
-                "fetch.wait.max.ms": 20,
-                "log_level": 2,
-            }
-        )
+        own = {
+            "group.id": "cdc-observer",  # the client wants one; nothing is ever committed to it
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "queued.max.messages.kbytes": 16_384,
+            "fetch.wait.max.ms": 20,
+            "log_level": 2,
+        }
+        consumer = Consumer(kafka_settings(self._bootstrap, own))
         partitions = []
         try:
             for topic in self._topics:

@@ -5,8 +5,12 @@ what arrived.
 from __future__ import annotations
 
 import asyncio
+import hmac
+import os
+import ssl
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any
 
@@ -24,10 +28,12 @@ from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.tap import ObservedRecord, Tap, TapError
 from cdc_users.observe.taps.answer import ANSWERS, Handler, apply_and_answer
+from infra.client.access import WEBHOOK_PREFIX, access_mistakes, http_access, secret
 
 HOST = "127.0.0.1"
 PATH = "/events"
 START_S = 10.0
+GOOD_BYE_S = 0.1
 #: What names a request in all its attempts (IETF draft "The Idempotency-Key HTTP Header Field").
 IDEMPOTENCY_KEY = "Idempotency-Key"
 #: So many requests are remembered; a retry that comes later is taken for a new one.
@@ -35,6 +41,43 @@ REMEMBERED = 100_000
 MAX_BODY_BYTES = 64 * 1024 * 1024
 #: A small body can hold many values, and each takes some hundred bytes of memory.
 MOST_VALUES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookGuard:
+    """Whom the receiver lets in, and by what it can be known: everybody, and nothing, by default.
+
+    The token is read when the receiver starts; `key` is in the certificate's file where none is
+    named.
+    """
+
+    token: str = field(default="", repr=False)
+    certificate: str = ""
+    key: str = ""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> WebhookGuard:
+        """What CDC_WEBHOOK_TOKEN (or _TOKEN_FILE), _CERTIFICATE and _KEY say; raises TapError."""
+        if mistakes := access_mistakes(WEBHOOK_PREFIX, environ):
+            raise TapError("; ".join(mistakes))
+        access = http_access(WEBHOOK_PREFIX, environ)
+        return cls(secret(WEBHOOK_PREFIX, "TOKEN", environ), access.certificate, access.key)
+
+    def lets_in(self, header: str) -> bool:
+        """Whether an Authorization header has the token (RFC 6750)."""
+        return not self.token or hmac.compare_digest(
+            header.encode(), f"Bearer {self.token}".encode()
+        )
+
+    def context(self) -> ssl.SSLContext | None:
+        """TLS with the certificate; None where there is none. Raises OSError for one that cannot
+        be used.
+        """
+        if not self.certificate:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self.key or None)
+        return context
 
 
 class WebhookTap(Tap):
@@ -60,6 +103,7 @@ class WebhookTap(Tap):
         self._parser = ChangeParser.of(settings)
         self._port = settings.port
         self._handler = handler
+        self._guard = WebhookGuard.of(os.environ) if settings.guarded else WebhookGuard()
         self._applied: OrderedDict[str, None] = OrderedDict()
         self._ready = Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -92,18 +136,26 @@ class WebhookTap(Tap):
         finally:
             if runner is not None:
                 loop.run_until_complete(runner.cleanup())
+                if self._guard.certificate:  # TLS says good-bye after a connection is given up
+                    loop.run_until_complete(asyncio.sleep(GOOD_BYE_S))
             loop.close()
 
     async def _listen(self) -> web.AppRunner:
+        context = self._guard.context()
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_post(PATH, self._post)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        await web.TCPSite(runner, HOST, self._port).start()
-        self._url = f"http://{HOST}:{runner.addresses[0][1]}{PATH}"
+        await web.TCPSite(runner, HOST, self._port, ssl_context=context).start()
+        scheme = "http" if context is None else "https"
+        self._url = f"{scheme}://{HOST}:{runner.addresses[0][1]}{PATH}"
         return runner
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
+        if not self._guard.lets_in(request.headers.get("Authorization", "")):
+            raise web.HTTPUnauthorized(
+                text="a token is needed", headers={"WWW-Authenticate": "Bearer"}
+            )
         try:
             body = await request.read()
         except web.RequestPayloadError as error:  # not in the encoding that it names

@@ -12,5 +12,5 @@ def _check(place: str) -> None:
 
 
 WEBHOOK = OutletDeclaration(
-    "webhook", "PORT", _check, tap=lambda _, place: WebhookSettings(port=int(place))
+    "webhook", "PORT", _check, tap=lambda _, place: WebhookSettings(port=int(place), guarded=True)
 )

@@ -20,7 +20,8 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.measure.offset import ClockOffset, RoundTrip, offset_of
-from infra.client import http
+from infra.client.http import ask_connect
+from infra.client.kafka import kafka_settings
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
 
@@ -280,7 +281,7 @@ def _quoted(name: str) -> str:
 def _kafka(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     if not watched.topics:
         return {}
-    admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap, "log_level": 0})
+    admin = AdminClient(kafka_settings(endpoints.kafka_bootstrap, {"log_level": 0}))
     described = admin.describe_topics(
         TopicCollection(list(watched.topics)), request_timeout=TIMEOUT_S
     )
@@ -310,7 +311,7 @@ def _connect(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     if not watched.connector:
         return {}
     url = f"{endpoints.connect_url}/connectors/{watched.connector}/status"
-    answer = http.request("GET", url, timeout=TIMEOUT_S)
+    answer = ask_connect("GET", url, timeout=TIMEOUT_S)
     if answer.status_code == requests.codes.not_found:
         return {"connector": "deleted"}
     if answer.status_code != requests.codes.ok:

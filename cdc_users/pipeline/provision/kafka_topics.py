@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.error import TargetError
+from infra.client.kafka import kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
 
 DEADLINE_S = 30.0
@@ -32,7 +33,7 @@ class GroupInUseError(TargetError):
 
 
 def _admin(bootstrap: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+    return AdminClient(kafka_settings(bootstrap, {"log_level": 2}))
 
 
 def create_topic(bootstrap: str, name: str, partitions: int) -> None:

@@ -139,6 +139,7 @@ class Steward:
         self._found = StackFound(endpoints or self._start_stack(request.profile), owned)
         for old in abandoned(self._journals):
             self._clear(old)
+        self._found.endpoints.adopt(os.environ)
         self._journal = self._new_journal(self._found.endpoints)
         return self._found
 
@@ -174,6 +175,7 @@ class Steward:
             head = old.head()
             if head is None:
                 return
+            head.endpoints.adopt(os.environ)
             problems = remove_all(old, head.endpoints, ABANDONED_S)
             for problem in problems:
                 _say(

@@ -13,6 +13,7 @@ def _target(prepared: Prepared) -> TopicTarget:
         bootstrap=prepared.endpoints.kafka_bootstrap,
         schema_registry_url=prepared.endpoints.schema_registry_url,
         channels=prepared.names.channels,
+        access=prepared.endpoints.variables(),
     )
 
 

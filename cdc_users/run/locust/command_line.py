@@ -34,7 +34,8 @@ from cdc_users.pipeline.provision.allow_list import (
 from cdc_users.run.locust import options as locust_options
 from cdc_users.run.locust.own_port import give_forked_workers_a_port
 from cdc_users.view.web import host
-from infra.client.environment import leave_out_libpq
+from infra.client.access import WEBHOOK_PREFIX, access_mistakes
+from infra.client.environment import leave_out_access
 from infra.stack.error import StackConfigError
 from infra.stack.find.external import source
 from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
@@ -133,15 +134,16 @@ class CommandLine:
             return [str(error)]
         os.environ[PIPELINE] = str(path)
         sole = self.shapes[0] if len(self.shapes) == 1 else None
-        texts, mistakes = read_described(path, idle_in(sole) if sole is not None else ())
-        for name, text in texts.items():
+        found = read_described(path, idle_in(sole) if sole is not None else ())
+        os.environ.update(found.variables)
+        for name, text in found.texts.items():
             if not getattr(parsed, name):
                 setattr(parsed, name, text)
-        return list(mistakes)
+        return list(found.mistakes)
 
     def _check(self, parsed: Namespace, found: list[str]) -> None:
         if source(os.environ) is None:
-            leave_out_libpq(os.environ)
+            leave_out_access(os.environ)
         if not parsed.worker and (found := [*found, *self._mistakes(parsed)]):
             refuse(OptionsError(found))
 
@@ -158,6 +160,7 @@ class CommandLine:
             found += _unreadable(parsed)
         found += locust_options.mistakes(parsed, self.shapes)
         found += stack_mistakes(CHECKOUT, os.environ, _allowed(parsed))
+        found += access_mistakes(WEBHOOK_PREFIX, os.environ)
         return list(dict.fromkeys(found))
 
     def _run_mistakes(self, parsed: Namespace, *, starts: bool) -> Sequence[str]:

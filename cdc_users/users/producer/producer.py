@@ -26,6 +26,7 @@ from cdc_users.users.producer.in_flight import Flight
 from cdc_users.users.producer.record import HEADERS, Outlet
 from cdc_users.users.producer.topic_schemas import Channel, evolve, open_channel
 from cdc_users.users.workload.keyspace import Outcome
+from infra.client.kafka import kafka_settings
 
 logger = structlog.get_logger()
 
@@ -298,10 +299,9 @@ def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Mess
 
 def _settings(
     bootstrap: str, channels: Sequence[Channel], linger_ms: float, queue_records: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     smallest = min(channel.max_message_bytes for channel in channels)
-    return {
-        "bootstrap.servers": bootstrap,
+    own = {
         # Kafka's own hash, so that a key lands where a Java producer would put it.
         "partitioner": "murmur2_random",
         # Retries neither double nor reorder, as with Debezium's own producer.
@@ -317,3 +317,4 @@ def _settings(
         "statistics.interval.ms": 1000,
         "log_level": 2,
     }
+    return kafka_settings(bootstrap, own)

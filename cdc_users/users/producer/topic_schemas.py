@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 
 from cdc_users.error import SubjectError, TargetError
 from cdc_users.users.producer.channel import Channel as Channel
+from infra.client.kafka import kafka_settings
 from infra.client.registry import RegistryError, RegistryRefusedError, SchemaRegistry
 from infra.schemas.debezium import AvroDefinition, customers_schemas, with_column
 
@@ -44,7 +45,7 @@ def evolve(channel: Channel, registry_url: str, column: str) -> Channel:
 
 
 def _look(bootstrap: str, topic: str) -> tuple[int, int]:
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+    admin = AdminClient(kafka_settings(bootstrap, {"log_level": 2}))
     try:
         found = admin.list_topics(topic, timeout=REACH_S).topics[topic]
         if found.error is not None:

@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from infra.client.kafka import kafka_settings
 from infra.platform.consume.buffer import BATCH_BYTES, BUFFERED_BYTES
 from infra.platform.process.error import PlatformError, RetryableError, UnreachableError
 from infra.platform.sinks.batch import Chunk, Partition
@@ -52,10 +53,9 @@ class ConsumerSettings:
     batch_bytes: int = BATCH_BYTES
 
 
-def client_settings(settings: ConsumerSettings) -> dict[str, object]:
+def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
     """For librdkafka."""
-    return {
-        "bootstrap.servers": settings.bootstrap,
+    own = {
         "group.id": settings.group,
         # An offset that is gone is an error. Any other value would go on elsewhere in silence.
         "auto.offset.reset": "error",
@@ -80,11 +80,12 @@ def client_settings(settings: ConsumerSettings) -> dict[str, object]:
         "socket.timeout.ms": 30_000,
         "log_level": 3,
     }
+    return kafka_settings(settings.bootstrap, own)
 
 
 def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float) -> None:
     """Ask the broker for the topics; raises UnreachableError that says what was tried."""
-    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    client = AdminClient(kafka_settings(bootstrap, {"log_level": 0}))
     try:
         known = client.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
@@ -130,13 +131,8 @@ class TopicIds:
         Raises RetryableError where it does not answer.
         """
         if self._client is None:
-            self._client = AdminClient(
-                {
-                    "bootstrap.servers": self._bootstrap,
-                    "log_level": 0,
-                    "socket.keepalive.enable": True,
-                }
-            )
+            own = {"log_level": 0, "socket.keepalive.enable": True}
+            self._client = AdminClient(kafka_settings(self._bootstrap, own))
         asked = self._client.describe_topics(
             TopicCollection(list(topics)), request_timeout=DESCRIBE_S
         )

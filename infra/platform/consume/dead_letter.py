@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from typing_extensions import override
 
+from infra.client.kafka import kafka_settings
 from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Poison
 
@@ -58,16 +59,14 @@ class DeadLetterTopic(DeadLetters):
     def __init__(self, bootstrap: str, topic: str) -> None:
         self.count = 0
         self._topic = topic
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 0,
-                "log_level": 3,
-            }
-            | {"delivery.timeout.ms": round(DELIVERY_S * 1000)}
-        )
+        own = {
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 0,
+            "log_level": 3,
+            "delivery.timeout.ms": round(DELIVERY_S * 1000),
+        }
+        self._producer = Producer(kafka_settings(bootstrap, own))
 
     @override
     async def send(self, poison: Poison) -> None:

@@ -39,7 +39,7 @@ class Registry:
         except RegistryRefusedError as error:
             if error.status in _NO_SUCH_ID:
                 return None
-            raise ConfigError(f"{error}; name one that is read without a login") from error
+            raise ConfigError(str(error)) from error
         except ValueError:
             return NO_AVRO
 
@@ -57,4 +57,4 @@ def _asked(ask: Callable[[], Any]) -> Any:
     except RegistrySilentError as error:
         raise UnreachableError(str(error)) from error
     except RegistryRefusedError as error:
-        raise ConfigError(f"{error}; name one that is read without a login") from error
+        raise ConfigError(str(error)) from error

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from typing_extensions import override
 
+from infra.client.kafka import kafka_settings
 from infra.platform.transports import naming
 from infra.platform.transports.plugin import Destination, TransportPlugin
 from infra.platform.transports.transport import (
@@ -151,25 +152,23 @@ def client(bootstrap: str, limits: Mapping[str, int] | None = None) -> Any:
 
     sizes = (limits or {}).values()
     largest = min(max(sizes, default=DEFAULT_LIMIT_BYTES), MOST_BYTES)
-    return Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,
-            "acks": "all",
-            # Java's partitioner, so that every producer puts a key into the same partition.
-            "partitioner": "murmur2_random",
-            "linger.ms": 2,
-            "message.max.bytes": largest,
-            # A batch of small records must not be over the smallest limit either.
-            "batch.size": min(BATCH_BYTES, min(sizes, default=DEFAULT_LIMIT_BYTES)),
-            "compression.type": "lz4",
-            "queue.buffering.max.messages": 200_000,
-            "queue.buffering.max.kbytes": (HELD_BYTES + largest) // 1024,
-            "socket.keepalive.enable": True,
-            "delivery.timeout.ms": int(PATIENCE_S * 1000),
-            "log_level": 3,
-        }
-    )
+    own = {
+        "enable.idempotence": True,
+        "acks": "all",
+        # Java's partitioner, so that every producer puts a key into the same partition.
+        "partitioner": "murmur2_random",
+        "linger.ms": 2,
+        "message.max.bytes": largest,
+        # A batch of small records must not be over the smallest limit either.
+        "batch.size": min(BATCH_BYTES, min(sizes, default=DEFAULT_LIMIT_BYTES)),
+        "compression.type": "lz4",
+        "queue.buffering.max.messages": 200_000,
+        "queue.buffering.max.kbytes": (HELD_BYTES + largest) // 1024,
+        "socket.keepalive.enable": True,
+        "delivery.timeout.ms": int(PATIENCE_S * 1000),
+        "log_level": 3,
+    }
+    return Producer(kafka_settings(bootstrap, own))
 
 
 def topic_limits(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, int]:
@@ -183,7 +182,7 @@ def topic_limits(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0)
         ResourceType,
     )
 
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = AdminClient(kafka_settings(bootstrap, {"log_level": 0}))
     wanted = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
     limits: dict[str, int] = {}
     for resource, answer in admin.describe_configs(wanted, request_timeout=timeout_s).items():
@@ -203,7 +202,7 @@ def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float = 5.
 
     try:
         known = (
-            AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+            AdminClient(kafka_settings(bootstrap, {"log_level": 0}))
             .list_topics(timeout=timeout_s)
             .topics
         )

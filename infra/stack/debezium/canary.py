@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from psycopg.sql import SQL
 
+from infra.client.kafka import kafka_settings
 from infra.client.registry import SchemaRegistry
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.slot import drop_slot
@@ -48,7 +49,7 @@ def send_canary(endpoints: Endpoints, limit_s: float) -> None:
     ):
         connection.autocommit = True
         undo.callback(_remove_topic, endpoints, topic)
-        admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap})
+        admin = AdminClient(kafka_settings(endpoints.kafka_bootstrap))
         admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(TIMEOUT_S)
         undo.callback(drop_schema, connection, name)
         create_schema(connection, name, "canary")
@@ -65,14 +66,8 @@ def send_canary(endpoints: Endpoints, limit_s: float) -> None:
 
 
 def _await_record(endpoints: Endpoints, topic: str, limit_s: float) -> None:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": endpoints.kafka_bootstrap,
-            "group.id": topic,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
+    own = {"group.id": topic, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    consumer = Consumer(kafka_settings(endpoints.kafka_bootstrap, own))
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
         deadline_s = time.monotonic() + limit_s
@@ -88,7 +83,7 @@ def _await_record(endpoints: Endpoints, topic: str, limit_s: float) -> None:
 
 
 def _remove_topic(endpoints: Endpoints, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": endpoints.kafka_bootstrap})
+    admin = AdminClient(kafka_settings(endpoints.kafka_bootstrap))
     admin.delete_topics([topic])[topic].result(TIMEOUT_S)
     with SchemaRegistry(endpoints.schema_registry_url, TIMEOUT_S) as registry:
         for side in ("key", "value"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import psycopg
 import requests
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.client import http
+from infra.client.http import ask_connect, reason
 from infra.client.passfile import password
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -43,6 +44,9 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
     one that libpq would take, and stands in Connect's REST interface and topics.
     """
     place = _place(endpoints.postgres_dsn)
+    user = endpoints.postgres_user_from_connect or place.get("user", "postgres")
+    # As libpq finds it: by the address in the DSN, which need not be the one that Connect has.
+    known = endpoints.postgres_secret_from_connect or password(place | {"user": user}, os.environ)
     if endpoints.postgres_from_connect is not None:
         place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
     return {
@@ -50,10 +54,11 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         "tasks.max": "1",
         "database.hostname": place.get("host", "127.0.0.1"),
         "database.port": place.get("port", "5432"),
-        "database.user": endpoints.postgres_user_from_connect or place.get("user", "postgres"),
-        "database.password": endpoints.postgres_secret_from_connect or password(place, os.environ),
+        "database.user": user,
+        "database.password": known,
         "database.dbname": place.get("dbname", "postgres"),
         "topic.prefix": connector.topic_prefix,
+        **_encryption(place, endpoints.postgres_ca_from_connect, os.environ),
         "plugin.name": "pgoutput",
         "slot.name": connector.slot,
         # Created and dropped by the harness, so that a crash of either leaves a known state.
@@ -72,6 +77,18 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         "custom.metric.tags": f"connector={connector.name}",
         **debezium(connector.tuning),
     }
+
+
+def _encryption(
+    place: Mapping[str, str], ca: str | None, environ: Mapping[str, str]
+) -> ServerSettings:
+    """TLS to the database as the DSN asks for it; `ca` is the authorities' file as Connect sees it,
+    where that is not the DSN's.
+    """
+    mode = place.get("sslmode") or environ.get("PGSSLMODE", "")
+    root = ca or place.get("sslrootcert") or environ.get("PGSSLROOTCERT", "")
+    found = {"database.sslmode": mode, "database.sslrootcert": root if mode else ""}
+    return {name: text for name, text in found.items() if text}
 
 
 def create_connector(endpoints: Endpoints, connector: DebeziumConnector) -> None:
@@ -170,16 +187,14 @@ def delete_connector(endpoints: Endpoints, name: str) -> None:
         )
 
 
-def _request(method: str, url: str, **arguments: object) -> requests.Response:
+def _request(method: str, url: str, **arguments: Any) -> requests.Response:
     """One request; a worker that is rebalancing (409) is asked again until it has settled."""
     deadline_s = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            answer = http.request(method, url, timeout=TIMEOUT_S, **arguments)
+            answer = ask_connect(method, url, timeout=TIMEOUT_S, **arguments)
         except requests.RequestException as error:
-            raise StackError(
-                f"Kafka Connect does not answer at {url}: {type(error).__name__}"
-            ) from error
+            raise StackError(f"Kafka Connect does not answer at {url}: {reason(error)}") from error
         if answer.status_code != requests.codes.conflict or "rebalanc" not in answer.text.lower():
             return answer
         if time.monotonic() > deadline_s:

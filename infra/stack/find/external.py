@@ -12,10 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra import validate
+from infra.client.access import (
+    CONNECT_PREFIX,
+    KAFKA_PROPERTIES,
+    REGISTRY_PREFIX,
+    HttpAccess,
+    access_mistakes,
+    http_access,
+)
+from infra.client.kafka import property_mistakes
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
 from infra.stack.pipeline_file.read import read_pipeline
+from infra.stack.pipeline_file.section import HttpSection
 
 #: A TOML or JSON file with the endpoints; it comes before the variables below.
 FILE = "CDC_STACK"
@@ -29,7 +39,10 @@ VARIABLES = {
     "CDC_POSTGRES_FROM_CONNECT": "postgres_from_connect",
     "CDC_POSTGRES_USER_FROM_CONNECT": "postgres_user_from_connect",
     "CDC_POSTGRES_SECRET_FROM_CONNECT": "postgres_secret_from_connect",
+    "CDC_POSTGRES_CA_FROM_CONNECT": "postgres_ca_from_connect",
 }
+#: What says how each URL's server lets us in.
+PREFIXES = {"schema_registry_url": REGISTRY_PREFIX, "connect_url": CONNECT_PREFIX}
 _REFERENCE = re.compile(r"\$\{[^{}:]+:[^{}]+\}")
 #: The database of a sink that is watched, beside any stack: it alone makes none the user's own.
 SINK_DSN = "CDC_SINK_DSN"
@@ -41,6 +54,11 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
 
     Raises StackConfigError with every mistake.
     """
+    found = _named(environ)
+    return None if found is None else checked_access(found, environ)
+
+
+def _named(environ: Mapping[str, str]) -> Endpoints | None:
     if environ.get(PIPELINE):
         return of_pipeline(Path(environ[PIPELINE]), environ)
     if environ.get(FILE):
@@ -56,6 +74,28 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
     return check(
         Endpoints.from_json({VARIABLES[name]: value for name, value in given.items()}), environ
     )
+
+
+def checked_access(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
+    """The endpoints with what file and environment say of access; the file goes before.
+
+    Raises StackConfigError with every mistake, before any server is asked.
+    """
+    found = replace(
+        endpoints,
+        kafka_properties=endpoints.kafka_properties or environ.get(KAFKA_PROPERTIES, ""),
+        registry_access=endpoints.registry_access.over(http_access(REGISTRY_PREFIX, environ)),
+        connect_access=endpoints.connect_access.over(http_access(CONNECT_PREFIX, environ)),
+    )
+    within = found.environment(environ)
+    mistakes = [
+        *property_mistakes(within),
+        *access_mistakes(REGISTRY_PREFIX, within),
+        *access_mistakes(CONNECT_PREFIX, within),
+    ]
+    if mistakes:
+        raise StackConfigError("\n".join(mistakes))
+    return found
 
 
 def source(environ: Mapping[str, str]) -> str | None:
@@ -74,22 +114,38 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
     file = read_pipeline(path)
     if not file.names_servers:
         return None
-    connect, tap = file.connect, file.tap[0] if file.tap else None
+    connect, kafka, registry = file.connect, file.kafka, file.registry
+    tap = file.tap[0] if file.tap else None
     found = Endpoints(
         kind="external",
         postgres_dsn=file.source.dsn if file.source else "",
-        kafka_bootstrap=file.kafka.bootstrap if file.kafka else "",
-        schema_registry_url=file.registry.url if file.registry else "",
+        kafka_bootstrap=kafka.bootstrap if kafka else "",
+        kafka_properties=_beside(path, kafka.properties) if kafka else "",
+        schema_registry_url=registry.url if registry else "",
+        registry_access=_access(path, registry) if registry else HttpAccess(),
         connect_url=connect.url if connect else "",
+        connect_access=_access(path, connect) if connect else HttpAccess(),
         postgres_from_connect=(connect.postgres or None) if connect else None,
         postgres_user_from_connect=(connect.postgres_user or None) if connect else None,
         postgres_secret_from_connect=(connect.postgres_secret or None) if connect else None,
         sink_dsn=(tap.dsn or None) if tap else None,
+        postgres_ca_from_connect=(connect.postgres_ca or None) if connect else None,
     )
     try:
         return check(found, environ, whole=False)
     except StackConfigError as error:
         raise StackConfigError(f"pipeline {path}: {error}") from error
+
+
+def _access(path: Path, section: HttpSection) -> HttpAccess:
+    files = ("password_file", "token_file", "ca", "certificate", "key")
+    found = {name: _beside(path, getattr(section, name)) for name in files}
+    return HttpAccess(user=section.user, **found)
+
+
+def _beside(path: Path, named: str) -> str:
+    """A file that is named by its place beside the pipeline file."""
+    return str(path.absolute().parent / named) if named else ""
 
 
 def _names_servers(path: Path) -> bool:
@@ -154,8 +210,8 @@ def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = Tru
         url = str(getattr(endpoints, name))
         if "@" in url:
             mistakes.append(
-                f"{name} holds a user or a password, which would stand in results; none is"
-                " supported there"
+                f"{name} holds a user or a password, which would stand in results; name them by"
+                f" {PREFIXES[name]}_USER and {PREFIXES[name]}_PASSWORD_FILE"
             )
         elif (whole or url) and not validate.is_url(url):
             mistakes.append(f"{name} {url!r} is not an http URL; write http://HOST:PORT")

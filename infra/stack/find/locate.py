@@ -4,7 +4,9 @@ requests.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -12,6 +14,8 @@ import requests
 from confluent_kafka import KafkaException
 
 from infra import validate
+from infra.client.http import reason
+from infra.client.kafka import KafkaPropertiesError
 from infra.client.registry import RegistryError
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -19,6 +23,9 @@ from infra.stack.find.external import external, with_sink
 from infra.stack.servers import postgres, process
 from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import is_held, read_endpoints, state_of
+
+#: What clients raise where a server does not answer, or refuses.
+SILENCE = (psycopg.Error, KafkaException, RegistryError, KafkaPropertiesError)
 
 
 def find(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
@@ -64,27 +71,36 @@ def verify(endpoints: Endpoints) -> Endpoints:
     """Make one real request to every server; raises StackError that names the one that does not
     answer.
     """
-    for server, place, probe in _probes(endpoints):
+    environ = endpoints.environment(os.environ)
+    for server, place, probe in _probes(endpoints, environ):
         if not place:
             continue  # a pipeline of the user's own need not have one
-        name = f"{server} ({place})"
         try:
             probe(place)
-        except (psycopg.Error, KafkaException, RegistryError, requests.RequestException) as error:
+        except StackConfigError:
+            raise
+        except (*SILENCE, StackError, requests.RequestException) as error:
+            told = reason(error) if isinstance(error, requests.RequestException) else str(error)
             raise StackError(
-                f"{name} does not answer as it should: {str(error).strip()}; see that server's log,"
-                " or name another one"
+                f"{server} ({place}) does not answer as it should: {told.strip()}; see that"
+                " server's log, or name another one"
             ) from error
     return endpoints
 
 
-def _probes(endpoints: Endpoints) -> list[tuple[str, str, Callable[[str], None]]]:
+def _probes(
+    endpoints: Endpoints, environ: Mapping[str, str]
+) -> list[tuple[str, str, Callable[[str], None]]]:
     """Each server's name, its place, and a real request to it."""
     return [
         ("PostgreSQL", endpoints.postgres_dsn, postgres.probe),
-        ("Kafka", endpoints.kafka_bootstrap, process.probe_kafka),
-        ("Schema Registry", endpoints.schema_registry_url, process.probe_registry),
-        ("Kafka Connect", endpoints.connect_url, process.probe_connect),
+        ("Kafka", endpoints.kafka_bootstrap, partial(process.probe_kafka, environ=environ)),
+        (
+            "Schema Registry",
+            endpoints.schema_registry_url,
+            partial(process.probe_registry, environ=environ),
+        ),
+        ("Kafka Connect", endpoints.connect_url, partial(process.probe_connect, environ=environ)),
     ]
 
 

@@ -38,27 +38,52 @@ class CaptureSection(Section, frozen=True, kw_only=True):
     connector: Annotated[
         str, Meta(description="A connector that is there; without it the run makes one.")
     ] = ""
+    slot: Annotated[
+        str, Meta(description="check: the slot that it reads, where no connector says which.")
+    ] = ""
+    publication: Annotated[
+        str, Meta(description="check: its publication, where no connector says which.")
+    ] = ""
+
+
+_PEM = Meta(description="A file of certificates (PEM), relative to this one.")
+
+
+class HttpSection(Section, frozen=True, kw_only=True):
+    """A server that is asked by HTTP; names of files are relative to the pipeline file."""
+
+    url: Annotated[str, Meta(description="http or https, with its path.", min_length=1)]
+    user: Annotated[str, Meta(description="Who logs in (basic).")] = ""
+    password_file: Annotated[str, Meta(description="A file that holds the password alone.")] = ""
+    token_file: Annotated[str, Meta(description="A file that holds a bearer token.")] = ""
+    ca: Annotated[str, _PEM] = ""
+    certificate: Annotated[str, Meta(description="What the server is shown of ours (PEM).")] = ""
+    key: Annotated[str, Meta(description="Its key, where it is in a file of its own.")] = ""
 
 
 class KafkaSection(Section, frozen=True, kw_only=True):
     """Kafka between capture and platform."""
 
     bootstrap: Annotated[str, Meta(description="HOST:PORT, several by comma.", min_length=1)]
+    properties: Annotated[
+        str,
+        Meta(description="A file of librdkafka's properties: security.protocol, sasl.*, ssl.*."),
+    ] = ""
     topic: Annotated[
         str, Meta(description="A topic that is there; without it the run makes one.")
     ] = ""
+    group: Annotated[
+        str, Meta(description="check: the consumer group of a platform of your own.")
+    ] = ""
 
 
-class RegistrySection(Section, frozen=True, kw_only=True):
+class RegistrySection(HttpSection, frozen=True, kw_only=True):
     """The schema registry, by Confluent's interface."""
 
-    url: Annotated[str, Meta(description="http or https, with its path.", min_length=1)]
 
-
-class ConnectSection(Section, frozen=True, kw_only=True):
+class ConnectSection(HttpSection, frozen=True, kw_only=True):
     """Kafka Connect."""
 
-    url: Annotated[str, Meta(description="http or https.", min_length=1)]
     postgres: Annotated[
         str, Meta(description="HOST:PORT of PostgreSQL as Connect reaches it, where that differs.")
     ] = ""
@@ -67,6 +92,9 @@ class ConnectSection(Section, frozen=True, kw_only=True):
     ] = ""
     postgres_secret: Annotated[
         str, Meta(description="${PROVIDER:PATH:KEY}, where Connect itself has the password.")
+    ] = ""
+    postgres_ca: Annotated[
+        str, Meta(description="The DSN's sslrootcert as Connect sees it, where that differs.")
     ] = ""
 
 
@@ -89,6 +117,13 @@ class TapSection(Section, frozen=True, kw_only=True):
     place: Annotated[
         str, Meta(description="A port, SCHEMA.TABLE, a topic: what --sink-tap KIND:PLACE takes.")
     ]
+    token_file: Annotated[
+        str, Meta(description="webhook: a file with the token that each request must bear.")
+    ] = ""
+    certificate: Annotated[
+        str, Meta(description="webhook: what it shows (PEM), and so speaks TLS.")
+    ] = ""
+    key: Annotated[str, Meta(description="webhook: the certificate's key, if elsewhere.")] = ""
     dsn: Annotated[
         str, Meta(description="The database of a table that is watched, where not the source's.")
     ] = ""
@@ -121,3 +156,9 @@ SECTIONS: dict[str, type[Section]] = {
     "platform": PlatformSection,
     "tap": TapSection,
 }
+
+
+def editor_schema() -> dict[str, Any]:
+    """The JSON schema of a file, for editors that know TOML by one (`#:schema`)."""
+    made = msgspec.json.schema(PipelineFile)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}

@@ -48,10 +48,11 @@ class StackPasswords:
         """What stands in a connector's configuration in place of the password."""
         return f"${{file:{self.properties}:secret}}"
 
-    def write(self, port: int) -> None:
+    def write(self, *ports: int) -> None:
         """Write the files; no other account can read them."""
         self.directory.mkdir(mode=0o700)
-        write_private(self.passfile, f"{HOST}:{port}:*:{OWNER}:{self.owner}\n")
+        lines = [f"{HOST}:{port}:*:{OWNER}:{self.owner}\n" for port in ports]
+        write_private(self.passfile, "".join(lines))
         write_private(self.properties, f"secret={self.reader}\n")
 
 

@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -34,10 +35,27 @@ INITDB = (
 )
 
 
-def dsn(port: int, passfile: Path | None = None) -> str:
-    """How to connect to a server of ours; its password, if it has one, is in a file."""
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster: its binaries, where it is, who runs it and who gets in."""
+
+    binaries: Path
+    place: Path
+    port: int
+    owner: Account | None
+    passwords: StackPasswords
+
+
+def dsn(port: int, passfile: Path | None = None, authority: Path | None = None) -> str:
+    """How to connect to a server of ours; its password, if it has one, is in a file, and so is the
+    authority that signed its certificate.
+    """
     place = {"host": HOST, "port": str(port), "user": OWNER, "dbname": "postgres"}
-    return make_conninfo(**place, **({"passfile": str(passfile)} if passfile else {}))
+    if passfile is not None:
+        place["passfile"] = str(passfile)
+    if authority is not None:
+        place |= {"sslmode": "verify-full", "sslrootcert": str(authority)}
+    return make_conninfo(**place)
 
 
 def find_binaries(environ: Mapping[str, str]) -> Path:
@@ -125,10 +143,10 @@ def _copy_install(package: Path, version_directory: str, place: Path) -> None:
         shutil.copytree(libraries, place / libraries.name)
 
 
-def recipe(
-    binaries: Path, place: Path, port: int, owner: Account | None, passwords: StackPasswords
-) -> Recipe:
-    """The server on a fresh cluster in `place`; nobody gets in without a password."""
+def recipe(cluster: Cluster) -> Recipe:
+    """The server on a fresh cluster; nobody gets in without a password."""
+    binaries, place, port = cluster.binaries, cluster.place, cluster.port
+    owner, passwords = cluster.owner, cluster.passwords
     copied = owner is not None and not _open_to_all(binaries)
     package = binaries.parents[1]
     reachable = place / package.name / binaries.parent.name / "bin" if copied else binaries

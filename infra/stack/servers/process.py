@@ -7,28 +7,33 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.client import http
-from infra.client.environment import for_server
+from infra.client.access import CONNECT_PREFIX
+from infra.client.environment import ROOT, for_server, module_command
+from infra.client.http import ask_connect
+from infra.client.kafka import KafkaTroubles, kafka_settings
 from infra.client.registry import SchemaRegistry
 from infra.stack.artifacts import java
 from infra.stack.artifacts.artifact import DownloadProgress, cache_directory
 from infra.stack.artifacts.version import VERSIONS
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
-from infra.stack.servers import postgres, settings
-from infra.stack.servers.password import READER, StackPasswords, make_passwords
+from infra.stack.servers import postgres, postgres_door, registry_door, settings
+from infra.stack.servers.password import READER, StackPasswords, make_passwords, write_private
 from infra.stack.servers.port import HOST, WELL_KNOWN, check_free, free_ports
+from infra.stack.servers.secured import Secured, SecuredPorts, make_secured
 from infra.stack.servers.server import Recipe
 from infra.stack.servers.settings import Listener
 from infra.stack.supervise.identity import Identity
 
 REGISTRY_PATH = "/apis/ccompat/v7"
 PROBE_S = 5.0
+NOT_LET_IN = (401, 403)
 #: A connector's own client settings could name a provider that reads any file (CVE-2024-31141).
 NO_OTHER_PROVIDER = "-Dorg.apache.kafka.automatic.config.providers=none"
 
@@ -43,13 +48,17 @@ class Ports:
     registry: int
     registry_management: int
     connect: int
+    #: Of a secured stack: the broker's own listener, and the servers behind their doors.
+    kafka_internal: int
+    registry_inner: int
+    postgres_inner: int
 
 
 def choose_ports(kind: str) -> Ports:
     """Free ports, or the well-known ones; raises StackConfigError that says by what one is
     taken.
     """
-    free = free_ports(6)
+    free = free_ports(9)
     if kind == "free":
         return Ports(*free)
     check_free(WELL_KNOWN)
@@ -61,6 +70,7 @@ def choose_ports(kind: str) -> Ports:
         known["schema-registry"],
         free[4],
         known["connect"],
+        *free[6:],
     )
 
 
@@ -74,13 +84,40 @@ class Blueprint:
     passwords: StackPasswords
 
 
+@dataclass(frozen=True, slots=True)
+class StackRequest:
+    """What is asked of a process stack: where it may be, how quick it starts, whether it is
+    secured.
+    """
+
+    run_directory: Path
+    ports: Ports
+    profile: Profile
+    secure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the servers of one stack are built: its request, its files, what secures it."""
+
+    request: StackRequest
+    files: java.JavaFiles
+    passwords: StackPasswords
+    secured: Secured | None
+
+    @property
+    def run(self) -> Path:
+        """The run directory."""
+        return self.request.run_directory
+
+    @property
+    def ports(self) -> Ports:
+        """The ports."""
+        return self.request.ports
+
+
 def blueprint(
-    run_directory: Path,
-    ports: Ports,
-    profile: Profile,
-    environ: Mapping[str, str],
-    owner: Identity,
-    progress: DownloadProgress,
+    request: StackRequest, environ: Mapping[str, str], owner: Identity, progress: DownloadProgress
 ) -> Blueprint:
     """Work out every server's recipe; fetches what is missing from the cache."""
     files = java.java_files(environ, progress)
@@ -90,32 +127,60 @@ def blueprint(
         "java": _java_version(files.java),
         **VERSIONS,
     }
+    run, ports = request.run_directory, request.ports
     account = postgres.account()
-    passwords = make_passwords(run_directory / "secrets")
-    passwords.write(ports.postgres)
-    place = postgres.home(run_directory, account)
+    passwords = make_passwords(run / "secrets")
+    passwords.write(ports.postgres, ports.postgres_inner)
+    secured = _secured(passwords.directory, ports) if request.secure else None
+    site = Site(request, files, passwords, secured)
+    place = postgres.home(run, account)
     template = _kafka_template(files, environ, progress)
-    (run_directory / "log4j2.xml").write_text(java.LOG4J, encoding="utf-8")
-    endpoints = Endpoints(
+    (run / "log4j2.xml").write_text(java.LOG4J, encoding="utf-8")
+    endpoints = _endpoints(site, versions, owner)
+    inner = ports.postgres if secured is None else ports.postgres_inner
+    cluster = postgres.Cluster(binaries, place, inner, account, passwords)
+    recipes = (
+        postgres.recipe(cluster),
+        kafka_recipe(site, template, endpoints),
+        registry_recipe(site, endpoints),
+        connect_recipe(site, endpoints),
+        *([] if secured is None else door_recipes(secured, endpoints)),
+    )
+    return Blueprint(recipes, endpoints, (place,) if account is not None else (), passwords)
+
+
+def _secured(directory: Path, ports: Ports) -> Secured:
+    wanted = {item.name: getattr(ports, item.name) for item in fields(SecuredPorts)}
+    made = make_secured(directory, SecuredPorts(**wanted))
+    made.write()
+    return made
+
+
+def _endpoints(site: Site, versions: Mapping[str, str], owner: Identity) -> Endpoints:
+    ports, passwords, secured = site.ports, site.passwords, site.secured
+    scheme = "http" if secured is None else "https"
+    authority = None if secured is None else secured.certificates.authority
+    found = Endpoints(
         kind="process",
-        postgres_dsn=postgres.dsn(ports.postgres, passwords.passfile),
+        postgres_dsn=postgres.dsn(ports.postgres, passwords.passfile, authority),
         kafka_bootstrap=f"{HOST}:{ports.kafka}",
-        schema_registry_url=f"http://{HOST}:{ports.registry}{REGISTRY_PATH}",
-        connect_url=f"http://{HOST}:{ports.connect}",
-        profile=profile,
+        schema_registry_url=f"{scheme}://{HOST}:{ports.registry}{REGISTRY_PATH}",
+        connect_url=f"{scheme}://{HOST}:{ports.connect}",
+        profile=site.request.profile,
         versions=versions,
         supervisor_pid=owner.pid,
         supervisor_started_s=owner.started_s,
         postgres_user_from_connect=READER,
         postgres_secret_from_connect=passwords.reference,
     )
-    recipes = (
-        postgres.recipe(binaries, place, ports.postgres, account, passwords),
-        kafka_recipe(files, run_directory, ports, profile, template),
-        registry_recipe(files, run_directory, ports, profile, endpoints),
-        connect_recipe(files, run_directory, ports, profile, endpoints, passwords),
+    if secured is None:
+        return found
+    return replace(
+        found,
+        kafka_properties=str(secured.kafka_properties),
+        registry_access=secured.registry_access(),
+        connect_access=secured.connect_access(),
     )
-    return Blueprint(recipes, endpoints, (place,) if account is not None else (), passwords)
 
 
 def _java_version(path: Path) -> str:
@@ -129,10 +194,10 @@ def _java_version(path: Path) -> str:
     return output.split('"')[1]
 
 
-def kafka_recipe(
-    files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, template: Path
-) -> Recipe:
+def kafka_recipe(site: Site, template: Path, endpoints: Endpoints) -> Recipe:
     """Kafka on a copy of the formatted template, with an identity of its own."""
+    files, run, ports, secured = site.files, site.run, site.ports, site.secured
+    profile = site.request.profile
     directory = run / "kafka"
     properties = run / "kafka.properties"
     listener = Listener(HOST, ports.kafka, HOST)
@@ -140,10 +205,15 @@ def kafka_recipe(
     def prepare() -> None:
         shutil.copytree(template, directory)
         (directory / "meta.properties").write_text(_meta_properties(), encoding="utf-8")
-        text = settings.render_properties(
-            settings.kafka(listener, ports.controller, str(directory))
-        )
-        properties.write_text(text, encoding="utf-8")
+        wanted = settings.kafka(listener, ports.controller, str(directory))
+        if secured is not None:
+            wanted |= secured.kafka(ports.kafka, ports.controller)
+        write_private(properties, settings.render_properties(wanted))
+
+    def probe() -> None:
+        if secured is not None:
+            secured.let_user_in()
+        probe_kafka(endpoints.kafka_bootstrap, endpoints.environment({}))
 
     quick, training = java.startup(files, "kafka", profile)
     return Recipe(
@@ -157,7 +227,7 @@ def kafka_recipe(
             "kafka.Kafka",
             str(properties),
         ],
-        probe=lambda: probe_kafka(f"{HOST}:{ports.kafka}"),
+        probe=probe,
         prepare=prepare,
         training=training,
     )
@@ -212,11 +282,41 @@ def _kafka_template(
     return template
 
 
-def registry_recipe(
-    files: java.JavaFiles, run: Path, ports: Ports, profile: Profile, endpoints: Endpoints
-) -> Recipe:
-    """The schema registry."""
-    listener = Listener(HOST, ports.registry, HOST)
+def door_recipes(secured: Secured, endpoints: Endpoints) -> tuple[Recipe, ...]:
+    """The doors of a secured stack's PostgreSQL and registry."""
+    environ = endpoints.environment({})
+    return (
+        Recipe(
+            name="postgres-door",
+            command=module_command(postgres_door.__name__),
+            environment={
+                "PYTHONPATH": str(ROOT),
+                postgres_door.VARIABLE: str(secured.postgres_door),
+            },
+            probe=lambda: postgres.probe(endpoints.postgres_dsn),
+            prepare=lambda: None,
+        ),
+        Recipe(
+            name="registry-door",
+            command=module_command(registry_door.__name__),
+            environment={
+                "PYTHONPATH": str(ROOT),
+                registry_door.VARIABLE: str(secured.registry_door),
+            },
+            probe=lambda: probe_registry(endpoints.schema_registry_url, environ),
+            prepare=lambda: None,
+        ),
+    )
+
+
+def registry_recipe(site: Site, endpoints: Endpoints) -> Recipe:
+    """The schema registry; of a secured stack nobody is told where it is but its door."""
+    files, run, ports, profile = site.files, site.run, site.ports, site.request.profile
+    port, url = ports.registry, endpoints.schema_registry_url
+    if site.secured is not None:
+        port = ports.registry_inner
+        url = f"http://{HOST}:{port}{REGISTRY_PATH}"
+    listener = Listener(HOST, port, HOST)
     properties = settings.registry(listener, ports.registry_management)
     quick, training = java.startup(files, "schema-registry", profile)
     return Recipe(
@@ -229,31 +329,25 @@ def registry_recipe(
             "-jar",
             str(files.registry / "quarkus-run.jar"),
         ],
-        probe=lambda: probe_registry(endpoints.schema_registry_url),
+        probe=lambda: probe_registry(url, {}),
         prepare=lambda: None,
         training=training,
     )
 
 
-def connect_recipe(
-    files: java.JavaFiles,
-    run: Path,
-    ports: Ports,
-    profile: Profile,
-    endpoints: Endpoints,
-    passwords: StackPasswords,
-) -> Recipe:
+def connect_recipe(site: Site, endpoints: Endpoints) -> Recipe:
     """Kafka Connect; a connector's password is read from a file, and from no other one."""
+    files, run, profile = site.files, site.run, site.request.profile
     properties = run / "connect.properties"
     base = endpoints.schema_registry_url.removesuffix(REGISTRY_PATH)
-    listener = Listener(HOST, ports.connect, HOST)
+    listener = Listener(HOST, site.ports.connect, HOST)
 
     def prepare() -> None:
-        rendered = settings.render_properties(
-            settings.connect(listener, endpoints.kafka_bootstrap, base)
-            | settings.file_provider(str(passwords.directory))
-        )
-        properties.write_text(rendered, encoding="utf-8")
+        wanted = settings.connect(listener, endpoints.kafka_bootstrap, base)
+        if site.secured is not None:
+            wanted |= site.secured.connect(site.ports.connect, base)
+        wanted |= settings.file_provider(str(site.passwords.directory))
+        write_private(properties, settings.render_properties(wanted))
 
     quick, training = java.startup(files, "connect", profile)
     return Recipe(
@@ -268,37 +362,48 @@ def connect_recipe(
             "org.apache.kafka.connect.cli.ConnectDistributed",
             str(properties),
         ],
-        probe=lambda: probe_connect(endpoints.connect_url),
+        probe=lambda: probe_connect(endpoints.connect_url, endpoints.environment({})),
         prepare=prepare,
         training=training,
     )
 
 
-def probe_kafka(bootstrap: str) -> None:
-    """Cluster metadata with at least one broker."""
-    client = AdminClient(
-        {"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": 2000}
-    )
-    if not client.list_topics(timeout=2.0).brokers:
+def probe_kafka(bootstrap: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Cluster metadata with at least one broker; raises StackError with the client's reason."""
+    troubles = KafkaTroubles()
+    own = {"log_level": 0, "socket.timeout.ms": 2000, "error_cb": troubles}
+    client = AdminClient(kafka_settings(bootstrap, own, environ))
+    try:
+        found = client.list_topics(timeout=2.0)
+    except KafkaException as error:
+        client.poll(0)
+        raise StackError(troubles.why(error.args[0], environ)) from error
+    if not found.brokers:
         raise StackError(f"Kafka at {bootstrap} has no broker")
 
 
-def probe_registry(url: str) -> None:
+def probe_registry(url: str, environ: Mapping[str, str] = os.environ) -> None:
     """Register a schema, read it back by its id, and remove it."""
     subject, schema = f"locust-cdc-probe-{uuid.uuid4().hex[:8]}", "string"
-    with SchemaRegistry(url, PROBE_S) as registry:
+    with SchemaRegistry(url, PROBE_S, environ) as registry:
         back = registry.schema(registry.register(subject, schema))
         registry.delete(subject)
     if back not in (schema, {"type": schema}):
         raise StackError(f"the schema registry at {url} gave back another schema than it was given")
 
 
-def probe_connect(url: str) -> None:
+def probe_connect(url: str, environ: Mapping[str, str] = os.environ) -> None:
     """The worker has joined its group and knows Debezium's connector."""
-    answer = http.get(f"{url}/connector-plugins", timeout=PROBE_S)
+    answer = ask_connect("GET", f"{url}/connector-plugins", timeout=PROBE_S, environ=environ)
+    if answer.status_code in NOT_LET_IN:
+        raise StackError(
+            f"Kafka Connect at {url} answers with {answer.status_code}; give it a user who may"
+            f" ({CONNECT_PREFIX}_USER, {CONNECT_PREFIX}_PASSWORD_FILE)"
+        )
     answer.raise_for_status()
     if not any("debezium" in plugin["class"].lower() for plugin in answer.json()):
         raise StackError(
             f"Kafka Connect at {url} has no Debezium connector for Postgres; install it there"
         )
-    http.get(f"{url}/connectors", timeout=PROBE_S).raise_for_status()
+    told = ask_connect("GET", f"{url}/connectors", timeout=PROBE_S, environ=environ)
+    told.raise_for_status()

@@ -30,7 +30,7 @@ from infra.stack.servers.disk import check_room, exhausted
 from infra.stack.servers.limit import look_at_limits
 from infra.stack.servers.password import create_reader
 from infra.stack.servers.plain_path import is_plain, link, meeting_place
-from infra.stack.servers.process import Blueprint, blueprint, choose_ports
+from infra.stack.servers.process import Blueprint, StackRequest, blueprint, choose_ports
 from infra.stack.servers.server import Recipe, ServerProcess, start
 from infra.stack.supervise import request
 from infra.stack.supervise.control import ServerControl
@@ -60,7 +60,7 @@ class Supervisor:
         self._held: IO[bytes] | None = None
         self._control = ServerControl(self._servers, state.logs, self._write_down)
 
-    def bring_up(self, ports: str, profile: Profile) -> Endpoints:
+    def bring_up(self, ports: str, profile: Profile, *, secure: bool = False) -> Endpoints:
         """Start all servers and send a row the whole way; raises StackError."""
         started_s = time.monotonic()
         self._held = hold(self._state)
@@ -72,9 +72,7 @@ class Supervisor:
         self._state.run.mkdir(mode=0o700)
         run, environ = self._plain_paths(os.environ)
         plan = blueprint(
-            run,
-            choose_ports(ports),
-            profile,
+            StackRequest(run, choose_ports(ports), profile, secure),
             environ,
             identify(os.getpid()),
             lambda text: say(progress=text),
@@ -82,6 +80,7 @@ class Supervisor:
         self._places = (*self._places, *plan.places)
         self._write_down()
         check_room(self._disks())
+        plan.endpoints.adopt(os.environ)
         self._start_all(plan)
         create_reader(plan.endpoints.postgres_dsn, plan.passwords)
         say(progress="a row is on its way from Postgres to the topic")
@@ -231,7 +230,7 @@ def watch_over(state: StackState) -> None:
     os._exit(0)
 
 
-def supervise(checkout: Path, ports: str, profile: Profile) -> int:
+def supervise(checkout: Path, ports: str, profile: Profile, *, secure: bool = False) -> int:
     """The supervisor's whole life; returns its exit code."""
     state = state_of(checkout)
     watch_over(state)
@@ -239,7 +238,7 @@ def supervise(checkout: Path, ports: str, profile: Profile) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.request_stop)
     try:
-        supervisor.bring_up(ports, profile)
+        supervisor.bring_up(ports, profile, secure=secure)
         _detach()
         return supervisor.hold()
     except Exception as error:  # noqa: BLE001 - the process that waits for the stack gets any cause
@@ -258,6 +257,6 @@ def _detach() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        supervise(Path(sys.argv[1]), sys.argv[2], "test" if sys.argv[3] == "test" else "bench")
-    )
+    checkout, ports, profile, secure = sys.argv[1:]
+    kind: Profile = "test" if profile == "test" else "bench"
+    sys.exit(supervise(Path(checkout), ports, kind, secure=secure == "yes"))

@@ -104,16 +104,24 @@ def test_mistakes_carry_the_files_name(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text("[options]\nratee = 1\n", encoding="utf-8")
 
-    texts, mistakes = read_described(path)
+    found = read_described(path)
 
-    assert texts == {}
-    assert mistakes[0].startswith(f"pipeline {path}: [options] ratee")
+    assert found.texts == {}
+    assert found.mistakes[0].startswith(f"pipeline {path}: [options] ratee")
 
 
 def test_a_file_that_cannot_be_read_is_one_mistake(tmp_path: Path) -> None:
-    texts, mistakes = read_described(tmp_path / "nowhere.toml")
+    found = read_described(tmp_path / "nowhere.toml")
 
-    assert (texts, len(mistakes)) == ({}, 1)
+    assert (found.texts, len(found.mistakes)) == ({}, 1)
+
+
+def test_how_a_receiver_is_guarded_is_told_by_files_beside_the_pipelines(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    tap = '[[tap]]\nkind = "webhook"\nplace = "8443"\ntoken_file = "token"\n'
+    path.write_text(tap, encoding="utf-8")
+
+    assert read_described(path).variables == {"CDC_WEBHOOK_TOKEN_FILE": str(tmp_path / "token")}
 
 
 def test_a_pipeline_is_a_file_or_one_that_comes_with_us(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from cdc_users.error import PlatformAnswerError, PlatformSilentError
 from cdc_users.measure.contract import PlatformTelemetry
 from cdc_users.measure.ledger.ledger import Ledger
 from cdc_users.measure.wire import encode
-from cdc_users.pipeline.child_process import Child
+from cdc_users.pipeline.process.child_process import Child
 from cdc_users.pipeline.telemetry import (
     PlatformRoutes,
     merged_snapshot,

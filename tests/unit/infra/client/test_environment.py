@@ -16,7 +16,7 @@ from infra.client.environment import (
     for_python,
     for_server,
     in_effect,
-    leave_out_libpq,
+    leave_out_access,
     module_command,
 )
 
@@ -51,7 +51,7 @@ def test_every_variable_that_libpq_reads_is_known() -> None:
 def test_what_is_left_out_is_there_for_a_command_of_the_users_own_and_named_without_value() -> None:
     environ = {"PGPASSWORD": "canary", "PGSSLMODE": "require", "PATH": "/bin", "AWS_REGION": "eu"}
 
-    leave_out_libpq(environ)
+    leave_out_access(environ)
 
     assert environ == {"PATH": "/bin", "AWS_REGION": "eu"}
     assert as_given(environ)["PGPASSWORD"] == "canary"

@@ -18,6 +18,7 @@ PLACE = {"host": "db.example", "port": "5433", "dbname": "shop", "user": "bench"
         (["*:*:*:*:any", "db.example:5433:shop:bench:later"], "any"),
         (["# a remark", "other:5433:shop:bench:wrong", "*:5433:*:bench:right"], "right"),
         ([r"db.example:5433:shop:bench:a\:b\\c"], r"a:b\c"),
+        (["db.example:5433:shop:bench:a:b:c"], "a:b:c"),
         (["db.example:5432:shop:bench:wrong"], ""),
         (["db.example:5433:shop"], ""),
         ([], ""),

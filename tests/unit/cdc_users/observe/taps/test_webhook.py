@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import orjson
 import psutil
@@ -17,9 +18,11 @@ from aiohttp import web
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
 from cdc_users.observe.settings import WebhookSettings
+from cdc_users.observe.tap import TapError
 from cdc_users.observe.taps import webhook
 from cdc_users.observe.taps.answer import Apply, Handler, apply_and_answer
 from cdc_users.observe.taps.webhook import WebhookTap
+from tests.tls import tls_files
 
 RUN = "hook0001"
 STEP = 1
@@ -243,3 +246,49 @@ def test_a_request_is_taken_whole_or_not_at_all() -> None:
         assert post(url, half_wrong) == 400
         assert post(url, [event(1), event(2, partition=1)]) == 200
     assert counts(tap) == (2, 0)
+
+
+def test_a_token_is_demanded_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDC_WEBHOOK_TOKEN", "hush")
+    tap = WebhookTap(WebhookSettings(guarded=True), RUN, Anchor("", 0, 0))
+    try:
+        url = tap.start().webhook_url
+        for header, status in (("", 401), ("Bearer other", 401), ("Bearer hush", 200)):
+            headers = {"Authorization": header}
+            answer = requests.post(url, json=event(1), headers=headers, timeout=5)
+            assert answer.status_code == status
+    finally:
+        tap.stop()
+
+    assert counts(tap) == (1, 0)
+
+
+def test_a_certificate_makes_it_speak_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = tls_files(tmp_path, "tap")
+    monkeypatch.setenv("CDC_WEBHOOK_CERTIFICATE", str(tls.server))
+    tap = WebhookTap(WebhookSettings(guarded=True), RUN, Anchor("", 0, 0))
+    try:
+        url = tap.start().webhook_url
+        answer = requests.post(url, json=event(1), verify=str(tls.authority), timeout=5)
+    finally:
+        tap.stop()
+
+    assert url.startswith("https://")
+    assert (answer.status_code, counts(tap)) == (200, (1, 0))
+
+
+def test_a_certificate_that_is_none_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "none.pem").write_text("nothing", encoding="utf-8")
+    monkeypatch.setenv("CDC_WEBHOOK_CERTIFICATE", str(tmp_path / "none.pem"))
+    tap = WebhookTap(WebhookSettings(guarded=True), RUN, Anchor("", 0, 0))
+
+    with pytest.raises(TapError, match="does not listen"):
+        tap.start()
+
+
+def test_the_runs_own_receiver_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDC_WEBHOOK_TOKEN", "hush")
+    with receiving() as (_, url):
+        assert post(url, event(1)) == 200

@@ -21,12 +21,20 @@ from infra.stack.docker.compose_file import DIRECTORY, rendered, services
 from infra.stack.error import StackError
 from infra.stack.servers.password import make_passwords
 from infra.stack.servers.port import WELL_KNOWN
+from infra.stack.servers.postgres import Cluster
 from infra.stack.servers.postgres import recipe as postgres_recipe
-from infra.stack.servers.process import Ports, connect_recipe, kafka_recipe, registry_recipe
+from infra.stack.servers.process import (
+    Ports,
+    Site,
+    StackRequest,
+    connect_recipe,
+    kafka_recipe,
+    registry_recipe,
+)
 from infra.stack.servers.settings import ServerSettings
 from infra.stack.supervise.state import StackState
 
-PORTS = Ports(5432, 9092, 9093, 8081, 9000, 8083)
+PORTS = Ports(5432, 9092, 9093, 8081, 9000, 8083, 9094, 8082, 5433)
 #: What may differ between the kinds of stack: addresses and directories, and nothing else.
 ADDRESSES = {
     "postgres": {"listen_addresses", "unix_socket_directories"},
@@ -68,17 +76,17 @@ def process_settings(tmp_path: Path) -> dict[str, ServerSettings]:
     """Every server's settings as the process stack hands them over."""
     (tmp_path / "template").mkdir()
     java = JavaFiles(Path("java"), [], [], tmp_path, tmp_path / "startup")
-    kafka = kafka_recipe(java, tmp_path, PORTS, "bench", tmp_path / "template")
-    registry = registry_recipe(java, tmp_path, PORTS, "bench", compose.endpoints())
     passwords = make_passwords(tmp_path / "secrets")
-    connect = connect_recipe(java, tmp_path, PORTS, "bench", compose.endpoints(), passwords)
+    site = Site(StackRequest(tmp_path, PORTS, "bench"), java, passwords, secured=None)
+    kafka = kafka_recipe(site, tmp_path / "template", compose.endpoints())
+    registry = registry_recipe(site, compose.endpoints())
+    connect = connect_recipe(site, compose.endpoints())
+    cluster = Cluster(Path("/a/b/bin"), tmp_path, 5432, None, passwords)
     kafka.prepare()
     connect.prepare()
     registry_flags = flags(list(registry.command), "-D")
     return {
-        "postgres": flags(
-            list(postgres_recipe(Path("/a/b/bin"), tmp_path, 5432, None, passwords).command), "-c"
-        ),
+        "postgres": flags(list(postgres_recipe(cluster).command), "-c"),
         "kafka": properties((tmp_path / "kafka.properties").read_text(encoding="utf-8")),
         "schema-registry": {
             name: value

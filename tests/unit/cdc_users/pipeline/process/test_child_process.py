@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cdc_users.pipeline.child_process import Away, Child, start
+from cdc_users.pipeline.process.child_process import Away, Child, start
 
 READY = 'import time; print(\'{"telemetry": "here"}\', flush=True); time.sleep(600)'
 

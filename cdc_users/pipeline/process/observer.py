@@ -32,7 +32,7 @@ from cdc_users.observe.message import (
     WatchedProcesses,
 )
 from cdc_users.observe.settings import ObserverSettings
-from cdc_users.pipeline.child_process import Child, start
+from cdc_users.pipeline.process.child_process import Child, start
 from infra.client import http
 from infra.client.environment import for_python, module_command
 

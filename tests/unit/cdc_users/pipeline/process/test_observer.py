@@ -15,8 +15,8 @@ import requests
 from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.wire import encode
-from cdc_users.pipeline.child_process import Child
-from cdc_users.pipeline.observer import Observer, expected
+from cdc_users.pipeline.process.child_process import Child
+from cdc_users.pipeline.process.observer import Observer, expected
 from cdc_users.pipeline.telemetry import read_ledger, read_progress
 from infra.client import http
 

@@ -1,0 +1,1 @@
+"""The processes of a pipeline: started, asked, and stopped for certain."""

@@ -1,0 +1,141 @@
+"""How a server lets this project in: the variables that say so, for every process of a run.
+
+Variables and endpoints name users and files; a secret itself is in a file, or in a variable that
+the user has set. Children inherit them, so nothing of it is on a command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import requests
+from requests.auth import AuthBase
+from typing_extensions import override
+
+#: A file of librdkafka's properties, for every Kafka client (infra.client.kafka).
+KAFKA_PROPERTIES = "CDC_KAFKA_PROPERTIES"
+#: Prefixes of the variables for an HTTP server.
+REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX = (
+    "CDC_SCHEMA_REGISTRY",
+    "CDC_CONNECT",
+    "CDC_WEBHOOK",
+)
+#: What is secret in itself, behind a prefix.
+_SECRETS = ("PASSWORD", "TOKEN")
+
+
+class AccessError(requests.RequestException):
+    """A request that cannot be made: a file that holds a secret cannot be read; the message names
+    it and the variable.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAccess:
+    """How an HTTP server is reached: no secret, only where it is.
+
+    `ca` has the authorities that sign its certificate (PEM); `certificate` and `key` are what it
+    is shown of ours.
+    """
+
+    user: str = ""
+    password_file: str = ""
+    token_file: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    def variables(self, prefix: str) -> dict[str, str]:
+        """What says the same to a child process."""
+        return {f"{prefix}_{name.upper()}": text for name, text in asdict(self).items() if text}
+
+    def over(self, other: HttpAccess) -> HttpAccess:
+        """This, and the other's where this says nothing."""
+        mine, theirs = asdict(self), asdict(other)
+        return HttpAccess(**{name: mine[name] or theirs[name] for name in mine})
+
+
+HTTP_FIELDS = tuple(item.name for item in fields(HttpAccess))
+VARIABLES = frozenset(
+    (
+        KAFKA_PROPERTIES,
+        *(
+            f"{prefix}_{name.upper()}"
+            for prefix in (REGISTRY_PREFIX, CONNECT_PREFIX)
+            for name in (*HTTP_FIELDS, *_SECRETS)
+        ),
+    )
+)
+
+
+def http_access(prefix: str, environ: Mapping[str, str]) -> HttpAccess:
+    """What the environment says of an HTTP server."""
+    return HttpAccess(**{name: environ.get(f"{prefix}_{name.upper()}", "") for name in HTTP_FIELDS})
+
+
+def secret(prefix: str, name: str, environ: Mapping[str, str]) -> str:
+    """A password or a token: from its variable, else from the file that another one names.
+
+    The file is read each time, because tokens are renewed. Raises AccessError.
+    """
+    given = environ.get(f"{prefix}_{name}")
+    variable = f"{prefix}_{name}_FILE"
+    if given or not environ.get(variable):
+        return given or ""
+    path = Path(environ[variable])
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise AccessError(f"{variable}={path} cannot be read; name a file that can") from error
+
+
+class Login(AuthBase):
+    """Adds a password or a token to each request of a session; both are read when it is sent."""
+
+    def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
+        self._prefix, self._environ = prefix, environ
+
+    @override
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        user = self._environ.get(f"{self._prefix}_USER", "")
+        if token := secret(self._prefix, "TOKEN", self._environ):
+            request.headers["Authorization"] = f"Bearer {token}"
+        elif user:
+            known = secret(self._prefix, "PASSWORD", self._environ)
+            basic = requests.auth.HTTPBasicAuth(user.encode(), known.encode())
+            return basic(request)  # type: ignore[no-any-return]
+        return request
+
+
+def access_mistakes(prefix: str, environ: Mapping[str, str]) -> list[str]:
+    """What of an HTTP server's access contradicts itself, or names what cannot be read."""
+    access = http_access(prefix, environ)
+    found = []
+    for name in ("password_file", "token_file", "ca", "certificate", "key"):
+        path = getattr(access, name)
+        if path and not _readable(Path(path)):
+            found.append(f"{prefix}_{name.upper()}={path} cannot be read; name a file that can")
+    password = environ.get(f"{prefix}_PASSWORD") or access.password_file
+    token = environ.get(f"{prefix}_TOKEN") or access.token_file
+    if password and not access.user and prefix != WEBHOOK_PREFIX:
+        found.append(f"{prefix}_PASSWORD has no user beside it; set {prefix}_USER")
+    if access.user and not password:
+        found.append(
+            f"{prefix}_USER has no password beside it; set {prefix}_PASSWORD or"
+            f" {prefix}_PASSWORD_FILE"
+        )
+    if token and access.user:
+        found.append(f"{prefix}_TOKEN and {prefix}_USER are two ways to log in; leave one out")
+    if access.key and not access.certificate:
+        found.append(f"{prefix}_KEY has no certificate beside it; set {prefix}_CERTIFICATE")
+    return found
+
+
+def _readable(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return True
+    except OSError:
+        return False

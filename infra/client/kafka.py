@@ -1,0 +1,159 @@
+"""How every Kafka client of this project is set up: the one place that knows of security.
+
+A file of librdkafka's properties (CONFIGURATION.md there), named by CDC_KAFKA_PROPERTIES, says
+how the brokers let us in. It is read by each process from its path, so no secret is on a command
+line, in a message or in a result. What a client needs to do its work goes before the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from infra.client.access import KAFKA_PROPERTIES
+
+#: What decides where clients go and what they see is the harness's own.
+RESERVED = frozenset(
+    (
+        "bootstrap.servers",
+        "metadata.broker.list",
+        "group.id",
+        "group.instance.id",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "partitioner",
+        "transactional.id",
+        "plugin.library.paths",
+    )
+)
+#: Java's names for what librdkafka calls otherwise.
+JAVAS = {
+    "sasl.jaas.config": "write sasl.username and sasl.password",
+    "ssl.truststore.location": "write ssl.ca.location, with the certificates as PEM",
+    "ssl.truststore.password": "leave it out: ssl.ca.location is PEM",
+    "ssl.truststore.type": "leave it out: ssl.ca.location is PEM",
+    "ssl.truststore.certificates": "write ssl.ca.pem",
+    "ssl.keystore.type": "leave it out: ssl.keystore.location is PKCS#12",
+    "sasl.client.callback.handler.class": "write sasl.oauthbearer.method, or cdc.oauthbearer",
+    "sasl.login.callback.handler.class": "write sasl.oauthbearer.method, or cdc.oauthbearer",
+}
+_REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+_PATHS = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.crl.location")
+
+
+class KafkaPropertiesError(ValueError):
+    """A file of properties that cannot be used; one mistake a line, and no value of it."""
+
+
+def kafka_settings(
+    bootstrap: str, own: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
+    """The settings of a client: the user's properties, and over them what this client needs.
+
+    Raises KafkaPropertiesError.
+    """
+    return {**user_properties(environ), "bootstrap.servers": bootstrap, **(own or {})}
+
+
+class KafkaTroubles:
+    """What a client says of its connections (`error_cb`), so that a time that ran out has a reason.
+
+    A broker that refuses a login or a certificate is asked again and again by the client, and its
+    caller would only hear that nothing has answered.
+    """
+
+    def __init__(self) -> None:
+        self._said: dict[int, str] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        """Note what the client says."""
+        self._said.setdefault(error.code(), error.str())
+
+    def why(self, error: KafkaError, environ: Mapping[str, str] = os.environ) -> str:
+        """The reason behind an error, with the remedy where it is one of access."""
+        named = environ.get(KAFKA_PROPERTIES)
+        where = f"in {named}" if named else f"in a file that {KAFKA_PROPERTIES} names"
+        for code, remedy in _REMEDIES.items():
+            if code in self._said or error.code() == code:
+                return f"{self._said.get(code) or error.str()}; {remedy} {where}"
+        told = self._said.get(KafkaError._TRANSPORT, "")
+        if "security.protocol" in told:
+            return f"{told}; write security.protocol {where}"
+        return told or error.str()
+
+
+_REMEDIES = {
+    KafkaError._AUTHENTICATION: "check sasl.mechanism, sasl.username and sasl.password",
+    KafkaError._SSL: "check security.protocol and ssl.ca.location",
+}
+
+
+def user_properties(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """What the file that CDC_KAFKA_PROPERTIES names says; nothing where none is named."""
+    named = environ.get(KAFKA_PROPERTIES)
+    if not named:
+        return {}
+    try:
+        text = Path(named).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise KafkaPropertiesError(
+            f"{KAFKA_PROPERTIES}={named} cannot be read; name a file that can"
+        ) from error
+    found, mistakes = parse_properties(text, environ)
+    if mistakes:
+        raise KafkaPropertiesError("\n".join(f"{named}: {mistake}" for mistake in mistakes))
+    for name in _PATHS:
+        if name in found:
+            found[name] = str(Path(named).absolute().parent / found[name])
+    return dict(found)
+
+
+def parse_properties(text: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Lines of NAME=VALUE; `${env:NAME}` in a value stands for a variable. Pure.
+
+    Returns the properties, and every mistake.
+    """
+    found: dict[str, str] = {}
+    mistakes: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith(("#", "!")):
+            continue
+        name, sign, value = (part.strip() for part in line.partition("="))
+        if not sign or not name:
+            mistakes.append(f"line {number} is not NAME=VALUE")
+        elif name in JAVAS:
+            mistakes.append(f"{name} is Java's; {JAVAS[name]}")
+        elif name in RESERVED:
+            mistakes.append(f"{name} is decided by the harness; leave it out")
+        elif name in found:
+            mistakes.append(f"{name} stands there twice; leave one out")
+        else:
+            missing = [name for name in _REFERENCE.findall(value) if name not in environ]
+            mistakes += [f"{name} needs the variable {one}; set it" for one in missing]
+            found[name] = _REFERENCE.sub(lambda match: environ.get(match[1], ""), value)
+    return found, mistakes
+
+
+def property_mistakes(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """What is wrong with the user's properties, librdkafka's own word included; asks no server."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    try:
+        settings = user_properties(environ)
+    except KafkaPropertiesError as error:
+        return str(error).splitlines()
+    if not settings:
+        return []
+    try:
+        # Without an address a client only reads its settings.
+        AdminClient({**settings, "log_level": 0})
+    except KafkaException as error:
+        return [f"{environ[KAFKA_PROPERTIES]}: {error.args[0].str()}"]
+    return []

@@ -1,0 +1,105 @@
+"""What can be measured and audited with a pipeline as it was found, and what not, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from infra.stack.pipeline_file.found import PipelineFound
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One thing that could be measured or audited."""
+
+    what: str
+    covered: bool
+    why: str
+    #: What of the pipeline it depends on.
+    needs: tuple[str, ...] = ()
+
+
+def coverage(found: PipelineFound) -> list[Coverage]:
+    """Everything that a run could say of this pipeline."""
+    told = [*_topic(found), *_sink(found), *_source(found), *_gauges(found)]
+    return [_there(one, found.absent) for one in told]
+
+
+def _there(one: Coverage, absent: frozenset[str]) -> Coverage:
+    """The same, or not covered where what it needs was looked for and is not there."""
+    missing = sorted(absent & set(one.needs))
+    if not one.covered or not missing:
+        return one
+    return replace(one, covered=False, why=f"its {missing[0]} is not there")
+
+
+def _topic(found: PipelineFound) -> Iterator[Coverage]:
+    has = "kafka" in found.sections
+    why = (
+        (f"the topic {found.topic}" if found.topic else "a topic of the run's own")
+        if has
+        else "the pipeline has no [kafka]; what is between is seen as one"
+    )
+    yield Coverage("completeness and order at the topic", has, why, ("topic",))
+    if not has:
+        yield Coverage("capture latency", False, why)
+    elif found.append_time is False:
+        told = "the topic's time is the producer's; set message.timestamp.type=LogAppendTime"
+        yield Coverage("capture latency", False, told)
+    else:
+        yield Coverage("capture latency", True, "from the commit to the append", ("topic",))
+
+
+def _sink(found: PipelineFound) -> Iterator[Coverage]:
+    what = "completeness and end-to-end latency at the sink"
+    if found.tap:
+        kind = found.tap.partition(":")[0]
+        yield Coverage(what, True, f"the tap {found.tap}")
+        states = kind == "postgres"
+        why = "a table shows what it holds, not each change" if states else "each event is seen"
+        yield Coverage("order at the sink", not states, why)
+    elif found.platform in ("", "reference"):
+        yield Coverage(what, True, "the reference platform, with the sink of --sink")
+    elif found.platform == "none":
+        why = "nothing says where events come out; add a [[tap]]"
+        yield Coverage(what, False, why)
+    else:
+        yield Coverage(what, True, "the platform's own telemetry")
+
+
+def _source(found: PipelineFound) -> Iterator[Coverage]:
+    if "source" not in found.sections:
+        yield Coverage("commit latency", False, "the pipeline has no [source]")
+        return
+    yield Coverage("commit latency", True, "from the intended time to the commit")
+    if found.table is None:
+        yield Coverage("updates and deletes", True, "tables of the run's own", ("table",))
+        return
+    name, identity = found.table.name, found.table.identity
+    full = identity == "full"
+    remedy = f"ALTER TABLE {name} REPLICA IDENTITY FULL"
+    why = (
+        "REPLICA IDENTITY FULL: a delete carries its probe"
+        if full
+        else f"REPLICA IDENTITY {identity.upper()}: a delete carries no probe; {remedy}"
+    )
+    yield Coverage("deletes", full, why)
+    told = "has a column probe" if found.table.probe else "has no column probe; add one (text)"
+    yield Coverage("rows by their probe", found.table.probe, f"{name} {told}")
+
+
+def _gauges(found: PipelineFound) -> Iterator[Coverage]:
+    yield Coverage(
+        "slot lag",
+        bool(found.slot),
+        f"slot {found.slot}" if found.slot else "no slot is known; name it as [capture] slot",
+        ("slot",),
+    )
+    if found.connector:
+        yield Coverage(
+            "the connector's state", True, f"connector {found.connector}", ("connector",)
+        )
+    elif "connect" in found.sections:
+        yield Coverage("the connector's state", True, "a connector of the run's own")
+    else:
+        yield Coverage("the connector's state", False, "the pipeline has no [connect]")

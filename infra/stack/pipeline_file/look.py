@@ -1,0 +1,348 @@
+"""Asks each part of a pipeline what it is, by real requests that change nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+import requests
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
+
+from infra.client.http import ask_connect, reason
+from infra.client.kafka import KafkaTroubles, kafka_settings
+from infra.client.registry import RegistryError, SchemaRegistry
+from infra.stack.endpoints import Endpoints
+from infra.stack.pipeline_file.found import (
+    UNREACHABLE,
+    PartFound,
+    PipelineFound,
+    SourceTable,
+    Trouble,
+)
+from infra.stack.pipeline_file.section import PipelineFile
+
+TIMEOUT_S = 8.0
+OLDEST_MAJOR = 14
+#: pg_class.relreplident (PostgreSQL documentation, "pg_class").
+IDENTITIES = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
+_SERVER = """
+SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
+       current_setting('wal_level'), pg_is_in_recovery(), current_user,
+       (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user),
+       current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
+       has_database_privilege(current_database(), 'CREATE'),
+       coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
+"""
+_TABLE = """
+SELECT c.relreplident, has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE'),
+       exists (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'probe'
+               AND NOT attisdropped)
+FROM pg_class c WHERE c.oid = to_regclass(%s)
+"""
+_SLOT = """
+SELECT active_pid, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
+       plugin
+FROM pg_replication_slots WHERE slot_name = %s
+"""
+_PUBLISHED = """
+SELECT exists (SELECT FROM pg_publication WHERE pubname = %s),
+       exists (SELECT FROM pg_publication_tables
+               WHERE pubname = %s AND schemaname || '.' || tablename = %s)
+"""
+_NAME = re.compile(r"[^.\"]+")
+
+
+@dataclass(slots=True)
+class PipelineLook:
+    """One look at a pipeline; each part is asked once, and a part that does not answer keeps no
+    other from being asked.
+    """
+
+    file: PipelineFile
+    endpoints: Endpoints
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    found: PipelineFound = field(default_factory=PipelineFound)
+
+    def look(self) -> PipelineFound:
+        """Ask all parts that there are; the connector first, because it names the slot."""
+        file, places = self.file, self.endpoints
+        capture, platform = file.capture, file.platform
+        tap = file.tap[0] if file.tap else None
+        self.found = PipelineFound(
+            slot=capture.slot if capture else "",
+            connector=capture.connector if capture else "",
+            topic=file.kafka.topic if file.kafka else "",
+            group=file.kafka.group if file.kafka else "",
+            tap=f"{tap.kind}:{tap.place}" if tap else "",
+            platform=(platform.command if platform else "") or ("none" if tap else ""),
+            sections=frozenset(
+                name for name in ("source", "kafka", "registry", "connect") if getattr(file, name)
+            ),
+        )
+        publication = capture.publication if capture else ""
+        connect = self._part("Kafka Connect", places.connect_url, self._connect)
+        slot, publication = self._named_by_connector(publication)
+        self.found = replace(self.found, slot=slot)
+        source = self._part("PostgreSQL", places.postgres_dsn, lambda: self._source(publication))
+        kafka = self._part("Kafka", places.kafka_bootstrap, self._kafka)
+        registry = self._part("Schema Registry", places.schema_registry_url, self._registry)
+        parts = [part for part in (source, connect, kafka, registry) if part is not None]
+        return replace(self.found, parts=parts)
+
+    def _part(
+        self, name: str, place: str, ask: Callable[[], Iterator[str | Trouble]]
+    ) -> PartFound | None:
+        """Ask one part; None where the pipeline has none."""
+        if not place:
+            return None
+        facts: list[str] = []
+        troubles: list[Trouble] = []
+        try:
+            for told in ask():
+                (troubles if isinstance(told, Trouble) else facts).append(told)  # type: ignore[arg-type]
+        except psycopg.Error as error:
+            troubles.append(postgres_trouble(error))
+        except RegistryError as error:
+            troubles.append(Trouble(str(error), UNREACHABLE))
+        except (requests.RequestException, KafkaException) as error:
+            told = reason(error) if isinstance(error, requests.RequestException) else str(error)
+            troubles.append(Trouble(f"{name} does not answer: {told}", UNREACHABLE))
+        return PartFound(name, place, facts, troubles)
+
+    def _source(self, publication: str) -> Iterator[str | Trouble]:
+        options = f"-c statement_timeout={TIMEOUT_S:.0f}s -c default_transaction_read_only=on"
+        with (
+            closing(
+                psycopg.connect(
+                    self.endpoints.postgres_dsn,
+                    connect_timeout=int(TIMEOUT_S),
+                    autocommit=True,
+                    options=options,
+                )
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            row: Any = cursor.execute(_SERVER).fetchone()
+            replica = row[3]
+            yield f"version {row[0]}, wal_level {row[2]}, TLS {'yes' if row[9] else 'no'}"
+            yield from source_troubles(row)
+            table = self.file.source.table if self.file.source else ""
+            if table:
+                yield from self._table(cursor, table, publication)
+            if self.found.slot and not replica:
+                yield from self._slot(cursor)
+
+    def _table(
+        self, cursor: psycopg.Cursor[Any], table: str, publication: str
+    ) -> Iterator[str | Trouble]:
+        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+        row = cursor.execute(_TABLE, (quoted,)).fetchone()
+        if row is None:
+            self.found = self.found.lacking("table")
+            yield Trouble(f"there is no table {table}; create it, or name another one")
+            return
+        published = None
+        if publication:
+            there, published = cursor.execute(
+                _PUBLISHED, (publication, publication, table)
+            ).fetchone() or (False, False)
+            yield f"publication {publication}"
+            if not there:
+                yield Trouble(f"there is no publication {publication!r}; create it for {table}")
+            elif not published:
+                yield Trouble(
+                    f"publication {publication!r} lacks {table}; run ALTER PUBLICATION"
+                    f" {publication} ADD TABLE {table}"
+                )
+        found = SourceTable(table, IDENTITIES[row[0]], bool(row[2]), published)
+        self.found = replace(self.found, table=found)
+        yield f"table {table}, REPLICA IDENTITY {found.identity.upper()}"
+        if not row[1]:
+            yield Trouble(
+                f"this role may not write to {table}; run GRANT INSERT, UPDATE, DELETE ON {table}"
+            )
+
+    def _slot(self, cursor: psycopg.Cursor[Any]) -> Iterator[str | Trouble]:
+        row = cursor.execute(_SLOT, (self.found.slot,)).fetchone()
+        if row is None:
+            self.found = self.found.lacking("slot")
+            yield Trouble(f"there is no slot {self.found.slot!r}; start what captures, or name it")
+            return
+        active = f"active for pid {row[0]}" if row[0] else "nobody reads it"
+        yield f"slot {self.found.slot}: {active}, {row[1]}, {row[2] or 0:,} bytes behind"
+        if row[0] is None:
+            yield Trouble(f"nobody reads slot {self.found.slot!r}; start what captures")
+        if row[1] == "lost":
+            yield Trouble(
+                f"the WAL that slot {self.found.slot!r} needs was removed; make a new one"
+            )
+
+    def _connect(self) -> Iterator[str | Trouble]:
+        root = self._asked("/")
+        plugins = self._asked("/connector-plugins")
+        debezium = [item for item in plugins if "debezium" in item["class"].lower()]
+        yield f"version {root.get('version', '?')}"
+        for plugin in debezium[:1]:
+            yield f"Debezium {plugin.get('version', '?')}"
+        if not debezium and not self.found.connector:
+            yield Trouble("Kafka Connect has no connector of Debezium's; install it there")
+        if self.found.connector:
+            status = self._asked(f"/connectors/{self.found.connector}/status")
+            if not status:
+                self.found = self.found.lacking("connector")
+            yield from connector_state(self.found.connector, status)
+
+    def _named_by_connector(self, publication: str) -> tuple[str, str]:
+        """The slot and publication that the connector has, where they are not named."""
+        slot = self.found.slot
+        if not (self.found.connector and self.endpoints.connect_url) or (slot and publication):
+            return slot, publication
+        try:
+            config = self._asked(f"/connectors/{self.found.connector}/config")
+        except requests.RequestException:
+            return slot, publication
+        if "postgres" not in str(config.get("connector.class", "")).lower():
+            return slot, publication
+        # Debezium's own defaults.
+        return (
+            slot or str(config.get("slot.name", "debezium")),
+            publication or str(config.get("publication.name", "dbz_publication")),
+        )
+
+    def _asked(self, path: str) -> Any:
+        answer = ask_connect(
+            "GET",
+            f"{self.endpoints.connect_url.rstrip('/')}{path}",
+            timeout=TIMEOUT_S,
+            environ=self.environ,
+        )
+        if answer.status_code == requests.codes.not_found:
+            return {}
+        answer.raise_for_status()
+        return answer.json()
+
+    def _kafka(self) -> Iterator[str | Trouble]:
+        troubles = KafkaTroubles()
+        own = {"log_level": 0, "error_cb": troubles, "socket.timeout.ms": 5000}
+        admin = AdminClient(kafka_settings(self.endpoints.kafka_bootstrap, own, self.environ))
+        try:
+            known = admin.list_topics(timeout=TIMEOUT_S)
+        except KafkaException as error:
+            admin.poll(0)
+            yield Trouble(troubles.why(error.args[0], self.environ), UNREACHABLE)
+            return
+        yield f"{len(known.brokers)} broker(s), {len(known.topics)} topics"
+        if self.found.topic:
+            yield from self._topic(admin, known.topics)
+        if self.found.group:
+            yield from self._group(admin)
+
+    def _topic(self, admin: AdminClient, topics: Mapping[str, Any]) -> Iterator[str | Trouble]:
+        name = self.found.topic
+        if name not in topics or topics[name].error is not None:
+            self.found = self.found.lacking("topic")
+            yield Trouble(f"there is no topic {name!r}, or it may not be seen; create it, or grant")
+            return
+        partitions = [TopicPartition(name, number) for number in topics[name].partitions]
+        yield f"topic {name}: {len(partitions)} partition(s)"
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        try:
+            told = admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource]
+            kind = told.result(TIMEOUT_S)["message.timestamp.type"].value
+            self.found = replace(self.found, append_time=kind == "LogAppendTime")
+            yield f"time of its records: {kind}"
+            latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            ends = admin.list_offsets(dict.fromkeys(partitions, latest), request_timeout=TIMEOUT_S)
+            end = sum(one.result(TIMEOUT_S).offset for one in ends.values())
+            yield f"end offsets sum to {end:,}"
+        except KafkaException as error:
+            yield Trouble(
+                f"topic {name!r} may not be described ({error.args[0].str()}); grant DESCRIBE and"
+                " DESCRIBE_CONFIGS on it"
+            )
+
+    def _group(self, admin: AdminClient) -> Iterator[str | Trouble]:
+        name = self.found.group
+        try:
+            told = admin.describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name]
+            group = told.result(TIMEOUT_S)
+        except KafkaException as error:
+            yield Trouble(f"group {name!r} may not be described ({error.args[0].str()}); grant it")
+            return
+        yield f"group {name}: {group.state.name.lower()}, {len(group.members)} member(s)"
+        if not group.members:
+            yield Trouble(f"nobody is in group {name!r}; start your platform, or name its group")
+
+    def _registry(self) -> Iterator[str | Trouble]:
+        url = self.endpoints.schema_registry_url
+        with SchemaRegistry(url, TIMEOUT_S, self.environ) as registry:
+            registry.check()
+            yield "answers"
+            if self.found.topic:
+                there = registry.latest(f"{self.found.topic}-value") is not None
+                yield f"{self.found.topic}-value: {'a schema' if there else 'no schema yet'}"
+
+
+def source_troubles(row: Sequence[Any]) -> Iterator[Trouble]:
+    """What keeps a server from being a source, out of one row of facts. Pure."""
+    _, major, level, replica, user, replicates, most_slots, slots, creates, _ = row
+    if major < OLDEST_MAJOR:
+        yield Trouble(f"PostgreSQL {major} is too old; version {OLDEST_MAJOR} or newer is needed")
+    if level != "logical":
+        yield Trouble(
+            f"wal_level is {level!r}, so nothing can be captured; run ALTER SYSTEM SET wal_level ="
+            " logical; and restart the server"
+        )
+    if replica:
+        yield Trouble("it is a read-only replica, and rows are written; name its primary")
+    if not replicates:
+        yield Trouble(f"role {user} may not replicate; run ALTER ROLE {user} REPLICATION")
+    if slots >= most_slots:
+        yield Trouble(
+            f"all {most_slots} replication slots are taken; drop one, or raise"
+            " max_replication_slots"
+        )
+    if not creates and not replica:
+        yield Trouble(
+            f"role {user} may not create schemas here; run GRANT CREATE ON DATABASE, or name a"
+            " connector and a table"
+        )
+
+
+def connector_state(name: str, status: Mapping[str, Any]) -> Iterator[str | Trouble]:
+    """What Connect's status of a connector says. Pure."""
+    if not status:
+        yield Trouble(f"there is no connector {name!r}; create it, or leave it out")
+        return
+    parts = [("connector", status["connector"])]
+    parts += [(f"task {task['id']}", task) for task in status["tasks"]]
+    yield f"connector {name}: " + ", ".join(f"{what} {one['state']}" for what, one in parts)
+    if not status["tasks"]:
+        yield Trouble(f"connector {name!r} has no task; see Connect's log")
+    for what, one in parts:
+        if one["state"] not in ("RUNNING", "UNASSIGNED", "RESTARTING"):
+            trace = str(one.get("trace", "")).strip().partition("\n")[0][:300]
+            yield Trouble(
+                f"{what} of {name!r} is {one['state']}{f': {trace}' if trace else ''}; mend and"
+                " restart it"
+            )
+
+
+def postgres_trouble(error: psycopg.Error) -> Trouble:
+    """A message of libpq's with the remedy, where it is one of access."""
+    told = " ".join(str(error).split())
+    remedies = {
+        "password authentication failed": "check PGPASSWORD, PGPASSFILE or passfile=",
+        "no password supplied": "set PGPASSWORD, PGPASSFILE or passfile=",
+        "certificate verify failed": "name the authority that signed it as sslrootcert=",
+        "does not exist": "name another one",
+        "no pg_hba.conf entry": "let this host, user and database in, or write sslmode=",
+    }
+    remedy = next((text for part, text in remedies.items() if part in told), "")
+    return Trouble(f"{told}{f'; {remedy}' if remedy else ''}", UNREACHABLE)

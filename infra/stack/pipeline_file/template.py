@@ -1,0 +1,155 @@
+"""Writes a commented pipeline file: empty, or from a connector, or from Debezium Server's
+properties. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from infra.stack.pipeline_file.section import SECTIONS, Section
+
+#: Values that are known, by section and key.
+KnownValues = Mapping[str, Mapping[str, str]]
+#: What stands in a file where nothing is known: an example a section, commented out.
+EXAMPLES: KnownValues = {
+    "source": {"dsn": "host=127.0.0.1 port=5432 user=bench dbname=shop"},
+    "kafka": {"bootstrap": "127.0.0.1:9092"},
+    "registry": {"url": "http://127.0.0.1:8081"},
+    "connect": {"url": "http://127.0.0.1:8083"},
+    "tap": {"kind": "webhook", "place": "8080"},
+}
+COLUMNS = 100
+
+
+def commented(known: KnownValues) -> str:
+    """A file with every key and what it is for; what is not known is commented out."""
+    head = (
+        "# A pipeline in one file: docs/pipeline.md. A section is there where the pipeline has it."
+    )
+    parts = [head, *(_section(name, kind, known) for name, kind in SECTIONS.items())]
+    options = "# Any of docs/options.md, as on the command line.\n# [options]\n# rate = 500\n"
+    return "\n".join([*parts, options])
+
+
+def _section(name: str, kind: type[Section], known: KnownValues) -> str:
+    there = name in known
+    title = f"[[{name}]]" if name == "tap" else f"[{name}]"
+    purpose = str(kind.__doc__).partition("\n")[0]
+    lines = [f"# {purpose}", title if there else f"# {title}"]
+    for item in msgspec.structs.fields(kind):
+        value = known.get(name, {}).get(item.name)
+        lines += textwrap.wrap(
+            description(item.type), COLUMNS, initial_indent="#   ", subsequent_indent="#   "
+        )
+        shown = value if value is not None else EXAMPLES.get(name, {}).get(item.name, "")
+        line = f"{item.name} = {json.dumps(shown, ensure_ascii=False)}"
+        lines.append(line if value is not None else f"# {line}")
+    return "\n".join(lines) + "\n"
+
+
+def description(kind: object) -> str:
+    """What a key is for, from its declaration."""
+    return str(msgspec.json.schema(kind).get("description", ""))
+
+
+def of_connector(name: str, config: Mapping[str, str], connect_url: str) -> KnownValues:
+    """What a Debezium connector's configuration says of its pipeline; never its password."""
+    known: dict[str, dict[str, str]] = {
+        "source": _source(config),
+        "capture": {"kind": "debezium", "connector": name, **_capture(config)},
+        "connect": {"url": connect_url},
+    }
+    tables = _tables(config)
+    if tables:
+        known["source"]["table"] = tables[0]
+        known["kafka"] = {"bootstrap": "", "topic": f"{config.get('topic.prefix', '')}.{tables[0]}"}
+    registry = config.get("value.converter.schema.registry.url")
+    if registry:
+        known["registry"] = {"url": registry}
+    if servers := config.get("producer.override.bootstrap.servers"):
+        known.setdefault("kafka", {})["bootstrap"] = servers
+    return known
+
+
+def of_server(properties: Mapping[str, str]) -> KnownValues:
+    """What Debezium Server's application.properties say of its pipeline; never its passwords."""
+    prefix = "debezium.source."
+    config = {
+        key.removeprefix(prefix): value
+        for key, value in properties.items()
+        if key.startswith(prefix)
+    }
+    known: dict[str, dict[str, str]] = {
+        "source": _source(config),
+        "capture": _capture(config),
+    }
+    tables = _tables(config)
+    if tables:
+        known["source"]["table"] = tables[0]
+    kind = properties.get("debezium.sink.type", "")
+    if kind == "kafka":
+        servers = properties.get("debezium.sink.kafka.producer.bootstrap.servers", "")
+        topic = f"{config.get('topic.prefix', '')}.{tables[0]}" if tables else ""
+        known["kafka"] = {"bootstrap": servers, "topic": topic}
+    if kind == "http":
+        url = properties.get("debezium.sink.http.url", "")
+        port = url.partition("://")[2].partition("/")[0].rpartition(":")[2]
+        known["tap"] = {"kind": "webhook", "place": port if port.isdigit() else "8080"}
+    return known
+
+
+def read_java_properties(text: str) -> dict[str, str]:
+    """NAME=VALUE or NAME: VALUE, a line each; `#` and `!` begin a remark."""
+    found = {}
+    for line in _joined(text):
+        if line and not line.startswith(("#", "!")):
+            cut = min((at for sign in "=:" if (at := line.find(sign)) >= 0), default=len(line))
+            found[line[:cut].strip()] = line[cut + 1 :].strip()
+    return found
+
+
+def _joined(text: str) -> Iterator[str]:
+    """Lines; one that ends with a backslash goes on in the next."""
+    held = ""
+    for line in text.splitlines():
+        if line.endswith("\\"):
+            held += line[:-1].lstrip()
+            continue
+        yield (held + line.lstrip()).strip()
+        held = ""
+    if held:
+        yield held
+
+
+def _source(config: Mapping[str, str]) -> dict[str, str]:
+    names = {
+        "host": "database.hostname",
+        "port": "database.port",
+        "user": "database.user",
+        "dbname": "database.dbname",
+        "sslmode": "database.sslmode",
+    }
+    place = {name: config[key] for name, key in names.items() if config.get(key)}
+    return {"dsn": " ".join(f"{name}={_quoted(value)}" for name, value in place.items())}
+
+
+def _quoted(value: str) -> str:
+    plain = value and not any(sign in value for sign in " '\\")
+    return value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _capture(config: Mapping[str, str]) -> dict[str, str]:
+    # Debezium's own defaults.
+    return {
+        "slot": config.get("slot.name", "debezium"),
+        "publication": config.get("publication.name", "dbz_publication"),
+    }
+
+
+def _tables(config: Mapping[str, str]) -> list[str]:
+    listed = config.get("table.include.list", "")
+    return [part.strip().replace("\\.", ".") for part in listed.split(",") if part.strip()]

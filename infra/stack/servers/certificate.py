@@ -1,0 +1,156 @@
+"""Certificates of one secured stack: an authority of its own, made at its start and gone with it.
+
+Each file is for its user alone, and no key leaves the stack's directory. Java reads PKCS#12 where
+it cannot read PEM.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from infra.stack.servers.port import HOST
+
+#: A stack that is older than this is asked for new ones.
+LASTS = timedelta(days=30)
+#: Clocks of one machine do not differ, and a container's may.
+EARLIER = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StackCertificates:
+    """Where one stack's certificates are."""
+
+    directory: Path
+
+    @property
+    def authority(self) -> Path:
+        """Whom to trust: no secret."""
+        return self.directory / "ca.pem"
+
+    @property
+    def server(self) -> Path:
+        """Key and certificate of every server of the stack."""
+        return self.directory / "server.pem"
+
+    @property
+    def server_store(self) -> Path:
+        """The same for Java (PKCS#12)."""
+        return self.directory / "server.p12"
+
+    @property
+    def trust_store(self) -> Path:
+        """The authority for Java (PKCS#12)."""
+        return self.directory / "trust.p12"
+
+    @property
+    def client(self) -> Path:
+        """Key and certificate that servers ask for."""
+        return self.directory / "client.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Signs certificates; `valid` is how long, from when on."""
+
+    name: x509.Name
+    key: ec.EllipticCurvePrivateKey
+    valid: tuple[datetime, datetime]
+
+    def sign(self, name: str, key: ec.EllipticCurvePrivateKey, *, server: bool) -> x509.Certificate:
+        """A certificate for a server on loopback, or for a client."""
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        # Brokers show theirs to each other as clients.
+        usages = [usage, ExtendedKeyUsageOID.CLIENT_AUTH] if server else [usage]
+        places = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST))]
+        builder = _builder(_name(name), self.name, key, self.valid)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        if server:
+            builder = builder.add_extension(x509.SubjectAlternativeName(places), critical=False)
+        builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def own(self) -> x509.Certificate:
+        """The authority's own certificate."""
+        builder = _builder(self.name, self.name, self.key, self.valid)
+        builder = builder.add_extension(x509.BasicConstraints(True, 0), critical=True)
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def new_issuer(valid: tuple[datetime, datetime] | None = None) -> Issuer:
+    """An authority that nobody else has."""
+    now = datetime.now(UTC)
+    return Issuer(_name("locust-cdc stack"), _key(), valid or (now - EARLIER, now + LASTS))
+
+
+def make_certificates(directory: Path, store_password: str) -> StackCertificates:
+    """Make all of one stack's and write them into a directory that is there."""
+    issuer, made = new_issuer(), StackCertificates(directory)
+    authority = issuer.own()
+    write_key(made.authority, _pem(authority))
+    server, client = _key(), _key()
+    shown = issuer.sign("locust-cdc server", server, server=True)
+    write_key(made.server, key_pem(server) + _pem(shown) + _pem(authority))
+    mine = issuer.sign("locust-cdc client", client, server=False)
+    write_key(made.client, key_pem(client) + _pem(mine) + _pem(authority))
+    sealed = BestAvailableEncryption(store_password.encode())
+    write_key(
+        made.server_store,
+        pkcs12.serialize_key_and_certificates(b"server", server, shown, [authority], sealed),
+    )
+    trusted = [pkcs12.PKCS12Certificate(authority, b"ca")]
+    write_key(made.trust_store, pkcs12.serialize_java_truststore(trusted, sealed))
+    return made
+
+
+def write_key(path: Path, content: bytes) -> None:
+    """Write a new file that this account alone can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A key as PEM, without a password: the file's rights protect it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _builder(
+    name: x509.Name, issuer: x509.Name, key: Any, valid: tuple[datetime, datetime]
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(valid[0])
+        .not_valid_after(valid[1])
+    )

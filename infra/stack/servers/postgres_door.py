@@ -1,0 +1,97 @@
+"""A door in front of PostgreSQL that speaks TLS, which the wheel's server was built without.
+
+`python -m infra.stack.servers.postgres_door` reads its settings from the file that
+CDC_POSTGRES_DOOR names. A connection begins by asking for TLS (PostgreSQL documentation, "SSL
+Session Encryption" of the message flow); one that does not is refused. What follows goes through
+as it comes, so the login is the server's own (SCRAM).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+import struct
+from pathlib import Path
+
+import msgspec
+
+from infra.stack.servers.port import HOST
+
+VARIABLE = "CDC_POSTGRES_DOOR"
+#: Request codes of the first message.
+SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
+_FIRST = struct.Struct("!II")
+CHUNK_BYTES = 1 << 18
+#: SQLSTATE invalid_authorization_specification, as the server has it for its own rules.
+_REFUSED = b"SFATAL\0VFATAL\0C28000\0Mthis server asks for TLS; write sslmode=verify-full\0\0"
+
+
+class PostgresDoorSettings(msgspec.Struct, frozen=True):
+    """Where the door is, the server's port behind it, and what it shows."""
+
+    port: int
+    behind: int
+    certificate: str
+
+
+def refusal() -> bytes:
+    """An ErrorResponse for a client without TLS."""
+    return b"E" + struct.pack("!I", len(_REFUSED) + 4) + _REFUSED
+
+
+async def opened(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
+) -> bool:
+    """Whether the client has asked for TLS and speaks it from here on."""
+    while True:
+        length, code = _FIRST.unpack(await reader.readexactly(_FIRST.size))
+        if (length, code) == (_FIRST.size, GSS_REQUEST):
+            writer.write(b"N")
+            await writer.drain()
+            continue
+        if (length, code) != (_FIRST.size, SSL_REQUEST):
+            writer.write(refusal())
+            await writer.drain()
+            return False
+        writer.write(b"S")
+        await writer.drain()
+        await writer.start_tls(context)
+        return True
+
+
+async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Everything from one side to the other, until one of them ends."""
+    with contextlib.suppress(OSError):
+        while data := await reader.read(CHUNK_BYTES):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def serve(settings: PostgresDoorSettings) -> None:
+    """Serve until the process is told to end."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.certificate)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ssl.SSLError):
+            if await opened(reader, writer, context):
+                inner = await asyncio.open_connection(HOST, settings.behind, limit=CHUNK_BYTES)
+                await asyncio.gather(passed(reader, inner[1]), passed(inner[0], writer))
+        writer.close()
+
+    server = await asyncio.start_server(connected, HOST, settings.port, limit=CHUNK_BYTES)
+    async with server:
+        await server.serve_forever()
+
+
+def main() -> None:
+    """Serve what the file says."""
+    content = Path(os.environ[VARIABLE]).read_bytes()
+    asyncio.run(serve(msgspec.json.decode(content, type=PostgresDoorSettings)))
+
+
+if __name__ == "__main__":
+    main()

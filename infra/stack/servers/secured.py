@@ -1,0 +1,206 @@
+"""What makes a process stack a secured one: users, their passwords, and what each server is set to.
+
+Kafka asks for SCRAM over TLS, the registry for a password over TLS (`registry_door`), Kafka Connect
+for a client's certificate, PostgreSQL for SCRAM over TLS (`postgres_door`). Kafka Connect logs in
+to Kafka by PLAIN, whose users stand in the broker's own file: those of SCRAM can only be made when
+the broker is up.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from msgspec.json import encode
+
+from infra.client.access import HttpAccess
+from infra.stack.servers.certificate import StackCertificates, make_certificates, write_key
+from infra.stack.servers.port import HOST
+from infra.stack.servers.postgres_door import PostgresDoorSettings
+from infra.stack.servers.registry_door import RegistryDoorSettings
+from infra.stack.servers.settings import ServerSettings
+
+USER = "locust-cdc"
+#: Kafka Connect's own login to Kafka.
+WORKER = "connect"
+_ITERATIONS = 8192
+_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredPorts:
+    """The ports of doors, of the servers behind them, and of the broker for itself."""
+
+    postgres: int
+    postgres_inner: int
+    registry: int
+    registry_inner: int
+    kafka_internal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """One secured stack's users, files and ports."""
+
+    certificates: StackCertificates
+    ports: SecuredPorts
+    user_password: str = field(repr=False)
+    worker_password: str = field(repr=False)
+    registry_password: str = field(repr=False)
+    store_password: str = field(repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """Where all files of it are."""
+        return self.certificates.directory
+
+    @property
+    def kafka_properties(self) -> Path:
+        """What clients of this project read (infra.client.kafka)."""
+        return self.directory / "kafka.properties"
+
+    @property
+    def registry_file(self) -> Path:
+        """The password for the registry."""
+        return self.directory / "registry.password"
+
+    @property
+    def registry_door(self) -> Path:
+        """The settings of the registry's door."""
+        return self.directory / "registry-door.json"
+
+    @property
+    def postgres_door(self) -> Path:
+        """The settings of PostgreSQL's door."""
+        return self.directory / "postgres-door.json"
+
+    def write(self) -> None:
+        """Write what clients and servers read; no other account can."""
+        client = {
+            "security.protocol": "sasl_ssl",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": USER,
+            "sasl.password": self.user_password,
+            "ssl.ca.location": str(self.certificates.authority),
+        }
+        write_key(self.kafka_properties, "".join(f"{k}={v}\n" for k, v in client.items()).encode())
+        write_key(self.registry_file, self.registry_password.encode())
+        shown = str(self.certificates.server)
+        ports, behind = self.ports, f"http://{HOST}:{self.ports.registry_inner}"
+        door = RegistryDoorSettings(ports.registry, behind, shown, USER, self.registry_password)
+        write_key(self.registry_door, encode(door))
+        front = PostgresDoorSettings(ports.postgres, ports.postgres_inner, shown)
+        write_key(self.postgres_door, encode(front))
+
+    def registry_access(self) -> HttpAccess:
+        """How the registry lets clients in."""
+        ca = str(self.certificates.authority)
+        return HttpAccess(user=USER, password_file=str(self.registry_file), ca=ca)
+
+    def connect_access(self) -> HttpAccess:
+        """How Kafka Connect lets clients in."""
+        ca, shown = str(self.certificates.authority), str(self.certificates.client)
+        return HttpAccess(ca=ca, certificate=shown)
+
+    def kafka(self, port: int, controller_port: int) -> ServerSettings:
+        """The broker's settings, over those of an open one."""
+        return {
+            "listeners": (
+                f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.ports.kafka_internal},"
+                f"CONTROLLER://{HOST}:{controller_port}"
+            ),
+            "advertised.listeners": (
+                f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.ports.kafka_internal}"
+            ),
+            "listener.security.protocol.map": "CLIENT:SASL_SSL,INTERNAL:SSL,CONTROLLER:SSL",
+            "inter.broker.listener.name": "INTERNAL",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+            "listener.name.client.scram-sha-512.sasl.jaas.config": _SCRAM,
+            "listener.name.client.plain.sasl.jaas.config": (
+                f'{_PLAIN} user_{WORKER}="{self.worker_password}";'
+            ),
+            # Only who has a certificate of this stack may speak to the broker as a broker.
+            "listener.name.internal.ssl.client.auth": "required",
+            "listener.name.controller.ssl.client.auth": "required",
+            **self._tls(),
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self.certificates.server),
+        }
+
+    def connect(self, port: int, registry_url: str) -> ServerSettings:
+        """The worker's settings, over those of an open one."""
+        found = {
+            "listeners": f"https://{HOST}:{port}",
+            "rest.advertised.listener": "https",
+            "listeners.https.ssl.client.auth": "required",
+            "listeners.https.ssl.keystore.type": "PKCS12",
+            "listeners.https.ssl.keystore.location": str(self.certificates.server_store),
+            "listeners.https.ssl.keystore.password": self.store_password,
+            "listeners.https.ssl.truststore.type": "PKCS12",
+            "listeners.https.ssl.truststore.location": str(self.certificates.trust_store),
+            "listeners.https.ssl.truststore.password": self.store_password,
+        }
+        login = f'{_PLAIN} username="{WORKER}" password="{self.worker_password}";'
+        for prefix in ("", "producer.", "consumer.", "admin."):
+            found |= {
+                f"{prefix}security.protocol": "SASL_SSL",
+                f"{prefix}sasl.mechanism": "PLAIN",
+                f"{prefix}sasl.jaas.config": login,
+                **{f"{prefix}{name}": text for name, text in self._tls().items()},
+            }
+        for side in ("key", "value"):
+            found |= {
+                f"{side}.converter.{name}": text
+                for name, text in {
+                    "apicurio.registry.url": f"{registry_url}/apis/registry/v2",
+                    "apicurio.auth.username": USER,
+                    "apicurio.auth.password": self.registry_password,
+                    "apicurio.registry.request.ssl.truststore.location": str(
+                        self.certificates.trust_store
+                    ),
+                    "apicurio.registry.request.ssl.truststore.type": "PKCS12",
+                    "apicurio.registry.request.ssl.truststore.password": self.store_password,
+                }.items()
+            }
+        return found
+
+    def _tls(self) -> ServerSettings:
+        return {
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self.certificates.authority),
+        }
+
+    def let_user_in(self) -> None:
+        """Make the user of SCRAM, through the broker's own listener; doing it again changes
+        nothing.
+        """
+        shown = str(self.certificates.client)
+        admin = AdminClient(
+            {
+                "bootstrap.servers": f"{HOST}:{self.ports.kafka_internal}",
+                "security.protocol": "ssl",
+                "ssl.ca.location": str(self.certificates.authority),
+                "ssl.certificate.location": shown,
+                "ssl.key.location": shown,
+                "log_level": 0,
+            }
+        )
+        login = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS)
+        wanted = UserScramCredentialUpsertion(USER, login, self.user_password.encode())
+        asked = admin.alter_user_scram_credentials([wanted], request_timeout=TIMEOUT_S)
+        asked[USER].result(TIMEOUT_S)
+
+
+def make_secured(directory: Path, ports: SecuredPorts) -> Secured:
+    """New users, passwords and certificates in a directory that is there."""
+    words = [secrets.token_hex(24) for _ in range(4)]
+    return Secured(make_certificates(directory, words[3]), ports, *words)

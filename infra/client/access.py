@@ -10,10 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import requests
-from requests.auth import AuthBase
-from typing_extensions import override
-
 #: A file of librdkafka's properties, for every Kafka client (infra.client.kafka).
 KAFKA_PROPERTIES = "CDC_KAFKA_PROPERTIES"
 #: Prefixes of the variables for an HTTP server.
@@ -26,10 +22,8 @@ REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX = (
 _SECRETS = ("PASSWORD", "TOKEN")
 
 
-class AccessError(requests.RequestException):
-    """A request that cannot be made: a file that holds a secret cannot be read; the message names
-    it and the variable.
-    """
+class AccessError(OSError):
+    """A file that holds a secret cannot be read; the message names it and the variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +83,6 @@ def secret(prefix: str, name: str, environ: Mapping[str, str]) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise AccessError(f"{variable}={path} cannot be read; name a file that can") from error
-
-
-class Login(AuthBase):
-    """Adds a password or a token to each request of a session; both are read when it is sent."""
-
-    def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
-        self._prefix, self._environ = prefix, environ
-
-    @override
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        user = self._environ.get(f"{self._prefix}_USER", "")
-        if token := secret(self._prefix, "TOKEN", self._environ):
-            request.headers["Authorization"] = f"Bearer {token}"
-        elif user:
-            known = secret(self._prefix, "PASSWORD", self._environ)
-            basic = requests.auth.HTTPBasicAuth(user.encode(), known.encode())
-            return basic(request)  # type: ignore[no-any-return]
-        return request
 
 
 def access_mistakes(prefix: str, environ: Mapping[str, str]) -> list[str]:

@@ -13,14 +13,43 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.auth import AuthBase
 from typing_extensions import override
 
-from infra.client.access import CONNECT_PREFIX, AccessError, HttpAccess, Login, http_access
+from infra.client.access import CONNECT_PREFIX, AccessError, HttpAccess, http_access, secret
 from infra.validate import is_loopback
 
 
 class RedirectError(requests.RequestException):
     """A server sends its client elsewhere, which may be another server than was allowed."""
+
+
+class UnreadableSecretError(requests.RequestException):
+    """A request that cannot be made: what it needs to be let in cannot be read."""
+
+
+class Login(AuthBase):
+    """Adds a password or a token to each request of a session; both are read when it is sent."""
+
+    def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
+        self._prefix, self._environ = prefix, environ
+
+    @override
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        try:
+            self._add(request)
+        except AccessError as error:
+            raise UnreadableSecretError(str(error)) from error
+        return request
+
+    def _add(self, request: requests.PreparedRequest) -> None:
+        user = self._environ.get(f"{self._prefix}_USER", "")
+        if token := secret(self._prefix, "TOKEN", self._environ):
+            request.headers["Authorization"] = f"Bearer {token}"
+        elif user:
+            known = secret(self._prefix, "PASSWORD", self._environ)
+            basic = requests.auth.HTTPBasicAuth(user.encode(), known.encode())
+            basic(request)
 
 
 class DirectSession(requests.Session):
@@ -82,7 +111,11 @@ def reason(error: Exception) -> str:
         inner = [cause.__cause__, cause.__context__, *cause.args]
         inner += [getattr(part, "reason", None) for part in cause.args]
         cause = next((part for part in inner if isinstance(part, BaseException)), None)
-    return str(error) if isinstance(error, AccessError | RedirectError) else type(error).__name__
+    return (
+        str(error)
+        if isinstance(error, UnreadableSecretError | RedirectError)
+        else type(error).__name__
+    )
 
 
 def request(method: str, url: str, *, timeout: float, **given: Any) -> requests.Response:

@@ -21,8 +21,8 @@ from urllib.parse import quote
 import requests
 import urllib3
 
-from infra.client.access import REGISTRY_PREFIX, AccessError
-from infra.client.http import DirectSession, RedirectError, reason
+from infra.client.access import REGISTRY_PREFIX
+from infra.client.http import DirectSession, RedirectError, UnreadableSecretError, reason
 
 #: Until the whole answer is read, not only its next byte.
 TIMEOUT_S = 10.0
@@ -129,7 +129,7 @@ class SchemaRegistry:
         where = f"{self.url}{path}"
         try:
             status, content = self._read(method, where, body)
-        except (RedirectError, AccessError) as error:
+        except (RedirectError, UnreadableSecretError) as error:
             raise RegistryRefusedError(f"the schema registry at {where}: {error}", 302) from error
         except requests.exceptions.SSLError as error:
             raise RegistryRefusedError(

@@ -19,6 +19,7 @@ from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.pipeline.provision.removal import connect
 from cdc_users.scenario import Pipeline, listed
 from cdc_users.users.workload.workload import OPERATIONS
+from infra.postgres.rights import refuse_source
 from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address
@@ -52,6 +53,9 @@ class Creation:
     def create(self, request: PreparePipeline) -> Names:
         """Create all of it; returns the names."""
         pipeline, name, tables = request.pipeline, request.name, request.tables
+        source = sources().by_name[pipeline.source]
+        if source.database:
+            self._check_source(own=bool(pipeline.connector))
         topics = listed(pipeline.topic) or tuple(
             f"{TOPIC_PREFIX}.{name}.{table}" for table in listed(pipeline.table) or tables
         )
@@ -61,7 +65,6 @@ class Creation:
             self.topics = () if pipeline.topic else topics
             names = self._kafka(names, pipeline.partitions)
         ground = self._ground(request, topics)
-        source = sources().by_name[pipeline.source]
         names = replace(names, **source.provision(ground))
         if source.database:
             capture = captures().by_name[pipeline.capture]
@@ -71,6 +74,12 @@ class Creation:
         if kind:
             return replace(names, **outlets().by_name[kind].provision(ground, place))
         return replace(names, **sinks().by_name[pipeline.sink].provision(ground))
+
+    def _check_source(self, *, own: bool) -> None:
+        """Refuse a server that cannot be a source before anything is made anywhere."""
+        with closing(connect(self.endpoints.postgres_dsn)) as connection:
+            reader = self.endpoints.postgres_user_from_connect or ""
+            refuse_source(connection.cursor(), reader, own=own)
 
     def objects(self, pipeline: Pipeline, names: Names) -> RunObjects:
         """What of the pipeline is looked at while the run goes on."""

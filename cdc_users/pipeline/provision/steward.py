@@ -57,6 +57,7 @@ from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing
 from infra.faults.relay import HOST as RELAY_HOST
 from infra.faults.relay import Relay
+from infra.postgres.rights import RightsError
 from infra.postgres.slot import SlotError
 from infra.postgres.table import TableError
 from infra.stack.debezium.connector import wait_until_committed
@@ -308,7 +309,7 @@ def answer(steward: Steward, line: str) -> bytes:
     try:
         request: StewardRequest = decode(line, REQUEST, "the run")
         return encode(StewardAnswer(ok=steward.answer(request)))
-    except (StackConfigError, TableError, WireError) as error:
+    except (StackConfigError, TableError, RightsError, WireError) as error:
         return _refusal(error, 2)
     except HarnessError as error:
         return _refusal(error, error.exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # typ
 from infra.client.http import ask_connect, reason
 from infra.client.kafka import KafkaTroubles, kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
+from infra.postgres.rights import RightsError, server_facts, source_mistakes
 from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.found import (
     UNREACHABLE,
@@ -28,17 +29,8 @@ from infra.stack.pipeline_file.found import (
 from infra.stack.pipeline_file.section import PipelineFile
 
 TIMEOUT_S = 8.0
-OLDEST_MAJOR = 14
 #: pg_class.relreplident (PostgreSQL documentation, "pg_class").
 IDENTITIES = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
-_SERVER = """
-SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
-       current_setting('wal_level'), pg_is_in_recovery(), current_user,
-       (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user),
-       current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
-       has_database_privilege(current_database(), 'CREATE'),
-       coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
-"""
 _TABLE = """
 SELECT c.relreplident, has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE'),
        exists (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'probe'
@@ -108,6 +100,8 @@ class PipelineLook:
                 (troubles if isinstance(told, Trouble) else facts).append(told)  # type: ignore[arg-type]
         except psycopg.Error as error:
             troubles.append(postgres_trouble(error))
+        except RightsError as error:
+            troubles.append(Trouble(str(error)))
         except RegistryError as error:
             troubles.append(Trouble(str(error), UNREACHABLE))
         except (requests.RequestException, KafkaException) as error:
@@ -128,14 +122,16 @@ class PipelineLook:
             ) as connection,
             connection.cursor() as cursor,
         ):
-            row: Any = cursor.execute(_SERVER).fetchone()
-            replica = row[3]
-            yield f"version {row[0]}, wal_level {row[2]}, TLS {'yes' if row[9] else 'no'}"
-            yield from source_troubles(row)
+            reader = self.endpoints.postgres_user_from_connect or ""
+            facts = server_facts(cursor, reader)
+            tls = "yes" if facts.encrypted else "no"
+            yield f"version {facts.version}, wal_level {facts.wal_level}, TLS {tls}"
+            own = bool(self.found.connector or self.found.slot)
+            yield from map(Trouble, source_mistakes(facts, own=own))
             table = self.file.source.table if self.file.source else ""
             if table:
                 yield from self._table(cursor, table, publication)
-            if self.found.slot and not replica:
+            if self.found.slot and not facts.replica:
                 yield from self._slot(cursor)
 
     def _table(
@@ -287,32 +283,6 @@ class PipelineLook:
             if self.found.topic:
                 there = registry.latest(f"{self.found.topic}-value") is not None
                 yield f"{self.found.topic}-value: {'a schema' if there else 'no schema yet'}"
-
-
-def source_troubles(row: Sequence[Any]) -> Iterator[Trouble]:
-    """What keeps a server from being a source, out of one row of facts. Pure."""
-    _, major, level, replica, user, replicates, most_slots, slots, creates, _ = row
-    if major < OLDEST_MAJOR:
-        yield Trouble(f"PostgreSQL {major} is too old; version {OLDEST_MAJOR} or newer is needed")
-    if level != "logical":
-        yield Trouble(
-            f"wal_level is {level!r}, so nothing can be captured; run ALTER SYSTEM SET wal_level ="
-            " logical; and restart the server"
-        )
-    if replica:
-        yield Trouble("it is a read-only replica, and rows are written; name its primary")
-    if not replicates:
-        yield Trouble(f"role {user} may not replicate; run ALTER ROLE {user} REPLICATION")
-    if slots >= most_slots:
-        yield Trouble(
-            f"all {most_slots} replication slots are taken; drop one, or raise"
-            " max_replication_slots"
-        )
-    if not creates and not replica:
-        yield Trouble(
-            f"role {user} may not create schemas here; run GRANT CREATE ON DATABASE, or name a"
-            " connector and a table"
-        )
 
 
 def connector_state(name: str, status: Mapping[str, Any]) -> Iterator[str | Trouble]:

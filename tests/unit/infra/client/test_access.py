@@ -12,13 +12,12 @@ from infra.client.access import (
     CONNECT_PREFIX,
     REGISTRY_PREFIX,
     VARIABLES,
-    AccessError,
     HttpAccess,
-    Login,
     access_mistakes,
     http_access,
     secret,
 )
+from infra.client.http import Login, UnreadableSecretError
 
 
 def sent(environ: dict[str, str], prefix: str = REGISTRY_PREFIX) -> str:
@@ -95,7 +94,9 @@ def test_nothing_is_sent_where_nothing_is_said() -> None:
 def test_a_file_that_is_gone_is_named_without_its_content(tmp_path: Path) -> None:
     environ = {f"{REGISTRY_PREFIX}_TOKEN_FILE": str(tmp_path / "gone")}
 
-    with pytest.raises(AccessError, match=r"CDC_SCHEMA_REGISTRY_TOKEN_FILE=.*gone cannot be read"):
+    with pytest.raises(
+        UnreadableSecretError, match=r"CDC_SCHEMA_REGISTRY_TOKEN_FILE=.*gone cannot be read"
+    ):
         sent(environ)
 
 

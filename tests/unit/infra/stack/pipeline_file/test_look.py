@@ -13,42 +13,13 @@ from infra.stack.pipeline_file.look import (
     PipelineLook,
     connector_state,
     postgres_trouble,
-    source_troubles,
 )
 from infra.stack.pipeline_file.section import KafkaSection, PipelineFile, SourceSection
 
-#: version, major, wal_level, replica, user, replicates, most slots, slots, creates, TLS
-GOOD = ("18.4", 18, "logical", False, "bench", True, 20, 3, True, True)
 RUNNING: dict[str, Any] = {
     "connector": {"state": "RUNNING"},
     "tasks": [{"id": 0, "state": "RUNNING"}],
 }
-
-
-def test_a_good_server_has_nothing_to_mend() -> None:
-    assert list(source_troubles(GOOD)) == []
-
-
-@pytest.mark.parametrize(
-    ("place", "value", "remedy"),
-    [
-        (1, 13, "version 14 or newer"),
-        (2, "replica", "ALTER SYSTEM SET wal_level"),
-        (3, True, "name its primary"),
-        (5, False, "ALTER ROLE bench REPLICATION"),
-        (7, 20, "raise max_replication_slots"),
-        (8, False, "GRANT CREATE ON DATABASE"),
-    ],
-)
-def test_what_keeps_a_server_from_being_a_source_has_its_remedy(
-    place: int, value: object, remedy: str
-) -> None:
-    row = (*GOOD[:place], value, *GOOD[place + 1 :])
-
-    (trouble,) = source_troubles(row)
-
-    assert remedy in trouble.text
-    assert trouble.exit_code == 2
 
 
 def texts(status: dict[str, Any]) -> tuple[list[str], list[str]]:

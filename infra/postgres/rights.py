@@ -1,0 +1,96 @@
+"""What a PostgreSQL server is and what a role may do there: known before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Cursor
+
+OLDEST_MAJOR = 14
+# On RDS and Aurora a role replicates by its membership, and not by its attribute.
+_FACTS = """
+SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
+       current_setting('wal_level'), pg_is_in_recovery(), current_user, current_database(),
+       r.rolname,
+       r.rolsuper OR r.rolreplication OR exists (
+           SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+           WHERE m.member = r.oid AND g.rolname = 'rds_replication'),
+       current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
+       has_database_privilege(current_database(), 'CREATE'),
+       coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
+FROM pg_roles r WHERE r.rolname = coalesce(nullif(%s, ''), current_user)
+"""
+
+
+class RightsError(Exception):
+    """A server that cannot be a source, or a role that may not make one of it; with the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server as one of its roles sees it; `reader` is the role that reads its log."""
+
+    version: str
+    major: int
+    wal_level: str
+    replica: bool
+    user: str
+    database: str
+    reader: str
+    replicates: bool
+    most_slots: int
+    slots: int
+    creates: bool
+    encrypted: bool
+
+
+def server_facts(cursor: Cursor[Any], reader: str = "") -> ServerFacts:
+    """Ask the server; the reader is the role that asks where none is named.
+
+    Raises RightsError for a reader that is not there.
+    """
+    row = cursor.execute(_FACTS, (reader,)).fetchone()
+    if row is None:
+        raise RightsError(f"there is no role {reader!r} to read the log; create it")
+    return ServerFacts(*row)
+
+
+def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:
+    """What keeps a server from being a source, each with its remedy. Pure.
+
+    What is the user's `own` (connector, slot, table) need not be made.
+    """
+    if facts.major < OLDEST_MAJOR:
+        yield f"PostgreSQL {facts.major} is too old; version {OLDEST_MAJOR} or newer is needed"
+    if facts.replica:
+        yield (
+            f"database {facts.database!r} is on a read-only replica, and rows are to be written;"
+            " name its primary"
+        )
+    if facts.wal_level != "logical":
+        yield (
+            f"wal_level is {facts.wal_level!r}, so nothing can be captured; run ALTER SYSTEM SET"
+            " wal_level = logical; and restart the server"
+        )
+    if own:
+        return
+    if not facts.replicates:
+        yield f"role {facts.reader} may not replicate; run ALTER ROLE {facts.reader} REPLICATION"
+    if facts.slots >= facts.most_slots:
+        yield (
+            f"all {facts.most_slots} replication slots are taken; drop one, or raise"
+            " max_replication_slots"
+        )
+    if not facts.creates and not facts.replica:
+        yield (
+            f"role {facts.user} may not create schemas in {facts.database}; run GRANT CREATE ON"
+            f" DATABASE {facts.database} TO {facts.user}, or name a connector and a table"
+        )
+
+
+def refuse_source(cursor: Cursor[Any], reader: str = "", *, own: bool = False) -> None:
+    """Raise RightsError with every reason why this server cannot be a source."""
+    if mistakes := list(source_mistakes(server_facts(cursor, reader), own=own)):
+        raise RightsError("\n".join(mistakes))

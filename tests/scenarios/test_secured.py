@@ -1,0 +1,139 @@
+"""A pipeline whose servers all ask who comes: a run on it, and what is said to who may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from cdc_users.pipeline.__main__ import main
+from infra.client.kafka import kafka_settings
+from tests.scenarios.locust_process import LocustProcess
+from tests.scenarios.secured_stack import SecuredStack, secured_stack
+from tests.tls import tls_files
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredStack]:
+    """One secured stack for all tests of this file."""
+    with secured_stack(tmp_path_factory.mktemp("secured") / "checkout") as stack:
+        yield stack
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "pipeline.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_run_passes_and_no_secret_is_seen_anywhere(
+    secured: SecuredStack, results: Path, tmp_path: Path
+) -> None:
+    file = written(tmp_path, secured.pipeline())
+
+    run = LocustProcess("throughput", results, "--rows", "50", "--pipeline", file)
+    run.await_output("benchmark.step")
+    told = "".join(str(child.cmdline()) for child in run.family()) + secured.commands()
+    assert run.wait() == 0, run.output
+
+    (step,) = run.result()["steps"]
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 50
+    words = secured.words()
+    assert len(words) >= 5
+    logs = [*secured.root.glob(".stack/logs/*"), secured.root / ".stack" / "endpoints.json"]
+    files = [path for path in (*results.rglob("*"), *logs) if path.is_file()]
+    text = b"\n".join(path.read_bytes() for path in files) + (run.output + told).encode()
+    assert [word for word in words if word.encode() in text] == []
+
+
+def test_check_finds_every_part_and_says_that_all_is_right(
+    secured: SecuredStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", written(tmp_path, secured.pipeline())]) == 0
+
+    told = capsys.readouterr().out
+    assert "TLS yes" in told
+    assert "1 broker(s)" in told
+    assert "nothing to mend" in told
+
+
+def wrong(secured: SecuredStack, tmp_path: Path, what: str) -> str:
+    """The file with one thing as it should not be."""
+    properties = Path(secured.endpoints.kafka_properties).read_text(encoding="utf-8")
+    other = tls_files(tmp_path, "other").authority
+    ca = str(secured.secrets / "ca.pem")
+    mine = tmp_path / "client.properties"
+    dsn = secured.endpoints.postgres_dsn
+    if what == "kafka password":
+        line = next(line for line in properties.splitlines() if "sasl.password" in line)
+        mine.write_text(properties.replace(line, "sasl.password=wrong"), encoding="utf-8")
+        return secured.pipeline(properties=str(mine))
+    if what == "kafka authority":
+        mine.write_text(properties.replace(ca, str(other)), encoding="utf-8")
+        return secured.pipeline(properties=str(mine))
+    if what == "no login to kafka":
+        mine.write_text("client.id=nobody\n", encoding="utf-8")
+        return secured.pipeline(properties=str(mine))
+    if what == "postgres authority":
+        return secured.pipeline(dsn=dsn.replace(ca, str(other)))
+    if what == "postgres without tls":
+        return secured.pipeline(dsn=dsn.replace("verify-full", "disable"))
+    if what == "no login to the registry":
+        return secured.pipeline(registry="user password_file")
+    return secured.pipeline(connect="certificate")
+
+
+@pytest.mark.parametrize(
+    ("what", "remedy"),
+    [
+        ("kafka password", "check sasl.mechanism, sasl.username and sasl.password in"),
+        ("kafka authority", "check security.protocol and ssl.ca.location in"),
+        ("no login to kafka", "security.protocol"),
+        ("postgres authority", "name the authority that signed it as sslrootcert="),
+        ("postgres without tls", "write sslmode=verify-full"),
+        ("no login to the registry", "CDC_SCHEMA_REGISTRY_USER"),
+        ("no certificate for connect", "Kafka Connect does not answer"),
+    ],
+)
+def test_who_may_not_in_is_told_why_and_what_to_do(
+    secured: SecuredStack,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    what: str,
+    remedy: str,
+) -> None:
+    assert main(["check", written(tmp_path, wrong(secured, tmp_path, what))]) == 3
+
+    told = capsys.readouterr().out
+    assert remedy in told
+    assert "1 thing(s) to mend" in told
+
+
+def test_a_run_that_is_not_let_in_ends_with_3_and_creates_nothing(
+    secured: SecuredStack, results: Path, tmp_path: Path
+) -> None:
+    before = objects(secured)
+    file = written(tmp_path, wrong(secured, tmp_path, "kafka password"))
+
+    run = LocustProcess("throughput", results, "--rows", "50", "--pipeline", file)
+
+    assert run.wait() == 3, run.output
+    assert "sasl.password" in run.output
+    assert objects(secured) == before
+
+
+def objects(secured: SecuredStack) -> tuple[set[str], int]:
+    """The topics, and how many slots, publications and schemas there are."""
+    places = secured.endpoints
+    settings = kafka_settings(places.kafka_bootstrap, None, places.environment({}))
+    topics = set(AdminClient(settings).list_topics(timeout=10).topics)
+    with psycopg.connect(places.postgres_dsn) as connection:
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM"
+            " pg_publication) + (SELECT count(*) FROM pg_namespace)"
+        ).fetchone()
+    assert row is not None
+    return topics, int(row[0])

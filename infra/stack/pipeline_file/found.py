@@ -10,7 +10,7 @@ UNREACHABLE, WRONG, RIGHT = 3, 2, 0
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PartTrouble:
     """What is wrong with a part, with its remedy; `exit_code` says whether it did not answer (3)
     or cannot be used as it is (2).
     """
@@ -37,7 +37,7 @@ class PartFound:
     name: str
     place: str
     facts: Sequence[str] = ()
-    troubles: Sequence[Trouble] = ()
+    troubles: Sequence[PartTrouble] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class PipelineFound:
         return replace(self, absent=self.absent | {what})
 
     @property
-    def troubles(self) -> list[Trouble]:
+    def troubles(self) -> list[PartTrouble]:
         """Everything that is wrong."""
         return [trouble for part in self.parts for trouble in part.troubles]
 

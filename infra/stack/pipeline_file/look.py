@@ -22,9 +22,9 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.found import (
     UNREACHABLE,
     PartFound,
+    PartTrouble,
     PipelineFound,
     SourceTable,
-    Trouble,
 )
 from infra.stack.pipeline_file.section import PipelineFile
 
@@ -88,28 +88,28 @@ class PipelineLook:
         return replace(self.found, parts=parts)
 
     def _part(
-        self, name: str, place: str, ask: Callable[[], Iterator[str | Trouble]]
+        self, name: str, place: str, ask: Callable[[], Iterator[str | PartTrouble]]
     ) -> PartFound | None:
         """Ask one part; None where the pipeline has none."""
         if not place:
             return None
         facts: list[str] = []
-        troubles: list[Trouble] = []
+        troubles: list[PartTrouble] = []
         try:
             for told in ask():
-                (troubles if isinstance(told, Trouble) else facts).append(told)  # type: ignore[arg-type]
+                (troubles if isinstance(told, PartTrouble) else facts).append(told)  # type: ignore[arg-type]
         except psycopg.Error as error:
             troubles.append(postgres_trouble(error))
         except RightsError as error:
-            troubles.append(Trouble(str(error)))
+            troubles.append(PartTrouble(str(error)))
         except RegistryError as error:
-            troubles.append(Trouble(str(error), UNREACHABLE))
+            troubles.append(PartTrouble(str(error), UNREACHABLE))
         except (requests.RequestException, KafkaException) as error:
             told = reason(error) if isinstance(error, requests.RequestException) else str(error)
-            troubles.append(Trouble(f"{name} does not answer: {told}", UNREACHABLE))
+            troubles.append(PartTrouble(f"{name} does not answer: {told}", UNREACHABLE))
         return PartFound(name, place, facts, troubles)
 
-    def _source(self, publication: str) -> Iterator[str | Trouble]:
+    def _source(self, publication: str) -> Iterator[str | PartTrouble]:
         options = f"-c statement_timeout={TIMEOUT_S:.0f}s -c default_transaction_read_only=on"
         with (
             closing(
@@ -127,7 +127,7 @@ class PipelineLook:
             tls = "yes" if facts.encrypted else "no"
             yield f"version {facts.version}, wal_level {facts.wal_level}, TLS {tls}"
             own = bool(self.found.connector or self.found.slot)
-            yield from map(Trouble, source_mistakes(facts, own=own))
+            yield from map(PartTrouble, source_mistakes(facts, own=own))
             table = self.file.source.table if self.file.source else ""
             if table:
                 yield from self._table(cursor, table, publication)
@@ -136,12 +136,12 @@ class PipelineLook:
 
     def _table(
         self, cursor: psycopg.Cursor[Any], table: str, publication: str
-    ) -> Iterator[str | Trouble]:
+    ) -> Iterator[str | PartTrouble]:
         quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
         row = cursor.execute(_TABLE, (quoted,)).fetchone()
         if row is None:
             self.found = self.found.lacking("table")
-            yield Trouble(f"there is no table {table}; create it, or name another one")
+            yield PartTrouble(f"there is no table {table}; create it, or name another one")
             return
         published = None
         if publication:
@@ -150,9 +150,9 @@ class PipelineLook:
             ).fetchone() or (False, False)
             yield f"publication {publication}"
             if not there:
-                yield Trouble(f"there is no publication {publication!r}; create it for {table}")
+                yield PartTrouble(f"there is no publication {publication!r}; create it for {table}")
             elif not published:
-                yield Trouble(
+                yield PartTrouble(
                     f"publication {publication!r} lacks {table}; run ALTER PUBLICATION"
                     f" {publication} ADD TABLE {table}"
                 )
@@ -160,26 +160,28 @@ class PipelineLook:
         self.found = replace(self.found, table=found)
         yield f"table {table}, REPLICA IDENTITY {found.identity.upper()}"
         if not row[1]:
-            yield Trouble(
+            yield PartTrouble(
                 f"this role may not write to {table}; run GRANT INSERT, UPDATE, DELETE ON {table}"
             )
 
-    def _slot(self, cursor: psycopg.Cursor[Any]) -> Iterator[str | Trouble]:
+    def _slot(self, cursor: psycopg.Cursor[Any]) -> Iterator[str | PartTrouble]:
         row = cursor.execute(_SLOT, (self.found.slot,)).fetchone()
         if row is None:
             self.found = self.found.lacking("slot")
-            yield Trouble(f"there is no slot {self.found.slot!r}; start what captures, or name it")
+            yield PartTrouble(
+                f"there is no slot {self.found.slot!r}; start what captures, or name it"
+            )
             return
         active = f"active for pid {row[0]}" if row[0] else "nobody reads it"
         yield f"slot {self.found.slot}: {active}, {row[1]}, {row[2] or 0:,} bytes behind"
         if row[0] is None:
-            yield Trouble(f"nobody reads slot {self.found.slot!r}; start what captures")
+            yield PartTrouble(f"nobody reads slot {self.found.slot!r}; start what captures")
         if row[1] == "lost":
-            yield Trouble(
+            yield PartTrouble(
                 f"the WAL that slot {self.found.slot!r} needs was removed; make a new one"
             )
 
-    def _connect(self) -> Iterator[str | Trouble]:
+    def _connect(self) -> Iterator[str | PartTrouble]:
         root = self._asked("/")
         plugins = self._asked("/connector-plugins")
         debezium = [item for item in plugins if "debezium" in item["class"].lower()]
@@ -187,7 +189,7 @@ class PipelineLook:
         for plugin in debezium[:1]:
             yield f"Debezium {plugin.get('version', '?')}"
         if not debezium and not self.found.connector:
-            yield Trouble("Kafka Connect has no connector of Debezium's; install it there")
+            yield PartTrouble("Kafka Connect has no connector of Debezium's; install it there")
         if self.found.connector:
             status = self._asked(f"/connectors/{self.found.connector}/status")
             if not status:
@@ -223,7 +225,7 @@ class PipelineLook:
         answer.raise_for_status()
         return answer.json()
 
-    def _kafka(self) -> Iterator[str | Trouble]:
+    def _kafka(self) -> Iterator[str | PartTrouble]:
         troubles = KafkaTroubles()
         own = {"log_level": 0, "error_cb": troubles, "socket.timeout.ms": 5000}
         admin = AdminClient(kafka_settings(self.endpoints.kafka_bootstrap, own, self.environ))
@@ -231,7 +233,7 @@ class PipelineLook:
             known = admin.list_topics(timeout=TIMEOUT_S)
         except KafkaException as error:
             admin.poll(0)
-            yield Trouble(troubles.why(error.args[0], self.environ), UNREACHABLE)
+            yield PartTrouble(troubles.why(error.args[0], self.environ), UNREACHABLE)
             return
         yield f"{len(known.brokers)} broker(s), {len(known.topics)} topics"
         if self.found.topic:
@@ -239,11 +241,13 @@ class PipelineLook:
         if self.found.group:
             yield from self._group(admin)
 
-    def _topic(self, admin: AdminClient, topics: Mapping[str, Any]) -> Iterator[str | Trouble]:
+    def _topic(self, admin: AdminClient, topics: Mapping[str, Any]) -> Iterator[str | PartTrouble]:
         name = self.found.topic
         if name not in topics or topics[name].error is not None:
             self.found = self.found.lacking("topic")
-            yield Trouble(f"there is no topic {name!r}, or it may not be seen; create it, or grant")
+            yield PartTrouble(
+                f"there is no topic {name!r}, or it may not be seen; create it, or grant"
+            )
             return
         partitions = [TopicPartition(name, number) for number in topics[name].partitions]
         yield f"topic {name}: {len(partitions)} partition(s)"
@@ -258,24 +262,28 @@ class PipelineLook:
             end = sum(one.result(TIMEOUT_S).offset for one in ends.values())
             yield f"end offsets sum to {end:,}"
         except KafkaException as error:
-            yield Trouble(
+            yield PartTrouble(
                 f"topic {name!r} may not be described ({error.args[0].str()}); grant DESCRIBE and"
                 " DESCRIBE_CONFIGS on it"
             )
 
-    def _group(self, admin: AdminClient) -> Iterator[str | Trouble]:
+    def _group(self, admin: AdminClient) -> Iterator[str | PartTrouble]:
         name = self.found.group
         try:
             told = admin.describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name]
             group = told.result(TIMEOUT_S)
         except KafkaException as error:
-            yield Trouble(f"group {name!r} may not be described ({error.args[0].str()}); grant it")
+            yield PartTrouble(
+                f"group {name!r} may not be described ({error.args[0].str()}); grant it"
+            )
             return
         yield f"group {name}: {group.state.name.lower()}, {len(group.members)} member(s)"
         if not group.members:
-            yield Trouble(f"nobody is in group {name!r}; start your platform, or name its group")
+            yield PartTrouble(
+                f"nobody is in group {name!r}; start your platform, or name its group"
+            )
 
-    def _registry(self) -> Iterator[str | Trouble]:
+    def _registry(self) -> Iterator[str | PartTrouble]:
         url = self.endpoints.schema_registry_url
         with SchemaRegistry(url, TIMEOUT_S, self.environ) as registry:
             registry.check()
@@ -285,26 +293,26 @@ class PipelineLook:
                 yield f"{self.found.topic}-value: {'a schema' if there else 'no schema yet'}"
 
 
-def connector_state(name: str, status: Mapping[str, Any]) -> Iterator[str | Trouble]:
+def connector_state(name: str, status: Mapping[str, Any]) -> Iterator[str | PartTrouble]:
     """What Connect's status of a connector says. Pure."""
     if not status:
-        yield Trouble(f"there is no connector {name!r}; create it, or leave it out")
+        yield PartTrouble(f"there is no connector {name!r}; create it, or leave it out")
         return
     parts = [("connector", status["connector"])]
     parts += [(f"task {task['id']}", task) for task in status["tasks"]]
     yield f"connector {name}: " + ", ".join(f"{what} {one['state']}" for what, one in parts)
     if not status["tasks"]:
-        yield Trouble(f"connector {name!r} has no task; see Connect's log")
+        yield PartTrouble(f"connector {name!r} has no task; see Connect's log")
     for what, one in parts:
         if one["state"] not in ("RUNNING", "UNASSIGNED", "RESTARTING"):
             trace = str(one.get("trace", "")).strip().partition("\n")[0][:300]
-            yield Trouble(
+            yield PartTrouble(
                 f"{what} of {name!r} is {one['state']}{f': {trace}' if trace else ''}; mend and"
                 " restart it"
             )
 
 
-def postgres_trouble(error: psycopg.Error) -> Trouble:
+def postgres_trouble(error: psycopg.Error) -> PartTrouble:
     """A message of libpq's with the remedy, where it is one of access."""
     told = " ".join(str(error).split())
     remedies = {
@@ -315,4 +323,4 @@ def postgres_trouble(error: psycopg.Error) -> Trouble:
         "no pg_hba.conf entry": "let this host, user and database in, or write sslmode=",
     }
     remedy = next((text for part, text in remedies.items() if part in told), "")
-    return Trouble(f"{told}{f'; {remedy}' if remedy else ''}", UNREACHABLE)
+    return PartTrouble(f"{told}{f'; {remedy}' if remedy else ''}", UNREACHABLE)

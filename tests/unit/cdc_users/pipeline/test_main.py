@@ -9,7 +9,7 @@ import pytest
 
 from cdc_users.pipeline.__main__ import main, rendered
 from infra.stack.pipeline_file.coverage import Coverage
-from infra.stack.pipeline_file.found import PartFound, PipelineFound, Trouble
+from infra.stack.pipeline_file.found import PartFound, PartTrouble, PipelineFound
 
 
 def written(tmp_path: Path, text: str) -> str:
@@ -19,7 +19,7 @@ def written(tmp_path: Path, text: str) -> str:
 
 
 def test_the_table_marks_what_is_to_be_mended() -> None:
-    part = PartFound("Kafka", "h:9092", ["1 broker(s)"], [Trouble("no topic")])
+    part = PartFound("Kafka", "h:9092", ["1 broker(s)"], [PartTrouble("no topic")])
     text = rendered(PipelineFound([part]), [Coverage("slot lag", False, "no slot")])
 
     assert "Kafka            h:9092" in text

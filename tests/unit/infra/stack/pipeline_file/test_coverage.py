@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infra.stack.pipeline_file.coverage import Coverage, coverage
-from infra.stack.pipeline_file.found import PartFound, PipelineFound, SourceTable, Trouble
+from infra.stack.pipeline_file.found import PartFound, PartTrouble, PipelineFound, SourceTable
 
 WHOLE = PipelineFound(
     table=SourceTable("public.orders", "full", probe=True),
@@ -64,7 +64,7 @@ def test_without_a_connector_its_state_is_unknown() -> None:
 
 
 def test_the_worst_trouble_is_the_exit_code() -> None:
-    wrong, silent = Trouble("wrong"), Trouble("silent", 3)
+    wrong, silent = PartTrouble("wrong"), PartTrouble("silent", 3)
     parts = [PartFound("a", "h:1"), PartFound("b", "h:2", troubles=[wrong])]
 
     assert WHOLE.exit_code == 0

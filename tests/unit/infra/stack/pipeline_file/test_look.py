@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.pipeline_file.found import Trouble
+from infra.stack.pipeline_file.found import PartTrouble
 from infra.stack.pipeline_file.look import (
     PipelineLook,
     connector_state,
@@ -26,7 +26,7 @@ def texts(status: dict[str, Any]) -> tuple[list[str], list[str]]:
     told = list(connector_state("shop", status))
     return (
         [one for one in told if isinstance(one, str)],
-        [one.text for one in told if isinstance(one, Trouble)],
+        [one.text for one in told if isinstance(one, PartTrouble)],
     )
 
 

@@ -269,7 +269,13 @@ def test_a_certificate_makes_it_speak_tls(tmp_path: Path, monkeypatch: pytest.Mo
     tap = WebhookTap(WebhookSettings(guarded=True), RUN, Anchor("", 0, 0))
     try:
         url = tap.start().webhook_url
-        answer = requests.post(url, json=event(1), verify=str(tls.authority), timeout=5)
+        answer = requests.post(
+            url,
+            json=event(1),
+            verify=str(tls.authority),
+            timeout=5,
+            headers={"Connection": "close"},
+        )
     finally:
         tap.stop()
 

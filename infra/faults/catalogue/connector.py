@@ -9,7 +9,7 @@ import psycopg
 import requests
 from psycopg import sql
 
-from infra.client import http
+from infra.client.http import ask_connect
 from infra.faults.catalogue.process import CAPTURE, REPEATS_S
 from infra.faults.fault import Fault, FaultGround
 from infra.stack.debezium import connector as debezium
@@ -29,7 +29,7 @@ def _ask(
     ground: FaultGround, method: str, path: str, body: Mapping[str, str] | None = None
 ) -> None:
     url = f"{ground.endpoints.connect_url}/connectors/{ground.objects.connector}{path}"
-    answer = http.request(method, url, timeout=TIMEOUT_S, json=body)
+    answer = ask_connect(method, url, timeout=TIMEOUT_S, json=body)
     if answer.status_code not in _DONE:
         raise StackError(f"Kafka Connect answers {method} {url} with {answer.status_code}")
 

@@ -27,10 +27,10 @@ def test_every_shipped_pipeline_reads_without_a_mistake_and_can_be_run() -> None
     shipped = sorted(SHIPPED.glob("*/pipeline.toml"))
     assert [place.parent.name for place in shipped]
     for place in shipped:
-        options, mistakes = read_described(place)
-        assert mistakes == [], place
-        capture = captures().by_name[options["capture"]]
-        assert capture.publishes_to(transports().by_name[options["transport"]])
+        found = read_described(place)
+        assert found.mistakes == [], place
+        capture = captures().by_name[found.texts["capture"]]
+        assert capture.publishes_to(transports().by_name[found.texts["transport"]])
 
 
 def test_every_shipped_pipeline_is_on_its_page() -> None:

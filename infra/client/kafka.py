@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[attr-defined]
 
 from infra.client.access import KAFKA_PROPERTIES
 
@@ -75,6 +77,26 @@ class KafkaTroubles:
         """Note what the client says."""
         self._said.setdefault(error.code(), error.str())
 
+    @property
+    def final(self) -> bool:
+        """Whether asking again is of no use: a login or a certificate was refused."""
+        return bool(set(self._said) & set(_REMEDIES))
+
+    def metadata(self, client: AdminClient, limit_s: float) -> ClusterMetadata:
+        """The brokers and topics that a client with these troubles sees.
+
+        Raises KafkaException when the time is over, or at once where asking again is of no use.
+        """
+        ends_s = time.monotonic() + limit_s
+        while True:
+            left_s = ends_s - time.monotonic()
+            try:
+                return client.list_topics(timeout=max(0.1, min(1.0, left_s)))
+            except KafkaException:
+                client.poll(0)
+                if self.final or left_s <= 1.0:
+                    raise
+
     def why(self, error: KafkaError, environ: Mapping[str, str] = os.environ) -> str:
         """The reason behind an error, with the remedy where it is one of access."""
         named = environ.get(KAFKA_PROPERTIES)
@@ -82,10 +104,11 @@ class KafkaTroubles:
         for code, remedy in _REMEDIES.items():
             if code in self._said or error.code() == code:
                 return f"{self._said.get(code) or error.str()}; {remedy} {where}"
-        told = self._said.get(KafkaError._TRANSPORT, "")
-        if "security.protocol" in told:
-            return f"{told}; write security.protocol {where}"
-        return told or error.str()
+        told = self._said.get(KafkaError._TRANSPORT, "") or error.str()
+        if error.code() == KafkaError._TRANSPORT:
+            # A listener that wants TLS only hangs up on a client without.
+            return f"{told}; check the address, and security.protocol {where}"
+        return told
 
 
 _REMEDIES = {
@@ -142,9 +165,6 @@ def parse_properties(text: str, environ: Mapping[str, str]) -> tuple[dict[str, s
 
 def property_mistakes(environ: Mapping[str, str] = os.environ) -> list[str]:
     """What is wrong with the user's properties, librdkafka's own word included; asks no server."""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
     try:
         settings = user_properties(environ)
     except KafkaPropertiesError as error:

@@ -18,8 +18,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
            SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
            WHERE m.member = r.oid AND g.rolname = 'rds_replication'),
        current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
-       has_database_privilege(current_database(), 'CREATE'),
-       coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
+       has_database_privilege(current_database(), 'CREATE')
 FROM pg_roles r WHERE r.rolname = coalesce(nullif(%s, ''), current_user)
 """
 
@@ -54,7 +53,8 @@ def server_facts(cursor: Cursor[Any], reader: str = "") -> ServerFacts:
     row = cursor.execute(_FACTS, (reader,)).fetchone()
     if row is None:
         raise RightsError(f"there is no role {reader!r} to read the log; create it")
-    return ServerFacts(*row)
+    # Of the connection, as this end sees it: TLS may end in front of the server.
+    return ServerFacts(*row, cursor.connection.pgconn.ssl_in_use)
 
 
 def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:
@@ -85,8 +85,9 @@ def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:
         )
     if not facts.creates and not facts.replica:
         yield (
-            f"role {facts.user} may not create schemas in {facts.database}; run GRANT CREATE ON"
-            f" DATABASE {facts.database} TO {facts.user}, or name a connector and a table"
+            f"role {facts.user} may not create schemas and publications in {facts.database}; run"
+            f" GRANT CREATE ON DATABASE {facts.database} TO {facts.user}, or name a connector of"
+            " your own"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from infra.client.access import HttpAccess
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.external import FILE, VARIABLES
 from infra.stack.supervise.state import CHECKOUT, recorded, state_of
+
+#: How the stack's passwords look (token_hex of 24 bytes).
+PASSWORD = re.compile(r"\b[0-9a-f]{48}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,9 @@ class SecuredStack:
     def words(self) -> set[str]:
         """Every password of it, as it stands in its files."""
         found = set()
-        for path in self.secrets.glob("*"):
+        for path in (*self.secrets.glob("*"), *self.secrets.parent.glob("*.properties")):
             if path.suffix not in (".p12", ".pem"):
-                text = path.read_text(encoding="utf-8").replace('"', " ").replace(":", " ")
-                found |= {part for part in text.replace("=", " ").split() if len(part) == 48}
+                found |= set(PASSWORD.findall(path.read_text(encoding="utf-8")))
         return found
 
     def commands(self) -> str:

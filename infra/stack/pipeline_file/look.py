@@ -230,9 +230,8 @@ class PipelineLook:
         own = {"log_level": 0, "error_cb": troubles, "socket.timeout.ms": 5000}
         admin = AdminClient(kafka_settings(self.endpoints.kafka_bootstrap, own, self.environ))
         try:
-            known = admin.list_topics(timeout=TIMEOUT_S)
+            known = troubles.metadata(admin, TIMEOUT_S)
         except KafkaException as error:
-            admin.poll(0)
             yield PartTrouble(troubles.why(error.args[0], self.environ), UNREACHABLE)
             return
         yield f"{len(known.brokers)} broker(s), {len(known.topics)} topics"
@@ -318,7 +317,7 @@ def postgres_trouble(error: psycopg.Error) -> PartTrouble:
     remedies = {
         "password authentication failed": "check PGPASSWORD, PGPASSFILE or passfile=",
         "no password supplied": "set PGPASSWORD, PGPASSFILE or passfile=",
-        "certificate verify failed": "name the authority that signed it as sslrootcert=",
+        "SSL error": "name the authority that signed its certificate as sslrootcert=",
         "does not exist": "name another one",
         "no pg_hba.conf entry": "let this host, user and database in, or write sslmode=",
     }

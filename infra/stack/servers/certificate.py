@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,7 +97,11 @@ class Issuer:
 def new_issuer(valid: tuple[datetime, datetime] | None = None) -> Issuer:
     """An authority that nobody else has."""
     now = datetime.now(UTC)
-    return Issuer(_name("locust-cdc stack"), _key(), valid or (now - EARLIER, now + LASTS))
+    return Issuer(
+        _name(f"locust-cdc stack {secrets.token_hex(4)}"),
+        _key(),
+        valid or (now - EARLIER, now + LASTS),
+    )
 
 
 def make_certificates(directory: Path, store_password: str) -> StackCertificates:

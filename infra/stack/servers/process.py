@@ -374,9 +374,8 @@ def probe_kafka(bootstrap: str, environ: Mapping[str, str] = os.environ) -> None
     own = {"log_level": 0, "socket.timeout.ms": 2000, "error_cb": troubles}
     client = AdminClient(kafka_settings(bootstrap, own, environ))
     try:
-        found = client.list_topics(timeout=2.0)
+        found = troubles.metadata(client, 2.0)
     except KafkaException as error:
-        client.poll(0)
         raise StackError(troubles.why(error.args[0], environ)) from error
     if not found.brokers:
         raise StackError(f"Kafka at {bootstrap} has no broker")

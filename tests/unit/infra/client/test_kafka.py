@@ -139,7 +139,7 @@ TIMED_OUT = KafkaError(KafkaError._TRANSPORT, "broker transport failure")
         (
             KafkaError._TRANSPORT,
             "might be caused by incorrect security.protocol configuration",
-            "write security.protocol",
+            "check the address, and security.protocol",
         ),
     ],
 )
@@ -157,8 +157,14 @@ def test_a_time_that_ran_out_has_the_reason_that_the_client_gave(
     assert "/a/client.properties" in told
 
 
-def test_a_time_that_ran_out_without_a_reason_stays_what_it_is() -> None:
-    assert KafkaTroubles().why(TIMED_OUT, {}) == TIMED_OUT.str()
+def test_an_error_that_has_nothing_to_do_with_access_stays_what_it_is() -> None:
+    error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not yours")
+
+    assert KafkaTroubles().why(error, {}) == "not yours"
+
+
+def test_silence_without_a_reason_may_be_a_listener_that_wants_tls() -> None:
+    assert "security.protocol" in KafkaTroubles().why(TIMED_OUT, {})
 
 
 def _bare_clients(path: Path) -> list[int]:

@@ -54,7 +54,8 @@ def server_facts(cursor: Cursor[Any], reader: str = "") -> ServerFacts:
     if row is None:
         raise RightsError(f"there is no role {reader!r} to read the log; create it")
     # Of the connection, as this end sees it: TLS may end in front of the server.
-    return ServerFacts(*row, cursor.connection.pgconn.ssl_in_use)
+    found: tuple[Any, ...] = (*row, cursor.connection.pgconn.ssl_in_use)
+    return ServerFacts(*found)
 
 
 def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:

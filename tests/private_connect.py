@@ -17,7 +17,7 @@ from infra.stack.artifacts.java import LOG4J, java_files
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.password import StackPasswords
 from infra.stack.servers.port import HOST, free_ports
-from infra.stack.servers.process import Ports, connect_recipe
+from infra.stack.servers.process import Ports, Site, StackRequest, connect_recipe
 from infra.stack.servers.server import ServerProcess, start
 from infra.stack.servers.settings import CONNECT_GROUP
 
@@ -44,14 +44,10 @@ class PrivateConnect:
         assert secret is not None, "the session's stack has its password by a provider"
         passwords = StackPasswords(Path(secret[1]).parent, "", "")
         self._place = place
-        self._recipe = connect_recipe(
-            java_files(os.environ, lambda _: None),
-            place,
-            Ports(0, 0, 0, 0, 0, port),
-            "test",
-            self.endpoints,
-            passwords,
-        )
+        request = StackRequest(place, Ports(0, 0, 0, 0, 0, port, 0, 0, 0), "test")
+        files = java_files(os.environ, lambda _: None)
+        site = Site(request, files, passwords, secured=None)
+        self._recipe = connect_recipe(site, self.endpoints)
         self._recipe.prepare()
         properties = place / "connect.properties"
         own = f"private-{uuid.uuid4().hex[:8]}"

@@ -15,16 +15,10 @@ from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.key import key_of_columns
 from cdc_users.measure.ledger.ledger import Outcomes, audit_taps
-<<<<<<< HEAD
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.measure.ledger.sequence import SequenceRange, SequenceSet
 from cdc_users.observe.final_state import DeletedKeys
 from cdc_users.observe.message import FINAL_FINDINGS, ExpectedSide, Final
-from cdc_users.pipeline.process.observer import expected
-=======
-from cdc_users.measure.ledger.sequence import SequenceSet
-from cdc_users.observe.message import ExpectedSide, Final
->>>>>>> b7e6298 (python -m cdc_users.pipeline check, init and schema: what is there, what can be measured, and why not)
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.process.observer import expected
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress

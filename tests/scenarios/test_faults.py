@@ -17,7 +17,9 @@ from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
-SHORT = ("--rate", "100", "--steady", "3s", "--hold", "2s", "--recover", "40s")
+SHORT = ("--rate", "50", "--steady", "2s", "--hold", "2s", "--recover", "40s")
+#: A machine at rest needs half a minute.
+DEADLINE_S = 300.0
 PIPELINES = {
     "debezium to postgres": ("--sink", "postgres"),
     "debezium to iceberg": ("--sink", "iceberg"),
@@ -31,17 +33,15 @@ def faults_of(results: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_faults_are_done_undone_and_told(stack: Endpoints, results: Path) -> None:
-    run = LocustProcess("faults", results, *SHORT, "--faults", "kill-platform,end-walsender")
+def test_a_fault_is_done_undone_and_told(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("faults", results, *SHORT, "--faults", "kill-platform")
 
-    assert run.wait() == 0, run.output
-    rows = {row["name"]: row for row in faults_of(results)}
-    assert set(rows) == {"kill-platform", "end-walsender"}
-    for row in rows.values():
-        assert (row["verdict"], row["lost"], row["sent"]) == ("PASS", "0", row["delivered"])
-        assert float(row["recovered_s"]) >= 0
-    assert float(rows["kill-platform"]["outage_s"]) >= 2.0
-    assert float(rows["kill-platform"]["detected_s"]) < float(rows["kill-platform"]["outage_s"])
+    assert run.wait(DEADLINE_S) == 0, run.output
+    (row,) = faults_of(results)
+    assert (row["name"], row["verdict"], row["lost"]) == ("kill-platform", "PASS", "0")
+    assert row["sent"] == row["delivered"]
+    assert float(row["recovered_s"]) >= 0
+    assert 0 < float(row["detected_s"]) < float(row["outage_s"])
     assert "benchmark.fault.inject" in run.output
     assert leftovers(stack) == NOTHING
 
@@ -58,7 +58,7 @@ def test_a_server_that_a_dead_run_has_stopped_goes_on_for_the_next_run(
 
     again = LocustProcess("throughput", results / "again", "--rows", "10")
 
-    assert again.wait() == 0, again.output
+    assert again.wait(DEADLINE_S) == 0, again.output
     assert leftovers(stack) == NOTHING
 
 

@@ -24,6 +24,7 @@ from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.course import CapacityCourse
 from locustfiles.backpressure import SlowSinkShape
 from locustfiles.capacity import SearchShape
+from locustfiles.faults import FaultsShape
 from locustfiles.latency import LatencyShape
 from locustfiles.partitions import ScalingShape
 from locustfiles.throughput import ThroughputShape
@@ -39,6 +40,7 @@ SHAPES: dict[str, type[ScenarioShape]] = {
     "partitions": ScalingShape,
     "wal": WalShape,
     "capacity": SearchShape,
+    "faults": FaultsShape,
 }
 PACED = {"rate": "50", "duration": "2s"}
 #: What the run, the page or the terminal reads, whatever the scenario.
@@ -51,6 +53,7 @@ OF_THE_RUN = {
         "smoke",
         "results",
         "allow_target",
+        "allow_fault",
         "quiet",
         "metrics_port",
     ),
@@ -84,6 +87,10 @@ SAMPLES: dict[str, dict[str, str]] = {
     "fill": {"fill": "1s"},
     "hold": {"hold": "1s"},
     "repeat": {"repeat": "2"},
+    "faults": {"faults": "pause-kafka"},
+    "rounds": {"rounds": "2"},
+    "steady": {"steady": "7s"},
+    "recover": {"recover": "7s"},
     "slo": {"slo": "end_to_end.p99 < 2s"},
     "from_": {"from_": "300"},
     "most": {"most": "5000"},

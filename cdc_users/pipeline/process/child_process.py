@@ -89,13 +89,12 @@ def start(
     command: Sequence[str],
     log: Path,
     environment: Mapping[str, str],
-    ready_s: float = READY_S,
     standard_input: str | None = None,
 ) -> Child:
     """Start a child and wait for its ready line, one JSON object on its standard output; see
     `launch`.
     """
-    return launch(name, command, log, environment, standard_input).await_ready(ready_s)
+    return launch(name, command, log, environment, standard_input).await_ready()
 
 
 def launch(

@@ -107,11 +107,11 @@ class CapacityCourse:
         """A probe whose backlog grows without end, or whose SLO is out of reach, is not carried
         on.
         """
-        if not progress.step.probe and not progress.step.warm_up:
+        if progress.step.mode == "null" or progress.step.fault is not None:
             return ""
         if reason := hopeless(progress.looks):
             return reason
-        if not progress.step.probe:
+        if progress.step.warm_up:
             return ""
         planned = progress.step.schedule.count * progress.step.rows_per_arrival
         return next(

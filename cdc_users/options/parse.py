@@ -194,6 +194,18 @@ def factor(text: str) -> float:
     return value
 
 
+def size(text: str) -> float:
+    """Bytes of 500MB, 10GB or 1TB."""
+    units = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+    unit = next((name for name in units if text.endswith(name)), "")
+    if not unit:
+        raise ValueError(f"{text!r} is no size; write a number and its unit, e.g. 500MB or 10GB")
+    value = float(number(text.removesuffix(unit).strip())) * units[unit]
+    if not 1e6 <= value <= 1e18:
+        raise ValueError(f"{text!r} must be from 1MB to 1,000,000TB")
+    return value
+
+
 def precision(text: str) -> float:
     """How close two rates must come, as a share: 3% or 0.03."""
     digits = text.removesuffix("%").strip()

@@ -44,6 +44,19 @@ def budget_fits_a_probe(values: OptionValues) -> Sequence[str]:
     ]
 
 
+def an_outage_has_a_connector(values: OptionValues) -> Sequence[str]:
+    """What is paused is a connector of the run's own."""
+    if not values.get("outage") or values.get("source") is None:
+        return []
+    own = values.get("capture") == "debezium" and not values.get("connector")
+    if own and values["source"] == "postgres":
+        return []
+    return [
+        "--outage pauses a connector of the run's own, and these options have none; use --source"
+        " postgres and --capture debezium, or leave it out"
+    ]
+
+
 def slo_has_its_series(values: OptionValues) -> Sequence[str]:
     """What a rate must hold is something that this pipeline shows."""
     missing = _series_missing(values)

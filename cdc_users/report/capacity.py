@@ -51,6 +51,38 @@ def _limited(found: Mapping[str, Any]) -> str:
     return f" {narrow['words']}." if narrow and narrow.get("words") else ""
 
 
+def physics(found: Mapping[str, Any]) -> list[str]:
+    """What the search says of a stop, and what one then showed, as lines."""
+    told = found.get("predictions")
+    if not told:
+        return []
+    at = f"at {told['rate_per_s']:,.0f} events/s"
+    lines = [
+        f"catch-up after {told['outage_s']:.0f} s without capture {at}:"
+        f" {_predicted(told['catch_up_s'], 's')}"
+    ]
+    held_back = told["wal_held_back_bytes_per_s"]
+    if held_back["predicted"] is not None:
+        mega = {name: _mega(held_back[name]) for name in ("predicted", "measured")}
+        lines.append(
+            f"WAL held back {at}: {_predicted({**held_back, **mega}, 'MB/s')};"
+            f" {told['disk_bytes'] / 1e9:g} GB last {told['disk_full_s']:,.0f} s"
+        )
+    return lines
+
+
+def _mega(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
+
+
+def _predicted(figure: Mapping[str, float | None], unit: str) -> str:
+    predicted, measured, error = (figure[name] for name in ("predicted", "measured", "error"))
+    told = "never" if predicted is None else f"{predicted:,.1f} {unit} predicted"
+    if measured is not None:
+        told += f", {measured:,.1f} {unit} measured"
+    return told + (f" ({error:+.0%})" if error is not None else "")
+
+
 def search_table(found: Mapping[str, Any]) -> str:
     """Every probe in order, as the terminal shows it."""
     head = f"{'rate/s':>10} {'out/s':>10} {'p50':>9} {'p99':>10} {'cores':>6}  {'':<8} "

@@ -9,7 +9,7 @@ from pathlib import Path
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.judgement.scaling import Point, surface
 from cdc_users.pipeline.declaration import sinks
-from cdc_users.report.capacity import search_table, sentence
+from cdc_users.report.capacity import physics, search_table, sentence
 from cdc_users.report.faults import faults_table
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
@@ -175,7 +175,13 @@ def render(result: Result, place: Path) -> str:
         ),
         *([*faults_table(result), ""] if faults_table(result) else []),
         *(
-            [search_table(result.capacity), "", sentence(result.capacity), ""]
+            [
+                search_table(result.capacity),
+                "",
+                sentence(result.capacity),
+                *physics(result.capacity),
+                "",
+            ]
             if result.capacity
             else []
         ),

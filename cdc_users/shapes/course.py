@@ -7,6 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cdc_users.measure.capacity.bottleneck import limit_of, true_rates
+from cdc_users.measure.capacity.prediction import (
+    Prediction,
+    catch_up_s,
+    fills_s,
+    held_back_per_s,
+)
 from cdc_users.measure.capacity.probe import (
     ProbeFigures,
     ProbeJudgement,
@@ -24,6 +30,7 @@ from cdc_users.measure.capacity.search import (
 from cdc_users.measure.judgement.cost import cores, memory_mb, per_events
 from cdc_users.measure.judgement.result import step_json
 from cdc_users.measure.judgement.threshold import Threshold, failures
+from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import LoadStage, Schedule
 from cdc_users.options.options import Options
 from cdc_users.options.search_conflict import WARM_UP_S
@@ -34,6 +41,11 @@ from cdc_users.shapes.schedule import schedule_of
 CEILING_SHARE = 0.6
 #: Where the generator had too few lanes, it gets so many times as many.
 MORE_LANES = 4
+#: What pauses the capture for an outage (docs/faults.md), how long the load is steady before, and
+#: how many times the outage its end is waited for.
+PAUSE, STEADY_S, PATIENCE = "pause-connector", 10.0, 4.0
+#: The outage that a prediction is told for, where none is made.
+OUTAGE_S = 60.0
 #: A step before a probe, which warms the pipeline up.
 STEPS_PER_PROBE = 2
 
@@ -78,19 +90,28 @@ class CapacityCourse:
             return None  # what is left would be taken for the next probe's
         following = next_trial(self.plan(shown), [one.outcome for one in made])
         if isinstance(following, SearchAnswer):
-            return None
+            return self._outage_step(following, probes, made)
         pair = probe_steps(self.options, self.pattern, following, len(made) + 1)
         return pair[len(probes) % STEPS_PER_PROBE]
+
+    def _outage_step(
+        self, answer: SearchAnswer, probes: Sequence[StepShown], made: Sequence[ProbeRecord]
+    ) -> Step | None:
+        """The connector's pause at half of what holds; None where none is wanted, or it is done."""
+        outage_s, low = self.options.outage, answer.low_per_s
+        if outage_s is None or low is None or len(probes) > STEPS_PER_PROBE * len(made):
+            return None
+        return outage_step(self.options, self.pattern, low, outage_s)
 
     def give_up(self, progress: StepProgress) -> str:
         """A probe whose backlog grows without end, or whose SLO is out of reach, is not carried
         on.
         """
-        if not progress.step.probe and not progress.step.warm_up:
+        if progress.step.mode == "null" or progress.step.fault is not None:
             return ""
         if reason := hopeless(progress.looks):
             return reason
-        if not progress.step.probe:
+        if progress.step.warm_up:
             return ""
         planned = progress.step.schedule.count * progress.step.rows_per_arrival
         return next(
@@ -123,6 +144,7 @@ class CapacityCourse:
             "slo": [threshold.text for threshold in self.options.slo],
             "bottleneck": _bottleneck(answer, made),
             "cost": _cost(answer, made),
+            "predictions": _predictions(self.options, answer, made, shown[-1]),
             "probes": [_as_row(one) for one in made],
         }
         if answer.kind == "nothing_holds":
@@ -244,6 +266,68 @@ def _cost_of(record: ProbeRecord) -> dict[str, Any]:
 def warm_up_of(options: Options) -> float:
     """How long each probe's warm-up is."""
     return WARM_UP_S if options.warm_up is None else options.warm_up
+
+
+def outage_step(options: Options, pattern: Step, capacity_per_s: float, outage_s: float) -> Step:
+    """A load of half the capacity, under which the connector is paused for so long."""
+    rate_per_s = capacity_per_s / 2
+    fault = PlannedFault(
+        name=PAUSE,
+        round=1,
+        steady_from_s=warm_up_of(options),
+        inject_at_s=warm_up_of(options) + STEADY_S,
+        hold_s=outage_s,
+        recover_s=PATIENCE * outage_s + STEADY_S,
+    )
+    return replace(
+        pattern,
+        name=f"{pattern.name}-outage-{rate_per_s:.4g}-per-s",
+        schedule=_schedule(options, rate_per_s, fault.duration_s),
+        probe=True,
+        fault=fault,
+    )
+
+
+def _predictions(
+    options: Options, answer: SearchAnswer, made: Sequence[ProbeRecord], last: StepShown
+) -> dict[str, Any] | None:
+    """What the search says of an outage at half the rate, and what one then showed."""
+    low = answer.low_per_s
+    if low is None:
+        return None
+    rate_per_s, outage_s = low / 2, options.outage or OUTAGE_S
+    per_event = _wal_bytes_per_event(made)
+    per_s = None if per_event is None else round(per_event * rate_per_s, 1)
+    catch_up, held_back = Prediction(catch_up_s(outage_s, rate_per_s, low)), Prediction(per_s)
+    if last.step.fault is not None:
+        done, slot = last.result.fault, last.backlogs.get("slot")
+        lasted_s = done.get("outage_s") or outage_s
+        outage_s = lasted_s
+        catch_up = Prediction(catch_up_s(lasted_s, rate_per_s, low), done.get("recovered_s"))
+        grew = held_back_per_s(slot.at_s, slot.waiting, lasted_s) if slot is not None else None
+        held_back = Prediction(per_s, grew)
+    return {
+        "rate_per_s": round(rate_per_s, 1),
+        "outage_s": outage_s,
+        "catch_up_s": catch_up.to_json(),
+        "wal_bytes_per_event": per_event,
+        "wal_held_back_bytes_per_s": held_back.to_json(),
+        "disk_bytes": options.disk,
+        "disk_full_s": fills_s(options.disk, per_s),
+        "p99_ms": last.result.fault.get("p99_ms") if last.step.fault is not None else None,
+    }
+
+
+def _wal_bytes_per_event(made: Sequence[ProbeRecord]) -> float | None:
+    """WAL by event, in the longest probe that held."""
+    known = [
+        (one.trial.long, one.trial.rate_per_s, slot.through_per_s / one.judged.delivered_per_s)
+        for one in made
+        if one.judged.held and one.judged.delivered_per_s
+        for slot in [one.shown.backlogs.get("slot")]
+        if slot is not None and slot.known
+    ]
+    return round(max(known)[2], 1) if known else None
 
 
 def probe_steps(options: Options, pattern: Step, trial: Trial, number: int) -> tuple[Step, Step]:

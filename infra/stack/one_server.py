@@ -25,11 +25,12 @@ POLL_S = 0.05
 
 def probes(endpoints: Endpoints) -> Mapping[str, Callable[[], None]]:
     """A real request for each server, which raises while it does not answer."""
+    environ = endpoints.environment(os.environ)
     return {
         "postgres": lambda: postgres.probe(endpoints.postgres_dsn),
-        "kafka": lambda: process.probe_kafka(endpoints.kafka_bootstrap),
-        "schema-registry": lambda: process.probe_registry(endpoints.schema_registry_url),
-        "connect": lambda: process.probe_connect(endpoints.connect_url),
+        "kafka": lambda: process.probe_kafka(endpoints.kafka_bootstrap, environ),
+        "schema-registry": lambda: process.probe_registry(endpoints.schema_registry_url, environ),
+        "connect": lambda: process.probe_connect(endpoints.connect_url, environ),
     }
 
 

@@ -7,9 +7,9 @@ from tests.benchmark.scenario_process import run_scenario
 #: A minute and a half at most, where the full search takes up to twelve minutes.
 SHORT = {
     "--from": "500/s",
-    "--probe": "4s",
+    "--probe": "5s",
     "--warm-up": "1s",
-    "--confirm": "8s",
+    "--confirm": "7s",
     "--precision": "25%",
     "--budget": "75s",
 }

@@ -23,7 +23,11 @@ GROWN_S = 0.05
 DELIVERED_SHARE = 0.99
 #: The beginning of a probe says how it got going.
 SETTLING_SHARE = 0.2
-FEWEST_LOOKS = 4
+FEWEST_LOOKS = 3
+FEW_LOOKS = (
+    "too few looks at the backlog to judge it by; hold each rate for longer (--probe), or leave the"
+    " harness more of the machine"
+)
 #: A probe is given up when its newest events are this late, and later at each of the last looks.
 HOPELESS_S, HOPELESS_LOOKS, HOPELESS_SHARE = 3.0, 5, 0.1
 
@@ -81,6 +85,8 @@ def judge_probe(figures: ProbeFigures) -> ProbeJudgement:
     behind = _behind(figures.looks)
     if figures.generator and not _pipeline_is_behind(figures, behind):
         return ProbeJudgement(None, figures.generator[0], delivered_per_s, growth)
+    if len(_settled(figures.looks)) < FEWEST_LOOKS and not figures.cut:
+        return ProbeJudgement(None, FEW_LOOKS, delivered_per_s, growth)
     reasons = [*_load_reasons(figures, behind), *_backlog_reasons(figures, growth), *figures.slo]
     return ProbeJudgement(not reasons, next(iter(reasons), ""), delivered_per_s, growth)
 
@@ -106,8 +112,6 @@ def _load_reasons(figures: ProbeFigures, behind: float) -> list[str]:
             f"{out_per_s:,.0f} of {offered_per_s:,.0f} events/s came out"
             f" ({out_per_s / offered_per_s:.1%})"
         )
-    if len(_settled(figures.looks)) < FEWEST_LOOKS and not reasons:
-        reasons.append("too few looks at the backlog to judge it by")
     if not figures.drained:
         reasons.append("not everything arrived within --drain-timeout")
     return reasons

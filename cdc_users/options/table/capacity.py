@@ -65,6 +65,23 @@ class CapacityOptions:
         takes="0.5% to 100%",
         only_in=(CAPACITY,),
     )
+    outage: float | None = option(
+        parse_duration,
+        "Capacity: after the search, pause the connector for so long at half the sustainable rate,"
+        " and compare with what was predicted how long that takes to make good.",
+        unset=None,
+        takes=A_TIME,
+        only_in=(CAPACITY,),
+        rules=(search_conflict.an_outage_has_a_connector,),
+    )
+    disk: float = option(
+        parse.size,
+        "Capacity: a disk for the WAL that a stopped capture holds back; how long it lasts is"
+        " predicted.",
+        default="10GB",
+        takes="bytes in kB, MB, GB or TB",
+        only_in=(CAPACITY,),
+    )
     budget: float = option(
         parse_duration,
         "Capacity: how long the search may take; it ends with what it knows by then.",

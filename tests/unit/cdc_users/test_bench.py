@@ -49,7 +49,15 @@ def test_a_scenario_without_a_thin_test_runs_as_it_is() -> None:
 
 
 def test_every_locustfile_is_a_module() -> None:
-    assert MODULES == ("backpressure", "capacity", "latency", "partitions", "throughput", "wal")
+    assert MODULES == (
+        "backpressure",
+        "capacity",
+        "faults",
+        "latency",
+        "partitions",
+        "throughput",
+        "wal",
+    )
 
 
 @pytest.mark.parametrize("only", ["", ",", "nothing", "throughput,nothing"])

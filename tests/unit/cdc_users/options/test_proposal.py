@@ -98,6 +98,8 @@ SAMPLES: dict[str, dict[str, str]] = {
     "confirm": {"confirm": "50s"},
     "precision": {"precision": "5%"},
     "budget": {"budget": "30m"},
+    "outage": {"outage": "20s"},
+    "disk": {"disk": "20GB"},
 }
 
 
@@ -119,7 +121,10 @@ def effect(scenario: str, given: dict[str, str]) -> Any:
     except OptionsError as error:
         return str(error)
     course = proposal.course
-    searched = (course.plan(()), course.options.slo) if isinstance(course, CapacityCourse) else None
+    searched: object = None
+    if isinstance(course, CapacityCourse):
+        chosen = course.options
+        searched = (course.plan(()), chosen.slo, chosen.outage, chosen.disk)
     return proposal.steps, workload_of(proposal.options), searched
 
 

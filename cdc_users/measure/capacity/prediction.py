@@ -1,0 +1,59 @@
+"""What follows from a search alone: how long a stop takes to make good, and how fast held-back WAL
+fills a disk. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A figure that was predicted, and what was then measured (None: it was not)."""
+
+    predicted: float | None
+    measured: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """By which part the prediction was off what was measured."""
+        if self.predicted is None or not self.measured:
+            return None
+        return round(self.predicted / self.measured - 1, 4)
+
+    def to_json(self) -> dict[str, float | None]:
+        """Plain data."""
+        return {"predicted": self.predicted, "measured": self.measured, "error": self.error}
+
+
+def catch_up_s(outage_s: float, rate_per_s: float, capacity_per_s: float | None) -> float | None:
+    """How long a pipeline needs, from the end of an outage on, to make it good while the load goes
+    on: what piled up, by what the pipeline can take beyond the load. None where it never does.
+    """
+    if capacity_per_s is None or capacity_per_s <= rate_per_s:
+        return None
+    return round(outage_s * rate_per_s / (capacity_per_s - rate_per_s), 2)
+
+
+def fills_s(disk_bytes: float, wal_bytes_per_s: float | None) -> float | None:
+    """How long WAL that is held back takes to fill a disk; None where none is written."""
+    return round(disk_bytes / wal_bytes_per_s, 1) if wal_bytes_per_s else None
+
+
+def held_back_per_s(
+    at_s: Sequence[float], lag_bytes: Sequence[float], outage_s: float
+) -> float | None:
+    """How fast a slot's lag grew while nobody read it: from the highest lag back over the outage.
+
+    None where the samples do not reach over it.
+    """
+    if not lag_bytes or outage_s <= 0:
+        return None
+    top = max(range(len(lag_bytes)), key=lambda number: lag_bytes[number])
+    began_s = at_s[top] - outage_s
+    before = [number for number in range(top) if at_s[number] <= began_s]
+    if not before:
+        return None
+    first = before[-1]
+    return round((lag_bytes[top] - lag_bytes[first]) / (at_s[top] - at_s[first]), 1)

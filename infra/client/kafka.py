@@ -42,8 +42,8 @@ JAVAS = {
     "ssl.truststore.type": "leave it out: ssl.ca.location is PEM",
     "ssl.truststore.certificates": "write ssl.ca.pem",
     "ssl.keystore.type": "leave it out: ssl.keystore.location is PKCS#12",
-    "sasl.client.callback.handler.class": "write sasl.oauthbearer.method, or cdc.oauthbearer",
-    "sasl.login.callback.handler.class": "write sasl.oauthbearer.method, or cdc.oauthbearer",
+    "sasl.client.callback.handler.class": "write sasl.oauthbearer.method=oidc",
+    "sasl.login.callback.handler.class": "write sasl.oauthbearer.method=oidc",
 }
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _PATHS = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.crl.location")

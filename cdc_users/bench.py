@@ -1,9 +1,9 @@
 """`make bench`: every scenario on one stack, each in a fresh process, and one table at the end.
 
 `python -m cdc_users.bench` brings the stack up unless it is, runs the scenarios' thin tests one
-after another (going on when one fails), takes a stack that it started down again, prints all
-results as one table, writes results/bench.json, and exits with the worst of its modules (order 2,
-3, 4, 1, 0).
+after another (going on when one fails), takes a stack that it started down again, writes
+results/bench.html, bench.csv and bench.json, prints all results as one table, and exits with the
+worst of its modules (order 2, 3, 4, 1, 0).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cdc_users.error import OptionsError
-from cdc_users.measure.judgement.result import Result, worst
+from cdc_users.measure.judgement.result import worst
 from cdc_users.options.described import pipeline_path, read_described
 from cdc_users.options.options import OPTIONS
 from cdc_users.options.parse import words
 from cdc_users.pipeline.provision.allow_list import stack_mistakes
+from cdc_users.report import overview
+from cdc_users.report.__main__ import terminal_width
 from cdc_users.report.directory import write_json
-from cdc_users.report.remake import read
-from cdc_users.report.table import BenchmarkReport
 from infra.client.environment import leave_out_access, module_command
 from infra.stack.error import StackError
 from infra.stack.find.external import source
@@ -48,6 +48,8 @@ class ModuleOutcome:
     module: str
     exit_code: int
     results: Sequence[Path]
+    #: What its thin test left out, each with the reason.
+    left_out: Sequence[str] = ()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,9 +81,15 @@ def command_of(module: str) -> list[str]:
 def run_module(module: str, results: Path) -> ModuleOutcome:
     """Run one module in a fresh process, its output as it comes."""
     before = set(results.glob("*/result.json"))
-    status = results / f".{module}.status"
-    status.unlink(missing_ok=True)
-    environment = {**os.environ, "CDC_RESULTS": str(results), "CDC_BENCH_STATUS": str(status)}
+    status, left_out = results / f".{module}.status", results / f".{module}.left-out"
+    for told in (status, left_out):
+        told.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        "CDC_RESULTS": str(results),
+        "CDC_BENCH_STATUS": str(status),
+        "CDC_BENCH_LEFT_OUT": str(left_out),
+    }
     code = subprocess.run(command_of(module), cwd=CHECKOUT, env=environment, check=False).returncode
     # pytest can only say failed or not; the thin test leaves locust's own exit code beside the
     # results.
@@ -89,30 +97,27 @@ def run_module(module: str, results: Path) -> ModuleOutcome:
         code = int(status.read_text(encoding="ascii"))
     elif code != 0 and ("pytest" in command_of(module) or code not in EXIT_CODES):
         code = 2
-    status.unlink(missing_ok=True)
+    reasons = left_out.read_text(encoding="utf-8").splitlines() if left_out.exists() else []
+    for told in (status, left_out):
+        told.unlink(missing_ok=True)
     places = sorted(path.parent for path in set(results.glob("*/result.json")) - before)
-    return ModuleOutcome(module, code, places)
+    return ModuleOutcome(module, code, places, reasons)
 
 
-def consolidate(outcomes: Sequence[ModuleOutcome], results: Path) -> int:
-    """Print the table over all modules, write bench.json; returns the exit code."""
-    report = BenchmarkReport()
-    found: list[Result] = [read(place) for outcome in outcomes for place in outcome.results]
-    for result in found:
-        report.add(result)
-    print(f"\n{report.table()}\n")
-    for outcome in outcomes:
-        print(f"{outcome.module}: exit {outcome.exit_code}")
+def consolidate(outcomes: Sequence[ModuleOutcome], results: Path, width: int) -> int:
+    """Write bench.json, bench.csv and bench.html over all modules, and print the table, what was
+    left out, the paths and the verdicts; returns the exit code.
+    """
     code = worst([outcome.exit_code for outcome in outcomes])
-    modules: list[dict[str, object]] = [
-        {
-            "module": outcome.module,
-            "exit_code": outcome.exit_code,
-            "results": [place.name for place in outcome.results],
-        }
-        for outcome in outcomes
+    modules = [
+        overview.module_of(one.module, one.exit_code, one.results, one.left_out) for one in outcomes
     ]
-    write_json(results / "bench.json", {"schema": 1, "exit_code": code, "modules": modules})
+    places = [place for outcome in outcomes for place in outcome.results]
+    summary = overview.Overview(code, modules, overview.facts_of(places))
+    write_json(results / "bench.json", summary.to_json())
+    (results / "bench.csv").write_text(summary.csv(), encoding="utf-8")
+    (results / "bench.html").write_text(overview.html(summary), encoding="utf-8")
+    print(f"\n{overview.text(summary, results, width)}", flush=True)
     return code
 
 
@@ -178,12 +183,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if owned and (code := _stack("up")) != 0:
             return code
-        return consolidate([run_module(module, results) for module in chosen], results)
+        outcomes = [run_module(module, results) for module in chosen]
     except KeyboardInterrupt:
         return 130
     finally:
         if owned:
             _stack("down")
+    return consolidate(outcomes, results, terminal_width())
 
 
 def _stack(command: str) -> int:

@@ -356,6 +356,11 @@ class Rig:
         pairs = zip(self.platforms, self.routes, strict=False)
         return [route for child, route in pairs if not self._away.has(child)]
 
+    @property
+    def children(self) -> Sequence[Child]:
+        """The processes of the system under test that this run has started."""
+        return (*self.captures, *self.platforms)
+
     def dead(self) -> str | None:
         """What of the system under test has died, if anything; raises ObserverError where we are
         blind.
@@ -365,7 +370,7 @@ class Rig:
         return next(
             (
                 message
-                for child in (*self.captures, *self.platforms)
+                for child in self.children
                 if not self._away.has(child) and (message := child.dead()) is not None
             ),
             None,

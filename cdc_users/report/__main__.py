@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cdc_users.error import ResultError
 from cdc_users.report.remake import read, write
-from cdc_users.report.table import render
+from cdc_users.report.table import USUAL_WIDTH, render
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,13 +33,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def terminal_width() -> int:
+    """Columns of the terminal, else what a log has room for."""
+    return shutil.get_terminal_size((USUAL_WIDTH, 0)).columns
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print the reports of result directories, and make their files again."""
     try:
         for place in parser().parse_args(arguments).place:
             result = read(place)
             write(place, result)
-            print(render(result, place))
+            print(render(result, place, terminal_width()))
     except ResultError as error:
         print(error, file=sys.stderr)
         return error.exit_code

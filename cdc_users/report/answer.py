@@ -23,16 +23,17 @@ def answer(result: Result) -> str:
         return f"{sentence(result.capacity)} {_audited(result).capitalize()}."
     judged = [step for step in result.steps if not step.warm_up] or result.steps
     step = max(judged, key=lambda step: step.messages or 0)
-    moved = (
-        _scaled(result.scaling["points"])
-        if result.scaling and result.scaling["points"]
-        else _moved(step)
-    )
+    if result.scaling and result.scaling["points"]:
+        return f"{_scaled(result.scaling['points'])}; {_audited(result)}."
+    moved = _moved(step)
     return f"{moved}{_latency(step)}{_bounded(step)}; {_audited(result)}."
 
 
 def _scaled(points: Sequence[Mapping[str, Any]]) -> str:
-    best = max(points, key=lambda point: point["rate_per_s"])
+    compared = [point for point in points if not point.get("hasty")]
+    if not compared:
+        return "No two configurations can be compared, because the drains were too short"
+    best = max(compared, key=lambda point: point["speed_up"])
     return (
         f"{_many(best['partitions'], 'partition')} and {_many(best['instances'], 'instance')} "
         f"drained {best['rate_per_s']:,.0f}/s into the {best['sink']} sink, "

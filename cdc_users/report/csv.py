@@ -76,6 +76,11 @@ def statistics_csv(result: Result) -> str:
     return as_csv(HEAD, rows(result))
 
 
+def statistics_of_all(results: Sequence[Result]) -> str:
+    """The statistics of several runs as one CSV."""
+    return as_csv(HEAD, [row for result in results for row in rows(result)])
+
+
 def timeline_csv(moments: Sequence[TimelineRow], head: Sequence[str]) -> str:
     """The seconds of a run as CSV, under their fields' names."""
     return as_csv(head, map(astuple, moments))

@@ -9,10 +9,11 @@ import json
 import os
 import platform
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import version
@@ -179,6 +180,28 @@ def plain(options: Options) -> dict[str, object]:
 
 def _word(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, type(None))) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """When a run began, how long it took, and how busy the machine was when it began."""
+
+    began: datetime
+    took_s: float
+    load_average: float
+
+
+def when(time: RunTime) -> dict[str, object]:
+    """When and where, as environment.json has it."""
+    return {
+        "began": f"{time.began.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "took_s": round(time.took_s, 1),
+        "host": socket.gethostname(),
+        "load_average": {
+            "begin": round(time.load_average, 2),
+            "end": round(os.getloadavg()[0], 2),
+        },
+    }
 
 
 def environment(versions: Mapping[str, str], options: Mapping[str, object]) -> dict[str, object]:

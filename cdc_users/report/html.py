@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import BEYOND
-from cdc_users.report import chart
+from cdc_users.report import chart, quantity
 
 WEB = Path(__file__).parents[1] / "view" / "web"
 STYLES = ("uplot/uPlot.min.css", "chart.css", "report.css")
@@ -42,6 +43,10 @@ PRESSURES = (
     ("backlog_at_end", "backlog at the load's end"),
     ("time_to_drain_s", "time to drain s"),
     ("drain_rate_per_s", "drain rate /s"),
+    ("servers_waited_share", "servers waited for a processor"),
+    ("platform_waited_share", "platform waited"),
+    ("harness_waited_share", "harness waited"),
+    ("others_share", "of the machine used by others"),
 )
 
 
@@ -89,14 +94,12 @@ def write(place: Path, result: Result, digest: Digest) -> Path:
 
 def render(place: Path, result: Result, digest: Digest) -> str:
     """The page as text."""
-    template = Environment(
-        loader=FileSystemLoader(WEB / "templates"), autoescape=True
-    ).get_template("report.html")
+    template = environment().get_template("report.html")
     return template.render(
         result=result,
         digest=digest,
-        place=place.name,
-        environment=_json(place / "environment.json"),
+        facts=facts_of_run(place),
+        machine=_json(place / "environment.json"),
         findings=findings(_json(place / "audit.json"), [step.name for step in result.steps]),
         files=files(place),
         pressures=PRESSURES,
@@ -108,21 +111,74 @@ def render(place: Path, result: Result, digest: Digest) -> str:
         costs=COSTS,
         costed=[step for step in result.steps if step.cost],
         data=data(place, result),
-        styles=[_asset(name) for name in STYLES],
+        styles=styles(),
         scripts=[_asset(name) for name in SCRIPTS],
     )
+
+
+def environment() -> Environment:
+    """The templates; every text in them is escaped."""
+    return Environment(loader=FileSystemLoader(WEB / "templates"), autoescape=True)
+
+
+def styles() -> list[str]:
+    """The style sheets of a page that stands alone."""
+    return [_asset(name) for name in STYLES]
 
 
 def _asset(name: str) -> str:
     return (WEB / "static" / name).read_text(encoding="utf-8")
 
 
-def files(place: Path) -> list[str]:
-    """The files beside the report; result.json is one of them, though a run writes it last."""
+def facts_of_run(place: Path) -> list[tuple[str, str]]:
+    """When, for how long and where it was measured: what a reader asks first."""
+    machine = _json(place / "environment.json")
+    load = machine.get("load_average") or {}
+    took_s = machine.get("took_s")
+    return [
+        ("date", str(machine.get("began") or _date_of(place.name))),
+        ("took", "" if took_s is None else quantity.duration(took_s * 1000)),
+        ("host", _host(machine)),
+        ("revision", str(machine.get("revision") or "")),
+        ("machine's load", " to ".join(f"{value:.2f}" for value in load.values())),
+        ("results", place.name),
+    ]
+
+
+def _date_of(name: str) -> str:
+    """The time in a result directory's name, as a person writes it."""
+    found = re.match(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-", name)
+    return "{}-{}-{} {}:{}:{} UTC".format(*found.groups()) if found else ""
+
+
+def _host(machine: Mapping[str, Any]) -> str:
+    parts = [machine.get("host"), f"{machine['cores']} cores" if machine.get("cores") else None]
+    return ", ".join(str(part) for part in parts if part)
+
+
+#: The files beside a report by what they are for, each group by the ends of their names.
+FILE_GROUPS = (
+    ("The result", ("result.json", "audit.json", "plan.json", "environment.json")),
+    ("Tables", (".csv",)),
+    ("Percentile distributions", (".hgrm",)),
+    ("Other files", ("",)),
+)
+
+
+def files(place: Path) -> list[tuple[str, list[str]]]:
+    """The files beside the report by group; result.json is one of them, though a run writes it
+    last.
+    """
     found = {
         path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")
     }
-    return sorted((found | {"result.json"}) - {"report.html"})
+    left = sorted((found | {"result.json"}) - {"report.html"})
+    groups = []
+    for title, ends in FILE_GROUPS:
+        mine = [name for name in left if name.endswith(ends)]
+        left = [name for name in left if name not in mine]
+        groups.append((title, mine))
+    return [(title, names) for title, names in groups if names]
 
 
 def data(place: Path, result: Result) -> dict[str, object]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.judgement.scaling import Point, surface
 from cdc_users.pipeline.declaration import sinks
+from cdc_users.report import quantity
 from cdc_users.report.capacity import physics, search_table, sentence
 from cdc_users.report.faults import faults_table
 
@@ -18,63 +20,78 @@ TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 @dataclass(frozen=True, slots=True)
 class TableColumn:
     """One column of the table; an INVALID run's `figure`s are not to be used, and are shown as
-    such.
+    such. `short` is how a line that has no head above it names the cell.
     """
 
     title: str
-    width: int
     read: Callable[[StepResult], str]
     figure: bool = True
+    short: str = ""
 
 
 def _latency_of(name: str, series: str = "end_to_end") -> Callable[[StepResult], str]:
-    return lambda step: _ms(step.latency_ms.get(series, {}).get(name))
+    return lambda step: quantity.duration(step.latency_ms.get(series, {}).get(name))
 
 
 def _throughput(step: StepResult) -> str:
     if step.drain_rate_per_s is not None:
-        return f"{step.drain_rate_per_s:.0f}/s drain"
-    return "-" if step.throughput_per_s is None else f"{step.throughput_per_s:.0f}/s"
+        return f"{quantity.per_second(step.drain_rate_per_s)} drain"
+    return quantity.per_second(step.throughput_per_s)
+
+
+def _counted(step: StepResult, name: str) -> str:
+    found = step.ledger.get(name)
+    return quantity.count(found) if isinstance(found, int) else quantity.UNKNOWN
 
 
 def _lost(step: StepResult) -> str:
-    return (
-        str(step.ledger.get("lost", "-")) if step.ledger.get("fences") == "complete" else "unseen"
-    )
+    return _counted(step, "lost") if step.ledger.get("fences") == "complete" else "unseen"
 
 
 #: As in the specification, ours to their right.
 COLUMNS = (
-    TableColumn("Test", 35, lambda step: step.name, figure=False),
-    TableColumn("Msgs", 8, lambda step: "-" if step.messages is None else str(step.messages)),
-    TableColumn("Duration", 10, lambda step: f"{step.duration_s:.2f}s"),
-    TableColumn("Throughput", 14, _throughput),
-    TableColumn("Bytes/s", 12, lambda step: _bytes(step.bytes_per_s)),
-    TableColumn("e2e p50", 11, _latency_of("p50")),
-    TableColumn("p95", 11, _latency_of("p95")),
-    TableColumn("p99", 11, _latency_of("p99")),
-    TableColumn("Lost", 6, _lost, figure=False),
-    TableColumn("Dup", 6, lambda step: str(step.ledger.get("duplicated", "-")), figure=False),
+    TableColumn("Test", lambda step: step.name, figure=False),
+    TableColumn("Msgs", lambda step: quantity.count(step.messages), short="msgs"),
+    TableColumn("Duration", lambda step: quantity.duration(step.duration_s * 1000), short="in"),
+    TableColumn("Throughput", _throughput),
+    TableColumn("Bytes/s", lambda step: quantity.byte_rate(step.bytes_per_s)),
+    TableColumn("e2e p50", _latency_of("p50"), short="p50"),
+    TableColumn("p95", _latency_of("p95"), short="p95"),
+    TableColumn("p99", _latency_of("p99"), short="p99"),
+    TableColumn("Lost", _lost, figure=False, short="lost"),
+    TableColumn("Dup", lambda step: _counted(step, "duplicated"), figure=False, short="dup"),
 )
 #: Shown only where a step has any.
 WHERE_ANY = (
     # A tap that looks now and then sees an event somewhat after it came.
-    TableColumn("late by", 10, lambda step: _bound(step, "late"), figure=False),
-    TableColumn("clocks +-", 10, lambda step: _bound(step, "clock"), figure=False),
-    TableColumn("Failed", 8, lambda step: str(step.arrivals.failed), figure=False),
-    TableColumn("Dropped", 8, lambda step: str(step.arrivals.dropped), figure=False),
+    TableColumn("late by", lambda step: _bound(step, "late"), figure=False, short="late by"),
+    TableColumn("clocks +-", lambda step: _bound(step, "clock"), figure=False, short="clocks +-"),
+    TableColumn(
+        "Failed", lambda step: quantity.count(step.arrivals.failed), figure=False, short="failed"
+    ),
+    TableColumn(
+        "Dropped", lambda step: quantity.count(step.arrivals.dropped), figure=False, short="dropped"
+    ),
     # In a burst every arrival but the first few is late by its nature.
     TableColumn(
-        "Late", 8, lambda step: str(step.arrivals.late if step.mode == "paced" else 0), figure=False
+        "Late",
+        lambda step: quantity.count(step.arrivals.late if step.mode == "paced" else 0),
+        figure=False,
+        short="late",
     ),
 )
 #: How long a sink takes to write; shown where a sink does something.
 WRITES = (
-    TableColumn("write p50", 11, _latency_of("p50", "sink_write")),
-    TableColumn("w. p95", 11, _latency_of("p95", "sink_write")),
-    TableColumn("w. p99", 11, _latency_of("p99", "sink_write")),
+    TableColumn("write p50", _latency_of("p50", "sink_write"), short="write p50"),
+    TableColumn("w. p95", _latency_of("p95", "sink_write"), short="w. p95"),
+    TableColumn("w. p99", _latency_of("p99", "sink_write"), short="w. p99"),
 )
-VERDICT_WIDTH = 8
+WARM_UP = "warm-up"
+GLUE = "\N{NO-BREAK SPACE}"
+#: Where nothing says how wide the output is.
+USUAL_WIDTH = 120
+#: Rows of a screen for reasons; more stand in the report alone, so that the verdict stays in sight.
+MOST_ROWS = 16
 
 
 def _real(sink: object) -> bool:
@@ -99,30 +116,98 @@ class BenchmarkReport:
     """Collects steps of one or more runs and prints them as one table."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[StepResult, Verdict]] = []
+        self._rows: list[tuple[StepResult, Result]] = []
 
     def add(self, result: Result) -> None:
         """Add every step of a run."""
-        self._rows += [(step, result.verdict) for step in result.steps]
+        self._rows += [(step, result) for step in result.steps]
 
-    def table(self) -> str:
-        """The table. An INVALID run's numbers are in brackets."""
+    def lines(self) -> tuple[list[TableColumn], list[ReportRow]]:
+        """The columns, and a row for each step with a name of its own."""
         shown = columns([step for step, _ in self._rows])
-        widths = [column.width for column in shown] + [VERDICT_WIDTH]
-        head = _line([column.title for column in shown] + ["Verdict"], widths)
-        body = [
-            _line([*_cells(step, verdict, shown), verdict.value], widths)
-            for step, verdict in self._rows
+        names = distinct_names(self._rows)
+        return shown, [
+            ReportRow(
+                (name, *(column.read(step) for column in shown[1:])),
+                WARM_UP if step.warm_up else result.verdict.value,
+                usable(result.verdict),
+            )
+            for name, (step, result) in zip(names, self._rows, strict=True)
         ]
+
+    def table(self, width: int = USUAL_WIDTH) -> str:
+        """The table, folded where it is wider than `width`. An INVALID run's numbers are in
+        brackets.
+        """
+        shown, rows = self.lines()
+        cells = [
+            [column.title for column in shown] + ["Verdict"],
+            *([*_bracketed(row, shown), row.verdict] for row in rows),
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        if sum(widths) + len(widths) - 1 > width:
+            return "\n".join([TITLE, *_folded(rows, shown, width)])
+        head, *body = (_line(line, widths) for line in cells)
         return "\n".join([TITLE, head, " ".join("-" * width for width in widths), *body])
 
 
-def _cells(step: StepResult, verdict: Verdict, shown: Sequence[TableColumn]) -> list[str]:
-    texts = [(column, column.read(step)) for column in shown]
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One step's cells, its verdict, and whether its figures may be used."""
+
+    cells: tuple[str, ...]
+    verdict: str
+    usable: bool
+
+
+def _bracketed(row: ReportRow, shown: Sequence[TableColumn]) -> list[str]:
     return [
-        f"[{text}]" if column.figure and not usable(verdict) and text != "-" else text
-        for column, text in texts
+        f"[{text}]" if column.figure and not row.usable and text != quantity.UNKNOWN else text
+        for column, text in zip(shown, row.cells, strict=True)
     ]
+
+
+def _folded(rows: Sequence[ReportRow], shown: Sequence[TableColumn], width: int) -> Iterator[str]:
+    """Each step in lines of its own: its name and verdict, and below them what is known of it."""
+    for row in rows:
+        name, *cells = _bracketed(row, shown)
+        yield f"{name} {row.verdict:>{max(0, width - len(name) - 1)}}"
+        known = [
+            f"{column.short} {text}".strip()
+            for column, text in zip(shown[1:], cells, strict=True)
+            if text != quantity.UNKNOWN
+        ]
+        # A figure and its unit stay on one line.
+        text = " · ".join(part.replace(" ", GLUE) for part in known)
+        for folded in textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  "):
+            yield folded.replace(GLUE, " ")
+
+
+def distinct_names(rows: Sequence[tuple[StepResult, Result]]) -> list[str]:
+    """A name for each row: the step's, with what tells it from others of that name."""
+    groups: dict[str, list[tuple[StepResult, Result]]] = {}
+    for step, result in rows:
+        groups.setdefault(step.name, []).append((step, result))
+    return [_name(step, result, groups[step.name]) for step, result in rows]
+
+
+def _name(step: StepResult, result: Result, same: Sequence[tuple[StepResult, Result]]) -> str:
+    if len(same) == 1:
+        return step.name
+    differing = [
+        key
+        for key, value in step.pipeline.items()
+        if any(other.pipeline.get(key) != value for other, _ in same)
+    ]
+    told = ", ".join(str(step.pipeline[key]) for key in differing)
+    alike = [
+        other
+        for other, _ in same
+        if all(other.pipeline.get(key) == step.pipeline[key] for key in differing)
+    ]
+    if len(alike) > 1:
+        told = ", ".join(filter(None, (told, f"run {result.run}")))
+    return f"{step.name} ({told})"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -132,18 +217,10 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     ).rstrip()
 
 
-def _ms(value: float | int | None) -> str:
-    return "-" if value is None else f"{value:.1f}ms"
-
-
 def _bound(step: StepResult, name: str) -> str:
     """How far a step's end-to-end latency may be off; 0 where it is not."""
     bound_ms = step.latency_ms.get("end_to_end", {}).get(name)
-    return f"<={bound_ms:.1f}ms" if bound_ms else "0"
-
-
-def _bytes(value: float | None) -> str:
-    return "-" if value is None else f"{value / 1e6:.2f}MB/s"
+    return f"<={quantity.duration(bound_ms)}" if bound_ms else "0"
 
 
 def line(step: StepResult) -> Mapping[str, object]:
@@ -161,34 +238,42 @@ def line(step: StepResult) -> Mapping[str, object]:
     }
 
 
-def render(result: Result, place: Path) -> str:
-    """What a run prints at its end."""
+def render(result: Result, place: Path, width: int = USUAL_WIDTH) -> str:
+    """What a run prints at its end; the verdict comes last, so that it is on the screen."""
     report = BenchmarkReport()
     report.add(result)
-    reasons = [f"  {reason}" for reason in result.reasons]
-    notes = [f"  note: {note}" for note in result.notes]
-    end = [
-        *(
-            [surface([Point(**point) for point in result.scaling["points"]]), ""]
-            if result.scaling
-            else []
-        ),
-        *([*faults_table(result), ""] if faults_table(result) else []),
-        *(
-            [
-                search_table(result.capacity),
-                "",
-                sentence(result.capacity),
-                *physics(result.capacity),
-                "",
-            ]
-            if result.capacity
-            else []
-        ),
-        f"verdict: {result.verdict.value}",
-        *reasons,
-        *notes,
-        f"results: {place}",
-        f"report:  {place / 'report.html'}",
-    ]
-    return "\n".join(["", report.table(), "", *end])
+    notes = [f"note: {note}" for note in result.notes]
+    return "\n".join(
+        [
+            "",
+            report.table(width),
+            "",
+            *_sections(result),
+            *notes,
+            f"results: {place}",
+            f"report:  {place / 'report.html'}",
+            *concluding(result, width),
+        ]
+    )
+
+
+def concluding(result: Result, width: int) -> list[str]:
+    """The verdict with its reasons, as many as leave it on a small screen."""
+    lines, rows = [f"verdict: {result.verdict.value}"], 0
+    for reason in result.reasons:
+        rows += -(-(len(reason) + 2) // width)
+        if rows > MOST_ROWS and len(lines) > 1:
+            return [*lines, "  and more: see the report"]
+        lines.append(f"  {reason}")
+    return lines
+
+
+def _sections(result: Result) -> Iterator[str]:
+    """What a scenario says beyond its table, each part with a blank line behind it."""
+    if result.scaling:
+        yield from (surface([Point(**point) for point in result.scaling["points"]]), "")
+    if faults := faults_table(result):
+        yield from (*faults, "")
+    if result.capacity:
+        yield from (search_table(result.capacity), "", sentence(result.capacity))
+        yield from (*physics(result.capacity), "")

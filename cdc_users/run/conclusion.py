@@ -48,7 +48,11 @@ def _write(run: RunContext, result: Result, versions: Mapping[str, str]) -> None
     directory.write_samples(place / "samples.csv", run.samples.rows())
     directory.write_timeline(place / "timeline.csv", run.watch.moments)
     directory.write_heat(place / "latency_heat.json", run.watch.heat)
-    directory.write_json(place / "environment.json", directory.environment(versions, options))
+    time = directory.RunTime(run.began, run.watch.total_s, run.load_average)
+    directory.write_json(
+        place / "environment.json",
+        {**directory.when(time), **directory.environment(versions, options)},
+    )
     parsed = run.environment.parsed_options
     directory.write_beside(
         parsed.csv_prefix if parsed is not None else None, result, run.watch.moments

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from locust.env import Environment
@@ -17,7 +19,7 @@ from cdc_users.scenario import Scenario
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.workload.table.row import CustomRow
 from cdc_users.users.workload.workload import Workload
-from cdc_users.view.run_view import ChartMark
+from cdc_users.view.run_view import Activity, ChartMark
 
 
 @dataclass(slots=True)
@@ -39,15 +41,24 @@ class RunContext:
     facts: Facts
     #: The user's own code that makes rows of a table of theirs.
     custom: CustomRow | None = None
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    #: The machine's at the begin: what others have it do.
+    load_average: float = field(default_factory=lambda: os.getloadavg()[0])
     stopping: Stopping = field(default_factory=Stopping)
     anchor: Anchor = field(default_factory=new_anchor)
     samples: SampleLog = field(default_factory=SampleLog)
     states: list[StepState] = field(default_factory=list)
     marks: list[ChartMark] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
     #: The step that goes on, or the last one.
     current: StepState | None = None
     #: Lanes that should be up; None when the run has ended.
     lanes_wanted: int | None = 0
+
+    def enter(self, name: str) -> None:
+        """The harness turns to something else."""
+        if not self.activities or self.activities[-1].name != name:
+            self.activities.append(Activity(self.watch.total_s, name))
 
     def mark(self, name: str, state: StepState) -> None:
         """A step or a stage begins."""

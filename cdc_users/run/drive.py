@@ -110,15 +110,18 @@ class Drive:
     def _through_one_rig(self, first: StepState) -> StepState | None:
         """Take all steps that share the first one's pipeline; returns the first that does not."""
         run, facts = self.run, self.run.facts
+        run.enter("tables, topics and connector")
         rig = self._rig = prepare(self._plan(first), self.steward)
         following: StepState | None = first
         try:
+            run.enter("observer and platform")
             with self._no_longer_than_a_stop_allows():
                 rig.start(held=first.step.mode == "drain", smoke=run.options.smoke)
             run.samples.renew()
             pipeline = first.step.pipeline
             patience_s = max(pipeline.sink_delay_s, pipeline.iceberg_commit_interval_s)
             run.watch.start(self._look, patience_s)
+            run.enter("a first event on its way to the topic")
             self._open(rig)
             following = self._steps(rig, first)
         except NotUpError as error:
@@ -201,6 +204,7 @@ class Drive:
             self._shown.append(self._show(rig, state))
             state = self._next_state()
         ran = [item for item in taken if item.workers]
+        self.run.enter("audit: fences, ledger, final state")
         if ran and not self.run.facts.broken and not self.run.facts.workers_lost:
             self._close(rig, ran)
         return state
@@ -302,6 +306,7 @@ class Drive:
     def _clean_up(self, rig: Rig) -> None:
         """Stop the load first, then everything that was there for it; each part with a limit."""
         run, facts = self.run, self.run.facts
+        run.enter("clean up: lanes, platform, what was created")
         stopped = run.stopping.left_s() is not None
         self._stop_lanes()
         with gevent.Timeout(LAST_LOOK_S if stopped else None, False):

@@ -64,6 +64,7 @@ class LoadDriver:
     def _lanes_come_up(self) -> bool:
         run, facts = self.run, self.run.facts
         wanted = run.lanes_wanted or 0
+        run.enter(f"{wanted} lanes")
         up = self.waiting.until(
             f"{wanted} lanes", lambda: self._lanes() >= wanted or bool(run.stopping), LANES_UP_S
         )
@@ -86,6 +87,7 @@ class LoadDriver:
         )
         self._assigner.announce()
         run.current = state
+        run.enter("load")
         run.mark(state.step.name, state)
         if first:
             # Locust's rates are those of the load, and not of what had to be set up for it.

@@ -22,6 +22,8 @@ from locust.env import Environment
 from cdc_users.error import HarnessError
 from cdc_users.measure.judgement.result import Result, Verdict
 from cdc_users.measure.judgement.threshold import Threshold, parse_threshold, with_defaults
+from cdc_users.measure.latency.heat_map import HeatMap
+from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.options.options import Options, workload_of
 from cdc_users.pipeline.provision.client import CLOSE_S, StewardClient
 from cdc_users.pipeline.telemetry import PipelineSnapshot
@@ -36,7 +38,7 @@ from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.users.carried import carried
 from cdc_users.users.message import Halt, WorkerReport
-from cdc_users.view.run_view import ChartMark, due, remaining_s
+from cdc_users.view.run_view import Activity, ChartMark, due, remaining_s
 from cdc_users.view.terminal import Terminal
 
 logger = structlog.get_logger()
@@ -83,6 +85,7 @@ class Run:
         #: How many processes that do not belong to the run were refused until now.
         self.strangers: Callable[[], int] = lambda: 0
         self._course = course
+        self._took_s: float | None = None
         self._versions: Mapping[str, str] = {}
 
     @property
@@ -126,6 +129,21 @@ class Run:
         return self.context.watch.last
 
     @property
+    def activities(self) -> Sequence[Activity]:
+        """What the harness has been busy with; the last one goes on."""
+        return self.context.activities
+
+    @property
+    def lately(self) -> LatencyHistogram:
+        """End-to-end latencies of what arrived in the last ten seconds."""
+        return self.context.watch.lately
+
+    @property
+    def heat(self) -> HeatMap:
+        """How the latencies were spread over the time of the load."""
+        return self.context.watch.heat
+
+    @property
     def over(self) -> bool:
         """Whether it has ended, if only because the harness crashed."""
         return bool(self.concluded.is_set())
@@ -138,7 +156,7 @@ class Run:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the run began."""
-        return self.context.watch.total_s
+        return self.context.watch.total_s if self._took_s is None else self._took_s
 
     @property
     def remaining_s(self) -> float | None:
@@ -199,15 +217,26 @@ class Run:
             reason = f"the harness crashed: {type(error).__name__}: {error}"
             facts.broken.append(Broken(reason, Verdict.ERROR.exit_code))
         try:
+            self.context.enter("conclusion: figures, verdict, files")
             facts.strangers = self.strangers()
             self.result = conclusion.concluded(self.context, self._versions)
             self.exit_code = self.result.verdict.exit_code
-            carried(self.context.environment, Terminal).say(
-                table.render(self.result, self.context.directory)
-            )
+            self._tell(self.result)
         finally:
             self.context.lanes_wanted = None
+            self._took_s = self.context.watch.total_s
             self.concluded.set()
+
+    def _tell(self, result: Result) -> None:
+        """The verdict is the last thing on the screen: where Locust ends with the run, it comes
+        after all that Locust prints.
+        """
+        terminal = carried(self.context.environment, Terminal)
+        text = table.render(result, self.context.directory, terminal.width)
+        if self.context.environment.web_ui is None:
+            terminal.keep_for_the_end(text)
+        else:
+            terminal.say(text)
 
     @contextmanager
     def _steward(self) -> Iterator[StewardClient]:
@@ -225,6 +254,7 @@ class Run:
     def _carry_out(self, steward: StewardClient) -> None:
         context, options = self.context, self.options
         profile = "test" if options.smoke else "bench"
+        context.enter("servers: found, or fetched and started")
         endpoints, owned = steward.open(context.id, profile, options.allow_target)
         # Observer and platform inherit how the servers let them in.
         endpoints.adopt(os.environ)

@@ -11,11 +11,13 @@ import structlog
 from msgspec.structs import replace
 
 from cdc_users.error import HarnessError, TargetError
+from cdc_users.measure.judgement.processor import ProcessorReading, between
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.telemetry import advance
 from cdc_users.run.faults import FaultDriver
 from cdc_users.run.load_driver import DRAIN_RESERVED_S, LoadDriver
 from cdc_users.run.silence import Silence
+from cdc_users.step.processors import read_run
 from cdc_users.users.target import LaneTarget, TopicTarget
 
 logger = structlog.get_logger()
@@ -43,7 +45,7 @@ class StepDriver(LoadDriver):
         run, state, facts = self.run, self.state, self.run.facts
         if not self._lanes_come_up():
             return
-        before = self._positions()
+        before, spent = self._positions(), self._processors()
         self._carry_load()
         state.looks = list(run.watch.looks.get(state.number, ()))
         if facts.broken or facts.workers_lost:
@@ -56,6 +58,12 @@ class StepDriver(LoadDriver):
         if facts.broken:
             return  # what is silent would only be waited for once more
         facts.partition_events[state.number] = advance(before, self._positions())
+        facts.processors[state.number] = between(spent, self._processors())
+
+    def _processors(self) -> ProcessorReading:
+        sender, parsed = self.run.sender, self.run.environment.parsed_options
+        own_lanes = sender.workers() == ["local"] or bool(getattr(parsed, "processes", None))
+        return read_run(self.rig, own_lanes=own_lanes)
 
     def _carry_load(self) -> None:
         """With a fault the load ends when all has been seen of it."""

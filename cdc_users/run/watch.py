@@ -31,6 +31,7 @@ from cdc_users.step.timeline_row import TimelineRow
 logger = structlog.get_logger()
 
 INTERVAL_S = 1.0
+LATELY_S = 10.0
 LINE = ("CDC", "end_to_end (sink)")
 
 
@@ -85,6 +86,8 @@ class Watch:
     began_s: float = field(default_factory=time.monotonic)
     #: How the latencies at the sink were spread over the time of the load.
     heat: HeatMap = field(default_factory=HeatMap)
+    #: End-to-end latencies of what arrived in the last ten seconds.
+    lately: LatencyHistogram = field(default_factory=LatencyHistogram)
     _loaded_s: float = 0.0
     _resumed_s: float | None = None
     _windows: dict[int, LatencyWindow] = field(default_factory=dict)
@@ -137,12 +140,14 @@ class Watch:
 
     def stop(self) -> None:
         """Take one last look, and no more."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
-            if self.silence is None:  # what did not answer a moment ago is not waited for again
-                self.note()
-        self._pause()
+        try:
+            if self._greenlet is not None:
+                self._greenlet.kill()
+                self._greenlet = None
+                if self.silence is None:  # what did not answer a moment ago is not waited for again
+                    self.note()
+        finally:
+            self._pause()
 
     def look(self) -> PipelineSnapshot:
         """Read every tap now; raises TargetError."""
@@ -263,6 +268,7 @@ class Watch:
             self._windows = {step: LatencyWindow(self.elapsed_s)}
         window = self._windows[step]
         found = window.since(now, self.elapsed_s)
+        self.lately = window.since(now, self.elapsed_s, LATELY_S, enough=0).histogram
         window.keep(now, self.elapsed_s)
         return found
 

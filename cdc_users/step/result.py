@@ -83,17 +83,17 @@ def conclude(
 
 def hasty(steps: Sequence[StepResult]) -> list[str]:
     """A note on drains that were over before they had got going: their rates compare starts."""
-    names = [
-        step.name
-        for step in steps
-        if step.drain_rate_per_s is not None and step.duration_s < COMPARABLE_S
-    ]
+    names = [step.name for step in steps if step.drain_rate_per_s is not None and _is_hasty(step)]
     if not names:
         return []
     return [
         f"{', '.join(names)} took less than {COMPARABLE_S:g} s; give more --records before"
         " comparing their rates"
     ]
+
+
+def _is_hasty(step: StepResult) -> bool:
+    return step.duration_s < COMPARABLE_S
 
 
 def readings(steps: Sequence[StepResult]) -> list[RateReading]:
@@ -106,6 +106,7 @@ def readings(steps: Sequence[StepResult]) -> list[RateReading]:
             step.pipeline["instances"],
             step.drain_rate_per_s,
             step.pressure["partition_events"],
+            _is_hasty(step),
         )
         for step in steps
         if step.drain_rate_per_s is not None
@@ -195,6 +196,9 @@ def pressure(state: StepState, facts: Facts) -> dict[str, object]:
         "queue_high_water_share": None if high_water is None else round(high_water / limit, 4),
         "partition_events": list(facts.partition_events.get(state.number, ())),
     }
+    if (use := facts.processors.get(state.number)) is not None:
+        found |= {f"{name}_waited_share": share for name, share in use.waited.items()}
+        found["others_share"] = use.others
     if samples:
         found |= figures(samples, _hold(state.step, loaded_s))
     if not state.step.steady and state.drained:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.pressure import PressureSample
+from cdc_users.measure.judgement.processor import ProcessorUse
 from cdc_users.measure.judgement.threshold import Threshold
 from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
@@ -190,6 +191,8 @@ class Facts:
     costs: dict[int, Costs] = field(default_factory=dict)
     #: What the course as a whole came to.
     course: CourseOutcome = field(default_factory=CourseOutcome)
+    #: By step: how the run's processes shared the machine's processors with others.
+    processors: dict[int, ProcessorUse] = field(default_factory=dict)
 
     def unexplained(self, sentences: Iterable[str]) -> list[str]:
         """Those of these that no fault of the run's own explains."""

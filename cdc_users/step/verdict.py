@@ -16,7 +16,7 @@ from cdc_users.measure.judgement.threshold import (
     ThresholdFailure,
     failures,
 )
-from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts
+from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts, crowded_note
 from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.pipeline.telemetry import DURABLE, StepSnapshot
@@ -204,6 +204,7 @@ def _lost(facts: Facts, step: int) -> bool:
 
 def _step_facts(state: StepState, facts: Facts) -> StepFacts:
     recorder, step = state.recorder(), state.step
+    use = facts.processors.get(state.number)
     # What is seen as a state alone is no witness of when each event came.
     sink = None if state.number in facts.blind else facts.sink.get(state.number)
     loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
@@ -234,6 +235,8 @@ def _step_facts(state: StepState, facts: Facts) -> StepFacts:
         cpu_cores=wanted_s / loaded_s if loaded_s > 0 else None,
         processes=max(1, len(state.workers)),
         witness_early_ms=None if facts.smoke or sink is None else _witness_early_ms(sink),
+        others_share=None if facts.smoke or use is None else use.others,
+        waited_share={} if use is None else use.waited,
         looks=state.looks,
         loaded_s=loaded_s or None,
         left_s=max(0, sink.last_us - state.loaded_us) / 1e6 if sink is not None else None,
@@ -266,6 +269,11 @@ def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
         *bound_notes(judged, facts),
         *load_notes(judged),
         *lane_notes(judged),
+        *(
+            note
+            for state in judged
+            if (note := crowded_note(_step_facts(state, facts))) is not None
+        ),
     ]
 
 

@@ -4,8 +4,8 @@ why. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cdc_users.measure.latency.series import PARTS, WAY
 from cdc_users.step.timeline_row import TimelineRow
@@ -34,6 +34,8 @@ class Bottleneck:
 
     stage: str | None
     words: str
+    #: Mean milliseconds that each stage costs an event, the waits for it among them.
+    costs_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 def recent(moments: Sequence[TimelineRow]) -> Sequence[TimelineRow]:
@@ -76,33 +78,66 @@ def grows(moments: Sequence[TimelineRow]) -> bool:
 
 
 def narrowest(run: RunView) -> Bottleneck:
-    """Where the run is narrow now; once it has concluded, where its last step was."""
+    """Where the run is narrow now; once it has concluded, where it was while the load lasted."""
     if run.result is None:
         return bottleneck(recent(run.moments))
-    step = run.moments[-1].step if run.moments else ""
-    return bottleneck([moment for moment in run.moments if moment.step == step])
+    return bottleneck(under_load(run), over=True)
 
 
-def bottleneck(last: Sequence[TimelineRow]) -> Bottleneck:
-    """Where events spend their time in these seconds, and so which stage holds the others up."""
+def under_load(run: RunView) -> list[TimelineRow]:
+    """The seconds of the run's largest step that is judged, until its load had ended."""
+    judged = [step for step in run.result.steps if not step.warm_up] if run.result else []
+    largest = max(judged, key=lambda step: step.messages or 0, default=None)
+    moments = [one for one in run.moments if largest is not None and one.step == largest.name]
+    sent = moments[-1].sent if moments else 0
+    loaded = [one for one in moments if one.sent < sent and one.mean_ms is not None]
+    return loaded or moments
+
+
+def bottleneck(last: Sequence[TimelineRow], *, over: bool = False) -> Bottleneck:
+    """Where events spend their time in these seconds, and so which stage holds the others up;
+    `over` ones are looked back at.
+    """
     means = means_ms(last)
     if not means:
-        return Bottleneck(None, "Nothing has arrived at the sink in the last seconds.")
-    total = sum(means.values())
-    part = max(means, key=lambda name: means[name])
-    share = means[part] / total if total > 0 else 0.0
-    growing = grows(last)
-    tail = f"{means[part]:,.1f} of {total:,.1f} ms end to end ({share:.0%})"
-    if total < QUICK_MS and not growing:
         return Bottleneck(
-            None, f"The pipeline keeps up. Its longest stage is {_SPOKEN[part]}: {tail}."
+            None, "Nothing has arrived at the sink" + ("." if over else " in the last seconds.")
         )
-    stage, why = _cause(part, last[-1])
+    causes = {part: _cause(part, _most_paused(last)) for part in means}
+    costs = {
+        stage: sum(means[part] for part in means if causes[part][0] == stage)
+        for stage in dict.fromkeys(stage for stage, _ in causes.values())
+    }
+    stage = max(costs, key=lambda name: costs[name])
+    part = max((name for name in means if causes[name][0] == stage), key=lambda name: means[name])
+    total = sum(means.values())
+    growing = grows(last) and not over
+    if total < QUICK_MS and not growing:
+        longest = max(means, key=lambda name: means[name])
+        return Bottleneck(
+            None,
+            f"The pipeline {'kept' if over else 'keeps'} up. Its longest stage"
+            f" {'was' if over else 'is'} {_SPOKEN[longest]}: {_share(means[longest], total)}.",
+            costs,
+        )
     trend = f", and the backlog of {last[-1].backlog:,} events grows" if growing else ""
-    return Bottleneck(stage, f"The bottleneck is {_ARTICLE[stage]}: {why}, {tail}{trend}.")
+    words = (
+        f"The bottleneck {'of the run was' if over else 'is'} {_ARTICLE[stage]}:"
+        f" {causes[part][1]}, {_share(means[part], total)}{trend}."
+    )
+    return Bottleneck(stage, words, costs)
 
 
-def _cause(part: str, moment: TimelineRow) -> tuple[str, str]:
+def _share(mean_ms: float, total_ms: float) -> str:
+    share = mean_ms / total_ms if total_ms > 0 else 0.0
+    return f"{mean_ms:,.1f} of {total_ms:,.1f} ms end to end ({share:.0%})"
+
+
+def _most_paused(moments: Sequence[TimelineRow]) -> int:
+    return max((moment.paused_partitions or 0 for moment in moments), default=0)
+
+
+def _cause(part: str, paused: int) -> tuple[str, str]:
     """The stage that makes events wait there.
 
     A queue waits for the sink behind it, and so does a paused partition.
@@ -111,13 +146,9 @@ def _cause(part: str, moment: TimelineRow) -> tuple[str, str]:
         return "source", "events wait to be written and committed"
     if part == "capture":
         return "capture", "committed events wait to be captured"
-    if part == "fetch" and moment.paused_partitions:
-        paused = (
-            "1 partition is"
-            if moment.paused_partitions == 1
-            else f"{moment.paused_partitions} partitions are"
-        )
-        return "sink", f"{paused} paused for it and events wait in the topic"
+    if part == "fetch" and paused:
+        partitions = "1 partition is" if paused == 1 else f"{paused} partitions are"
+        return "sink", f"{partitions} paused for it and events wait in the topic"
     if part == "fetch":
         return "platform", "events wait in the topic until it fetches them"
     if part == "queue":

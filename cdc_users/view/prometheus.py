@@ -138,7 +138,7 @@ def _latest(name: str, factor: float = 1.0) -> Callable[[RunView], float | None]
 
 GAUGES = (
     ExportedGauge(
-        "cdc_run_elapsed_seconds", "seconds", "Time since the run began.", _latest("elapsed_s")
+        "cdc_run_elapsed_seconds", "seconds", "Time on the timeline.", _latest("elapsed_s")
     ),
     ExportedGauge(
         "cdc_run_concluded",

@@ -1,4 +1,4 @@
-"""What is read of a run while it goes on and after, and its verdict so far. Pure.
+"""What is read of a run while it goes on and after. Pure.
 
 The page, the terminal and the metrics all read a run through `RunView` and say the same of it.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.latency.heat_map import HeatMap
+from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.options.options import Options
 from cdc_users.pipeline.telemetry import PipelineSnapshot
@@ -24,6 +26,13 @@ class ChartMark(NamedTuple):
     elapsed_s: float
     name: str
     step: str
+
+
+class Activity(NamedTuple):
+    """What the harness is busy with, from a moment on: seconds since the run began."""
+
+    began_s: float
+    name: str
 
 
 class RunView(Protocol):
@@ -52,6 +61,22 @@ class RunView(Protocol):
     @property
     def marks(self) -> Sequence[ChartMark]:
         """Steps and stages as they began."""
+
+    @property
+    def activities(self) -> Sequence[Activity]:
+        """What the harness has been busy with since the run began; the last one goes on."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began, its preparation among them."""
+
+    @property
+    def lately(self) -> LatencyHistogram:
+        """End-to-end latencies of what arrived in the last ten seconds."""
+
+    @property
+    def heat(self) -> HeatMap:
+        """How the latencies were spread over the time of the load."""
 
     @property
     def states(self) -> Sequence[StepState]:
@@ -96,23 +121,3 @@ def due(state: StepState, now_us: int) -> int:
     whole plan.
     """
     return state.step.schedule.number_at(max(0, now_us - state.t0_us) * 1000 + 1)
-
-
-def concerns(run: RunView) -> list[str]:
-    """What is already known to be wrong, before the audit."""
-    found = [f"the platform reports: {error}" for error in run.look.platform.errors]
-    for state in run.states:
-        failed = state.total("failed")
-        seen = run.look.sink.steps.get(state.number)
-        if failed:
-            found.append(f"{state.step.name}: {failed} arrivals failed")
-        if seen is not None and seen.duplicated:
-            found.append(f"{state.step.name}: {seen.duplicated} events arrived more than once")
-    return found
-
-
-def verdict(run: RunView) -> str:
-    """The verdict, or how it looks so far."""
-    if run.result is not None:
-        return run.result.verdict.value
-    return "trouble so far" if concerns(run) else "good so far"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.latency.series import BOXES, PARTS
 from cdc_users.pipeline.declaration import captures, transports
 from cdc_users.scenario import Pipeline
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.backlog import backlog, positions
-from cdc_users.view.bottleneck import means_ms, recent
+from cdc_users.view.bottleneck import Bottleneck, means_ms, recent
+from cdc_users.view.headline import largest
 from cdc_users.view.run_view import RunView, current, series
 
 
@@ -32,19 +34,18 @@ class StageView:
     bottleneck: bool
 
 
-def stages(run: RunView, narrow: str | None) -> list[StageView]:
-    """The pipeline's five stages as they are now."""
+def stages(run: RunView, narrow: Bottleneck) -> list[StageView]:
+    """The pipeline's five stages as they are now, or as they were in the run's largest step.
+
+    The meter of each is what it costs an event, waits for it among them: the longest one is the
+    bottleneck's.
+    """
+    if run.result is not None and (step := largest(run.result)) is not None:
+        return _of_step(run, step, narrow)
     state = current(run) or (run.states[0] if run.states else None)
     pipeline = state.step.pipeline if state is not None else Pipeline()
     moments = recent(run.moments)
-    means = (
-        means_ms(moments)
-        if run.result is None
-        else dict(split_ms(run)).get(state.step.name, {})
-        if state
-        else {}
-    )
-    longest = max(means.values(), default=0.0)
+    means = means_ms(moments)
     recorder = series(run)
     flows, waits = flow(moments), backlog(moments)
 
@@ -60,8 +61,37 @@ def stages(run: RunView, narrow: str | None) -> list[StageView]:
             p50_ms=_ms(histogram.percentile_us(50)),
             p99_ms=_ms(histogram.percentile_us(99)),
             backlog=waits[key],
-            share=max(0.0, mean or 0.0) / longest if longest > 0 else 0.0,
-            bottleneck=key == narrow,
+            share=share(narrow, key),
+            bottleneck=key == narrow.stage,
+        )
+
+    return [stage(key, part) for key, part in zip(BOXES, PARTS, strict=True)]
+
+
+def share(narrow: Bottleneck, key: str) -> float:
+    """How long a stage's meter is, of 1."""
+    longest = max(narrow.costs_ms.values(), default=0.0)
+    return max(0.0, narrow.costs_ms.get(key, 0.0)) / longest if longest > 0 else 0.0
+
+
+def _of_step(run: RunView, step: StepResult, narrow: Bottleneck) -> list[StageView]:
+    """The stages of a step that has ended: its figures, and nothing of the last second."""
+    made = [state.step.pipeline for state in run.states if state.step.name == step.name]
+    rate = step.drain_rate_per_s if step.drain_rate_per_s is not None else step.throughput_per_s
+
+    def stage(key: str, part: str) -> StageView:
+        summary = step.latency_ms.get(part, {})
+        return StageView(
+            key=key,
+            name=key.capitalize(),
+            what=what(key, made[0] if made else Pipeline()),
+            rate=rate,
+            mean_ms=_rounded(summary.get("mean")),
+            p50_ms=summary.get("p50"),
+            p99_ms=summary.get("p99"),
+            backlog="–",
+            share=share(narrow, key),
+            bottleneck=key == narrow.stage,
         )
 
     return [stage(key, part) for key, part in zip(BOXES, PARTS, strict=True)]

@@ -18,14 +18,16 @@ from typing import Any, Literal, TextIO, TypedDict
 import structlog
 from structlog.typing import EventDict
 
+from cdc_users.report import quantity
+from cdc_users.report.table import USUAL_WIDTH
 from cdc_users.view.bottleneck import narrowest
-from cdc_users.view.run_view import RunView, series, verdict
+from cdc_users.view.concern import verdict, warnings
+from cdc_users.view.run_view import RunView, series
 
 LINES_EVERY_S = 10.0
-PREPARING = "The stack and the pipeline are being prepared."
 TerminalMode = Literal["block", "lines", "quiet"]
 UP_AND_CLEAR = "\x1b[{rows}F\x1b[J"
-GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+GREEN, YELLOW, RED, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m"
 NARROWEST, WIDEST = 40, 160
 
 logger = structlog.get_logger()
@@ -51,6 +53,7 @@ class Terminal:
         self._rows = 0
         self._clock = clock
         self._told_s = clock()
+        self._last = ""
 
     def open(self, stream: TextIO, environ: Mapping[str, str], quiet: bool) -> None:
         """Decide how to print, and have structlog's events and Locust's log go around the block."""
@@ -97,6 +100,24 @@ class Terminal:
         self.clear()
         print(text, file=self._stream, flush=True)
 
+    def keep_for_the_end(self, text: str) -> None:
+        """Print this when everything else has been printed (`finish`)."""
+        self._last = text
+
+    def finish(self) -> None:
+        """Print what was kept for the end."""
+        if self._last:
+            text, self._last = self._last, ""
+            self.say(text)
+
+    @property
+    def width(self) -> int:
+        """Columns for a table: those of the terminal, else what a log has room for."""
+        try:
+            return max(NARROWEST, os.get_terminal_size(self._stream.fileno()).columns)
+        except (OSError, ValueError):
+            return USUAL_WIDTH
+
     def clear(self) -> None:
         """Take the block away."""
         if self._rows:
@@ -105,7 +126,7 @@ class Terminal:
             self._rows = 0
 
     def _show(self, lines: Sequence[str]) -> None:
-        width = max(NARROWEST, min(WIDEST, self._width() - 1))
+        width = min(WIDEST, self.width - 1)
         # One write, so that no reader of the terminal sees half a block.
         erase = UP_AND_CLEAR.format(rows=self._rows) if self._rows else ""
         self._stream.write(erase + "".join(f"{self._painted(line[:width])}\n" for line in lines))
@@ -115,15 +136,13 @@ class Terminal:
     def _painted(self, line: str) -> str:
         if not self._colour:
             return line
-        for word, colour in (("good so far", GREEN), ("trouble so far", RED)):
+        for word, colour in (
+            ("good so far", GREEN),
+            ("warnings so far", YELLOW),
+            ("trouble so far", RED),
+        ):
             line = line.replace(word, f"{colour}{word}{PLAIN}")
         return line
-
-    def _width(self) -> int:
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns
-        except (OSError, ValueError):
-            return NARROWEST * 2
 
     def _before_event(self, _: Any, __: str, event: EventDict) -> EventDict:
         self.clear()
@@ -142,16 +161,24 @@ def block(run: RunView, elapsed_s: float, remaining_s: float | None) -> list[str
         " · ".join(dict.fromkeys(part for part in (told["step"], told["stage"]) if part))
         or "preparing"
     )
-    p99 = "-" if told["p99_ms"] is None else f"{told['p99_ms']:,.1f} ms"
-    rate = "-" if told["delivered_per_s"] is None else f"{told['delivered_per_s']:,.0f}/s"
+    p99, rate = quantity.duration(told["p99_ms"]), quantity.per_second(told["delivered_per_s"])
+    last = next(iter(warnings(run)), narrowest(run).words) if run.moments else doing(run)
     return [
         f"{run.scenario.name} · {where} · {clock(elapsed_s)}{left} · {told['verdict']}",
         (
             f"  offered {told['offered']:,} · delivered {told['delivered']:,} ({rate}) · p99 {p99} "
             f"· backlog {told['backlog']:,}"
         ),
-        (f"  {narrowest(run).words if run.moments else PREPARING}"),
+        f"  {last}",
     ]
+
+
+def doing(run: RunView) -> str:
+    """What a run is busy with that has no figures yet."""
+    if not run.activities:
+        return "The run begins."
+    now = run.activities[-1]
+    return f"Preparing: {now.name}, {clock(run.elapsed_s - now.began_s)}."
 
 
 class ProgressFields(TypedDict):

@@ -6,15 +6,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -23,10 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 from cdc_users.measure.judgement.result import Verdict
 from cdc_users.report import remake
 from infra.stack.endpoints import Endpoints
-from infra.stack.servers.port import free_ports
-from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.browser import DESKTOP, PHONE, Theme, Window, browser, window
-from tests.scenarios.locust_process import await_that
+from tests.scenarios.site import Site, opened_site
 from tests.unit.made_result import STAGES_MS, recorder, result, step_result
 
 DEADLINE_MS = 90_000
@@ -49,55 +41,10 @@ def launched() -> Iterator[Browser]:
         yield started
 
 
-@dataclass
-class Site:
-    """Locust with its web UI as a process."""
-
-    url: str
-    results: Path
-    log: Path
-
-    def state(self) -> dict[str, Any]:
-        told: dict[str, Any] = requests.get(f"{self.url}/cdc/state", timeout=30).json()
-        return told
-
-
 @pytest.fixture(scope="module")
 def site(launched: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    place = tmp_path_factory.mktemp("site")
-    results, log = place / "results", place / "locust.log"
-    (port,) = free_ports(1)
-    command = [
-        sys.executable,
-        "-m",
-        "locust",
-        "-f",
-        "locustfiles",
-        "--class-picker",
-        "--results",
-        str(results),
-    ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--web-port", str(port)],
-            cwd=CHECKOUT,
-            env={**os.environ, "PGPASSWORD": CANARY},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    url = f"http://127.0.0.1:{port}"
-    await_that(lambda: _answers(url), "the page does not come up")
-    yield Site(url, results, log)
-    process.send_signal(signal.SIGINT)
-    process.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:
-        return False
+    with opened_site(tmp_path_factory.mktemp("site"), {"PGPASSWORD": CANARY}) as started:
+        yield started
 
 
 def fill(page: Page, site: Site, **options: str) -> None:
@@ -126,8 +73,9 @@ def unfold(page: Page) -> None:
 
 
 def start(page: Page) -> None:
+    """Start what the form says; the page lands where the run is followed."""
     page.get_by_role("button", name="Start", exact=True).click()
-    page.get_by_role("tab", name="CDC").click(timeout=DEADLINE_MS)
+    expect(page.locator("#cdc-tab")).to_be_visible(timeout=DEADLINE_MS)
 
 
 def points(page: Page, chart: str) -> int:
@@ -244,6 +192,8 @@ def test_a_run_is_followed_from_the_form_to_its_verdict_and_its_downloads(
         start(page)
         _follow(page)
         _conclude(page, site)
+        _end_state(page)
+        _zoom(page)
         _check_themes(opened)
         _download(page, site)
 
@@ -253,6 +203,8 @@ def test_a_run_is_followed_from_the_form_to_its_verdict_and_its_downloads(
 
 def _follow(page: Page) -> None:
     delivered = page.locator('[data-chart="Events per second"] .cdc-last').nth(2)
+    expect(page.locator(".cdc-now")).to_contain_text(re.compile(r"Preparing .+ · \d+:\d\d"))
+    assert page.locator("#cdc-tab canvas").count() == 0
     expect(page.locator("[data-stage=sink]")).to_contain_text("counting", timeout=DEADLINE_MS)
     expect(delivered).to_have_text(re.compile(r"\d"), timeout=DEADLINE_MS)
     before = points(page, "Events per second")
@@ -290,6 +242,42 @@ def _conclude(page: Page, site: Site) -> None:
     expect(page.locator('[data-chart="Events per second"] tbody tr')).to_have_count(seconds)
 
 
+def _end_state(page: Page) -> None:
+    """The figures of the run, its report, the command, and the list of runs that holds it."""
+    expect(page.locator('[data-tile="verdict"]')).to_contain_text("PASS")
+    expect(page.locator('[data-tile="delivered"]')).to_contain_text(f"{50 * SECONDS}")
+    expect(page.locator(".cdc-command")).to_contain_text("locust -f locustfiles/throughput.py")
+    expect(page.locator("#cdc-tab").get_by_text("bottleneck", exact=True)).to_have_count(
+        page.locator(".cdc-narrow").count()
+    )
+    report = page.get_by_role("link", name="Open the report").get_attribute("href")
+    newest = page.locator('[aria-label="Table: runs"] tbody a').first
+    expect(newest).to_have_attribute("href", report or "no report")
+    assert page.title().startswith("PASS: throughput")
+    answer = page.request.get(f"{page.url.partition('/?')[0]}{report}")
+    assert "Consolidated results" in answer.text()
+
+
+def _zoom(page: Page) -> None:
+    """Dragging over one chart zooms all charts over time; a double click brings them back."""
+    first, other = (
+        page.locator(f'[data-chart="{title}"] .u-over')
+        for title in ("Events per second", "Backlog by place")
+    )
+    axis = "element => element.closest('.cdc-plot').dataset.shown"
+    whole = other.evaluate(axis)
+    first.scroll_into_view_if_needed()
+    box = first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 40, steps=4)
+    page.mouse.up()
+    assert other.evaluate(axis) == first.evaluate(axis) != whole
+    first.dblclick()
+    assert other.evaluate(axis) == whole
+
+
 def _check_themes(opened: Window) -> None:
     for theme in ("light", "dark"):
         expect(opened.page.locator(f'#cdc-tab[data-theme="{theme}"]')).to_be_visible()
@@ -320,6 +308,46 @@ def _download(page: Page, site: Site) -> None:
     assert int(seconds[-1]["delivered"]) == 50 * SECONDS
     href = page.get_by_role("link", name="Download CDC report").get_attribute("href")
     assert "Consolidated results" in requests.get(f"{site.url}{href}", timeout=30).text
+
+
+def test_a_run_that_fails_says_why_and_is_red(
+    stack: Endpoints, site: Site, launched: Browser
+) -> None:
+    with window(launched) as opened:
+        page = opened.page
+        page.goto(f"{site.url}/?scenario=throughput&rows=20&smoke=yes&threshold=delivered>99")
+        start(page)
+        expect(page.locator(".cdc-verdict strong")).to_have_text("FAIL", timeout=DEADLINE_MS)
+        expect(page.locator(".cdc-reasons")).to_contain_text("delivered")
+        expect(page.locator('[data-tile="verdict"][data-alarm]')).to_contain_text("FAIL")
+
+        assert opened.grave_violations() == []
+        assert opened.problems == []
+
+
+def test_a_run_that_is_stopped_is_invalid_and_its_figures_are_struck_through(
+    stack: Endpoints, site: Site, launched: Browser
+) -> None:
+    with window(launched, PHONE, "dark") as opened:
+        page = opened.page
+        page.goto(f"{site.url}/?scenario=throughput&rate=50&duration=600s&smoke=yes")
+        start(page)
+        expect(page.locator("[data-stage=sink]")).to_be_visible(timeout=DEADLINE_MS)
+        site.stop()
+        expect(page.locator(".cdc-verdict strong")).to_have_text("INVALID", timeout=DEADLINE_MS)
+        struck = page.locator(".cdc-unusable .cdc-stage dd").first
+        assert "line-through" in struck.evaluate("item => getComputedStyle(item).textDecoration")
+
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert opened.grave_violations() == []
+        assert opened.problems == []
+    assert _logs_of_all(site)
+
+
+def _logs_of_all(site: Site) -> bool:
+    """LOGS has what the servers and the run's own processes say."""
+    told = requests.get(f"{site.url}/logs", timeout=30).json()["workers"]
+    return {name.partition(":")[0] for name in told} >= {"run"}
 
 
 def assert_secret_nowhere(site: Site, page: Page) -> None:

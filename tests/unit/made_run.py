@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.latency.heat_map import HeatMap
+from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.ledger.ledger import Outcomes
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.observe.message import ProcessSample
@@ -16,7 +18,7 @@ from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.step.state import ReportedShare, StepState
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.users.message import Tally
-from cdc_users.view.run_view import ChartMark
+from cdc_users.view.run_view import Activity, ChartMark
 from tests.unit.made_result import STAGES_MS, recorder
 
 
@@ -27,7 +29,7 @@ def moment(second: int, **changes: Any) -> TimelineRow:
         elapsed_s=float(second),
         step="step-1",
         stage="step-1",
-        offered=1000,
+        offered=sent,
         started=sent,
         completed=sent,
         failed=0,
@@ -107,6 +109,14 @@ class MadeRun:
             },
         )
     )
+    activities: list[Activity] = field(
+        default_factory=lambda: [Activity(0.0, "servers"), Activity(2.0, "load")]
+    )
+    elapsed_s: float = 8.0
+    lately: LatencyHistogram = field(
+        default_factory=lambda: recorder(end_to_end=12.0).histogram("end_to_end")
+    )
+    heat: HeatMap = field(default_factory=HeatMap)
     result: Result | None = None
     over: bool = False
     id: str = "abcd1234"

@@ -33,6 +33,8 @@ class RateReading:
     instances: int
     rate_per_s: float
     partition_events: Sequence[int] = ()
+    #: It was over before it had got going: its rate is that of a start.
+    hasty: bool = False
 
     @property
     def hottest_share(self) -> float | None:
@@ -62,6 +64,8 @@ class Point:
     #: A round each; empty where configurations were not read equally often, and medians alone are
     #: compared.
     speed_ups: Sequence[float] = ()
+    #: One of its readings, or of the first configuration's, was too short to be compared.
+    hasty: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Plain data."""
@@ -105,6 +109,7 @@ def points(readings: Sequence[RateReading]) -> list[Point]:
                 round(median(shares), 4) if shares else None,
                 len(group),
                 [round(gain, 3) for gain in speed_ups],
+                any(reading.hasty for reading in (*group, *base)),
             )
         )
     return found

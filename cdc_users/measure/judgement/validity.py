@@ -7,7 +7,7 @@ about the system (docs/measurement.md, "Verdict").
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,10 @@ ROUNDED_MS = 2.0
 #: In a paced step the generator may start one arrival in a hundred this late; beyond it did not
 #: offer its load.
 SEND_DELAY_LIMIT_MS = 100.0
+#: Others are noted from here on; beyond both limits the figures are no longer the pipeline's.
+OTHERS_NOTED = 0.15
+OTHERS_LIMIT = 0.5
+WAITED_LIMIT = 0.5
 #: An event loop that wakes later than this measures itself.
 LOOP_LAG_P99_LIMIT_MS = 100.0
 LOOP_LAG_MAX_LIMIT_MS = 1000.0
@@ -113,6 +117,10 @@ class StepFacts:
     #: How far the clocks of other hosts may be off (-1: nobody knows), and the least latency.
     clock_bound_ms: float | None = None
     least_ms: float | None = None
+    #: What share of the machine's processors others used, and by group of the run's processes the
+    #: share of the time in which they wanted one and had none.
+    others_share: float | None = None
+    waited_share: Mapping[str, float] = field(default_factory=dict)
     #: How much earlier than our tap the platform claims its events.
     witness_early_ms: float | None = None
 
@@ -352,6 +360,29 @@ def cpu_saturated(step: StepFacts) -> Iterator[str]:
         )
 
 
+def crowded(step: StepFacts) -> Iterator[str]:
+    """Others had so much of the machine that the figures are those of what they left."""
+    if (step.others_share or 0.0) > OTHERS_LIMIT and max(
+        step.waited_share.values(), default=0.0
+    ) > WAITED_LIMIT:
+        yield f"{_crowd(step)}; leave the machine to the run"
+
+
+def crowded_note(step: StepFacts) -> str | None:
+    """What to say where others had less than that, but enough to be seen in the figures."""
+    if (step.others_share or 0.0) <= OTHERS_NOTED or any(crowded(step)):
+        return None
+    return f"{step.name}: {_crowd(step)}; a quiet machine may be faster"
+
+
+def _crowd(step: StepFacts) -> str:
+    waits = ", ".join(f"{name} {share:.0%}" for name, share in step.waited_share.items())
+    return (
+        f"others used {step.others_share:.0%} of this machine's processors, and the run's processes"
+        f" waited for one in a part of their time ({waits})"
+    )
+
+
 def no_steady_state(step: StepFacts) -> Iterator[str]:
     """More went in than came out for as long as the load was held."""
     if step.mode != "paced" or not step.steady:
@@ -470,6 +501,7 @@ OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     behind_plan,
     loop_stalled,
     cpu_saturated,
+    crowded,
     no_steady_state,
 )
 #: What a probe may find: that the load was too much for the system, or for the generator.

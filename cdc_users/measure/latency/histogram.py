@@ -118,9 +118,11 @@ class LatencyHistogram:
         since.count = self.count - earlier.count
         since.sum_us = self.sum_us - earlier.sum_us
         since.negative = self.negative - earlier.negative
-        values = [value for value, _ in since.buckets()]
-        if values:
-            since.min_us, since.max_us = values[0], values[-1]
+        filled = np.flatnonzero(since._counts)
+        if filled.size:
+            lowest, highest = int(filled[0]), int(filled[-1])
+            since.min_us = 0 if since.negative else self._hdr.get_value_from_index(lowest)
+            since.max_us = self._hdr.get_value_from_index(highest)
         return since
 
     def percentile_us(self, percentile: float, censored: Censored = NONE) -> float | None:

@@ -34,13 +34,15 @@ class LatencyWindow:
     def __post_init__(self) -> None:
         self._states.append((self.began_s, LatencyHistogram()))
 
-    def since(self, now: LatencyHistogram, at_s: float, least_s: float = 0.0) -> RecentLatency:
-        """What came in the shortest time until now, `least_s` at least, that has enough samples, or
-        in all of the time that is kept.
+    def since(
+        self, now: LatencyHistogram, at_s: float, least_s: float = 0.0, enough: int = ENOUGH
+    ) -> RecentLatency:
+        """What came in the shortest time until now, `least_s` at least, that has `enough` samples,
+        or in all of the time that is kept.
         """
         base_s, base = self._states[0]
         for then_s, earlier in reversed(self._states):
-            if now.count - earlier.count >= ENOUGH and at_s - then_s >= least_s:
+            if now.count - earlier.count >= enough and at_s - then_s >= least_s:
                 base_s, base = then_s, earlier
                 break
         return RecentLatency(now.minus(base), round(at_s - base_s, 3))

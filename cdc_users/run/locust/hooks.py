@@ -140,9 +140,11 @@ class Harness:
         stream = sys.stderr if parsed.json else sys.stdout
         try:
             terminal.open(stream, os.environ, read_alone("quiet", parsed.quiet))
-            # Locust's own table every two seconds would tear the block apart; the last one still
-            # comes.
-            parsed.only_summary = parsed.only_summary or terminal.mode != "lines"
+            # Locust's own table every two seconds would tear the block apart, and fill a log; the
+            # last one still comes, before the verdict.
+            parsed.only_summary = True
+            # Where Locust is ended in a hurry its `quit` event does not come.
+            atexit.register(terminal.finish)
             if environment.web_ui is not None:
                 extension.install(environment, lambda: self.run, self._prepare)
             elif parsed.metrics_port:
@@ -199,6 +201,8 @@ class Harness:
         """Locust's own files: it closes its tables after this, so they are complete at the exit."""
         run = self.run
         parsed = run.context.environment.parsed_options if run is not None else None
+        if run is not None:
+            carried(run.context.environment, Terminal).finish()
         if run is not None and parsed is not None:
             if parsed.html_file:
                 directory.link_report(parsed.html_file, run.directory)

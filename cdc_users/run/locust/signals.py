@@ -14,6 +14,7 @@ from locust.env import Environment
 from cdc_users.run.locust.messages import REPORT_INTERVAL_S
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
+from cdc_users.view.terminal import Terminal
 from infra.client.output import finish_output
 
 #: SIGHUP: the terminal is gone; the run's result is wanted all the same.
@@ -47,6 +48,7 @@ def handle_signals(environment: Environment, current: Callable[[], StoppableRun 
         run = current()
         going_on = run is not None and not run.concluded.is_set()
         if len(received) >= PATIENCE:
+            carried(environment, Terminal).finish()
             _end_at_once(run.exit_code if run is not None and not going_on else INTERRUPTED)
         if run is not None and going_on:
             run.request_stop(f"stopped early by {name}")

@@ -10,6 +10,7 @@ statistics that the CSV, which is written after it, would show.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from locust import stats
 from cdc_users.measure.latency.histogram import LatencyHistogram, locust_bucket_ms
 
 DECIMALS = 3
+_MARK = "cdc_where_any"
 
 
 def install() -> None:
@@ -26,10 +28,25 @@ def install() -> None:
     stats.bucket_response_time = locust_bucket_ms  # type: ignore[assignment]
     stats.StatsCSV._percentile_fields = _percentile_fields  # type: ignore[assignment, method-assign]
     # mypy sees that the parameter is called otherwise; Locust gives it by place.
+    for printed in ("print_stats", "print_percentile_stats"):
+        setattr(stats, printed, _where_any(getattr(stats, printed)))
     stats.print_stats_json = _print_json  # type: ignore[assignment]
     stats.save_stats_json = _save_json  # type: ignore[assignment]
     if stats.StatsCSVFileWriter.close_files is not _close_files:
         stats.StatsCSVFileWriter.close_files = _close_files  # type: ignore[assignment, method-assign]
+
+
+def _where_any(original: Callable[..., None]) -> Callable[..., None]:
+    """Locust's own table, but none that is empty: it would only push an error off the screen."""
+    if getattr(original, _MARK, False):
+        return original
+
+    def print_where_any(target: stats.RequestStats, *arguments: Any, **named: Any) -> None:
+        if _entries(target):
+            original(target, *arguments, **named)
+
+    setattr(print_where_any, _MARK, True)
+    return print_where_any
 
 
 def _entries(target: stats.RequestStats) -> list[Any]:

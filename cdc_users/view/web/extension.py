@@ -30,7 +30,10 @@ from cdc_users.scenario import Scenario
 from cdc_users.view import prometheus
 from cdc_users.view.run_view import RunView
 from cdc_users.view.web import form, guard, host, login
+from cdc_users.view.web.archive import Archive
+from cdc_users.view.web.log_lines import tails
 from cdc_users.view.web.state import state
+from infra.stack.supervise.state import state_of
 from infra.validate import is_whole
 
 STATIC = Path(__file__).parent / "static"
@@ -46,6 +49,7 @@ DOWNLOADS = (
     ("report.html", "Download CDC report"),
 )
 #: The report draws with its own script and styles; it may load nothing.
+KINDS = {".html": "text/html", ".json": "application/json", ".csv": "text/csv"}
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 )
@@ -84,6 +88,7 @@ class Extension:
         #: The options as the command line gave them. A request may change none but those of the
         #: form.
         self._frozen = dict(vars(parsed)) if parsed is not None else {}
+        self._archives: dict[Path, Archive] = {}
         self._names = host.own_names(*_served_as(parsed))
         self._base = (parsed.web_base_path or "").rstrip("/") if parsed is not None else ""
 
@@ -99,6 +104,7 @@ class Extension:
         )
         self._replace("locust.index", lambda _: self._index())
         self._replace("locust.swarm", self._swarm)
+        self._replace("locust.logs", self._logs)
         self._app.before_request(self._keep_to_the_form)
         self._app.after_request(self._keep_nothing)
         guard.install(self._app, self._names)
@@ -118,6 +124,8 @@ class Extension:
             "/state": self._state,
             "/plan": self._plan,
             "/static/<path:name>": self._static,
+            "/runs": self._runs,
+            "/runs/<directory>/<name>": self._file_of,
             "/statistics.csv": self._statistics,
             "/timeline.csv": self._timeline,
             "/result.json": lambda: self._file("result.json", "application/json"),
@@ -164,6 +172,7 @@ class Extension:
             "base": f"{self._base}/cdc",
             "series": charted(),
             "charts": chart.over_time(),
+            "heat": chart.HEAT,
         }
         injected = render_template_string(
             INJECTED, base=self._base, cdc=cdc, styles=STYLES, scripts=SCRIPTS
@@ -276,6 +285,36 @@ class Extension:
         if name not in ASSETS:
             return Response("no such file", 404, mimetype="text/plain")
         return Response((STATIC / name).read_bytes(), mimetype=ASSETS[name])
+
+    def _logs(self, original: Callable[..., Any]) -> Any:
+        """Locust's log, and beside it those of the servers and of what the run has started."""
+        told = original().get_json()
+        places = {"stack": state_of().logs}
+        if (run := self._run()) is not None:
+            places["run"] = run.directory / "logs"
+        return jsonify({**told, "workers": {**told["workers"], **tails(places)}})
+
+    def _runs(self) -> Response:
+        return Response(orjson.dumps(self._archive().runs()), mimetype="application/json")
+
+    def _archive(self) -> Archive:
+        """The runs of the results directory that the command line names."""
+        root = Path(read_alone("results", str(self._frozen.get("results") or "results")))
+        if root not in self._archives:
+            self._archives[root] = Archive(root)
+        return self._archives[root]
+
+    def _file_of(self, directory: str, name: str) -> Response:
+        """A file of a run that has ended."""
+        path = self._archive().file(directory, name)
+        if path is None:
+            return Response("no such file", 404, mimetype="text/plain")
+        kind = KINDS.get(path.suffix, "text/plain")
+        response = Response(path.read_bytes(), mimetype=kind)
+        response.headers.set("Content-Disposition", "inline", filename=path.name)
+        if kind == "text/html":
+            response.headers["Content-Security-Policy"] = REPORT_POLICY
+        return response
 
     def _statistics(self) -> Response:
         run = self._run()

@@ -10,10 +10,13 @@ from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.report import chart
 from cdc_users.report.answer import answer
+from cdc_users.report.table import usable
 from cdc_users.step.state import StepState
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.bottleneck import narrowest
-from cdc_users.view.run_view import RunView, concerns
+from cdc_users.view.concern import concerns, warnings
+from cdc_users.view.headline import headline
+from cdc_users.view.run_view import RunView
 from cdc_users.view.stages import split_ms, stages
 
 #: What the charts need of each second.
@@ -25,6 +28,13 @@ CLASSES = (
     "duplicated",
     *(name for name in LEDGER_CLASSES if name != "duplicated"),
 )
+
+
+class ActivityRow(TypedDict):
+    """What the harness was busy with, and for how long."""
+
+    name: str
+    took_s: float
 
 
 class RunHead(TypedDict):
@@ -40,6 +50,7 @@ class RunHead(TypedDict):
     begun: int
     elapsed_s: float
     concluded: bool
+    activities: list[ActivityRow]
 
 
 class LedgerRow(TypedDict):
@@ -63,7 +74,10 @@ class VerdictView(TypedDict):
     verdict: str | None
     reasons: list[str]
     notes: list[str]
+    warnings: list[str]
     answer: str
+    usable: bool
+    command: str
 
 
 class RunPage(TypedDict, total=False):
@@ -74,6 +88,9 @@ class RunPage(TypedDict, total=False):
     count: int
     columns: dict[str, list[Any]]
     marks: list[dict[str, float | str]]
+    tiles: list[dict[str, object]]
+    heat: dict[str, Any]
+    figures: list[dict[str, Any]]
     stages: list[dict[str, object]]
     words: str
     split: list[dict[str, str | dict[str, float]]]
@@ -103,7 +120,12 @@ def state(run: RunView | None, known: str, since: int) -> RunPage:
             }
             for mark in run.marks
         ],
-        "stages": [asdict(stage) for stage in stages(run, narrow.stage)],
+        "tiles": [asdict(tile) for tile in headline(run)],
+        "heat": run.heat.to_json(
+            max(0, int(moments[first - 1].elapsed_s / run.heat.width_s)) if first else 0
+        ),
+        "figures": chart.of_result(run.result) if run.result is not None else [],
+        "stages": [asdict(stage) for stage in stages(run, narrow)],
         "words": narrow.words,
         "split": [{"name": name, "values": parts} for name, parts in split_ms(run)],
         "ledger": ledger(run),
@@ -123,9 +145,20 @@ def head(run: RunView) -> RunHead:
         "stage": now.stage if now is not None else "starting",
         "steps": len(run.states),
         "begun": sum(1 for item in run.states if item.workers),
-        "elapsed_s": now.elapsed_s if now is not None else 0.0,
+        "elapsed_s": run.elapsed_s,
         "concluded": run.result is not None,
+        "activities": activities(run),
     }
+
+
+def activities(run: RunView) -> list[ActivityRow]:
+    """What the harness has been busy with, the last one until now."""
+    begun = list(run.activities)
+    ends = [*(one.began_s for one in begun[1:]), run.elapsed_s]
+    return [
+        {"name": one.name, "took_s": round(end - one.began_s, 1)}
+        for one, end in zip(begun, ends, strict=True)
+    ]
 
 
 def columns(moments: Sequence[TimelineRow]) -> dict[str, list[Any]]:
@@ -169,10 +202,21 @@ def verdict(run: RunView) -> VerdictView:
     """The verdict with its reasons, or what is already known to be wrong."""
     result = run.result
     if result is None:
-        return {"verdict": None, "reasons": concerns(run), "notes": [], "answer": ""}
+        return {
+            "verdict": None,
+            "reasons": concerns(run),
+            "notes": [],
+            "warnings": warnings(run),
+            "answer": "",
+            "usable": True,
+            "command": "",
+        }
     return {
         "verdict": result.verdict.value,
         "reasons": list(result.reasons),
         "notes": list(result.notes),
+        "warnings": [],
         "answer": answer(result),
+        "usable": usable(result.verdict),
+        "command": result.command,
     }

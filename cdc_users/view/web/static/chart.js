@@ -139,7 +139,9 @@
       const x = chart.data ? chart.data[0] : [];
       if (!chart.plot || !x.length) return;
       const full = { min: spec.overTime ? 0 : x[0], max: Math.max(x[x.length - 1], (spec.overTime ? 0 : x[0]) + (spec.least || 1)) };
-      chart.plot.setScale("x", spec.overTime && window_s ? window_s : chart.own || full);
+      const range = spec.overTime && window_s ? window_s : chart.own || full;
+      chart.plot.setScale("x", range);
+      plotPlace.dataset.shown = `${range.min.toFixed(3)} ${range.max.toFixed(3)}`;
     };
     chart.show = () => {
       const empty = !chart.data || !chart.data[0].length;
@@ -198,8 +200,8 @@
     const xText = spec.xText || clock;
     return [
       { stroke: soft, font: FONT, grid: { show: false }, ticks: { ...grid, size: 4 }, space: 60, size: 26, splits: spec.xSplits ? (plot) => spec.xSplits(plot.scales.x.min, plot.scales.x.max) : undefined, values: (_, splits) => splits.map((value) => (value < 0 ? "" : xText(value))), incrs: spec.xSplits || spec.xNumbers ? undefined : [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400] },
-      { stroke: soft, font: FONT, grid, ticks: { show: false }, size: 54, space: 36, values: (_, splits) => splits.map((value) => (known(value) ? short(value) : "")),
-        filter: chart.log ? (_, splits) => splits.map((value) => (Math.abs(Math.log10(value) % 1) < 1e-9 ? value : null)) : undefined },
+      { stroke: soft, font: FONT, grid, ticks: { show: false }, size: 54, space: 36, values: (_, splits) => splits.map((value) => (known(value) ? (spec.axisText || short)(value) : "")),
+        filter: chart.log ? (_, splits) => splits.map((value) => ([1, 2, 5].includes(+(value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toFixed(6)) ? value : null)) : undefined },
     ];
   }
 
@@ -393,7 +395,7 @@
   // All charts over time that are declared (cdc_users/report/chart.py), in a place: each with what picks its series.
   function overTime(host, specs) {
     return specs.map((spec) => ({
-      chart: lines(host, { ...spec, format: spec.format === "size" ? size : number }),
+      chart: lines(host, { ...spec, format: spec.format === "size" ? size : number, axisText: spec.format === "size" ? (bytes) => short(bytes / 1e6) : short }),
       series: (columns) => Object.fromEntries(spec.series.map(({ key }) => [key, columns[key] || []])),
     }));
   }

@@ -3,7 +3,7 @@
   "use strict";
 
   const { element, number, clock, table } = window.cdcElement;
-  const { figures, overTime, redraw, unzoom } = window.cdcChart;
+  const { figures, heat, overTime, redraw, unzoom } = window.cdcChart;
   const { stacked, pipeline } = window.cdcPipeline;
   const BASE = window.cdc.base;
   const INTERVAL_MS = 1000;
@@ -11,29 +11,40 @@
 
   const panel = element("section", { class: "cdc cdc-tab", "aria-label": "CDC", id: "cdc-tab" });
   const view = build();
-  const gathered = { run: "", columns: {}, count: 0 };
+  const gathered = { run: "", columns: {}, count: 0, heat: new Map(), width_s: 0 };
+  const last = { verdict: "", ledger: "", runs: "", activities: "", figures: "" };
 
   function build() {
     const title = element("h2", {}, "CDC pipeline");
     const question = element("p", {});
     const facts = element("p", { class: "cdc-facts" });
     const stale = element("p", { class: "cdc-stale", role: "alert" });
+    const doing = element("div", { class: "cdc-card cdc-doing" });
+    const tiles = element("ul", { class: "cdc-tiles", "aria-label": "Headline figures" });
     const verdict = element("div", { class: "cdc-card cdc-verdict", "aria-live": "polite" });
     const stages = element("div", { class: "cdc-card" });
     const charts = element("div", { class: "cdc-grid-2" });
+    const own = element("div", { class: "cdc-grid-2" });
     const ledger = element("div", { class: "cdc-card" });
     const ledgerPlace = element("div", { class: "cdc-scroll", tabindex: "0", role: "region", "aria-label": "Table: ledger" });
+    const runs = element("div", { class: "cdc-card" });
+    const runsPlace = element("div", { class: "cdc-scroll", tabindex: "0", role: "region", "aria-label": "Table: runs" });
     ledger.append(element("h2", {}, "Ledger"), ledgerPlace);
+    runs.append(element("h2", {}, "Runs"), runsPlace);
     panel.append(
-      element("div", { class: "cdc-head" }, element("div", {}, title, question), facts), stale, verdict, stages, charts);
+      element("div", { class: "cdc-head" }, element("div", {}, title, question), facts), stale, tiles, doing, verdict, stages, own, charts);
     const drawn = overTime(charts, window.cdc.charts);
+    const spread = heat(charts, window.cdc.heat);
     const split = stacked(charts, { title: "Where the time goes", unit: "mean ms", short: "ms", parts: PARTS });
-    panel.append(ledger);
-    return { title, question, facts, stale, verdict, pipeline: pipeline(stages), drawn, split, ledgerPlace, body: [verdict, stages, charts, ledger] };
+    panel.append(ledger, runs);
+    return { title, question, facts, stale, doing, tiles, verdict, pipeline: pipeline(stages), drawn, spread, split, own, ledgerPlace, runsPlace,
+      body: [verdict, tiles, doing], figures: [stages, charts, ledger] };
   }
 
   function show(state) {
     view.body.forEach((part) => part.classList.toggle("cdc-away", !state.run));
+    view.figures.forEach((part) => part.classList.toggle("cdc-away", !state.run || !state.count));
+    view.own.classList.toggle("cdc-away", !state.run || !state.figures.length);
     if (!state.run) {
       view.title.textContent = "CDC pipeline";
       view.question.textContent = "No run yet. Start one, and this page follows it.";
@@ -45,7 +56,11 @@
     view.title.textContent = `CDC pipeline: ${run.scenario}`;
     view.question.textContent = run.question;
     view.facts.textContent = `run ${run.id} · step ${run.begun} of ${run.steps}${[run.step, run.stage].filter((name, index, all) => name && all.indexOf(name) === index).map((name) => ` · ${name}`).join("")} · ${clock(run.elapsed_s)}`;
-    showVerdict(state.verdict);
+    panel.classList.toggle("cdc-unusable", !state.verdict.usable);
+    showDoing(run, state.count);
+    showTiles(state.tiles);
+    showVerdict(state);
+    if (!state.count) return;
     view.pipeline.update(state.stages, state.words);
     const columns = gathered.columns;
     for (const { chart, series } of view.drawn) {
@@ -54,44 +69,120 @@
       chart.figure.classList.toggle("cdc-away", !known);
       if (known) chart.update({ x: columns.elapsed_s || [], series: found, marks: state.marks });
     }
+    const spread = [...gathered.heat.values()];
+    view.spread.figure.classList.toggle("cdc-away", !spread.length);
+    if (spread.length) view.spread.update({ ...state.heat, columns: spread, marks: state.marks });
     view.split.update(state.split);
     showLedger(state.ledger);
+    if (changed("figures", state.figures)) figures(view.own, state.figures);
+  }
+
+  function changed(what, value) {
+    const now = JSON.stringify(value);
+    if (now === last[what]) return false;
+    last[what] = now;
+    return true;
+  }
+
+  // From the first second on: what goes on and for how long, and what it took before that.
+  function showDoing(run, count) {
+    const going = run.activities.at(-1);
+    view.doing.classList.toggle("cdc-away", run.concluded || !going);
+    if (!going || !changed("activities", run.activities)) return;
+    const done = run.activities.slice(0, -1).map((one) => element("li", {}, `${one.name}: ${number(one.took_s, 1)} s`));
+    const details = element("details", { class: "cdc-behind" }, element("summary", {}, "Before that"), element("ol", {}, ...done));
+    details.open = view.doing.querySelector("details")?.open ?? !count;
+    view.doing.replaceChildren(
+      element("p", { class: "cdc-now" }, element("strong", {}, count ? "Now" : "Preparing"), ` ${going.name} · ${clock(going.took_s)}`), ...(done.length ? [details] : []));
+  }
+
+  function showTiles(tiles) {
+    view.tiles.replaceChildren(...tiles.map((tile) =>
+      element("li", { class: "cdc-tile", "data-tile": tile.label, "data-alarm": tile.alarming ? "yes" : null, "data-figure": tile.figure && tile.text !== "-" ? "yes" : null },
+        element("span", { class: "cdc-tile-label" }, tile.label), element("span", { class: "cdc-tile-text" }, tile.text), element("span", { class: "cdc-tile-below" }, tile.below))));
   }
 
   // Only new seconds come over the wire; a run that this page does not know comes whole.
   function gather(state) {
     if (gathered.run !== state.run.id) unzoom();
-    if (state.first === 0) gathered.columns = Object.fromEntries(Object.keys(state.columns).map((name) => [name, []]));
+    if (state.first === 0) {
+      gathered.columns = Object.fromEntries(Object.keys(state.columns).map((name) => [name, []]));
+      gathered.heat = new Map();
+    }
     for (const [name, values] of Object.entries(state.columns)) gathered.columns[name].push(...values);
-    gathered.run = state.run.id;
+    state.heat.columns.forEach((column) => gathered.heat.set(column.x, column));
+    // Columns that have become wider must come whole the next time.
+    const wider = state.first !== 0 && gathered.width_s !== state.heat.width_s;
+    gathered.width_s = state.heat.width_s;
+    gathered.run = wider ? "" : state.run.id;
     gathered.count = state.count;
   }
 
-  let shownVerdict = "";
-
-  function showVerdict(verdict) {
-    const now = JSON.stringify(verdict);
-    if (now === shownVerdict) return;
-    shownVerdict = now;
-    view.verdict.dataset.verdict = verdict.verdict || "";
-    const word = verdict.verdict || (verdict.reasons.length ? "Trouble so far" : "Running");
-    const rest = verdict.verdict ? verdict.answer : verdict.reasons.length ? "" : "Nothing is wrong so far; the verdict comes with the audit.";
+  function showVerdict({ run, verdict }) {
+    if (!changed("verdict", [run.id, verdict])) return;
+    const { reasons, warnings, notes } = verdict;
+    view.verdict.dataset.verdict = verdict.verdict || (reasons.length ? "FAIL" : warnings.length ? "WARN" : "");
+    const word = verdict.verdict || (reasons.length ? "Trouble so far" : warnings.length ? "Warning" : "Running");
+    const rest = verdict.verdict ? verdict.answer : reasons.length || warnings.length ? "" : "Nothing is wrong so far; the verdict comes with the audit.";
+    const list = (items, kind) => (items.length ? element("ul", { class: kind }, ...items.map((item) => element("li", {}, item))) : "");
     view.verdict.replaceChildren(
       element("p", { style: "margin:0" }, element("strong", {}, word), rest),
-      verdict.reasons.length ? element("ul", {}, ...verdict.reasons.map((reason) => element("li", {}, reason))) : "",
-      verdict.notes.length ? element("ul", { class: "cdc-note" }, ...verdict.notes.map((note) => element("li", {}, note))) : "");
+      list(reasons, "cdc-reasons"), list(warnings, "cdc-warnings"), list(notes, "cdc-note"), ...(verdict.verdict ? ended(run, verdict) : [bell()]));
+    if (verdict.verdict) announce(run, verdict);
   }
 
-  let shownLedger = "";
+  // What one wants of a run that has ended: its report, its files, how to repeat it.
+  function ended(run, verdict) {
+    const file = (name, text) => element("a", { href: `${BASE}/runs/${encodeURIComponent(run.directory)}/${name}`, target: "_blank", rel: "noopener" }, text || name);
+    return [
+      element("p", { class: "cdc-links" }, file("report.html", "Open the report"), file("result.json"), file("timeline.csv"), file("statistics.csv")),
+      element("p", { class: "cdc-caption" }, "To repeat it:"), element("pre", { class: "cdc-command", tabindex: "0" }, verdict.command)];
+  }
+
+  function bell() {
+    if (!("Notification" in window) || Notification.permission !== "default") return "";
+    const button = element("button", { type: "button", class: "cdc-bell" }, "Notify me at the end");
+    button.addEventListener("click", async () => {
+      await Notification.requestPermission();
+      button.remove();
+    });
+    return button;
+  }
+
+  let announced = "";
+  const TITLE = document.title;
+
+  // Once for each run that was seen going on: in the window's title, and as the system's notification where it is allowed.
+  function announce(run, verdict) {
+    askForRuns();
+    if (announced === run.id) return;
+    const first = announced === "" && !seenGoingOn;
+    announced = run.id;
+    if (first) return;
+    document.title = `${verdict.verdict}: ${run.scenario} · ${TITLE}`;
+    if ("Notification" in window && Notification.permission === "granted") new Notification(`${run.scenario}: ${verdict.verdict}`, { body: verdict.answer, tag: run.id });
+  }
+
+  let seenGoingOn = false;
 
   function showLedger(ledger) {
-    const now = JSON.stringify(ledger);
-    if (now === shownLedger) return;
-    shownLedger = now;
+    if (!changed("ledger", ledger)) return;
     const wrong = ledger.classes.slice(2);
     const cell = (count, name) => wrong.includes(name) && count ? element("span", { class: "cdc-bad" }, number(count)) : number(count);
     const rows = ledger.rows.map((row) => [row.name, ...row.counts.map((count, index) => cell(count, ledger.classes[index])), row.fences]);
     view.ledgerPlace.replaceChildren(table("Events by step; – is known after the audit", ["step", ...ledger.classes, "fences"], rows));
+  }
+
+  async function askForRuns() {
+    const answer = await fetch(`${BASE}/runs`, { cache: "no-store" }).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const runs = await answer.json();
+    if (!changed("runs", runs)) return;
+    const link = (run) => element("a", { href: `${BASE}/runs/${encodeURIComponent(run.directory)}/report.html`, target: "_blank", rel: "noopener" }, `${run.scenario} ${run.run}`);
+    view.runsPlace.replaceChildren(runs.length
+      ? table("Newest first; a link opens the report", ["run", "began", "verdict", "answer"], runs.map((run) =>
+        [link(run), run.began, element("span", { class: "cdc-word", "data-verdict": run.verdict }, run.verdict), element("span", { class: "cdc-answer" }, run.answer)]))
+      : element("p", { class: "cdc-what" }, "No run has ended yet."));
   }
 
   async function ask() {
@@ -99,7 +190,12 @@
     try {
       const answer = await fetch(`${BASE}/state?${query}`, { cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
-      show(await answer.json());
+      const state = await answer.json();
+      if (state.run && !state.run.concluded) {
+        seenGoingOn = true;
+        document.title = TITLE;
+      }
+      show(state);
       view.stale.textContent = "";
     } catch (error) {
       view.stale.textContent = "Locust does not answer; what is shown is what was last known.";
@@ -129,15 +225,28 @@
     }
   }
 
+  // A run that was just started is followed here; Locust would show its own statistics first.
+  let started = false;
+  document.addEventListener("submit", (event) => (started = started || event.target.hasAttribute("data-cdc")), true);
+
+  function landAfterStart() {
+    const tab = started && [...document.querySelectorAll('#root [role="tab"]')].find((item) => item.textContent.trim() === "CDC");
+    if (!tab || document.querySelector("form[data-cdc]")) return;
+    started = false;
+    tab.click();
+  }
+
   // The panel hangs at the end of the container of Locust's tabs, where React neither inserts nor removes around it.
   function place() {
     nameThemeButton();
+    landAfterStart();
     const tab = chosen();
     const container = tab && tab.closest(".MuiContainer-root");
     if (container && panel.parentNode !== container) {
       container.append(panel);
       followTheme();
       ask();
+      askForRuns();
     } else if (!container && panel.isConnected) {
       panel.remove();
     }

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from cdc_users.view import bottleneck
-from tests.unit.made_run import moment
+from cdc_users.view.bottleneck import under_load
+from tests.unit.made_result import result, step_result
+from tests.unit.made_run import MadeRun, moment
 
 pytestmark = pytest.mark.gevent
 
@@ -74,3 +76,42 @@ def test_a_backlog_that_falls_again_does_not_grow() -> None:
 def test_nothing_arriving_is_said() -> None:
     assert "Nothing has arrived" in bottleneck.bottleneck(seconds(mean_ms=None)).words
     assert "Nothing has arrived" in bottleneck.bottleneck([]).words
+
+
+def test_what_a_stage_costs_has_the_waits_for_it_so_that_meter_and_badge_agree() -> None:
+    means = {"commit": 1.0, "capture": 300.0, "fetch": 1.0, "queue": 200.0, "sink_write": 150.0}
+    found = bottleneck.bottleneck(seconds(**slow(**means)))
+
+    assert found.stage == "sink"
+    assert found.costs_ms["sink"] == pytest.approx(350.0)
+    assert max(found.costs_ms, key=lambda stage: found.costs_ms[stage]) == found.stage
+    assert sum(found.costs_ms.values()) == pytest.approx(652.0)
+
+
+def test_the_runs_bottleneck_is_not_that_of_its_last_second() -> None:
+    """Backpressure: the sink holds all up while the load lasts, and then a quick drain ends it."""
+    waits = {"commit": 1.0, "capture": 1.0, "fetch": 900.0, "queue": 300.0, "sink_write": 90.0}
+    quick = {"commit": 1.0, "capture": 40.0, "fetch": 1.0, "queue": 1.0, "sink_write": 1.0}
+    under = [
+        moment(second, paused_partitions=4 if second < 7 else 0, **slow(**waits))
+        for second in range(1, 8)
+    ]
+    drain = [moment(second, sent=800, **slow(**quick)) for second in range(8, 13)]
+    run = MadeRun(moments=[*under, *drain], result=result())
+    found = bottleneck.narrowest(run)
+
+    assert found.stage == "sink"
+    assert found.words.startswith("The bottleneck of the run was the sink: 4 partitions are paused")
+
+
+def test_a_warm_up_does_not_stand_for_the_run() -> None:
+    steps = [step_result("warm", messages=9000, warm_up=True), step_result("step-1")]
+    moments = [moment(1, step="warm"), moment(2), moment(3)]
+    run = MadeRun(moments=moments, result=result(steps=steps))
+
+    assert {one.step for one in under_load(run)} == {"step-1"}
+
+
+def test_a_run_without_a_step_has_nothing_to_look_back_at() -> None:
+    assert under_load(MadeRun(result=result(steps=[]))) == []
+    assert bottleneck.narrowest(MadeRun(result=result(steps=[]))).stage is None

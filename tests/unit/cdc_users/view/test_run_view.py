@@ -1,24 +1,13 @@
-"""Trouble is told before the audit, and how long a step still takes."""
+"""How long a step still takes, and what of it is due."""
 
 from __future__ import annotations
 
 import pytest
 
 from cdc_users.view import run_view
-from cdc_users.view.run_view import RunView
-from tests.unit.made_result import result
 from tests.unit.made_run import MadeRun, state
 
 pytestmark = pytest.mark.gevent
-
-
-def test_failed_arrivals_are_trouble_before_the_audit() -> None:
-    run: RunView = MadeRun(states=[state(failed=2)])
-
-    assert run_view.concerns(run) == ["step-1: 2 arrivals failed"]
-    assert run_view.verdict(run) == "trouble so far"
-    assert run_view.verdict(MadeRun()) == "good so far"
-    assert run_view.verdict(MadeRun(result=result())) == "PASS"
 
 
 def test_what_remains_counts_from_the_plan() -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from cdc_users.view.run_view import Activity
 from cdc_users.view.terminal import Terminal, block, mode, progress
 from tests.unit.made_result import result
-from tests.unit.made_run import MadeRun
+from tests.unit.made_run import MadeRun, moment
 
 pytestmark = pytest.mark.gevent
 
@@ -127,3 +128,41 @@ def test_progress_has_all_that_is_asked_for() -> None:
 def test_before_the_first_second_the_block_says_what_is_awaited() -> None:
     assert "preparing" in block(MadeRun(moments=[], states=[]), 2.0, None)[0]
     assert progress(MadeRun(result=result()), 6.0, None)["verdict"] == "PASS"
+
+
+def test_what_is_kept_for_the_end_is_printed_once_and_last() -> None:
+    stream = io.StringIO()
+    terminal = opened(stream)
+    terminal.keep_for_the_end("verdict: PASS")
+    terminal.say("Locust's own table")
+    terminal.finish()
+    terminal.finish()
+
+    assert stream.getvalue() == "Locust's own table\nverdict: PASS\n"
+
+
+def test_without_a_verdict_there_is_nothing_to_finish() -> None:
+    stream = io.StringIO()
+    opened(stream).finish()
+
+    assert stream.getvalue() == ""
+
+
+def test_a_log_has_room_for_120_columns() -> None:
+    assert opened(io.StringIO()).width == 120
+
+
+def test_before_the_first_figures_the_block_says_what_goes_on() -> None:
+    run = MadeRun(moments=[], activities=[Activity(1.0, "tables, topics and connector")])
+
+    assert block(run, 8.0, None)[-1] == "  Preparing: tables, topics and connector, 0:07."
+    assert block(MadeRun(moments=[], activities=[]), 0.0, None)[-1] == "  The run begins."
+
+
+def test_a_warning_takes_the_place_of_the_bottleneck_and_is_yellow() -> None:
+    stream = Tty()
+    growing = [moment(second, backlog=50 * second) for second in range(1, 7)]
+    opened(stream).tell(MadeRun(moments=growing), 6.0, None)
+
+    assert "the backlog grows by 50 events a second" in stream.getvalue()
+    assert "\x1b[33mwarnings so far" in stream.getvalue()

@@ -16,6 +16,7 @@ from cdc_users.measure.judgement.validity import (
     ProgressSample,
     StepFacts,
     backlog_growth,
+    crowded_note,
     invalid_reasons,
     lanes_note,
 )
@@ -261,3 +262,38 @@ def test_the_page_has_a_row_for_every_reason() -> None:
 
     # The stack's profile is told beside them, by the conclusion.
     assert len(table.splitlines()) == len(OF_RUN) + len(OF_STEP) + 1
+
+
+BUSY = {"servers": 0.7, "platform": 0.4, "harness": 0.2}
+
+
+def test_a_machine_that_others_keep_busy_makes_a_burst_invalid_too() -> None:
+    for mode in ("paced", "burst"):
+        (reason,) = reasons({"mode": mode, "others_share": 0.63, "waited_share": BUSY})
+
+        assert "others used 63% of this machine's processors" in reason
+        assert "servers 70%" in reason
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"others_share": 0.63, "waited_share": {"servers": 0.3}},
+        {"others_share": 0.4, "waited_share": BUSY},
+        {"others_share": None, "waited_share": BUSY},
+        {"others_share": 0.9, "waited_share": {}},
+    ],
+)
+def test_others_that_take_little_or_that_nobody_waits_for_spoil_nothing(
+    step: dict[str, Any],
+) -> None:
+    assert reasons(step) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "noted"), [(None, False), (0.1, False), (0.2, True), (0.45, True), (0.9, False)]
+)
+def test_others_are_noted_before_they_spoil_a_run(others: float | None, noted: bool) -> None:
+    note = crowded_note(replace(HEALTHY, others_share=others, waited_share=BUSY))
+
+    assert (note is not None) == noted

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,10 +24,11 @@ from cdc_users.options.groups import NOT_IN_FORM
 from cdc_users.options.options import BY_NAME, OPTIONS, Options, read_alone
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.report import remake
-from cdc_users.scenario import Scenario, Step
+from cdc_users.scenario import FixedCourse, Scenario, Step
 from cdc_users.shapes.volume import paced_steps, volume_steps
 from cdc_users.view.run_view import RunView
 from cdc_users.view.web import extension, login
+from cdc_users.view.web.archive import Archive
 from tests.unit.made_result import result
 from tests.unit.made_run import MadeRun
 
@@ -60,6 +62,10 @@ class Shape(LoadTestShape):
     @classmethod
     def user(cls, _: Options) -> type[User]:
         return Writer
+
+    @classmethod
+    def course(cls, _: Options, steps: Sequence[Step]) -> FixedCourse:
+        return FixedCourse(steps)
 
     @classmethod
     def skipped(cls, _: Options) -> tuple[str, ...]:
@@ -163,6 +169,9 @@ ROUTES = (
     "/cdc/result.json",
     "/cdc/report.html",
     "/cdc/static/tab.js",
+    "/cdc/static/uplot/uPlot.iife.min.js",
+    "/cdc/runs",
+    "/cdc/runs/20261124T000000Z-throughput-abcd1234/report.html",
     "/metrics",
 )
 
@@ -499,3 +508,64 @@ def test_a_login_wants_a_password_that_is_one(tmp_path: Path) -> None:
     for environ in ({}, {"CDC_WEB_PASSWORD": "short"}, {"CDC_WEB_PASSWORD_FILE": "/nowhere"}):
         with pytest.raises(OptionsError, match="CDC_WEB_PASSWORD"):
             login.account(environ)
+
+
+RUN = "20261124T000000Z-throughput-abcd1234"
+
+
+@pytest.fixture
+def archived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """A page whose results directory has one run that has ended."""
+    place = tmp_path / RUN
+    (place / "logs").mkdir(parents=True)
+    (place / "result.json").write_text(json.dumps(result().to_json()), encoding="utf-8")
+    (place / "report.html").write_text("<p>the report</p>", encoding="utf-8")
+    (place / "logs" / "observer.log").write_text("a line of the observer\n", encoding="utf-8")
+    monkeypatch.setattr(
+        extension.Extension, "_archive", lambda _self: Archive(tmp_path), raising=True
+    )
+    made = Page(monkeypatch)
+    made.run = MadeRun(directory=place)
+    yield made
+    assert made.environment.runner is not None
+    made.environment.runner.quit()
+
+
+def test_runs_that_ended_before_this_page_was_opened_are_listed(archived: Page) -> None:
+    (run,) = archived.told("/cdc/runs")
+
+    assert (run["directory"], run["verdict"]) == (RUN, "PASS")
+
+
+def test_a_report_of_the_list_may_load_nothing_and_is_not_kept(archived: Page) -> None:
+    answer = archived.client.get(f"/cdc/runs/{RUN}/report.html")
+
+    assert answer.get_data(as_text=True) == "<p>the report</p>"
+    assert answer.headers["Content-Security-Policy"] == extension.REPORT_POLICY
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "route",
+    [f"{RUN}/logs", f"{RUN}/nothing", "../etc/passwd", f"{RUN}/..%2f..%2fetc%2fpasswd", "x/y"],
+)
+def test_what_is_no_file_of_a_run_is_not_served(archived: Page, route: str) -> None:
+    assert archived.client.get(f"/cdc/runs/{route}").status_code == 404
+
+
+def test_logs_have_the_lines_of_what_the_run_has_started_beside_locusts_own(
+    archived: Page,
+) -> None:
+    told = archived.told("/logs")
+
+    assert isinstance(told["master"], list)
+    assert told["workers"]["run: observer"] == ["a line of the observer"]
+
+
+def test_every_script_and_style_of_the_page_is_served_and_no_other_file(page: Page) -> None:
+    text = page.client.get("/").get_data(as_text=True)
+    for name in (*extension.STYLES, *extension.SCRIPTS):
+        assert f"/cdc/static/{name}" in text
+        assert page.client.get(f"/cdc/static/{name}").status_code == 200, name
+    for name in ("uplot/LICENSE", "../extension.py", "report.js"):
+        assert page.client.get(f"/cdc/static/{name}").status_code == 404, name

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from cdc_users.measure.judgement.result import Verdict
-from cdc_users.view.run_view import ChartMark
-from cdc_users.view.web.state import state
+from cdc_users.view.run_view import Activity, ChartMark
+from cdc_users.view.web.state import activities, head, state
 from tests.unit.made_result import result
 from tests.unit.made_run import MadeRun, moment
 
@@ -53,7 +53,10 @@ def test_the_verdict_comes_with_its_reasons_and_the_answer() -> None:
         "verdict": "INVALID",
         "reasons": ["the generator was behind"],
         "notes": [],
+        "warnings": [],
         "answer": "This run answers nothing: its numbers may not be used.",
+        "usable": False,
+        "command": "locust -f locustfiles/throughput.py --headless",
     }
 
 
@@ -78,3 +81,36 @@ def test_marks_leave_out_what_every_name_begins_with() -> None:
     run = MadeRun(marks=[ChartMark(1.0, "throughput-100-rows", "x")])
 
     assert state(run, "", 0)["marks"] == [{"x": 1.0, "name": "100-rows"}]
+
+
+def test_what_goes_on_is_told_from_the_first_second_with_how_long_it_takes() -> None:
+    run = MadeRun(moments=[], activities=[Activity(0.0, "servers")], elapsed_s=3.5)
+
+    assert activities(run) == [{"name": "servers", "took_s": 3.5}]
+    assert state(run, "", 0)["count"] == 0
+
+
+def test_each_activity_lasts_until_the_next_one_begins() -> None:
+    told = head(MadeRun())
+
+    assert [(one["name"], one["took_s"]) for one in told["activities"]] == [
+        ("servers", 2.0),
+        ("load", 6.0),
+    ]
+    assert told["elapsed_s"] == 8.0
+
+
+def test_only_columns_of_the_heat_map_that_may_have_changed_are_sent_again() -> None:
+    run = MadeRun()
+    for second in range(1, 7):
+        run.heat.add(float(second), run.lately)
+
+    assert len(state(run, "", 0)["heat"]["columns"]) == 6
+    assert [column["x"] for column in state(run, "abcd1234", 5)["heat"]["columns"]] == [5.0, 6.0]
+
+
+def test_the_tiles_of_a_page_are_plain_data() -> None:
+    tiles = state(MadeRun(), "", 0)["tiles"]
+
+    assert tiles[0]["label"] == "verdict"
+    assert orjson.dumps(tiles)

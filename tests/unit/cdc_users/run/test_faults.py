@@ -1,0 +1,149 @@
+"""A fault that was begun is undone, however its step goes on; its moments are those of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cdc_users.error import TargetError
+from cdc_users.measure.clock import new_anchor
+from cdc_users.measure.schedule.fault_plan import PlannedFault
+from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.run.faults import FAULT, RECOVER, FaultDriver
+from cdc_users.scenario import Pipeline, Step
+from cdc_users.step.state import Facts, StepState
+from infra.faults.fault import FaultObjects
+
+pytestmark = pytest.mark.gevent
+
+ANCHOR = new_anchor()
+
+
+class Doer:
+    """Does and undoes faults, and fails where it is told to."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.done: list[str] = []
+        self._fails = fails
+
+    def _note(self, what: str) -> None:
+        self.done.append(what)
+        if what == self._fails:
+            raise TargetError(f"cannot {what}")
+
+    def inject(self, fault: str, objects: FaultObjects, allowed: tuple[str, ...]) -> None:  # noqa: ARG002 - the steward's
+        self._note("inject")
+
+    def heal(self) -> None:
+        self._note("heal")
+
+    def do(self, fault: str, what: str) -> None:  # noqa: ARG002 - the rig's
+        self._note(what)
+
+    def delivered(self, step: int) -> int:  # noqa: ARG002 - the rig's
+        return 0
+
+    def fault_objects(self, tuning: str) -> FaultObjects:  # noqa: ARG002 - the rig's
+        return FaultObjects()
+
+
+def driver(
+    doer: Doer, fault: str = "pause-kafka", *, inject_at_s: float = 0.3, hold_s: float = 0.2
+) -> tuple[FaultDriver, list[str]]:
+    planned = PlannedFault(fault, 1, 0.0, inject_at_s, hold_s, recover_s=0.5)
+    step = Step("s", "paced", Schedule.constant(10, 5), Pipeline(), 1, fault=planned)
+    state, marks = StepState(1, step, t0_us=ANCHOR.now_us()), []
+    run: Any = SimpleNamespace(
+        anchor=ANCHOR,
+        stopping="",
+        facts=Facts(),
+        options=SimpleNamespace(tuning="latency", allow_fault=()),
+        watch=SimpleNamespace(elapsed_s=0.0, moments=[]),
+        mark=lambda name, _: marks.append(name),
+    )
+    double: Any = doer
+    return FaultDriver(run, double, state, double), marks
+
+
+def lived(made: FaultDriver) -> None:
+    made.start()
+    made._greenlet.join()
+
+
+@pytest.mark.parametrize("fault", ["pause-kafka", "kill-platform"])
+def test_a_fault_is_injected_at_its_moment_held_and_healed(fault: str) -> None:
+    doer = Doer()
+    made, marks = driver(doer, fault)
+
+    lived(made)
+    made.finish()
+
+    done = made.state.fault
+    assert done is not None
+    assert done.moments is not None
+    assert doer.done == ["inject", "heal"]
+    assert marks == [FAULT, RECOVER]
+    assert done.moments.injected_s >= 0.3
+    assert done.healing_us - done.injected_us >= 200_000
+    assert done.looks
+
+
+def test_one_that_does_not_hold_is_healed_at_once() -> None:
+    doer = Doer()
+    made, _ = driver(doer, "end-walsender", hold_s=60.0)
+
+    lived(made)
+
+    assert doer.done == ["inject", "heal"]
+
+
+def test_a_step_that_ends_early_has_it_healed_at_once() -> None:
+    doer = Doer()
+    made, _ = driver(doer, inject_at_s=0.0, hold_s=60.0)
+    made.start()
+    wait_for(lambda: doer.done == ["inject"])
+
+    made.finish()
+
+    assert doer.done == ["inject", "heal"]
+
+
+def test_a_step_that_ends_before_its_moment_has_no_fault() -> None:
+    doer = Doer()
+    made, _ = driver(doer, inject_at_s=60.0)
+    made.start()
+
+    made.finish()
+
+    assert doer.done == []
+    assert made.state.fault is None
+
+
+def test_what_could_be_done_in_part_is_undone_and_its_failure_told() -> None:
+    doer = Doer(fails="inject")
+    made, _ = driver(doer, inject_at_s=0.0)
+
+    lived(made)
+
+    assert doer.done == ["inject", "heal"]
+    with pytest.raises(TargetError, match="cannot inject"):
+        made.finish()
+
+
+def test_what_the_fault_explains_is_explained_from_then_on() -> None:
+    made, _ = driver(Doer())
+
+    lived(made)
+
+    assert made.run.facts.unexplained(["Kafka", "PostgreSQL"]) == ["PostgreSQL"]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    import gevent
+
+    with gevent.Timeout(30):
+        while not condition():
+            gevent.sleep(0.01)

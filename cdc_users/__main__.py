@@ -11,6 +11,7 @@ PROGRAMS = {
     "make ui": "Locust's web UI with every scenario",
     "python -m infra.stack up | status | logs | down": "the servers that runs share",
     "python -m cdc_users.bench --help": "some scenarios after another, one table",
+    "python -m cdc_users.pipeline check | init FILE": "a pipeline of your own in one file",
     "python -m cdc_users.options": "every option, as Markdown (docs/options.md)",
     "python -m cdc_users.report results/*/": "a run's table and report again, from its files",
     "python -m infra.platform --help": "the reference platform by itself",

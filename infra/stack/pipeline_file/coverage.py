@@ -99,7 +99,12 @@ def _gauges(found: PipelineFound) -> Iterator[Coverage]:
         yield Coverage(
             "the connector's state", True, f"connector {found.connector}", ("connector",)
         )
-    elif "connect" in found.sections:
+    elif found.capture == "debezium" and "connect" in found.sections:
         yield Coverage("the connector's state", True, "a connector of the run's own")
     else:
-        yield Coverage("the connector's state", False, "the pipeline has no [connect]")
+        why = "no connector is named, and none is made (--capture debezium with a [connect])"
+        yield Coverage("the connector's state", False, why)
+    known = found.group or found.platform in ("", "reference")
+    why = f"group {found.group}" if found.group else "the reference platform's own group"
+    told = why if known else "no group is known; name it as [platform] group"
+    yield Coverage("consumer lag", bool(known) and "kafka" in found.sections, told)

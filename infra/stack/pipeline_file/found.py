@@ -55,6 +55,7 @@ class PipelineFound:
     topic: str = ""
     append_time: bool | None = None
     group: str = ""
+    capture: str = "debezium"
     tap: str = ""
     platform: str = ""
     sections: frozenset[str] = field(default_factory=frozenset)

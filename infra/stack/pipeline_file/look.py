@@ -70,7 +70,8 @@ class PipelineLook:
             slot=capture.slot if capture else "",
             connector=capture.connector if capture else "",
             topic=file.kafka.topic if file.kafka else "",
-            group=file.kafka.group if file.kafka else "",
+            group=platform.group if platform else "",
+            capture=(capture.kind if capture else "") or "debezium",
             tap=f"{tap.kind}:{tap.place}" if tap else "",
             platform=(platform.command if platform else "") or ("none" if tap else ""),
             sections=frozenset(

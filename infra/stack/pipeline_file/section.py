@@ -72,9 +72,6 @@ class KafkaSection(Section, frozen=True, kw_only=True):
     topic: Annotated[
         str, Meta(description="A topic that is there; without it the run makes one.")
     ] = ""
-    group: Annotated[
-        str, Meta(description="check: the consumer group of a platform of your own.")
-    ] = ""
 
 
 class RegistrySection(HttpSection, frozen=True, kw_only=True):

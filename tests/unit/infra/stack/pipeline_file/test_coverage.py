@@ -14,6 +14,7 @@ WHOLE = PipelineFound(
     slot="shop",
     connector="shop",
     topic="shop.orders",
+    group="shop-writer",
     append_time=True,
     tap="topic:copy",
     platform="none",
@@ -39,6 +40,7 @@ def test_a_whole_pipeline_is_covered_in_everything() -> None:
         ({"tap": ""}, "at the sink", "add a [[tap]]"),
         ({"tap": "postgres:public.copy"}, "order at the sink", "not each change"),
         ({"slot": ""}, "slot lag", "[capture] slot"),
+        ({"group": ""}, "consumer lag", "[platform] group"),
         ({"sections": frozenset(("kafka",))}, "commit latency", "no [source]"),
         (
             {"table": SourceTable("public.orders", "default", probe=True)},

@@ -107,7 +107,20 @@ def place_of(stage: Stage) -> Iterator[Path]:
                 shutil.copytree(ROOT / name, Path(directory) / name, ignore=UNWANTED)
             else:
                 shutil.copy2(ROOT / name, directory)
-        yield Path(directory)
+        place = Path(directory)
+        try:
+            yield place
+        finally:
+            # Of a test session that was killed; one that ended has done it.
+            down = [sys.executable, "-m", "infra.stack", "down"]
+            subprocess.run(
+                down, cwd=place, env=_environment(place), capture_output=True, check=False
+            )
+
+
+def _environment(place: Path) -> Mapping[str, str]:
+    """With the modules of this place, and not those of the checkout that is installed."""
+    return {**os.environ, "PYTHONPATH": str(place)}
 
 
 def run_stage(stage: Stage, extra: Sequence[str]) -> Ended:
@@ -124,8 +137,7 @@ def run_in(place: Path, stage: Stage, extra: Sequence[str]) -> Ended:
     done = subprocess.run(
         command,
         cwd=place,
-        # The copy's modules, and not those of the checkout that is installed.
-        env={**os.environ, "PYTHONPATH": str(place)},
+        env=_environment(place),
         stdout=kept,
         stderr=subprocess.STDOUT if kept else None,
         check=False,

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.ledger.probe import canonical
 from cdc_users.measure.ledger.sequence import unpack
+from cdc_users.observe.events.value import value_of
 from cdc_users.observe.final_state import (
     ArraySide,
     DeletedKeys,
@@ -21,6 +23,10 @@ from cdc_users.observe.settings import IcebergSideSettings, PostgresSideSettings
 from cdc_users.observe.tap import Tap
 from cdc_users.observe.taps.iceberg import IcebergSide
 from cdc_users.observe.taps.postgres import PostgresSide
+from infra.avro.kind import ColumnKind
+
+#: So many corrupt rows are read again on both sides, and so much of a value is shown.
+NAMED_ROWS, SHOWN = 20, 60
 
 
 def answer(request: FinalRequest, run: str, taps: Mapping[str, Tap]) -> Final:
@@ -40,11 +46,44 @@ def answer(request: FinalRequest, run: str, taps: Mapping[str, Tap]) -> Final:
     gone = DeletedKeys.of(_numbers(request.gone), _numbers(request.gone_versions))
     sink = request.sink
     if not isinstance(sink, TapSide):
-        return compare(source, _side(sink, run, checked=True), doubtful, gone)
+        kept = _side(sink, run, checked=True)
+        found = compare(source, kept, doubtful, gone)
+        if isinstance(source, PostgresSide) and isinstance(kept, PostgresSide):
+            name_columns(found, source, kept)
+        return found
     if sink.name not in taps:
         raise ValueError(f"tap {sink.name!r} is not one of {', '.join(taps)}")
     seen = last_seen(taps[sink.name].record.arrivals(), source)
     return compare(_versions_of(source), seen, doubtful, gone)
+
+
+def name_columns(found: Final, source: PostgresSide, sink: PostgresSide) -> None:
+    """Say of the first corrupt rows which columns are at fault, and what they hold."""
+    corrupt = [one for one in found.examples if one.finding == "corrupt"][:NAMED_ROWS]
+    if not corrupt:
+        return
+    keys = [one.key for one in corrupt]
+    left, right = source.columns_of(keys), sink.columns_of(keys)
+    for one in corrupt:
+        here, there = left.get(one.key, {}), right.get(one.key, {})
+        one.columns = {
+            name: (_shown(here.get(name)), _shown(there.get(name)))
+            for name, kind in source.kinds.items()
+            if form_of(kind, here.get(name)) != form_of(kind, there.get(name))
+        }
+
+
+def form_of(kind: ColumnKind, value: Any) -> bytes | str:
+    """What two values of one column are compared by."""
+    try:
+        return canonical(value_of(kind, value))
+    except (ValueError, TypeError, ArithmeticError):
+        return repr(value)
+
+
+def _shown(value: Any) -> str:
+    text = "NULL" if value is None else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def _side(settings: FinalSide, run: str, *, checked: bool) -> TableSide:

@@ -144,6 +144,8 @@ class Difference(msgspec.Struct):
     key: int
     source_version: int | None
     sink_version: int | None
+    #: Of a corrupt row, the columns at fault: what the source holds, and what the sink.
+    columns: dict[str, tuple[str, str]] = {}
 
 
 class Final(msgspec.Struct, kw_only=True):

@@ -69,9 +69,11 @@ def slo_has_its_series(values: OptionValues) -> Sequence[str]:
 
 
 def slo_has_its_samples(values: OptionValues) -> Sequence[str]:
-    """A percentile needs samples beyond it, in the first probe already."""
+    """A percentile needs samples beyond it, in the first probe already; a smoke run looks at no
+    figure.
+    """
     start, probe_s = values.get("from_"), values.get("probe")
-    if not start or not probe_s:
+    if not start or not probe_s or values.get("smoke"):
         return []
     return [
         f"--slo {threshold.text!r}: {start:g}/s for {probe_s:g} s makes {start * probe_s:,.0f}"

@@ -21,7 +21,6 @@ from pathlib import Path
 from cdc_users.observe.message import FinalSide, TapPlace
 from cdc_users.observe.settings import TapSettings
 from cdc_users.pipeline.prepared import MadeNames, Prepared
-from cdc_users.pipeline.process.child_process import READY_S
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
 from cdc_users.users.target import LaneTarget
@@ -185,7 +184,7 @@ class CaptureDeclaration:
     connector: Callable[[str], str] = lambda _: ""
     module: str = "infra.platform.wal"
     transports: tuple[str, ...] = ()
-    ready_s: float = READY_S
+    ready_s: float = 60.0
     fetch: Callable[[], None] = _nothing_to_fetch
 
     def publishes_to(self, transport: TransportDeclaration) -> bool:

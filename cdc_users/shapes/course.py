@@ -6,16 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cdc_users.measure.capacity.bottleneck import limit_of, true_rates
-from cdc_users.measure.capacity.prediction import (
-    Prediction,
-    catch_up_s,
-    fills_s,
-    held_back_per_s,
-)
 from cdc_users.measure.capacity.probe import (
     ProbeFigures,
-    ProbeJudgement,
     hopeless,
     judge_probe,
     slo_spent,
@@ -24,10 +16,8 @@ from cdc_users.measure.capacity.search import (
     SearchAnswer,
     SearchPlan,
     Trial,
-    TrialOutcome,
     next_trial,
 )
-from cdc_users.measure.judgement.cost import cores, memory_mb, per_events
 from cdc_users.measure.judgement.result import step_json
 from cdc_users.measure.judgement.threshold import Threshold, failures
 from cdc_users.measure.schedule.fault_plan import PlannedFault
@@ -35,6 +25,13 @@ from cdc_users.measure.schedule.plan import LoadStage, Schedule
 from cdc_users.options.options import Options
 from cdc_users.options.search_conflict import WARM_UP_S
 from cdc_users.scenario import CourseOutcome, Step, StepProgress, StepShown
+from cdc_users.shapes.course_answer import (
+    ProbeRecord,
+    bottleneck_row,
+    cost_row,
+    prediction_row,
+    probe_row,
+)
 from cdc_users.shapes.schedule import schedule_of
 
 #: The harness is not asked for more than this part of what it can do by itself.
@@ -44,28 +41,8 @@ MORE_LANES = 4
 #: What pauses the capture for an outage (docs/faults.md), how long the load is steady before, and
 #: how many times the outage its end is waited for.
 PAUSE, STEADY_S, PATIENCE = "pause-connector", 10.0, 4.0
-#: The outage that a prediction is told for, where none is made.
-OUTAGE_S = 60.0
 #: A step before a probe, which warms the pipeline up.
 STEPS_PER_PROBE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRecord:
-    """A probe that was made: what was tried, what it showed, and how it was judged."""
-
-    trial: Trial
-    shown: StepShown
-    judged: ProbeJudgement
-    took_s: float
-
-    @property
-    def outcome(self) -> TrialOutcome:
-        """As the search sees it."""
-        judged = self.judged
-        return TrialOutcome(
-            self.trial, judged.held, judged.delivered_per_s, self.took_s, judged.reason
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +119,10 @@ class CapacityCourse:
             "width": answer.width,
             "ceiling_per_s": self._ceiling_per_s(shown),
             "slo": [threshold.text for threshold in self.options.slo],
-            "bottleneck": _bottleneck(answer, made),
-            "cost": _cost(answer, made),
-            "predictions": _predictions(self.options, answer, made, shown[-1]),
-            "probes": [_as_row(one) for one in made],
+            "bottleneck": bottleneck_row(answer, made),
+            "cost": cost_row(answer, made),
+            "predictions": prediction_row(self.options, answer, made, shown[-1]),
+            "probes": [probe_row(one) for one in made],
         }
         if answer.kind == "nothing_holds":
             told = f"nothing holds: at {answer.high_per_s:g}/s {answer.why}"
@@ -217,52 +194,6 @@ def _unfinished(why: str) -> SearchAnswer:
     return SearchAnswer("undecided", why=f"the search did not come to its end: {why}")
 
 
-def _bottleneck(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[str, Any] | None:
-    """What limits the pipeline at the lowest rate that failed; where none did, at the highest that
-    held.
-    """
-    rate_per_s = answer.high_per_s or max(
-        (one.trial.rate_per_s for one in made if one.judged.held), default=None
-    )
-    at = [one for one in made if one.trial.rate_per_s == rate_per_s]
-    if not at:
-        return None
-    stages = max(at, key=lambda one: one.trial.long).shown.stages
-    if stages is None:
-        return None
-    return {
-        **limit_of(stages).to_json(),
-        "rate_per_s": rate_per_s,
-        "busy": dict(stages.busy),
-        "growth": dict(stages.growth),
-        "true_rates_per_s": true_rates(stages),
-        "machine": stages.machine,
-    }
-
-
-def _cost(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[str, Any] | None:
-    """What the highest rate that held costs, and what half of it does."""
-    held = [one for one in made if one.judged.held]
-    if answer.low_per_s is None or not held:
-        return None
-    full = max(held, key=lambda one: (one.trial.rate_per_s, one.trial.long))
-    half = min(held, key=lambda one: abs(one.trial.rate_per_s - full.trial.rate_per_s / 2))
-    return {"at_the_rate": _cost_of(full), "at_half": _cost_of(half)}
-
-
-def _cost_of(record: ProbeRecord) -> dict[str, Any]:
-    cost, rate_per_s = record.shown.result.cost, record.judged.delivered_per_s
-    in_all, memory = cores(cost), memory_mb(cost)
-    return {
-        "rate_per_s": record.trial.rate_per_s,
-        "cores": in_all,
-        "memory_mb": memory,
-        "cores_per_10k": per_events(in_all, rate_per_s),
-        "memory_mb_per_10k": per_events(memory, rate_per_s),
-        "parts": dict(cost),
-    }
-
-
 def warm_up_of(options: Options) -> float:
     """How long each probe's warm-up is."""
     return WARM_UP_S if options.warm_up is None else options.warm_up
@@ -286,48 +217,6 @@ def outage_step(options: Options, pattern: Step, capacity_per_s: float, outage_s
         probe=True,
         fault=fault,
     )
-
-
-def _predictions(
-    options: Options, answer: SearchAnswer, made: Sequence[ProbeRecord], last: StepShown
-) -> dict[str, Any] | None:
-    """What the search says of an outage at half the rate, and what one then showed."""
-    low = answer.low_per_s
-    if low is None:
-        return None
-    rate_per_s, outage_s = low / 2, options.outage or OUTAGE_S
-    per_event = _wal_bytes_per_event(made)
-    per_s = None if per_event is None else round(per_event * rate_per_s, 1)
-    catch_up, held_back = Prediction(catch_up_s(outage_s, rate_per_s, low)), Prediction(per_s)
-    if last.step.fault is not None:
-        done, slot = last.result.fault, last.backlogs.get("slot")
-        lasted_s = done.get("outage_s") or outage_s
-        outage_s = lasted_s
-        catch_up = Prediction(catch_up_s(lasted_s, rate_per_s, low), done.get("recovered_s"))
-        grew = held_back_per_s(slot.at_s, slot.waiting, lasted_s) if slot is not None else None
-        held_back = Prediction(per_s, grew)
-    return {
-        "rate_per_s": round(rate_per_s, 1),
-        "outage_s": outage_s,
-        "catch_up_s": catch_up.to_json(),
-        "wal_bytes_per_event": per_event,
-        "wal_held_back_bytes_per_s": held_back.to_json(),
-        "disk_bytes": options.disk,
-        "disk_full_s": fills_s(options.disk, per_s),
-        "p99_ms": last.result.fault.get("p99_ms") if last.step.fault is not None else None,
-    }
-
-
-def _wal_bytes_per_event(made: Sequence[ProbeRecord]) -> float | None:
-    """WAL by event, in the longest probe that held."""
-    known = [
-        (one.trial.long, one.trial.rate_per_s, slot.through_per_s / one.judged.delivered_per_s)
-        for one in made
-        if one.judged.held and one.judged.delivered_per_s
-        for slot in [one.shown.backlogs.get("slot")]
-        if slot is not None and slot.known
-    ]
-    return round(max(known)[2], 1) if known else None
 
 
 def probe_steps(options: Options, pattern: Step, trial: Trial, number: int) -> tuple[Step, Step]:
@@ -370,29 +259,3 @@ def _out_of_reach(threshold: Threshold, progress: StepProgress, planned: int) ->
     buckets = progress.recorder.histogram(threshold.metric.path[1]).buckets()
     over = sum(count for value_us, count in buckets if value_us > threshold.value * 1000)
     return slo_spent(over, planned, percentile)
-
-
-def _as_row(record: ProbeRecord) -> dict[str, object]:
-    """One probe as a row of capacity.csv."""
-    shown, latency = record.shown, record.shown.recorder.histogram("end_to_end")
-
-    def ms(percentile: float) -> float | None:
-        value_us = latency.percentile_us(percentile)
-        return None if value_us is None else round(value_us / 1000, 3)
-
-    return {
-        "step": shown.step.name,
-        "rate_per_s": record.trial.rate_per_s,
-        "long": record.trial.long,
-        "held": record.judged.held,
-        "delivered_per_s": round(record.judged.delivered_per_s, 1),
-        "p50_ms": ms(50),
-        "p99_ms": ms(99),
-        "p99_9_ms": ms(99.9),
-        "cores": cores(shown.result.cost),
-        "memory_mb": memory_mb(shown.result.cost),
-        "took_s": round(record.took_s, 1),
-        "lanes": shown.step.lanes,
-        "growth": dict(record.judged.growth),
-        "reason": record.judged.reason,
-    }

@@ -156,8 +156,10 @@ class Closing:
             self.rig.observer.final(source or _expected(left), sink, gone=gone)
             for source, sink in pairs
         ]
+        whole = together(found)
+        self.facts.notes += columns_at_fault(whole)
         for state in self.states:
-            self.facts.finals[state.number] = together(found)
+            self.facts.finals[state.number] = whole
 
     def _final_state(self) -> FinalState:
         """What the writers have left, as far as they know."""
@@ -200,6 +202,21 @@ def lost_deletes(
 def key_in_table(plans: Sequence[TablePlan], key: int) -> int:
     """The number under which taps and tables know a writer's key."""
     return key_of_columns(key_texts(plans[key % len(plans)], key))
+
+
+def columns_at_fault(found: Final) -> list[str]:
+    """Which columns the corrupt rows differ in, each with an example."""
+    named = [one for one in found.examples if one.columns]
+    notes = []
+    for name in dict.fromkeys(column for one in named for column in one.columns):
+        guilty = [one for one in named if name in one.columns]
+        first = guilty[0]
+        was, became = first.columns[name]
+        notes.append(
+            f"corrupt rows: column {name} differs in {len(guilty)} of {len(named)} that were looked"
+            f" at; key {first.key}: {was!r} became {became!r}"
+        )
+    return notes
 
 
 def together(found: Sequence[Final]) -> Final:

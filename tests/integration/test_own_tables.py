@@ -14,6 +14,8 @@ import pytest
 
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import Operation
+from cdc_users.observe.comparison import answer
+from cdc_users.observe.message import FinalRequest
 from cdc_users.observe.settings import OwnTableSettings, PostgresSideSettings
 from cdc_users.observe.taps.postgres import PostgresSide
 from cdc_users.pipeline.provision.ground import Ground, OwnTables
@@ -215,3 +217,31 @@ def test_a_row_of_the_users_own_making_meets_what_cannot_be_guessed(stack: Endpo
 
         assert found._watched.check(only[1], only[0], only[2:]) is RowCheck.GOOD
         assert key_texts(prepared.plans[0], 1_000_100_000_001) == (made.values[0],)
+
+
+def test_a_corrupt_row_at_the_sink_names_the_columns_at_fault(stack: Endpoints) -> None:
+    dsn = stack.postgres_dsn
+    with schema_of(dsn, NASTY) as (connection, schema):
+        prepared = Prepared(dsn, schema, ("places",), probe="note")
+        prepared.write(connection, 10)
+        connection.execute(
+            f"CREATE TABLE {schema}.copy AS SELECT * FROM {schema}.places;"
+            f"UPDATE {schema}.copy SET depot = left(depot, 2) WHERE code IN"
+            f" (SELECT code FROM {schema}.copy LIMIT 3)".encode()
+        )
+        (plan,) = prepared.plans
+        own = OwnTableSettings(
+            table=plan.full_name, key=plan.key, probe=plan.probe, columns=plan.compared
+        )
+        sides = [
+            PostgresSideSettings(dsn=dsn, table=f"{schema}.{table}", own=(own,))
+            for table in ("places", "copy")
+        ]
+
+        found = answer(FinalRequest(source=sides[0], sink=sides[1]), prepared.run, {})
+
+        assert (found.compared, found.corrupt) == (40, 3)
+        assert [set(one.columns) for one in found.examples] == [{"depot"}] * 3
+        assert all(
+            was[:2] == became for one in found.examples for was, became in one.columns.values()
+        )

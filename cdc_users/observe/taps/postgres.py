@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from threading import Event, Thread
 from typing import Any
@@ -26,6 +26,7 @@ from cdc_users.observe.final_state import TableSide, TableState, Totals, probe_p
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
+from infra.avro.kind import ColumnKind
 
 CONNECT_S = 10
 #: Rows fetched at a time.
@@ -143,8 +144,21 @@ class PostgresSide(TableSide):
         )
         return state_of_probes(keys, probes, self._run, damaged)[0]
 
-    def _rows(self, condition: sql.Composable | None) -> Iterator[tuple[Any, ...]]:
-        columns = self._kinds if self._checked else ()
+    def columns_of(self, keys: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """The columns that are compared of the rows with these keys, by key."""
+        condition = sql.SQL("{} = ANY({})").format(self._key, sql.Literal(list(keys)))
+        rows = self._rows(condition, whole=True)
+        return {row[0]: dict(zip(self._kinds, row[2:], strict=True)) for row in rows}
+
+    @property
+    def kinds(self) -> Mapping[str, ColumnKind]:
+        """The columns that are compared."""
+        return self._kinds
+
+    def _rows(
+        self, condition: sql.Composable | None, *, whole: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
+        columns = self._kinds if self._checked or whole else ()
         named = map(sql.Identifier, columns)
         names = sql.SQL(", ").join([self._key, self._probe, *named])
         where = sql.SQL(" WHERE {}").format(condition) if condition is not None else sql.SQL("")

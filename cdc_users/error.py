@@ -63,6 +63,10 @@ class StewardError(HarnessError):
     """The steward has died, or does not answer; the next run removes what this one has left."""
 
 
+class StewardSilentError(StewardError):
+    """The steward lives and has not answered in time."""
+
+
 class SubjectError(HarnessError):
     """A subject in the schema registry does not take our schema; the message says what to do about
     it.

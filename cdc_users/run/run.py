@@ -19,7 +19,7 @@ import structlog
 from gevent.event import Event
 from locust.env import Environment
 
-from cdc_users.error import HarnessError
+from cdc_users.error import HarnessError, StewardSilentError
 from cdc_users.measure.judgement.result import Result, Verdict
 from cdc_users.measure.judgement.threshold import Threshold, parse_threshold, with_defaults
 from cdc_users.measure.latency.heat_map import HeatMap
@@ -211,7 +211,11 @@ class Run:
             with self._steward() as steward:
                 self._carry_out(steward)
         except HarnessError as error:
-            facts.broken.append(Broken(str(error), error.exit_code))
+            # A run that was told to stop has not waited long enough to blame the steward for it.
+            if self.context.stopping and isinstance(error, StewardSilentError):
+                facts.notes.append(str(error))
+            else:
+                facts.broken.append(Broken(str(error), error.exit_code))
         except Exception as error:
             logger.exception("benchmark.crash")
             reason = f"the harness crashed: {type(error).__name__}: {error}"

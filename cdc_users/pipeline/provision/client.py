@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, TypeVar
 
-from cdc_users.error import HarnessError, StewardError, TargetError
+from cdc_users.error import HarnessError, StewardError, StewardSilentError, TargetError
 from cdc_users.measure.wire import WireError, decode, encode
 from cdc_users.pipeline.provision.message import (
     AskHealth,
@@ -83,7 +83,7 @@ class StewardClient:
         module = module_command("cdc_users.pipeline.provision.steward")
         self._socket = ours
         self._rest = b""
-        self._silent = ""
+        self._silence: StewardError | None = None
         #: A fault is done and undone beside what else is asked; the steward answers in turn.
         self._turn = threading.RLock()
         #: How much time the run has left to wait; None where it has all the time.
@@ -159,8 +159,8 @@ class StewardClient:
             return self._asked(request, kind, limit_s)
 
     def _asked(self, request: StewardRequest, kind: type[_Body], limit_s: float) -> _Body:
-        if self._silent:
-            raise StewardError(self._silent)
+        if self._silence is not None:
+            raise self._silence
         doing = str(type(request).__struct_config__.tag)
         began_s = time.monotonic()
         try:
@@ -169,17 +169,19 @@ class StewardClient:
             line = self._line(began_s + limit_s, hurried=kind is not Problems)
         except TimeoutError:
             waited_s = time.monotonic() - began_s
-            self._silent = f"the steward has not answered {doing!r} within {waited_s:.0f} s"
-            raise StewardError(self._silent) from None
+            self._silence = StewardSilentError(
+                f"the steward has not answered {doing!r} within {waited_s:.0f} s"
+            )
+            raise self._silence from None
         except OSError:
             line = b""
         if not line:
             code = self._process.wait()
-            self._silent = (
+            self._silence = StewardError(
                 f"the steward process ended with {code} at {doing!r}; the next run removes what"
                 " this one has left"
             )
-            raise StewardError(self._silent)
+            raise self._silence
         return self._read(line, kind)
 
     def _line(self, deadline_s: float, *, hurried: bool) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from locust.env import Environment
 
+from cdc_users.error import StewardSilentError
 from cdc_users.measure.judgement.result import Verdict
 from cdc_users.options.options import resolve
 from cdc_users.run.run import Run
@@ -115,3 +116,20 @@ def test_a_result_that_was_never_written_can_be_spoiled_no_further(run: IdleRun)
     run.spoil("a listener crashed")
 
     assert run.exit_code == 2
+
+
+@pytest.mark.parametrize(("stopped", "verdict"), [(True, Verdict.INVALID), (False, Verdict.ERROR)])
+def test_a_steward_that_a_stopped_run_did_not_wait_for_breaks_nothing(
+    run: IdleRun, stopped: bool, verdict: Verdict
+) -> None:
+    def give_up(_: Facts) -> None:
+        if stopped:
+            run.request_stop("stopped early by SIGINT")
+        raise StewardSilentError("the steward has not answered 'open' within 1 s")
+
+    run.happening = give_up
+
+    _, found, reasons = concluded(run)
+    assert found is verdict
+    expected = "stopped early by SIGINT" if stopped else "the steward has not answered 'open'"
+    assert reasons[0].startswith(expected)

@@ -1,0 +1,31 @@
+"""A worker that is given many options makes Locust's parser once."""
+
+from __future__ import annotations
+
+import pytest
+from locust import argument_parser
+
+from cdc_users.run.locust.worker_options import know_locusts_options
+
+pytestmark = pytest.mark.gevent
+
+
+def test_locusts_own_options_are_asked_for_once_and_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = getattr(argument_parser.default_args_dict, "__wrapped__", None)
+    original = original or argument_parser.default_args_dict
+    monkeypatch.setattr(argument_parser, "default_args_dict", original)
+    expected, made = original(), []
+    make = argument_parser.get_empty_argument_parser
+
+    def counted() -> object:
+        made.append(1)
+        return make()
+
+    monkeypatch.setattr(argument_parser, "get_empty_argument_parser", counted)
+    know_locusts_options()
+    know_locusts_options()
+
+    assert [argument_parser.default_args_dict() for _ in range(50)] == [expected] * 50
+    assert len(made) == 1

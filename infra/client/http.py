@@ -118,6 +118,17 @@ def reason(error: Exception) -> str:
     )
 
 
+def connect_trouble(error: requests.RequestException) -> str:
+    """Why Kafka Connect has not answered, with the remedy where it is one of TLS."""
+    told = reason(error)
+    if "TLS" not in told and "certificate" not in told:
+        return told
+    return (
+        f"{told}; name who signed its certificate in {CONNECT_PREFIX}_CA, and what it is shown in"
+        f" {CONNECT_PREFIX}_CERTIFICATE"
+    )
+
+
 def request(method: str, url: str, *, timeout: float, **given: Any) -> requests.Response:
     """One request on a connection of its own; raises what `requests` raises."""
     with DirectSession() as session:

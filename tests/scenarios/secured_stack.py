@@ -79,7 +79,7 @@ def _access(access: HttpAccess, without: str) -> str:
         "certificate": access.certificate,
     }
     return "\n".join(
-        f'{name} = "{text}"' for name, text in known.items() if text and name not in without
+        f'{name} = "{text}"' for name, text in known.items() if text and name not in without.split()
     )
 
 

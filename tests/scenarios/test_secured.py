@@ -95,7 +95,7 @@ def wrong(secured: SecuredStack, tmp_path: Path, what: str) -> str:
         ("postgres authority", "name the authority that signed its certificate as sslrootcert="),
         ("postgres without tls", "write sslmode=verify-full"),
         ("no login to the registry", "CDC_SCHEMA_REGISTRY_USER"),
-        ("no certificate for connect", "Kafka Connect does not answer"),
+        ("no certificate for connect", "CDC_CONNECT_CERTIFICATE"),
     ],
 )
 def test_who_may_not_in_is_told_why_and_what_to_do(

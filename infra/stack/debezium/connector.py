@@ -13,7 +13,7 @@ import psycopg
 import requests
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.client.http import ask_connect, reason
+from infra.client.http import ask_connect, connect_trouble
 from infra.client.passfile import password
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -194,7 +194,9 @@ def _request(method: str, url: str, **arguments: Any) -> requests.Response:
         try:
             answer = ask_connect(method, url, timeout=TIMEOUT_S, **arguments)
         except requests.RequestException as error:
-            raise StackError(f"Kafka Connect does not answer at {url}: {reason(error)}") from error
+            raise StackError(
+                f"Kafka Connect does not answer at {url}: {connect_trouble(error)}"
+            ) from error
         if answer.status_code != requests.codes.conflict or "rebalanc" not in answer.text.lower():
             return answer
         if time.monotonic() > deadline_s:

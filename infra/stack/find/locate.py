@@ -14,7 +14,7 @@ import requests
 from confluent_kafka import KafkaException
 
 from infra import validate
-from infra.client.http import reason
+from infra.client.http import connect_trouble
 from infra.client.kafka import KafkaPropertiesError
 from infra.client.registry import RegistryError
 from infra.stack.endpoints import Endpoints
@@ -80,7 +80,11 @@ def verify(endpoints: Endpoints) -> Endpoints:
         except StackConfigError:
             raise
         except (*SILENCE, StackError, requests.RequestException) as error:
-            told = reason(error) if isinstance(error, requests.RequestException) else str(error)
+            told = (
+                connect_trouble(error)
+                if isinstance(error, requests.RequestException)
+                else str(error)
+            )
             raise StackError(
                 f"{server} ({place}) does not answer as it should: {told.strip()}; see that"
                 " server's log, or name another one"

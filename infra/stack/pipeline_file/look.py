@@ -14,7 +14,7 @@ import requests
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 
-from infra.client.http import ask_connect, reason
+from infra.client.http import ask_connect, connect_trouble
 from infra.client.kafka import KafkaTroubles, kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
 from infra.postgres.rights import RightsError, server_facts, source_mistakes
@@ -106,7 +106,11 @@ class PipelineLook:
         except RegistryError as error:
             troubles.append(PartTrouble(str(error), UNREACHABLE))
         except (requests.RequestException, KafkaException) as error:
-            told = reason(error) if isinstance(error, requests.RequestException) else str(error)
+            told = (
+                connect_trouble(error)
+                if isinstance(error, requests.RequestException)
+                else str(error)
+            )
             troubles.append(PartTrouble(f"{name} does not answer: {told}", UNREACHABLE))
         return PartFound(name, place, facts, troubles)
 

@@ -10,10 +10,13 @@ from threading import Thread
 
 import pytest
 import requests
+from aiohttp import web
 
 from infra.client import http
 from infra.client.environment import ROOT
+from infra.client.http import ask_connect, connect_trouble
 from tests.recording_proxy import recording_proxy
+from tests.tls import serving, tls_files
 
 #: Clients that read proxies out of the environment unless each call says otherwise.
 BYPASS = re.compile(
@@ -95,3 +98,21 @@ def test_every_client_is_made_by_the_one_room_for_it(room: str) -> None:
         if BYPASS.search(line)
     ]
     assert not found
+
+
+def test_a_refused_certificate_of_connect_is_told_with_the_variables_that_mend_it(
+    tmp_path: Path,
+) -> None:
+    tls, other = tls_files(tmp_path, "connect"), tls_files(tmp_path, "other")
+    environ = {"CDC_CONNECT_CA": str(other.authority)}
+
+    with (
+        serving(web.Application(), tls.server) as place,
+        pytest.raises(requests.exceptions.SSLError) as caught,
+    ):
+        ask_connect("GET", f"https://{place}/", timeout=5, environ=environ)
+
+    told = connect_trouble(caught.value)
+    assert "certificate is refused" in told
+    assert "CDC_CONNECT_CA" in told
+    assert connect_trouble(requests.ConnectionError()) == "ConnectionError"

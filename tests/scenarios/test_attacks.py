@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -69,15 +70,16 @@ OBSERVER, PLATFORM = "cdc_users.observe", "infra.platform"
 def test_a_process_that_dies_or_stops_is_named_and_ends_the_run(
     stack: Endpoints, tmp_path: Path, number: int, expected: dict[str, tuple[int, str]]
 ) -> None:
-    with contextlib.ExitStack() as stop:
-        runs = {module: stop.enter_context(loading(tmp_path / module)) for module in expected}
-        for module, run in runs.items():
+    def attacked(module: str) -> tuple[int, LocustProcess]:
+        with loading(tmp_path / module) as run:
             run.child(module).send_signal(number)
+            return run.wait(), run
 
-        for module, run in runs.items():
-            code, told = expected[module]
-            assert run.wait() == code, run.output
-            assert told in reasons(run)
+    with ThreadPoolExecutor() as pool:  # they wait most of the time, so both at once
+        ended = dict(zip(expected, pool.map(attacked, expected), strict=True))
+    for module, (code, run) in ended.items():
+        assert code == expected[module][0], run.output
+        assert expected[module][1] in reasons(run)
     wait_for_cleaning(stack)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,19 +85,20 @@ GONE: dict[str, tuple[Callable[[Party], Any], str]] = {
 def test_a_capture_that_is_gone_for_good_is_a_failure_and_named(
     stack: Endpoints, results: Path, kinds: Sequence[str]
 ) -> None:
-    with ExitStack() as stop:
-        # They wait most of the time, so two at once.
-        runs = {kind: stop.enter_context(loading(results / kind)) for kind in kinds}
-        for kind, run in runs.items():
+    def lose(kind: str) -> LocustProcess:
+        with loading(results / kind) as run:
             party = Party(stack, run)
             party.await_rows(50)
             GONE[kind][0](party)
+        return run
 
-        for kind, run in runs.items():
-            assert run.wait() == 1, run.output
-            first = run.result()["reasons"][0]
-            assert GONE[kind][1] in first, run.result()["reasons"]
-            assert "after throughput-50-per-s" in first or "began" in first
+    with ThreadPoolExecutor() as pool:  # they wait most of the time, so both at once
+        runs = dict(zip(kinds, pool.map(lose, kinds), strict=True))
+    for kind, run in runs.items():
+        assert run.wait() == 1, run.output
+        first = run.result()["reasons"][0]
+        assert GONE[kind][1] in first, run.result()["reasons"]
+        assert "after throughput-50-per-s" in first or "began" in first
 
 
 def recreate(party: Party) -> None:

@@ -48,8 +48,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("dsn", "slot", "publication", "endpoint"):
         found.add_argument(f"--{name}", required=True)
     found.add_argument("--transport", required=True, choices=sorted(SINKS))
-    for name in ("stream", "project"):
-        found.add_argument(f"--{name}", default="")
+    found.add_argument("--stream", default="")
     return found
 
 
@@ -80,7 +79,6 @@ def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
         transport=options.transport,
         endpoint=options.endpoint,
         stream=options.stream,
-        project=options.project,
         tables=tuple(sorted(str(row[0]) for row in rows)),
     )
 

@@ -34,7 +34,6 @@ class DebeziumServerSettings:
     transport: str
     endpoint: str
     stream: str = ""
-    project: str = ""
     tables: tuple[str, ...] = ()
 
 
@@ -131,12 +130,6 @@ def _kinesis(settings: DebeziumServerSettings) -> dict[str, str]:
     }
 
 
-def _pubsub(settings: DebeziumServerSettings) -> dict[str, str]:
-    own = {"project.id": settings.project, "address": settings.endpoint, "ordering.enabled": "true"}
-    named = {f"sink.pubsub.{name}": value for name, value in own.items() if value}
-    return {**_json(settings), **_to(settings.stream), "sink.type": "pubsub", **named}
-
-
 def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
     """Upserts and deletes by the source's key into tables that are there, of the same names."""
     place = {name: str(value) for name, value in conninfo_to_dict(settings.endpoint).items()}
@@ -158,7 +151,6 @@ SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
     "kafka": _kafka,
     "kinesis": _kinesis,
     "postgres": _jdbc,
-    "pubsub": _pubsub,
 }
 
 

@@ -74,7 +74,7 @@ OVER_TIME = (
             ChartLine("p50_ms", "p50", 3),
             ChartLine("p95_ms", "p95", 4),
             ChartLine("p99_ms", "p99", 1),
-            ChartLine("max_ms", "max", 2),
+            ChartLine("max_ms", "max of the second", 2),
         ),
         note=(
             "Percentiles are of the shortest time until then, up to a minute, that has 1,000"

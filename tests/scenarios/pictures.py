@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.browser import DESKTOP, PHONE, Theme, browser, window
-from tests.scenarios.site import Site, opened_site
+from tests.scenarios.site import Site, open_form, opened_site
 
 DEADLINE_MS = 240_000
 #: Small enough that all of them together stay below two megabytes.
@@ -57,6 +57,7 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
     with window(launched) as opened:
         page = opened.page
         page.goto(f"{site.url}/?{link}")
+        open_form(page)
         page.get_by_role("button", name="Start", exact=True).click()
         expect(page.locator("#cdc-tab")).to_be_visible(timeout=DEADLINE_MS)
         run.meanwhile(site, page)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from playwright.sync_api import Page
 
 from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT
@@ -35,6 +36,16 @@ class Site:
     def stop(self) -> None:
         """Stop the run that goes on, as the page's button does."""
         requests.post(f"{self.url}/stop", timeout=30)
+
+
+def open_form(page: Page) -> None:
+    """Open the start form, which Locust hides behind a button once a run has ended."""
+    start = page.get_by_role("button", name="Start", exact=True)
+    new = page.get_by_role("button", name="New", exact=True)
+    start.or_(new).first.wait_for()
+    if not start.is_visible():
+        new.click()
+    start.wait_for()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from cdc_users.measure.judgement.result import Verdict
 from cdc_users.report import remake
 from infra.stack.endpoints import Endpoints
 from tests.scenarios.browser import DESKTOP, PHONE, Theme, Window, browser, window
-from tests.scenarios.site import Site, opened_site
+from tests.scenarios.site import Site, open_form, opened_site
 from tests.unit.made_result import STAGES_MS, recorder, result, step_result
 
 DEADLINE_MS = 90_000
@@ -74,6 +74,7 @@ def unfold(page: Page) -> None:
 
 def start(page: Page) -> None:
     """Start what the form says; the page lands where the run is followed."""
+    open_form(page)
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("#cdc-tab")).to_be_visible(timeout=DEADLINE_MS)
 

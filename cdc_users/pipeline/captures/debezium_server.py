@@ -33,6 +33,6 @@ DEBEZIUM_SERVER = CaptureDeclaration(
     direct=True,
     module="infra.pipelines.debezium_server",
     ready_s=180.0,  # a JVM with 561 jars, on a machine that is busy
-    transports=("http", "kafka", "kinesis", "postgres", "pubsub"),
+    transports=("http", "kafka", "postgres"),
     fetch=_fetch,
 )

@@ -1,1 +1,1 @@
-"""Debezium Server: PostgreSQL's log to HTTP, another database or a stream, in one process."""
+"""Debezium Server: PostgreSQL's log to HTTP, Kafka or another database, in one process."""

@@ -35,8 +35,6 @@ from infra.stack.artifacts.java import find_java
 from infra.stack.error import StackError
 
 SET = "debezium-server"
-#: What the emulators take for a login, where the user has none.
-AWS = {"AWS_ACCESS_KEY_ID": "locust-cdc", "AWS_SECRET_ACCESS_KEY": "locust-cdc"}
 FLAGS = ("-Xmx768m", "--add-opens=java.base/java.lang=ALL-UNNAMED")
 _TABLES = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
 _ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
@@ -48,20 +46,17 @@ def parser() -> argparse.ArgumentParser:
     for name in ("dsn", "slot", "publication", "endpoint"):
         found.add_argument(f"--{name}", required=True)
     found.add_argument("--transport", required=True, choices=sorted(SINKS))
-    for name in ("stream", "project"):
-        found.add_argument(f"--{name}", default="")
     return found
 
 
 def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the process: secrets, and what the user sets of Debezium Server's own."""
-    own = {name: value for name, value in environ.items() if name.startswith(("DEBEZIUM_", "AWS_"))}
+    own = {name: value for name, value in environ.items() if name.startswith("DEBEZIUM_")}
     secrets = {SOURCE_PASSWORD: _password(settings.dsn, environ)}
     if settings.transport == "postgres":
         secrets[JDBC_PASSWORD] = _password(settings.endpoint, environ)
     known = {name: value for name, value in secrets.items() if value}
-    emulated = AWS if settings.transport == "kinesis" else {}
-    return {**for_server(environ), **emulated, **known, **own}
+    return {**for_server(environ), **known, **own}
 
 
 def _password(dsn: str, environ: Mapping[str, str]) -> str:
@@ -79,8 +74,6 @@ def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
         publication=options.publication,
         transport=options.transport,
         endpoint=options.endpoint,
-        stream=options.stream,
-        project=options.project,
         tables=tuple(sorted(str(row[0]) for row in rows)),
     )
 

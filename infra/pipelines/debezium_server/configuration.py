@@ -24,8 +24,8 @@ Properties = Mapping[str, str]
 class DebeziumServerSettings:
     """What a run decides: what is read, and where it goes.
 
-    `endpoint` is where the transport's service is, for `postgres` the sink's DSN; `stream` what is
-    written to there. `tables` are those of the publication, SCHEMA.TABLE.
+    `endpoint` is where the transport's service is, for `postgres` the sink's DSN. `tables` are
+    those of the publication, SCHEMA.TABLE.
     """
 
     dsn: str
@@ -33,8 +33,6 @@ class DebeziumServerSettings:
     publication: str
     transport: str
     endpoint: str
-    stream: str = ""
-    project: str = ""
     tables: tuple[str, ...] = ()
 
 
@@ -121,22 +119,6 @@ def _kafka(settings: DebeziumServerSettings) -> dict[str, str]:
     return {**_json(settings), "sink.type": "kafka", **own}
 
 
-def _kinesis(settings: DebeziumServerSettings) -> dict[str, str]:
-    return {
-        **_json(settings),
-        **_to(settings.stream),
-        "sink.type": "kinesis",
-        "sink.kinesis.region": "us-east-1",
-        "sink.kinesis.endpoint": settings.endpoint,
-    }
-
-
-def _pubsub(settings: DebeziumServerSettings) -> dict[str, str]:
-    own = {"project.id": settings.project, "address": settings.endpoint, "ordering.enabled": "true"}
-    named = {f"sink.pubsub.{name}": value for name, value in own.items() if value}
-    return {**_json(settings), **_to(settings.stream), "sink.type": "pubsub", **named}
-
-
 def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
     """Upserts and deletes by the source's key into tables that are there, of the same names."""
     place = {name: str(value) for name, value in conninfo_to_dict(settings.endpoint).items()}
@@ -156,9 +138,7 @@ def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
 SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
     "http": _http,
     "kafka": _kafka,
-    "kinesis": _kinesis,
     "postgres": _jdbc,
-    "pubsub": _pubsub,
 }
 
 

@@ -48,12 +48,6 @@ def test_the_users_own_settings_go_before_ours(tmp_path: Path) -> None:
     assert "QUARKUS_HTTP_HOST" not in found
 
 
-def test_an_emulated_kinesis_gets_a_login_and_a_real_one_the_users(tmp_path: Path) -> None:
-    kinesis = settings(tmp_path / "none", "kinesis")
-    assert environment(kinesis, {})["AWS_ACCESS_KEY_ID"] == "locust-cdc"
-    assert environment(kinesis, {"AWS_ACCESS_KEY_ID": "mine"})["AWS_ACCESS_KEY_ID"] == "mine"
-
-
 def test_a_database_that_does_not_answer_ends_with_3() -> None:
     arguments = [part for part in NEEDED if "dsn" not in part]
     assert main([*arguments, "--dsn=host=127.0.0.1 port=1 user=nobody connect_timeout=2"]) == 3

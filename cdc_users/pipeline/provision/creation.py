@@ -152,4 +152,5 @@ def _own_tables(request: PreparePipeline) -> OwnTables:
         custom=request.custom_rows,
         changes=frozenset(name for name in ("update", "delete") if done[name]),
         seed=request.seed,
+        published=not (pipeline.connector or captures().by_name[pipeline.capture].runs_already),
     )

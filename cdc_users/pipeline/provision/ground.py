@@ -18,7 +18,8 @@ from infra.stack.endpoints import Endpoints
 class OwnTables:
     """The user's own tables, and what is asked of them: which column holds the probe, whether it
     may be added, whether rows stay, whether the user's own code makes rows (`custom`), and which
-    operations there are beside inserts.
+    operations there are beside inserts. They are `published` where the run makes what captures
+    them.
     """
 
     tables: tuple[Table, ...] = ()
@@ -28,6 +29,7 @@ class OwnTables:
     custom: bool = False
     changes: frozenset[str] = frozenset()
     seed: int = 1
+    published: bool = True
 
 
 @dataclass(slots=True)

@@ -49,7 +49,7 @@ def _own(ground: Ground) -> MadeNames:
         "tables": tuple(plan.name for plan in plans),
         "plans": plans,
     }
-    if ground.connector:
+    if not ground.own.published:
         return made
     with ground.postgres() as connection:
         create_publication(connection, ground.note("publication", ground.name), ground.own.tables)

@@ -18,6 +18,12 @@ from pathlib import Path
 import pytest
 
 from cdc_users.options.options import OPTIONS
+from infra.client.access import (
+    CONNECT_PREFIX,
+    HTTP_FIELDS,
+    REGISTRY_PREFIX,
+    WEBHOOK_PREFIX,
+)
 from infra.client.environment import ROOT, for_python, module_command
 
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])")
@@ -33,6 +39,7 @@ PROGRAMS = (
     ("infra.platform.wal", "--help"),
     ("cdc_users.bench", "--help"),
     ("cdc_users.report", "--help"),
+    ("cdc_users.pipeline", "init", "--help"),
 )
 #: Options of other programs in our texts.
 FOREIGN = {
@@ -104,6 +111,9 @@ def constants() -> Iterator[str]:
 
 def test_every_variable_that_a_message_names_is_read() -> None:
     read = {*constants(), *(f"CDC_{option.name.upper()}" for option in OPTIONS)}
+    of_access = (*(name.upper() for name in HTTP_FIELDS), "PASSWORD", "TOKEN")
+    prefixes = (REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX)
+    read |= {f"{prefix}_{name}" for prefix in prefixes for name in of_access}
 
     assert not {name: files for name, files in named(VARIABLE).items() if name not in read}
 

@@ -74,6 +74,9 @@ class Walk:
         self.drive = Walking(cast(Any, self), cast(Any, course), steward, cast(Any, self.endpoints))
         self.drive.taken = []
 
+    def enter(self, phase: str) -> None:
+        """What the page and the terminal are told."""
+
     def names(self) -> list[str]:
         self.drive.drive()
         return [state.step.name for state in self.drive.taken]

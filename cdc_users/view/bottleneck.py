@@ -142,15 +142,15 @@ def _cause(part: str, paused: int) -> tuple[str, str]:
 
     A queue waits for the sink behind it, and so does a paused partition.
     """
-    if part == "commit":
-        return "source", "events wait to be written and committed"
-    if part == "capture":
-        return "capture", "committed events wait to be captured"
     if part == "fetch" and paused:
         partitions = "1 partition is" if paused == 1 else f"{paused} partitions are"
         return "sink", f"{partitions} paused for it and events wait in the topic"
     if part == "fetch":
         return "platform", "events wait in the topic until it fetches them"
+    if part == "commit":
+        return "source", "events wait to be written and committed"
+    if part == "capture":
+        return "capture", "committed events wait to be captured"
     if part == "queue":
         return "sink", "events wait for it in the platform's queues"
     return "sink", "its writes take the time"

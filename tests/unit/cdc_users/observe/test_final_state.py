@@ -60,12 +60,14 @@ def test_against_versions_alone_marks_say_nothing(source: Rows, sink: Rows) -> N
     assert found.corrupt == sum(sink[key][0] > source[key][0] for key in both)
 
 
-def test_of_a_key_that_is_there_twice_the_newest_row_stands_for_it_and_the_other_is_extra() -> None:
+def test_of_a_key_that_is_there_twice_the_newest_row_stands_for_it_and_the_other_is_repeated() -> (
+    None
+):
     twice = TableState.of(np.array([7, 7]), np.array([2, 1]), np.array([5, 4]))
 
     found = compare(side("source", {7: (2, 5, False)}), ArraySide("sink", twice))
 
-    assert (found.extra, found.stale, found.corrupt, found.missing) == (1, 0, 0, 0)
+    assert (found.repeated, found.extra, found.stale, found.corrupt) == (1, 0, 0, 0)
 
 
 def test_what_a_tap_saw_last_is_compared_by_version() -> None:

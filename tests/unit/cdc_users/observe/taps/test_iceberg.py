@@ -162,8 +162,9 @@ def test_rows_that_are_damaged_doubled_or_gone_are_located(place: dict[str, Any]
     found: Final = compare(expected(changes), side_of(place, "upsert"))
 
     located = {example.finding: example.key for example in found.examples}
-    assert located == {"missing": gone["id"], "extra": doubled["id"], "corrupt": hurt["id"]}
-    assert (found.missing, found.extra, found.corrupt, found.stale) == (1, 1, 1, 0)
+    assert located == {"missing": gone["id"], "repeated": doubled["id"], "corrupt": hurt["id"]}
+    counted = (found.missing, found.repeated, found.extra, found.corrupt, found.stale)
+    assert counted == (1, 1, 0, 1, 0)
 
 
 def test_a_table_that_is_not_there_is_named(place: dict[str, Any]) -> None:

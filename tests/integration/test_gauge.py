@@ -14,7 +14,6 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.observe.gauge import Gauges, GroupGauge, Sampling, SlotGauge
-from cdc_users.observe.message import GroupSample
 from cdc_users.observe.process_gauge import HARNESS, ProcessGauge
 from cdc_users.observe.settings import GroupSettings, ProcessSettings, SlotSettings
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_groups, delete_topics
@@ -38,7 +37,10 @@ def test_a_groups_lag_is_what_it_has_not_committed(stack: Endpoints, topic: str)
     assert producer.flush(30) == 0
     gauge = GroupGauge(GroupSettings(bootstrap=stack.kafka_bootstrap, group=topic, topic=topic))
     with closing(gauge):
-        assert gauge.read() == GroupSample(lag=10, partitions={f"{topic}[0]": 5, f"{topic}[1]": 5})
+        found = gauge.read()
+        assert found.partitions == {f"{topic}[0]": 5, f"{topic}[1]": 5}
+        assert (found.lag, found.error) == (10, None)
+        assert (found.took_ms or 0) > 0
     settings = {
         "bootstrap.servers": stack.kafka_bootstrap,
         "group.id": topic,
@@ -110,7 +112,9 @@ def test_every_server_of_a_stack_is_found_by_its_supervisor(stack: Endpoints) ->
         pytest.skip("the servers are no processes of this machine")
     gauge = ProcessGauge(ProcessSettings(harness=os.getpid(), supervisor=stack.supervisor_pid))
 
-    found = gauge.read()
+    with psycopg.connect(stack.postgres_dsn) as client:
+        client.execute("SELECT count(*) FROM generate_series(1, 1000000)")
+        found = gauge.read()
 
     assert found is not None
     servers = {"postgres", "postgres-clients", "kafka", "connect", "schema-registry"}

@@ -78,8 +78,8 @@ def test_runs_follow_one_another_on_the_same_tables_and_leave_nothing(
 ) -> None:
     with shop(stack) as (connection, schema):
         own = ("--table", f"{schema}.orders,{schema}.items", "--probe-column", "note")
-        for _ in range(2):
-            run = LocustProcess("throughput", results, *MIXED, *own)
+        for number in range(2):
+            run = LocustProcess("throughput", results / str(number), *MIXED, *own)
             assert run.wait() == 0, run.output
             (step,) = run.result()["steps"]
             assert step["ledger"]["sent"] == step["ledger"]["delivered"] > 100

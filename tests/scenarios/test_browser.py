@@ -366,7 +366,7 @@ def test_the_report_opens_from_disk_without_a_network(
     path = made_report(tmp_path)
     with window(launched, theme=theme, offline=True) as opened:
         opened.page.goto(path.as_uri())
-        expect(opened.page.locator(".verdict h2")).to_have_text("INVALID")
+        expect(opened.page.locator(".verdict h2")).to_have_text("⊘ INVALID")
         expect(opened.page.locator("#timeline .cdc-plot").first).to_have_attribute(
             "data-points", "30"
         )

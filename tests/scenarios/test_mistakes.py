@@ -133,8 +133,10 @@ MISTAKES = [
         "--connector needs --table (what it captures) and --topic (what it writes to)",
     ),
     Mistake(
-        "--table a.b", "--table needs --connector; without one the run creates a table of its own"
+        "--probe-column note",
+        "--probe-column needs --table: the run's own tables have all that they need",
     ),
+    Mistake("--table a", "--table: 'a' is not SCHEMA.TABLE, e.g. public.customers"),
     # What would do nothing.
     Mistake(
         "--rows 10 --warm-up 1s",
@@ -225,9 +227,10 @@ MISTAKES = [
     ),
     Mistake(
         "-f locustfiles",
-        "these locustfiles hold 5 scenarios, and a run has one; name it: -f"
-        " locustfiles/backpressure.py, -f locustfiles/latency.py, -f"
-        " locustfiles/partitions.py, -f locustfiles/throughput.py, -f locustfiles/wal.py",
+        "these locustfiles hold 7 scenarios, and a run has one; name it: -f"
+        " locustfiles/backpressure.py, -f locustfiles/capacity.py, -f locustfiles/faults.py, -f"
+        " locustfiles/latency.py, -f locustfiles/partitions.py, -f locustfiles/throughput.py, -f"
+        " locustfiles/wal.py",
     ),
     Mistake(
         "-f locustfiles/wal.py,locustfiles/throughput.py",

@@ -2,43 +2,30 @@
 fails.
 
 Tests that import Locust patch the standard library, so they never share a process with the others.
-The stages of a tier need nothing of each other, so two of them run at a time, one a core; what a
-stage prints is shown when it has ended, and each minute it is said what is still at work. Of the
-stages with servers only one runs in this checkout. The others run in copies of it, because a
-checkout has one stack, and a test that looks for what a run has left would find another's. Long
-proofs run one after another, their output as it comes.
+The stages of a check need no servers and nothing of each other, so two of them run at a time, one
+a core; what a stage prints is shown when it has ended. Stages with servers run one after another,
+their output as it comes.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not soak")
-#: Tests with servers: those that share the machine, and those that measure milliseconds.
-SHARING = (*PYTEST[:-1], "not soak and not quiet")
-QUIET = (*PYTEST[:-1], "quiet and not soak")
 LOCUST = (sys.executable, "-m", "pytest", "-q", "-m", "gevent and not soak", "-p", "no:anyio")
 MEASURING = ("tests/unit/cdc_users/measure", "tests/unit/cdc_users/observe")
 PROVE = (sys.executable, "-m", "pytest", "-s", "-m", "soak")
 AT_A_TIME = 2
-#: So often a tier says that it is alive.
-ALIVE_S = 60.0
-#: What a copy of the checkout has; the rest are environments, caches, and what runs have left.
-COPIED = ("cdc_users", "docs", "infra", "locustfiles", "tests", "pyproject.toml", "README.md")
-UNWANTED = shutil.ignore_patterns("__pycache__")
 #: What a tier may take on two cores; a longer one is said to be too long, so that it is noticed
 #: before CI's limit.
 BUDGET_S = {"check": 120.0, "test": 900.0, "soak": 3600.0}
@@ -46,16 +33,14 @@ BUDGET_S = {"check": 120.0, "test": 900.0, "soak": 3600.0}
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One process of a tier: what it is for, and its command.
+    """One process of a tier: what it is for, and its command;
 
-    `alone` where it takes the whole machine; `copied` where it needs servers in a checkout of its
-    own.
+    `alone` where it needs servers or the terminal.
     """
 
     name: str
     command: Sequence[str]
     alone: bool = False
-    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +64,9 @@ CHECK = (
     Stage("lint", (str(BIN / "ruff"), "check", ".")),
 )
 TEST = (
-    Stage("scenarios in smoke size", (*SHARING, "tests/scenarios")),
-    Stage("integration tests on the real stack", (*SHARING, "tests/integration"), copied=True),
     *CHECK,
-    Stage("tests of small times", (*QUIET, "tests/integration"), alone=True),
+    Stage("integration tests on the real stack", (*PYTEST, "tests/integration"), alone=True),
+    Stage("scenarios in smoke size", (*PYTEST, "tests/scenarios"), alone=True),
 )
 SOAK = tuple(
     Stage(
@@ -95,49 +79,15 @@ SOAK = tuple(
 TIERS: Mapping[str, Sequence[Stage]] = {"check": CHECK, "test": TEST, "soak": SOAK}
 
 
-@contextmanager
-def place_of(stage: Stage) -> Iterator[Path]:
-    """Where a stage runs: here, or in a copy of this checkout that is removed behind it."""
-    if not stage.copied:
-        yield ROOT
-        return
-    with tempfile.TemporaryDirectory(prefix="locust-cdc-tests-") as directory:
-        for name in COPIED:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, Path(directory) / name, ignore=UNWANTED)
-            else:
-                shutil.copy2(ROOT / name, directory)
-        place = Path(directory)
-        try:
-            yield place
-        finally:
-            # Of a test session that was killed; one that ended has done it.
-            down = [sys.executable, "-m", "infra.stack", "down"]
-            subprocess.run(
-                down, cwd=place, env=_environment(place), capture_output=True, check=False
-            )
-
-
-def _environment(place: Path) -> Mapping[str, str]:
-    """With the modules of this place, and not those of the checkout that is installed."""
-    return {**os.environ, "PYTHONPATH": str(place)}
-
-
 def run_stage(stage: Stage, extra: Sequence[str]) -> Ended:
     """Run one stage to its end."""
-    with place_of(stage) as place:
-        return run_in(place, stage, extra)
-
-
-def run_in(place: Path, stage: Stage, extra: Sequence[str]) -> Ended:
-    """Run one stage in this checkout."""
     started_s = time.monotonic()
     command = [*stage.command, *(extra if "pytest" in stage.command else ())]
     kept = None if stage.alone else subprocess.PIPE
     done = subprocess.run(
         command,
-        cwd=place,
-        env=_environment(place),
+        cwd=ROOT,
+        env=os.environ,
         stdout=kept,
         stderr=subprocess.STDOUT if kept else None,
         check=False,
@@ -147,21 +97,10 @@ def run_in(place: Path, stage: Stage, extra: Sequence[str]) -> Ended:
 
 
 def run_all(stages: Sequence[Stage], extra: Sequence[str]) -> Iterator[Ended]:
-    """Run all stages, two at a time in the order in which they are declared, those that need the
-    whole machine last; yields each as it ends.
-    """
+    """Run all stages, those that need no servers first; yields each as it ends."""
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        running: dict[Future[Ended], Stage] = {
-            pool.submit(run_stage, stage, extra): stage for stage in stages if not stage.alone
-        }
-        while running:
-            ended, _ = wait(running, ALIVE_S, FIRST_COMPLETED)
-            if not ended:
-                begun = [stage.name for future, stage in running.items() if future.running()]
-                print(f"== at work: {', '.join(begun)}", flush=True)
-            for future in ended:
-                del running[future]
-                yield future.result()
+        running = [pool.submit(run_stage, stage, extra) for stage in stages if not stage.alone]
+        yield from (future.result() for future in as_completed(running))
     for stage in stages:
         if stage.alone:
             print(f"\n== {stage.name} …", flush=True)

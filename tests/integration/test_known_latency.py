@@ -118,8 +118,6 @@ def webhook(_: Endpoints) -> Iterator[Way]:
     )
 
 
-pytestmark = pytest.mark.quiet
-
 WAYS = {"topic": topic, "table": table, "webhook": webhook}
 
 

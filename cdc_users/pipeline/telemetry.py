@@ -15,8 +15,9 @@ from cdc_users.measure.contract import (
     SamplesTelemetry,
     TelemetrySample,
 )
+from cdc_users.measure.latency.histogram import EncodedHistogram
 from cdc_users.measure.latency.recorder import Recorder
-from cdc_users.measure.latency.series import EARLIEST
+from cdc_users.measure.latency.series import DURABLE, EARLIEST
 from cdc_users.measure.ledger import ledger
 from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
@@ -29,8 +30,8 @@ TIMEOUT_S = 10.0
 #: How a platform says that it does not have a route.
 NOT_SERVED = (404, 405, 501)
 CONTRACT = "docs/platform-contract.md says what a platform answers"
-#: The end-to-end latency as the platform says it, where a tap of ours sees the events themselves.
-DURABLE = "durable"
+#: What a tap of ours says where it sees the events themselves.
+WITNESSED = ("end_to_end", EARLIEST.name)
 #: A ledger of millions of updated keys takes long to put together.
 LEDGER_S = 300.0
 
@@ -234,16 +235,20 @@ def merged_snapshot(instances: Sequence[PlatformTelemetry]) -> Snapshot:
 
 def merged_steps(parts: Iterable[Mapping[int, StepTelemetry]]) -> dict[int, StepSnapshot]:
     """Several instances' steps, or one tap's, as one."""
-    steps: dict[int, StepSnapshot] = {}
+    told: dict[int, list[StepTelemetry]] = {}
     for part in parts:
         for number, step in part.items():
-            total = steps.setdefault(number, StepSnapshot())
-            total.delivered += step.delivered
-            total.duplicated += step.duplicated
-            total.bytes += step.bytes
-            total.last_us = max(total.last_us, step.last_us)
-            total.recorder.merge(Recorder.decode(step.series))
-    return steps
+            told.setdefault(number, []).append(step)
+    return {
+        number: StepSnapshot(
+            delivered=sum(step.delivered for step in steps),
+            duplicated=sum(step.duplicated for step in steps),
+            bytes=sum(step.bytes for step in steps),
+            last_us=max(step.last_us for step in steps),
+            recorder=Recorder([step.series for step in steps]),
+        )
+        for number, steps in told.items()
+    }
 
 
 def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
@@ -253,17 +258,20 @@ def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
     steps = {}
     for number, told in platform.steps.items():
         seen = tap.steps.get(number, StepSnapshot())
-        series = {
-            **told.recorder.series,
-            DURABLE: told.recorder.histogram("end_to_end"),
-            "end_to_end": seen.recorder.histogram("end_to_end"),
-            EARLIEST.name: seen.recorder.histogram(EARLIEST.name),
-        }
+        series = [*map(_own_word, told.recorder.told), *map(_witnessed, seen.recorder.told)]
         last_us = max(told.last_us, seen.last_us)
-        recorder = Recorder()
-        recorder.series = series
-        steps[number] = replace(told, recorder=recorder, last_us=last_us)
+        steps[number] = replace(told, recorder=Recorder(series), last_us=last_us)
     return replace(platform, steps=steps)
+
+
+def _own_word(series: Mapping[str, EncodedHistogram]) -> Mapping[str, EncodedHistogram]:
+    """A platform's series, its end-to-end latency under a name of its own."""
+    kept = {name: encoded for name, encoded in series.items() if name not in WITNESSED}
+    return {**kept, DURABLE.name: series["end_to_end"]} if "end_to_end" in series else kept
+
+
+def _witnessed(series: Mapping[str, EncodedHistogram]) -> Mapping[str, EncodedHistogram]:
+    return {name: series[name] for name in WITNESSED if name in series}
 
 
 def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> list[int]:

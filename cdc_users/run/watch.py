@@ -179,7 +179,11 @@ class Watch:
         load = self.load()
         if load is None or self._resumed_s is None:
             return
-        recents = {number: self._recent(look, number) for number in look.sink.steps}
+        recents = {
+            number: recent
+            for number in look.sink.steps
+            if (recent := self._recent(look, number)) is not None
+        }
         for recorder in recents.values():
             # In a drain the way to the sink is no latency but a wait.
             lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
@@ -272,10 +276,14 @@ class Watch:
         window.keep(now, self.elapsed_s)
         return found
 
-    def _recent(self, look: PipelineSnapshot, step: int) -> Recorder:
-        """What has arrived at the sink since the last look."""
+    def _recent(self, look: PipelineSnapshot, step: int) -> Recorder | None:
+        """What has arrived at the sink since the last look; None where nothing has, as in all
+        steps that are over.
+        """
         now = look.sink.steps[step].recorder
         before = self._seen.get(step, Recorder())
+        if now.is_as(before):
+            return None
         self._seen[step] = now
         return now.minus(before)
 

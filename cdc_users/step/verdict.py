@@ -18,8 +18,9 @@ from cdc_users.measure.judgement.threshold import (
 )
 from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts, crowded_note
 from cdc_users.measure.latency.lateness import lateness_ms
+from cdc_users.measure.latency.series import DURABLE
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
-from cdc_users.pipeline.telemetry import DURABLE, StepSnapshot
+from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Step
 from cdc_users.step.fault import allowances, fault_of
 from cdc_users.step.state import Facts, StepState
@@ -250,7 +251,7 @@ def _witness_early_ms(sink: StepSnapshot) -> float | None:
     """How much earlier the platform says that its events are durable than our tap saw them, in
     the mean over the same events, beyond what the tap's rhythm explains.
     """
-    seen, told = (sink.recorder.histogram(name) for name in ("end_to_end", DURABLE))
+    seen, told = (sink.recorder.histogram(name) for name in ("end_to_end", DURABLE.name))
     if not told.count or abs(seen.count - told.count) > SAME_EVENTS * told.count:
         return None
     late_ms = lateness_ms(sink.recorder).get("late", 0.0)

@@ -68,6 +68,8 @@ class LatencyHistogram:
         self.max_us = 0
         self.negative = 0
         self.too_long = 0
+        #: How it was encoded last, and how many samples it had then.
+        self._encoded: tuple[int, EncodedHistogram] | None = None
 
     def record_us(self, value_us: int) -> None:
         """Count one latency."""
@@ -176,7 +178,13 @@ class LatencyHistogram:
             yield int(self._hdr.get_value_from_index(int(index))), int(self._counts[index])
 
     def encode(self) -> EncodedHistogram:
-        """The histogram as it travels."""
+        """The histogram as it travels; one that has grown no more is not encoded again."""
+        samples = self.count + self.too_long
+        if self._encoded is None or self._encoded[0] != samples:
+            self._encoded = samples, self._encode()
+        return self._encoded[1]
+
+    def _encode(self) -> EncodedHistogram:
         # The library keeps these three beside the counts and needs them to encode.
         self._hdr.total_count = self.count - self.negative
         self._hdr.min_value = max(self.min_us, LOWEST_US)

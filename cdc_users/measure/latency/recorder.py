@@ -4,7 +4,7 @@ without loss.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,29 @@ TIMES_PER_FLUSH = 3 * 1024
 
 
 class Recorder:
-    """Series by name, each a LatencyHistogram."""
+    """Series by name, each a LatencyHistogram.
 
-    def __init__(self) -> None:
-        self.series: dict[str, LatencyHistogram] = {}
+    `told` is what processes have said of their parts of it, as it travels; it is put together when
+    somebody asks for a series. A look has every step of a run and somebody asks for few of them, at
+    5 ms a step and process.
+    """
+
+    def __init__(self, told: Sequence[Mapping[str, EncodedHistogram]] = ()) -> None:
+        self.told = tuple(told)
+        self._series: dict[str, LatencyHistogram] | None = None
+
+    @property
+    def series(self) -> dict[str, LatencyHistogram]:
+        """All series by name."""
+        if self._series is None:
+            self._series = {}
+            for part in self.told:
+                self._add(part)
+        return self._series
+
+    def is_as(self, earlier: Recorder) -> bool:
+        """Whether the processes say what they have said before, so that nothing has come since."""
+        return bool(self.told) and self.told == earlier.told
 
     def record_many_us(self, name: str, values_us: NDArray[np.int64]) -> None:
         """Count many latencies of one series."""
@@ -48,10 +67,18 @@ class Recorder:
 
     @classmethod
     def decode(cls, data: Mapping[str, EncodedHistogram]) -> Recorder:
-        """Read what `encode` made."""
+        """Read what `encode` made, at once."""
         recorder = cls()
-        recorder.series = {name: LatencyHistogram.decode(series) for name, series in data.items()}
+        recorder._add(data)
         return recorder
+
+    def _add(self, data: Mapping[str, EncodedHistogram]) -> None:
+        for name, encoded in data.items():
+            histogram = LatencyHistogram.decode(encoded)
+            if name in self.series:
+                self.series[name].merge(histogram)
+            else:
+                self.series[name] = histogram
 
 
 class OperationLog:

@@ -9,18 +9,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 
 from cdc_users.error import PlatformAnswerError, PlatformSilentError
 from cdc_users.measure.contract import PlatformTelemetry
+from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.step import StepTelemetry
 from cdc_users.measure.wire import encode
 from cdc_users.pipeline.process.child_process import Child
 from cdc_users.pipeline.telemetry import (
     PlatformRoutes,
+    Snapshot,
     merged_snapshot,
+    merged_steps,
     read_snapshot,
     routes_of,
+    witnessed,
 )
 
 EMPTY = b"{}"
@@ -125,3 +131,43 @@ def test_one_instance_that_does_not_tell_makes_the_sum_unknown() -> None:
     full = PlatformTelemetry(rss_bytes=5)
     assert merged_snapshot([full, PlatformTelemetry()]).rss_bytes is None
     assert merged_snapshot([full, full]).rss_bytes == 10
+
+
+def told(last_us: int, **series: int) -> StepTelemetry:
+    """A step with one event, whose latency in each series is this (us)."""
+    recorder = Recorder()
+    for name, latency_us in series.items():
+        recorder.record_many_us(name, np.array([latency_us], dtype=np.int64))
+    return StepTelemetry(delivered=1, bytes=10, last_us=last_us, series=recorder.encode())
+
+
+def test_instances_are_one_platform() -> None:
+    steps = merged_steps([{1: told(5, queue=3)}, {1: told(9, queue=4), 2: told(1)}])
+
+    assert (steps[1].delivered, steps[1].bytes, steps[1].last_us) == (2, 20, 9)
+    assert steps[1].recorder.histogram("queue").sum_us == 7
+    assert steps[2].recorder.histogram("queue").count == 0
+
+
+def test_what_our_tap_saw_stands_for_the_platforms_own_word_which_is_kept() -> None:
+    platform = merged_steps([{1: told(5, end_to_end=100, earliest=90, queue=3)}])
+    tap = merged_steps([{1: told(8, end_to_end=700, earliest=600, queue=99)}])
+
+    seen = witnessed(Snapshot(platform), Snapshot(tap)).steps[1]
+
+    assert seen.last_us == 8
+    assert {name: found.sum_us for name, found in seen.recorder.series.items()} == {
+        "end_to_end": 700,
+        "earliest": 600,
+        "durable": 100,
+        "queue": 3,
+    }
+
+
+def test_a_step_that_our_tap_has_not_seen_has_no_latency_of_the_platforms() -> None:
+    platform = merged_steps([{1: told(5, end_to_end=100)}])
+
+    recorder = witnessed(Snapshot(platform), Snapshot()).steps[1].recorder
+
+    assert recorder.histogram("end_to_end").count == 0
+    assert recorder.histogram("durable").sum_us == 100

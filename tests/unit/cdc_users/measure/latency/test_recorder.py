@@ -69,3 +69,43 @@ def test_operations_of_all_workers_are_counted_exactly(workers: list[list[bool]]
     assert merged.histogram("failed").count == failed_count
     assert merged.histogram("response").count == sum(map(len, workers)) - failed_count
     assert merged.histogram("send_delay").count == sum(map(len, workers))
+
+
+def told_of(*values_us: int) -> dict[str, EncodedHistogram]:
+    recorder = Recorder()
+    recorder.record_many_us("end_to_end", np.array(values_us, dtype=np.int64))
+    return recorder.encode()
+
+
+@given(st.lists(st.lists(st.integers(0, 10**6), max_size=20), min_size=1, max_size=4))
+def test_what_processes_tell_is_put_together_as_if_it_were_merged(parts: list[list[int]]) -> None:
+    told = [told_of(*part) for part in parts]
+    merged = Recorder()
+    for part in told:
+        merged.merge(Recorder.decode(part))
+
+    assert Recorder(told).encode() == merged.encode()
+
+
+def test_a_recorder_that_was_told_the_same_has_nothing_new() -> None:
+    before = Recorder([told_of(5), told_of(7)])
+
+    assert Recorder([told_of(5), told_of(7)]).is_as(before)
+    assert not Recorder([told_of(5), told_of(7, 7)]).is_as(before)
+    assert not Recorder([told_of(5)]).is_as(before)
+    assert not Recorder().is_as(Recorder())
+
+
+def test_a_histogram_that_has_grown_is_encoded_again() -> None:
+    recorder = Recorder()
+    recorder.record_many_us("end_to_end", np.array([5], dtype=np.int64))
+    before = recorder.encode()
+    assert recorder.encode() == before
+
+    recorder.record_many_us("end_to_end", np.array([HIGHEST_US + 1], dtype=np.int64))
+    too_long = recorder.encode()["end_to_end"]
+    recorder.record_many_us("end_to_end", np.array([9], dtype=np.int64))
+    after = recorder.encode()["end_to_end"]
+
+    assert (too_long.count, too_long.too_long) == (1, 1)
+    assert (after.count, after.sum_us) == (2, 14)

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 from cdc_users.error import OptionsError
 from cdc_users.measure.capacity.bottleneck import StageFigures
 from cdc_users.measure.capacity.probe import BacklogSeries
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.result import StepResult
-from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule

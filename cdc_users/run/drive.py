@@ -66,6 +66,8 @@ class Drive:
     _rig: Rig | None = None
     _waiting: Waiting = field(init=False)
     _assigner: Assigner | None = None
+    #: The step and the count of its looks that a course has judged last.
+    _judged: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self._waiting = Waiting(
@@ -220,12 +222,14 @@ class Drive:
         return shown(state, run.facts, run.watch.moments, gauges)
 
     def _give_up(self, state: StepState) -> str:
-        """Why a load that goes on is not worth carrying to its end."""
+        """Why a load that goes on is not worth carrying to its end; each look is judged once."""
         watch = self.run.watch
         seen = watch.last.sink.steps.get(state.number)
         looks = watch.looks.get(state.number, ())
-        if seen is None or not looks:
+        judged = (state.number, len(looks))
+        if seen is None or not looks or judged == self._judged:
             return ""
+        self._judged = judged
         return self.course.give_up(StepProgress(state.step, looks, seen.recorder))
 
     def _missing(self) -> Sequence[str]:

@@ -13,8 +13,8 @@ import gevent
 import structlog
 
 from cdc_users.error import HarnessError, TargetError
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency, recovery
-from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.provision.client import StewardClient

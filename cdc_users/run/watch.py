@@ -16,8 +16,8 @@ from locust.env import Environment
 
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import Anchor, new_anchor
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.stall import FlowSample, StallDetector
-from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.heat_map import HeatMap
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency, recovery
 from cdc_users.measure.judgement.threshold import Threshold, parse_threshold
-from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.observe.message import GaugeSample
 from infra.faults.fault import Fault, faults

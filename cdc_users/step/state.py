@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.measure.judgement.processor import ProcessorUse
 from cdc_users.measure.judgement.threshold import Threshold
-from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Audit, Outcomes
 from cdc_users.measure.offset import ONE_CLOCK, ClockOffset

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.judgement.validity import ProgressSample, backlog_ages_s
+from cdc_users.measure.judgement.backlog import (
+    ProgressSample,
+    backlog_ages_s,
+    pair_slopes,
+    settled_from,
+)
 
 #: A probe may fall behind by less than this part of what is offered (docs/measurement.md).
 GROWTH_SHARE = 0.005
@@ -21,8 +25,6 @@ AGREED = 0.4
 GROWN_S = 0.05
 #: Of what is offered, so much must come out.
 DELIVERED_SHARE = 0.99
-#: The beginning of a probe says how it got going.
-SETTLING_SHARE = 0.2
 FEWEST_LOOKS = 3
 FEW_LOOKS = (
     "too few looks at the backlog to judge it by; hold each rate for longer (--probe), or leave the"
@@ -106,7 +108,7 @@ def _load_reasons(figures: ProbeFigures, behind: float) -> list[str]:
         reasons.append(
             f"the backlog grew by {behind * rate:,.1f} events/s ({behind:.1%} of what was offered)"
         )
-    offered_per_s = _slope(figures.looks, lambda look: look.sent if look.due is None else look.due)
+    offered_per_s = _slope(figures.looks, lambda look: look.expected)
     if offered_per_s and out_per_s < DELIVERED_SHARE * offered_per_s and not reasons:
         reasons.append(
             f"{out_per_s:,.0f} of {offered_per_s:,.0f} events/s came out"
@@ -138,7 +140,7 @@ def hopeless(looks: Sequence[ProgressSample]) -> str:
     share = (ages_s[-1] - ages_s[0]) / span_s if growing else 0.0
     if ages_s[-1] < HOPELESS_S or share < HOPELESS_SHARE:
         return ""
-    due = (last[-1].due or last[-1].sent) - (last[0].due or last[0].sent)
+    due = last[-1].expected - last[0].expected
     return (
         f"the backlog grew by {share * due / span_s:,.0f} events/s ({share:.0%} of what was"
         f" offered), and the newest event came {ages_s[-1]:.1f} s late"
@@ -159,7 +161,7 @@ def trend_share(series: BacklogSeries) -> float:
     if series.through_per_s <= 0:
         return 0.0
     at_s = np.asarray(series.at_s, dtype=np.float64)
-    begin = math.ceil(SETTLING_SHARE * len(at_s))
+    begin = settled_from(len(at_s))
     waiting_s = np.asarray(series.waiting, dtype=np.float64) / series.through_per_s
     return _trend(*thinned(at_s[begin:], waiting_s[begin:]))
 
@@ -180,13 +182,13 @@ def thinned(
 
 
 def _settled(looks: Sequence[ProgressSample]) -> Sequence[ProgressSample]:
-    return looks[math.ceil(SETTLING_SHARE * len(looks)) :]
+    return looks[settled_from(len(looks)) :]
 
 
 def _behind(looks: Sequence[ProgressSample]) -> float:
     """The part of what is offered that stays behind, by the trend of the backlog's age."""
     ages_s = backlog_ages_s(looks)
-    begin = math.ceil(SETTLING_SHARE * len(looks))
+    begin = settled_from(len(looks))
     at_s = np.array([look.elapsed_s for look in looks], dtype=np.float64)
     return _trend(at_s[begin:], ages_s[begin:])
 
@@ -195,9 +197,7 @@ def _trend(at_s: NDArray[np.float64], values_s: NDArray[np.float64]) -> float:
     """The median slope of all pairs (Theil and Sen), where the pairs agree on it (Kendall)."""
     if len(at_s) < FEWEST_LOOKS:
         return 0.0
-    earlier, later = np.triu_indices(len(at_s), k=1)
-    spans_s = at_s[later] - at_s[earlier]
-    slopes = (values_s[later] - values_s[earlier])[spans_s > 0] / spans_s[spans_s > 0]
+    slopes = pair_slopes(at_s, values_s)
     if not len(slopes):
         return 0.0
     growth, agreed = float(np.median(slopes)), float(np.sign(slopes).mean())
@@ -227,9 +227,5 @@ def _slope(looks: Sequence[ProgressSample], read: Callable[[ProgressSample], int
         return 0.0
     at_s = np.array([look.elapsed_s for look in settled], dtype=np.float64)
     counts = np.array([read(look) for look in settled], dtype=np.float64)
-    earlier, later = np.triu_indices(len(at_s), k=1)
-    spans_s = at_s[later] - at_s[earlier]
-    usable = spans_s > 0
-    if not usable.any():
-        return 0.0
-    return float(np.median((counts[later] - counts[earlier])[usable] / spans_s[usable]))
+    slopes = pair_slopes(at_s, counts)
+    return float(np.median(slopes)) if len(slopes) else 0.0

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cdc_users.measure.judgement.validity import ProgressSample, backlog_ages_s
+from cdc_users.measure.judgement.backlog import (
+    ProgressSample,
+    backlog_ages_s,
+    expected_per_s,
+)
 
 #: At the baseline: an age of the backlog of so much more than the oldest in the steady part.
 AGE_FACTOR, AGE_MORE_S = 1.5, 0.25
@@ -83,7 +87,7 @@ def recovery(
     limit_s = baseline_s * AGE_FACTOR + AGE_MORE_S
     late = at_s[(at_s > moments.injected_s) & (ages_s > limit_s)]
     after = at_s >= moments.healed_s
-    rate = _rate_per_s(looks)
+    rate = expected_per_s(looks)
     capacity = _capacity_per_s(at_s[after], delivered[after])
     outage_s = moments.healed_s - moments.injected_s
     return Recovery(
@@ -109,14 +113,7 @@ def best_possible_s(outage_s: float, rate: float, capacity: float | None) -> flo
 
 
 def _behind(look: ProgressSample) -> int:
-    return max(0, (look.sent if look.due is None else look.due) - look.delivered)
-
-
-def _rate_per_s(looks: Sequence[ProgressSample]) -> float:
-    if len(looks) < 2 or looks[-1].elapsed_s <= looks[0].elapsed_s:
-        return 0.0
-    first, last = (look.sent if look.due is None else look.due for look in (looks[0], looks[-1]))
-    return (last - first) / (looks[-1].elapsed_s - looks[0].elapsed_s)
+    return max(0, look.expected - look.delivered)
 
 
 def _capacity_per_s(at_s: np.ndarray, delivered: np.ndarray) -> float | None:

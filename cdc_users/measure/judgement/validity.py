@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+
+from cdc_users.measure.judgement.backlog import (
+    ProgressSample,
+    backlog_ages_s,
+    expected_per_s,
+    pair_slopes,
+    settled_from,
+)
 
 #: Kafka and Iceberg tell times to the millisecond; beyond that a witness is wrong.
 WITNESS_LIMIT_MS = 2.0
@@ -46,8 +53,6 @@ GROWTH_CERTAINTY = 0.5
 #: Few looks must agree more, and show more growth, or chance would make a trend of them.
 GROWTH_CERTAINTY_OF_FEW = 0.9
 GROWTH_S_OF_FEW = 0.25
-#: The beginning of a step says how it got going.
-SETTLING_SHARE = 0.2
 MANY_LOOKS, FEWEST_LOOKS = 8, 4
 #: What is still on its way when the load ends may take longer than it took before, by this part of
 #: the load's duration, and by so much at least: a single pause is no backlog.
@@ -55,26 +60,6 @@ LEFT_SHARE = 0.05
 LEFT_S = 0.25
 #: From so many seconds of load on a trend can be told; a step is held as long, where it is not.
 JUDGED_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressSample:
-    """A step at one moment while its load lasted, seconds after the run's start: events sent, and
-    delivered at the sink.
-
-    `due` is how many of those that are to arrive were due by then. Writers report twice a second,
-    so `sent` is a little old; it takes the place of `due` where that is not known.
-    """
-
-    elapsed_s: float
-    sent: int
-    delivered: int
-    due: int | None = None
-
-    @property
-    def backlog(self) -> int:
-        """What is on its way."""
-        return self.sent - self.delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +374,7 @@ def no_steady_state(step: StepFacts) -> Iterator[str]:
         return
     growth = backlog_growth(step.looks)
     if growth > 0:
-        offered_per_s = _rate_per_s(step.looks)
+        offered_per_s = expected_per_s(step.looks)
         yield (
             f"no steady state: the backlog grew by {growth * offered_per_s:.1f} events/s under"
             f" {offered_per_s:.0f}/s; lower the rate to what the pipeline can hold"
@@ -434,40 +419,18 @@ def backlog_growth(looks: Sequence[ProgressSample]) -> float:
     bursts do not move; it counts as a trend if the pairs agree (Kendall's tau).
     """
     ages_s = backlog_ages_s(looks)
-    start = math.ceil(SETTLING_SHARE * len(looks))
+    start = settled_from(len(looks))
     at_s, settled = np.array([look.elapsed_s for look in looks])[start:], ages_s[start:]
     if len(settled) < FEWEST_LOOKS:
         return 0.0
     few = len(settled) < MANY_LOOKS
     certainty = GROWTH_CERTAINTY_OF_FEW if few else GROWTH_CERTAINTY
-    earlier, later = np.triu_indices(len(settled), k=1)
-    slopes = (settled[later] - settled[earlier]) / (at_s[later] - at_s[earlier])
-    growth = float(np.median(slopes))
+    slopes = pair_slopes(at_s, settled)
+    growth = float(np.median(slopes)) if len(slopes) else 0.0
     grown_s = growth * float(at_s[-1] - at_s[0])
     if growth <= GROWTH_SHARE or grown_s <= (GROWTH_S_OF_FEW if few else GROWTH_S):
         return 0.0
     return growth if np.sign(slopes).mean() > certainty else 0.0
-
-
-def backlog_ages_s(looks: Sequence[ProgressSample]) -> NDArray[np.float64]:
-    """At each look, how long ago the newest event that has been delivered was due: the distance
-    in time between what went in and what came out.
-    """
-    if len(looks) < 2:
-        return np.zeros(len(looks))
-    at_s = np.array([look.elapsed_s for look in looks])
-    due = np.array([look.sent if look.due is None else look.due for look in looks], dtype=float)
-    out = np.minimum([look.delivered for look in looks], due)
-    # A load that pauses has one count at several looks; the first of them is when it was reached.
-    distinct, first = np.unique(np.maximum.accumulate(due), return_index=True)
-    return np.asarray(at_s - np.interp(out, distinct, at_s[first]), dtype=np.float64)
-
-
-def _rate_per_s(looks: Sequence[ProgressSample]) -> float:
-    if len(looks) < 2:
-        return 0.0
-    first, last = ((look.sent if look.due is None else look.due) for look in (looks[0], looks[-1]))
-    return (last - first) / (looks[-1].elapsed_s - looks[0].elapsed_s)
 
 
 def _tail(summary: dict[str, float | int | None]) -> tuple[str, float]:

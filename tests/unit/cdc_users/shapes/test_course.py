@@ -12,8 +12,8 @@ import pytest
 from cdc_users.error import OptionsError
 from cdc_users.measure.capacity.bottleneck import StageFigures
 from cdc_users.measure.capacity.probe import BacklogSeries
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.result import ArrivalTally
-from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.options.options import Options, resolve
 from cdc_users.scenario import CourseOutcome, Step, StepProgress, StepShown

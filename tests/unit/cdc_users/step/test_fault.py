@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency
 from cdc_users.measure.judgement.result import Result, Verdict
 from cdc_users.measure.judgement.threshold import parse_threshold, with_defaults
-from cdc_users.measure.judgement.validity import ProgressSample
 from cdc_users.measure.ledger.ledger import Audit
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule

@@ -22,7 +22,7 @@ from cdc_users.measure.capacity.search import (
     TrialOutcome,
     next_trial,
 )
-from cdc_users.measure.judgement.validity import ProgressSample
+from cdc_users.measure.judgement.backlog import ProgressSample
 
 TICK_S = 0.1
 LIMIT_S = 1.0

@@ -18,7 +18,7 @@ from cdc_users.measure.capacity.probe import (
     thinned,
     trend_share,
 )
-from cdc_users.measure.judgement.validity import ProgressSample
+from cdc_users.measure.judgement.backlog import ProgressSample
 
 RATE = 1000.0
 

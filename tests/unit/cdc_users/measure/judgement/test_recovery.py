@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.recovery import (
     FaultMoments,
     Recovery,
@@ -15,7 +16,6 @@ from cdc_users.measure.judgement.recovery import (
     best_possible_s,
     recovery,
 )
-from cdc_users.measure.judgement.validity import ProgressSample
 
 STEP_S = 0.2
 RATE = 500.0

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.validity import (
     OF_RUN,
     OF_STEP,
     HarnessFacts,
-    ProgressSample,
     StepFacts,
     backlog_growth,
     crowded_note,

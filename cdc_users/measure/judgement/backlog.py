@@ -1,0 +1,78 @@
+"""A backlog over time: looks at how much was due and how much had come, and what their trend is.
+Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The beginning of a step says how it got going.
+SETTLING_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressSample:
+    """A step at one moment while its load lasted, seconds after the run's start: events sent, and
+    delivered at the sink.
+
+    `due` is how many of those that are to arrive were due by then. Writers report twice a second,
+    so `sent` is a little old; it takes the place of `due` where that is not known.
+    """
+
+    elapsed_s: float
+    sent: int
+    delivered: int
+    due: int | None = None
+
+    @property
+    def backlog(self) -> int:
+        """What is on its way."""
+        return self.sent - self.delivered
+
+    @property
+    def expected(self) -> int:
+        """What should have come by now if nothing took any time."""
+        return self.sent if self.due is None else self.due
+
+
+def backlog_ages_s(looks: Sequence[ProgressSample]) -> NDArray[np.float64]:
+    """At each look, how long ago the newest event that has been delivered was due: the distance
+    in time between what went in and what came out.
+    """
+    if len(looks) < 2:
+        return np.zeros(len(looks))
+    at_s = np.array([look.elapsed_s for look in looks])
+    due = np.array([look.expected for look in looks], dtype=float)
+    out = np.minimum([look.delivered for look in looks], due)
+    # A load that pauses has one count at several looks; the first of them is when it was reached.
+    distinct, first = np.unique(np.maximum.accumulate(due), return_index=True)
+    return np.asarray(at_s - np.interp(out, distinct, at_s[first]), dtype=np.float64)
+
+
+def expected_per_s(looks: Sequence[ProgressSample]) -> float:
+    """What was due a second, from the first look to the last; 0 where they span no time."""
+    if len(looks) < 2 or looks[-1].elapsed_s <= looks[0].elapsed_s:
+        return 0.0
+    first, last = looks[0], looks[-1]
+    return (last.expected - first.expected) / (last.elapsed_s - first.elapsed_s)
+
+
+def settled_from(count: int) -> int:
+    """The first of so many looks that belongs to a step which has got going."""
+    return math.ceil(SETTLING_SHARE * count)
+
+
+def pair_slopes(at_s: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The slopes between all pairs of points that are some time apart. Their median (Theil and Sen)
+    is a trend that single stalls and bursts do not move; the mean of their signs (Kendall's tau)
+    says how far they agree on it.
+    """
+    earlier, later = np.triu_indices(len(at_s), k=1)
+    spans_s = at_s[later] - at_s[earlier]
+    apart = spans_s > 0
+    return np.asarray((values[later] - values[earlier])[apart] / spans_s[apart], dtype=np.float64)

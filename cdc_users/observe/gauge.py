@@ -24,6 +24,7 @@ from cdc_users.observe.message import (
 )
 from cdc_users.observe.process_gauge import ProcessGauge
 from cdc_users.observe.settings import GaugeSettings, GroupSettings, SlotSettings
+from cdc_users.observe.tap import end_thread
 from infra.client.kafka import kafka_settings
 
 INTERVAL_S = 0.1
@@ -214,9 +215,7 @@ class Sampling:
 
     def stop(self) -> None:
         """End, and close the gauges."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        end_thread(self._stop, self._thread)
 
     def _run(self) -> None:
         due_s = time.monotonic()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Protocol
 
 import numpy as np
@@ -212,6 +212,13 @@ def _by_others(events: Events, probes: ProbeBatch) -> NDArray[np.bool_]:
     """
     unstamped: NDArray[np.bool_] = events.deleted & probes.valid & (probes.operation != _STAMP)
     return unstamped if events.others is None else unstamped | (events.others & probes.valid)
+
+
+def end_thread(stop: Event, thread: Thread | None) -> None:
+    """Have a thread that looks at a place end, and wait until it has, where it was started."""
+    stop.set()
+    if thread is not None and thread.is_alive():
+        thread.join()
 
 
 class Tap(Protocol):

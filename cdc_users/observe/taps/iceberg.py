@@ -29,7 +29,7 @@ from cdc_users.observe.events.value import check, column_kinds
 from cdc_users.observe.final_state import ArraySide, TableSide, TableState, Totals, state_of_probes
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, WarehouseSettings
-from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from infra.schemas import warehouse
 
 POLL_S = 0.5
@@ -239,9 +239,7 @@ class IcebergTap(Tap):
 
     @override
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        end_thread(self._stop, self._thread)
 
     @override
     def gauges(self) -> dict[str, object]:

@@ -25,7 +25,7 @@ from cdc_users.observe.events.table import ObservedTable, observed_tables
 from cdc_users.observe.final_state import TableSide, TableState, Totals, probe_part, state_of_probes
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
-from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from infra.avro.kind import ColumnKind
 
 CONNECT_S = 10
@@ -328,9 +328,7 @@ class PostgresTap(Tap):
 
     @override
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        end_thread(self._stop, self._thread)
 
     @override
     def gauges(self) -> dict[str, object]:

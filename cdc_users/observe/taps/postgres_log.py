@@ -29,7 +29,7 @@ from cdc_users.observe.events.table import observed_tables
 from cdc_users.observe.events.torn import TornTransactions
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresLogSettings
-from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from infra.avro.kind import UNAVAILABLE
 from infra.replication.error import StreamError
 from infra.replication.pgoutput import event as log
@@ -197,7 +197,7 @@ class PostgresLogTap(Tap):
         self._clock: ClockOffset = ONE_CLOCK
         self._sessions = 0
         self._stop = Event()
-        self._thread = Thread(target=self._run, name="postgres log tap", daemon=True)
+        self._thread: Thread | None = None
 
     @override
     def start(self) -> TapPlace:
@@ -257,9 +257,8 @@ class PostgresLogTap(Tap):
             try:
                 return self._open()
             except StreamError as error:
-                if (
-                    error.sqlstate == "42704"
-                ):  # undefined_object: the slot is gone, and we are blind
+                # undefined_object: the slot is gone, and we are blind.
+                if error.sqlstate == "42704":
                     raise
                 self.record.fail(f"the sink's log cannot be read: {error}", 0)
         return None
@@ -314,9 +313,7 @@ class PostgresLogTap(Tap):
 
     @override
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        end_thread(self._stop, self._thread)
 
     @override
     def gauges(self) -> dict[str, object]:

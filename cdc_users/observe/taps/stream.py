@@ -13,7 +13,7 @@ import orjson
 from cdc_users.observe.events.change import ChangeParser
 from cdc_users.observe.events.dialect import ChangeError, change_of
 from cdc_users.observe.settings import TapSettings
-from cdc_users.observe.tap import ObservedRecord
+from cdc_users.observe.tap import ObservedRecord, end_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +128,7 @@ class StreamReading:
 
     def stop(self) -> None:
         """End after the step that is under way."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        end_thread(self._stop, self._thread)
 
     def _run(self) -> None:
         while not self._stop.is_set():

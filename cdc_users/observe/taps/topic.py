@@ -28,7 +28,7 @@ from cdc_users.observe.events.table import ObservedTable, observed_tables
 from cdc_users.observe.events.value import check
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import KafkaSettings, TapSettings, TopicSettings
-from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError
+from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from infra.avro.key import KeyReader, key_ids, key_octets
 from infra.avro.kind import UNAVAILABLE, ColumnKind
 from infra.avro.row import RowReader, Rows
@@ -363,9 +363,7 @@ class TopicReading:
 
     def stop(self) -> None:
         """Stop reading."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        end_thread(self._stop, self._thread)
 
     def read(self) -> Mapping[str, int]:
         """The next offset to be read of each partition that has had any."""

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from cdc_users.observe.events.change import ChangeParser
-from cdc_users.observe.events.dialect import ChangeError, change_of
+from cdc_users.observe.events.dialect import NO_ROW, ChangeError, change_of
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import ObservedRecord, end_thread
 
@@ -100,7 +100,7 @@ class StreamFeed:
         except ValueError as error:
             self._tell(partition, item, error)
             return None
-        if change["op"] == "t":
+        if change["op"] == NO_ROW:
             return None  # a table was emptied; that is no row's event
         if item.key:
             change.setdefault("key", item.key)

@@ -23,7 +23,7 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.change import ChangeParser
-from cdc_users.observe.events.dialect import ChangeError, ObservedChange, change_of
+from cdc_users.observe.events.dialect import NO_ROW, ChangeError, ObservedChange, change_of
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.tap import ObservedRecord, Tap, TapError
@@ -195,7 +195,7 @@ class WebhookTap(Tap):
         changes = parsed.get("events", parsed) if isinstance(parsed, dict) else parsed
         changes = changes if isinstance(changes, list) else [changes]
         changes = [change_of(change, self._parser.probe_columns) for change in changes]
-        changes = [change for change in changes if change["op"] != "t"]
+        changes = [change for change in changes if change["op"] != NO_ROW]
         seen_us = self._anchor.now_us()
         groups: dict[int, list[Any]] = {}
         for change in changes:

@@ -5,7 +5,7 @@ no matter of lag.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Thread
 from typing import Any
 
@@ -25,12 +25,11 @@ from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.table import ObservedTable, observed_tables
-from cdc_users.observe.events.value import check
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import KafkaSettings, TapSettings, TopicSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from infra.avro.key import KeyReader, key_ids, key_octets
-from infra.avro.kind import UNAVAILABLE, ColumnKind
+from infra.avro.kind import UNAVAILABLE
 from infra.avro.row import RowReader, Rows
 from infra.client.kafka import kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
@@ -188,29 +187,25 @@ class EnvelopeParser:
         covered = _covered(rows, table)
         for place, new, old in zip(sample.tolist(), after, before, strict=True):
             row = old if deleted[place] else new
-            probe = (
-                None if row is None or table.probe not in names else row[names.index(table.probe)]
-            )
-            if row is None or covered is None or probe is None:
+            by_name = {} if row is None else dict(zip(names, row, strict=True))
+            if covered is None or (probe := by_name.get(table.probe)) is None:
                 continue
-            by_name = dict(zip(names, row, strict=True))
-            values = [by_name.get(name, UNAVAILABLE) for name in covered]
-            checks[place] = check(
-                str(probe), 0 if table.own else int(keys[place]), list(covered.values()), values
-            )
+            values = [by_name.get(name, UNAVAILABLE) for name in covered.kinds]
+            checks[place] = covered.check(str(probe), int(keys[place]), values)
         return checks
 
 
-def _covered(rows: Rows, table: ObservedTable) -> Mapping[str, ColumnKind] | None:
-    """The columns that the checksum covers; None where there is no probe.
+def _covered(rows: Rows, table: ObservedTable) -> ObservedTable | None:
+    """The table with those columns that the checksum covers; None where there is no probe.
 
     Of `customers` what comes after the probe was added in mid-run, and no checksum covers it.
     """
     if table.own:
-        return table.kinds
+        return table
     names = [column.name for column in rows.columns]
     probe_at = names.index(table.probe) if table.probe in names else 0
-    return {c.name: c.kind for c in rows.columns[1:probe_at]} if probe_at > 0 else None
+    kinds = {column.name: column.kind for column in rows.columns[1:probe_at]}
+    return replace(table, kinds=kinds) if probe_at > 0 else None
 
 
 def _others(rows: Rows, probe: str) -> NDArray[np.bool_] | None:

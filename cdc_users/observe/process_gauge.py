@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,12 +128,12 @@ class ProcessGauge:
             children[parent].append(pid)
         supervisor, roots = self.settings.supervisor, self._roots
         if supervisor is not None:
-            for pid in _family(supervisor, children, {}):
+            for pid in _family(supervisor, children):
                 if name := self._name_of(pid):
                     yield pid, name
         for root, name in roots.items():
             if root in parents:
-                yield from ((pid, name) for pid in _family(root, children, {}))
+                yield from ((pid, name) for pid in _family(root, children))
         apart = {*roots, *([supervisor] if supervisor is not None else [])}
         if self.settings.harness is not None:
             family = _family(self.settings.harness, children, apart)
@@ -178,23 +178,28 @@ class ProcessGauge:
         return {**found, MACHINE: _machine()}
 
     def _sum(self, name: str, parts: list[_Seen]) -> ProcessSample:
-        unique = [part.uss_bytes for part in parts]
-        written = [part.written_bytes for part in parts]
+        written = _total(part.written_bytes for part in parts)
         return ProcessSample(
             processes=len(parts),
             cpu_s=round(self._ended_cpu_s[name] + sum(part.cpu_s for part in parts), 3),
             rss_bytes=sum(part.rss_bytes for part in parts),
-            uss_bytes=None if None in unique else sum(size or 0 for size in unique),
-            written_bytes=(
-                None
-                if None in written
-                else self._ended_bytes[name] + sum(size or 0 for size in written)
-            ),
+            uss_bytes=_total(part.uss_bytes for part in parts),
+            written_bytes=None if written is None else self._ended_bytes[name] + written,
         )
 
 
+def _total(sizes: Iterable[int | None]) -> int | None:
+    """Their sum; None where one of them is not known."""
+    total = 0
+    for size in sizes:
+        if size is None:
+            return None
+        total += size
+    return total
+
+
 def _family(
-    root: int, children: Mapping[int, list[int]], apart: Mapping[int, object] | set[int]
+    root: int, children: Mapping[int, list[int]], apart: Collection[int] = ()
 ) -> Iterator[int]:
     """A process and its descendants, but for those that are something of their own."""
     waiting = [root]

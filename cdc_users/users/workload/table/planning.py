@@ -181,7 +181,7 @@ class _Planning:
             rows = tuple(self._wish.rows.get(reference.name, ()))
             if rows:
                 made.append(ReferencePlan(columns=reference.columns, rows=rows))
-                self._fix(reference.columns)
+                self._fix(reference.columns, required=True)
             else:
                 self._without_rows(reference)
         return made
@@ -199,10 +199,11 @@ class _Planning:
                 f" some there, or name it in --table before {self._found.name}"
             )
 
-    def _fix(self, names: Sequence[str]) -> None:
+    def _fix(self, names: Sequence[str], *, required: bool = False) -> None:
         for name in names:
-            if name in self._columns:
-                self._columns[name] = replace(self._columns[name], fixed=True, nullable=False)
+            if (column := self._columns.get(name)) is not None:
+                nullable = column.nullable and not required
+                self._columns[name] = replace(column, fixed=True, nullable=nullable)
 
     def _make_key_distinct(self) -> None:
         key = self._found.key
@@ -218,7 +219,7 @@ class _Planning:
 
     def _make_unique(self, names: Sequence[str]) -> None:
         there = [name for name in names if name in self._columns]
-        self._fix_unique(there)
+        self._fix(there)
         if not there or any(self._columns[name].distinct for name in there):
             return
         if self._distinct(there):
@@ -230,10 +231,6 @@ class _Planning:
             self._refuse(
                 f"UNIQUE ({', '.join(names)}) cannot be kept by values made here; {REMEDY}"
             )
-
-    def _fix_unique(self, names: Sequence[str]) -> None:
-        for name in names:
-            self._columns[name] = replace(self._columns[name], fixed=True)
 
     def _distinct(self, names: Sequence[str]) -> bool:
         """Let one of these columns carry the key; whether one can."""

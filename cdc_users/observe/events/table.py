@@ -29,7 +29,7 @@ class ObservedTable:
     kinds: Mapping[str, ColumnKind] = field(default_factory=lambda: CUSTOMERS)
     own: bool = False
 
-    def number_of(self, row: Mapping[str, Any], record_key: Any = None) -> int:
+    def number_of(self, row: Mapping[str, object], record_key: Any = None) -> int:
         """The number of a row's key; `record_key` is what came beside the row, where it has
         none.
         """
@@ -62,7 +62,7 @@ def _own(table: OwnTableSettings) -> ObservedTable:
 
 
 def table_of(
-    tables: Sequence[ObservedTable], row: Mapping[str, Any], source: Any = None
+    tables: Sequence[ObservedTable], row: Mapping[str, object], source: Any = None
 ) -> ObservedTable:
     """The table that a row is of: as the event's source says, else by its columns."""
     if len(tables) == 1:

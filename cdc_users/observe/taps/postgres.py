@@ -58,7 +58,6 @@ class PostgresSide(TableSide):
         self._watched = observed_tables(settings)[0]
         self._key = key_expression(self._watched)
         self._probe = sql.Identifier(self._watched.probe)
-        self._kinds = self._watched.kinds
         self._checked = checked
         self._run = run
 
@@ -96,7 +95,7 @@ class PostgresSide(TableSide):
         ).format(
             key=self._key,
             probe=self._probe,
-            columns=sql.SQL(", ").join(map(sql.Identifier, self._kinds)),
+            columns=sql.SQL(", ").join(map(sql.Identifier, self.kinds)),
             buckets=sql.Literal(buckets),
             version=_number("key_version"),
             sequence=_number("sequence"),
@@ -116,7 +115,7 @@ class PostgresSide(TableSide):
                 for column, value in zip(sums, values, strict=True):
                     column[bucket] = int(value or 0) % 2**64
         key, version, mark, content = sums
-        return Totals(count, key, version, mark, content, f"postgres {', '.join(self._kinds)}")
+        return Totals(count, key, version, mark, content, f"postgres {', '.join(self.kinds)}")
 
     @override
     def suspects(self, buckets: int) -> Iterable[int]:
@@ -144,21 +143,21 @@ class PostgresSide(TableSide):
         )
         return state_of_probes(keys, probes, self._run, damaged)[0]
 
-    def columns_of(self, keys: Sequence[int]) -> dict[int, dict[str, Any]]:
+    def columns_of(self, keys: Sequence[int]) -> dict[int, dict[str, object]]:
         """The columns that are compared of the rows with these keys, by key."""
         condition = sql.SQL("{} = ANY({})").format(self._key, sql.Literal(list(keys)))
         rows = self._rows(condition, whole=True)
-        return {row[0]: dict(zip(self._kinds, row[2:], strict=True)) for row in rows}
+        return {row[0]: dict(zip(self.kinds, row[2:], strict=True)) for row in rows}
 
     @property
     def kinds(self) -> Mapping[str, ColumnKind]:
         """The columns that are compared."""
-        return self._kinds
+        return self._watched.kinds
 
     def _rows(
         self, condition: sql.Composable | None, *, whole: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        columns = self._kinds if self._checked or whole else ()
+        columns = self.kinds if self._checked or whole else ()
         named = map(sql.Identifier, columns)
         names = sql.SQL(", ").join([self._key, self._probe, *named])
         where = sql.SQL(" WHERE {}").format(condition) if condition is not None else sql.SQL("")

@@ -163,7 +163,7 @@ class LogReader:
         return self._table.check(probe, key, values)
 
 
-def _row(change: log.ChangeMessage, names: tuple[str, ...]) -> dict[str, Any]:
+def _row(change: log.ChangeMessage, names: tuple[str, ...]) -> dict[str, object]:
     """A change's row by column: the new one, the old one where it was deleted, or only its key."""
     if not isinstance(change, log.Delete):
         return dict(zip(names, change.after, strict=True))

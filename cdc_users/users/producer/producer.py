@@ -299,7 +299,7 @@ def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Mess
 
 def _settings(
     bootstrap: str, channels: Sequence[Channel], linger_ms: float, queue_records: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     smallest = min(channel.max_message_bytes for channel in channels)
     own = {
         # Kafka's own hash, so that a key lands where a Java producer would put it.

@@ -10,7 +10,10 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from cdc_users.measure.ledger.probe import VERSION, checksum
+from typing_extensions import override
+
+from cdc_users.measure.ledger.probe import checksum
+from cdc_users.users.workload.probe_maker import ProbeMaker
 
 Values = tuple[str, str, str, str | None, Decimal | None, datetime, str | None]
 #: id, first_name, last_name, email, phone, balance, created_at, notes, probe: the columns of
@@ -71,26 +74,22 @@ def _text(value: str) -> str:
 _NAMES = [(first, last, _text(first) + _text(last)) for last in LAST_NAMES for first in FIRST_NAMES]
 
 
-class Formatter:
+class Formatter(ProbeMaker):
     """Makes the rows of one writer, equal to `columns` with a probe of `checksum` and
     `format_probe`.
     """
 
     def __init__(self, run: str, writer: int, payload: str = "") -> None:
-        self._head = f"{VERSION}{run:8}{writer:07d}"
+        super().__init__(run, writer)
         self._notes = (payload or None, payload or NOTE)
         canonical = _text(payload or NOTE)
         self._note_texts = (canonical if payload else "n;", canonical)
-        self._place = ""
-        self._intended = ""
         self._created = EPOCH
         self._created_text = ""
 
+    @override
     def begin(self, transaction: int, size: int, intended_us: int) -> None:
-        """The rows that follow belong to this transaction of so many events."""
-        self._place = f"{transaction:010d}"
-        self._size = f"{size:05d}"
-        self._intended = f"{intended_us:016d}"
+        super().begin(transaction, size, intended_us)
         self._created = EPOCH + timedelta(microseconds=intended_us)
         self._created_text = f"z{intended_us};"
 
@@ -125,9 +124,3 @@ class Formatter:
         """The row as it was, with a new probe: what is written just before a delete."""
         code = checksum(before[0], key_version, before[1:-1])
         return (*before[:-1], self._probe(key_version, operation, sequence, index, code))
-
-    def _probe(self, key_version: int, operation: str, sequence: int, index: int, code: int) -> str:
-        return (
-            f"{self._head}{sequence:010d}{self._place}{index:05d}{self._size}{key_version:08d}{operation}"
-            f"{self._intended}{code:08x}"
-        )

@@ -13,18 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from cdc_users.measure.ledger.probe import VERSION, canonical
+from cdc_users.measure.ledger.probe import canonical
 from cdc_users.observe.events.value import value_of
+from cdc_users.users.workload.probe_maker import ProbeMaker
 from cdc_users.users.workload.table.plan import ColumnPlan, TablePlan
 from cdc_users.users.workload.table.value import array_text, distinct, made
 from infra.avro.kind import ColumnKind
 
 #: What a user's own code makes: values by column, from the row's key and a source of chance.
-CustomRow = Callable[[Any, random.Random], Mapping[str, Any]]
+CustomRow = Callable[[Any, random.Random], Mapping[str, object]]
 #: One in so many values is NULL where a column allows it.
 NULL_EVERY = 10
-#: Made by the user's own code alone.
-CUSTOM = "custom"
 
 
 class RowError(ValueError):
@@ -41,7 +40,7 @@ class TableRow(NamedTuple):
     probe: str
 
 
-class TableRows:
+class TableRows(ProbeMaker):
     """Makes the rows of one writer for its tables; key k belongs to table k modulo their number."""
 
     def __init__(
@@ -53,18 +52,11 @@ class TableRows:
         payload: str = "",
         custom: CustomRow | None = None,
     ) -> None:
-        self._head = f"{VERSION}{run:8}{writer:07d}"
+        super().__init__(run, writer)
         self._plans = plans
         self._custom = custom
         self._payload = payload
         self._payload_columns = [_payload_column(plan) if payload else "" for plan in plans]
-        self._place = self._size = self._intended = ""
-
-    def begin(self, transaction: int, size: int, intended_us: int) -> None:
-        """The rows that follow belong to this transaction of so many events."""
-        self._place = f"{transaction:010d}"
-        self._size = f"{size:05d}"
-        self._intended = f"{intended_us:016d}"
 
     def row(
         self, key: int, key_version: int, operation: str, sequence: int, index: int
@@ -88,15 +80,15 @@ class TableRows:
         ]
         text = b"".join(canonical(value_of(ColumnKind(kind), raw)) for kind, raw in raws)
         values = tuple(found[column.name][0] for column in plan.columns)
-        return self._with_probe(values, text, key_version, operation, sequence, index)
+        code = _checksum(key_version, text)
+        return TableRow(values, text, self._probe(key_version, operation, sequence, index, code))
 
     def stamp(
         self, before: TableRow, key_version: int, operation: str, sequence: int, index: int
     ) -> TableRow:
         """The row as it was, with a new probe: what is written just before a delete."""
-        return self._with_probe(
-            before.values, before.canonical, key_version, operation, sequence, index
-        )
+        code = _checksum(key_version, before.canonical)
+        return before._replace(probe=self._probe(key_version, operation, sequence, index, code))
 
     def _own(
         self, plan: TablePlan, key: Any, chance: random.Random
@@ -116,21 +108,9 @@ class TableRows:
             if name not in plan.key
         }
 
-    def _with_probe(
-        self,
-        values: tuple[str | None, ...],
-        text: bytes,
-        key_version: int,
-        operation: str,
-        sequence: int,
-        index: int,
-    ) -> TableRow:
-        code = zlib.crc32(b"0;%d;" % key_version + text)
-        probe = (
-            f"{self._head}{sequence:010d}{self._place}{index:05d}{self._size}{key_version:08d}"
-            f"{operation}{self._intended}{code:08x}"
-        )
-        return TableRow(values, text, probe)
+
+def _checksum(key_version: int, text: bytes) -> int:
+    return zlib.crc32(b"0;%d;" % key_version + text)
 
 
 def fixed_values(plan: TablePlan, key: int) -> dict[str, tuple[str | None, Any]]:
@@ -174,7 +154,7 @@ def _referred(
 
 
 def _value(column: ColumnPlan, chance: random.Random) -> tuple[str | None, Any]:
-    if column.value.maker == CUSTOM or (column.nullable and chance.randrange(NULL_EVERY) == 0):
+    if column.nullable and chance.randrange(NULL_EVERY) == 0:
         return None, None
     return made(column.value, chance)
 

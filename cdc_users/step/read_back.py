@@ -19,8 +19,8 @@ from psycopg import Connection, sql
 from cdc_users.measure.ledger.ledger import Outcomes, SequenceRange, subtract
 from cdc_users.measure.ledger.probe import Operation, ProbeError, parse_probe
 from cdc_users.users.session import application_name
-from cdc_users.users.statement import quoted_name
-from cdc_users.users.table_statement import keys_condition, quoted
+from cdc_users.users.statement import quoted, quoted_name
+from cdc_users.users.table_statement import keys_condition
 from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.expected_state import Done, transactions
 from cdc_users.users.workload.keyspace import Touch

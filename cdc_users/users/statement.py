@@ -105,8 +105,8 @@ def literals(row: CustomerRow, created_at: str, first: int = 0) -> str:
     """A row's values from column `first` on, in brackets; `created_at` is that value's text."""
     key, first_name, last_name, email, phone, balance, _, notes, probe = row
     texts = (
-        f"'{_quoted(first_name)}','{_quoted(last_name)}','{email}',{_nullable(phone)},"
-        f"{'NULL' if balance is None else balance},'{created_at}',{_nullable(notes)},'{probe}'"
+        f"'{_quoted(first_name)}','{_quoted(last_name)}','{email}',{literal(phone)},"
+        f"{'NULL' if balance is None else balance},'{created_at}',{literal(notes)},'{probe}'"
     )
     return f"({texts})" if first else f"({key},{texts})"
 
@@ -115,7 +115,8 @@ def _quoted(text: str) -> str:
     return text.replace("'", "''") if "'" in text else text
 
 
-def _nullable(text: str | None) -> str:
+def literal(text: str | None) -> str:
+    """A text as it stands in a statement."""
     return "NULL" if text is None else f"'{_quoted(text)}'"
 
 
@@ -135,4 +136,9 @@ def copy_line(row: CustomerRow, created_at: str) -> str:
 
 def quoted_name(schema: str, table: str) -> str:
     """A table's qualified name as it stands in a statement."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in (schema, table))
+    return f"{quoted(schema)}.{quoted(table)}"
+
+
+def quoted(name: str) -> str:
+    """A name, as of a column, as it stands in a statement."""
+    return '"' + name.replace('"', '""') + '"'

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.users.statement import COPY_ESCAPES, Statement, quoted_name
+from cdc_users.users.statement import COPY_ESCAPES, Statement, literal, quoted, quoted_name
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.table.plan import TablePlan
 from cdc_users.users.workload.table.row import TableRow
@@ -87,16 +87,6 @@ def _where(plan: TablePlan, row: TableRow) -> str:
 
 def _literals(row: TableRow) -> str:
     return ",".join([*map(literal, row.values), literal(row.probe)])
-
-
-def literal(text: str | None) -> str:
-    """A text as it stands in a statement."""
-    return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
-
-
-def quoted(name: str) -> str:
-    """A column's name as it stands in a statement."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def copy_line(row: TableRow) -> str:

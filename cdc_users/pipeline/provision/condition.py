@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.measure.offset import ClockOffset, RoundTrip, offset_of
+from cdc_users.users.statement import quoted
 from infra.client.http import ask_connect
 from infra.client.kafka import kafka_settings
 from infra.stack.endpoints import Endpoints
@@ -263,7 +264,7 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
             rows = cursor.execute(_PUBLISHED, (watched.publication,)).fetchall()
             found["published"] = frozenset(str(row[0]) for row in rows)
         for name in watched.tables:
-            row = cursor.execute(_TABLE, (".".join(map(_quoted, name.split("."))),)).fetchone()
+            row = cursor.execute(_TABLE, (".".join(map(quoted, name.split("."))),)).fetchone()
             found["tables"][name] = TableCondition(row[0], row[1], tuple(row[2])) if row else None
     return found
 
@@ -272,10 +273,6 @@ def _asked_for_time(cursor: psycopg.Cursor[Any]) -> RoundTrip:
     asked_us = time.time_ns() // 1000
     row = cursor.execute(_TIME).fetchone()
     return RoundTrip(asked_us, int(row[0]) if row else 0, time.time_ns() // 1000)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _kafka(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:

@@ -22,7 +22,6 @@ from cdc_users.pipeline.process.child_process import (
     Child,
     Launched,
     launch,
-    start,
     stop,
     stop_all,
 )
@@ -165,8 +164,7 @@ class Rig:
             anchor,
         )
         self._start_platform(held=held, anchor=anchor)
-        started = (*self.captures, *self.platforms)
-        self.observer.watch({child.name: child.process.pid for child in started})
+        self.observer.watch({child.name: child.process.pid for child in self.children})
 
     def _start_platform(self, *, held: bool, anchor: dict[str, str]) -> None:
         if self.wiring.pipeline.platform == "none":
@@ -176,7 +174,8 @@ class Rig:
         if capture := self.wiring.capture_command():
             # Before the platform, so that it finds schemas; after the observer, which misses none.
             log = self.logs / f"{schema}-capture.log"
-            self.captures = [start("capture", capture, log, for_python(os.environ) | anchor)]
+            reader = launch("capture", capture, log, for_python(os.environ) | anchor)
+            self.captures = [reader.await_ready()]
         place = self.observer.taps.get("sink", TapPlace())
         command = self.wiring.platform_command(held=held, tap=place)
         given = as_given if self.wiring.pipeline.platform else for_python
@@ -379,8 +378,8 @@ class Rig:
     def stop(self, grace_s: float = GRACE_S) -> list[str]:
         """Stop the platform, then the observer; returns what was wrong about their ends."""
         watching = [self.observer.child] if self.observer is not None else []
-        self._away.let_go_on([*self.captures, *self.platforms])
-        own = [child for child in (*self.captures, *self.platforms) if not self._away.has(child)]
+        self._away.let_go_on(self.children)
+        own = [child for child in self.children if not self._away.has(child)]
         codes = [*stop_all(own, grace_s), *stop_all(watching, grace_s)]
         return [
             f"{child.name} ended with {code} when asked to stop; log {child.log}"

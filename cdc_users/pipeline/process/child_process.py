@@ -84,19 +84,6 @@ def stop_all(children: Sequence[Child], grace_s: float) -> list[tuple[Child, int
     return [(child, child.stop(max(0.0, deadline_s - time.monotonic()))) for child in children]
 
 
-def start(
-    name: str,
-    command: Sequence[str],
-    log: Path,
-    environment: Mapping[str, str],
-    standard_input: str | None = None,
-) -> Child:
-    """Start a child and wait for its ready line, one JSON object on its standard output; see
-    `launch`.
-    """
-    return launch(name, command, log, environment, standard_input).await_ready()
-
-
 def launch(
     name: str,
     command: Sequence[str],
@@ -139,8 +126,8 @@ class Launched:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def await_ready(self, ready_s: float = READY_S) -> Child:
-        """Wait for its ready line; raises TargetError when it ends or stays silent, with the end
-        of its log.
+        """Wait for its ready line, one JSON object on its standard output; raises TargetError when
+        it ends or stays silent, with the end of its log.
         """
         assert self.process.stdout is not None
         alarm = Timer(ready_s, self.process.kill)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import requests
@@ -32,7 +33,7 @@ from cdc_users.observe.message import (
     WatchedProcesses,
 )
 from cdc_users.observe.settings import ObserverSettings
-from cdc_users.pipeline.process.child_process import Child, start
+from cdc_users.pipeline.process.child_process import Child, launch
 from infra.client import http
 from infra.client.environment import for_python, module_command
 
@@ -72,11 +73,7 @@ class Observer:
     def watch(self, pids: Mapping[str, int]) -> None:
         """Have these processes counted for themselves, by name."""
         body = encode(WatchedProcesses(pids=dict(pids)))
-        try:
-            answer = http.post(f"{self.url}/processes", data=body, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
-            raise self._silent(error) from error
-        _read(answer, WatchedProcesses)
+        _read(self._ask("POST", "/processes", data=body), WatchedProcesses)
 
     def final(
         self, source: FinalSide, sink: FinalSide, *, gone: DeletedKeys | None = None
@@ -87,19 +84,11 @@ class Observer:
         if gone is not None and len(gone.key):
             deleted = {"gone": pack(gone.key), "gone_versions": pack(gone.version)}
         body = encode(FinalRequest(source=source, sink=sink, **deleted))
-        try:
-            answer = http.post(f"{self.url}/final", data=body, timeout=FINAL_S)
-        except requests.RequestException as error:
-            raise self._silent(error) from error
-        return _read(answer, Final)
+        return _read(self._ask("POST", "/final", FINAL_S, data=body), Final)
 
     def answer_as(self, how: str) -> None:
         """Have the webhook that is the sink's tap answer so (observe/taps/answer.py)."""
-        url = f"{self.url}/answer"
-        try:
-            answer = http.post(url, params={"tap": "sink", "how": how}, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
-            raise self._silent(error) from error
+        answer = self._ask("POST", "/answer", params={"tap": "sink", "how": how})
         if answer.status_code != 204:
             raise TargetError(f"the observer refuses: {answer.text}")
 
@@ -114,16 +103,18 @@ class Observer:
     def _get(
         self, path: str, kind: type[WireMessage], timeout_s: float = TIMEOUT_S, **query: str
     ) -> WireMessage:
-        try:
-            answer = http.get(self.url + path, params=query, timeout=timeout_s)
-        except requests.RequestException as error:
-            raise self._silent(error) from error
-        return _read(answer, kind)
+        return _read(self._ask("GET", path, timeout_s, params=query), kind)
 
-    def _silent(self, error: requests.RequestException) -> ObserverSilentError:
-        return ObserverSilentError(
-            f"the observer does not answer at {self.url}: {type(error).__name__}"
-        )
+    def _ask(
+        self, method: str, path: str, timeout_s: float = TIMEOUT_S, **given: Any
+    ) -> requests.Response:
+        """Its answer, whatever that is; raises ObserverSilentError where there is none."""
+        try:
+            return http.request(method, self.url + path, timeout=timeout_s, **given)
+        except requests.RequestException as error:
+            raise ObserverSilentError(
+                f"the observer does not answer at {self.url}: {type(error).__name__}"
+            ) from error
 
 
 def _read(answer: requests.Response, kind: type[WireMessage]) -> WireMessage:
@@ -144,7 +135,7 @@ def start_observer(
     command = module_command("cdc_users.observe")
     own = {**for_python(os.environ), **(environment or {})}
     line = encode(settings).decode("utf-8")
-    child = start("observer", command, log, own, standard_input=line)
+    child = launch("observer", command, log, own, standard_input=line).await_ready()
     try:
         ready = decode(child.ready, ObserverReady, "the observer")
     except WireError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cdc_users.pipeline.process.child_process import Away, Child, start
+from cdc_users.pipeline.process.child_process import Away, Child, launch
 
 READY = 'import time; print(\'{"telemetry": "here"}\', flush=True); time.sleep(600)'
 
@@ -27,7 +27,7 @@ def await_that(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[Child]:
     command = [sys.executable, "-c", READY]
-    made = start("platform-1", command, tmp_path / "log", os.environ)
+    made = launch("platform-1", command, tmp_path / "log", os.environ).await_ready()
     yield made
     made.process.send_signal(signal.SIGKILL)
     made.stop()

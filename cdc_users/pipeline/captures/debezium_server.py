@@ -5,19 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from cdc_users.pipeline.captures.wal import stream_of
+from cdc_users.pipeline.captures.wal import provision_slot
 from cdc_users.pipeline.declaration import CaptureDeclaration
-from cdc_users.pipeline.prepared import MadeNames
-from cdc_users.pipeline.provision.ground import Ground
-
-
-def provision_slot(ground: Ground) -> MadeNames:
-    """A slot of the run's own, and what the transport needs."""
-    from infra.postgres.slot import create_slot
-
-    with ground.postgres() as connection:
-        create_slot(connection, ground.note("slot", ground.name))
-    return {"slot": ground.name, "stream": dict(stream_of(ground))}
 
 
 def _fetch() -> None:

@@ -5,15 +5,7 @@ out.
 from __future__ import annotations
 
 from cdc_users.pipeline.declaration import CaptureDeclaration
-from cdc_users.pipeline.prepared import MadeNames
-from cdc_users.pipeline.provision.ground import Ground
-
-
-def _provision(ground: Ground) -> MadeNames:
-    del ground
-    return {}
-
 
 NONE = CaptureDeclaration(
-    "none", "Yours", provision=_provision, direct=True, runs_already=True, transports=("none",)
+    "none", "Yours", provision=lambda _: {}, direct=True, runs_already=True, transports=("none",)
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdc_users.pipeline.captures.debezium_server import provision_slot
+from cdc_users.pipeline.captures.wal import provision_slot
 from cdc_users.pipeline.declaration import CaptureDeclaration
 
 SUBSCRIPTION = CaptureDeclaration(

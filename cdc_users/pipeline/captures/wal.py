@@ -14,15 +14,16 @@ from cdc_users.pipeline.provision.ground import Ground
 TOPIC_PREFIX = "cdc"
 
 
-def _provision(ground: Ground) -> MadeNames:
+def provision_slot(ground: Ground) -> MadeNames:
+    """A slot of the run's own, and what the transport needs."""
     from infra.postgres.slot import create_slot
 
     with ground.postgres() as connection:
         create_slot(connection, ground.note("slot", ground.name))
-    return {"slot": ground.name, "stream": dict(stream_of(ground))}
+    return {"slot": ground.name, "stream": dict(_stream(ground))}
 
 
-def stream_of(ground: Ground) -> Mapping[str, str]:
+def _stream(ground: Ground) -> Mapping[str, str]:
     """Where the reader publishes to (Names.stream)."""
     transport = transports().by_name[ground.transport]
     if transport.provision is not None:
@@ -47,4 +48,4 @@ def _feeds(prepared: Prepared) -> Arguments:
     }
 
 
-WAL = CaptureDeclaration("wal", "WAL reader", provision=_provision, direct=True, feeds=_feeds)
+WAL = CaptureDeclaration("wal", "WAL reader", provision=provision_slot, direct=True, feeds=_feeds)

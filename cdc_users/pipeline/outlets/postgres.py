@@ -18,8 +18,9 @@ def _tap(prepared: Prepared, place: str) -> PostgresSettings:
     return PostgresSettings(dsn=prepared.endpoints.sink, table=place)
 
 
-def _final(prepared: Prepared, place: str) -> PostgresSideSettings:
+def final_table(prepared: Prepared, place: str) -> PostgresSideSettings:
+    """The table as a side of the final comparison."""
     return PostgresSideSettings(dsn=prepared.endpoints.sink, table=place)
 
 
-POSTGRES = OutletDeclaration("postgres", "SCHEMA.TABLE", check_table, tap=_tap, final=_final)
+POSTGRES = OutletDeclaration("postgres", "SCHEMA.TABLE", check_table, tap=_tap, final=final_table)

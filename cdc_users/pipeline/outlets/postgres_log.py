@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cdc_users.observe.settings import PostgresLogSettings, PostgresSideSettings
+from cdc_users.observe.settings import PostgresLogSettings
 from cdc_users.pipeline.declaration import OutletDeclaration
-from cdc_users.pipeline.outlets.postgres import check_table
+from cdc_users.pipeline.outlets.postgres import check_table, final_table
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
@@ -16,10 +16,6 @@ def _tap(prepared: Prepared, place: str) -> PostgresLogSettings:
         slot=prepared.names.sink_slot,
         publication=prepared.names.sink_slot,
     )
-
-
-def _final(prepared: Prepared, place: str) -> PostgresSideSettings:
-    return PostgresSideSettings(dsn=prepared.endpoints.sink, table=place)
 
 
 def _provision(ground: Ground, place: str) -> MadeNames:
@@ -39,5 +35,5 @@ def _provision(ground: Ground, place: str) -> MadeNames:
 
 
 POSTGRES_LOG = OutletDeclaration(
-    "postgres-log", "SCHEMA.TABLE", check_table, tap=_tap, final=_final, provision=_provision
+    "postgres-log", "SCHEMA.TABLE", check_table, tap=_tap, final=final_table, provision=_provision
 )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from cdc_users.observe.message import FinalSide
 from cdc_users.observe.settings import TapSettings
 from cdc_users.pipeline.declaration import TransportDeclaration, outlets
 from cdc_users.pipeline.prepared import Prepared
-from cdc_users.pipeline.provision.ground import Ground
 
 
 def _tap(prepared: Prepared) -> TapSettings:
@@ -21,11 +18,6 @@ def _final(prepared: Prepared) -> FinalSide | None:
     return outlets().by_name[kind].final(prepared, place)
 
 
-def _nothing(ground: Ground) -> Mapping[str, str]:
-    del ground
-    return {}
-
-
 NONE = TransportDeclaration(
-    "none", "your pipeline", tap=_tap, provision=_nothing, final=_final, named=True
+    "none", "your pipeline", tap=_tap, provision=lambda _: {}, final=_final, named=True
 )

@@ -34,14 +34,18 @@ def check_targets(endpoints: Endpoints, allowed: Sequence[str], environ: Mapping
 
 def check_addresses(places: Sequence[str], allowed: Sequence[str]) -> None:
     """The same for HOST:PORT."""
-    foreign = [
-        item for item in places if not _is_here(item.rpartition(":")[0]) and item not in allowed
-    ]
-    if foreign:
+    if foreign := _foreign(places, allowed):
         flag = f"--allow-target {','.join(foreign)}"
         raise StackConfigError(
             f"{', '.join(foreign)} is not on this machine; if it may be loaded, add {flag}"
         )
+
+
+def _foreign(places: Sequence[str], allowed: Sequence[str]) -> list[str]:
+    """Those that are neither on this machine nor allowed by name."""
+    return [
+        item for item in places if not _is_here(item.rpartition(":")[0]) and item not in allowed
+    ]
 
 
 def _is_here(host: str) -> bool:
@@ -116,9 +120,7 @@ def refused_faults(
     owners = [fault.name for fault in known if "stack" in fault.needs]
     relayed = [fault.name for fault in known if "relay" in fault.needs]
     others = [fault.name for fault in known if not fault.of_the_run and "stack" not in fault.needs]
-    foreign = [
-        item for item in places if not _is_here(item.rpartition(":")[0]) and item not in allowed
-    ]
+    foreign = _foreign(places, allowed)
     found = []
     if owners and kind == "external":
         found.append(

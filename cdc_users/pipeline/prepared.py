@@ -38,6 +38,13 @@ class Names:
     #: How the rows of the user's own tables are made; empty for customers.
     plans: tuple[TablePlan, ...] = ()
 
+    @property
+    def source_tables(self) -> tuple[str, ...]:
+        """The source tables, each as SCHEMA.TABLE."""
+        if self.plans:
+            return tuple(plan.full_name for plan in self.plans)
+        return tuple(f"{self.schema}.{table}" for table in self.tables)
+
 
 class MadeNames(TypedDict, total=False):
     """What one part of a pipeline has created: those fields of Names that it knows."""

@@ -83,15 +83,12 @@ class Creation:
 
     def objects(self, pipeline: Pipeline, names: Names) -> RunObjects:
         """What of the pipeline is looked at while the run goes on."""
-        tables = [plan.full_name for plan in names.plans] or [
-            f"{names.schema}.{table}" for table in names.tables
-        ]
         return RunObjects(
             slot=names.slot,
             connector=pipeline.connector or self.connector,
             publication=names.publication,
             topics=names.topics if transports().by_name[pipeline.transport].of_kafka else (),
-            tables=tables if sources().by_name[pipeline.source].database else (),
+            tables=names.source_tables if sources().by_name[pipeline.source].database else (),
         )
 
     def _kafka(self, names: Names, partitions: int) -> Names:

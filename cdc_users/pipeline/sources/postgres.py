@@ -16,10 +16,7 @@ def _target(prepared: Prepared) -> DatabaseTarget:
 
 def _finals(prepared: Prepared) -> tuple[PostgresSideSettings, ...]:
     """Each source table."""
-    names, dsn = prepared.names, prepared.endpoints.postgres_dsn
-    tables = [plan.full_name for plan in names.plans] or [
-        f"{names.schema}.{table}" for table in names.tables
-    ]
+    dsn, tables = prepared.endpoints.postgres_dsn, prepared.names.source_tables
     return tuple(PostgresSideSettings(dsn=dsn, table=table) for table in tables)
 
 

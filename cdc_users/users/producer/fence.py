@@ -156,9 +156,14 @@ def fences(
     return TopicFences(run, producer, anchor.now_us)
 
 
+def fence_key(number: int) -> int:
+    """The key of the run's fence of that number, counted from 1."""
+    return WRITER * KEYS_PER_WRITER + number
+
+
 def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:
     """The run's fence of that number; its key is fresh."""
-    key = WRITER * KEYS_PER_WRITER + number
+    key = fence_key(number)
     values = columns(key, intended_us, "")
     code = checksum(key, 1, values)
     probe = Probe(run, WRITER, number, number, 0, 1, 1, Operation.FENCE, intended_us, code)
@@ -227,7 +232,7 @@ class TableFences:
                 for _ in range(count):
                     for plan, rows in zip(self._plans, self._rows, strict=True):
                         number = len(self._keys) + 1
-                        key = WRITER * KEYS_PER_WRITER + number
+                        key = fence_key(number)
                         rows.begin(number, 1, self._now_us())
                         row = self._row(rows, key, number)
                         cursor.execute(insert(plan, [row]))

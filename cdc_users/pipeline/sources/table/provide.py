@@ -16,13 +16,12 @@ from psycopg import Connection, sql
 
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.pipeline.provision.ground import Ground
-from cdc_users.users.producer.fence import WRITER
+from cdc_users.users.producer.fence import WRITER, fence_key
 from cdc_users.users.table_statement import insert
 from cdc_users.users.workload.table.plan import KEY_SPAN, ColumnPlan, TablePlan
 from cdc_users.users.workload.table.planning import REMEDY, TableWish, plan_table
 from cdc_users.users.workload.table.row import TableRows, fixed_values
 from cdc_users.users.workload.table.value import distinct
-from cdc_users.users.workload.workload import KEYS_PER_WRITER
 from infra.postgres.catalog import (
     CatalogColumn,
     CatalogReference,
@@ -147,19 +146,13 @@ def _referred(
     )
     if rows := connection.execute(statement).fetchall():
         return [tuple(row) for row in rows]
-    for number, plan in enumerate(before):
+    for number, plan in enumerate(before, start=1):
         if (plan.schema, plan.name) == (reference.table.schema, reference.table.name):
+            # A table's first fence is there before any other row, and has its table's number.
             values = fixed_values(plan, fence_key(number))
             if values.keys() >= set(reference.referred):
                 return [tuple(str(values[name][0]) for name in reference.referred)]
     return []
-
-
-def fence_key(table: int) -> int:
-    """The key of a table's first fence, which is there before any other row; tables count
-    from 0.
-    """
-    return WRITER * KEYS_PER_WRITER + table + 1
 
 
 def _try(connection: Connection[Any], ground: Ground, plans: Sequence[TablePlan]) -> None:
@@ -168,7 +161,7 @@ def _try(connection: Connection[Any], ground: Ground, plans: Sequence[TablePlan]
     """
     try:
         with connection.transaction(force_rollback=True):
-            for number, plan in enumerate(plans):
+            for number, plan in enumerate(plans, start=1):
                 rows = TableRows(ground.run, WRITER, [plan])
                 rows.begin(1, 1, 0)
                 keys = [fence_key(number), *range(1, TRIED + 1)]

@@ -18,11 +18,11 @@ from cdc_users.pipeline.pipeline import GRACE_S, Rig, RigPlan, prepare
 from cdc_users.pipeline.provision.client import RELEASE_S, StewardClient
 from cdc_users.pipeline.telemetry import PipelineSnapshot
 from cdc_users.run.assignment import Assigner
-from cdc_users.run.ceiling import CeilingDriver
 from cdc_users.run.context import RunContext
-from cdc_users.run.faults import FaultDriver
-from cdc_users.run.load_driver import HALT_S
-from cdc_users.run.step_driver import StepDriver
+from cdc_users.run.driver.ceiling import CeilingDriver
+from cdc_users.run.driver.faults import FaultDriver
+from cdc_users.run.driver.load_driver import HALT_S
+from cdc_users.run.driver.step_driver import StepDriver
 from cdc_users.run.wait import POLL_S, Waiting
 from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
 from cdc_users.step.close import Closing, close

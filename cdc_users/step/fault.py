@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.pressure import PressureSample
-from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency, recovery
+from cdc_users.measure.judgement.recovery import (
+    FaultMoments,
+    SecondOfLatency,
+    recovery,
+    steady_p99s_ms,
+)
 from cdc_users.measure.judgement.threshold import Threshold, parse_threshold
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.observe.message import GaugeSample
@@ -89,11 +94,6 @@ def figures(
         for second in done.seconds
         if second.p99_ms is not None and second.at_s > moments.injected_s
     ]
-    before = [
-        second.p99_ms
-        for second in done.seconds
-        if second.p99_ms is not None and moments.steady_from_s <= second.at_s <= moments.injected_s
-    ]
     since = [sample for sample in samples if sample.elapsed_s >= moments.injected_s]
     known: Mapping[str, object] = {
         **plan,
@@ -108,7 +108,7 @@ def figures(
         "ratio": None if found.ratio is None else round(found.ratio, 2),
         "rate_per_s": found.rate_per_s,
         "capacity_per_s": found.capacity_per_s,
-        "baseline_p99_ms": max(before, default=None),
+        "baseline_p99_ms": max(steady_p99s_ms(moments, done.seconds), default=None),
         "p99_ms": max(during, default=None),
         "most_backlog": found.most_backlog,
         "most_queued": _most([sample.queue_depth + sample.in_flight for sample in since]),

@@ -105,6 +105,15 @@ def recovery(
     )
 
 
+def steady_p99s_ms(moments: FaultMoments, seconds: Sequence[SecondOfLatency]) -> list[float]:
+    """The p99 of each second of the baseline that has one."""
+    return [
+        second.p99_ms
+        for second in seconds
+        if second.p99_ms is not None and moments.steady_from_s <= second.at_s <= moments.injected_s
+    ]
+
+
 def best_possible_s(outage_s: float, rate: float, capacity: float | None) -> float | None:
     """How long it takes at least to work off what an outage has left behind, under load."""
     if capacity is None or capacity - rate <= LEAST_SURPLUS * rate:
@@ -142,11 +151,7 @@ def _calm(
     """Whether each look falls into a second whose p99 is that of the steady part; so where it is
     not known.
     """
-    steady = [
-        second.p99_ms
-        for second in seconds
-        if second.p99_ms is not None and moments.steady_from_s <= second.at_s <= moments.injected_s
-    ]
+    steady = steady_p99s_ms(moments, seconds)
     known = [second for second in seconds if second.p99_ms is not None]
     if not steady or not known:
         return np.ones(len(at_s), dtype=np.bool_)

@@ -70,7 +70,7 @@
     pen.strokeStyle = pen.fillStyle = colour(host, "soft");
     pen.font = FONT.replace("11px", `${11 * scale}px`);
     pen.lineWidth = scale;
-    // While a fault lasts (run/faults.py names that stage) its time is shaded, up to the next mark.
+    // While a fault lasts (a stage of run/driver/faults.py) its time is shaded, up to the next mark.
     pen.globalAlpha = 0.12;
     marks.forEach((mark, index) => {
       if (!/(^| )fault$/.test(mark.name)) return;

@@ -19,10 +19,10 @@ from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.run.context import RunContext
-from cdc_users.step.fault import FaultState
+from cdc_users.step.fault import FaultState, fault_of
 from cdc_users.step.state import StepState
 from cdc_users.view.run_view import due
-from infra.faults.fault import Fault, faults
+from infra.faults.fault import Fault
 
 logger = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class FaultDriver:
 
     @property
     def _fault(self) -> Fault:
-        return faults().by_name[self._planned.name]
+        return fault_of(self._planned)
 
     @property
     def at_work(self) -> bool:

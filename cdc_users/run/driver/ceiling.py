@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from cdc_users.run.load_driver import LoadDriver
+from cdc_users.run.driver.load_driver import LoadDriver
 from cdc_users.step.state import StepState
 from cdc_users.users.target import NullTarget
 from infra.postgres.table import table_names

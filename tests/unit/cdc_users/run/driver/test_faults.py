@@ -12,7 +12,7 @@ from cdc_users.error import TargetError
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.run.faults import FAULT, RECOVER, FaultDriver
+from cdc_users.run.driver.faults import FAULT, RECOVER, FaultDriver
 from cdc_users.scenario import Pipeline, Step
 from cdc_users.step.state import Facts, StepState
 from infra.faults.fault import FaultObjects

@@ -14,9 +14,9 @@ from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.judgement.processor import ProcessorReading, between
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.telemetry import advance
-from cdc_users.run.faults import FaultDriver
-from cdc_users.run.load_driver import DRAIN_RESERVED_S, LoadDriver
-from cdc_users.run.silence import Silence
+from cdc_users.run.driver.faults import FaultDriver
+from cdc_users.run.driver.load_driver import DRAIN_RESERVED_S, LoadDriver
+from cdc_users.run.driver.silence import Silence
 from cdc_users.step.processors import read_run
 from cdc_users.users.target import LaneTarget, TopicTarget
 

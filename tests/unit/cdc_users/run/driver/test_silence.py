@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cdc_users.run.silence import ASK_AGAIN_S, QUIET_S, Silence
+from cdc_users.run.driver.silence import ASK_AGAIN_S, QUIET_S, Silence
 
 pytestmark = pytest.mark.gevent
 

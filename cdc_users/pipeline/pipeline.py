@@ -15,7 +15,6 @@ from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.observe.message import TapPlace
-from cdc_users.pipeline.commands import Wiring
 from cdc_users.pipeline.declaration import captures, sources
 from cdc_users.pipeline.process.child_process import (
     Away,
@@ -25,6 +24,7 @@ from cdc_users.pipeline.process.child_process import (
     stop,
     stop_all,
 )
+from cdc_users.pipeline.process.commands import Wiring
 from cdc_users.pipeline.process.observer import Observer, start_observer
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.provision.message import PreparePipeline

@@ -12,11 +12,11 @@ from cdc_users.pipeline.declaration import captures, outlets, sinks, sources, tr
 from cdc_users.pipeline.prepared import Names
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses
+from cdc_users.pipeline.provision.cleanup.removal import connect
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import RunObjects
 from cdc_users.pipeline.provision.ground import Ground, OwnTables
 from cdc_users.pipeline.provision.message import PreparePipeline
-from cdc_users.pipeline.provision.removal import connect
 from cdc_users.scenario import Pipeline, listed
 from cdc_users.users.workload.workload import OPERATIONS
 from infra.postgres.rights import refuse_source

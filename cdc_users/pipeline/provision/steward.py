@@ -28,12 +28,13 @@ from cdc_users.measure.offset import ONE_CLOCK
 from cdc_users.measure.wire import WireError, decode, encode
 from cdc_users.pipeline.captures.debezium import STREAMING_DEADLINE_S
 from cdc_users.pipeline.provision import kafka_topics
-from cdc_users.pipeline.provision.affliction import FAULT, Affliction, undo_faults
 from cdc_users.pipeline.provision.allow_list import fault_mistakes, stack_mistakes
+from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction, undo_faults
+from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal, abandoned
+from cdc_users.pipeline.provision.cleanup.removal import remove_all
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, broken, changes, look
 from cdc_users.pipeline.provision.creation import RUNS, Creation, fetch_files
-from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
 from cdc_users.pipeline.provision.limit import within
 from cdc_users.pipeline.provision.message import (
     AskHealth,
@@ -51,7 +52,6 @@ from cdc_users.pipeline.provision.message import (
     StewardAnswer,
     StewardRequest,
 )
-from cdc_users.pipeline.provision.removal import remove_all
 from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing

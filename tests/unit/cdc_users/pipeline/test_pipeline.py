@@ -11,8 +11,8 @@ import pytest
 
 from cdc_users.measure.step import StepTelemetry
 from cdc_users.observe.message import ObserverSnapshot, TapPlace, TapTelemetry
-from cdc_users.pipeline.commands import Wiring
 from cdc_users.pipeline.pipeline import Rig
+from cdc_users.pipeline.process.commands import Wiring
 from cdc_users.pipeline.process.observer import Observer
 
 pytestmark = pytest.mark.gevent

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cdc_users.pipeline.provision.affliction import FAULT, Affliction, undo, undo_faults
-from cdc_users.pipeline.provision.journal import Entry, Journal
-from cdc_users.pipeline.provision.removal import remove_all
+from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction, undo, undo_faults
+from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal
+from cdc_users.pipeline.provision.cleanup.removal import remove_all
 from infra.faults.fault import FaultObjects
 from infra.stack.endpoints import Endpoints
 

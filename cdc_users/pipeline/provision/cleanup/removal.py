@@ -13,8 +13,8 @@ import psycopg
 from psycopg import Connection
 
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
-from cdc_users.pipeline.provision.affliction import FAULT, undo_faults
-from cdc_users.pipeline.provision.journal import Entry, Journal
+from cdc_users.pipeline.provision.cleanup.affliction import FAULT, undo_faults
+from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal
 from cdc_users.pipeline.provision.limit import TimeLimitError, within
 from infra.postgres.database import (
     drop_database,

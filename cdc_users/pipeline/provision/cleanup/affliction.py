@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cdc_users.pipeline.provision.journal import Journal
+from cdc_users.pipeline.provision.cleanup.journal import Journal
 from cdc_users.pipeline.provision.limit import within
 from infra.faults.fault import FaultGround, FaultObjects, faults, heal, inject
 from infra.faults.relay import Relay

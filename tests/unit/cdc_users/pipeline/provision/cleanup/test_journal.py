@@ -9,8 +9,8 @@ from typing import IO
 import pytest
 
 from cdc_users.error import TargetError
-from cdc_users.pipeline.provision.journal import Entry, Journal, abandoned
-from cdc_users.pipeline.provision.removal import remove_all
+from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal, abandoned
+from cdc_users.pipeline.provision.cleanup.removal import remove_all
 from infra.stack.endpoints import Endpoints
 
 ELSEWHERE = Endpoints("external", "host=db", "kafka:9092", "http://registry", "http://connect")

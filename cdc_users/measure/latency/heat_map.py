@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ MOST_COLUMNS = 240
 PER_DECADE = 10
 DECADES = 10
 BUCKETS = PER_DECADE * DECADES
+_BOUNDS_US: NDArray[np.float64] = 10 ** (np.arange(1, BUCKETS) / PER_DECADE)
 
 
 def edges_ms() -> list[float]:
@@ -23,10 +23,22 @@ def edges_ms() -> list[float]:
     return [float(f"{10 ** (index / PER_DECADE) / 1000:.4g}") for index in range(BUCKETS + 1)]
 
 
-@lru_cache(maxsize=1)
-def _bounds_us() -> NDArray[np.float64]:
-    bounds: NDArray[np.float64] = 10 ** (np.arange(1, BUCKETS) / PER_DECADE)
-    return bounds
+class HeatColumn(TypedDict):
+    """The events of one span of time: its start (seconds), its first bucket that holds some, and
+    the counts from there.
+    """
+
+    x: float
+    first: int
+    counts: list[int]
+
+
+class HeatChart(TypedDict):
+    """What a chart draws."""
+
+    width_s: float
+    edges_ms: list[float]
+    columns: list[HeatColumn]
 
 
 @dataclass(slots=True)
@@ -45,7 +57,7 @@ class HeatMap:
         counts = np.zeros(BUCKETS, dtype=np.int64)
         np.add.at(
             counts,
-            np.searchsorted(_bounds_us(), values, side="right"),
+            np.searchsorted(_BOUNDS_US, values, side="right"),
             [count for _, count in found],
         )
         while at_s // self.width_s >= MOST_COLUMNS:
@@ -60,7 +72,7 @@ class HeatMap:
             wider[column // 2] = wider.get(column // 2, 0) + counts
         self.width_s, self.columns = self.width_s * 2, wider
 
-    def to_json(self, first: int = 0) -> dict[str, Any]:
+    def to_json(self, first: int = 0) -> HeatChart:
         """What a chart draws, from a column on; each column without its empty ends."""
         return {
             "width_s": self.width_s,
@@ -68,7 +80,7 @@ class HeatMap:
             "columns": [self._column(column) for column in sorted(self.columns) if column >= first],
         }
 
-    def _column(self, column: int) -> dict[str, Any]:
+    def _column(self, column: int) -> HeatColumn:
         counts = self.columns[column]
         filled = np.flatnonzero(counts)
         return {

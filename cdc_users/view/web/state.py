@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, TypedDict
 
 from cdc_users.measure.judgement.result import StepResult
+from cdc_users.measure.latency.heat_map import HeatChart
 from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
 from cdc_users.report import chart
 from cdc_users.report.answer import answer
@@ -89,7 +90,7 @@ class RunPage(TypedDict, total=False):
     columns: dict[str, list[Any]]
     marks: list[dict[str, float | str]]
     tiles: list[dict[str, object]]
-    heat: dict[str, Any]
+    heat: HeatChart
     figures: list[dict[str, Any]]
     stages: list[dict[str, object]]
     words: str

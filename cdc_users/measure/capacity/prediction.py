@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cdc_users.measure.judgement.backlog import catch_up_time_s
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -28,12 +30,11 @@ class Prediction:
 
 
 def catch_up_s(outage_s: float, rate_per_s: float, capacity_per_s: float | None) -> float | None:
-    """How long a pipeline needs, from the end of an outage on, to make it good while the load goes
-    on: what piled up, by what the pipeline can take beyond the load. None where it never does.
+    """How long a pipeline needs, from the end of an outage on, to make it good; None where it never
+    does.
     """
-    if capacity_per_s is None or capacity_per_s <= rate_per_s:
-        return None
-    return round(outage_s * rate_per_s / (capacity_per_s - rate_per_s), 2)
+    time_s = catch_up_time_s(outage_s, rate_per_s, capacity_per_s)
+    return None if time_s is None else round(time_s, 2)
 
 
 def fills_s(disk_bytes: float, wal_bytes_per_s: float | None) -> float | None:

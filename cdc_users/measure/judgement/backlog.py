@@ -62,6 +62,17 @@ def expected_per_s(looks: Sequence[ProgressSample]) -> float:
     return (last.expected - first.expected) / (last.elapsed_s - first.elapsed_s)
 
 
+def catch_up_time_s(
+    outage_s: float, rate_per_s: float, capacity_per_s: float | None
+) -> float | None:
+    """How long it takes to make an outage good while the load goes on: what piled up, by what the
+    pipeline can take beyond the load. None where it never does, or its capacity is not known.
+    """
+    if capacity_per_s is None or capacity_per_s <= rate_per_s:
+        return None
+    return outage_s * rate_per_s / (capacity_per_s - rate_per_s)
+
+
 def settled_from(count: int) -> int:
     """The first of so many looks that belongs to a step which has got going."""
     return math.ceil(SETTLING_SHARE * count)

@@ -12,6 +12,7 @@ import numpy as np
 from cdc_users.measure.judgement.backlog import (
     ProgressSample,
     backlog_ages_s,
+    catch_up_time_s,
     expected_per_s,
 )
 
@@ -118,7 +119,8 @@ def best_possible_s(outage_s: float, rate: float, capacity: float | None) -> flo
     """How long it takes at least to work off what an outage has left behind, under load."""
     if capacity is None or capacity - rate <= LEAST_SURPLUS * rate:
         return None
-    return round(outage_s * rate / (capacity - rate), 3)
+    least_s = catch_up_time_s(outage_s, rate, capacity)
+    return None if least_s is None else round(least_s, 3)
 
 
 def _behind(look: ProgressSample) -> int:

@@ -21,12 +21,20 @@ def answer(result: Result) -> str:
         return "This run did not come to an answer."
     if result.capacity is not None:
         return f"{sentence(result.capacity)} {_audited(result).capitalize()}."
-    judged = [step for step in result.steps if not step.warm_up] or result.steps
-    step = max(judged, key=lambda step: step.messages or 0)
     if result.scaling and result.scaling["points"]:
         return f"{_scaled(result.scaling['points'])}; {_audited(result)}."
+    step = largest(result) or max(result.steps, key=_events)
     moved = _moved(step)
     return f"{moved}{_latency(step)}{_bounded(step)}; {_audited(result)}."
+
+
+def largest(result: Result) -> StepResult | None:
+    """The step that stands for a run: the one with most events of those that are judged."""
+    return max((step for step in result.steps if not step.warm_up), key=_events, default=None)
+
+
+def _events(step: StepResult) -> int:
+    return step.messages or 0
 
 
 def _scaled(points: Sequence[Mapping[str, Any]]) -> str:

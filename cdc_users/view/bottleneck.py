@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cdc_users.measure.latency.series import PARTS, WAY
+from cdc_users.measure.latency.series import AWAITED, PARTS, WAY
+from cdc_users.report.answer import largest
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.run_view import RunView
 
-#: The parts of an event's end-to-end latency, in the order of their happening.
 #: How many of the last seconds "now" means.
 RECENT = 5
 #: Below this mean a pipeline without a growing backlog has no bottleneck worth the name.
@@ -20,6 +20,7 @@ QUICK_MS = 100.0
 #: higher.
 GROWTH = 0.05
 _SPOKEN = {part.series.name: part.spoken for part in WAY}
+_WAIT = {part.series.name: part.wait for part in WAY}
 _ARTICLE = {
     "source": "the source",
     "capture": "capture",
@@ -86,9 +87,8 @@ def narrowest(run: RunView) -> Bottleneck:
 
 def under_load(run: RunView) -> list[TimelineRow]:
     """The seconds of the run's largest step that is judged, until its load had ended."""
-    judged = [step for step in run.result.steps if not step.warm_up] if run.result else []
-    largest = max(judged, key=lambda step: step.messages or 0, default=None)
-    moments = [one for one in run.moments if largest is not None and one.step == largest.name]
+    step = largest(run.result) if run.result is not None else None
+    moments = [one for one in run.moments if step is not None and one.step == step.name]
     sent = moments[-1].sent if moments else 0
     loaded = [one for one in moments if one.sent < sent and one.mean_ms is not None]
     return loaded or moments
@@ -103,7 +103,8 @@ def bottleneck(last: Sequence[TimelineRow], *, over: bool = False) -> Bottleneck
         return Bottleneck(
             None, "Nothing has arrived at the sink" + ("." if over else " in the last seconds.")
         )
-    causes = {part: _cause(part, _most_paused(last)) for part in means}
+    paused = _most_paused(last)
+    causes = {part: _cause(part, paused) for part in means}
     costs = {
         stage: sum(means[part] for part in means if causes[part][0] == stage)
         for stage in dict.fromkeys(stage for stage, _ in causes.values())
@@ -138,19 +139,8 @@ def _most_paused(moments: Sequence[TimelineRow]) -> int:
 
 
 def _cause(part: str, paused: int) -> tuple[str, str]:
-    """The stage that makes events wait there.
-
-    A queue waits for the sink behind it, and so does a paused partition.
-    """
+    """The stage that makes events wait there, and how; a paused partition waits for the sink."""
     if part == "fetch" and paused:
         partitions = "1 partition is" if paused == 1 else f"{paused} partitions are"
         return "sink", f"{partitions} paused for it and events wait in the topic"
-    if part == "fetch":
-        return "platform", "events wait in the topic until it fetches them"
-    if part == "commit":
-        return "source", "events wait to be written and committed"
-    if part == "capture":
-        return "capture", "committed events wait to be captured"
-    if part == "queue":
-        return "sink", "events wait for it in the platform's queues"
-    return "sink", "its writes take the time"
+    return AWAITED[part], _WAIT[part]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cdc_users.measure.judgement.result import Result, StepResult
+from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.report import quantity
+from cdc_users.report.answer import largest
 from cdc_users.view.concern import verdict
 from cdc_users.view.run_view import RunView, current, series
 
@@ -73,12 +74,6 @@ def _so_far(run: RunView) -> list[HeadlineTile]:
 def _percentile(histogram: LatencyHistogram, point: int) -> str:
     value_us = histogram.percentile_us(point)
     return quantity.duration(None if value_us is None else value_us / 1000)
-
-
-def largest(result: Result) -> StepResult | None:
-    """The step that stands for a run: the one with most events of those that are judged."""
-    judged = [step for step in result.steps if not step.warm_up]
-    return max(judged, key=lambda step: step.messages or 0, default=None)
 
 
 def _of_result(result: Result) -> list[HeadlineTile]:

@@ -9,10 +9,10 @@ from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.latency.series import BOXES, PARTS
 from cdc_users.pipeline.declaration import captures, transports
 from cdc_users.scenario import Pipeline
+from cdc_users.report.answer import largest
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.backlog import backlog, positions
 from cdc_users.view.bottleneck import Bottleneck, means_ms, recent
-from cdc_users.view.headline import largest
 from cdc_users.view.run_view import RunView, current, series
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cdc_users.measure.latency.series import WAY
+from cdc_users.measure.latency.series import AWAITED
 
 #: The stages, in the order in which an event passes, and how a sentence names them.
 STAGES: Mapping[str, str] = {
@@ -29,10 +29,10 @@ BEFORE: Mapping[str, tuple[str, ...]] = {
     "topic": ("consumer", "sink"),
     "queue": ("sink",),
 }
-#: What events wait for in the topic and in the platform's queues; elsewhere, for the stage itself.
-_AWAITED: Mapping[str, str] = {"topic": "consumer", "platform": "sink"}
+#: Of the platform as the page shows it, the stage that fetches.
+_OF_BOX: Mapping[str, str] = {"platform": "consumer"}
 #: Of the parts of the latency, the stage that makes events wait there.
-OF_PART: Mapping[str, str] = {part.series.name: _AWAITED.get(part.box, part.box) for part in WAY}
+OF_PART: Mapping[str, str] = {part: _OF_BOX.get(box, box) for part, box in AWAITED.items()}
 #: A backlog that grows by less than this part of what goes through names nobody.
 GROWS = 0.005
 #: A stage that is busy for so much of its time can do no more.

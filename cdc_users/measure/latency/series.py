@@ -46,12 +46,15 @@ class LatencySeries:
 @dataclass(frozen=True, slots=True)
 class WayPart:
     """A part of the way, in the order in which an event passes: its series, the box in which the
-    page shows it, and how a sentence names it.
+    page shows it, the box of what makes events wait in it, how a sentence names it, and how one
+    says what the time goes into.
     """
 
     series: LatencySeries
     box: str
+    awaited: str
     spoken: str
+    wait: str
 
 
 END_TO_END = LatencySeries(
@@ -79,31 +82,41 @@ WAY = (
     WayPart(
         LatencySeries("commit", "from the intended start to the commit at the source", "sink"),
         box="source",
+        awaited="source",
         spoken="the write at the source",
+        wait="events wait to be written and committed",
     ),
     WayPart(
         LatencySeries("capture", "from the commit to the append to the topic", "sink"),
         box="capture",
+        awaited="capture",
         spoken="capture",
+        wait="committed events wait to be captured",
     ),
     WayPart(
         LatencySeries("fetch", "from the append to the poll by the platform", "sink"),
         box="topic",
+        awaited="platform",
         spoken="the wait in the topic",
+        wait="events wait in the topic until it fetches them",
     ),
     WayPart(
         LatencySeries(
             "queue", "from the poll to the start of the sink's write", "sink", in_drain=True
         ),
         box="platform",
+        awaited="sink",
         spoken="the wait in the platform's queues",
+        wait="events wait for it in the platform's queues",
     ),
     WayPart(
         LatencySeries(
             "sink_write", "from the start of the sink's write to durable", "sink", in_drain=True
         ),
         box="sink",
+        awaited="sink",
         spoken="the sink's write",
+        wait="its writes take the time",
     ),
 )
 OWN_DELAY = LatencySeries(
@@ -144,6 +157,8 @@ def names(series: Iterable[LatencySeries]) -> tuple[str, ...]:
 #: The names of the parts of the way, and of the boxes of the page, in order.
 PARTS = names(part.series for part in WAY)
 BOXES = tuple(part.box for part in WAY)
+#: By part of the way, the box of what makes events wait in it.
+AWAITED = {part.series.name: part.awaited for part in WAY}
 #: The names of all series that results, tables and thresholds have.
 JUDGED = names(series for series in SERIES if series.judged)
 

@@ -7,7 +7,8 @@ import pytest
 from cdc_users.measure.judgement.result import Verdict
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
-from cdc_users.view.headline import HeadlineTile, headline, largest
+from cdc_users.report.answer import largest
+from cdc_users.view.headline import HeadlineTile, headline
 from tests.unit.made_result import COUNTS, recorder, result, step_result
 from tests.unit.made_run import MadeRun
 

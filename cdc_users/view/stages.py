@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.latency.series import BOXES, PARTS
 from cdc_users.pipeline.declaration import captures, transports
-from cdc_users.scenario import Pipeline
 from cdc_users.report.answer import largest
+from cdc_users.scenario import Pipeline
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.backlog import backlog, positions
 from cdc_users.view.bottleneck import Bottleneck, means_ms, recent
@@ -34,67 +35,76 @@ class StageView:
     bottleneck: bool
 
 
+class _Figures(TypedDict):
+    """What of a stage is counted or measured."""
+
+    rate: float | None
+    mean_ms: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    backlog: str
+
+
 def stages(run: RunView, narrow: Bottleneck) -> list[StageView]:
     """The pipeline's five stages as they are now, or as they were in the run's largest step.
 
     The meter of each is what it costs an event, waits for it among them: the longest one is the
     bottleneck's.
     """
-    if run.result is not None and (step := largest(run.result)) is not None:
-        return _of_step(run, step, narrow)
-    state = current(run) or (run.states[0] if run.states else None)
-    pipeline = state.step.pipeline if state is not None else Pipeline()
-    moments = recent(run.moments)
-    means = means_ms(moments)
-    recorder = series(run)
-    flows, waits = flow(moments), backlog(moments)
-
-    def stage(key: str, part: str) -> StageView:
-        histogram = recorder.histogram(part)
-        mean = means.get(part)
-        return StageView(
+    step = largest(run.result) if run.result is not None else None
+    pipeline, seen = _now(run) if step is None else _ended(run, step)
+    return [
+        StageView(
             key=key,
             name=key.capitalize(),
             what=what(key, pipeline),
-            rate=flows.get(key),
-            mean_ms=_rounded(mean),
-            p50_ms=_ms(histogram.percentile_us(50)),
-            p99_ms=_ms(histogram.percentile_us(99)),
-            backlog=waits[key],
             share=share(narrow, key),
             bottleneck=key == narrow.stage,
+            **figures,
         )
+        for key, figures in zip(BOXES, seen, strict=True)
+    ]
 
-    return [stage(key, part) for key, part in zip(BOXES, PARTS, strict=True)]
+
+def _now(run: RunView) -> tuple[Pipeline, list[_Figures]]:
+    """The pipeline of the step that goes on, and each stage's figures in the last seconds."""
+    state = current(run) or (run.states[0] if run.states else None)
+    moments = recent(run.moments)
+    means, recorder = means_ms(moments), series(run)
+    flows, waits = flow(moments), backlog(moments)
+    return state.step.pipeline if state is not None else Pipeline(), [
+        {
+            "rate": flows.get(key),
+            "mean_ms": _rounded(means.get(part)),
+            "p50_ms": _ms(recorder.histogram(part).percentile_us(50)),
+            "p99_ms": _ms(recorder.histogram(part).percentile_us(99)),
+            "backlog": waits[key],
+        }
+        for key, part in zip(BOXES, PARTS, strict=True)
+    ]
+
+
+def _ended(run: RunView, step: StepResult) -> tuple[Pipeline, list[_Figures]]:
+    """The pipeline of a step that has ended and its figures, and nothing of the last second."""
+    made = [state.step.pipeline for state in run.states if state.step.name == step.name]
+    rate = step.drain_rate_per_s if step.drain_rate_per_s is not None else step.throughput_per_s
+    summaries = [step.latency_ms.get(part, {}) for part in PARTS]
+    return made[0] if made else Pipeline(), [
+        {
+            "rate": rate,
+            "mean_ms": _rounded(summary.get("mean")),
+            "p50_ms": summary.get("p50"),
+            "p99_ms": summary.get("p99"),
+            "backlog": "–",
+        }
+        for summary in summaries
+    ]
 
 
 def share(narrow: Bottleneck, key: str) -> float:
     """How long a stage's meter is, of 1."""
     longest = max(narrow.costs_ms.values(), default=0.0)
     return max(0.0, narrow.costs_ms.get(key, 0.0)) / longest if longest > 0 else 0.0
-
-
-def _of_step(run: RunView, step: StepResult, narrow: Bottleneck) -> list[StageView]:
-    """The stages of a step that has ended: its figures, and nothing of the last second."""
-    made = [state.step.pipeline for state in run.states if state.step.name == step.name]
-    rate = step.drain_rate_per_s if step.drain_rate_per_s is not None else step.throughput_per_s
-
-    def stage(key: str, part: str) -> StageView:
-        summary = step.latency_ms.get(part, {})
-        return StageView(
-            key=key,
-            name=key.capitalize(),
-            what=what(key, made[0] if made else Pipeline()),
-            rate=rate,
-            mean_ms=_rounded(summary.get("mean")),
-            p50_ms=summary.get("p50"),
-            p99_ms=summary.get("p99"),
-            backlog="–",
-            share=share(narrow, key),
-            bottleneck=key == narrow.stage,
-        )
-
-    return [stage(key, part) for key, part in zip(BOXES, PARTS, strict=True)]
 
 
 def what(key: str, pipeline: Pipeline) -> str:

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cdc_users.measure.ledger.probe import LARGEST_TRANSACTION
-from cdc_users.pipeline.declaration import DEFAULT_SINK, can_feed, captures, sources, transports
+from cdc_users.pipeline.declaration import (
+    DEFAULT_SINK,
+    CaptureDeclaration,
+    can_feed,
+    captures,
+    sources,
+    transports,
+)
 from infra.validate import endpoint_address, is_loopback
 
 #: The values that were read, by option; one that could not be read is missing.
@@ -162,7 +169,7 @@ def direct_reader_has_a_database(values: OptionValues) -> Sequence[str]:
 
 def capture_publishes_there(values: OptionValues) -> Sequence[str]:
     """Each capture has the transports that it can write to."""
-    capture = captures().by_name.get(str(values.get("capture")))
+    capture = _capture_of(values)
     transport = transports().by_name.get(str(values.get("transport")))
     if capture is None or transport is None or capture.publishes_to(transport):
         return []
@@ -204,15 +211,20 @@ def _foreign(endpoint: str) -> str:
     return "" if is_loopback(where.rpartition(":")[0]) else where
 
 
+def _capture_of(values: OptionValues) -> CaptureDeclaration | None:
+    """The capture's declaration; None where it could not be read."""
+    return captures().by_name.get(str(values.get("capture")))
+
+
 def _by_reader(values: OptionValues) -> bool:
     """Whether the direct reader reads the log, with or without a consumer behind it."""
-    capture = captures().by_name.get(str(values.get("capture")))
+    capture = _capture_of(values)
     return capture is not None and capture.direct
 
 
 def _runs_already(values: OptionValues) -> bool:
     """Whether capture and all behind it are somebody else's."""
-    capture = captures().by_name.get(str(values.get("capture")))
+    capture = _capture_of(values)
     return capture is not None and capture.runs_already
 
 

@@ -33,8 +33,12 @@ def _nearest(name: str) -> str:
     return f"did you mean {near[0]}?" if near else "docs/faults.md has them, or name all"
 
 
+def _from_database(pipeline: Pipeline) -> bool:
+    return sources().by_name[pipeline.source].database
+
+
 def _captured(pipeline: Pipeline, capture: str) -> bool:
-    return sources().by_name[pipeline.source].database and pipeline.capture == capture
+    return _from_database(pipeline) and pipeline.capture == capture
 
 
 def _sink_is_seen(pipeline: Pipeline) -> bool:
@@ -42,31 +46,31 @@ def _sink_is_seen(pipeline: Pipeline) -> bool:
     return declared.seen or bool(pipeline.sink_tap)
 
 
-#: What a fault may need of a pipeline: whether it is there, and what to do where it is not.
-NEEDS: Mapping[str, tuple[Callable[[Pipeline], bool], str]] = {
+#: Whether a pipeline has something that a fault needs, and what to do where it does not.
+FaultNeed = tuple[Callable[[Pipeline], bool], str]
+_OWN_CONNECTOR: FaultNeed = (
+    lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
+    "a connector of the run's own; use --capture debezium without --connector",
+)
+#: What a fault may need of a pipeline, by its name.
+NEEDS: Mapping[str, FaultNeed] = {
     # Whether servers are ours is no matter of the pipeline (provision/allow_list.py).
     "stack": (lambda _: True, ""),
     "database": (
-        lambda pipeline: sources().by_name[pipeline.source].database,
+        _from_database,
         "a database as source; use --source postgres",
     ),
     "own table": (
-        lambda pipeline: sources().by_name[pipeline.source].database and not pipeline.table,
+        lambda pipeline: _from_database(pipeline) and not pipeline.table,
         "a table of the run's own; leave --table and --connector out",
     ),
     "debezium": (
         lambda pipeline: _captured(pipeline, "debezium"),
         "Debezium; use --capture debezium",
     ),
-    "own connector": (
-        lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
-        "a connector of the run's own; use --capture debezium without --connector",
-    ),
+    "own connector": _OWN_CONNECTOR,
     # Connect reaches it on loopback (provision/allow_list.py has the rest).
-    "relay": (
-        lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
-        "a connector of the run's own; use --capture debezium without --connector",
-    ),
+    "relay": _OWN_CONNECTOR,
     "reader": (
         lambda pipeline: _captured(pipeline, "wal"),
         "the direct reader; use --capture wal",

@@ -27,7 +27,7 @@ def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
     """A step for each fault of each round; raises OptionsError for those that this pipeline does
     not allow.
     """
-    watched = dataclasses.replace(pipeline(options), watched=True)
+    watched = _watched(options)
     possible, reasons = chosen(options.faults, watched)
     relayed = any("relay" in faults().by_name[name].needs for name in possible)
     watched = dataclasses.replace(watched, relayed=relayed)
@@ -41,6 +41,10 @@ def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
     times = FaultTimes(options.steady, options.hold, options.recover)
     planned = plan_faults(possible, options.rounds, times, options.seed)
     return tuple(_step(name, options, watched, fault) for fault in planned)
+
+
+def _watched(options: Options) -> Pipeline:
+    return dataclasses.replace(pipeline(options), watched=True)
 
 
 def _step(name: str, options: Options, watched: Pipeline, fault: PlannedFault) -> Step:
@@ -82,5 +86,5 @@ class FaultShape(ScenarioShape):
     def skipped(cls, options: Options) -> tuple[str, ...]:
         if options.faults != (ALL,):
             return ()
-        _, reasons = chosen(options.faults, dataclasses.replace(pipeline(options), watched=True))
+        _, reasons = chosen(options.faults, _watched(options))
         return tuple(f"left out: {reason}" for reason in reasons)

@@ -56,17 +56,6 @@ class Archive:
             None,
         )
 
-    def files(self, directory: str) -> list[str]:
-        """The names of a run's files."""
-        place = self.root / directory
-        if not NAME.fullmatch(directory) or not place.is_dir():
-            return []
-        return sorted(
-            path.name
-            for path in place.iterdir()
-            if path.is_file() and not path.name.startswith(".")
-        )
-
     def _names(self) -> Iterator[str]:
         """The directories that may be shown; one more run may have ended than was read."""
         if not self.root.is_dir():

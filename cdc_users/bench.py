@@ -24,8 +24,8 @@ from cdc_users.options.options import OPTIONS
 from cdc_users.options.parse import words
 from cdc_users.pipeline.provision.allow_list import stack_mistakes
 from cdc_users.report import overview
-from cdc_users.report.__main__ import terminal_width
 from cdc_users.report.directory import write_json
+from cdc_users.report.table import terminal_width
 from infra.client.environment import leave_out_access, module_command
 from infra.stack.error import StackError
 from infra.stack.find.external import source

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cdc_users.error import ResultError
 from cdc_users.report.remake import read, write
-from cdc_users.report.table import USUAL_WIDTH, render
+from cdc_users.report.table import render, terminal_width
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,11 +30,6 @@ def parser() -> argparse.ArgumentParser:
         help="a run's directory: the one with result.json",
     )
     return top
-
-
-def terminal_width() -> int:
-    """Columns of the terminal, else what a log has room for."""
-    return shutil.get_terminal_size((USUAL_WIDTH, 0)).columns
 
 
 def main(arguments: Sequence[str]) -> int:

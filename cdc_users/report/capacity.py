@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
+
+from cdc_users.report.csv import as_csv
 
 #: The columns of capacity.csv, one row a probe.
 COLUMNS = (
@@ -110,8 +110,4 @@ def _cores(value: float | None) -> str:
 
 def curve_csv(found: Mapping[str, Any]) -> str:
     """The probes as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found["probes"])
-    return text.getvalue()
+    return as_csv(COLUMNS, ([probe.get(name) for name in COLUMNS] for probe in found["probes"]))

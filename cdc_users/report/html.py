@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -21,6 +21,7 @@ from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import BEYOND
 from cdc_users.report import chart, quantity
+from cdc_users.report.table import TableColumn
 
 WEB = Path(__file__).parents[1] / "view" / "web"
 STYLES = ("uplot/uPlot.min.css", "chart.css", "report.css")
@@ -59,18 +60,6 @@ COSTS = (
 )
 
 
-class Titled(Protocol):
-    """A column of the consolidated table (report.Column)."""
-
-    @property
-    def title(self) -> str:
-        """Its head."""
-
-    @property
-    def figure(self) -> bool:
-        """Whether it is struck through in an INVALID run."""
-
-
 @dataclass(frozen=True, slots=True)
 class Digest:
     """What the report says before its details: the answer, whether its numbers may be used, the
@@ -79,7 +68,7 @@ class Digest:
 
     answer: str
     usable: bool
-    columns: Sequence[Titled]
+    columns: Sequence[TableColumn]
     rows: Sequence[Sequence[str]]
 
 
@@ -151,7 +140,7 @@ def _date_of(name: str) -> str:
     return "{}-{}-{} {}:{}:{} UTC".format(*found.groups()) if found else ""
 
 
-def _host(machine: Mapping[str, Any]) -> str:
+def _host(machine: Mapping[str, object]) -> str:
     parts = [machine.get("host"), f"{machine['cores']} cores" if machine.get("cores") else None]
     return ", ".join(str(part) for part in parts if part)
 
@@ -199,7 +188,6 @@ def data(place: Path, result: Result) -> dict[str, object]:
             for name in names
             if (found := distributions(place, name))
         ],
-        "usable": result.verdict.value in ("PASS", "FAIL"),
         "series": series.charted(),
         "charts": chart.over_time(),
         "heat": _json(place / "latency_heat.json"),

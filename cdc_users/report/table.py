@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,11 @@ GLUE = "\N{NO-BREAK SPACE}"
 USUAL_WIDTH = 120
 #: Rows of a screen for reasons; more stand in the report alone, so that the verdict stays in sight.
 MOST_ROWS = 16
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, else what a log has room for."""
+    return shutil.get_terminal_size((USUAL_WIDTH, 0)).columns
 
 
 def _real(sink: object) -> bool:

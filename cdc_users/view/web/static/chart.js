@@ -14,6 +14,7 @@
   const COLOURS = 6;
   const TIME = "cdc-time";
   const known = (value) => value !== null && value !== undefined;
+  const hue = (series) => ((series.colour - 1) % COLOURS) + 1;
   // Every chart that is drawn, for a change of theme; those over time move together.
   const all = new Set();
   let window_s = null;
@@ -228,7 +229,7 @@
     const xText = spec.xText || (spec.xNumbers ? number : clock);
     const hidden = new Set();
     let data = { x: [], series: {}, marks: [] };
-    const shade = (series) => colour(chart.figure, ((series.colour - 1) % COLOURS) + 1);
+    const shade = (series) => colour(chart.figure, hue(series));
     const values = spec.series.map(() => element("span", { class: "cdc-last" }));
 
     function make(chart) {
@@ -268,7 +269,7 @@
 
     spec.series.forEach((series, index) => {
       const swatch = drawn("svg", { class: "cdc-swatch", viewBox: "0 0 26 8", "aria-hidden": "true" },
-        drawn("path", { d: "M1 4H25", class: `cdc-line cdc-c${((series.colour - 1) % COLOURS) + 1}`, "stroke-dasharray": DASHES[index % DASHES.length].join(" ") }));
+        drawn("path", { d: "M1 4H25", class: `cdc-line cdc-c${hue(series)}`, "stroke-dasharray": DASHES[index % DASHES.length].join(" ") }));
       const button = element("button", { type: "button", "aria-pressed": "true" }, swatch, element("span", {}, series.name), values[index]);
       button.addEventListener("click", () => {
         if (!hidden.delete(series.key)) hidden.add(series.key);
@@ -392,12 +393,23 @@
     };
   }
 
-  // All charts over time that are declared (cdc_users/report/chart.py), in a place: each with what picks its series.
+  // All charts over time that are declared (cdc_users/report/chart.py), in a place. `update` takes the timeline's columns; a
+  // chart shows only where one of its own is known.
   function overTime(host, specs) {
-    return specs.map((spec) => ({
+    const charts = specs.map((spec) => ({
+      spec,
       chart: lines(host, { ...spec, format: spec.format === "size" ? size : number, axisText: spec.format === "size" ? (bytes) => short(bytes / 1e6) : short }),
-      series: (columns) => Object.fromEntries(spec.series.map(({ key }) => [key, columns[key] || []])),
     }));
+    return {
+      update(columns, marks) {
+        for (const { spec, chart } of charts) {
+          const series = Object.fromEntries(spec.series.map(({ key }) => [key, columns[key] || []]));
+          const seen = Object.values(series).some((values) => values.some(known));
+          chart.figure.classList.toggle("cdc-away", !seen);
+          if (seen) chart.update({ x: columns.elapsed_s || [], series, marks });
+        }
+      },
+    };
   }
 
   // The charts of a result's own figures (cdc_users/report/chart.py, FigureChart).

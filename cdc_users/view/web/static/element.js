@@ -40,12 +40,6 @@
     return String(+value.toPrecision(3));
   }
 
-  // Milliseconds in the unit that a person would say, as the terminal and the report do.
-  function time(ms) {
-    if (ms === null || ms === undefined) return "–";
-    return Math.abs(ms) < 1000 ? `${number(ms)} ms` : `${number(ms / 1000, ms < 100000 ? 1 : 0)} s`;
-  }
-
   function size(bytes) {
     return bytes === null || bytes === undefined ? "–" : `${number(bytes / 1e6)} MB`;
   }
@@ -82,5 +76,5 @@
     return refresh;
   }
 
-  global.cdcElement = { element, drawn, number, short, time, size, clock, table, tableBehind };
+  global.cdcElement = { element, drawn, number, short, size, clock, table, tableBehind };
 })(window);

@@ -36,13 +36,9 @@
   function drawTimeline() {
     const timeline = data.timeline;
     const place = document.getElementById("timeline");
-    for (const { chart, series } of overTime(place, data.charts)) {
-      const found = series(timeline);
-      const known = Object.values(found).some((values) => values.some((value) => value !== null));
-      chart.figure.classList.toggle("cdc-away", !known);
-      if (known) chart.update({ x: timeline.elapsed_s || [], series: found, marks: marks(timeline) });
-    }
-    if (data.heat.columns) heat(place, data.heat_chart).update({ ...data.heat, marks: marks(timeline) });
+    const found = marks(timeline);
+    overTime(place, data.charts).update(timeline, found);
+    if (data.heat.columns) heat(place, data.heat_chart).update({ ...data.heat, marks: found });
   }
 
   const percentile = (decade) => (decade === 0 ? "0 %" : `${(100 * (1 - 10 ** -decade)).toFixed(Math.max(0, Math.ceil(decade - 1e-9) - 2))} %`);
@@ -55,7 +51,7 @@
       title, unit: "ms", log: true, xName: "percentile", xText: percentile,
       xSplits: (low, high) => Array.from({ length: Math.floor(high + 1e-9) + 1 }, (_, index) => index).filter((value) => value >= low - 1e-9),
       least: 1,
-      series: known.map(([name], index) => ({ key: `s${index}`, name, colour: (index % 6) + 1 })),
+      series: known.map(([name], index) => ({ key: `s${index}`, name, colour: index + 1 })),
       note: "The axis stretches towards 100 %; a line ends where fewer than ten samples lie beyond." });
     chart.update({
       x: Array.from({ length }, (_, index) => index / POINTS_PER_DECADE),

@@ -62,13 +62,7 @@
     showVerdict(state);
     if (!state.count) return;
     view.pipeline.update(state.stages, state.words);
-    const columns = gathered.columns;
-    for (const { chart, series } of view.drawn) {
-      const found = series(columns);
-      const known = Object.values(found).some((values) => values.some((value) => value !== null));
-      chart.figure.classList.toggle("cdc-away", !known);
-      if (known) chart.update({ x: columns.elapsed_s || [], series: found, marks: state.marks });
-    }
+    view.drawn.update(gathered.columns, state.marks);
     const spread = [...gathered.heat.values()];
     view.spread.figure.classList.toggle("cdc-away", !spread.length);
     if (spread.length) view.spread.update({ ...state.heat, columns: spread, marks: state.marks });
@@ -131,9 +125,13 @@
     if (verdict.verdict) announce(run, verdict);
   }
 
+  function fileOf(run, name, text) {
+    return element("a", { href: `${BASE}/runs/${encodeURIComponent(run.directory)}/${name}`, target: "_blank", rel: "noopener" }, text || name);
+  }
+
   // What one wants of a run that has ended: its report, its files, how to repeat it.
   function ended(run, verdict) {
-    const file = (name, text) => element("a", { href: `${BASE}/runs/${encodeURIComponent(run.directory)}/${name}`, target: "_blank", rel: "noopener" }, text || name);
+    const file = (name, text) => fileOf(run, name, text);
     return [
       element("p", { class: "cdc-links" }, file("report.html", "Open the report"), file("result.json"), file("timeline.csv"), file("statistics.csv")),
       element("p", { class: "cdc-caption" }, "To repeat it:"), element("pre", { class: "cdc-command", tabindex: "0" }, verdict.command)];
@@ -178,10 +176,9 @@
     if (!answer || !answer.ok) return;
     const runs = await answer.json();
     if (!changed("runs", runs)) return;
-    const link = (run) => element("a", { href: `${BASE}/runs/${encodeURIComponent(run.directory)}/report.html`, target: "_blank", rel: "noopener" }, `${run.scenario} ${run.run}`);
     view.runsPlace.replaceChildren(runs.length
       ? table("Newest first; a link opens the report", ["run", "began", "verdict", "answer"], runs.map((run) =>
-        [link(run), run.began, element("span", { class: "cdc-word", "data-verdict": run.verdict }, run.verdict), element("span", { class: "cdc-answer" }, run.answer)]))
+        [fileOf(run, "report.html", `${run.scenario} ${run.run}`), run.began, element("span", { class: "cdc-word", "data-verdict": run.verdict }, run.verdict), element("span", { class: "cdc-answer" }, run.answer)]))
       : element("p", { class: "cdc-what" }, "No run has ended yet."));
   }
 

@@ -88,7 +88,8 @@ class TableRows(ProbeMaker):
     ) -> TableRow:
         """The row as it was, with a new probe: what is written just before a delete."""
         code = _checksum(key_version, before.canonical)
-        return before._replace(probe=self._probe(key_version, operation, sequence, index, code))
+        probe = self._probe(key_version, operation, sequence, index, code)
+        return TableRow(before.values, before.canonical, probe)
 
     def _own(
         self, plan: TablePlan, key: Any, chance: random.Random

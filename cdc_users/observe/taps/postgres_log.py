@@ -23,7 +23,7 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import LAYOUT
-from cdc_users.measure.offset import ONE_CLOCK, ClockOffset, RoundTrip, offset_of
+from cdc_users.measure.offset import ONE_CLOCK, ClockOffset, asked_offset
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.table import observed_tables
 from cdc_users.observe.events.torn import TornTransactions
@@ -47,7 +47,6 @@ PAUSE_S = 0.005
 CONFIRM_S = 1.0
 #: A server that went away is asked again after this.
 AGAIN_S = 0.5
-ROUND_TRIPS = 20
 _OPERATION, _STAMP = LAYOUT["operation"][0], b"s"
 _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
@@ -178,6 +177,11 @@ def _sent(value: Any) -> Any:
     return UNAVAILABLE if value is log.UNCHANGED else value
 
 
+def _server_time_us(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute(_TIME).fetchone()
+    return int(row[0]) if row else 0
+
+
 class PostgresLogTap(Tap):
     """The tap: a thread that reads the slot and takes in whole transactions.
 
@@ -220,15 +224,9 @@ class PostgresLogTap(Tap):
             psycopg.connect(self._settings.dsn, connect_timeout=CONNECT_S, autocommit=True)
         ) as connection:
             kinds.learn_catalogue(connection.execute(CATALOGUE).fetchall())
-            trips = [self._asked_for_time(connection) for _ in range(ROUND_TRIPS)]
-        found = offset_of(trips)
-        self._clock = ONE_CLOCK if found is None or found.same else found
+            found = asked_offset(lambda: _server_time_us(connection), self._anchor.now_us)
+        self._clock = ONE_CLOCK if found.same else found
         self._reader = LogReader(self._settings, kinds)
-
-    def _asked_for_time(self, connection: psycopg.Connection[Any]) -> RoundTrip:
-        asked_us = self._anchor.now_us()
-        row = connection.execute(_TIME).fetchone()
-        return RoundTrip(asked_us, int(row[0]) if row else 0, self._anchor.now_us())
 
     def _open(self) -> ReplicationStream:
         self._reader.renew()

@@ -19,7 +19,7 @@ import requests
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from cdc_users.measure.offset import ClockOffset, RoundTrip, offset_of
+from cdc_users.measure.offset import ClockOffset, asked_offset
 from cdc_users.users.statement import quoted
 from infra.client.http import ask_connect
 from infra.client.kafka import kafka_settings
@@ -27,8 +27,6 @@ from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
 
 TIMEOUT_S = 5.0
-#: Times that PostgreSQL is asked what time it is; the quickest answers tell it best.
-ROUND_TRIPS = 20
 #: States of a connector or a task in which it is at work, or about to be.
 AT_WORK = ("RUNNING", "RESTARTING", "UNASSIGNED")
 _SLOT = (
@@ -253,7 +251,9 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
         ) as connection,
         connection.cursor() as cursor,
     ):
-        found["source_clock"] = offset_of([_asked_for_time(cursor) for _ in range(ROUND_TRIPS)])
+        found["source_clock"] = asked_offset(
+            lambda: _server_time_us(cursor), lambda: time.time_ns() // 1000
+        )
         cursor.execute("SELECT pg_postmaster_start_time()::text")
         found["lives"] = {"PostgreSQL": str((cursor.fetchone() or ("",))[0])}
         if watched.slot:
@@ -269,10 +269,9 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     return found
 
 
-def _asked_for_time(cursor: psycopg.Cursor[Any]) -> RoundTrip:
-    asked_us = time.time_ns() // 1000
+def _server_time_us(cursor: psycopg.Cursor[Any]) -> int:
     row = cursor.execute(_TIME).fetchone()
-    return RoundTrip(asked_us, int(row[0]) if row else 0, time.time_ns() // 1000)
+    return int(row[0]) if row else 0
 
 
 def _kafka(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:

@@ -12,6 +12,7 @@ from cdc_users.measure.capacity.bottleneck import StageFigures
 from cdc_users.measure.capacity.probe import BacklogSeries
 from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.result import StepResult
+from cdc_users.measure.judgement.search_summary import SearchSummary
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule
@@ -189,7 +190,7 @@ class CourseOutcome:
     failed: Sequence[str] = ()
     invalid: Sequence[str] = ()
     notes: Sequence[str] = ()
-    summary: Mapping[str, Any] | None = None
+    summary: SearchSummary | None = None
 
 
 class Course(Protocol):

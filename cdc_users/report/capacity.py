@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from cdc_users.measure.judgement.search_summary import PredictedFigure, ProbeRow, SearchSummary
 from cdc_users.report.csv import as_csv
 
 #: The columns of capacity.csv, one row a probe.
@@ -29,7 +27,7 @@ _LIMITS = {
 }
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(found: SearchSummary) -> str:
     """The answer in one sentence."""
     low, high = found["low_per_s"], found["high_per_s"]
     if found["kind"] == "nothing_holds":
@@ -38,7 +36,7 @@ def sentence(found: Mapping[str, Any]) -> str:
         return f"There is no answer: {found['why']}."
     slo = ", ".join(found["slo"])
     if found["kind"] == "at_least":
-        why = _LIMITS.get(found["limit"], found["why"])
+        why = _LIMITS.get(found["limit"] or "", found["why"])
         return f"The pipeline holds at least {low:,.0f} events/s ({slo}): {why}.{_limited(found)}"
     return (
         f"The pipeline holds {low:,.0f} events/s and not {high:,.0f} ({slo}): there"
@@ -46,12 +44,12 @@ def sentence(found: Mapping[str, Any]) -> str:
     )
 
 
-def _limited(found: Mapping[str, Any]) -> str:
+def _limited(found: SearchSummary) -> str:
     narrow = found.get("bottleneck")
     return f" {narrow['words']}." if narrow and narrow.get("words") else ""
 
 
-def physics(found: Mapping[str, Any]) -> list[str]:
+def physics(found: SearchSummary) -> list[str]:
     """What the search says of a stop, and what one then showed, as lines."""
     told = found.get("predictions")
     if not told:
@@ -63,33 +61,28 @@ def physics(found: Mapping[str, Any]) -> list[str]:
     ]
     held_back = told["wal_held_back_bytes_per_s"]
     if held_back["predicted"] is not None:
-        mega = {name: _mega(held_back[name]) for name in ("predicted", "measured")}
         lines.append(
-            f"WAL held back {at}: {_predicted({**held_back, **mega}, 'MB/s')};"
+            f"WAL held back {at}: {_predicted(held_back, 'MB/s', 1e6)};"
             f" {told['disk_bytes'] / 1e9:g} GB last {told['disk_full_s']:,.0f} s"
         )
     return lines
 
 
-def _mega(value: float | None) -> float | None:
-    return None if value is None else value / 1e6
-
-
-def _predicted(figure: Mapping[str, float | None], unit: str) -> str:
-    predicted, measured, error = (figure[name] for name in ("predicted", "measured", "error"))
-    told = "never" if predicted is None else f"{predicted:,.1f} {unit} predicted"
+def _predicted(figure: PredictedFigure, unit: str, size: float = 1) -> str:
+    predicted, measured, error = figure["predicted"], figure["measured"], figure["error"]
+    told = "never" if predicted is None else f"{predicted / size:,.1f} {unit} predicted"
     if measured is not None:
-        told += f", {measured:,.1f} {unit} measured"
+        told += f", {measured / size:,.1f} {unit} measured"
     return told + (f" ({error:+.0%})" if error is not None else "")
 
 
-def search_table(found: Mapping[str, Any]) -> str:
+def search_table(found: SearchSummary) -> str:
     """Every probe in order, as the terminal shows it."""
     head = f"{'rate/s':>10} {'out/s':>10} {'p50':>9} {'p99':>10} {'cores':>6}  {'':<8} "
     return "\n".join(["SEARCH", head.rstrip(), *(_line(probe) for probe in found["probes"])])
 
 
-def _line(probe: Mapping[str, Any]) -> str:
+def _line(probe: ProbeRow) -> str:
     verdict = {True: "held", False: "failed", None: "weak"}[probe["held"]]
     kind = "confirm" if probe["long"] else "probe"
     line = (
@@ -108,6 +101,6 @@ def _cores(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def curve_csv(found: Mapping[str, Any]) -> str:
+def curve_csv(found: SearchSummary) -> str:
     """The probes as CSV."""
     return as_csv(COLUMNS, ([probe.get(name) for name in COLUMNS] for probe in found["probes"]))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from cdc_users.measure.capacity.curve import curve, knee
 from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.judgement.search_summary import SearchSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def columns(charts: Sequence[TimeChart] = OVER_TIME) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("elapsed_s", *drawn)))
 
 
-def over_time() -> list[dict[str, Any]]:
+def over_time() -> list[dict[str, object]]:
     """The charts over time, as a page's script reads them."""
     return [asdict(chart) for chart in OVER_TIME]
 
@@ -172,7 +173,7 @@ def capacity(result: Result) -> Iterator[FigureChart]:
         yield from search_charts(result.capacity)
 
 
-def search_charts(found: Mapping[str, Any]) -> Iterator[FigureChart]:
+def search_charts(found: SearchSummary) -> Iterator[FigureChart]:
     """The curve of a search, as far as it has come."""
     values = curve(found)
     rates = [rate for rate in values["rate_per_s"] if rate is not None]

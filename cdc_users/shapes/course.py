@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from cdc_users.measure.capacity.probe import (
     ProbeFigures,
@@ -19,6 +18,7 @@ from cdc_users.measure.capacity.search import (
     next_trial,
 )
 from cdc_users.measure.judgement.result import step_json
+from cdc_users.measure.judgement.search_summary import SearchSummary
 from cdc_users.measure.judgement.threshold import Threshold, failures
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import LoadStage, Schedule
@@ -114,8 +114,13 @@ class CapacityCourse:
             else "the run was ended"
         )
         answer = following if isinstance(following, SearchAnswer) else _unfinished(ended)
-        summary: dict[str, Any] = {
-            **{name: getattr(answer, name) for name in answer.__slots__},
+        summary: SearchSummary = {
+            "kind": answer.kind,
+            "low_per_s": answer.low_per_s,
+            "high_per_s": answer.high_per_s,
+            "confirmed": answer.confirmed,
+            "limit": answer.limit,
+            "why": answer.why,
             "width": answer.width,
             "ceiling_per_s": self._ceiling_per_s(shown),
             "slo": [threshold.text for threshold in self.options.slo],

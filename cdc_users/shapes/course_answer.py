@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cdc_users.measure.capacity.bottleneck import limit_of, true_rates
 from cdc_users.measure.capacity.prediction import (
@@ -16,6 +15,13 @@ from cdc_users.measure.capacity.prediction import (
 from cdc_users.measure.capacity.probe import ProbeJudgement
 from cdc_users.measure.capacity.search import SearchAnswer, Trial, TrialOutcome
 from cdc_users.measure.judgement.cost import cores, memory_mb, per_events
+from cdc_users.measure.judgement.search_summary import (
+    BottleneckRow,
+    CostRow,
+    PredictionRow,
+    ProbeRow,
+    RateCost,
+)
 from cdc_users.options.options import Options
 from cdc_users.scenario import StepShown
 
@@ -41,7 +47,7 @@ class ProbeRecord:
         )
 
 
-def bottleneck_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[str, Any] | None:
+def bottleneck_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> BottleneckRow | None:
     """What limits the pipeline at the lowest rate that failed; where none did, at the highest that
     held.
     """
@@ -54,8 +60,11 @@ def bottleneck_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[st
     stages = max(at, key=lambda one: one.trial.long).shown.stages
     if stages is None:
         return None
+    limit = limit_of(stages)
     return {
-        **limit_of(stages).to_json(),
+        "stage": limit.stage,
+        "place": limit.place,
+        "words": limit.words,
         "rate_per_s": rate_per_s,
         "busy": dict(stages.busy),
         "growth": dict(stages.growth),
@@ -64,7 +73,7 @@ def bottleneck_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[st
     }
 
 
-def cost_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[str, Any] | None:
+def cost_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> CostRow | None:
     """What the highest rate that held costs, and what half of it does."""
     held = [one for one in made if one.judged.held]
     if answer.low_per_s is None or not held:
@@ -74,7 +83,7 @@ def cost_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> dict[str, Any
     return {"at_the_rate": _cost_of(full), "at_half": _cost_of(half)}
 
 
-def _cost_of(record: ProbeRecord) -> dict[str, Any]:
+def _cost_of(record: ProbeRecord) -> RateCost:
     cost, rate_per_s = record.shown.result.cost, record.judged.delivered_per_s
     in_all, memory = cores(cost), memory_mb(cost)
     return {
@@ -89,7 +98,7 @@ def _cost_of(record: ProbeRecord) -> dict[str, Any]:
 
 def prediction_row(
     options: Options, answer: SearchAnswer, made: Sequence[ProbeRecord], last: StepShown
-) -> dict[str, Any] | None:
+) -> PredictionRow | None:
     """What the search says of an outage at half the rate, and what one then showed."""
     low = answer.low_per_s
     if low is None:
@@ -129,7 +138,7 @@ def _wal_bytes_per_event(made: Sequence[ProbeRecord]) -> float | None:
     return round(max(known)[2], 1) if known else None
 
 
-def probe_row(record: ProbeRecord) -> dict[str, object]:
+def probe_row(record: ProbeRecord) -> ProbeRow:
     """One probe as a row of capacity.csv."""
     shown, latency = record.shown, record.shown.recorder.histogram("end_to_end")
 

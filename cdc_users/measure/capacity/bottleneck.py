@@ -70,10 +70,6 @@ class StageLimit:
     place: str | None
     words: str
 
-    def to_json(self) -> dict[str, str | None]:
-        """Plain data."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 def limit_of(figures: StageFigures) -> StageLimit:
     """The stage that limits the pipeline, by what piled up; where nothing did, by where events

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdc_users.measure.judgement.backlog import catch_up_time_s
+from cdc_users.measure.judgement.search_summary import PredictedFigure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Prediction:
             return None
         return round(self.predicted / self.measured - 1, 4)
 
-    def to_json(self) -> dict[str, float | None]:
+    def to_json(self) -> PredictedFigure:
         """Plain data."""
         return {"predicted": self.predicted, "measured": self.measured, "error": self.error}
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from cdc_users.measure.judgement.cost import Costs
+from cdc_users.measure.judgement.search_summary import SearchSummary
 
 #: Raised when a field is added, changes its meaning or goes; docs/ci.md has what changed.
 SCHEMA = 2
@@ -106,7 +107,7 @@ class Result:
     #: How the steps compare with the first (scaling.summary), where the scenario asks for that.
     scaling: Mapping[str, Any] | None = None
     #: The sustainable rate, where the scenario asks for it (docs/scenarios/capacity.md).
-    capacity: Mapping[str, Any] | None = None
+    capacity: SearchSummary | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain data, as result.json holds it."""

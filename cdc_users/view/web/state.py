@@ -91,7 +91,7 @@ class RunPage(TypedDict, total=False):
     marks: list[dict[str, float | str]]
     tiles: list[dict[str, object]]
     heat: HeatChart
-    figures: list[dict[str, Any]]
+    figures: list[dict[str, object]]
     stages: list[dict[str, object]]
     words: str
     split: list[dict[str, str | dict[str, float]]]

@@ -32,7 +32,7 @@ def probe(rate_per_s: float, *, held: bool | None, long: bool = False) -> dict[s
     }
 
 
-FOUND: dict[str, Any] = {
+FOUND: Any = {
     "kind": "interval",
     "low_per_s": 1830.0,
     "high_per_s": 1884.0,
@@ -75,7 +75,7 @@ def test_an_interval_is_told_with_why_its_upper_end_failed_and_what_limits_it() 
     ],
 )
 def test_at_least_says_what_ended_the_search(limit: str | None, told: str) -> None:
-    found = {
+    found: Any = {
         **FOUND,
         "kind": "at_least",
         "high_per_s": None,
@@ -89,8 +89,8 @@ def test_at_least_says_what_ended_the_search(limit: str | None, told: str) -> No
 
 
 def test_nothing_holds_and_no_answer_say_why() -> None:
-    nothing = {**FOUND, "kind": "nothing_holds", "low_per_s": None, "high_per_s": 50.0}
-    none = {**FOUND, "kind": "undecided", "low_per_s": None, "high_per_s": None}
+    nothing: Any = {**FOUND, "kind": "nothing_holds", "low_per_s": None, "high_per_s": 50.0}
+    none: Any = {**FOUND, "kind": "undecided", "low_per_s": None, "high_per_s": None}
 
     assert sentence(nothing).startswith("Nothing holds: at 50 events/s the backlog grew")
     assert sentence(none).startswith("There is no answer: the backlog grew")
@@ -120,14 +120,14 @@ def test_what_was_predicted_stands_beside_what_was_measured() -> None:
 
     assert "20.0 s predicted, 22.0 s measured (-9%)" in catch_up
     assert "0.4 MB/s predicted; 10 GB last 25,000 s" in held_back
-    assert physics({**FOUND, "predictions": None}) == []
+    assert physics(FOUND | {"predictions": None}) == []
 
 
 def test_a_stop_that_is_never_made_good_is_told_as_never() -> None:
     told = dict(FOUND["predictions"])
     told["catch_up_s"] = {"predicted": None, "measured": None, "error": None}
 
-    assert "never" in physics({**FOUND, "predictions": told})[0]
+    assert "never" in physics(FOUND | {"predictions": told})[0]
 
 
 def test_the_file_has_every_probe_in_order() -> None:
@@ -151,4 +151,4 @@ def test_the_charts_ascend_by_rate() -> None:
 
 
 def test_a_search_without_a_probe_has_no_chart() -> None:
-    assert list(search_charts({**FOUND, "probes": []})) == []
+    assert list(search_charts(FOUND | {"probes": []})) == []

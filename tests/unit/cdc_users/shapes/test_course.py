@@ -95,7 +95,7 @@ def test_a_search_measures_its_ceiling_then_probes_each_rate_behind_a_warm_up() 
     assert [step.warm_up for step in steps[1:]] == [True, False] * (len(steps) // 2)
     assert len({step.name for step in steps}) == len(steps)
     assert outcome.failed == outcome.invalid == ()
-    answer = outcome.summary
+    answer: Any = outcome.summary
     assert answer is not None
     assert answer["kind"] == "interval"
     assert answer["low_per_s"] <= CAPACITY < answer["high_per_s"]
@@ -106,7 +106,7 @@ def test_a_search_measures_its_ceiling_then_probes_each_rate_behind_a_warm_up() 
 
 def test_the_answer_names_its_bottleneck_and_its_cost() -> None:
     _, outcome = driven(course())
-    answer = outcome.summary
+    answer: Any = outcome.summary
 
     assert answer is not None
     assert answer["bottleneck"]["stage"] == "capture"
@@ -183,9 +183,9 @@ def test_an_outage_follows_the_answer_at_half_of_what_holds() -> None:
     assert last.fault is not None
     assert (last.fault.name, last.fault.hold_s) == (PAUSE, 20.0)
     assert outcome.summary is not None
-    low = outcome.summary["low_per_s"]
+    low: Any = outcome.summary["low_per_s"]
     assert last.schedule.rate_per_s == pytest.approx(low / 2, rel=0.01)
-    told = outcome.summary["predictions"]
+    told: Any = outcome.summary["predictions"]
     assert told["catch_up_s"]["predicted"] == pytest.approx(20.0)
     assert told["wal_bytes_per_event"] == pytest.approx(WAL_BYTES, rel=0.01)
 
@@ -203,7 +203,7 @@ def test_what_an_outage_showed_stands_beside_what_was_predicted() -> None:
     _, outcome = driven(course(outage="20s"), with_outage)
 
     assert outcome.summary is not None
-    told = outcome.summary["predictions"]
+    told: Any = outcome.summary["predictions"]
     assert told["catch_up_s"]["measured"] == 25.0
     assert told["catch_up_s"]["error"] == pytest.approx(-0.2)
     assert told["wal_held_back_bytes_per_s"]["measured"] == pytest.approx(WAL_BYTES * 480)

@@ -1,0 +1,97 @@
+"""What a search for the sustainable rate came to, as result.json holds it under `capacity`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from cdc_users.measure.judgement.cost import Costs
+
+
+class ProbeRow(TypedDict):
+    """One probe; `held` is None where the generator could not offer its rate."""
+
+    step: str
+    rate_per_s: float
+    long: bool
+    held: bool | None
+    delivered_per_s: float
+    p50_ms: float | None
+    p99_ms: float | None
+    p99_9_ms: float | None
+    cores: float | None
+    memory_mb: float | None
+    took_s: float
+    lanes: int
+    growth: Mapping[str, float]
+    reason: str
+
+
+class BottleneckRow(TypedDict):
+    """What limits the pipeline at a rate, and what that was seen by."""
+
+    stage: str | None
+    place: str | None
+    words: str
+    rate_per_s: float | None
+    busy: Mapping[str, float]
+    growth: Mapping[str, float]
+    true_rates_per_s: Mapping[str, float]
+    machine: float | None
+
+
+class RateCost(TypedDict):
+    """What a rate costs: in all, for each 10,000 events a second, and by part."""
+
+    rate_per_s: float
+    cores: float | None
+    memory_mb: float | None
+    cores_per_10k: float | None
+    memory_mb_per_10k: float | None
+    parts: Costs
+
+
+class CostRow(TypedDict):
+    """What the highest rate that held costs, and what half of it does."""
+
+    at_the_rate: RateCost
+    at_half: RateCost
+
+
+class PredictedFigure(TypedDict):
+    """A figure that was predicted, and by which part that was off what was measured."""
+
+    predicted: float | None
+    measured: float | None
+    error: float | None
+
+
+class PredictionRow(TypedDict):
+    """What a search says of an outage, and what one then showed."""
+
+    rate_per_s: float
+    outage_s: float
+    catch_up_s: PredictedFigure
+    wal_bytes_per_event: float | None
+    wal_held_back_bytes_per_s: PredictedFigure
+    disk_bytes: float
+    disk_full_s: float | None
+    p99_ms: float | None
+
+
+class SearchSummary(TypedDict):
+    """The answer (capacity.search has its kinds and limits), with everything that it rests on."""
+
+    kind: str
+    low_per_s: float | None
+    high_per_s: float | None
+    confirmed: int
+    limit: str | None
+    why: str
+    width: float | None
+    ceiling_per_s: float | None
+    slo: Sequence[str]
+    bottleneck: BottleneckRow | None
+    cost: CostRow | None
+    predictions: PredictionRow | None
+    probes: Sequence[ProbeRow]

@@ -9,7 +9,7 @@ which pipelines it can be done to, the thresholds of its step, the catalogue in 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,8 +22,7 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 
 FAULT_GROUP = "locust_cdc.faults"
-#: Servers of the stack, and processes of the run.
-SERVERS = ("connect", "kafka", "schema-registry", "postgres")
+#: Processes of the run.
 PROCESSES = ("platform", "reader")
 #: What the run itself has, beside its processes: the receiver that a webhook sink posts to.
 WEBHOOK = "webhook"
@@ -119,11 +118,6 @@ def faults() -> Offer[Fault]:
     return offered(
         "infra.faults.catalogue", Fault, FAULT_GROUP, lambda fault: (fault.on, fault.name)
     )
-
-
-def done_to(names: Iterable[str]) -> frozenset[str]:
-    """What these faults are done to."""
-    return frozenset(faults().by_name[name].on for name in names)
 
 
 def inject(name: str, ground: FaultGround) -> None:

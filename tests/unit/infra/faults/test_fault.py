@@ -11,7 +11,6 @@ from cdc_users.measure.judgement.threshold import parse_threshold
 from cdc_users.options.fault_names import NEEDS
 from infra.faults.fault import (
     PROCESSES,
-    SERVERS,
     Fault,
     FaultGround,
     FaultObjects,
@@ -20,6 +19,7 @@ from infra.faults.fault import (
     inject,
 )
 from infra.stack.endpoints import Endpoints
+from infra.stack.one_server import SERVERS
 
 EVERY = list(faults().by_name.values())
 NOWHERE = Endpoints("external", "", "", "", "")

@@ -104,7 +104,7 @@ def dsn_mistakes(dsn: str, environ: Mapping[str, str]) -> list[str]:
     a port should: libpq takes a password with a slash in it for one.
     """
     try:
-        place = _place(dsn)
+        place = dsn_place(dsn)
     except psycopg.Error:
         return ["cannot be parsed; write NAME=VALUE ... or postgresql://HOST:PORT/DATABASE"]
     found = [
@@ -137,13 +137,13 @@ def dsn_addresses(dsn: str, environ: Mapping[str, str]) -> list[str]:
     """HOST:PORT of every server that libpq would try, for a DSN without mistakes; a socket's host
     is its directory.
     """
-    place = _place(dsn)
+    place = dsn_place(dsn)
     hosts, ports = _hosts(place), _ports(place, environ)
     each = [*ports] * len(hosts) if len(ports) == 1 else ports
     return [f"{host}:{port}" for host, port in zip(hosts, each, strict=True)]
 
 
-def _place(dsn: str) -> dict[str, str]:
+def dsn_place(dsn: str) -> dict[str, str]:
     """A DSN's settings by libpq's keyword; raises psycopg.Error."""
     return {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
 

@@ -42,6 +42,11 @@ def drop_slot(connection: Connection[Any], name: str) -> None:
         time.sleep(POLL_S)
 
 
+def is_read(connection: Connection[Any], name: str) -> bool:
+    """Whether a process reads the slot; not so where there is none."""
+    return bool(_holder(connection, name))
+
+
 def _holder(connection: Connection[Any], name: str) -> int | None:
     """The pid that reads the slot, 0 where nobody does, None where there is no such slot."""
     with connection.cursor() as cursor:

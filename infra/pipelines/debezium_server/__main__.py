@@ -8,20 +8,18 @@ error. Settings of Debezium Server's own go by its environment variables (DEBEZI
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from infra.client.environment import for_server
 from infra.client.passfile import password
 from infra.pipelines.child import JavaChild, await_that
+from infra.pipelines.contract import platform_parser, say_ready
 from infra.pipelines.debezium_server.configuration import (
     JDBC_PASSWORD,
     SINKS,
@@ -31,20 +29,20 @@ from infra.pipelines.debezium_server.configuration import (
     configuration,
 )
 from infra.pipelines.fetch import distribution
+from infra.postgres.database import connect_to
+from infra.postgres.slot import is_read
 from infra.stack.artifacts.java import find_java
 from infra.stack.error import StackError
+from infra.validate import dsn_place
 
 SET = "debezium-server"
 FLAGS = ("-Xmx768m", "--add-opens=java.base/java.lang=ALL-UNNAMED")
 _TABLES = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
-_ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options that a run gives its platform; those that are of no use here are taken."""
-    found = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    for name in ("dsn", "slot", "publication", "endpoint"):
-        found.add_argument(f"--{name}", required=True)
+    """The options of a platform, and where the events go."""
+    found = platform_parser(__doc__)
     found.add_argument("--transport", required=True, choices=sorted(SINKS))
     return found
 
@@ -52,21 +50,16 @@ def parser() -> argparse.ArgumentParser:
 def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the process: secrets, and what the user sets of Debezium Server's own."""
     own = {name: value for name, value in environ.items() if name.startswith("DEBEZIUM_")}
-    secrets = {SOURCE_PASSWORD: _password(settings.dsn, environ)}
+    secrets = {SOURCE_PASSWORD: password(dsn_place(settings.dsn), environ)}
     if settings.transport == "postgres":
-        secrets[JDBC_PASSWORD] = _password(settings.endpoint, environ)
+        secrets[JDBC_PASSWORD] = password(dsn_place(settings.endpoint), environ)
     known = {name: value for name, value in secrets.items() if value}
     return {**for_server(environ), **known, **own}
 
 
-def _password(dsn: str, environ: Mapping[str, str]) -> str:
-    place = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
-    return password(place, environ)
-
-
 def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
     """What to run, with the tables of the publication; raises psycopg.Error."""
-    with closing(psycopg.connect(options.dsn, autocommit=True, connect_timeout=10)) as connection:
+    with connect_to(options.dsn) as connection:
         rows = connection.execute(_TABLES, (options.publication,)).fetchall()
     return DebeziumServerSettings(
         dsn=options.dsn,
@@ -89,12 +82,10 @@ def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Pat
     paths = os.pathsep.join((str(runner), str(config), str(home / "lib" / "*")))
     command = [str(find_java(environ)), *FLAGS, "-cp", paths, "io.debezium.server.Main"]
     with JavaChild(command, environment(settings, environ), place) as child:
-        with closing(psycopg.connect(settings.dsn, autocommit=True)) as connection:
-            reads = await_that(
-                lambda: connection.execute(_ACTIVE, (settings.slot,)).fetchone() == (True,), child
-            )
+        with connect_to(settings.dsn) as connection:
+            reads = await_that(lambda: is_read(connection, settings.slot), child)
         if reads:
-            print(json.dumps({"event": "platform.ready"}), flush=True)
+            say_ready()
         return child.ended()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from psycopg.conninfo import conninfo_to_dict
+from infra.validate import dsn_place
 
 #: As Debezium's connector of the stack has it, so that its topics are called the same.
 TOPIC_PREFIX = "cdc"
@@ -53,7 +53,7 @@ _PROCESS: Properties = {
 
 
 def _source(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
-    place = {name: str(value) for name, value in conninfo_to_dict(settings.dsn).items()}
+    place = dsn_place(settings.dsn)
     of_source = {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "plugin.name": "pgoutput",
@@ -121,7 +121,7 @@ def _kafka(settings: DebeziumServerSettings) -> dict[str, str]:
 
 def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
     """Upserts and deletes by the source's key into tables that are there, of the same names."""
-    place = {name: str(value) for name, value in conninfo_to_dict(settings.endpoint).items()}
+    place = dsn_place(settings.endpoint)
     host, port = place.get("host", "127.0.0.1"), place.get("port", "5432")
     own = {
         "connection.url": f"jdbc:postgresql://{host}:{port}/{place.get('dbname', '')}",

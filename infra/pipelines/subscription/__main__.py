@@ -8,7 +8,6 @@ where the server has disabled the subscription.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -18,30 +17,24 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from infra.client.passfile import password
+from infra.pipelines.contract import platform_parser, say_ready
 from infra.postgres.database import connect_to, drop_subscriptions
+from infra.postgres.slot import is_read
+from infra.validate import dsn_place
 
 LOOK_S = 0.1
 READY_S = 50.0
 _ENABLED = "SELECT subenabled FROM pg_subscription WHERE subname = %s"
-_ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
-
-
-def parser() -> argparse.ArgumentParser:
-    """The options that a run gives its platform; those that are of no use here are taken."""
-    found = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    for name in ("dsn", "slot", "publication", "endpoint"):
-        found.add_argument(f"--{name}", required=True)
-    return found
 
 
 def source_conninfo(dsn: str) -> str:
     """The source as the sink's server reaches it: that cannot read our password file, so the
     password itself stands in its catalogue while the run lasts.
     """
-    place = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    place = dsn_place(dsn)
     known = password(place, os.environ)
     place.pop("passfile", None)
     return make_conninfo("", **place, **({"password": known} if known else {}))
@@ -62,8 +55,8 @@ def subscribe(sink: Connection[Any], options: argparse.Namespace) -> None:
     )
 
 
-def _told(sink: Connection[Any], query: str, name: str) -> bool:
-    return sink.execute(query, (name,)).fetchone() == (True,)
+def _is_enabled(sink: Connection[Any], name: str) -> bool:
+    return sink.execute(_ENABLED, (name,)).fetchone() == (True,)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,14 +68,14 @@ def run(options: argparse.Namespace) -> int:
         subscribe(sink, options)
         try:
             deadline_s = time.monotonic() + READY_S
-            while not stopping and not _told(source, _ACTIVE, options.slot):
+            while not stopping and not is_read(source, options.slot):
                 if time.monotonic() > deadline_s:
                     print("the subscription does not read its slot", file=sys.stderr)
                     return 1
                 time.sleep(LOOK_S)
-            print(json.dumps({"event": "platform.ready"}), flush=True)
+            say_ready()
             while not stopping:
-                if not _told(sink, _ENABLED, options.slot):
+                if not _is_enabled(sink, options.slot):
                     print("the server has disabled the subscription; see its log", file=sys.stderr)
                     return 1
                 time.sleep(LOOK_S)
@@ -93,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run it; 3 where a server does not answer or refuses."""
-    options, _ = parser().parse_known_args(arguments)
+    options, _ = platform_parser(__doc__).parse_known_args(arguments)
     try:
         return run(options)
     except psycopg.Error as error:

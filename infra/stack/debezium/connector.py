@@ -11,13 +11,14 @@ from typing import Any
 
 import psycopg
 import requests
-from psycopg.conninfo import conninfo_to_dict
 
 from infra.client.http import ask_connect, connect_trouble
 from infra.client.passfile import password
+from infra.postgres.slot import is_read
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.settings import ServerSettings, Tuning, debezium
+from infra.validate import dsn_place
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
@@ -43,7 +44,7 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
     The password is a reference that the worker resolves; where the endpoints have none, it is the
     one that libpq would take, and stands in Connect's REST interface and topics.
     """
-    place = _place(endpoints.postgres_dsn)
+    place = dsn_place(endpoints.postgres_dsn)
     user = endpoints.postgres_user_from_connect or place.get("user", "postgres")
     # As libpq finds it: by the address in the DSN, which need not be the one that Connect has.
     known = endpoints.postgres_secret_from_connect or password(place | {"user": user}, os.environ)
@@ -101,10 +102,6 @@ def create_connector(endpoints: Endpoints, connector: DebeziumConnector) -> None
         )
 
 
-def _place(dsn: str) -> dict[str, str]:
-    return {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
-
-
 def wait_until_streaming(
     endpoints: Endpoints, connector: DebeziumConnector, limit_s: float
 ) -> None:
@@ -115,7 +112,7 @@ def wait_until_streaming(
     deadline_s = time.monotonic() + limit_s
     with closing(psycopg.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection:
         connection.autocommit = True
-        while not _slot_active(connection, connector.slot):
+        while not is_read(connection, connector.slot):
             if (trace := _failure(endpoints, connector.name)) is not None:
                 raise StackError(f"connector {connector.name!r} failed: {trace}")
             if time.monotonic() > deadline_s:
@@ -144,14 +141,6 @@ def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> Non
                 f"connector {name!r} has stored no offset after {limit_s:g} s; see Connect's log"
             )
         time.sleep(POLL_S)
-
-
-def _slot_active(connection: psycopg.Connection[Any], slot: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", (slot,)
-        )
-        return cursor.fetchone() is not None
 
 
 def _failure(endpoints: Endpoints, name: str) -> str | None:

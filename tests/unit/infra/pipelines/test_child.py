@@ -45,7 +45,10 @@ def test_a_child_that_ends_by_itself_is_a_failure_that_is_told() -> None:
 def test_a_child_that_a_signal_does_not_end_well_is_a_failure() -> None:
     script = "trap 'exit 7' TERM; echo ready >&2; while :; do sleep 0.05; done"
     with start(script) as process:
+        assert process.stdout is not None
         assert process.stderr is not None
         assert process.stderr.readline() == "ready\n"
+        # The child may be quicker than what passes signals on to it.
+        assert process.stdout.readline() == "up\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 1

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -25,10 +25,10 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.servers import postgres, process
 from infra.stack.servers.port import HOST, WELL_KNOWN, check_free
+from infra.stack.servers.probe import await_answer, probes
 from infra.stack.supervise.state import StackState, write_json
 
 READY_S = 180.0
-POLL_S = 0.2
 COMPOSE = ("docker", "compose", "--file", str(DIRECTORY / "docker-compose.yml"))
 INSTEAD = "or use `--kind process`, which needs no Docker"
 
@@ -125,28 +125,10 @@ def _compose(*arguments: str) -> None:
 
 
 def _await_ready(found: Endpoints, progress: DownloadProgress) -> None:
-    probes: dict[str, Callable[[], None]] = {
-        "postgres": lambda: postgres.probe(found.postgres_dsn),
-        "kafka": lambda: process.probe_kafka(found.kafka_bootstrap),
-        "schema-registry": lambda: process.probe_registry(found.schema_registry_url),
-        "connect": lambda: process.probe_connect(found.connect_url),
-    }
     started_s = time.monotonic()
-    for name, probe in probes.items():
-        _await_answer(name, probe, started_s + READY_S)
+    for name, probe in probes(found).items():
+        await_answer(name, probe, started_s + READY_S)
         progress(f"{name} answers after {time.monotonic() - started_s:.1f} s")
-
-
-def _await_answer(name: str, probe: Callable[[], None], deadline_s: float) -> None:
-    while True:
-        try:
-            return probe()
-        except Exception as error:
-            if time.monotonic() > deadline_s:
-                raise StackError(
-                    f"{name} does not answer ({error}); see `python -m infra.stack logs {name}`"
-                ) from error
-            time.sleep(POLL_S)
 
 
 def _with_versions(found: Endpoints) -> Endpoints:

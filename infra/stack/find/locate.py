@@ -4,9 +4,7 @@ requests.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -20,7 +18,7 @@ from infra.client.registry import RegistryError
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.external import external, with_sink
-from infra.stack.servers import postgres, process
+from infra.stack.servers.probe import probes
 from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import is_held, read_endpoints, state_of
 
@@ -71,12 +69,11 @@ def verify(endpoints: Endpoints) -> Endpoints:
     """Make one real request to every server; raises StackError that names the one that does not
     answer.
     """
-    environ = endpoints.environment(os.environ)
-    for server, place, probe in _probes(endpoints, environ):
-        if not place:
+    for probe in probes(endpoints).values():
+        if not probe.place:
             continue  # a pipeline of the user's own need not have one
         try:
-            probe(place)
+            probe.ask()
         except StackConfigError:
             raise
         except (*SILENCE, StackError, requests.RequestException) as error:
@@ -86,26 +83,10 @@ def verify(endpoints: Endpoints) -> Endpoints:
                 else str(error)
             )
             raise StackError(
-                f"{server} ({place}) does not answer as it should: {told.strip()}; see that"
-                " server's log, or name another one"
+                f"{probe.title} ({probe.place}) does not answer as it should: {told.strip()}; see"
+                " that server's log, or name another one"
             ) from error
     return endpoints
-
-
-def _probes(
-    endpoints: Endpoints, environ: Mapping[str, str]
-) -> list[tuple[str, str, Callable[[str], None]]]:
-    """Each server's name, its place, and a real request to it."""
-    return [
-        ("PostgreSQL", endpoints.postgres_dsn, postgres.probe),
-        ("Kafka", endpoints.kafka_bootstrap, partial(process.probe_kafka, environ=environ)),
-        (
-            "Schema Registry",
-            endpoints.schema_registry_url,
-            partial(process.probe_registry, environ=environ),
-        ),
-        ("Kafka Connect", endpoints.connect_url, partial(process.probe_connect, environ=environ)),
-    ]
 
 
 def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:

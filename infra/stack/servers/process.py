@@ -10,14 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from infra.client.access import CONNECT_PREFIX
 from infra.client.environment import ROOT, for_server, module_command
-from infra.client.http import ask_connect
-from infra.client.kafka import KafkaTroubles, kafka_settings
-from infra.client.registry import SchemaRegistry
 from infra.stack.artifacts import java
 from infra.stack.artifacts.artifact import DownloadProgress, cache_directory
 from infra.stack.artifacts.version import VERSIONS
@@ -26,14 +19,13 @@ from infra.stack.error import StackError
 from infra.stack.servers import postgres, postgres_door, registry_door, settings
 from infra.stack.servers.password import READER, StackPasswords, make_passwords, write_private
 from infra.stack.servers.port import HOST, WELL_KNOWN, check_free, free_ports
+from infra.stack.servers.probe import probe_connect, probe_kafka, probe_registry
 from infra.stack.servers.secured import Secured, SecuredPorts, make_secured
 from infra.stack.servers.server import Recipe
 from infra.stack.servers.settings import Listener
 from infra.stack.supervise.identity import Identity
 
 REGISTRY_PATH = "/apis/ccompat/v7"
-PROBE_S = 5.0
-NOT_LET_IN = (401, 403)
 #: A connector's own client settings could name a provider that reads any file (CVE-2024-31141).
 NO_OTHER_PROVIDER = "-Dorg.apache.kafka.automatic.config.providers=none"
 
@@ -366,43 +358,3 @@ def connect_recipe(site: Site, endpoints: Endpoints) -> Recipe:
         prepare=prepare,
         training=training,
     )
-
-
-def probe_kafka(bootstrap: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Cluster metadata with at least one broker; raises StackError with the client's reason."""
-    troubles = KafkaTroubles()
-    own = {"log_level": 0, "socket.timeout.ms": 2000, "error_cb": troubles}
-    client = AdminClient(kafka_settings(bootstrap, own, environ))
-    try:
-        found = troubles.metadata(client, 2.0)
-    except KafkaException as error:
-        raise StackError(troubles.why(error.args[0], environ)) from error
-    if not found.brokers:
-        raise StackError(f"Kafka at {bootstrap} has no broker")
-
-
-def probe_registry(url: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Register a schema, read it back by its id, and remove it."""
-    subject, schema = f"locust-cdc-probe-{uuid.uuid4().hex[:8]}", "string"
-    with SchemaRegistry(url, PROBE_S, environ) as registry:
-        back = registry.schema(registry.register(subject, schema))
-        registry.delete(subject)
-    if back not in (schema, {"type": schema}):
-        raise StackError(f"the schema registry at {url} gave back another schema than it was given")
-
-
-def probe_connect(url: str, environ: Mapping[str, str] = os.environ) -> None:
-    """The worker has joined its group and knows Debezium's connector."""
-    answer = ask_connect("GET", f"{url}/connector-plugins", timeout=PROBE_S, environ=environ)
-    if answer.status_code in NOT_LET_IN:
-        raise StackError(
-            f"Kafka Connect at {url} answers with {answer.status_code}; give it a user who may"
-            f" ({CONNECT_PREFIX}_USER, {CONNECT_PREFIX}_PASSWORD_FILE)"
-        )
-    answer.raise_for_status()
-    if not any("debezium" in plugin["class"].lower() for plugin in answer.json()):
-        raise StackError(
-            f"Kafka Connect at {url} has no Debezium connector for Postgres; install it there"
-        )
-    told = ask_connect("GET", f"{url}/connectors", timeout=PROBE_S, environ=environ)
-    told.raise_for_status()

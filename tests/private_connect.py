@@ -16,8 +16,8 @@ from pathlib import Path
 from infra.stack.artifacts.java import LOG4J, java_files
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.password import StackPasswords
-from infra.stack.servers.port import HOST, free_ports
-from infra.stack.servers.process import Ports, Site, StackRequest, connect_recipe
+from infra.stack.servers.port import HOST, Ports, free_ports
+from infra.stack.servers.process import Site, StackRequest, connect_recipe
 from infra.stack.servers.server import ServerProcess, start
 from infra.stack.servers.settings import CONNECT_GROUP
 

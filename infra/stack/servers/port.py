@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import psutil
@@ -18,6 +19,39 @@ WELL_KNOWN = {
     "connect": 8083,
     "webhook": 8080,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of one stack."""
+
+    postgres: int
+    kafka: int
+    controller: int
+    registry: int
+    registry_management: int
+    connect: int
+    #: Of a secured stack: the broker's own listener, and the servers behind their doors.
+    kafka_internal: int
+    registry_inner: int
+    postgres_inner: int
+
+
+def choose_ports(kind: str) -> Ports:
+    """Free ports, or the well-known ones; raises StackConfigError that says by what one is
+    taken.
+    """
+    free = Ports(*free_ports(len(fields(Ports))))
+    if kind == "free":
+        return free
+    check_free(WELL_KNOWN)
+    return replace(
+        free,
+        postgres=WELL_KNOWN["postgres"],
+        kafka=WELL_KNOWN["kafka"],
+        registry=WELL_KNOWN["schema-registry"],
+        connect=WELL_KNOWN["connect"],
+    )
 
 
 def free_ports(count: int) -> list[int]:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.client.environment import ROOT, for_server, module_command
@@ -18,9 +18,9 @@ from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers import postgres, postgres_door, registry_door, settings
 from infra.stack.servers.password import READER, StackPasswords, make_passwords, write_private
-from infra.stack.servers.port import HOST, WELL_KNOWN, check_free, free_ports
+from infra.stack.servers.port import HOST, Ports
 from infra.stack.servers.probe import probe_connect, probe_kafka, probe_registry
-from infra.stack.servers.secured import Secured, SecuredPorts, make_secured
+from infra.stack.servers.secured import Secured, make_secured
 from infra.stack.servers.server import Recipe
 from infra.stack.servers.settings import Listener
 from infra.stack.supervise.identity import Identity
@@ -28,42 +28,6 @@ from infra.stack.supervise.identity import Identity
 REGISTRY_PATH = "/apis/ccompat/v7"
 #: A connector's own client settings could name a provider that reads any file (CVE-2024-31141).
 NO_OTHER_PROVIDER = "-Dorg.apache.kafka.automatic.config.providers=none"
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The ports of one stack."""
-
-    postgres: int
-    kafka: int
-    controller: int
-    registry: int
-    registry_management: int
-    connect: int
-    #: Of a secured stack: the broker's own listener, and the servers behind their doors.
-    kafka_internal: int
-    registry_inner: int
-    postgres_inner: int
-
-
-def choose_ports(kind: str) -> Ports:
-    """Free ports, or the well-known ones; raises StackConfigError that says by what one is
-    taken.
-    """
-    free = free_ports(9)
-    if kind == "free":
-        return Ports(*free)
-    check_free(WELL_KNOWN)
-    known = WELL_KNOWN
-    return Ports(
-        known["postgres"],
-        known["kafka"],
-        free[2],
-        known["schema-registry"],
-        free[4],
-        known["connect"],
-        *free[6:],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +87,7 @@ def blueprint(
     account = postgres.account()
     passwords = make_passwords(run / "secrets")
     passwords.write(ports.postgres, ports.postgres_inner)
-    secured = _secured(passwords.directory, ports) if request.secure else None
+    secured = make_secured(passwords.directory, ports) if request.secure else None
     site = Site(request, files, passwords, secured)
     place = postgres.home(run, account)
     template = _kafka_template(files, environ, progress)
@@ -139,13 +103,6 @@ def blueprint(
         *([] if secured is None else door_recipes(secured, endpoints)),
     )
     return Blueprint(recipes, endpoints, (place,) if account is not None else (), passwords)
-
-
-def _secured(directory: Path, ports: Ports) -> Secured:
-    wanted = {item.name: getattr(ports, item.name) for item in fields(SecuredPorts)}
-    made = make_secured(directory, SecuredPorts(**wanted))
-    made.write()
-    return made
 
 
 def _endpoints(site: Site, versions: Mapping[str, str], owner: Identity) -> Endpoints:
@@ -199,7 +156,7 @@ def kafka_recipe(site: Site, template: Path, endpoints: Endpoints) -> Recipe:
         (directory / "meta.properties").write_text(_meta_properties(), encoding="utf-8")
         wanted = settings.kafka(listener, ports.controller, str(directory))
         if secured is not None:
-            wanted |= secured.kafka(ports.kafka, ports.controller)
+            wanted |= secured.kafka()
         write_private(properties, settings.render_properties(wanted))
 
     def probe() -> None:
@@ -337,7 +294,7 @@ def connect_recipe(site: Site, endpoints: Endpoints) -> Recipe:
     def prepare() -> None:
         wanted = settings.connect(listener, endpoints.kafka_bootstrap, base)
         if site.secured is not None:
-            wanted |= site.secured.connect(site.ports.connect, base)
+            wanted |= site.secured.connect(base)
         wanted |= settings.file_provider(str(site.passwords.directory))
         write_private(properties, settings.render_properties(wanted))
 

@@ -22,7 +22,7 @@ from msgspec.json import encode
 
 from infra.client.access import HttpAccess
 from infra.stack.servers.certificate import StackCertificates, make_certificates, write_key
-from infra.stack.servers.port import HOST
+from infra.stack.servers.port import HOST, Ports
 from infra.stack.servers.postgres_door import PostgresDoorSettings
 from infra.stack.servers.registry_door import RegistryDoorSettings
 from infra.stack.servers.settings import ServerSettings
@@ -37,22 +37,11 @@ TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class SecuredPorts:
-    """The ports of doors, of the servers behind them, and of the broker for itself."""
-
-    postgres: int
-    postgres_inner: int
-    registry: int
-    registry_inner: int
-    kafka_internal: int
-
-
-@dataclass(frozen=True, slots=True)
 class Secured:
     """One secured stack's users, files and ports."""
 
     certificates: StackCertificates
-    ports: SecuredPorts
+    ports: Ports
     user_password: str = field(repr=False)
     worker_password: str = field(repr=False)
     registry_password: str = field(repr=False)
@@ -111,16 +100,13 @@ class Secured:
         ca, shown = str(self.certificates.authority), str(self.certificates.client)
         return HttpAccess(ca=ca, certificate=shown)
 
-    def kafka(self, port: int, controller_port: int) -> ServerSettings:
+    def kafka(self) -> ServerSettings:
         """The broker's settings, over those of an open one."""
+        ports = self.ports
+        listeners = f"CLIENT://{HOST}:{ports.kafka},INTERNAL://{HOST}:{ports.kafka_internal}"
         return {
-            "listeners": (
-                f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.ports.kafka_internal},"
-                f"CONTROLLER://{HOST}:{controller_port}"
-            ),
-            "advertised.listeners": (
-                f"CLIENT://{HOST}:{port},INTERNAL://{HOST}:{self.ports.kafka_internal}"
-            ),
+            "listeners": f"{listeners},CONTROLLER://{HOST}:{ports.controller}",
+            "advertised.listeners": listeners,
             "listener.security.protocol.map": "CLIENT:SASL_SSL,INTERNAL:SSL,CONTROLLER:SSL",
             "inter.broker.listener.name": "INTERNAL",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
@@ -136,10 +122,10 @@ class Secured:
             "ssl.keystore.location": str(self.certificates.server),
         }
 
-    def connect(self, port: int, registry_url: str) -> ServerSettings:
+    def connect(self, registry_url: str) -> ServerSettings:
         """The worker's settings, over those of an open one."""
         found = {
-            "listeners": f"https://{HOST}:{port}",
+            "listeners": f"https://{HOST}:{self.ports.connect}",
             "rest.advertised.listener": "https",
             "listeners.https.ssl.client.auth": "required",
             "listeners.https.ssl.keystore.type": "PKCS12",
@@ -200,7 +186,9 @@ class Secured:
         asked[USER].result(TIMEOUT_S)
 
 
-def make_secured(directory: Path, ports: SecuredPorts) -> Secured:
-    """New users, passwords and certificates in a directory that is there."""
+def make_secured(directory: Path, ports: Ports) -> Secured:
+    """New users, passwords and certificates, written into a directory that is there."""
     words = [secrets.token_hex(24) for _ in range(4)]
-    return Secured(make_certificates(directory, words[3]), ports, *words)
+    made = Secured(make_certificates(directory, words[3]), ports, *words)
+    made.write()
+    return made

@@ -30,7 +30,8 @@ from infra.stack.servers.disk import check_room, exhausted
 from infra.stack.servers.limit import look_at_limits
 from infra.stack.servers.password import create_reader
 from infra.stack.servers.plain_path import is_plain, link, meeting_place
-from infra.stack.servers.process import Blueprint, StackRequest, blueprint, choose_ports
+from infra.stack.servers.port import choose_ports
+from infra.stack.servers.process import Blueprint, StackRequest, blueprint
 from infra.stack.servers.server import Recipe, ServerProcess, start
 from infra.stack.supervise import request
 from infra.stack.supervise.control import ServerControl

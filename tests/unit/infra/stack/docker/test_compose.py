@@ -20,11 +20,10 @@ from infra.stack.docker import compose, compose_file
 from infra.stack.docker.compose_file import DIRECTORY, rendered, services
 from infra.stack.error import StackError
 from infra.stack.servers.password import make_passwords
-from infra.stack.servers.port import WELL_KNOWN
+from infra.stack.servers.port import WELL_KNOWN, Ports
 from infra.stack.servers.postgres import Cluster
 from infra.stack.servers.postgres import recipe as postgres_recipe
 from infra.stack.servers.process import (
-    Ports,
     Site,
     StackRequest,
     connect_recipe,

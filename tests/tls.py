@@ -15,7 +15,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from infra.stack.servers.certificate import key_pem, new_issuer, write_key
+from infra.stack.servers.certificate import key_pem, new_issuer
+from infra.stack.servers.password import write_private
 
 NOW = datetime.now(UTC)
 VALID = (NOW - timedelta(days=1), NOW + timedelta(days=1))
@@ -35,8 +36,8 @@ def tls_files(directory: Path, name: str, valid: tuple[datetime, datetime] = VAL
     issuer, key = new_issuer(valid), ec.generate_private_key(ec.SECP256R1())
     shown = issuer.sign("a server", key, server=True)
     found = TlsFiles(directory / f"{name}.pem", directory / f"{name}-ca.pem")
-    write_key(found.server, key_pem(key) + shown.public_bytes(Encoding.PEM))
-    write_key(found.authority, issuer.own().public_bytes(Encoding.PEM))
+    write_private(found.server, key_pem(key) + shown.public_bytes(Encoding.PEM))
+    write_private(found.authority, issuer.own().public_bytes(Encoding.PEM))
     return found
 
 

@@ -7,12 +7,10 @@ it cannot read PEM.
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -26,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from infra.stack.servers.password import write_private
 from infra.stack.servers.port import HOST
 
 #: A stack that is older than this is asked for new ones.
@@ -108,26 +107,20 @@ def make_certificates(directory: Path, store_password: str) -> StackCertificates
     """Make all of one stack's and write them into a directory that is there."""
     issuer, made = new_issuer(), StackCertificates(directory)
     authority = issuer.own()
-    write_key(made.authority, _pem(authority))
+    write_private(made.authority, _pem(authority))
     server, client = _key(), _key()
     shown = issuer.sign("locust-cdc server", server, server=True)
-    write_key(made.server, key_pem(server) + _pem(shown) + _pem(authority))
+    write_private(made.server, key_pem(server) + _pem(shown) + _pem(authority))
     mine = issuer.sign("locust-cdc client", client, server=False)
-    write_key(made.client, key_pem(client) + _pem(mine) + _pem(authority))
+    write_private(made.client, key_pem(client) + _pem(mine) + _pem(authority))
     sealed = BestAvailableEncryption(store_password.encode())
-    write_key(
+    write_private(
         made.server_store,
         pkcs12.serialize_key_and_certificates(b"server", server, shown, [authority], sealed),
     )
     trusted = [pkcs12.PKCS12Certificate(authority, b"ca")]
-    write_key(made.trust_store, pkcs12.serialize_java_truststore(trusted, sealed))
+    write_private(made.trust_store, pkcs12.serialize_java_truststore(trusted, sealed))
     return made
-
-
-def write_key(path: Path, content: bytes) -> None:
-    """Write a new file that this account alone can read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -148,7 +141,10 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(
-    name: x509.Name, issuer: x509.Name, key: Any, valid: tuple[datetime, datetime]
+    name: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    valid: tuple[datetime, datetime],
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -61,10 +61,11 @@ def make_passwords(directory: Path) -> StackPasswords:
     return StackPasswords(directory, *(secrets.token_hex(RANDOM_BYTES) for _ in range(2)))
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, content: str | bytes) -> None:
     """Write a new file that this account alone can read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    data = content.encode() if isinstance(content, str) else content
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
 
 
 def create_reader(dsn: str, passwords: StackPasswords) -> None:

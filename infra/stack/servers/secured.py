@@ -21,11 +21,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from msgspec.json import encode
 
 from infra.client.access import HttpAccess
-from infra.stack.servers.certificate import StackCertificates, make_certificates, write_key
+from infra.stack.servers.certificate import StackCertificates, make_certificates
+from infra.stack.servers.password import write_private
 from infra.stack.servers.port import HOST, Ports
 from infra.stack.servers.postgres_door import PostgresDoorSettings
 from infra.stack.servers.registry_door import RegistryDoorSettings
-from infra.stack.servers.settings import ServerSettings
+from infra.stack.servers.settings import ServerSettings, render_properties
 
 USER = "locust-cdc"
 #: Kafka Connect's own login to Kafka.
@@ -81,14 +82,14 @@ class Secured:
             "sasl.password": self.user_password,
             "ssl.ca.location": str(self.certificates.authority),
         }
-        write_key(self.kafka_properties, "".join(f"{k}={v}\n" for k, v in client.items()).encode())
-        write_key(self.registry_file, self.registry_password.encode())
+        write_private(self.kafka_properties, render_properties(client))
+        write_private(self.registry_file, self.registry_password)
         shown = str(self.certificates.server)
         ports, behind = self.ports, f"http://{HOST}:{self.ports.registry_inner}"
         door = RegistryDoorSettings(ports.registry, behind, shown, USER, self.registry_password)
-        write_key(self.registry_door, encode(door))
+        write_private(self.registry_door, encode(door))
         front = PostgresDoorSettings(ports.postgres, ports.postgres_inner, shown)
-        write_key(self.postgres_door, encode(front))
+        write_private(self.postgres_door, encode(front))
 
     def registry_access(self) -> HttpAccess:
         """How the registry lets clients in."""

@@ -15,7 +15,8 @@ from psycopg import Connection
 from infra.postgres.table import Table, TableError
 
 ReplicaIdentity = Literal["default", "nothing", "full", "index"]
-_IDENTITIES: dict[str, ReplicaIdentity] = {
+#: By pg_class.relreplident.
+REPLICA_IDENTITIES: dict[str, ReplicaIdentity] = {
     "d": "default",
     "n": "nothing",
     "f": "full",
@@ -106,7 +107,7 @@ def read_table(connection: Connection[Any], table: Table) -> CatalogTable:
         checks=tuple((text, tuple(names)) for text, names in _constraints(connection, oid, "c")),
         exclusions=tuple(text for text, _ in _constraints(connection, oid, "x")),
         references=_references(connection, oid),
-        replica_identity=_IDENTITIES[identity],
+        replica_identity=REPLICA_IDENTITIES[identity],
         identity_columns=next((tuple(names) for _, chosen, names in indexes if chosen), ()),
     )
 

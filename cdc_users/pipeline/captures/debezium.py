@@ -5,9 +5,9 @@ from __future__ import annotations
 from cdc_users.pipeline.declaration import CaptureDeclaration
 from cdc_users.pipeline.prepared import MadeNames
 from cdc_users.pipeline.provision.ground import Ground
+from infra.stack.servers.settings import TOPIC_PREFIX
 
 STREAMING_DEADLINE_S = 60.0
-TOPIC_PREFIX = "cdc"
 
 
 def _connector(name: str) -> str:

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from cdc_users.pipeline.declaration import Arguments, CaptureDeclaration, transports
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
-
-#: As Debezium's connector has it, so that its topics are called the same.
-TOPIC_PREFIX = "cdc"
+from infra.stack.servers.settings import TOPIC_PREFIX
 
 
 def provision_slot(ground: Ground) -> MadeNames:

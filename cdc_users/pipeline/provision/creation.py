@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cdc_users.pipeline.captures.debezium import TOPIC_PREFIX
 from cdc_users.pipeline.declaration import captures, outlets, sinks, sources, transports
 from cdc_users.pipeline.prepared import Names
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
@@ -22,6 +21,7 @@ from cdc_users.users.workload.workload import OPERATIONS
 from infra.postgres.rights import refuse_source
 from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
+from infra.stack.servers.settings import TOPIC_PREFIX
 from infra.validate import endpoint_address
 
 #: Where a run's own directories are, below the checkout.

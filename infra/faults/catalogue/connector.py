@@ -14,9 +14,9 @@ from infra.faults.catalogue.process import CAPTURE, REPEATS_S
 from infra.faults.fault import Fault, FaultGround
 from infra.stack.debezium import connector as debezium
 from infra.stack.error import StackError
+from infra.stack.servers.settings import TOPIC_PREFIX
 
 TIMEOUT_S = 30.0
-TOPIC_PREFIX = "cdc"
 _DONE = (
     requests.codes.ok,
     requests.codes.created,

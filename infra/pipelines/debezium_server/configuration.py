@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from infra.stack.servers.settings import TOPIC_PREFIX
 from infra.validate import dsn_place
 
-#: As Debezium's connector of the stack has it, so that its topics are called the same.
-TOPIC_PREFIX = "cdc"
 ROUTER = "org.apache.kafka.connect.transforms.RegexRouter"
 #: Secrets go by these variables, never into the file.
 SOURCE_PASSWORD = "DEBEZIUM_SOURCE_DATABASE_PASSWORD"  # noqa: S105 - a variable's name

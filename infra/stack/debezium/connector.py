@@ -163,8 +163,22 @@ def slot_of(endpoints: Endpoints, name: str) -> str:
         raise StackConfigError(
             f"connector {name!r} is not known to {endpoints.connect_url}; check --connector"
         )
-    # Debezium's own default for `slot.name`.
-    return str(answer.json().get("slot.name", "debezium"))
+    return what_is_read(answer.json()).slot
+
+
+@dataclass(frozen=True, slots=True)
+class ReadByConnector:
+    """What a connector reads the log by."""
+
+    slot: str
+    publication: str
+
+
+def what_is_read(config: Mapping[str, str]) -> ReadByConnector:
+    """What a connector's configuration names, or Debezium's own defaults. Pure."""
+    return ReadByConnector(
+        config.get("slot.name", "debezium"), config.get("publication.name", "dbz_publication")
+    )
 
 
 def delete_connector(endpoints: Endpoints, name: str) -> None:

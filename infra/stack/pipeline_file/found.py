@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from infra.postgres.catalog import ReplicaIdentity
+
 #: Exit codes of a check, the worst first.
 UNREACHABLE, WRONG, RIGHT = 3, 2, 0
 
@@ -24,8 +26,7 @@ class SourceTable:
     """The table that a run would write to."""
 
     name: str
-    #: REPLICA IDENTITY: full, default, index or nothing.
-    identity: str
+    identity: ReplicaIdentity
     probe: bool
     published: bool | None = None
 

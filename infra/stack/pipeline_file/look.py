@@ -17,7 +17,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # typ
 from infra.client.http import ask_connect, connect_trouble
 from infra.client.kafka import KafkaTroubles, kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
+from infra.postgres.catalog import REPLICA_IDENTITIES
 from infra.postgres.rights import RightsError, server_facts, source_mistakes
+from infra.stack.debezium.connector import what_is_read
 from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.found import (
     UNREACHABLE,
@@ -29,8 +31,6 @@ from infra.stack.pipeline_file.found import (
 from infra.stack.pipeline_file.section import PipelineFile
 
 TIMEOUT_S = 8.0
-#: pg_class.relreplident (PostgreSQL documentation, "pg_class").
-IDENTITIES = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
 _TABLE = """
 SELECT c.relreplident, has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE'),
        exists (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'probe'
@@ -161,7 +161,7 @@ class PipelineLook:
                     f"publication {publication!r} lacks {table}; run ALTER PUBLICATION"
                     f" {publication} ADD TABLE {table}"
                 )
-        found = SourceTable(table, IDENTITIES[row[0]], bool(row[2]), published)
+        found = SourceTable(table, REPLICA_IDENTITIES[row[0]], bool(row[2]), published)
         self.found = replace(self.found, table=found)
         yield f"table {table}, REPLICA IDENTITY {found.identity.upper()}"
         if not row[1]:
@@ -212,11 +212,8 @@ class PipelineLook:
             return slot, publication
         if "postgres" not in str(config.get("connector.class", "")).lower():
             return slot, publication
-        # Debezium's own defaults.
-        return (
-            slot or str(config.get("slot.name", "debezium")),
-            publication or str(config.get("publication.name", "dbz_publication")),
-        )
+        read = what_is_read(config)
+        return slot or read.slot, publication or read.publication
 
     def _asked(self, path: str) -> Any:
         answer = ask_connect(

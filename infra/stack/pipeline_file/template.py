@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from infra.stack.debezium.connector import what_is_read
 from infra.stack.pipeline_file.section import SECTIONS, Section
 
 #: Values that are known, by section and key.
@@ -143,11 +144,8 @@ def _quoted(value: str) -> str:
 
 
 def _capture(config: Mapping[str, str]) -> dict[str, str]:
-    # Debezium's own defaults.
-    return {
-        "slot": config.get("slot.name", "debezium"),
-        "publication": config.get("publication.name", "dbz_publication"),
-    }
+    read = what_is_read(config)
+    return {"slot": read.slot, "publication": read.publication}
 
 
 def _tables(config: Mapping[str, str]) -> list[str]:

@@ -21,6 +21,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from infra.client.environment import for_server
+from infra.postgres.rights import OLDEST_MAJOR
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.password import OWNER, StackPasswords, write_private
 from infra.stack.servers.port import HOST
@@ -28,7 +29,6 @@ from infra.stack.servers.server import Account, Recipe
 from infra.stack.servers.settings import Listener, postgres
 from infra.stack.supervise.identity import both, tied_to_parent, with_a_name
 
-OLDEST_MAJOR = 14
 INITDB = (
     *("-U", OWNER, "-A", "scram-sha-256"),
     *("-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),

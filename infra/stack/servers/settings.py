@@ -16,6 +16,8 @@ Tuning = Literal["latency", "throughput"]
 #: Kafka Connect's internal topics and consumer group.
 CONNECT_GROUP = "locust-cdc-connect"
 LOOPBACK = "127.0.0.1"
+#: What the topics of captured tables begin with, whoever captures.
+TOPIC_PREFIX = "cdc"
 
 
 @dataclass(frozen=True, slots=True)

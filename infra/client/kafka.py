@@ -54,7 +54,7 @@ class KafkaPropertiesError(ValueError):
 
 
 def kafka_settings(
-    bootstrap: str, own: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+    bootstrap: str, own: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
     """The settings of a client: the user's properties, and over them what this client needs.
 
@@ -117,7 +117,7 @@ _REMEDIES = {
 }
 
 
-def user_properties(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def user_properties(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What the file that CDC_KAFKA_PROPERTIES names says; nothing where none is named."""
     named = environ.get(KAFKA_PROPERTIES)
     if not named:
@@ -134,7 +134,7 @@ def user_properties(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     for name in _PATHS:
         if name in found:
             found[name] = str(Path(named).absolute().parent / found[name])
-    return dict(found)
+    return found
 
 
 def parse_properties(text: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

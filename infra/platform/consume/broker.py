@@ -53,7 +53,7 @@ class ConsumerSettings:
     batch_bytes: int = BATCH_BYTES
 
 
-def client_settings(settings: ConsumerSettings) -> dict[str, Any]:
+def client_settings(settings: ConsumerSettings) -> dict[str, object]:
     """For librdkafka."""
     own = {
         "group.id": settings.group,

@@ -155,7 +155,7 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
-def editor_schema() -> dict[str, Any]:
+def editor_schema() -> dict[str, object]:
     """The JSON schema of a file, for editors that know TOML by one (`#:schema`)."""
     made = msgspec.json.schema(PipelineFile)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}

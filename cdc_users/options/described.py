@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from cdc_users.options.options import BY_NAME
 from infra.client.access import WEBHOOK_PREFIX
 from infra.client.environment import ROOT
 from infra.stack.error import StackConfigError
-from infra.stack.pipeline_file.read import read_pipeline
+from infra.stack.pipeline_file.read import beside, did_you_mean, read_pipeline
 from infra.stack.pipeline_file.section import PipelineFile
 
 #: Pipelines that come with this project, by name.
@@ -64,7 +63,7 @@ def tap_variables(file: PipelineFile, path: Path) -> dict[str, str]:
     for tap in file.tap:
         for name in ("token_file", "certificate", "key"):
             if named := getattr(tap, name):
-                found[f"{WEBHOOK_PREFIX}_{name.upper()}"] = str(path.absolute().parent / named)
+                found[f"{WEBHOOK_PREFIX}_{name.upper()}"] = beside(path, named)
     return found
 
 
@@ -80,9 +79,8 @@ def option_mistakes(file: PipelineFile) -> list[str]:
         if name == "pipeline":
             found.append("[options] pipeline would name another file; leave it out")
         elif name not in BY_NAME:
-            near = difflib.get_close_matches(name, BY_NAME, 1)
-            told = f" (did you mean {near[0]}?)" if near else ""
-            found.append(f"[options] {name} is no option{told}; docs/options.md has them all")
+            near = did_you_mean(name, BY_NAME)
+            found.append(f"[options] {name} is no option{near}; docs/options.md has them all")
     return found
 
 

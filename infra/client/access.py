@@ -52,6 +52,8 @@ class HttpAccess:
 
 
 HTTP_FIELDS = tuple(item.name for item in fields(HttpAccess))
+#: Those that name a file.
+HTTP_FILES = tuple(name for name in HTTP_FIELDS if name != "user")
 VARIABLES = frozenset(
     (
         KAFKA_PROPERTIES,
@@ -89,7 +91,7 @@ def access_mistakes(prefix: str, environ: Mapping[str, str]) -> list[str]:
     """What of an HTTP server's access contradicts itself, or names what cannot be read."""
     access = http_access(prefix, environ)
     found = []
-    for name in ("password_file", "token_file", "ca", "certificate", "key"):
+    for name in HTTP_FILES:
         path = getattr(access, name)
         if path and not _readable(Path(path)):
             found.append(f"{prefix}_{name.upper()}={path} cannot be read; name a file that can")

@@ -14,6 +14,7 @@ from pathlib import Path
 from infra import validate
 from infra.client.access import (
     CONNECT_PREFIX,
+    HTTP_FILES,
     KAFKA_PROPERTIES,
     REGISTRY_PREFIX,
     HttpAccess,
@@ -24,8 +25,14 @@ from infra.client.kafka import property_mistakes
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
-from infra.stack.pipeline_file.read import read_pipeline
-from infra.stack.pipeline_file.section import HttpSection
+from infra.stack.pipeline_file.read import beside, read_pipeline
+from infra.stack.pipeline_file.section import (
+    ConnectSection,
+    HttpSection,
+    KafkaSection,
+    RegistrySection,
+    SourceSection,
+)
 
 #: A TOML or JSON file with the endpoints; it comes before the variables below.
 FILE = "CDC_STACK"
@@ -114,22 +121,25 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
     file = read_pipeline(path)
     if not file.names_servers:
         return None
-    connect, kafka, registry = file.connect, file.kafka, file.registry
-    tap = file.tap[0] if file.tap else None
+    # A part that is not there names nothing.
+    source = file.source or SourceSection(dsn="")
+    kafka = file.kafka or KafkaSection(bootstrap="")
+    registry = file.registry or RegistrySection(url="")
+    connect = file.connect or ConnectSection(url="")
     found = Endpoints(
         kind="external",
-        postgres_dsn=file.source.dsn if file.source else "",
-        kafka_bootstrap=kafka.bootstrap if kafka else "",
-        kafka_properties=_beside(path, kafka.properties) if kafka else "",
-        schema_registry_url=registry.url if registry else "",
-        registry_access=_access(path, registry) if registry else HttpAccess(),
-        connect_url=connect.url if connect else "",
-        connect_access=_access(path, connect) if connect else HttpAccess(),
-        postgres_from_connect=(connect.postgres or None) if connect else None,
-        postgres_user_from_connect=(connect.postgres_user or None) if connect else None,
-        postgres_secret_from_connect=(connect.postgres_secret or None) if connect else None,
-        sink_dsn=(tap.dsn or None) if tap else None,
-        postgres_ca_from_connect=(connect.postgres_ca or None) if connect else None,
+        postgres_dsn=source.dsn,
+        kafka_bootstrap=kafka.bootstrap,
+        kafka_properties=beside(path, kafka.properties),
+        schema_registry_url=registry.url,
+        registry_access=_access(path, registry),
+        connect_url=connect.url,
+        connect_access=_access(path, connect),
+        postgres_from_connect=connect.postgres or None,
+        postgres_user_from_connect=connect.postgres_user or None,
+        postgres_secret_from_connect=connect.postgres_secret or None,
+        sink_dsn=file.tap[0].dsn or None if file.tap else None,
+        postgres_ca_from_connect=connect.postgres_ca or None,
     )
     try:
         return check(found, environ, whole=False)
@@ -138,14 +148,8 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
 
 
 def _access(path: Path, section: HttpSection) -> HttpAccess:
-    files = ("password_file", "token_file", "ca", "certificate", "key")
-    found = {name: _beside(path, getattr(section, name)) for name in files}
+    found = {name: beside(path, getattr(section, name)) for name in HTTP_FILES}
     return HttpAccess(user=section.user, **found)
-
-
-def _beside(path: Path, named: str) -> str:
-    """A file that is named by its place beside the pipeline file."""
-    return str(path.absolute().parent / named) if named else ""
 
 
 def _names_servers(path: Path) -> bool:

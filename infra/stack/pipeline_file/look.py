@@ -12,7 +12,12 @@ from typing import Any
 import psycopg
 import requests
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    TopicMetadata,
+)
 
 from infra.client.http import ask_connect, connect_trouble
 from infra.client.kafka import KafkaTroubles, kafka_settings
@@ -28,7 +33,7 @@ from infra.stack.pipeline_file.found import (
     PipelineFound,
     SourceTable,
 )
-from infra.stack.pipeline_file.section import PipelineFile
+from infra.stack.pipeline_file.section import CaptureSection, PipelineFile, PlatformSection
 
 TIMEOUT_S = 8.0
 _TABLE = """
@@ -64,23 +69,23 @@ class PipelineLook:
     def look(self) -> PipelineFound:
         """Ask all parts that there are; the connector first, because it names the slot."""
         file, places = self.file, self.endpoints
-        capture, platform = file.capture, file.platform
+        capture = file.capture or CaptureSection()
+        platform = file.platform or PlatformSection(command="")
         tap = file.tap[0] if file.tap else None
         self.found = PipelineFound(
-            slot=capture.slot if capture else "",
-            connector=capture.connector if capture else "",
+            slot=capture.slot,
+            connector=capture.connector,
             topic=file.kafka.topic if file.kafka else "",
-            group=platform.group if platform else "",
-            capture=(capture.kind if capture else "") or "debezium",
+            group=platform.group,
+            capture=capture.kind or "debezium",
             tap=f"{tap.kind}:{tap.place}" if tap else "",
-            platform=(platform.command if platform else "") or ("none" if tap else ""),
+            platform=platform.command or ("none" if tap else ""),
             sections=frozenset(
                 name for name in ("source", "kafka", "registry", "connect") if getattr(file, name)
             ),
         )
-        publication = capture.publication if capture else ""
         connect = self._part("Kafka Connect", places.connect_url, self._connect)
-        slot, publication = self._named_by_connector(publication)
+        slot, publication = self._named_by_connector(capture.publication)
         self.found = replace(self.found, slot=slot)
         source = self._part("PostgreSQL", places.postgres_dsn, lambda: self._source(publication))
         kafka = self._part("Kafka", places.kafka_bootstrap, self._kafka)
@@ -242,7 +247,9 @@ class PipelineLook:
         if self.found.group:
             yield from self._group(admin)
 
-    def _topic(self, admin: AdminClient, topics: Mapping[str, Any]) -> Iterator[str | PartTrouble]:
+    def _topic(
+        self, admin: AdminClient, topics: Mapping[str, TopicMetadata]
+    ) -> Iterator[str | PartTrouble]:
         name = self.found.topic
         if name not in topics or topics[name].error is not None:
             self.found = self.found.lacking("topic")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -33,19 +32,24 @@ def read_pipeline(path: Path) -> PipelineFile:
     return msgspec.convert(data, PipelineFile)
 
 
-def _mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+def beside(path: Path, named: str) -> str:
+    """A file that a pipeline file names by its place beside itself; empty where it names none."""
+    return str(path.absolute().parent / named) if named else ""
+
+
+def _mistakes(data: Mapping[str, object]) -> Iterator[str]:
     for name, value in data.items():
         if name == "options":
             yield from _option_mistakes(value)
         elif name not in SECTIONS:
-            yield f"[{name}] is no section{_near(name, SECTIONS)}; {_HELP}"
+            yield f"[{name}] is no section{did_you_mean(name, SECTIONS)}; {_HELP}"
         elif name == "tap":
             yield from _tap_mistakes(value)
         else:
             yield from _section_mistakes(f"[{name}]", SECTIONS[name], value)
 
 
-def _tap_mistakes(value: Any) -> Iterator[str]:
+def _tap_mistakes(value: object) -> Iterator[str]:
     if not isinstance(value, list):
         yield "[tap] is one of several; write [[tap]]"
         return
@@ -55,7 +59,7 @@ def _tap_mistakes(value: Any) -> Iterator[str]:
         yield from _section_mistakes(f"[[tap]] {number}", SECTIONS["tap"], tap)
 
 
-def _option_mistakes(value: Any) -> Iterator[str]:
+def _option_mistakes(value: object) -> Iterator[str]:
     if not isinstance(value, Mapping):
         yield "options is no section; write [options]"
         return
@@ -64,14 +68,14 @@ def _option_mistakes(value: Any) -> Iterator[str]:
             yield f"[options] {key} is {_kind(one)}; write it as on the command line"
 
 
-def _section_mistakes(where: str, kind: type[Section], value: Any) -> Iterator[str]:
+def _section_mistakes(where: str, kind: type[Section], value: object) -> Iterator[str]:
     if not isinstance(value, Mapping):
         yield f"{where} is {_kind(value)} and no section; write its keys below it"
         return
     known = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in value:
         if key not in known:
-            yield f"{where} has no key {key!r}{_near(key, known)}; {_HELP}"
+            yield f"{where} has no key {key!r}{did_you_mean(key, known)}; {_HELP}"
     for key, field in known.items():
         if key not in value:
             if field.required:
@@ -84,17 +88,18 @@ def _section_mistakes(where: str, kind: type[Section], value: Any) -> Iterator[s
             yield f"{where} {key} {wanted}; write {_wanted(field.type)}"
 
 
-def _wanted(kind: Any) -> str:
+def _wanted(kind: object) -> str:
     shown = {"string": "text in quotes", "integer": "a number", "boolean": "true or false"}
     return shown.get(msgspec.json.schema(kind).get("type", ""), "what docs/pipeline.md says")
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     """What a value is, without repeating it: it may be a secret that has got there."""
     kinds = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
     return kinds.get(type(value), "something else")
 
 
-def _near(name: str, known: Mapping[str, Any]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The name that comes nearest to one that is not known, in brackets; empty where none does."""
     close = difflib.get_close_matches(name, known, 1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 
-import psycopg
 import requests
 from psycopg import sql
 
-from infra.client.http import ask_connect
 from infra.faults.catalogue.process import CAPTURE, REPEATS_S
 from infra.faults.fault import Fault, FaultGround
+from infra.postgres.database import connect_to
 from infra.stack.debezium import connector as debezium
 from infra.stack.error import StackError
 from infra.stack.servers.settings import TOPIC_PREFIX
 
-TIMEOUT_S = 30.0
 _DONE = (
     requests.codes.ok,
     requests.codes.created,
@@ -29,7 +26,7 @@ def _ask(
     ground: FaultGround, method: str, path: str, body: Mapping[str, str] | None = None
 ) -> None:
     url = f"{ground.endpoints.connect_url}/connectors/{ground.objects.connector}{path}"
-    answer = ask_connect(method, url, timeout=TIMEOUT_S, json=body)
+    answer = debezium.ask_worker(method, url, json=body)
     if answer.status_code not in _DONE:
         raise StackError(f"Kafka Connect answers {method} {url} with {answer.status_code}")
 
@@ -80,7 +77,7 @@ def _mend_task(ground: FaultGround) -> None:
 
 
 def _rename_publication(ground: FaultGround, old: str, new: str) -> None:
-    with closing(psycopg.connect(ground.endpoints.postgres_dsn, autocommit=True)) as connection:
+    with connect_to(ground.endpoints.postgres_dsn) as connection:
         found = connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", (old,))
         if found.fetchone() is not None:
             connection.execute(

@@ -38,6 +38,14 @@ class DebeziumConnector:
     tuning: Tuning = "latency"
 
 
+@dataclass(frozen=True, slots=True)
+class ReadByConnector:
+    """What a connector reads the log by."""
+
+    slot: str
+    publication: str
+
+
 def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> ServerSettings:
     """The configuration; converters are the worker's.
 
@@ -95,7 +103,7 @@ def _encryption(
 def create_connector(endpoints: Endpoints, connector: DebeziumConnector) -> None:
     """Ask Kafka Connect for the connector; raises StackError with its answer."""
     body = {"name": connector.name, "config": connector_config(connector, endpoints)}
-    answer = _request("POST", f"{endpoints.connect_url}/connectors", json=body)
+    answer = ask_worker("POST", f"{endpoints.connect_url}/connectors", json=body)
     if answer.status_code != requests.codes.created:
         raise StackError(
             f"connector {connector.name!r} was refused ({answer.status_code}): {_message(answer)}"
@@ -133,7 +141,7 @@ def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> Non
     deadline_s = time.monotonic() + limit_s
     url = f"{endpoints.connect_url}/connectors/{name}/offsets"
     while True:
-        answer = _request("GET", url)
+        answer = ask_worker("GET", url)
         if answer.status_code == requests.codes.ok and answer.json()["offsets"]:
             return
         if time.monotonic() > deadline_s:
@@ -144,7 +152,7 @@ def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> Non
 
 
 def _failure(endpoints: Endpoints, name: str) -> str | None:
-    answer = _request("GET", f"{endpoints.connect_url}/connectors/{name}/status")
+    answer = ask_worker("GET", f"{endpoints.connect_url}/connectors/{name}/status")
     if answer.status_code != requests.codes.ok:
         return None  # not there yet
     status = answer.json()
@@ -158,20 +166,12 @@ def slot_of(endpoints: Endpoints, name: str) -> str:
     """The slot of a connector that somebody else made; raises StackConfigError where there is no
     such connector.
     """
-    answer = _request("GET", f"{endpoints.connect_url}/connectors/{name}/config")
+    answer = ask_worker("GET", f"{endpoints.connect_url}/connectors/{name}/config")
     if answer.status_code != requests.codes.ok:
         raise StackConfigError(
             f"connector {name!r} is not known to {endpoints.connect_url}; check --connector"
         )
     return what_is_read(answer.json()).slot
-
-
-@dataclass(frozen=True, slots=True)
-class ReadByConnector:
-    """What a connector reads the log by."""
-
-    slot: str
-    publication: str
 
 
 def what_is_read(config: Mapping[str, str]) -> ReadByConnector:
@@ -183,15 +183,18 @@ def what_is_read(config: Mapping[str, str]) -> ReadByConnector:
 
 def delete_connector(endpoints: Endpoints, name: str) -> None:
     """Delete the connector; one that is not there is fine."""
-    answer = _request("DELETE", f"{endpoints.connect_url}/connectors/{name}")
+    answer = ask_worker("DELETE", f"{endpoints.connect_url}/connectors/{name}")
     if answer.status_code not in (requests.codes.no_content, requests.codes.not_found):
         raise StackError(
             f"connector {name!r} cannot be deleted ({answer.status_code}): {_message(answer)}"
         )
 
 
-def _request(method: str, url: str, **arguments: Any) -> requests.Response:
-    """One request; a worker that is rebalancing (409) is asked again until it has settled."""
+def ask_worker(method: str, url: str, **arguments: Any) -> requests.Response:
+    """One request; a worker that is rebalancing (409) is asked again until it has settled.
+
+    Raises StackError where it does not answer.
+    """
     deadline_s = time.monotonic() + TIMEOUT_S
     while True:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from infra.stack.servers.settings import TOPIC_PREFIX
+from infra.stack.servers.settings import TOPIC_PREFIX, render_properties
 from infra.validate import dsn_place
 
 ROUTER = "org.apache.kafka.connect.transforms.RegexRouter"
@@ -143,8 +143,9 @@ SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
 
 def as_text(properties: Properties) -> str:
     """Properties as a file; values are taken as they are, but for backslashes and line ends."""
-    escaped = (
-        (name, value.replace("\\", "\\\\").replace("\n", "\\n"))
-        for name, value in properties.items()
+    return render_properties(
+        {
+            name: value.replace("\\", "\\\\").replace("\n", "\\n")
+            for name, value in properties.items()
+        }
     )
-    return "".join(f"{name}={value}\n" for name, value in escaped)

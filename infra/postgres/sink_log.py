@@ -20,7 +20,7 @@ _TABLE = (
     "SELECT pg_has_role(c.relowner, 'USAGE') AND has_database_privilege(current_database(),"
     " 'CREATE') AS may_be_published, c.relreplident::text AS identity, EXISTS (SELECT FROM pg_index"
     " i WHERE i.indrelid = c.oid AND i.indisprimary) AS has_key, EXISTS (SELECT FROM pg_attribute a"
-    " WHERE a.attrelid = c.oid AND a.attname = %s AND NOT a.attisdropped) AS has_probe FROM"
+    " WHERE a.attrelid = c.oid AND a.attname = 'probe' AND NOT a.attisdropped) AS has_probe FROM"
     " pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname ="
     " %s AND c.relkind IN ('r', 'p')"
 )
@@ -53,7 +53,7 @@ class WatchedTable:
         return self.identity in "fi" or (self.identity == "d" and self.has_key)
 
 
-def check_sink(connection: Connection[Any], place: str, probe: str = "probe") -> Table:
+def check_sink(connection: Connection[Any], place: str) -> Table:
     """The table SCHEMA.TABLE, if its log can be read; raises TableError with all that is missing.
 
     Nothing is changed. Without a replica identity a published table refuses its own updates, so
@@ -63,7 +63,7 @@ def check_sink(connection: Connection[Any], place: str, probe: str = "probe") ->
     with connection.cursor(row_factory=class_row(WatchedServer)) as cursor:
         server = cursor.execute(_SERVER).fetchone()
     with connection.cursor(row_factory=class_row(WatchedTable)) as rows:
-        table = rows.execute(_TABLE, (probe, schema, name)).fetchone()
+        table = rows.execute(_TABLE, (schema, name)).fetchone()
     assert server is not None
     if mistakes := list(sink_mistakes(place, server, table)):
         raise TableError(

@@ -20,7 +20,7 @@ from cdc_users.measure.schedule.plan import (
     next_parts,
 )
 from cdc_users.step.state import StepState
-from cdc_users.users.message import Assignment, Halt
+from cdc_users.users.message import Ask, Assignment, Halt
 
 logger = structlog.get_logger()
 
@@ -120,6 +120,9 @@ class LaneMessenger(Protocol):
 
     def assign(self, worker: str, assignment: Assignment) -> None:
         """Give a process its share of a step."""
+
+    def ask(self, worker: str, message: Ask) -> None:
+        """Have a process report on its share now."""
 
     def halt(self, message: Halt) -> None:
         """Ask every process to take no further arrivals."""

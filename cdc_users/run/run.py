@@ -37,7 +37,7 @@ from cdc_users.scenario import Course, Scenario
 from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.users.carried import carried
-from cdc_users.users.message import Halt, WorkerReport
+from cdc_users.users.message import Ask, Halt, WorkerReport
 from cdc_users.view.run_view import Activity, ChartMark, due, remaining_s
 from cdc_users.view.terminal import Terminal
 
@@ -48,6 +48,8 @@ TALLY = ("offered", "started", "completed", "failed", "dropped")
 #: What is left of a stop's time for the steward; it goes on without the run where that is too
 #: short.
 STOPPED_CLOSE_S = 3.0
+#: The processes with lanes say how far they are within this, or are taken by their last word.
+HEAR_S = 0.25
 
 
 class Run:
@@ -74,7 +76,7 @@ class Run:
             directory=place,
             environment=environment,
             sender=sender,
-            watch=Watch(environment, self._load),
+            watch=Watch(environment, self._load, self._hear),
             facts=Facts(smoke=options.smoke, thresholds=_thresholds(scenario, options)),
             states=[StepState(number, step) for number, step in enumerate(course.planned, start=1)],
             lanes_wanted=course.planned[0].lanes,
@@ -85,6 +87,9 @@ class Run:
         #: How many processes that do not belong to the run were refused until now.
         self.strangers: Callable[[], int] = lambda: 0
         self._course = course
+        #: Processes with lanes that were asked how far they are and have not answered.
+        self._asked: set[str] = set()
+        self._heard = Event()
         self._took_s: float | None = None
         self._versions: Mapping[str, str] = {}
 
@@ -199,6 +204,9 @@ class Run:
         for state in context.states:
             if state.number == report.step:
                 state.reports[worker] = ReportedShare.of(report)
+        self._asked.discard(worker)
+        if not self._asked:
+            self._heard.set()
 
     def spoil(self, reason: str) -> None:
         """The harness itself failed after the conclusion: exit 2, and the result says why."""
@@ -271,6 +279,21 @@ class Run:
             stack="started" if owned else "found",
         )
         Drive(context, self._course, steward, endpoints).drive()
+
+    def _hear(self) -> None:
+        """Have all lanes say how far they are: what was sent is compared with what has come, and
+        must not be older than that.
+        """
+        context, state = self.context, self.context.current
+        if state is None:
+            return
+        self._asked = {worker for worker in state.workers if not state.is_done(worker)}
+        if not self._asked:
+            return
+        self._heard.clear()
+        for worker in tuple(self._asked):
+            context.sender.ask(worker, Ask(run=context.id, token=context.token))
+        self._heard.wait(HEAR_S)
 
     def _load(self) -> Load | None:
         context = self.context

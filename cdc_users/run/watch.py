@@ -72,11 +72,13 @@ class Load:
 class Watch:
     """Looks at a pipeline once a second while `start`ed and keeps what it saw;
 
-    `look` reads it now.
+    `look` reads it now. `hear` has the writers report: they do so now and then by themselves, and
+    what was sent half a second ago is less than what has come by now.
     """
 
     environment: Environment
     load: Callable[[], Load | None]
+    hear: Callable[[], None] = lambda: None
     last: PipelineSnapshot = field(default_factory=PipelineSnapshot)
     moments: list[TimelineRow] = field(default_factory=list)
     #: By step number: events sent and delivered at each moment.
@@ -170,7 +172,9 @@ class Watch:
         # What came since the last look is a difference of two looks, so no two may overlap.
         with self._turn:
             try:
-                self._note(self.look())
+                look = self.look()
+                self.hear()
+                self._note(look)
                 self.silence = None
             except TargetError as error:
                 self.silence = error
@@ -227,6 +231,8 @@ class Watch:
         def rate(now: int, then: int) -> float | None:
             return round((now - then) / since_s, 1) if since_s else None
 
+        # A lane hears of its commit after the log does, so what has come may be ahead of its word.
+        sent = max(load.sent, delivered)
         size = look.sink.steps[load.number].bytes if load.number in look.sink.steps else 0
         earlier_bytes, self._bytes[load.number] = self._bytes.get(load.number, 0), size
         return TimelineRow(
@@ -237,13 +243,13 @@ class Watch:
             started=load.started,
             completed=load.completed,
             failed=load.failed,
-            sent=load.sent,
+            sent=sent,
             delivered=delivered,
-            backlog=load.sent - delivered,
+            backlog=sent - delivered,
             queue_depth=look.platform.queue_depth,
             in_flight=look.platform.in_flight,
             paused_partitions=look.platform.paused_partitions,
-            consumer_lag=lag_of(look.lag, load.sent - delivered),
+            consumer_lag=lag_of(look.lag, sent - delivered),
             slot_lag_bytes=look.slot_lag_bytes,
             uss_mb=_mb(look.platform.uss_bytes),
             rss_mb=_mb(look.platform.rss_bytes),
@@ -252,7 +258,7 @@ class Watch:
                 load.offered * load.rows_per_arrival,
                 before.offered * load.rows_per_arrival if before else 0,
             ),
-            sent_per_s=rate(load.sent, before.sent if before else 0),
+            sent_per_s=rate(sent, before.sent if before else 0),
             delivered_per_s=rate(delivered, before.delivered if before else 0),
             bytes_per_s=rate(size, earlier_bytes),
             p50_ms=_ms(percentiles.histogram.percentile_us(50)),
@@ -292,7 +298,7 @@ def lag_of(told: int | None, backlog: int) -> int | None:
     """A group's lag counts from the offsets that it has committed, which it does now and then: what
     has been delivered is behind nobody.
     """
-    return None if told is None else min(told, max(0, backlog))
+    return None if told is None else min(told, backlog)
 
 
 def _stage_means(recent: Recorder) -> Mapping[str, float | None]:

@@ -93,5 +93,9 @@ class ClockReading(RunMessage, kw_only=True, frozen=True):
     master_us: int = 0
 
 
+class Ask(RunMessage, kw_only=True, frozen=True):
+    """Report now how far you are."""
+
+
 class Halt(RunMessage, kw_only=True, frozen=True):
     """Take no further arrivals."""

@@ -12,7 +12,7 @@ from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.report import quantity
 from cdc_users.report.answer import largest
 from cdc_users.view.concern import verdict
-from cdc_users.view.run_view import RunView, current, series
+from cdc_users.view.run_view import RunView, current, latest, series
 
 POINTS = (50, 95, 99)
 
@@ -44,9 +44,9 @@ def _is_bad(verdict: str) -> bool:
 
 
 def _so_far(run: RunView) -> list[HeadlineTile]:
-    if not run.moments:
+    now, state = latest(run), current(run)
+    if now is None:
         return []
-    now, state = run.moments[-1], current(run)
     whole = series(run).histogram("end_to_end")
     seen = run.look.sink.steps.get(state.number) if state is not None else None
     twice = seen.duplicated if seen is not None else 0

@@ -24,7 +24,7 @@ from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.observe.message import ProcessSample
 from cdc_users.step.state import StepState
-from cdc_users.view.run_view import RunView
+from cdc_users.view.run_view import RunView, current, latest
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 #: Upper bounds of the latency histograms, in seconds.
@@ -75,8 +75,22 @@ def _arrivals(name: str) -> Callable[[RunView, StepState], int]:
     return lambda _, state: state.total(name)
 
 
+def _offered(run: RunView, state: StepState) -> int:
+    """The writers' tally counts the whole plan, of which only a part is due while it lasts."""
+    planned = state.total("offered")
+    if state is not current(run) or state.loaded_us:
+        return planned
+    now = latest(run)
+    return min(planned, now.offered) if now is not None else 0
+
+
 def _delivered(run: RunView, state: StepState) -> int:
-    return run.look.sink.delivered(state.number)
+    return run.look.delivered(state.number)
+
+
+def _sent(run: RunView, state: StepState) -> int:
+    """A lane hears of its commit after the log does: what has come was sent."""
+    return max(state.sent, _delivered(run, state))
 
 
 def _duplicated(run: RunView, state: StepState) -> int:
@@ -93,8 +107,8 @@ COUNTERS = (
     Counter(
         "cdc_arrivals_offered_total",
         "arrivals",
-        "Arrivals that the plan asked for.",
-        _arrivals("offered"),
+        "Arrivals that were due.",
+        _offered,
     ),
     Counter(
         "cdc_arrivals_started_total", "arrivals", "Arrivals that started.", _arrivals("started")
@@ -115,9 +129,7 @@ COUNTERS = (
     Counter(
         "cdc_arrivals_late_total", "arrivals", "Arrivals that started late.", _arrivals("late")
     ),
-    Counter(
-        "cdc_events_sent_total", "events", "Events that must arrive.", lambda _, state: state.sent
-    ),
+    Counter("cdc_events_sent_total", "events", "Events that must arrive.", _sent),
     Counter(
         "cdc_events_delivered_total", "events", "Events at the sink, each counted once.", _delivered
     ),

@@ -101,6 +101,18 @@ def current(run: RunView) -> StepState | None:
     return begun[-1] if begun else None
 
 
+def latest(run: RunView) -> TimelineRow | None:
+    """The last second of the step at hand; None where it has none yet, for the last one of the step
+    before it says nothing of this one.
+    """
+    state, now = current(run), run.moments[-1] if run.moments else None
+    if state is None or now is None or now.step != state.step.name:
+        return None
+    # A step that is repeated has the name of the one before it.
+    begun = [mark.elapsed_s for mark in run.marks if mark.name == mark.step == now.step]
+    return now if not begun or now.elapsed_s >= begun[-1] else None
+
+
 def series(run: RunView) -> Recorder:
     """The current step's series at the sink, so far."""
     state = current(run)

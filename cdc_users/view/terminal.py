@@ -22,7 +22,7 @@ from cdc_users.report import quantity
 from cdc_users.report.table import USUAL_WIDTH
 from cdc_users.view.bottleneck import narrowest
 from cdc_users.view.concern import verdict, warnings
-from cdc_users.view.run_view import RunView, series
+from cdc_users.view.run_view import RunView, current, latest, series
 
 LINES_EVERY_S = 10.0
 TerminalMode = Literal["block", "lines", "quiet"]
@@ -182,7 +182,9 @@ def doing(run: RunView) -> str:
 
 
 class ProgressFields(TypedDict):
-    """The fields of the event `benchmark.progress`."""
+    """The fields of the event `benchmark.progress`: counts are events of the step so far, as the
+    p99 is, and the rate is that of the last second.
+    """
 
     run: str
     step: str
@@ -199,15 +201,17 @@ class ProgressFields(TypedDict):
 
 def progress(run: RunView, elapsed_s: float, remaining_s: float | None) -> ProgressFields:
     """A run's progress as the fields of the event `benchmark.progress`."""
-    now = run.moments[-1] if run.moments else None
+    now, state = latest(run), current(run)
+    begun = run.marks[-1] if run.marks else None
+    size = state.step.rows_per_arrival if state is not None else 1
     p99_us = series(run).histogram("end_to_end").percentile_us(99)
     return {
         "run": run.id,
-        "step": now.step if now else "",
-        "stage": now.stage if now else "",
+        "step": begun.step if begun else "",
+        "stage": begun.name if begun else "",
         "elapsed_s": round(elapsed_s, 1),
         "remaining_s": None if remaining_s is None else round(remaining_s, 1),
-        "offered": now.offered if now else 0,
+        "offered": now.offered * size if now else 0,
         "delivered": now.delivered if now else 0,
         "delivered_per_s": now.delivered_per_s if now else None,
         "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),

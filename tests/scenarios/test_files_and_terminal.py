@@ -53,6 +53,10 @@ def test_files_console_and_result_agree_and_hold_no_secret(
         assert re.search(
             rf"^{step['name']} +\[?{step['messages']}\]? ", run.output, re.MULTILINE
         ), run.output
+    for second in seconds:
+        delivered, sent, due = (int(second[name]) for name in ("delivered", "sent", "offered"))
+        assert 0 <= delivered <= sent <= due, second
+        assert int(second["backlog"]) == sent - delivered
     last = {second["step"]: int(second["delivered"]) for second in seconds}
     assert last == {step["name"]: step["ledger"]["delivered"] for step in result["steps"]}
     (place,) = results.iterdir()

@@ -108,7 +108,7 @@ class StepDriver(LoadDriver):
     def _drain(self) -> None:
         run, rig, state = self.run, self.rig, self.state
         with contextlib.suppress(TargetError):  # what died meanwhile is seen below
-            state.backlog_at_end = state.sent - rig.delivered(state.number)
+            state.backlog_at_end = max(0, state.sent - rig.delivered(state.number))
         limit_s = STOPPED_DRAIN_S if run.stopping else run.options.drain_timeout
         sent = state.sent
         silence, delivered = Silence(self.missing), -1

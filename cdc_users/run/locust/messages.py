@@ -20,13 +20,13 @@ from cdc_users.measure.wire import WireError, WireMessage, decode, encode
 from cdc_users.run.clock_sync import ClockTalk, answer_questions, listen_for_answers, synchronised
 from cdc_users.users.carried import carried
 from cdc_users.users.lane import LanePool
-from cdc_users.users.message import Assignment, Halt, RunMessage, WorkerReport
+from cdc_users.users.message import Ask, Assignment, Halt, RunMessage, WorkerReport
 from cdc_users.users.share import Share
 
 logger = structlog.get_logger()
 
 REPORT_INTERVAL_S = 0.5
-ASSIGN, REPORT, HALT = "cdc_assign", "cdc_report", "cdc_halt"
+ASSIGN, ASK, REPORT, HALT = "cdc_assign", "cdc_ask", "cdc_report", "cdc_halt"
 #: Messages of a worker that has not said that it is ready; a stranger's others are refused.
 GREETINGS = ("client_ready", "locustfile")
 
@@ -47,6 +47,10 @@ class Messenger:
     def assign(self, worker: str, assignment: Assignment) -> None:
         """Give a process its share of a step."""
         self._send(ASSIGN, assignment, worker)
+
+    def ask(self, worker: str, message: Ask) -> None:
+        """Have a process report on its share now."""
+        self._send(ASK, message, worker)
 
     def halt(self, message: Halt) -> None:
         """Ask every process to take no further arrivals."""
@@ -91,8 +95,9 @@ def read(message: Any, kind: type[WireMessage], sender: str) -> WireMessage:
 
 
 def listen_as_lanes(runner: Runner) -> None:
-    """Take assignments and halts, in a process that runs lanes."""
+    """Take assignments, questions and halts, in a process that runs lanes."""
     runner.register_message(ASSIGN, _on_assign)
+    runner.register_message(ASK, _on_ask)
     runner.register_message(HALT, _on_halt)
     if isinstance(runner, WorkerRunner):
         listen_for_answers(runner)
@@ -142,18 +147,33 @@ def _take(environment: Environment, assignment: Assignment) -> None:
     gevent.spawn(_report_until_done, environment, share)
 
 
+def _on_ask(environment: Environment, msg: Any, **_: Any) -> None:
+    share = _share_of(environment, read(msg, Ask, "the master"))
+    if share is not None:
+        _report(environment, share)
+
+
 def _on_halt(environment: Environment, msg: Any, **_: Any) -> None:
-    halt, share = read(msg, Halt, "the master"), carried(environment, LanePool).share
-    if share is not None and (share.assignment.run, share.assignment.token) == (
-        halt.run,
-        halt.token,
-    ):
+    share = _share_of(environment, read(msg, Halt, "the master"))
+    if share is not None:
         share.stop()
 
 
+def _share_of(environment: Environment, message: RunMessage) -> Share | None:
+    """This process' share of the run that a message is about; None where it has none of it."""
+    share = carried(environment, LanePool).share
+    if share is None:
+        return None
+    own = (share.assignment.run, share.assignment.token)
+    return share if own == (message.run, message.token) else None
+
+
 def _report_until_done(environment: Environment, share: Share) -> None:
-    runner = environment.runner
-    assert runner is not None
     while not share.done.wait(REPORT_INTERVAL_S):
-        runner.send_message(REPORT, {"message": encode(share.report())})
-    runner.send_message(REPORT, {"message": encode(share.report())})
+        _report(environment, share)
+    _report(environment, share)
+
+
+def _report(environment: Environment, share: Share) -> None:
+    assert environment.runner is not None
+    environment.runner.send_message(REPORT, {"message": encode(share.report())})

@@ -18,7 +18,7 @@ from cdc_users.run.run import Run
 from cdc_users.scenario import FixedCourse, Scenario
 from cdc_users.shapes.volume import volume_steps
 from cdc_users.step.state import Facts
-from cdc_users.users.message import Halt
+from cdc_users.users.message import Ask, Halt, Tally, WorkerReport
 
 pytestmark = pytest.mark.gevent
 
@@ -33,6 +33,10 @@ class Nobody:
 
     def assign(self, worker: str, assignment: Any) -> None:
         raise AssertionError((worker, assignment))
+
+    def ask(self, worker: str, message: Ask) -> None:
+        assert worker
+        assert message.token
 
     def halt(self, message: Halt) -> None:
         assert message.token
@@ -63,6 +67,47 @@ def run(tmp_path: Path) -> IdleRun:
         FixedCourse(volume_steps("throughput", options)),
         Nobody(),
     )
+
+
+class Talkative(Nobody):
+    """Two processes of which one says what it has sent when it is asked."""
+
+    def __init__(self) -> None:
+        self.run: IdleRun
+        self.asked: list[str] = []
+
+    def ask(self, worker: str, message: Ask) -> None:
+        self.asked.append(worker)
+        if worker == "a":
+            self.run.on_report(
+                worker,
+                WorkerReport(
+                    run=message.run,
+                    token=message.token,
+                    step=1,
+                    share=0,
+                    tally=Tally(offered=9, started=7),
+                    series={},
+                    ranges={10_000: {"acked": [[1, 7]]}},
+                    cpu_s=0.0,
+                    wanted_cpu_s=0.0,
+                    done=False,
+                ),
+            )
+
+
+def test_lanes_are_asked_how_far_they_are_and_not_waited_for(run: IdleRun) -> None:
+    lanes = Talkative()
+    lanes.run, run.context.sender = run, lanes
+    state = run.context.states[0]
+    run.context.watch.hear()
+    assert lanes.asked == []
+
+    run.context.current, state.workers = state, ("a", "b")
+    run.context.watch.hear()
+
+    assert sorted(lanes.asked) == ["a", "b"]
+    assert (state.sent, state.total("started")) == (7, 7)
 
 
 def concluded(run: IdleRun) -> tuple[int, Verdict, list[str]]:

@@ -57,7 +57,6 @@ def test_a_clock_that_is_set_and_set_back_is_told_with_the_worst_of_it() -> None
 
 def test_a_lag_of_what_has_been_delivered_is_none() -> None:
     assert lag_of(197, 0) == 0
-    assert lag_of(197, -3) == 0
     assert lag_of(197, 500) == 197
     assert lag_of(None, 5) is None
 
@@ -75,3 +74,25 @@ def test_what_is_silent_is_not_waited_for_once_more_at_the_end() -> None:
     watch.stop()
 
     assert asked == ["look"]
+
+
+def test_what_was_sent_is_heard_after_the_look_and_never_less_than_what_has_come() -> None:
+    asked: list[str] = []
+
+    def sent() -> Load:
+        asked.append("load")
+        return load(1, 18)
+
+    def read() -> PipelineSnapshot:
+        asked.append("look")
+        return seen(_1=20)
+
+    watch = Watch(Environment(), sent, lambda: asked.append("hear"))
+    watch.start(read)
+    watch.resume()
+    watch.note()
+
+    (moment,) = watch.moments
+    assert asked == ["look", "hear", "load"]
+    assert (moment.sent, moment.delivered, moment.backlog) == (20, 20, 0)
+    watch.stop()

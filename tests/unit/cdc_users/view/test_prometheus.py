@@ -85,3 +85,11 @@ def test_labels_that_would_break_the_format_are_escaped() -> None:
 
 def test_without_a_run_there_is_nothing_to_tell() -> None:
     assert prometheus.text(None) == ""
+
+
+def test_what_is_offered_is_what_was_due_and_not_the_whole_plan() -> None:
+    going_on, over = MadeRun(), MadeRun()
+    over.states[0].loaded_us = 2_000_000
+
+    assert 'cdc_arrivals_offered_total{step="step-1"} 600.0' in prometheus.text(going_on)
+    assert 'cdc_arrivals_offered_total{step="step-1"} 1000.0' in prometheus.text(over)

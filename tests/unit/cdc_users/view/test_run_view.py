@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cdc_users.view import run_view
-from tests.unit.made_run import MadeRun, state
+from cdc_users.view.run_view import ChartMark
+from tests.unit.made_run import MadeRun, moment, state
 
 pytestmark = pytest.mark.gevent
 
@@ -21,3 +22,12 @@ def test_offered_is_what_the_plan_has_asked_for_by_now() -> None:
         51,
         1000,
     ]
+
+
+def test_the_latest_second_is_of_the_step_at_hand_though_its_name_comes_again() -> None:
+    again = [ChartMark(0.5, "step-1", "step-1"), ChartMark(6.5, "step-1", "step-1")]
+
+    assert run_view.latest(MadeRun()) == moment(6)
+    assert run_view.latest(MadeRun(marks=again)) is None
+    assert run_view.latest(MadeRun(marks=again, moments=[moment(7)])) == moment(7)
+    assert run_view.latest(MadeRun(states=[state("step-2")])) is None

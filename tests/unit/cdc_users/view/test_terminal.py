@@ -7,14 +7,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import structlog
 
-from cdc_users.view.run_view import Activity
+from cdc_users.view.run_view import Activity, ChartMark
 from cdc_users.view.terminal import Terminal, block, mode, progress
 from tests.unit.made_result import result
-from tests.unit.made_run import MadeRun, moment
+from tests.unit.made_run import MadeRun, moment, state
 
 pytestmark = pytest.mark.gevent
 
@@ -125,8 +126,25 @@ def test_progress_has_all_that_is_asked_for() -> None:
     assert "0:06, 0:04 left" in block(MadeRun(), 6.0, 4.0)[0]
 
 
+def test_figures_side_by_side_are_of_one_step_and_one_unit() -> None:
+    """GIVEN a step of ten rows an arrival THEN all counts are events; and WHEN the next one has
+    begun THEN nothing of the last one is printed beside it.
+    """
+    first, second = state(), state("step-2", number=2)
+    first.step = replace(first.step, rows_per_arrival=10)
+    now = moment(6, offered=60)
+
+    told = progress(MadeRun(states=[first], moments=[now]), 6.0, 4.0)
+    assert (told["offered"], told["delivered"]) == (600, 600)
+
+    marks = [ChartMark(0.5, "step-1", "step-1"), ChartMark(6.5, "step-2", "step-2")]
+    told = progress(MadeRun(states=[first, second], marks=marks, moments=[now]), 7.0, 9.0)
+    assert (told["step"], told["stage"]) == ("step-2", "step-2")
+    assert (told["offered"], told["delivered"], told["delivered_per_s"]) == (0, 0, None)
+
+
 def test_before_the_first_second_the_block_says_what_is_awaited() -> None:
-    assert "preparing" in block(MadeRun(moments=[], states=[]), 2.0, None)[0]
+    assert "preparing" in block(MadeRun(moments=[], states=[], marks=[]), 2.0, None)[0]
     assert progress(MadeRun(result=result()), 6.0, None)["verdict"] == "PASS"
 
 

@@ -18,6 +18,7 @@ import orjson
 from flask import Blueprint, Response, g, jsonify, render_template, render_template_string, request
 from locust.argument_parser import ui_extra_args_dict
 from locust.env import Environment
+from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
@@ -105,6 +106,7 @@ class Extension:
         self._replace("locust.index", lambda _: self._index())
         self._replace("locust.swarm", self._swarm)
         self._replace("locust.logs", self._logs)
+        self._replace("locust.request_stats", self._request_stats)
         self._app.before_request(self._keep_to_the_form)
         self._app.after_request(self._keep_nothing)
         guard.install(self._app, self._names)
@@ -163,6 +165,7 @@ class Extension:
         self._web_ui.update_template_args()
         template_args = {
             **self._web_ui.template_args,
+            "state": _followed(self._web_ui.template_args["state"]),
             "extra_options": form.fields(ui_extra_args_dict()),
             "missing_host_warning": False,
         }
@@ -294,6 +297,11 @@ class Extension:
             places["run"] = run.directory / "logs"
         return jsonify({**told, "workers": {**told["workers"], **tails(places)}})
 
+    def _request_stats(self, original: Callable[..., Any]) -> Any:
+        """Locust's statistics, by which its page also follows the state of the run."""
+        told = original().get_json()
+        return jsonify({**told, "state": _followed(told["state"])})
+
     def _runs(self) -> Response:
         return Response(orjson.dumps(self._archive().runs()), mimetype="application/json")
 
@@ -351,6 +359,15 @@ class Extension:
         if request.path.endswith("/cdc/report.html"):
             response.headers["Content-Security-Policy"] = REPORT_POLICY
         return response
+
+
+def _followed(state: str) -> str:
+    """A state of Locust's runner as its page may see it.
+
+    The page asks on only while the state is one of a run that goes on. If it saw one of those
+    between that and the end, it would never see the end, and would stay without a button to start.
+    """
+    return STATE_RUNNING if state in {STATE_CLEANUP, STATE_STOPPING} else state
 
 
 def _served_as(parsed: Any) -> tuple[str, tuple[str, ...]]:

@@ -23,6 +23,7 @@ from infra.stack.supervise.identity import Identity
 CHECKOUT = Path(__file__).resolve().parents[3]
 LOCK_S = 180.0
 REMOVE_S = 20.0
+RELEASE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def clear(state: StackState) -> int:
     Raises StackConfigError for a stack that lives where its processes cannot be seen.
     """
     processes, places = recorded(state)
-    if not (processes and processes[0].process()) and is_held(state):
+    if not (processes and processes[0].process()) and not _is_released(state):
         raise StackConfigError(
             f"the stack of {state.root} lives, but its processes cannot be seen from here (another"
             " container or pid namespace); take it down where it was started"
@@ -177,6 +178,20 @@ def clear(state: StackState) -> int:
     if not is_held(state):
         state.alive.unlink(missing_ok=True)  # `open_locked` sees that what it locked is gone
     return len(alive)
+
+
+def _is_released(state: StackState) -> bool:
+    """Whether no supervisor holds the lock, or lets go of it soon.
+
+    One that was killed is gone before its lock is: the kernel closes its files one by one, and a
+    child that it was about to start holds them until it is that program.
+    """
+    deadline_s = time.monotonic() + RELEASE_S
+    while is_held(state):
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _remove(place: Path) -> None:

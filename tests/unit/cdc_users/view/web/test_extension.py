@@ -471,6 +471,27 @@ def test_an_option_that_is_read_alone_is_named_with_its_value() -> None:
             read_alone(name, "maybe")
 
 
+@pytest.mark.parametrize(
+    ("state", "seen"),
+    [
+        ("running", "running"),
+        ("cleanup", "running"),
+        ("stopping", "running"),
+        ("stopped", "stopped"),
+        ("ready", "ready"),
+    ],
+)
+def test_locusts_page_follows_a_run_to_its_very_end(page: Page, state: str, seen: str) -> None:
+    """It asks on while a run spawns or runs, so a state between that and the end would stay."""
+    assert page.environment.runner is not None
+    page.environment.runner.update_state(state)
+
+    written = page.client.get("/").get_data(as_text=True)
+
+    assert page.told("/stats/requests")["state"] == seen
+    assert f'"state": "{seen}"' in written
+
+
 def test_the_login_lets_in_who_knows_the_password_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,16 +1,20 @@
 """The pictures in docs/images: `python -m tests.scenarios.pictures` takes them on real runs.
 
-Three runs from the web UI, one that passes, one that fails and one that is stopped; page and report
-of each, at the size of a desktop and of a telephone, in both themes. Bring a stack up before
-(`make stack-up`) and leave the machine alone meanwhile, or the runs are INVALID for that.
+The start form, and three runs from the web UI: one that passes, one that fails and one that is
+stopped. Tab and report of each, and the charts of the first, at the size of a desktop and of a
+telephone, in both themes. Bring a stack up before (`make stack-up`) and leave the machine alone
+meanwhile, or the runs are INVALID for that. `pngquant` on PATH makes them a third of the size.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +25,11 @@ from tests.scenarios.browser import DESKTOP, PHONE, Theme, browser, window
 from tests.scenarios.site import Site, open_form, opened_site
 
 DEADLINE_MS = 240_000
-#: Small enough that all of them together stay below two megabytes.
-QUALITY = 55
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 THEMES: tuple[Theme, ...] = ("light", "dark")
 LOAD = "scenario=throughput&stages=150/s:12s,400/s:12s"
+CHARTED = "PASS"
+FIRST_CHART = '[data-chart="Events per second"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,7 @@ class PicturedRun:
 
 
 def _stop(site: Site, page: Page) -> None:
-    expect(page.locator('[data-chart="Events per second"] canvas')).to_be_visible(
-        timeout=DEADLINE_MS
-    )
+    expect(page.locator(f"{FIRST_CHART} canvas")).to_be_visible(timeout=DEADLINE_MS)
     page.wait_for_timeout(8000)  # so that there is something to see
     site.stop()
 
@@ -63,49 +65,69 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
         run.meanwhile(site, page)
         expect(page.locator(".cdc-verdict strong")).to_have_text(run.verdict, timeout=DEADLINE_MS)
         report = page.get_by_role("link", name="Open the report").get_attribute("href")
-    return [
-        path
-        for name, size in SIZES.items()
-        for theme in THEMES
-        for path in _both(
-            launched, site, f"{site.url}{report}", into, (run.verdict.lower(), name, size, theme)
-        )
-    ]
-
-
-def _both(
-    launched: Browser,
-    site: Site,
-    report: str,
-    into: Path,
-    shown: tuple[str, str, tuple[int, int], Theme],
-) -> list[Path]:
-    verdict, name, size, theme = shown
-    ending = f"{verdict}-{name}-{theme}.jpg"
-    with window(launched, size, theme) as opened:
-        page = opened.page
-        page.goto(site.url)
+    place = into / run.verdict.lower()
+    place.mkdir(exist_ok=True)
+    taken = []
+    for name, page in _windows(launched, site):
         page.get_by_role("tab", name="CDC").click(timeout=DEADLINE_MS)
         expect(page.locator(".cdc-verdict strong")).to_be_visible(timeout=DEADLINE_MS)
-        if page.locator("#cdc-tab").get_attribute("data-theme") != theme:
-            page.locator("header button").last.click()
-            expect(page.locator(f'#cdc-tab[data-theme="{theme}"]')).to_be_visible()
         page.locator("#cdc-tab").evaluate("panel => panel.scrollIntoView()")
-        taken = [_picture(page, into / f"tab-{ending}")]
-        page.goto(report)
+        taken.append(_picture(page, place / f"tab-{name}"))
+        if run.verdict == CHARTED:
+            page.locator(FIRST_CHART).evaluate("chart => chart.scrollIntoView()")
+            taken.append(_picture(page, place / f"charts-{name}"))
+        page.goto(f"{site.url}{report}")
         expect(page.locator("#timeline canvas").first).to_be_visible()
-        return [*taken, _picture(page, into / f"report-{ending}")]
+        taken.append(_picture(page, place / f"report-{name}"))
+    return taken
+
+
+def take_form(launched: Browser, site: Site, into: Path) -> list[Path]:
+    """Picture the start form, filled as a link fills it."""
+    taken = []
+    for name, page in _windows(launched, site):
+        page.goto(f"{site.url}/?scenario=throughput&rate=1000&duration=30s")
+        open_form(page)
+        expect(page.locator(".cdc-scenario")).to_contain_text("1,000 arrivals/s for 30 s")
+        taken.append(_picture(page, into / f"form-{name}"))
+    return taken
+
+
+def _windows(launched: Browser, site: Site) -> Iterator[tuple[str, Page]]:
+    """The page at each size and in each theme, with what a picture of it is called."""
+    for name, size in SIZES.items():
+        for theme in THEMES:
+            with window(launched, size, theme) as opened:
+                opened.page.goto(site.url)
+                open_form(opened.page)
+                if opened.page.locator(".cdc").first.get_attribute("data-theme") != theme:
+                    opened.page.get_by_role("button", name="Switch theme").click()
+                expect(opened.page.locator(f'.cdc[data-theme="{theme}"]').first).to_be_attached()
+                yield f"{name}-{theme}.png", opened.page
 
 
 def _picture(page: Page, path: Path) -> Path:
-    page.screenshot(path=path, type="jpeg", quality=QUALITY)
+    page.screenshot(path=path, type="png", animations="disabled")
+    if shutil.which("pngquant") is not None:
+        subprocess.run(["pngquant", "--force", "--ext", ".png", "128", path], check=True)
     return path
+
+
+@contextmanager
+def _opened(place: str | None) -> Iterator[Path]:
+    """Where the page's runs go: a directory that is kept, or one that is removed."""
+    if place is not None:
+        yield Path(place)
+        return
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
 
 
 def main(arguments: list[str]) -> int:
     """Take all pictures; prints what they weigh."""
     parser = argparse.ArgumentParser(prog="python -m tests.scenarios.pictures")
     parser.add_argument("--into", type=Path, default=CHECKOUT / "docs" / "images")
+    parser.add_argument("--keep", help="a directory for the runs' results and log, to be looked at")
     parser.add_argument(
         "--smoke", action="store_true", help="on a machine that is not quiet: no figures at the end"
     )
@@ -113,13 +135,13 @@ def main(arguments: list[str]) -> int:
     into, more = given.into, "&smoke=yes" if given.smoke else ""
     into.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory() as place,
+        _opened(given.keep) as place,
         browser() as launched,
-        opened_site(Path(place), {}) as site,
+        opened_site(place, {}) as site,
     ):
-        taken = [
-            path for run in RUNS for path in take(launched, site, run, f"{run.link}{more}", into)
-        ]
+        taken = take_form(launched, site, into)
+        for run in RUNS:
+            taken += take(launched, site, run, f"{run.link}{more}", into)
     print(f"{len(taken)} pictures, {sum(path.stat().st_size for path in taken) / 1e6:.2f} MB")
     return 0
 

@@ -17,7 +17,7 @@ from cdc_users.options.table.record import CAPACITY, FAULTS, PRESSURE, SCALING, 
 class ScenarioOptions:
     """What one scenario alone reads."""
 
-    TITLE: ClassVar = "One scenario's own"
+    TITLE: ClassVar = "The scenario's own"
 
     overload: float = option(
         parse.factor,

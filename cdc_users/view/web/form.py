@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +14,10 @@ from cdc_users.options.ignored import idle_in
 from cdc_users.options.options import OPTIONS
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import VOLUME, Option, flag_of
-from cdc_users.scenario import Step
+from cdc_users.scenario import FixedCourse, Step
 
+#: The scenarios that an option's help begins with; the form shows what its own scenario reads.
+SCOPE = re.compile(r"^[A-Z][a-z]+(?:, [a-z]+)*: (?=\w)")
 #: How Locust describes one field of its form (`locust.argument_parser.ui_extra_args_dict`).
 LocustField = dict[str, Any]
 #: Reads a form as a run; raises OptionsError.
@@ -97,6 +100,8 @@ class PlanPreview(TypedDict):
 
     mistakes: list[str]
     steps: list[StepPreview]
+    #: What follows behind the steps that are certain; empty where nothing does.
+    follows: str
     skipped: list[str]
 
 
@@ -199,13 +204,19 @@ def _described(option: Option) -> FieldText:
     return {
         "name": option.name,
         "flag": option.flag,
-        "label": option.name.replace("_", " ").capitalize(),
-        "help": option.help,
+        "label": option.flag.lstrip("-").replace("-", " ").capitalize(),
+        "help": _unscoped(option.help),
         "default": option.default,
         "takes": option.takes,
         "switch": option.switch,
         "several": list(option.several),
     }
+
+
+def _unscoped(text: str) -> str:
+    """An option's help without the scenarios that read it."""
+    bare = SCOPE.sub("", text)
+    return bare[:1].upper() + bare[1:]
 
 
 def _scenario(shape: ShapeDeclaration) -> ScenarioText:
@@ -225,8 +236,16 @@ def plan(checked: FormCheck) -> PlanPreview:
     return {
         "mistakes": list(checked.mistakes),
         "steps": [_step(step) for step in made.steps] if made else [],
+        "follows": _follows(made) if made else "",
         "skipped": list(made.skipped) if made else [],
     }
+
+
+def _follows(made: Proposal) -> str:
+    if isinstance(made.course, FixedCourse):
+        return ""
+    minutes = made.options.budget / 60
+    return f"more probes until the answer is known, {minutes:g} minutes at most"
 
 
 def _step(step: Step) -> StepPreview:

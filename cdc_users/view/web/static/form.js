@@ -86,6 +86,7 @@
       const help = element("p", { class: "cdc cdc-help", id: `cdc-help-${field.name}` }, field.help);
       control.setAttribute("aria-describedby", help.id);
       place.classList.add("cdc-field");
+      for (const part of place.querySelectorAll("label.MuiInputLabel-root, legend span")) part.textContent = field.label;
       if (field.several.length || field.switch) place.classList.add("cdc-own");
       if (field.switch) place.append(this.boxes(field, control, [["yes", field.label]], "switch"));
       if (field.several.length) place.append(this.boxes(field, control, field.several.map((word) => [word, word]), "checkbox"));
@@ -205,21 +206,24 @@
       this.plan.replaceChildren(
         ...(mistakes.length
           ? [element("div", { class: "cdc-mistakes" }, "This cannot be started:"), element("ul", { class: "cdc-mistakes" }, ...mistakes)]
-          : [element("div", {}, element("strong", {}, summary(plan.steps))), element("ol", {}, ...steps), more > 0 ? element("div", {}, `and ${number(more)} more`) : null,
+          : [element("div", {}, element("strong", {}, summary(plan))), element("ol", {}, ...steps), more > 0 ? element("div", {}, `and ${number(more)} more`) : null,
             ...plan.skipped.map((reason) => element("div", { class: "cdc-note" }, `Left out: ${reason}`))].filter(Boolean)),
         link);
     }
   }
 
-  function summary(steps) {
+  function summary({ steps: all, follows }) {
+    // The generator's own ceiling is tried without a pipeline: no event comes of it.
+    const steps = all.filter((step) => step.mode !== "null");
     const events = steps.reduce((sum, step) => sum + step.events, 0);
     const seconds = steps.reduce((sum, step) => sum + step.duration_s, 0);
     const burst = steps.some((step) => !step.duration_s);
     const time = [seconds ? `${number(seconds)} s of load` : "", burst ? "as fast as it goes" : ""].filter(Boolean).join(", then ");
-    return `${steps.length} step${steps.length === 1 ? "" : "s"}, ${number(events)} events, ${time}`;
+    return `${steps.length} step${steps.length === 1 ? "" : "s"}, ${number(events)} events, ${time}${follows ? `; then ${follows}` : ""}`;
   }
 
   function described(step) {
+    if (step.mode === "null") return `${step.name}: how much the generator can make, without a pipeline`;
     const load = step.duration_s
       ? `${number(step.arrivals / step.duration_s)} arrivals/s for ${number(step.duration_s)} s`
       : `${number(step.arrivals)} arrivals at once`;

@@ -10,6 +10,7 @@ from cdc_users.options.groups import NOT_IN_FORM
 from cdc_users.options.ignored import idle_in
 from cdc_users.options.options import BY_NAME
 from cdc_users.view.web import form
+from locustfiles.capacity import SearchShape
 from locustfiles.latency import LatencyShape
 from locustfiles.throughput import ThroughputShape
 from locustfiles.wal import WalShape
@@ -50,3 +51,21 @@ def test_yes_or_no_is_a_switch_and_several_words_are_boxes() -> None:
 
     assert "smoke" in {field["name"] for field in fields if field["switch"]}
     assert {field["name"] for field in fields if field["several"]} == {"sinks"}
+
+
+def test_a_search_says_that_more_follows_and_a_list_of_steps_does_not() -> None:
+    search = form.plan(form.preview(SearchShape, {"budget": "5m"}))
+    listed = form.plan(form.preview(ThroughputShape, {}))
+
+    assert search["follows"] == "more probes until the answer is known, 5 minutes at most"
+    assert listed["follows"] == ""
+
+
+def test_a_field_is_called_as_its_flag_and_its_help_names_no_scenario() -> None:
+    fields = [field for group in form.description(SHAPES)["groups"] for field in group["fields"]]
+    said = {field["name"]: field for field in fields}
+
+    assert said["from_"]["label"] == "From"
+    assert said["batch_size"]["label"] == "Batch size"
+    assert said["records"]["help"].startswith("Records that are in the topic")
+    assert not [field["help"] for field in fields if form.SCOPE.match(field["help"])]

@@ -242,10 +242,13 @@ class _Search:
         checked = high is None or high in self.evidence.long_fails or self.generator_spent
         wanted = low if confirmed == 0 or checked else high
         assert wanted is not None
-        if confirmed < CONFIRMATIONS or not checked:
+        if (confirmed < CONFIRMATIONS or not checked) and not self._spent_at(wanted):
             trial = Trial(wanted, long=True, repeat=self.repeat)
             if self._affordable(trial):
                 return trial
+        if not confirmed and self._spent_at(low):
+            why = f"{low:g}/s held in a short probe and could not be confirmed: {self._weakness()}"
+            return SearchAnswer("undecided", limit="generator", why=why)
         if not confirmed:
             return SearchAnswer(
                 "undecided",
@@ -253,6 +256,13 @@ class _Search:
                 " a short probe, could be confirmed; raise --budget, or start nearer with --from",
             )
         return self._answer(low, high, confirmed)
+
+    def _spent_at(self, rate_per_s: float) -> bool:
+        """Whether the generator could not hold a rate for a long probe, even with more lanes."""
+        return any(
+            one.held is None and one.trial == Trial(rate_per_s, long=True, repeat=1)
+            for one in self.outcomes
+        )
 
     def _answer(self, low: float, high: float | None, confirmed: int) -> SearchAnswer:
         held = self._delivered_per_s(low)

@@ -144,6 +144,20 @@ def test_a_budget_that_ends_early_leaves_a_wide_interval_that_is_still_right() -
     assert sum(one.took_s for one in outcomes) <= 330
 
 
+def test_a_confirmation_that_the_generator_cannot_hold_is_tried_twice_and_ends_the_search() -> None:
+    outcomes = [outcome(800, held=True), outcome(1600, held=False)]
+    tried = []
+    while isinstance(trial := next_trial(replace(PLAN, precision=1.0), outcomes), Trial):
+        tried.append(trial)
+        weak = TrialOutcome(trial, None, 0.0, 10.0, "others used the machine")
+        outcomes.append(weak)
+
+    assert tried == [Trial(800, long=True), Trial(800, long=True, repeat=1)]
+    assert trial.kind == "undecided"
+    assert trial.limit == "generator"
+    assert "others used the machine" in trial.why
+
+
 def test_what_could_not_be_confirmed_is_no_answer() -> None:
     plan = replace(PLAN, budget_s=PLAN.least_s - 1)
 

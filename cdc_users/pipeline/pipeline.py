@@ -175,7 +175,7 @@ class Rig:
             # Before the platform, so that it finds schemas; after the observer, which misses none.
             log = self.logs / f"{schema}-capture.log"
             reader = launch("capture", capture, log, for_python(os.environ) | anchor)
-            self.captures = [reader.await_ready()]
+            self.captures = [reader.await_ready(self.wiring.capture.ready_s)]
         place = self.observer.taps.get("sink", TapPlace())
         command = self.wiring.platform_command(held=held, tap=place)
         given = as_given if self.wiring.pipeline.platform else for_python

@@ -24,7 +24,10 @@ TERMINATE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running child: its name, its process, what its ready line said, and the file of its log."""
+    """A running child: its name, its process, what its ready line said, and the file of its log.
+
+    `ready_s` is how long it may take until it is ready, whenever it is started.
+    """
 
     name: str
     process: subprocess.Popen[str]
@@ -33,10 +36,11 @@ class Child:
     #: How it was started.
     command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ready_s: float = READY_S
 
     def again(self) -> Child:
         """Start it as it was started, with another process, and wait until it is ready."""
-        return launch(self.name, self.command, self.log, self.environment).await_ready()
+        return launch(self.name, self.command, self.log, self.environment).await_ready(self.ready_s)
 
     def dead(self) -> str | None:
         """Nothing while it runs; afterwards one line that names it, its exit and the end of its
@@ -140,7 +144,8 @@ class Launched:
         finally:
             alarm.cancel()
         if line.startswith("{"):
-            return Child(self.name, self.process, line, self.log, self.command, self.environment)
+            started = (self.command, self.environment, ready_s)
+            return Child(self.name, self.process, line, self.log, *started)
         code = stop(self.process, 1.0)
         raise TargetError(
             f"{self.name} did not become ready within {ready_s:g} s (exit {code}); {tail(self.log)}"

@@ -25,6 +25,7 @@ from cdc_users.observe.settings import (
 )
 from cdc_users.pipeline.declaration import (
     Arguments,
+    CaptureDeclaration,
     captures,
     feeds_consumer,
     is_direct,
@@ -60,9 +61,14 @@ class Wiring(Prepared):
         return is_direct(self.pipeline)
 
     @property
+    def capture(self) -> CaptureDeclaration:
+        """What reads the database's log."""
+        return captures().by_name[self.pipeline.capture]
+
+    @property
     def ready_s(self) -> float:
         """How long an instance of the platform may take until it is ready."""
-        return captures().by_name[self.pipeline.capture].ready_s if self.direct else READY_S
+        return self.capture.ready_s if self.direct else READY_S
 
     @property
     def foreign(self) -> bool:
@@ -87,8 +93,7 @@ class Wiring(Prepared):
         """
         common = {"run": self.run, "held": "yes" if held else "no"}
         arguments = {**common, **(self._reader(tap) if self.direct else self._consumer(tap))}
-        reader = captures().by_name[self.pipeline.capture].module
-        module = reader if self.direct else "infra.platform"
+        module = self.capture.module if self.direct else "infra.platform"
         own = shlex.split(self.pipeline.platform) or module_command(module)
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
 
@@ -96,7 +101,7 @@ class Wiring(Prepared):
         """How the reader is started that writes to Kafka for the consumer; empty where there is
         none.
         """
-        feeds = captures().by_name[self.pipeline.capture].feeds
+        feeds = self.capture.feeds
         if feeds is None or not feeds_consumer(self.pipeline):
             return []
         arguments = feeds(self)

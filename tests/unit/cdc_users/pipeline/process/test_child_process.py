@@ -84,3 +84,16 @@ def test_children_that_are_stopped_go_on_before_they_are_asked_to_end(child: Chi
     away.let_go_on([child])
 
     assert child.stop() == -15
+
+
+def test_a_child_that_is_started_again_has_as_long_to_get_ready_as_at_first(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", READY]
+    child = launch("platform-1", command, tmp_path / "log", os.environ).await_ready(7200.0)
+    child.process.kill()
+    child.stop()
+
+    successor = child.again()
+    successor.process.kill()
+    successor.stop()
+
+    assert successor.ready_s == 7200.0

@@ -26,6 +26,8 @@ class LocustProcess:
     that starts it.
     """
 
+    mode: Sequence[str] = ("--headless", "--only-summary")
+
     def __init__(
         self,
         scenario: str,
@@ -36,13 +38,12 @@ class LocustProcess:
         under: Sequence[str] = (),
     ) -> None:
         file = scenario if scenario.endswith(".py") else f"locustfiles/{scenario}.py"
-        command = [sys.executable, "-u", "-m", "locust", "-f", str(CHECKOUT / file), "--headless"]
+        command = [sys.executable, "-u", "-m", "locust", "-f", str(CHECKOUT / file), *self.mode]
         self._results = results
         self._process = subprocess.Popen(
             [
                 *under,
                 *command,
-                "--only-summary",
                 "--smoke",
                 "yes",
                 "--results",
@@ -58,7 +59,7 @@ class LocustProcess:
         )
         self.pid = self._process.pid
         self._lines: list[str] = []
-        self._unread = False
+        self._unread = self._resting = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -69,10 +70,16 @@ class LocustProcess:
                 self._lines.append(line)
                 if self._unread:
                     return
+                if self._resting:
+                    self._process.wait()
 
     def close_output(self) -> None:
         """Read one line more of what it prints, and then nobody does."""
         self._unread = True
+
+    def rest(self) -> None:
+        """Read one line more, and go on when the process has ended."""
+        self._resting = True
 
     @property
     def output(self) -> str:
@@ -111,6 +118,11 @@ class LocustProcess:
         process = psutil.Process(self.pid)
         return [process, *process.children(recursive=True)]
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
     def signal(self, number: int) -> None:
         """Send a signal to the process alone."""
         self._process.send_signal(number)
@@ -128,9 +140,9 @@ class LocustProcess:
         return result
 
 
-def await_that(condition: Callable[[], bool], message: str) -> None:
+def await_that(condition: Callable[[], bool], message: str, limit_s: float = DEADLINE_S) -> None:
     """Wait for a condition, with a deadline that no healthy machine reaches."""
-    deadline_s = time.monotonic() + DEADLINE_S
+    deadline_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline_s, message
         time.sleep(0.02)

@@ -1,0 +1,108 @@
+"""Which processes a run has started, wherever they have gone since.
+
+A process whose parent has died belongs to the nearest ancestor that adopts orphans
+(PR_SET_CHILD_SUBREAPER, prctl(2)). The soak is one, so none of its runs' descendants can hide from
+it: neither behind a session of their own nor behind a dead parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Collection, Iterator
+
+import psutil
+
+from infra.stack.supervise.identity import LIBC, Identity
+
+PR_SET_CHILD_SUBREAPER = 36
+POLL_S = 0.05
+#: What each process is, by what stands on its command line; the first that fits.
+ROLES = (
+    ("steward", "cdc_users.pipeline.provision.steward"),
+    ("observer", "cdc_users.observe"),
+    ("reader", "infra.platform.wal"),
+    ("platform", "infra.platform"),
+)
+
+
+def adopt_orphans() -> None:
+    """From now on this process is the parent of every descendant whose own has died."""
+    assert LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
+
+
+def identity(process: psutil.Process) -> Identity:
+    """Tells a process from another one that has its pid later."""
+    return Identity(process.pid, process.create_time())
+
+
+def living(known: Collection[Identity] = ()) -> list[psutil.Process]:
+    """All descendants that live, without those that are known and all that is below them."""
+    found: list[psutil.Process] = []
+    own = {item.pid: item for item in known}
+
+    def visit(parent: psutil.Process) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in parent.children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if child.pid in own and abs(child.create_time() - own[child.pid].started_s) < 1:
+                        continue
+                    if child.status() != psutil.STATUS_ZOMBIE:
+                        found.append(child)
+                    visit(child)
+
+    visit(psutil.Process())
+    return found
+
+
+def reap(awaited: Collection[int]) -> None:
+    """Take the exit codes of adopted children; those that are `awaited` are left to whoever
+    started them.
+    """
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+            if child.pid not in awaited and child.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(child.pid, os.WNOHANG)
+
+
+def described(process: psutil.Process) -> str:
+    """A process for a message: its role or command, and its state."""
+    with contextlib.suppress(psutil.Error):
+        command = process.cmdline()
+        return f"{role(command) or ' '.join(command)[:80]} ({process.status()})"
+    return f"pid {process.pid}"
+
+
+def role(command: Collection[str]) -> str:
+    """What a process of a run is; empty where it is none of those that are attacked."""
+    return next((name for name, module in ROLES if module in command), "")
+
+
+def left_after(
+    grace_s: float, known: Collection[Identity], awaited: Collection[int] = ()
+) -> list[str]:
+    """What still lives when the grace is over; it is killed then."""
+    deadline_s = time.monotonic() + grace_s
+    while (found := living(known)) and time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+    told = [described(process) for process in found]
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGKILL)
+    while living(known):
+        time.sleep(POLL_S)
+    reap(awaited)
+    return told
+
+
+@contextlib.contextmanager
+def going_on_after(*stopped: psutil.Process) -> Iterator[None]:
+    """What was stopped goes on in the end."""
+    try:
+        yield
+    finally:
+        for process in stopped:
+            with contextlib.suppress(psutil.Error):
+                process.resume()

@@ -1,0 +1,199 @@
+"""Carries out what was drawn, run after run, and says of each what was wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+from infra.stack.find.locate import locate
+from infra.stack.supervise.identity import Identity
+from infra.stack.supervise.state import CHECKOUT, recorded, state_of
+from tests.real_stack import stack_command
+from tests.scenarios.chaos.draw import Drawn
+from tests.scenarios.chaos.judge import CANARY, Ended, result_of, telling, wrong
+from tests.scenarios.chaos.leftover import World, in_use, look
+from tests.scenarios.chaos.process import adopt_orphans, described, left_after
+from tests.scenarios.chaos.scene import begin
+from tests.scenarios.chaos.target import Target
+from tests.scenarios.chaos.witness import Witness
+from tests.scenarios.locust_process import LocustProcess
+
+SECRETS = {"PGPASSWORD": CANARY, "AWS_SECRET_ACCESS_KEY": CANARY}
+#: How long what outlives its run may still clean up.
+AFTERWARDS_S = 75.0
+HEAD = (
+    "| run | kind | attack | moment | met | exit | ended after | first reason, or what is wrong |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+@dataclass(slots=True)
+class Soak:
+    """A soak on one checkout's stack; `say` gets one line a run."""
+
+    place: Path
+    say: Callable[[str], None]
+    _before: World | None = None
+    #: What runs have left that could not clean up; the next run has to.
+    _orphaned: list[str] = field(default_factory=list)
+
+    def carry_out(self, drawn: Sequence[Drawn]) -> dict[str, list[str]]:
+        """Attack all these runs; returns by run what was wrong."""
+        adopt_orphans()
+        found = {}
+        self.say(HEAD)
+        for under in drawn:
+            ended, told = self.attack(under)
+            self.say(line(ended, told))
+            if told:
+                found[str(under)] = told
+        return found
+
+    def attack(self, under: Drawn) -> tuple[Ended, list[str]]:
+        """One run under its attack, and what was wrong."""
+        stack = _stack()
+        known = _servers()
+        place = self.place / str(under.number)
+        temporary = place / "tmp"
+        temporary.mkdir(parents=True)
+        if self._before is None:
+            self._before = look(stack, CHECKOUT, temporary)
+        with contextlib.ExitStack() as scene:
+            ended = self._run(under, place, stack, scene)
+            processes = left_after(AFTERWARDS_S, [*known, *_servers()])
+        (place / "output.log").write_text(ended.output, encoding="utf-8")
+        left = [*processes, *self._left(ended, temporary)]
+        return ended, [*wrong(ended), *(f"left: {item}" for item in left)]
+
+    def _left(self, ended: Ended, temporary: Path) -> list[str]:
+        """What is there and was not before, without what only the next run can remove."""
+        try:
+            stack = locate(CHECKOUT, os.environ)
+        except StackError as error:
+            return [f"a stack that is ill: {error}"]
+        if stack is None:
+            self._before, self._orphaned = None, []
+            return ["no stack"]
+        assert self._before is not None
+        now = look(stack, CHECKOUT, temporary).since(self._before)
+        found = [item for item in now if not _used_by_others(item)]
+        late = [item for item in found if item in self._orphaned]
+        new = [item for item in found if item not in self._orphaned]
+        self._orphaned = found
+        told = [f"{item}, which this run should have removed" for item in late]
+        if "benchmark.start" not in ended.output:
+            told = []  # it has not come so far that it could remove anything
+        named = any("left behind" in note for note in (ended.result or {}).get("notes", ()))
+        lawful = ended.met and (ended.drawn.attack.orphans or named)
+        return told if lawful else [*told, *new]
+
+    def _run(
+        self, under: Drawn, place: Path, stack: Endpoints, scene: contextlib.ExitStack
+    ) -> Ended:
+        results = place / "run"
+        more = scene.enter_context(under.attack.around(results)) or {}
+        options = scene.enter_context(under.scene.around(stack))
+        environment = {**SECRETS, **more, "TMPDIR": str(place / "tmp")}
+        run = begin(under.scene, results, options, environment)
+        target = Target(under.scene, run, results, place, stack, random.Random(under.seed))
+        witness = Witness(target)
+        witness.start()
+        met = target.reach(under.moment, under.part) and under.attack.act(target)
+        told = [] if run.ended else seen_secrets(run)
+        since_s = time.monotonic()
+        code: int | None = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = run.wait(under.attack.ends_s + under.scene.takes_s)
+        took_s = time.monotonic() - since_s
+        counted = witness.stop()
+        if code is None:
+            told += _stuck(run)
+        target.after.close()
+        return Ended(
+            under,
+            code,
+            met,
+            took_s,
+            run.output,
+            result_of(results),
+            telling(results),
+            counted,
+            [*told, *target.told],
+        )
+
+
+def _used_by_others(item: str) -> bool:
+    kind, _, name = item.rpartition(" ")
+    return kind == "shared memory" and in_use(name)
+
+
+def _stack() -> Endpoints:
+    """The checkout's stack, which stays up between runs."""
+    endpoints = locate(CHECKOUT, os.environ)
+    if endpoints is None:
+        done = stack_command("up", "--profile", "test")
+        assert done.returncode == 0, done.stdout + done.stderr
+        endpoints = locate(CHECKOUT, os.environ)
+    assert endpoints is not None
+    return endpoints
+
+
+def _servers() -> list[Identity]:
+    """The stack's own processes, and whatever else lives for longer than a run."""
+    return recorded(state_of())[0]
+
+
+def seen_secrets(run: LocustProcess) -> list[str]:
+    """Which processes of a run have a secret where others of the machine, or servers, can see it;
+    its own environment is locust's, as the user gave it, and that of what it has forked.
+    """
+    found = []
+    with contextlib.suppress(psutil.Error):
+        forked = {run.pid, *(process.pid for process in run.forked())}
+        for process in run.family():
+            with contextlib.suppress(psutil.Error):
+                if CANARY in " ".join(process.cmdline()):
+                    found.append(f"a secret on the command line of {described(process)}")
+                if process.pid not in forked and CANARY in "".join(process.environ().values()):
+                    found.append(f"a secret in the environment of {described(process)}")
+    return found
+
+
+def _stuck(run: LocustProcess) -> list[str]:
+    """What each process of a run that does not end is doing; then it is killed."""
+    told = []
+    for process in run.family():
+        with contextlib.suppress(psutil.Error, OSError):
+            waits = Path(f"/proc/{process.pid}/wchan").read_text(encoding="utf-8")
+            told.append(f"{described(process)} in {waits}")
+    run.signal(signal.SIGKILL)
+    run.wait()
+    return told
+
+
+def line(ended: Ended, told: Sequence[str]) -> str:
+    """One row of the table."""
+    under = ended.drawn
+    words = f"**{'; '.join(told)}**" if told else ended.reason
+    cells = (
+        under.number,
+        under.scene.name,
+        under.attack.name,
+        f"{under.moment} {under.part:.2f}",
+        "yes" if ended.met else "no",
+        ended.code,
+        f"{ended.took_s:.0f} s",
+        words.replace("|", "/").replace("\n", " ")[: 400 if told else 90],
+    )
+    return f"| {' | '.join(map(str, cells))} |"

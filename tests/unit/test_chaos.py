@@ -1,0 +1,171 @@
+"""The chaos soak would notice: each violation is planted once, and must be named."""
+
+from __future__ import annotations
+
+import mmap
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.stack.supervise.state import CHECKOUT
+from tests.scenarios.chaos.attack import ATTACKS, ERROR, FAIL, INVALID, PASS, Attack
+from tests.scenarios.chaos.draw import Drawn, draw
+from tests.scenarios.chaos.judge import CANARY, Counted, Ended, wrong
+from tests.scenarios.chaos.leftover import World, in_use, of_disk
+from tests.scenarios.chaos.scene import SCENES
+
+MARK = "locust-cdc-chaos"
+
+
+def attack(name: str) -> Attack:
+    return next(attack for attack in ATTACKS if attack.name == name)
+
+
+def drawn(name: str, moment: str = "load") -> Drawn:
+    return Drawn(1, SCENES[0], attack(name), moment, 0.5, 1)
+
+
+def step(**changes: Any) -> dict[str, Any]:
+    arrivals = dict.fromkeys(("offered", "started", "completed"), 200)
+    ledger = {"sent": 200, "delivered": 200, "lost": 0, "duplicated": 0}
+    latency = {"end_to_end": {"min": 3.0, "p50": 5.0, "p99": 900.0, "max": 1010.0}}
+    return {"arrivals": arrivals, "ledger": ledger, "latency_ms": latency, **changes}
+
+
+def result(verdict: str = "PASS", **changes: Any) -> dict[str, Any]:
+    reasons = [] if verdict == "PASS" else ["it was attacked"]
+    return {"verdict": verdict, "reasons": reasons, "steps": [step()], "notes": [], **changes}
+
+
+def ended(
+    code: int | None, found: Mapping[str, Any] | None, under: Drawn | None = None, **more: Any
+) -> Ended:
+    output = f"verdict: {found['verdict']}" if found else ""
+    return Ended(under or drawn("closed pipe"), code, True, 8.0, output, found, **more)
+
+
+GOOD = ended(PASS, result(), counted=Counted(200, 201, 0))
+STOPPED = ended(INVALID, result("INVALID"), drawn("SIGINT to locust"))
+HELD = ended(PASS, result(), drawn("1 s stop of platform"))
+
+
+def test_a_run_that_keeps_its_word_is_not_accused() -> None:
+    assert [wrong(GOOD), wrong(STOPPED), wrong(HELD)] == [[], [], []]
+
+
+def with_step(**changes: Any) -> Ended:
+    return replace(GOOD, result=result(steps=[step(**changes)]))
+
+
+def ledger(**changes: int) -> dict[str, int]:
+    return {**step()["ledger"], **changes}
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"),
+    [
+        (replace(GOOD, code=None), "hangs"),
+        (replace(STOPPED, took_s=46.0), "ended 46 s after"),
+        (replace(STOPPED, code=PASS, result=result()), "exit 0, not one of [4]"),
+        (replace(GOOD, code=FAIL, result=result("FAIL")), "exit 1, not one of [0]"),
+        (replace(STOPPED, met=False), "exit 4, not one of [0]"),
+        (replace(STOPPED, result=result("FAIL")), "the file says FAIL"),
+        (replace(STOPPED, result=result("INVALID", reasons=[])), "without a reason"),
+        (replace(STOPPED, output="verdict: PASS"), "the terminal does not say INVALID"),
+        (replace(STOPPED, result=None), "without a result"),
+        (ended(ERROR, None, drawn("SIGKILL to observer")), "without a result"),
+        (replace(GOOD, output="Traceback (most recent call last)"), "Traceback"),
+        (replace(GOOD, output=f"password={CANARY}"), "a secret in its output"),
+        (replace(GOOD, telling=["platform.log"]), "a secret in platform.log"),
+        (replace(GOOD, told=["the stranger was not told to quit"]), "not told to quit"),
+        (with_step(ledger=ledger(delivered=199)), "199 of 200 delivered"),
+        (with_step(ledger=ledger(duplicated=1)), "{'duplicated': 1}"),
+        (with_step(ledger=ledger(sent=180, delivered=180)), "180 sent of 200 planned"),
+        (
+            with_step(arrivals={"offered": 200, "started": 200, "completed": 150}),
+            "'completed': 150",
+        ),
+        (with_step(latency_ms={"capture": {"min": -3.0, "p50": 2.0}}), "capture [-3.0, 2.0]"),
+        (with_step(latency_ms={"capture": {"p50": 9.0, "p99": 2.0}}), "capture [9.0, 2.0]"),
+        (replace(GOOD, counted=Counted(150, 201, 0)), "150 rows were in the source"),
+        (replace(GOOD, counted=Counted(200, 150, 0)), "150 records were in the topic"),
+        (replace(GOOD, counted=Counted(200, 260, 59)), "59 records more than there were rows"),
+        (
+            replace(HELD, result=result(steps=[step(latency_ms={"end_to_end": {"max": 20.0}})])),
+            "stopped for 1 s, and its latest event is 20 ms late",
+        ),
+    ],
+)
+def test_each_lie_and_each_hang_is_named(planted: Ended, told: str) -> None:
+    assert any(told in item for item in wrong(planted)), wrong(planted)
+
+
+def test_a_seed_draws_the_same_attacks_again_and_every_kind_before_any_comes_twice() -> None:
+    assert [*map(str, draw(7, 60))] == [*map(str, draw(7, 200))][:60]
+    assert {item.attack.name for item in draw(7, len(ATTACKS))} == {item.name for item in ATTACKS}
+    assert [*map(str, draw(7, 60))] != [*map(str, draw(8, 60))]
+
+
+def test_a_process_that_hides_behind_a_session_and_a_dead_parent_is_found_and_ended() -> None:
+    hiding = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        "        os.close(1)\n"
+        "        time.sleep(600)\n"
+    )
+    program = (
+        "import subprocess, sys\n"
+        "from tests.scenarios.chaos.process import adopt_orphans, left_after, living\n"
+        "adopt_orphans()\n"
+        f"subprocess.run([sys.executable, '-c', {hiding!r}])\n"
+        "print(left_after(0.3, []), living())\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert "import os, sys, time" in told.stdout
+    assert told.stdout.rstrip().endswith("[]")
+
+
+def test_files_that_a_run_leaves_are_found_wherever_it_makes_any(tmp_path: Path) -> None:
+    checkout, temporary = tmp_path / "checkout", tmp_path / "tmp"
+    for folder in (checkout / ".stack" / "runs", checkout / ".stack" / "users", temporary):
+        folder.mkdir(parents=True)
+    before = World(of_disk(checkout, temporary))
+    (checkout / ".stack" / "runs" / "a.jsonl").touch()
+    (checkout / ".stack" / "users" / "a").touch()
+    (temporary / "b").mkdir()
+
+    assert World(of_disk(checkout, temporary)).since(before) == [
+        "file .stack/runs/a.jsonl",
+        "file .stack/users/a",
+        f"temporary file {temporary / 'b'}",
+    ]
+
+
+def test_shared_memory_that_nobody_uses_any_more_is_told_from_a_neighbours(tmp_path: Path) -> None:
+    before = World(of_disk(tmp_path, tmp_path))
+    name = f"{MARK}-{uuid.uuid4().hex}"
+    path = Path("/dev/shm") / name
+    path.write_bytes(bytes(4096))
+    try:
+        assert f"shared memory {name}" in World(of_disk(tmp_path, tmp_path)).since(before)
+        assert not in_use(name)
+        with path.open("r+b") as file, mmap.mmap(file.fileno(), 4096):
+            assert in_use(name)
+    finally:
+        path.unlink()

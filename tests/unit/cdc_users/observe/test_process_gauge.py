@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from cdc_users.observe.process_gauge import (
@@ -20,6 +22,7 @@ from cdc_users.observe.process_gauge import (
     backend_name,
     server_name,
 )
+from cdc_users.observe.process_gauge import _written as written_by
 from cdc_users.observe.settings import ProcessSettings
 
 NOW_S = 1000.0
@@ -140,3 +143,16 @@ def test_memory_and_processor_time_are_those_of_the_process() -> None:
     assert own is not None
     assert own[HARNESS].rss_bytes >= (own[HARNESS].uss_bytes or 0) > 0
     assert own[HARNESS].cpu_s >= time.process_time() / 2
+
+
+@pytest.mark.parametrize(
+    ("dirty", "handed", "written"), [(1_048_576, 8_192, 8_192), (4_096, 70_000, 4_096)]
+)
+def test_what_was_written_is_no_more_than_was_handed_over_and_than_became_dirty(
+    dirty: int, handed: int, written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = psutil.Process()
+    counters = SimpleNamespace(write_bytes=dirty, write_chars=handed)
+    monkeypatch.setattr(psutil.Process, "io_counters", lambda _: counters)
+
+    assert written_by(process) == written

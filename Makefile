@@ -5,7 +5,10 @@
 SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
-STAMP := $(VENV)/.installed
+# An environment that was made slim stays so until `make setup SLIM=`.
+SLIM ?= $(wildcard $(VENV)/.slim)
+STAMP := $(VENV)/$(if $(SLIM),.slim,.installed)
+LOCK := $(if $(SLIM),constraints-slim.txt,constraints.txt)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 ARGS ?=
 
@@ -15,22 +18,22 @@ help: ## Show what can be done (the default)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}'
 	@echo "  Scenarios: $(PY) -m cdc_users   options: docs/options.md, or locust -f locustfiles/throughput.py --help"
 
-setup: $(STAMP) ## Install everything into .venv (every other target does it by itself)
+setup: $(STAMP) ## Install everything into .venv (every other target does it by itself); SLIM=yes leaves much out
 
-$(STAMP): constraints.txt pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Name one with PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@if command -v uv >/dev/null 2>&1; then \
 	  echo "setup: installing the pinned packages with uv" && \
 	  { [ -x $(PY) ] || uv venv --quiet --seed --python "$(PYTHON)" $(VENV); } && \
-	  uv pip install --python $(PY) --require-hashes -r constraints.txt && \
+	  uv pip install --python $(PY) --require-hashes -r $(LOCK) && \
 	  uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .; \
 	else \
 	  echo "setup: installing the pinned packages with pip (about a minute the first time)" && \
 	  { [ -x $(PY) ] || "$(PYTHON)" -m venv $(VENV); } && \
-	  $(PY) -m pip install --disable-pip-version-check --no-deps --require-hashes -r constraints.txt && \
+	  $(PY) -m pip install --disable-pip-version-check --no-deps --require-hashes -r $(LOCK) && \
 	  $(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .; \
 	fi
-	@touch $(STAMP)
+	@rm -f $(VENV)/.slim $(VENV)/.installed && touch $(STAMP)
 
 bench: $(STAMP) ## Run every scenario on real servers and print one table (ARGS="--only throughput" narrows it)
 	@$(PY) -m cdc_users.bench $(ARGS)
@@ -67,6 +70,8 @@ lock: $(STAMP) ## Pin what pyproject.toml and pom.xml newly name (maintainers; A
 	$(PY) -m tests.pin --clear
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --quiet $(ARGS) --output-file constraints.txt
+	uv pip compile pyproject.toml --extra maven --group bench --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --quiet --constraint constraints.txt --output-file constraints-slim.txt
 	$(PY) -m tests.pin
 	$(PY) -m infra.stack.artifacts.lock
 

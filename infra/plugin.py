@@ -56,6 +56,21 @@ def offered(
     return Offer({item.name: item for item in ordered}, tuple(mistakes))
 
 
+def lacking(package: str, extra: str) -> str | None:
+    """What a declaration needs and this installation has not, with the remedy; None where it is
+    all there. `package` is importable; without one nothing is needed.
+    """
+    try:
+        if not package or importlib.util.find_spec(package) is not None:
+            return None
+    except ModuleNotFoundError:  # a part of a name before a dot
+        pass
+    return (
+        f"needs {package}, which is not installed; it is the extra `{extra}`:"
+        f" `make setup SLIM=`, or pip install -e '.[{extra}]'"
+    )
+
+
 def _in_tree(package: str, kind: type[N]) -> Iterator[N]:
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         name = f"{package}.{module.name}"

@@ -16,6 +16,7 @@ from cdc_users.options.ignored import idle_in, unread, unused
 from cdc_users.options.options import Options, given_texts, resolve, texts
 from cdc_users.options.parse import MOST_STEPS
 from cdc_users.options.table.load import MOST_ROWS
+from cdc_users.pipeline.declaration import sinks, transports
 from cdc_users.scenario import Course, Scenario, Step, checked
 
 
@@ -92,7 +93,7 @@ def propose(
         raise OptionsError(["these options come to no step; name a load, e.g. --rows 1000"])
     refuse_too_many(len(steps))
     steps = checked(steps)
-    if mistakes := [*unused(given, steps), *_too_many_rows(steps)]:
+    if mistakes := [*unused(given, steps), *_too_many_rows(steps), *_not_installed(steps)]:
         raise OptionsError(mistakes)
     course = shape.course(options, steps)
     return Proposal(shape.scenario, options, steps, course, shape.skipped(options), user)
@@ -109,6 +110,23 @@ def refuse_too_many(steps: int) -> None:
                 " runs"
             ]
         )
+
+
+def _not_installed(steps: Sequence[Step]) -> list[str]:
+    """Sinks and transports of the steps whose packages this installation lacks."""
+    used = [
+        part
+        for step in steps
+        for part in (
+            ("--sink", sinks().by_name.get(step.pipeline.sink)),
+            ("--transport", transports().by_name.get(step.pipeline.transport)),
+        )
+    ]
+    return list(
+        dict.fromkeys(
+            f"{flag} {one.name} {one.lacking}" for flag, one in used if one and one.lacking
+        )
+    )
 
 
 def _too_many_rows(steps: Sequence[Step]) -> list[str]:

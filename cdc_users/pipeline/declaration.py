@@ -15,7 +15,6 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from cdc_users.observe.message import FinalSide, TapPlace
@@ -24,7 +23,7 @@ from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
 from cdc_users.users.target import LaneTarget
-from infra.plugin import Offer, offered
+from infra.plugin import Offer, lacking, offered
 
 SINK_GROUP = "locust_cdc.sinks"
 TRANSPORT_GROUP = "locust_cdc.transports"
@@ -92,11 +91,8 @@ class SinkDeclaration:
 
     @property
     def lacking(self) -> str | None:
-        """Why this sink cannot be used in this installation; None where it can."""
-        if not self.package or find_spec(self.package) is not None:
-            return None
-        remedy = f"install it with `uv sync --extra {self.extra}`"
-        return f"{self.name} is skipped: it needs {self.package}; {remedy}"
+        """What this sink needs and this installation has not; None where it has all."""
+        return lacking(self.package, self.extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class TransportDeclaration:
     `is_endpoint` and `form` say what an endpoint is. A transport `of_kafka` has topics of the
     stack's own broker, and Debezium can write to it too. One that is no service has a `provision`
     instead, which makes what is written to there (Names.stream), and perhaps a `final` table. A
-    `named` one is for those captures alone that name it.
+    `named` one is for those captures alone that name it. `package` and `extra` are as a sink's.
     """
 
     name: str
@@ -126,6 +122,13 @@ class TransportDeclaration:
     named: bool = False
     arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
     of_kafka: bool = False
+    package: str = ""
+    extra: str = ""
+
+    @property
+    def lacking(self) -> str | None:
+        """What it needs and this installation has not; None where it has all."""
+        return lacking(self.package, self.extra)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from cdc_users.shapes.schedule import schedule_of, stages_of
 
 
 def missing(sink: str) -> str | None:
-    """Why a sink cannot be used in this installation; None where it can."""
-    return sinks().by_name[sink].lacking
+    """Why a sink is left out of this installation's runs; None where it is not."""
+    reason = sinks().by_name[sink].lacking
+    return None if reason is None else f"{sink} is left out: it {reason}"
 
 
 class PerSinkShape(ScenarioShape):

@@ -4,15 +4,14 @@ InstrumentedSink(sink).
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 
+from cdc_users.pipeline.declaration import sinks
 from tests.benchmark.scenario_process import run_scenario
 
 ICEBERG = pytest.mark.skipif(
-    find_spec("pyiceberg") is None,
-    reason="Iceberg needs pyiceberg; install it with `uv sync --extra iceberg`",
+    sinks().by_name["iceberg"].lacking is not None,
+    reason=f"iceberg {sinks().by_name['iceberg'].lacking}",
 )
 
 

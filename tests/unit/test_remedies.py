@@ -45,7 +45,6 @@ PROGRAMS = (
 FOREIGN = {
     "ulimit": "docker run",
     "shm-size": "docker run",
-    "extra": "uv sync",
     "no-locale": "initdb",
     "headful": "locust, which hides it",
 }

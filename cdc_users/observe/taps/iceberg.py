@@ -30,6 +30,7 @@ from cdc_users.observe.final_state import ArraySide, TableSide, TableState, Tota
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, WarehouseSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
+from infra.plugin import lacking
 from infra.schemas import warehouse
 
 POLL_S = 0.5
@@ -57,7 +58,7 @@ class Warehouse:
             from pyiceberg.catalog import load_catalog
             from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
         except ImportError as error:
-            raise TapError("an Iceberg tap needs pyiceberg; install the extra `iceberg`") from error
+            raise TapError(f"an Iceberg tap {lacking('pyiceberg', 'iceberg') or error}") from error
         if self._catalog is None:
             if self._settings.properties is None and not catalog_file(self._settings).exists():
                 return None  # opening it would make one

@@ -48,4 +48,6 @@ KINESIS = TransportDeclaration(
     is_endpoint=is_url,
     form="a URL",
     emulator=_emulator,
+    package="boto3",
+    extra="cloud",
 )

@@ -52,4 +52,6 @@ PUBSUB = TransportDeclaration(
     is_endpoint=is_address,
     form="HOST:PORT",
     emulator=_emulator,
+    package="google.cloud.pubsub_v1",
+    extra="cloud",
 )

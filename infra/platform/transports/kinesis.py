@@ -298,6 +298,8 @@ def _connect(destination: Destination) -> KinesisWalPublisher:
 KINESIS = TransportPlugin(
     "kinesis",
     connect=_connect,
+    package="boto3",
+    extra="cloud",
     naming=naming.KINESIS,
     variable="AWS_ENDPOINT_URL_KINESIS",
     endpoint_mistakes=lambda flag, url: url_mistakes(flag, url) if url else [],

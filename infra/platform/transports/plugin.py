@@ -40,7 +40,8 @@ class TransportPlugin:
     it raises UnreachableError with what was tried. `naming` are the service's rules for streams.
     `variable` names the environment's word for the endpoint, where the option has none;
     `endpoint_mistakes` gets the flag or the variable, and the endpoint, which may be empty.
-    `hint` is the endpoint's form, for `--help`.
+    `hint` is the endpoint's form, for `--help`. `package` is what a slim installation lacks and
+    the `extra` brings.
     """
 
     name: str
@@ -49,6 +50,8 @@ class TransportPlugin:
     variable: str = ""
     endpoint_mistakes: Callable[[str, str], list[str]] = _any_endpoint
     hint: str = ""
+    package: str = ""
+    extra: str = ""
 
 
 @functools.cache

@@ -249,6 +249,8 @@ def _endpoint_mistakes(flag: str, endpoint: str) -> list[str]:
 PUBSUB = TransportPlugin(
     "pubsub",
     connect=_connect,
+    package="google.cloud.pubsub_v1",
+    extra="cloud",
     naming=naming.PUBSUB,
     variable="PUBSUB_EMULATOR_HOST",
     endpoint_mistakes=_endpoint_mistakes,

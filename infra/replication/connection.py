@@ -54,13 +54,15 @@ def limited_conninfo(dsn: str, **own: str) -> str:
 class ServerIdentity:
     """What positions belong to: a cluster and its timeline; `end_lsn` is where its WAL ends.
 
-    `forks` has, for each earlier timeline, where the server left it.
+    `forks` has, for each earlier timeline, where the server left it. The timeline of a standby may
+    become another one while a session goes on: by its promotion, or by that of its primary.
     """
 
     system: str
     timeline: int
     end_lsn: int
     forks: Mapping[int, int] = field(default_factory=dict)
+    standby: bool = False
 
 
 class ReplicationConnection:
@@ -86,10 +88,17 @@ class ReplicationConnection:
         """Cluster, timeline, and end of WAL now; with forks where a position of another timeline is
         known.
         """
-        answer = self.run("IDENTIFY_SYSTEM", pq.ExecStatus.TUPLES_OK, "the server does not say")
+        # Asked first: the timeline of a server that is no standby stays as it is.
+        standby = self._ask("SELECT pg_is_in_recovery()")
+        answer = self._ask("IDENTIFY_SYSTEM")
         system, timeline, end = (_cell(answer, column) for column in range(3))
         forks = self._forks(int(timeline)) if known_timeline not in (0, int(timeline)) else {}
-        return ServerIdentity(system, int(timeline), lsn_number(end), forks)
+        return ServerIdentity(
+            system, int(timeline), lsn_number(end), forks, _cell(standby, 0) == "t"
+        )
+
+    def _ask(self, command: str) -> pq.abc.PGresult:
+        return self.run(command, pq.ExecStatus.TUPLES_OK, "the server does not say who it is")
 
     def _forks(self, timeline: int) -> dict[int, int]:
         if timeline == 1:

@@ -315,24 +315,46 @@ def test_a_slot_that_was_dropped_and_created_again_ends_a_running_reader(source:
     assert source.name in str(service.failure)
 
 
-def test_a_promoted_standby_that_has_everything_is_followed(
-    alone: tuple[PrivatePostgres, Source], tmp_path: Path
-) -> None:
-    postgres, source = alone
-    publish(source, state_file(tmp_path), 1, 10)
-    source.connection.close()
+def as_standby(postgres: PrivatePostgres) -> None:
+    """Start the server again as a standby that waits for WAL."""
     postgres.stop()
     (postgres.place / "data" / "standby.signal").touch()
     shutil.chown(postgres.place / "data" / "standby.signal", *owner(postgres))
     postgres.start()
+
+
+def promote(postgres: PrivatePostgres) -> None:
     with closing(psycopg.connect(postgres.dsn, autocommit=True)) as standby:
         standby.execute("SELECT pg_promote()")
-    source.reconnect()
-    with reading(source, state=state_file(tmp_path)) as service:
-        source.insert(11, 20)
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["stopped", "connected"])
+def test_a_promoted_standby_that_has_everything_is_followed(
+    alone: tuple[PrivatePostgres, Source], tmp_path: Path, connected: bool
+) -> None:
+    """Promoted between two sessions, or while one goes on: what came since is on its timeline."""
+    postgres, source = alone
+    state = state_file(tmp_path)
+    publish(source, state, 1, 10)
+    source.connection.close()
+    as_standby(postgres)
+    first = 11
+    if connected:
+        with reading(source, state=state) as service:
+            promote(postgres)
+            source.reconnect()
+            source.insert(11, 20)
+            await_that(lambda: service.list.ids()[-10:] == list(range(11, 21)), "nothing came")
+        assert service.reader.connections == 1
+        first = 21
+    else:
+        promote(postgres)
+        source.reconnect()
+    with reading(source, state=state) as service:
+        source.insert(first, first + 9)
         await_that(lambda: len(service.list.records) >= 10, "nothing came")
 
-    assert service.list.ids()[-10:] == list(range(11, 21))
+    assert service.list.ids()[-10:] == list(range(first, first + 10))
     assert service.reader.snapshot()["timeline"] == 2
 
 

@@ -79,10 +79,12 @@ class Position:
         last = state.last if state.publication == self._publication else None
         return Place(state.system, state.timeline, state.lsn, last)
 
-    def move(self, lsn: int, last: CommitMark | None) -> None:
-        """Note a position that is about to be confirmed, and the last transaction up to it."""
+    def move(self, lsn: int, last: CommitMark | None, timeline: int) -> None:
+        """Note a position that is about to be confirmed, its timeline, and the last transaction up
+        to it.
+        """
         assert self.place is not None, "settle comes first"
-        self._write(replace(self.place, lsn=lsn, last=last or self.place.last))
+        self._write(replace(self.place, lsn=lsn, last=last or self.place.last, timeline=timeline))
 
     def settle(self, server: ServerIdentity, slot_lsn: int) -> None:
         """From now on positions are the server's own; without a place, or after a gap, the slot's

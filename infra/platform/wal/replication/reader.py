@@ -23,6 +23,7 @@ from infra.platform.wal.replication.journal import Position
 from infra.platform.wal.replication.patience import Patience, is_passing
 from infra.platform.wal.replication.position import CommitMark, Resume
 from infra.platform.wal.replication.pump import Pump, TransactionChunk
+from infra.platform.wal.replication.timeline import TimelineWatch
 from infra.replication.connection import SILENCE_S, ReplicationConnection, ServerIdentity
 from infra.replication.error import BusyError, ReplicationError, StreamError
 from infra.replication.stream import ReplicationStream, lsn_text
@@ -120,6 +121,7 @@ class WalReader:
         if not settings.held:
             self._begun.set()
         self._intake = Intake()
+        self._timeline: TimelineWatch | None = None
         self._patience = Patience(settings.reconnect_s, time.monotonic)
         self._ended_by: Exception | None = None
         #: The farthest place in the server's WAL that this session has heard of.
@@ -227,6 +229,7 @@ class WalReader:
             found = self._found_slot()
             resume = self._resume(server, found)
             self._intake = self._new_intake(resume.first, found.two_phase)
+            self._timeline = TimelineWatch(settings.dsn, settings.silence_s, server)
             self._reach_lsn = server.end_lsn
             self._slot_lsn = found.confirmed_lsn
             stream = ReplicationStream(
@@ -301,6 +304,8 @@ class WalReader:
             self._finish(stream)
         finally:
             self.paused = False
+            if self._timeline is not None:
+                self._timeline.close()
             stream.close()
 
     def _step(self, stream: ReplicationSession) -> None:
@@ -408,7 +413,9 @@ class WalReader:
         durable = self._pump.durable
         place = self._position.place
         if lsn > self.confirmed_lsn or (durable and place and durable != place.last):
-            self._position.move(max(lsn, self.confirmed_lsn), durable)
+            assert self._timeline is not None, "a session begins with its server's timeline"
+            timeline = self._timeline.look()
+            self._position.move(max(lsn, self.confirmed_lsn), durable, timeline)
             self.confirmations += 1
         stream.confirm(min(max(lsn, self._pump.taken_lsn), self._reach_lsn), lsn)
 

@@ -10,7 +10,7 @@ import pytest
 
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
-from infra.platform.wal.replication.position import CommitMark, Place
+from infra.platform.wal.replication.position import CommitMark, Place, gap
 from infra.platform.wal.serialise.change_json import CommitSource
 from infra.replication.connection import ServerIdentity
 from infra.replication.stream import lsn_number, lsn_text
@@ -22,7 +22,7 @@ def test_a_position_survives_the_process(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     position = Position(path, "slot", "publication")
     position.settle(ServerIdentity("cluster", 3, 100), 7)
-    position.move(0x16B374D848, MARK)
+    position.move(0x16B374D848, MARK, 3)
 
     place = Position(path, "slot", "publication").place
     assert place == Place("cluster", 3, 0x16B374D848, MARK)
@@ -32,7 +32,7 @@ def test_a_transaction_proves_nothing_to_a_reader_of_another_publication(tmp_pat
     path = tmp_path / "state.json"
     position = Position(path, "slot", "publication")
     position.settle(ServerIdentity("cluster", 3, 100), 7)
-    position.move(90, MARK)
+    position.move(90, MARK, 3)
 
     assert Position(path, "slot", "other").place == Place("cluster", 3, 90, None)
 
@@ -47,10 +47,23 @@ def test_a_file_of_an_older_version_is_read_and_knows_less(tmp_path: Path) -> No
 def test_a_move_without_a_transaction_keeps_the_last_one() -> None:
     position = Position(None, "slot", "publication")
     position.settle(ServerIdentity("cluster", 3, 100), 7)
-    position.move(50, MARK)
-    position.move(60, None)
+    position.move(50, MARK, 3)
+    position.move(60, None, 3)
 
     assert position.place == Place("cluster", 3, 60, MARK)
+
+
+def test_a_position_is_on_the_timeline_that_its_server_had_when_it_was_confirmed(
+    tmp_path: Path,
+) -> None:
+    """A standby is promoted while its session goes on."""
+    position = Position(tmp_path / "state.json", "slot", "publication")
+    position.settle(ServerIdentity("cluster", 1, 100, standby=True), 7)
+    position.move(90, MARK, 2)
+
+    place = Position(tmp_path / "state.json", "slot", "publication").place
+    assert place is not None
+    assert gap(place, ServerIdentity("cluster", 2, 100, {1: 50}), 90, "slot") is None
 
 
 def test_without_a_file_a_position_is_not_known_at_first(tmp_path: Path) -> None:

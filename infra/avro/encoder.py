@@ -232,7 +232,7 @@ class _Parts:
 #: The times of an envelope, in nanoseconds a unit.
 _TIMES = {"ts_ms": 1_000_000, "ts_us": 1000, "ts_ns": 1}
 _CUTS = ["sequence", "txId", "lsn", "op"]
-_OPERATIONS = {letter: encode_text(letter) for letter in "crud"}
+_OPERATIONS = {letter: encode_text(letter) for letter in "crudt"}
 _SOME = encode_long(1)
 
 
@@ -279,7 +279,7 @@ class EnvelopeEncoder:
     ) -> bytes:
         """The envelope of one change;
 
-        `operation` is Debezium's (c, u, d, r), `lsn` counts within the topic.
+        `operation` is Debezium's (c, u, d, r, t), `lsn` counts within the topic.
         """
         encode = self._row
         return b"".join(

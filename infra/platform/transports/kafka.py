@@ -23,6 +23,8 @@ from infra.validate import are_addresses
 logger = structlog.get_logger()
 
 POLL_S = 0.05
+#: The partition of records that have no key.
+KEYLESS = 0
 FLUSH_S = 1.0
 PATIENCE_S = 60.0
 #: A record takes this much beside key and value in a batch, at most (KIP-98, message format 2).
@@ -92,7 +94,11 @@ class KafkaWalPublisher(WalPublisher):
         for record in records:
             while True:
                 try:
-                    produce(record.stream, record.data, record.key, on_delivery=note)
+                    if record.keyless:
+                        # Records without a key are spread over the partitions, in no order.
+                        produce(record.stream, record.data, None, KEYLESS, on_delivery=note)
+                    else:
+                        produce(record.stream, record.data, record.key, on_delivery=note)
                     break
                 except BufferError:
                     self._client.poll(

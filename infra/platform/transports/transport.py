@@ -34,7 +34,8 @@ class PublishRefusedError(TransportError):
 class Record(NamedTuple):
     """One message: where it goes, the key within which order is kept, and its bytes.
 
-    The meter reads the row's probe, and whether the change is a delete.
+    The meter reads the row's probe, and whether the change is a delete. A `keyless` record goes out
+    without a key, where the service knows that; its order is kept among all such of its stream.
     """
 
     stream: str
@@ -42,6 +43,7 @@ class Record(NamedTuple):
     data: bytes
     probe: bytes = b""
     deleted: bool = False
+    keyless: bool = False
 
 
 class WalPublisher(Protocol):

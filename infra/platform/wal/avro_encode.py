@@ -4,7 +4,7 @@ envelopes, so that whatever reads Debezium's Avro can stand behind the direct re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
@@ -16,7 +16,7 @@ from infra.platform.wal.replication.pump import Encoded, Encoder, TransactionChu
 from infra.platform.wal.serialise.change_avro import ChangeAvro, Registered
 from infra.platform.wal.serialise.table_schema import TableFacts, table_schemas
 from infra.replication.pgoutput.event import Relation
-from infra.schemas.debezium import AvroDefinition
+from infra.schemas.debezium import AvroDefinition, TopicSchemas
 
 
 class Subjects:
@@ -27,19 +27,36 @@ class Subjects:
         registry_url: str,
         stream: Callable[[str, str], str],
         facts: Callable[[Relation], TableFacts],
+        intervals: str,
     ) -> None:
         self._registry = SchemaRegistry(registry_url)
         self._stream = stream
         self._facts = facts
+        self._intervals = intervals
+
+    def check(self, relations: Sequence[Relation]) -> None:
+        """Raise SetupError that names every column of these tables that cannot be written."""
+        reasons = []
+        for relation in relations:
+            try:
+                self._schemas(relation)
+            except SetupError as error:
+                reasons.append(str(error))
+        if reasons:
+            raise SetupError("; ".join(reasons))
+
+    def _schemas(self, relation: Relation) -> TopicSchemas:
+        topic = self._stream(relation.schema, relation.table)
+        return table_schemas(relation, self._facts(relation), topic, self._intervals)
 
     def __call__(self, relation: Relation) -> Registered:
         """A table's schemas with their ids; raises SetupError where one is refused."""
-        topic = self._stream(relation.schema, relation.table)
-        schemas = table_schemas(relation, self._facts(relation), topic)
+        schemas = self._schemas(relation)
         key_subject, value_subject = schemas.subjects
+        keyed = bool(schemas.key["fields"])
         return Registered(
             schemas,
-            _registered(self._registry, key_subject, schemas.key),
+            _registered(self._registry, key_subject, schemas.key) if keyed else 0,
             _registered(self._registry, value_subject, schemas.value),
         )
 
@@ -87,7 +104,12 @@ class AvroEncoder(Encoder):
         return [
             [
                 Record(
-                    name(change.relation), change.key, change.value, change.probe, change.deleted
+                    name(change.relation),
+                    change.key,
+                    change.value,
+                    change.probe,
+                    change.deleted,
+                    change.keyless,
                 )
                 for change in self._avro.records(part.source, part.messages)
             ]

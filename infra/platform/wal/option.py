@@ -21,6 +21,7 @@ from infra.platform.process.argument import (
 )
 from infra.platform.process.telemetry_server import held_mistakes
 from infra.platform.transports.plugin import TransportPlugin, transports
+from infra.platform.wal.serialise.avro_type import INTERVALS
 from infra.platform.wal.service import FORMATS, DirectReaderSettings
 from infra.plugin import lacking
 from infra.validate import NAME_BYTES, unwritable
@@ -162,6 +163,13 @@ def arguments() -> tuple[Argument, ...]:
             check=lambda flag, url, _: url_mistakes(flag, url),
         ),
         Argument(
+            "--intervals",
+            "with --format avro: numeric (microseconds; one with months ends the reader) or string"
+            " (ISO 8601), as Debezium's interval.handling.mode",
+            "numeric",
+            one_of(*INTERVALS),
+        ),
+        Argument(
             "--held",
             "yes: read nothing before POST /begin (starts a drain at one moment)",
             "no",
@@ -244,4 +252,5 @@ def to_settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Dire
         refused=Path(options.refused) if options.refused else None,
         streaming=options.streaming == "yes",
         spill_bytes=int(options.max_spill_mb) * 1_000_000,
+        intervals=options.intervals,
     )

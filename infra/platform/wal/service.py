@@ -23,7 +23,7 @@ from infra.platform.wal.encode import JsonEncoder, NoEncoder, PrimaryKeys
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.meter import WalMeter
 from infra.platform.wal.refused import RefusedChanges
-from infra.platform.wal.replication import requirement
+from infra.platform.wal.replication import catalogue, requirement
 from infra.platform.wal.replication import slot as server
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
 from infra.platform.wal.replication.pump import Encoder, Pump
@@ -36,6 +36,8 @@ from infra.replication.pgoutput.event import Relation
 logger = structlog.get_logger()
 
 FORMATS = ("json", "avro", "none")
+#: REPLICA IDENTITY USING INDEX.
+_BY_INDEX = "i"
 RETRY_S = 0.5
 
 
@@ -69,6 +71,7 @@ class DirectReaderSettings:
     refused: Path | None = None
     streaming: bool = False
     spill_bytes: int = 10_000_000_000
+    intervals: str = "numeric"
 
 
 class Service:
@@ -190,7 +193,7 @@ class Service:
         while True:
             try:
                 with closing(server.connect(self.settings.dsn)) as connection:
-                    return server.primary_key(connection, oid)
+                    return catalogue.primary_key(connection, oid)
             except (UnreachableError, psycopg.Error):
                 if time.monotonic() > deadline_s:
                     raise
@@ -198,10 +201,20 @@ class Service:
 
     def _facts(self, relation: Relation) -> TableFacts:
         """What the catalogue says of a table that the stream does not."""
-        key = self._keys(relation) or ()
+        key = tuple(self._keys(relation) or ())
+        if not key and relation.identity == _BY_INDEX:
+            key = tuple(relation.names[place] for place in relation.key_positions)
         with closing(server.connect(self.settings.dsn)) as connection:
-            not_null = server.not_null_columns(connection, relation.oid)
-            return TableFacts(key, not_null, server.enum_labels(connection, relation.oid))
+            return catalogue.table_facts(connection, relation.oid, key)
+
+    def _relations(self) -> list[Relation]:
+        """The published tables as they are now."""
+        tables = self.published.tables.values()
+        with closing(server.connect(self.settings.dsn)) as connection:
+            found = [
+                catalogue.table_relation(connection, table.oid, table.columns) for table in tables
+            ]
+        return [relation for relation in found if relation is not None]
 
     def _encoder(self, any_bytes: bool) -> Encoder:
         settings = self.settings
@@ -220,7 +233,8 @@ class Service:
             )
         check_registry(settings.schema_registry)
         database = conninfo_to_dict(settings.dsn).get("dbname") or ""
-        subjects = Subjects(settings.schema_registry, self._stream, self._facts)
+        subjects = Subjects(settings.schema_registry, self._stream, self._facts, settings.intervals)
+        subjects.check(self._relations())
         return AvroEncoder(
             self._stream, subjects, settings.prefix, str(database), settings.probe_column
         )

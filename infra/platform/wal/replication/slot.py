@@ -157,44 +157,6 @@ def published_tables(connection: LimitedConnection, publication: str) -> list[tu
     return [(str(schema), str(table)) for schema, table in rows]
 
 
-def primary_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
-    """The columns of a table's primary key in the key's order; none where it has no such key.
-
-    The table is asked for by its OID: another one of the same name is not it.
-    """
-    rows = all_rows(
-        connection,
-        "SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(number, place),"
-        " pg_attribute a WHERE i.indrelid = %s::int8::oid AND i.indisprimary AND"
-        " a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place",
-        (oid,),
-    )
-    return tuple(str(name) for (name,) in rows)
-
-
-def not_null_columns(connection: LimitedConnection, oid: int) -> frozenset[str]:
-    """The columns of a table that may not be NULL."""
-    rows = all_rows(
-        connection,
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::int8::oid AND attnum > 0"
-        " AND attnotnull AND NOT attisdropped",
-        (oid,),
-    )
-    return frozenset(str(name) for (name,) in rows)
-
-
-def enum_labels(connection: LimitedConnection, oid: int) -> dict[str, tuple[str, ...]]:
-    """The labels of a table's enums, by column."""
-    rows = all_rows(
-        connection,
-        "SELECT a.attname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder)"
-        " FROM pg_attribute a JOIN pg_enum e ON e.enumtypid = a.atttypid"
-        " WHERE a.attrelid = %s::int8::oid AND a.attnum > 0 GROUP BY 1",
-        (oid,),
-    )
-    return {str(name): tuple(labels) for name, labels in rows}
-
-
 def check_free(connection: LimitedConnection, slot: str, publication: str) -> None:
     """Raise SetupError where a name is taken: what is not ours must never be dropped as if it
     were.

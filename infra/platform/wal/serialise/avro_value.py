@@ -7,13 +7,16 @@ Debezium sends; infra.avro reads them back.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from infra.avro.encoder import encode_bytes, encode_long, encode_text
 from infra.avro.kind import INFINITE_DAYS
+from infra.replication.pgoutput.array_text import read_array
 from infra.replication.pgoutput.value import days_text, time_text_us
 
 _DAY_US = 86_400_000_000
@@ -117,6 +120,100 @@ def _zoned_time(text: str) -> bytes:
     return encode_text(text if ":" in text[at:] else f"{text}:00")
 
 
+def _bits(text: str) -> bytes:
+    """A bit string of a fixed length: the lowest bits first, in as many bytes as it needs."""
+    return encode_bytes(int(text, 2).to_bytes((len(text) + 7) // 8, "little"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """The fields that PostgreSQL keeps of an interval, in its own three parts."""
+
+    months: int
+    days: int
+    us: int
+
+
+#: A part of an interval as `intervalstyle postgres` writes it: "2 mons", "-03:04:05.6".
+_INTERVAL = re.compile(
+    r"(?:(?P<number>[+-]?\d+) (?P<unit>year|mon|day)s?"
+    r"|(?P<sign>[+-]?)(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)(?:\.(?P<part>\d+))?)"
+    r"(?: |$)"
+)
+_UNITS = {"year": (12, 0), "mon": (1, 0), "day": (0, 1)}
+
+
+def _interval(text: str) -> _Interval:
+    months = days = us = position = 0
+    while position < len(text):
+        found = _INTERVAL.match(text, position)
+        if found is None:
+            raise ValueError(f"{text!r} is no interval")
+        position = found.end()
+        if found["unit"]:
+            of_months, of_days = _UNITS[found["unit"]]
+            months += int(found["number"]) * of_months
+            days += int(found["number"]) * of_days
+            continue
+        seconds = (int(found["hours"]) * 60 + int(found["minutes"])) * 60 + int(found["seconds"])
+        clock_us = seconds * 1_000_000 + int((found["part"] or "").ljust(6, "0"))
+        us = -clock_us if found["sign"] == "-" else clock_us
+    return _Interval(months, days, us)
+
+
+def _micro_duration(text: str) -> bytes:
+    """Days of 24 hours, as everybody has them. A month has no length of its own; Debezium takes
+    30.44 days, which no reader can tell from a duration of that length.
+    """
+    interval = _interval(text)
+    if interval.months:
+        raise ValueError(
+            f"interval {text!r} has months, which are no number of microseconds; send intervals as"
+            " text (--intervals string)"
+        )
+    return encode_long(interval.days * _DAY_US + interval.us)
+
+
+def _iso_interval(text: str) -> bytes:
+    """As Debezium's io.debezium.time.Interval: P1Y2M3DT4H5M6.78S."""
+    interval = _interval(text)
+    years, months = _parts(interval.months, 12)
+    hours, rest = _parts(interval.us, 3_600_000_000)
+    minutes, us = _parts(rest, 60_000_000)
+    sign = "-" if us < 0 else ""
+    whole, part = divmod(abs(us), 1_000_000)
+    seconds = f"{sign}{whole}.{f'{part:06d}'.rstrip('0') or '0'}"
+    return encode_text(f"P{years}Y{months}M{interval.days}DT{hours}H{minutes}M{seconds}S")
+
+
+def _parts(number: int, unit: int) -> tuple[int, int]:
+    """Quotient and rest, both of the number's own sign."""
+    whole, rest = divmod(abs(number), unit)
+    return (-whole, -rest) if number < 0 else (whole, rest)
+
+
+def write_array(item: Callable[[str], bytes], null: bytes) -> Callable[[str], bytes]:
+    """A function from an array's text to its Avro form, one block of items; `item` writes an item
+    with its branch before it, `null` is the branch of NULL.
+
+    Debezium's arrays have one dimension and no bounds; what has others is a ValueError.
+    """
+
+    def write(text: str) -> bytes:
+        items = read_array(text, item)
+        if text[:1] == "[" or any(isinstance(each, list) for each in items):
+            raise ValueError(
+                "an array of several dimensions, or with bounds of its own, has no form in"
+                " Debezium's arrays"
+            )
+        if not items:
+            return b"\x00"
+        written = b"".join([null if each is None else each for each in items])
+        return encode_long(len(items)) + written + b"\x00"
+
+    return write
+
+
 def _double(text: str) -> bytes:
     return _DOUBLE.pack(float(text))
 
@@ -145,4 +242,7 @@ WRITERS: Mapping[str, Callable[[str], bytes]] = {
     "io.debezium.time.MicroTimestamp": _timestamp(1),
     "io.debezium.time.ZonedTimestamp": _zoned,
     "io.debezium.time.ZonedTime": _zoned_time,
+    "io.debezium.time.MicroDuration": _micro_duration,
+    "io.debezium.time.Interval": _iso_interval,
+    "io.debezium.data.Bits": _bits,
 }

@@ -10,26 +10,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from cdc_users.measure.ledger.probe import PROBE_BYTES
-from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder, encode_bytes, encode_long, encoder
-from infra.avro.kind import PLACEHOLDER
-from infra.platform.process.error import PlatformError
-from infra.platform.wal.serialise.avro_value import WRITERS
+from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder, encode_long
+from infra.platform.wal.serialise.avro_codec import checked, codec_of, has_placeholder, missing
 from infra.platform.wal.serialise.change_json import CommitSource
+from infra.replication.connection import lsn_text
+from infra.replication.error import DecodeError
 from infra.replication.pgoutput.decoder import PgOutputDecoder
-from infra.replication.pgoutput.event import UNCHANGED, Relation, Truncate, Type
+from infra.replication.pgoutput.event import Relation, Truncate, Type
 from infra.replication.pgoutput.tuple_reader import Codec, Read, compile_reader
 from infra.schemas.debezium import AvroDefinition, TopicSchemas, row_schema
 from infra.schemas.envelope import HEADER, HEADER_BYTES
 
 _OPERATIONS = {"I": "c", "U": "u", "D": "d"}
-_SHORTEST = 256
-_STRING, _LONG = "string", "long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,8 @@ class AvroRecord(msgspec.Struct, gc=False):
     """One change ready to be sent: key and value in the wire format.
 
     `moved` is what must be sent before it: the delete of the old key, where a change of the key
-    makes another row of it, as Debezium does.
+    makes another row of it, as Debezium does. A table without a key, or that was truncated, has
+    records without one (`keyless`).
     """
 
     relation: Relation
@@ -54,16 +52,7 @@ class AvroRecord(msgspec.Struct, gc=False):
     probe: bytes = b""
     deleted: bool = False
     moved: AvroRecord | None = None
-
-
-class TruncateError(PlatformError):
-    """A table was emptied, which this form does not carry."""
-
-    def __init__(self, tables: Sequence[str]) -> None:
-        super().__init__(
-            f"TRUNCATE of {', '.join(tables)} has no form in Debezium's keyed records; use --format"
-            " json, or publish without truncate"
-        )
+    keyless: bool = False
 
 
 class ChangeAvro:
@@ -72,7 +61,7 @@ class ChangeAvro:
     Not thread-safe.
 
     Where only an old key is known, `before` is null: what the source did not send is not made up.
-    A TRUNCATE is a TruncateError, since Debezium's records have no key for it.
+    A TRUNCATE is one record a table, with neither row nor key.
     """
 
     def __init__(
@@ -89,7 +78,7 @@ class ChangeAvro:
         """The records of a transaction's changes, in their order; raises DecodeError."""
         self._form.begin(source)
         made: list[AvroRecord] = []
-        for event in self._decoder.decode_many(messages):
+        for event in self._decoded(source, messages):
             if type(event) is AvroRecord:
                 if event.moved is not None:
                     made.append(event.moved)
@@ -97,8 +86,16 @@ class ChangeAvro:
             elif type(event) is Relation:
                 self._described(event)
             elif type(event) is Truncate:
-                raise TruncateError([f"{each.schema}.{each.table}" for each in event.relations])
+                made += map(self._form.truncated, event.relations)
         return made
+
+    def _decoded(self, source: CommitSource, messages: Sequence[bytes]) -> list[Any]:
+        """The messages' events; an error says in which transaction it is."""
+        try:
+            return self._decoder.decode_many(messages)
+        except DecodeError as error:
+            place = f"in transaction {source.xid} at {lsn_text(source.lsn)}"
+            raise DecodeError(f"{error.reason} ({place})", error.offset) from error
 
     def _described(self, relation: Relation) -> None:
         """A table is described, for the first time or again: its key may be another one now."""
@@ -147,17 +144,17 @@ class AvroForm:
         keys = {field["name"] for field in self._of(relation).schemas.key["fields"]}
         for field in row_schema(self._of(relation).schemas.value)["fields"]:
             if field["name"] == name:
-                codec = _codec(field["type"], position)
+                codec = codec_of(field["type"], position)
                 return codec if name in keys else replace(codec, absent="NONE")
         raise ValueError(f"the schema of {relation.schema}.{relation.table} has no field {name!r}")
 
     def result(self, relation: Relation, operation: str, kinds: str) -> str:
         """The envelope's bytes."""
         names = [field["name"] for field in row_schema(self._of(relation).schemas.value)["fields"]]
-        missing = set(names) - set(relation.names)
-        if missing:
+        absent = set(names) - set(relation.names)
+        if absent:
             raise ValueError(
-                f"{relation.schema}.{relation.table} has no column {', '.join(sorted(missing))}"
+                f"{relation.schema}.{relation.table} has no column {', '.join(sorted(absent))}"
             )
         rows = {
             kind: [f"{kind.lower()}{relation.names.index(name)}" for name in names]
@@ -167,9 +164,18 @@ class AvroForm:
         keys = {kind: self._key(relation, kind) for kind in kinds}
         return _expression(operation, rows, keys, self._probe(relation, kinds[-1]))
 
+    def truncated(self, relation: Relation) -> AvroRecord:
+        """All rows are gone."""
+        value = self._tails_of(relation).truncate()
+        return AvroRecord(relation, b"", value, keyless=True)
+
     def _key(self, relation: Relation, kind: str) -> str:
-        """The key's columns are never NULL, so their bytes are the same in key and row."""
+        """The key's columns are never NULL, so their bytes are the same in key and row; "" where
+        the table has no key.
+        """
         names = [field["name"] for field in self._of(relation).schemas.key["fields"]]
+        if not names:
+            return ""
         parts = [f"{kind.lower()}{relation.names.index(name)}" for name in names]
         return f"join((KEY, {', '.join(parts)}))"
 
@@ -193,11 +199,7 @@ class AvroForm:
         """What stands before the rows, what stands behind them for each operation, and the
         functions of expressions.
         """
-        tails = self._tails.get(relation.oid)
-        if tails is None:
-            origin = ChangeOrigin(self._origin, self._database, relation.schema, relation.table)
-            tails = self._tails[relation.oid] = _Tails(self._of(relation), origin)
-        tails.begin(self._source)
+        tails = self._tails_of(relation)
         return {
             "R": relation,
             "KEY": HEADER.pack(0, self._of(relation).key_id),
@@ -210,9 +212,17 @@ class AvroForm:
             "T": tails,
             "join": b"".join if _can_all_be_left_out(self._of(relation)) else _joined,
             "long": encode_long,
-            "checked": _checked,
-            "missing": _missing,
+            "checked": checked,
+            "missing": missing,
         }
+
+    def _tails_of(self, relation: Relation) -> _Tails:
+        tails = self._tails.get(relation.oid)
+        if tails is None:
+            origin = ChangeOrigin(self._origin, self._database, relation.schema, relation.table)
+            tails = self._tails[relation.oid] = _Tails(self._of(relation), origin)
+        tails.begin(self._source)
+        return tails
 
     def _of(self, relation: Relation) -> Registered:
         known = self._known.get(relation.oid)
@@ -228,26 +238,33 @@ class _Tails:
     operation.
     """
 
-    __slots__ = ("_encoder", "c", "d", "head", "u")
+    __slots__ = ("_encoder", "_source", "c", "d", "head", "u")
 
     def __init__(self, registered: Registered, origin: ChangeOrigin) -> None:
         self._encoder = EnvelopeEncoder(
             _without_columns(registered.schemas), registered.key_id, registered.value_id, origin
         )
+        self._source = CommitSource(0, 0, 0)
         self.head = b""
         self.c = self.u = self.d = b""
 
     def begin(self, source: CommitSource) -> None:
-        moment = self._encoder.moment(source.commit_us)
+        self._source = source
         # Written once a transaction by the general encoder, so that these bytes are its own; each
         # change then only joins them. The two bytes behind the header are the two absent rows.
-        written = {
-            letter: self._encoder.value(letter, None, None, source.xid, source.lsn, moment)
-            for letter in "cud"
-        }
+        written = {letter: self._rowless(letter) for letter in "cud"}
         rows = HEADER_BYTES + 2
         self.head = written["c"][:HEADER_BYTES]
         self.c, self.u, self.d = (written[letter][rows:] for letter in "cud")
+
+    def truncate(self) -> bytes:
+        """The envelope of an emptied table."""
+        return self._rowless("t")
+
+    def _rowless(self, letter: str) -> bytes:
+        source = self._source
+        moment = self._encoder.moment(source.commit_us)
+        return self._encoder.value(letter, None, None, source.xid, source.lsn, moment)
 
 
 def _without_columns(schemas: TopicSchemas) -> TopicSchemas:
@@ -267,6 +284,8 @@ def _expression(
     before = f"SOME, {', '.join(rows['O'])}" if "O" in rows else "NONE"
     after = f"SOME, {', '.join(rows['N'])}" if "N" in rows else "NONE"
     value = f"join((HEAD, {before}, {after}, T.{_OPERATIONS[operation]}))"
+    if not all(keys.values()):
+        return f"record(R, NO_PROBE, {value}, {probe}, {operation == 'D'}, None, True)"
     if operation != "U" or len(keys) == 1:
         (key,) = keys.values()
         return f"record(R, {key}, {value}, {probe}, {operation == 'D'})"
@@ -291,103 +310,15 @@ def _moved(
 def _can_all_be_left_out(registered: Registered) -> bool:
     """Whether every column has a form for a value that was not sent."""
     fields = row_schema(registered.schemas.value)["fields"]
-    return all(_has_placeholder(field["type"]) for field in fields)
-
-
-def _has_placeholder(schema: Any) -> bool:
-    if isinstance(schema, list):
-        schema = next(branch for branch in schema if branch != "null")
-    if isinstance(schema, Mapping):
-        return schema["type"] in ("string", "bytes") and "logicalType" not in schema
-    return schema in ("string", "bytes")
+    return all(has_placeholder(field["type"]) for field in fields)
 
 
 def _joined(parts: Sequence[Any]) -> bytes:
     try:
         return b"".join(parts)
     except TypeError:
-        raise ValueError(
+        raise DecodeError(
             "a large value was not sent because it did not change, and its type has no form for"
-            " that; run ALTER TABLE ... REPLICA IDENTITY FULL"
+            " that; run ALTER TABLE ... REPLICA IDENTITY FULL",
+            0,
         ) from None
-
-
-def _codec(schema: Any, position: int) -> Codec:
-    """How a field of this type is written from Postgres's text."""
-    nullable = isinstance(schema, list)
-    branch = b""
-    if isinstance(schema, list):
-        if len(schema) != 2 or "null" not in schema:
-            raise ValueError(
-                f"a union of {len(schema)} branches is not written here; null and one other are"
-            )
-        null = schema.index("null")
-        branch, schema = encode_long(1 - null), schema[1 - null]
-    lengths, convert = f"len{position}", f"write{position}"
-    # Branch and length stand before a short text together, looked up by its length: no varint is
-    # encoded for a value. The reader's fast path has lengths of one byte only, so 256 entries are
-    # all there are.
-    prefixes = [branch + encode_long(length) for length in range(_SHORTEST)]
-    write = _writer(schema, branch)
-    names = {lengths: prefixes, convert: write}
-    null_expression = "NONE" if nullable else f"missing({position})"
-
-    def text(value: bytes) -> bytes:
-        return write(str(value, "utf-8"))
-
-    unchanged: Any = UNCHANGED
-    if _has_placeholder(schema):
-        unchanged = branch + encode_bytes(PLACEHOLDER.encode())
-    # ASCII needs no check: it is UTF-8. Anything else is decoded once to be checked, and its own
-    # bytes are sent.
-    if schema == _STRING:
-        ascii_expression, utf8 = f"{lengths}[p - a] + b[a:p]", f"{lengths}[p - a] + checked(b[a:p])"
-    elif schema == _LONG:
-        ascii_expression = utf8 = (
-            "long(int(b[a:p]))" if not branch else f"{branch!r} + long(int(b[a:p]))"
-        )
-    else:
-        ascii_expression, utf8 = f"{convert}(s[a:p])", f"{convert}(str(b[a:p], 'utf-8'))"
-    return Codec(ascii_expression, utf8, text, _refused, names, null_expression, unchanged)
-
-
-def _writer(schema: Any, branch: bytes) -> Callable[[str], bytes]:
-    """A function from a value's text to its Avro form, with the union's branch before it."""
-    if isinstance(schema, Mapping) and schema.get("logicalType") == "decimal":
-        return _decimal(int(schema["scale"]), encoder(schema), branch)
-    kind = schema["type"] if isinstance(schema, Mapping) else schema
-    name = schema.get("connect.name", kind) if isinstance(schema, Mapping) else schema
-    write = WRITERS.get(name) or WRITERS.get(kind)
-    if write is None:
-        raise ValueError(f"Avro type {schema!r} is not written here")
-    return lambda text: branch + write(text)
-
-
-def _decimal(scale: int, encode: Callable[[Any], bytes], branch: bytes) -> Callable[[str], bytes]:
-    def write(text: str) -> bytes:
-        whole, _, fraction = text.partition(".")
-        digits = whole + fraction
-        # Postgres writes numeric(p, s) with s digits always, so the text without its point is the
-        # unscaled number. Decimal would give the same, slower; what looks otherwise goes there.
-        if len(fraction) == scale and digits.removeprefix("-").isdigit():
-            number = int(digits)
-            size = ((number if number >= 0 else ~number).bit_length() >> 3) + 1
-            return branch + encode_bytes(number.to_bytes(size, "big", signed=True))
-        return branch + encode(Decimal(text))
-
-    return write
-
-
-def _checked(value: bytes) -> bytes:
-    str(value, "utf-8")
-    return value
-
-
-def _missing(position: int) -> bytes:
-    raise ValueError(f"column {position} is NULL, but its schema allows none")
-
-
-def _refused(value: bytes) -> Any:
-    raise ValueError(
-        f"{len(value)} bytes in binary form; Avro is made of text: leave the option `binary` off"
-    )

@@ -1,19 +1,28 @@
 """The Avro schemas that Debezium's Postgres connector would register for a table.
 
-Debezium documentation, "PostgreSQL connector: Data type mappings", with the connector's defaults
-(`decimal.handling.mode=precise`, `time.precision.mode=adaptive`). A type that is not written here
-is refused by name: another form would be taken for Debezium's.
+A column whose type has no Avro form of Debezium's, or no name in Avro, is refused by name.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from infra.platform.wal.error import SetupError
+from infra.platform.wal.serialise.avro_type import (
+    INTERVAL,
+    INTERVALS,
+    ITEMS,
+    TEXTS,
+    TYPES,
+    VARIABLE_DECIMAL,
+    AvroType,
+    array_type,
+    enum_type,
+)
 from infra.replication.pgoutput.event import Relation, RelationColumn
 from infra.schemas.debezium import (
     AvroDefinition,
@@ -23,99 +32,34 @@ from infra.schemas.debezium import (
     row_schema,
 )
 
-AvroType = Any
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NO_MODIFIER = -1
-#: Up to this precision Debezium counts milliseconds, above it microseconds.
-_MILLISECONDS = 3
+#: From here on OIDs are given to types that are not built in (PostgreSQL's source, transam.h).
+_FIRST_OWN = 16_384
+_REMEDY = "leave it out by a column list, or use --format json"
 
 
-def _connect(kind: str, name: str, **more: Any) -> AvroType:
-    return {"type": kind, "connect.version": 1, **more, "connect.name": name}
+@dataclass(frozen=True, slots=True)
+class OwnType:
+    """A column's type as the catalogue has it: what a domain stands for, with its limit; the name
+    of the type, or of an array's items; and an enum's labels.
+    """
 
-
-def _decimal(modifier: int) -> AvroType:
-    """numeric(p, s) as a scaled integer; numeric as one that carries its scale with it."""
-    if modifier == _NO_MODIFIER:
-        return VARIABLE_DECIMAL
-    # numerictypmodin: precision in the upper half, the scale in eleven bits with a sign.
-    precision, scale = (modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF
-    scale = (scale ^ 1024) - 1024
-    if scale < 0:
-        return VARIABLE_DECIMAL
-    return _connect(
-        "bytes",
-        "org.apache.kafka.connect.data.Decimal",
-        scale=scale,
-        precision=precision,
-        **{
-            "connect.parameters": {"scale": str(scale), "connect.decimal.precision": str(precision)}
-        },
-        logicalType="decimal",
-    )
-
-
-def _by_precision(milli: str, micro: str, milli_kind: str) -> Callable[[int], AvroType]:
-    def make(modifier: int) -> AvroType:
-        if modifier != _NO_MODIFIER and modifier <= _MILLISECONDS:
-            return _connect(milli_kind, milli)
-        return _connect("long", micro)
-
-    return make
-
-
-def _always(kind: AvroType) -> Callable[[int], AvroType]:
-    return lambda _: kind
-
-
-VARIABLE_DECIMAL: AvroType = {
-    "type": "record",
-    "name": "VariableScaleDecimal",
-    "namespace": "io.debezium.data",
-    "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
-    "connect.doc": "Variable scaled decimal",
-    "connect.version": 1,
-    "connect.name": "io.debezium.data.VariableScaleDecimal",
-}
-_STRING = _always("string")
-#: By type OID: a function of the type's modifier.
-TYPES: Mapping[int, Callable[[int], AvroType]] = {
-    16: _always("boolean"),
-    17: _always("bytes"),
-    20: _always("long"),
-    21: _always({"type": "int", "connect.type": "int16"}),
-    23: _always("int"),
-    25: _STRING,
-    26: _always("long"),
-    114: _always(_connect("string", "io.debezium.data.Json")),
-    142: _always(_connect("string", "io.debezium.data.Xml")),
-    650: _STRING,
-    700: _always("float"),
-    701: _always("double"),
-    829: _STRING,
-    869: _STRING,
-    1042: _STRING,
-    1043: _STRING,
-    1082: _always(_connect("int", "io.debezium.time.Date")),
-    1083: _by_precision("io.debezium.time.Time", "io.debezium.time.MicroTime", "int"),
-    1114: _by_precision("io.debezium.time.Timestamp", "io.debezium.time.MicroTimestamp", "long"),
-    1184: _always(_connect("string", "io.debezium.time.ZonedTimestamp")),
-    1266: _always(_connect("string", "io.debezium.time.ZonedTime")),
-    1700: _decimal,
-    2950: _always(_connect("string", "io.debezium.data.Uuid")),
-    3802: _always(_connect("string", "io.debezium.data.Json")),
-}
+    oid: int
+    modifier: int
+    name: str
+    is_array: bool = False
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """What the stream does not say of a table: its primary key, the columns that may not be NULL,
-    and the labels of its enums by column.
+    """What the stream does not say of a table: the key (none where it has none), the columns that
+    may not be NULL, and types that are not built in, by column.
     """
 
     key: Sequence[str]
     not_null: frozenset[str]
-    labels: Mapping[str, Sequence[str]]
+    types: Mapping[str, OwnType]
 
 
 def topic_name(prefix: str, schema: str, table: str) -> str:
@@ -123,70 +67,113 @@ def topic_name(prefix: str, schema: str, table: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", f"{prefix}.{schema}.{table}")
 
 
-def table_schemas(relation: Relation, facts: TableFacts, topic: str) -> TopicSchemas:
-    """Key and value of a table; raises SetupError for what cannot be written so."""
+def table_schemas(
+    relation: Relation, facts: TableFacts, topic: str, intervals: str = "numeric"
+) -> TopicSchemas:
+    """Key and value of a table; the key has no fields where the table has none. `intervals` is a
+    name of INTERVALS. Raises SetupError that says of every column why it cannot be written.
+    """
     name = f"{relation.schema}.{relation.table}"
-    missing = set(facts.key) - set(relation.names)
-    if not facts.key or missing:
-        raise SetupError(
-            f"{name} has no primary key that is published, and Debezium's records are keyed by it;"
-            " add one, publish its columns, or use --format json"
-        )
+    reasons = _about_key(relation, facts, name)
+    fields = []
+    for column in relation.columns:
+        kind = _kind(column, facts.types.get(column.name), intervals)
+        if kind is None:
+            type_name = _type_name(column, facts)
+            reasons.append(f"column {column.name} of {name} is {type_name}; {_REMEDY}")
+        elif _NAME.fullmatch(column.name) is None:
+            reasons.append(f"column {column.name!r} of {name} is no name in Avro; {_REMEDY}")
+        else:
+            fields.append(_field(column.name, kind, facts))
+    if reasons:
+        raise SetupError(f"--format avro cannot write {'. '.join(reasons)}")
+    return _of_fields(fields, facts.key, topic)
+
+
+def _about_key(relation: Relation, facts: TableFacts, name: str) -> list[str]:
+    """Why the key cannot be sent."""
+    if missing := set(facts.key) - set(relation.names):
+        return [
+            f"{name} without {', '.join(sorted(missing))} of its key, which is not published;"
+            " publish it, or use --format json"
+        ]
     identity = {relation.names[place] for place in relation.key_positions}
     if identity and not identity.issuperset(facts.key):
-        raise SetupError(
-            f"{name} has another REPLICA IDENTITY than its primary key, so that deletes come"
+        return [
+            f"{name}, which has another REPLICA IDENTITY than its primary key, so that deletes come"
             f" without it; run ALTER TABLE {name} REPLICA IDENTITY FULL; or use --format json"
-        )
-    fields = [_field(column, facts, name) for column in relation.columns]
+        ]
+    return []
+
+
+def _of_fields(
+    fields: Sequence[AvroDefinition], key_names: Sequence[str], topic: str
+) -> TopicSchemas:
     value: AvroDefinition = copy.deepcopy(dict(customers_schemas(topic).value))
-    row_schema(value)["fields"][:] = _each_record_once(fields)
+    known: set[str] = set()
+    row_schema(value)["fields"][:] = [_each_record_once(field, known) for field in fields]
     types = {field["name"]: field["type"] for field in fields}
     place = namespace(topic)
+    known = set()
     key = {
         "type": "record",
         "name": "Key",
         "namespace": place,
-        "fields": [{"name": column, "type": types[column]} for column in facts.key],
+        "fields": [
+            _each_record_once({"name": column, "type": types[column]}, known)
+            for column in key_names
+        ],
         "connect.name": f"{place}.Key",
     }
     return TopicSchemas(topic, key, value)
 
 
-def _field(column: RelationColumn, facts: TableFacts, table: str) -> AvroDefinition:
-    if _NAME.fullmatch(column.name) is None:
-        raise SetupError(
-            f"column {column.name!r} of {table} is no name in Avro; leave it out by a column list,"
-            " or use --format json"
-        )
-    labels = facts.labels.get(column.name)
-    make = TYPES.get(column.type_oid)
-    if labels is not None:
-        parameters = {"connect.parameters": {"allowed": ",".join(labels)}}
-        kind = _connect("string", "io.debezium.data.Enum", **parameters)
-    elif make is not None:
-        kind = make(column.modifier)
-    else:
-        raise SetupError(
-            f"column {column.name!r} of {table} has a type (OID {column.type_oid}) that --format"
-            " avro does not write; leave it out by a column list, or use --format json"
-        )
-    if column.name in facts.not_null or column.name in facts.key:
-        return {"name": column.name, "type": kind}
-    return {"name": column.name, "type": ["null", kind], "default": None}
+def _kind(column: RelationColumn, own: OwnType | None, intervals: str) -> AvroType | None:
+    """The column's Avro type without NULL; None where Debezium has none that is exact."""
+    oid, modifier = column.type_oid, column.modifier
+    if oid >= _FIRST_OWN:
+        if own is None:
+            return None
+        oid, modifier = own.oid, own.modifier
+    kind = None
+    if oid >= _FIRST_OWN and own is not None:
+        kind = enum_type(own.labels) if own.labels else TEXTS.get(own.name)
+        return array_type(kind) if kind is not None and own.is_array else kind
+    if oid == INTERVAL:
+        return INTERVALS[intervals]
+    if oid in ITEMS:
+        return array_type(TYPES[ITEMS[oid]](modifier))
+    make = TYPES.get(oid)
+    return None if make is None else make(modifier)
 
 
-def _each_record_once(fields: Sequence[AvroDefinition]) -> list[AvroDefinition]:
+def _type_name(column: RelationColumn, facts: TableFacts) -> str:
+    own = facts.types.get(column.name)
+    if own is None:
+        return f"of a type (OID {column.type_oid}) that the catalogue does not know now"
+    return f"{own.name}{'[]' if own.is_array else ''}, which has no form there"
+
+
+def _field(name: str, kind: AvroType, facts: TableFacts) -> AvroDefinition:
+    if name in facts.not_null or name in facts.key:
+        return {"name": name, "type": kind}
+    return {"name": name, "type": ["null", kind], "default": None}
+
+
+def _each_record_once(field: AvroDefinition, known: set[str]) -> AvroDefinition:
     """A record is defined where it stands first, and named after that (Avro, "Names")."""
-    known = False
-    listed = []
-    for field in fields:
-        union = isinstance(field["type"], list)
-        kind = field["type"][1] if union else field["type"]
-        if kind is VARIABLE_DECIMAL:
-            if known:
-                named = "io.debezium.data.VariableScaleDecimal"
-                field = {**field, "type": ["null", named] if union else named}
-            known = True
-        listed.append(field)
-    return listed
+    return {**field, "type": _once(field["type"], known)}
+
+
+def _once(kind: Any, known: set[str]) -> Any:
+    if isinstance(kind, list):
+        return [_once(branch, known) for branch in kind]
+    if isinstance(kind, Mapping) and kind["type"] == "array":
+        return {**kind, "items": _once(kind["items"], known)}
+    if kind is not VARIABLE_DECIMAL:
+        return kind
+    name = f"{kind['namespace']}.{kind['name']}"
+    if name in known:
+        return name
+    known.add(name)
+    return kind

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,17 +15,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.avro.encoder import encode_text
-from infra.avro.kind import PLACEHOLDER
+from infra.avro.kind import PLACEHOLDER, UNAVAILABLE
 from infra.avro.row import RowReader
 from infra.platform.wal.serialise.change_avro import (
     AvroRecord,
     ChangeAvro,
     Registered,
-    TruncateError,
 )
 from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.table_schema import TableFacts, table_schemas
 from infra.replication.error import DecodeError
-from infra.replication.pgoutput.event import UNCHANGED
+from infra.replication.pgoutput.event import UNCHANGED, Relation, RelationColumn
 from infra.schemas.debezium import customers_schemas
 from infra.schemas.envelope import HEADER
 from tests.avro_decimal import shortest_decimals
@@ -199,7 +200,121 @@ def test_times_beyond_a_datetime_are_written_as_debezium_does(text: str, written
     assert encode_text(written) in value
 
 
-def test_a_truncate_ends_it_by_name() -> None:
+def test_a_truncate_is_an_event_without_key_and_rows() -> None:
     truncate = b"T" + struct.pack(">IBI", 1, 0, 7)
-    with pytest.raises(TruncateError, match=r"TRUNCATE of public.customers has no form"):
-        records([RELATION, truncate])
+    _, emptied, come = records(
+        [RELATION, wire.insert(7, ROW), truncate, wire.insert(7, ["2", *ROW[1:]])]
+    )
+    rows = RowReader(SCHEMAS.value).read([emptied.value, come.value])
+
+    assert (emptied.keyless, emptied.deleted) == (True, False)
+    assert rows.operation.tobytes() == b"tc"
+    assert not rows.present("before").any()
+    assert rows.present("after").tolist() == [False, True]
+    assert rows.committed_us.tolist() == [SOURCE.commit_us] * 2
+
+
+def test_a_table_without_a_key_has_records_without_one() -> None:
+    schemas = table_schemas(
+        Relation(7, "public", "log", "f", (RelationColumn("note", 25, -1, True),)),
+        TableFacts((), frozenset(), {}),
+        "cdc.public.log",
+    )
+    form = ChangeAvro(lambda _: Registered(schemas, 0, 2), "cdc", "postgres")
+    described = wire.relation(7, [("note", 25, True)], "public", "log", "f")
+    made = form.records(
+        SOURCE,
+        [
+            described,
+            wire.insert(7, ["a"]),
+            wire.update(7, ["b"], ["a"]),
+            wire.delete(7, ["b"]),
+        ],
+    )
+    rows = RowReader(schemas.value).read([record.value for record in made])
+
+    assert [record.keyless for record in made] == [True] * 3
+    assert [record.deleted for record in made] == [False, False, True]
+    assert rows.values("before", "note") == [None, "a", "b"]
+    assert rows.values("after", "note") == ["a", "b", None]
+
+
+def read_back(type_oid: int, *texts: Value, intervals: str = "numeric") -> list[Any]:
+    """What the platform reads of a column's texts."""
+    column = RelationColumn("v", type_oid, -1, False)
+    schemas = table_schemas(
+        Relation(7, "public", "t", "f", (RelationColumn("id", 23, -1, True), column)),
+        TableFacts(("id",), frozenset(), {}),
+        "cdc.public.t",
+        intervals,
+    )
+    form = ChangeAvro(lambda _: Registered(schemas, 1, 2), "cdc", "postgres")
+    described = wire.relation(7, [("id", 23, True), ("v", type_oid, False)], "public", "t", "f")
+    values = form.serialise(SOURCE, [described, *(wire.insert(7, ["1", text]) for text in texts)])
+    return RowReader(schemas.value).read(values).values("after", "v")
+
+
+@pytest.mark.parametrize(
+    ("type_oid", "text", "value"),
+    [
+        (1007, "{1,NULL,-3}", [1, None, -3]),
+        (1009, '{a,NULL,"NULL","b,c",""}', ["a", None, "NULL", "b,c", ""]),
+        (1009, "{}", []),
+        (1000, "{t,f,NULL}", [True, False, None]),
+        (1001, '{"\\\\x00ff"}', [b"\x00\xff"]),
+        (1231, "{1.50,-2}", [Decimal("1.50"), Decimal(-2)]),
+        (1182, '{2026-01-02,infinity}', [date(2026, 1, 2), "infinity"]),
+        (1182, '{"0044-03-15 BC"}', ["0044-03-15 BC"]),
+        (1115, '{"2026-01-02 03:04:05"}', [datetime(2026, 1, 2, 3, 4, 5)]),
+        (1185, '{"2026-01-02 03:04:05+00"}', [datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)]),
+        (1183, "{24:00:00}", ["24:00:00"]),
+        (3905, '{"[1,3)"}', ["[1,3)"]),
+        (3904, "[1,10)", "[1,10)"),
+        (3910, '["2026-01-02 03:04:05+00",)', '["2026-01-02 03:04:05+00",)'),
+        (1186, "2 days -03:04:05.6", 2 * 86_400_000_000 - 11_045_600_000),
+        (1186, "00:00:00", 0),
+        (3614, "'a':1 'b':2", "'a':1 'b':2"),
+    ],
+)  # fmt: skip
+def test_the_platform_reads_what_the_source_wrote(type_oid: int, text: str, value: object) -> None:
+    assert read_back(type_oid, text, None) == [value, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("1 year 2 mons 3 days 04:05:06.789", "P1Y2M3DT4H5M6.789S"),
+        ("-1 years -2 mons +3 days -04:05:06", "P-1Y-2M3DT-4H-5M-6.0S"),
+        ("00:00:00", "P0Y0M0DT0H0M0.0S"),
+    ],
+)
+def test_intervals_may_be_text(text: str, iso: str) -> None:
+    assert read_back(1186, text, intervals="string") == [iso]
+
+
+@pytest.mark.parametrize(
+    ("type_oid", "text", "reason"),
+    [
+        (1186, "1 mon", "--intervals string"),
+        (1186, "@ 1 day", "is no interval"),
+        (1007, "{{1,2},{3,4}}", "several dimensions"),
+        (1007, "[0:1]={1,2}", "bounds of its own"),
+        (1231, "{NaN}", "has no form in Debezium's decimals"),
+    ],
+)
+def test_what_debeziums_forms_cannot_carry_is_refused(
+    type_oid: int, text: str, reason: str
+) -> None:
+    with pytest.raises(DecodeError, match=reason):
+        read_back(type_oid, text)
+
+
+@pytest.mark.parametrize(("type_oid", "known"), [(1009, True), (1001, True), (1231, False)])
+def test_an_array_that_was_not_sent_is_debeziums_placeholder_or_refused(
+    type_oid: int, known: bool
+) -> None:
+    if known:
+        assert read_back(type_oid, UNCHANGED) == [UNAVAILABLE]
+        return
+    with pytest.raises(DecodeError, match="REPLICA IDENTITY FULL"):
+        read_back(type_oid, UNCHANGED)

@@ -1,0 +1,170 @@
+"""The Avro type that Debezium's Postgres connector has for a column's type.
+
+Debezium documentation, "PostgreSQL connector: Data type mappings", with the connector's defaults
+(`decimal.handling.mode=precise`, `time.precision.mode=adaptive`). What has no entry is refused by
+name: another form would be taken for Debezium's, and what the connector itself loses (a varying bit
+string's leading zeros, money of another locale, arrays of intervals) would be lost in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+AvroType = Any
+_NO_MODIFIER = -1
+#: Up to this precision Debezium counts milliseconds, above it microseconds.
+_MILLISECONDS = 3
+
+
+def _connect(kind: str, name: str, **more: Any) -> AvroType:
+    return {"type": kind, "connect.version": 1, **more, "connect.name": name}
+
+
+def _decimal(modifier: int) -> AvroType:
+    """numeric(p, s) as a scaled integer; numeric as one that carries its scale with it."""
+    if modifier == _NO_MODIFIER:
+        return VARIABLE_DECIMAL
+    # numerictypmodin: precision in the upper half, the scale in eleven bits with a sign.
+    precision, scale = (modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF
+    scale = (scale ^ 1024) - 1024
+    if scale < 0:
+        return VARIABLE_DECIMAL
+    return _connect(
+        "bytes",
+        "org.apache.kafka.connect.data.Decimal",
+        scale=scale,
+        precision=precision,
+        **{
+            "connect.parameters": {"scale": str(scale), "connect.decimal.precision": str(precision)}
+        },
+        logicalType="decimal",
+    )
+
+
+def _by_precision(milli: str, micro: str, milli_kind: str) -> Callable[[int], AvroType]:
+    def make(modifier: int) -> AvroType:
+        if modifier != _NO_MODIFIER and modifier <= _MILLISECONDS:
+            return _connect(milli_kind, milli)
+        return _connect("long", micro)
+
+    return make
+
+
+def _always(kind: AvroType) -> Callable[[int], AvroType]:
+    return lambda _: kind
+
+
+VARIABLE_DECIMAL: AvroType = {
+    "type": "record",
+    "name": "VariableScaleDecimal",
+    "namespace": "io.debezium.data",
+    "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
+    "connect.doc": "Variable scaled decimal",
+    "connect.version": 1,
+    "connect.name": "io.debezium.data.VariableScaleDecimal",
+}
+INTERVAL = 1186
+#: What an interval is, by Debezium's option `interval.handling.mode`.
+INTERVALS: Mapping[str, AvroType] = {
+    "numeric": _connect("long", "io.debezium.time.MicroDuration"),
+    "string": _connect("string", "io.debezium.time.Interval"),
+}
+
+
+def enum_type(labels: tuple[str, ...]) -> AvroType:
+    """An enum: its label."""
+    parameters = {"connect.parameters": {"allowed": ",".join(labels)}}
+    return _connect("string", "io.debezium.data.Enum", **parameters)
+
+
+def array_type(item: AvroType) -> AvroType:
+    """An array, each of whose items may be NULL."""
+    return {"type": "array", "items": ["null", item]}
+
+
+def _bits(modifier: int) -> AvroType:
+    """bit(n): its bytes, the lowest first."""
+    if modifier == 1:
+        return "boolean"
+    return _connect(
+        "bytes", "io.debezium.data.Bits", **{"connect.parameters": {"length": str(modifier)}}
+    )
+
+
+_STRING = _always("string")
+#: Ranges, and the arrays of them.
+RANGES: Mapping[int, int] = {
+    3904: 3905,
+    3906: 3907,
+    3908: 3909,
+    3910: 3911,
+    3912: 3913,
+    3926: 3927,
+}
+#: By type OID: a function of the type's modifier.
+TYPES: Mapping[int, Callable[[int], AvroType]] = {
+    16: _always("boolean"),
+    17: _always("bytes"),
+    18: _STRING,
+    20: _always("long"),
+    21: _always({"type": "int", "connect.type": "int16"}),
+    23: _always("int"),
+    25: _STRING,
+    26: _always("long"),
+    114: _always(_connect("string", "io.debezium.data.Json")),
+    142: _always(_connect("string", "io.debezium.data.Xml")),
+    650: _STRING,
+    700: _always("float"),
+    701: _always("double"),
+    774: _STRING,
+    829: _STRING,
+    869: _STRING,
+    1042: _STRING,
+    1043: _STRING,
+    1082: _always(_connect("int", "io.debezium.time.Date")),
+    1083: _by_precision("io.debezium.time.Time", "io.debezium.time.MicroTime", "int"),
+    1114: _by_precision("io.debezium.time.Timestamp", "io.debezium.time.MicroTimestamp", "long"),
+    1184: _always(_connect("string", "io.debezium.time.ZonedTimestamp")),
+    1266: _always(_connect("string", "io.debezium.time.ZonedTime")),
+    1560: _bits,
+    1700: _decimal,
+    2950: _always(_connect("string", "io.debezium.data.Uuid")),
+    3614: _always(_connect("string", "io.debezium.data.TsVector")),
+    3802: _always(_connect("string", "io.debezium.data.Json")),
+    **dict.fromkeys(RANGES, _STRING),
+}
+#: Arrays by OID: their items' types.
+ITEMS: Mapping[int, int] = {
+    143: 142,
+    199: 114,
+    651: 650,
+    775: 774,
+    1000: 16,
+    1001: 17,
+    1005: 21,
+    1007: 23,
+    1009: 25,
+    1014: 1042,
+    1015: 1043,
+    1016: 20,
+    1021: 700,
+    1022: 701,
+    1028: 26,
+    1040: 829,
+    1041: 869,
+    1115: 1114,
+    1182: 1082,
+    1183: 1083,
+    1185: 1184,
+    1231: 1700,
+    1270: 1266,
+    2951: 2950,
+    3807: 3802,
+    **{array: item for item, array in RANGES.items()},
+}
+#: Types of extensions that Debezium sends as text, by name.
+TEXTS: Mapping[str, AvroType] = {
+    "citext": "string",
+    "ltree": _connect("string", "io.debezium.data.Ltree"),
+}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cdc_users.measure.latency.series import EARLIEST
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.bitmap import Numbers
-from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
 from cdc_users.measure.ledger.probe import Operation, ProbeBatch, parse_probes
 from cdc_users.measure.step import (
     ProgressTelemetry,
@@ -123,12 +123,14 @@ class ObservedRecord:
             # A delete that came with its key alone has the time of the stamp that it follows.
             probes = self._ledger.with_deletes(probes, events.keys, events.deleted)
             counted = self._ledger.enter(
-                probes,
-                events.keys,
-                events.partition,
-                events.positions,
-                checks=events.checks,
-                at_us=events.seen_us,
+                PartitionEvents(
+                    probes,
+                    events.keys,
+                    events.partition,
+                    events.positions,
+                    events.checks,
+                    events.seen_us,
+                )
             )
             steps = probes.step[counted]
             for step in np.unique(steps).tolist():

@@ -14,7 +14,7 @@ from cdc_users.measure.judgement.result import Result, Verdict
 from cdc_users.options.options import command_line
 from cdc_users.report import directory, remake, table
 from cdc_users.run.context import RunContext
-from cdc_users.step.result import conclude
+from cdc_users.step.result import RunRequest, conclude
 
 logger = structlog.get_logger()
 
@@ -27,8 +27,8 @@ def concluded(run: RunContext, versions: Mapping[str, str]) -> Result:
     facts.notes += run.watch.stalls
     parsed = run.environment.parsed_options or Namespace()
     command = command_line(run.scenario.name, sys.argv[1:], vars(parsed))
-    options = directory.plain(run.options)
-    result = conclude(run.scenario, run.id, run.states, facts, command, options)
+    request = RunRequest(run.scenario, run.id, command, directory.plain(run.options))
+    result = conclude(request, run.states, facts)
     try:
         _write(run, result, versions)
     except ResultError as error:

@@ -58,6 +58,16 @@ class Stopping:
         return max(0.0, self._deadline_s - reserved_s - self.clock())
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What shows that something moves: `read` returns another value than before, or None where
+    nothing is due. After `stuck_s` of the same value nothing moves any more.
+    """
+
+    read: Callable[[], object]
+    stuck_s: float = STUCK_S
+
+
 @dataclass(slots=True)
 class Waiting:
     """Waits on behalf of one run; what broke the run meanwhile is in `facts.broken`."""
@@ -78,18 +88,16 @@ class Waiting:
         done: Callable[[], bool],
         limit_s: float | None,
         *,
-        progress: Callable[[], object] | None = None,
-        stuck_s: float = STUCK_S,
+        progress: Progress | None = None,
         reserved_s: float = 0.0,
     ) -> bool:
         """Wait for a condition; False when the time is over, or something has died.
 
-        With `progress` the wait ends when what that returns has not changed for `stuck_s` (None:
-        nothing is due).
-        Of the time that is left to a run that was told to stop, `reserved_s` is not used.
+        With `progress` the wait also ends when nothing moves any more. Of the time that is left to
+        a run that is stopping, `reserved_s` is not used.
         """
         began_s = moved_s = self.clock()
-        seen = progress() if progress is not None else None
+        seen = progress.read() if progress is not None else None
         while True:
             if (death := self.death()) is not None:
                 self.facts.broken.append(death)
@@ -104,10 +112,10 @@ class Waiting:
             if left_s == 0.0 or (over and self._silent_since_s is None):
                 return False
             if progress is not None:
-                now = progress()
+                now = progress.read()
                 if now is None or now != seen:
                     seen, moved_s = now, now_s
-                elif now_s - moved_s > stuck_s:
+                elif now_s - moved_s > progress.stuck_s:
                     self._stuck(what, now_s - moved_s)
                     return False
             gevent.sleep(POLL_S)

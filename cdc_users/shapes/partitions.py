@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from typing_extensions import override
 
@@ -27,17 +27,24 @@ def scaling_steps(name: str, options: Options) -> tuple[Step, ...]:
     compared = (rounds, options.sinks, options.partitions, options.instances)
     refuse_too_many(math.prod(map(len, compared)))
     return tuple(
-        _step(name, options, *configuration) for configuration in itertools.product(*compared)
+        _step(name, options, _Configuration(*found)) for found in itertools.product(*compared)
     )
 
 
-def _step(
-    name: str, options: Options, turn: int, sink: str, partitions: int, instances: int
-) -> Step:
-    words = [name, sink, str(partitions)]
-    words += [f"{instances}-instances"] if len(options.instances) > 1 else []
-    words += [f"round-{turn}"] if options.repeat > 1 else []
-    pipeline = _with_sink(pipeline_with(options, partitions, instances, 0.0), sink)
+class _Configuration(NamedTuple):
+    """One of those that are compared, in one of the rounds."""
+
+    turn: int
+    sink: str
+    partitions: int
+    instances: int
+
+
+def _step(name: str, options: Options, of: _Configuration) -> Step:
+    words = [name, of.sink, str(of.partitions)]
+    words += [f"{of.instances}-instances"] if len(options.instances) > 1 else []
+    words += [f"round-{of.turn}"] if options.repeat > 1 else []
+    pipeline = _with_sink(pipeline_with(options, of.partitions, of.instances, 0.0), of.sink)
     return Step("-".join(words), "drain", Schedule.volume(options.records), pipeline, options.lanes)
 
 

@@ -5,7 +5,7 @@ compare. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from cdc_users.measure.offset import ONE_CLOCK, ClockOffset
 from cdc_users.observe.message import Final
 from cdc_users.options.parse import WAITING
 from cdc_users.pipeline.telemetry import StepSnapshot
-from cdc_users.scenario import Scenario, Step, StepMode
+from cdc_users.scenario import Scenario, Step
 from cdc_users.step.fault import figures as fault_figures
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.verdict import clock_bound_ms, judge, notes
@@ -50,33 +50,37 @@ COMPARABLE_S = 1.0
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
 
 
-def conclude(
-    scenario: Scenario,
-    run: str,
-    states: Sequence[StepState],
-    facts: Facts,
-    command: str,
-    options: Mapping[str, object],
-) -> Result:
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What was asked for: a scenario, under a run's id, by a command line, with these options."""
+
+    scenario: Scenario
+    run: str
+    command: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def conclude(request: RunRequest, states: Sequence[StepState], facts: Facts) -> Result:
     """The run's result."""
+    scaling = request.scenario.scaling
     ran = [state for state in states if state.workers and state.step.mode != "null"]
     steps = [step_result(state, facts) for state in ran]
     verdict, reasons = judge(ran, steps, facts)
     return Result(
-        scenario=scenario.name,
-        run=run,
+        scenario=request.scenario.name,
+        run=request.run,
         verdict=verdict,
         reasons=reasons,
         steps=steps,
         harness=harness(ran),
         notes=[
             *notes(ran, facts),
-            *(hasty(steps) if scenario.scaling else ()),
+            *(hasty(steps) if scaling else ()),
             *spread_notes(steps),
         ],
-        command=command,
-        options=options,
-        scaling=summary(points(readings(steps))) if scenario.scaling else None,
+        command=request.command,
+        options=request.options,
+        scaling=summary(points(readings(steps))) if scaling else None,
         capacity=facts.course.summary,
     )
 
@@ -130,19 +134,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         drain_rate_per_s=rate if drain else None,
         bytes_per_s=round(sink.bytes / duration_s, 1) if figures else None,
         arrivals=ArrivalTally(**{name: state.total(name) for name in TALLY}),
-        latency_ms=(
-            {}
-            if facts.smoke
-            else latencies(
-                state.recorder(),
-                sink,
-                DRAIN_SERIES if drain else SINK_SERIES,
-                state.step.rows_per_arrival,
-                state.step.mode,
-                clock_bound_ms(state),
-                facts.source_clock,
-            )
-        ),
+        latency_ms={} if facts.smoke else latencies(state, sink, facts.source_clock),
         ledger=ledger(audits, _final_of(state.number, facts), facts.fenced),
         warm_up=state.step.warm_up,
         probe=state.step.probe,
@@ -226,18 +218,14 @@ def as_json(value: Any) -> dict[str, object]:
 
 
 def latencies(
-    harness_side: Recorder,
-    sink: StepSnapshot,
-    stages: Sequence[str],
-    rows_per_arrival: int = 1,
-    mode: StepMode = "burst",
-    clock_ms: float | None = None,
-    source_clock: ClockOffset = ONE_CLOCK,
+    state: StepState, sink: StepSnapshot, source_clock: ClockOffset = ONE_CLOCK
 ) -> dict[str, Mapping[str, float | int | None]]:
-    """Every series' summary, by its name in result.json;
+    """Every series' summary, by its name in result.json.
 
-    `stages` are those that the sink's events are split into. What was dropped takes part in every
-    series that begins at the intended time."""
+    Arrivals that were dropped take part in every series that begins at the intended time.
+    """
+    step, harness_side, clock_ms = state.step, state.recorder(), clock_bound_ms(state)
+    stages = DRAIN_SERIES if step.mode == "drain" else SINK_SERIES
     names = dict.fromkeys(stages, sink.recorder) | dict.fromkeys(HARNESS_SERIES, harness_side)
     dropped = harness_side.histogram("dropped")
     found: dict[str, Mapping[str, float | int | None]] = {}
@@ -245,7 +233,7 @@ def latencies(
         histogram = recorder.histogram(name)
         if name in OPTIONAL_SERIES and not histogram.count:
             continue
-        events = rows_per_arrival if name in EVENT_SERIES else 1
+        events = step.rows_per_arrival if name in EVENT_SERIES else 1
         censored = Censored(dropped.count * events * (name in FROM_INTENDED), dropped.min_us)
         found[name] = histogram.summary_ms(censored)
     for name, ahead_us in (("commit", 1), ("capture", -1)):
@@ -253,7 +241,7 @@ def latencies(
             histogram = sink.recorder.histogram(name)
             found[name] = corrected(found[name], histogram, source_clock, ahead_us)
     if "end_to_end" in found:
-        paced = harness_side if mode == "paced" else None
+        paced = harness_side if step.mode == "paced" else None
         late = lateness_ms(sink.recorder, paced)
         clock = {"clock": clock_ms} if clock_ms and clock_ms > 0 else {}
         found["end_to_end"] = {**found["end_to_end"], **late, **clock}

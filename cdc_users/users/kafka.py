@@ -26,7 +26,7 @@ from cdc_users.users.carried import carried
 from cdc_users.users.lane import LaneUser
 from cdc_users.users.producer.bulk_insert import InsertFlight, Insertion
 from cdc_users.users.producer.in_flight import ChangeFlight, Flight, PipelinedWriter
-from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.producer.producer import AvroProducer, SendOptions
 from cdc_users.users.share import GIVE_WAY_S, Share
 from cdc_users.users.target import TopicTarget
 from cdc_users.users.workload.workload import Writer, writer_number
@@ -66,8 +66,7 @@ class RecordSender:
                 target.bootstrap,
                 target.channels,
                 anchor,
-                headers=target.headers,
-                linger_ms=target.linger_ms,
+                SendOptions(headers=target.headers, linger_ms=target.linger_ms),
             )
             self._target = target
         if self._poller is None or self._poller.dead:
@@ -279,9 +278,7 @@ class KafkaUser(LaneUser):
     def _flight(self, share: Share, intended_ns: NDArray[np.int64]) -> Flight:
         size, intended_us = share.assignment.rows_per_arrival, share.wall_us(intended_ns)
         if self._insertion is not None and not self._sender.evolved:
-            return InsertFlight(
-                self._insertion, self._writer, size, intended_ns, intended_us, self._logbook
-            )
+            return InsertFlight(self._insertion, size, intended_ns, intended_us, self._logbook)
         flight = ChangeFlight(self._logbook)
         for at_ns, at_us in zip(intended_ns.tolist(), intended_us.tolist(), strict=True):
             flight.add(self._writer.transaction(size, at_us), at_ns)

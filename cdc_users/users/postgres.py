@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import psycopg
@@ -29,6 +30,16 @@ from cdc_users.users.workload.workload import (
 )
 
 WriteFailure = psycopg2.Error | psycopg.Error
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A transaction that has been tried: when, and the error where it failed."""
+
+    transaction: WriteTransaction
+    started_ns: int
+    done_ns: int
+    error: WriteFailure | None
 
 
 class PostgresUser(LaneUser):
@@ -109,7 +120,7 @@ class PostgresUser(LaneUser):
             raise
         done_ns = time.monotonic_ns()
         self._writer.settle(transaction, outcome)
-        self._report(share, arrival, started_ns, done_ns, transaction, error)
+        self._report(share, arrival, _Attempt(transaction, started_ns, done_ns, error))
 
     def _carry_out(self, transaction: WriteTransaction) -> tuple[Outcome, WriteFailure | None]:
         assert self._session is not None
@@ -123,35 +134,31 @@ class PostgresUser(LaneUser):
             return ("unknown" if sent and not rolled_back(failure) else "failed"), failure
         return "acked", None
 
-    def _report(
-        self,
-        share: Share,
-        arrival: Arrival,
-        started_ns: int,
-        done_ns: int,
-        transaction: WriteTransaction,
-        error: WriteFailure | None,
-    ) -> None:
-        alone = self._writer.workload.only_inserts
-        name: OperationName = "insert" if alone else operation_name(transaction.changes)
+    def _report(self, share: Share, arrival: Arrival, attempt: _Attempt) -> None:
+        alone, changes, error = (
+            self._writer.workload.only_inserts,
+            attempt.transaction.changes,
+            attempt.error,
+        )
+        name: OperationName = "insert" if alone else operation_name(changes)
         if error is None:
             share.tally.completed += 1
-            share.tally.rows += len(transaction.changes)
+            share.tally.rows += len(changes)
         else:
             share.tally.failed += 1
             share.note_error(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}")
         share.record(
             arrival.intended_ns,
-            started_ns,
-            done_ns,
+            attempt.started_ns,
+            attempt.done_ns,
             "" if alone else name,
             failed=error is not None,
         )
         self.environment.events.request.fire(
             request_type="POSTGRES",
             name=f"{name} (response)",
-            response_time=(done_ns - arrival.intended_ns) / 1e6,
-            response_length=len(transaction.changes),
+            response_time=(attempt.done_ns - arrival.intended_ns) / 1e6,
+            response_length=len(changes),
             exception=error,
             context={},
         )

@@ -273,15 +273,16 @@ class EnvelopeEncoder:
         operation: str,
         before: Sequence[Any] | None,
         after: Sequence[Any] | None,
-        transaction: int,
-        lsn: int,
+        position: tuple[int, int],
         moment: Moment,
     ) -> bytes:
-        """The envelope of one change;
+        """The envelope of one change.
 
-        `operation` is Debezium's (c, u, d, r, t), `lsn` counts within the topic.
+        `operation` is Debezium's (c, u, d, r, t). `position` is the transaction's number and the
+        change's LSN, which counts within the topic: a plain tuple, since a record of its own would
+        cost more than the sum of what is patched in here.
         """
-        encode = self._row
+        encode, (transaction, lsn) = self._row, position
         return b"".join(
             (
                 self.value_head,

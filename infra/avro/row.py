@@ -58,15 +58,13 @@ class Rows:
         self,
         reader: RowReader,
         octets: Octets,
-        begin: OffsetArray,
-        end: OffsetArray,
+        bounds: tuple[OffsetArray, OffsetArray],
         starts: Mapping[str, Starts],
         sides: Mapping[str, Mapping[str, Starts]],
     ) -> None:
         self._reader = reader
         self._octets = octets
-        self._begin = begin
-        self._end = end
+        self._begin, self._end = bounds
         self._starts = starts
         self._sides = sides
 
@@ -77,8 +75,7 @@ class Rows:
         return Rows(
             self._reader,
             self._octets,
-            self._begin[part],
-            self._end[part],
+            (self._begin[part], self._end[part]),
             {name: starts[part] for name, starts in self._starts.items()},
             {
                 side: {name: starts[part] for name, starts in found.items()}
@@ -439,7 +436,7 @@ class RowReader:
         if not np.array_equal(at, octets.end):
             raise EnvelopeError("the message ends in the middle of its envelope, or after it")
         _check_operations(octets, starts["op"])
-        return Rows(self, octets, octets.begin, octets.end, starts, sides)
+        return Rows(self, octets, (octets.begin, octets.end), starts, sides)
 
     def _walk(
         self,

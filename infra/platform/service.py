@@ -20,7 +20,7 @@ from infra.platform.consume.buffer import Buffer
 from infra.platform.consume.consumer import CDCConsumer
 from infra.platform.consume.dead_letter import DeadLetters, DeadLetterTopic, NoDeadLetters
 from infra.platform.consume.decode import prepared
-from infra.platform.consume.delivery import CommitLimit, Delivery
+from infra.platform.consume.delivery import CommitLimit, Delivery, registry_retries
 from infra.platform.consume.registry import Registry
 from infra.platform.process.error import ConfigError, PlatformError, UnreachableError
 from infra.platform.process.loop import new_loop
@@ -48,10 +48,11 @@ async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -
     sink = InstrumentedSink(retrying, options.run, anchor, options.probe_column)
     await sink.open()
     dead_letters = _dead_letters(options)
-    delivery = Delivery(registry, sink, dead_letters, backoff, commit_limit(options), troubles)
+    retries = registry_retries(backoff, troubles)
+    delivery = Delivery(registry, sink, dead_letters, retries, commit_limit(options))
     buffer = make_buffer(settings.max_buffered_messages)
     buffer.limit_bytes = settings.max_buffered_bytes
-    consumer = CDCConsumer(settings, delivery, sink, anchor, buffer, troubles=troubles)
+    consumer = CDCConsumer(settings, delivery, anchor, buffer)
     sampler = Sampler(consumer, sink, anchor)
     telemetry = Telemetry(consumer, sink, sampler)
 

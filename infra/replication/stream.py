@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import struct
 import time
+from dataclasses import dataclass
 
 from psycopg import Error as PsycopgError
 from psycopg import pq
@@ -40,6 +41,20 @@ FULL_BYTES = 4096
 READ_BYTES = 4 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What START_REPLICATION asks for: a publication's changes, from a position of a slot.
+
+    `binary` asks for values in binary form, `streaming` for transactions still in progress.
+    """
+
+    slot: str
+    publication: str
+    start_lsn: int
+    binary: bool = False
+    streaming: bool = False
+
+
 class ReplicationStream:
     """One session of START_REPLICATION. For one thread; every failure is a StreamError.
 
@@ -47,16 +62,7 @@ class ReplicationStream:
     sent; `asked` is set when the server wants a confirmation now.
     """
 
-    def __init__(
-        self,
-        connection: ReplicationConnection,
-        slot: str,
-        publication: str,
-        start_lsn: int,
-        *,
-        binary: bool = False,
-        streaming: bool = False,
-    ) -> None:
+    def __init__(self, connection: ReplicationConnection, request: StreamRequest) -> None:
         self.idle_lsn = 0
         self.asked = self.more = False
         self.silence_s = connection.silence_s
@@ -73,24 +79,24 @@ class ReplicationStream:
             )
         # Version 2 is the first that streams transactions in progress (PostgreSQL 14).
         options = {
-            "proto_version": "2" if streaming else "1",
-            "publication_names": _quoted(publication),
+            "proto_version": "2" if request.streaming else "1",
+            "publication_names": _quoted(request.publication),
         }
-        if streaming:
+        if request.streaming:
             options["streaming"] = "on"
-        if binary:
+        if request.binary:
             options["binary"] = "on"
         listed = ", ".join(f"{name} {_literal(value)}" for name, value in options.items())
-        command = f"START_REPLICATION SLOT {_quoted(slot)} LOGICAL {lsn_text(start_lsn)} ({listed})"
-        connection.run(command, pq.ExecStatus.COPY_BOTH, f"slot {slot!r} cannot be read")
+        command = (
+            f"START_REPLICATION SLOT {_quoted(request.slot)} LOGICAL {lsn_text(request.start_lsn)}"
+            f" ({listed})"
+        )
+        connection.run(command, pq.ExecStatus.COPY_BOTH, f"slot {request.slot!r} cannot be read")
 
     @classmethod
-    def open(
-        cls, dsn: str, slot: str, publication: str, start_lsn: int, *, binary: bool = False
-    ) -> ReplicationStream:
+    def open(cls, dsn: str, request: StreamRequest) -> ReplicationStream:
         """A session on a connection of its own."""
-        connection = ReplicationConnection(dsn, SILENCE_S)
-        return cls(connection, slot, publication, start_lsn, binary=binary)
+        return cls(ReplicationConnection(dsn, SILENCE_S), request)
 
     def _reason(self) -> str:
         return self._connection.error_message.decode(errors="replace").strip() or "no reason given"

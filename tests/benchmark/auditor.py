@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
 from cdc_users.measure.ledger.probe import PROBE_BYTES, Probe, format_probe, parse_probes
 from tests.unit.cdc_users.measure.ledger import zoo
 
@@ -95,7 +95,8 @@ def feed(ledger: Ledger, batches: Iterator[Batch]) -> tuple[int, float]:
     for batch in batches:
         positions = np.arange(events, events + len(batch.keys))
         began_s = time.thread_time()
-        ledger.observe(parse_probes(batch.probes, RUN), batch.keys, batch.partition, positions)
+        probes = parse_probes(batch.probes, RUN)
+        ledger.observe(PartitionEvents(probes, batch.keys, batch.partition, positions))
         spent_s += time.thread_time() - began_s
         events += len(batch.keys)
     return events, spent_s
@@ -107,14 +108,15 @@ def memory_bytes(events: int, live_keys: int, batch: int) -> tuple[int, int]:
     held = peak = 0
     ledger = Ledger()
     modules = [
-        tracemalloc.Filter(True, f"*/measure/{name}.py", all_frames=True)
+        tracemalloc.Filter(True, f"*/measure/ledger/{name}.py", all_frames=True)
         for name in ("bitmap", "version", "ledger", "arrival")
     ]
     for number, part in enumerate(load(events, live_keys, batch)):
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         probes = parse_probes(part.probes, RUN)
-        ledger.observe(probes, part.keys, part.partition, np.arange(len(part.keys)))
+        positions = np.arange(len(part.keys))
+        ledger.observe(PartitionEvents(probes, part.keys, part.partition, positions))
         growth = tracemalloc.get_traced_memory()[1] - before
         if number % 2_000 == 0:
             held = sum(

@@ -64,7 +64,6 @@ def fill(endpoints: Endpoints, topic: str, records: int, anchor: Anchor) -> None
         now_ns = time.monotonic_ns()
         flight = InsertFlight(
             insertion,
-            writer,
             1,
             np.full(FLIGHT, now_ns),
             np.full(FLIGHT, anchor.wall_us_at(now_ns)),

@@ -92,7 +92,7 @@ def our_rate(endpoints: Endpoints, partitions: int, records: int) -> tuple[float
         intended_ns = np.full(FLIGHT, began_ns)
         intended_us = np.full(FLIGHT, anchor.wall_us_at(began_ns))
         for _ in range(records // FLIGHT):
-            flight = InsertFlight(insertion, writer, 1, intended_ns, intended_us)
+            flight = InsertFlight(insertion, 1, intended_ns, intended_us)
             while not producer.push(flight):
                 _note(producer.poll(0.001), writer, recorder)
             _note(producer.poll(), writer, recorder)

@@ -27,7 +27,7 @@ import psutil
 from cdc_users.measure.clock import new_anchor
 from infra.platform.wal.replication import slot as server
 from infra.platform.wal.service import DirectReaderSettings, Service
-from infra.replication.stream import ReplicationStream, lsn_number, lsn_text
+from infra.replication.stream import ReplicationStream, StreamRequest, lsn_number, lsn_text
 from infra.stack.servers.postgres import find_binaries
 from tests.private_postgres import private_postgres
 
@@ -116,7 +116,7 @@ def decode(dsn: str, slot: str, end_lsn: int) -> float:
 def acknowledge(dsn: str, slot: str, end_lsn: int) -> float:
     """Reading in coalesced batches and confirming, nothing decoded."""
     before_s = time.process_time()
-    with closing(ReplicationStream.open(dsn, slot, NAME, 0)) as stream:
+    with closing(ReplicationStream.open(dsn, StreamRequest(slot, NAME, 0))) as stream:
         last = 0
         while last < end_lsn:
             messages = stream.read(2000)

@@ -68,10 +68,10 @@ def test_the_connector_writes_what_our_files_and_our_encoder_say(stack: Endpoint
     changes = [("c", None, row) for row in ROWS] + [("u", ROWS[0], updated), ("d", updated, None)]
     for key, value, (operation, before, after) in zip(keys, values, changes, strict=False):
         assert key == ours.key(after or before or ())
-        envelope = ours.value(operation, before, after, 1, 1, ours.moment(0))
+        envelope = ours.value(operation, before, after, (1, 1), ours.moment(0))
         rows = (
             len(envelope)
-            - len(ours.value(operation, None, None, 1, 1, ours.moment(0)))
+            - len(ours.value(operation, None, None, (1, 1), ours.moment(0)))
             + HEADER_BYTES
             + 2
         )

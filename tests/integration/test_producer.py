@@ -27,7 +27,7 @@ from cdc_users.measure.ledger.probe import Operation
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
 from cdc_users.users.producer.added_column import VALUE
 from cdc_users.users.producer.in_flight import ChangeFlight, PipelinedWriter
-from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.producer.producer import AvroProducer, SendOptions
 from cdc_users.users.producer.record import HEADERS
 from cdc_users.users.producer.topic_schemas import open_channel
 from cdc_users.users.workload.workload import Workload
@@ -53,9 +53,13 @@ def topic(stack: Endpoints) -> Iterator[str]:
     delete_subjects(stack.schema_registry_url, name)
 
 
-def producer_of(stack: Endpoints, topic: str, **options: Any) -> AvroProducer:
+def producer_of(stack: Endpoints, topic: str, headers: bool = False) -> AvroProducer:
     return AvroProducer.open(
-        stack.kafka_bootstrap, stack.schema_registry_url, [topic], ANCHOR, **options
+        stack.kafka_bootstrap,
+        stack.schema_registry_url,
+        [topic],
+        ANCHOR,
+        SendOptions(headers=headers),
     )
 
 
@@ -193,7 +197,7 @@ def test_the_largest_record_that_is_sent_is_one_that_the_broker_takes(
     stack: Endpoints, topic: str, margin: int
 ) -> None:
     channel = open_channel(stack.kafka_bootstrap, stack.schema_registry_url, topic)
-    producer = AvroProducer(stack.kafka_bootstrap, [channel], ANCHOR, headers=True)
+    producer = AvroProducer(stack.kafka_bootstrap, [channel], ANCHOR, SendOptions(headers=True))
     small = produced(producer, Workload(row_bytes=1000), 1)
     # Lengths of five digits more take two bytes more of their own.
     beside = producer.figures.bytes - 1000 + 1

@@ -112,7 +112,7 @@ def audit_taps(
     audits = {}
     for name, arrivals in taps.items():
         complete = fenced if isinstance(fenced, bool) else fenced.get(name, False)
-        found = _audit(step, outcomes, name, arrivals, earlier, complete)
+        found = _audit(step, outcomes, _Looked(name, arrivals, earlier, complete))
         if name in states:
             kept = tuple(
                 example
@@ -147,15 +147,19 @@ class _Tally:
         ]
 
 
-def _audit(
-    step: int,
-    outcomes: Mapping[int, Outcomes],
-    tap: str,
-    arrivals: Arrivals,
-    earlier: Mapping[str, Arrivals],
-    fenced: bool,
-) -> Audit:
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A tap with its arrivals, and with those of the taps that events pass before it."""
+
+    tap: str
+    arrivals: Arrivals
+    earlier: Mapping[str, Arrivals]
+    fenced: bool
+
+
+def _audit(step: int, outcomes: Mapping[int, Outcomes], looked: _Looked) -> Audit:
     tally = _Tally()
+    tap, arrivals, earlier, fenced = looked.tap, looked.arrivals, looked.earlier, looked.fenced
     word = "lost" if fenced else "unseen"
     writers = {writer for writer in {*outcomes, *arrivals.seen} if writer // LANES_PER_STEP == step}
     for writer in sorted(writers):

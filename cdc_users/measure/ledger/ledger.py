@@ -72,10 +72,38 @@ class RowCheck(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Events:
-    """A batch with where it came from;
+class PartitionEvents:
+    """Events of one partition in its order, a row each: probe, key and position.
 
-    `step` is that of all its events, None where they are of several.
+    `checks` has a RowCheck for each, where rows were checked. `at_us`, wall microseconds, tells
+    instances that saw the same key which of them was later.
+    """
+
+    probes: ProbeBatch
+    keys: Numbers
+    partition: int
+    positions: Numbers
+    checks: NDArray[np.uint8] | None = None
+    at_us: int = 0
+
+    def only(self, rows: Numbers) -> PartitionEvents:
+        """Some of the events."""
+        checks = None if self.checks is None else self.checks[rows]
+        return PartitionEvents(
+            self.probes[rows],
+            self.keys[rows],
+            self.partition,
+            self.positions[rows],
+            checks,
+            self.at_us,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """Events that count, with their steps;
+
+    `step` is that of all of them, None where they are of several.
     """
 
     batch: ProbeBatch
@@ -99,38 +127,19 @@ class Ledger:
         self._fence_places: dict[int, int] = {}
         self._origin_us = 0
 
-    def observe(
-        self,
-        batch: ProbeBatch,
-        keys: Numbers,
-        partition: int,
-        positions: Numbers,
-        *,
-        deleted: Flags | None = None,
-        checks: NDArray[np.uint8] | None = None,
-        at_us: int = 0,
-    ) -> Flags:
-        """Take in a batch from one partition, in its order; returns which events count (valid, not
-        fences) and have come for the first time, so that a repeat is in no latency.
+    def observe(self, part: PartitionEvents, *, deleted: Flags | None = None) -> Flags:
+        """Take events in; returns which of them count (valid, not fences) and have come for the
+        first time, so that a repeat is in no latency.
 
         `deleted` says which are delete events: theirs is the probe of the row that they remove, or
-        none where the source sends keys only. `checks` has a `Check` for each. `at_us`, wall
-        microseconds, tells instances that saw the same key which of them was later.
+        none where the source sends keys only.
         """
-        batch = self.with_deletes(batch, keys, deleted)
-        return self.enter(batch, keys, partition, positions, checks=checks, at_us=at_us)
+        probes = self.with_deletes(part.probes, part.keys, deleted)
+        return self.enter(replace(part, probes=probes))
 
-    def enter(
-        self,
-        batch: ProbeBatch,
-        keys: Numbers,
-        partition: int,
-        positions: Numbers,
-        *,
-        checks: NDArray[np.uint8] | None = None,
-        at_us: int = 0,
-    ) -> Flags:
-        """`observe` for a batch whose deletes are events of their own already (`with_deletes`)."""
+    def enter(self, part: PartitionEvents) -> Flags:
+        """`observe` for events whose deletes are events of their own already (`with_deletes`)."""
+        batch = part.probes
         fence = batch.valid & (batch.operation == _FENCE)
         counted: Flags = (
             batch.valid & ~fence & (batch.sequence > batch.index) & (batch.index < batch.size)
@@ -139,16 +148,14 @@ class Ledger:
             # Told by what the probe says: a table's key may be no number.
             fences = batch.writer[fence] * KEYS_PER_WRITER + batch.sequence[fence]
             self._arrivals.fences.update(fences.tolist())
-            self._arrivals.fenced_partitions.add(partition)
-            self._fence_places |= dict.fromkeys(fences.tolist(), partition)
+            self._arrivals.fenced_partitions.add(part.partition)
+            self._fence_places |= dict.fromkeys(fences.tolist(), part.partition)
         self._arrivals.foreign += len(batch) - int((counted | fence).sum())
         rows = np.flatnonzero(counted)
         if len(rows) == len(batch):
-            return ~self._take(_events(batch, keys, partition, positions, at_us), checks)
+            return ~self._take(part)
         if len(rows):
-            some = checks[rows] if checks is not None else None
-            part = _events(batch[rows], keys[rows], partition, positions[rows], at_us)
-            counted[rows] = ~self._take(part, some)
+            counted[rows] = ~self._take(part.only(rows))
         return counted
 
     def unseen(self, batch: ProbeBatch) -> Flags:
@@ -179,8 +186,9 @@ class Ledger:
             batch = batch.with_rows(found)
         return batch.after_deletes(deleted) if deleted.any() else batch
 
-    def _take(self, events: _Events, checks: NDArray[np.uint8] | None) -> Flags:
-        """Count what has come; returns which of it had been here before."""
+    def _take(self, part: PartitionEvents) -> Flags:
+        """Count events; returns which of them had been here before."""
+        events, checks = _events(part), part.checks
         batch = events.batch
         begins = batch.sequence - batch.index
         again = self._bitmap.mark(batch.writer, batch.sequence, begins, begins + batch.size)
@@ -307,11 +315,15 @@ class Ledger:
         )
 
 
-def _events(
-    batch: ProbeBatch, keys: Numbers, partition: int, positions: Numbers, at_us: int
-) -> _Events:
-    steps = batch.step
+def _events(part: PartitionEvents) -> _Events:
+    steps = part.probes.step
     low = int(steps.min())
     return _Events(
-        batch, keys, partition, positions, at_us, steps, low if low == int(steps.max()) else None
+        part.probes,
+        part.keys,
+        part.partition,
+        part.positions,
+        part.at_us,
+        steps,
+        low if low == int(steps.max()) else None,
     )

@@ -27,6 +27,22 @@ from infra.avro.kind import UNAVAILABLE
 _OPERATIONS = {"insert": "c", "create": "c", "update": "u", "delete": "d", "read": "r"}
 
 
+@dataclass(frozen=True, slots=True)
+class ReadChanges:
+    """Changes of one partition in their order, each with its bytes and its position there.
+
+    `seen_us` is when the tap had them; `appended_us`, where it is known, when the service took
+    each. Both are wall microseconds.
+    """
+
+    changes: Sequence[ObservedChange]
+    sizes: Sequence[int]
+    partition: int
+    positions: Numbers
+    seen_us: int
+    appended_us: Numbers | None = None
+
+
 @dataclass(slots=True)
 class ChangeParser:
     """Makes events of changes of some tables.
@@ -48,16 +64,9 @@ class ChangeParser:
         """The columns by one of which a row without an envelope is known."""
         return frozenset(table.probe for table in self.tables)
 
-    def parse(
-        self,
-        changes: Sequence[ObservedChange],
-        sizes: Sequence[int],
-        partition: int,
-        positions: Numbers,
-        seen_us: int,
-        appended_us: Numbers | None = None,
-    ) -> Events:
-        """The events of changes of one partition, in their order; raises ChangeError."""
+    def parse(self, read: ReadChanges) -> Events:
+        """The events of these changes, in their order; raises ChangeError."""
+        changes = read.changes
         rows = [self._row(change) for change in changes]
         tables = [
             table_of(self.tables, row, change.get("source"))
@@ -69,20 +78,20 @@ class ChangeParser:
         ]
         try:
             return Events(
-                partition=partition,
-                positions=positions,
+                partition=read.partition,
+                positions=read.positions,
                 keys=np.array(keys, dtype=np.int64),
                 probes=[
                     _text(row.get(table.probe))
                     for table, (_, row) in zip(tables, rows, strict=True)
                 ],
                 deleted=np.array([deleted for deleted, _ in rows], dtype=np.bool_),
-                sizes=np.array(sizes, dtype=np.int64),
+                sizes=np.array(read.sizes, dtype=np.int64),
                 committed_us=np.array(
                     [_committed_us(change) for change in changes], dtype=np.int64
                 ),
-                seen_us=seen_us,
-                appended_us=appended_us,
+                seen_us=read.seen_us,
+                appended_us=read.appended_us,
                 checks=self._checks(changes, tables, keys) if self.check_every else None,
                 others=np.array(
                     [

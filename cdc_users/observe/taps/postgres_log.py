@@ -36,7 +36,7 @@ from infra.replication.pgoutput import event as log
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.form import LazyChange, LazyForm
 from infra.replication.pgoutput.value import CATALOGUE, ValueKinds
-from infra.replication.stream import ReplicationStream
+from infra.replication.stream import ReplicationStream, StreamRequest
 
 CONNECT_S = 10
 #: Messages that are read at a time.
@@ -232,9 +232,8 @@ class PostgresLogTap(Tap):
         self._reader.renew()
         self._sessions += 1
         settings = self._settings
-        return ReplicationStream.open(
-            settings.dsn, settings.slot, settings.publication, self._reader.end_lsn
-        )
+        request = StreamRequest(settings.slot, settings.publication, self._reader.end_lsn)
+        return ReplicationStream.open(settings.dsn, request)
 
     def _run(self, stream: ReplicationStream) -> None:
         while not self._stop.is_set():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cdc_users.observe.events.change import ChangeParser
+from cdc_users.observe.events.change import ChangeParser, ReadChanges
 from cdc_users.observe.events.dialect import NO_ROW, ChangeError, change_of
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import ObservedRecord, end_thread
@@ -63,12 +63,14 @@ class StreamFeed:
         appended_us = np.array([item.appended_us for item, _ in read], dtype=np.int64)
         try:
             events = self._parser.parse(
-                [change for _, change in read],
-                [len(item.data) for item, _ in read],
-                partition,
-                np.array([item.position for item, _ in read], dtype=np.int64),
-                seen_us,
-                appended_us,
+                ReadChanges(
+                    [change for _, change in read],
+                    [len(item.data) for item, _ in read],
+                    partition,
+                    np.array([item.position for item, _ in read], dtype=np.int64),
+                    seen_us,
+                    appended_us,
+                )
             )
         except ChangeError as error:
             if len(read) == 1:

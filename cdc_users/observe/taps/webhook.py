@@ -22,7 +22,7 @@ from typing_extensions import override
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.change import ChangeParser
+from cdc_users.observe.events.change import ChangeParser, ReadChanges
 from cdc_users.observe.events.dialect import NO_ROW, ChangeError, ObservedChange, change_of
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import WebhookSettings
@@ -203,7 +203,9 @@ class WebhookTap(Tap):
         size = len(body) // max(1, len(changes))
         # All of a request or nothing: what is refused comes again, and would be counted twice.
         events = [
-            self._parser.parse(group, [size] * len(group), partition, _positions(group), seen_us)
+            self._parser.parse(
+                ReadChanges(group, [size] * len(group), partition, _positions(group), seen_us)
+            )
             for partition, group in groups.items()
         ]
         for each in events:

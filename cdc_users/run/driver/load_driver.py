@@ -12,7 +12,7 @@ from cdc_users.error import HarnessError
 from cdc_users.measure.schedule.fault_plan import ACT_S
 from cdc_users.run.assignment import Assigner
 from cdc_users.run.context import RunContext
-from cdc_users.run.wait import STUCK_S, Waiting
+from cdc_users.run.wait import STUCK_S, Progress, Waiting
 from cdc_users.step.state import StepState
 from cdc_users.users.message import Assignment, Halt
 from cdc_users.users.target import LaneTarget, NullTarget
@@ -113,8 +113,7 @@ class LoadDriver:
             f"the load of {state.step.name}",
             self._loaded,
             None,
-            progress=self._moved,
-            stuck_s=stuck_s,
+            progress=Progress(self._moved, stuck_s),
             reserved_s=DRAIN_RESERVED_S,
         )
         if not state.loaded:

@@ -83,6 +83,7 @@ class Insertion:
     """
 
     def __init__(self, writer: PipelinedWriter, run: str) -> None:
+        self.writer = writer
         self.tables = writer.workload.tables
         self.base = writer.number * KEYS_PER_WRITER
         self.stamp = f"{_PROBE_HEAD}{VERSION}{run:8}{writer.number:07d}"
@@ -149,7 +150,6 @@ class InsertFlight(Flight):
     def __init__(
         self,
         insertion: Insertion,
-        writer: PipelinedWriter,
         size: int,
         intended_ns: NDArray[np.int64],
         intended_us: NDArray[np.int64],
@@ -159,7 +159,7 @@ class InsertFlight(Flight):
         count = len(intended_ns) * size
         self._insertion = insertion
         self._size = size
-        self._number, self.first = writer.reserve(len(intended_ns), size)
+        self._number, self.first = insertion.writer.reserve(len(intended_ns), size)
         self._intended_us: list[int] = intended_us.tolist()
         self.starts = range(0, count, size)
         self.intended_ns = np.repeat(intended_ns, size).tolist()

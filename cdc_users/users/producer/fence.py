@@ -14,7 +14,7 @@ from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
 from cdc_users.users.producer.in_flight import ChangeFlight
-from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.producer.producer import AvroProducer, SendOptions
 from cdc_users.users.table_statement import insert
 from cdc_users.users.target import DatabaseTarget, LaneTarget
 from cdc_users.users.workload.keyspace import RowChange
@@ -152,7 +152,7 @@ def fences(
         return TableFences(run, target.dsn, target.plans, anchor.now_us, custom)
     if isinstance(target, DatabaseTarget):
         return PostgresFences(run, target.dsn, target.schema, target.tables, anchor.now_us)
-    producer = AvroProducer(target.bootstrap, target.channels, anchor, linger_ms=0)
+    producer = AvroProducer(target.bootstrap, target.channels, anchor, SendOptions(linger_ms=0))
     return TopicFences(run, producer, anchor.now_us)
 
 

@@ -226,7 +226,7 @@ class ChangeFlight(Flight):
             yield (
                 outlet,
                 key,
-                encoder.value(letter, before, row, transaction, next(lsns), outlet.moment),
+                encoder.value(letter, before, row, (transaction, next(lsns)), outlet.moment),
             )
             if row is None:
                 yield outlet, key, None

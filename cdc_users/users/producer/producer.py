@@ -92,6 +92,17 @@ class Figures:
         self.causes += flight.causes()
 
 
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """How records are sent: schema ids in headers or in front of the bytes, how long the client
+    waits for company (linger), and the length of its local queue.
+    """
+
+    headers: bool = False
+    linger_ms: float = 5
+    queue_records: int = QUEUE_RECORDS
+
+
 class AvroProducer:
     """Produces changes in Debezium's envelope, keys and values in Confluent's wire format.
 
@@ -105,16 +116,13 @@ class AvroProducer:
         bootstrap: str,
         channels: Sequence[Channel],
         anchor: Anchor,
-        *,
-        headers: bool = False,
-        linger_ms: float = 5,
-        queue_records: int = QUEUE_RECORDS,
+        options: SendOptions = SendOptions(),
     ) -> None:
         self.figures = Figures()
         self._anchor = anchor
-        self._more: dict[str, Any] = {"headers": list(HEADERS)} if headers else {}
-        self._outlets = [Outlet(channel, headers=headers) for channel in channels]
-        settings = _settings(bootstrap, channels, linger_ms, queue_records)
+        self._more: dict[str, Any] = {"headers": list(HEADERS)} if options.headers else {}
+        self._outlets = [Outlet(channel, headers=options.headers) for channel in channels]
+        settings = _settings(bootstrap, channels, options)
         self._producer = Producer(settings | {"stats_cb": self._note_statistics})
         self._flights: deque[Flight] = deque()
         self._lsns = itertools.count(FIRST_LSN)
@@ -128,7 +136,7 @@ class AvroProducer:
         registry_url: str,
         topics: Sequence[str],
         anchor: Anchor,
-        **options: Any,
+        options: SendOptions = SendOptions(),
     ) -> AvroProducer:
         """A producer that finds out by itself what the topics need (channel.open_channel has the
         errors).
@@ -137,7 +145,7 @@ class AvroProducer:
             bootstrap,
             [open_channel(bootstrap, registry_url, topic) for topic in topics],
             anchor,
-            **options,
+            options,
         )
 
     @property
@@ -298,7 +306,7 @@ def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Mess
 
 
 def _settings(
-    bootstrap: str, channels: Sequence[Channel], linger_ms: float, queue_records: int
+    bootstrap: str, channels: Sequence[Channel], options: SendOptions
 ) -> dict[str, object]:
     smallest = min(channel.max_message_bytes for channel in channels)
     own = {
@@ -306,8 +314,8 @@ def _settings(
         "partitioner": "murmur2_random",
         # Retries neither double nor reorder, as with Debezium's own producer.
         "enable.idempotence": True,
-        "linger.ms": linger_ms,
-        "queue.buffering.max.messages": queue_records,
+        "linger.ms": options.linger_ms,
+        "queue.buffering.max.messages": options.queue_records,
         "queue.buffering.max.kbytes": QUEUE_KBYTES,
         "message.timeout.ms": round(GIVE_UP_S * 1000),
         "batch.size": min(BATCH_BYTES, smallest * 9 // 10),

@@ -38,9 +38,8 @@ from infra.platform.consume.gap import (
     read_note,
 )
 from infra.platform.process.error import ConfigError, EventError, RetryableError
-from infra.platform.process.retry import Troubles, hurry
+from infra.platform.process.retry import hurry
 from infra.platform.sinks.batch import Chunk, Partition
-from infra.platform.sinks.connector import SinkConnector
 
 logger = structlog.get_logger()
 T = TypeVar("T")
@@ -81,11 +80,9 @@ class CDCConsumer:
         self,
         settings: ConsumerSettings,
         delivery: Delivery,
-        sink: SinkConnector,
         anchor: Anchor,
         buffer: Buffer | None = None,
         topic_ids: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
-        troubles: Troubles | None = None,
     ) -> None:
         self.assigned = asyncio.Event()
         self.buffer = buffer or Buffer(settings.max_buffered_messages, settings.max_buffered_bytes)
@@ -96,7 +93,6 @@ class CDCConsumer:
         self.polled = self.pauses = self.rebalances = 0
         self.delivery = delivery
         self._settings = settings
-        self._sink = sink
         self._anchor = anchor
         self._client = Consumer(client_settings(settings))
         # One thread for all that the client does. A commit beside a rebalance would wait for its
@@ -105,7 +101,6 @@ class CDCConsumer:
         self._poll_thread = ThreadPoolExecutor(1, "poll")
         self._watermarks = Watermarks()
         self._topic_ids = topic_ids or TopicIds(settings.bootstrap)
-        self._troubles = troubles or Troubles()
         #: The topics' ids as they were when partitions were given, and the next offset to read.
         self._known_ids: dict[str, str] = {}
         self._read: dict[Partition, int] = {}
@@ -152,7 +147,7 @@ class CDCConsumer:
     @property
     def errors(self) -> list[str]:
         """What has failed for good, and what keeps failing and is tried again."""
-        return [*self.failures, *self._troubles.texts()]
+        return [*self.failures, *self.delivery.troubles.texts()]
 
     def stop(self) -> None:
         """Take nothing more from Kafka."""
@@ -268,9 +263,9 @@ class CDCConsumer:
             try:
                 now = await asyncio.to_thread(self._topic_ids, list(known)) if known else {}
             except RetryableError as error:
-                self._troubles.note(self, str(error))
+                self.delivery.troubles.note(self, str(error))
                 continue
-            self._troubles.over(self)
+            self.delivery.troubles.over(self)
             for topic, what in changed_topics(known, now).items():
                 if topic in now or topic in missing:
                     self._stop_topic(topic, what)
@@ -395,8 +390,8 @@ class CDCConsumer:
             return
         ids = self._topic_ids(sorted({topic for topic, _ in places}))
         self._known_ids |= ids
-        self._in_loop(self._sink.identify(ids))
-        own = self._in_loop(self._sink.positions(places))
+        self._in_loop(self.delivery.sink.identify(ids))
+        own = self._in_loop(self.delivery.sink.positions(places))
         begin, given = {}, []
         for part in client.committed(partitions, timeout=COMMITTED_S):
             place = (part.topic, part.partition)

@@ -32,6 +32,11 @@ class CommitLimit:
     events: int = 50_000
 
 
+def registry_retries(backoff: Backoff | None = None, troubles: Troubles | None = None) -> Retries:
+    """How a registry that does not answer is asked again."""
+    return Retries("schema registry", backoff, troubles=troubles)
+
+
 class Delivery:
     """Brings messages to the sink in order, and keeps the books of how far each partition is."""
 
@@ -40,11 +45,11 @@ class Delivery:
         registry: Registry,
         sink: SinkConnector,
         dead_letters: DeadLetters,
-        backoff: Backoff | None = None,
+        retries: Retries | None = None,
         limit: CommitLimit | None = None,
-        troubles: Troubles | None = None,
     ) -> None:
         self.positions = Positions()
+        self.sink = sink
         self.dead_letters = dead_letters
         #: Set when a flush is due before its interval is over.
         self.flush_due = asyncio.Event()
@@ -55,9 +60,10 @@ class Delivery:
         self._accepted_bytes = self._accepted_events = 0
         self._flushed = asyncio.Condition()
         self._registry = registry
-        self._lookups = Retries("schema registry", backoff, troubles=troubles)
+        self._lookups = retries or registry_retries()
+        #: What keeps failing and is tried again, here and in whatever else shares it.
+        self.troubles = self._lookups.troubles
         self._decoder = Decoder()
-        self._sink = sink
 
     async def read(self, place: Partition, chunk: Chunk, batch_size: int) -> list[tuple[Item, int]]:
         """What is to be delivered one after another, batches of at most `batch_size`, and of how
@@ -116,7 +122,7 @@ class Delivery:
         before, wrote = dict(self.positions.accepted), dict(self.positions.wrote)
         held, events = self._accepted_bytes, self._accepted_events
         try:
-            await self._sink.flush()
+            await self.sink.flush()
         except Exception as error:
             self.failure = error
             raise
@@ -177,7 +183,7 @@ class Delivery:
     async def _write(self, batch: Batch) -> WriteStatus:
         """Write a batch; where the sink refuses it, find by halving which events it refuses."""
         try:
-            status = await self._sink.write(batch)
+            status = await self.sink.write(batch)
         except RefusedError as error:
             if len(batch) == 1:
                 return await self._put(poison_of(batch, error))

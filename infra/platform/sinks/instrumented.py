@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -13,7 +14,7 @@ from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.latency.histogram import LatencyHistogram
-from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
 from cdc_users.measure.ledger.probe import PROBE_BYTES, parse_probes
 from cdc_users.measure.step import StepFigures
 from infra.avro.row import RowImage
@@ -55,6 +56,14 @@ class _Written:
     events: _Events
     started_us: int
     done_us: int
+
+
+class _Times(NamedTuple):
+    """When events were due, handed to the sink, and durable: wall microseconds."""
+
+    intended_us: NDArray[np.int64]
+    started_us: NDArray[np.int64]
+    done_us: NDArray[np.int64]
 
 
 class InstrumentedSink(SinkConnector):
@@ -220,23 +229,17 @@ class InstrumentedSink(SinkConnector):
         probes = parse_probes(events.probes, self._run)
         deleted = events.deleted if events.deleted.any() else None
         probes = self._ledger.with_deletes(probes, events.keys, deleted)
-        at_us = int(done_us[-1])
-        counted = self._ledger.enter(probes, events.keys, partition, events.offsets, at_us=at_us)
+        entered = PartitionEvents(
+            probes, events.keys, partition, events.offsets, at_us=int(done_us[-1])
+        )
+        counted = self._ledger.enter(entered)
         for step in np.unique(probes.step[counted]).tolist():
             rows = np.flatnonzero(counted & (probes.step == step))
-            self._record(
-                events, probes.intended_us[rows], started_us[rows], done_us[rows], rows, step
-            )
+            times = _Times(probes.intended_us[rows], started_us[rows], done_us[rows])
+            self._record(step, events, rows, times)
 
-    def _record(
-        self,
-        events: _Events,
-        intended_us: NDArray[np.int64],
-        started_us: NDArray[np.int64],
-        done_us: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        step: int,
-    ) -> None:
+    def _record(self, step: int, events: _Events, rows: NDArray[np.int64], times: _Times) -> None:
+        intended_us, started_us, done_us = times
         figures = self._steps.setdefault(step, StepFigures(first_us=int(done_us.min())))
         figures.last_us = max(figures.last_us, int(done_us.max()))
         figures.bytes += int(events.sizes[rows].sum())

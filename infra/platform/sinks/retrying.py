@@ -36,6 +36,11 @@ class RetryingSink(SinkConnector):
         """How often something was tried again."""
         return self._retries.count
 
+    @property
+    def troubles(self) -> Troubles:
+        """What fails now and is tried again."""
+        return self._retries.troubles
+
     def give_up(self) -> None:
         """From now on the first failure is raised."""
         self._retries.give_up()

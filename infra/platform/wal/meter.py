@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from cdc_users.measure.latency.histogram import LatencyHistogram
-from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
 from cdc_users.measure.ledger.probe import parse_probes
 from cdc_users.measure.step import StepFigures
 from infra.platform.transports.transport import Record
@@ -68,7 +68,7 @@ class WalMeter(Meter):
         )
         keys = np.array([key_number(record.key) for record in records], dtype=np.int64)
         probes = self.ledger.with_deletes(probes, keys, deleted)
-        counted = self.ledger.enter(probes, keys, 0, lsns, at_us=done_us)
+        counted = self.ledger.enter(PartitionEvents(probes, keys, 0, lsns, at_us=done_us))
         times = {
             "end_to_end": done_us - probes.intended_us,
             "commit": committed_us - probes.intended_us,

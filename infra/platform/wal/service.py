@@ -26,7 +26,7 @@ from infra.platform.wal.refused import RefusedChanges
 from infra.platform.wal.replication import catalogue, requirement
 from infra.platform.wal.replication import slot as server
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
-from infra.platform.wal.replication.pump import Encoder, Pump
+from infra.platform.wal.replication.pump import Encoder, Pump, PumpBound
 from infra.platform.wal.replication.reader import ReaderSettings, WalReader
 from infra.platform.wal.serialise.table_schema import TableFacts, topic_name
 from infra.replication.connection import SILENCE_S, ServerIdentity
@@ -124,10 +124,9 @@ class Service:
             self._encoder(requirement.has_any_bytes(connection)),
             self.meter,
             anchor.now_us,
-            max_messages=settings.max_messages,
-            max_bytes=settings.max_bytes,
-            refused=self.refused,
+            PumpBound(settings.max_messages, settings.max_bytes),
         )
+        self.pump.refused = self.refused
         self.reader = WalReader(self._reader_settings(), self.pump, position, anchor.now_us)
 
     def _reader_settings(self) -> ReaderSettings:
@@ -316,7 +315,7 @@ class Service:
             "queue_depth": pump.held - pump.in_flight,
             "queue_high_water": pump.high_water,
             "in_flight": pump.in_flight,
-            "max_buffered_messages": pump.max_messages,
+            "max_buffered_messages": pump.bound.messages,
             "pauses": self.reader.pauses,
             "rebalances": 0,
             "errors": self.errors,
@@ -324,7 +323,7 @@ class Service:
             "slot": self.reader.snapshot(),
             "refused": self.refused.count,
             "held_bytes": pump.held_bytes,
-            "max_buffered_bytes": pump.max_bytes,
+            "max_buffered_bytes": pump.bound.bytes,
             "notes": list(requirement.notes(self.settings.publication, self.published)),
         }
 

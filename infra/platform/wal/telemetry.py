@@ -177,14 +177,14 @@ class WalTelemetry(TelemetryServer):
             Figure(
                 "cdc_wal_held_limit_messages",
                 "Most messages that may be held.",
-                pump.max_messages,
+                pump.bound.messages,
             ),
             Figure(
                 "cdc_wal_reading_paused",
                 "1 while the queue is full and the slot takes the lag.",
                 int(reader.paused),
             ),
-            Figure("cdc_wal_held_limit_bytes", "Most bytes of messages held.", pump.max_bytes),
+            Figure("cdc_wal_held_limit_bytes", "Most bytes of messages held.", pump.bound.bytes),
             Figure(
                 "cdc_wal_spilled_bytes",
                 "Bytes of transactions in progress in temporary files.",

@@ -36,7 +36,7 @@ from infra.platform.sinks.postgres.plan import (
     write_plan,
 )
 from infra.platform.sinks.postgres.statement import parameters, statement
-from infra.platform.sinks.postgres.table import create_table, follow, identifier
+from infra.platform.sinks.postgres.table import TableNeed, create_table, follow, identifier
 
 #: A batch of more goes in several statements.
 STATEMENT_BYTES = 16 * 1024 * 1024
@@ -214,7 +214,7 @@ class PostgresSink(SinkConnector):
 
     async def _shape(self, connection: AsyncConnection, batch: Batch) -> SinkTable:
         key = event_key(batch, self._shown)
-        columns = batch.rows.columns
+        need = TableNeed(batch.rows.columns, key, self._probe_column)
         target = await read_table(connection, self._schema, self._name)
         if target is None:
             if any(mark.next_offset is not None for mark in self._marks.values()):
@@ -223,13 +223,11 @@ class PostgresSink(SinkConnector):
                     " have been written to it; bring it back, or drop both to fill them from the"
                     " topic's beginning"
                 )
-            await create_table(
-                connection, self._schema, self._name, columns, key, self._probe_column
-            )
+            await create_table(connection, self._schema, self._name, need)
         elif target.own:
             if set(key) != set(target.key):
                 await self._check_order(connection, batch, key)
-            await follow(connection, self._schema, self._name, target, columns, key)
+            await follow(connection, self._schema, self._name, target, need)
         shaped = await read_table(connection, self._schema, self._name)
         if shaped is None:
             raise RetryableError(f"table {self._shown} was dropped while it was looked at")

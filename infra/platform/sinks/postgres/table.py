@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import psycopg
 import structlog
@@ -21,27 +22,31 @@ from infra.platform.sinks.postgres.plan import VERSION
 logger = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class TableNeed:
+    """The table that events ask for: its columns, its key, and the column of the probe."""
+
+    columns: Sequence[Column]
+    key: Sequence[str]
+    probe_column: str
+
+
 def identifier(schema: str, name: str) -> sql.Identifier:
     """A quoted, qualified name."""
     return sql.Identifier(schema, name)
 
 
 async def create_table(
-    connection: AsyncConnection,
-    schema: str,
-    name: str,
-    columns: Sequence[Column],
-    key: Sequence[str],
-    probe_column: str,
+    connection: AsyncConnection, schema: str, name: str, need: TableNeed
 ) -> None:
-    """Create the table that these events need, with the marker."""
+    """Create the table that events need, with the marker."""
     declared = [
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(own_type(column)))
-        for column in columns
+        for column in need.columns
     ]
-    if not {probe_column, VERSION} & {column.name for column in columns}:
+    if not {need.probe_column, VERSION} & {column.name for column in need.columns}:
         declared.append(sql.SQL("{} bigint").format(sql.Identifier(VERSION)))
-    declared.append(sql.SQL("PRIMARY KEY ({})").format(_names(key)))
+    declared.append(sql.SQL("PRIMARY KEY ({})").format(_names(need.key)))
     table = identifier(schema, name)
     async with alone(connection):
         await connection.execute(
@@ -58,22 +63,17 @@ async def create_table(
 
 
 async def follow(
-    connection: AsyncConnection,
-    schema: str,
-    name: str,
-    target: SinkTable,
-    columns: Sequence[Column],
-    key: Sequence[str],
+    connection: AsyncConnection, schema: str, name: str, target: SinkTable, need: TableNeed
 ) -> None:
     """Make a table of the sink's own what its source has become: more columns, wider ones, another
     key. Raises TableRefusedError where the rows that are there do not allow it.
     """
-    changes = list(_changes(target, columns, key))
+    changes = list(_changes(target, need))
     if not changes:
         return
     try:
         async with alone(connection):
-            if set(key) != set(target.key):
+            if set(need.key) != set(target.key):
                 await _drop_key(connection, identifier(schema, name))
             statement = sql.SQL("ALTER TABLE {} {}").format(
                 identifier(schema, name), sql.SQL(", ").join(changes)
@@ -92,18 +92,16 @@ async def follow(
     )
 
 
-def _changes(
-    target: SinkTable, columns: Sequence[Column], key: Sequence[str]
-) -> Iterator[sql.Composed]:
-    for column in columns:
+def _changes(target: SinkTable, need: TableNeed) -> Iterator[sql.Composed]:
+    for column in need.columns:
         place = sql.Identifier(column.name)
         there = target.columns.get(column.name)
         if there is None:
             yield sql.SQL("ADD COLUMN IF NOT EXISTS {} {}").format(place, sql.SQL(own_type(column)))
         elif kind := followed_type(column, there):
             yield sql.SQL("ALTER COLUMN {0} TYPE {1} USING {0}::{1}").format(place, sql.SQL(kind))
-    if set(key) != set(target.key):
-        yield sql.SQL("ADD PRIMARY KEY ({})").format(_names(key))
+    if set(need.key) != set(target.key):
+        yield sql.SQL("ADD PRIMARY KEY ({})").format(_names(need.key))
 
 
 async def _drop_key(connection: AsyncConnection, table: sql.Identifier) -> None:

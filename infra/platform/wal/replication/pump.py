@@ -74,6 +74,14 @@ class Meter(Protocol):
         """This chunk was taken out of the queue at `started_us` and was durable at `done_us`."""
 
 
+@dataclass(frozen=True, slots=True)
+class PumpBound:
+    """How many messages, and how many bytes of them, may be held at once."""
+
+    messages: int
+    bytes: int
+
+
 class Pump:
     """Holds chunks up to a bound in messages and bytes; publishes them in order from a thread of
     its own.
@@ -88,15 +96,13 @@ class Pump:
         encoder: Encoder,
         meter: Meter,
         now_us: Callable[[], int],
-        *,
-        max_messages: int,
-        max_bytes: int,
-        refused: RefusedChanges | None = None,
+        bound: PumpBound,
     ) -> None:
         self.taken: CommitMark | None = None
         self.durable: CommitMark | None = None
-        self.max_messages = max_messages
-        self.max_bytes = max_bytes
+        self.bound = bound
+        #: Where changes go that the service can never take; the default stops at the first.
+        self.refused = RefusedChanges(None)
         self.held = self.held_bytes = self.in_flight = self.high_water = 0
         self.published = self.flushes = self._peak = 0
         self.busy_s = 0.0
@@ -104,7 +110,6 @@ class Pump:
         self._publisher = publisher
         self._encoder = encoder
         self._meter = meter
-        self._refused = refused or RefusedChanges(None)
         self._now_us = now_us
         self._chunks: deque[TransactionChunk] = deque()
         self._changed = threading.Condition()
@@ -128,7 +133,8 @@ class Pump:
     def room(self) -> int:
         """How many messages may still be taken in; 0 where the bytes held are over their bound."""
         with self._changed:
-            return 0 if self.held_bytes >= self.max_bytes else max(0, self.max_messages - self.held)
+            full = self.held_bytes >= self.bound.bytes
+            return 0 if full else max(0, self.bound.messages - self.held)
 
     def await_room(self, timeout_s: float) -> None:
         """Return when there is room, something failed, or the time is over."""
@@ -136,7 +142,7 @@ class Pump:
             self._changed.wait_for(
                 lambda: (
                     self.failure is not None
-                    or (self.held < self.max_messages and self.held_bytes < self.max_bytes)
+                    or (self.held < self.bound.messages and self.held_bytes < self.bound.bytes)
                 ),
                 timeout_s,
             )
@@ -252,7 +258,7 @@ class Pump:
             for record in kept[number]:
                 cause = self._publisher.refusal(record)
                 if cause:
-                    self._refused.refuse(source, record, cause)
+                    self.refused.refuse(source, record, cause)
                 else:
                     fitting.append(record)
             kept[number] = fitting

@@ -26,7 +26,7 @@ from infra.platform.wal.replication.pump import Pump, TransactionChunk
 from infra.platform.wal.replication.timeline import TimelineWatch
 from infra.replication.connection import SILENCE_S, ReplicationConnection, ServerIdentity
 from infra.replication.error import BusyError, ReplicationError, StreamError
-from infra.replication.stream import ReplicationStream, lsn_text
+from infra.replication.stream import ReplicationStream, StreamRequest, lsn_text
 
 logger = structlog.get_logger()
 
@@ -232,13 +232,13 @@ class WalReader:
             self._timeline = TimelineWatch(settings.dsn, settings.silence_s, server)
             self._reach_lsn = server.end_lsn
             self._slot_lsn = found.confirmed_lsn
-            stream = ReplicationStream(
-                connection,
+            request = StreamRequest(
                 settings.slot,
                 settings.publication,
                 resume.start_lsn,
                 streaming=settings.streaming,
             )
+            stream = ReplicationStream(connection, request)
         except BaseException:
             connection.pg.finish()
             raise
@@ -280,7 +280,7 @@ class WalReader:
         self._intake.close()
         settings = self._settings
         if settings.streaming or two_phase:
-            return HoldingIntake(first, self._pump.max_bytes, settings.spill_bytes)
+            return HoldingIntake(first, self._pump.bound.bytes, settings.spill_bytes)
         return Intake(first)
 
     def _skip_gap(self, error: HistoryError) -> None:

@@ -264,7 +264,7 @@ class _Tails:
     def _rowless(self, letter: str) -> bytes:
         source = self._source
         moment = self._encoder.moment(source.commit_us)
-        return self._encoder.value(letter, None, None, source.xid, source.lsn, moment)
+        return self._encoder.value(letter, None, None, (source.xid, source.lsn), moment)
 
 
 def _without_columns(schemas: TopicSchemas) -> TopicSchemas:
@@ -295,16 +295,13 @@ def _expression(
     # These two are made only where the key has changed, which is rare.
     return (
         f"record(R, new, {value}, {probe}) if (new := {keys['N']}) == (old := {old})"
-        f" else moved(R, old, {deleted}, new, {created}, {probe})"
+        f" else moved(record(R, old, {deleted}, b'', True), new, {created}, {probe})"
     )
 
 
-def _moved(
-    relation: Relation, old: bytes, deleted: bytes, new: bytes, created: bytes, probe: bytes
-) -> AvroRecord:
-    """A row whose key was changed: the old one goes, a new one comes."""
-    gone = AvroRecord(relation, old, deleted, b"", True)
-    return AvroRecord(relation, new, created, probe, False, gone)
+def _moved(gone: AvroRecord, key: bytes, created: bytes, probe: bytes) -> AvroRecord:
+    """A row whose key was changed: the old one goes, and a new one comes after it."""
+    return AvroRecord(gone.relation, key, created, probe, False, gone)
 
 
 def _can_all_be_left_out(registered: Registered) -> bool:

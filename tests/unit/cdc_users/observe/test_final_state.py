@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe, parse_probes
 from cdc_users.observe.comparison import last_seen
 from cdc_users.observe.final_state import ArraySide, TableState, compare
@@ -89,7 +89,8 @@ def test_what_a_tap_saw_last_is_compared_by_version() -> None:
         for number, (_, version, operation) in enumerate(seen, start=1)
     ]
     keys = np.array([key for key, _, _ in seen])
-    ledger.observe(parse_probes(texts, "abcd1234"), keys, 0, np.arange(len(seen)))
+    probes = parse_probes(texts, "abcd1234")
+    ledger.observe(PartitionEvents(probes, keys, 0, np.arange(len(seen))))
     expected = side(
         "expected", {1: (1, 0, False), 2: (2, 0, False), 3: (3, 0, False)}, marked=False
     )

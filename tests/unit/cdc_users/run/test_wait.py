@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 from cdc_users.error import ObserverSilentError, PlatformSilentError, TargetError
-from cdc_users.run.wait import HURRY_S, SILENT_S, STOP_S, STUCK_S, Stopping, Waiting
+from cdc_users.run.wait import HURRY_S, SILENT_S, STOP_S, STUCK_S, Progress, Stopping, Waiting
 from cdc_users.step.state import Broken, Facts
 
 pytestmark = pytest.mark.gevent
@@ -112,7 +112,7 @@ def test_a_limit_that_comes_in_a_silence_waits_until_the_silent_one_is_named(clo
 def test_nothing_that_moves_although_it_is_due_ends_a_wait_without_limit(clock: Clock) -> None:
     found = waiting(clock)
 
-    assert not found.until("the load of x", never, None, progress=lambda: 7)
+    assert not found.until("the load of x", never, None, progress=Progress(lambda: 7))
     assert STUCK_S <= clock.now_s < STUCK_S + 1
     assert "nothing has moved for 30 s while the load of x was awaited" in (
         found.facts.broken[0].reason
@@ -124,7 +124,7 @@ def test_progress_or_nothing_due_keeps_a_wait_alive(clock: Clock) -> None:
         return None if clock.now_s < 100 else int(clock.now_s)
 
     found = waiting(clock)
-    assert found.until("the load", lambda: clock.now_s > 200, None, progress=progress)
+    assert found.until("the load", lambda: clock.now_s > 200, None, progress=Progress(progress))
     assert found.facts.broken == []
 
 

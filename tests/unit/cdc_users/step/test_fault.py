@@ -21,7 +21,7 @@ from cdc_users.observe.message import Final, GaugeSample, GroupSample, SlotSampl
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Scenario
 from cdc_users.step.fault import FIGURES, FaultState, allowances, figures
-from cdc_users.step.result import conclude
+from cdc_users.step.result import RunRequest, conclude
 from cdc_users.step.state import Facts, StepState
 from tests.unit.cdc_users.step.test_result import CLEAN, facts, state
 
@@ -77,7 +77,7 @@ def under_fault(fault: str = "kill-connect", **changes: Any) -> StepState:
 
 
 def concluded(made: StepState, known: Facts) -> Result:
-    return conclude(Scenario("faults", "?"), "run00000", [made], known, "", {})
+    return conclude(RunRequest(Scenario("faults", "?"), "run00000"), [made], known)
 
 
 def audited(**changes: int) -> Facts:
@@ -209,7 +209,7 @@ def test_a_row_that_one_step_lost_is_not_missed_by_the_others_of_its_rig() -> No
         smoke=True,
     )
 
-    result = conclude(Scenario("faults", "?"), "run00000", [one, other], known, "", {})
+    result = conclude(RunRequest(Scenario("faults", "?"), "run00000"), [one, other], known)
 
     assert [step.ledger["lost"] for step in result.steps] == [3, 0]
 

@@ -16,7 +16,7 @@ from cdc_users.measure.offset import ClockOffset
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
-from cdc_users.step.result import conclude, hasty
+from cdc_users.step.result import RunRequest, conclude, hasty
 from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
 from cdc_users.step.verdict import writers_twice
 from cdc_users.users.message import Tally
@@ -81,9 +81,8 @@ def facts(**changes: Any) -> Facts:
 
 
 def result(found: Facts, *states: StepState) -> Result:
-    return conclude(
-        Scenario("s", question="?"), "abcd1234", states or (state(),), found, "locust", {}
-    )
+    request = RunRequest(Scenario("s", question="?"), "abcd1234", "locust")
+    return conclude(request, states or (state(),), found)
 
 
 def test_a_clean_run_passes() -> None:

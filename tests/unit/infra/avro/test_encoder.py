@@ -119,7 +119,7 @@ LEAST = (1, "a", "b", "c", None, Decimal("-1.28"), datetime(2000, 1, 1, tzinfo=U
 def test_an_envelope_is_byte_identical_to_a_general_librarys(
     operation: str, before: Any, after: Any, transaction: int, lsn: int
 ) -> None:
-    ours = ENCODER.value(operation, before, after, transaction, lsn, ENCODER.moment(MOMENT_US))
+    ours = ENCODER.value(operation, before, after, (transaction, lsn), ENCODER.moment(MOMENT_US))
 
     assert schema_id(ours) == 5
     assert ours[5:] == written(VALUE, envelope(operation, before, after, transaction, lsn))
@@ -136,8 +136,8 @@ def test_numbers_and_keys_are_byte_identical_to_a_general_librarys(number: int) 
 
 @given(ROWS)
 def test_what_was_encoded_is_read_back(row: Any) -> None:
-    inserted = ENCODER.value("c", None, row, 1, 2, ENCODER.moment(MOMENT_US))
-    deleted = ENCODER.value("d", row, None, 1, 2, ENCODER.moment(MOMENT_US))
+    inserted = ENCODER.value("c", None, row, (1, 2), ENCODER.moment(MOMENT_US))
+    deleted = ENCODER.value("d", row, None, (1, 2), ENCODER.moment(MOMENT_US))
 
     rows = READER.read([inserted, deleted])
     assert rows.rows("after") == [row, None]
@@ -209,7 +209,7 @@ def test_an_added_column_comes_last_and_older_readers_still_understand() -> None
         None,
         "probe",
     )
-    value = encode.value("c", None, (*row, "gold"), 1, 2, encode.moment(MOMENT_US))
+    value = encode.value("c", None, (*row, "gold"), (1, 2), encode.moment(MOMENT_US))
 
     schema = fastavro.parse_schema(json.loads(json.dumps(evolved.value)))
     new = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)

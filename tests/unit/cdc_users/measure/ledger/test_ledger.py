@@ -14,6 +14,7 @@ from cdc_users.measure.ledger.ledger import (
     Arrivals,
     Ledger,
     Outcomes,
+    PartitionEvents,
     SequenceRange,
     SequenceSet,
     audit,
@@ -48,9 +49,8 @@ def events(
 
 def observe(ledger: Ledger, texts: list[bytes], keys: list[int] | None = None) -> None:
     numbers = np.arange(len(texts), dtype=np.int64)
-    ledger.observe(
-        parse_probes(texts, RUN), np.array(keys, dtype=np.int64) if keys else numbers, 0, numbers
-    )
+    known = np.array(keys, dtype=np.int64) if keys else numbers
+    ledger.observe(PartitionEvents(parse_probes(texts, RUN), known, 0, numbers))
 
 
 def expand(ranges: list[SequenceRange]) -> set[int]:

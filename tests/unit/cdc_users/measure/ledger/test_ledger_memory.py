@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 
-from cdc_users.measure.ledger.ledger import Ledger
+from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
 from cdc_users.measure.ledger.probe import ProbeBatch
 
 WRITER = 10_001
@@ -39,7 +39,7 @@ def held_after(events: int, version: int = 1) -> int:
     before = tracemalloc.get_traced_memory()[0]
     for first in range(1, events, BATCH):
         part = batch(first, version)
-        ledger.observe(part, part.sequence, 0, part.sequence)
+        ledger.observe(PartitionEvents(part, part.sequence, 0, part.sequence))
         del part
     held = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()

@@ -18,6 +18,7 @@ from cdc_users.measure.ledger.ledger import (
     Arrivals,
     Ledger,
     Outcomes,
+    PartitionEvents,
     audit,
     audit_taps,
     merge,
@@ -98,12 +99,14 @@ def feed(ledger: Ledger, events: list[Event], batch: int) -> Ledger:
     for first in range(0, len(events), batch):
         part = events[first : first + batch]
         ledger.observe(
-            parse_probes([format_probe(event.probe).encode() for event in part], RUN),
-            np.array([event.key for event in part], dtype=np.int64),
-            0,
-            np.arange(first, first + len(part)),
+            PartitionEvents(
+                parse_probes([format_probe(event.probe).encode() for event in part], RUN),
+                np.array([event.key for event in part], dtype=np.int64),
+                0,
+                np.arange(first, first + len(part)),
+                at_us=1_000_000 + first * 1000,
+            ),
             deleted=np.array([event.deleted for event in part]),
-            at_us=1_000_000 + first * 1000,
         )
     return ledger
 
@@ -189,12 +192,14 @@ def test_a_handover_between_two_instances_makes_the_same_ledger_as_one(
     for number in range(0, len(second), 7):
         part = second[number : number + 7]
         other.observe(
-            parse_probes([format_probe(event.probe).encode() for event in part], RUN),
-            np.array([event.key for event in part], dtype=np.int64),
-            0,
-            np.arange(len(part)),
+            PartitionEvents(
+                parse_probes([format_probe(event.probe).encode() for event in part], RUN),
+                np.array([event.key for event in part], dtype=np.int64),
+                0,
+                np.arange(len(part)),
+                at_us=900_000_000 + number * 1000,
+            ),
             deleted=np.array([event.deleted for event in part]),
-            at_us=900_000_000 + number * 1000,
         )
 
     whole = merge([one.arrivals(), other.arrivals()])
@@ -295,7 +300,8 @@ def test_a_delete_without_a_probe_is_matched_to_its_keys_stamp() -> None:
         texts = [b"" if event.deleted else format_probe(event.probe).encode() for event in part]
         keys = np.array([event.key for event in part], dtype=np.int64)
         deleted = np.array([event.deleted for event in part])
-        ledger.observe(parse_probes(texts, RUN), keys, 0, np.arange(len(part)), deleted=deleted)
+        events = PartitionEvents(parse_probes(texts, RUN), keys, 0, np.arange(len(part)))
+        ledger.observe(events, deleted=deleted)
 
     assert any(event.deleted for event in stream)
     for step in STEPS:
@@ -316,7 +322,7 @@ def test_fences_name_their_partitions() -> None:
     for number, partition in ((1, 2), (2, 5)):
         fence = Probe(RUN, 9_999_999, number, number, 0, 1, 1, Operation.FENCE, 0, 0)
         batch = parse_probes([format_probe(fence).encode()], RUN)
-        ledger.observe(batch, np.array([77]), partition, np.array([0]))
+        ledger.observe(PartitionEvents(batch, np.array([77]), partition, np.array([0])))
 
     assert ledger.fenced_partitions() == {2, 5}
     # By writer and sequence: a table of the user's own has keys that the harness did not choose.

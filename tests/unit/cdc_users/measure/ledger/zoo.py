@@ -466,7 +466,7 @@ def messages(log: Log) -> list[KafkaMessage]:
 def _envelope(sent: Sent) -> bytes:
     operation = _DEBEZIUM[sent.change.operation]
     return _ENCODER.value(
-        operation, sent.before, sent.after, sent.transaction[1], sent.offset, _MOMENT
+        operation, sent.before, sent.after, (sent.transaction[1], sent.offset), _MOMENT
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe
-from cdc_users.observe.events.change import ChangeParser
+from cdc_users.observe.events.change import ChangeParser, ReadChanges
 from cdc_users.observe.events.dialect import ChangeError, change_of
 from cdc_users.observe.events.value import CUSTOMERS, value_of
 
@@ -61,7 +61,8 @@ FORMS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def parsed(document: Any) -> Any:
     change = change_of(orjson.loads(orjson.dumps(document)), {"probe"})
-    return ChangeParser(check_every=1).parse([change], [1], 0, np.zeros(1, dtype=np.int64), 0)
+    read = ReadChanges([change], [1], 0, np.zeros(1, dtype=np.int64), 0)
+    return ChangeParser(check_every=1).parse(read)
 
 
 @pytest.mark.parametrize("form", FORMS)

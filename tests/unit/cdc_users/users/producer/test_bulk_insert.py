@@ -54,7 +54,7 @@ def test_every_byte_is_the_same(
     for intended_us in times:
         slow.add(one_by_one.transaction(size, intended_us), intended_us * 1000)
     us = np.array(times, dtype=np.int64)
-    quick = InsertFlight(Insertion(in_bulk, RUN), in_bulk, size, us * 1000, us)
+    quick = InsertFlight(Insertion(in_bulk, RUN), size, us * 1000, us)
     # As after a full queue: both go on in the middle.
     slow.sent = quick.sent = min(skipped, len(slow) - 1)
     for outlet in OUTLETS:

@@ -9,7 +9,7 @@ import pytest
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import new_anchor
 from cdc_users.users.producer.in_flight import ChangeFlight
-from cdc_users.users.producer.producer import AvroProducer
+from cdc_users.users.producer.producer import AvroProducer, SendOptions
 from cdc_users.users.producer.topic_schemas import Channel
 from cdc_users.users.workload.workload import Workload, Writer
 from infra.stack.servers.port import free_ports
@@ -31,7 +31,7 @@ def flight_of(count: int, row_bytes: int = 0) -> ChangeFlight:
 
 
 def test_a_full_queue_is_said_and_counted_and_the_rest_is_kept() -> None:
-    producer = AvroProducer(NOBODY, [channel()], ANCHOR, queue_records=10)
+    producer = AvroProducer(NOBODY, [channel()], ANCHOR, SendOptions(queue_records=10))
     flight = flight_of(25)
 
     assert not producer.push(flight)

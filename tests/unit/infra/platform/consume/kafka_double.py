@@ -16,10 +16,10 @@ from cdc_users.measure.clock import new_anchor
 from infra.platform.consume.broker import ConsumerSettings
 from infra.platform.consume.consumer import CDCConsumer
 from infra.platform.consume.dead_letter import NoDeadLetters
-from infra.platform.consume.delivery import CommitLimit, Delivery
+from infra.platform.consume.delivery import CommitLimit, Delivery, registry_retries
 from infra.platform.consume.registry import Registry
-from infra.platform.process.retry import Troubles
 from infra.platform.sinks.connector import SinkConnector
+from infra.platform.sinks.retrying import RetryingSink
 from tests.change_events import CUSTOMERS, Encoder, envelope_schema, inserts, key_schema
 
 TOPIC = "t"
@@ -162,16 +162,18 @@ def consumer_of(
     flush_interval_s: float = 0.01,
     limit: CommitLimit | None = None,
     skip_gaps: bool = False,
-    troubles: Troubles | None = None,
 ) -> CDCConsumer:
-    """A consumer of the double, a batch of ten at a time."""
+    """A consumer of the double, a batch of ten at a time.
+
+    What a retrying sink has to try again it shows.
+    """
+    troubles = sink.troubles if isinstance(sink, RetryingSink) else None
+    retries = registry_retries(troubles=troubles)
     settings = ConsumerSettings("", "g", (TOPIC,), 10, 1000, flush_interval_s, skip_gaps=skip_gaps)
     with mock.patch("infra.platform.consume.consumer.Consumer", return_value=client):
         return CDCConsumer(
             settings,
-            Delivery(Schemas(), sink, NoDeadLetters(), limit=limit),
-            sink,
+            Delivery(Schemas(), sink, NoDeadLetters(), retries, limit),
             new_anchor(),
             topic_ids=client.topic_ids,
-            troubles=troubles,
         )

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from infra.platform.consume.consumer import FINISH_S
 from infra.platform.consume.delivery import CommitLimit
 from infra.platform.process.error import ConfigError, RetryableError
-from infra.platform.process.retry import Backoff, Troubles
+from infra.platform.process.retry import Backoff
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.counting import CountingSink
@@ -168,10 +168,10 @@ async def test_a_write_that_waits_to_be_tried_again_gives_way_to_a_handover_at_o
 
 
 async def test_what_fails_again_and_again_is_shown_while_it_does() -> None:
-    sink, troubles = BusySink(retry_after_s=0), Troubles()
-    retrying = RetryingSink(sink, Backoff(first_s=0.001, longest_s=0.001), troubles=troubles)
+    sink = BusySink(retry_after_s=0)
+    retrying = RetryingSink(sink, Backoff(first_s=0.001, longest_s=0.001))
     client = KafkaDouble(records(10))
-    consumer = consumer_of(client, retrying, troubles=troubles)
+    consumer = consumer_of(client, retrying)
     running = asyncio.create_task(consumer.run())
     await until(lambda: sink.attempts > 2)
     shown = consumer.errors

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from infra.platform.consume.dead_letter import NoDeadLetters
-from infra.platform.consume.delivery import LOOKUPS, PATIENT_WITH, CommitLimit, Delivery
+from infra.platform.consume.delivery import (
+    LOOKUPS,
+    PATIENT_WITH,
+    CommitLimit,
+    Delivery,
+    registry_retries,
+)
 from infra.platform.process.error import RetryableError
 from infra.platform.process.retry import Backoff
 from infra.platform.sinks.batch import Batch, Chunk, Poison
@@ -41,7 +47,7 @@ class ShakySchemas(Schemas):
 
 
 def delivery_of(registry: Schemas, backoff: Backoff = QUICK) -> Delivery:
-    return Delivery(registry, CountingSink(), NoDeadLetters(), backoff)
+    return Delivery(registry, CountingSink(), NoDeadLetters(), registry_retries(backoff))
 
 
 def chunk(count: int) -> Chunk:
@@ -141,7 +147,7 @@ class Accepting(CountingSink):
 async def test_a_sink_must_commit_at_so_many_events() -> None:
     sink = Accepting()
     limit = CommitLimit(events=20)
-    delivery = Delivery(Schemas(), sink, NoDeadLetters(), QUICK, limit)
+    delivery = Delivery(Schemas(), sink, NoDeadLetters(), registry_retries(QUICK), limit)
     items = await delivery.read(PLACE, chunk(200), 10)
 
     async def flush_when_due() -> None:

@@ -17,6 +17,7 @@ from infra.platform.wal.replication.pump import (
     FLUSH_MESSAGES,
     Encoded,
     Pump,
+    PumpBound,
     TransactionChunk,
     TransactionPart,
 )
@@ -100,10 +101,9 @@ class Rig:
             Numbered(),
             self.seen,
             Clock(),
-            max_messages=max_messages,
-            max_bytes=max_bytes,
-            refused=RefusedChanges(refused),
+            PumpBound(max_messages, max_bytes),
         )
+        self.pump.refused = RefusedChanges(refused)
         self.pump.start()
 
 

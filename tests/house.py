@@ -24,6 +24,11 @@ MOST_ENTRIES = 14
 WIDEST = 100
 #: What is said to a checker may stand beyond the edge, as ruff has it.
 PRAGMA = re.compile(r"\s*#\s*(?:noqa|type: ignore).*$")
+#: What a caller can keep apart without looking; more becomes a value.
+MOST_PARAMETERS = 5
+LONGEST_FILE = 400
+#: Wherever a foreign format is opened, its objects are of any shape; nowhere else.
+MOST_LOOSE = 40
 LOOSE = re.compile(r"\b(?:dict|Mapping)\[str, Any\]")
 #: Code that was written for speed: there a reader needs the reason beside the line.
 HAND_OPTIMISED = ("avro/", "replication/pgoutput/", "wal/serialise/", "transports/", "schemas/")
@@ -189,6 +194,39 @@ def wide(found: Iterable[Source]) -> list[str]:
     ]
 
 
+def signatures(found: Iterable[Source]) -> dict[str, int]:
+    """Functions of the product with more parameters than one can keep apart, as FILE:NAME, with
+    their number; `self` and `cls` are none.
+    """
+    return {
+        f"{source.path}:{node.name}": count
+        for source in found
+        if source.product
+        for node in ast.walk(ast.parse(source.text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (count := _parameters(node.args)) > MOST_PARAMETERS
+    }
+
+
+def _parameters(arguments: ast.arguments) -> int:
+    placed = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+    return len(placed) + len(arguments.kwonlyargs) - (placed[:1] in (["self"], ["cls"]))
+
+
+def loose(found: Iterable[Source]) -> int:
+    """How often the product names a dictionary of any values by text."""
+    return sum(len(LOOSE.findall(source.text)) for source in found if source.product)
+
+
+def long_files(found: Iterable[Source]) -> dict[str, int]:
+    """Files of the product that are longer than a reader likes, with their lines."""
+    return {
+        source.path: count
+        for source in found
+        if source.product and (count := source.text.count("\n")) > LONGEST_FILE
+    }
+
+
 def _under(*folders: str) -> Callable[[Source], bool]:
     return lambda source: any(folder in source.path for folder in folders)
 
@@ -203,7 +241,6 @@ def figures(root: Path) -> list[tuple[str, str]]:
     fast = [source for source in product if _under(*HAND_OPTIMISED)(source)]
     measuring = [source for source in product if _under("cdc_users/measure/")(source)]
     proving = [source for source in tests if re.search(r"unit/.*measure/", source.path)]
-    loose = sum(len(LOOSE.findall(source.text)) for source in product)
     return [
         ("entries of the fullest folder", f"{most} ({fullest})"),
         ("entries of cdc_users/", str(entries(found)["cdc_users"])),
@@ -211,7 +248,9 @@ def figures(root: Path) -> list[tuple[str, str]]:
         ("import edges between rooms", str(len(room_edges(graph)))),
         ("import circles", str(len(circles(graph)))),
         ("names with several meanings", str(len(meanings(found)))),
-        ("`dict[str, Any]` and `Mapping[str, Any]`", str(loose)),
+        ("`dict[str, Any]` and `Mapping[str, Any]`", str(loose(found))),
+        (f"functions with more than {MOST_PARAMETERS} parameters", str(len(signatures(found)))),
+        (f"files over {LONGEST_FILE} lines", str(len(long_files(found)))),
         ("comments for 100 lines of code", f"{comments(product):.1f}"),
         ("the same where code was written for speed", f"{comments(fast):.1f}"),
         (f"lines over {WIDEST} columns", str(len(wide(found)))),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
+from cdc_users.measure.judgement.scaling import PointRow
 from cdc_users.measure.ledger.ledger import CLASSES
 from cdc_users.report.capacity import sentence
 
@@ -37,7 +37,7 @@ def _events(step: StepResult) -> int:
     return step.messages or 0
 
 
-def _scaled(points: Sequence[Mapping[str, Any]]) -> str:
+def _scaled(points: Sequence[PointRow]) -> str:
     compared = [point for point in points if not point.get("hasty")]
     if not compared:
         return "No two configurations can be compared, because the drains were too short"

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from cdc_users.measure.capacity.curve import curve, knee
 from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.judgement.scaling import LawRow, PointRow
 from cdc_users.measure.judgement.search_summary import SearchSummary
+
+#: What there is more of from one configuration to the next.
+Workers = Literal["partitions", "instances"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def over_time() -> list[dict[str, object]]:
     return [asdict(chart) for chart in OVER_TIME]
 
 
-def of_result(result: Result) -> list[dict[str, Any]]:
+def of_result(result: Result) -> list[dict[str, object]]:
     """The charts of a result's own figures, as a page's script reads them."""
     return [asdict(chart) for make in OF_RESULT for chart in make(result)]
 
@@ -133,16 +137,18 @@ def scaling(result: Result) -> Iterator[FigureChart]:
         return
     for sink in dict.fromkeys(point["sink"] for point in result.scaling["points"]):
         points = [point for point in result.scaling["points"] if point["sink"] == sink]
-        by = "partitions" if len({point["partitions"] for point in points}) > 1 else "instances"
+        by: Workers = (
+            "partitions" if len({one["partitions"] for one in points}) > 1 else "instances"
+        )
         if len({point[by] for point in points}) > 1:
             law = result.scaling["law"].get(sink) if by == "partitions" else None
             yield _scaling_chart(f"Scaling of the {sink} sink", by, points, law)
 
 
 def _scaling_chart(
-    title: str, by: str, points: Sequence[Mapping[str, Any]], law: Mapping[str, Any] | None
+    title: str, by: Workers, points: Sequence[PointRow], law: LawRow | None
 ) -> FigureChart:
-    other = "instances" if by == "partitions" else "partitions"
+    other: Workers = "instances" if by == "partitions" else "partitions"
     x = sorted({point[by] for point in points})
     groups = sorted({point[other] for point in points})
     rates = {(point[other], point[by]): point["rate_per_s"] for point in points}
@@ -162,7 +168,7 @@ def _scaling_chart(
     return FigureChart(title, "events/s", by, x, tuple(lines), values)
 
 
-def _gain(size: float, law: Mapping[str, Any]) -> float:
+def _gain(size: float, law: LawRow) -> float:
     """The Universal Scalability Law (Gunther, "Guerrilla Capacity Planning", section 4.3)."""
     return float(size / (1 + law["contention"] * (size - 1) + law["coherency"] * size * (size - 1)))
 
@@ -175,7 +181,7 @@ def capacity(result: Result) -> Iterator[FigureChart]:
 
 def search_charts(found: SearchSummary) -> Iterator[FigureChart]:
     """The curve of a search, as far as it has come."""
-    values = curve(found)
+    values = curve(found["probes"])
     rates = [rate for rate in values["rate_per_s"] if rate is not None]
     if not rates:
         return

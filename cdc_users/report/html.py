@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -22,6 +22,7 @@ from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import BEYOND
 from cdc_users.report import chart, quantity
 from cdc_users.report.table import TableColumn
+from cdc_users.step.timeline_row import TimelineValue
 
 WEB = Path(__file__).parents[1] / "view" / "web"
 STYLES = ("uplot/uPlot.min.css", "chart.css", "report.css")
@@ -89,7 +90,9 @@ def render(place: Path, result: Result, digest: Digest) -> str:
         digest=digest,
         facts=facts_of_run(place),
         machine=_json(place / "environment.json"),
-        findings=findings(_json(place / "audit.json"), [step.name for step in result.steps]),
+        findings=findings(
+            cast(AuditFile, _json(place / "audit.json")), [step.name for step in result.steps]
+        ),
         files=files(place),
         pressures=PRESSURES,
         pressed=[
@@ -196,7 +199,7 @@ def data(place: Path, result: Result) -> dict[str, object]:
     }
 
 
-def timeline(path: Path) -> dict[str, list[Any]]:
+def timeline(path: Path) -> dict[str, list[TimelineValue]]:
     """The seconds as columns; empty where there are none."""
     if not path.is_file():
         return {}
@@ -243,7 +246,19 @@ def spread(hgrm: str) -> list[float | None]:
     return values
 
 
-def findings(audit: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, object]]:
+class AuditedStep(TypedDict, total=False):
+    """Of a step in audit.json, what the report shows."""
+
+    examples: Sequence[Mapping[str, object]]
+
+
+class AuditFile(TypedDict, total=False):
+    """Of audit.json, what the report shows: each tap's steps, by their numbers as text."""
+
+    taps: Mapping[str, Mapping[str, AuditedStep]]
+
+
+def findings(audit: AuditFile, names: Sequence[str]) -> list[dict[str, object]]:
     """The audit's located examples as rows, the first of each tap and step."""
     return [
         {"tap": tap, "step": _step_name(number, names), **_example(example)}

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TimelineValue = float | str | None
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:

@@ -8,12 +8,15 @@ import pytest
 
 from tests.house import (
     MOST_ENTRIES,
+    MOST_LOOSE,
     Source,
     circles,
     comments,
     entries,
     import_graph,
+    loose,
     meanings,
+    signatures,
     sources,
 )
 
@@ -35,6 +38,29 @@ def test_no_module_imports_itself_by_way_of_others(house: list[Source]) -> None:
 
 def test_a_public_class_or_alias_has_one_meaning(house: list[Source]) -> None:
     assert meanings(house) == {}
+
+
+def test_what_a_function_takes_can_be_kept_apart(house: list[Source]) -> None:
+    assert signatures(house) == {}
+
+
+def test_dictionaries_of_anything_stand_only_where_a_foreign_format_is_opened(
+    house: list[Source],
+) -> None:
+    assert loose(house) <= MOST_LOOSE
+
+
+def test_parameters_are_counted_without_self_and_with_keywords() -> None:
+    text = """
+class Thing:
+    def five(self, a, b, c, *, d, e): ...
+    def six(self, a, /, b, c, d, e, *, f): ...
+
+def seven(a, b, c, d, e, f, g, *rest, **more): ...
+"""
+    found = [Source("infra/one.py", text), Source("tests/one.py", text)]
+
+    assert signatures(found) == {"infra/one.py:six": 6, "infra/one.py:seven": 7}
 
 
 def test_circles_and_several_meanings_are_found_where_they_are() -> None:

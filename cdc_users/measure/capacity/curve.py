@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Final, Literal
 
-COLUMNS = ("rate_per_s", "delivered_per_s", "p50_ms", "p99_ms", "p99_9_ms", "cores")
+from cdc_users.measure.judgement.search_summary import ProbeRow
+
+CurveColumn = Literal["rate_per_s", "delivered_per_s", "p50_ms", "p99_ms", "p99_9_ms", "cores"]
+COLUMNS: Final[tuple[CurveColumn, ...]] = get_args(CurveColumn)
 #: Fewer points have no shape.
 FEWEST_POINTS = 4
 
 
-def curve(found: Mapping[str, Any]) -> dict[str, list[float | None]]:
+def curve(probes: Sequence[ProbeRow]) -> dict[str, list[float | None]]:
     """The probes of a search by rate, the lowest first; of each rate its longest probe."""
-    by_rate: dict[float, Mapping[str, Any]] = {}
-    for probe in sorted(found["probes"], key=lambda one: (one["rate_per_s"], one["long"])):
+    by_rate: dict[float, ProbeRow] = {}
+    for probe in sorted(probes, key=lambda one: (one["rate_per_s"], one["long"])):
         by_rate[probe["rate_per_s"]] = probe
     return {name: [probe.get(name) for probe in by_rate.values()] for name in COLUMNS}
 

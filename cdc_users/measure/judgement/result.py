@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from cdc_users.measure.judgement.cost import Costs
+from cdc_users.measure.judgement.scaling import ScalingSummary
 from cdc_users.measure.judgement.search_summary import SearchSummary
 
 #: Raised when a field is added, changes its meaning or goes; docs/ci.md has what changed.
@@ -105,7 +106,7 @@ class Result:
     command: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
     #: How the steps compare with the first (scaling.summary), where the scenario asks for that.
-    scaling: Mapping[str, Any] | None = None
+    scaling: ScalingSummary | None = None
     #: The sustainable rate, where the scenario asks for it (docs/scenarios/capacity.md).
     capacity: SearchSummary | None = None
 

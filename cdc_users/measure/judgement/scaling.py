@@ -6,9 +6,9 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,39 @@ class RateReading:
         return max(self.partition_events) / total if total else None
 
 
+class PointRow(TypedDict):
+    """A `Point` as result.json holds it."""
+
+    sink: str
+    partitions: int
+    instances: int
+    rate_per_s: float
+    speed_up: float
+    efficiency: float
+    hottest_share: float | None
+    readings: int
+    speed_ups: Sequence[float]
+    hasty: NotRequired[bool]
+
+
+class LawRow(TypedDict):
+    """A `Scalability` as result.json holds it."""
+
+    contention: float
+    coherency: float
+    peak: float | None
+    peak_low: float | None
+    peak_high: float | None
+
+
+class ScalingSummary(TypedDict):
+    """How the configurations of a run compare; a sink has no law where its points are too few."""
+
+    points: Sequence[PointRow]
+    law: Mapping[str, LawRow | None]
+    law_needs_points: int
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """Repeated readings of one configuration, against the first configuration of the same sink.
@@ -67,9 +100,10 @@ class Point:
     #: One of its readings, or of the first configuration's, was too short to be compared.
     hasty: bool = False
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> PointRow:
         """Plain data."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        row: PointRow = asdict(self)  # type: ignore[assignment]
+        return row
 
 
 def points(readings: Sequence[RateReading]) -> list[Point]:
@@ -133,6 +167,11 @@ class Scalability:
     peak: float | None
     peak_low: float | None = None
     peak_high: float | None = None
+
+    def to_json(self) -> LawRow:
+        """Plain data."""
+        row: LawRow = asdict(self)  # type: ignore[assignment]
+        return row
 
 
 def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | None:
@@ -208,17 +247,15 @@ def _cell(point: Point | None) -> str:
     return f"{point.rate_per_s:.0f}/s {point.speed_up:5.2f} x{spread}"
 
 
-def summary(found: Sequence[Point]) -> Mapping[str, Any]:
-    """What result.json says about scaling: the points, and the law's fit a sink (None: too few
-    points).
-    """
-    fits = {}
+def summary(found: Sequence[Point]) -> ScalingSummary:
+    """What result.json says about scaling: the points, and for each sink the law that fits them."""
+    fits: dict[str, LawRow | None] = {}
     for sink in dict.fromkeys(point.sink for point in found):
         mine = [
             point for point in found if point.sink == sink and point.instances == found[0].instances
         ]
         law = fit([point.partitions for point in mine], [point.rate_per_s for point in mine])
-        fits[sink] = None if law is None else {name: getattr(law, name) for name in law.__slots__}
+        fits[sink] = None if law is None else law.to_json()
     return {
         "points": [point.to_json() for point in found],
         "law": fits,

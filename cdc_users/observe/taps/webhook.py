@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Thread
-from typing import Any
 
 import numpy as np
 import orjson
@@ -197,7 +196,7 @@ class WebhookTap(Tap):
         changes = [change_of(change, self._parser.probe_columns) for change in changes]
         changes = [change for change in changes if change["op"] != NO_ROW]
         seen_us = self._anchor.now_us()
-        groups: dict[int, list[Any]] = {}
+        groups: dict[int, list[ObservedChange]] = {}
         for change in changes:
             groups.setdefault(_source(change, "partition", 0), []).append(change)
         size = len(body) // max(1, len(changes))

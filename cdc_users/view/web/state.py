@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.latency.heat_map import HeatChart
@@ -13,7 +13,7 @@ from cdc_users.report import chart
 from cdc_users.report.answer import answer
 from cdc_users.report.table import usable
 from cdc_users.step.state import StepState
-from cdc_users.step.timeline_row import TimelineRow
+from cdc_users.step.timeline_row import TimelineRow, TimelineValue
 from cdc_users.view.bottleneck import narrowest
 from cdc_users.view.concern import concerns, warnings
 from cdc_users.view.headline import headline
@@ -87,7 +87,7 @@ class RunPage(TypedDict, total=False):
     run: RunHead | None
     first: int
     count: int
-    columns: dict[str, list[Any]]
+    columns: dict[str, list[TimelineValue]]
     marks: list[dict[str, float | str]]
     tiles: list[dict[str, object]]
     heat: HeatChart
@@ -162,7 +162,7 @@ def activities(run: RunView) -> list[ActivityRow]:
     ]
 
 
-def columns(moments: Sequence[TimelineRow]) -> dict[str, list[Any]]:
+def columns(moments: Sequence[TimelineRow]) -> dict[str, list[TimelineValue]]:
     """The seconds as columns."""
     return {name: [getattr(moment, name) for moment in moments] for name in COLUMNS}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import orjson
 import pytest
@@ -43,6 +44,7 @@ def test_scaling_is_drawn_by_partitions_with_its_linear_line_and_the_law() -> No
     points = [point(1, 1000.0), point(2, 1800.0), point(4, 3000.0), point(4, 3300.0, instances=2)]
     law = {"contention": 0.05, "coherency": 0.01}
     made = result(scaling={"points": points, "law": {"slow": law}})
+    drawn: Any
     (drawn,) = chart.of_result(made)
 
     assert (drawn["title"], drawn["x_name"], drawn["x"]) == (
@@ -64,6 +66,7 @@ def test_where_only_instances_differ_they_are_the_axis() -> None:
             "law": {"slow": None},
         }
     )
+    drawn: Any
     (drawn,) = chart.of_result(made)
 
     assert (drawn["x_name"], drawn["x"]) == ("instances", [1, 2])

@@ -187,7 +187,7 @@ def test_the_distribution_is_the_histograms_and_ends_where_ten_samples_lie_beyon
 
 
 def test_located_examples_bear_the_name_of_their_step() -> None:
-    audit: dict[str, Any] = {
+    audit: page.AuditFile = {
         "taps": {"sink": {"1": {"examples": [{"finding": "lost", "writer": 10000, "sequence": 7}]}}}
     }
     (found,) = page.findings(audit, ["step-1"])

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.measure.capacity.curve import COLUMNS, curve, knee
+from cdc_users.measure.judgement.search_summary import ProbeRow
 
 
-def probe(rate_per_s: float, p99_ms: float | None, *, long: bool = False) -> dict[str, Any]:
-    return {"rate_per_s": rate_per_s, "p99_ms": p99_ms, "long": long}
+def probe(rate_per_s: float, p99_ms: float | None, *, long: bool = False) -> ProbeRow:
+    return cast(ProbeRow, {"rate_per_s": rate_per_s, "p99_ms": p99_ms, "long": long})
 
 
 def test_of_each_rate_the_longest_probe_is_drawn_and_the_lowest_rate_comes_first() -> None:
     probes = [probe(400, 9.0), probe(200, 5.0, long=True), probe(200, 4.0), probe(400, 8.0)]
 
-    values = curve({"probes": probes})
+    values = curve(probes)
 
     assert set(values) == set(COLUMNS)
     assert values["rate_per_s"] == [200, 400]
@@ -27,7 +28,7 @@ def test_of_each_rate_the_longest_probe_is_drawn_and_the_lowest_rate_comes_first
 
 def test_the_knee_is_the_last_rate_before_the_latency_goes_up() -> None:
     rates = [100, 200, 400, 800, 1600, 1700]
-    values = curve({"probes": [probe(rate, 10.0 if rate <= 1600 else 900.0) for rate in rates]})
+    values = curve([probe(rate, 10.0 if rate <= 1600 else 900.0) for rate in rates])
 
     assert knee(values) == 1600
 
@@ -38,11 +39,11 @@ def test_the_knee_is_the_last_rate_before_the_latency_goes_up() -> None:
 def test_a_curve_that_does_not_bend_has_no_knee(latencies: list[float | None]) -> None:
     probes = [probe(100 * 2**number, ms) for number, ms in enumerate(latencies)]
 
-    assert knee(curve({"probes": probes})) is None
+    assert knee(curve(probes)) is None
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e6), st.floats(0.01, 1e5)), max_size=20))
 def test_a_knee_is_one_of_the_rates(points: list[tuple[float, float]]) -> None:
-    values = curve({"probes": [probe(rate, ms) for rate, ms in points]})
+    values = curve([probe(rate, ms) for rate, ms in points])
 
     assert knee(values) in (None, *values["rate_per_s"])

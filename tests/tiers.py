@@ -22,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not soak")
+#: The slowest tests are named, since a tier has a budget.
+SLOWEST = ("--durations=15", "--durations-min=10")
 LOCUST = (sys.executable, "-m", "pytest", "-q", "-m", "gevent and not soak", "-p", "no:anyio")
 MEASURING = ("tests/unit/cdc_users/measure", "tests/unit/cdc_users/observe")
 PROVE = (sys.executable, "-m", "pytest", "-s", "-m", "soak")
@@ -65,8 +67,10 @@ CHECK = (
 )
 TEST = (
     *CHECK,
-    Stage("integration tests on the real stack", (*PYTEST, "tests/integration"), alone=True),
-    Stage("scenarios in smoke size", (*PYTEST, "tests/scenarios"), alone=True),
+    Stage(
+        "integration tests on the real stack", (*PYTEST, *SLOWEST, "tests/integration"), alone=True
+    ),
+    Stage("scenarios in smoke size", (*PYTEST, *SLOWEST, "tests/scenarios"), alone=True),
 )
 SOAK = tuple(
     Stage(

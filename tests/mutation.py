@@ -55,6 +55,7 @@ _BOOKS = f"{UNIT}/platform/sinks/iceberg/test_books.py"
 _CAST = f"{UNIT}/platform/sinks/iceberg/test_cast.py"
 _ARROW = f"{UNIT}/platform/sinks/iceberg/test_arrow.py"
 _HOOK = f"{UNIT}/platform/sinks/webhook/test_sink.py"
+_CONDITION = "tests/unit/cdc_users/pipeline/provision/test_condition.py"
 _HOSTILE = f"{UNIT}/avro/test_hostile.py"
 
 POSITIONS = (
@@ -74,7 +75,7 @@ POSITIONS = (
     ),
     Mutation(
         "K1 a topic made again while it is read goes on",
-        f"{CONSUME}/gap.py",
+        "infra/platform/process/topic_id.py",
         "elif number and now[topic] and now[topic] != number:",
         "elif number and now[topic] == 'never':",
         f"{_GAP}::test_a_topic_that_becomes_another_while_it_is_read_stops",
@@ -92,6 +93,35 @@ POSITIONS = (
         "if own is not None and note is None:",
         "if own is not None and note is not None:",
         f"{_GAP}::test_a_partition_begins_where_nothing_is_missing",
+    ),
+    Mutation(
+        "K1 a topic made again under the direct reader goes on",
+        "infra/platform/transports/kafka.py",
+        "if name in now or name in self._missing",
+        "if name in self._missing",
+        f"{UNIT}/platform/transports/test_publisher.py"
+        "::test_a_topic_that_becomes_another_one_is_told",
+    ),
+    Mutation(
+        "K1 a source on another cluster is taken for the same",
+        "cdc_users/pipeline/provision/condition.py",
+        "now.cluster and before.cluster != now.cluster:",
+        "now.cluster and before.cluster == 'never':",
+        f"{_CONDITION}::test_what_is_gone_for_good_is_named",
+    ),
+    Mutation(
+        "K2 a table made again under its name is taken for the same",
+        "cdc_users/pipeline/provision/condition.py",
+        "        if table.oid != earlier.oid:\n",
+        "        if table.oid == 0:\n",
+        f"{_CONDITION}::test_what_a_third_party_does_to_the_source_is_named",
+    ),
+    Mutation(
+        "K2 a publication that keeps operations back is not looked at",
+        "cdc_users/pipeline/provision/condition.py",
+        "(left := before.operations - now.operations)",
+        "(left := now.operations - before.operations)",
+        f"{_CONDITION}::test_what_is_gone_for_good_is_named",
     ),
     Mutation(
         "K1 the books of an earlier topic are taken for this one's",

@@ -100,6 +100,9 @@ class ListPublisher:
         assert self.gate.wait(DEADLINE_S)
         self.waiting.clear()
 
+    def moved(self) -> str:
+        return ""
+
     def close(self) -> None:
         self.flush()
 

@@ -7,10 +7,12 @@ gevent.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, TypedDict
 
 import psutil
@@ -35,11 +37,13 @@ _SLOT = (
 )
 _TABLE = (
     "SELECT c.oid::bigint, pg_relation_filenode(c.oid), (SELECT array_agg(attname || ' ' ||"
-    " atttypid::regtype"
+    " format_type(atttypid, atttypmod)"
     " ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT"
     " attisdropped) FROM pg_class c WHERE c.oid = to_regclass(%s)"
 )
 _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
+_OPERATIONS = "SELECT pubinsert, pubupdate, pubdelete FROM pg_publication WHERE pubname = %s"
 _PUBLISHED = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
 
 
@@ -72,7 +76,8 @@ class Condition:
     `lives` tells a server's lives apart. `slot` is None where there is none, else whose connection
     uses it (empty: nobody's). `connector` is its state in a word and why; `topics` has each one's
     id, empty where it is not there, and `leaders` the leader epoch of each partition.
-    `source_clock` is how far PostgreSQL's clock is ahead of this machine's.
+    `cluster` is PostgreSQL's system identifier, and `operations` are those that the publication
+    publishes. `source_clock` is how far PostgreSQL's clock is ahead of this machine's.
     """
 
     lives: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +89,8 @@ class Condition:
     leaders: Mapping[str, int] = field(default_factory=dict)
     tables: Mapping[str, TableCondition | None] = field(default_factory=dict)
     published: frozenset[str] | None = None
+    operations: frozenset[str] = frozenset()
+    cluster: str = ""
     source_clock: ClockOffset | None = None
 
 
@@ -142,6 +149,11 @@ def _restarted(before: Condition, now: Condition) -> Iterator[str]:
 def _gone(watched: RunObjects, before: Condition, now: Condition) -> Iterator[str]:
     for server, why in now.silent.items():
         yield f"{server} does not answer ({why})"
+    if before.cluster and now.cluster and before.cluster != now.cluster:
+        yield (
+            f"PostgreSQL is another cluster (its system identifier was {before.cluster} and is"
+            f" {now.cluster}): positions in its log mean something else"
+        )
     if now.connector and now.connector.split()[0] not in AT_WORK:
         yield f"the capture is gone: connector {watched.connector!r} is {now.connector}"
     if before.slot is not None and now.slot is None:
@@ -157,9 +169,13 @@ def _gone(watched: RunObjects, before: Condition, now: Condition) -> Iterator[st
             yield f"topic {name!r} was deleted and created again"
     for name, table in now.tables.items():
         if table is None and before.tables.get(name) is not None:
-            yield f"source table {name} was dropped"
+            yield f"source table {name} was dropped or renamed"
         elif before.published and now.published is not None and name not in now.published:
             yield f"source table {name} is not in publication {watched.publication!r} any more"
+    if now.published and (left := before.operations - now.operations):
+        yield (
+            f"publication {watched.publication!r} no longer publishes {' and '.join(sorted(left))}"
+        )
 
 
 def _disturbed(before: Condition, now: Condition) -> Iterator[str]:
@@ -194,6 +210,8 @@ class ConditionFindings(TypedDict, total=False):
     leaders: dict[str, int]
     tables: dict[str, TableCondition | None]
     published: frozenset[str]
+    operations: frozenset[str]
+    cluster: str
     source_clock: ClockOffset | None
 
 
@@ -256,6 +274,9 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
         )
         cursor.execute("SELECT pg_postmaster_start_time()::text")
         found["lives"] = {"PostgreSQL": str((cursor.fetchone() or ("",))[0])}
+        # Some services let nobody ask this.
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+            found["cluster"] = str((cursor.execute(_CLUSTER).fetchone() or ("",))[0])
         if watched.slot:
             row = cursor.execute(_SLOT, (watched.slot,)).fetchone()
             found["slot"] = None if row is None else f"{row[0]} since {row[1]}" if row[0] else ""
@@ -263,6 +284,8 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
         if watched.publication:
             rows = cursor.execute(_PUBLISHED, (watched.publication,)).fetchall()
             found["published"] = frozenset(str(row[0]) for row in rows)
+            flags = cursor.execute(_OPERATIONS, (watched.publication,)).fetchone() or ()
+            found["operations"] = frozenset(compress(("inserts", "updates", "deletes"), flags))
         for name in watched.tables:
             row = cursor.execute(_TABLE, (".".join(map(quoted, name.split("."))),)).fetchone()
             found["tables"][name] = TableCondition(row[0], row[1], tuple(row[2])) if row else None

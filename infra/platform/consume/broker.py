@@ -13,20 +13,17 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
 from infra.client.kafka import kafka_settings
 from infra.platform.consume.buffer import BATCH_BYTES, BUFFERED_BYTES
-from infra.platform.process.error import PlatformError, RetryableError, UnreachableError
+from infra.platform.process.error import PlatformError, UnreachableError
 from infra.platform.sinks.batch import Chunk, Partition
 
 WATERMARKS_S = 0.05
 _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
-#: How long the broker may take to tell the topics' ids.
-DESCRIBE_S = 10.0
 #: An answer of the broker, and what of it may be of one partition.
 FETCH_BYTES = 4 * 1024 * 1024
 #: A rebalance waits this long for a member that hands its partitions over (KIP-62).
@@ -116,41 +113,6 @@ def usable(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Partiti
             raise PlatformError(f"Kafka: {error.str()}")
     good = [message for message, error in zip(messages, errors, strict=True) if error is None]
     return good, overtaken
-
-
-class TopicIds:
-    """Asks the broker for topics' ids (KIP-516), with a client of its own; for any thread."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._client: AdminClient | None = None
-
-    def __call__(self, topics: Sequence[str]) -> dict[str, str]:
-        """The id of each topic that exists; "" where the broker gives none.
-
-        Raises RetryableError where it does not answer.
-        """
-        if self._client is None:
-            own = {"log_level": 0, "socket.keepalive.enable": True}
-            self._client = AdminClient(kafka_settings(self._bootstrap, own))
-        asked = self._client.describe_topics(
-            TopicCollection(list(topics)), request_timeout=DESCRIBE_S
-        )
-        found = {}
-        for topic, answer in asked.items():
-            try:
-                found[topic] = str(answer.result(2 * DESCRIBE_S).topic_id or "")
-            except (KafkaException, TimeoutError) as error:
-                if not _is_missing(error):
-                    raise RetryableError(f"Kafka does not describe {topic!r}: {error}") from error
-        return found
-
-
-def _is_missing(error: Exception) -> bool:
-    return (
-        isinstance(error, KafkaException)
-        and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-    )
 
 
 @contextlib.contextmanager

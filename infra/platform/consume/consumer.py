@@ -18,7 +18,6 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from cdc_users.measure.clock import Anchor
 from infra.platform.consume.broker import (
     ConsumerSettings,
-    TopicIds,
     Watermarks,
     chunks,
     client_settings,
@@ -33,12 +32,12 @@ from infra.platform.consume.gap import (
     Gap,
     PartitionSpan,
     begin_at,
-    changed_topics,
     gap_before,
     read_note,
 )
 from infra.platform.process.error import ConfigError, EventError, RetryableError
 from infra.platform.process.retry import hurry
+from infra.platform.process.topic_id import WATCH_S, TopicIds, changed_topics
 from infra.platform.sinks.batch import Chunk, Partition
 
 logger = structlog.get_logger()
@@ -56,8 +55,6 @@ COMMITTED_S = 60.0
 #: How long workers may make room before a partition is paused, and how often they are looked after.
 PATIENCE_S, NAP_S = 0.02, 0.001
 WAKE_S = 1.0
-#: How often it is looked whether the topics are still the same.
-WATCH_S = 5.0
 #: A handover within what the group waits for (broker.REBALANCE_S): so long what is in flight may
 #: end by itself, then it is cut where nothing is under way, then it is made durable.
 FINISH_S, CUT_S, FLUSH_S = 20.0, 90.0, 30.0

@@ -8,7 +8,6 @@ how far the sink's own books were, and a position is compared with what the part
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.platform.sinks.batch import Partition
@@ -155,17 +154,3 @@ def _books_gone(place: Partition, written: int, span: PartitionSpan) -> Gap:
         " on behind the gap with --on-gap skip"
     )
     return Gap(place, span.low, 0, why, min(max(written, span.low), span.high))
-
-
-def changed_topics(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """Of topics that are another one now, or none any more, what has happened."""
-    found = {}
-    for topic, number in known.items():
-        if topic not in now:
-            found[topic] = "the topic was deleted while it was read"
-        elif number and now[topic] and now[topic] != number:
-            found[topic] = (
-                "the topic was deleted and made again while it was read (its id was"
-                f" {number} and is {now[topic]})"
-            )
-    return found

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 from typing_extensions import override
 
 from infra.client.kafka import kafka_settings
+from infra.platform.process.error import RetryableError
+from infra.platform.process.topic_id import WATCH_S, TopicIds, changed_topics
 from infra.platform.transports import naming
 from infra.platform.transports.plugin import Destination, TransportPlugin
 from infra.platform.transports.transport import (
@@ -55,7 +59,7 @@ class KafkaWalPublisher(WalPublisher):
     """Publishes to Kafka topics.
 
     `client` is confluent_kafka's Producer, or one that behaves like it. `limits` are the topics'
-    own (max.message.bytes).
+    own (max.message.bytes); `topic_ids` asks for the topics' ids.
 
     Order within a key survives retries because the producer is idempotent (KIP-98); a record is
     durable when all in-sync replicas have it.
@@ -63,8 +67,17 @@ class KafkaWalPublisher(WalPublisher):
 
     name = "kafka"
 
-    def __init__(self, client: Any, limits: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        limits: Mapping[str, int] | None = None,
+        topic_ids: Callable[[], Mapping[str, str]] | None = None,
+    ) -> None:
         self.acknowledged = 0
+        self._topic_ids = topic_ids
+        self._known_ids = topic_ids() if topic_ids is not None else {}
+        self._missing: set[str] = set()
+        self._looked_s = time.monotonic()
         self._limits = limits or {}
         least = min(self._limits.values(), default=DEFAULT_LIMIT_BYTES)
         # The batch that carries a record is what the topic's limit is for.
@@ -136,6 +149,28 @@ class KafkaWalPublisher(WalPublisher):
         raise TransportError(
             f"{text}; the slot keeps the events, start again when the broker answers"
         )
+
+    @override
+    def moved(self) -> str:
+        """Looked at every few seconds; a topic that is gone may only be moving, so it is asked for
+        twice.
+        """
+        now_s = time.monotonic()
+        if self._topic_ids is None or now_s - self._looked_s < WATCH_S:
+            return ""
+        self._looked_s = now_s
+        try:
+            now = self._topic_ids()
+        except RetryableError:
+            return ""  # publishing tells of a broker that does not answer
+        changed = changed_topics(self._known_ids, now)
+        told = [
+            f"topic {name!r}: {what}"
+            for name, what in changed.items()
+            if name in now or name in self._missing
+        ]
+        self._missing = set(self._known_ids) - set(now)
+        return "; ".join(told)
 
     @override
     def close(self) -> None:
@@ -227,7 +262,11 @@ def _connect(destination: Destination) -> KafkaWalPublisher:
     topics = sorted(set(destination.streams))
     check_reachable(destination.endpoint, topics)
     limits = topic_limits(destination.endpoint, topics) if topics else {}
-    return KafkaWalPublisher(client(destination.endpoint, limits), limits)
+    ids = partial(TopicIds(destination.endpoint), topics) if topics else None
+    try:
+        return KafkaWalPublisher(client(destination.endpoint, limits), limits, ids)
+    except RetryableError as error:
+        raise UnreachableError(str(error)) from error
 
 
 def _endpoint_mistakes(_: str, endpoint: str) -> list[str]:

@@ -77,6 +77,12 @@ class WalPublisher(Protocol):
     def flush(self) -> None:
         """Return when everything published so far is durable: the service has acknowledged it."""
 
+    def moved(self) -> str:
+        """What has become of the place since it was connected to, where what was published may be
+        gone with it; empty where nothing has. May ask the service; for any thread.
+        """
+        return ""
+
     def close(self) -> None:
         """Flush, and give back what the publisher holds. Called once, last."""
 

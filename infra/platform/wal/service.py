@@ -275,12 +275,19 @@ class Service:
         return sorted(said | {self.reader.trouble, self.publisher.trouble} - {""})
 
     def watch(self) -> int | None:
-        """Look at the source: WAL that the slot still holds for us; None where the server cannot
-        be asked.
+        """Look at source and destination: WAL that the slot still holds for us; None where the
+        server cannot be asked.
 
         A publication that no longer publishes what it did ends the reader: the server would go on
-        without a word.
+        without a word. So does a place whose contents are gone.
         """
+        if why := self.publisher.moved():
+            self.reader.fail(
+                SetupError(
+                    f"{why}; what was published to it may be gone: take over the tables' contents"
+                    " anew, or start the reader again to go on without"
+                )
+            )
         try:
             with closing(server.connect(self.settings.dsn)) as connection:
                 self._watch_publication(connection)

@@ -28,6 +28,8 @@ BEFORE = Condition(
     leaders={"t[0]": 0},
     tables={"s.customers": TABLE},
     published=frozenset({"s.customers"}),
+    operations=frozenset({"inserts", "updates", "deletes"}),
+    cluster="7301",
 )
 
 
@@ -58,7 +60,10 @@ def found(**now: Any) -> Changes:
 
 def test_what_stays_as_it_was_is_told_by_nobody() -> None:
     assert found() == Changes()
-    assert found(lives={}, topics={}, leaders={"t[0]": 0, "t[1]": 3}, tables={}) == Changes()
+    assert (
+        found(lives={}, topics={}, leaders={"t[0]": 0, "t[1]": 3}, tables={}, cluster="")
+        == Changes()
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,8 +77,13 @@ def test_what_stays_as_it_was_is_told_by_nobody() -> None:
         ({"connector": "FAILED java.io.IOException: no"}, "is FAILED java.io.IOException: no"),
         ({"topics": {"t": ""}}, "topic 't' was deleted"),
         ({"topics": {"t": "XyZ"}}, "topic 't' was deleted and created again"),
-        ({"tables": {"s.customers": None}}, "source table s.customers was dropped"),
+        ({"tables": {"s.customers": None}}, "source table s.customers was dropped or renamed"),
         ({"published": frozenset()}, "s.customers is not in publication 'cdc_1' any more"),
+        (
+            {"operations": frozenset({"inserts"})},
+            "publication 'cdc_1' no longer publishes deletes and updates",
+        ),
+        ({"cluster": "7302"}, "another cluster (its system identifier was 7301 and is 7302)"),
         ({"silent": {"Kafka Connect": "Timeout"}}, "Kafka Connect does not answer (Timeout)"),
     ],
 )

@@ -11,9 +11,9 @@ from infra.platform.consume.gap import (
     CommitNote,
     PartitionSpan,
     begin_at,
-    changed_topics,
     read_note,
 )
+from infra.platform.process.topic_id import changed_topics
 from infra.platform.sinks.counting import CountingSink
 from tests.unit.infra.platform.consume.kafka_double import TOPIC, KafkaDouble, consumer_of, records
 from tests.unit.infra.platform.consume.test_consumer import END_S, until
@@ -95,7 +95,7 @@ def test_topics_that_were_made_again_or_deleted_are_told_from_those_that_were_no
 
     assert set(found) == {"b", "c"}
     assert "made again" in found["b"]
-    assert found["c"] == "the topic was deleted while it was read"
+    assert found["c"] == "the topic was deleted while it was in use"
 
 
 async def test_a_gap_stops_its_partition_and_is_in_the_errors() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from infra.platform.process.error import RetryableError
+from infra.platform.transports import kafka as kafka_module
 from infra.platform.transports.kafka import KafkaWalPublisher
 from infra.platform.transports.kinesis import KinesisWalPublisher, partition_key
 from infra.platform.transports.pubsub import PubSubWalPublisher
@@ -306,6 +308,37 @@ def test_an_undelivered_record_makes_the_flush_fail(error: str, expected: type[E
 
     with pytest.raises(expected, match=error):
         publisher.flush()
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([{"orders": "a"}, {"orders": "a"}], ["", ""]),
+        ([{"orders": "b"}], ["its id was a and is b"]),
+        # A topic that is gone may only be moving to another broker.
+        ([{}, {"orders": "a"}], ["", ""]),
+        ([{}, {}], ["", "the topic was deleted"]),
+        ([RetryableError("the broker is away"), {"orders": "b"}], ["", "made again"]),
+    ],
+)
+def test_a_topic_that_becomes_another_one_is_told(
+    monkeypatch: pytest.MonkeyPatch, answers: list[Any], told: list[str]
+) -> None:
+    monkeypatch.setattr(kafka_module, "WATCH_S", 0.0)
+    coming = iter([{"orders": "a"}, *answers])
+
+    def ids() -> Any:
+        answer = next(coming)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    publisher = KafkaWalPublisher(KafkaDouble(), topic_ids=ids)
+
+    for expected in told:
+        said = publisher.moved()
+        assert expected in said
+        assert bool(said) == bool(expected)
 
 
 def test_pauses_double_up_to_their_limit_with_jitter() -> None:

@@ -78,6 +78,9 @@ class Gated:
             raise self.failure
         self.flushed = len(self.published)
 
+    def moved(self) -> str:
+        return ""
+
     def close(self) -> None:
         self.closed = True
 

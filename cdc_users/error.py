@@ -27,7 +27,7 @@ class OptionsError(HarnessError):
     """Every mistake of one set of options, each a sentence that names the value and the remedy."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
-        self.mistakes = tuple(mistakes)
+        self.mistakes = tuple(dict.fromkeys(mistakes))
         super().__init__("\n".join(self.mistakes))
 
 

@@ -297,6 +297,15 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+def targets(text: str) -> tuple[str, ...]:
+    """Words that are each HOST:PORT."""
+    found = words(text)
+    for word in found:
+        if not is_address(word):
+            raise ValueError(f"{word!r} is not HOST:PORT, e.g. db.example:5432")
+    return found
+
+
 YES_OR_NO = "yes or no"
 #: A step's number has three digits in a probe, and the last of them is the fences' (fence.WRITER).
 MOST_STEPS = 998

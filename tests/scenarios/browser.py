@@ -67,6 +67,13 @@ def browser() -> Iterator[Browser]:
             launched.close()
 
 
+@pytest.fixture(scope="module")
+def launched() -> Iterator[Browser]:
+    """The browser of one module's tests."""
+    with browser() as started:
+        yield started
+
+
 @dataclass
 class Window:
     """One page and what went wrong in it."""

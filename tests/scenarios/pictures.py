@@ -68,8 +68,9 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
     place = into / run.verdict.lower()
     place.mkdir(exist_ok=True)
     taken = []
-    for name, page in _windows(launched, site):
+    for name, theme, page in _windows(launched, site):
         page.get_by_role("tab", name="CDC").click(timeout=DEADLINE_MS)
+        _wear(page, theme)
         expect(page.locator(".cdc-verdict strong")).to_be_visible(timeout=DEADLINE_MS)
         page.locator("#cdc-tab").evaluate("panel => panel.scrollIntoView()")
         taken.append(_picture(page, place / f"tab-{name}"))
@@ -85,25 +86,27 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
 def take_form(launched: Browser, site: Site, into: Path) -> list[Path]:
     """Picture the start form, filled as a link fills it."""
     taken = []
-    for name, page in _windows(launched, site):
+    for name, theme, page in _windows(launched, site):
         page.goto(f"{site.url}/?scenario=throughput&rate=1000&duration=30s")
         open_form(page)
+        _wear(page, theme)
         expect(page.locator(".cdc-scenario")).to_contain_text("1,000 arrivals/s for 30 s")
         taken.append(_picture(page, into / f"form-{name}"))
     return taken
 
 
-def _windows(launched: Browser, site: Site) -> Iterator[tuple[str, Page]]:
-    """The page at each size and in each theme, with what a picture of it is called."""
+def _windows(launched: Browser, site: Site) -> Iterator[tuple[str, Theme, Page]]:
+    """What a picture is called, and the page for it: each size in each theme."""
     for name, size in SIZES.items():
         for theme in THEMES:
             with window(launched, size, theme) as opened:
                 opened.page.goto(site.url)
-                open_form(opened.page)
-                if opened.page.locator(".cdc").first.get_attribute("data-theme") != theme:
-                    opened.page.get_by_role("button", name="Switch theme").click()
-                expect(opened.page.locator(f'.cdc[data-theme="{theme}"]').first).to_be_attached()
-                yield f"{name}-{theme}.png", opened.page
+                yield f"{name}-{theme}.png", theme, opened.page
+
+
+def _wear(page: Page, theme: Theme) -> None:
+    """Wait until what is ours looks as the browser prefers it."""
+    expect(page.locator(f'.cdc[data-theme="{theme}"]').first).to_be_attached()
 
 
 def _picture(page: Page, path: Path) -> Path:

@@ -14,12 +14,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from cdc_users.measure.judgement.result import Verdict
-from cdc_users.report import remake
 from infra.stack.endpoints import Endpoints
-from tests.scenarios.browser import DESKTOP, PHONE, Theme, Window, browser, window
+from tests.scenarios.browser import DESKTOP, PHONE, Window, window
 from tests.scenarios.site import Site, open_form, opened_site
-from tests.unit.made_result import STAGES_MS, recorder, result, step_result
 
 DEADLINE_MS = 90_000
 SECONDS = 4
@@ -32,13 +29,19 @@ LEADS = {
     "partitions": {"partitions", "instances", "sinks", "records"},
     "latency": {"sinks", "records", "rate", "duration"},
 }
+#: Keeps what the system is asked to show, and lets the page be one that nobody looks at.
+NOTED = """
+window.told = [];
+window.away = false;
+window.Notification = class extends window.Notification {
+  constructor(title, options) {
+    super(title, options);
+    window.told.push([title, options.body]);
+  }
+};
+Object.defineProperty(document, "hidden", { get: () => window.away });
+"""
 VERDICT = re.compile("PASS|FAIL|INVALID|ERROR|STACK")
-
-
-@pytest.fixture(scope="module")
-def launched() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -311,13 +314,21 @@ def _download(page: Page, site: Site) -> None:
     assert "Consolidated results" in requests.get(f"{site.url}{href}", timeout=30).text
 
 
-def test_a_run_that_fails_says_why_and_is_red(
+def test_a_run_that_fails_tells_who_looks_at_something_else_why_and_is_red(
     stack: Endpoints, site: Site, launched: Browser
 ) -> None:
-    with window(launched) as opened:
+    with window(launched, permissions=["notifications"]) as opened:
         page = opened.page
+        page.add_init_script(NOTED)
         page.goto(f"{site.url}/?scenario=throughput&rows=20&smoke=yes&threshold=delivered>99")
         start(page)
+        page.get_by_role("tab", name="Statistics").click()
+        page.evaluate("window.away = true")
+        page.wait_for_function("window.told.length > 0", timeout=DEADLINE_MS)
+        assert page.evaluate("window.told.map(([title]) => title)") == ["throughput: FAIL"]
+        assert page.title().startswith("FAIL: throughput")
+        page.evaluate("window.away = false")
+        page.get_by_role("tab", name="CDC").click()
         expect(page.locator(".cdc-verdict strong")).to_have_text("FAIL", timeout=DEADLINE_MS)
         expect(page.locator(".cdc-reasons")).to_contain_text("delivered")
         expect(page.locator('[data-tile="verdict"][data-alarm]')).to_contain_text("FAIL")
@@ -357,46 +368,3 @@ def assert_secret_nowhere(site: Site, page: Page) -> None:
     assert CANARY not in requests.get(site.url, timeout=30).text
     for path in (site.log, *(path for path in site.results.rglob("*") if path.is_file())):
         assert CANARY.encode() not in path.read_bytes(), path
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_report_opens_from_disk_without_a_network(
-    launched: Browser, theme: Theme, tmp_path: Path
-) -> None:
-    path = made_report(tmp_path)
-    with window(launched, theme=theme, offline=True) as opened:
-        opened.page.goto(path.as_uri())
-        expect(opened.page.locator(".verdict h2")).to_have_text("⊘ INVALID")
-        expect(opened.page.locator("#timeline .cdc-plot").first).to_have_attribute(
-            "data-points", "30"
-        )
-        expect(opened.page.locator("#percentiles .cdc-plot").first).to_be_visible()
-        expect(opened.page.locator("#split .cdc-piece").first).to_be_visible()
-
-        assert opened.page.locator("body").get_attribute("data-theme") == theme
-        assert opened.page.locator("s").count() > 10
-        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert opened.grave_violations() == []
-        assert opened.problems == []
-
-
-def made_report(place: Path) -> Path:
-    """A report of made figures: what is tested is the page, and a run would only make it slower."""
-    made = result(
-        Verdict.INVALID,
-        ["the generator was behind its plan"],
-        steps=[step_result("a"), step_result("b")],
-    )
-    for step in made.steps:
-        for name, histogram in recorder(end_to_end=10.0, response=3.0, **STAGES_MS).series.items():
-            (place / f"{step.name}.{name}.hgrm").write_text(histogram.hgrm(), encoding="utf-8")
-    head = (
-        "elapsed_s,step,stage,offered_per_s,sent_per_s,delivered_per_s,"
-        "p50_ms,p99_ms,max_ms,backlog,uss_mb,rss_mb"
-    )
-    rows = [
-        f"{second}.0,{'ab'[second // 15]},x,100,99,98,5,9,20,{second},50,80" for second in range(30)
-    ]
-    (place / "timeline.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
-    (place / "result.json").write_text(json.dumps(made.to_json()), encoding="utf-8")
-    return remake.write(place, made)

@@ -1,19 +1,31 @@
-"""README's first commands, in a terminal of 80 x 24: the verdict, or the mistake, is on the last
-screen.
+"""README's commands, in a fresh clone and a terminal of 80 x 24: the verdict, or the mistake, is on
+the last screen.
 """
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import CHECKOUT
+from tests.real_stack import stack_command
 from tests.scenarios.screen import COLUMNS, ROWS, Recorded, lines_of, record
 
 LOCUST = (sys.executable, "-m", "locust", "-f")
+BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+SECONDS = re.compile(r"\b(\d+)s\b")
+#: How much shorter README's loads are here.
+SHORTER = 15
+AT_A_TIME = 3
+BENCH = ("make", "bench")
 
 
 def run(*arguments: str) -> Recorded:
@@ -57,3 +69,42 @@ def test_what_is_written_again_stands_there_once() -> None:
         "new",
         "end",
     ]
+
+
+def readme_commands(readme: str) -> list[list[str]]:
+    """What README says to run for a verdict, as words: each `locust`, and `make bench`."""
+    lines = [line for block in BLOCK.findall(readme) for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    runs = [said for said in words if said[:1] == ["locust"] and "--pipeline" not in said]
+    return [*runs, list(BENCH)]
+
+
+def in_smoke_size(said: Sequence[str]) -> list[str]:
+    """The same command with this interpreter, for a few seconds."""
+    if said[:2] == list(BENCH):
+        return [sys.executable, "-m", "cdc_users.bench", "--only", "throughput"]
+    shortened = [
+        SECONDS.sub(lambda found: f"{max(1, int(found.group(1)) // SHORTER)}s", word)
+        for word in said
+    ]
+    return [sys.executable, "-m", *shortened]
+
+
+def test_every_command_of_the_readme_ends_with_its_verdict_on_the_screen(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    clone, endpoints = tmp_path / "clone", tmp_path / "endpoints.json"
+    subprocess.run(["git", "clone", "-q", CHECKOUT, clone], check=True)
+    endpoints.write_text(stack_command("env").stdout, encoding="utf-8")
+    told = {"CDC_STACK": str(endpoints), "CDC_SMOKE": "yes"}
+    commands = readme_commands((clone / "README.md").read_text(encoding="utf-8"))
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        ends = [pool.submit(record, in_smoke_size(said), str(clone), told) for said in commands]
+        screens = {shlex.join(said): end.result() for said, end in zip(commands, ends, strict=True)}
+
+    assert len(screens) > 6
+    for said, done in screens.items():
+        assert done.exit_code == 0, f"{said}\n{done.sent}"
+        assert done.screen[-1] == "verdict: PASS", f"{said}\n" + "\n".join(done.screen)
+    assert (clone / "out" / "run.html").exists()
+    assert (clone / "results" / "bench.html").exists()

@@ -7,6 +7,7 @@ They run in one process (mistaken_commands), through the whole of Locust's own s
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -100,6 +101,15 @@ MISTAKES = [
         "--results /proc/nope",
         "--results: '/proc/nope' cannot be written to: No such file or directory; name"
         " another place",
+    ),
+    Mistake(
+        "--allow-target db.example",
+        "--allow-target: 'db.example' is not HOST:PORT, e.g. db.example:5432",
+    ),
+    Mistake(
+        "--pipeline nothere.toml",
+        "--pipeline 'nothere.toml' is no file; name one, or one of debezium-server-http,"
+        " debezium-server-jdbc, debezium-server-kafka, postgres-subscription (docs/pipeline.md)",
     ),
     Mistake(
         "--metrics-port 99999",
@@ -290,7 +300,7 @@ class Answers:
 
 def _put(text: str, stand_ins: Mapping[str, str]) -> str:
     for name, value in stand_ins.items():
-        text = text.replace(name, value)
+        text = re.sub(rf"(?<!HOST:)\b{name}\b", value, text)
     return text
 
 
@@ -347,11 +357,14 @@ def test_nothing_is_left_of_them(answers: Answers) -> None:
 @pytest.mark.parametrize(
     ("module", "words", "code", "line"),
     [
-        ("locust", "-f nothere.py --headless", 1, "Could not find 'nothere.py'"),
         ("locust", "-f locustfiles/wal.py --headless --ratee 5", 2, "Did you mean '--rate'?"),
         ("locust", "-f locustfiles/wal.py --headless --rate", 2, "--rate: expected one argument"),
         ("cdc_users.bench", "--only nothing", 2, "--only 'nothing' names no module"),
         ("cdc_users.bench", "--results /proc/nope", 2, "name a directory that can be written to"),
+        ("cdc_users.bench", "--only latency --rate 5", 2, "unrecognized arguments: --rate 5"),
+        ("cdc_users.report", "nothere", 2, "nothere holds no result.json; name the directory"),
+        ("infra.stack", "start", 2, "invalid choice: 'start' (choose from 'up'"),
+        ("cdc_users.pipeline", "check nothere.toml", 2, "'nothere.toml' is no file; name one"),
         ("cdc_users", "nonsense", 2, "takes no 'nonsense'"),
         (
             "locust",
@@ -369,3 +382,19 @@ def test_what_argparse_locust_or_a_program_finds_has_its_exit_code_too(
 
     assert (answer.exit_code, "Traceback" in answer.stderr) == (code, False), answer.stderr
     assert line in answer.stderr
+
+
+@pytest.mark.parametrize("words", ["-f nothere.py --headless", "-f README.md", "--headless"])
+def test_a_locustfile_that_is_not_there_is_refused_with_those_that_are(words: str) -> None:
+    # Found before anything is imported, so it needs a process of its own.
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", *words.split()],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    first, told = done.stderr.splitlines()
+
+    assert (done.returncode, first) == (2, HEADING)
+    assert "locustfiles/throughput.py" in told

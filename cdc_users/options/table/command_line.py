@@ -45,7 +45,7 @@ class CommandLineOptions:
         kept_from_form="it names a place to write to",
     )
     allow_target: tuple[str, ...] = option(
-        parse.words,
+        parse.targets,
         "HOST:PORT outside loopback that may be loaded, named exactly; several by comma.",
         unset=(),
         takes="HOST:PORT, several by comma",

@@ -3,14 +3,18 @@ reads a locustfile.
 
 gevent calls this when it has patched the standard library, which is the first thing that Locust
 does (entry point `gevent.plugins.monkey.did_patch_all` in pyproject.toml; gevent's documentation,
-"gevent.events"). Nothing happens unless it is Locust that is starting and help is asked for.
+"gevent.events"). Nothing happens unless it is Locust that is starting, and help is asked for or no
+locustfile is there.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from cdc_users.run.locust import locustfile
 
 HINT = """
 
@@ -19,8 +23,12 @@ Options of CDC scenarios: locust -f locustfiles/throughput.py --help, or docs/op
 
 
 def on_patched(_: object) -> None:
-    """Have the locustfile read before help is printed."""
-    if "locust" not in sys.modules or not {"-h", "--help"} & set(sys.argv[1:]):
+    """Have the locustfile read before help is printed, and refused where it is not there."""
+    if "locust" not in sys.modules:
+        return
+    if locustfile.is_locust(sys.orig_argv):
+        locustfile.refuse(locustfile.mistakes(sys.argv[1:], os.environ, Path.cwd()))
+    if not {"-h", "--help"} & set(sys.argv[1:]):
         return
     # Locust's package is being imported; only this module of it is complete by itself.
     from locust.event import Events

@@ -202,8 +202,15 @@
     return [
       { stroke: soft, font: FONT, grid: { show: false }, ticks: { ...grid, size: 4 }, space: 60, size: 26, splits: spec.xSplits ? (plot) => spec.xSplits(plot.scales.x.min, plot.scales.x.max) : undefined, values: (_, splits) => splits.map((value) => (value < 0 ? "" : xText(value))), incrs: spec.xSplits || spec.xNumbers ? undefined : [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400] },
       { stroke: soft, font: FONT, grid, ticks: { show: false }, size: 54, space: 36, values: (_, splits) => splits.map((value) => (known(value) ? (spec.axisText || short)(value) : "")),
-        filter: chart.log ? (_, splits) => splits.map((value) => ([1, 2, 5].includes(+(value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toFixed(6)) ? value : null)) : undefined },
+        filter: chart.log ? decimals : undefined },
     ];
+  }
+
+  // On a logarithmic axis only what has room: 1, 2 and 5 of a few decades, the decades alone of many.
+  function decimals(plot, splits, axis) {
+    const { min, max } = plot.scales[plot.axes[axis].scale];
+    const named = Math.log10(max / min) > 3 ? [1] : [1, 2, 5];
+    return splits.map((value) => (named.includes(+(value / 10 ** Math.floor(Math.log10(value) + 1e-9)).toFixed(6)) ? value : null));
   }
 
   function yRange(log) {

@@ -148,6 +148,7 @@
   }
 
   let announced = "";
+  let awaited = "";
   const TITLE = document.title;
 
   // Once for each run that was seen going on: in the window's title, and as the system's notification where it is allowed.
@@ -156,12 +157,17 @@
     if (announced === run.id) return;
     const first = announced === "" && !seenGoingOn;
     announced = run.id;
+    awaited = "";
     if (first) return;
     document.title = `${verdict.verdict}: ${run.scenario} · ${TITLE}`;
-    if ("Notification" in window && Notification.permission === "granted") new Notification(`${run.scenario}: ${verdict.verdict}`, { body: verdict.answer, tag: run.id });
+    if (notifies()) new Notification(`${run.scenario}: ${verdict.verdict}`, { body: verdict.answer, tag: run.id });
   }
 
   let seenGoingOn = false;
+
+  function notifies() {
+    return "Notification" in window && Notification.permission === "granted";
+  }
 
   function showLedger(ledger) {
     if (!changed("ledger", ledger)) return;
@@ -190,6 +196,7 @@
       const state = await answer.json();
       if (state.run && !state.run.concluded) {
         seenGoingOn = true;
+        awaited = state.run.id;
         document.title = TITLE;
       }
       show(state);
@@ -254,7 +261,8 @@
   document.addEventListener("click", () => setTimeout(followTheme, 50));
   setInterval(() => {
     followTheme();
-    if (panel.isConnected && !document.hidden) ask();
+    // Whoever wants to be told of the end looks at something else meanwhile.
+    if ((panel.isConnected && !document.hidden) || (awaited && notifies())) ask();
   }, INTERVAL_MS);
   place();
 })();

@@ -1,0 +1,65 @@
+"""A locustfile that is not there is refused as every other mistake is: with what could be named,
+and exit code 2 (Locust's own is 1, which is a failed run's).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[3] / "locustfiles"
+#: Where Locust is told what to do; what they say is Locust's to read.
+ELSEWHERE = ("--config", "-h", "--help", "-V", "--version", "--worker")
+CONFIGURED = ("locust.conf", ".locust.conf")
+
+
+def is_locust(arguments: Sequence[str]) -> bool:
+    """Whether these are the words that started Locust, as a program or as `python -m locust`."""
+    if "-m" in arguments:
+        return arguments[arguments.index("-m") + 1 :][:1] == ["locust"]
+    return any(Path(word).name == "locust" for word in arguments[:3])
+
+
+def mistakes(arguments: Sequence[str], environ: Mapping[str, str], directory: Path) -> list[str]:
+    """What is wrong with the locustfiles that are named, in a directory; or that none is."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-f", "--locustfile", default=environ.get("LOCUST_LOCUSTFILE", ""))
+    named = parser.parse_known_args(list(arguments))[0].locustfile
+    scenarios = ", ".join(_shown(path, directory) for path in sorted(PACKAGE.glob("[a-z]*.py")))
+    if not named:
+        if _said_elsewhere(arguments, directory):
+            return []
+        return [f"no locustfile is named, e.g. -f locustfiles/throughput.py; there are {scenarios}"]
+    return [
+        f"-f {path} is no locustfile; there are {scenarios}"
+        for path in map(str.strip, named.split(","))
+        if not (path == "-" or "://" in path or _is_locustfile(directory / path))
+    ]
+
+
+def _is_locustfile(path: Path) -> bool:
+    return path.is_dir() or path.with_name(f"{path.name.removesuffix('.py')}.py").is_file()
+
+
+def _said_elsewhere(arguments: Sequence[str], directory: Path) -> bool:
+    if any(word.partition("=")[0] in ELSEWHERE for word in arguments):
+        return True
+    project = directory / "pyproject.toml"
+    return (
+        _is_locustfile(directory / "locustfile.py")
+        or any((place / name).exists() for place in (directory, Path.home()) for name in CONFIGURED)
+        or (project.is_file() and "[tool.locust" in project.read_text(encoding="utf-8"))
+    )
+
+
+def _shown(path: Path, directory: Path) -> str:
+    return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
+
+
+def refuse(found: Sequence[str]) -> None:
+    """End the process where something was found."""
+    if found:
+        print("\n  ".join(["These options cannot be used:", *found]), file=sys.stderr)
+        sys.exit(2)

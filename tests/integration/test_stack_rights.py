@@ -99,6 +99,42 @@ def told(stack: Endpoints) -> bytes:
     return http.get(url, timeout=10).content
 
 
+def resolved(stack: Endpoints, reference: str) -> bytes:
+    """What a worker tells anybody who has a connector validated that refers to a file."""
+    kind = "io.debezium.connector.postgresql.PostgresConnector"
+    connector = {
+        "connector.class": kind,
+        "name": "guess",
+        "topic.prefix": reference,
+        "database.hostname": "127.0.0.1",
+        "database.port": "1",
+        "database.user": "guess",
+        "database.dbname": "guess",
+    }
+    url = f"{stack.connect_url}/connector-plugins/{kind}/config/validate"
+    return http.request("PUT", url, json=connector, timeout=30).content
+
+
+def test_connect_resolves_the_one_secret_that_is_its_own(stack: Endpoints) -> None:
+    """An attacker may have any reference resolved: a password file is a properties file, too."""
+    directory = state_of().run / "secrets"
+    owner = (directory / "pgpass").read_text(encoding="utf-8").strip().rpartition(":")[2]
+
+    told = resolved(stack, f"${{file:{directory / 'pgpass'}:127.0.0.1}}")
+
+    assert owner.encode() not in told
+    assert b"topic.prefix" in told
+
+
+def test_connect_has_no_plugin_that_reads_files_or_runs_scripts(stack: Endpoints) -> None:
+    url = f"{stack.connect_url}/connector-plugins?connectorsOnly=false"
+    classes = [plugin["class"] for plugin in http.get(url, timeout=10).json()]
+
+    connectors = [name for name in classes if ".connect." not in name and "Connector" in name]
+    assert connectors == ["io.debezium.connector.postgresql.PostgresConnector"]
+    assert not [name for name in classes if "FileStream" in name or "scripting" in name]
+
+
 def config_topic(bootstrap: str) -> bytes:
     """Everything in the topic where Connect keeps its connectors' configuration."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "rights"})

@@ -295,7 +295,7 @@ def connect_recipe(site: Site, endpoints: Endpoints) -> Recipe:
         wanted = settings.connect(listener, endpoints.kafka_bootstrap, base)
         if site.secured is not None:
             wanted |= site.secured.connect(base)
-        wanted |= settings.file_provider(str(site.passwords.directory))
+        wanted |= settings.file_provider(str(site.passwords.properties))
         write_private(properties, settings.render_properties(wanted))
 
     quick, training = java.startup(files, "connect", profile)

@@ -155,14 +155,17 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Serv
     return settings
 
 
-def file_provider(directory: str) -> ServerSettings:
-    """A worker's settings for `${file:PATH:KEY}` in connectors: resolved in the worker, so neither
-    its REST interface nor its topics hold what the file does; no file outside is read.
+def file_provider(path: str) -> ServerSettings:
+    """A worker's settings for `${file:PATH:KEY}` in connectors: resolved in the worker, so what it
+    keeps of a connector does not hold what the file does.
+
+    No other file is read: whoever reaches the worker can have a reference resolved and told, by
+    `PUT /connector-plugins/CLASS/config/validate`.
     """
     return {
         "config.providers": "file",
         "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
-        "config.providers.file.param.allowed.paths": directory,
+        "config.providers.file.param.allowed.paths": path,
     }
 
 

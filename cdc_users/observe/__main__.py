@@ -33,7 +33,9 @@ async def serve(settings: ObserverSettings, stdin: TextIO) -> int:
     anchor = settings.anchor.for_this_host() if settings.anchor else new_anchor()
     taps = make_taps(settings, anchor)
     sampling = Sampling(Gauges.of(settings.gauges), anchor)
-    server = ObserverServer(taps, sampling, lambda request: answer(request, settings.run, taps))
+    server = ObserverServer(
+        taps, sampling, lambda request: answer(request, settings.run, taps), settings.token
+    )
     stopping = asyncio.Event()
     crashed = False
     loop = asyncio.get_running_loop()

@@ -22,7 +22,7 @@ from cdc_users.observe.message import (
 from cdc_users.observe.tap import Tap, TapError
 from cdc_users.observe.taps.answer import ANSWERS
 from cdc_users.observe.taps.webhook import WebhookTap
-from infra.client.guard import programs_only
+from infra.client.guard import programs_only, starter_only
 from infra.validate import is_whole
 
 HOST = "127.0.0.1"
@@ -40,15 +40,19 @@ class ObserverServer:
     done in a thread.
     """
 
-    def __init__(self, taps: Mapping[str, Tap], sampling: Sampling, compare: Compare) -> None:
+    def __init__(
+        self, taps: Mapping[str, Tap], sampling: Sampling, compare: Compare, token: str
+    ) -> None:
         self._taps = taps
         self._sampling = sampling
         self._compare = compare
+        self._token = token
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
         """Listen on a free port; returns the base URL."""
-        application = web.Application(middlewares=[programs_only], client_max_size=1 << 30)
+        guards = [programs_only, starter_only(self._token)]
+        application = web.Application(middlewares=guards, client_max_size=1 << 30)
         application.router.add_get("/snapshot", self._snapshot)
         application.router.add_get("/progress", self._progress)
         application.router.add_get("/ledger", self._ledger)

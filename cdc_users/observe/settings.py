@@ -182,6 +182,8 @@ class ObserverSettings(Versioned, kw_only=True, frozen=True):
     taps: tuple[Any, ...]
     gauges: GaugeSettings = GaugeSettings()
     anchor: Anchor | None = None
+    #: What every request must show: a comparison reads with the run's rights wherever it is told.
+    token: str = ""
 
 
 class PostgresSideSettings(

@@ -1,4 +1,5 @@
-"""Whom an HTTP server of ours on loopback answers: programs of this machine, and no web page.
+"""Whom an HTTP server of ours on loopback answers: programs of this machine, and no web page; and
+where more is asked of it than figures, the program that has started it and nobody else.
 
 A page of any site can make the browser of this machine send requests to loopback, and a name that
 an attacker has rebound to 127.0.0.1 can even be read from (DNS rebinding). The browser says which
@@ -7,9 +8,11 @@ it is: by `Origin`, and by the name in `Host`.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from infra.validate import host_of, is_loopback
 
@@ -26,3 +29,18 @@ async def programs_only(request: web.Request, handler: RouteHandler) -> web.Stre
     if "Origin" in request.headers:
         raise web.HTTPForbidden(text="no web page is answered here")
     return await handler(request)
+
+
+def starter_only(token: str) -> Middleware:
+    """Refuse whoever does not know a token that this process was given at its start: loopback is
+    open to every user of the machine. Without a token nobody is answered.
+    """
+
+    @web.middleware
+    async def known(request: web.Request, handler: RouteHandler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token or not hmac.compare_digest(given.encode(), token.encode()):
+            raise web.HTTPUnauthorized(text="the token of this process is needed")
+        return await handler(request)
+
+    return known

@@ -6,6 +6,7 @@ Usable under gevent; it brings in no tap.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import requests
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from cdc_users.error import ObserverSilentError, TargetError
@@ -50,6 +52,8 @@ class Observer:
     url: str
     #: How each tap is reached, and whether it sees states.
     taps: Mapping[str, TapPlace] = field(default_factory=dict)
+    #: What it answers to.
+    token: str = field(default="", repr=False)
 
     def snapshot(self) -> ObserverSnapshot:
         """All taps' figures and the gauges now. Raises TargetError, as all do."""
@@ -110,7 +114,10 @@ class Observer:
     ) -> requests.Response:
         """Its answer, whatever that is; raises ObserverSilentError where there is none."""
         try:
-            return http.request(method, self.url + path, timeout=timeout_s, **given)
+            headers = {"Authorization": f"Bearer {self.token}"}
+            return http.request(
+                method, self.url + path, timeout=timeout_s, headers=headers, **given
+            )
         except requests.RequestException as error:
             raise ObserverSilentError(
                 f"the observer does not answer at {self.url}: {type(error).__name__}"
@@ -134,14 +141,15 @@ def start_observer(
     """
     command = module_command("cdc_users.observe")
     own = {**for_python(os.environ), **(environment or {})}
-    line = encode(settings).decode("utf-8")
+    token = secrets.token_urlsafe(16)
+    line = encode(replace(settings, token=token)).decode("utf-8")
     child = launch("observer", command, log, own, standard_input=line).await_ready()
     try:
         ready = decode(child.ready, ObserverReady, "the observer")
     except WireError as error:
         child.stop()
         raise TargetError(str(error)) from error
-    return Observer(child, ready.url, ready.taps)
+    return Observer(child, ready.url, ready.taps, token)
 
 
 def expected(

@@ -13,6 +13,8 @@ from cdc_users.observe.gauge import Gauges, Sampling
 from cdc_users.observe.message import Final, FinalRequest
 from cdc_users.observe.server import ObserverServer
 
+TOKEN = "known"
+
 
 def _compare(asked: FinalRequest) -> Final:
     assert asked.source
@@ -20,11 +22,11 @@ def _compare(asked: FinalRequest) -> Final:
 
 
 async def _status(method: str, route: str, body: bytes, headers: Mapping[str, str]) -> int:
-    observer = ObserverServer({}, Sampling(Gauges(), new_anchor()), _compare)
+    observer = ObserverServer({}, Sampling(Gauges(), new_anchor()), _compare, TOKEN)
     url = await observer.start()
     try:
         async with (
-            ClientSession() as session,
+            ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
             session.request(method, url + route, data=body or None, headers=headers) as answer,
         ):
             assert len(await answer.read()) < 1000

@@ -19,9 +19,12 @@ SIDE = {"kind": "tap", "name": "sink"}
 COMPARISON = {"source": SIDE, "sink": SIDE}
 
 
-async def _statuses(headers: Mapping[str, str]) -> list[int]:
+TOKEN = "known"
+
+
+async def _statuses(headers: Mapping[str, str], token: str = TOKEN) -> list[int]:
     """How the observer answers one read and one write with these headers."""
-    observer = ObserverServer({}, Sampling(Gauges(), new_anchor()), lambda _: Final())
+    observer = ObserverServer({}, Sampling(Gauges(), new_anchor()), lambda _: Final(), token)
     url = await observer.start()
     try:
         async with ClientSession(headers=headers) as session:
@@ -46,7 +49,24 @@ async def _statuses(headers: Mapping[str, str]) -> list[int]:
     ],
 )
 def test_a_web_page_is_not_answered(headers: dict[str, str], expected: list[int]) -> None:
-    assert asyncio.run(_statuses(headers)) == expected
+    known = {"Authorization": f"Bearer {TOKEN}", **headers}
+    assert asyncio.run(_statuses(known)) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({}, TOKEN),
+        ({"Authorization": "Bearer other"}, TOKEN),
+        ({"Authorization": "Bearer knöwn"}, TOKEN),
+        ({"Authorization": "Bearer "}, ""),
+        ({}, ""),
+    ],
+)
+def test_another_user_of_the_machine_has_nothing_read_for_him(
+    headers: dict[str, str], token: str
+) -> None:
+    assert asyncio.run(_statuses(headers, token)) == [401, 401]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,10 @@ _PYTHON_NAMES = """
     TRACEMALLOC VERBOSE WARNINGS
 """
 PYTHON = frozenset(f"PYTHON{name}" for name in re.findall(r"\w+", _PYTHON_NAMES))
+#: Who may see the page of a run, which no child of the run shows.
+WEB_USER, WEB_PASSWORD = "CDC_WEB_USER", "CDC_WEB_PASSWORD"
+WEB_PASSWORD_FILE = "CDC_WEB_PASSWORD_FILE"  # noqa: S105 - a variable's name
+WEB_LOGIN = frozenset((WEB_USER, WEB_PASSWORD, WEB_PASSWORD_FILE))
 #: What this process has left out, for the commands that are the user's own.
 _LEFT_OUT: dict[str, str] = {}
 
@@ -53,7 +57,7 @@ def for_server(environ: Mapping[str, str]) -> dict[str, str]:
 
 def for_python(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of a Python process of this project."""
-    kept = {name: value for name, value in environ.items() if name not in PYTHON}
+    kept = {name: value for name, value in environ.items() if name not in PYTHON | WEB_LOGIN}
     if os.pathsep not in str(ROOT):
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
     return kept
@@ -75,7 +79,8 @@ def leave_out_access(environ: MutableMapping[str, str]) -> None:
 
 def as_given(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment for a command of the user's own: what this process has left out is there."""
-    return {**_LEFT_OUT, **environ}
+    given = {**_LEFT_OUT, **environ}
+    return {name: value for name, value in given.items() if name not in WEB_LOGIN}
 
 
 def in_effect(environ: Mapping[str, str]) -> dict[str, list[str]]:

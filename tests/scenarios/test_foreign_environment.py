@@ -6,13 +6,33 @@ import json
 import os
 from pathlib import Path
 
+import psutil
+
+from infra.client.environment import TELEMETRY_TOKEN
 from infra.stack.endpoints import Endpoints
+from infra.stack.supervise.state import recorded, state_of
 from tests.recording_proxy import recording_proxy
 from tests.scenarios.locust_process import LocustProcess
 
 CANARY = "canary-5f1e"
+#: What is secret, each with a word of its own; those of servers elsewhere are not for ours.
+SECRETS = {
+    name: f"{CANARY}-{number}"
+    for number, name in enumerate(
+        (
+            "PGPASSWORD",
+            "CDC_WEB_PASSWORD",
+            "CDC_SCHEMA_REGISTRY_PASSWORD",
+            "CDC_CONNECT_TOKEN",
+            "CDC_WEBHOOK_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+        )
+    )
+}
+#: What the clients of a webhook and of a cloud read in every process of a run.
+FOR_CLIENTS = {"CDC_WEBHOOK_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 VARIABLES = {
-    "PGPASSWORD": CANARY,
     "PGSSLMODE": "verify-full",
     "PGOPTIONS": "-c nonsense=1",
     "PGSERVICE": "nowhere",
@@ -23,7 +43,14 @@ VARIABLES = {
 }
 
 
-def test_no_variable_changes_a_run_on_our_own_servers(
+def environments(run: LocustProcess) -> dict[str, dict[str, str]]:
+    """What every child of a run and every server of the stack was started with, by its command."""
+    servers = [item.process() for item in recorded(state_of())[0]]
+    family = [*run.family()[1:], *(one for one in servers if isinstance(one, psutil.Process))]
+    return {" ".join(one.cmdline()): one.environ() for one in family}
+
+
+def test_no_variable_changes_a_run_and_no_secret_goes_anywhere_on_our_own_servers(
     stack: Endpoints,
     results: Path,
     tmp_path: Path,
@@ -37,19 +64,27 @@ def test_no_variable_changes_a_run_on_our_own_servers(
             results,
             "--rows",
             "20",
-            environment={**VARIABLES, **proxies, "no_proxy": "", "NO_PROXY": ""},
+            environment={**VARIABLES, **SECRETS, **proxies, "no_proxy": "", "NO_PROXY": ""},
             directory=elsewhere,
         )
         run.await_output("benchmark.step")
         told = "".join(str(child.cmdline()) for child in run.family())
+        inherited = environments(run)
         assert run.wait() == 0, run.output
 
         assert not asked
+    (token,) = {env[TELEMETRY_TOKEN] for env in inherited.values() if TELEMETRY_TOKEN in env}
     written = [path for path in results.rglob("*") if path.is_file()]
-    assert not [path for path in written if CANARY.encode() in path.read_bytes()]
-    assert CANARY not in run.output + told
+    for word in (CANARY, token):
+        assert not [path for path in written if word.encode() in path.read_bytes()]
+        assert word not in run.output + told
+    names = {name for env in inherited.values() for name, value in env.items() if CANARY in value}
+    assert names <= FOR_CLIENTS
+    assert len(inherited) >= 7, "steward, observer, platform and the stack's servers"
     (place,) = results.glob("*/environment.json")
+    secret = {name for name in SECRETS if name not in FOR_CLIENTS | {"CDC_WEB_PASSWORD"}}
     variables = json.loads(place.read_text(encoding="utf-8"))["variables"]
-    assert set(VARIABLES) & set(variables["left_out"]) == {n for n in VARIABLES if n[:2] == "PG"}
+    foreign = {name for name in VARIABLES if name.startswith("PG")} | secret
+    assert {*VARIABLES, *SECRETS} & set(variables["left_out"]) == foreign
     assert set(proxies) <= set(variables["obeyed"])
     assert not set(os.environ) & set(variables["left_out"])

@@ -19,8 +19,8 @@ from locust.web import WebUI
 from werkzeug.wrappers import Response
 
 from cdc_users.error import OptionsError
+from infra.client.environment import WEB_PASSWORD, WEB_PASSWORD_FILE, WEB_USER
 
-USER, PASSWORD, PASSWORD_FILE = "CDC_WEB_USER", "CDC_WEB_PASSWORD", "CDC_WEB_PASSWORD_FILE"
 ENDPOINT = "cdc_login"
 #: A guess costs so much, whoever makes it; the page itself goes on.
 PAUSE_S = 1.0
@@ -49,28 +49,31 @@ class Visitor(UserMixin):  # type: ignore[misc]
 
 def is_given(environ: Mapping[str, str]) -> bool:
     """Whether the environment says who may see the page."""
-    return bool(environ.get(PASSWORD) or environ.get(PASSWORD_FILE))
+    return bool(environ.get(WEB_PASSWORD) or environ.get(WEB_PASSWORD_FILE))
 
 
 def account(environ: Mapping[str, str]) -> WebAccount:
     """The account that the environment gives; raises OptionsError where it gives none."""
-    password = environ.get(PASSWORD, "")
-    if not password and (place := environ.get(PASSWORD_FILE)):
+    password = environ.get(WEB_PASSWORD, "")
+    if not password and (place := environ.get(WEB_PASSWORD_FILE)):
         try:
             password = Path(place).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise OptionsError(
-                [f"{PASSWORD_FILE}={place} cannot be read: {error.strerror}; name a file that can"]
+                [
+                    f"{WEB_PASSWORD_FILE}={place} cannot be read: {error.strerror}; name a file"
+                    " that can"
+                ]
             ) from error
     if len(password) < SHORTEST:
         raise OptionsError(
             [
                 f"--web-login needs a password of at least {SHORTEST} characters: put it into"
-                f" {PASSWORD}, or into a file that {PASSWORD_FILE} names ({USER} names the user,"
-                " `locust` otherwise)"
+                f" {WEB_PASSWORD}, or into a file that {WEB_PASSWORD_FILE} names ({WEB_USER} names"
+                " the user, `locust` otherwise)"
             ]
         )
-    return WebAccount(environ.get(USER) or "locust", password)
+    return WebAccount(environ.get(WEB_USER) or "locust", password)
 
 
 def install(web_ui: WebUI, account: WebAccount, base: str) -> None:

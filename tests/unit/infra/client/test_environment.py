@@ -97,3 +97,14 @@ def test_locust_finds_this_project_beside_a_folder_of_the_same_name(tmp_path: Pa
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_who_may_see_the_page_is_told_to_no_child() -> None:
+    login = {
+        "CDC_WEB_USER": "u",
+        "CDC_WEB_PASSWORD": "canary",
+        "CDC_WEB_PASSWORD_FILE": "/canary",
+    }
+
+    for given in (for_python, as_given):
+        assert not set(login) & set(given({**login, "PATH": "/bin"}))

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from infra.stack.endpoints import Endpoints
 from tests.private_connect import private_connect
 from tests.private_postgres import private_postgres
+from tests.real_stack import stack_command
 from tests.scenarios.locust_process import LocustProcess, await_that
 
 PACED = ("--rate", "50", "--duration", "3s")
@@ -64,7 +65,8 @@ def test_a_backlog_that_grows_is_no_steady_state_and_a_timeout_no_result(
     stack: Endpoints, results: Path
 ) -> None:
     slow = ("--sink", "slow", "--sink-delay", "500ms", "--batch-size", "5", "--drain-timeout", "1s")
-    run = LocustProcess("throughput", results, "--rate", "50", "--duration", "14s", *slow, *FULL)
+    load = ("--rate", "50", "--duration", "14s", "--warm-up", "none")
+    run = LocustProcess("throughput", results, *load, *slow, *FULL)
 
     invalid(
         run,
@@ -115,6 +117,23 @@ def test_a_connect_that_was_killed_and_came_back_makes_figures_of_two_systems(
         connect.start()
 
         invalid(run, "Kafka Connect restarted in mid-run")
+
+
+def test_a_broker_and_a_registry_that_restart_make_figures_of_two_systems(
+    stack: Endpoints, results: Path
+) -> None:
+    """Both are up again and every event arrives, so nothing else speaks against a PASS."""
+    load = ("--rate", "50", "--duration", "4s", "--drain-timeout", "60s")
+    run = LocustProcess("throughput", results, *load)
+    run.await_output("benchmark.step")
+
+    for server in ("schema-registry", "kafka"):
+        done = stack_command("restart", server)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    invalid(run, "Kafka restarted in mid-run", "the schema registry restarted in mid-run")
+    (step,) = run.result()["steps"]
+    assert (step["ledger"]["sent"], step["ledger"]["lost"]) == (200, 0)
 
 
 def test_a_topic_that_deleted_what_nobody_had_read_is_not_the_consumers_loss(

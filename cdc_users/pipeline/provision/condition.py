@@ -29,6 +29,8 @@ from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
 
 TIMEOUT_S = 5.0
+#: The life of a server of this machine that nobody runs.
+NOBODY = "nobody"
 #: States of a connector or a task in which it is at work, or about to be.
 AT_WORK = ("RUNNING", "RESTARTING", "UNASSIGNED")
 _SLOT = (
@@ -131,7 +133,11 @@ def broken(watched: RunObjects, now: Condition) -> Iterator[str]:
 
 
 def _restarted(before: Condition, now: Condition) -> Iterator[str]:
-    again = [name for name, life in now.lives.items() if before.lives.get(name, life) != life]
+    again = [
+        name
+        for name, life in now.lives.items()
+        if life != NOBODY and before.lives.get(name, life) != life
+    ]
     yield from again
     if again:
         return  # what follows from it is not told again
@@ -154,6 +160,9 @@ def _gone(watched: RunObjects, before: Condition, now: Condition) -> Iterator[st
             f"PostgreSQL is another cluster (its system identifier was {before.cluster} and is"
             f" {now.cluster}): positions in its log mean something else"
         )
+    for server, life in now.lives.items():
+        if life == NOBODY and before.lives.get(server, life) != life and server not in now.silent:
+            yield f"{server} has ended: nobody listens where it did"
     if now.connector and now.connector.split()[0] not in AT_WORK:
         yield f"the capture is gone: connector {watched.connector!r} is {now.connector}"
     if before.slot is not None and now.slot is None:
@@ -242,10 +251,13 @@ def _processes(endpoints: Endpoints) -> dict[str, str]:
         host, _, port = place.rpartition(":")
         if is_loopback(host.strip("[]")) and port.isdigit():
             ports[int(port)] = name
-    found: dict[str, str] = {}
+    found = dict.fromkeys(ports.values(), NOBODY)
     for connection in psutil.net_connections("tcp"):
         server = ports.get(connection.laddr.port) if connection.laddr else None
-        if server is not None and connection.status == psutil.CONN_LISTEN and connection.pid:
+        if server is None or connection.status != psutil.CONN_LISTEN:
+            continue
+        found.pop(server, None)
+        if connection.pid:
             try:
                 started_s = psutil.Process(connection.pid).create_time()
             except psutil.Error:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cdc_users.pipeline.provision.condition import (
+    NOBODY,
     Changes,
     Condition,
     RunObjects,
     TableCondition,
     broken,
     changes,
+    look,
 )
+from infra.stack.endpoints import Endpoints
 
 TABLE = TableCondition(16_390, 16_400, ("id bigint", "phone text", "probe text"))
 WATCHED = RunObjects(
@@ -85,6 +90,8 @@ def test_what_stays_as_it_was_is_told_by_nobody() -> None:
         ),
         ({"cluster": "7302"}, "another cluster (its system identifier was 7301 and is 7302)"),
         ({"silent": {"Kafka Connect": "Timeout"}}, "Kafka Connect does not answer (Timeout)"),
+        ({"lives": {"Kafka": NOBODY}}, "Kafka has ended: nobody listens where it did"),
+        ({"lives": {"Kafka": NOBODY}, "silent": {"Kafka": "no"}}, "Kafka does not answer (no)"),
     ],
 )
 def test_what_is_gone_for_good_is_named(now: dict[str, Any], sentence: str) -> None:
@@ -106,6 +113,17 @@ def test_what_began_again_is_named_once(now: dict[str, Any], name: str) -> None:
     (restarted,) = found(**now).restarted
 
     assert name in restarted
+
+
+def test_a_server_of_this_machine_is_its_process_and_nobody_once_that_has_ended() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"http://127.0.0.1:{server.getsockname()[1]}/apis"
+        endpoints = Endpoints("external", "", "192.0.2.1:9092", place, "http://connect.example")
+        listening = look(endpoints, RunObjects()).lives
+    assert listening["the schema registry"].startswith(f"{os.getpid()} since ")
+    assert set(listening) == {"the schema registry"}, "those elsewhere are not known"
+
+    assert look(endpoints, RunObjects()).lives == {"the schema registry": NOBODY}
 
 
 def test_a_slot_that_nobody_has_read_yet_has_not_changed_hands() -> None:

@@ -5,7 +5,7 @@ Locust.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,24 @@ class Load:
     def due(self) -> int:
         """Events that were due by now and are to arrive."""
         return max(0, self.offered - self.failed - self.dropped) * self.rows_per_arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What one step has brought to the sink between two looks."""
+
+    now: Recorder = field(default_factory=Recorder)
+    before: Recorder = field(default_factory=Recorder)
+
+    def histogram(self, name: str) -> LatencyHistogram:
+        """One series of it."""
+        return self.now.histogram(name).minus(self.before.histogram(name))
+
+    def mean_ms(self, name: str) -> float | None:
+        """A series' mean; None where nothing came."""
+        now, before = self.now.total(name), self.before.total(name)
+        came = now.samples - before.samples
+        return _ms((now.sum_us - before.sum_us) / came) if came else None
 
 
 @dataclass(slots=True)
@@ -183,19 +201,17 @@ class Watch:
         load = self.load()
         if load is None or self._resumed_s is None:
             return
+        # In a drain the way to the sink is no latency but a wait.
+        lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
         recents = {
             number: recent
             for number in look.sink.steps
             if (recent := self._recent(look, number)) is not None
         }
-        for recorder in recents.values():
-            # In a drain the way to the sink is no latency but a wait.
-            lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
+        for recent in recents.values():
             for series, line in lines.items():
-                add_latencies(
-                    self.environment.stats, *line, recorder.histogram(series), time.time()
-                )
-        moment = self._moment(look, load, recents.get(load.number, Recorder()))
+                add_latencies(self.environment.stats, *line, recent.histogram(series), time.time())
+        moment = self._moment(look, load, recents.get(load.number, Recent()))
         self.moments.append(moment)
         sample = ProgressSample(moment.elapsed_s, moment.sent, moment.delivered, load.due)
         self.looks.setdefault(load.number, []).append(sample)
@@ -219,7 +235,7 @@ class Watch:
             self.stalls.append(f"{load.name}, {moment.elapsed_s:.0f} s after the start: {stall}")
             logger.warning("benchmark.stall", step=load.name, problem=stall)
 
-    def _moment(self, look: PipelineSnapshot, load: Load, recent: Recorder) -> TimelineRow:
+    def _moment(self, look: PipelineSnapshot, load: Load, recent: Recent) -> TimelineRow:
         latency = recent.histogram("end_to_end")
         percentiles = self._percentiles(load.number)
         self.heat.add(self.elapsed_s, latency)
@@ -265,9 +281,9 @@ class Watch:
             p95_ms=_ms(percentiles.histogram.percentile_us(95)),
             p99_ms=_ms(percentiles.histogram.percentile_us(99)),
             window_s=percentiles.window_s,
-            mean_ms=_mean_ms(latency),
+            mean_ms=recent.mean_ms("end_to_end"),
             max_ms=_ms(latency.max_us) if latency.count else None,
-            **_stage_means(recent),
+            **{f"{name}_ms": recent.mean_ms(name) for name in PARTS},
             captured=look.taps["topic"].delivered(load.number) if "topic" in look.taps else None,
         )
 
@@ -282,7 +298,7 @@ class Watch:
         window.keep(now, self.elapsed_s)
         return found
 
-    def _recent(self, look: PipelineSnapshot, step: int) -> Recorder | None:
+    def _recent(self, look: PipelineSnapshot, step: int) -> Recent | None:
         """What has arrived at the sink since the last look; None where nothing has, as in all
         steps that are over.
         """
@@ -291,7 +307,7 @@ class Watch:
         if now.is_as(before):
             return None
         self._seen[step] = now
-        return now.minus(before)
+        return Recent(now, before)
 
 
 def lag_of(told: int | None, backlog: int) -> int | None:
@@ -299,14 +315,6 @@ def lag_of(told: int | None, backlog: int) -> int | None:
     has been delivered is behind nobody.
     """
     return None if told is None else min(told, backlog)
-
-
-def _stage_means(recent: Recorder) -> Mapping[str, float | None]:
-    return {f"{name}_ms": _mean_ms(recent.histogram(name)) for name in PARTS}
-
-
-def _mean_ms(histogram: LatencyHistogram) -> float | None:
-    return _ms(histogram.sum_us / histogram.count) if histogram.count else None
 
 
 def _ms(value_us: float | None) -> float | None:

@@ -45,7 +45,7 @@ class ReportedShare:
         """The report, decoded."""
         return cls(
             report.tally,
-            Recorder.decode(report.series),
+            Recorder([report.series]),
             {writer: _outcomes(ranges) for writer, ranges in report.ranges.items()},
             report.cpu_s,
             report.wanted_cpu_s,

@@ -174,8 +174,8 @@ class LatencyHistogram:
         """
         if self.negative:
             yield 0, self.negative
-        for index in np.flatnonzero(self._counts):
-            yield int(self._hdr.get_value_from_index(int(index))), int(self._counts[index])
+        filled = np.flatnonzero(self._counts)
+        yield from zip(_lowest_us(filled).tolist(), self._counts[filled].tolist(), strict=True)
 
     def encode(self) -> EncodedHistogram:
         """The histogram as it travels; one that has grown no more is not encoded again."""
@@ -229,6 +229,13 @@ def _indexes(values: NDArray[np.int64]) -> NDArray[np.int64]:
     _, bits = np.frexp((values | _MASK).astype(np.float64))
     bucket = bits.astype(np.int64) - (_HALF_BITS + 1)
     return ((bucket + 1) << _HALF_BITS) + (values >> bucket) - (1 << _HALF_BITS)
+
+
+def _lowest_us(indexes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest value of each of these buckets: `_indexes` the other way round."""
+    bucket = np.maximum((indexes >> _HALF_BITS) - 1, 0)
+    lowest: NDArray[np.int64] = (indexes - (bucket << _HALF_BITS)) << bucket
+    return lowest
 
 
 def locust_bucket_ms(response_time_ms: float) -> float:

@@ -5,6 +5,7 @@ without loss.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +15,32 @@ from cdc_users.measure.latency.histogram import EncodedHistogram, LatencyHistogr
 TIMES_PER_FLUSH = 3 * 1024
 
 
+class SeriesTotal(NamedTuple):
+    """How many samples a series has, and their sum."""
+
+    samples: int = 0
+    sum_us: int = 0
+
+
 class Recorder:
     """Series by name, each a LatencyHistogram.
 
-    `told` is what processes have said of their parts of it, as it travels; it is put together when
-    somebody asks for a series. A look has every step of a run and somebody asks for few of them, at
-    5 ms a step and process.
+    `told` is what processes have said of their parts of it, as it travels; a series is put together
+    when somebody asks for it, at half a millisecond each. A look has every step of a run and asks
+    for few of them, and while it does no lane of its process can start anything.
     """
 
     def __init__(self, told: Sequence[Mapping[str, EncodedHistogram]] = ()) -> None:
         self.told = tuple(told)
-        self._series: dict[str, LatencyHistogram] | None = None
+        self._series: dict[str, LatencyHistogram] = {}
+        #: Series that have been told and that nobody has asked for yet, in the order of telling.
+        self._waiting = dict.fromkeys(name for part in self.told for name in part)
 
     @property
     def series(self) -> dict[str, LatencyHistogram]:
         """All series by name."""
-        if self._series is None:
-            self._series = {}
-            for part in self.told:
-                self._add(part)
+        for name in tuple(self._waiting):
+            self.histogram(name)
         return self._series
 
     def is_as(self, earlier: Recorder) -> bool:
@@ -45,21 +53,27 @@ class Recorder:
 
     def histogram(self, name: str) -> LatencyHistogram:
         """A series, empty if nothing was recorded yet."""
-        if name not in self.series:
-            self.series[name] = LatencyHistogram()
-        return self.series[name]
+        if name in self._waiting:
+            del self._waiting[name]
+            for part in self.told:
+                if name in part:
+                    self._add(name, part[name])
+        if name not in self._series:
+            self._series[name] = LatencyHistogram()
+        return self._series[name]
+
+    def total(self, name: str) -> SeriesTotal:
+        """A series' samples and their sum, which travel beside the counts."""
+        if name in self._waiting:
+            parts = [part[name] for part in self.told if name in part]
+            return SeriesTotal(sum(one.count for one in parts), sum(one.sum_us for one in parts))
+        found = self._series.get(name)
+        return SeriesTotal() if found is None else SeriesTotal(found.count, found.sum_us)
 
     def merge(self, other: Recorder) -> None:
         """Add all of another recorder's samples."""
         for name, histogram in other.series.items():
             self.histogram(name).merge(histogram)
-
-    def minus(self, earlier: Recorder) -> Recorder:
-        """What has come since an earlier state of the same recorder."""
-        since = Recorder()
-        for name, histogram in self.series.items():
-            since.series[name] = histogram.minus(earlier.histogram(name))
-        return since
 
     def encode(self) -> dict[str, EncodedHistogram]:
         """All series as they travel."""
@@ -69,16 +83,16 @@ class Recorder:
     def decode(cls, data: Mapping[str, EncodedHistogram]) -> Recorder:
         """Read what `encode` made, at once."""
         recorder = cls()
-        recorder._add(data)
+        for name, encoded in data.items():
+            recorder._add(name, encoded)
         return recorder
 
-    def _add(self, data: Mapping[str, EncodedHistogram]) -> None:
-        for name, encoded in data.items():
-            histogram = LatencyHistogram.decode(encoded)
-            if name in self.series:
-                self.series[name].merge(histogram)
-            else:
-                self.series[name] = histogram
+    def _add(self, name: str, encoded: EncodedHistogram) -> None:
+        histogram = LatencyHistogram.decode(encoded)
+        if name in self._series:
+            self._series[name].merge(histogram)
+        else:
+            self._series[name] = histogram
 
 
 class OperationLog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +133,14 @@ def test_what_is_slower_than_the_quickest_drop_is_not_known_either() -> None:
     assert histogram.summary_ms()["p95"] == pytest.approx(300, rel=0.001)
     assert histogram.summary_ms(Censored(10, 100_000))["p95"] is None
     assert histogram.summary_ms(Censored(10, 400_000))["p95"] == pytest.approx(300, rel=0.001)
+
+
+@given(st.lists(st.integers(0, HIGHEST_US), min_size=1, max_size=50))
+def test_a_buckets_value_is_the_librarys(values: list[int]) -> None:
+    library = HdrHistogram(1, HIGHEST_US, 3)
+    expected: dict[int, int] = {}
+    for value in values:
+        lowest = library.get_lowest_equivalent_value(max(value, 1))
+        expected[lowest] = expected.get(lowest, 0) + 1
+
+    assert dict(histogram_of(values).buckets()) == expected

@@ -84,7 +84,12 @@ def test_what_processes_tell_is_put_together_as_if_it_were_merged(parts: list[li
     for part in told:
         merged.merge(Recorder.decode(part))
 
-    assert Recorder(told).encode() == merged.encode()
+    whole = Recorder(told)
+    values = [value for part in parts for value in part]
+    assert whole.total("end_to_end") == (len(values), sum(values))
+    assert whole.encode() == merged.encode()
+    assert whole.total("end_to_end") == merged.total("end_to_end") == (len(values), sum(values))
+    assert whole.total("nothing") == (0, 0)
 
 
 def test_a_recorder_that_was_told_the_same_has_nothing_new() -> None:

@@ -12,7 +12,7 @@ from cdc_users.options.options import Options
 
 #: A load of so long gets a warm-up by itself. The first seconds of a pipeline are those of cold
 #: caches, new connections and code that is compiled while it runs; a short run is a try.
-WARMED_FROM_S = 30.0
+WARMED_FROM_S = 10.0
 WARM_UP_S = 5.0
 
 

@@ -101,7 +101,8 @@ def test_a_table_with_updates_is_compared_and_counts_nothing(
 ) -> None:
     with own_topic(stack) as topic, own_table(stack) as table:
         own = ("--platform", "none", "--sink-tap", f"postgres:{table}", "--topic", topic)
-        load = ("--rate", "200", "--duration", "12s", "--mix", "insert=60,update=30,delete=10")
+        mix = ("--mix", "insert=60,update=30,delete=10", "--warm-up", "none")
+        load = ("--rate", "200", "--duration", "12s", *mix)
         sink = (
             "--sink=postgres",
             f"--postgres-dsn={stack.postgres_dsn}",

@@ -77,7 +77,7 @@ class LoadOptions:
     )
     warm_up: float | None = option(
         parse.warm_up,
-        "Run --rate, or the first stage's, so long before: shown, not judged. A load of 30 s or"
+        "Run --rate, or the first stage's, so long before: shown, not judged. A load of 10 s or"
         " more has 5 s by itself; none: without.",
         unset=None,
         takes=f"{A_TIME}, or none",

@@ -1,5 +1,5 @@
 """A row that goes the whole way: a throw-away table, connector and topic, and the row out of the
-topic again.
+topic again. More of them warm the way up.
 """
 
 from __future__ import annotations
@@ -31,11 +31,20 @@ ROW = (1, "Ada", "Lovelace", "ada@example.test", "2026-01-01T00:00:00Z")
 INSERT = SQL(
     "INSERT INTO {} (id, first_name, last_name, email, created_at) VALUES (%s, %s, %s, %s, %s)"
 )
+WARM = SQL(
+    "INSERT INTO {} (id, first_name, last_name, email, created_at)"
+    " SELECT number, 'Ada', 'Lovelace', 'ada@example.test', now()"
+    " FROM generate_series(2, %s) AS number"
+)
+#: What a fresh Java process needs to run compiled code: Connect takes the first thousands of rows
+#: at a tenth of its rate, and whoever measures then measures that (docs/results/measurement.md).
+WARMING_ROWS = 5_000
 TIMEOUT_S = 30.0
+POLL_S = 0.05
 
 
-def send_canary(endpoints: Endpoints, limit_s: float) -> None:
-    """Send one row through a connector of its own; raises StackError when it does not arrive in
+def send_canary(endpoints: Endpoints, limit_s: float, rows: int = 1) -> None:
+    """Send rows through a connector of their own; raises StackError when they do not arrive in
     time.
 
     Leaves no object behind, also when it fails.
@@ -63,6 +72,28 @@ def send_canary(endpoints: Endpoints, limit_s: float) -> None:
         with connection.cursor() as cursor:
             cursor.execute(INSERT.format(table.identifier), ROW)
         _await_record(endpoints, topic, limit_s)
+        if rows > 1:
+            with connection.cursor() as cursor:
+                cursor.execute(WARM.format(table.identifier), (rows,))
+            _await_end(endpoints, topic, rows, limit_s)
+
+
+def _await_end(endpoints: Endpoints, topic: str, rows: int, limit_s: float) -> None:
+    consumer = Consumer(kafka_settings(endpoints.kafka_bootstrap, {"group.id": topic}))
+    try:
+        deadline_s = time.monotonic() + limit_s
+        end = 0
+        while time.monotonic() < deadline_s:
+            _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=TIMEOUT_S)
+            if end >= rows:
+                return
+            time.sleep(POLL_S)
+    finally:
+        consumer.close()
+    raise StackError(
+        f"{end} of {rows} rows written to Postgres have come into topic {topic!r} within"
+        f" {limit_s:g} s; this machine is too busy for a load, or see Kafka Connect's log"
+    )
 
 
 def _await_record(endpoints: Endpoints, topic: str, limit_s: float) -> None:

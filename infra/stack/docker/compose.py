@@ -19,7 +19,7 @@ import psycopg
 from infra.stack.artifacts import java
 from infra.stack.artifacts.artifact import DownloadProgress
 from infra.stack.artifacts.version import VERSIONS
-from infra.stack.debezium.canary import send_canary
+from infra.stack.debezium.canary import WARMING_ROWS, send_canary
 from infra.stack.docker.compose_file import DIRECTORY, POSTGRES_INSIDE
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
@@ -97,8 +97,8 @@ def _bring_up(progress: DownloadProgress) -> Endpoints:
     _compose("up", "--detach", "--build", "--remove-orphans")
     found = endpoints()
     _await_ready(found, progress)
-    progress("a row is on its way from Postgres to the topic")
-    send_canary(found, READY_S)
+    progress(f"{WARMING_ROWS:,} rows on the way from Postgres to the topic")
+    send_canary(found, READY_S, WARMING_ROWS)
     return _with_versions(found)
 
 

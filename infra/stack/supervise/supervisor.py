@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from infra.stack.artifacts.artifact import cache_directory
-from infra.stack.debezium.canary import send_canary
+from infra.stack.debezium.canary import WARMING_ROWS, send_canary
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers.disk import check_room, exhausted
@@ -84,8 +84,9 @@ class Supervisor:
         plan.endpoints.adopt(os.environ)
         self._start_all(plan)
         create_reader(plan.endpoints.postgres_dsn, plan.passwords)
-        say(progress="a row is on its way from Postgres to the topic")
-        send_canary(plan.endpoints, READY_S)
+        rows = WARMING_ROWS if profile == "bench" else 1
+        say(progress=f"{rows:,} row(s) on the way from Postgres to the topic")
+        send_canary(plan.endpoints, READY_S, rows)
         write_json(self._state.endpoints, plan.endpoints.to_json())
         say(ready=plan.endpoints.to_json(), seconds=round(time.monotonic() - started_s, 1))
         return plan.endpoints

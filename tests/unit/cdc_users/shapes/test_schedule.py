@@ -16,14 +16,14 @@ def stages(**given: str) -> tuple[LoadStage, ...]:
 @pytest.mark.parametrize(
     ("given", "warm_up_s"),
     [
-        ({"rate": "10", "duration": "29s"}, []),
-        ({"rate": "10", "duration": "30s"}, [WARM_UP_S]),
+        ({"rate": "10", "duration": "9s"}, []),
+        ({"rate": "10", "duration": "10s"}, [WARM_UP_S]),
         ({"rate": "10", "duration": "30s", "warm_up": "none"}, []),
         ({"rate": "10", "duration": "30s", "warm_up": "1s"}, [1.0]),
         ({"rate": "10", "duration": "1s", "warm_up": "2s"}, [2.0]),
         ({"rate": "10", "duration": "30s", "smoke": "yes"}, []),
         ({"rate": "10", "duration": "30s", "smoke": "yes", "warm_up": "2s"}, [2.0]),
-        ({"stages": "10/s:20s,20/s:20s"}, [WARM_UP_S]),
+        ({"stages": "10/s:5s,20/s:5s"}, [WARM_UP_S]),
         ({"stages": "warmup:10/s:3s,20/s:40s"}, [3.0]),
         ({"rows": "10"}, []),
     ],

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 import psycopg
+import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
 from psycopg import sql
+from pyiceberg.catalog import load_catalog
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.latency.lateness import lateness_ms
@@ -21,17 +26,27 @@ from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_pr
 from cdc_users.measure.step import StepFigures
 from cdc_users.observe.config import make_taps
 from cdc_users.observe.message import TapPlace
-from cdc_users.observe.settings import ObserverSettings
+from cdc_users.observe.settings import IcebergSettings, ObserverSettings
 from cdc_users.observe.tap import Tap
+from cdc_users.observe.taps.iceberg import properties
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_topics
 from cdc_users.users.workload.workload import columns
 from infra.client import http
+from infra.client.cloud import pubsub_channel
+from infra.postgres.publication import create_publication, drop_publication
+from infra.postgres.sink_log import check_sink
+from infra.postgres.slot import create_slot, drop_slot
 from infra.postgres.table import create_customers
+from infra.stack import cloud
+from infra.stack.emulators.emulator import EmulatorUnavailableError
+from infra.stack.emulators.kinesis import kinesis_emulator
+from infra.stack.emulators.pubsub import pubsub_emulator
 from infra.stack.endpoints import Endpoints
 
 RUN = "lat00001"
 ANCHOR = new_anchor()
-EVENTS = 30
+#: How many events a latency is tried with.
+EVENTS = {5: 30, 20: 30, 200: 10}
 #: Append times are whole milliseconds, rounded down.
 ROUNDING_US = 1_000
 #: A machine that is busy with other tests may let a tap's thread wait this long for its turn.
@@ -85,18 +100,33 @@ def topic(stack: Endpoints) -> Iterator[Way]:
 
 @contextmanager
 def table(stack: Endpoints) -> Iterator[Way]:
+    with inserting(stack) as (_, name, put):
+        config = {"dsn": stack.postgres_dsn, "table": f"public.{name}"}
+        yield Way(tap(kind="postgres", **config), put)
+
+
+@contextmanager
+def table_log(stack: Endpoints) -> Iterator[Way]:
+    with inserting(stack) as (connection, name, put):
+        create_publication(connection, name, [check_sink(connection, f"public.{name}")])
+        create_slot(connection, name)
+        config = {"dsn": stack.postgres_dsn, "table": f"public.{name}"}
+        try:
+            yield Way(tap(kind="postgres-log", slot=name, publication=name, **config), put)
+        finally:
+            drop_slot(connection, name)
+            drop_publication(connection, name)
+
+
+@contextmanager
+def inserting(stack: Endpoints) -> Iterator[tuple[Any, str, Make]]:
+    """A table of customers: a connection to it, its name, and what puts a row there."""
     name = f"latency_{uuid.uuid4().hex[:8]}"
     places = ", ".join(["%s"] * len(row(1, 0)))
-    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as owner:
-        create_customers(owner, "public", name)
-    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        config = {"dsn": stack.postgres_dsn, "table": f"public.{name}"}
-        yield Way(
-            tap(kind="postgres", **config),
-            lambda _, made: connection.execute(
-                sql.SQL(f"INSERT INTO {{}} VALUES ({places})").format(sql.Identifier(name)), made
-            ),
-        )
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection:
+        create_customers(connection, "public", name)
+        insert = sql.SQL(f"INSERT INTO {{}} VALUES ({places})").format(sql.Identifier(name))
+        yield connection, name, lambda _, made: connection.execute(insert, made)
         connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
 
 
@@ -118,42 +148,116 @@ def webhook(_: Endpoints) -> Iterator[Way]:
     )
 
 
-WAYS = {"topic": topic, "table": table, "webhook": webhook}
+@contextmanager
+def kinesis(_: Endpoints) -> Iterator[Way]:
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        kinesis_emulator(Path(logs), os.environ) as endpoint,
+    ):
+        cloud.create_stream(endpoint, "latency", 1)
+        client = cloud.kinesis_client(endpoint)
+        yield Way(
+            tap(kind="kinesis", endpoint=endpoint, stream="latency"),
+            lambda number, made: client.put_record(
+                StreamName="latency", Data=change(made), PartitionKey=str(number)
+            ),
+        )
 
 
-@pytest.mark.parametrize("latency_ms", [5, 20, 200])
-@pytest.mark.parametrize("kind", WAYS)
+@contextmanager
+def pubsub(_: Endpoints) -> Iterator[Way]:
+    from google.pubsub_v1 import PublisherClient, PubsubMessage
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+    project = cloud.EMULATED_PROJECT
+    with tempfile.TemporaryDirectory() as logs:
+        try:
+            emulator = pubsub_emulator(Path(logs), os.environ)
+            host = emulator.__enter__()
+        except EmulatorUnavailableError as error:
+            pytest.skip(str(error))
+        try:
+            cloud.create_topic(host, project, "latency", "latency")
+            place = f"projects/{project}/topics/latency"
+            with PublisherClient(
+                transport=PublisherGrpcTransport(channel=pubsub_channel(host))
+            ) as client:
+                yield Way(
+                    tap(kind="pubsub", endpoint=host, project=project, subscription="latency"),
+                    lambda _, made: client.publish(
+                        topic=place, messages=[PubsubMessage(data=change(made))]
+                    ),
+                )
+        finally:
+            emulator.__exit__(None, None, None)
+
+
+@contextmanager
+def iceberg(_: Endpoints) -> Iterator[Way]:
+    """Each event is a snapshot of its own, whose commit takes part in its latency."""
+
+    def table_of(made: tuple[Any, ...]) -> pa.Table:
+        return pa.table({"id": [made[0]], "probe": [made[-1]]})
+
+    with tempfile.TemporaryDirectory() as warehouse:
+        place = {"warehouse": warehouse, "table": "ns.customers"}
+        with closing(
+            load_catalog("cdc", **properties(IcebergSettings(**place)))  # type: ignore[arg-type]
+        ) as catalog:
+            catalog.create_namespace("ns")
+            target = catalog.create_table(place["table"], table_of(row(WARM_UP, 1)).schema)
+            yield Way(tap(kind="iceberg", **place), lambda _, made: target.append(table_of(made)))
+
+
+#: Pub/Sub's emulator is built once per user, which takes a minute.
+WAYS: dict[str, Callable[[Endpoints], AbstractContextManager[Way]]] = {
+    "topic": topic,
+    "table": table,
+    "table-log": table_log,
+    "webhook": webhook,
+    "kinesis": kinesis,
+    "pubsub": pubsub,
+    "iceberg": iceberg,
+}
+
+
+@pytest.mark.parametrize("latency_ms", EVENTS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.soak] * (kind == "pubsub")) for kind in WAYS],
+)
 def test_a_tap_says_the_pipelines_latency_within_the_bound_that_it_tells(
     stack: Endpoints, kind: str, latency_ms: int
 ) -> None:
     earliest_us = latest_us = 0
+    events = EVENTS[latency_ms]
     with WAYS[kind](stack) as way:
         way.tap.start()
         try:
             # The first of all pays for connections, and is of a step of its own.
             way.put(0, row(WARM_UP, ANCHOR.now_us()))
-            for number in range(1, EVENTS + 1):
+            for number in range(1, events + 1):
                 intended_us = ANCHOR.now_us()
                 time.sleep(latency_ms / 1000)
                 earliest_us += ANCHOR.now_us() - intended_us
                 way.put(number, row(number, intended_us))
                 latest_us += ANCHOR.now_us() - intended_us
-            figures = arrived(way.tap)
+            figures = arrived(way.tap, events)
         finally:
             way.tap.stop()
 
     seen = figures.recorder.histogram("end_to_end")
     mean_us = seen.sum_us / seen.count
-    assert seen.count == EVENTS
-    assert mean_us >= earliest_us / EVENTS - ROUNDING_US
+    assert seen.count == events
+    assert mean_us >= earliest_us / events - ROUNDING_US
     late_us = lateness_ms(figures.recorder).get("late", 0.0) * 1000
-    assert mean_us - late_us <= latest_us / EVENTS + SEEN_LATER_US
+    assert mean_us - late_us <= latest_us / events + SEEN_LATER_US
     assert late_us < 100_000, "a tap looks often enough to say something of 200 ms"
 
 
-def arrived(watched: Tap) -> StepFigures:
+def arrived(watched: Tap, events: int) -> StepFigures:
     deadline_s = time.monotonic() + DEADLINE_S
-    while watched.record.events <= EVENTS:
+    while watched.record.events <= events:
         assert time.monotonic() < deadline_s, "the events did not come"
         time.sleep(0.01)
     return watched.record.steps[1]

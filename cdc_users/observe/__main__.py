@@ -15,6 +15,7 @@ import threading
 from typing import TextIO
 
 from cdc_users.measure.clock import new_anchor
+from cdc_users.measure.garbage import set_aside
 from cdc_users.measure.wire import encode
 from cdc_users.observe.comparison import answer
 from cdc_users.observe.config import ObserverSettingsError, make_taps, read
@@ -57,6 +58,7 @@ async def serve(settings: ObserverSettings, stdin: TextIO) -> int:
         places = {name: tap.start() for name, tap in taps.items()}
         sampling.start()
         url = await server.start()
+        set_aside()
         print(encode(ObserverReady(url=url, taps=places)).decode("ascii"), flush=True)
         await stopping.wait()
     finally:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from cdc_users.measure.clock import anchor_from
+from cdc_users.measure.garbage import set_aside
 from infra.avro.row import RowReader
 from infra.platform.consume.broker import ConsumerSettings, check_reachable
 from infra.platform.consume.buffer import Buffer
@@ -125,6 +126,7 @@ def _dead_letters(options: argparse.Namespace) -> DeadLetters:
 
 async def _announce(consumer: CDCConsumer, url: str) -> None:
     await consumer.assigned.wait()
+    set_aside()
     print(json.dumps({"event": "platform.ready", "telemetry": url, "pid": os.getpid()}), flush=True)
 
 

@@ -44,11 +44,16 @@ class SecuredStack:
                 found |= set(PASSWORD.findall(path.read_text(encoding="utf-8")))
         return found
 
-    def commands(self) -> str:
-        """The command lines of its servers."""
+    def keys(self) -> set[str]:
+        """A line out of the middle of every private key of it."""
+        texts = [path.read_text(encoding="utf-8") for path in self.secrets.glob("*.pem")]
+        return {text.splitlines()[2] for text in texts if "PRIVATE KEY" in text}
+
+    def servers(self) -> list[psutil.Process]:
+        """Its servers' processes."""
         processes, _ = recorded(state_of(self.root))
         alive = [process.process() for process in processes]
-        return " ".join(str(one.cmdline()) for one in alive if isinstance(one, psutil.Process))
+        return [one for one in alive if isinstance(one, psutil.Process)]
 
     def pipeline(self, **changed: str) -> str:
         """The pipeline file that describes it, with some of its texts as they should not be."""

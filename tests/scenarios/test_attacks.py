@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_a_steward_that_is_killed_is_named_and_the_next_run_cleans_up(
     stack: Endpoints, tmp_path: Path
 ) -> None:
     with loading(tmp_path / "killed", "--duration", "5s") as run:
-        run.child("cdc_users.pipeline.provision.steward").kill()
+        run.child(STEWARD).kill()
 
         assert run.wait() == 2
         assert "the steward process ended with -9" in reasons(run)
@@ -127,12 +127,26 @@ def test_a_signal_to_the_whole_group_ends_a_run_with_workers_in_order(
     wait_for_cleaning(stack)
 
 
+STEWARD = "cdc_users.pipeline.provision.steward"
+#: A word of each server's command line.
+SERVERS = {"postgres": "postgres", "kafka": "kafka.Kafka", "connect": "ConnectDistributed"}
+
+
+def server(name: str) -> list[psutil.Process]:
+    """One of the stack's servers with all its processes."""
+    found = [item.process() for item in recorded(state_of())[0]]
+    (process,) = [
+        one
+        for one in found
+        if isinstance(one, psutil.Process)
+        and any(part.endswith(SERVERS[name]) for part in one.cmdline())
+    ]
+    return [process, *process.children(recursive=True)]
+
+
 @contextlib.contextmanager
-def stopped_database() -> Iterator[None]:
-    """Every process of the stack's PostgreSQL stands still."""
-    servers = [item.process() for item in recorded(state_of())[0]]
-    (server,) = [process for process in servers if process and process.name() == "postgres"]
-    family = [server, *server.children(recursive=True)]
+def standing_still(family: Sequence[psutil.Process]) -> Iterator[None]:
+    """These processes are stopped (SIGSTOP), and go on afterwards."""
     for process in family:
         process.suspend()
     try:
@@ -143,19 +157,38 @@ def stopped_database() -> Iterator[None]:
                 process.resume()
 
 
+def told_to_stop_beside(run: LocustProcess, family: Sequence[psutil.Process]) -> None:
+    """The run ends in order and in time, although these stand still until it has."""
+    with standing_still(family):
+        began_s = time.monotonic()
+        run.signal(signal.SIGINT)
+
+        assert run.wait() == 4, run.output
+        took_s = time.monotonic() - began_s
+    assert reasons(run).startswith("stopped early by SIGINT"), run.result()["reasons"]
+    assert "harness crashed" not in run.output
+    assert took_s < STOPPED_S
+
+
 def test_ctrl_c_ends_a_run_whose_database_has_stopped_with_a_true_verdict(
     stack: Endpoints, tmp_path: Path
 ) -> None:
     with loading(tmp_path) as run:
-        with stopped_database():
-            began_s = time.monotonic()
-            run.signal(signal.SIGINT)
-
-            assert run.wait() == 4, run.output
-            took_s = time.monotonic() - began_s
-        assert reasons(run).startswith("stopped early by SIGINT")
+        told_to_stop_beside(run, server("postgres"))
         assert any("left behind" in note for note in run.result()["notes"])
-    assert took_s < STOPPED_S
+    wait_for_cleaning(stack)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stopped", ["kafka", "connect", STEWARD, OBSERVER, PLATFORM])
+def test_ctrl_c_ends_a_run_whatever_has_stopped(
+    stack: Endpoints, tmp_path: Path, stopped: str
+) -> None:
+    with loading(tmp_path / "stopped") as run:
+        told_to_stop_beside(run, server(stopped) if stopped in SERVERS else [run.child(stopped)])
+
+    after = LocustProcess("throughput", tmp_path / "next", "--rows", "20")
+    assert after.wait() == 0, after.output
     wait_for_cleaning(stack)
 
 
@@ -164,9 +197,13 @@ def locust(*options: str) -> list[str]:
     return [sys.executable, "-m", "locust", "-f", file, "--headless", "--smoke", "yes", *options]
 
 
-def test_a_reader_that_goes_away_stops_nothing(stack: Endpoints, tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_and_a_full_disk_stop_nothing(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    """GIVEN `| head -1` and `2> log` on a full disk WHEN both break THEN the run goes on."""
     command = locust("--rows", "20", "--results", str(tmp_path))
-    run = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=full)
     assert run.stdout is not None
     run.stdout.readline()
     run.stdout.close()

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from cdc_users.pipeline.__main__ import main
 from infra.client.kafka import kafka_settings
+from tests.recording_proxy import recording_proxy
 from tests.scenarios.locust_process import LocustProcess
 from tests.scenarios.secured_stack import SecuredStack, secured_stack
 from tests.tls import tls_files
@@ -34,19 +35,24 @@ def test_a_run_passes_and_no_secret_is_seen_anywhere(
 ) -> None:
     file = written(tmp_path, secured.pipeline())
 
-    run = LocustProcess("throughput", results, "--rows", "50", "--pipeline", file)
-    run.await_output("benchmark.step")
-    told = "".join(str(child.cmdline()) for child in run.family()) + secured.commands()
-    assert run.wait() == 0, run.output
+    with recording_proxy() as (proxies, asked):
+        options = ("--rows", "50", "--pipeline", file)
+        run = LocustProcess("throughput", results, *options, environment=proxies)
+        run.await_output("benchmark.step")
+        processes = [*run.family(), *secured.servers()]
+        told = "".join(f"{one.cmdline()} {one.environ()}" for one in processes)
+        assert run.wait() == 0, run.output
+        assert asked == []
 
     (step,) = run.result()["steps"]
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 50
-    words = secured.words()
+    words, keys = secured.words(), secured.keys()
     assert len(words) == 6
+    assert len(keys) >= 2, "those of the servers and of a client"
     logs = [*secured.root.glob(".stack/logs/*"), secured.root / ".stack" / "endpoints.json"]
     files = [path for path in (*results.rglob("*"), *logs) if path.is_file()]
     text = b"\n".join(path.read_bytes() for path in files) + (run.output + told).encode()
-    assert [word for word in words if word.encode() in text] == []
+    assert [word for word in words | keys if word.encode() in text] == []
 
 
 def test_check_finds_every_part_and_says_that_all_is_right(

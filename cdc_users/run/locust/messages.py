@@ -16,6 +16,7 @@ from locust.env import Environment
 from locust.rpc import Message as LocustMessage
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
+from cdc_users.measure.garbage import set_aside
 from cdc_users.measure.wire import WireError, WireMessage, decode, encode
 from cdc_users.run.clock_sync import ClockTalk, answer_questions, listen_for_answers, synchronised
 from cdc_users.users.carried import carried
@@ -142,6 +143,7 @@ def _take(environment: Environment, assignment: Assignment) -> None:
         share = pool.publish(assignment, anchor)
     if share is None:
         return  # another share of the step at hand, which is watched already
+    set_aside()  # its first arrival is due in half a second
     share.clock_bound_us = bound_us
     gevent.spawn(share.watch_loop)
     gevent.spawn(_report_until_done, environment, share)

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import psycopg
 
 from cdc_users.measure.clock import anchor_from
+from cdc_users.measure.garbage import set_aside
 from infra.platform.process.error import PlatformError, UnreachableError
 from infra.platform.process.log import log_to_stderr
 from infra.platform.transports.naming import NamingError
@@ -68,6 +69,7 @@ async def serve(settings: DirectReaderSettings, telemetry_port: int) -> int:
 async def _announce(service: Service, url: str) -> None:
     while not service.reader.streaming.is_set():
         await asyncio.sleep(0.01)
+    set_aside()
     print(json.dumps({"event": "platform.ready", "telemetry": url, "pid": os.getpid()}), flush=True)
 
 

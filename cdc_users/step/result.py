@@ -122,7 +122,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
     sink = facts.sink.get(state.number, StepSnapshot())
     audits = facts.audits.get(state.number, {})
     drain = state.step.mode == "drain"
-    duration_s = max(0, sink.last_us - (state.drain_us if drain else state.t0_us)) / 1e6
+    duration_s = _lasted_us(state, sink) / 1e6
     figures = not facts.smoke and duration_s > 0
     rate = round(sink.delivered / duration_s, 1) if figures else None
     return StepResult(
@@ -143,6 +143,20 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         fault=_fault(state, facts),
         cost=facts.costs.get(state.number, {}),
     )
+
+
+def _lasted_us(state: StepState, sink: StepSnapshot) -> int:
+    """From a step's begin until its last event was at the sink.
+
+    A plan that was carried out lasted as long as it was planned, which is one interval longer than
+    from its first arrival to its last: ten arrivals a second are not eleven in the first one.
+    """
+    step = state.step
+    lasted_us = max(0, sink.last_us - (state.drain_us if step.mode == "drain" else state.t0_us))
+    done = state.total("started") + state.total("dropped")
+    if step.mode == "paced" and lasted_us and done >= step.schedule.count:
+        return max(lasted_us, round(step.schedule.duration_s * 1e6))
+    return lasted_us
 
 
 def _final_of(number: int, facts: Facts) -> Final | None:

@@ -90,6 +90,19 @@ def test_a_clean_run_passes() -> None:
     assert result(facts()).steps[0].throughput_per_s == 5.0
 
 
+@pytest.mark.parametrize(
+    ("started", "rate_per_s"), [(10, 10.0), (9, 11.1)], ids=["carried out", "stopped early"]
+)
+def test_a_plan_that_was_carried_out_is_never_faster_than_it_was_offered(
+    started: int, rate_per_s: float
+) -> None:
+    paced = state(started=started)
+    paced.step = replace(paced.step, mode="paced", schedule=Schedule.constant(10, 1))
+
+    seen = StepSnapshot(delivered=10, last_us=902_000)
+    assert result(facts(sink={1: seen}), paced).steps[0].throughput_per_s == rate_per_s
+
+
 @pytest.mark.parametrize("finding", [name for name in CLASSES if name != "unseen"])
 def test_every_class_of_the_ledger_fails_the_run(finding: str) -> None:
     found = result(facts(audits={1: {"sink": Audit(**{**CLEAN, finding: 2})}}))

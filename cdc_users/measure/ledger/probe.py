@@ -185,6 +185,8 @@ def parse_probes(texts: Sequence[bytes], run: str) -> ProbeBatch:
     """Read many probes at once; those of other runs and other texts come out as not valid, never
     as errors.
     """
+    if not texts:  # numpy makes no strided view of an empty buffer
+        return parse_probes([_NOTHING], run)[np.empty(0, dtype=np.int64)]
     if not set(map(len, texts)) <= {PROBE_BYTES}:
         texts = [text if len(text) == PROBE_BYTES else _NOTHING for text in texts]
     joined = b"".join(texts)

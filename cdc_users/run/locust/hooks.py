@@ -33,7 +33,7 @@ from cdc_users.run.locust import stats
 from cdc_users.run.locust.command_line import CommandLine, explain, refuse
 from cdc_users.run.locust.messages import Gate, Messenger, listen_as_lanes, listen_as_master
 from cdc_users.run.locust.signals import handle_signals, handle_worker_signals
-from cdc_users.run.locust.worker_options import know_locusts_options
+from cdc_users.run.locust.worker_options import derive_once, know_locusts_options
 from cdc_users.run.run import Run
 from cdc_users.scenario import Scenario
 from cdc_users.users.carried import carried
@@ -221,6 +221,7 @@ def declare(shape: Any) -> None:
     if len(harness.command_line.shapes) == 1:
         stats.install()
         know_locusts_options()
+        derive_once()
         harness.register()
 
 

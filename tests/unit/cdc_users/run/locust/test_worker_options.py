@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from locust import argument_parser
 
-from cdc_users.run.locust.worker_options import know_locusts_options
+from cdc_users.run.locust.worker_options import DERIVED, derive_once, know_locusts_options
 
 pytestmark = pytest.mark.gevent
 
@@ -29,3 +31,29 @@ def test_locusts_own_options_are_asked_for_once_and_are_the_same(
 
     assert [argument_parser.default_args_dict() for _ in range(50)] == [expected] * 50
     assert len(made) == 1
+
+
+def test_what_the_form_asks_of_a_parser_is_derived_once_and_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parser_class = argument_parser.LocustArgumentParser
+    looks = []
+    for name in DERIVED:
+        derived = vars(parser_class)[name]
+        original = getattr(derived, "fget", None) or derived.func
+
+        def counted(
+            parser: argument_parser.LocustArgumentParser, original: Any = original
+        ) -> object:
+            looks.append(1)
+            return original(parser)
+
+        monkeypatch.setattr(parser_class, name, property(counted))
+    expected = argument_parser.ui_extra_args_dict([])
+    before = len(looks)
+    looks.clear()
+    derive_once()
+    derive_once()
+
+    assert argument_parser.ui_extra_args_dict([]) == expected
+    assert len(looks) <= len(DERIVED) < before

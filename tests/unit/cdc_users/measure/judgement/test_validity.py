@@ -297,3 +297,92 @@ def test_others_are_noted_before_they_spoil_a_run(others: float | None, noted: b
     note = crowded_note(replace(HEALTHY, others_share=others, waited_share=BUSY))
 
     assert (note is not None) == noted
+
+
+#: What a figure may be at most (or at least), and what is already too much.
+LIMITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "send delay": (
+        {"send_delay_ms": {"p99": 100.0}},
+        {"send_delay_ms": {"p99": 100.01}},
+    ),
+    "own delay": (
+        {"own_delay_ms": {"p99": 100.0}, "lanes_short": False},
+        {"own_delay_ms": {"p99": 100.01}, "lanes_short": False},
+    ),
+    "usual loop lag": ({"loop_lag_ms": {"p99": 100.0}}, {"loop_lag_ms": {"p99": 100.01}}),
+    "longest loop lag": (
+        {"loop_lag_ms": {"p99": 1.0, "max": 1000.0}},
+        {"loop_lag_ms": {"p99": 1.0, "max": 1000.1}},
+    ),
+    "cores": ({"cpu_cores": 0.9}, {"cpu_cores": 0.901}),
+    "cores of two processes": (
+        {"cpu_cores": 1.8, "processes": 2},
+        {"cpu_cores": 1.81, "processes": 2},
+    ),
+    "traffic": ({"planned": 10_101}, {"planned": 10_102}),
+    "witness": ({"witness_early_ms": 2.0}, {"witness_early_ms": 2.01}),
+    "clocks": (
+        {"clock_bound_ms": 1.0, "end_to_end_p50_ms": 10.0},
+        {"clock_bound_ms": 1.01, "end_to_end_p50_ms": 10.0},
+    ),
+    "least latency": (
+        {"least_ms": -2.5, "clock_bound_ms": 0.5, "end_to_end_p50_ms": 10.0},
+        {"least_ms": -2.51, "clock_bound_ms": 0.5, "end_to_end_p50_ms": 10.0},
+    ),
+    "last events of a short load": (
+        {"loaded_s": 3.0, "left_s": 0.26, "end_to_end_p50_ms": 10.0, "looks": ()},
+        {"loaded_s": 3.0, "left_s": 0.27, "end_to_end_p50_ms": 10.0, "looks": ()},
+    ),
+    "last events of a long load": (
+        {"loaded_s": 60.0, "left_s": 3.01, "end_to_end_p50_ms": 10.0, "looks": ()},
+        {"loaded_s": 60.0, "left_s": 3.02, "end_to_end_p50_ms": 10.0, "looks": ()},
+    ),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_may_be_reached_and_not_passed(limit: str) -> None:
+    reached, passed = LIMITS[limit]
+
+    assert reasons(reached) == []
+    assert len(reasons(passed)) == 1
+
+
+@pytest.mark.parametrize("limit", set(LIMITS) - {"witness", "clocks", "least latency"})
+def test_a_probe_may_find_that_the_load_was_too_much(limit: str) -> None:
+    assert reasons({**LIMITS[limit][1], "probe": True}) == []
+
+
+@pytest.mark.parametrize("limit", ["witness", "clocks", "least latency"])
+def test_a_probe_whose_clocks_are_wrong_has_found_nothing(limit: str) -> None:
+    assert len(reasons({**LIMITS[limit][1], "probe": True})) == 1
+
+
+def test_a_warm_up_must_be_whole_and_nothing_else() -> None:
+    slow = {"warm_up": True, "send_delay_ms": {"p99": 5000.0}, "witness_early_ms": 9.0}
+
+    assert reasons(slow) == []
+    assert [
+        "within --drain-timeout" in reason for reason in reasons({**slow, "drained": False})
+    ] == [True]
+
+
+def test_reasons_of_the_run_come_before_those_of_its_steps() -> None:
+    first, second = reasons({"drained": False}, fenced=False)
+
+    assert "fences" in first
+    assert second.startswith("hold: ")
+
+
+def test_a_load_of_which_nothing_is_known_is_judged_by_nothing() -> None:
+    assert reasons({"left_s": 9.0, "looks": ()}) == []
+    assert reasons({"loaded_s": 9.0, "looks": ()}) == []
+
+
+@pytest.mark.parametrize(("loaded_s", "word"), [(9.9, "too short to judge"), (10.0, "no steady")])
+def test_a_load_that_left_much_behind_is_judged_where_it_was_long_enough(
+    loaded_s: float, word: str
+) -> None:
+    (reason,) = reasons({"loaded_s": loaded_s, "left_s": 5.0, "looks": ()})
+
+    assert word in reason

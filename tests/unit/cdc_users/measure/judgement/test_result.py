@@ -1,0 +1,84 @@
+"""Verdicts and exit codes, and what of a result goes into result.json and comes out again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import fields
+
+import pytest
+
+from cdc_users.measure.judgement.result import (
+    SCHEMA,
+    WORST_FIRST,
+    Result,
+    StepResult,
+    Verdict,
+    step_json,
+    verdict_of,
+    worst,
+)
+from tests.unit.made_result import result, step_result
+
+
+def test_each_verdict_has_an_exit_code_of_its_own_and_is_found_by_it() -> None:
+    codes = {verdict.exit_code: verdict for verdict in Verdict}
+
+    assert len(codes) == len(Verdict)
+    assert sorted(codes) == sorted(WORST_FIRST)
+    assert {code: verdict_of(code) for code in codes} == codes
+
+
+@pytest.mark.parametrize("code", [-9, 5, 77, 143])
+def test_an_exit_code_that_is_not_ours_is_an_error_of_the_harness(code: int) -> None:
+    assert verdict_of(code) is Verdict.ERROR
+    assert worst([0, code]) == Verdict.ERROR.exit_code
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"), [*itertools.pairwise(("ERROR", "STACK", "INVALID", "FAIL", "PASS"))]
+)
+def test_the_worst_of_several_verdicts_is_the_suites(worse: str, better: str) -> None:
+    codes = [Verdict(worse).exit_code, Verdict(better).exit_code]
+
+    assert worst(codes) == worst(codes[::-1]) == codes[0]
+
+
+def test_nothing_that_ran_is_no_failure() -> None:
+    assert worst([]) == 0
+
+
+def test_a_result_comes_out_of_its_file_as_it_went_in() -> None:
+    made = result(
+        Verdict.FAIL,
+        reasons=["a"],
+        notes=["b"],
+        steps=[
+            step_result(),
+            step_result("other", messages=None, warm_up=True, probe=True, cost={"kafka": None}),
+        ],
+    )
+
+    again = Result.from_json(json.loads(json.dumps(made.to_json())))
+
+    assert again == made
+    assert again.steps[1].arrivals == made.steps[1].arrivals
+
+
+def test_a_step_in_the_file_has_every_field() -> None:
+    assert set(step_json(step_result())) == {item.name for item in fields(StepResult)}
+
+
+@pytest.mark.parametrize("schema", [None, 0, SCHEMA - 1, SCHEMA + 1, str(SCHEMA)])
+def test_a_file_of_another_schema_is_refused_by_its_number(schema: object) -> None:
+    data = {**result().to_json(), "schema": schema}
+
+    with pytest.raises(ValueError, match=f"has schema {schema!r}, this version reads {SCHEMA}"):
+        Result.from_json(data)
+
+
+def test_a_file_from_before_there_were_searches_has_none() -> None:
+    data = result().to_json()
+    del data["capacity"]
+
+    assert Result.from_json(data).capacity is None

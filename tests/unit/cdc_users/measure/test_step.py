@@ -1,0 +1,71 @@
+"""What platform and observer tell of a step: the ledger's counts beside the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
+from cdc_users.measure.ledger.probe import (
+    KEYS_PER_WRITER,
+    Operation,
+    Probe,
+    format_probe,
+    parse_probes,
+)
+from cdc_users.measure.step import (
+    ProgressTelemetry,
+    StepFigures,
+    StepTelemetry,
+    progress_telemetry,
+    steps_telemetry,
+)
+from cdc_users.measure.wire import decode, encode
+
+RUN, FENCER = "abcd1234", 9_999_999
+
+
+def observed(*probes: Probe, partition: int = 0, ledger: Ledger | None = None) -> Ledger:
+    ledger = ledger or Ledger()
+    batch = parse_probes([format_probe(probe).encode() for probe in probes], RUN)
+    at = np.arange(len(probes))
+    ledger.observe(PartitionEvents(batch, at, partition, at))
+    return ledger
+
+
+def insert(writer: int, sequence: int) -> Probe:
+    return Probe(RUN, writer, sequence, sequence, 0, 1, 1, Operation.INSERT, 0, 0)
+
+
+def fence(sequence: int) -> Probe:
+    return Probe(RUN, FENCER, sequence, sequence, 0, 1, 1, Operation.FENCE, 0, 0)
+
+
+def test_each_step_is_told_with_its_own_counts_and_figures() -> None:
+    ledger = observed(insert(10_001, 1), insert(10_001, 1), insert(10_002, 1), insert(20_001, 1))
+    figures = {1: StepFigures(first_us=5, last_us=9, bytes=77), 2: StepFigures()}
+    figures[1].recorder.record_many_us("end_to_end", np.array([1000, 3000]))
+
+    told = steps_telemetry(figures, ledger)
+
+    first, second = told[1], told[2]
+    assert (first.delivered, first.duplicated, first.first_us, first.last_us, first.bytes) == (
+        2, 1, 5, 9, 77,
+    )  # fmt: skip
+    assert (second.delivered, second.duplicated, second.series) == (1, 0, {})
+    again = decode(encode(first), StepTelemetry, "it")
+    assert Recorder.decode(again.series).histogram("end_to_end").sum_us == 4000
+
+
+def test_progress_names_the_fences_and_where_each_came_from() -> None:
+    ledger = observed(insert(10_001, 1), fence(2), partition=4)
+    observed(fence(1), insert(20_001, 1), insert(20_001, 2), partition=1, ledger=ledger)
+
+    found = progress_telemetry(ledger)
+
+    keys = [FENCER * KEYS_PER_WRITER + number for number in (1, 2)]
+    assert found.steps == {1: 1, 2: 2}
+    assert found.fences == keys
+    assert found.fenced_partitions == [1, 4]
+    assert found.fence_places == [(keys[0], 1), (keys[1], 4)]
+    assert decode(encode(found), ProgressTelemetry, "it") == found

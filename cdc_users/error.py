@@ -44,13 +44,13 @@ class TargetError(HarnessError):
 
 
 class PlatformSilentError(TargetError):
-    """The platform's telemetry does not answer."""
+    """The platform's telemetry does not answer, or it does not come up."""
 
     exit_code = 1
 
 
 class ObserverSilentError(TargetError):
-    """The observer does not answer."""
+    """The observer does not answer, or it does not come up."""
 
     exit_code = 2
 

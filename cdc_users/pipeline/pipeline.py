@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from cdc_users.error import ObserverError, TargetError
+from cdc_users.error import ObserverError, PlatformSilentError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.observe.message import TapPlace
@@ -20,6 +20,7 @@ from cdc_users.pipeline.process.child_process import (
     Away,
     Child,
     Launched,
+    NotReadyError,
     launch,
     stop,
     stop_all,
@@ -175,7 +176,7 @@ class Rig:
             # Before the platform, so that it finds schemas; after the observer, which misses none.
             log = self.logs / f"{schema}-capture.log"
             reader = launch("capture", capture, log, for_python(os.environ) | anchor)
-            self.captures = [reader.await_ready(self.wiring.capture.ready_s)]
+            self.captures = [come_up(reader, self.wiring.capture.ready_s)]
         place = self.observer.taps.get("sink", TapPlace())
         command = self.wiring.platform_command(held=held, tap=place)
         given = as_given if self.wiring.pipeline.platform else for_python
@@ -194,10 +195,10 @@ class Rig:
 
     def _await_platforms(self, launched: Sequence[Launched]) -> None:
         try:
-            self.platforms = [child.await_ready(self.wiring.ready_s) for child in launched]
+            self.platforms = [come_up(child, self.wiring.ready_s) for child in launched]
         except BaseException as error:
             # A run that was told to stop has no time for them.
-            grace_s = PLATFORM_GRACE_S if isinstance(error, TargetError) else 1.0
+            grace_s = PLATFORM_GRACE_S if isinstance(error, PlatformSilentError) else 1.0
             for child in launched:
                 stop(child.process, grace_s)
             raise
@@ -386,6 +387,14 @@ class Rig:
             for child, code in codes
             if code
         ]
+
+
+def come_up(launched: Launched, ready_s: float) -> Child:
+    """Wait until a process of the system under test is ready; raises PlatformSilentError."""
+    try:
+        return launched.await_ready(ready_s)
+    except NotReadyError as error:
+        raise PlatformSilentError(f"the system under test did not come up: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

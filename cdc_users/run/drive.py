@@ -304,8 +304,12 @@ class Drive:
         self._waiting.until(
             "a reason for the silence", lambda: bool(facts.broken), DYING_S, reserved_s=0.0
         )
-        if not facts.broken:
+        if facts.broken:
+            return
+        # Nothing comes up without its servers, whatever it is.
+        if (cause := stack_trouble(self.endpoints)) is None:
             raise silence
+        facts.broken.append(Broken(cause, Verdict.STACK.exit_code))
 
     def _clean_up(self, rig: Rig) -> None:
         """Stop the load first, then everything that was there for it; each part with a limit."""

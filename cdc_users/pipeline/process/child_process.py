@@ -22,6 +22,10 @@ READY_S = 60.0
 TERMINATE_S = 15.0
 
 
+class NotReadyError(TargetError):
+    """A child has ended, or has said nothing in its time, before it was ready."""
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A running child: its name, its process, what its ready line said, and the file of its log.
@@ -130,10 +134,11 @@ class Launched:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def await_ready(self, ready_s: float = READY_S) -> Child:
-        """Wait for its ready line, one JSON object on its standard output; raises TargetError when
-        it ends or stays silent, with the end of its log.
+        """Wait for its ready line, one JSON object on its standard output; raises NotReadyError
+        when it ends or stays silent, with the end of its log.
         """
         assert self.process.stdout is not None
+        began_s = time.monotonic()
         alarm = Timer(ready_s, self.process.kill)
         alarm.start()
         try:
@@ -146,10 +151,14 @@ class Launched:
         if line.startswith("{"):
             started = (self.command, self.environment, ready_s)
             return Child(self.name, self.process, line, self.log, *started)
+        silent = time.monotonic() - began_s >= ready_s
         code = stop(self.process, 1.0)
-        raise TargetError(
-            f"{self.name} did not become ready within {ready_s:g} s (exit {code}); {tail(self.log)}"
+        how = (
+            f"did not become ready within {ready_s:g} s"
+            if silent
+            else f"ended with {code} before it was ready"
         )
+        raise NotReadyError(f"{self.name} {how}; {tail(self.log)}")
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ from cdc_users.observe.message import (
     WatchedProcesses,
 )
 from cdc_users.observe.settings import ObserverSettings
-from cdc_users.pipeline.process.child_process import Child, launch
+from cdc_users.pipeline.process.child_process import Child, NotReadyError, launch
 from infra.client import http
 from infra.client.environment import for_python, module_command
 
@@ -136,14 +136,17 @@ def _read(answer: requests.Response, kind: type[WireMessage]) -> WireMessage:
 def start_observer(
     settings: ObserverSettings, log: Path, environment: Mapping[str, str] | None = None
 ) -> Observer:
-    """Start an observer with these settings; raises TargetError with the end of its log if it does
-    not begin.
+    """Start an observer with these settings; raises ObserverSilentError with the end of its log if
+    it does not begin.
     """
     command = module_command("cdc_users.observe")
     own = {**for_python(os.environ), **(environment or {})}
     token = secrets.token_urlsafe(16)
     line = encode(replace(settings, token=token)).decode("utf-8")
-    child = launch("observer", command, log, own, standard_input=line).await_ready()
+    try:
+        child = launch("observer", command, log, own, standard_input=line).await_ready()
+    except NotReadyError as error:
+        raise ObserverSilentError(str(error)) from error
     try:
         ready = decode(child.ready, ObserverReady, "the observer")
     except WireError as error:

@@ -19,14 +19,18 @@ def main() -> int:
     top.add_argument("--seed", type=int, default=1)
     top.add_argument("--from", type=int, default=1, dest="first", help="the first run, from 1")
     top.add_argument("--runs", type=int, default=200)
+    top.add_argument(
+        "--begin-within", type=float, metavar="S", help="begin no further run after so long"
+    )
     top.add_argument("--keep", type=Path, help="where outputs and results stay")
     options = top.parse_args()
     drawn = draw(options.seed, options.first + options.runs - 1)[options.first - 1 :]
     place = options.keep or Path(tempfile.mkdtemp(prefix="chaos-"))
     place.mkdir(parents=True, exist_ok=True)
-    found = Soak(place, lambda text: print(text, flush=True)).carry_out(drawn)
-    print(f"\n{len(drawn)} runs of seed {options.seed}, {len(found)} with something wrong; {place}")
-    return 1 if found else 0
+    found = Soak(place, lambda text: print(text, flush=True)).carry_out(drawn, options.begin_within)
+    wrong = {run: told for run, told in found.items() if told}
+    print(f"\n{len(found)} runs of seed {options.seed}, {len(wrong)} with something wrong; {place}")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

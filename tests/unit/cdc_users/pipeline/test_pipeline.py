@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +11,11 @@ from typing import cast
 
 import pytest
 
+from cdc_users.error import PlatformSilentError
 from cdc_users.measure.step import StepTelemetry
 from cdc_users.observe.message import ObserverSnapshot, TapPlace, TapTelemetry
-from cdc_users.pipeline.pipeline import Rig
+from cdc_users.pipeline.pipeline import Rig, come_up
+from cdc_users.pipeline.process.child_process import launch
 from cdc_users.pipeline.process.commands import Wiring
 from cdc_users.pipeline.process.observer import Observer
 
@@ -50,3 +54,14 @@ def test_a_table_with_updates_is_no_witness_of_events(
     assert seen.sees_sink is not updates
     assert look.sink.delivered(1) == at_sink
     assert look.delivered(1) == delivered
+
+
+def test_a_platform_that_ends_before_it_is_ready_has_failed_and_no_server_has(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", "raise SystemExit(7)"]
+    launched = launch("platform-1", command, tmp_path / "log", os.environ)
+
+    with pytest.raises(PlatformSilentError, match="did not come up: platform-1 ended with 7") as it:
+        come_up(launched, 60.0)
+    assert it.value.exit_code == 1

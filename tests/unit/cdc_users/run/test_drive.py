@@ -12,13 +12,13 @@ from typing import Any, cast
 import gevent
 import pytest
 
-from cdc_users.error import StewardError, TargetError
+from cdc_users.error import ObserverSilentError, StewardError, TargetError
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.run import drive as module
 from cdc_users.run.drive import CLEAN_UP_RESERVED_S, Drive, NotUpError
 from cdc_users.run.wait import STOP_S, Stopping
 from cdc_users.scenario import CourseOutcome, Pipeline, Step, StepShown
-from cdc_users.step.state import Facts, StepState
+from cdc_users.step.state import Broken, Facts, StepState
 
 pytestmark = pytest.mark.gevent
 
@@ -243,3 +243,22 @@ def test_the_end_of_a_stopped_run_fits_into_its_time() -> None:
     parts_s = module.LAST_LOOK_S + 2 * module.STOPPED_GRACE_S + module.STOPPED_RELEASE_S
 
     assert parts_s < CLEAN_UP_RESERVED_S < STOP_S < 30
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"), [("Kafka does not answer", 3), (None, 2)], ids=["a server", "itself"]
+)
+def test_what_does_not_come_up_is_blamed_unless_a_server_is_silent(
+    monkeypatch: pytest.MonkeyPatch, trouble: str | None, code: int
+) -> None:
+    monkeypatch.setattr(module, "DYING_S", 0.0)
+    monkeypatch.setattr(module, "stack_trouble", lambda _: trouble)
+    monkeypatch.setattr(module, "supervised", lambda _: True)
+    walk = Walk(Deciding(lambda _: None))
+
+    try:
+        walk.drive._blame(ObserverSilentError("the observer ended with -1"))
+    except ObserverSilentError as error:
+        walk.facts.broken.append(Broken(str(error), error.exit_code))
+
+    assert [item.exit_code for item in walk.facts.broken] == [code]

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cdc_users.pipeline.process.child_process import Away, Child, launch
+from cdc_users.pipeline.process.child_process import Away, Child, NotReadyError, launch
 
 READY = 'import time; print(\'{"telemetry": "here"}\', flush=True); time.sleep(600)'
 
@@ -97,3 +97,20 @@ def test_a_child_that_is_started_again_has_as_long_to_get_ready_as_at_first(tmp_
     successor.stop()
 
     assert successor.ready_s == 7200.0
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("raise SystemExit(7)", "platform-1 ended with 7 before it was ready"),
+        ("import time; time.sleep(600)", r"platform-1 did not become ready within 0\.1 s"),
+    ],
+)
+def test_a_child_that_ends_is_told_from_one_that_says_nothing(
+    tmp_path: Path, program: str, told: str
+) -> None:
+    launched = launch("platform-1", [sys.executable, "-c", program], tmp_path / "log", os.environ)
+    limit_s = 0.1 if "sleep" in program else 60.0
+
+    with pytest.raises(NotReadyError, match=told):
+        launched.await_ready(limit_s)

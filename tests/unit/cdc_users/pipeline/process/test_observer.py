@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
 import requests
 
-from cdc_users.error import TargetError
+from cdc_users.error import ObserverSilentError, TargetError
+from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.wire import encode
+from cdc_users.observe.settings import GaugeSettings, ObserverSettings
+from cdc_users.pipeline.process import observer as module
 from cdc_users.pipeline.process.child_process import Child
-from cdc_users.pipeline.process.observer import Observer, expected
+from cdc_users.pipeline.process.observer import Observer, expected, start_observer
 from cdc_users.pipeline.telemetry import read_ledger, read_progress
 from infra.client import http
 
@@ -83,3 +88,17 @@ def test_what_has_stopped_is_not_waited_for_as_long_as_a_ledger_may_take(
     ):
         with pytest.raises(TargetError, match="ReadTimeout"):
             ask()
+
+
+def test_an_observer_that_does_not_begin_is_the_harness_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = [sys.executable, "-c", "raise SystemExit(7)"]
+    monkeypatch.setattr(module, "module_command", lambda _: ends)
+    settings = ObserverSettings(
+        run="abcd1234", anchor=new_anchor(), taps=(), gauges=GaugeSettings()
+    )
+
+    with pytest.raises(ObserverSilentError, match="observer ended with 7 before") as it:
+        start_observer(settings, tmp_path / "log")
+    assert it.value.exit_code == 2

@@ -84,6 +84,8 @@ class Pipeline:
     keep_rows: bool = False
     #: Where events come out of somebody else's platform, e.g. webhook:8080.
     sink_tap: str = ""
+    #: Where its messages have the probe, in a form that is none of the known ones.
+    probe_path: str = ""
     #: Whether the sink is watched by a tap of ours where its platform may be gone for a while.
     watched: bool = False
     #: Whether the capture reaches the source's server through a relay of the run's own.

@@ -35,9 +35,13 @@ class TableSettings(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind")
 
 
 class TapSettings(TableSettings, kw_only=True, frozen=True, tag_field="kind"):
-    """One tap; the checksum of every `check_every`-th row is looked at, 0 looks at none."""
+    """One tap; the checksum of every `check_every`-th row is looked at, 0 looks at none.
+
+    `probe_path` is where messages in a form of the user's own have the probe, e.g. record.note.
+    """
 
     check_every: int = 0
+    probe_path: str = ""
 
 
 class KafkaSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):

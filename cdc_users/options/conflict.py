@@ -15,6 +15,7 @@ from cdc_users.pipeline.declaration import (
     CaptureDeclaration,
     can_feed,
     captures,
+    outlets,
     sources,
     transports,
 )
@@ -383,6 +384,21 @@ def group_of_a_platform_of_yours(values: OptionValues) -> Sequence[str]:
     if not _direct(values) and values["platform"] == "none":
         return []
     return ["--group is that of a platform that runs already; it needs --platform none"]
+
+
+def probe_path_is_of_messages(values: OptionValues) -> Sequence[str]:
+    """Only messages have a form of the user's own; tables have columns."""
+    if not values.get("probe_path") or "sink_tap" not in values:
+        return []
+    kind = str(values["sink_tap"]).partition(":")[0]
+    known = outlets().by_name
+    if kind in known and known[kind].messages:
+        return []
+    kinds = ", ".join(name for name, outlet in known.items() if outlet.messages)
+    return [
+        f"--probe-path says where messages have the probe; it needs --sink-tap of {kinds}"
+        + (f", and {kind} has columns: name one by --probe-column" if kind else "")
+    ]
 
 
 def none_has_a_sink_tap(values: OptionValues) -> Sequence[str]:

@@ -101,6 +101,16 @@ def column(text: str) -> str:
     return text
 
 
+def probe_path(text: str) -> str:
+    """The names of nested objects by a point, the last one that of the probe's text."""
+    if not all(text.split(".")) or any(part != part.strip() for part in text.split(".")):
+        raise ValueError(
+            f"{text!r} is no path; write the names from the outside in, with points between, e.g."
+            " record.note"
+        )
+    return text
+
+
 def sink_tap(text: str) -> str:
     """KIND:PLACE of where events come out of a pipeline of the user's own."""
     kind, _, place = text.partition(":")

@@ -137,7 +137,8 @@ class OutletDeclaration:
 
     `place` says what PLACE is; `check` reads it and raises ValueError with the remedy. `tap` is
     what the observer watches there; `final` the table whose contents are compared in the end.
-    `provision` checks the place before any load, and creates what watching it needs.
+    `provision` checks the place before any load, and creates what watching it needs. Where
+    `messages` come out, the user may say where in them the probe is.
     """
 
     name: str
@@ -146,6 +147,7 @@ class OutletDeclaration:
     tap: Callable[[Prepared, str], TapSettings]
     final: Callable[[Prepared, str], FinalSide | None] = lambda _, __: None
     provision: Callable[[Ground, str], MadeNames] = _nothing_there
+    messages: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,5 +54,6 @@ def pipeline_with(
         add_probe=options.add_probe,
         keep_rows=options.keep_rows,
         sink_tap=options.sink_tap,
+        probe_path=options.probe_path,
         group=options.group,
     )

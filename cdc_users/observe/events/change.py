@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.observe.events.dialect import SCALES, ChangeError, ObservedChange
+from cdc_users.observe.events.dialect import (
+    DELETES,
+    SCALES,
+    ChangeError,
+    ObservedChange,
+    ProbePlace,
+)
 from cdc_users.observe.events.table import ObservedTable, observed_tables, table_of
 from cdc_users.observe.events.value import pointed
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import Events
 from infra.avro.kind import UNAVAILABLE
-
-_OPERATIONS = {"insert": "c", "create": "c", "update": "u", "delete": "d", "read": "r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +56,19 @@ class ChangeParser:
 
     tables: tuple[ObservedTable, ...] = (ObservedTable(),)
     check_every: int = 0
+    probe_path: tuple[str, ...] = ()
     _until_check: int = 0
 
     @classmethod
     def of(cls, settings: TapSettings) -> ChangeParser:
         """As a tap's configuration says."""
-        return cls(observed_tables(settings), settings.check_every)
+        path = tuple(settings.probe_path.split(".")) if settings.probe_path else ()
+        return cls(observed_tables(settings), settings.check_every, path)
 
     @property
-    def probe_columns(self) -> frozenset[str]:
-        """The columns by one of which a row without an envelope is known."""
-        return frozenset(table.probe for table in self.tables)
+    def place(self) -> ProbePlace:
+        """Where the probe of a message stands."""
+        return ProbePlace(frozenset(table.probe for table in self.tables), self.probe_path)
 
     def parse(self, read: ReadChanges) -> Events:
         """The events of these changes, in their order; raises ChangeError."""
@@ -111,11 +117,11 @@ class ChangeParser:
                 f"{str(change)[:100]!r} is no change event: an object with op, before and after is"
                 " needed"
             )
-        operation = _OPERATIONS.get(change["op"], change["op"])
-        row = change.get("before" if operation == "d" else "after") or {}
+        deleted = change["op"] in DELETES
+        row = change.get("before" if deleted else "after") or {}
         if not isinstance(row, dict):
             raise ChangeError(f"{str(row)[:100]!r} is no row: an object of columns is needed")
-        return operation == "d", row
+        return deleted, row
 
     def _checks(
         self,

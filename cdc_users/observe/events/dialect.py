@@ -3,12 +3,14 @@ after. Pure.
 
 Read are Debezium's envelope, bare or as `payload` beside its `schema` (JsonConverter's default),
 CloudEvents in structured mode (CloudEventsConverter), and rows without an envelope
-(ExtractNewRecordState), whose operation is in `__op` and `__deleted` where they say it.
+(ExtractNewRecordState), whose operation is in `__op` and `__deleted` where they say it. Where a row
+stands in another form, the user says by a path to its probe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 #: A change as a pipeline writes it in JSON, in any of the forms.
@@ -22,32 +24,70 @@ _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 
 #: The operation of what tells of no row, as of a table that was emptied.
 NO_ROW = "t"
+#: What a delete is called.
+DELETES = frozenset({"d", "delete"})
 
 
 class ChangeError(ValueError):
     """JSON that is no change event; the message says why."""
 
 
-def change_of(document: Any, probe_columns: Collection[str]) -> ObservedChange:
+@dataclass(frozen=True, slots=True)
+class ProbePlace:
+    """Where a message has its probe: in one of the `columns` of its row; and in a form of its own
+    at the `path`, the names of nested objects from the outside in.
+    """
+
+    columns: Collection[str]
+    path: tuple[str, ...] = ()
+
+
+def change_of(document: Any, place: ProbePlace) -> ObservedChange:
     """A document's change; raises ChangeError for one in none of the forms."""
     if not isinstance(document, dict):
         raise ChangeError(
             f"{str(document)[:100]!r} is no change event: an object with op, before and after is"
             " needed"
         )
+    if place.path and (row := _row_at(document, place)) is not None:
+        return _of_own_form(document, row)
     if isinstance(payload := document.get("payload"), dict) and "op" not in document:
         schema = document.get("schema")
-        change = change_of(payload, probe_columns)
+        change = change_of(payload, place)
         return with_scales(change, schema) if isinstance(schema, dict) else change
     if "specversion" in document and isinstance(document.get("data"), dict):
-        return _of_cloud_event(document, probe_columns)
+        return _of_cloud_event(document, place)
     if is_control(document):
         return {"op": NO_ROW}
     if isinstance(document.get("op"), str):
         return document
-    if any(name in document for name in probe_columns) or "__deleted" in document:
+    if any(name in document for name in place.columns) or "__deleted" in document:
         return _of_row(document)
-    raise ChangeError("it is no object with op, before and after")
+    own = f", and has nothing at {'.'.join(place.path)}" if place.path else ""
+    raise ChangeError(f"it is no object with op, before and after{own}")
+
+
+def _row_at(document: ObservedChange, place: ProbePlace) -> ObservedChange | None:
+    """The object that has the probe at the path's end, with the probe under its column's name."""
+    *outer, last = place.path
+    row = document
+    for name in outer:
+        found = row.get(name)
+        if not isinstance(found, dict):
+            return None
+        row = found
+    if not isinstance(probe := row.get(last), str):
+        return None
+    return {**row, **dict.fromkeys(place.columns, probe)}
+
+
+def _of_own_form(document: ObservedChange, row: ObservedChange) -> ObservedChange:
+    """The change of a form that is the user's own; without an `op` it is a row that was written."""
+    operation = document.get("op")
+    operation = operation if isinstance(operation, str) else "c"
+    side = "before" if operation in DELETES else "after"
+    change = {"op": operation, "before": None, "after": None, side: row}
+    return change | {name: document[name] for name in ("key", "source") if name in document}
 
 
 def is_control(document: ObservedChange) -> bool:
@@ -63,13 +103,13 @@ def is_control(document: ObservedChange) -> bool:
     )
 
 
-def _of_cloud_event(event: ObservedChange, probe_columns: Collection[str]) -> ObservedChange:
+def _of_cloud_event(event: ObservedChange, place: ProbePlace) -> ObservedChange:
     data = dict(event["data"])
     if isinstance(payload := data.get("payload"), dict):
         data = dict(payload)
     if "op" not in data and ("before" in data or "after" in data):
         data["op"] = event.get(_CLOUD_OP, "u" if data.get("after") else "d")
-    change = change_of(data, probe_columns)
+    change = change_of(data, place)
     if "source" not in change and isinstance(ts_ms := event.get(_CLOUD_TIME), int | str):
         change = {**change, "source": {"ts_ms": int(ts_ms)} if str(ts_ms).isdecimal() else {}}
     return change

@@ -98,7 +98,7 @@ class StreamFeed:
         None where it cannot be read.
         """
         try:
-            change = change_of(orjson.loads(item.data), self._parser.probe_columns)
+            change = change_of(orjson.loads(item.data), self._parser.place)
         except ValueError as error:
             self._tell(partition, item, error)
             return None

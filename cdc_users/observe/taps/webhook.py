@@ -193,7 +193,7 @@ class WebhookTap(Tap):
         parsed = orjson.loads(body)
         changes = parsed.get("events", parsed) if isinstance(parsed, dict) else parsed
         changes = changes if isinstance(changes, list) else [changes]
-        changes = [change_of(change, self._parser.probe_columns) for change in changes]
+        changes = [change_of(change, self._parser.place) for change in changes]
         changes = [change for change in changes if change["op"] != NO_ROW]
         seen_us = self._anchor.now_us()
         groups: dict[int, list[ObservedChange]] = {}

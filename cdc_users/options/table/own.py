@@ -161,6 +161,14 @@ class OwnPipelineOptions:
         takes="KIND:PLACE",
         rules=(conflict.own_stream_is_watched, conflict.none_has_a_sink_tap),
     )
+    probe_path: str = option(
+        parse.probe_path,
+        "Of --sink-tap: where a message in a form of your own has the probe; the object around it"
+        " is the row.",
+        unset="",
+        takes="names with points between, e.g. record.note",
+        rules=(conflict.probe_path_is_of_messages,),
+    )
     group: str = option(
         str,
         "The consumer group of your own platform, whose lag is shown.",

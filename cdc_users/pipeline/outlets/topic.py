@@ -25,4 +25,4 @@ def _tap(prepared: Prepared, place: str) -> JsonTopicSettings:
     )
 
 
-TOPIC = OutletDeclaration("topic", "NAME", _check, tap=_tap)
+TOPIC = OutletDeclaration("topic", "NAME", _check, tap=_tap, messages=True)

@@ -12,5 +12,9 @@ def _check(place: str) -> None:
 
 
 WEBHOOK = OutletDeclaration(
-    "webhook", "PORT", _check, tap=lambda _, place: WebhookSettings(port=int(place), guarded=True)
+    "webhook",
+    "PORT",
+    _check,
+    tap=lambda _, place: WebhookSettings(port=int(place), guarded=True),
+    messages=True,
 )

@@ -186,7 +186,8 @@ class Wiring(Prepared):
         """
         kind, _, place = self.pipeline.sink_tap.partition(":")
         if kind:
-            return outlets().by_name[kind].tap(self, place)
+            watched = outlets().by_name[kind].tap(self, place)
+            return replace(watched, probe_path=self.pipeline.probe_path)
         declared = sinks().by_name[self.pipeline.sink]
         tap = declared.tap(self)
         return declared.watch(self) if tap is None and self.pipeline.watched else tap

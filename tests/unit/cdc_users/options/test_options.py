@@ -132,6 +132,11 @@ OWN_TABLE = {"connector": "c", "table": "a.b", "topic": "t"}
         ),
         ({"platform": "none"}, ["--platform none needs --sink-tap"]),
         ({"sink_tap": "webhook:8080"}, ["--sink-tap needs a platform of yours"]),
+        ({"probe_path": "record.note"}, ["it needs --sink-tap of topic, webhook"]),
+        (
+            {"platform": "none", "sink_tap": "postgres:public.copy", "probe_path": "record.note"},
+            ["postgres has columns: name one by --probe-column"],
+        ),
         ({"group": "mine"}, ["--group is that of a platform that runs already"]),
         (
             {"capture": "none", "transport": "none"},
@@ -270,6 +275,7 @@ def test_what_is_late_is_caught_up_with_or_dropped(text: str, late: float | None
             {"platform": "/no/such/command --x"},
             "--platform: '/no/such/command --x' names no program",
         ),
+        ({"probe_path": "record..note"}, "--probe-path: 'record..note' is no path"),
         ({"sink_tap": "topic:bad name"}, "--sink-tap: 'bad name' is no name for a topic"),
         ({"sink_tap": "webhook:65536"}, "--sink-tap: 'webhook:65536' names no port"),
         ({"topic": "bad topic ü"}, "--topic: 'bad topic ü' is no name for a topic"),

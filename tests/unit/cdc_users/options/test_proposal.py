@@ -356,6 +356,7 @@ def test_every_option_is_sampled_or_read_by_the_run() -> None:
         "add_probe",
         "keep_rows",
         "sink_tap",
+        "probe_path",
         "iceberg_mode",
         "iceberg_commit_interval",
     }

@@ -14,7 +14,7 @@ import pytest
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe
 from cdc_users.observe.events.change import ChangeParser, ReadChanges
-from cdc_users.observe.events.dialect import ChangeError, change_of
+from cdc_users.observe.events.dialect import ChangeError, ProbePlace, change_of
 from cdc_users.observe.events.value import CUSTOMERS, value_of
 
 RUN = "dia00001"
@@ -59,8 +59,11 @@ FORMS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def parsed(document: Any) -> Any:
-    change = change_of(orjson.loads(orjson.dumps(document)), {"probe"})
+PLACE = ProbePlace({"probe"})
+
+
+def parsed(document: Any, place: ProbePlace = PLACE) -> Any:
+    change = change_of(orjson.loads(orjson.dumps(document)), place)
     read = ReadChanges([change], [1], 0, np.zeros(1, dtype=np.int64), 0)
     return ChangeParser(check_every=1).parse(read)
 
@@ -102,4 +105,39 @@ def test_a_row_without_an_envelope_says_that_it_was_deleted() -> None:
 @pytest.mark.parametrize("document", [7, "text", [], {}, {"payload": 3}, {"id": 1}, {"op": 1}])
 def test_what_is_no_change_is_refused(document: Any) -> None:
     with pytest.raises(ChangeError, match=r"is no (change event|object)"):
-        change_of(document, "probe")
+        change_of(document, PLACE)
+
+
+OWN = ProbePlace({"probe"}, ("record", "data", "note"))
+
+
+def own_form(of: dict[str, Any], **beside: Any) -> dict[str, Any]:
+    """A form that no tool has, with the probe under another name."""
+    renamed = {"note" if name == "probe" else name: value for name, value in of.items()}
+    return {"record": {"data": renamed}, "action": "written", **beside}
+
+
+@pytest.mark.parametrize(
+    ("beside", "deleted"), [({}, False), ({"op": "u"}, False), ({"op": "delete"}, True)]
+)
+def test_a_form_of_ones_own_is_read_by_the_path_to_its_probe(
+    beside: dict[str, Any], deleted: bool
+) -> None:
+    events = parsed(own_form(row(), **beside), OWN)
+
+    assert events.keys.tolist() == [7]
+    assert events.probes == [row()["probe"].encode()]
+    assert events.deleted.tolist() == [deleted]
+    assert events.checks.tolist() == [RowCheck.GOOD]
+
+
+def test_a_known_form_is_read_beside_a_path() -> None:
+    assert parsed(envelope(row()), OWN).probes == [row()["probe"].encode()]
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"record": 7}, {"record": {"data": {}}}, {"record": {"data": {"note": 5}}}]
+)
+def test_what_has_nothing_at_the_path_is_refused_by_the_path(document: Any) -> None:
+    with pytest.raises(ChangeError, match=r"has nothing at record\.data\.note"):
+        change_of(document, OWN)

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cdc_users.pipeline.provision.creation import RUNS
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT, recorded, state_of
@@ -190,6 +191,27 @@ def test_ctrl_c_ends_a_run_whatever_has_stopped(
     after = LocustProcess("throughput", tmp_path / "next", "--rows", "20")
     assert after.wait() == 0, after.output
     wait_for_cleaning(stack)
+
+
+@pytest.mark.soak
+def test_a_service_that_nobody_runs_stops_neither_the_cleaning_nor_the_next_run(
+    stack: Endpoints, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    run = LocustProcess(
+        "wal", tmp_path / "first", "--rows", "10", "--kinesis-endpoint", f"http://127.0.0.1:{port}/"
+    )
+    assert run.wait() == 3, run.output
+    assert "Could not connect to the endpoint URL" in run.output
+    assert leftovers(stack) == NOTHING
+
+    after = LocustProcess("throughput", tmp_path / "next", "--rows", "20")
+    journal = CHECKOUT / RUNS / f"{run.result()['run']}.jsonl"
+    try:
+        assert after.wait() == 0, after.output
+        assert journal.exists(), "what could not be removed is tried again later"
+    finally:
+        journal.unlink(missing_ok=True)
 
 
 def locust(*options: str) -> list[str]:

@@ -38,7 +38,7 @@ WARM = SQL(
 )
 #: What a fresh Java process needs to run compiled code: Connect takes the first thousands of rows
 #: at a tenth of its rate, and whoever measures then measures that (docs/results/measurement.md).
-WARMING_ROWS = 5_000
+WARMING_ROWS = 1
 TIMEOUT_S = 30.0
 POLL_S = 0.05
 

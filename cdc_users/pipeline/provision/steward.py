@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from cdc_users.pipeline.provision import kafka_topics
 from cdc_users.pipeline.provision.allow_list import fault_mistakes, stack_mistakes
 from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction, undo_faults
 from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal, abandoned
-from cdc_users.pipeline.provision.cleanup.removal import remove_all
+from cdc_users.pipeline.provision.cleanup.removal import remove_all, remove_objects
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, broken, changes, look
 from cdc_users.pipeline.provision.creation import RUNS, Creation, fetch_files
@@ -134,24 +135,28 @@ class Steward:
         if mistakes := stack_mistakes(self._checkout, os.environ, self._allowed):
             raise StackConfigError("; ".join(mistakes))
         self._use = StackUse(state_of(self._checkout), request.run)
-        self._undo_faults()
+        tried = self._undo_faults()
         endpoints = locate(self._checkout, os.environ)
         owned = endpoints is None
         self._found = StackFound(endpoints or self._start_stack(request.profile), owned)
         for old in abandoned(self._journals):
-            self._clear(old)
+            self._clear(old, tried)
         self._found.endpoints.adopt(os.environ)
         self._journal = self._new_journal(self._found.endpoints)
         return self._found
 
-    def _undo_faults(self) -> None:
-        """Undo the faults of dead runs: before that, a server may not answer."""
+    def _undo_faults(self) -> dict[Path, Sequence[str]]:
+        """Undo the faults of dead runs: before that, a server may not answer. Returns by journal
+        what could not be undone.
+        """
+        tried: dict[Path, Sequence[str]] = {}
         for old in abandoned(self._journals):
             with closing(old):
                 head = old.head()
-                problems = [] if head is None else undo_faults(old, head.endpoints)
-            for problem in problems:
+                tried[old.path] = [] if head is None else undo_faults(old, head.endpoints)
+            for problem in tried[old.path]:
                 _say(f"a fault of a dead run is not undone: {problem}")
+        return tried
 
     def _new_journal(self, endpoints: Endpoints) -> Journal:
         return Journal.create(self._journals / f"{self._run}.jsonl", self._run, endpoints)
@@ -170,14 +175,19 @@ class Steward:
             )
         return endpoints
 
-    def _clear(self, old: Journal) -> None:
-        """Remove what a dead run has left; what resists is named, and tried again by the next."""
+    def _clear(self, old: Journal, tried: Mapping[Path, Sequence[str]]) -> None:
+        """Remove what a dead run has left; what resists is named, and tried again by the next.
+
+        A fault that could not be undone a moment ago is not `tried` again: that takes minutes.
+        """
         with closing(old):
             head = old.head()
             if head is None:
                 return
             head.endpoints.adopt(os.environ)
-            problems = remove_all(old, head.endpoints, ABANDONED_S)
+            faults = tried.get(old.path)
+            problems = list(undo_faults(old, head.endpoints) if faults is None else faults)
+            problems += remove_objects(old, head.endpoints, ABANDONED_S)
             for problem in problems:
                 _say(
                     f"run {head.run} has left {problem}; the next run tries again, unless you"

@@ -135,14 +135,27 @@ def remove_all(
     limit_s: float = JOURNAL_S,
     remover: Callable[[Entry, Endpoints], None] = remove,
 ) -> list[str]:
+    """Undo a journal's faults and remove its objects; returns what could not be undone or removed.
+
+    Faults come before the objects that they were done to, and in their own time: a server may have
+    to start.
+    """
+    return [*undo_faults(journal, endpoints), *remove_objects(journal, endpoints, limit_s, remover)]
+
+
+def remove_objects(
+    journal: Journal,
+    endpoints: Endpoints,
+    limit_s: float = JOURNAL_S,
+    remover: Callable[[Entry, Endpoints], None] = remove,
+) -> list[str]:
     """Remove a journal's objects, last created first; returns what could not be removed.
 
     An object that resists stays in the journal and stops no other. Once a server has not answered,
     its other objects are left for the next time, so that a dead server costs one wait.
     """
     alive = supervised(endpoints)
-    # Before the objects that they were done to, and in their own time: a server may have to start.
-    problems: list[str] = [*undo_faults(journal, endpoints)]
+    problems: list[str] = []
     deadline_s = time.monotonic() + limit_s
     silent: dict[str, str] = {}
     for entry in reversed([entry for entry in journal.entries() if entry.kind != FAULT]):

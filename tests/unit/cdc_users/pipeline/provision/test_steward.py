@@ -17,6 +17,11 @@ from confluent_kafka import KafkaError, KafkaException
 
 from cdc_users.error import TargetError
 from cdc_users.measure.wire import encode
+from cdc_users.pipeline.provision import steward as module
+from cdc_users.pipeline.provision.cleanup import affliction
+from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction
+from cdc_users.pipeline.provision.cleanup.journal import Journal
+from cdc_users.pipeline.provision.creation import RUNS
 from cdc_users.pipeline.provision.message import (
     AskHealth,
     CloseSteward,
@@ -28,6 +33,8 @@ from cdc_users.pipeline.provision.message import (
 )
 from cdc_users.pipeline.provision.steward import Steward, answer
 from infra.client.environment import module_command
+from infra.faults.fault import FaultObjects
+from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 
 
@@ -162,3 +169,29 @@ def test_what_is_asked_is_answered_in_order_and_one_line_each(
 
     assert [answer["exit_code"] for answer in told] == [2, 0, 3]
     assert told[1]["ok"] == {"problems": list(Problems().problems)}
+
+
+def test_a_fault_of_a_dead_run_is_tried_once_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = "http://127.0.0.1:1"
+    nowhere = Endpoints("external", "host=127.0.0.1 port=1", "127.0.0.1:1", url, url)
+    dead = Journal.create(tmp_path / RUNS / "dead0001.jsonl", "dead0001", nowhere)
+    dead.add(FAULT, Affliction("kill-kafka", FaultObjects("cdc_1", ("customers",))).as_text())
+    dead.close()
+    tried: list[str] = []
+
+    def undo(endpoints: Endpoints, text: str) -> None:
+        tried.append(text)
+        raise TargetError(f"nothing answers at {endpoints.kafka_bootstrap}")
+
+    monkeypatch.setattr(affliction, "undo", undo)
+    monkeypatch.setattr(module, "locate", lambda *_: nowhere)
+    steward = Steward(tmp_path)
+
+    steward.open(OpenStack(run="abcd1234", profile="bench"))
+
+    steward.close()
+    assert len(tried) == 1
+    assert "run dead0001 has left" in capfd.readouterr().err
+    assert dead.path.exists()

@@ -177,8 +177,8 @@ SHAPES = (
     Mutation(
         "K4 a moment loses its zone",
         f"{SINKS}/iceberg/cast.py",
-        "if not _same_meaning(values.type, kind):",
-        "if not _same_meaning(values.type, values.type):",
+        "if not have_same_meaning(values.type, kind):",
+        "if not have_same_meaning(values.type, values.type):",
         f"{_CAST}::test_what_would_be_cut_or_mean_something_else_is_refused_by_name",
     ),
     Mutation(

@@ -177,7 +177,8 @@ class CaptureDeclaration:
     gives the name of the connector that was made, where there is one. A direct one's process is
     started by `module`, and ready within `ready_s`; `transports` are those that it can write to
     (none named: every service, or Kafka alone where it is not direct). `fetch` gets its files,
-    before anything is created. One that `runs_already` is somebody else's, with all behind it.
+    before anything is created. One that `runs_already` is somebody else's, with all behind it. Of
+    one that `is_debezium` it is known what it does not send.
     """
 
     name: str
@@ -185,6 +186,7 @@ class CaptureDeclaration:
     provision: Callable[[Ground], MadeNames]
     direct: bool = False
     runs_already: bool = False
+    is_debezium: bool = False
     feeds: Callable[[Prepared], Arguments] | None = None
     connector: Callable[[str], str] = lambda _: ""
     module: str = "infra.platform.wal"

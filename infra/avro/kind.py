@@ -12,6 +12,7 @@ sinks and taps share.
 | zoned_timestamp | datetime in UTC | `ZonedTimestamp` |
 | instant_ms, instant_us | datetime in UTC | Avro's timestamp-millis, timestamp-micros |
 | duration_us | int | `MicroDuration` |
+| interval | str, ISO 8601 | `Interval` |
 | other | list or dict of these | arrays, maps and records |
 
 A date or timestamp that Python cannot hold comes as text that PostgreSQL understands: `infinity`,
@@ -22,7 +23,7 @@ did not send, because it is large and was not changed, is UNAVAILABLE, never NUL
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal
 from enum import Enum, StrEnum
@@ -70,6 +71,7 @@ class ColumnKind(StrEnum):
     ZONED_TIMESTAMP = "zoned_timestamp"
     ZONED_TIME = "zoned_time"
     DURATION_US = "duration_us"
+    INTERVAL = "interval"
     OTHER = "other"
 
 
@@ -83,6 +85,7 @@ SIZED = frozenset(
         ColumnKind.DECIMAL,
         ColumnKind.ZONED_TIMESTAMP,
         ColumnKind.ZONED_TIME,
+        ColumnKind.INTERVAL,
     }
 )
 #: Kinds whose bytes are one variable-length number.
@@ -122,6 +125,7 @@ _NAMED = {
     "io.debezium.time.ZonedTimestamp": ColumnKind.ZONED_TIMESTAMP,
     "io.debezium.time.ZonedTime": ColumnKind.ZONED_TIME,
     "io.debezium.time.MicroDuration": ColumnKind.DURATION_US,
+    "io.debezium.time.Interval": ColumnKind.INTERVAL,
 }
 #: By Avro's logical type.
 _LOGICAL = {
@@ -148,11 +152,24 @@ _PLAIN = {
 
 
 @dataclass(frozen=True, slots=True)
+class SourceType:
+    """A column's type in the source, by its name there (`bpchar`), and its length, if it has one.
+
+    Debezium tells it where its `datatype.propagate.source.type` or
+    `column.propagate.source.type` asks for it.
+    """
+
+    name: str
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a captured table; `precision` and `scale` are those of a decimal.
 
     `bits` is the length of a bit string, whose bytes begin with the lowest; `item` what an array
-    holds; `record` the name of a record's type, "map" that of a map.
+    holds; `record` the name of a record's type, "map" that of a map; `source` the source's own
+    type, where the schema tells it.
     """
 
     name: str
@@ -163,12 +180,29 @@ class Column:
     bits: int | None = None
     item: Column | None = None
     record: str | None = None
+    source: SourceType | None = None
 
 
 def column_of(name: str, schema: Any, nullable: bool) -> Column:
     """The column that an Avro type without its NULL branch describes."""
     if not isinstance(schema, Mapping):
         return Column(name, _PLAIN.get(schema, ColumnKind.OTHER), nullable)
+    column, source = _described(name, schema, nullable), _source_type(schema)
+    return column if source is None else replace(column, source=source)
+
+
+def _source_type(schema: Mapping[str, Any]) -> SourceType | None:
+    said = schema.get("connect.parameters")
+    kind = said.get(_SOURCE_TYPE) if isinstance(said, Mapping) else None
+    if not isinstance(said, Mapping) or not isinstance(kind, str):
+        return None
+    length = str(said.get(_SOURCE_LENGTH, ""))
+    # A type without a limit has the largest length that there is.
+    limited = length.isdecimal() and 0 < int(length) < _NO_LENGTH
+    return SourceType(kind.lower(), int(length) if limited else None)
+
+
+def _described(name: str, schema: Mapping[str, Any], nullable: bool) -> Column:
     kind = _NAMED.get(schema.get("connect.name", "")) or _LOGICAL.get(schema.get("logicalType", ""))
     if kind is None:
         kind = (
@@ -188,6 +222,9 @@ def column_of(name: str, schema: Any, nullable: bool) -> Column:
     return Column(name, kind, nullable, schema.get("precision"), int(schema.get("scale", 0)))
 
 
+#: Debezium's parameters of a schema.
+_SOURCE_TYPE, _SOURCE_LENGTH = "__debezium.source.column.type", "__debezium.source.column.length"
+_NO_LENGTH = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 #: PostgreSQL's numeric has up to 131,072 digits before its point and 16,383 after it.

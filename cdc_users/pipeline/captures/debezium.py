@@ -40,4 +40,6 @@ def _provision(ground: Ground) -> MadeNames:
     return {"slot": name}
 
 
-DEBEZIUM = CaptureDeclaration("debezium", "Debezium", provision=_provision, connector=_connector)
+DEBEZIUM = CaptureDeclaration(
+    "debezium", "Debezium", provision=_provision, connector=_connector, is_debezium=True
+)

@@ -20,6 +20,7 @@ DEBEZIUM_SERVER = CaptureDeclaration(
     "Debezium Server",
     provision=provision_slot,
     direct=True,
+    is_debezium=True,
     module="infra.pipelines.debezium_server",
     ready_s=180.0,  # a JVM with 561 jars, on a machine that is busy
     transports=("http", "kafka", "postgres"),

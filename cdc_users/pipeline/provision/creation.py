@@ -141,6 +141,7 @@ class Creation:
 def _own_tables(request: PreparePipeline) -> OwnTables:
     pipeline = request.pipeline
     done = dict(zip(OPERATIONS, request.mix, strict=True))
+    capture = captures().by_name[pipeline.capture]
     return OwnTables(
         tables=tuple(Table(*name.rsplit(".", 1)) for name in listed(pipeline.table)),
         probe=pipeline.probe_column,
@@ -149,5 +150,6 @@ def _own_tables(request: PreparePipeline) -> OwnTables:
         custom=request.custom_rows,
         changes=frozenset(name for name in ("update", "delete") if done[name]),
         seed=request.seed,
-        published=not (pipeline.connector or captures().by_name[pipeline.capture].runs_already),
+        published=not (pipeline.connector or capture.runs_already),
+        by_debezium=capture.is_debezium,
     )

@@ -19,7 +19,7 @@ class OwnTables:
     """The user's own tables, and what is asked of them: which column holds the probe, whether it
     may be added, whether rows stay, whether the user's own code makes rows (`custom`), and which
     operations there are beside inserts. They are `published` where the run makes what captures
-    them.
+    them; `by_debezium` where that is Debezium.
     """
 
     tables: tuple[Table, ...] = ()
@@ -30,6 +30,7 @@ class OwnTables:
     changes: frozenset[str] = frozenset()
     seed: int = 1
     published: bool = True
+    by_debezium: bool = False
 
 
 @dataclass(slots=True)

@@ -5,17 +5,18 @@ again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from cdc_users.measure.clock import Anchor
-from infra.platform.process.error import PlatformError, UnreachableError
+from infra.platform.process.error import PlatformError
 from infra.platform.transports.plugin import Destination, TransportPlugin, transports
 from infra.platform.transports.transport import WalPublisher
 from infra.platform.wal.avro_encode import AvroEncoder, Subjects, check_registry
@@ -26,6 +27,7 @@ from infra.platform.wal.refused import RefusedChanges
 from infra.platform.wal.replication import catalogue, requirement
 from infra.platform.wal.replication import slot as server
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
+from infra.platform.wal.replication.patience import PatienceClock, patiently
 from infra.platform.wal.replication.pump import Encoder, Pump, PumpBound
 from infra.platform.wal.replication.reader import ReaderSettings, WalReader
 from infra.platform.wal.serialise.table_schema import TableFacts, topic_name
@@ -34,11 +36,11 @@ from infra.replication.error import ReplicationError
 from infra.replication.pgoutput.event import Relation
 
 logger = structlog.get_logger()
+T = TypeVar("T")
 
 FORMATS = ("json", "avro", "none")
 #: REPLICA IDENTITY USING INDEX.
 _BY_INDEX = "i"
-RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class Service:
     def __init__(self, settings: DirectReaderSettings, anchor: Anchor) -> None:
         self.settings = settings
         self._keys = PrimaryKeys(self._primary_key)
+        #: What the encoder waits for just now.
+        self._trouble = ""
         self._own = OwnObjects(settings.journal, settings.slot) if settings.create else None
         position = Position(settings.state, settings.slot, settings.publication)
         with closing(server.connect(settings.dsn)) as connection:
@@ -188,15 +192,19 @@ class Service:
 
     def _primary_key(self, oid: int) -> tuple[str, ...]:
         """Ask for a table's key; a server that restarts just now is waited for."""
-        deadline_s = time.monotonic() + self.settings.reconnect_s
-        while True:
-            try:
-                with closing(server.connect(self.settings.dsn)) as connection:
-                    return catalogue.primary_key(connection, oid)
-            except (UnreachableError, psycopg.Error):
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(RETRY_S)
+
+        def ask() -> tuple[str, ...]:
+            with closing(server.connect(self.settings.dsn)) as connection:
+                return catalogue.primary_key(connection, oid)
+
+        return self._patiently(ask)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """The answer of a source or registry that may be away for a while."""
+        return patiently(ask, self.settings.reconnect_s, PatienceClock(), self._wait_for)
+
+    def _wait_for(self, trouble: str) -> None:
+        self._trouble = trouble
 
     def _facts(self, relation: Relation) -> TableFacts:
         """What the catalogue says of a table that the stream does not."""
@@ -204,6 +212,9 @@ class Service:
         if not key and relation.identity == _BY_INDEX:
             key = tuple(relation.names[place] for place in relation.key_positions)
         with closing(server.connect(self.settings.dsn)) as connection:
+            if not key:
+                unique = catalogue.unique_key(connection, relation.oid)
+                key = unique if set(unique) <= set(relation.names) else ()
             return catalogue.table_facts(connection, relation.oid, key)
 
     def _relations(self) -> list[Relation]:
@@ -235,7 +246,11 @@ class Service:
         subjects = Subjects(settings.schema_registry, self._stream, self._facts, settings.intervals)
         subjects.check(self._relations())
         return AvroEncoder(
-            self._stream, subjects, settings.prefix, str(database), settings.probe_column
+            self._stream,
+            lambda relation: self._patiently(lambda: subjects(relation)),
+            settings.prefix,
+            str(database),
+            settings.probe_column,
         )
 
     def _publisher(self, streams: Sequence[str]) -> WalPublisher:
@@ -272,7 +287,8 @@ class Service:
         """What has failed for good, and what fails again and again, for the telemetry."""
         found = [self.reader.failure, self.pump.failure]
         said = {f"{type(error).__name__}: {error}" for error in found if error is not None}
-        return sorted(said | {self.reader.trouble, self.publisher.trouble} - {""})
+        troubles = {self.reader.trouble, self.publisher.trouble, self._trouble}
+        return sorted((said | troubles) - {""})
 
     def watch(self) -> int | None:
         """Look at source and destination: WAL that the slot still holds for us; None where the

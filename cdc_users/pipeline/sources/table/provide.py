@@ -122,6 +122,7 @@ def _plans(
             custom=ground.own.custom,
             changes=ground.own.changes,
             seed=ground.own.seed,
+            by_debezium=ground.own.by_debezium,
         )
         planned = plan_table(table, wish)
         plans.append(planned.plan)

@@ -54,7 +54,7 @@ class TablePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `key_base` is where the run's numeric keys begin; `head` is what its texts begin with. With
     `overriding` an identity column of the key is written. `unaudited` says what of this table
-    cannot be audited, and why.
+    cannot be audited, or never arrives, and why.
     """
 
     schema: str

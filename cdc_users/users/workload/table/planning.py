@@ -12,6 +12,7 @@ from cdc_users.users.workload.table.kind import UnknownTypeError, bounded, value
 from cdc_users.users.workload.table.plan import ColumnPlan, ReferencePlan, TablePlan
 from cdc_users.users.workload.table.value import can_be_distinct
 from infra.postgres.catalog import CatalogColumn, CatalogReference, CatalogTable
+from infra.stack.debezium.loss import loss_notes
 
 #: Types of which a column can hold the probe.
 TEXTS = ("text", "character varying", "citext")
@@ -27,7 +28,7 @@ class TableWish:
 
     `rows` by foreign key's name are those that may be referred to, as texts. With `custom` the
     user's own code makes rows, so what we cannot make is no mistake. `changes` are the operations
-    of the mix beside inserts.
+    of the mix beside inserts. `by_debezium`: Debezium reads the table.
     """
 
     probe: str
@@ -37,6 +38,7 @@ class TableWish:
     custom: bool = False
     changes: frozenset[str] = frozenset()
     seed: int = 1
+    by_debezium: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +282,8 @@ class _Planning:
             found.append(f"{name}: values of {', '.join(opaque)} are written and not compared")
         if left:
             found.append(f"{name}: {', '.join(left)} left to PostgreSQL, and not compared")
+        if self._wish.by_debezium:
+            found += loss_notes(name, self._found.columns)
         return tuple(found)
 
 

@@ -30,6 +30,8 @@ _INFINITY_US = {"infinity": 9223372036825200000, "-infinity": -92233720368324000
 _INFINITE_DATES = {"infinity": 2**31 - 1, "-infinity": -(2**31)}
 _DECIMAL_BYTES = 16
 _LONGEST_DECIMAL = 38
+#: As many as a number of 64 bits has, which PostgreSQL's money is.
+_MONEY_DIGITS = 19
 _UTC = pa.timestamp("us", "UTC")
 _TYPES: dict[ColumnKind, Any] = {
     ColumnKind.BOOLEAN: pa.bool_(),
@@ -69,6 +71,8 @@ POSITION = (
 
 def arrow_type(column: Column) -> Any:
     """The Arrow type of a column."""
+    if column.source is not None and column.source.name == "money" and _is_money(column):
+        return pa.decimal128(_MONEY_DIGITS, column.scale)
     if (
         column.kind is ColumnKind.DECIMAL
         and column.precision is not None
@@ -76,6 +80,10 @@ def arrow_type(column: Column) -> Any:
     ):
         return pa.decimal128(column.precision, column.scale)
     return _TYPES.get(column.kind, pa.string())
+
+
+def _is_money(column: Column) -> bool:
+    return column.kind is ColumnKind.DECIMAL and 0 <= column.scale <= _MONEY_DIGITS
 
 
 def row_schema(columns: Sequence[Column]) -> Any:
@@ -149,6 +157,7 @@ def _array(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]]
         ColumnKind.UUID,
         ColumnKind.JSON,
         ColumnKind.ZONED_TIME,
+        ColumnKind.INTERVAL,
         ColumnKind.BYTES,
     ):
         return _sized(rows, side, column, not_sent)

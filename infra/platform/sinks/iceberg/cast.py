@@ -30,7 +30,7 @@ def exactly(name: str, values: Any, kind: Any) -> Any:
         return values
     if any({values.type, kind} <= alike for alike in _ALIKE):
         return values.cast(kind)
-    if not _same_meaning(values.type, kind):
+    if not have_same_meaning(values.type, kind):
         if values.null_count == len(values):
             return pa.nulls(len(values), kind)
         raise RefusedError(f"{_column(name, kind)} has no place for values of type {values.type}")
@@ -66,7 +66,10 @@ def _family(kind: Any) -> str:
     return str(kind)
 
 
-def _same_meaning(coming: Any, kind: Any) -> bool:
+def have_same_meaning(coming: Any, kind: Any) -> bool:
+    """Whether values of one type may be looked at as the other's, each by itself."""
+    if pa.types.is_nested(kind):
+        return False  # arrays and records come as JSON
     families = {_family(coming), _family(kind)}
     return len(families) == 1 or ("text" in families and not pa.types.is_binary(coming))
 

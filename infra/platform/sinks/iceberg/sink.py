@@ -27,18 +27,22 @@ from infra.platform.process.address import concealed, shown
 from infra.platform.process.error import (
     ConfigError,
     PlatformError,
-    RetryableError,
+    Remedy,
     UnreachableError,
 )
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.iceberg.arrow import POSITION, changes
 from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of, is_tagged
+from infra.platform.sinks.iceberg.failure import remedy, translated
+from infra.platform.sinks.iceberg.given import check_given, check_required
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
 from infra.platform.sinks.iceberg.schema import fitted, widened
 from infra.platform.sinks.iceberg.upsert import (
     apply_state,
+    check_key,
     keyless_columns,
+    standing_rows,
     state_changes,
     state_schema,
 )
@@ -101,6 +105,8 @@ class IcebergSink(SinkConnector):
         self._confirmed: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._source, self._key = "", tuple[str, ...]()
+        #: The events and the table of somebody else's that were found to fit.
+        self._checked: tuple[Any, Any, Any] | None = None
 
     @override
     async def open(self) -> None:
@@ -111,9 +117,9 @@ class IcebergSink(SinkConnector):
             self._catalog = await _in_thread(lambda: load_catalog(CATALOG, **self._properties))
             await _in_thread(self._load)
         except Exception as error:
-            raise UnreachableError(
-                f"{self._place} cannot be opened: {self._reason(error)}"
-            ) from error
+            text = f"{self._place} cannot be opened: {self._reason(error)}"
+            kind = UnreachableError if remedy(error) is Remedy.RETRY else ConfigError
+            raise kind(text) from error
 
     @property
     def _table_name(self) -> str:
@@ -152,7 +158,9 @@ class IcebergSink(SinkConnector):
         try:
             await _in_thread(self._load)
         except Exception as error:
-            raise RetryableError(f"{self._place} cannot be read: {self._reason(error)}") from error
+            raise translated(
+                error, f"{self._place} cannot be read: {self._reason(error)}"
+            ) from error
         return books_of(self._table)
 
     @override
@@ -186,6 +194,7 @@ class IcebergSink(SinkConnector):
                 " instead"
             )
         if self._upsert:
+            check_key(batch, rows, key)
             self._one_source(batch, key)
             self._ordered_key(batch, key)
         rows = self._fitted(rows)
@@ -227,10 +236,19 @@ class IcebergSink(SinkConnector):
         event is known.
         """
         if self._table is not None and MARKER not in self._table.properties:
-            return fitted(rows, self._columns)
+            return self._fitted_to_given(self._table, rows)
         columns = widened(self._columns, self._schema_of(rows))
         made = fitted(rows, columns)
         self._columns = columns
+        return made
+
+    def _fitted_to_given(self, table: Table, rows: Any) -> Any:
+        form = (self._schema_of(rows), table.schema(), table.spec())
+        if form != self._checked:
+            check_given(table, self._table_name, form[0])
+            self._checked = form
+        made = fitted(rows, self._columns)
+        check_required(table, standing_rows(made) if self._upsert else made)
         return made
 
     def _schema_of(self, rows: Any) -> Any:
@@ -251,8 +269,8 @@ class IcebergSink(SinkConnector):
         except PlatformError:
             raise
         except Exception as error:
-            raise RetryableError(
-                f"commit {group.tag} to {self._table_name}: {self._reason(error)}"
+            raise translated(
+                error, f"commit {group.tag} to {self._table_name}: {self._reason(error)}"
             ) from error
         self._unsettled = None
 

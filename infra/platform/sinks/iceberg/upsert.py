@@ -10,9 +10,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, In, IsNull
 from pyiceberg.table import Table, Transaction
 
+from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.arrow import row_arrays, row_schema
 from infra.platform.sinks.iceberg.piece import Piece
@@ -45,6 +47,26 @@ def state_schema(changes: Any) -> Any:
     return pa.schema(
         [column for column in changes.schema if column.name not in (DELETED, NOT_SENT)]
     )
+
+
+def standing_rows(changes: Any) -> Any:
+    """The rows that are written as they came: neither deleted nor sent in part."""
+    gone, missing = changes.column(DELETED), changes.column(NOT_SENT)
+    whole = pc.and_(pc.invert(gone), pc.equal(pc.list_value_length(missing), 0))
+    return changes.filter(whole)
+
+
+def check_key(batch: Batch, changes: Any, key: Sequence[str]) -> None:
+    """Raise RefusedError where a row lacks a part of its key, which NULL in it does: Debezium takes
+    a unique index for the key of a table that has none, and rows without a value are all alike
+    there.
+    """
+    lacking = [name for name in key if changes.column(name).null_count]
+    if lacking:
+        raise RefusedError(
+            f"{batch.topic}[{batch.partition}] has a row without its key ({', '.join(lacking)} is"
+            " NULL), so it cannot be found again; give the source table a primary key, or append"
+        )
 
 
 def apply_state(

@@ -190,6 +190,7 @@ _AS_THEY_ARE = frozenset(
         ColumnKind.BYTES,
         ColumnKind.ZONED_TIMESTAMP,
         ColumnKind.ZONED_TIME,
+        ColumnKind.INTERVAL,
     }
 )
 _WHOLE_NUMBERS = frozenset({ColumnKind.INT16, ColumnKind.INT32, ColumnKind.INT64})

@@ -34,9 +34,10 @@ _TIMESTAMP, _INSTANT = "timestamp without time zone", "timestamp with time zone"
 _TIME, _ZONED_TIME = "time without time zone", "time with time zone"
 _ANY_TEXT = frozenset({_TEXT, _VARCHAR, "citext"})
 
-_BY_CLOCK = (ColumnKind.TIME_MS, ColumnKind.TIME_US, ColumnKind.TIME_NS)
-_BY_CALENDAR = (ColumnKind.TIMESTAMP_MS, ColumnKind.TIMESTAMP_US, ColumnKind.TIMESTAMP_NS)
-_INSTANTS = (ColumnKind.INSTANT_MS, ColumnKind.INSTANT_US, ColumnKind.ZONED_TIMESTAMP)
+#: Kinds of times, moments without a zone, and moments.
+BY_CLOCK = (ColumnKind.TIME_MS, ColumnKind.TIME_US, ColumnKind.TIME_NS)
+BY_CALENDAR = (ColumnKind.TIMESTAMP_MS, ColumnKind.TIMESTAMP_US, ColumnKind.TIMESTAMP_NS)
+INSTANTS = (ColumnKind.INSTANT_MS, ColumnKind.INSTANT_US, ColumnKind.ZONED_TIMESTAMP)
 
 _EXACT: Mapping[ColumnKind, frozenset[str]] = {
     ColumnKind.BOOLEAN: frozenset({"boolean"}),
@@ -52,11 +53,12 @@ _EXACT: Mapping[ColumnKind, frozenset[str]] = {
     ColumnKind.DECIMAL: frozenset({_NUMERIC}),
     ColumnKind.VARIABLE_DECIMAL: frozenset({_NUMERIC}),
     ColumnKind.DATE: frozenset({_DATE, _TIMESTAMP}),
-    **dict.fromkeys(_BY_CLOCK, frozenset({_TIME})),
-    **dict.fromkeys(_BY_CALENDAR, frozenset({_TIMESTAMP})),
-    **dict.fromkeys(_INSTANTS, frozenset({_INSTANT})),
+    **dict.fromkeys(BY_CLOCK, frozenset({_TIME})),
+    **dict.fromkeys(BY_CALENDAR, frozenset({_TIMESTAMP})),
+    **dict.fromkeys(INSTANTS, frozenset({_INSTANT})),
     ColumnKind.ZONED_TIME: frozenset({_ZONED_TIME}),
     ColumnKind.DURATION_US: frozenset({_INTERVAL}),
+    ColumnKind.INTERVAL: frozenset({_INTERVAL}),
 }
 _AS_DOUBLE = f"{SOURCE}::double precision::text::numeric = {SOURCE}::numeric"
 _AS_DATE = f"{SOURCE}::timestamp = {SOURCE}::date::timestamp"
@@ -67,7 +69,7 @@ _PROOFS: Mapping[tuple[ColumnKind, str], str] = {
     (ColumnKind.VARIABLE_DECIMAL, _DOUBLE): _AS_DOUBLE,
     (ColumnKind.FLOAT64, _REAL): f"{SOURCE}::real::double precision = {SOURCE}::double precision",
     (ColumnKind.DECIMAL, "money"): f"{SOURCE}::numeric::money::numeric = {SOURCE}::numeric",
-    **{(kind, _DATE): _AS_DATE for kind in _BY_CALENDAR},
+    **{(kind, _DATE): _AS_DATE for kind in BY_CALENDAR},
 }
 #: Kinds whose values are texts already, so that arrays of them can be compared as texts.
 _IN_TEXT = frozenset({ColumnKind.TEXT, ColumnKind.JSON, ColumnKind.UUID})
@@ -152,7 +154,7 @@ def _proof_of_length(column: Column, target: SinkColumn) -> str | None:
     """What proves that a limit of digits, fractions or characters changes nothing."""
     if target.modifier < 0:
         return None
-    if target.base == _NUMERIC and _fits(column, target.digits):
+    if target.base == _NUMERIC and fits(column, target.digits):
         return None
     if target.base in (_VARCHAR, _CHAR):
         sign = "=" if target.base == _CHAR else "<="
@@ -162,7 +164,7 @@ def _proof_of_length(column: Column, target: SinkColumn) -> str | None:
     return f"{SOURCE}::{target.type}::{target.base} {same} {SOURCE}::{target.base}"
 
 
-def _fits(column: Column, digits: tuple[int, int]) -> bool:
+def fits(column: Column, digits: tuple[int, int]) -> bool:
     """Whether all values of the source's decimal, or whole number, fit these digits and scale."""
     precision, scale = digits
     if column.kind is not ColumnKind.DECIMAL or column.precision is None:
@@ -228,7 +230,7 @@ def _of_nested(column: Column, target: SinkColumn) -> Conversion | None:
         same = f"{SOURCE}::{target.base}::text[] IS NOT DISTINCT FROM {SOURCE}::text[]"
         return Conversion(value, same, make=_array_maker(column.item, item))
     limited = target.modifier >= 0 and not (
-        target.base == f"{_NUMERIC}[]" and _fits(column.item, target.digits)
+        target.base == f"{_NUMERIC}[]" and fits(column.item, target.digits)
     )
     proof = _proof_of_length(column, target) if limited else None
     return Conversion(value, proof, make=_array_maker(column.item, item))
@@ -248,80 +250,3 @@ def _duration(us: int) -> str:
 def json_text(value: Any) -> str:
     """An array, a map or a record as JSON."""
     return json.dumps(nested(value, bytea_text))
-
-
-def own_type(column: Column) -> str:
-    """What the column is in a table that the sink creates."""
-    if column.item is not None and column.item.kind is not ColumnKind.OTHER:
-        return f"{own_type(column.item)}[]"
-    limited = column.kind is ColumnKind.DECIMAL and column.precision is not None
-    if limited and 0 <= column.scale <= (column.precision or 0) <= 1000:
-        return f"numeric({column.precision},{column.scale})"
-    if column.kind is ColumnKind.OTHER and column.record == "Point":
-        return "point"
-    return SQL_TYPES[column.kind]
-
-
-#: What a column is in a table that the sink creates. `json` and `jsonb` of the source look alike in
-#: events, and only `json` keeps the text of both.
-SQL_TYPES: Mapping[ColumnKind, str] = {
-    ColumnKind.BOOLEAN: "boolean",
-    ColumnKind.INT16: _SMALL,
-    ColumnKind.INT32: _INTEGER,
-    ColumnKind.INT64: _BIG,
-    ColumnKind.FLOAT32: _REAL,
-    ColumnKind.FLOAT64: _DOUBLE,
-    ColumnKind.TEXT: _TEXT,
-    ColumnKind.UUID: "uuid",
-    ColumnKind.JSON: _JSON,
-    ColumnKind.BYTES: "bytea",
-    ColumnKind.DECIMAL: _NUMERIC,
-    ColumnKind.VARIABLE_DECIMAL: _NUMERIC,
-    ColumnKind.DATE: _DATE,
-    **dict.fromkeys(_BY_CLOCK, _TIME),
-    **dict.fromkeys(_BY_CALENDAR, _TIMESTAMP),
-    **dict.fromkeys(_INSTANTS, _INSTANT),
-    ColumnKind.ZONED_TIME: _ZONED_TIME,
-    ColumnKind.DURATION_US: _INTERVAL,
-    ColumnKind.OTHER: _JSONB,
-}
-_NUMBERS = (_SMALL, _INTEGER, _BIG)
-#: From a type to those that it may become in a table of the sink's own: PostgreSQL's own cast,
-#: which the source's ALTER TABLE has made too, and which depends on no setting.
-_FOLLOWED: Mapping[str, frozenset[str]] = {
-    _SMALL: frozenset({_INTEGER, _BIG, _REAL, _DOUBLE, _NUMERIC, _TEXT}),
-    _INTEGER: frozenset({_BIG, _DOUBLE, _NUMERIC, _TEXT}),
-    _BIG: frozenset({_NUMERIC, _DOUBLE, _TEXT}),
-    _NUMERIC: frozenset({_NUMERIC, _TEXT}),
-    _REAL: frozenset({_DOUBLE, _TEXT}),
-    _DOUBLE: frozenset({_TEXT}),
-    "boolean": frozenset({_TEXT}),
-    "uuid": frozenset({_TEXT}),
-    _DATE: frozenset({_TIMESTAMP, _TEXT}),
-    _TIMESTAMP: frozenset({_TEXT}),
-}
-
-
-def followed_type(column: Column, target: SinkColumn) -> str | None:
-    """The type that a column of the sink's own table has to become for these events; None where it
-    is right as it is, or where no cast gives what the source has now.
-    """
-    wanted = own_type(column)
-    base = wanted.partition("(")[0]
-    if base not in _FOLLOWED.get(target.base, ()):
-        return None
-    if target.base == _NUMERIC == base:
-        return _wider_numeric(column, target, wanted)
-    return wanted
-
-
-def _wider_numeric(column: Column, target: SinkColumn, wanted: str) -> str | None:
-    """Digits before and after the point, each as many as either has."""
-    if target.modifier < 0 or _fits(column, target.digits):
-        return None
-    if wanted == _NUMERIC:
-        return wanted
-    precision, scale = target.digits
-    wider = max(scale, column.scale)
-    before = max(precision - scale, (column.precision or 0) - column.scale)
-    return f"numeric({before + wider},{wider})" if before + wider <= 1000 else _NUMERIC

@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, sql
 from infra.avro.kind import Column
 from infra.platform.process.error import TableRefusedError
 from infra.platform.sinks.postgres.catalogue import MARKER, SinkTable
-from infra.platform.sinks.postgres.conversion import followed_type, own_type
+from infra.platform.sinks.postgres.own_type import followed_type, own_type
 from infra.platform.sinks.postgres.plan import VERSION
 
 logger = structlog.get_logger()

@@ -25,6 +25,23 @@ def primary_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
     return tuple(str(name) for (name,) in rows)
 
 
+def unique_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
+    """The columns of a table's first unique index, by name, whose values are never NULL; none where
+    it has no such index. Debezium takes it for the key of a table without one.
+    """
+    rows = all_rows(
+        connection,
+        "SELECT array_agg(a.attname::text ORDER BY k.place) FROM pg_index i JOIN pg_class c ON"
+        " c.oid = i.indexrelid, unnest(i.indkey) WITH ORDINALITY k(number, place), pg_attribute a"
+        " WHERE i.indrelid = %s::int8::oid AND i.indisunique AND i.indisvalid AND i.indimmediate"
+        " AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts"
+        " AND a.attrelid = i.indrelid AND a.attnum = k.number"
+        " GROUP BY c.relname HAVING bool_and(a.attnotnull) ORDER BY c.relname LIMIT 1",
+        (oid,),
+    )
+    return tuple(rows[0][0]) if rows else ()
+
+
 def table_facts(connection: LimitedConnection, oid: int, key: tuple[str, ...]) -> TableFacts:
     """What schemas need to know of a table, whose key is known."""
     return TableFacts(key, _not_null(connection, oid), _own_types(connection, oid))

@@ -4,7 +4,16 @@ renews the patience.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+
+from infra.platform.process.error import UnreachableError
+
+T = TypeVar("T")
 
 #: Codes of states that pass by themselves (PostgreSQL documentation, "PostgreSQL Error Codes"):
 #: connection exceptions, lack of resources, operator intervention (shutdown, starting up), a slot
@@ -12,11 +21,44 @@ from collections.abc import Callable
 PASSING_CLASSES = ("08", "53", "57", "55006")
 FIRST_PAUSE_S = 0.1
 MOST_PAUSE_S = 2.0
+ASK_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class PatienceClock:
+    """The time, and how it is waited for."""
+
+    now_s: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 def is_passing(sqlstate: str) -> bool:
     """Whether an error of this code may be gone at the next attempt."""
     return sqlstate == "" or sqlstate.startswith(PASSING_CLASSES)
+
+
+def patiently(
+    ask: Callable[[], T], limit_s: float, clock: PatienceClock, told: Callable[[str], None]
+) -> T:
+    """An answer of a server that may be away just now: asked again until the time is over.
+
+    What does not pass by itself is raised at once. `told` hears what is waited for, and "" when
+    that is over.
+    """
+    deadline_s = clock.now_s() + limit_s
+    while True:
+        try:
+            answer = ask()
+        except (UnreachableError, psycopg.Error) as error:
+            if not is_passing(getattr(error, "sqlstate", None) or ""):
+                raise
+            if clock.now_s() >= deadline_s:
+                raise
+            told(str(error).strip())
+            clock.sleep(ASK_AGAIN_S)
+        else:
+            told("")
+            return answer
 
 
 class Patience:

@@ -130,7 +130,7 @@ TYPES: Mapping[int, Callable[[int], AvroType]] = {
     1560: _bits,
     1700: _decimal,
     2950: _always(_connect("string", "io.debezium.data.Uuid")),
-    3614: _always(_connect("string", "io.debezium.data.TsVector")),
+    3614: _always(_connect("string", "io.debezium.data.Tsvector")),
     3802: _always(_connect("string", "io.debezium.data.Json")),
     **dict.fromkeys(RANGES, _STRING),
 }
@@ -163,6 +163,43 @@ ITEMS: Mapping[int, int] = {
     3807: 3802,
     **{array: item for item, array in RANGES.items()},
 }
+#: Built-in types that their Avro types do not tell from others, by the name that Debezium gives
+#: them in a schema's parameters (its option `datatype.propagate.source.type`).
+TOLD: Mapping[int, str] = {
+    650: "CIDR",
+    774: "MACADDR8",
+    829: "MACADDR",
+    869: "INET",
+    1042: "BPCHAR",
+    1560: "BIT",
+    3614: "TSVECTOR",
+    3802: "JSONB",
+    3904: "INT4RANGE",
+    3906: "NUMRANGE",
+    3908: "TSRANGE",
+    3912: "DATERANGE",
+    3926: "INT8RANGE",
+}
+_NO_LENGTH = 2**31 - 1
+_CHAR, _BIT = 1042, 1560
+
+
+def told(kind: AvroType, oid: int, modifier: int, column: str) -> AvroType:
+    """The Avro type with the source's own type in its parameters, where nothing else tells it."""
+    name = TOLD.get(oid)
+    if name is None:
+        return kind
+    length = {_CHAR: modifier - 4, _BIT: modifier}.get(oid, 0) if modifier > 0 else 0
+    whole = kind if isinstance(kind, Mapping) else {"type": kind}
+    parameters = {
+        "__debezium.source.column.type": name,
+        "__debezium.source.column.length": str(length or _NO_LENGTH),
+        "__debezium.source.column.scale": "0",
+        "__debezium.source.column.name": column,
+    }
+    return {**whole, "connect.parameters": {**whole.get("connect.parameters", {}), **parameters}}
+
+
 #: Types of extensions that Debezium sends as text, by name.
 TEXTS: Mapping[str, AvroType] = {
     "citext": "string",

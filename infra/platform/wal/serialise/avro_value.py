@@ -26,10 +26,14 @@ _MOMENTS_US = {"infinity": 9_223_372_036_825_200_000, "-infinity": -9_223_372_03
 _DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
 
 
+#: A bit(1) is a boolean too.
+_TRUTHS = {"t": b"\x01", "f": b"\x00", "1": b"\x01", "0": b"\x00"}
+
+
 def _truth(text: str) -> bytes:
-    if text not in ("t", "f"):
+    if text not in _TRUTHS:
         raise ValueError(f"{text!r} is no boolean")
-    return b"\x01" if text == "t" else b"\x00"
+    return _TRUTHS[text]
 
 
 def _integer(text: str) -> bytes:

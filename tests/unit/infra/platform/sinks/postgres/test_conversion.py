@@ -6,7 +6,7 @@ import pytest
 
 from infra.avro.kind import Column, ColumnKind
 from infra.platform.sinks.postgres.catalogue import SinkColumn
-from infra.platform.sinks.postgres.conversion import conversion, followed_type, own_type
+from infra.platform.sinks.postgres.conversion import conversion
 
 MICROS, ZONED = ColumnKind.TIMESTAMP_US, ColumnKind.ZONED_TIMESTAMP
 
@@ -22,23 +22,6 @@ def numeric(precision: int, scale: int) -> SinkColumn:
 
 def plain(name: str) -> SinkColumn:
     return SinkColumn("v", name, name)
-
-
-@pytest.mark.parametrize("kind", [kind for kind in ColumnKind if kind is not ColumnKind.OTHER])
-def test_a_table_of_the_sinks_own_holds_every_kind_without_a_proof(kind: ColumnKind) -> None:
-    made = conversion(column(kind), plain(own_type(column(kind))))
-
-    assert made is not None
-    assert made.proof is None
-
-
-def test_a_point_is_a_point_and_other_records_are_json() -> None:
-    point, other = (Column("v", ColumnKind.OTHER, True, record=name) for name in ("Point", "Pair"))
-
-    assert (own_type(point), own_type(other)) == ("point", "jsonb")
-    assert (made := conversion(point, plain("point"))) is not None
-    assert made.make is not None
-    assert made.make({"x": 1.5, "y": -2.0, "wkb": None, "srid": None}) == "(1.5,-2.0)"
 
 
 @pytest.mark.parametrize(
@@ -103,21 +86,3 @@ def test_digits_that_fit_need_no_proof(
 
     assert made is not None
     assert (made.proof is not None) is proved
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "expected"),
-    [
-        (column(ColumnKind.INT64), plain("integer"), "bigint"),
-        (column(ColumnKind.INT32), plain("bigint"), None),
-        (column(ColumnKind.DECIMAL, 12, 4), numeric(10, 2), "numeric(12,4)"),
-        (column(ColumnKind.DECIMAL, 6, 4), numeric(10, 2), "numeric(12,4)"),
-        (column(ColumnKind.DECIMAL, 10, 2), numeric(12, 4), None),
-        (column(ColumnKind.VARIABLE_DECIMAL), numeric(10, 2), "numeric"),
-        (column(ZONED), plain("timestamp without time zone"), None),
-    ],
-)
-def test_a_type_is_followed_only_where_it_holds_both(
-    source: Column, target: SinkColumn, expected: str | None
-) -> None:
-    assert followed_type(source, target) == expected

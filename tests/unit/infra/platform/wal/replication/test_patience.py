@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-from infra.platform.wal.replication.patience import MOST_PAUSE_S, Patience, is_passing
+from infra.platform.process.error import UnreachableError
+from infra.platform.wal.error import SetupError
+from infra.platform.wal.replication.patience import (
+    MOST_PAUSE_S,
+    Patience,
+    PatienceClock,
+    is_passing,
+    patiently,
+)
 
 
 class Clock:
@@ -67,3 +76,49 @@ def test_a_restart_between_two_errors_of_a_kind_gives_another_try() -> None:
 
 def test_without_patience_the_first_failure_is_the_last() -> None:
     assert Patience(60.0, Clock()).pause_s("refused", "", 0.0) is None
+
+
+class Answers:
+    """Fails so often, then answers."""
+
+    def __init__(self, failures: int, error: Exception) -> None:
+        self.asked = 0
+        self._failures, self._error = failures, error
+
+    def __call__(self) -> str:
+        self.asked += 1
+        if self.asked <= self._failures:
+            raise self._error
+        return "answer"
+
+
+def waiting(ask: Answers, told: list[str]) -> str:
+    clock = Clock()
+
+    def sleep(seconds: float) -> None:
+        clock.s += seconds
+
+    return patiently(ask, 10.0, PatienceClock(clock, sleep), told.append)
+
+
+def test_a_registry_or_source_that_is_away_for_a_while_is_asked_again() -> None:
+    told: list[str] = []
+
+    assert waiting(Answers(3, UnreachableError("the registry does not answer")), told) == "answer"
+    assert told == ["the registry does not answer"] * 3 + [""]
+
+
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [
+        (UnreachableError("away"), 25),
+        (psycopg.errors.InsufficientPrivilege("no right"), 1),
+        (SetupError("subject is refused"), 1),
+    ],
+)
+def test_what_does_not_come_back_ends_the_waiting(error: Exception, most: int) -> None:
+    ask = Answers(1_000_000, error)
+    with pytest.raises(type(error)):
+        waiting(ask, [])
+
+    assert ask.asked <= most

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fastavro
 import pytest
 
+from infra.avro.kind import SourceType, column_of
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.serialise.table_schema import OwnType, TableFacts, table_schemas
 from infra.replication.pgoutput.event import Relation, RelationColumn
@@ -56,7 +57,8 @@ def test_arrays_ranges_enums_and_domains_have_debeziums_types() -> None:
     }
 
     assert fields["ints"] == ["null", {"type": "array", "items": ["null", "int"]}]
-    assert fields["span"] == ["null", "string"]
+    assert column_of("span", fields["span"][1], True).source == SourceType("int4range")
+    assert fields["span"][1]["type"] == "string"
     assert fields["pause"][1]["connect.name"] == "io.debezium.time.MicroDuration"
     assert fields["mood"][1]["connect.parameters"] == {"allowed": "calm,glad"}
     assert fields["moods"][1]["items"][1] == fields["mood"][1]

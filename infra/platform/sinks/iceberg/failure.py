@@ -1,0 +1,76 @@
+"""What a failure of an Iceberg catalog or of its files means: one table, from the error's class.
+
+PyIceberg maps the answers of a REST catalog to classes (its module catalog/rest/response.py):
+
+| what | for |
+|---|---|
+| retry | the moment: a commit that met another, an unknown outcome, 429 and 5xx, no answer |
+| refuse the table | what no event can get over: values or types that the table does not take |
+| end | what no table can get over: login, rights, a malformed request, a library that is missing |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+from pyiceberg import exceptions as iceberg
+
+from infra.platform.process.error import (
+    ConfigError,
+    PlatformError,
+    Remedy,
+    RetryableError,
+    TableRefusedError,
+)
+
+#: The first class of an error's own line of descent that stands here counts; what is in no table
+#: may pass, and ends with the patience of who tries again.
+REMEDIES: Mapping[type[BaseException], Remedy] = {
+    iceberg.CommitFailedException: Remedy.RETRY,
+    iceberg.CommitStateUnknownException: Remedy.RETRY,
+    iceberg.AuthorizationExpiredError: Remedy.RETRY,
+    iceberg.ServerError: Remedy.RETRY,
+    iceberg.ServiceUnavailableError: Remedy.RETRY,
+    iceberg.TooManyRequestsError: Remedy.RETRY,
+    iceberg.BadRequestError: Remedy.END,
+    iceberg.ForbiddenError: Remedy.END,
+    iceberg.UnauthorizedError: Remedy.END,
+    iceberg.OAuthError: Remedy.END,
+    iceberg.SignError: Remedy.END,
+    iceberg.NotInstalledError: Remedy.END,
+    iceberg.NoSuchPropertyException: Remedy.END,
+    ModuleNotFoundError: Remedy.END,
+    PermissionError: Remedy.END,
+    iceberg.ValidationError: Remedy.REFUSE_TABLE,
+    pa.ArrowTypeError: Remedy.REFUSE_TABLE,
+    pa.ArrowInvalid: Remedy.REFUSE_TABLE,
+    NotImplementedError: Remedy.REFUSE_TABLE,
+}
+
+
+def remedy(error: BaseException) -> Remedy:
+    """What to do about an error that a commit, or a look at the table, has raised."""
+    for each in _causes(error):
+        for kind in type(each).__mro__:
+            if kind in REMEDIES:
+                return REMEDIES[kind]
+    return Remedy.RETRY
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from."""
+    yield error
+    while (cause := error.__cause__) is not None:
+        yield cause
+        error = cause
+
+
+def translated(error: BaseException, text: str) -> PlatformError:
+    """The failure as what it means for the batch; `text` says what failed, without secrets."""
+    made: Mapping[Remedy, type[PlatformError]] = {
+        Remedy.RETRY: RetryableError,
+        Remedy.REFUSE_TABLE: TableRefusedError,
+        Remedy.END: ConfigError,
+    }
+    return made[remedy(error)](text)

@@ -1,0 +1,126 @@
+"""The types of a table of the sink's own: as its source's, and as that becomes wider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from infra.avro.kind import Column, ColumnKind
+from infra.platform.sinks.postgres.catalogue import SinkColumn
+from infra.platform.sinks.postgres.conversion import BY_CALENDAR, BY_CLOCK, INSTANTS, fits
+
+#: Types of the source that a table of the sink's own has too, where the schema tells them, by the
+#: kind that their values come as. Texts of a zone's moments (tstzrange) depend on both servers'
+#: settings, so they stay text. Of a varying bit string Debezium does not send the leading zeros.
+_TOLD: Mapping[ColumnKind, frozenset[str]] = {
+    ColumnKind.BOOLEAN: frozenset({"bit"}),
+    ColumnKind.BYTES: frozenset({"bit"}),
+    ColumnKind.DECIMAL: frozenset({"money"}),
+    ColumnKind.JSON: frozenset({"jsonb"}),
+    ColumnKind.TEXT: frozenset(
+        {"bpchar", "inet", "cidr", "macaddr", "macaddr8", "int4range", "int8range", "numrange"}
+        | {"tsrange", "daterange", "tsvector"}
+    ),
+}
+_WITH_LENGTH = frozenset({"bit", "bpchar"})
+
+
+def own_type(column: Column) -> str:
+    """What the column is in a table that the sink creates: the source's own type where the schema
+    tells it and every value can be proved, else the type that holds such values.
+    """
+    if (told := _told_type(column)) is not None:
+        return told
+    if column.item is not None and column.item.kind is not ColumnKind.OTHER:
+        return f"{own_type(column.item)}[]"
+    limited = column.kind is ColumnKind.DECIMAL and column.precision is not None
+    if limited and 0 <= column.scale <= (column.precision or 0) <= 1000:
+        return f"numeric({column.precision},{column.scale})"
+    if column.kind is ColumnKind.OTHER and column.record == "Point":
+        return "point"
+    return SQL_TYPES[column.kind]
+
+
+def _told_type(column: Column) -> str | None:
+    """The type that events of one kind do not tell from others of that kind."""
+    source = column.source
+    if source is None or source.name not in _TOLD.get(column.kind, ()):
+        return None
+    if source.name not in _WITH_LENGTH:
+        return source.name
+    # A bit string of another length than its events say is none of the source's.
+    if source.length is None or column.bits not in (None, source.length):
+        return None
+    return f"{source.name}({source.length})"
+
+
+#: What a column is in a table that the sink creates. `json` and `jsonb` of the source look alike in
+#: events, and only `json` keeps the text of both.
+SQL_TYPES: Mapping[ColumnKind, str] = {
+    ColumnKind.BOOLEAN: "boolean",
+    ColumnKind.INT16: "smallint",
+    ColumnKind.INT32: "integer",
+    ColumnKind.INT64: "bigint",
+    ColumnKind.FLOAT32: "real",
+    ColumnKind.FLOAT64: "double precision",
+    ColumnKind.TEXT: "text",
+    ColumnKind.UUID: "uuid",
+    ColumnKind.JSON: "json",
+    ColumnKind.BYTES: "bytea",
+    ColumnKind.DECIMAL: "numeric",
+    ColumnKind.VARIABLE_DECIMAL: "numeric",
+    ColumnKind.DATE: "date",
+    **dict.fromkeys(BY_CLOCK, "time without time zone"),
+    **dict.fromkeys(BY_CALENDAR, "timestamp without time zone"),
+    **dict.fromkeys(INSTANTS, "timestamp with time zone"),
+    ColumnKind.ZONED_TIME: "time with time zone",
+    ColumnKind.DURATION_US: "interval",
+    ColumnKind.INTERVAL: "interval",
+    ColumnKind.OTHER: "jsonb",
+}
+#: From a type to those that it may become in a table of the sink's own: PostgreSQL's own cast,
+#: which the source's ALTER TABLE has made too, and which depends on no setting.
+_FOLLOWED: Mapping[str, frozenset[str]] = {
+    "smallint": frozenset({"integer", "bigint", "real", "double precision", "numeric", "text"}),
+    "integer": frozenset({"bigint", "double precision", "numeric", "text"}),
+    "bigint": frozenset({"numeric", "double precision", "text"}),
+    "numeric": frozenset({"numeric", "text"}),
+    "real": frozenset({"double precision", "text"}),
+    "double precision": frozenset({"text"}),
+    "boolean": frozenset({"text"}),
+    "uuid": frozenset({"text"}),
+    "date": frozenset({"timestamp without time zone", "text"}),
+    "timestamp without time zone": frozenset({"text"}),
+    "bpchar": frozenset({"bpchar", "text"}),
+    "money": frozenset({"numeric", "text"}),
+    "jsonb": frozenset({"json", "text"}),
+    "cidr": frozenset({"inet", "text"}),
+    **dict.fromkeys(_TOLD[ColumnKind.TEXT] - {"bpchar", "cidr"}, frozenset({"text"})),
+}
+
+
+def followed_type(column: Column, target: SinkColumn) -> str | None:
+    """The type that a column of the sink's own table has to become for these events; None where it
+    is right as it is, or where no cast gives what the source has now.
+    """
+    wanted = own_type(column)
+    base = wanted.partition("(")[0]
+    if base not in _FOLLOWED.get(target.base, ()):
+        return None
+    if target.base == "numeric" == base:
+        return _wider_numeric(column, target, wanted)
+    if target.base == "bpchar" == base:
+        assert column.source is not None, "only the schema tells of a char(n)"
+        return wanted if (column.source.length or 0) > target.modifier - 4 else None
+    return wanted
+
+
+def _wider_numeric(column: Column, target: SinkColumn, wanted: str) -> str | None:
+    """Digits before and after the point, each as many as either has."""
+    if target.modifier < 0 or fits(column, target.digits):
+        return None
+    if wanted == "numeric":
+        return wanted
+    precision, scale = target.digits
+    wider = max(scale, column.scale)
+    before = max(precision - scale, (column.precision or 0) - column.scale)
+    return f"numeric({before + wider},{wider})" if before + wider <= 1000 else "numeric"

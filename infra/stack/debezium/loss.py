@@ -1,0 +1,85 @@
+"""What Debezium's connector for PostgreSQL does not send of a column, by the column's type. Pure.
+
+As it was seen (docs/fidelity.md, whose test holds this table against what it sees): with the
+connector's defaults, release 3.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from infra.postgres.catalog import CatalogColumn, CatalogType
+
+#: Types whose every value is sent exactly.
+_SENT = frozenset(
+    {"boolean", "smallint", "integer", "bigint", "oid", "real", "double precision", "money"}
+    | {"text", "character varying", "character", "bpchar", '"char"', "bytea", "uuid", "json"}
+    | {"jsonb", "xml", "date", "timestamp without time zone", "timestamp with time zone"}
+    | {"time without time zone", "bit", "inet", "cidr", "macaddr", "macaddr8", "point"}
+    | {"tsvector", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange"}
+    | {"citext", "hstore", "ltree", "geometry", "geography"}
+)
+_NOT_A_NUMBER = "NaN and the infinities come as NULL"
+#: Types of which some values are changed, and how.
+_CHANGED: Mapping[str, str] = {
+    "numeric": _NOT_A_NUMBER,
+    "time with time zone": "comes in UTC, without its offset, 24:00 as 00:00",
+    "interval": "a month comes as 30.44 days",
+    "bit varying": "comes without its leading zeros",
+}
+#: Items of arrays that are sent, in arrays of one dimension.
+_ITEMS = _SENT - {"money", "xml", "bit", "point", "tsvector", "hstore", "geometry", "geography"} | {
+    "numeric",
+    "time with time zone",
+}
+_NESTED = "an array of arrays comes as NULLs"
+_CHANGED_ITEMS: Mapping[str, str] = {
+    "numeric": "one with NaN or an infinity comes as NULL",
+    "time with time zone": "times come in UTC",
+    "time without time zone": "24:00 comes as 00:00",
+    "date": "dates before Christ come as if they were after",
+}
+
+
+def is_never_sent(kind: CatalogType) -> bool:
+    """Whether every value of this type comes as NULL, or its column not at all."""
+    if kind.item is not None:
+        return not kind.item.labels and _name(kind.item) not in _ITEMS
+    return not kind.labels and _name(kind) not in _SENT and _name(kind) not in _CHANGED
+
+
+def changed_values(kind: CatalogType) -> str:
+    """Which values of this type come as others, and how; empty where none do."""
+    if kind.item is None:
+        return _CHANGED.get(_name(kind), "")
+    if kind.item.labels:
+        return f"one with NULL comes as NULL, {_NESTED}"
+    more = _CHANGED_ITEMS.get(_name(kind.item), "")
+    return f"{more}, {_NESTED}" if more else _NESTED
+
+
+def loss_notes(table: str, columns: Sequence[CatalogColumn]) -> Iterator[str]:
+    """What a run on this table has to say of it: columns that no event has, and values that come
+    as others.
+    """
+    lost = [c for c in columns if not c.generated and is_never_sent(c.type)]
+    if lost:
+        named = ", ".join(f"{column.name} ({column.declared})" for column in lost)
+        yield (
+            f"{table}: Debezium never sends {named}, so no sink behind it can have them"
+            " (docs/fidelity.md)"
+        )
+    changed = [
+        f"{column.name} ({column.declared}: {how})"
+        for column in columns
+        if not column.generated
+        and not is_never_sent(column.type)
+        and (how := changed_values(column.type))
+    ]
+    if changed:
+        yield f"{table}: Debezium changes some values of {'; '.join(changed)} (docs/fidelity.md)"
+
+
+def _name(kind: CatalogType) -> str:
+    """The type's name without the schema that an extension's may have."""
+    return kind.name.rpartition(".")[2]

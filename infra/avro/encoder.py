@@ -64,6 +64,8 @@ class _Prefix(dict[int, bytes]):
     first asked for.
     """
 
+    # A dictionary with `__missing__`: the lookup of a known length is one step of the interpreter,
+    # where a function that encodes or remembers would be a call for each text.
     def __init__(self, branch: bytes = b"") -> None:
         super().__init__((length, branch + _ENDING[2 * length]) for length in range(256))
         self._branch = branch
@@ -146,6 +148,9 @@ def _union(branches: Sequence[Any]) -> Encode:
 
 def compile_row(schema: AvroDefinition) -> Callable[[Sequence[Any]], bytes]:
     """A function from a row, its values in column order, to the record's bytes."""
+    # The slow way is a loop over the columns that calls an encoder for each value. Here the loop is
+    # unrolled into source with a variable a column; texts, of which rows have most, are encoded in
+    # place without a call. A test compares every byte with fastavro's.
     columns = schema["fields"]
     space: dict[str, Any] = {"length": _LENGTH, "long": encode_long}
     lines, parts = [], []
@@ -180,6 +185,7 @@ def compile_row(schema: AvroDefinition) -> Callable[[Sequence[Any]], bytes]:
 def _compile_key(key: AvroDefinition, columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
     """A function from a row to its key's bytes."""
     parts = [(columns.index(column["name"]), encoder(column["type"])) for column in key["fields"]]
+    # Most keys are one column: no list and no join for those.
     if len(parts) == 1:
         ((place, encode),) = parts
         return lambda row: encode(row[place])
@@ -283,12 +289,14 @@ class EnvelopeEncoder:
         cost more than the sum of what is patched in here.
         """
         encode, (transaction, lsn) = self._row, position
+        # One join of finished pieces: adding them up would copy the beginning again for each.
         return b"".join(
             (
                 self.value_head,
                 b"\x00" if before is None else b"\x02" + encode(before),
                 b"\x00" if after is None else b"\x02" + encode(after),
                 moment.source,
+                # The length stands before the text, so the text is made inside its own lookup.
                 _SEQUENCE[len(sequence := b'["%d","%d"]' % (lsn, lsn))],
                 sequence,
                 moment.after_sequence,
@@ -305,6 +313,7 @@ class EnvelopeEncoder:
         """The source block and the tail of events committed, and captured, at this time (wall
         us).
         """
+        # All records of one push share a moment, so its times are encoded once for thousands.
         times = {name: encode_long(committed_us * 1000 // scale) for name, scale in _TIMES.items()}
         return Moment(
             *(

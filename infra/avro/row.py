@@ -109,6 +109,7 @@ class Rows:
         `source.ts_us`, else `ts_ms`; 0 where neither is.
         """
         exact = self._number("ts_us")
+        # `ts_ms` is read only where it is needed: each number costs a look at every message.
         return exact if exact.all() else np.where(exact != 0, exact, self._number("ts_ms") * 1000)
 
     @property
@@ -149,6 +150,8 @@ class Rows:
         if not {"schema", "table"} <= set(self._starts) or not len(self):
             return set()
         places = [self._octets.lengths(self._starts[name]) for name in ("schema", "table")]
+        # A topic mostly has one table. That is seen by comparing bytes in columns; making two
+        # texts of each message to put them into a set is what this saves.
         if all(alike(self._octets, begin, length) for length, begin in places):
             places = [(length[:1], begin[:1]) for length, begin in places]
         names = [self._octets.texts(begin, length) for length, begin in places]
@@ -161,6 +164,8 @@ class Rows:
         left = np.flatnonzero(self.present(side))
         for column in self.columns:
             if column.name not in key and len(left):
+                # Each column looks only at the rows that are still in question: mostly none
+                # after the first.
                 left = left[self._filled(side, column, left)]
         found = np.zeros(len(self), dtype=np.bool_)
         found[left] = True
@@ -237,6 +242,8 @@ class Rows:
         """A decimal column of fixed scale as plain digits; None where it is NULL."""
         begin, length = self.spans(side, name)
         scale = self._reader.column(name).scale
+        # Most amounts fit 64 bits: all of them are divided at once, and only the rest are made one
+        # by one.
         short = (length <= _SHORT_DECIMAL_BYTES) & (0 < scale <= _SHORT_SCALE)
         found: list[str | None] = [None] * len(self)
         if short.any():
@@ -268,6 +275,8 @@ class Rows:
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """A boolean, float or double column's bytes, a row each, and where it is not NULL."""
         starts = self._sides[side][name]
+        # Where there is none (-1), position 0 is read instead: its bytes mean nothing, and the
+        # second array says so. Leaving such rows out would cost a copy of all others.
         return self._octets.table(np.maximum(starts, 0), width), starts >= 0
 
     def values(self, side: RowImage, name: str) -> list[Any]:
@@ -309,6 +318,8 @@ class Rows:
 
     def _others(self, side: RowImage, column: Column) -> list[Any]:
         """Records, arrays, maps and unions, one by one."""
+        # fastavro reads one value at a time, from a position; so only these columns pay for it, and
+        # the rest of the message is not decoded a second time.
         schema, make = self._reader.parsed(column.name)
         stream = io.BytesIO(self._octets.bytes)
         found: list[Any] = []
@@ -341,6 +352,7 @@ def _check_operations(octets: Octets, starts: Starts) -> None:
     """Raise EnvelopeError for an operation that Debezium does not have for rows: it must not be
     taken for another one.
     """
+    # A table of 256 answers is indexed by the letters: one step, however many letters there are.
     known = _OPERATIONS[octets.ones[starts + 1]] & (octets.ones[starts] == _ONE_CHARACTER)
     if not known.all():
         row = int(np.flatnonzero(~known)[0])
@@ -350,6 +362,7 @@ def _check_operations(octets: Octets, starts: Starts) -> None:
 
 
 def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
+    # Of absolute values, since divmod rounds down: -1.05 would come out as -2 and .95.
     whole, rest = np.divmod(np.abs(numbers), 10**scale)
     form = f"%d.%0{scale}d"
     found = [form % parts for parts in zip(whole.tolist(), rest.tolist(), strict=True)]
@@ -492,6 +505,8 @@ class RowReader:
         def optional(
             octets: Octets, at: OffsetArray, into: dict[str, Starts]
         ) -> tuple[Starts, OffsetArray]:
+            # Of inserts no message has a row before, and of most changes every one has the row
+            # after: the mixed case below, with its copies, is that of a batch of several kinds.
             there, at = branch_taken(octets, at, code)
             if there.all():
                 return whole(octets, at, into)

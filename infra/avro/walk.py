@@ -139,6 +139,7 @@ class AvroSchema:
         def union(octets: Octets, at: OffsetArray) -> OffsetArray:
             chosen, at = octets.lengths(at)
             first = int(chosen[0]) if len(chosen) else 0
+            # Messages of one topic mostly take one branch: then no column is cut into parts.
             if (chosen == first).all():
                 return _branch(branches, first)(octets, at)
             for number in np.unique(chosen).tolist():
@@ -164,6 +165,8 @@ class AvroSchema:
                     at = octets.after_numbers(at)
                 at = _items(octets, at, abs(items), steps)
 
+        # Every message has counts of its own here, so there is no column to step over at once.
+        # Arrays and maps are rare in rows; what has none never comes here.
         def blocks(octets: Octets, at: OffsetArray) -> OffsetArray:
             return np.array(
                 [one(octets, at[row : row + 1])[0] for row in range(len(at))], dtype=np.int64
@@ -226,6 +229,8 @@ def keep_of(schema: AvroSchema, declared: Any) -> Keep:
 def _optional(code: int, step: WalkStep) -> Keep:
     def keep(octets: Octets, at: OffsetArray) -> tuple[Starts, OffsetArray]:
         there, at = branch_taken(octets, at, code)
+        # Mostly every row has the value, or none has: then positions are taken as they are, and
+        # the copies below are not made.
         if there.all():
             return at, step(octets, at)
         starts = np.where(there, at, -1)
@@ -241,6 +246,8 @@ def branch_taken(
     octets: Octets, at: OffsetArray, code: int
 ) -> tuple[NDArray[np.bool_], OffsetArray]:
     """Which messages have an optional field's value, and what comes after the branch's number."""
+    # The branches 0 and 1 are the bytes 0 and 2 (zigzag), so one comparison of bytes does for both
+    # reading the number and choosing.
     chosen = octets.ones[at]
     there = chosen == code
     if not (there | (chosen == 2 - code)).all():

@@ -96,6 +96,7 @@ class _Waiting:
             key = self._ready[0]
             data = self._keys[key][0]
             size += len(data) + len(key.encode())
+            # A stream may take records that are larger than a call; such a one goes alone.
             if call and size > CALL_BYTES:
                 break
             self._ready.popleft()
@@ -113,10 +114,12 @@ class _Waiting:
             self.count -= 1
             queue = self._keys[key]
             self.bytes -= len(queue.popleft())
+            # At the end of the line: a key with many records does not keep the others waiting.
             if queue:
                 self._ready.append(key)
             else:
                 del self._keys[key]
+        # `extendleft` turns the order round, so it is turned before.
         self._ready.extendleft(reversed(again))
 
 
@@ -255,6 +258,7 @@ def client(endpoint: str) -> Any:
         read_timeout=20,
         tcp_keepalive=True,
         retries={"total_max_attempts": 1},
+        # Each field of each record would be checked in Python; all of them are made here.
         parameter_validation=False,
     )
 

@@ -83,6 +83,7 @@ class PubSubWalPublisher(WalPublisher):
         self._client = client
         self._prefix = f"projects/{project}/topics/"
         self._partitions = partitions
+        # Formatted once and not for each record. Padded, so that they sort as numbers do.
         self._names = [f"{number:0{len(str(partitions - 1))}d}" for number in range(partitions)]
         self._patience_s = patience_s
         self._sleep = sleep
@@ -113,6 +114,8 @@ class PubSubWalPublisher(WalPublisher):
             self._lanes.setdefault(lane, deque()).append((record.data, future))
             self._under_way += 1
             self._under_way_bytes += len(record.data)
+            # Bytes are looked at after each message, since a few large ones are enough; counts once
+            # a call, since a call's messages are bounded already.
             if self._under_way_bytes >= UNDER_WAY_BYTES:
                 self.flush()
         if self._under_way >= UNDER_WAY:
@@ -170,6 +173,8 @@ class PubSubWalPublisher(WalPublisher):
         """
         for _, future in sent:
             _outcome(future)
+        # All that waited on the key was failed by the client, in order; it is published again in
+        # that order, and the other keys are left alone.
         self._client.resume_publish(*lane)
         self.resumed += 1
         waiting = [data for data, _ in sent]

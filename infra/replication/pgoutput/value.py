@@ -59,10 +59,14 @@ WHERE t.typtype IN ('e', 'd', 'r') OR (t.typcategory = 'A' AND t.typelem <> 0)""
 
 _EPOCH = datetime(1970, 1, 1)
 _ORDINAL = _EPOCH.toordinal()
+#: From 1970, where Python's count begins, to 2000, where the server's binary form does.
 _DAYS_TO_2000 = 10_957
 _US_TO_2000 = _DAYS_TO_2000 * 86_400_000_000
 _DAY_US = 86_400_000_000
+#: The Gregorian calendar repeats itself after so many years and days: a year that `date` does not
+#: have is moved by whole cycles into one that it has.
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+#: What stands for infinity in the binary form of a timestamp and of a date.
 _INT64_MOST, _INT32_MOST = 2**63 - 1, 2**31 - 1
 
 
@@ -142,6 +146,8 @@ def _single(value: bytes) -> float:
     """
     if len(value) != 4:
         raise ValueError(f"{len(value)} bytes, not 4")
+    # float(numpy.float32) would give 0.10000000149011612 for 0.1; its shortest text is what the
+    # server's text format has, so both formats lead to one value.
     return float(str(np.frombuffer(value, ">f4")[0]))
 
 
@@ -184,10 +190,13 @@ def _numeric(value: bytes) -> Decimal:
         return _SPECIAL[sign]
     if len(value) != 8 + 2 * count or sign not in (0, 0x4000):
         raise ValueError(f"{len(value)} bytes with sign {sign:#x} are no numeric")
+    # Gathered as one whole number and scaled once: exact, where a sum of Decimals would be rounded
+    # to the context's 28 digits.
     number = 0
     for digit in struct.unpack_from(f">{count}H", value, 8):
         number = number * 10_000 + digit
     exponent = 4 * (weight - count + 1) + scale if count else 0
+    # The digits may go on beyond the scale by zeros (base 10,000): those are cut off.
     number = number * 10**exponent if exponent >= 0 else number // 10**-exponent
     return Decimal((1 if sign else 0, tuple(map(int, str(number))), -scale))
 
@@ -215,6 +224,7 @@ def _infinite(text: str) -> float | None:
 
 
 def _date(text: str) -> date | Beyond | float:
+    # Years of four digits are nearly all: C reads them. "infinity" and eras are of other lengths.
     if len(text) == 10:
         return date.fromisoformat(text)
     infinite = _infinite(text)
@@ -272,6 +282,7 @@ def _timetz_binary(value: bytes) -> time | Beyond:
     us, west_s = struct.unpack(">qi", value) if len(value) == 12 else (-1, 0)
     if us < 0:
         raise ValueError(f"{len(value)} bytes are no timetz")
+    # The server counts the zone to the west of Greenwich, Python to the east.
     return _clock(us, timezone(timedelta(seconds=-west_s)))
 
 

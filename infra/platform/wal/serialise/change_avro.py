@@ -79,6 +79,7 @@ class ChangeAvro:
         self._form.begin(source)
         made: list[AvroRecord] = []
         for event in self._decoded(source, messages):
+            # `type() is` and the most frequent first: isinstance is a call that asks base classes.
             if type(event) is AvroRecord:
                 if event.moved is not None:
                     made.append(event.moved)
@@ -187,6 +188,8 @@ class AvroForm:
 
     def described_again(self, relation: Relation) -> bool:
         """Whether a relation that is known already has other schemas by now."""
+        # PostgreSQL describes a table again after every invalidation, mostly as it was: then the
+        # compiled readers stay, since compiling is slow beside reading.
         known = self._known.pop(relation.oid, None)
         if known is None:
             return False

@@ -89,6 +89,18 @@ def test_full_blocks_are_numbers_alone_and_their_room_is_used_again(blocks: int)
     assert bitmap.seen()[1].ranges() == [(1, blocks * BLOCK + 9)]
 
 
+def test_every_writers_first_block_is_given_back_although_sequences_count_from_1() -> None:
+    bitmap = Bitmap()
+    held = len(bitmap._seen)
+    for writer in range(1, 9):
+        mark_range(bitmap, 1, BLOCK - 1, 1, BLOCK, writer)
+
+    # Each has one more block, where its transaction ends.
+    assert len(bitmap._free) == len(bitmap._missing) - 1 - 8
+    assert len(bitmap._seen) > held
+    assert all(found.full == {0} for found in bitmap.seen().values())
+
+
 def test_a_block_that_is_given_back_leaves_no_bits_to_the_next_one() -> None:
     bitmap = Bitmap()
     mark_range(bitmap, 1, BLOCK - 1, 1, BLOCK)

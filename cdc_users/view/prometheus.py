@@ -294,8 +294,8 @@ def _processes(run: RunView, figure: ProcessFigure) -> Metric:
 
 
 def _info(run: RunView) -> Metric:
-    now = run.moments[-1] if run.moments else None
-    labels = [run.id, run.scenario.name, now.step if now else "", now.stage if now else ""]
+    begun = run.marks[-1] if run.marks else None
+    labels = [run.id, run.scenario.name, begun.step if begun else "", begun.name if begun else ""]
     family = GaugeMetricFamily(
         INFO, "Which run this is and what it does now.", labels=["run", "scenario", "step", "stage"]
     )

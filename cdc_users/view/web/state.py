@@ -136,14 +136,14 @@ def state(run: RunView | None, known: str, since: int) -> RunPage:
 
 def head(run: RunView) -> RunHead:
     """Which run this is and how far it has come."""
-    now = run.moments[-1] if run.moments else None
+    begun = run.marks[-1] if run.marks else None
     return {
         "id": run.id,
         "scenario": run.scenario.name,
         "question": run.scenario.question,
         "directory": run.directory.name,
-        "step": now.step if now is not None else "",
-        "stage": now.stage if now is not None else "starting",
+        "step": begun.step if begun is not None else "",
+        "stage": begun.name if begun is not None else "starting",
         "steps": len(run.states),
         "begun": sum(1 for item in run.states if item.workers),
         "elapsed_s": run.elapsed_s,

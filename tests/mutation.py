@@ -117,6 +117,14 @@ POSITIONS = (
         f"{_CONDITION}::test_what_a_third_party_does_to_the_source_is_named",
     ),
     Mutation(
+        "K2 a table made again is read on by the direct reader",
+        "infra/platform/wal/replication/requirement.py",
+        "        if oid not in exists:\n",
+        "        if oid not in exists and full == 'never':\n",
+        f"{UNIT}/platform/wal/replication/test_requirement.py"
+        "::test_what_is_no_longer_published_is_named",
+    ),
+    Mutation(
         "K2 a publication that keeps operations back is not looked at",
         "cdc_users/pipeline/provision/condition.py",
         "(left := before.operations - now.operations)",

@@ -5,12 +5,14 @@ anybody.
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import psycopg2
 
 from infra.stack.servers import postgres
@@ -59,6 +61,40 @@ class PrivatePostgres:
     def kill(self) -> None:
         self._server.identity.kill()
         self._server.process.wait()
+
+    def copy(self) -> None:
+        """Keep the data directory as a volume's snapshot would have it."""
+        self.stop()
+        subprocess.run(["cp", "-a", self.place / "data", self.place / "copy"], check=True)
+        self.start()
+
+    def restore(self) -> None:
+        """Be again what `copy` has kept."""
+        self.stop()
+        shutil.rmtree(self.place / "data")
+        (self.place / "copy").rename(self.place / "data")
+        self.start()
+
+    def become_standby(self) -> None:
+        """Start again as a standby that waits for WAL."""
+        self.stop()
+        signal_file = self.place / "data" / "standby.signal"
+        signal_file.touch()
+        found = (self.place / "data").stat()
+        shutil.chown(signal_file, found.st_uid, found.st_gid)
+        self.start()
+
+    def promote(self) -> None:
+        """End being a standby: on the next timeline."""
+        with closing(psycopg.connect(self.dsn, autocommit=True)) as standby:
+            standby.execute("SELECT pg_promote()")
+
+    def renew(self) -> None:
+        """Become another cluster, empty, at the same address."""
+        self.stop()
+        shutil.rmtree(self.place)
+        self._recipe.prepare()
+        self.start()
 
 
 @contextmanager

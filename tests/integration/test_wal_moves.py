@@ -5,8 +5,6 @@ and none in silence.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -50,20 +48,6 @@ def alone(tmp_path: Path) -> Iterator[tuple[PrivatePostgres, Source]]:
             source.connection.close()
 
 
-def copied(postgres: PrivatePostgres, place: Path) -> None:
-    """The data directory as a volume's snapshot would have it."""
-    postgres.stop()
-    subprocess.run(["cp", "-a", str(postgres.place / "data"), str(place)], check=True)
-    postgres.start()
-
-
-def restored(postgres: PrivatePostgres, place: Path) -> None:
-    postgres.stop()
-    shutil.rmtree(postgres.place / "data")
-    shutil.move(str(place), postgres.place / "data")
-    postgres.start()
-
-
 def publish(source: Source, state: Path, first: int, last: int) -> None:
     with reading(source, state=state) as service:
         source.insert(first, last)
@@ -88,11 +72,11 @@ def test_a_source_that_was_restored_from_an_older_copy_is_never_taken_for_the_sa
     postgres, source = alone
     publish(source, state_file(tmp_path), 1, 10)
     source.connection.close()
-    copied(postgres, postgres.place.with_name("copy"))
+    postgres.copy()
     source.reconnect()
     publish(source, state_file(tmp_path), 11, 500)
     source.connection.close()
-    restored(postgres, postgres.place.with_name("copy"))
+    postgres.restore()
     source.reconnect()
     source.insert(1_001, 1_010)
     if grown:
@@ -246,7 +230,12 @@ def test_an_idle_server_is_not_taken_for_a_dead_one(source: Source) -> None:
         ("ALTER PUBLICATION {0} DROP TABLE {0}", "no longer publishes public.{0}"),
         (
             "DROP TABLE {0}; CREATE TABLE {0} (id int PRIMARY KEY)",
-            "no longer publishes public.{0}",
+            "table public.{0} was dropped: no change says that its rows are gone",
+        ),
+        (
+            "DROP TABLE {0}; CREATE TABLE {0} (id int PRIMARY KEY);"
+            " ALTER PUBLICATION {0} ADD TABLE {0}",
+            "table public.{0} was dropped and created again",
         ),
     ],
 )
@@ -315,19 +304,6 @@ def test_a_slot_that_was_dropped_and_created_again_ends_a_running_reader(source:
     assert source.name in str(service.failure)
 
 
-def as_standby(postgres: PrivatePostgres) -> None:
-    """Start the server again as a standby that waits for WAL."""
-    postgres.stop()
-    (postgres.place / "data" / "standby.signal").touch()
-    shutil.chown(postgres.place / "data" / "standby.signal", *owner(postgres))
-    postgres.start()
-
-
-def promote(postgres: PrivatePostgres) -> None:
-    with closing(psycopg.connect(postgres.dsn, autocommit=True)) as standby:
-        standby.execute("SELECT pg_promote()")
-
-
 @pytest.mark.parametrize("connected", [False, True], ids=["stopped", "connected"])
 def test_a_promoted_standby_that_has_everything_is_followed(
     alone: tuple[PrivatePostgres, Source], tmp_path: Path, connected: bool
@@ -337,18 +313,18 @@ def test_a_promoted_standby_that_has_everything_is_followed(
     state = state_file(tmp_path)
     publish(source, state, 1, 10)
     source.connection.close()
-    as_standby(postgres)
+    postgres.become_standby()
     first = 11
     if connected:
         with reading(source, state=state) as service:
-            promote(postgres)
+            postgres.promote()
             source.reconnect()
             source.insert(11, 20)
             await_that(lambda: service.list.ids()[-10:] == list(range(11, 21)), "nothing came")
         assert service.reader.connections == 1
         first = 21
     else:
-        promote(postgres)
+        postgres.promote()
         source.reconnect()
     with reading(source, state=state) as service:
         source.insert(first, first + 9)
@@ -356,11 +332,6 @@ def test_a_promoted_standby_that_has_everything_is_followed(
 
     assert service.list.ids()[-10:] == list(range(first, first + 10))
     assert service.reader.snapshot()["timeline"] == 2
-
-
-def owner(postgres: PrivatePostgres) -> tuple[int, int]:
-    found = (postgres.place / "data").stat()
-    return found.st_uid, found.st_gid
 
 
 def test_memory_stays_bounded_at_ten_times_the_bound(source: Source) -> None:

@@ -249,17 +249,11 @@ def notes(name: str, found: Published) -> Iterator[str]:
 
 
 def existing(connection: LimitedConnection, before: Published) -> set[int]:
-    """The OIDs of those tables that are there, and of those whose name is another table's now."""
+    """The OIDs of those tables that are still there."""
     rows = all_rows(
         connection,
-        "SELECT t.oid FROM unnest(%s::int8[], %s::text[], %s::text[]) t(oid, nspname, relname)"
-        " WHERE EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.oid::int8 = t.oid OR n.nspname = t.nspname AND c.relname = t.relname)",
-        (
-            list(before.tables),
-            [table.schema for table in before.tables.values()],
-            [table.name for table in before.tables.values()],
-        ),
+        "SELECT t.oid FROM unnest(%s::int8[]) t(oid) JOIN pg_class c ON c.oid::int8 = t.oid",
+        (list(before.tables),),
     )
     return {int(oid) for (oid,) in rows}
 
@@ -267,8 +261,8 @@ def existing(connection: LimitedConnection, before: Published) -> set[int]:
 def missing_since(before: Published, now: Published | None, name: str, exists: set[int]) -> str:
     """Why changes are no longer published that were before; empty where all still are.
 
-    `exists` are the OIDs of tables that are still there: a table that was dropped has no changes.
-    A table of the same name is another one, and is missed where it is not published.
+    `exists` are the OIDs of tables that are still there: the log does not say that the rows of a
+    table that was dropped are gone, and a table of the same name is another one.
     """
     if now is None or now.oid != before.oid:
         return (
@@ -278,14 +272,15 @@ def missing_since(before: Published, now: Published | None, name: str, exists: s
     if extra := set(now.left_out) - set(before.left_out):
         return f"publication {name!r} no longer publishes {', '.join(sorted(extra))}"
     names = {(table.schema, table.name) for table in now.tables.values()}
-    gone = [
-        f"{table.schema}.{table.name}"
-        for oid, table in before.tables.items()
-        if oid not in now.tables and (table.schema, table.name) not in names and oid in exists
-    ]
-    if gone:
-        return f"publication {name!r} no longer publishes {', '.join(gone)}"
-    return ""
+    gone = []
+    for oid, table in before.tables.items():
+        full = f"{table.schema}.{table.name}"
+        if oid not in exists:
+            again = " and created again" if (table.schema, table.name) in names else ""
+            return f"table {full} was dropped{again}: no change says that its rows are gone"
+        if oid not in now.tables:
+            gone.append(full)
+    return f"publication {name!r} no longer publishes {', '.join(gone)}" if gone else ""
 
 
 def check_slot(connection: LimitedConnection, name: str, known: bool = False) -> Slot:

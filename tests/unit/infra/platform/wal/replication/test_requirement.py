@@ -1,0 +1,56 @@
+"""What a publication no longer publishes is told by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.platform.wal.replication.requirement import Published, PublishedTable, missing_since
+
+ORDERS, ITEMS, ANOTHER = 1, 2, 3
+
+
+def published(tables: dict[int, str], oid: int = 9, left_out: tuple[str, ...] = ()) -> Published:
+    made = {
+        number: PublishedTable(number, "public", name, "d", (), True, ("id",), "")
+        for number, name in tables.items()
+    }
+    return Published(oid, left_out, made)
+
+
+BEFORE = published({ORDERS: "orders", ITEMS: "items"})
+
+
+@pytest.mark.parametrize(
+    ("now", "exists", "said"),
+    [
+        (BEFORE, {ORDERS, ITEMS}, ""),
+        (published({ORDERS: "orders_2026", ITEMS: "items"}), {ORDERS, ITEMS}, ""),
+        (published({ORDERS: "orders"}), {ORDERS, ITEMS}, "no longer publishes public.items"),
+        (published({ORDERS: "orders"}), {ORDERS}, "table public.items was dropped: no change"),
+        (
+            published({ORDERS: "orders", ANOTHER: "items"}),
+            {ORDERS, ANOTHER},
+            "table public.items was dropped and created again: no change says",
+        ),
+        # The table was renamed and left out, and another one has its name.
+        (
+            published({ORDERS: "orders", ANOTHER: "items"}),
+            {ORDERS, ITEMS, ANOTHER},
+            "no longer publishes public.items",
+        ),
+        (
+            published({ORDERS: "orders", ITEMS: "items"}, left_out=("delete",)),
+            {ORDERS, ITEMS},
+            "no longer publishes delete",
+        ),
+        (published({}, oid=10), set(), "was dropped and created again"),
+        (None, set(), "publication 'shop' was dropped: what"),
+    ],
+)
+def test_what_is_no_longer_published_is_named(
+    now: Published | None, exists: set[int], said: str
+) -> None:
+    found = missing_since(BEFORE, now, "shop", exists)
+
+    assert said in found
+    assert bool(found) == bool(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from cdc_users.options.page import scenario_shapes
@@ -47,4 +48,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as any program that `| head` ends
     sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
 from cdc_users.options.page import options_page, scenario_shapes
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as any program that `| head` ends
     print(options_page(scenario_shapes()))

@@ -20,6 +20,14 @@ HINT = """
 
 Options of CDC scenarios: locust -f locustfiles/throughput.py --help, or docs/options.md
 (python -m cdc_users lists the scenarios)."""
+#: In place of Locust's, which name options that do nothing beside a scenario.
+EXAMPLES = """Examples (README.md has more):
+
+    {0} --headless
+    {0} --headless --smoke yes
+    {0} --headless --threshold 'end_to_end.p99 < 1s' --html run.html
+
+docs/options.md explains every option of the groups CDC; the others are Locust's own."""
 
 
 def on_patched(_: object) -> None:
@@ -55,5 +63,6 @@ def _load(parser: Any) -> None:
     hooks = sys.modules.get("cdc_users.run.locust.hooks")
     if hooks is not None:
         hooks.extend(parser)
+        parser.epilog = EXAMPLES.format(f"locust -f {named.locustfile}")
     elif not paths:
         parser.epilog += HINT

@@ -38,6 +38,8 @@ def test_help_shows_what_the_scenario_reads_by_group_with_its_own_defaults() -> 
             default = LatencyShape.scenario.defaults.get(option.name, option.default) or "none"
             assert f"{option.help} Takes {option.takes}; default: {default}." in told
     assert "--overload" not in told
+    assert "locust -f locustfiles/latency.py --headless --smoke yes" in told
+    assert "-u 100" not in told
 
 
 def test_help_without_a_locustfile_says_where_the_options_are() -> None:

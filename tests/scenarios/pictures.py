@@ -25,6 +25,7 @@ from tests.scenarios.browser import DESKTOP, PHONE, Theme, browser, window
 from tests.scenarios.site import Site, open_form, opened_site
 
 DEADLINE_MS = 240_000
+expect.set_options(timeout=DEADLINE_MS)
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 THEMES: tuple[Theme, ...] = ("light", "dark")
 LOAD = "scenario=throughput&stages=150/s:12s,400/s:12s"
@@ -58,6 +59,7 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
     """Carry a run out and picture it; raises where it ends with another verdict."""
     with window(launched) as opened:
         page = opened.page
+        page.set_default_timeout(DEADLINE_MS)
         page.goto(f"{site.url}/?{link}")
         open_form(page)
         page.get_by_role("button", name="Start", exact=True).click()
@@ -100,6 +102,7 @@ def _windows(launched: Browser, site: Site) -> Iterator[tuple[str, Theme, Page]]
     for name, size in SIZES.items():
         for theme in THEMES:
             with window(launched, size, theme) as opened:
+                opened.page.set_default_timeout(DEADLINE_MS)
                 opened.page.goto(site.url)
                 yield f"{name}-{theme}.png", theme, opened.page
 
@@ -134,7 +137,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--smoke", action="store_true", help="on a machine that is not quiet: no figures at the end"
     )
+    parser.add_argument(
+        "--only", default="form,invalid,fail,pass", help="some of %(default)s, by comma"
+    )
     given = parser.parse_args(arguments)
+    wanted = given.only.split(",")
     into, more = given.into, "&smoke=yes" if given.smoke else ""
     into.mkdir(parents=True, exist_ok=True)
     with (
@@ -142,8 +149,8 @@ def main(arguments: list[str]) -> int:
         browser() as launched,
         opened_site(place, {}) as site,
     ):
-        taken = take_form(launched, site, into)
-        for run in RUNS:
+        taken = take_form(launched, site, into) if "form" in wanted else []
+        for run in (one for one in RUNS if one.verdict.lower() in wanted):
             taken += take(launched, site, run, f"{run.link}{more}", into)
     print(f"{len(taken)} pictures, {sum(path.stat().st_size for path in taken) / 1e6:.2f} MB")
     return 0

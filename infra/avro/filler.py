@@ -20,7 +20,18 @@ from infra.schemas.debezium import AvroDefinition
 
 _EPOCHS = ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z")
 _MIDNIGHTS = ("00:00:00Z", "00:00:00.000000Z")
+#: What stands where a text is another type's: a decimal (`decimal.handling.mode=string`), a date or
+#: a time (`time.precision.mode=isostring`).
+_OF_OTHERS = (
+    "0",
+    *(f"0.{'0' * digits}" for digits in range(1, 39)),
+    "1970-01-01Z",
+    *_EPOCHS,
+    *_MIDNIGHTS,
+)
 _TEXTS: Mapping[ColumnKind, tuple[str, ...]] = {
+    ColumnKind.TEXT: ("", *_OF_OTHERS),
+    ColumnKind.INTERVAL: ("", "P0Y0M0DT0H0M0S"),
     ColumnKind.ZONED_TIMESTAMP: _EPOCHS,
     ColumnKind.ZONED_TIME: _MIDNIGHTS,
     ColumnKind.JSON: ("", "{}"),

@@ -65,6 +65,24 @@ def test_a_row_with_any_value_was_sent(place: int, value: Any) -> None:
     assert key_only(FILLED, row, FILLED) == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "0.00", "1970-01-01Z", "1970-01-01T00:00:00Z", "00:00:00Z"],
+)
+def test_a_text_may_stand_for_a_decimal_a_date_or_a_time(text: str) -> None:
+    """Debezium sends these as texts where it is asked to, and fills in their zeros."""
+    assert key_only((1, text, *FILLED[2:]), (1, f"{text}1", *FILLED[2:])) == [True, False]
+
+
+def test_an_interval_of_nothing_stands_for_none() -> None:
+    interval = {"type": "string", "connect.name": "io.debezium.time.Interval"}
+    partition = Partition(columns={"id": ("long", False), "pause": (interval, False)})
+    rows = [(1, "P0Y0M0DT0H0M0S"), (1, "P0Y0M1DT0H0M0S")]
+    batch = partition.batch([Event("d", 1, None, row) for row in rows])
+
+    assert batch.key_only().tolist() == [True, False]
+
+
 def test_an_event_without_a_row_before_it_has_sent_none() -> None:
     batch = Partition(columns=COLUMNS).batch([Event("c", 1, FILLED)])
 

@@ -23,7 +23,7 @@ from cdc_users.run.driver.ceiling import CeilingDriver
 from cdc_users.run.driver.faults import FaultDriver
 from cdc_users.run.driver.load_driver import HALT_S
 from cdc_users.run.driver.step_driver import StepDriver
-from cdc_users.run.wait import POLL_S, Waiting
+from cdc_users.run.wait import CLEAN_UP_RESERVED_S, POLL_S, CutShortError, Waiting, no_longer_than
 from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
 from cdc_users.step.close import Closing, close
 from cdc_users.step.cost import UNKNOWN, step_cost
@@ -41,16 +41,10 @@ DYING_S = 2.0
 SAMPLED_S = 2.0
 #: How long the servers are asked why something does not answer.
 TROUBLE_S = 10.0
-#: Of a stop's time, what comes after the audit: processes, objects and the steward itself.
-CLEAN_UP_RESERVED_S = 10.0
 #: A stopped run's last look, the platform, the observer, and the run's objects get so long each.
 LAST_LOOK_S = 1.0
 STOPPED_GRACE_S = 2.0
 STOPPED_RELEASE_S = 3.0
-
-
-class NotUpError(TargetError):
-    """A pipeline was not up in time."""
 
 
 @dataclass(slots=True)
@@ -117,7 +111,7 @@ class Drive:
         following: StepState | None = first
         try:
             run.enter("observer and platform")
-            with self._no_longer_than_a_stop_allows():
+            with no_longer_than(run.stopping, CLEAN_UP_RESERVED_S, "its pipeline was up"):
                 rig.start(held=first.step.mode == "drain", smoke=run.options.smoke)
             run.samples.renew()
             pipeline = first.step.pipeline
@@ -126,7 +120,7 @@ class Drive:
             run.enter("a first event on its way to the topic")
             self._open(rig)
             following = self._steps(rig, first)
-        except NotUpError as error:
+        except CutShortError as error:
             facts.notes.append(str(error))
         except TargetError as error:
             self._blame(error)
@@ -153,24 +147,6 @@ class Drive:
                 f"{missing} within {OPEN_S:g} s, so no load was put on; see that the pipeline runs"
                 " and leads there"
             )
-
-    @contextlib.contextmanager
-    def _no_longer_than_a_stop_allows(self) -> Iterator[None]:
-        """Cut short what has limits of its own, when a run that was told to stop has no more time
-        for it.
-        """
-        caller = gevent.getcurrent()
-
-        def cut_short() -> None:
-            while self.run.stopping.left_s(CLEAN_UP_RESERVED_S) != 0.0:
-                gevent.sleep(POLL_S)
-            gevent.kill(caller, NotUpError("the run was told to stop before its pipeline was up"))
-
-        watcher = gevent.spawn(cut_short)
-        try:
-            yield
-        finally:
-            watcher.kill()
 
     def _plan(self, first: StepState) -> RigPlan:
         run, number = self.run, next(self._rigs)

@@ -31,7 +31,8 @@ from cdc_users.report import directory, table
 from cdc_users.run import conclusion
 from cdc_users.run.assignment import LaneMessenger
 from cdc_users.run.context import RunContext
-from cdc_users.run.drive import CLEAN_UP_RESERVED_S, Drive
+from cdc_users.run.drive import Drive
+from cdc_users.run.wait import CLEAN_UP_RESERVED_S
 from cdc_users.run.watch import Load, Watch
 from cdc_users.scenario import Course, Scenario
 from cdc_users.step.state import Broken, Facts, ReportedShare, StepState

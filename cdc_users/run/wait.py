@@ -4,8 +4,9 @@ gone silent meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import gevent
@@ -23,8 +24,14 @@ SILENT_S = 20.0
 STUCK_S = 30.0
 #: From the first request to stop until the result is there: Ctrl-C ends a run within 30 s.
 STOP_S = 24.0
+#: Of a stop's time, what comes after the audit: processes, objects and the steward itself.
+CLEAN_UP_RESERVED_S = 10.0
 #: A second request leaves time for the files alone.
 HURRY_S = 6.0
+
+
+class CutShortError(TargetError):
+    """A run that was told to stop had no more time for something."""
 
 
 @dataclass(slots=True)
@@ -66,6 +73,25 @@ class Progress:
 
     read: Callable[[], object]
     stuck_s: float = STUCK_S
+
+
+@contextlib.contextmanager
+def no_longer_than(stopping: Stopping, reserved_s: float, what: str) -> Iterator[None]:
+    """Cut short what has limits of its own, by CutShortError, when a run that was told to stop has
+    no more time for it.
+    """
+    caller = gevent.getcurrent()
+
+    def cut_short() -> None:
+        while stopping.left_s(reserved_s) != 0.0:
+            gevent.sleep(POLL_S)
+        gevent.kill(caller, CutShortError(f"the run was told to stop before {what}"))
+
+    watcher = gevent.spawn(cut_short)
+    try:
+        yield
+    finally:
+        watcher.kill()
 
 
 @dataclass(slots=True)

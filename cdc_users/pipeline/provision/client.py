@@ -48,6 +48,8 @@ INJECT_S, HEAL_S = 120.0, 210.0
 RELEASE_S = 60.0
 CLOSE_S = 15.0
 READ_BYTES = 65536
+#: What a run that was told to stop waits for although it has no time left; each has a limit then.
+REMOVALS = (ReleasePipeline, CloseSteward)
 #: So often it is looked whether there is still time.
 LOOK_S = 0.25
 
@@ -166,7 +168,7 @@ class StewardClient:
         try:
             self._socket.settimeout(LOOK_S)
             self._socket.sendall(encode(request) + b"\n")
-            line = self._line(began_s + limit_s, hurried=kind is not Problems)
+            line = self._line(began_s + limit_s, hurried=not isinstance(request, REMOVALS))
         except TimeoutError:
             waited_s = time.monotonic() - began_s
             self._silence = StewardSilentError(

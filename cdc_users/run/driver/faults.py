@@ -19,6 +19,7 @@ from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.run.context import RunContext
+from cdc_users.run.wait import CLEAN_UP_RESERVED_S, no_longer_than
 from cdc_users.step.fault import FaultState, fault_of
 from cdc_users.step.state import StepState
 from cdc_users.view.run_view import due
@@ -111,7 +112,10 @@ class FaultDriver:
     def _act(self, what: str) -> None:
         """Here, where it is done to a process of the run; else the steward does it."""
         if self._fault.of_the_run:
-            self.rig.do(self._planned.name, what)
+            with no_longer_than(
+                self.run.stopping, CLEAN_UP_RESERVED_S, f"it could {what} its fault"
+            ):
+                self.rig.do(self._planned.name, what)
         elif what == "inject":
             objects = self.rig.fault_objects(self.run.options.tuning)
             allowed = self.run.options.allow_fault

@@ -15,8 +15,8 @@ import pytest
 from cdc_users.error import ObserverSilentError, StewardError, TargetError
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.run import drive as module
-from cdc_users.run.drive import CLEAN_UP_RESERVED_S, Drive, NotUpError
-from cdc_users.run.wait import STOP_S, Stopping
+from cdc_users.run.drive import Drive
+from cdc_users.run.wait import CLEAN_UP_RESERVED_S, STOP_S, Stopping
 from cdc_users.scenario import CourseOutcome, Pipeline, Step, StepShown
 from cdc_users.step.state import Broken, Facts, StepState
 
@@ -141,29 +141,6 @@ def test_an_outcome_is_told_also_where_a_step_breaks() -> None:
         walk.drive.drive()
 
     assert walk.facts.course is OUTCOME
-
-
-def test_what_comes_up_too_slowly_is_cut_short_when_a_stopped_run_has_no_more_time() -> None:
-    walk = Walk(Deciding(lambda _: None))
-    walk.stopping.ask("stopped early")
-    walk.stopping._deadline_s = time.monotonic() + CLEAN_UP_RESERVED_S + 0.05
-
-    with (
-        pytest.raises(NotUpError, match="before its pipeline was up"),
-        walk.drive._no_longer_than_a_stop_allows(),
-    ):
-        gevent.sleep(60)
-
-
-def test_what_comes_up_in_time_is_left_alone_afterwards() -> None:
-    walk = Walk(Deciding(lambda _: None))
-
-    with walk.drive._no_longer_than_a_stop_allows():
-        gevent.sleep(0.01)
-    walk.stopping.ask("stopped early")
-    walk.stopping._deadline_s = time.monotonic()
-
-    gevent.sleep(0.3)  # the watcher would have struck by now
 
 
 class HangingSteward:

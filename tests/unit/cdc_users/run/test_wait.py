@@ -8,7 +8,18 @@ import gevent
 import pytest
 
 from cdc_users.error import ObserverSilentError, PlatformSilentError, TargetError
-from cdc_users.run.wait import HURRY_S, SILENT_S, STOP_S, STUCK_S, Progress, Stopping, Waiting
+from cdc_users.run.wait import (
+    HURRY_S,
+    POLL_S,
+    SILENT_S,
+    STOP_S,
+    STUCK_S,
+    CutShortError,
+    Progress,
+    Stopping,
+    Waiting,
+    no_longer_than,
+)
 from cdc_users.step.state import Broken, Facts
 
 pytestmark = pytest.mark.gevent
@@ -137,3 +148,25 @@ def test_a_stop_bounds_every_wait_and_leaves_time_for_what_follows(clock: Clock)
     found.stopping.hurry()
     assert found.stopping.left_s() == pytest.approx(HURRY_S)
     assert found.stopping.reason == "stopped early by SIGINT"
+
+
+def test_what_is_too_slow_is_cut_short_when_a_stopped_run_has_no_more_time() -> None:
+    stopping = Stopping()
+    stopping.ask("stopped early")
+    reserved_s = STOP_S - 0.05
+
+    with (
+        pytest.raises(CutShortError, match="told to stop before its pipeline was up"),
+        no_longer_than(stopping, reserved_s, "its pipeline was up"),
+    ):
+        gevent.sleep(60)
+
+
+def test_what_was_done_in_time_is_left_alone_afterwards() -> None:
+    stopping = Stopping()
+    with no_longer_than(stopping, STOP_S, "its pipeline was up"):
+        gevent.sleep(0.01)
+    stopping.ask("stopped early")
+
+    with gevent.Timeout(3 * POLL_S, False):
+        gevent.sleep(60)  # the watcher would have struck by now

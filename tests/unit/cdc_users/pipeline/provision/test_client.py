@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cdc_users.error import HarnessError, StewardError, TargetError
+from cdc_users.error import HarnessError, StewardError, StewardSilentError, TargetError
 from cdc_users.pipeline.provision.client import StewardClient
 
 
@@ -58,12 +58,13 @@ def test_a_steward_that_died_is_named_and_asked_nothing_more() -> None:
     assert client.close()[0].startswith("the steward process ended with 9")
 
 
-def test_a_run_that_has_no_time_left_does_not_wait_for_a_silent_steward() -> None:
+@pytest.mark.parametrize("asks", ["health", "committed", "heal"])
+def test_a_run_that_has_no_time_left_does_not_wait_for_a_silent_steward(asks: str) -> None:
     client = steward("time.sleep(60)", left_s=0.0)
     began_s = time.monotonic()
 
-    with pytest.raises(StewardError, match="has not answered 'health'"):
-        client.health()
+    with pytest.raises(StewardSilentError, match="the steward has not answered"):
+        getattr(client, asks)()
     told = client.close(0.5)
 
     assert time.monotonic() - began_s < 10

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from cdc_users.error import TargetError
@@ -13,6 +15,7 @@ from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.run.driver.faults import FAULT, RECOVER, FaultDriver
+from cdc_users.run.wait import CLEAN_UP_RESERVED_S, CutShortError, Stopping
 from cdc_users.scenario import Pipeline, Step
 from cdc_users.step.state import Facts, StepState
 from infra.faults.fault import FaultObjects
@@ -58,7 +61,7 @@ def driver(
     state, marks = StepState(1, step, t0_us=ANCHOR.now_us()), []
     run: Any = SimpleNamespace(
         anchor=ANCHOR,
-        stopping="",
+        stopping=Stopping(),
         facts=Facts(),
         options=SimpleNamespace(tuning="latency", allow_fault=()),
         watch=SimpleNamespace(elapsed_s=0.0, moments=[]),
@@ -130,6 +133,24 @@ def test_what_could_be_done_in_part_is_undone_and_its_failure_told() -> None:
 
     assert doer.done == ["inject", "heal"]
     with pytest.raises(TargetError, match="cannot inject"):
+        made.finish()
+
+
+def test_a_platform_that_comes_up_again_too_slowly_does_not_keep_a_stopped_run() -> None:
+    class Slow(Doer):
+        def do(self, fault: str, what: str) -> None:
+            super().do(fault, what)
+            if what == "heal":
+                gevent.sleep(600)
+
+    doer = Slow()
+    made, _ = driver(doer, "kill-platform", inject_at_s=0.0, hold_s=60.0)
+    made.start()
+    wait_for(lambda: doer.done == ["inject"])
+    made.run.stopping.ask("stopped early by SIGINT")
+    made.run.stopping._deadline_s = time.monotonic() + CLEAN_UP_RESERVED_S + 0.2
+
+    with pytest.raises(CutShortError, match="before it could heal its fault"):
         made.finish()
 
 

@@ -37,7 +37,7 @@ class Scenario:
     scaling: bool = False
 
 
-#: A field's metadata: the argument by which the platform is told it, and what makes it that.
+#: A field's metadata: the argument that tells the platform, and what makes it that.
 ARGUMENT, AS_TOLD = "argument", "as_told"
 
 

@@ -40,7 +40,7 @@ def answer(request: FinalRequest, run: str, taps: Mapping[str, Tap]) -> Final:
     doubtful = _numbers(
         request.source.doubtful if isinstance(request.source, ExpectedSide) else None
     )
-    # What somebody else wrote is nobody's loss, and is told by the taps.
+    # What somebody else wrote is nobody's loss, and is reported by the taps.
     others = [key for tap in taps.values() for key in tap.record.others_keys]
     doubtful = np.concatenate((doubtful, np.array(others, dtype=np.int64)))
     gone = DeletedKeys.of(_numbers(request.gone), _numbers(request.gone_versions))

@@ -28,7 +28,7 @@ from cdc_users.observe.tap import end_thread
 from infra.client.kafka import kafka_settings
 
 INTERVAL_S = 0.1
-#: An hour of samples; older ones are forgotten, and whoever asks for them is told how many.
+#: An hour of samples; older ones are forgotten, and how many these were is in the answer.
 KEPT = 36_000
 #: Asking Kafka for offsets is dearer than the other gauges, and lag does not need to be known so
 #: often.

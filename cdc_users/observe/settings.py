@@ -1,4 +1,4 @@
-"""What the observer is told to watch: one line of JSON on its standard input (docs/observer.md)."""
+"""What the observer is to watch: one line of JSON on its standard input (docs/observer.md)."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class ObserverSettings(Versioned, kw_only=True, frozen=True):
     taps: tuple[Any, ...]
     gauges: GaugeSettings = GaugeSettings()
     anchor: Anchor | None = None
-    #: What every request must show: a comparison reads with the run's rights wherever it is told.
+    #: What every request must show: a comparison reads with the run's rights where it is asked.
     token: str = ""
 
 

@@ -26,7 +26,7 @@ from cdc_users.measure.step import (
 from cdc_users.observe.message import TapPlace, TapTelemetry
 
 _STAMP = ord(Operation.STAMP)
-#: So many distinct errors of a tap are told.
+#: So many distinct errors of a tap are reported.
 ERRORS = 20
 
 

@@ -1,7 +1,7 @@
 """What options need and exclude, each with its remedy: the rules that their records name.
 
 A rule takes the values that were read, by option, and returns every mistake. Pure. A value that
-could not be read is missing; its own mistake is told already, so a rule says nothing about it.
+could not be read is missing; its own mistake is reported already, so a rule says nothing about it.
 """
 
 from __future__ import annotations

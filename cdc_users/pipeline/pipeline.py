@@ -143,7 +143,7 @@ class Rig:
         keys = self.send_fences(1)
         if not wiring.direct:
             if not wait("the topic", lambda: keys <= self.progress()["topic"].fences):
-                return ""  # what is behind it is told by the run's own waits
+                return ""  # what is behind it shows in the run's own waits
             steward.committed()
         if not wiring.foreign:
             return ""
@@ -197,7 +197,7 @@ class Rig:
         try:
             self.platforms = [come_up(child, self.wiring.ready_s) for child in launched]
         except BaseException as error:
-            # A run that was told to stop has no time for them.
+            # A run that was asked to stop has no time for them.
             grace_s = PLATFORM_GRACE_S if isinstance(error, PlatformSilentError) else 1.0
             for child in launched:
                 stop(child.process, grace_s)

@@ -163,7 +163,7 @@ class Assigner:
         a process that has worked through its share takes no more.
 
         A worker says that it is ready before it listens to us (WorkerRunner.__init__), so what it
-        was told may be lost; it is told again until it reports. To hear the same twice changes
+        was told may be lost; it is sent again until it reports. To hear the same twice changes
         nothing.
         """
         state = self.state

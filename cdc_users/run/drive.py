@@ -209,7 +209,7 @@ class Drive:
         return self.course.give_up(StepProgress(state.step, looks, seen.recorder))
 
     def _missing(self) -> Sequence[str]:
-        """What the run needs and is gone for good."""
+        """What the run needs and is permanently gone."""
         with contextlib.suppress(HarnessError):
             return self.steward.health().gone
         return ()
@@ -218,7 +218,7 @@ class Drive:
         self._assigner = assigner
 
     def _close(self, rig: Rig, states: list[StepState]) -> None:
-        """Audit the steps; a run that was told to stop gives it what time is left."""
+        """Audit the steps; a run that was asked to stop gives it what time is left."""
         run, left_s = self.run, self.run.stopping.left_s(CLEAN_UP_RESERVED_S)
         limit_s = (
             run.options.drain_timeout if left_s is None else min(left_s, run.options.drain_timeout)
@@ -228,7 +228,7 @@ class Drive:
                 close(Closing(rig, states, run.workload, run.facts, limit_s), run.watch.look)
         except gevent.Timeout:
             run.facts.fenced = False
-            run.facts.notes.append("the audit was cut short, because the run was told to stop")
+            run.facts.notes.append("the audit was cut short, because the run was asked to stop")
         self._keep_figures(rig, states)
 
     def _keep_figures(self, rig: Rig, states: list[StepState]) -> None:
@@ -326,7 +326,7 @@ class Drive:
         facts = self.run.facts
         if facts.broken or self.run.stopping.left_s() is not None:
             return
-        with contextlib.suppress(TargetError):  # servers that do not answer are told by others
+        with contextlib.suppress(TargetError):  # servers that do not answer are reported by others
             health = self.steward.health()
             facts.restarts += facts.unexplained(health.restarted)
             facts.disturbed += facts.unexplained(health.disturbed)

@@ -220,7 +220,7 @@ class Run:
             with self._steward() as steward:
                 self._carry_out(steward)
         except HarnessError as error:
-            # A run that was told to stop has not waited long enough to blame the steward for it.
+            # A run that was asked to stop has not waited long enough to blame the steward for it.
             if self.context.stopping and isinstance(error, StewardSilentError):
                 facts.notes.append(str(error))
             else:

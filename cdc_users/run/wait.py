@@ -31,7 +31,7 @@ HURRY_S = 6.0
 
 
 class CutShortError(TargetError):
-    """A run that was told to stop had no more time for something."""
+    """A run that was asked to stop had no more time for something."""
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Progress:
 
 @contextlib.contextmanager
 def no_longer_than(stopping: Stopping, reserved_s: float, what: str) -> Iterator[None]:
-    """Cut short what has limits of its own, by CutShortError, when a run that was told to stop has
+    """Cut short what has limits of its own, by CutShortError, when a run that was asked to stop has
     no more time for it.
     """
     caller = gevent.getcurrent()
@@ -85,7 +85,7 @@ def no_longer_than(stopping: Stopping, reserved_s: float, what: str) -> Iterator
     def cut_short() -> None:
         while stopping.left_s(reserved_s) != 0.0:
             gevent.sleep(POLL_S)
-        gevent.kill(caller, CutShortError(f"the run was told to stop before {what}"))
+        gevent.kill(caller, CutShortError(f"the run was asked to stop before {what}"))
 
     watcher = gevent.spawn(cut_short)
     try:

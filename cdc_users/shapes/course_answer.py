@@ -25,7 +25,7 @@ from cdc_users.measure.judgement.search_summary import (
 from cdc_users.options.options import Options
 from cdc_users.scenario import StepShown
 
-#: The outage that a prediction is told for, where none is made.
+#: The outage that a prediction assumes, where none is made.
 OUTAGE_S = 60.0
 
 

@@ -93,7 +93,7 @@ class Closing:
                 self.rig.send_fences, partitions, self._taps, self.limit_s, self._gone
             )
         except (psycopg2.ProgrammingError, psycopg2.IntegrityError) as error:
-            # The table is no longer as it was; what is left of it is told by others.
+            # The table is no longer as it was; what is left of it is reported by others.
             self.facts.notes.append(f"fences could not be written: {str(error).strip()}")
             return False
 

@@ -160,8 +160,8 @@ def _lasted_us(state: StepState, sink: StepSnapshot) -> int:
 
 
 def _final_of(number: int, facts: Facts) -> Final | None:
-    """The final state as a step is told it: steps of one rig share it, and a row that the audit of
-    one of them misses is not missed by the others.
+    """The final state as it counts in a step: steps of one rig share it, and a row that the audit
+    of one of them misses is not missed by the others.
     """
     final = facts.finals.get(number)
     if final is None:

@@ -154,7 +154,7 @@ class Facts:
     retention_lost: int = 0
     #: What ended and began again without being asked.
     restarts: list[str] = field(default_factory=list)
-    #: What of the system under test is gone for good, and what somebody else did to the run.
+    #: What of the system under test is permanently gone, and what somebody else did to the run.
     gone: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
     #: What came to a tap in a form that it does not know.

@@ -77,7 +77,7 @@ def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
 
 
 def gone_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """A system of which a part is gone for good, or out of which nothing comes any more, has
+    """A system of which a part is permanently gone, or out of which nothing comes any more, has
     failed, however it was measured.
     """
     found = [f"{what}; {since}" for what in facts.gone for since in [_last_sign(states, facts)]]

@@ -43,7 +43,7 @@ class RunMessage(Versioned, kw_only=True, frozen=True):
 
 
 class Assignment(RunMessage, kw_only=True, frozen=True):
-    """What a process is told of a step: the plan's share and all that its lanes need.
+    """What a process must know of a step: the plan's share and all that its lanes need.
 
     `parts` take the place of `share` and `shares`. With `drop_after_s` an arrival that is later
     than this is dropped; without it every arrival is carried out, however late.

@@ -197,7 +197,8 @@ def test_a_slot_made_anew_is_refused(source: Source, tmp_path: Path) -> None:
 
     with (
         pytest.raises(
-            SlotGoneError, match=r"beyond .* which this reader confirmed: it was created anew"
+            SlotGoneError,
+            match=r"beyond .* which this reader confirmed: it was dropped and created",
         ),
         reading(source, state=state_file(tmp_path)),
     ):

@@ -31,7 +31,7 @@ NEWER = " WHERE substr(t.probe, 48, 8) < substr(excluded.probe, 48, 8)"
 
 
 class PlainConsumer:
-    """Reads until it is told to stop."""
+    """Reads until it is asked to stop."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.fault = options, options.fault

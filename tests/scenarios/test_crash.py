@@ -1,4 +1,4 @@
-"""What happens when something dies or is told to stop in the middle of a run."""
+"""What happens when something dies or is asked to stop in the middle of a run."""
 
 from __future__ import annotations
 

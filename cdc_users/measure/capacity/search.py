@@ -20,7 +20,7 @@ FACTOR = 2.0
 CAREFUL_FACTOR = 1.25
 #: The lowest rate that is tried is the start rate by this.
 LOWEST_SHARE = 0.25
-#: A probe's own time beside its load: lanes are told, the pipeline drains, samples come in.
+#: A probe's own time beside its load: lanes hear of it, the pipeline drains, samples come in.
 OVERHEAD_S = 3.0
 #: The answer's lower end has been held for so many long probes.
 CONFIRMATIONS = 2

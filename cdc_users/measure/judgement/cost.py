@@ -8,7 +8,7 @@ from dataclasses import dataclass
 #: Parts that are not the system under test: the harness, and the whole machine with whatever else
 #: runs on it.
 OWN = ("harness", "machine")
-#: What a rate's cost is told for.
+#: The rate in events a second that costs are stated for.
 PER_EVENTS = 10_000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Nothing has come for so long: told by then, with a look a second, within ten.
+#: Nothing has come for so long: with a look a second this is reported within ten seconds.
 STALLED_S = 7.0
 
 

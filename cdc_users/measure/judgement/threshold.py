@@ -28,8 +28,8 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-#: By kind of metric: what a unit multiplies a value by, to be what result.json holds. The first
-#: one is meant by none.
+#: By kind of metric: what a unit multiplies a value by, to be what result.json holds. A
+#: value without a unit has the first one.
 UNITS: Mapping[str, Mapping[str, float]] = {
     "duration_ms": {"ms": 1.0, "us": 0.001, "s": 1000.0, "m": 60_000.0},
     "duration_s": {"s": 1.0, "ms": 0.001, "m": 60.0},

@@ -236,8 +236,8 @@ def samples_missing(step: StepFacts) -> Iterator[str]:
     """A latency that was not recorded is an omission in every percentile."""
     if step.samples + step.dropped != step.offered:
         yield (
-            f"{step.samples} samples and {step.dropped} dropped are not the {step.offered} arrivals"
-            " offered"
+            f"of {step.offered} arrivals offered, {step.samples} have a latency and {step.dropped}"
+            " were dropped; the rest was not recorded"
         )
 
 

@@ -55,8 +55,9 @@ class LatencyHistogram:
     """Counts of latencies in microseconds, 1 us to one hour, to three significant digits.
 
     Negative ones, which two clocks or a rounded time can make, belong to `count`, to the sum and
-    to the ranks of percentiles, and are told by `negative`; `too_long`, above an hour, is counted
-    apart. 0 counts as 1. Sums, minimum and maximum are exact. Not safe for several threads.
+    to the ranks of percentiles, and are counted in `negative`; those above an hour are
+    counted in `too_long` alone. 0 counts as 1. Sums, minimum and maximum are exact. Not safe for
+    several threads.
     """
 
     def __init__(self) -> None:
@@ -151,7 +152,7 @@ class LatencyHistogram:
     def summary_ms(self, censored: Censored = NONE) -> dict[str, float | int | None]:
         """Count, mean, p50, p95, p99 and maximum, in milliseconds;
 
-        `censored` is told where there are any, and nothing that it may change.
+        `censored` is in it where there are any, and nothing that it may change.
         """
 
         def ms(value_us: float | None) -> float | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.latency.series import EARLIEST, OWN_DELAY
 
-#: A generator's own delay is told where it is this part of the usual latency, and so long.
+#: A generator's own delay is stated where it is this part of the usual latency, and so long.
 TOLD_SHARE = 0.1
 TOLD_MS = 1.0
 

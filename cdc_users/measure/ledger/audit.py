@@ -47,7 +47,7 @@ class Audit:
 
     `lost` and `torn` are only claimed when all fences were seen; without them what is missing is
     `unseen`. `stale` counts keys that were left at an older version than had been there;
-    `undeleted` and `resurrected` are told by the final state alone. `phantom`
+    `undeleted` and `resurrected` show in the final state alone. `phantom`
     counts events whose transaction had failed at the source, or that no writer knows of. Events of
     an unknown outcome may arrive or not; `unknown` counts those that did not. Not classes of their
     own, since others say so too: `gap` and `replayed`. `checked` and `uncheckable` say how far

@@ -145,7 +145,7 @@ class Ledger:
             batch.valid & ~fence & (batch.sequence > batch.index) & (batch.index < batch.size)
         )
         if fence.any():
-            # Told by what the probe says: a table's key may be no number.
+            # By what the probe says: a table's key may be no number.
             fences = batch.writer[fence] * KEYS_PER_WRITER + batch.sequence[fence]
             self._arrivals.fences.update(fences.tolist())
             self._arrivals.fenced_partitions.add(part.partition)

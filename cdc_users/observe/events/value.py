@@ -34,7 +34,7 @@ CUSTOMERS: Mapping[str, ColumnKind] = {
     "created_at": ColumnKind.ZONED_TIMESTAMP,
     "notes": ColumnKind.TEXT,
 }
-#: Scales that are tried where none is told.
+#: Scales that are tried where none is stated.
 MOST_SCALE = 20
 #: Longer texts are no numbers in base64 that a checksum could have been made of.
 MOST_DIGITS = 1000

@@ -224,7 +224,7 @@ class PostgresTap(Tap):
     is written again as it was is nothing new. So its ledger is complete only where keys are
     written once; otherwise the final state tells. A look scans the table; it is made `poll_s`
     after the last one, or later, so that looking takes a tenth of the time at most. A row may have
-    been there since just after the look before, which is told with it (`late_us`).
+    been there since just after the look before, which is reported with it (`late_us`).
     """
 
     kind = "postgres"
@@ -284,7 +284,7 @@ class PostgresTap(Tap):
         """Take in the rows that were written since the last look."""
         connection = self._connected()
         looked_us = self._anchor.now_us()
-        # One statement, so one round trip, and the snapshot that is told is that of the rows.
+        # One statement, so one round trip, and the snapshot that is reported is that of the rows.
         found = connection.execute(self._statement(), {"last": self._snapshot}).fetchall()
         seen_us = self._anchor.now_us()
         self._snapshot = str(found[0][0])

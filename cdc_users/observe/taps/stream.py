@@ -44,7 +44,7 @@ class StreamFeed:
         self._parser = ChangeParser.of(settings)
 
     def take(self, partition: int, items: Sequence[StreamItem], seen_us: int) -> None:
-        """Take in messages of one partition; one that cannot be read is told and left out.
+        """Take in messages of one partition; one that cannot be read is reported and left out.
 
         Raises nothing.
         """
@@ -110,8 +110,8 @@ class StreamFeed:
 
 
 class StreamReading:
-    """Calls `step` again and again in a thread until it is stopped; a step that fails is told, and
-    the next tried.
+    """Calls `step` again and again in a thread until it is stopped; a step that fails is
+    reported, and the next is tried.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class StreamReading:
         while not self._stop.is_set():
             try:
                 found = self._step()
-            except Exception as error:  # noqa: BLE001 - whatever a client raises is told, and tried again
+            except Exception as error:  # noqa: BLE001 - whatever a client raises is reported, and tried again
                 self._record.fail(
                     f"{self._name} cannot be read: {type(error).__name__}: {error}", events=0
                 )

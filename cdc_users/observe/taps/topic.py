@@ -100,7 +100,7 @@ class Schemas:
 class EnvelopeParser:
     """From messages of one partition to events by columns.
 
-    A message that cannot be read is told and left out.
+    A message that cannot be read is reported and left out.
     """
 
     def __init__(

@@ -143,7 +143,7 @@ class Launched:
         alarm.start()
         try:
             line = self.process.stdout.readline()
-        except BaseException:  # a run that was told to stop waits no longer for it
+        except BaseException:  # a run that was asked to stop waits no longer for it
             stop(self.process, 1.0)
             raise
         finally:

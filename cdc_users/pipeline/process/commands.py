@@ -1,5 +1,5 @@
-"""What the processes of a pipeline are told: the platform's command line, and what the observer is
-to watch.
+"""What the processes of a pipeline are started with: the platform's command line, and what the
+observer is to watch.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ INJECT_S, HEAL_S = 120.0, 210.0
 RELEASE_S = 60.0
 CLOSE_S = 15.0
 READ_BYTES = 65536
-#: What a run that was told to stop waits for although it has no time left; each has a limit then.
+#: What a run that was asked to stop waits for although it has no time left; each has a limit then.
 REMOVALS = (ReleasePipeline, CloseSteward)
 #: So often it is looked whether there is still time.
 LOOK_S = 0.25
@@ -189,7 +189,7 @@ class StewardClient:
     def _line(self, deadline_s: float, *, hurried: bool) -> bytes:
         """The next line; b"" at the end, TimeoutError when the time is over.
 
-        Where a run that was told to stop has no time left, only removals are waited for.
+        Where a run that was asked to stop has no time left, only removals are waited for.
         """
         while b"\n" not in self._rest:
             try:

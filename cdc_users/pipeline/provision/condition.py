@@ -98,7 +98,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What two looks differ in, in sentences: what began again, what is gone for good, and what
+    """What two looks differ in, in sentences: what began again, what is permanently gone, and what
     somebody else has done.
     """
 

@@ -91,7 +91,7 @@ class StackFound(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What has restarted since, what is gone for good, how somebody else disturbed the run, and
+    """What has restarted since, what is permanently gone, how somebody else disturbed the run, and
     records that the run's topics have deleted.
     """
 

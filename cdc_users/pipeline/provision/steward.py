@@ -243,7 +243,8 @@ class Steward:
 
     def health(self) -> Health:
         """What has happened to the servers and the run's objects since `prepare`: what restarted,
-        what is gone for good, what somebody else did, and how many records the topics have deleted.
+        what is permanently gone, what somebody else did, and how many records the topics have
+        deleted.
         """
         endpoints = self._endpoints()
         now = look(endpoints, self._watched)

@@ -21,7 +21,7 @@ from cdc_users.view.run_view import due
 logger = structlog.get_logger()
 
 LANES_UP_S = 30.0
-#: Lanes that are told to stop finish what they have begun within this.
+#: Lanes that are asked to stop finish what they have begun within this.
 HALT_S = 5.0
 #: Of a stop's time, what comes after the load.
 DRAIN_RESERVED_S = 18.0
@@ -102,8 +102,8 @@ class LoadDriver:
         )
 
     def _load(self) -> None:
-        """The load ends by itself or when it is told to; a death, or a worker that is lost, cuts it
-        short, and so does a system in which nothing moves any more.
+        """The load ends by itself or when it is asked to; a death, or a worker that is lost, cuts
+        it short, and so does a system in which nothing moves any more.
         """
         run, state = self.run, self.state
         stuck_s = STUCK_S + state.step.rows_per_arrival / ROWS_PER_S

@@ -13,7 +13,7 @@ ASK_AGAIN_S = 10.0
 class Silence:
     """Watches a count that should grow.
 
-    `ask` returns what is gone for good, in sentences, and is called when nothing has come for a
+    `ask` returns what is permanently gone, in sentences, and is called when nothing has come for a
     while; it may take seconds.
     """
 

@@ -35,7 +35,7 @@ class StepDriver(LoadDriver):
     """One step of a run on its rig."""
 
     rig: Rig
-    #: What the run needs and is gone for good; asked when nothing comes.
+    #: What the run needs and is permanently gone; asked when nothing comes.
     missing: Callable[[], Sequence[str]]
     #: What is done to the pipeline meanwhile.
     fault: FaultDriver | None = None

@@ -1,8 +1,8 @@
 """Our options on Locust's command line, and everything on it checked together, once.
 
-Locust parses its command line before it forks, opens a file or listens. So this is where all that
-is wrong is told, in one message with exit code 2, and where options become a run's steps: what was
-read here is handed on to whoever asks for it later.
+Locust parses its command line before it forks, opens a file or listens. So this is where all
+mistakes are reported, in one message with exit code 2, and where options become a run's steps. What
+was read here is kept for the parts that need it later.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class Harness:
         if parsed is None:
             return
         terminal = carried(environment, Terminal)
-        # Where stdout is to be JSON, people are told on stderr.
+        # Where stdout is to be JSON, people read on stderr.
         stream = sys.stderr if parsed.json else sys.stdout
         try:
             terminal.open(stream, os.environ, read_alone("quiet", parsed.quiet))

@@ -22,7 +22,7 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: So many signals, and the process ends at once; the steward still cleans up.
 PATIENCE = 3
 INTERRUPTED = 130
-#: A worker that was told to stop waits so long for its master to end the run.
+#: A worker that was asked to stop waits so long for its master to end the run.
 WORKER_S = 30.0
 
 

@@ -1,4 +1,4 @@
-"""What producers are told of a topic."""
+"""What producers must know of a topic."""
 
 from __future__ import annotations
 

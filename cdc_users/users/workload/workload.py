@@ -2,7 +2,7 @@
 confuse the audit.
 
 Pure: no connection and no clock. A writer has at most one open transaction. What it writes follows
-from run, writer, workload and the outcomes that it was told, and from nothing else.
+from run, writer, workload and the outcomes that were reported to it, and from nothing else.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class CDCConsumer:
 
     @property
     def errors(self) -> list[str]:
-        """What has failed for good, and what keeps failing and is tried again."""
+        """What has failed permanently, and what keeps failing and is tried again."""
         return [*self.failures, *self.delivery.troubles.texts()]
 
     def stop(self) -> None:

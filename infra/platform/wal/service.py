@@ -284,7 +284,7 @@ class Service:
 
     @property
     def errors(self) -> list[str]:
-        """What has failed for good, and what fails again and again, for the telemetry."""
+        """What has failed permanently, and what fails again and again, for the telemetry."""
         found = [self.reader.failure, self.pump.failure]
         said = {f"{type(error).__name__}: {error}" for error in found if error is not None}
         troubles = {self.reader.trouble, self.publisher.trouble, self._trouble}
@@ -301,7 +301,7 @@ class Service:
             self.reader.fail(
                 SetupError(
                     f"{why}; what was published to it may be gone: take over the tables' contents"
-                    " anew, or start the reader again to go on without"
+                    " again, or start the reader again to go on without"
                 )
             )
         try:
@@ -332,8 +332,8 @@ class Service:
         pump = self.pump
         return {
             "polled": self.reader.messages,
-            # The slot stands for the one partition that there is; how far it is behind is told in
-            # bytes elsewhere.
+            # The slot stands for the one partition that there is; how far it is behind is
+            # reported in bytes elsewhere.
             "partitions": {self.settings.slot: self._partition()},
             "queue_depth": pump.held - pump.in_flight,
             "queue_high_water": pump.high_water,

@@ -375,7 +375,7 @@ class ValueKinds:
     """The types that are known, by OID. What is built in is known from the start.
 
     The stream itself tells which built-in type a domain is of (`learn`); enums, own ranges and
-    arrays of own types are told only by the catalogue (`learn_catalogue` with the rows of
+    arrays of own types are known only from the catalogue (`learn_catalogue` with the rows of
     CATALOGUE). In text, an enum needs neither.
     """
 

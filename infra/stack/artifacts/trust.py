@@ -73,7 +73,7 @@ class VerifiedFiles:
             self._entries[self._name(file)] = (*_look(file), _digest(file))
 
     def save(self) -> None:
-        """Keep what is known; a cache that others have filled may be read-only, and is read anew
+        """Keep what is known; a cache that others have filled may be read-only, and is read again
         each time.
         """
         if not self._changed:

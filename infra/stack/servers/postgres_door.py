@@ -71,7 +71,7 @@ async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def serve(settings: PostgresDoorSettings) -> None:
-    """Serve until the process is told to end."""
+    """Serve until the process is asked to end."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(settings.certificate)
 

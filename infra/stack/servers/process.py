@@ -259,7 +259,7 @@ def door_recipes(secured: Secured, endpoints: Endpoints) -> tuple[Recipe, ...]:
 
 
 def registry_recipe(site: Site, endpoints: Endpoints) -> Recipe:
-    """The schema registry; of a secured stack nobody is told where it is but its door."""
+    """The schema registry; of a secured stack only its door knows where it is."""
     files, run, ports, profile = site.files, site.run, site.ports, site.request.profile
     port, url = ports.registry, endpoints.schema_registry_url
     if site.secured is not None:

@@ -100,7 +100,7 @@ _SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
 def main() -> None:
-    """Serve until the process is told to end."""
+    """Serve until the process is asked to end."""
     settings = msgspec.json.decode(
         Path(os.environ[VARIABLE]).read_bytes(), type=RegistryDoorSettings
     )

@@ -30,7 +30,7 @@ from tests.scenarios.locust_process import LocustProcess
 PASS, FAIL, ERROR, STACK, INVALID = range(5)
 KILLED = -signal.SIGKILL
 INTERRUPTED = 130
-#: A run that was told to stop ends within half a minute; a machine at work is given some more.
+#: A run that was asked to stop ends within half a minute; a machine at work is given some more.
 STOPPED_S = 45.0
 #: Kafka that has stopped for good costs a wait for each of a run's objects.
 ENDS_S = 150.0

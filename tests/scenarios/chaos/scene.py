@@ -122,7 +122,7 @@ FORM = {"user_count": "1", "spawn_rate": "1", "rate": "50", "duration": "4s", "l
 
 
 class PageProcess(LocustProcess):
-    """A run that is started by the page; the page is told to end when the run has."""
+    """A run that is started by the page; the page is asked to end when the run has."""
 
     mode = ("--web-host", "127.0.0.1")
 

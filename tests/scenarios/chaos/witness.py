@@ -21,7 +21,7 @@ COUNT = "SELECT count(*) FILTER (WHERE id < {first}), count(*) FROM {table}"
 
 
 class Witness(threading.Thread):
-    """Looks at a run's tables and topics until it is told to stop.
+    """Looks at a run's tables and topics until it is asked to stop.
 
     What is looked at after the drain stands in `counted`: all events have gone by then.
     """

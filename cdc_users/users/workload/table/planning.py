@@ -269,7 +269,7 @@ class _Planning:
         if "delete" in self._wish.changes and self._found.replica_identity != "full":
             found.append(
                 f"{name}: REPLICA IDENTITY {self._found.replica_identity.upper()} sends a delete's"
-                " key alone: which write it removes is told by the row's last change, so a delete"
+                " key alone: which write it removes follows from the row's last change, so a delete"
                 " after a lost change is not counted"
             )
         opaque = [c.name for c in self._columns.values() if not c.value.kind]

@@ -92,8 +92,8 @@ def gap(place: Place, server: ServerIdentity, slot_lsn: int, slot: str) -> str |
     if slot_lsn > min(reach, place.lsn):
         return (
             f"slot {slot!r} stands at {lsn_text(slot_lsn)}, beyond"
-            f" {lsn_text(min(reach, place.lsn))} which this reader confirmed: it was created anew"
-            " or advanced by another reader, and what lies between is lost"
+            f" {lsn_text(min(reach, place.lsn))} which this reader confirmed: it was dropped and"
+            " created again or advanced by another reader, and what lies between is lost"
         )
     return None
 

@@ -160,7 +160,7 @@ class WalReader:
         self._ended_by = self._ended_by or error
 
     def run(self) -> None:
-        """Read until `stop`, or until something failed for good, which is in `failure` then."""
+        """Read until `stop`, or until something failed permanently, which is in `failure` then."""
         try:
             while not self._stopping.is_set():
                 self._run_session()

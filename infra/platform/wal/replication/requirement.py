@@ -29,7 +29,7 @@ from infra.replication.error import StreamError
 logger = structlog.get_logger()
 
 REMEDY = (
-    "take over the tables' contents anew and start without the old --state file, or skip what is"
+    "take over the tables' contents again and start without the old --state file, or skip what is"
     " missing with --on-gap skip"
 )
 #: Since this version a standby can decode.
@@ -294,7 +294,7 @@ def check_slot(connection: LimitedConnection, name: str, known: bool = False) ->
         raise SlotGoneError(
             f"there is no slot {name!r}; run SELECT pg_create_logical_replication_slot({literal},"
             f" '{PLUGIN}');"
-            + (" and take over the tables' contents anew: changes were lost" if known else "")
+            + (" and take over the tables' contents again: changes were lost" if known else "")
         )
     if slot.plugin != PLUGIN:
         raise SlotGoneError(
@@ -311,7 +311,7 @@ def check_slot(connection: LimitedConnection, name: str, known: bool = False) ->
             f"slot {name!r} has lost its WAL ({slot.reason or 'wal_status is lost'}), so changes"
             f" are missing; run SELECT pg_drop_replication_slot({literal}); raise"
             " max_slot_wal_keep_size, create the slot again and take over the tables' contents"
-            " anew"
+            " again"
         )
     if slot.wal_status == "unreserved":
         logger.warning(

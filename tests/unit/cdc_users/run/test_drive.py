@@ -1,5 +1,5 @@
-"""A drive takes the steps that its course decides on, and what a run was told to stop in bounds all
-that follows.
+"""A drive takes the steps that its course decides on, and the time in which a run was asked to stop
+bounds all that follows.
 """
 
 from __future__ import annotations

@@ -118,6 +118,17 @@ def test_transactions_begin_where_they_were_said_to_and_end_before_the_next() ->
     assert bitmap.cuts()[1].ranges() == [(3, 3), (7, 8)]
 
 
+def test_writers_that_stand_together_each_have_their_own_cuts() -> None:
+    bitmap = Bitmap()
+    writers, ones = np.array([1, 1, 2], dtype=np.int64), np.ones(3, dtype=np.int64)
+    bitmap.mark(writers, np.array([1, 2, 1]), ones, 3 * ones)
+
+    assert {writer: cuts.ranges() for writer, cuts in bitmap.cuts().items()} == {
+        1: [(1, 1), (3, 3)],
+        2: [(1, 1), (3, 3)],
+    }
+
+
 @pytest.mark.parametrize(
     ("begin", "stand_ins"),
     [(BLOCK, [BLOCK, 2 * BLOCK - 1]), (BLOCK - 5, [BLOCK + 1, 2 * BLOCK - 1])],

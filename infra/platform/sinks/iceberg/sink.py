@@ -32,12 +32,19 @@ from infra.platform.process.error import (
 )
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
-from infra.platform.sinks.iceberg.arrow import POSITION, changes
+from infra.platform.sinks.iceberg.arrow import changes
 from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of, is_tagged
 from infra.platform.sinks.iceberg.failure import remedy, translated
 from infra.platform.sinks.iceberg.given import check_given, check_required
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
 from infra.platform.sinks.iceberg.schema import fitted, widened
+from infra.platform.sinks.iceberg.shape import (
+    MARKER,
+    appended_rows,
+    missing_columns,
+    needs_shaping,
+    no_bounds,
+)
 from infra.platform.sinks.iceberg.upsert import (
     apply_state,
     check_key,
@@ -48,8 +55,6 @@ from infra.platform.sinks.iceberg.upsert import (
 )
 from infra.schemas.warehouse import local_catalog
 
-#: The property of a table that the sink has created, and may therefore change.
-MARKER = "locust-cdc.sink"
 #: The column of a key that says which table a row is of (Debezium's "Topic routing").
 TABLE_IDENTIFIER = "__dbz__physicalTableIdentifier"
 #: What readers of a catalog in SQL must call it as well.
@@ -282,7 +287,7 @@ class IcebergSink(SinkConnector):
         for tag, pieces in group.commits():
             self._load()
             wanted = widened(*(piece.schema for piece in pieces))
-            if self._table is None or _changes(self._table, wanted):
+            if self._table is None or needs_shaping(self._table, wanted):
                 self._check_still_there(books_of(self._table).offsets)
                 self._shape(wanted)
             assert self._table is not None
@@ -333,7 +338,7 @@ class IcebergSink(SinkConnector):
             if self._upsert:
                 apply_state(change, table, pieces, books.summary(tag))
             else:
-                change.append(_log(table, pieces), snapshot_properties=books.summary(tag))
+                change.append(appended_rows(table, pieces), snapshot_properties=books.summary(tag))
             books.keep(change, tag)
 
     def _load(self) -> None:
@@ -359,7 +364,7 @@ class IcebergSink(SinkConnector):
                 self._catalog.create_namespace(self._identifier[:-1])
             try:
                 self._catalog.create_table(
-                    self._identifier, wanted, properties={MARKER: "yes"} | _metrics(wanted)
+                    self._identifier, wanted, properties={MARKER: "yes"} | no_bounds(wanted)
                 )
             except TableAlreadyExistsError as error:
                 raise CommitFailedException(
@@ -367,11 +372,11 @@ class IcebergSink(SinkConnector):
                 ) from error
         elif MARKER in self._table.properties:
             with self._table.transaction() as change:
-                change.set_properties(_metrics(wanted))
+                change.set_properties(no_bounds(wanted))
                 with change.update_schema() as columns:
                     columns.union_by_name(widened(self._table.schema().as_arrow(), wanted))
         else:
-            missing = ", ".join(_missing(self._table, wanted))
+            missing = ", ".join(missing_columns(self._table, wanted))
             raise ConfigError(
                 f"table {self._table_name} has no column {missing}; add it, or name another"
             )
@@ -382,55 +387,6 @@ class IcebergSink(SinkConnector):
         close: Callable[[], None] | None = getattr(self._catalog, "close", None)
         if close is not None:
             close()
-
-
-def _log(table: Table, pieces: Sequence[Piece]) -> Any:
-    """The pieces' rows as they are appended: as one chunk, for Parquet is written a third faster
-    so than from a thousand rows at a time.
-    """
-    parts = pa.concat_tables(
-        [pa.Table.from_batches([piece.rows]) for piece in pieces], promote_options="permissive"
-    )
-    return _whole(parts.combine_chunks(), table.schema().as_arrow())
-
-
-def _missing(table: Table, wanted: Any) -> list[str]:
-    known = {column.name for column in table.schema().fields}
-    return [name for name in wanted.names if name not in known]
-
-
-def _changes(table: Table, wanted: Any) -> bool:
-    """Whether the table must get columns, or wider ones; somebody else's is not made wider."""
-    if MARKER not in table.properties:
-        return bool(_missing(table, wanted))
-    known = table.schema().as_arrow()
-    return not widened(known, wanted).equals(widened(known))
-
-
-def _metrics(schema: Any) -> dict[str, str]:
-    """No bounds of dates and times in the manifests:
-
-    PyIceberg cannot make any of infinity or of the year 12026.
-    """
-    temporal = [
-        column.name
-        for column in schema
-        if pa.types.is_temporal(column.type) and column not in POSITION
-    ]
-    return {f"write.metadata.metrics.column.{name}": "counts" for name in temporal}
-
-
-def _whole(rows: Any, target: Any) -> Any:
-    """The rows with exactly the table's columns and types."""
-    columns = [
-        (
-            rows.column(column.name).cast(column.type)
-            if column.name in rows.column_names
-            else pa.nulls(len(rows), column.type)
-        )
-        for column in target
-    ]
-    return pa.table(columns, schema=target)
 
 
 async def _in_thread(action: Callable[[], T]) -> T:

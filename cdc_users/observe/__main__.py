@@ -27,7 +27,7 @@ from cdc_users.observe.tap import TapError
 
 
 async def serve(settings: ObserverSettings, stdin: TextIO) -> int:
-    """Watch until told to stop, and return 0;
+    """Watch until asked to stop, and return 0;
 
     1 where a tap has crashed. Raises TapError when one cannot begin.
     """

@@ -1,4 +1,4 @@
-"""Every way of being told to stop ends alike: concluded, audited, files written, workers told."""
+"""Every way of being asked to stop ends alike: concluded, audited, files written, workers informed."""
 
 from __future__ import annotations
 

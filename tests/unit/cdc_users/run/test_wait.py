@@ -156,7 +156,7 @@ def test_what_is_too_slow_is_cut_short_when_a_stopped_run_has_no_more_time() -> 
     reserved_s = STOP_S - 0.05
 
     with (
-        pytest.raises(CutShortError, match="told to stop before its pipeline was up"),
+        pytest.raises(CutShortError, match="asked to stop before its pipeline was up"),
         no_longer_than(stopping, reserved_s, "its pipeline was up"),
     ):
         gevent.sleep(60)

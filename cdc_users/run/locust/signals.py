@@ -1,4 +1,4 @@
-"""Every way of being asked to stop ends alike: concluded, audited, files written, workers informed."""
+"""Every way to stop a run ends alike: concluded, audited, files written, workers informed."""
 
 from __future__ import annotations
 

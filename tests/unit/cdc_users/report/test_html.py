@@ -260,6 +260,16 @@ def test_scaling_and_pressure_have_their_tables(tmp_path: Path) -> None:
     assert "<h2>Scaling</h2>" not in written(tmp_path / "plain", result())
 
 
+def test_what_was_looked_at_is_no_alarm_and_what_is_wrong_is(tmp_path: Path) -> None:
+    step = step_result("a")
+    counted = {**step.ledger, "checked": 80, "uncheckable": 7, "stale": 3}
+    made = result(Verdict.FAIL, ["3 stale"], steps=[replace(step, ledger=counted)])
+    text = written(tmp_path, made)
+
+    assert '<td class="bad">3</td>' in text
+    assert "<td>80</td><td>7</td>" in text.replace("\n", "")
+
+
 def test_drain_steps_say_so_in_the_table() -> None:
     made = table.BenchmarkReport()
     made.add(

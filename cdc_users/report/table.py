@@ -65,7 +65,7 @@ COLUMNS = (
 #: Shown only where a step has any.
 WHERE_ANY = (
     # A tap that looks now and then sees an event somewhat after it came.
-    TableColumn("late by", lambda step: _bound(step, "late"), figure=False, short="late by"),
+    TableColumn("seen +-", lambda step: _bound(step, "late"), figure=False, short="seen +-"),
     TableColumn("clocks +-", lambda step: _bound(step, "clock"), figure=False, short="clocks +-"),
     TableColumn(
         "Failed", lambda step: quantity.count(step.arrivals.failed), figure=False, short="failed"

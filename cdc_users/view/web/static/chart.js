@@ -71,6 +71,9 @@
     pen.strokeStyle = pen.fillStyle = colour(host, "soft");
     pen.font = FONT.replace("11px", `${11 * scale}px`);
     pen.lineWidth = scale;
+    // The axes' own alignment is still set.
+    pen.textAlign = "left";
+    pen.textBaseline = "alphabetic";
     // While a fault lasts (a stage of run/driver/faults.py) its time is shaded, up to the next mark.
     pen.globalAlpha = 0.12;
     marks.forEach((mark, index) => {
@@ -365,7 +368,7 @@
       const [low, high] = range();
       return {
         cursor: { ...chart.cursor, points: { show: false } },
-        scales: { x: { time: false, range: (_, from, to) => [from, to] }, y: { distr: 3, range: () => [data.edges_ms[low], data.edges_ms[high]] } },
+        scales: { x: { time: false, range: (_, from, to) => [from, to] }, y: { distr: 3, range: () => yRange(true)(null, data.edges_ms[low], data.edges_ms[high]) } },
         axes: axes({ ...chart, log: true }, spec),
         series: [{}, { label: "ms", show: true, paths: () => null, points: { show: false } }],
         hooks: {

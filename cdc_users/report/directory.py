@@ -48,6 +48,8 @@ PACKAGES = (
     "hdrhistogram",
 )
 
+#: A checkout on a disk that does not answer keeps no result from being written.
+REVISION_S = 10.0
 LINK = (
     '\n<p style="margin: 8px 24px; font-family: sans-serif"><a href="{address}">CDC report of this'
     " run</a></p>"
@@ -245,8 +247,10 @@ def _revision() -> str | None:
         "--abbrev=12",
     ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=REVISION_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
 

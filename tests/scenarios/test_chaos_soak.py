@@ -18,11 +18,16 @@ import pytest
 from confluent_kafka import Consumer
 
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_groups, delete_topics
-from infra.client import http
 from infra.client.kafka import kafka_settings
 from infra.client.registry import SchemaRegistry
 from infra.postgres.slot import create_slot, drop_slot
+from infra.stack.debezium.connector import (
+    DebeziumConnector,
+    create_connector,
+    delete_connector,
+)
 from infra.stack.endpoints import Endpoints
+from infra.stack.servers.settings import TOPIC_PREFIX
 from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.chaos.draw import draw
 from tests.scenarios.chaos.leftover import look
@@ -43,11 +48,7 @@ PLANTED = {
 def test_whatever_is_left_on_a_server_is_noticed(stack: Endpoints, tmp_path: Path) -> None:
     name = f"left_{uuid.uuid4().hex[:8]}"
     before = look(stack, CHECKOUT, tmp_path)
-    bootstrap, connector = stack.kafka_bootstrap, f"{stack.connect_url}/connectors"
-    settings = {
-        "connector.class": "org.apache.kafka.connect.tools.MockSourceConnector",
-        "mock_mode": "",
-    }
+    bootstrap = stack.kafka_bootstrap
     with (
         closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as database,
         SchemaRegistry(stack.schema_registry_url) as registry,
@@ -60,12 +61,13 @@ def test_whatever_is_left_on_a_server_is_noticed(stack: Endpoints, tmp_path: Pat
         consumer.subscribe([name])
         await_that(lambda: not consumer.poll(0.1) and bool(consumer.assignment()), "no group")
         registry.register(name, {"type": "string"})
-        made = http.request("PUT", f"{connector}/{name}/config", timeout=30, json=settings)
+        table = f"public.{name}"
+        create_connector(stack, DebeziumConnector(name, name, name, TOPIC_PREFIX, (table,)))
         try:
             found = look(stack, CHECKOUT, tmp_path).since(before)
         finally:
             consumer.close()
-            http.delete(f"{connector}/{name}", timeout=30)
+            delete_connector(stack, name)
             registry.delete(name)
             delete_groups(bootstrap, [name])
             delete_topics(bootstrap, [name])
@@ -73,10 +75,8 @@ def test_whatever_is_left_on_a_server_is_noticed(stack: Endpoints, tmp_path: Pat
             for _, remove in PLANTED.values():
                 database.execute(remove.format(name))
 
-    wanted = {*PLANTED, "slot", "topic", "group", "subject"}
-    wanted |= {"connector"} if made.ok else set()
+    wanted = {*PLANTED, "slot", "topic", "group", "subject", "connector"}
     assert {item.rpartition(" ")[0] for item in found if item.endswith(f" {name}")} == wanted
-    assert made.ok, made.text
     await_that(
         lambda: look(stack, CHECKOUT, tmp_path).since(before) == [], "it can be removed again"
     )

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ from infra.stack.debezium.connector import wait_until_committed
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.locate import locate
+from infra.stack.supervise.identity import both, tied_to_parent
 from infra.stack.supervise.state import CHECKOUT, state_of
 
 #: What dead runs have left may cost the next one so long, and no longer.
@@ -76,6 +77,11 @@ INJECT_S, HEAL_S = 110.0, 200.0
 #: A union is no type to mypy, and one to msgspec.
 REQUEST: Any = StewardRequest
 REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
+
+
+def _obey_sigterm() -> None:
+    """What a child runs before its program: this process ignores signals, and a child would too."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _say(text: str) -> None:
@@ -162,9 +168,9 @@ class Steward:
         return Journal.create(self._journals / f"{self._run}.jsonl", self._run, endpoints)
 
     def _start_stack(self, profile: str) -> Endpoints:
-        command = module_command("infra.stack", "up", "--profile", profile)
-        # Its progress belongs on the terminal, never in this process's answers.
-        done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
+        # A stack whose steward was killed meanwhile would have nobody who takes it down.
+        tie = both(_obey_sigterm, tied_to_parent(signal.SIGTERM))
+        done = self._stack("up", "--profile", profile, before=tie)
         endpoints = locate(self._checkout, os.environ) if done.returncode == 0 else None
         if endpoints is not None and self._use is not None:
             self._use.started()
@@ -174,6 +180,23 @@ class Steward:
                 " more)"
             )
         return endpoints
+
+    def _stack(
+        self, *arguments: str, before: Callable[[], None] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`python -m infra.stack ...`, which has limits of its own.
+
+        Its progress belongs on the terminal, never in this process's answers; nor may it keep the
+        requests' socket open, by whose end a run sees that its steward has died.
+        """
+        return subprocess.run(
+            module_command("infra.stack", *arguments),
+            cwd=self._checkout,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            check=False,
+            preexec_fn=before,
+        )
 
     def _clear(self, old: Journal, tried: Mapping[Path, Sequence[str]]) -> None:
         """Remove what a dead run has left; what resists is named, and tried again by the next.
@@ -306,8 +329,7 @@ class Steward:
         return self._stop_stack() if use is not None and use.end() else []
 
     def _stop_stack(self) -> list[str]:
-        command = module_command("infra.stack", "down")
-        done = subprocess.run(command, cwd=self._checkout, stdout=sys.stderr, check=False)
+        done = self._stack("down")
         return (
             []
             if done.returncode == 0

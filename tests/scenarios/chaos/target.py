@@ -30,7 +30,8 @@ MOMENTS: Mapping[str, float] = {
     "clean-up": 1.0,
     "report": 0.5,
 }
-LOADED_S = 4.0
+#: From the announcement of a load to its first arrival, and to its last.
+LEAD_S, LOADED_S = 1.0, 5.0
 SERVERS = {
     "postgres": "wal_level=logical",
     "kafka": "kafka.Kafka",
@@ -85,7 +86,7 @@ class Target:
         if moment == "preparation":
             return "benchmark.start" in output
         if moment == "load":
-            return self._load_s is not None
+            return self._load_s is not None and time.monotonic() - self._load_s >= LEAD_S
         if moment == "drain":
             return self._load_s is not None and time.monotonic() - self._load_s >= LOADED_S
         if moment == "audit":

@@ -4,23 +4,29 @@ of its input.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from cdc_users.error import TargetError
+from cdc_users.error import StewardError, TargetError
 from cdc_users.measure.wire import encode
 from cdc_users.pipeline.provision import steward as module
 from cdc_users.pipeline.provision.cleanup import affliction
 from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction
 from cdc_users.pipeline.provision.cleanup.journal import Journal
+from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.provision.creation import RUNS
 from cdc_users.pipeline.provision.message import (
     AskHealth,
@@ -195,3 +201,44 @@ def test_a_fault_of_a_dead_run_is_tried_once_by_the_next(
     assert len(tried) == 1
     assert "run dead0001 has left" in capfd.readouterr().err
     assert dead.path.exists()
+
+
+STARTING = """
+import sys
+from pathlib import Path
+from cdc_users.pipeline.provision import steward
+steward.CHECKOUT = Path(sys.argv[1])
+child = "import os, time; open('started', 'w').write(str(os.getpid())); time.sleep(600)"
+steward.module_command = lambda *_: [sys.executable, "-c", child]
+steward.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ties processes on Linux alone")
+def test_a_steward_that_is_killed_while_it_starts_a_stack_takes_that_with_it_and_is_missed_at_once(
+    tmp_path: Path,
+) -> None:
+    started = tmp_path / "started"
+    client = StewardClient([sys.executable, "-c", STARTING, str(tmp_path)])
+    with ThreadPoolExecutor() as pool:
+        opening = pool.submit(client.open, "abcd1234", "bench", ())
+        wait_for(lambda: started.exists() and bool(started.read_text()))
+        child = psutil.Process(int(started.read_text()))
+
+        client._process.kill()
+
+        try:
+            with pytest.raises(StewardError, match="ended with -9 at 'open'"):
+                opening.result(60)
+            wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+            client.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from cdc_users.measure.judgement import validity
 from cdc_users.measure.judgement.result import StepResult, Verdict, step_json, verdict_of
+from cdc_users.measure.judgement.run_facts import HarnessFacts, StepFacts
 from cdc_users.measure.judgement.threshold import (
     DEFAULTS,
     Threshold,
     ThresholdFailure,
     failures,
 )
-from cdc_users.measure.judgement.validity import HarnessFacts, StepFacts, crowded_note
+from cdc_users.measure.judgement.validity import crowded_note
 from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.measure.latency.series import DURABLE
 from cdc_users.measure.ledger.probe import LANES_PER_STEP

@@ -7,18 +7,10 @@ about the system (docs/measurement.md, "Verdict").
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
-import numpy as np
-
-from cdc_users.measure.judgement.backlog import (
-    ProgressSample,
-    backlog_ages_s,
-    expected_per_s,
-    pair_slopes,
-    settled_from,
-)
+from cdc_users.measure.judgement.run_facts import HarnessFacts, StepFacts
+from cdc_users.measure.judgement.steady import no_steady_state
 
 #: Kafka and Iceberg tell times to the millisecond; beyond that a witness is wrong.
 WITNESS_LIMIT_MS = 2.0
@@ -44,94 +36,6 @@ DROPPED_SHARE = 0.1
 #: Wall and monotonic clock may part by this, however long the run: a clock that is slewed takes
 #: both along (clock_gettime(2), CLOCK_MONOTONIC), so only a step parts them.
 CLOCK_STEP_LIMIT_MS = 100.0
-#: A backlog that grows by more than this part of the offered load, and by so many seconds of it,
-#: is no steady state.
-GROWTH_SHARE = 0.01
-GROWTH_S = 0.1
-#: Of all pairs of looks at the backlog, so many more must show it growing than shrinking.
-GROWTH_CERTAINTY = 0.5
-#: Few looks must agree more, and show more growth, or chance would make a trend of them.
-GROWTH_CERTAINTY_OF_FEW = 0.9
-GROWTH_S_OF_FEW = 0.25
-MANY_LOOKS, FEWEST_LOOKS = 8, 4
-#: What is still on its way when the load ends may take longer than it took before, by this part of
-#: the load's duration, and by so much at least: a single pause is no backlog.
-LEFT_SHARE = 0.05
-LEFT_S = 0.25
-#: From so many seconds of load on a trend can be told; a step is held as long, where it is not.
-JUDGED_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class StepFacts:
-    """One step.
-
-    `planned` is the schedule's arrivals, the other counts what the processes reported of them.
-
-    `samples` are the latencies that were recorded, of what completed and of what failed. `steady`
-    says that the load was meant to be held. `send_delay_ms`, `loop_lag_ms` and `own_delay_ms` are
-    summaries (p50, p95, p99, max); `processes` is how many have lanes.
-    """
-
-    name: str
-    mode: str
-    planned: int
-    offered: int
-    started: int
-    completed: int
-    failed: int
-    dropped: int
-    samples: int
-    drained: bool = True
-    steady: bool = True
-    warm_up: bool = False
-    #: Whether it asks if a rate holds: then a load that was too much is an answer.
-    probe: bool = False
-    send_delay_ms: dict[str, float | int | None] = field(default_factory=dict)
-    loop_lag_ms: dict[str, float | int | None] = field(default_factory=dict)
-    own_delay_ms: dict[str, float | int | None] = field(default_factory=dict)
-    #: Whether the load needs about as many lanes as there are, when the system is as usual.
-    lanes_short: bool = True
-    cpu_cores: float | None = None
-    processes: int = 1
-    looks: Sequence[ProgressSample] = ()
-    #: How long the load lasted, how long after it the last event came, and what was usual.
-    loaded_s: float | None = None
-    left_s: float | None = None
-    end_to_end_p50_ms: float | None = None
-    #: How far the clocks of other hosts may be off (-1: nobody knows), and the least latency.
-    clock_bound_ms: float | None = None
-    least_ms: float | None = None
-    #: What share of the machine's processors others used, and by group of the run's processes the
-    #: share of the time in which they wanted one and had none.
-    others_share: float | None = None
-    waited_share: Mapping[str, float] = field(default_factory=dict)
-    #: How much earlier than our tap the platform claims its events.
-    witness_early_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HarnessFacts:
-    """A run.
-
-    `clock_step_ms` is by how much the wall clock left the monotonic one; `writers_twice` counts
-    writer numbers that are not one lane's alone; `retention_lost` counts events that the topic no
-    longer had when the consumer came to them; `restarts` names what ended and began again without
-    being asked, `disturbed` says what somebody else did to the run's objects, `unreadable` what a
-    tap could not read.
-    """
-
-    steps: Sequence[StepFacts] = ()
-    stop_reason: str = ""
-    fenced: bool = True
-    workers_lost: int = 0
-    workers: int = 0
-    clock_step_ms: float = 0.0
-    writers_twice: int = 0
-    retention_lost: int = 0
-    restarts: Sequence[str] = ()
-    disturbed: Sequence[str] = ()
-    unreadable: Sequence[str] = ()
 
 
 def stopped_early(facts: HarnessFacts) -> Iterator[str]:
@@ -366,71 +270,6 @@ def _crowd(step: StepFacts) -> str:
         f"others used {step.others_share:.0%} of this machine's processors, and the run's processes"
         f" waited for one in a part of their time ({waits})"
     )
-
-
-def no_steady_state(step: StepFacts) -> Iterator[str]:
-    """More went in than came out for as long as the load was held."""
-    if step.mode != "paced" or not step.steady:
-        return
-    growth = backlog_growth(step.looks)
-    if growth > 0:
-        offered_per_s = expected_per_s(step.looks)
-        yield (
-            f"no steady state: the backlog grew by {growth * offered_per_s:.1f} events/s under"
-            f" {offered_per_s:.0f}/s; lower the rate to what the pipeline can hold"
-        )
-        return
-    yield from _left_behind(step)
-
-
-def _left_behind(step: StepFacts) -> Iterator[str]:
-    """What was on its way when the load ended, beyond what the latency until then explains."""
-    if step.loaded_s is None or step.left_s is None:
-        return
-    ages_s = backlog_ages_s(step.looks)
-    usual_s = max(
-        (step.end_to_end_p50_ms or 0.0) / 1000,
-        float(ages_s[: len(ages_s) // 2].max()) if len(ages_s) >= FEWEST_LOOKS else 0.0,
-    )
-    if step.left_s - usual_s <= max(LEFT_S, LEFT_SHARE * step.loaded_s):
-        return
-    told = (
-        f"after {step.loaded_s:.1f} s of load the last events took {step.left_s:.1f} s to arrive,"
-        f" where {usual_s:.1f} s had been usual"
-    )
-    if step.loaded_s < JUDGED_S:
-        yield (
-            f"too short to judge whether a backlog grows: {told}; hold the load for"
-            f" {JUDGED_S:g} s or more (--duration), or lower the rate"
-        )
-    else:
-        yield (
-            f"no steady state: {told}; lower the rate to what the pipeline can hold, or hold the"
-            " load for longer"
-        )
-
-
-def backlog_growth(looks: Sequence[ProgressSample]) -> float:
-    """The part of the offered load that stayed behind for as long as it was held, after the step
-    has got going; 0 where there is no trend to be sure of.
-
-    It is the trend of the backlog's age, which constant latency leaves constant, whatever the rate
-    does. The median of the slopes between all pairs (Theil and Sen), which single stalls and
-    bursts do not move; it counts as a trend if the pairs agree (Kendall's tau).
-    """
-    ages_s = backlog_ages_s(looks)
-    start = settled_from(len(looks))
-    at_s, settled = np.array([look.elapsed_s for look in looks])[start:], ages_s[start:]
-    if len(settled) < FEWEST_LOOKS:
-        return 0.0
-    few = len(settled) < MANY_LOOKS
-    certainty = GROWTH_CERTAINTY_OF_FEW if few else GROWTH_CERTAINTY
-    slopes = pair_slopes(at_s, settled)
-    growth = float(np.median(slopes)) if len(slopes) else 0.0
-    grown_s = growth * float(at_s[-1] - at_s[0])
-    if growth <= GROWTH_SHARE or grown_s <= (GROWTH_S_OF_FEW if few else GROWTH_S):
-        return 0.0
-    return growth if np.sign(slopes).mean() > certainty else 0.0
 
 
 def _tail(summary: dict[str, float | int | None]) -> tuple[str, float]:

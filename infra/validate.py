@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ MOST_PORT = 65535
 #: PostgreSQL cuts longer names (NAMEDATALEN).
 NAME_BYTES = 63
 DIGITS = 18
+#: What a run of some minutes leaves, and not what it takes to say why it ended.
+LEAST_MB = 20
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 #: What libpq obeys before, or in place of, a DSN's host.
@@ -158,7 +161,8 @@ def _ports(place: Mapping[str, str], environ: Mapping[str, str]) -> Sequence[str
 
 
 def unwritable(directory: Path) -> str:
-    """Why nothing can be written into a directory, which need not exist yet; empty where it can.
+    """Why nothing can be written into a directory, which need not exist yet, or no more than a
+    little; empty where it can.
 
     Leaves nothing.
     """
@@ -169,9 +173,10 @@ def unwritable(directory: Path) -> str:
         return f"{existing} is a file"
     try:
         with tempfile.TemporaryFile(dir=existing):
-            return ""
+            free_mb = shutil.disk_usage(existing).free / 1e6
     except OSError as error:
         return error.strerror or str(error)
+    return "" if free_mb >= LEAST_MB else f"{free_mb:.0f} MB are free there, {LEAST_MB} are needed"
 
 
 def unwritable_file(path: Path) -> str:

@@ -227,7 +227,8 @@ MISTAKES = [
     ),
     Mistake(
         "--web-port PORT",
-        "--web-port PORT is taken; name another, e.g. --web-port 8090",
+        "--web-port PORT is taken; name another, e.g. --web-port 8090, or make ui"
+        ' ARGS="--web-port 8090"',
         headless=False,
     ),
     Mistake(

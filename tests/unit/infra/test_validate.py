@@ -4,6 +4,7 @@ rules.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_a_directory_that_need_not_exist_yet_is_tried_without_a_trace(tmp_path: 
     assert validate.unwritable(file / "below") != ""
     assert validate.unwritable(Path("/proc/nowhere")) != ""
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3_000_000))
+
+    assert validate.unwritable(tmp_path / "a") == "3 MB are free there, 20 are needed"
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,8 @@ def _listeners(parsed: Namespace) -> Iterator[str]:
     except OptionsError as error:
         yield from error.mistakes
     if _taken(parsed.web_host, parsed.web_port):
-        yield f'--web-port {parsed.web_port} is taken; name another, e.g. --web-port 8090, or make ui ARGS="--web-port 8090"'
+        other = '--web-port 8090, or make ui ARGS="--web-port 8090"'
+        yield f"--web-port {parsed.web_port} is taken; name another, e.g. {other}"
     if parsed.web_base_path and not parsed.web_base_path.startswith("/"):
         yield f"--web-base-path {parsed.web_base_path} must begin with a slash"
 

@@ -23,7 +23,7 @@ DEADLINE_S = 120.0
 
 
 class PlatformProcess:
-    """`python -m infra.platform` on a topic; its log is a file."""
+    """`python -m infra.platform` on a topic, of this checkout or another; its log is a file."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class PlatformProcess:
         log: Path,
         options: Mapping[str, object],
         module: Sequence[str] = ("infra.platform",),
+        checkout: Path = CHECKOUT,
     ) -> None:
         given = {
             "bootstrap": endpoints.kafka_bootstrap,
@@ -51,7 +52,7 @@ class PlatformProcess:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command,
-                cwd=CHECKOUT,
+                cwd=checkout,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

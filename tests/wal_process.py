@@ -43,9 +43,11 @@ def await_that(condition: Callable[[], bool], message: str) -> None:
 
 
 class WalProcess:
-    """`python -m infra.platform.wal`, from its ready line to its end."""
+    """`python -m infra.platform.wal`, of this checkout or another, from its ready line to its
+    end.
+    """
 
-    def __init__(self, *options: str, directory: Path) -> None:
+    def __init__(self, *options: str, directory: Path, checkout: Path = CHECKOUT) -> None:
         self._errors = (directory / "wal.log").open("ab")
         self.log = directory / "wal.log"
         self._process = subprocess.Popen(
@@ -57,7 +59,7 @@ class WalProcess:
                 str(directory / "journal"),
                 *options,
             ],
-            cwd=CHECKOUT,
+            cwd=checkout,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
@@ -70,6 +72,11 @@ class WalProcess:
         assert line.startswith("{"), self.log.read_text(encoding="utf-8")
         self.ready = json.loads(line)
         return self
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
 
     def snapshot(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.ready['telemetry']}/snapshot", timeout=10) as answer:

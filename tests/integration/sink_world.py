@@ -130,7 +130,7 @@ class WebhookWorld(World):
         self._shape = shape
         self._keys: set[str] = set()
         self._next: dict[tuple[str, int], int] = {}
-        self._events: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self._when: When | None = None
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -168,14 +168,14 @@ class WebhookWorld(World):
         place = source["topic"], source["partition"]
         if source["offset"] >= self._next.get(place, 0):
             self._next[place] = source["offset"] + 1
-            self._events.append(event)
+            self.events.append(event)
 
     def sink(self) -> SinkConnector:
         return WebhookSink(self.url, self._shape)
 
     async def state(self) -> State:
         found: dict[int, dict[str, Any]] = {}
-        for event in self._events:
+        for event in self.events:
             key = event["key"]["id"]
             if event["op"] == "d":
                 found.pop(key, None)
@@ -188,7 +188,7 @@ class WebhookWorld(World):
         return {key: _row(row) for key, row in found.items()}
 
     async def effects(self) -> int:
-        return len(self._events)
+        return len(self.events)
 
     def break_next(self, when: When) -> None:
         self._when = when

@@ -36,22 +36,19 @@ import requests
 from cdc_users.observe.settings import ObserverSettings, WebhookSettings
 from cdc_users.pipeline.process.observer import start_observer
 from infra.client.environment import TELEMETRY_TOKEN
+from infra.postgres.slot import drop_slot
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
 from tests.benchmark.sink_comparison import PARTITIONS, durable_events, fill
-from tests.change_events import RUN, FilledTopic, filled_topic
+from tests.change_events import RUN, FilledTopic, filled_topic, inserts
 from tests.platform_process import PlatformProcess, await_that
 from tests.private_postgres import private_postgres
 from tests.wal_process import WalProcess
 
 #: Events of a measurement, and how many of them are its start and do not count.
-PLATFORM_EVENTS: Mapping[str, int] = {
-    "counting": 400_000,
-    "postgres": 150_000,
-    "iceberg": 200_000,
-    "webhook": 100_000,
-}
+COUNTED_EVENTS = 400_000
+SINK_EVENTS: Mapping[str, int] = {"postgres": 150_000, "iceberg": 200_000, "webhook": 100_000}
 START_EVENTS = 20_000
 PRODUCER_RECORDS, READER_ROWS = 300_000, 400_000
 #: Run by the revision itself: its own producer, of which only this function is relied on.
@@ -63,7 +60,8 @@ place = SimpleNamespace(kafka_bootstrap=sys.argv[1], schema_registry_url=sys.arg
 print(our_rate(place, 1, int(sys.argv[3]))[0])
 """
 READER = "cdc_revisions"
-POLL_S = 0.01
+#: A snapshot costs the reader time, so it is not asked for more often.
+POLL_S = 0.05
 TOKEN = uuid.uuid4().hex
 #: From a revision's directory to a rate.
 Measure = Callable[[Path], float]
@@ -177,7 +175,7 @@ def reader_rate(dsn: str, checkout: Path) -> float:
             _, ended_s = _read(process, READER_ROWS)
         finally:
             process.close()
-        connection.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+        drop_slot(connection, slot)
     return (READER_ROWS - began) / (ended_s - began_s)
 
 
@@ -202,10 +200,10 @@ def reader_source() -> Iterator[str]:
             " balance numeric(12, 2), probe text)",
             f"CREATE PUBLICATION {READER} FOR TABLE {READER}",
             f"SELECT pg_create_logical_replication_slot('{READER}', 'pgoutput')",
-            f"INSERT INTO {READER} SELECT g, 'customer ' || g, g || '@example.test', g %% 1000,"
+            f"INSERT INTO {READER} SELECT g, 'customer ' || g, g || '@example.test', g % 1000,"
             f" repeat('p', 80) FROM generate_series(1, {READER_ROWS}) g",
         ):
-            connection.execute(statement.replace("%%", "%").encode())
+            connection.execute(statement.encode())
         yield postgres.dsn
 
 
@@ -220,13 +218,17 @@ def parts(endpoints: Endpoints, wanted: Sequence[str]) -> Iterator[Mapping[str, 
         if "reader" in wanted:
             found["reader"] = partial(reader_rate, undo.enter_context(reader_source()))
         name = f"cdc_revisions_{uuid.uuid4().hex[:8]}"
-        if sinks := [part for part in PLATFORM_EVENTS if part in wanted]:
+        if "counting" in wanted:
+            topic = undo.enter_context(filled_topic(endpoints, f"{name}_many", PARTITIONS))
+            fill(topic, COUNTED_EVENTS)
+            counting = partial(dict[str, object], sink="counting")
+            found["counting"] = partial(platform_rate, topic, COUNTED_EVENTS, counting)
+        if sinks := [part for part in SINK_EVENTS if part in wanted]:
             topic = undo.enter_context(filled_topic(endpoints, name, PARTITIONS))
-            fill(topic, max(PLATFORM_EVENTS.values()))
+            topic.fill(inserts(max(SINK_EVENTS.values())))
             options = _sink_options(endpoints, name, place, undo)
             for part in sinks:
-                count = PLATFORM_EVENTS[part]
-                found[part] = partial(platform_rate, topic, count, options[part])
+                found[part] = partial(platform_rate, topic, SINK_EVENTS[part], options[part])
         yield found
 
 
@@ -247,7 +249,6 @@ def _sink_options(
         return f"t{uuid.uuid4().hex[:8]}"
 
     return {
-        "counting": lambda: {"sink": "counting"},
         "postgres": lambda: {
             "sink": "postgres",
             "postgres-dsn": endpoints.postgres_dsn,
@@ -257,7 +258,8 @@ def _sink_options(
             "sink": "iceberg",
             "iceberg-warehouse": place / fresh(),
             "iceberg-table": "bench.rows",
-            "iceberg-commit-interval-ms": 500,
+            # Counted in steps of a commit, so those are short.
+            "iceberg-commit-interval-ms": 100,
         },
         "webhook": lambda: {
             "sink": "webhook",
@@ -267,7 +269,7 @@ def _sink_options(
     }
 
 
-PARTS = ("producer", *PLATFORM_EVENTS, "reader")
+PARTS = ("producer", "counting", *SINK_EVENTS, "reader")
 
 
 def measured(measure: Measure, part: str, old: Path, new: Path, rounds: int) -> RevisionRates:

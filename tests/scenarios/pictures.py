@@ -20,6 +20,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
+from cdc_users.report.remake import read
 from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.browser import DESKTOP, PHONE, Theme, browser, window
 from tests.scenarios.site import Site, open_form, opened_site
@@ -70,7 +71,7 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
     place = into / run.verdict.lower()
     place.mkdir(exist_ok=True)
     taken = []
-    for name, theme, page in _windows(launched, site):
+    for name, theme, page in _windows(launched, site.url):
         page.get_by_role("tab", name="CDC").click(timeout=DEADLINE_MS)
         _wear(page, theme)
         expect(page.locator(".cdc-verdict strong")).to_be_visible(timeout=DEADLINE_MS)
@@ -79,7 +80,13 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
         if run.verdict == CHARTED:
             page.locator(FIRST_CHART).evaluate("chart => chart.scrollIntoView()")
             taken.append(_picture(page, place / f"charts-{name}"))
-        page.goto(f"{site.url}{report}")
+    return [*taken, *take_report(launched, f"{site.url}{report}", place)]
+
+
+def take_report(launched: Browser, url: str, place: Path) -> list[Path]:
+    """Picture the report of a run that has ended."""
+    taken = []
+    for name, _, page in _windows(launched, url):
         expect(page.locator("#timeline canvas").first).to_be_visible()
         taken.append(_picture(page, place / f"report-{name}"))
     return taken
@@ -88,7 +95,7 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
 def take_form(launched: Browser, site: Site, into: Path) -> list[Path]:
     """Picture the start form, filled as a link fills it."""
     taken = []
-    for name, theme, page in _windows(launched, site):
+    for name, theme, page in _windows(launched, site.url):
         page.goto(f"{site.url}/?scenario=throughput&rate=1000&duration=30s")
         open_form(page)
         _wear(page, theme)
@@ -97,13 +104,13 @@ def take_form(launched: Browser, site: Site, into: Path) -> list[Path]:
     return taken
 
 
-def _windows(launched: Browser, site: Site) -> Iterator[tuple[str, Theme, Page]]:
-    """What a picture is called, and the page for it: each size in each theme."""
+def _windows(launched: Browser, url: str) -> Iterator[tuple[str, Theme, Page]]:
+    """What a picture is called, and the page at a URL for it: each size in each theme."""
     for name, size in SIZES.items():
         for theme in THEMES:
             with window(launched, size, theme) as opened:
                 opened.page.set_default_timeout(DEADLINE_MS)
-                opened.page.goto(site.url)
+                opened.page.goto(url)
                 yield f"{name}-{theme}.png", theme, opened.page
 
 
@@ -140,10 +147,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--only", default="form,invalid,fail,pass", help="some of %(default)s, by comma"
     )
+    parser.add_argument(
+        "--report", type=Path, help="only the report of a run that has ended: its directory"
+    )
     given = parser.parse_args(arguments)
     wanted = given.only.split(",")
     into, more = given.into, "&smoke=yes" if given.smoke else ""
     into.mkdir(parents=True, exist_ok=True)
+    if given.report is not None:
+        place = into / read(given.report).verdict.value.lower()
+        place.mkdir(exist_ok=True)
+        with browser() as launched:
+            take_report(launched, (given.report / "report.html").resolve().as_uri(), place)
+        return 0
     with (
         _opened(given.keep) as place,
         browser() as launched,

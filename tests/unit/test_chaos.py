@@ -16,9 +16,11 @@ import pytest
 from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.chaos.attack import ATTACKS, ERROR, FAIL, INVALID, PASS, Attack
 from tests.scenarios.chaos.draw import Drawn, draw
-from tests.scenarios.chaos.judge import CANARY, Counted, Ended, wrong
+from tests.scenarios.chaos.judge import CANARY, Counted, Ended, accused, wrong
 from tests.scenarios.chaos.leftover import World, in_use, of_disk
 from tests.scenarios.chaos.scene import SCENES
+from tests.scenarios.chaos.soak import seen_secrets, stuck
+from tests.scenarios.locust_process import LocustProcess, await_that
 
 MARK = "locust-cdc-chaos"
 
@@ -169,3 +171,49 @@ def test_shared_memory_that_nobody_uses_any_more_is_told_from_a_neighbours(tmp_p
             assert in_use(name)
     finally:
         path.unlink()
+
+
+KILLED_STEWARD = ended(ERROR, result("ERROR"), drawn("SIGKILL to steward"))
+NAMED = ended(FAIL, result("FAIL", notes=["left behind: topic t"]), drawn("closed pipe"))
+
+
+@pytest.mark.parametrize(
+    ("run", "output", "orphaned", "told"),
+    [
+        (GOOD, "", [], ["slot s"]),
+        (KILLED_STEWARD, "", [], []),
+        (replace(KILLED_STEWARD, met=False), "", [], ["slot s"]),
+        (NAMED, "", [], []),
+        (GOOD, "benchmark.start", ["slot s"], ["slot s, which this run should have removed"]),
+        (GOOD, "it ended before that", ["slot s"], []),
+    ],
+)
+def test_what_is_left_is_the_fault_of_whoever_could_have_removed_it(
+    run: Ended, output: str, orphaned: list[str], told: list[str]
+) -> None:
+    assert accused(replace(run, output=output), ["slot s"], orphaned) == told
+
+
+def test_a_run_that_hangs_is_described_and_ended(tmp_path: Path) -> None:
+    hangs = (sys.executable, "-c", "import time; time.sleep(600)")
+    run = LocustProcess("throughput", tmp_path, under=hangs)
+
+    assert any("import time" in item for item in stuck(run))
+    assert run.ended
+
+
+def test_a_canary_is_seen_on_command_lines_and_in_the_environment_of_children(
+    tmp_path: Path,
+) -> None:
+    child = f"import subprocess; subprocess.run(['sleep', '600'], env={{'SECRET': {CANARY!r}}})"
+    run = LocustProcess("throughput", tmp_path, under=(sys.executable, "-c", child, CANARY))
+    try:
+        await_that(lambda: len(run.family()) > 1, "no child")
+        told = seen_secrets(run)
+    finally:
+        for process in reversed(run.family()):
+            process.kill()
+        run.wait()
+
+    assert any("on the command line" in item for item in told)
+    assert any("in the environment of sleep" in item for item in told)

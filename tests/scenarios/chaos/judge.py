@@ -94,6 +94,19 @@ def wrong(ended: Ended) -> list[str]:
     ]
 
 
+def accused(ended: Ended, found: Sequence[str], orphaned: Sequence[str]) -> list[str]:
+    """What of that which is there after a run is its fault: what it has left, where it could clean
+    up or has not named it, and what was `orphaned` before, where it has come so far that it could
+    remove anything.
+    """
+    named = any("left behind" in note for note in (ended.result or {}).get("notes", ()))
+    lawful = ended.met and (ended.drawn.attack.orphans or named)
+    opened = "benchmark.start" in ended.output
+    late = [f"{item}, which this run should have removed" for item in found if item in orphaned]
+    new = [item for item in found if item not in orphaned]
+    return [*(late if opened else ()), *(() if lawful else new)]
+
+
 def _end(ended: Ended) -> Iterator[str]:
     if ended.code is None:
         yield f"hangs: no end within {ended.took_s:.0f} s"

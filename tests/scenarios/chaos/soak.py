@@ -21,7 +21,7 @@ from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import CHECKOUT, recorded, state_of
 from tests.real_stack import stack_command
 from tests.scenarios.chaos.draw import Drawn
-from tests.scenarios.chaos.judge import CANARY, Ended, result_of, telling, wrong
+from tests.scenarios.chaos.judge import CANARY, Ended, accused, result_of, telling, wrong
 from tests.scenarios.chaos.leftover import World, in_use, look
 from tests.scenarios.chaos.process import adopt_orphans, described, left_after
 from tests.scenarios.chaos.scene import begin
@@ -92,15 +92,9 @@ class Soak:
         assert self._before is not None
         now = look(stack, CHECKOUT, temporary).since(self._before)
         found = [item for item in now if not _used_by_others(item)]
-        late = [item for item in found if item in self._orphaned]
-        new = [item for item in found if item not in self._orphaned]
+        told = accused(ended, found, self._orphaned)
         self._orphaned = found
-        told = [f"{item}, which this run should have removed" for item in late]
-        if "benchmark.start" not in ended.output:
-            told = []  # it has not come so far that it could remove anything
-        named = any("left behind" in note for note in (ended.result or {}).get("notes", ()))
-        lawful = ended.met and (ended.drawn.attack.orphans or named)
-        return told if lawful else [*told, *new]
+        return told
 
     def _run(
         self, under: Drawn, place: Path, stack: Endpoints, scene: contextlib.ExitStack
@@ -122,7 +116,7 @@ class Soak:
         took_s = time.monotonic() - since_s
         counted = witness.stop()
         if code is None:
-            told += _stuck(run)
+            told += stuck(run)
         target.after.close()
         return Ended(
             under,
@@ -174,7 +168,7 @@ def seen_secrets(run: LocustProcess) -> list[str]:
     return found
 
 
-def _stuck(run: LocustProcess) -> list[str]:
+def stuck(run: LocustProcess) -> list[str]:
     """What each process of a run that does not end is doing; then it is killed."""
     told = []
     for process in run.family():

@@ -14,9 +14,10 @@ from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import CLASSES, Audit, Outcomes
 from cdc_users.measure.offset import ClockOffset
 from cdc_users.measure.schedule.plan import Schedule
+from cdc_users.observe.message import FINAL_FINDINGS, Final
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
-from cdc_users.step.result import RunRequest, conclude, hasty
+from cdc_users.step.result import FINAL_CLASSES, RunRequest, conclude, hasty, ledger
 from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
 from cdc_users.step.verdict import writers_twice
 from cdc_users.users.message import Tally
@@ -378,3 +379,90 @@ def test_a_source_with_a_clock_of_its_own_is_corrected_and_said_so() -> None:
 
 def test_one_clock_is_not_corrected_by_what_a_question_takes() -> None:
     assert not result(facts(source_clock=ClockOffset(-90, 120))).notes
+
+
+def audited(**counts: int) -> Audit:
+    return Audit(**{**CLEAN, **counts})
+
+
+def test_a_steps_ledger_has_the_worst_of_all_taps_and_what_the_last_one_delivered() -> None:
+    audits = {
+        "topic": audited(delivered=10, duplicated=4, reordered=2),
+        "sink": audited(delivered=7, lost=3, duplicated=1),
+    }
+
+    found = ledger(audits, None, fenced=True)
+
+    assert (found["sent"], found["delivered"], found["fences"]) == (10, 7, "complete")
+    assert {name: found[name] for name in CLASSES if found[name]} == {
+        "lost": 3,
+        "duplicated": 4,
+        "reordered": 2,
+    }
+    assert ledger(audits, None, fenced=False)["fences"] == "incomplete"
+    assert ledger({}, Final(missing=3), fenced=True) == {}, "there was no audit"
+
+
+@pytest.mark.parametrize(
+    ("finding", "name"),
+    [
+        ("missing", "lost"),
+        ("repeated", "duplicated"),
+        ("stale", "stale"),
+        ("undeleted", "undeleted"),
+        ("resurrected", "resurrected"),
+        ("corrupt", "corrupt"),
+        ("extra", "phantom"),
+    ],
+)
+def test_a_difference_of_the_final_state_counts_in_a_class_of_the_ledger(
+    finding: str, name: str
+) -> None:
+    taps = {"sink": audited(**{name: 2})}
+
+    # The same rows may be in both, so the larger one counts and not the sum.
+    assert ledger(taps, Final(**{finding: 5}), fenced=True)[name] == 5
+    assert ledger(taps, Final(**{finding: 1}), fenced=True)[name] == 2
+
+
+def test_every_finding_of_the_final_state_has_a_class() -> None:
+    assert sorted(FINAL_CLASSES.values()) == sorted(FINAL_FINDINGS)
+    assert set(FINAL_CLASSES) <= set(CLASSES)
+
+
+def test_how_far_rows_were_checked_is_said_of_the_tap_that_found_most() -> None:
+    audits = {
+        "topic": audited(checked=500, uncheckable=9),
+        "sink": audited(checked=20, corrupt=1, uncheckable=3),
+    }
+
+    found = ledger(audits, None, fenced=True)
+    assert (found["corrupt"], found["checked"], found["uncheckable"]) == (1, 20, 3)
+
+    audits["sink"] = audited(checked=20, uncheckable=3)
+    found = ledger(audits, None, fenced=True)
+    assert (found["corrupt"], found["checked"], found["uncheckable"]) == (0, 500, 9)
+
+
+def test_steps_of_one_rig_share_a_final_state_and_lose_each_row_once() -> None:
+    shared = Final(missing=5, stale=1)
+    found = facts(
+        audits={1: {"sink": audited(lost=2)}, 2: {"sink": audited(lost=3)}},
+        finals={1: shared, 2: shared},
+        sink={number: StepSnapshot(delivered=10, last_us=2_000_000) for number in (1, 2)},
+    )
+
+    first, second = result(found, state(), replace(state(), number=2)).steps
+
+    assert (first.ledger["lost"], second.ledger["lost"]) == (2, 3)
+    assert (first.ledger["stale"], second.ledger["stale"]) == (1, 1)
+
+
+def test_a_result_says_what_was_asked_for() -> None:
+    request = RunRequest(Scenario("s", question="?"), "abcd1234", "locust -f s.py", {"rows": [10]})
+
+    found = conclude(request, [state()], facts())
+
+    assert (found.scenario, found.run, found.command) == ("s", "abcd1234", "locust -f s.py")
+    assert found.options == {"rows": [10]}
+    assert found.scaling is None

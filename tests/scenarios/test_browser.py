@@ -322,6 +322,7 @@ def test_a_run_that_fails_tells_who_looks_at_something_else_why_and_is_red(
         page.add_init_script(NOTED)
         page.goto(f"{site.url}/?scenario=throughput&rows=20&smoke=yes&threshold=delivered>99")
         start(page)
+        expect(page.locator(".cdc-now")).to_be_visible(timeout=DEADLINE_MS)
         page.get_by_role("tab", name="Statistics").click()
         page.evaluate("window.away = true")
         page.wait_for_function("window.told.length > 0", timeout=DEADLINE_MS)

@@ -45,6 +45,7 @@ def fillers(schema: AvroSchema, field: AvroDefinition, column: Column) -> tuple[
         values: Iterable[Any] = (_default(declared, field["default"]),)
     else:
         values = _TEXTS.get(column.kind) or _zeros(declared)
+    # Encoded once for a schema: rows are then compared as bytes, and no value is decoded for it.
     parsed = fastavro.parse_schema(declared)
     return tuple(_encoded(parsed, value) for value in values)
 

@@ -14,6 +14,8 @@ def alike(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> bool
     """Whether these texts are all the same."""
     if not (length == length[0]).all():
         return False
+    # All rows against the first in one comparison of bytes; making a text of each for a set would
+    # take an object a message. A width of 0 has no view, so one byte stands for it.
     table = octets.table(begin, max(int(length[0]), 1))
     return bool((table == table[0]).all()) or not length[0]
 
@@ -34,6 +36,9 @@ def commits(
     """
     first = _SEQUENCE.match(octets.bytes, int(begin[0]))
     if first is not None:
+        # A position gains a digit once in ten times its size, so all of a batch mostly have as
+        # many: their digits are a table, and each number is a row times the powers of ten. The
+        # slow way, below, matches and reads each text alone.
         digits = first.end(1) - first.start(1)
         table = octets.table(begin, digits + 3)
         numbers = table[:, 2:-1].astype(np.int64) - ord("0")

@@ -40,6 +40,8 @@ def are_placeholders(
     """Which of the texts that begin here, each so long, stand for a value that was not sent."""
     found = np.zeros(len(begin), dtype=np.bool_)
     for text in _TEXTS:
+        # The length alone rules out nearly every text: lengths are in hand, and only where one
+        # fits are bytes looked at.
         rows = np.flatnonzero(length == len(text))
         alike = octets.table(begin[rows], len(text)) == np.frombuffer(text, dtype=np.uint8)
         found[rows] = alike.all(axis=1)

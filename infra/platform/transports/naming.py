@@ -71,6 +71,8 @@ class Naming:
             read = TableName(*map(_unescape, parts))
         except UnicodeDecodeError as error:
             raise NamingError(f"{name!r} has escapes that are no UTF-8: {error}") from error
+        # A name that is written otherwise than here (capital hexadecimal, an escape that was not
+        # needed) would stand for the same table twice.
         if self.name(read.prefix, read.schema, read.table) != name:
             raise NamingError(f"{name!r} is not written as {self.service} names are written here")
         return read

@@ -53,6 +53,7 @@ def body(relation: Relation, message: bytes, source: Any) -> tuple[dict[str, obj
 
 
 def _named(names: tuple[str, ...], row: list[Any]) -> dict[str, object]:
+    # A value that was not sent has no name in the object: null would say that it is NULL.
     pairs = zip(names, row, strict=True)
     return {name: _number(value) for name, value in pairs if value is not UNCHANGED}
 
@@ -80,6 +81,7 @@ def _value(type_oid: int, how: str, data: bytes) -> tuple[Any, bool]:
         return FloatText(data.decode()), False
     if type_oid == BOOLEAN:
         return data == b"t", False
+    # Whether a text is UTF-8 is found by reading it: looking first would read each one twice.
     try:
         return str(data, "utf-8"), False
     except UnicodeDecodeError:

@@ -134,6 +134,20 @@ def test_a_loss_is_the_first_taps_that_lacks_it(
     assert {tap for tap, _, _ in located(found, "lost")} == set(lost_at)
 
 
+def test_a_tap_claims_what_the_tap_just_before_it_never_had() -> None:
+    outcomes = {WRITER: Outcomes(acked=[(1, 10)])}
+    taps = {"log": arrived((1, 4)), "topic": arrived((1, 9)), "sink": arrived((1, 10))}
+
+    found = audit_taps(STEP, outcomes, taps, fenced=True)
+
+    assert {name: one.unsourced for name, one in found.items()} == {
+        "log": 0,
+        "topic": 5,
+        "sink": 1,
+    }
+    assert (found["topic"].lost_at, found["sink"].lost_at) == ({"log": 1}, {})
+
+
 def test_a_tap_of_states_accuses_nobody_and_stands_before_nobody() -> None:
     outcomes = {WRITER: Outcomes(acked=[(1, 10)], unknown=[(11, 12)])}
     taps = {

@@ -16,7 +16,7 @@ CONFIGURED = ("locust.conf", ".locust.conf")
 
 
 def is_locust(arguments: Sequence[str]) -> bool:
-    """Whether these are the words that started Locust, as a program or as `python -m locust`."""
+    """Whether these are the words that started Locust, as a program or as a module (`-m`)."""
     if "-m" in arguments:
         return arguments[arguments.index("-m") + 1 :][:1] == ["locust"]
     return any(Path(word).name == "locust" for word in arguments[:3])

@@ -5,6 +5,7 @@ it again.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ def main() -> int:
     )
     top.add_argument("--keep", type=Path, help="where outputs and results stay")
     options = top.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     drawn = draw(options.seed, options.first + options.runs - 1)[options.first - 1 :]
     place = options.keep or Path(tempfile.mkdtemp(prefix="chaos-"))
     place.mkdir(parents=True, exist_ok=True)

@@ -105,6 +105,7 @@ class Soak:
         environment = {**SECRETS, **more, "TMPDIR": str(place / "tmp")}
         run = begin(under.scene, results, options, environment)
         target = Target(under.scene, run, results, place, stack, random.Random(under.seed))
+        scene.callback(target.after.close)  # also where the soak itself is told to stop
         witness = Witness(target)
         witness.start()
         met = target.reach(under.moment, under.part) and under.attack.act(target)

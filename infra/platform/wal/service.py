@@ -322,6 +322,9 @@ class Service:
                 SetupError(f"{why}; mend it, or start the reader again to go on without")
             )
         elif now is not None:
+            if put_away := sorted({*self.published.tables} - {*now.tables}):
+                dropped = [self.published.tables[oid].name for oid in put_away]
+                logger.warning("platform.reader.partitions_dropped", tables=dropped)
             self.published = now
 
     def _partition(self) -> dict[str, object]:

@@ -135,6 +135,8 @@ class PublishedTable:
     #: The columns that are published, and the row filter; empty for all.
     columns: tuple[str, ...]
     filter: str
+    #: Whether it is a partition of another table, which one drops when its time is over.
+    partition: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relreplident::text,
        c.relreplident = 'f' OR i.indexrelid IS NOT NULL,
        coalesce((SELECT array_agg(name ORDER BY name) FROM jsonb_array_elements_text(t.names) name),
                 '{}'),
-       coalesce(t.filter, '')
+       coalesce(t.filter, ''), c.relispartition
   FROM (SELECT p.pubname, p.schemaname, p.tablename, to_jsonb(p) -> 'attnames' AS names,
                to_jsonb(p) ->> 'rowfilter' AS filter,
                coalesce(to_jsonb(b) ->> 'pubgencols' = 's', false) AS generated
@@ -189,8 +191,8 @@ def published(connection: LimitedConnection, name: str) -> Published | None:
         operation for operation, flag in zip(operations, flags, strict=True) if not flag
     )
     rows = [
-        PublishedTable(oid, schema, table, identity, tuple(out), whole, tuple(columns), text)
-        for oid, schema, table, identity, out, whole, columns, text in all_rows(
+        PublishedTable(oid, schema, table, identity, tuple(out), whole, tuple(columns), *rest)
+        for oid, schema, table, identity, out, whole, columns, *rest in all_rows(
             connection, _TABLES, (name,)
         )
     ]
@@ -262,7 +264,8 @@ def missing_since(before: Published, now: Published | None, name: str, exists: s
     """Why changes are no longer published that were before; empty where all still are.
 
     `exists` are the OIDs of tables that are still there: the log does not say that the rows of a
-    table that was dropped are gone, and a table of the same name is another one.
+    table that was dropped are gone, and a table of the same name is another one. A partition that
+    was dropped is how old rows are put away, and no reason to end.
     """
     if now is None or now.oid != before.oid:
         return (
@@ -276,6 +279,8 @@ def missing_since(before: Published, now: Published | None, name: str, exists: s
     for oid, table in before.tables.items():
         full = f"{table.schema}.{table.name}"
         if oid not in exists:
+            if table.partition:
+                continue
             again = " and created again" if (table.schema, table.name) in names else ""
             return f"table {full} was dropped{again}: no change says that its rows are gone"
         if oid not in now.tables:

@@ -54,3 +54,14 @@ def test_what_is_no_longer_published_is_named(
 
     assert said in found
     assert bool(found) == bool(said)
+
+
+def test_a_partition_that_was_dropped_is_put_away_and_a_detached_one_is_named() -> None:
+    old = PublishedTable(ITEMS, "public", "items_2025", "d", (), True, ("id",), "", partition=True)
+    before = Published(9, (), {**published({ORDERS: "orders"}).tables, ITEMS: old})
+    now = published({ORDERS: "orders"})
+
+    assert missing_since(before, now, "shop", {ORDERS}) == ""
+    assert "no longer publishes public.items_2025" in missing_since(
+        before, now, "shop", {ORDERS, ITEMS}
+    )

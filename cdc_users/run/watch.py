@@ -20,7 +20,7 @@ from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.stall import FlowSample, StallDetector
 from cdc_users.measure.latency.heat_map import HeatMap
 from cdc_users.measure.latency.histogram import LatencyHistogram
-from cdc_users.measure.latency.recorder import Recorder
+from cdc_users.measure.latency.recorder import Recorder, SeriesTotal
 from cdc_users.measure.latency.series import PARTS
 from cdc_users.measure.latency.window import LatencyWindow, RecentLatency
 from cdc_users.pipeline.declaration import sinks
@@ -70,18 +70,24 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """What one step has brought to the sink between two looks."""
+    """What one step has brought to the sink between two looks.
+
+    A platform that was started again counts from zero, so what it has then is what has come.
+    """
 
     now: Recorder = field(default_factory=Recorder)
     before: Recorder = field(default_factory=Recorder)
 
     def histogram(self, name: str) -> LatencyHistogram:
         """One series of it."""
-        return self.now.histogram(name).minus(self.before.histogram(name))
+        now, before = self.now.histogram(name), self.before.histogram(name)
+        return now.minus(before) if now.continues(before) else now
 
     def mean_ms(self, name: str) -> float | None:
         """A series' mean; None where nothing came."""
         now, before = self.now.total(name), self.before.total(name)
+        if now.samples < before.samples:
+            before = SeriesTotal()
         came = now.samples - before.samples
         return _ms((now.sum_us - before.sum_us) / came) if came else None
 

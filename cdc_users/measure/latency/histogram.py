@@ -112,6 +112,10 @@ class LatencyHistogram:
         self.negative += other.negative
         self.too_long += other.too_long
 
+    def continues(self, earlier: LatencyHistogram) -> bool:
+        """Whether it may be a later state of the same histogram: nothing in it has become less."""
+        return self.count >= earlier.count and bool(np.all(self._counts >= earlier._counts))
+
     def minus(self, earlier: LatencyHistogram) -> LatencyHistogram:
         """What has come since an earlier state of the same histogram; its extremes are those of
         its buckets.

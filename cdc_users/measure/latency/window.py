@@ -38,8 +38,13 @@ class LatencyWindow:
         self, now: LatencyHistogram, at_s: float, least_s: float = 0.0, enough: int = ENOUGH
     ) -> RecentLatency:
         """What came in the shortest time until now, `least_s` at least, that has `enough` samples,
-        or in all of the time that is kept.
+        or in all of the time that is kept; that is the time since the last look where the
+        histogram has begun once more, as that of a process that was started again.
         """
+        last_s, last = self._states[-1]
+        if not now.continues(last):
+            self._states.clear()
+            self._states.append((last_s, LatencyHistogram()))
         base_s, base = self._states[0]
         for then_s, earlier in reversed(self._states):
             if now.count - earlier.count >= enough and at_s - then_s >= least_s:

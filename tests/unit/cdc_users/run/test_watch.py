@@ -8,8 +8,9 @@ import pytest
 from locust.env import Environment
 
 from cdc_users.error import TargetError
+from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
-from cdc_users.run.watch import Load, Watch, lag_of
+from cdc_users.run.watch import Load, Recent, Watch, lag_of
 
 pytestmark = pytest.mark.gevent
 
@@ -96,3 +97,34 @@ def test_what_was_sent_is_heard_after_the_look_and_never_less_than_what_has_come
     assert asked == ["look", "hear", "load"]
     assert (moment.sent, moment.delivered, moment.backlog) == (20, 20, 0)
     watch.stop()
+
+
+def recorder(*latencies_us: int) -> Recorder:
+    made = Recorder()
+    for latency_us in latencies_us:
+        made.histogram("sink_write").record_us(latency_us)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("now", "came"),
+    [
+        (recorder(1000, 2000, 4000), 1),
+        (recorder(8000), 1),
+        (recorder(8000, 8000, 9000), 3),
+        (Recorder(), 0),
+    ],
+    ids=["goes on", "was started again", "was started again and has more by now", "is away"],
+)
+def test_what_came_is_never_less_than_nothing_though_a_platform_counts_from_zero(
+    now: Recorder, came: int
+) -> None:
+    assert Recent(now, recorder(1000, 2000)).histogram("sink_write").count == came
+
+
+@pytest.mark.parametrize(
+    ("now", "mean_ms"),
+    [(recorder(1000, 2000, 4000), 4.0), (recorder(8000), 8.0), (Recorder(), None)],
+)
+def test_a_mean_is_of_what_came(now: Recorder, mean_ms: float | None) -> None:
+    assert Recent(now, recorder(1000, 2000)).mean_ms("sink_write") == mean_ms

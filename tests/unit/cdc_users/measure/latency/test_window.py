@@ -12,7 +12,9 @@ from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.window import LONGEST_S, LatencyWindow, RecentLatency
 
 
-def seconds(window: LatencyWindow, counts: list[int], value_us: int = 1000) -> RecentLatency:
+def seconds(
+    window: LatencyWindow, counts: list[int], value_us: int = 1000, least_s: float = 0.0
+) -> RecentLatency:
     """A second each with so many equal latencies; the last one's answer."""
     grown = LatencyHistogram()
     found = RecentLatency(grown, 0.0)
@@ -20,7 +22,7 @@ def seconds(window: LatencyWindow, counts: list[int], value_us: int = 1000) -> R
         now = LatencyHistogram()
         now.merge(grown)
         now.record_many_us(np.full(count, value_us * second, dtype=np.int64))
-        found = window.since(now, float(second))
+        found = window.since(now, float(second), least_s=least_s)
         window.keep(now, float(second))
         grown = now
     return found
@@ -54,12 +56,7 @@ def test_nothing_older_than_a_minute_counts() -> None:
 
 
 def test_the_least_time_is_kept_to_where_fewer_seconds_would_do() -> None:
-    window = LatencyWindow()
-    seconds(window, [2000] * 12)
-    now = LatencyHistogram()
-    now.record_many_us(np.full(26_000, 1000, dtype=np.int64))
-
-    assert window.since(now, 13.0, least_s=10.0).window_s == 10.0
+    assert seconds(LatencyWindow(), [2000] * 13, least_s=10.0).window_s == 10.0
 
 
 def test_a_step_that_began_late_has_no_time_before_its_begin() -> None:
@@ -67,6 +64,18 @@ def test_a_step_that_began_late_has_no_time_before_its_begin() -> None:
     now.record_us(5)
 
     assert window.since(now, 52.0).window_s == 2.0
+
+
+def test_a_histogram_that_begins_once_more_has_what_came_since_the_last_look() -> None:
+    window, before, now = LatencyWindow(), LatencyHistogram(), LatencyHistogram()
+    before.record_many_us(np.full(2000, 1000, dtype=np.int64))
+    window.keep(before, 5.0)
+    now.record_many_us(np.full(30, 7000, dtype=np.int64))
+
+    found = window.since(now, 6.0)
+
+    assert (found.histogram.count, found.window_s) == (30, 1.0)
+    assert found.histogram.min_us >= 6900
 
 
 @given(st.lists(st.integers(0, 1500), min_size=1, max_size=40))

@@ -39,12 +39,17 @@ class Site:
 
 
 def open_form(page: Page) -> None:
-    """Open the start form, which Locust hides behind a button once a run has ended."""
+    """Open the start form, which Locust hides behind a button once a run has ended; on a phone that
+    button stands in a menu.
+    """
     start = page.get_by_role("button", name="Start", exact=True)
     new = page.get_by_role("button", name="New", exact=True)
-    start.or_(new).first.wait_for()
+    menu = page.get_by_role("button", name="menu", exact=True)
+    start.or_(new).or_(menu).filter(visible=True).first.wait_for()
     if not start.is_visible():
-        new.click()
+        if menu.is_visible():
+            menu.click()
+        new.filter(visible=True).click()
     start.wait_for()
 
 

@@ -80,6 +80,7 @@ def start(page: Page) -> None:
     open_form(page)
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("#cdc-tab")).to_be_visible(timeout=DEADLINE_MS)
+    page.keyboard.press("Escape")  # on a phone Locust's menu still lies over the page
 
 
 def points(page: Page, chart: str) -> int:

@@ -107,7 +107,7 @@ class LoadOptions:
     )
     records: int = option(
         parse.Count(MOST_ROWS),
-        "Latency, partitions: records that are in the topic before the platform starts to read.",
+        "Latency, partitions: records in the topic before the platform starts to read.",
         default="10000",
         only_in=(PER_SINK, SCALING),
         not_in={VOLUME: "use --rows", **_FILL_AND_HOLD, **_SEARCHED},

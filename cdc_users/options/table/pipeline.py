@@ -83,9 +83,8 @@ class SinkOptions:
     )
     sinks: tuple[str, ...] = option(
         parse.Choices("sink", (*SINKS, WAITING)),
-        "Latency, partitions: the sinks that are measured one after another, of"
-        f" {', '.join(SINKS)}; partitions also has {WAITING} (slow by {WAIT_MS:g} ms for each write"
-        f" of at most {WAITING_BATCH} events).",
+        f"Latency, partitions: the sinks that are measured in turn; partitions also has {WAITING}"
+        f" (slow by {WAIT_MS:g} ms a write of at most {WAITING_BATCH} events).",
         default="webhook,postgres,iceberg",
         only_in=(PER_SINK, SCALING),
         not_in={VOLUME: "use --sink", CAPACITY: "use --sink", PRESSURE: "use --sink-delay"},

@@ -153,8 +153,12 @@ def head(run: RunView) -> RunHead:
 
 
 def activities(run: RunView) -> list[ActivityRow]:
-    """What the harness has been busy with, the last one until now."""
+    """What the harness has been busy with, the last one until now; a run that has just been made
+    has done nothing yet.
+    """
     begun = list(run.activities)
+    if not begun:
+        return []
     ends = [*(one.began_s for one in begun[1:]), run.elapsed_s]
     return [
         {"name": one.name, "took_s": round(end - one.began_s, 1)}

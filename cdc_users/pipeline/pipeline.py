@@ -132,7 +132,8 @@ class Rig:
 
     def open(self, steward: StewardClient, wait: Callable[[str, Callable[[], bool]], bool]) -> str:
         """See to it that what is captured from now on arrives: a first fence goes the way to the
-        topic, and through a pipeline that is not ours to where it comes out.
+        topic, or through the direct reader, or through a pipeline that is not ours to where it
+        comes out. The first step then counts nothing of it.
 
         `wait` waits for a condition, by what it is; where it gives up there is nothing to wait for
         any more. Returns what has not come in time; empty where all has.
@@ -145,11 +146,18 @@ class Rig:
             if not wait("the topic", lambda: keys <= self.progress()["topic"].fences):
                 return ""  # what is behind it shows in the run's own waits
             steward.committed()
+        elif not wait("the reader", self._has_published):
+            return ""
         if not wiring.foreign:
             return ""
         place = wiring.outlet
         arrived = wait(place, lambda: keys <= self.progress()["sink"].fences)
         return "" if arrived else f"a first row has not come out at {place}"
+
+    def _has_published(self) -> bool:
+        """Whether the direct reader counts an event; true of one that does not say."""
+        positions = self.look().platform.positions
+        return not positions or sum(positions.values()) > 0
 
     def start(self, *, held: bool, smoke: bool) -> None:
         """Start the observer, then the platform's instances all at once.

@@ -114,11 +114,13 @@ def test_a_table_with_updates_is_compared_and_counts_nothing(
             )
             code = run.wait()
 
-    # The session's stack may be the quick-starting one, which is the only reason then.
+    # The session's stack may be the quick-starting one and the machine busy; there is no other
+    # reason then.
     assert code in (0, 4), run.output
-    assert all("profile 'test'" in reason for reason in run.result()["reasons"]), run.result()[
-        "reasons"
-    ]
+    mine = ("profile 'test'", "the generator", "others used")
+    assert [
+        reason for reason in run.result()["reasons"] if not any(name in reason for name in mine)
+    ] == []
     (step,) = run.result()["steps"]
     assert (step["messages"], step["throughput_per_s"]) == (None, None)
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] > 0

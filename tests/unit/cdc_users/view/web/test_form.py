@@ -67,5 +67,5 @@ def test_a_field_is_called_as_its_flag_and_its_help_names_no_scenario() -> None:
 
     assert said["from_"]["label"] == "From"
     assert said["batch_size"]["label"] == "Batch size"
-    assert said["records"]["help"].startswith("Records that are in the topic")
+    assert said["records"]["help"].startswith("Records in the topic before")
     assert not [field["help"] for field in fields if form.SCOPE.match(field["help"])]

@@ -31,6 +31,8 @@ from cdc_users.step.state import Facts, StepState
 STALL_LIMIT_S = 5.0
 #: Classes that others who write the run's rows put things into; the verdict names them instead.
 OF_OTHERS = ("duplicated", "reordered", "corrupt", "stale")
+#: What of a ledger says how much there was, which of a warm-up is a part of the plan only.
+AMOUNTS = frozenset({"sent", "delivered", "checked"})
 #: More than this part of the lanes busy, and a burst finds none free.
 LANES_SHARE = 0.7
 #: A system that lets nothing through for so long, while the rest is waited for, stands still.
@@ -398,6 +400,12 @@ def _thresholds(state: StepState, facts: Facts) -> Sequence[Threshold]:
     return [*(item for item in facts.thresholds if item.metric not in metrics), *instead]
 
 
+def _is_of_losses(threshold: Threshold) -> bool:
+    """Whether it is about what the ledger finds wrong, and not about how much there was."""
+    place, *rest = threshold.metric.path
+    return place == "ledger" and AMOUNTS.isdisjoint(rest)
+
+
 def _threshold_failures(
     states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts, *, undecided: bool
 ) -> list[ThresholdFailure]:
@@ -406,7 +414,7 @@ def _threshold_failures(
     for state, step in zip(states, steps, strict=True):
         row, chosen = step_json(step), _thresholds(state, facts)
         if step.warm_up or step.probe:
-            chosen = [threshold for threshold in chosen if threshold.metric.path[0] == "ledger"]
+            chosen = [threshold for threshold in chosen if _is_of_losses(threshold)]
         judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
         # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
         found += [

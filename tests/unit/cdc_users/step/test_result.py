@@ -113,6 +113,17 @@ def test_every_class_of_the_ledger_fails_the_run(finding: str) -> None:
     assert found.reasons == [f"s: {finding} == 0, but it is 2{share}"]
 
 
+def test_a_warm_up_is_judged_by_what_it_lost_and_not_by_how_much_it_was() -> None:
+    warm_up = state()
+    warm_up.step = replace(warm_up.step, warm_up=True)
+    wanted = with_defaults((parse_threshold("delivered >= 1000"),))
+    lost = {1: {"sink": Audit(**{**CLEAN, "lost": 2})}}
+
+    assert result(facts(thresholds=wanted), warm_up).verdict is Verdict.PASS
+    assert result(facts(thresholds=wanted)).verdict is Verdict.FAIL
+    assert result(facts(thresholds=wanted, audits=lost), warm_up).verdict is Verdict.FAIL
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [

@@ -15,9 +15,10 @@ from infra.stack.servers.server import Recipe, ServerProcess, start
 from infra.stack.supervise.control import ServerControl
 
 DEADLINE_S = 30.0
-#: A server with a child, as PostgreSQL has backends; it says when both are there.
+#: A server with a child, as PostgreSQL has backends; it says when both are there, and ends with it.
 FAMILY = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (child.kill(), sys.exit(9)))
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("ready", child.pid, flush=True)
 time.sleep(600)
@@ -119,7 +120,7 @@ def test_a_paused_server_ends_when_it_is_asked_to(
 
     servers[0].stop()
 
-    assert servers[0].process.returncode == -15
+    assert servers[0].process.returncode == 9
 
 
 @pytest.mark.parametrize("action", ["kill", "pause", "resume"])

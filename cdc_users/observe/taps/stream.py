@@ -136,7 +136,7 @@ class StreamReading:
         while not self._stop.is_set():
             try:
                 found = self._step()
-            except Exception as error:  # noqa: BLE001 - whatever a client raises is reported, and tried again
+            except Exception as error:  # noqa: BLE001 - any failure is reported, and tried again
                 self._record.fail(
                     f"{self._name} cannot be read: {type(error).__name__}: {error}", events=0
                 )

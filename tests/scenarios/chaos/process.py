@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import psutil
 
@@ -33,21 +33,16 @@ def adopt_orphans() -> None:
     assert LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
 
 
-def identity(process: psutil.Process) -> Identity:
-    """Tells a process from another one that has its pid later."""
-    return Identity(process.pid, process.create_time())
-
-
 def living(known: Collection[Identity] = ()) -> list[psutil.Process]:
     """All descendants that live, without those that are known and all that is below them."""
     found: list[psutil.Process] = []
-    own = {item.pid: item for item in known}
+    own = {item.pid for item in known if item.process() is not None}
 
     def visit(parent: psutil.Process) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in parent.children():
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    if child.pid in own and abs(child.create_time() - own[child.pid].started_s) < 1:
+                    if child.pid in own:
                         continue
                     if child.status() != psutil.STATUS_ZOMBIE:
                         found.append(child)
@@ -57,13 +52,11 @@ def living(known: Collection[Identity] = ()) -> list[psutil.Process]:
     return found
 
 
-def reap(awaited: Collection[int]) -> None:
-    """Take the exit codes of adopted children; those that are `awaited` are left to whoever
-    started them.
-    """
+def reap() -> None:
+    """Take the exit codes of adopted children."""
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
-            if child.pid not in awaited and child.status() == psutil.STATUS_ZOMBIE:
+            if child.status() == psutil.STATUS_ZOMBIE:
                 os.waitpid(child.pid, os.WNOHANG)
 
 
@@ -80,9 +73,7 @@ def role(command: Collection[str]) -> str:
     return next((name for name, module in ROLES if module in command), "")
 
 
-def left_after(
-    grace_s: float, known: Collection[Identity], awaited: Collection[int] = ()
-) -> list[str]:
+def left_after(grace_s: float, known: Collection[Identity]) -> list[str]:
     """What still lives when the grace is over; it is killed then."""
     deadline_s = time.monotonic() + grace_s
     while (found := living(known)) and time.monotonic() < deadline_s:
@@ -93,16 +84,5 @@ def left_after(
             process.send_signal(signal.SIGKILL)
     while living(known):
         time.sleep(POLL_S)
-    reap(awaited)
+    reap()
     return told
-
-
-@contextlib.contextmanager
-def going_on_after(*stopped: psutil.Process) -> Iterator[None]:
-    """What was stopped goes on in the end."""
-    try:
-        yield
-    finally:
-        for process in stopped:
-            with contextlib.suppress(psutil.Error):
-                process.resume()

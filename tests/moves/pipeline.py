@@ -11,7 +11,6 @@ import requests
 from typing_extensions import override
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger.audit import Audit, audit
 from cdc_users.observe.settings import JsonTopicSettings, TopicSettings
 from cdc_users.observe.tap import Tap
 from cdc_users.observe.taps.json_topic import JsonTopicTap
@@ -29,7 +28,7 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.servers.settings import TOPIC_PREFIX
 from tests.moves.place import SinkPlace, TopicPlace
 from tests.moves.row import Rows
-from tests.moves.source import RUN, MovedSource, MovesLoad
+from tests.moves.source import RUN, MovedSource
 from tests.platform_process import PlatformProcess
 from tests.wal_process import WalProcess
 
@@ -174,24 +173,20 @@ class ReaderPipeline(MovedPipeline):
     def __init__(self, stack: Endpoints, source: MovedSource, directory: Path) -> None:
         self._bootstrap = stack.kafka_bootstrap
         self.topic = f"{source.name}.reader"
-        self._source = source
-        self._directory = directory / self.topic
-        self._directory.mkdir()
+        place = directory / self.topic
+        place.mkdir()
         kafka_topics.create_topic(self._bootstrap, self.topic, 1)
         settings = JsonTopicSettings(bootstrap=self._bootstrap, topic=self.topic)
         self.tap: Tap = JsonTopicTap(settings, RUN, new_anchor())
         self.tap.start()
         self._place = TopicPlace(self._bootstrap, self.topic)
-        self._started()
-
-    def _started(self) -> None:
         options = (
-            *("--dsn", self._source.postgres.dsn, "--slot", self._source.slots[1]),
-            *("--publication", self._source.name, "--run", RUN, "--transport", "kafka"),
+            *("--dsn", source.postgres.dsn, "--slot", source.slots[1]),
+            *("--publication", source.name, "--run", RUN, "--transport", "kafka"),
             *("--endpoint", self._bootstrap, "--stream", self.topic),
-            *("--state", str(self._directory / "state.json")),
+            *("--state", str(place / "state.json")),
         )
-        self._process = WalProcess(*options, directory=self._directory).await_ready()
+        self._process = WalProcess(*options, directory=place).await_ready()
 
     @override
     def trouble(self) -> str:
@@ -215,8 +210,3 @@ class ReaderPipeline(MovedPipeline):
             undo.callback(self.tap.stop)
             undo.callback(self._place.close)
             undo.callback(self._process.close)
-
-
-def audited(load: MovesLoad, tap: Tap) -> Audit:
-    """What a tap proves of all that the load has written."""
-    return audit(1, load.outcomes(), tap.record.arrivals(), fenced=True)

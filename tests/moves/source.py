@@ -14,9 +14,9 @@ from psycopg.rows import dict_row
 
 from cdc_users.measure.ledger.audit import Outcomes
 from cdc_users.users.workload.keyspace import Outcome, RowChange
-from cdc_users.users.workload.workload import Workload, Writer, WriteTransaction, writer_number
+from cdc_users.users.workload.workload import Workload, Writer, writer_number
 from infra.postgres.publication import create_publication
-from infra.postgres.slot import create_slot, drop_slot
+from infra.postgres.slot import create_slot
 from infra.postgres.table import CUSTOMERS_COLUMNS, Table, create_customers, create_schema
 from tests.moves.row import COMPARED, Rows, add
 from tests.private_postgres import PrivatePostgres
@@ -125,12 +125,6 @@ class MovedSource:
                 with suppress(psycopg.errors.DuplicateObject):
                     create_slot(connection, slot)
 
-    def drop_slots(self) -> None:
-        """Drop the slots, also from under their readers."""
-        with self.connected() as connection:
-            for slot in self.slots:
-                drop_slot(connection, slot)
-
     def rows(self) -> Rows:
         """The table's rows; none where there is no table."""
         found: Rows = {}
@@ -219,7 +213,7 @@ class MovesLoad:
             self._disconnect()
         writer.settle(made, outcome)
         if outcome == "acked":
-            self.acked += _events(made)
+            self.acked += len(made.changes)
         return outcome == "acked"
 
     def _connected(self) -> Connection[Any]:
@@ -252,7 +246,3 @@ class MovesLoad:
                     )
                 if cursor.rowcount != 1:
                     raise SourceRowGoneError(str(change.key))
-
-
-def _events(made: WriteTransaction) -> int:
-    return made.last - made.first + 1

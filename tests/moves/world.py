@@ -11,15 +11,10 @@ from pathlib import Path
 
 import psutil
 
+from cdc_users.measure.ledger.audit import audit
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, changes, look
 from infra.stack.endpoints import Endpoints
-from tests.moves.pipeline import (
-    Capture,
-    MovedPipeline,
-    ReaderPipeline,
-    SinkPipeline,
-    audited,
-)
+from tests.moves.pipeline import Capture, MovedPipeline, ReaderPipeline, SinkPipeline
 from tests.moves.place import IcebergPlace, PostgresPlace, SinkPlace, WebhookPlace
 from tests.moves.row import difference
 from tests.moves.source import MovedSource, MovesLoad
@@ -52,7 +47,6 @@ class MovesWorld:
     ) -> None:
         self.stack = stack
         self.postgres = postgres
-        self._undo = ExitStack()
         self._watched, self._condition = RunObjects(), Condition()
         name = f"cdc_moves_{uuid.uuid4().hex[:8]}"
         with ExitStack() as undo:
@@ -153,7 +147,7 @@ class MovesWorld:
     def _lost(self, pipeline: MovedPipeline) -> str:
         """What the ledger of the pipeline's topic says is lost."""
         tap = self.reader.tap if pipeline is self.reader else self.capture.tap
-        found = audited(self.load, tap)
+        found = audit(1, self.load.outcomes(), tap.record.arrivals(), fenced=True)
         if not found.lost and not found.phantom:
             return ""
         return f"the ledger: {found.findings}, of {found.sent}"

@@ -12,14 +12,13 @@ import orjson
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 from psycopg import sql
-from psycopg.rows import dict_row
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchTableError
 from typing_extensions import override
 
 from infra.platform.sinks.iceberg.sink import CATALOG, local_properties
 from tests.integration.sink_world import WebhookWorld
-from tests.moves.row import COMPARED, Rows, add, replay
+from tests.moves.row import Rows, add, replay, rows_of
 
 POLL_S = 0.1
 Options = dict[str, object]
@@ -49,22 +48,12 @@ class PostgresPlace(SinkPlace):
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
 
     def _connected(self) -> closing[Any]:
-        return closing(psycopg.connect(self._dsn, autocommit=True, row_factory=dict_row))
+        return closing(psycopg.connect(self._dsn, autocommit=True))
 
     @override
     def rows(self) -> Rows:
-        found: Rows = {}
-        query = sql.SQL("SELECT {} FROM {}").format(
-            sql.SQL(", ").join(map(sql.Identifier, COMPARED)),
-            sql.Identifier(self._schema, "customers"),
-        )
         with self._connected() as connection:
-            try:
-                for row in connection.execute(query):
-                    add(found, row)
-            except psycopg.errors.UndefinedTable:
-                return {}
-        return found
+            return rows_of(connection, sql.Identifier(self._schema, "customers"))
 
     @override
     def close(self) -> None:

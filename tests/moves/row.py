@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+import psycopg
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+
 
 @dataclass(frozen=True, slots=True)
 class SeenRow:
@@ -29,6 +33,20 @@ def add(rows: Rows, row: Mapping[str, Any]) -> None:
     rows[key_of(row)] = SeenRow(
         row["probe"], None if balance is None else Decimal(str(balance)), row["notes"]
     )
+
+
+def rows_of(connection: Connection[Any], table: sql.Identifier) -> Rows:
+    """The rows of a table of PostgreSQL; none where there is no such table."""
+    found: Rows = {}
+    columns = sql.SQL(", ").join(map(sql.Identifier, COMPARED))
+    with connection.cursor(row_factory=dict_row) as cursor:
+        try:
+            cursor.execute(sql.SQL("SELECT {} FROM {}").format(columns, table))
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return found
+        for row in cursor:
+            add(found, row)
+    return found
 
 
 def key_of(row: Mapping[str, Any]) -> RowKey:

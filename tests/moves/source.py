@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
-from psycopg.rows import dict_row
 
 from cdc_users.measure.ledger.audit import Outcomes
 from cdc_users.users.workload.keyspace import Outcome, RowChange
@@ -18,7 +17,7 @@ from cdc_users.users.workload.workload import Workload, Writer, writer_number
 from infra.postgres.publication import create_publication
 from infra.postgres.slot import create_slot
 from infra.postgres.table import CUSTOMERS_COLUMNS, Table, create_customers, create_schema
-from tests.moves.row import COMPARED, Rows, add
+from tests.moves.row import Rows, rows_of
 from tests.private_postgres import PrivatePostgres
 
 RUN = "srcmoves"
@@ -127,16 +126,8 @@ class MovedSource:
 
     def rows(self) -> Rows:
         """The table's rows; none where there is no table."""
-        found: Rows = {}
-        columns = sql.SQL(", ").join(map(sql.Identifier, COMPARED))
-        with self.connected() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            try:
-                cursor.execute(sql.SQL("SELECT {} FROM {}").format(columns, self.table.identifier))
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                return found
-            for row in cursor:
-                add(found, row)
-        return found
+        with self.connected() as connection:
+            return rows_of(connection, self.table.identifier)
 
 
 class MovesLoad:

@@ -25,6 +25,17 @@ def stack_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def running_stack() -> Endpoints:
+    """This checkout's stack, which is brought up where it is not."""
+    endpoints = locate(CHECKOUT, os.environ)
+    if endpoints is None:
+        done = stack_command("up", "--profile", "test")
+        assert done.returncode == 0, done.stdout + done.stderr
+        endpoints = locate(CHECKOUT, os.environ)
+    assert endpoints is not None
+    return endpoints
+
+
 @pytest.fixture(scope="session")
 def _stack_of_session() -> Iterator[None]:
     """Takes the stack down at the end of the session, unless it was up before."""
@@ -37,13 +48,7 @@ def _stack_of_session() -> Iterator[None]:
 @pytest.fixture
 def stack(_stack_of_session: None) -> Endpoints:
     """A stack that answers; a test that broke it does not spoil the next."""
-    endpoints = locate(CHECKOUT, os.environ)
-    if endpoints is None:
-        done = stack_command("up", "--profile", "test")
-        assert done.returncode == 0, done.stdout + done.stderr
-        endpoints = locate(CHECKOUT, os.environ)
-    assert endpoints is not None
-    return endpoints
+    return running_stack()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from infra.stack.error import StackError
 from infra.stack.find.locate import locate
 from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import CHECKOUT, recorded, state_of
-from tests.real_stack import stack_command
+from tests.real_stack import running_stack
 from tests.scenarios.chaos.draw import Drawn
 from tests.scenarios.chaos.judge import CANARY, Ended, accused, result_of, telling, wrong
 from tests.scenarios.chaos.leftover import World, in_use, look
@@ -66,7 +66,7 @@ class Soak:
 
     def attack(self, under: Drawn) -> tuple[Ended, list[str]]:
         """One run under its attack, and what was wrong."""
-        stack = _stack()
+        stack = running_stack()
         known = _servers()
         place = self.place / str(under.number)
         temporary = place / "tmp"
@@ -135,17 +135,6 @@ class Soak:
 def _used_by_others(item: str) -> bool:
     kind, _, name = item.rpartition(" ")
     return kind == "shared memory" and in_use(name)
-
-
-def _stack() -> Endpoints:
-    """The checkout's stack, which stays up between runs."""
-    endpoints = locate(CHECKOUT, os.environ)
-    if endpoints is None:
-        done = stack_command("up", "--profile", "test")
-        assert done.returncode == 0, done.stdout + done.stderr
-        endpoints = locate(CHECKOUT, os.environ)
-    assert endpoints is not None
-    return endpoints
 
 
 def _servers() -> list[Identity]:

@@ -10,11 +10,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import locate
-from infra.stack.supervise.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT, recorded, state_of
+
+#: What stands on each server's command line, and on no other's.
+SERVERS = {
+    "postgres": "wal_level=logical",
+    "kafka": "kafka.Kafka",
+    "connect": "ConnectDistributed",
+    "schema-registry": "quarkus-run.jar",
+}
 
 
 def stack_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,6 +31,19 @@ def stack_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "infra.stack", *arguments]
     return subprocess.run(
         command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def server_processes(checkout: Path = CHECKOUT) -> list[psutil.Process]:
+    """The supervisor and the servers of a checkout's stack, those that live."""
+    processes, _ = recorded(state_of(checkout))
+    return [found for item in processes if (found := item.process()) is not None]
+
+
+def server(name: str) -> psutil.Process | None:
+    """One of this checkout's servers, if it lives."""
+    return next(
+        (found for found in server_processes() if SERVERS[name] in " ".join(found.cmdline())), None
     )
 
 

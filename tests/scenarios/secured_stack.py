@@ -18,7 +18,8 @@ import psutil
 from infra.client.access import HttpAccess
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.external import FILE, VARIABLES
-from infra.stack.supervise.state import CHECKOUT, recorded, state_of
+from infra.stack.supervise.state import CHECKOUT
+from tests.real_stack import server_processes
 
 #: How the stack's passwords look (token_hex of 24 bytes).
 PASSWORD = re.compile(r"\b[0-9a-f]{48}\b")
@@ -51,9 +52,7 @@ class SecuredStack:
 
     def servers(self) -> list[psutil.Process]:
         """Its servers' processes."""
-        processes, _ = recorded(state_of(self.root))
-        alive = [process.process() for process in processes]
-        return [one for one in alive if isinstance(one, psutil.Process)]
+        return server_processes(self.root)
 
     def pipeline(self, **changed: str) -> str:
         """The pipeline file that describes it, with some of its texts as they should not be."""

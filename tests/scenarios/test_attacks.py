@@ -22,7 +22,8 @@ import pytest
 from cdc_users.pipeline.provision.creation import RUNS
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
-from infra.stack.supervise.state import CHECKOUT, recorded, state_of
+from infra.stack.supervise.state import CHECKOUT
+from tests.real_stack import SERVERS, server
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
 LOAD = ("--rate", "50", "--duration", "20s", "--lanes", "4", "--drain-timeout", "10s")
@@ -129,19 +130,12 @@ def test_a_signal_to_the_whole_group_ends_a_run_with_workers_in_order(
 
 
 STEWARD = "cdc_users.pipeline.provision.steward"
-#: A word of each server's command line.
-SERVERS = {"postgres": "postgres", "kafka": "kafka.Kafka", "connect": "ConnectDistributed"}
 
 
-def server(name: str) -> list[psutil.Process]:
+def server_family(name: str) -> list[psutil.Process]:
     """One of the stack's servers with all its processes."""
-    found = [item.process() for item in recorded(state_of())[0]]
-    (process,) = [
-        one
-        for one in found
-        if isinstance(one, psutil.Process)
-        and any(part.endswith(SERVERS[name]) for part in one.cmdline())
-    ]
+    process = server(name)
+    assert process is not None
     return [process, *process.children(recursive=True)]
 
 
@@ -175,7 +169,7 @@ def test_ctrl_c_ends_a_run_whose_database_has_stopped_with_a_true_verdict(
     stack: Endpoints, tmp_path: Path
 ) -> None:
     with loading(tmp_path) as run:
-        told_to_stop_beside(run, server("postgres"))
+        told_to_stop_beside(run, server_family("postgres"))
         assert any("left behind" in note for note in run.result()["notes"])
     wait_for_cleaning(stack)
 
@@ -186,7 +180,8 @@ def test_ctrl_c_ends_a_run_whatever_has_stopped(
     stack: Endpoints, tmp_path: Path, stopped: str
 ) -> None:
     with loading(tmp_path / "stopped") as run:
-        told_to_stop_beside(run, server(stopped) if stopped in SERVERS else [run.child(stopped)])
+        family = server_family(stopped) if stopped in SERVERS else [run.child(stopped)]
+        told_to_stop_beside(run, family)
 
     after = LocustProcess("throughput", tmp_path / "next", "--rows", "20")
     assert after.wait() == 0, after.output

@@ -13,6 +13,7 @@ import pytest
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import recorded, state_of
+from tests.real_stack import SERVERS, server
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
 LONG = ("--rate", "200", "--duration", "60s")
@@ -81,25 +82,16 @@ def test_what_a_run_and_its_steward_left_behind_is_cleared_by_the_next_run(
     assert leftovers(stack) == NOTHING
 
 
-@pytest.mark.parametrize("victim", ["postgres", "kafka", "connect", "schema-registry"])
+@pytest.mark.parametrize("victim", SERVERS)
 def test_a_server_that_dies_ends_the_run_with_exit_3_and_takes_the_stack_down(
     stack: Endpoints, results: Path, victim: str
 ) -> None:
     run = loading(results)
     processes, _ = recorded(state_of())
-    names = {
-        "kafka": "kafka.Kafka",
-        "connect": "ConnectDistributed",
-        "schema-registry": "quarkus-run.jar",
-    }
-    wanted = names.get(victim, "wal_level=logical")
-    server = next(
-        found
-        for item in processes
-        if (found := item.process()) and wanted in " ".join(found.cmdline())
-    )
+    attacked = server(victim)
+    assert attacked is not None
 
-    server.kill()
+    attacked.kill()
 
     assert run.wait() == 3, run.output
     await_that(lambda: not any(item.process() for item in processes), "a server was left behind")

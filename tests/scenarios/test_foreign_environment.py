@@ -6,11 +6,9 @@ import json
 import os
 from pathlib import Path
 
-import psutil
-
 from infra.client.environment import TELEMETRY_TOKEN
 from infra.stack.endpoints import Endpoints
-from infra.stack.supervise.state import recorded, state_of
+from tests.real_stack import server_processes
 from tests.recording_proxy import recording_proxy
 from tests.scenarios.locust_process import LocustProcess
 
@@ -45,8 +43,7 @@ VARIABLES = {
 
 def environments(run: LocustProcess) -> dict[str, dict[str, str]]:
     """What every child of a run and every server of the stack was started with, by its command."""
-    servers = [item.process() for item in recorded(state_of())[0]]
-    family = [*run.family()[1:], *(one for one in servers if isinstance(one, psutil.Process))]
+    family = [*run.family()[1:], *server_processes()]
     return {" ".join(one.cmdline()): one.environ() for one in family}
 
 

@@ -22,6 +22,7 @@ import psycopg
 from psycopg import sql
 
 from infra.stack.supervise.state import CHECKOUT
+from tests.real_stack import SERVERS
 from tests.recording_proxy import recording_proxy
 from tests.scenarios.chaos.scene import Scene
 from tests.scenarios.chaos.target import MOMENTS, Act, Target
@@ -348,7 +349,7 @@ def _attacks() -> Iterator[Attack]:
         yield to("worker", number, PASS)
     yield from (pause(role, 1.0, holds=True) for role in ("locust", "platform", "reader"))
     yield from (pause(role, 1.0, holds=False) for role in ("steward", "observer", "worker"))
-    yield from (server_pause(name, 1.0) for name in ("postgres", "kafka", "connect", "registry"))
+    yield from (server_pause(name, 1.0) for name in SERVERS)
     yield server_stop("postgres", FAIL, STACK)
     yield server_stop("kafka", FAIL, STACK)
     yield server_stop("connect", FAIL, STACK)

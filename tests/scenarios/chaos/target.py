@@ -14,7 +14,8 @@ import psutil
 import psycopg
 
 from infra.stack.endpoints import Endpoints
-from infra.stack.supervise.state import CHECKOUT, recorded, state_of
+from infra.stack.supervise.state import CHECKOUT
+from tests.real_stack import server
 from tests.scenarios.chaos.process import role
 from tests.scenarios.chaos.scene import Scene
 from tests.scenarios.locust_process import LocustProcess
@@ -32,12 +33,6 @@ MOMENTS: Mapping[str, float] = {
 }
 #: From the announcement of a load to its first arrival, and to its last.
 LEAD_S, LOADED_S = 1.0, 5.0
-SERVERS = {
-    "postgres": "wal_level=logical",
-    "kafka": "kafka.Kafka",
-    "connect": "ConnectDistributed",
-    "registry": "quarkus",
-}
 
 
 @dataclass(slots=True)
@@ -124,11 +119,8 @@ class Target:
 
     def server(self, name: str) -> list[psutil.Process]:
         """A server of the stack with its children."""
-        for item in recorded(state_of())[0][1:]:
-            process = item.process()
-            if process is not None and SERVERS[name] in " ".join(process.cmdline()):
-                return [process, *process.children(recursive=True)]
-        return []
+        process = server(name)
+        return [] if process is None else [process, *process.children(recursive=True)]
 
     def tables(self) -> list[tuple[str, str]]:
         """Its source tables, each with its schema."""

@@ -148,7 +148,7 @@ def write(environment: Environment, **_: Any) -> None:
     assert isinstance(environment.shape_class, FrozenShape)
     merged = Recorder()
     for report in environment.shape_class.reports.values():
-        merged.merge(Recorder.decode(report.series))
+        merged.merge(Recorder([report.series]))
     total = environment.stats.total
     found = {
         "locust": {"count": total.num_requests, "p99": total.get_response_time_percentile(0.99)},

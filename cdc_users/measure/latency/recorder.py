@@ -33,14 +33,13 @@ class Recorder:
     def __init__(self, told: Sequence[Mapping[str, EncodedHistogram]] = ()) -> None:
         self.told = tuple(told)
         self._series: dict[str, LatencyHistogram] = {}
-        #: Series that have been told and that nobody has asked for yet, in the order of telling.
-        self._waiting = dict.fromkeys(name for part in self.told for name in part)
 
     @property
     def series(self) -> dict[str, LatencyHistogram]:
         """All series by name."""
-        for name in tuple(self._waiting):
-            self.histogram(name)
+        for part in self.told:
+            for name in part:
+                self.histogram(name)
         return self._series
 
     def is_as(self, earlier: Recorder) -> bool:
@@ -53,22 +52,21 @@ class Recorder:
 
     def histogram(self, name: str) -> LatencyHistogram:
         """A series, empty if nothing was recorded yet."""
-        if name in self._waiting:
-            del self._waiting[name]
-            for part in self.told:
-                if name in part:
-                    self._add(name, part[name])
         if name not in self._series:
-            self._series[name] = LatencyHistogram()
+            parts = [LatencyHistogram.decode(part) for part in self._parts(name)]
+            whole, *others = parts or [LatencyHistogram()]
+            for other in others:
+                whole.merge(other)
+            self._series[name] = whole
         return self._series[name]
 
     def total(self, name: str) -> SeriesTotal:
         """A series' samples and their sum, which travel beside the counts."""
-        if name in self._waiting:
-            parts = [part[name] for part in self.told if name in part]
-            return SeriesTotal(sum(one.count for one in parts), sum(one.sum_us for one in parts))
-        found = self._series.get(name)
-        return SeriesTotal() if found is None else SeriesTotal(found.count, found.sum_us)
+        known = self._series.get(name)
+        parts: Sequence[LatencyHistogram | EncodedHistogram] = (
+            self._parts(name) if known is None else [known]
+        )
+        return SeriesTotal(sum(one.count for one in parts), sum(one.sum_us for one in parts))
 
     def merge(self, other: Recorder) -> None:
         """Add all of another recorder's samples."""
@@ -79,20 +77,8 @@ class Recorder:
         """All series as they travel."""
         return {name: histogram.encode() for name, histogram in self.series.items()}
 
-    @classmethod
-    def decode(cls, data: Mapping[str, EncodedHistogram]) -> Recorder:
-        """Read what `encode` made, at once."""
-        recorder = cls()
-        for name, encoded in data.items():
-            recorder._add(name, encoded)
-        return recorder
-
-    def _add(self, name: str, encoded: EncodedHistogram) -> None:
-        histogram = LatencyHistogram.decode(encoded)
-        if name in self._series:
-            self._series[name].merge(histogram)
-        else:
-            self._series[name] = histogram
+    def _parts(self, name: str) -> Sequence[EncodedHistogram]:
+        return [part[name] for part in self.told if name in part]
 
 
 class OperationLog:

@@ -54,7 +54,7 @@ def test_each_step_is_told_with_its_own_counts_and_figures() -> None:
     )  # fmt: skip
     assert (second.delivered, second.duplicated, second.series) == (1, 0, {})
     again = decode(encode(first), StepTelemetry, "it")
-    assert Recorder.decode(again.series).histogram("end_to_end").sum_us == 4000
+    assert Recorder([again.series]).histogram("end_to_end").sum_us == 4000
 
 
 def test_progress_names_the_fences_and_where_each_came_from() -> None:

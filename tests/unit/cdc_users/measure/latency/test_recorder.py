@@ -19,7 +19,7 @@ POINTS = (50, 95, 99)
 
 
 def over_the_wire(recorder: Recorder) -> Recorder:
-    return Recorder.decode(decode(encode(recorder.encode()), dict[str, EncodedHistogram], "a tap"))
+    return Recorder([decode(encode(recorder.encode()), dict[str, EncodedHistogram], "a tap")])
 
 
 @given(
@@ -82,7 +82,7 @@ def test_what_processes_tell_is_put_together_as_if_it_were_merged(parts: list[li
     told = [told_of(*part) for part in parts]
     merged = Recorder()
     for part in told:
-        merged.merge(Recorder.decode(part))
+        merged.merge(Recorder([part]))
 
     whole = Recorder(told)
     values = [value for part in parts for value in part]

@@ -106,13 +106,16 @@ class _Events:
     `step` is that of all of them, None where they are of several.
     """
 
-    batch: ProbeBatch
-    keys: Numbers
-    partition: int
-    positions: Numbers
-    at_us: int
+    part: PartitionEvents
     steps: Numbers
     step: int | None
+
+    @classmethod
+    def of(cls, part: PartitionEvents) -> _Events:
+        """These events, of which there is at least one."""
+        steps = part.probes.step
+        low = int(steps.min())
+        return cls(part, steps, low if low == int(steps.max()) else None)
 
 
 class Ledger:
@@ -188,8 +191,7 @@ class Ledger:
 
     def _take(self, part: PartitionEvents) -> Flags:
         """Count events; returns which of them had been here before."""
-        events, checks = _events(part), part.checks
-        batch = events.batch
+        events, batch, checks = _Events.of(part), part.probes, part.checks
         begins = batch.sequence - batch.index
         again = self._bitmap.mark(batch.writer, batch.sequence, begins, begins + batch.size)
         self._count("delivered", events, ~again)
@@ -198,7 +200,7 @@ class Ledger:
             self._find("corrupt", events, checks == RowCheck.CORRUPT)
             self._count("checked", events, (checks == RowCheck.GOOD) | (checks == RowCheck.CORRUPT))
             self._count("uncheckable", events, checks == RowCheck.UNCHECKABLE)
-        rows = self._rows(batch, events.keys)
+        rows = self._rows(batch, part.keys)
         tracked = np.flatnonzero(rows >= 0)
         if len(tracked):
             back, skipped = self._versions(events, tracked, rows[tracked])
@@ -228,7 +230,8 @@ class Ledger:
         """
         order = np.argsort(rows, kind="stable")
         rows, tracked = rows[order], tracked[order]
-        version = events.batch.key_version[tracked]
+        batch = events.part.probes
+        version = batch.key_version[tracked]
         starts = np.append(True, rows[1:] != rows[:-1])
         ends = np.append(starts[1:], True)
         columns = self._table.columns
@@ -245,15 +248,15 @@ class Ledger:
             - lane
         )
         high_before = np.where(starts, known_high, np.roll(highest, 1))
-        back, skipped = np.zeros((2, len(events.keys)), dtype=np.bool_)
+        back, skipped = np.zeros((2, len(batch)), dtype=np.bool_)
         back[tracked] = version < before
         skipped[tracked] = (high_before > 0) & (version > high_before + 1)
         new = starts & (columns["first"][rows] == 0)
         columns["first"][rows[new]] = version[new]
-        gone = events.batch.operation[tracked[ends]] == _DELETE
+        gone = batch.operation[tracked[ends]] == _DELETE
         columns["last"][rows[ends]] = np.where(gone, -version[ends], version[ends])
         columns["high"][rows[ends]] = highest[ends]
-        columns["at_ms"][rows[ends]] = self._since_ms(events.at_us)
+        columns["at_ms"][rows[ends]] = self._since_ms(events.part.at_us)
         return back, skipped
 
     def _since_ms(self, at_us: int) -> int:
@@ -266,10 +269,10 @@ class Ledger:
         if not which.any():
             return
         self._count(finding, events, which)
-        batch = events.batch
+        part, batch = events.part, events.part.probes
         for row in np.flatnonzero(which)[: EXAMPLES - self._located[finding]].tolist():
             self._located[finding] += 1
-            place = (events.partition, int(events.positions[row]), int(events.keys[row]))
+            place = (part.partition, int(part.positions[row]), int(part.keys[row]))
             example = Example(finding, int(batch.writer[row]), int(batch.sequence[row]), *place)
             self._arrivals.examples.append(example)
 
@@ -313,17 +316,3 @@ class Ledger:
             foreign=counted.foreign,
             examples=list(counted.examples),
         )
-
-
-def _events(part: PartitionEvents) -> _Events:
-    steps = part.probes.step
-    low = int(steps.min())
-    return _Events(
-        part.probes,
-        part.keys,
-        part.partition,
-        part.positions,
-        part.at_us,
-        steps,
-        low if low == int(steps.max()) else None,
-    )

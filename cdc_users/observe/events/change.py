@@ -9,7 +9,7 @@ was not sent (unchanged TOAST).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,18 +57,18 @@ class ChangeParser:
     tables: tuple[ObservedTable, ...] = (ObservedTable(),)
     check_every: int = 0
     probe_path: tuple[str, ...] = ()
+    #: Where the probe of a message stands.
+    place: ProbePlace = field(init=False)
     _until_check: int = 0
+
+    def __post_init__(self) -> None:
+        self.place = ProbePlace(frozenset(table.probe for table in self.tables), self.probe_path)
 
     @classmethod
     def of(cls, settings: TapSettings) -> ChangeParser:
         """As a tap's configuration says."""
         path = tuple(settings.probe_path.split(".")) if settings.probe_path else ()
         return cls(observed_tables(settings), settings.check_every, path)
-
-    @property
-    def place(self) -> ProbePlace:
-        """Where the probe of a message stands."""
-        return ProbePlace(frozenset(table.probe for table in self.tables), self.probe_path)
 
     def parse(self, read: ReadChanges) -> Events:
         """The events of these changes, in their order; raises ChangeError."""

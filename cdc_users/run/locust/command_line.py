@@ -8,11 +8,10 @@ was read here is kept for the parts that need it later.
 from __future__ import annotations
 
 import os
-import sys
 from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 from weakref import WeakSet
 
 from locust.argument_parser import LocustArgumentParser
@@ -33,6 +32,7 @@ from cdc_users.pipeline.provision.allow_list import (
 )
 from cdc_users.run.locust import options as locust_options
 from cdc_users.run.locust.own_port import give_forked_workers_a_port
+from cdc_users.run.locust.refusal import refuse
 from cdc_users.view.web import host
 from infra.client.access import WEBHOOK_PREFIX, access_mistakes
 from infra.client.environment import leave_out_access
@@ -225,16 +225,3 @@ def _unreadable(parsed: Namespace) -> list[str]:
         except OptionsError as error:
             found += error.mistakes
     return found
-
-
-def refuse(error: OptionsError) -> NoReturn:
-    """Tell all mistakes and end the process."""
-    explain(error)
-    sys.exit(error.exit_code)
-
-
-def explain(error: OptionsError) -> None:
-    """Tell all mistakes."""
-    print("These options cannot be used:", file=sys.stderr)
-    for mistake in error.mistakes:
-        print(f"  {mistake}", file=sys.stderr)

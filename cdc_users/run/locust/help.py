@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cdc_users.run.locust import locustfile
+from cdc_users.error import OptionsError
+from cdc_users.run.locust.locustfile import is_locust, mistakes
+from cdc_users.run.locust.refusal import refuse
 
 HINT = """
 
@@ -34,8 +36,8 @@ def on_patched(_: object) -> None:
     """Have the locustfile read before help is printed, and refused where it is not there."""
     if "locust" not in sys.modules:
         return
-    if locustfile.is_locust(sys.orig_argv):
-        locustfile.refuse(locustfile.mistakes(sys.argv[1:], os.environ, Path.cwd()))
+    if is_locust(sys.orig_argv) and (found := mistakes(sys.argv[1:], os.environ, Path.cwd())):
+        refuse(OptionsError(found))
     if not {"-h", "--help"} & set(sys.argv[1:]):
         return
     # Locust's package is being imported; only this module of it is complete by itself.

@@ -30,8 +30,9 @@ from cdc_users.options.options import read_alone
 from cdc_users.options.proposal import Proposal, ShapeDeclaration
 from cdc_users.report import directory
 from cdc_users.run.locust import stats
-from cdc_users.run.locust.command_line import CommandLine, explain, refuse
+from cdc_users.run.locust.command_line import CommandLine
 from cdc_users.run.locust.messages import Gate, Messenger, listen_as_lanes, listen_as_master
+from cdc_users.run.locust.refusal import explain, refuse
 from cdc_users.run.locust.signals import handle_signals, handle_worker_signals
 from cdc_users.run.locust.worker_options import derive_once, know_locusts_options
 from cdc_users.run.run import Run

@@ -1,11 +1,10 @@
-"""A locustfile that is not there is refused as every other mistake is: with what could be named,
-and exit code 2 (Locust's own is 1, which is a failed run's).
+"""A locustfile that is not there is a mistake as every other: it is refused with what could be
+named, and exit code 2 (Locust's own is 1, which is a failed run's).
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -56,10 +55,3 @@ def _said_elsewhere(arguments: Sequence[str], directory: Path) -> bool:
 
 def _shown(path: Path, directory: Path) -> str:
     return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
-
-
-def refuse(found: Sequence[str]) -> None:
-    """End the process where something was found."""
-    if found:
-        print("\n  ".join(["These options cannot be used:", *found]), file=sys.stderr)
-        sys.exit(2)

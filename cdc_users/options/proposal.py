@@ -115,18 +115,14 @@ def refuse_too_many(steps: int) -> None:
 def _not_installed(steps: Sequence[Step]) -> list[str]:
     """Sinks and transports of the steps whose packages this installation lacks."""
     used = [
-        part
+        pair
         for step in steps
-        for part in (
+        for pair in (
             ("--sink", sinks().by_name.get(step.pipeline.sink)),
             ("--transport", transports().by_name.get(step.pipeline.transport)),
         )
     ]
-    return list(
-        dict.fromkeys(
-            f"{flag} {one.name} {one.lacking}" for flag, one in used if one and one.lacking
-        )
-    )
+    return [f"{flag} {part.name} {why}" for flag, part in used if part and (why := part.lacking)]
 
 
 def _too_many_rows(steps: Sequence[Step]) -> list[str]:

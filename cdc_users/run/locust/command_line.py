@@ -161,7 +161,7 @@ class CommandLine:
         found += locust_options.mistakes(parsed, self.shapes)
         found += stack_mistakes(CHECKOUT, os.environ, _allowed(parsed))
         found += access_mistakes(WEBHOOK_PREFIX, os.environ)
-        return list(dict.fromkeys(found))
+        return found
 
     def _run_mistakes(self, parsed: Namespace, *, starts: bool) -> Sequence[str]:
         """What is wrong with the run that begins by itself."""

@@ -24,7 +24,7 @@ from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.observe.message import ProcessSample
 from cdc_users.step.state import StepState
-from cdc_users.view.run_view import RunView, current, latest
+from cdc_users.view.run_view import RunView, current, last_mark, latest
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 #: Upper bounds of the latency histograms, in seconds.
@@ -294,8 +294,8 @@ def _processes(run: RunView, figure: ProcessFigure) -> Metric:
 
 
 def _info(run: RunView) -> Metric:
-    begun = run.marks[-1] if run.marks else None
-    labels = [run.id, run.scenario.name, begun.step if begun else "", begun.name if begun else ""]
+    begun = last_mark(run)
+    labels = [run.id, run.scenario.name, begun.step, begun.name]
     family = GaugeMetricFamily(
         INFO, "Which run this is and what it does now.", labels=["run", "scenario", "step", "stage"]
     )

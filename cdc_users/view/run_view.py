@@ -113,6 +113,11 @@ def latest(run: RunView) -> TimelineRow | None:
     return now if not begun or now.elapsed_s >= begun[-1] else None
 
 
+def last_mark(run: RunView) -> ChartMark:
+    """The step or the stage that began last; a mark without names where none has begun."""
+    return run.marks[-1] if run.marks else ChartMark(0.0, "", "")
+
+
 def series(run: RunView) -> Recorder:
     """The current step's series at the sink, so far."""
     state = current(run)

@@ -22,7 +22,7 @@ from cdc_users.report import quantity
 from cdc_users.report.table import USUAL_WIDTH
 from cdc_users.view.bottleneck import narrowest
 from cdc_users.view.concern import verdict, warnings
-from cdc_users.view.run_view import RunView, current, latest, series
+from cdc_users.view.run_view import RunView, current, last_mark, latest, series
 
 LINES_EVERY_S = 10.0
 TerminalMode = Literal["block", "lines", "quiet"]
@@ -202,13 +202,13 @@ class ProgressFields(TypedDict):
 def progress(run: RunView, elapsed_s: float, remaining_s: float | None) -> ProgressFields:
     """A run's progress as the fields of the event `benchmark.progress`."""
     now, state = latest(run), current(run)
-    begun = run.marks[-1] if run.marks else None
+    begun = last_mark(run)
     size = state.step.rows_per_arrival if state is not None else 1
     p99_us = series(run).histogram("end_to_end").percentile_us(99)
     return {
         "run": run.id,
-        "step": begun.step if begun else "",
-        "stage": begun.name if begun else "",
+        "step": begun.step,
+        "stage": begun.name,
         "elapsed_s": round(elapsed_s, 1),
         "remaining_s": None if remaining_s is None else round(remaining_s, 1),
         "offered": now.offered * size if now else 0,

@@ -17,7 +17,7 @@ from cdc_users.step.timeline_row import TimelineRow, TimelineValue
 from cdc_users.view.bottleneck import narrowest
 from cdc_users.view.concern import concerns, warnings
 from cdc_users.view.headline import headline
-from cdc_users.view.run_view import RunView
+from cdc_users.view.run_view import RunView, last_mark
 from cdc_users.view.stages import split_ms, stages
 
 #: What the charts need of each second.
@@ -136,14 +136,14 @@ def state(run: RunView | None, known: str, since: int) -> RunPage:
 
 def head(run: RunView) -> RunHead:
     """Which run this is and how far it has come."""
-    begun = run.marks[-1] if run.marks else None
+    begun = last_mark(run)
     return {
         "id": run.id,
         "scenario": run.scenario.name,
         "question": run.scenario.question,
         "directory": run.directory.name,
-        "step": begun.step if begun is not None else "",
-        "stage": begun.name if begun is not None else "starting",
+        "step": begun.step,
+        "stage": begun.name or "starting",
         "steps": len(run.states),
         "begun": sum(1 for item in run.states if item.workers),
         "elapsed_s": run.elapsed_s,

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import psycopg2
+import requests
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import CHECKOUT
@@ -146,6 +147,14 @@ def await_that(condition: Callable[[], bool], message: str, limit_s: float = DEA
     while not condition():
         assert time.monotonic() < deadline_s, message
         time.sleep(0.02)
+
+
+def page_answers(url: str) -> bool:
+    """Whether Locust's web UI is up."""
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
 
 
 def leftovers(endpoints: Endpoints) -> dict[str, list[str]]:

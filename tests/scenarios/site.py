@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 
 from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT
-from tests.scenarios.locust_process import await_that
+from tests.scenarios.locust_process import await_that, page_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +70,8 @@ def opened_site(place: Path, environment: Mapping[str, str]) -> Iterator[Site]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        await_that(lambda: _answers(url), "the page does not come up")
+        await_that(lambda: page_answers(url), "the page does not come up")
         yield Site(url, results, log)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:
-        return False

@@ -16,16 +16,9 @@ import requests
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT
-from tests.scenarios.locust_process import await_that
+from tests.scenarios.locust_process import await_that, page_answers
 
 FORM = {"user_count": "1", "spawn_rate": "1", "shape_class": "ThroughputShape", "smoke": "yes"}
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:
-        return False
 
 
 @pytest.fixture
@@ -47,7 +40,7 @@ def page(stack: Endpoints, results: Path) -> Iterator[str]:
         stdin=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
-    await_that(lambda: answers(url), "the page does not come up")
+    await_that(lambda: page_answers(url), "the page does not come up")
     yield url
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0  # nothing was under way, and no run has failed

@@ -14,7 +14,7 @@ import requests
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
-from tests.scenarios.locust_process import LocustProcess, await_that
+from tests.scenarios.locust_process import LocustProcess, await_that, page_answers
 from tests.scenarios.test_own_pipeline import own_table, own_topic
 from tests.scenarios.test_plain_consumer import consumer
 
@@ -140,16 +140,10 @@ class PageProcess(LocustProcess):
         first.
         """
         with contextlib.suppress(requests.RequestException, AssertionError, ProcessLookupError):
-            await_that(lambda: self._answers() or self.ended, "the page does not come up")
+            await_that(lambda: page_answers(self.url) or self.ended, "the page does not come up")
             requests.post(f"{self.url}/swarm", data={**FORM, "smoke": "yes"}, timeout=60)
             await_that(self._over, "the run does not end", 300.0)
             self.signal(signal.SIGINT)
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(self.url, timeout=5).ok
-        except requests.RequestException:
-            return False
 
     def _over(self) -> bool:
         return self.ended or "verdict: " in self.output or self._stopped()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Collection
 
@@ -35,6 +34,11 @@ def adopt_orphans() -> None:
 
 def living(known: Collection[Identity] = ()) -> list[psutil.Process]:
     """All descendants that live, without those that are known and all that is below them."""
+    # A process that ends during a look, after starting another, hides that one from it.
+    return _look(known) or _look(known)
+
+
+def _look(known: Collection[Identity]) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     own = {item.pid for item in known if item.process() is not None}
 
@@ -74,15 +78,18 @@ def role(command: Collection[str]) -> str:
 
 
 def left_after(grace_s: float, known: Collection[Identity]) -> list[str]:
-    """What still lives when the grace is over; it is killed then."""
+    """What still lives when the grace is over; it is killed then, and so is whatever it starts
+    meanwhile.
+    """
     deadline_s = time.monotonic() + grace_s
     while (found := living(known)) and time.monotonic() < deadline_s:
         time.sleep(POLL_S)
     told = [described(process) for process in found]
-    for process in found:
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(signal.SIGKILL)
-    while living(known):
+    while found:
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         time.sleep(POLL_S)
+        found = living(known)
     reap()
     return told

@@ -149,6 +149,17 @@ def await_that(condition: Callable[[], bool], message: str, limit_s: float = DEA
         time.sleep(0.02)
 
 
+def start_worker(port: int) -> subprocess.Popen[bytes]:
+    """A worker that asks the master at this port for work; nobody reads what it prints."""
+    command = [sys.executable, "-m", "locust", "-f", "locustfiles/throughput.py", "--worker"]
+    return subprocess.Popen(
+        [*command, "--master-port", str(port)],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
 def page_answers(url: str) -> bool:
     """Whether Locust's web UI is up."""
     try:

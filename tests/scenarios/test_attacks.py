@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,13 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
 from infra.stack.supervise.state import CHECKOUT
 from tests.real_stack import SERVERS, server
-from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
+from tests.scenarios.locust_process import (
+    NOTHING,
+    LocustProcess,
+    await_that,
+    leftovers,
+    start_worker,
+)
 
 LOAD = ("--rate", "50", "--duration", "20s", "--lanes", "4", "--drain-timeout", "10s")
 #: From the first request to stop to the end of the process.
@@ -256,7 +261,7 @@ def test_a_worker_of_a_dead_master_is_told_to_quit_and_counts_for_nothing(
     (port,) = free_ports(1)
     shared = ("--master-bind-port", str(port), "--master", "--expect-workers")
     dead = LocustProcess("throughput", tmp_path / "dead", *LOAD, *shared, "1")
-    orphan = worker(port)
+    orphan = start_worker(port)
     try:
         dead.await_output("benchmark.step")
         dead.signal(signal.SIGKILL)
@@ -264,7 +269,7 @@ def test_a_worker_of_a_dead_master_is_told_to_quit_and_counts_for_nothing(
         master = LocustProcess(
             "throughput", tmp_path / "new", "--rate", "20", "--duration", "8s", *shared, "1"
         )
-        own = worker(port)
+        own = start_worker(port)
         try:
             assert master.wait() == 0, master.output
             assert orphan.wait(60) == 0
@@ -280,14 +285,3 @@ def test_a_worker_of_a_dead_master_is_told_to_quit_and_counts_for_nothing(
     assert step["arrivals"]["offered"] == 160
     assert "benchmark.stranger" in master.output
     assert any("did not belong to the run" in note for note in master.result()["notes"])
-
-
-def worker(port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "locust", "-f", "locustfiles/throughput.py", "--worker"]
-    return subprocess.Popen(
-        [*command, "--master-port", str(port)],
-        cwd=CHECKOUT,
-        env=dict(os.environ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )

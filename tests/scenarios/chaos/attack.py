@@ -10,7 +10,6 @@ import contextlib
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -21,12 +20,11 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from infra.stack.supervise.state import CHECKOUT
 from tests.real_stack import SERVERS
 from tests.recording_proxy import recording_proxy
 from tests.scenarios.chaos.scene import Scene
 from tests.scenarios.chaos.target import MOMENTS, Act, Target
-from tests.scenarios.locust_process import LocustProcess
+from tests.scenarios.locust_process import LocustProcess, start_worker
 
 PASS, FAIL, ERROR, STACK, INVALID = range(5)
 KILLED = -signal.SIGKILL
@@ -224,13 +222,7 @@ def stranger_worker(target: Target) -> bool:
     port = _listening(target.run.pid)
     if port is None:
         return False
-    command = [sys.executable, "-m", "locust", "-f", "locustfiles/throughput.py", "--worker"]
-    stranger = subprocess.Popen(
-        [*command, "--master-port", str(port)],
-        cwd=CHECKOUT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    stranger = start_worker(port)
 
     def ended() -> None:
         try:

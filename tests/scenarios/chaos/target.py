@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from cdc_users.pipeline.provision.creation import RUNS
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import CHECKOUT
 from tests.real_stack import server
@@ -53,22 +54,21 @@ class Target:
     _load_s: float | None = None
 
     @property
-    def id(self) -> str:
-        """The run's eight characters; empty before it has a directory."""
-        places = [path.name for path in self.results.glob("*-*-*")] if self.results.is_dir() else []
-        return places[0].rpartition("-")[2] if places else ""
+    def directory(self) -> Path | None:
+        """Where its results are; None before it has made that."""
+        return next(self.results.glob("*-*-*"), None)
 
     @property
-    def directory(self) -> Path | None:
-        """Where its results are."""
-        return next(iter(self.results.glob("*-*-*")), None) if self.id else None
+    def id(self) -> str:
+        """The run's eight characters; empty before it has a directory."""
+        directory = self.directory
+        return "" if directory is None else directory.name.rpartition("-")[2]
 
     @property
     def journal(self) -> str:
-        """What its steward has written down."""
-        path = CHECKOUT / ".stack" / "runs" / f"{self.id}.jsonl"
+        """What its steward has written down; empty before and after it has a journal."""
         with contextlib.suppress(OSError):
-            return path.read_text(encoding="utf-8") if self.id else ""
+            return (CHECKOUT / RUNS / f"{self.id}.jsonl").read_text(encoding="utf-8")
         return ""
 
     def begun(self, moment: str) -> bool:

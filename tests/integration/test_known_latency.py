@@ -7,7 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,26 +170,21 @@ def pubsub(_: Endpoints) -> Iterator[Way]:
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
     project = cloud.EMULATED_PROJECT
-    with tempfile.TemporaryDirectory() as logs:
+    with tempfile.TemporaryDirectory() as logs, ExitStack() as undo:
         try:
-            emulator = pubsub_emulator(Path(logs), os.environ)
-            host = emulator.__enter__()
+            host = undo.enter_context(pubsub_emulator(Path(logs), os.environ))
         except EmulatorUnavailableError as error:
             pytest.skip(str(error))
-        try:
-            cloud.create_topic(host, project, "latency", "latency")
-            place = f"projects/{project}/topics/latency"
-            with PublisherClient(
-                transport=PublisherGrpcTransport(channel=pubsub_channel(host))
-            ) as client:
-                yield Way(
-                    tap(kind="pubsub", endpoint=host, project=project, subscription="latency"),
-                    lambda _, made: client.publish(
-                        topic=place, messages=[PubsubMessage(data=change(made))]
-                    ),
-                )
-        finally:
-            emulator.__exit__(None, None, None)
+        cloud.create_topic(host, project, "latency", "latency")
+        place = f"projects/{project}/topics/latency"
+        transport = PublisherGrpcTransport(channel=pubsub_channel(host))
+        client = undo.enter_context(PublisherClient(transport=transport))
+        yield Way(
+            tap(kind="pubsub", endpoint=host, project=project, subscription="latency"),
+            lambda _, made: client.publish(
+                topic=place, messages=[PubsubMessage(data=change(made))]
+            ),
+        )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class PicturedRun:
 
 
 def _stop(site: Site, page: Page) -> None:
-    expect(page.locator(f"{FIRST_CHART} canvas")).to_be_visible(timeout=DEADLINE_MS)
+    expect(page.locator(f"{FIRST_CHART} canvas")).to_be_visible()
     page.wait_for_timeout(8000)  # so that there is something to see
     site.stop()
 
@@ -64,17 +64,17 @@ def take(launched: Browser, site: Site, run: PicturedRun, link: str, into: Path)
         page.goto(f"{site.url}/?{link}")
         open_form(page)
         page.get_by_role("button", name="Start", exact=True).click()
-        expect(page.locator("#cdc-tab")).to_be_visible(timeout=DEADLINE_MS)
+        expect(page.locator("#cdc-tab")).to_be_visible()
         run.meanwhile(site, page)
-        expect(page.locator(".cdc-verdict strong")).to_have_text(run.verdict, timeout=DEADLINE_MS)
+        expect(page.locator(".cdc-verdict strong")).to_have_text(run.verdict)
         report = page.get_by_role("link", name="Open the report").get_attribute("href")
     place = into / run.verdict.lower()
     place.mkdir(exist_ok=True)
     taken = []
     for name, theme, page in _windows(launched, site.url):
-        page.get_by_role("tab", name="CDC").click(timeout=DEADLINE_MS)
+        page.get_by_role("tab", name="CDC").click()
         _wear(page, theme)
-        expect(page.locator(".cdc-verdict strong")).to_be_visible(timeout=DEADLINE_MS)
+        expect(page.locator(".cdc-verdict strong")).to_be_visible()
         page.locator("#cdc-tab").evaluate("panel => panel.scrollIntoView()")
         taken.append(_picture(page, place / f"tab-{name}"))
         if run.verdict == CHARTED:
@@ -95,8 +95,8 @@ def take_report(launched: Browser, url: str, place: Path) -> list[Path]:
 def take_form(launched: Browser, site: Site, into: Path) -> list[Path]:
     """Picture the start form, filled as a link fills it."""
     taken = []
-    for name, theme, page in _windows(launched, site.url):
-        page.goto(f"{site.url}/?scenario=throughput&rate=1000&duration=30s")
+    filled = f"{site.url}/?scenario=throughput&rate=1000&duration=30s"
+    for name, theme, page in _windows(launched, filled):
         open_form(page)
         _wear(page, theme)
         expect(page.locator(".cdc-scenario")).to_contain_text("1,000 arrivals/s for 30 s")
@@ -126,16 +126,6 @@ def _picture(page: Page, path: Path) -> Path:
     return path
 
 
-@contextmanager
-def _opened(place: str | None) -> Iterator[Path]:
-    """Where the page's runs go: a directory that is kept, or one that is removed."""
-    if place is not None:
-        yield Path(place)
-        return
-    with tempfile.TemporaryDirectory() as made:
-        yield Path(made)
-
-
 def main(arguments: list[str]) -> int:
     """Take all pictures; prints what they weigh."""
     parser = argparse.ArgumentParser(prog="python -m tests.scenarios.pictures")
@@ -161,9 +151,9 @@ def main(arguments: list[str]) -> int:
             take_report(launched, (given.report / "report.html").resolve().as_uri(), place)
         return 0
     with (
-        _opened(given.keep) as place,
+        nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory() as place,
         browser() as launched,
-        opened_site(place, {}) as site,
+        opened_site(Path(place), {}) as site,
     ):
         taken = take_form(launched, site, into) if "form" in wanted else []
         for run in (one for one in RUNS if one.verdict.lower() in wanted):

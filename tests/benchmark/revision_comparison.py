@@ -40,9 +40,9 @@ from infra.postgres.slot import drop_slot
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
-from tests.benchmark.sink_comparison import PARTITIONS, durable_events, fill
+from tests.benchmark.sink_comparison import PARTITIONS, await_durable, durable_events, fill
 from tests.change_events import RUN, FilledTopic, filled_topic, inserts
-from tests.platform_process import PlatformProcess, await_that
+from tests.platform_process import PlatformProcess
 from tests.private_postgres import private_postgres
 from tests.wal_process import WalProcess
 
@@ -62,7 +62,6 @@ print(our_rate(place, 1, int(sys.argv[3]))[0])
 READER = "cdc_revisions"
 #: A snapshot costs the reader time, so it is not asked for more often.
 POLL_S = 0.05
-TOKEN = uuid.uuid4().hex
 #: From a revision's directory to a rate.
 Measure = Callable[[Path], float]
 
@@ -130,23 +129,13 @@ def platform_rate(
         try:
             url = platform.url
             platform.begin()
-            began, began_s = _awaited(url, START_EVENTS)
-            _, ended_s = _awaited(url, count)
+            await_durable(url, START_EVENTS)
+            began, began_s = durable_events(url), time.monotonic()
+            await_durable(url, count)
+            ended_s = time.monotonic()
         finally:
             assert platform.stop() == 0, platform.output
     return (count - began) / (ended_s - began_s)
-
-
-def _awaited(url: str, count: int) -> tuple[int, float]:
-    """How many are durable, at least `count`, and when that was seen."""
-    seen = [0]
-
-    def arrived() -> bool:
-        seen[0] = durable_events(url)
-        return seen[0] >= count
-
-    await_that(arrived, lambda: f"{seen[0]} of {count} events are durable")
-    return seen[0], time.monotonic()
 
 
 def producer_rate(endpoints: Endpoints, checkout: Path) -> float:
@@ -180,7 +169,7 @@ def reader_rate(dsn: str, checkout: Path) -> float:
 
 
 def _read(process: WalProcess, count: int) -> tuple[int, float]:
-    """As `_awaited`, of the reader."""
+    """How many are durable, at least `count`, and when that was seen."""
     while (found := int(process.snapshot()["sink"]["durable_events"])) < count:
         assert process.code is None, process.log.read_text(encoding="utf-8")
         time.sleep(POLL_S)
@@ -303,7 +292,7 @@ def main(arguments: Sequence[str]) -> int:
     if endpoints is None:
         print("no stack is up; start one with `make stack-up`", file=sys.stderr)
         return 3
-    os.environ[TELEMETRY_TOKEN] = TOKEN
+    os.environ[TELEMETRY_TOKEN] = uuid.uuid4().hex  # each reader is let go with it
     with (
         tempfile.TemporaryDirectory(prefix="cdc-revisions-") as directory,
         parts(endpoints, options.only) as measures,

@@ -102,21 +102,29 @@ def has(role: str) -> Callable[[Scene], bool]:
     return lambda scene: role in scene.roles
 
 
-def to(role: str, number: signal.Signals, *codes: int, **more: object) -> Attack:
-    """A signal to one process."""
+def meeting(role: str, do: Callable[[Target, psutil.Process], None]) -> Act:
+    """Something done to the process with this role, where it lives."""
 
     def act(target: Target) -> bool:
         process = target.process(role)
-        if process is None:
-            return False
-        if number == signal.SIGSTOP:
-            target.after.callback(_resume, process)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-            return True
+        if process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                do(target, process)
+                return True
         return False
 
-    name = f"{number.name} to {role}"
+    return act
+
+
+def to(role: str, number: signal.Signals, *codes: int, **more: object) -> Attack:
+    """A signal to one process."""
+
+    def send(target: Target, process: psutil.Process) -> None:
+        if number == signal.SIGSTOP:
+            target.after.callback(_resume, process)
+        process.send_signal(number)
+
+    name, act = f"{number.name} to {role}", meeting(role, send)
     return Attack(name, codes, act, has(role), moments_of(role), **more)  # type: ignore[arg-type]
 
 
@@ -128,18 +136,12 @@ def _resume(process: psutil.Process) -> None:
 def pause(role: str, pause_s: float, holds: bool) -> Attack:
     """A process stands still for a while."""
 
-    def act(target: Target) -> bool:
-        process = target.process(role)
-        if process is None:
-            return False
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.suspend()
-            time.sleep(pause_s)
-            process.resume()
-            return True
-        return False
+    def stand_still(_: Target, process: psutil.Process) -> None:
+        process.suspend()
+        time.sleep(pause_s)
+        process.resume()
 
-    name = f"{pause_s:g} s stop of {role}"
+    name, act = f"{pause_s:g} s stop of {role}", meeting(role, stand_still)
     held_s = pause_s if holds else 0.0
     return Attack(name, {PASS, INVALID}, act, has(role), moments_of(role), holds_s=held_s)
 

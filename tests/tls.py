@@ -15,8 +15,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from infra.stack.servers.certificate import key_pem, new_issuer
 from infra.stack.servers.password import write_private
+from infra.stack.servers.secured.certificate import key_pem, new_issuer
 
 NOW = datetime.now(UTC)
 VALID = (NOW - timedelta(days=1), NOW + timedelta(days=1))

@@ -16,11 +16,12 @@ from infra.stack.artifacts.artifact import DownloadProgress, cache_directory
 from infra.stack.artifacts.version import VERSIONS
 from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
-from infra.stack.servers import postgres, postgres_door, registry_door, settings
+from infra.stack.servers import postgres, settings
 from infra.stack.servers.password import READER, StackPasswords, make_passwords, write_private
 from infra.stack.servers.port import HOST, Ports
 from infra.stack.servers.probe import probe_connect, probe_kafka, probe_registry
-from infra.stack.servers.secured import Secured, make_secured
+from infra.stack.servers.secured import postgres_door, registry_door
+from infra.stack.servers.secured.secured import Secured, make_secured
 from infra.stack.servers.server import Recipe
 from infra.stack.servers.settings import Listener
 from infra.stack.supervise.identity import Identity

@@ -189,4 +189,4 @@ def test_no_client_of_the_product_is_set_up_without_the_users_properties() -> No
     found = {str(file.relative_to(ROOT)): lines for file in files if (lines := _bare_clients(file))}
 
     # The door's own: it is let in as the broker itself, to make the first user.
-    assert set(found) <= {"infra/stack/servers/secured.py"}
+    assert set(found) <= {"infra/stack/servers/secured/secured.py"}

@@ -1,1 +1,1 @@
-"""Tests of the servers' recipes, limits and ports."""
+"""Tests of the limits that a stack's servers need."""

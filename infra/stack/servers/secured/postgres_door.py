@@ -1,6 +1,6 @@
 """A door in front of PostgreSQL that speaks TLS, which the wheel's server was built without.
 
-`python -m infra.stack.servers.postgres_door` reads its settings from the file that
+`python -m infra.stack.servers.secured.postgres_door` reads its settings from the file that
 CDC_POSTGRES_DOOR names. A connection begins by asking for TLS (PostgreSQL documentation, "SSL
 Session Encryption" of the message flow); one that does not is refused. What follows goes through
 as it comes, so the login is the server's own (SCRAM).

@@ -1,7 +1,7 @@
 """A door in front of the schema registry: TLS and a password, which it has none of without a
 service for logins beside it.
 
-`python -m infra.stack.servers.registry_door` reads its settings from the file that
+`python -m infra.stack.servers.secured.registry_door` reads its settings from the file that
 CDC_REGISTRY_DOOR names. What is let in goes on to the registry on loopback as it came.
 """
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from infra.stack.servers.certificate import StackCertificates, make_certificates
+from infra.stack.servers.secured.certificate import StackCertificates, make_certificates
 
 STORE = "store-password"
 

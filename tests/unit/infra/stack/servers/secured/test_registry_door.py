@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.client.registry import RegistryRefusedError, SchemaRegistry
-from infra.stack.servers.registry_door import RegistryDoorSettings, allowed, application
+from infra.stack.servers.secured.registry_door import RegistryDoorSettings, allowed, application
 from tests.tls import EXPIRED, serving, tls_files
 
 USER, PASSWORD = "ada", "hush:hush"

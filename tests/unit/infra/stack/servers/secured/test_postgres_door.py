@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.stack.servers.port import free_ports
-from infra.stack.servers.postgres_door import (
+from infra.stack.servers.secured.postgres_door import (
     GSS_REQUEST,
     SSL_REQUEST,
     PostgresDoorSettings,

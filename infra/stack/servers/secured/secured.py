@@ -21,11 +21,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from msgspec.json import encode
 
 from infra.client.access import HttpAccess
-from infra.stack.servers.certificate import StackCertificates, make_certificates
 from infra.stack.servers.password import write_private
 from infra.stack.servers.port import HOST, Ports
-from infra.stack.servers.postgres_door import PostgresDoorSettings
-from infra.stack.servers.registry_door import RegistryDoorSettings
+from infra.stack.servers.secured.certificate import StackCertificates, make_certificates
+from infra.stack.servers.secured.postgres_door import PostgresDoorSettings
+from infra.stack.servers.secured.registry_door import RegistryDoorSettings
 from infra.stack.servers.settings import ServerSettings, render_properties
 
 USER = "locust-cdc"

@@ -1,0 +1,1 @@
+"""What a secured stack has beside an open one: certificates, logins, and doors with TLS."""

@@ -1,0 +1,1 @@
+"""Tests of certificates, and of the doors of a secured stack."""

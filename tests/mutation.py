@@ -96,9 +96,9 @@ POSITIONS = (
     ),
     Mutation(
         "K1 a topic made again under the direct reader goes on",
-        "infra/platform/transports/kafka.py",
-        "if name in now or name in self._missing",
-        "if name in self._missing",
+        "infra/platform/process/topic_id.py",
+        "if topic in now or topic in self._missing",
+        "if topic in self._missing",
         f"{UNIT}/platform/transports/test_publisher.py"
         "::test_a_topic_that_becomes_another_one_is_told",
     ),

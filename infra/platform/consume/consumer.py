@@ -37,7 +37,7 @@ from infra.platform.consume.gap import (
 )
 from infra.platform.process.error import ConfigError, EventError, RetryableError
 from infra.platform.process.retry import hurry
-from infra.platform.process.topic_id import WATCH_S, TopicIds, changed_topics
+from infra.platform.process.topic_id import WATCH_S, TopicIds, TopicWatch
 from infra.platform.sinks.batch import Chunk, Partition
 
 logger = structlog.get_logger()
@@ -250,10 +250,8 @@ class CDCConsumer:
         return False
 
     async def _watch_topics(self) -> None:
-        """See that the topics that are read are still the same; one that is gone may only be
-        moving, so it is asked for twice.
-        """
-        missing: set[str] = set()
+        """See that the topics that are read are still the same."""
+        watch = TopicWatch()
         while True:
             await asyncio.sleep(WATCH_S)
             known = dict(self._known_ids)
@@ -263,10 +261,8 @@ class CDCConsumer:
                 self.delivery.troubles.note(self, str(error))
                 continue
             self.delivery.troubles.over(self)
-            for topic, what in changed_topics(known, now).items():
-                if topic in now or topic in missing:
-                    self._stop_topic(topic, what)
-            missing = set(known) - set(now)
+            for topic, what in watch.changed(known, now).items():
+                self._stop_topic(topic, what)
 
     def _stop_topic(self, topic: str, what: str) -> None:
         """Deliver nothing more of a topic that is another one now: its offsets mean nothing."""

@@ -65,3 +65,22 @@ def changed_topics(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str
                 f" {number} and is {now[topic]})"
             )
     return found
+
+
+class TopicWatch:
+    """Tells which topics are no longer the same, look by look. One that is gone may only be moving
+    to another broker, so it has to be gone twice in a row.
+    """
+
+    def __init__(self) -> None:
+        self._missing: frozenset[str] = frozenset()
+
+    def changed(self, known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+        """What has happened to topics with these ids, by what the broker says of them now."""
+        found = {
+            topic: what
+            for topic, what in changed_topics(known, now).items()
+            if topic in now or topic in self._missing
+        }
+        self._missing = frozenset(known) - frozenset(now)
+        return found

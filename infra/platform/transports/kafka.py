@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from infra.client.kafka import kafka_settings
 from infra.platform.process.error import RetryableError
-from infra.platform.process.topic_id import WATCH_S, TopicIds, changed_topics
+from infra.platform.process.topic_id import WATCH_S, TopicIds, TopicWatch
 from infra.platform.transports import naming
 from infra.platform.transports.plugin import Destination, TransportPlugin
 from infra.platform.transports.transport import (
@@ -76,7 +76,7 @@ class KafkaWalPublisher(WalPublisher):
         self.acknowledged = 0
         self._topic_ids = topic_ids
         self._known_ids = topic_ids() if topic_ids is not None else {}
-        self._missing: set[str] = set()
+        self._watch = TopicWatch()
         self._looked_s = time.monotonic()
         self._limits = limits or {}
         least = min(self._limits.values(), default=DEFAULT_LIMIT_BYTES)
@@ -152,9 +152,7 @@ class KafkaWalPublisher(WalPublisher):
 
     @override
     def moved(self) -> str:
-        """Looked at every few seconds; a topic that is gone may only be moving, so it is asked for
-        twice.
-        """
+        """Looked at every few seconds."""
         now_s = time.monotonic()
         if self._topic_ids is None or now_s - self._looked_s < WATCH_S:
             return ""
@@ -163,14 +161,8 @@ class KafkaWalPublisher(WalPublisher):
             now = self._topic_ids()
         except RetryableError:
             return ""  # publishing tells of a broker that does not answer
-        changed = changed_topics(self._known_ids, now)
-        told = [
-            f"topic {name!r}: {what}"
-            for name, what in changed.items()
-            if name in now or name in self._missing
-        ]
-        self._missing = set(self._known_ids) - set(now)
-        return "; ".join(told)
+        changed = self._watch.changed(self._known_ids, now)
+        return "; ".join(f"topic {name!r}: {what}" for name, what in changed.items())
 
     @override
     def close(self) -> None:

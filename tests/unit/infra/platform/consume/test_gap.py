@@ -13,7 +13,6 @@ from infra.platform.consume.gap import (
     begin_at,
     read_note,
 )
-from infra.platform.process.topic_id import changed_topics
 from infra.platform.sinks.counting import CountingSink
 from tests.unit.infra.platform.consume.kafka_double import TOPIC, KafkaDouble, consumer_of, records
 from tests.unit.infra.platform.consume.test_consumer import END_S, until
@@ -88,14 +87,6 @@ def test_a_note_is_read_as_it_was_written(written: int | None) -> None:
 @pytest.mark.parametrize("text", ["", None, "by hand", "{}", "[1]", '{"topic_id": "a"}', "null"])
 def test_what_others_commit_has_no_note(text: str | None) -> None:
     assert read_note(text) is None
-
-
-def test_topics_that_were_made_again_or_deleted_are_told_from_those_that_were_not() -> None:
-    found = changed_topics({"a": "1", "b": "1", "c": "1", "d": ""}, {"a": "1", "b": "2", "d": "4"})
-
-    assert set(found) == {"b", "c"}
-    assert "made again" in found["b"]
-    assert found["c"] == "the topic was deleted while it was in use"
 
 
 async def test_a_gap_stops_its_partition_and_is_in_the_errors() -> None:

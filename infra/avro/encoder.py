@@ -88,6 +88,14 @@ def encode_bytes(data: bytes) -> bytes:
     return _LENGTH[len(data)] + data
 
 
+def encode_unscaled(number: int) -> bytes:
+    """A decimal's unscaled number: the shortest two's complement, as Java's BigInteger.toByteArray
+    gives it.
+    """
+    size = ((number if number >= 0 else ~number).bit_length() >> 3) + 1
+    return _LENGTH[size] + number.to_bytes(size, "big", signed=True)
+
+
 def _decimal(scale: int, precision: int) -> Encode:
     limit = 10**precision
 
@@ -96,9 +104,7 @@ def _decimal(scale: int, precision: int) -> Encode:
         number = int(scaled)
         if number != scaled or not -limit < number < limit:
             raise EncodeError(f"{value} does not fit numeric({precision}, {scale})")
-        # The shortest two's complement, as Java's BigInteger.toByteArray gives it.
-        bits = (number if number >= 0 else ~number).bit_length()
-        return encode_bytes(number.to_bytes(bits // 8 + 1, "big", signed=True))
+        return encode_unscaled(number)
 
     return encode
 

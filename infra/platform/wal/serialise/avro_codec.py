@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from infra.avro.encoder import encode_bytes, encode_long, encoder
+from infra.avro.encoder import encode_bytes, encode_long, encode_unscaled, encoder
 from infra.avro.kind import PLACEHOLDER
 from infra.platform.wal.serialise.avro_value import WRITERS, write_array
 from infra.replication.pgoutput.event import UNCHANGED
@@ -81,9 +81,7 @@ def _decimal(scale: int, encode: Callable[[Any], bytes], branch: bytes) -> Calla
         # Postgres writes numeric(p, s) with s digits always, so the text without its point is the
         # unscaled number. Decimal would give the same, slower; what looks otherwise goes there.
         if len(fraction) == scale and digits.removeprefix("-").isdigit():
-            number = int(digits)
-            size = ((number if number >= 0 else ~number).bit_length() >> 3) + 1
-            return branch + encode_bytes(number.to_bytes(size, "big", signed=True))
+            return branch + encode_unscaled(int(digits))
         return branch + encode(Decimal(text))
 
     return write

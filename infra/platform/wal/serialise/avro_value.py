@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from infra.avro.encoder import encode_bytes, encode_long, encode_text
+from infra.avro.encoder import encode_bytes, encode_long, encode_text, encode_unscaled
 from infra.avro.kind import INFINITE_DAYS
 from infra.replication.pgoutput.array_text import read_array
 from infra.replication.pgoutput.value import days_text, time_text_us
@@ -54,8 +54,7 @@ def _variable_decimal(text: str) -> bytes:
         reason = f"numeric {text} has no form in Debezium's decimals"
         raise ValueError(reason)  # noqa: TRY004 - a value that cannot be carried
     unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
-    size = ((unscaled if unscaled >= 0 else ~unscaled).bit_length() >> 3) + 1
-    return encode_long(-exponent) + encode_bytes(unscaled.to_bytes(size, "big", signed=True))
+    return encode_long(-exponent) + encode_unscaled(unscaled)
 
 
 def _date(text: str) -> bytes:

@@ -31,15 +31,20 @@ async def programs_only(request: web.Request, handler: RouteHandler) -> web.Stre
     return await handler(request)
 
 
-def starter_only(token: str) -> Middleware:
-    """Refuse whoever does not know a token that this process was given at its start: loopback is
-    open to every user of the machine. Without a token nobody is answered.
+def is_starter(request: web.Request, token: str) -> bool:
+    """Whether a request has the token that this process was given at its start: loopback is open to
+    every user of the machine. Without a token nobody is the starter.
     """
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+
+
+def starter_only(token: str) -> Middleware:
+    """Refuse everybody but the program that has started this process."""
 
     @web.middleware
     async def known(request: web.Request, handler: RouteHandler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not token or not hmac.compare_digest(given.encode(), token.encode()):
+        if not is_starter(request, token):
             raise web.HTTPUnauthorized(text="the token of this process is needed")
         return await handler(request)
 

@@ -5,7 +5,6 @@ the routes).
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from cdc_users.measure.step import (
 )
 from cdc_users.measure.wire import encode
 from infra.client.environment import TELEMETRY_TOKEN
+from infra.client.guard import is_starter
 
 HOST = "127.0.0.1"
 #: Under these names a browser may ask for this process; any other was bound to its address by
@@ -238,8 +238,7 @@ class TelemetryServer(Collector):
 
     async def _post_begin(self, request: web.Request) -> web.Response:
         """Let a held process start to read."""
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not is_starter(request, self._token):
             raise web.HTTPForbidden(
                 text=f"POST /begin needs this process' {TELEMETRY_TOKEN} as a bearer token"
             )

@@ -12,6 +12,7 @@ PlatformError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 
@@ -59,3 +60,12 @@ class RetryableError(PlatformError):
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+#: What an answer is raised as, by its remedy.
+RAISED_AS: Mapping[Remedy, type[PlatformError]] = {
+    Remedy.RETRY: RetryableError,
+    Remedy.REFUSE_EVENT: RefusedError,
+    Remedy.REFUSE_TABLE: TableRefusedError,
+    Remedy.END: ConfigError,
+}

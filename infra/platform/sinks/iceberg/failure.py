@@ -16,13 +16,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 from pyiceberg import exceptions as iceberg
 
-from infra.platform.process.error import (
-    ConfigError,
-    PlatformError,
-    Remedy,
-    RetryableError,
-    TableRefusedError,
-)
+from infra.platform.process.error import RAISED_AS, PlatformError, Remedy
 
 #: The first class of an error's own line of descent that stands here counts; what is in no table
 #: may pass, and ends with the patience of who tries again.
@@ -68,9 +62,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def translated(error: BaseException, text: str) -> PlatformError:
     """The failure as what it means for the batch; `text` says what failed, without secrets."""
-    made: Mapping[Remedy, type[PlatformError]] = {
-        Remedy.RETRY: RetryableError,
-        Remedy.REFUSE_TABLE: TableRefusedError,
-        Remedy.END: ConfigError,
-    }
-    return made[remedy(error)](text)
+    return RAISED_AS[remedy(error)](text)

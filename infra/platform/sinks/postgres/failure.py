@@ -15,12 +15,11 @@ from __future__ import annotations
 import psycopg
 
 from infra.platform.process.error import (
+    RAISED_AS,
     ConfigError,
     PlatformError,
-    RefusedError,
     Remedy,
     RetryableError,
-    TableRefusedError,
 )
 
 _EVENT, _TABLE, _RETRY, _END = (
@@ -105,13 +104,7 @@ def translated(error: psycopg.Error, where: str) -> PlatformError:
     text = f"Postgres at {where}: {_name(error)}: {str(error).strip()}"
     if error.sqlstate is None:
         return ConfigError(text) if _is_login(error) else RetryableError(text)
-    made: dict[Remedy, type[PlatformError]] = {
-        Remedy.RETRY: RetryableError,
-        Remedy.REFUSE_EVENT: RefusedError,
-        Remedy.REFUSE_TABLE: TableRefusedError,
-        Remedy.END: ConfigError,
-    }
-    return made[remedy(error.sqlstate, error.diag.source_function)](text)
+    return RAISED_AS[remedy(error.sqlstate, error.diag.source_function)](text)
 
 
 def _name(error: psycopg.Error) -> str:

@@ -193,12 +193,10 @@ def column_of(name: str, schema: Any, nullable: bool) -> Column:
 
 def _source_type(schema: Mapping[str, Any]) -> SourceType | None:
     said = schema.get("connect.parameters")
-    kind = said.get(_SOURCE_TYPE) if isinstance(said, Mapping) else None
-    if not isinstance(said, Mapping) or not isinstance(kind, str):
+    if not isinstance(said, Mapping) or not isinstance(kind := said.get(SOURCE_TYPE), str):
         return None
-    length = str(said.get(_SOURCE_LENGTH, ""))
-    # A type without a limit has the largest length that there is.
-    limited = length.isdecimal() and 0 < int(length) < _NO_LENGTH
+    length = str(said.get(SOURCE_LENGTH, ""))
+    limited = length.isdecimal() and 0 < int(length) < NO_LENGTH
     return SourceType(kind.lower(), int(length) if limited else None)
 
 
@@ -222,9 +220,9 @@ def _described(name: str, schema: Mapping[str, Any], nullable: bool) -> Column:
     return Column(name, kind, nullable, schema.get("precision"), int(schema.get("scale", 0)))
 
 
-#: Debezium's parameters of a schema.
-_SOURCE_TYPE, _SOURCE_LENGTH = "__debezium.source.column.type", "__debezium.source.column.length"
-_NO_LENGTH = 2**31 - 1
+#: Debezium's parameters of a schema; a type without a limit has the largest length that there is.
+SOURCE_TYPE, SOURCE_LENGTH = "__debezium.source.column.type", "__debezium.source.column.length"
+NO_LENGTH = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 #: PostgreSQL's numeric has up to 131,072 digits before its point and 16,383 after it.

@@ -11,7 +11,7 @@ from infra.platform.sinks.postgres.conversion import BY_CALENDAR, BY_CLOCK, INST
 #: Types of the source that a table of the sink's own has too, where the schema tells them, by the
 #: kind that their values come as. Texts of a zone's moments (tstzrange) depend on both servers'
 #: settings, so they stay text. Of a varying bit string Debezium does not send the leading zeros.
-_TOLD: Mapping[ColumnKind, frozenset[str]] = {
+_SOURCE_TYPES: Mapping[ColumnKind, frozenset[str]] = {
     ColumnKind.BOOLEAN: frozenset({"bit"}),
     ColumnKind.BYTES: frozenset({"bit"}),
     ColumnKind.DECIMAL: frozenset({"money"}),
@@ -28,8 +28,8 @@ def own_type(column: Column) -> str:
     """What the column is in a table that the sink creates: the source's own type where the schema
     tells it and every value can be proved, else the type that holds such values.
     """
-    if (told := _told_type(column)) is not None:
-        return told
+    if (kind := _source_type(column)) is not None:
+        return kind
     if column.item is not None and column.item.kind is not ColumnKind.OTHER:
         return f"{own_type(column.item)}[]"
     limited = column.kind is ColumnKind.DECIMAL and column.precision is not None
@@ -40,10 +40,10 @@ def own_type(column: Column) -> str:
     return SQL_TYPES[column.kind]
 
 
-def _told_type(column: Column) -> str | None:
+def _source_type(column: Column) -> str | None:
     """The type that events of one kind do not tell from others of that kind."""
     source = column.source
-    if source is None or source.name not in _TOLD.get(column.kind, ()):
+    if source is None or source.name not in _SOURCE_TYPES.get(column.kind, ()):
         return None
     if source.name not in _WITH_LENGTH:
         return source.name
@@ -94,7 +94,7 @@ _FOLLOWED: Mapping[str, frozenset[str]] = {
     "money": frozenset({"numeric", "text"}),
     "jsonb": frozenset({"json", "text"}),
     "cidr": frozenset({"inet", "text"}),
-    **dict.fromkeys(_TOLD[ColumnKind.TEXT] - {"bpchar", "cidr"}, frozenset({"text"})),
+    **dict.fromkeys(_SOURCE_TYPES[ColumnKind.TEXT] - {"bpchar", "cidr"}, frozenset({"text"})),
 }
 
 

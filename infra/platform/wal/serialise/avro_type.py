@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from infra.avro.kind import NO_LENGTH, SOURCE_LENGTH, SOURCE_TYPE
+
 AvroType = Any
 _NO_MODIFIER = -1
 #: Up to this precision Debezium counts milliseconds, above it microseconds.
@@ -165,7 +167,7 @@ ITEMS: Mapping[int, int] = {
 }
 #: Built-in types that their Avro types do not tell from others, by the name that Debezium gives
 #: them in a schema's parameters (its option `datatype.propagate.source.type`).
-TOLD: Mapping[int, str] = {
+_SOURCE_TYPES: Mapping[int, str] = {
     650: "CIDR",
     774: "MACADDR8",
     829: "MACADDR",
@@ -180,20 +182,19 @@ TOLD: Mapping[int, str] = {
     3912: "DATERANGE",
     3926: "INT8RANGE",
 }
-_NO_LENGTH = 2**31 - 1
 _CHAR, _BIT = 1042, 1560
 
 
-def told(kind: AvroType, oid: int, modifier: int, column: str) -> AvroType:
+def with_source_type(kind: AvroType, oid: int, modifier: int, column: str) -> AvroType:
     """The Avro type with the source's own type in its parameters, where nothing else tells it."""
-    name = TOLD.get(oid)
+    name = _SOURCE_TYPES.get(oid)
     if name is None:
         return kind
     length = {_CHAR: modifier - 4, _BIT: modifier}.get(oid, 0) if modifier > 0 else 0
     whole = kind if isinstance(kind, Mapping) else {"type": kind}
     parameters = {
-        "__debezium.source.column.type": name,
-        "__debezium.source.column.length": str(length or _NO_LENGTH),
+        SOURCE_TYPE: name,
+        SOURCE_LENGTH: str(length or NO_LENGTH),
         "__debezium.source.column.scale": "0",
         "__debezium.source.column.name": column,
     }

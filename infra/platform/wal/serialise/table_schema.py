@@ -22,7 +22,7 @@ from infra.platform.wal.serialise.avro_type import (
     AvroType,
     array_type,
     enum_type,
-    told,
+    with_source_type,
 )
 from infra.replication.pgoutput.event import Relation, RelationColumn
 from infra.schemas.debezium import (
@@ -145,7 +145,9 @@ def _kind(column: RelationColumn, own: OwnType | None, intervals: str) -> AvroTy
     if oid in ITEMS:
         return array_type(TYPES[ITEMS[oid]](modifier))
     make = TYPES.get(oid)
-    return None if make is None else told(make(modifier), oid, modifier, column.name)
+    if make is None:
+        return None
+    return with_source_type(make(modifier), oid, modifier, column.name)
 
 
 def _type_name(column: RelationColumn, facts: TableFacts) -> str:

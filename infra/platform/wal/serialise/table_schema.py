@@ -78,10 +78,12 @@ def table_schemas(
     reasons = _about_key(relation, facts, name)
     fields = []
     for column in relation.columns:
-        kind = _kind(column, facts.types.get(column.name), intervals)
+        own = facts.types.get(column.name)
+        kind = _kind(column, own, intervals)
         if kind is None:
-            type_name = _type_name(column, facts)
-            reasons.append(f"column {column.name} of {name} is {type_name}; {_REMEDY}")
+            reasons.append(
+                f"column {column.name} of {name} is {_type_name(column, own)}; {_REMEDY}"
+            )
         elif _NAME.fullmatch(column.name) is None:
             reasons.append(f"column {column.name!r} of {name} is no name in Avro; {_REMEDY}")
         else:
@@ -135,11 +137,9 @@ def _kind(column: RelationColumn, own: OwnType | None, intervals: str) -> AvroTy
     if oid >= _FIRST_OWN:
         if own is None:
             return None
+        if own.oid >= _FIRST_OWN:
+            return _own_kind(own)
         oid, modifier = own.oid, own.modifier
-    kind = None
-    if oid >= _FIRST_OWN and own is not None:
-        kind = enum_type(own.labels) if own.labels else TEXTS.get(own.name)
-        return array_type(kind) if kind is not None and own.is_array else kind
     if oid == INTERVAL:
         return INTERVALS[intervals]
     if oid in ITEMS:
@@ -150,8 +150,12 @@ def _kind(column: RelationColumn, own: OwnType | None, intervals: str) -> AvroTy
     return with_source_type(make(modifier), oid, modifier, column.name)
 
 
-def _type_name(column: RelationColumn, facts: TableFacts) -> str:
-    own = facts.types.get(column.name)
+def _own_kind(own: OwnType) -> AvroType | None:
+    kind = enum_type(own.labels) if own.labels else TEXTS.get(own.name)
+    return array_type(kind) if kind is not None and own.is_array else kind
+
+
+def _type_name(column: RelationColumn, own: OwnType | None) -> str:
     if own is None:
         return f"of a type (OID {column.type_oid}) that the catalogue does not know now"
     return f"{own.name}{'[]' if own.is_array else ''}, which has no form there"

@@ -71,7 +71,7 @@ POSITION = (
 
 def arrow_type(column: Column) -> Any:
     """The Arrow type of a column."""
-    if column.source is not None and column.source.name == "money" and _is_money(column):
+    if _is_money(column):
         return pa.decimal128(_MONEY_DIGITS, column.scale)
     if (
         column.kind is ColumnKind.DECIMAL
@@ -83,7 +83,8 @@ def arrow_type(column: Column) -> Any:
 
 
 def _is_money(column: Column) -> bool:
-    return column.kind is ColumnKind.DECIMAL and 0 <= column.scale <= _MONEY_DIGITS
+    named = column.source is not None and column.source.name == "money"
+    return named and column.kind is ColumnKind.DECIMAL and 0 <= column.scale <= _MONEY_DIGITS
 
 
 def row_schema(columns: Sequence[Column]) -> Any:

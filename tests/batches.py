@@ -1,16 +1,33 @@
-"""Batches for tests of sinks: made from events without Kafka, read by the platform's own
-decoder.
+"""Batches for tests of sinks, read by the platform's own decoder: of records, or of events that
+never were in Kafka.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from infra.platform.consume.decode import Decoder
+import requests
+
+from infra.platform.consume.decode import Decoder, UnknownSchemaError
 from infra.platform.sinks.batch import Batch, Chunk
 from tests.change_events import CUSTOMERS, KEY, Columns, Encoder, Event, envelope_schema, key_schema
+
+
+def decoded(registry_url: str, place: tuple[str, int], chunk: Chunk) -> list[Batch]:
+    """What the platform makes of records whose schemas are in a registry."""
+    decoder = Decoder()
+    while True:
+        try:
+            items = decoder.read(place, chunk)
+        except UnknownSchemaError as unknown:
+            url = f"{registry_url}/schemas/ids/{unknown.number}"
+            schema = json.loads(requests.get(url, timeout=30).json()["schema"])
+            decoder.learn(unknown.number, schema)
+        else:
+            return [item for item in items if isinstance(item, Batch)]
 
 
 class Partition:

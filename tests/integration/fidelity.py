@@ -28,7 +28,6 @@ import requests
 from pyiceberg.catalog import load_catalog
 
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
-from infra.platform.consume.decode import Decoder, UnknownSchemaError
 from infra.platform.process.error import PlatformError
 from infra.platform.sinks.batch import Batch, Chunk
 from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
@@ -45,6 +44,7 @@ from infra.stack.debezium.connector import (
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
+from tests.batches import decoded
 from tests.integration.debezium_capture import read
 from tests.wal_process import WalProcess
 
@@ -289,9 +289,8 @@ def _reader(world: FidelityWorld, topic: str) -> WalProcess:
     ).await_ready()  # fmt: skip
 
 
-def _batches(world: FidelityWorld, topic: str, messages: Sequence[Any]) -> Iterator[Batch]:
+def _batches(world: FidelityWorld, topic: str, messages: Sequence[Any]) -> list[Batch]:
     """Each table's event as the platform decodes it."""
-    decoder = Decoder()
     chunk = Chunk(
         [m.value() for m in messages],
         [m.key() for m in messages],
@@ -299,17 +298,7 @@ def _batches(world: FidelityWorld, topic: str, messages: Sequence[Any]) -> Itera
         [0] * len(messages),
         [0] * len(messages),
     )
-    while True:
-        try:
-            items = decoder.read((topic, 0), chunk)
-        except UnknownSchemaError as unknown:
-            url = f"{world.stack.schema_registry_url}/schemas/ids/{unknown.number}"
-            decoder.learn(
-                unknown.number, json.loads(requests.get(url, timeout=30).json()["schema"])
-            )
-        else:
-            yield from (item for item in items if isinstance(item, Batch))
-            return
+    return decoded(world.stack.schema_registry_url, (topic, 0), chunk)
 
 
 async def _cells(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -11,15 +10,14 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-import requests
 
 from cdc_users.pipeline.provision.kafka_topics import delete_subjects
-from infra.platform.consume.decode import Decoder, UnknownSchemaError
 from infra.platform.sinks.batch import Batch, Chunk
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.platform.transports.transport import Record
 from infra.platform.wal.error import SetupError
 from infra.stack.endpoints import Endpoints
+from tests.batches import decoded
 from tests.integration.wal_source import Source, await_that, reading
 
 #: Columns, and the values of two rows; {} stands for the source's name.
@@ -80,20 +78,11 @@ def avro(stack: Endpoints) -> Iterator[AvroSource]:
 
 def batches(stack: Endpoints, records: Sequence[Record]) -> list[Batch]:
     """Records as the platform decodes them."""
-    decoder = Decoder()
     size = len(records)
     keys = [None if record.keyless else record.key for record in records]
     times = [0] * size
     chunk = Chunk([record.data for record in records], keys, list(range(size)), times, times)
-    while True:
-        try:
-            items = decoder.read(("avro", 0), chunk)
-        except UnknownSchemaError as unknown:
-            url = f"{stack.schema_registry_url}/schemas/ids/{unknown.number}"
-            schema = json.loads(requests.get(url, timeout=30).json()["schema"])
-            decoder.learn(unknown.number, schema)
-        else:
-            return [item for item in items if isinstance(item, Batch)]
+    return decoded(stack.schema_registry_url, ("avro", 0), chunk)
 
 
 async def written(dsn: str, table: str, events: Sequence[Batch]) -> None:

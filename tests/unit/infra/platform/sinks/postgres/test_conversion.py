@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from infra.avro.kind import Column, ColumnKind
-from infra.platform.sinks.postgres.catalogue import SinkColumn
+from infra.avro.kind import ColumnKind
 from infra.platform.sinks.postgres.conversion import conversion
+from tests.unit.infra.platform.sinks.postgres.columns import column, numeric, plain
 
 MICROS, ZONED = ColumnKind.TIMESTAMP_US, ColumnKind.ZONED_TIMESTAMP
-
-
-def column(kind: ColumnKind, precision: int | None = None, scale: int = 0) -> Column:
-    return Column("v", kind, True, precision, scale)
-
-
-def numeric(precision: int, scale: int) -> SinkColumn:
-    modifier = (precision << 16 | scale & 0x7FF) + 4
-    return SinkColumn("v", f"numeric({precision},{scale})", "numeric", modifier)
-
-
-def plain(name: str) -> SinkColumn:
-    return SinkColumn("v", name, name)
 
 
 @pytest.mark.parametrize(

@@ -8,27 +8,15 @@ from infra.avro.kind import Column, ColumnKind, SourceType, column_of
 from infra.platform.sinks.postgres.catalogue import SinkColumn
 from infra.platform.sinks.postgres.conversion import conversion
 from infra.platform.sinks.postgres.own_type import followed_type, own_type
+from tests.unit.infra.platform.sinks.postgres.columns import column, numeric, plain
 
 ZONED = ColumnKind.ZONED_TIMESTAMP
-
-
-def column(kind: ColumnKind, precision: int | None = None, scale: int = 0) -> Column:
-    return Column("v", kind, True, precision, scale)
 
 
 def told(
     kind: ColumnKind, name: str, length: int | None = None, bits: int | None = None, scale: int = 0
 ) -> Column:
     return Column("v", kind, True, scale=scale, bits=bits, source=SourceType(name, length))
-
-
-def numeric(precision: int, scale: int) -> SinkColumn:
-    modifier = (precision << 16 | scale & 0x7FF) + 4
-    return SinkColumn("v", f"numeric({precision},{scale})", "numeric", modifier)
-
-
-def plain(name: str, modifier: int = -1) -> SinkColumn:
-    return SinkColumn("v", name, name, modifier)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ColumnKind if kind is not ColumnKind.OTHER])

@@ -1,5 +1,5 @@
 """A row that goes the whole way: a throw-away table, connector and topic, and the row out of the
-topic again. More of them warm the way up.
+topic again. More rows warm the way up.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ POLL_S = 0.05
 def send_canary(endpoints: Endpoints, limit_s: float, rows: int = 1) -> None:
     """Send a row through a connector of its own; raises StackError when it does not arrive in time.
 
-    Of further rows, which warm the way up, as many are waited for as come within a minute. Leaves
-    no object behind, also when it fails.
+    Further rows, up to `rows` in all, warm the way up. They are waited for up to a minute; it is no
+    error when some have not come by then. Leaves no object behind, also when it fails.
     """
     name = f"cdc_canary_{uuid.uuid4().hex[:8]}"
     topic = f"cdc.{name}.customers"

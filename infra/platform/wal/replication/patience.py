@@ -38,11 +38,11 @@ def is_passing(sqlstate: str) -> bool:
 
 
 def patiently(
-    ask: Callable[[], T], limit_s: float, clock: PatienceClock, told: Callable[[str], None]
+    ask: Callable[[], T], limit_s: float, clock: PatienceClock, note: Callable[[str], None]
 ) -> T:
     """An answer of a server that may be away just now: asked again until the time is over.
 
-    What does not pass by itself is raised at once. `told` hears what is waited for, and "" when
+    What does not pass by itself is raised at once. `note` gets what is waited for, and "" when
     that is over.
     """
     deadline_s = clock.now_s() + limit_s
@@ -54,10 +54,10 @@ def patiently(
                 raise
             if clock.now_s() >= deadline_s:
                 raise
-            told(str(error).strip())
+            note(str(error).strip())
             clock.sleep(ASK_AGAIN_S)
         else:
-            told("")
+            note("")
             return answer
 
 

@@ -10,7 +10,8 @@ from infra.replication.connection import ReplicationConnection, ServerIdentity
 
 
 class TimelineWatch:
-    """Asks a standby for its timeline, on a connection of its own; nobody else is asked.
+    """Asks a standby for its timeline, on a connection of its own. A primary's stays as it is, so a
+    primary is not asked.
 
     Not thread-safe.
     """

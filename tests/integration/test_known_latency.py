@@ -204,7 +204,6 @@ def iceberg(_: Endpoints) -> Iterator[Way]:
             yield Way(tap(kind="iceberg", **place), lambda _, made: target.append(table_of(made)))
 
 
-#: Pub/Sub's emulator is built once per user, which takes a minute.
 WAYS: dict[str, Callable[[Endpoints], AbstractContextManager[Way]]] = {
     "topic": topic,
     "table": table,
@@ -219,6 +218,7 @@ WAYS: dict[str, Callable[[Endpoints], AbstractContextManager[Way]]] = {
 @pytest.mark.parametrize("latency_ms", EVENTS)
 @pytest.mark.parametrize(
     "kind",
+    # Pub/Sub's emulator is built once per user, which takes a minute.
     [pytest.param(kind, marks=[pytest.mark.soak] * (kind == "pubsub")) for kind in WAYS],
 )
 def test_a_tap_says_the_pipelines_latency_within_the_bound_that_it_tells(

@@ -55,7 +55,9 @@ def slot_recreated(world: MovesWorld) -> None:
 
 
 def _drop_at_once(world: MovesWorld, slot: str) -> None:
-    """Drop a slot, ending whoever reads it, as often as it takes."""
+    """Drop a slot from under its reader, which may come back in between; `drop_slot` would first
+    wait for it to let go.
+    """
     until_s = time.monotonic() + LIMIT_S
     with world.source.connected() as connection:
         while True:

@@ -29,7 +29,9 @@ SINKS = ("webhook", "postgres", "iceberg append", "iceberg upsert")
 
 @dataclass(frozen=True, slots=True)
 class MoveOutcome:
-    """What became of a pipeline: `ending` is followed, stopped or silent; `said` who said what."""
+    """What became of a pipeline: `ending` is followed, stopped or silent; `said` is what stopped
+    it, or what is missing behind it.
+    """
 
     pipeline: str
     ending: str

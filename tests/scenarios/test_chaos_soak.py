@@ -77,9 +77,7 @@ def test_whatever_is_left_on_a_server_is_noticed(stack: Endpoints, tmp_path: Pat
 
     wanted = {*PLANTED, "slot", "topic", "group", "subject", "connector"}
     assert {item.rpartition(" ")[0] for item in found if item.endswith(f" {name}")} == wanted
-    await_that(
-        lambda: look(stack, CHECKOUT, tmp_path).since(before) == [], "it can be removed again"
-    )
+    await_that(lambda: look(stack, CHECKOUT, tmp_path).since(before) == [], "it is still there")
 
 
 @pytest.mark.soak

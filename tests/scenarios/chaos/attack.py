@@ -55,7 +55,7 @@ class Attack:
     was met afterwards; `early` how one that was met before it had begun.
 
     `fits` says which kinds of run can be attacked so, `moments` when. `around` sets the scene
-    up: it is given the run's results, and yields what the environment has more.
+    up: it is given the run's results, and yields variables for its environment.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Attack:
     ends_s: float = ENDS_S
     #: Whether the run itself cannot clean up: what it leaves is the next run's.
     orphans: bool = False
-    #: Who holds the run up, and so how late its latest event is at least.
+    #: For how long it holds the run up, and so how late the latest event is at least.
     holds_s: float = 0.0
 
     def allowed(self, moment: str) -> frozenset[int]:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +55,10 @@ class Ended:
     output: str = ""
 
 
+#: Warns only: what is known of a package changes, and a revision must not fail for that.
+ADVISORIES = Stage("known advisories", (sys.executable, "-m", "tests.advisories"))
+#: Makes an advisory a failure.
+FAILING = "--advisories"
 #: The longest first, so that the two cores end together.
 CHECK = (
     Stage("unit tests of measuring", (*PYTEST, *MEASURING)),
@@ -64,6 +68,7 @@ CHECK = (
     Stage("import rules", (str(BIN / "lint-imports"), "--no-logo", "--no-cache")),
     Stage("format", (str(BIN / "ruff"), "format", "--check", ".")),
     Stage("lint", (str(BIN / "ruff"), "check", ".")),
+    ADVISORIES,
 )
 TEST = (
     *CHECK,
@@ -81,6 +86,12 @@ SOAK = tuple(
     for room in ("unit", "integration", "scenarios")
 )
 TIERS: Mapping[str, Sequence[Stage]] = {"check": CHECK, "test": TEST, "soak": SOAK}
+
+
+def stages(tier: str, *, failing: bool) -> Sequence[Stage]:
+    """The stages of a tier; `failing` is whether an advisory is a failure."""
+    strict = replace(ADVISORIES, command=(*ADVISORIES.command, "--fail"))
+    return [strict if failing and stage == ADVISORIES else stage for stage in TIERS[tier]]
 
 
 def run_stage(stage: Stage, extra: Sequence[str]) -> Ended:
@@ -115,7 +126,8 @@ def run(tier: str, extra: Sequence[str]) -> int:
     """Run a tier, and say at the end what failed; returns the exit code."""
     started_s = time.monotonic()
     failed = []
-    for ended in run_all(TIERS[tier], extra):
+    wanted = stages(tier, failing=FAILING in extra)
+    for ended in run_all(wanted, [option for option in extra if option != FAILING]):
         if ended.output:
             print(f"\n== {ended.stage.name} …\n{ended.output.rstrip()}")
         verdict = "ok" if ended.exit_code == 0 else f"FAILED ({ended.exit_code})"
@@ -139,6 +151,6 @@ def run(tier: str, extra: Sequence[str]) -> int:
 if __name__ == "__main__":
     top = argparse.ArgumentParser(prog="python -m tests.tiers")
     top.add_argument("tier", choices=TIERS)
-    top.add_argument("extra", nargs=argparse.REMAINDER, help="options for pytest")
+    top.add_argument("extra", nargs=argparse.REMAINDER, help=f"{FAILING}, and options for pytest")
     chosen = top.parse_args()
     sys.exit(run(chosen.tier, chosen.extra))

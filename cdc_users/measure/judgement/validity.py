@@ -357,7 +357,8 @@ def lanes_note(
     )
     if needed < lanes:
         return (
-            f"{text}{needed} lanes on average, so it was a stall or a burst; --lanes {lanes * 2}"
+            f"{text}{needed} lane{'s' * (needed != 1)} on average, so it was a stall or a burst;"
+            f" --lanes {lanes * 2}"
             " would ride it out"
         )
     return f"{text}at least {needed + 1}: raise --lanes"

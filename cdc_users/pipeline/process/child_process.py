@@ -69,13 +69,18 @@ def tail(log: Path) -> str:
 
 
 def stop(process: subprocess.Popen[str], grace_s: float) -> int:
-    """End a process: SIGTERM first, SIGKILL when the grace is over."""
+    """End a process: SIGTERM first, SIGKILL when the grace is over; returns its exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=grace_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    return end_of(process, grace_s)
+
+
+def end_of(process: subprocess.Popen[str], grace_s: float) -> int:
+    """The exit code of a process that was asked to end; SIGKILL when the grace is over."""
+    try:
+        process.wait(timeout=grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
     code = process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -84,12 +89,18 @@ def stop(process: subprocess.Popen[str], grace_s: float) -> int:
 
 
 def stop_all(children: Sequence[Child], grace_s: float) -> list[tuple[Child, int]]:
-    """End several children together, so that they share one grace; returns their exit codes."""
+    """End several children together, so that they share one grace; returns their exit codes.
+
+    Each gets one SIGTERM: a second one can hit a child that has finished and no longer handles it.
+    """
     deadline_s = time.monotonic() + grace_s
     for child in children:
         if child.process.poll() is None:
             child.process.send_signal(signal.SIGTERM)
-    return [(child, child.stop(max(0.0, deadline_s - time.monotonic()))) for child in children]
+    return [
+        (child, end_of(child.process, max(0.0, deadline_s - time.monotonic())))
+        for child in children
+    ]
 
 
 def launch(

@@ -12,8 +12,25 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cdc_users.pipeline.process.child_process import Away, Child, NotReadyError, launch
+from cdc_users.pipeline.process.child_process import (
+    Away,
+    Child,
+    NotReadyError,
+    launch,
+    stop_all,
+)
 
+#: Finishes its work after the first SIGTERM; a second one would end it by force.
+FINISHES = """
+import signal, time
+def finish(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(0.3)
+    raise SystemExit(0)
+signal.signal(signal.SIGTERM, finish)
+print('{"telemetry": "here"}', flush=True)
+time.sleep(600)
+"""
 READY = 'import time; print(\'{"telemetry": "here"}\', flush=True); time.sleep(600)'
 
 
@@ -114,3 +131,12 @@ def test_a_child_that_ends_is_told_from_one_that_says_nothing(
 
     with pytest.raises(NotReadyError, match=told):
         launched.await_ready(limit_s)
+
+
+def test_children_that_are_ended_together_are_asked_once_each(tmp_path: Path) -> None:
+    children = [
+        launch(name, [sys.executable, "-c", FINISHES], tmp_path / name, os.environ).await_ready()
+        for name in ("platform-1", "platform-2")
+    ]
+
+    assert stop_all(children, 30) == [(child, 0) for child in children]

@@ -82,8 +82,8 @@ POSITIONS = (
     ),
     Mutation(
         "K1 a gap is gone over in silence",
-        f"{CONSUME}/consumer.py",
-        "        if self._settings.skip_gaps:\n",
+        f"{CONSUME}/gap_log.py",
+        "        if self._skip:\n",
         "        if True:\n",
         f"{_GAP}::test_a_gap_stops_its_partition_and_is_in_the_errors",
     ),
@@ -142,7 +142,7 @@ POSITIONS = (
 SHAPES = (
     Mutation(
         "K2 an unknown operation passes",
-        "infra/avro/row.py",
+        "infra/avro/row_reader.py",
         '        _check_operations(octets, starts["op"])\n',
         "",
         f"{_HOSTILE}::test_an_operation_that_is_none_of_a_row_is_not_taken_for_another",
@@ -274,16 +274,16 @@ WAITS = (
     ),
     Mutation(
         "K9 a retry does not give way",
-        f"{CONSUME}/consumer.py",
+        f"{CONSUME}/partition_worker.py",
         "            hurry(worker)\n",
         "",
         f"{_CONSUMER}::test_a_write_that_waits_to_be_tried_again_gives_way_to_a_handover_at_once",
     ),
     Mutation(
         "K9 a write that never ends is waited for",
-        f"{CONSUME}/consumer.py",
+        f"{CONSUME}/partition_worker.py",
         "            timeout=FINISH_S,\n",
-        "            timeout=HANDOVER_S,\n",
+        "            timeout=240.0,\n",
         f"{_CONSUMER}::test_a_write_that_never_ends_is_cut_at_a_handover_and_the_consumer_lives_on",
     ),
     Mutation(

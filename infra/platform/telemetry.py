@@ -62,12 +62,12 @@ class Telemetry(TelemetryServer):
             Figure(
                 "cdc_platform_lost_records_total",
                 "Records that were deleted before they were read.",
-                consumer.lost_records,
+                consumer.gaps.lost_records,
             ),
             Figure(
                 "cdc_platform_skipped_records_total",
                 "Lost records behind which the platform went on.",
-                consumer.skipped_records,
+                consumer.gaps.skipped_records,
             ),
             Figure(
                 "cdc_platform_pauses_total", "Times that a partition was paused.", consumer.pauses

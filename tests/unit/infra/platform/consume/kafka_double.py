@@ -170,7 +170,7 @@ def consumer_of(
     troubles = sink.troubles if isinstance(sink, RetryingSink) else None
     retries = registry_retries(troubles=troubles)
     settings = ConsumerSettings("", "g", (TOPIC,), 10, 1000, flush_interval_s, skip_gaps=skip_gaps)
-    with mock.patch("infra.platform.consume.consumer.Consumer", return_value=client):
+    with mock.patch("infra.platform.consume.partition_reader.Consumer", return_value=client):
         return CDCConsumer(
             settings,
             Delivery(Schemas(), sink, NoDeadLetters(), retries, limit),

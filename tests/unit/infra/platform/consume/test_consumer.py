@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from infra.platform.consume.consumer import FINISH_S
 from infra.platform.consume.delivery import CommitLimit
+from infra.platform.consume.partition_worker import FINISH_S
 from infra.platform.process.error import ConfigError, RetryableError
 from infra.platform.process.retry import Backoff
 from infra.platform.sinks.batch import Batch, Partition
@@ -134,7 +134,7 @@ async def test_a_commit_that_fails_at_a_revoke_is_no_end_for_the_events_come_aga
 async def test_a_write_that_never_ends_is_cut_at_a_handover_and_the_consumer_lives_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("infra.platform.consume.consumer.FINISH_S", 0.05)
+    monkeypatch.setattr("infra.platform.consume.partition_worker.FINISH_S", 0.05)
     client, sink = KafkaDouble(records(10)), HangingSink()
     consumer = consumer_of(client, sink)
     running = asyncio.create_task(consumer.run())

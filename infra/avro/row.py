@@ -10,15 +10,13 @@ over it. `infra/avro/kind.py` says what values look like.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import fastavro
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.avro.filler import fillers
-from infra.avro.item import Maker, item_maker
 from infra.avro.kind import (
     FROM_NUMBER,
     NUMERIC,
@@ -33,12 +31,9 @@ from infra.avro.kind import (
 from infra.avro.octets import Octets, OffsetArray
 from infra.avro.origin import alike, commits
 from infra.avro.placeholder import are_placeholders, is_placeholder
-from infra.avro.walk import AvroSchema, RecordWalk, Starts, branch_taken, declared_column, keep_of
-from infra.schemas.debezium import AvroDefinition
-from infra.schemas.envelope import HEADER_BYTES, EnvelopeError
+from infra.avro.row_columns import RowColumns
+from infra.avro.walk import Starts
 
-#: The length of a text of one character, zigzag.
-_ONE_CHARACTER = 2
 RowImage = Literal["before", "after"]
 
 #: So many fillers are compared with all rows at once.
@@ -54,17 +49,17 @@ class Rows:
     Slicing gives a part without copying. Reading changes nothing, so several threads may.
     """
 
-    __slots__ = ("_begin", "_end", "_octets", "_reader", "_sides", "_starts")
+    __slots__ = ("_begin", "_columns", "_end", "_octets", "_sides", "_starts")
 
     def __init__(
         self,
-        reader: RowReader,
+        columns: RowColumns,
         octets: Octets,
         bounds: tuple[OffsetArray, OffsetArray],
         starts: Mapping[str, Starts],
         sides: Mapping[str, Mapping[str, Starts]],
     ) -> None:
-        self._reader = reader
+        self._columns = columns
         self._octets = octets
         self._begin, self._end = bounds
         self._starts = starts
@@ -75,7 +70,7 @@ class Rows:
 
     def __getitem__(self, part: slice | NDArray[np.int64]) -> Rows:
         return Rows(
-            self._reader,
+            self._columns,
             self._octets,
             (self._begin[part], self._end[part]),
             {name: starts[part] for name, starts in self._starts.items()},
@@ -88,7 +83,7 @@ class Rows:
     @property
     def columns(self) -> tuple[Column, ...]:
         """The table's columns in order."""
-        return self._reader.columns
+        return self._columns.ordered
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -203,7 +198,7 @@ class Rows:
         if column.nullable:
             return starts < 0
         found = np.zeros(len(rows), dtype=np.bool_)
-        fillers = self._reader.fillers(column.name)
+        fillers = self._columns.fillers(column.name)
         if len(fillers) > _FEW_FILLERS:
             return self._among(starts, fillers)
         for filler in fillers:
@@ -257,7 +252,7 @@ class Rows:
     def decimal_texts(self, side: RowImage, name: str) -> list[str | None]:
         """A decimal column of fixed scale as plain digits; None where it is NULL."""
         begin, length = self.spans(side, name)
-        scale = self._reader.column(name).scale
+        scale = self._columns.column(name).scale
         # Most amounts fit 64 bits: all of them are divided at once, and only the rest are made one
         # by one.
         short = (length <= _SHORT_DECIMAL_BYTES) & (0 < scale <= _SHORT_SCALE)
@@ -300,7 +295,7 @@ class Rows:
 
         None where it is NULL or where the event has no row on this side.
         """
-        column = self._reader.column(name)
+        column = self._columns.column(name)
         if column.kind in SIZED:
             return self._sized(side, column)
         if column.kind in NUMERIC:
@@ -336,7 +331,7 @@ class Rows:
         """Records, arrays, maps and unions, one by one."""
         # fastavro reads one value at a time, from a position; so only these columns pay for it, and
         # the rest of the message is not decoded a second time.
-        schema, make = self._reader.parsed(column.name)
+        schema, make = self._columns.parsed(column.name)
         stream = io.BytesIO(self._octets.bytes)
         found: list[Any] = []
         for start in self._sides[side][column.name].tolist():
@@ -357,24 +352,7 @@ class Rows:
         return whole
 
 
-#: What of the envelope's `source` is read.
-_KEPT = ("ts_us", "ts_ms", "lsn", "sequence", "schema", "table")
-#: Debezium's operations by character code: create, update, delete, read (a snapshot's), truncate.
-_OPERATIONS = np.isin(np.arange(256), [ord(letter) for letter in "cudrt"])
 _PLAIN_TYPES = {ColumnKind.BOOLEAN: "?", ColumnKind.FLOAT32: "<f4", ColumnKind.FLOAT64: "<f8"}
-
-
-def _check_operations(octets: Octets, starts: Starts) -> None:
-    """Raise EnvelopeError for an operation that Debezium does not have for rows: it must not be
-    taken for another one.
-    """
-    # A table of 256 answers is indexed by the letters: one step, however many letters there are.
-    known = _OPERATIONS[octets.ones[starts + 1]] & (octets.ones[starts] == _ONE_CHARACTER)
-    if not known.all():
-        row = int(np.flatnonzero(~known)[0])
-        length, begin = octets.lengths(starts[row : row + 1])
-        text = octets.texts(begin, np.minimum(length, 20))[0]
-        raise EnvelopeError(f"operation {text!r} is none of a row")
 
 
 def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
@@ -395,149 +373,3 @@ def _maker(column: Column) -> Callable[[bytes], Any]:
     if column.kind is ColumnKind.ZONED_TIMESTAMP:
         return lambda data: zoned_timestamp_value(data.decode())
     return bytes.decode
-
-
-class RowReader:
-    """Reads change events of one writer schema; raises EnvelopeError for a schema that is no
-    Debezium envelope.
-    """
-
-    def __init__(self, schema: AvroDefinition) -> None:
-        self._schema = AvroSchema(schema)
-        self._fields = {item["name"]: item["type"] for item in schema.get("fields", ())}
-        if schema.get("type") != "record" or not {"before", "after", "source", "op"} <= set(
-            self._fields
-        ):
-            raise EnvelopeError(
-                f"schema {schema.get('name')!r} is no Debezium envelope: before, after, source and"
-                " op are needed; is the connector unwrapping events?"
-            )
-        self._sides = {side: self._side(side) for side in ("before", "after")}
-        row = self._record("after")
-        self.columns = tuple(
-            declared_column(self._schema, item["name"], item["type"]) for item in row["fields"]
-        )
-        self._columns = {column.name: column for column in self.columns}
-        self._declared = {item["name"]: item["type"] for item in row["fields"]}
-        self._row_fields = {item["name"]: item for item in row["fields"]}
-        self._fillers: dict[str, Collection[bytes]] = {}
-        self._source = self._kept_record(self._record("source"), _KEPT)
-        self._steps = {name: self._schema.step(declared) for name, declared in self._fields.items()}
-        self._parsed: dict[str, tuple[Any, Maker]] = {}
-
-    def column(self, name: str) -> Column:
-        """A column by its name; raises KeyError."""
-        return self._columns[name]
-
-    def parsed(self, name: str) -> tuple[Any, Maker]:
-        """A column's type for fastavro, without its NULL branch, and how values are made of what
-        it reads.
-        """
-        if name not in self._parsed:
-            declared = self._declared[name]
-            real = (
-                [branch for branch in declared if branch != "null"]
-                if isinstance(declared, list)
-                else [declared]
-            )
-            alone = real[0] if len(real) == 1 else declared
-            schema = fastavro.parse_schema(self._schema.expand(alone))
-            self._parsed[name] = schema, item_maker(self._schema, alone)
-        return self._parsed[name]
-
-    def fillers(self, name: str) -> Collection[bytes]:
-        """What stands on the wire in a column that cannot be NULL where nothing was sent."""
-        if name not in self._fillers:
-            known = fillers(self._schema, self._row_fields[name], self.column(name))
-            self._fillers[name] = frozenset(known)
-        return self._fillers[name]
-
-    def read(self, messages: Sequence[bytes] | Octets) -> Rows:
-        """Walk over these messages; raises EnvelopeError if any of them is not of this schema."""
-        octets = messages if isinstance(messages, Octets) else Octets(messages)
-        starts: dict[str, Starts] = {}
-        sides: dict[str, dict[str, Starts]] = {}
-        try:
-            at = self._walk(octets, octets.begin + HEADER_BYTES, starts, sides)
-        except IndexError as error:
-            raise EnvelopeError(
-                f"the message ends in the middle of its envelope: {error}"
-            ) from error
-        if not np.array_equal(at, octets.end):
-            raise EnvelopeError("the message ends in the middle of its envelope, or after it")
-        _check_operations(octets, starts["op"])
-        return Rows(self, octets, (octets.begin, octets.end), starts, sides)
-
-    def _walk(
-        self,
-        octets: Octets,
-        at: OffsetArray,
-        starts: dict[str, Starts],
-        sides: dict[str, dict[str, Starts]],
-    ) -> OffsetArray:
-        for name, step in self._steps.items():
-            if name in self._sides:
-                starts[name], at = self._sides[name](octets, at, sides.setdefault(name, {}))
-            elif name == "source":
-                at = self._source.walk(octets, at, starts)
-            else:
-                if name == "op":
-                    starts[name] = at
-                at = step(octets, at)
-        return at
-
-    def _record(self, field: str) -> AvroDefinition:
-        declared = self._fields[field]
-        for branch in declared if isinstance(declared, list) else [declared]:
-            record = self._schema.resolve(branch)
-            if isinstance(record, Mapping) and record["type"] == "record":
-                return record
-        raise EnvelopeError(f"the envelope's {field!r} is no record")
-
-    def _kept_record(self, record: AvroDefinition, kept: Sequence[str] | None) -> RecordWalk:
-        schema = self._schema
-        return RecordWalk(
-            [
-                (
-                    item["name"],
-                    keep_of(schema, item["type"]) if kept is None or item["name"] in kept else None,
-                    schema.step(item["type"]),
-                )
-                for item in record["fields"]
-            ]
-        )
-
-    def _side(
-        self, side: str
-    ) -> Callable[[Octets, OffsetArray, dict[str, Starts]], tuple[Starts, OffsetArray]]:
-        declared = self._fields[side]
-        record = self._kept_record(self._record(side), None)
-        names = [name for name, _, _ in record.fields]
-
-        def whole(
-            octets: Octets, at: OffsetArray, into: dict[str, Starts]
-        ) -> tuple[Starts, OffsetArray]:
-            return at, record.walk(octets, at, into)
-
-        def optional(
-            octets: Octets, at: OffsetArray, into: dict[str, Starts]
-        ) -> tuple[Starts, OffsetArray]:
-            # Of inserts no message has a row before, and of most changes every one has the row
-            # after: the mixed case below, with its copies, is that of a batch of several kinds.
-            there, at = branch_taken(octets, at, code)
-            if there.all():
-                return whole(octets, at, into)
-            starts = np.where(there, at, -1)
-            into.update({name: np.full(len(at), -1, dtype=np.int64) for name in names})
-            rows = np.flatnonzero(there)
-            if len(rows):
-                part: dict[str, Starts] = {}
-                at[rows] = record.walk(octets, at[rows], part)
-                for name in names:
-                    into[name][rows] = part[name]
-            return starts, at
-
-        if not isinstance(declared, list):
-            return whole
-        code = 2 - 2 * declared.index("null")
-        return optional

@@ -15,7 +15,7 @@ import structlog
 
 from cdc_users.measure.clock import anchor_from
 from cdc_users.measure.garbage import set_aside
-from infra.avro.row import RowReader
+from infra.avro.row_reader import RowReader
 from infra.platform.consume.broker import ConsumerSettings, check_reachable
 from infra.platform.consume.buffer import Buffer
 from infra.platform.consume.consumer import CDCConsumer

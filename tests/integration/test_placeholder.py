@@ -7,7 +7,7 @@ import json
 import requests
 
 from infra.avro.kind import UNAVAILABLE
-from infra.avro.row import RowReader
+from infra.avro.row_reader import RowReader
 from infra.schemas.envelope import schema_id
 from infra.stack.endpoints import Endpoints
 from tests.integration.debezium_capture import captured_customers

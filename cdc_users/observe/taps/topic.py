@@ -30,7 +30,8 @@ from cdc_users.observe.settings import KafkaSettings, TapSettings, TopicSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from infra.avro.key import KeyReader, key_ids, key_octets
 from infra.avro.kind import UNAVAILABLE
-from infra.avro.row import RowReader, Rows
+from infra.avro.row import Rows
+from infra.avro.row_reader import RowReader
 from infra.client.kafka import kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
 from infra.schemas.envelope import EnvelopeError, schema_id

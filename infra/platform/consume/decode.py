@@ -10,7 +10,8 @@ import numpy as np
 
 from infra.avro.key import KeyReader, key_heads, key_octets
 from infra.avro.octets import Octets
-from infra.avro.row import RowReader, Rows
+from infra.avro.row import Rows
+from infra.avro.row_reader import RowReader
 from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Batch, Chunk, Partition, Passed, Poison
 from infra.schemas.envelope import EnvelopeError, schema_id

@@ -24,7 +24,7 @@ from infra.avro.encoder import (
     encode_long,
     encoder,
 )
-from infra.avro.row import RowReader
+from infra.avro.row_reader import RowReader
 from infra.schemas.debezium import customers_schemas, namespace, row_schema, with_column
 from infra.schemas.envelope import key_id, schema_id
 from tests.avro_decimal import shortest_decimals

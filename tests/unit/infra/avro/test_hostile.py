@@ -11,7 +11,7 @@ import pytest
 
 from infra.avro.key import KeyReader
 from infra.avro.kind import decimal_text, decimal_value
-from infra.avro.row import RowReader
+from infra.avro.row_reader import RowReader
 from infra.schemas.envelope import EnvelopeError
 from tests.change_events import Columns, Encoder, Event, envelope_schema, inserts
 

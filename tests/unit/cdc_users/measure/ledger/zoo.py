@@ -30,7 +30,7 @@ from cdc_users.observe.taps.webhook import WebhookTap
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import Workload, Writer
 from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder
-from infra.avro.row import RowReader
+from infra.avro.row_reader import RowReader
 from infra.postgres.table import CUSTOMERS_COLUMNS
 from infra.schemas.debezium import customers_schemas
 

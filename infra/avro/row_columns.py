@@ -1,0 +1,55 @@
+"""The columns of one writer schema's rows: their order, and how values are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import fastavro
+
+from infra.avro.filler import fillers
+from infra.avro.item import Maker, item_maker
+from infra.avro.kind import Column
+from infra.avro.walk import AvroSchema, declared_column
+from infra.schemas.debezium import AvroDefinition
+
+
+class RowColumns:
+    """The columns of a row's record in a writer schema, each looked into when it is asked for."""
+
+    def __init__(self, schema: AvroSchema, row: AvroDefinition) -> None:
+        self._schema = schema
+        self.ordered = tuple(
+            declared_column(schema, item["name"], item["type"]) for item in row["fields"]
+        )
+        self._by_name = {column.name: column for column in self.ordered}
+        self._fields = {item["name"]: item for item in row["fields"]}
+        self._fillers: dict[str, Collection[bytes]] = {}
+        self._parsed: dict[str, tuple[Any, Maker]] = {}
+
+    def column(self, name: str) -> Column:
+        """A column by its name; raises KeyError."""
+        return self._by_name[name]
+
+    def parsed(self, name: str) -> tuple[Any, Maker]:
+        """A column's type for fastavro, without its NULL branch, and how values are made of what
+        it reads.
+        """
+        if name not in self._parsed:
+            declared = self._fields[name]["type"]
+            real = (
+                [branch for branch in declared if branch != "null"]
+                if isinstance(declared, list)
+                else [declared]
+            )
+            alone = real[0] if len(real) == 1 else declared
+            schema = fastavro.parse_schema(self._schema.expand(alone))
+            self._parsed[name] = schema, item_maker(self._schema, alone)
+        return self._parsed[name]
+
+    def fillers(self, name: str) -> Collection[bytes]:
+        """What stands on the wire in a column that cannot be NULL where nothing was sent."""
+        if name not in self._fillers:
+            known = fillers(self._schema, self._fields[name], self.column(name))
+            self._fillers[name] = frozenset(known)
+        return self._fillers[name]

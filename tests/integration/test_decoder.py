@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from infra.replication.pgoutput.assembler import TransactionAssembler
+from infra.replication.pgoutput.date_time import Beyond
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.event import (
     UNCHANGED,
@@ -26,7 +27,7 @@ from infra.replication.pgoutput.event import (
     Update,
 )
 from infra.replication.pgoutput.form import LazyChange, LazyForm, RowForm, TextForm, ValueForm
-from infra.replication.pgoutput.value import CATALOGUE, SESSION, Beyond, RangeValue, ValueKinds
+from infra.replication.pgoutput.value import CATALOGUE, SESSION, RangeValue, ValueKinds
 from infra.stack.endpoints import Endpoints
 
 #: Each type with values as SQL literals; NULL is added to every one.

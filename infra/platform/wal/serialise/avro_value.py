@@ -17,7 +17,7 @@ from decimal import Decimal
 from infra.avro.encoder import encode_bytes, encode_long, encode_text, encode_unscaled
 from infra.avro.kind import INFINITE_DAYS
 from infra.replication.pgoutput.array_text import read_array
-from infra.replication.pgoutput.value import days_text, time_text_us
+from infra.replication.pgoutput.date_time import days_text, time_text_us
 
 _DAY_US = 86_400_000_000
 #: While it streams, Debezium sends these for infinite dates and timestamps.

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.replication.pgoutput.array_text import read_array, read_range
+from infra.replication.pgoutput.date_time import Beyond
 from infra.replication.pgoutput.event import Type
-from infra.replication.pgoutput.value import Beyond, RangeValue, ValueKinds
+from infra.replication.pgoutput.value import RangeValue, ValueKinds
 
 KINDS = ValueKinds()
 EPOCH = datetime(2000, 1, 1)

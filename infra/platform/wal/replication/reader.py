@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import psycopg
 import structlog
@@ -18,11 +17,13 @@ from infra.platform.process.error import PlatformError, UnreachableError
 from infra.platform.wal.error import HistoryError, SetupError, SlotGoneError
 from infra.platform.wal.replication import position as life
 from infra.platform.wal.replication import requirement, slot
+from infra.platform.wal.replication.confirmation import STATUS_S, Confirmation
 from infra.platform.wal.replication.intake import HoldingIntake, Intake
 from infra.platform.wal.replication.journal import Position
 from infra.platform.wal.replication.patience import Patience, is_passing
 from infra.platform.wal.replication.position import CommitMark, Resume
 from infra.platform.wal.replication.pump import Pump, TransactionChunk
+from infra.platform.wal.replication.session import ReplicationSession
 from infra.platform.wal.replication.timeline import TimelineWatch
 from infra.replication.connection import SILENCE_S, ReplicationConnection, ServerIdentity
 from infra.replication.error import BusyError, ReplicationError, StreamError
@@ -32,10 +33,6 @@ logger = structlog.get_logger()
 
 READ_MESSAGES = 2_000
 WAIT_S = 0.05
-# A confirmation is one small write to the state file and one message; the bound on repeated events
-# has it as a term.
-CONFIRM_S = 0.1
-STATUS_S = 5.0
 STOP_S = 30.0
 #: The server notices within this that a reader was killed.
 RELEASE_S = 3.0
@@ -59,37 +56,6 @@ class ReaderSettings:
     spill_bytes: int = 10_000_000_000
 
 
-class ReplicationSession(Protocol):
-    """What the reader asks of a replication session (ReplicationStream)."""
-
-    idle_lsn: int
-    asked: bool
-    more: bool
-    silence_s: float
-
-    @property
-    def overdue(self) -> bool:
-        """Whether the server is to be asked for a sign of life."""
-
-    def read(self, limit: int) -> list[bytes]:
-        """The messages that are here now."""
-
-    def check_silence(self) -> None:
-        """Raise StreamError where the server has been silent for too long."""
-
-    def rest(self) -> None:
-        """Silence counts from now."""
-
-    def wait(self, timeout_s: float) -> None:
-        """Return when something may have come."""
-
-    def confirm(self, written_lsn: int, durable_lsn: int) -> None:
-        """Tell the server what it may forget."""
-
-    def close(self) -> None:
-        """End the session."""
-
-
 class WalReader:
     """Takes changes from the slot and hands them to the pump, transaction by transaction in commit
     order.
@@ -110,7 +76,7 @@ class WalReader:
         self.streaming = threading.Event()
         self.failure: Exception | None = None
         self.messages = self.bytes = self.transactions = 0
-        self.connections = self.pauses = self.confirmations = self.gaps = 0
+        self.connections = self.pauses = self.gaps = 0
         self.paused = False
         self._settings = settings
         self._pump = pump
@@ -121,19 +87,20 @@ class WalReader:
         if not settings.held:
             self._begun.set()
         self._intake = Intake()
-        self._timeline: TimelineWatch | None = None
+        self._confirmation = Confirmation(pump, position)
         self._patience = Patience(settings.reconnect_s, time.monotonic)
         self._ended_by: Exception | None = None
-        #: The farthest place in the server's WAL that this session has heard of.
-        self._reach_lsn = self._progress_lsn = 0
-        #: Where the slot stood when this session began.
-        self._slot_lsn = 0
-        self._confirmed_s = self._status_s = 0.0
+        self._progress_lsn = 0
 
     @property
     def confirmed_lsn(self) -> int:
         """The last position that was confirmed to the server."""
-        return self._position.lsn or 0
+        return self._confirmation.lsn
+
+    @property
+    def confirmations(self) -> int:
+        """How often a new position was confirmed."""
+        return self._confirmation.count
 
     @property
     def trouble(self) -> str:
@@ -229,9 +196,8 @@ class WalReader:
             found = self._found_slot()
             resume = self._resume(server, found)
             self._intake = self._new_intake(resume.first, found.two_phase)
-            self._timeline = TimelineWatch(settings.dsn, settings.silence_s, server)
-            self._reach_lsn = server.end_lsn
-            self._slot_lsn = found.confirmed_lsn
+            timeline = TimelineWatch(settings.dsn, settings.silence_s, server)
+            self._confirmation.begin(server.end_lsn, found.confirmed_lsn, timeline)
             request = StreamRequest(
                 settings.slot,
                 settings.publication,
@@ -304,15 +270,14 @@ class WalReader:
             self._finish(stream)
         finally:
             self.paused = False
-            if self._timeline is not None:
-                self._timeline.close()
+            self._confirmation.end()
             stream.close()
 
     def _step(self, stream: ReplicationSession) -> None:
         if self._ended_by is not None:
             raise self._ended_by
         if not self._begun.is_set():
-            self._report(stream)
+            self._confirmation.report(stream, self._intake)
             self._begun.wait(WAIT_S)
             stream.rest()
             return
@@ -326,7 +291,7 @@ class WalReader:
         else:
             stream.check_silence()
             self._check_proof(stream)
-        self._report(stream)
+        self._confirmation.report(stream, self._intake)
         if not messages:
             stream.wait(WAIT_S)
         elif not stream.more:
@@ -339,7 +304,7 @@ class WalReader:
         self.pauses += 1
         while not self._pump.room() and not self._stopping.is_set():
             self._check_pump()
-            self._report(stream)
+            self._confirmation.report(stream, self._intake)
             self._pump.await_room(WAIT_S)
         self.paused = False
         stream.rest()
@@ -359,7 +324,7 @@ class WalReader:
             return
         self.transactions += self._intake.transactions
         self._intake.transactions = 0
-        self._reach_lsn = max(self._reach_lsn, chunk.mark.end_lsn)
+        self._confirmation.reach(chunk.mark.end_lsn)
         if chunk.mark.end_lsn > self._progress_lsn:
             self._progress_lsn = chunk.mark.end_lsn
             self._patience.progress()
@@ -378,51 +343,10 @@ class WalReader:
             self._progress_lsn = stream.idle_lsn
             self._patience.progress()
 
-    def _report(self, stream: ReplicationSession) -> None:
-        """Confirm what has become durable, when it is time or the server asks."""
-        now_s = time.monotonic()
-        if not stream.asked and now_s - self._confirmed_s < CONFIRM_S:
-            return
-        self._confirmed_s = now_s
-        lsn = self._confirmable(stream)
-        moved = lsn > self.confirmed_lsn
-        status_s = min(STATUS_S, stream.silence_s / 6)
-        if not moved and not stream.asked and now_s - self._status_s < status_s:
-            return
-        self._confirm(stream, lsn)
-        self._status_s = now_s
-
-    def _confirmable(self, stream: ReplicationSession) -> int:
-        """The end of the last durable transaction; where nothing is held, as far as the server has
-        looked.
-        """
-        pump = self._pump
-        if self._intake.proving:
-            # Our position may be of another history: the slot must not be pushed there.
-            return self._slot_lsn
-        if not self._intake.open and pump.drained:
-            return max(pump.durable_lsn, stream.idle_lsn, self._slot_lsn)
-        return max(pump.durable_lsn, self._slot_lsn)
-
-    def _confirm(self, stream: ReplicationSession, lsn: int) -> None:
-        self._reach_lsn = max(self._reach_lsn, stream.idle_lsn)
-        # A slot that is pushed beyond the server's WAL skips whatever is written up to there.
-        lsn = min(lsn, self._reach_lsn)
-        if self._intake.hold_lsn is not None:
-            lsn = min(lsn, self._intake.hold_lsn)
-        durable = self._pump.durable
-        place = self._position.place
-        if lsn > self.confirmed_lsn or (durable and place and durable != place.last):
-            assert self._timeline is not None, "a session begins with its server's timeline"
-            timeline = self._timeline.look()
-            self._position.move(max(lsn, self.confirmed_lsn), durable, timeline)
-            self.confirmations += 1
-        stream.confirm(min(max(lsn, self._pump.taken_lsn), self._reach_lsn), lsn)
-
     def _finish(self, stream: ReplicationSession) -> None:
         """Wait until all that was taken is durable, and confirm it."""
         if self._pump.stop(STOP_S):
-            self._confirm(stream, self._confirmable(stream))
+            self._confirmation.finish(stream, self._intake)
 
     def _check_pump(self) -> None:
         failure = self._pump.failure

@@ -23,8 +23,9 @@ from infra.platform.transports.partition import PARTITIONS, partition, partition
 from infra.platform.transports.pubsub import PubSubWalPublisher
 from infra.platform.transports.transport import Record
 from infra.platform.wal.serialise.change_avro import ChangeAvro, Registered
-from infra.platform.wal.serialise.change_json import ChangeJson, CommitSource
-from infra.platform.wal.serialise.change_json import JsonRecord as Change
+from infra.platform.wal.serialise.change_json import ChangeJson
+from infra.platform.wal.serialise.commit_source import CommitSource
+from infra.platform.wal.serialise.json_form import JsonRecord as Change
 from infra.replication.pgoutput.assembler import TransactionAssembler
 from infra.schemas.debezium import customers_schemas
 from infra.schemas.envelope import HEADER

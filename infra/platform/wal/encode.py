@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from infra.platform.transports.transport import Record
 from infra.platform.wal.replication.pump import Encoded, Encoder, TransactionChunk
-from infra.platform.wal.serialise.change_json import ChangeJson, KeyColumns
+from infra.platform.wal.serialise.change_json import ChangeJson
+from infra.platform.wal.serialise.json_form import KeyColumns
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.event import Relation
 

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from infra.platform.transports.transport import PublishRefusedError, Record
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.stream import lsn_text
 
 logger = structlog.get_logger()

@@ -15,7 +15,7 @@ from infra.platform.process.error import PlatformError
 from infra.platform.wal.error import HistoryError
 from infra.platform.wal.replication.position import CommitMark
 from infra.platform.wal.replication.pump import TransactionChunk, TransactionPart
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.assembler import Transaction, TransactionAssembler
 from infra.replication.stream import POSTGRES_EPOCH_US, lsn_text

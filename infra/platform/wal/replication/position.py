@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.connection import ServerIdentity, lsn_text
 
 

@@ -16,7 +16,7 @@ import structlog
 from infra.platform.transports.transport import Record, WalPublisher
 from infra.platform.wal.refused import RefusedChanges
 from infra.platform.wal.replication.position import CommitMark
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 
 logger = structlog.get_logger()
 

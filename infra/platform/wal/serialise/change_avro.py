@@ -17,7 +17,7 @@ import msgspec
 from cdc_users.measure.ledger.probe import PROBE_BYTES
 from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder, encode_long
 from infra.platform.wal.serialise.avro_codec import checked, codec_of, has_placeholder, missing
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.connection import lsn_text
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.decoder import PgOutputDecoder

@@ -10,7 +10,7 @@ from cdc_users.measure.ledger.probe import Probe, format_probe
 from infra.platform.wal.encode import JsonEncoder
 from infra.platform.wal.meter import WalMeter, key_number
 from infra.platform.wal.replication.pump import TransactionChunk, TransactionPart
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from tests.unit.infra.replication.pgoutput import wire
 
 RUN = "meter123"

@@ -9,7 +9,7 @@ import pytest
 
 from infra.platform.transports.transport import PublishRefusedError, Record
 from infra.platform.wal.refused import RefusedChanges
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 
 SOURCE = CommitSource(0x16B374D848, 5, 7)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from infra.platform.wal.serialise.change_json import ChangeJson, CommitSource
+from infra.platform.wal.serialise.change_json import ChangeJson
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 from infra.replication.pgoutput.form import LazyChange, LazyForm, TextForm, ValueForm

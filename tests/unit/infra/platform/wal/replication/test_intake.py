@@ -14,7 +14,7 @@ from infra.platform.wal.error import HistoryError
 from infra.platform.wal.replication.intake import HoldingIntake, Intake
 from infra.platform.wal.replication.position import CommitMark
 from infra.platform.wal.replication.pump import TransactionChunk
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.error import DecodeError
 from infra.replication.stream import POSTGRES_EPOCH_US
 from tests.unit.infra.replication.pgoutput import wire

@@ -11,7 +11,7 @@ import pytest
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.replication.journal import OwnObjects, Position, abandoned
 from infra.platform.wal.replication.position import CommitMark, Place, gap
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.connection import ServerIdentity
 from infra.replication.stream import lsn_number, lsn_text
 

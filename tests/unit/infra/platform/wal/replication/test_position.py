@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from infra.platform.wal.replication.position import CommitMark, Place, gap, resume_from
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.replication.connection import ServerIdentity, read_history
 
 #: Published up to 108 by a commit at 100; the WAL had nothing for us up to 200.

@@ -21,7 +21,7 @@ from infra.platform.wal.replication.pump import (
     TransactionChunk,
     TransactionPart,
 )
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 
 WAIT_S = 10.0
 

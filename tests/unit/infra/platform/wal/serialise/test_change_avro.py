@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from infra.avro.encoder import encode_text
 from infra.avro.kind import PLACEHOLDER, UNAVAILABLE
-from infra.avro.row import RowReader
+from infra.avro.row_reader import RowReader
 from infra.platform.wal.serialise.change_avro import (
     AvroRecord,
     ChangeAvro,
     Registered,
 )
-from infra.platform.wal.serialise.change_json import CommitSource
+from infra.platform.wal.serialise.commit_source import CommitSource
 from infra.platform.wal.serialise.table_schema import TableFacts, table_schemas
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.event import UNCHANGED, Relation, RelationColumn

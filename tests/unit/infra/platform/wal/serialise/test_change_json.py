@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.platform.wal.serialise.change_json import ChangeJson, CommitSource, JsonRecord
+from infra.platform.wal.serialise.change_json import ChangeJson
+from infra.platform.wal.serialise.commit_source import CommitSource
+from infra.platform.wal.serialise.json_form import JsonRecord
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.event import UNCHANGED, Relation
 from tests.unit.infra.replication.pgoutput import wire

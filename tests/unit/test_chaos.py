@@ -143,6 +143,28 @@ def test_a_process_that_hides_behind_a_session_and_a_dead_parent_is_found_and_en
     assert told.stdout.rstrip().endswith("[]")
 
 
+def test_a_process_that_was_there_before_the_run_is_none_of_its_leftovers() -> None:
+    program = (
+        "import subprocess, sys\n"
+        "from tests.scenarios.chaos.process import adopt_orphans, beside, left_after\n"
+        "adopt_orphans()\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "consumer, known = subprocess.Popen(sleep), beside()\n"
+        "subprocess.Popen(sleep)\n"
+        "print(len(left_after(0.3, known)), consumer.poll())\n"
+        "consumer.kill()\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert told.stdout == "1 None\n"
+
+
 def test_files_that_a_run_leaves_are_found_wherever_it_makes_any(tmp_path: Path) -> None:
     checkout, temporary = tmp_path / "checkout", tmp_path / "tmp"
     for folder in (checkout / ".stack" / "runs", checkout / ".stack" / "users", temporary):

@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 import psutil
 
-from infra.stack.supervise.identity import LIBC, Identity
+from infra.stack.supervise.identity import LIBC, Identity, identify
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
@@ -54,6 +54,11 @@ def _look(known: Collection[Identity]) -> list[psutil.Process]:
 
     visit(psutil.Process())
     return found
+
+
+def beside() -> list[Identity]:
+    """All descendants that live now: what is there before a run, and is none of its own."""
+    return [identify(process.pid) for process in living()]
 
 
 def reap() -> None:

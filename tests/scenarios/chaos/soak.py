@@ -23,7 +23,7 @@ from tests.real_stack import running_stack
 from tests.scenarios.chaos.draw import Drawn
 from tests.scenarios.chaos.judge import CANARY, Ended, accused, result_of, telling, wrong
 from tests.scenarios.chaos.leftover import World, in_use, look
-from tests.scenarios.chaos.process import adopt_orphans, described, left_after
+from tests.scenarios.chaos.process import adopt_orphans, beside, described, left_after
 from tests.scenarios.chaos.scene import begin
 from tests.scenarios.chaos.target import Target
 from tests.scenarios.chaos.witness import Witness
@@ -67,14 +67,14 @@ class Soak:
     def attack(self, under: Drawn) -> tuple[Ended, list[str]]:
         """One run under its attack, and what was wrong."""
         stack = running_stack()
-        known = _servers()
         place = self.place / str(under.number)
         temporary = place / "tmp"
         temporary.mkdir(parents=True)
         if self._before is None:
             self._before = look(stack, CHECKOUT, temporary)
         with contextlib.ExitStack() as scene:
-            ended = self._run(under, place, stack, scene)
+            target, known = _begin(under, place, stack, scene)
+            ended = _run(under, target)
             processes = left_after(AFTERWARDS_S, [*known, *_servers()])
         (place / "output.log").write_text(ended.output, encoding="utf-8")
         left = [*processes, *self._left(ended, temporary)]
@@ -96,40 +96,49 @@ class Soak:
         self._orphaned = found
         return told
 
-    def _run(
-        self, under: Drawn, place: Path, stack: Endpoints, scene: contextlib.ExitStack
-    ) -> Ended:
-        results = place / "run"
-        more = scene.enter_context(under.attack.around(results)) or {}
-        options = scene.enter_context(under.scene.around(stack))
-        environment = {**SECRETS, **more, "TMPDIR": str(place / "tmp")}
-        run = begin(under.scene, results, options, environment)
-        target = Target(under.scene, run, results, place, stack, random.Random(under.seed))
-        scene.callback(target.after.close)  # also where the soak itself is told to stop
-        witness = Witness(target)
-        witness.start()
-        met = target.reach(under.moment, under.part) and under.attack.act(target)
-        told = [] if run.ended else seen_secrets(run)
-        since_s = time.monotonic()
-        code: int | None = None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = run.wait(under.attack.ends_s + under.scene.takes_s)
-        took_s = time.monotonic() - since_s
-        counted = witness.stop()
-        if code is None:
-            told += stuck(run)
-        target.after.close()
-        return Ended(
-            under,
-            code,
-            met,
-            took_s,
-            run.output,
-            result_of(results),
-            telling(results),
-            counted,
-            [*told, *target.told],
-        )
+
+def _begin(
+    under: Drawn, place: Path, stack: Endpoints, scene: contextlib.ExitStack
+) -> tuple[Target, list[Identity]]:
+    """Set the scene and start the run; returns it with the processes that are none of its own."""
+    results = place / "run"
+    more = scene.enter_context(under.attack.around(results)) or {}
+    options = scene.enter_context(under.scene.around(stack))
+    known = [*_servers(), *beside()]
+    environment = {**SECRETS, **more, "TMPDIR": str(place / "tmp")}
+    run = begin(under.scene, results, options, environment)
+    target = Target(under.scene, run, results, place, stack, random.Random(under.seed))
+    scene.callback(target.after.close)  # also where the soak itself is told to stop
+    return target, known
+
+
+def _run(under: Drawn, target: Target) -> Ended:
+    """Attack it, and wait for its end."""
+    run, results = target.run, target.results
+    witness = Witness(target)
+    witness.start()
+    met = target.reach(under.moment, under.part) and under.attack.act(target)
+    told = [] if run.ended else seen_secrets(run)
+    since_s = time.monotonic()
+    code: int | None = None
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        code = run.wait(under.attack.ends_s + under.scene.takes_s)
+    took_s = time.monotonic() - since_s
+    counted = witness.stop()
+    if code is None:
+        told += stuck(run)
+    target.after.close()
+    return Ended(
+        under,
+        code,
+        met,
+        took_s,
+        run.output,
+        result_of(results),
+        telling(results),
+        counted,
+        [*told, *target.told],
+    )
 
 
 def _used_by_others(item: str) -> bool:

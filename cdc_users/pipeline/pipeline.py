@@ -4,52 +4,40 @@ the observer.
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from cdc_users.error import ObserverError, PlatformSilentError, TargetError
+from cdc_users.error import ObserverError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
-from cdc_users.observe.message import TapPlace
 from cdc_users.pipeline.declaration import captures, sources
 from cdc_users.pipeline.process.child_process import (
-    Away,
     Child,
-    Launched,
-    NotReadyError,
-    launch,
-    stop,
     stop_all,
 )
 from cdc_users.pipeline.process.commands import Wiring
 from cdc_users.pipeline.process.observer import Observer, start_observer
+from cdc_users.pipeline.process.system import SystemProcesses
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.pipeline.samples import SampleLog
 from cdc_users.pipeline.telemetry import (
-    CONTRACT,
     PipelineSnapshot,
-    PlatformRoutes,
     Snapshot,
     TapProgress,
-    begin,
     merged_progress,
     merged_steps,
     read_ledger,
     read_progress,
     read_snapshot,
-    routes_of,
     witnessed,
 )
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.fence import fences
 from cdc_users.users.workload.table.row import CustomRow
 from cdc_users.users.workload.workload import Workload
-from infra.client.environment import TELEMETRY_TOKEN, as_given, for_python
 from infra.faults.fault import FaultGround, FaultObjects, heal, inject
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
@@ -58,7 +46,6 @@ from infra.stack.endpoints import Endpoints
 Told = TypeVar("Told")
 
 TABLE = "customers"
-PLATFORM_GRACE_S = 10.0
 GRACE_S = 10.0
 #: The platform's own tap: what it says that it made durable.
 PLATFORM = "platform"
@@ -78,33 +65,22 @@ class Rig:
     updates: bool = False
     #: The user's own code that makes rows of a table of theirs.
     custom: CustomRow | None = None
-    platforms: list[Child] = field(default_factory=list)
-    #: A reader of the run's own that writes to the topics, where Kafka Connect does not.
-    captures: list[Child] = field(default_factory=list)
     observer: Observer | None = None
-    #: What each of the platform's instances tells of itself.
-    routes: list[PlatformRoutes] = field(default_factory=list)
-    #: What the platform's instances answer `POST /begin` for.
-    _token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
+    #: The system under test, as far as this run starts it.
+    system: SystemProcesses = field(init=False)
     _fences: Callable[[int], set[int]] | None = None
-    #: Processes of ours that are away on purpose, and whether the platform has lost its memory.
-    _away: Away = field(default_factory=Away)
 
-    def act(self, action: str, name: str) -> None:
-        """Kill, terminate, restart, pause or resume the first of the platform's instances, or the
-        direct reader, as a fault does; raises TargetError where it does not come up again.
-        """
-        children = self.captures if name == "reader" and self.captures else self.platforms
-        child = children[0]
-        children[0] = self._away.act(action, child)
-        if children is self.platforms and children[0] is not child:
-            self.routes[0] = routes_of(children[0])
+    def __post_init__(self) -> None:
+        self.system = SystemProcesses(self.wiring, self.logs)
 
     def do(self, fault: str, what: str) -> None:
         """Inject or heal a fault that is done to a process of the run; raises TargetError."""
         assert self.observer is not None
         ground = FaultGround(
-            self.wiring.endpoints, self.fault_objects(""), self.act, self.observer.answer_as
+            self.wiring.endpoints,
+            self.fault_objects(""),
+            self.system.act,
+            self.observer.answer_as,
         )
         {"inject": inject, "heal": heal}[what](fault, ground)
 
@@ -172,71 +148,18 @@ class Rig:
             self.logs / f"{schema}-observer.log",
             anchor,
         )
-        self._start_platform(held=held, anchor=anchor)
+        self.system.start(anchor, self.observer.taps.get("sink"), held=held)
         self.observer.watch({child.name: child.process.pid for child in self.children})
-
-    def _start_platform(self, *, held: bool, anchor: dict[str, str]) -> None:
-        if self.wiring.pipeline.platform == "none":
-            return
-        assert self.observer is not None
-        schema = self.wiring.names.schema
-        if capture := self.wiring.capture_command():
-            # Before the platform, so that it finds schemas; after the observer, which misses none.
-            log = self.logs / f"{schema}-capture.log"
-            reader = launch("capture", capture, log, for_python(os.environ) | anchor)
-            self.captures = [come_up(reader, self.wiring.capture.ready_s)]
-        place = self.observer.taps.get("sink", TapPlace())
-        command = self.wiring.platform_command(held=held, tap=place)
-        given = as_given if self.wiring.pipeline.platform else for_python
-        environment = given(os.environ) | anchor | {TELEMETRY_TOKEN: self._token}
-        launched = [
-            launch(
-                f"platform-{number}",
-                command,
-                self.logs / f"{schema}-platform-{number}.log",
-                environment,
-            )
-            for number in range(1, self.wiring.pipeline.instances + 1)
-        ]
-        self._await_platforms(launched)
-        self._check_platforms(held=held)
-
-    def _await_platforms(self, launched: Sequence[Launched]) -> None:
-        try:
-            self.platforms = [come_up(child, self.wiring.ready_s) for child in launched]
-        except BaseException as error:
-            # A run that was asked to stop has no time for them.
-            grace_s = PLATFORM_GRACE_S if isinstance(error, PlatformSilentError) else 1.0
-            for child in launched:
-                stop(child.process, grace_s)
-            raise
-
-    def _check_platforms(self, *, held: bool) -> None:
-        """Find out what the platform tells of itself; raises TargetError where that is too little
-        for this run.
-        """
-        self.routes = [routes_of(child) for child in self.platforms]
-        assert self.observer is not None
-        if not (self._is_tap or "sink" in self.observer.taps):
-            raise TargetError(
-                "nothing shows what comes out of the platform: it has no /progress and /ledger, and"
-                f" no --sink-tap is named; name one, or serve both ({CONTRACT})"
-            )
-        if held and not all(route.url for route in self.routes):
-            raise TargetError(
-                "this step writes before the platform reads, and the platform has no telemetry to"
-                f" be let go by; serve POST /begin ({CONTRACT}), or use a scenario without a drain"
-            )
 
     def begin(self) -> None:
         """Let held instances start to read."""
-        begin([route.url for route in self.routes], self._token)
+        self.system.begin()
 
     def shared_out(self) -> bool:
         """Whether every partition has its instance; a group of several needs a moment for that."""
-        if not self._told or self.wiring.direct:
+        if not self.system.told or self.wiring.direct:
             return True
-        snapshot = read_snapshot(self._told)
+        snapshot = read_snapshot(self.system.told)
         if any(part.consumer.partitions is None for part in snapshot.instances):
             return True  # it does not tell
         return snapshot.partitions == self.wiring.names.partitions
@@ -246,7 +169,7 @@ class Rig:
         assert self.observer is not None
         seen = self.observer.snapshot()
         gauges = seen.gauges
-        platform = read_snapshot(self._told)
+        platform = read_snapshot(self.system.told)
         taps = {
             name: Snapshot(
                 merged_steps([tap.steps]),
@@ -270,20 +193,20 @@ class Rig:
     def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:
         """What came out in the end, and when: as our tap saw it, where it sees every event."""
         seen = "sink" in taps and "sink" not in self.states
-        if self._is_tap and not (seen and self._platform_silent):
+        if self.system.is_tap and not (seen and self.system.silent):
             return witnessed(platform, taps["sink"]) if seen else platform
         return taps["sink"] if seen else Snapshot()
 
     def collect(self, log: SampleLog) -> None:
         """Take in what was sampled since the last time; raises TargetError."""
         assert self.observer is not None
-        log.collect(self._sampled, self.observer)
+        log.collect(self.system.sampled, self.observer)
 
     def sampled(self, log: SampleLog, until_us: int) -> bool:
         """Whether all that the platform's instances went through until then (wall us) is in their
         samples.
         """
-        return log.reaches(self._sampled, until_us)
+        return log.reaches(self.system.sampled, until_us)
 
     def delivered(self, step: int) -> int:
         """Events of a step that have come as far as the slowest tap that sees every event; raises
@@ -307,7 +230,7 @@ class Rig:
     @property
     def sees_sink(self) -> bool:
         """Whether every event is seen where it comes out, by the platform itself or by a tap."""
-        told = self._is_tap and not self._away.forgotten
+        told = self.system.is_tap and not self.system.forgotten
         return told or "sink" not in self.states
 
     def progress(self) -> Mapping[str, TapProgress]:
@@ -316,7 +239,7 @@ class Rig:
         taps = self.observer.progress().taps
         return self._in_order(
             {name: merged_progress([tap]) for name, tap in taps.items()},
-            lambda: read_progress(self._audited),
+            lambda: read_progress(self.system.audited),
         )
 
     def arrivals(self) -> Mapping[str, Arrivals]:
@@ -324,50 +247,18 @@ class Rig:
         observer = self.observer
         assert observer is not None
         seen = {name: observer.ledger(name) for name in observer.taps if name not in self.states}
-        return self._in_order(seen, lambda: read_ledger(self._audited))
+        return self._in_order(seen, lambda: read_ledger(self.system.audited))
 
     def _in_order(self, taps: dict[str, Told], platform: Callable[[], Told]) -> dict[str, Told]:
         ordered = {name: tap for name, tap in taps.items() if name != "sink"}
-        if self._is_tap and not self._platform_silent:
+        if self.system.is_tap and not self.system.silent:
             ordered[PLATFORM] = platform()
         return ordered | ({"sink": taps["sink"]} if "sink" in taps else {})
 
     @property
-    def _platform_silent(self) -> bool:
-        """Whether the platform cannot say all that it has delivered: an instance is away, or was
-        started again and knows nothing of before.
-        """
-        return self._away.forgotten or any(map(self._away.has, self.platforms))
-
-    @property
-    def _told(self) -> Sequence[str]:
-        return [route.url for route in self._present if route.snapshot]
-
-    @property
-    def _is_tap(self) -> bool:
-        """Whether the platform is a tap of its own: every instance, since a part of the events is
-        none.
-        """
-        return bool(self.routes) and all(route.audits for route in self.routes)
-
-    @property
-    def _audited(self) -> Sequence[str]:
-        return [route.url for route in self._present if route.audits]
-
-    @property
-    def _sampled(self) -> Sequence[str]:
-        return [route.url for route in self._present if route.samples]
-
-    @property
-    def _present(self) -> Sequence[PlatformRoutes]:
-        """What those instances tell that are not away."""
-        pairs = zip(self.platforms, self.routes, strict=False)
-        return [route for child, route in pairs if not self._away.has(child)]
-
-    @property
     def children(self) -> Sequence[Child]:
         """The processes of the system under test that this run has started."""
-        return (*self.captures, *self.platforms)
+        return self.system.children
 
     def dead(self) -> str | None:
         """What of the system under test has died, if anything; raises ObserverError where we are
@@ -375,34 +266,17 @@ class Rig:
         """
         if self.observer is not None and (message := self.observer.dead()) is not None:
             raise ObserverError(message)
-        return next(
-            (
-                message
-                for child in self.children
-                if not self._away.has(child) and (message := child.dead()) is not None
-            ),
-            None,
-        )
+        return self.system.dead()
 
     def stop(self, grace_s: float = GRACE_S) -> list[str]:
         """Stop the platform, then the observer; returns what was wrong about their ends."""
         watching = [self.observer.child] if self.observer is not None else []
-        self._away.let_go_on(self.children)
-        own = [child for child in self.children if not self._away.has(child)]
-        codes = [*stop_all(own, grace_s), *stop_all(watching, grace_s)]
+        codes = [*self.system.stop(grace_s), *stop_all(watching, grace_s)]
         return [
             f"{child.name} ended with {code} when asked to stop; log {child.log}"
             for child, code in codes
             if code
         ]
-
-
-def come_up(launched: Launched, ready_s: float) -> Child:
-    """Wait until a process of the system under test is ready; raises PlatformSilentError."""
-    try:
-        return launched.await_ready(ready_s)
-    except NotReadyError as error:
-        raise PlatformSilentError(f"the system under test did not come up: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

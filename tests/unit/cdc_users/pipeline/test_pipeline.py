@@ -14,10 +14,11 @@ import pytest
 from cdc_users.error import PlatformSilentError
 from cdc_users.measure.step import StepTelemetry
 from cdc_users.observe.message import ObserverSnapshot, TapPlace, TapTelemetry
-from cdc_users.pipeline.pipeline import Rig, come_up
+from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.process.child_process import launch
 from cdc_users.pipeline.process.commands import Wiring
 from cdc_users.pipeline.process.observer import Observer
+from cdc_users.pipeline.process.system import come_up
 
 pytestmark = pytest.mark.gevent
 

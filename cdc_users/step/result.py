@@ -26,8 +26,10 @@ from cdc_users.options.parse import WAITING
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Scenario, Step
 from cdc_users.step.fault import figures as fault_figures
+from cdc_users.step.harness_facts import clock_bound_ms
+from cdc_users.step.note import notes
 from cdc_users.step.state import Facts, StepState
-from cdc_users.step.verdict import clock_bound_ms, judge, notes
+from cdc_users.step.verdict import judge
 
 HARNESS_SERIES, SINK_SERIES = series.of_side("generator"), series.of_side("sink")
 EVENT_SERIES = series.names(one for one in series.SERIES if one.of_events)

@@ -8,11 +8,11 @@ from cdc_users.measure.capacity.probe import BacklogSeries
 from cdc_users.observe.message import GaugeSample
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import StepShown
+from cdc_users.step.harness_facts import generator_reasons
 from cdc_users.step.result import step_result
 from cdc_users.step.stages import stage_figures
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.timeline_row import TimelineRow
-from cdc_users.step.verdict import generator_reasons
 
 
 def shown(

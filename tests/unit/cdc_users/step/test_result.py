@@ -17,9 +17,9 @@ from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.observe.message import FINAL_FINDINGS, Final
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.step.harness_facts import writers_twice
 from cdc_users.step.result import FINAL_CLASSES, RunRequest, conclude, hasty, ledger
 from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
-from cdc_users.step.verdict import writers_twice
 from cdc_users.users.message import Tally
 
 CLEAN: dict[str, Any] = {

@@ -1,0 +1,102 @@
+"""What of a run is worth knowing and spoils nothing. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from cdc_users.measure.judgement import validity
+from cdc_users.measure.judgement.validity import crowded_note
+from cdc_users.measure.latency.lateness import lateness_ms
+from cdc_users.step.harness_facts import step_facts
+from cdc_users.step.state import Facts, StepState
+
+#: So many causes of failed arrivals are named.
+CAUSES_TOLD = 5
+
+
+def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """What is worth knowing and spoils nothing; of a search its answer is enough."""
+    judged = [state for state in states if not state.step.probe]
+    return [
+        *facts.notes,
+        *facts.course.notes,
+        *clock_notes(facts),
+        *stranger_notes(facts),
+        *bound_notes(judged, facts),
+        *load_notes(judged),
+        *lane_notes(judged),
+        *(note for state in judged if (note := crowded_note(step_facts(state, facts))) is not None),
+    ]
+
+
+def clock_notes(facts: Facts) -> list[str]:
+    """That the source's clock is another one, and what was done about it."""
+    clock = facts.source_clock
+    if clock.same:
+        return []
+    return [
+        f"PostgreSQL's clock is {clock.offset_us / 1000:+.1f} ms off this machine's (within"
+        f" {clock.bound_us / 1000:.2f} ms); commit and capture are corrected by it"
+    ]
+
+
+def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """How exact the end-to-end latency is, where it is not exact, and what came again."""
+    found = []
+    for state in states:
+        sink = facts.sink.get(state.number)
+        if sink is None:
+            continue
+        paced = state.recorder() if state.step.mode == "paced" else None
+        late_ms = lateness_ms(sink.recorder, paced).get("late")
+        if late_ms and not facts.smoke:
+            found.append(
+                f"{state.step.name}: each end-to-end figure may be too high by up to"
+                f" {late_ms:.1f} ms (a tap that looks only now and then, or moments in which the"
+                " generator did not run)"
+            )
+        if sink.duplicated:
+            found.append(
+                f"{state.step.name}: {sink.duplicated} events came again; latency is that of each"
+                " one's first arrival"
+            )
+    return found
+
+
+def stranger_notes(facts: Facts) -> list[str]:
+    """Processes that knocked and were sent away."""
+    if not facts.strangers:
+        return []
+    some = "1 worker" if facts.strangers == 1 else f"{facts.strangers} workers"
+    return [f"{some} that did not belong to the run: told to quit, and nothing of it was counted"]
+
+
+def load_notes(states: Sequence[StepState]) -> list[str]:
+    """Why arrivals failed, and how often a producer's local queue was full."""
+    notes = []
+    for state in states:
+        causes: Counter[str] = Counter()
+        for report in state.reports.values():
+            causes.update(report.tally.errors)
+        notes += [
+            f"{state.step.name}: {count} x {cause}"
+            for cause, count in causes.most_common(CAUSES_TOLD)
+        ]
+        full = state.recorder().histogram("backpressure").count
+        if full:
+            notes.append(f"{state.step.name}: a producer's local queue was full {full} times")
+    return notes
+
+
+def lane_notes(states: Sequence[StepState]) -> list[str]:
+    """What to say where arrivals had to wait for a free lane."""
+    found = []
+    for state in states:
+        schedule = state.step.schedule
+        rate_per_s = schedule.count / schedule.duration_s if schedule.duration_s else 0.0
+        mean_ms = state.recorder().histogram("service").summary_ms()["mean"]
+        step, exhausted = step_facts(state, Facts()), state.total("exhausted")
+        note = validity.lanes_note(step, exhausted, state.step.lanes, round(rate_per_s, 1), mean_ms)
+        found += [note] if note is not None else []
+    return found

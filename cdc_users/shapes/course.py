@@ -22,8 +22,8 @@ from cdc_users.measure.judgement.search_summary import SearchSummary
 from cdc_users.measure.judgement.threshold import Threshold, failures
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import LoadStage, Schedule
+from cdc_users.options.conflict.capacity import WARM_UP_S
 from cdc_users.options.options import Options
-from cdc_users.options.search_conflict import WARM_UP_S
 from cdc_users.scenario import CourseOutcome, Step, StepProgress, StepShown
 from cdc_users.shapes.course_answer import (
     ProbeRecord,

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
 from cdc_users.measure.schedule.plan import parse_duration, parse_rate
-from cdc_users.options import parse, search_conflict
+from cdc_users.options import parse
+from cdc_users.options.conflict import capacity as conflict
 from cdc_users.options.table.load import A_TIME
 from cdc_users.options.table.record import CAPACITY, option
 
@@ -26,7 +27,7 @@ class CapacityOptions:
         default="end_to_end.p99 < 1s",
         takes="METRIC < VALUE, several by semicolon",
         only_in=(CAPACITY,),
-        rules=(search_conflict.slo_has_its_series, search_conflict.slo_has_its_samples),
+        rules=(conflict.slo_has_its_series, conflict.slo_has_its_samples),
     )
     from_: float = option(
         parse_rate,
@@ -41,7 +42,7 @@ class CapacityOptions:
         default="100000/s",
         takes=_EVENTS_PER_S,
         only_in=(CAPACITY,),
-        rules=(search_conflict.search_goes_up,),
+        rules=(conflict.search_goes_up,),
     )
     probe: float = option(
         parse_duration,
@@ -72,7 +73,7 @@ class CapacityOptions:
         unset=None,
         takes=A_TIME,
         only_in=(CAPACITY,),
-        rules=(search_conflict.an_outage_has_a_connector,),
+        rules=(conflict.an_outage_has_a_connector,),
     )
     disk: float = option(
         parse.size,
@@ -88,5 +89,5 @@ class CapacityOptions:
         default="20m",
         takes=A_TIME,
         only_in=(CAPACITY,),
-        rules=(search_conflict.budget_fits_a_probe,),
+        rules=(conflict.budget_fits_a_probe,),
     )

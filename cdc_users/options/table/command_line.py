@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from cdc_users.options import conflict, parse
+from cdc_users.options import parse
+from cdc_users.options.conflict import pipeline as conflict
 from cdc_users.options.table.record import FAULTS, option
 
 _HOW_THE_PAGE_IS_SERVED = "it decides how the page itself is served"

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_rate
-from cdc_users.options import conflict, parse
+from cdc_users.options import parse
+from cdc_users.options.conflict import load as conflict
 from cdc_users.options.table.record import (
     CAPACITY,
     LEAVE,

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
 from cdc_users.measure.schedule.plan import parse_duration
-from cdc_users.options import conflict, parse
+from cdc_users.options import parse
+from cdc_users.options.conflict import own as conflict
 from cdc_users.options.fault_names import fault_names
 from cdc_users.options.table.load import A_TIME
 from cdc_users.options.table.record import CAPACITY, FAULTS, PRESSURE, SCALING, option

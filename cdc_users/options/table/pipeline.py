@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cdc_users.measure.schedule.plan import parse_duration
-from cdc_users.options import conflict, parse
+from cdc_users.options import parse
+from cdc_users.options.conflict import pipeline as conflict
 from cdc_users.options.parse import SINKS, WAIT_MS, WAITING, WAITING_BATCH
 from cdc_users.options.table.load import A_TIME
 from cdc_users.options.table.record import CAPACITY, PER_SINK, PRESSURE, SCALING, VOLUME, option

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from cdc_users.options import parse
-from cdc_users.options.conflict import Rule
+from cdc_users.options.conflict.rule import Rule
 
 #: The kinds of shape (cdc_users.shapes), by which an option says where it does nothing.
 VOLUME, PER_SINK, PRESSURE, SCALING = "volume", "per_sink", "pressure", "scaling"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cdc_users.measure.ledger.probe import LARGEST_TRANSACTION
-from cdc_users.options import conflict, parse
+from cdc_users.options import parse
+from cdc_users.options.conflict import rows as conflict
 from cdc_users.options.table.load import MOST_ROWS
 from cdc_users.options.table.record import LEAVE, PRESSURE, SCALING, option
 from cdc_users.users.workload.workload import InsertMethod, parse_mix, parse_skew

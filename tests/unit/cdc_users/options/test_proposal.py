@@ -14,7 +14,7 @@ import pytest
 
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError
-from cdc_users.options import conflict, search_conflict
+from cdc_users.options.conflict import capacity, load, own, pipeline, rows
 from cdc_users.options.ignored import idle_in
 from cdc_users.options.options import BY_NAME, OPTIONS, Options, workload_of
 from cdc_users.options.proposal import Proposal, propose
@@ -323,11 +323,11 @@ def test_a_shape_of_a_new_kind_reads_no_other_scenarios_own_options_unless_it_sa
 
 
 def test_what_an_option_needs_stands_in_its_record() -> None:
-    """GIVEN a rule of conflict.py THEN some option names it."""
+    """GIVEN a rule of conflict/ THEN some option names it."""
     named = {rule.__qualname__.split(".")[0] for option in OPTIONS for rule in option.rules}
     rules = {
         name
-        for module in (conflict, search_conflict)
+        for module in (capacity, load, own, pipeline, rows)
         for name, item in vars(module).items()
         if callable(item) and item.__module__ == module.__name__
     }

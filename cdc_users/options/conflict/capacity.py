@@ -1,4 +1,4 @@
-"""What the options of a search need and exclude (conflict.py says what a rule is)."""
+"""What the options of a search need and exclude (rule.py says what a rule is)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from cdc_users.measure.capacity.search import SearchPlan
 from cdc_users.measure.judgement.threshold import SERIES
-from cdc_users.options.conflict import OptionValues
+from cdc_users.options.conflict.rule import OptionValues
 from cdc_users.pipeline.declaration import (
     DEFAULT_SINK,
     can_feed,

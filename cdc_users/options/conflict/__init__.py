@@ -1,0 +1,1 @@
+"""What options need and exclude, a file for each file of `table/`."""

@@ -1,0 +1,46 @@
+"""What options need and exclude, each with its remedy: the rules that their records name.
+
+A rule takes the values that were read, by option, and returns every mistake. Pure. A value that
+could not be read is missing; its own mistake is reported already, so a rule says nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cdc_users.pipeline.declaration import DEFAULT_SINK, CaptureDeclaration, can_feed, captures
+
+#: The values that were read, by option; one that could not be read is missing.
+OptionValues = Mapping[str, Any]
+#: What is wrong with an option beside the others: every mistake, with its remedy.
+Rule = Callable[[OptionValues], Sequence[str]]
+#: Stands for a value that could not be read: it is not absent.
+UNREADABLE = object()
+
+
+def capture_of(values: OptionValues) -> CaptureDeclaration | None:
+    """The capture's declaration; None where it could not be read."""
+    return captures().by_name.get(str(values.get("capture")))
+
+
+def by_reader(values: OptionValues) -> bool:
+    """Whether the direct reader reads the log, with or without a consumer behind it."""
+    capture = capture_of(values)
+    return capture is not None and capture.direct
+
+
+def runs_already(values: OptionValues) -> bool:
+    """Whether capture and all behind it are somebody else's."""
+    capture = capture_of(values)
+    return capture is not None and capture.runs_already
+
+
+def is_direct(values: OptionValues) -> bool:
+    """Whether the direct reader is all there is of a platform."""
+    feeds = can_feed(
+        str(values.get("capture")),
+        str(values.get("transport")),
+        str(values.get("sink", DEFAULT_SINK)),
+    )
+    return by_reader(values) and not feeds

@@ -25,14 +25,13 @@ from werkzeug.datastructures import ImmutableMultiDict
 from cdc_users.measure.latency.series import charted
 from cdc_users.options.options import read_alone
 from cdc_users.options.proposal import ShapeDeclaration
-from cdc_users.report import chart, directory
-from cdc_users.report import csv as statistic
+from cdc_users.report import chart
 from cdc_users.scenario import Scenario
 from cdc_users.view import prometheus
 from cdc_users.view.run_view import RunView
 from cdc_users.view.web import form, guard, host, login
-from cdc_users.view.web.archive import Archive
 from cdc_users.view.web.log_lines import tails
+from cdc_users.view.web.run_files import DOWNLOADS, REPORT_POLICY, RunFiles
 from cdc_users.view.web.state import state
 from infra.stack.supervise.state import state_of
 from infra.validate import is_whole
@@ -42,18 +41,6 @@ STYLES = ("uplot/uPlot.min.css", "chart.css", "tab.css")
 SCRIPTS = ("uplot/uPlot.iife.min.js", "element.js", "chart.js", "pipeline.js", "form.js", "tab.js")
 ASSETS = dict.fromkeys(STYLES, "text/css") | dict.fromkeys(SCRIPTS, "text/javascript")
 CurrentRun = Callable[[], RunView | None]
-NOT_YET = "The run has not concluded yet; this file is complete at its end."
-DOWNLOADS = (
-    ("statistics.csv", "Download CDC statistics CSV"),
-    ("timeline.csv", "Download CDC timeline CSV"),
-    ("result.json", "Download result.json"),
-    ("report.html", "Download CDC report"),
-)
-#: The report draws with its own script and styles; it may load nothing.
-KINDS = {".html": "text/html", ".json": "application/json", ".csv": "text/csv"}
-REPORT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-)
 INJECTED = """
     {%- for name in styles %}
     <link rel="stylesheet" href="{{ base }}/cdc/static/{{ name }}">{% endfor %}
@@ -89,7 +76,7 @@ class Extension:
         #: The options as the command line gave them. A request may change none but those of the
         #: form.
         self._frozen = dict(vars(parsed)) if parsed is not None else {}
-        self._archives: dict[Path, Archive] = {}
+        self._files = RunFiles(current_run, self._results)
         self._names = host.own_names(*_served_as(parsed))
         self._base = (parsed.web_base_path or "").rstrip("/") if parsed is not None else ""
 
@@ -121,17 +108,18 @@ class Extension:
         template_args["extended_csv_files"] = [*template_args.get("extended_csv_files", []), *files]
 
     def _blueprint(self) -> Blueprint:
+        files = self._files
         blueprint = Blueprint("cdc", __name__, url_prefix=f"{self._base}/cdc")
         routes: Mapping[str, Callable[..., Response]] = {
             "/state": self._state,
             "/plan": self._plan,
             "/static/<path:name>": self._static,
-            "/runs": self._runs,
-            "/runs/<directory>/<name>": self._file_of,
-            "/statistics.csv": self._statistics,
-            "/timeline.csv": self._timeline,
-            "/result.json": lambda: self._file("result.json", "application/json"),
-            "/report.html": lambda: self._file("report.html", "text/html"),
+            "/runs": files.archived,
+            "/runs/<directory>/<name>": files.of_archive,
+            "/statistics.csv": files.statistics,
+            "/timeline.csv": files.timeline,
+            "/result.json": lambda: files.concluded("result.json", "application/json"),
+            "/report.html": lambda: files.concluded("report.html", "text/html"),
         }
         for number, (rule, view) in enumerate(routes.items()):
             blueprint.add_url_rule(
@@ -302,50 +290,9 @@ class Extension:
         told = original().get_json()
         return jsonify({**told, "state": _followed(told["state"])})
 
-    def _runs(self) -> Response:
-        return Response(orjson.dumps(self._archive().runs()), mimetype="application/json")
-
-    def _archive(self) -> Archive:
-        """The runs of the results directory that the command line names."""
-        root = Path(read_alone("results", str(self._frozen.get("results") or "results")))
-        if root not in self._archives:
-            self._archives[root] = Archive(root)
-        return self._archives[root]
-
-    def _file_of(self, directory: str, name: str) -> Response:
-        """A file of a run that has ended."""
-        path = self._archive().file(directory, name)
-        if path is None:
-            return Response("no such file", 404, mimetype="text/plain")
-        kind = KINDS.get(path.suffix, "text/plain")
-        response = Response(path.read_bytes(), mimetype=kind)
-        response.headers.set("Content-Disposition", "inline", filename=path.name)
-        if kind == "text/html":
-            response.headers["Content-Security-Policy"] = REPORT_POLICY
-        return response
-
-    def _statistics(self) -> Response:
-        run = self._run()
-        if run is None or run.result is None:
-            return _not_yet()
-        return _download(
-            statistic.statistics_csv(run.result), f"{run.directory.name}-statistics.csv", "text/csv"
-        )
-
-    def _timeline(self) -> Response:
-        run = self._run()
-        if run is None:
-            return _not_yet()
-        return _download(
-            directory.timeline(run.moments), f"{run.directory.name}-timeline.csv", "text/csv"
-        )
-
-    def _file(self, name: str, kind: str) -> Response:
-        run = self._run()
-        path = run.directory / name if run is not None and run.result is not None else None
-        if run is None or path is None or not path.is_file():
-            return _not_yet()
-        return _download(path.read_text(encoding="utf-8"), f"{run.directory.name}-{name}", kind)
+    def _results(self) -> Path:
+        """The results directory that the command line names."""
+        return Path(read_alone("results", str(self._frozen.get("results") or "results")))
 
     def _metrics(self) -> Response:
         return Response(prometheus.text(self._run()), content_type=prometheus.CONTENT_TYPE)
@@ -387,17 +334,3 @@ def _named(view: Callable[..., Response], number: int) -> Callable[..., Response
 
     route.__name__ = f"route_{number}"
     return route
-
-
-def _download(text: str, name: str, kind: str) -> Response:
-    response = Response(text, mimetype=kind)
-    # A directory's name is time, scenario and run: no quote can be in it, but a header is no place
-    # to trust that.
-    response.headers.set(
-        "Content-Disposition", "inline" if kind == "text/html" else "attachment", filename=name
-    )
-    return response
-
-
-def _not_yet() -> Response:
-    return Response(NOT_YET, 404, mimetype="text/plain")

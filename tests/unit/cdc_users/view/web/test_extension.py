@@ -27,7 +27,7 @@ from cdc_users.report import remake
 from cdc_users.scenario import FixedCourse, Scenario, Step
 from cdc_users.shapes.volume import paced_steps, volume_steps
 from cdc_users.view.run_view import RunView
-from cdc_users.view.web import extension, login
+from cdc_users.view.web import extension, login, run_files
 from cdc_users.view.web.archive import Archive
 from tests.unit.made_result import result
 from tests.unit.made_run import MadeRun
@@ -543,9 +543,7 @@ def archived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     (place / "result.json").write_text(json.dumps(result().to_json()), encoding="utf-8")
     (place / "report.html").write_text("<p>the report</p>", encoding="utf-8")
     (place / "logs" / "observer.log").write_text("a line of the observer\n", encoding="utf-8")
-    monkeypatch.setattr(
-        extension.Extension, "_archive", lambda _self: Archive(tmp_path), raising=True
-    )
+    monkeypatch.setattr(run_files, "Archive", lambda _place: Archive(tmp_path))
     made = Page(monkeypatch)
     made.run = MadeRun(directory=place)
     yield made
@@ -563,7 +561,7 @@ def test_a_report_of_the_list_may_load_nothing_and_is_not_kept(archived: Page) -
     answer = archived.client.get(f"/cdc/runs/{RUN}/report.html")
 
     assert answer.get_data(as_text=True) == "<p>the report</p>"
-    assert answer.headers["Content-Security-Policy"] == extension.REPORT_POLICY
+    assert answer.headers["Content-Security-Policy"] == run_files.REPORT_POLICY
     assert answer.headers["Cache-Control"] == "no-store"
 
 

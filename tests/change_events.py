@@ -23,7 +23,8 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.error import TargetError
-from cdc_users.measure.ledger.probe import Probe, checksum, format_probe
+from cdc_users.measure.ledger.checksum import checksum
+from cdc_users.measure.ledger.probe import Probe, format_probe
 from cdc_users.pipeline.provision import kafka_topics as topics
 from infra.stack.endpoints import Endpoints
 

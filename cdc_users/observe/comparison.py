@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cdc_users.measure.ledger.arrival import Arrivals
-from cdc_users.measure.ledger.probe import canonical
+from cdc_users.measure.ledger.checksum import canonical
 from cdc_users.measure.ledger.sequence import unpack
 from cdc_users.observe.events.value import value_of
 from cdc_users.observe.final_state import (

@@ -22,7 +22,8 @@ from pyiceberg.catalog import load_catalog
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.latency.lateness import lateness_ms
-from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe
+from cdc_users.measure.ledger.checksum import checksum
+from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
 from cdc_users.measure.step import StepFigures
 from cdc_users.observe.config import make_taps
 from cdc_users.observe.message import TapPlace

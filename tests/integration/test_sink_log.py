@@ -12,7 +12,8 @@ import pytest
 from psycopg import sql
 
 from cdc_users.measure.clock import new_anchor
-from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe
+from cdc_users.measure.ledger.checksum import checksum
+from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
 from cdc_users.observe.settings import PostgresLogSettings
 from cdc_users.observe.taps.postgres_log import PostgresLogTap
 from infra.avro.kind import ColumnKind

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from cdc_users.measure.ledger.checksum import Json, checksum
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.measure.ledger.probe import Json, Probe, ProbeError, checksum, parse_probe
+from cdc_users.measure.ledger.probe import Probe, ProbeError, parse_probe
 from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, ColumnKind
 
 #: `customers` in column order, without its key and its probe.

@@ -34,7 +34,7 @@ def _bytes_as_text(data: bytes) -> str:
 
 
 def _canonical(value: str) -> str:
-    """A text as the checksum sees it (measure.probe.canonical)."""
+    """A text as the checksum sees it (measure.ledger.checksum.canonical)."""
     data = value.encode()
     return f"t{len(data)}:{_bytes_as_text(data)};"
 

@@ -12,7 +12,8 @@ from psycopg2 import sql
 
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, checksum, format_probe
+from cdc_users.measure.ledger.checksum import checksum
+from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, format_probe
 from cdc_users.users.producer.in_flight import ChangeFlight
 from cdc_users.users.producer.producer import AvroProducer, SendOptions
 from cdc_users.users.table_statement import insert

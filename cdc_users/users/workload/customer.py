@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from typing_extensions import override
 
-from cdc_users.measure.ledger.probe import checksum
+from cdc_users.measure.ledger.checksum import checksum
 from cdc_users.users.workload.probe_maker import ProbeMaker
 
 Values = tuple[str, str, str, str | None, Decimal | None, datetime, str | None]
@@ -67,7 +67,7 @@ def columns(key: int, intended_us: int, payload: str, key_version: int = 1) -> V
 
 
 def _text(value: str) -> str:
-    """Canonical text; measure/probe.canonical has the rule."""
+    """Canonical text; measure/ledger/checksum.canonical has the rule."""
     return f"t{len(value.encode())}:{value};"
 
 

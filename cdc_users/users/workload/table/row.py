@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from cdc_users.measure.ledger.probe import canonical
+from cdc_users.measure.ledger.checksum import canonical
 from cdc_users.observe.events.value import value_of
 from cdc_users.users.workload.probe_maker import ProbeMaker
 from cdc_users.users.workload.table.plan import ColumnPlan, TablePlan

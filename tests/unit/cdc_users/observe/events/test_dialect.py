@@ -11,8 +11,9 @@ import numpy as np
 import orjson
 import pytest
 
+from cdc_users.measure.ledger.checksum import checksum
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe
+from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
 from cdc_users.observe.events.change import ChangeParser, ReadChanges
 from cdc_users.observe.events.dialect import ChangeError, ProbePlace, change_of
 from cdc_users.observe.events.value import CUSTOMERS, value_of

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc_users.measure.ledger.checksum import Json, canonical, checksum
 from cdc_users.measure.ledger.ledger import RowCheck
-from cdc_users.measure.ledger.probe import Json, Operation, Probe, canonical, checksum, format_probe
+from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
 from cdc_users.observe.events.value import check, value_of
 from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, ColumnKind
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_users.measure.ledger.probe import Operation, Probe, checksum, format_probe, parse_probe
+from cdc_users.measure.ledger.checksum import checksum
+from cdc_users.measure.ledger.probe import Operation, Probe, format_probe, parse_probe
 from cdc_users.measure.wire import decode, encode
 from cdc_users.users.workload.customer import Formatter, columns
 from cdc_users.users.workload.keyspace import Outcome, RowChange

@@ -14,6 +14,7 @@ from tests.house import (
     comments,
     entries,
     import_graph,
+    long_files,
     loose,
     meanings,
     signatures,
@@ -30,6 +31,10 @@ def house() -> list[Source]:
 
 def test_no_folder_is_crowded(house: list[Source]) -> None:
     assert {name: count for name, count in entries(house).items() if count > MOST_ENTRIES} == {}
+
+
+def test_no_file_is_longer_than_a_reader_likes(house: list[Source]) -> None:
+    assert long_files(house) == {}
 
 
 def test_no_module_imports_itself_by_way_of_others(house: list[Source]) -> None:

@@ -19,11 +19,12 @@ from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
+from cdc_users.observe.events.envelope import EnvelopeParser, KafkaMessage, Schemas
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import JsonTopicSettings
 from cdc_users.observe.tap import ObservedRecord, Tap
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem
-from cdc_users.observe.taps.topic import EnvelopeParser, KafkaMessage, Schemas, TopicReading
+from cdc_users.observe.taps.topic import TopicReading
 from infra.schemas.envelope import EnvelopeError
 
 #: What Confluent's serializers put in front: this, and the schema's number in four bytes.

@@ -4,12 +4,10 @@ no matter of lag.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event, Thread
 from typing import Any
 
-import numpy as np
 from confluent_kafka import (
     OFFSET_BEGINNING,
     TIMESTAMP_LOG_APPEND_TIME,
@@ -17,232 +15,28 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.bitmap import Numbers
-from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.table import ObservedTable, observed_tables
+from cdc_users.observe.events.envelope import (
+    TOPIC_PARTITIONS,
+    EnvelopeParser,
+    KafkaMessage,
+    Schemas,
+)
 from cdc_users.observe.message import TapPlace
-from cdc_users.observe.settings import KafkaSettings, TapSettings, TopicSettings
-from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
-from infra.avro.key import KeyReader, key_ids, key_octets
-from infra.avro.kind import UNAVAILABLE
-from infra.avro.row import Rows
+from cdc_users.observe.settings import KafkaSettings, TopicSettings
+from cdc_users.observe.tap import ObservedRecord, Tap, TapError, end_thread
 from infra.avro.row_reader import RowReader
 from infra.client.kafka import kafka_settings
-from infra.client.registry import RegistryError, SchemaRegistry
-from infra.schemas.envelope import EnvelopeError, schema_id
 from infra.validate import is_loopback
 
 BATCH = 1000
 POLL_S = 0.1
 TIMEOUT_S = 10.0
-#: Partitions of the n-th further topic are numbered from n times this.
-TOPIC_PARTITIONS = 10_000
-_DELETE, _UPDATE = ord("d"), ord("u")
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaMessage:
-    """What a Kafka message says, as much of it as a tap needs; `appended_us` to the millisecond.
-
-    `by_broker` says that it is when the broker took it (LogAppendTime), not when its producer made
-    it.
-    """
-
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    appended_us: int
-    by_broker: bool = True
-
 
 Take = Callable[[Sequence[KafkaMessage], int], None]
-
-
-@dataclass(slots=True)
-class Schemas:
-    """Readers by schema id, each fetched from the registry once."""
-
-    url: str
-    readers: dict[int, RowReader] = field(default_factory=dict)
-    _keys: dict[int, KeyReader] = field(default_factory=dict)
-
-    def key_reader(self, number: int) -> KeyReader:
-        """A schema's reader of record keys; raises as `reader` does."""
-        if number not in self._keys:
-            self._keys[number] = KeyReader(self.schema(number))
-        return self._keys[number]
-
-    def reader(self, number: int) -> RowReader:
-        """A schema's reader; raises TapError where the registry has none, EnvelopeError where it
-        is no envelope.
-        """
-        if number not in self.readers:
-            self.readers[number] = RowReader(self.schema(number))
-        return self.readers[number]
-
-    def schema(self, number: int) -> Any:
-        """A schema as it is registered; raises TapError where the registry has none."""
-        try:
-            with SchemaRegistry(self.url, TIMEOUT_S) as registry:
-                schema = registry.schema(number)
-        except RegistryError as error:
-            raise TapError(f"schema {number} cannot be fetched: {error}") from error
-        if schema is None:
-            raise TapError(f"schema {number} is not in the registry at {self.url}")
-        return schema
-
-
-class EnvelopeParser:
-    """From messages of one partition to events by columns.
-
-    A message that cannot be read is reported and left out.
-    """
-
-    def __init__(
-        self,
-        schemas: Schemas,
-        record: ObservedRecord,
-        settings: TapSettings,
-    ) -> None:
-        self._schemas = schemas
-        self._record = record
-        self._tables = observed_tables(settings)
-        self._check_every = settings.check_every
-        self._until_check = 0
-
-    def parse(self, messages: Sequence[KafkaMessage], seen_us: int) -> list[Events]:
-        """The events, in order; several parts where the schema changes on the way."""
-        found: list[Events] = []
-        for part in _by_schema(messages):
-            try:
-                found.append(self._events(part, seen_us))
-            except EnvelopeError as error:
-                if len(part) == 1:
-                    place = f"partition {part[0].partition}, offset {part[0].offset}"
-                    self._record.fail(f"an event cannot be read: {error} ({place})")
-                else:
-                    found += [
-                        events for message in part for events in self.parse([message], seen_us)
-                    ]
-        return found
-
-    def _events(self, messages: Sequence[KafkaMessage], seen_us: int) -> Events:
-        reader = self._schemas.reader(schema_id(messages[0].value))
-        rows = reader.read([message.value for message in messages])
-        table = self._table(messages[0].partition)
-        keys = self._keys(messages, table)
-        deleted = rows.operation == _DELETE
-        appended_us = np.array([message.appended_us for message in messages], dtype=np.int64)
-        return Events(
-            partition=messages[0].partition,
-            positions=np.array([message.offset for message in messages], dtype=np.int64),
-            keys=keys,
-            probes=_probes(rows, deleted, table.probe),
-            deleted=deleted,
-            sizes=rows.sizes,
-            committed_us=rows.committed_us,
-            appended_us=appended_us,
-            visible_us=appended_us if all(message.by_broker for message in messages) else None,
-            seen_us=seen_us,
-            checks=self._checks(rows, keys, deleted, table),
-            others=_others(rows, table.probe),
-        )
-
-    def _table(self, partition: int) -> ObservedTable:
-        """Each table has a topic of its own."""
-        number = partition // TOPIC_PARTITIONS
-        return self._tables[number if number < len(self._tables) else 0]
-
-    def _keys(self, messages: Sequence[KafkaMessage], table: ObservedTable) -> Numbers:
-        """The rows' keys as numbers; those of a table of the user's own are the same everywhere,
-        whatever type they have.
-        """
-        if not table.own:
-            return key_ids(key_octets([message.key for message in messages]))
-        return np.array([self._own_key(message, table) for message in messages], dtype=np.int64)
-
-    def _own_key(self, message: KafkaMessage, table: ObservedTable) -> int:
-        data = message.key or b""
-        reader = self._schemas.key_reader(schema_id(data))
-        values = dict(zip((c.name for c in reader.columns), reader.read(data), strict=True))
-        return table.number_of({}, values)
-
-    def _checks(
-        self, rows: Rows, keys: Numbers, deleted: NDArray[np.bool_], table: ObservedTable
-    ) -> NDArray[np.uint8] | None:
-        """Check the row of every so-many-th event."""
-        if not self._check_every:
-            return None
-        sample = np.arange(self._until_check, len(rows), self._check_every)
-        self._until_check = (self._until_check - len(rows)) % self._check_every
-        checks = np.full(len(rows), RowCheck.SKIPPED, dtype=np.uint8)
-        some = rows[sample]
-        after, before = some.rows("after"), some.rows("before")
-        names = [column.name for column in rows.columns]
-        covered = _covered(rows, table)
-        for place, new, old in zip(sample.tolist(), after, before, strict=True):
-            row = old if deleted[place] else new
-            by_name = {} if row is None else dict(zip(names, row, strict=True))
-            if covered is None or (probe := by_name.get(table.probe)) is None:
-                continue
-            values = [by_name.get(name, UNAVAILABLE) for name in covered.kinds]
-            checks[place] = covered.check(str(probe), int(keys[place]), values)
-        return checks
-
-
-def _covered(rows: Rows, table: ObservedTable) -> ObservedTable | None:
-    """The table with those columns that the checksum covers; None where there is no probe.
-
-    Of `customers` what comes after the probe was added in mid-run, and no checksum covers it.
-    """
-    if table.own:
-        return table
-    names = [column.name for column in rows.columns]
-    probe_at = names.index(table.probe) if table.probe in names else 0
-    kinds = {column.name: column.kind for column in rows.columns[1:probe_at]}
-    return replace(table, kinds=kinds) if probe_at > 0 else None
-
-
-def _others(rows: Rows, probe: str) -> NDArray[np.bool_] | None:
-    """Updates with the same probe before and after."""
-    updated = np.flatnonzero(rows.operation == _UPDATE)
-    if not len(updated) or probe not in {column.name for column in rows.columns}:
-        return None
-    some = rows[updated]
-    before, after = some.texts("before", probe), some.texts("after", probe)
-    others = np.zeros(len(rows), dtype=np.bool_)
-    others[updated] = [
-        old is not None and old == new for old, new in zip(before, after, strict=True)
-    ]
-    return others
-
-
-def _probes(rows: Rows, deleted: NDArray[np.bool_], probe: str) -> list[bytes]:
-    if probe not in {column.name for column in rows.columns}:
-        return [b""] * len(rows)
-    begin, length = rows.spans("after", probe)
-    if deleted.any():
-        before_begin, before_length = rows.spans("before", probe)
-        begin, length = (
-            np.where(deleted, before_begin, begin),
-            np.where(deleted, before_length, length),
-        )
-    return rows.octets.texts(begin, np.maximum(length, 0))
-
-
-def _by_schema(messages: Sequence[KafkaMessage]) -> Iterable[Sequence[KafkaMessage]]:
-    """Runs of messages of one schema."""
-    start = 0
-    for number in range(1, len(messages) + 1):
-        if number == len(messages) or messages[number].value[:5] != messages[start].value[:5]:
-            yield messages[start:number]
-            start = number
 
 
 class TopicReading:

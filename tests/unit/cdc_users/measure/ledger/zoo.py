@@ -20,12 +20,13 @@ import orjson
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Outcomes, RowCheck
 from cdc_users.measure.ledger.probe import KEYS_PER_WRITER, Operation, Probe, format_probe
+from cdc_users.observe.events.envelope import KafkaMessage
 from cdc_users.observe.events.value import CUSTOMERS, check
 from cdc_users.observe.final_state import ArraySide, DeletedKeys, compare, state_of_probes
 from cdc_users.observe.message import Final
 from cdc_users.observe.settings import TopicSettings, WebhookSettings
 from cdc_users.observe.tap import ObservedRecord
-from cdc_users.observe.taps.topic import KafkaMessage, TopicTap
+from cdc_users.observe.taps.topic import TopicTap
 from cdc_users.observe.taps.webhook import WebhookTap
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import Workload, Writer

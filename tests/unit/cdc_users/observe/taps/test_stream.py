@@ -15,6 +15,7 @@ import pytest
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger.probe import Probe, format_probe, parse_probe
+from cdc_users.observe.events.envelope import KafkaMessage
 from cdc_users.observe.settings import (
     JsonTopicSettings,
     KinesisSettings,
@@ -26,7 +27,6 @@ from cdc_users.observe.taps.json_topic import JsonTopicTap
 from cdc_users.observe.taps.kinesis import KinesisTap
 from cdc_users.observe.taps.pubsub import PubSubTap
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
-from cdc_users.observe.taps.topic import KafkaMessage
 from tests.unit.cdc_users.measure.ledger import zoo
 
 RUN = "stream01"

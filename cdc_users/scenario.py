@@ -12,7 +12,7 @@ from cdc_users.measure.capacity.bottleneck import StageFigures
 from cdc_users.measure.capacity.probe import BacklogSeries
 from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.result import StepResult
-from cdc_users.measure.judgement.search_summary import SearchSummary
+from cdc_users.measure.judgement.search_summary import ComparisonSummary, SearchSummary
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule
@@ -186,13 +186,14 @@ class StepProgress:
 @dataclass(frozen=True, slots=True)
 class CourseOutcome:
     """What a course as a whole came to: why the system failed, why there is no answer, what else is
-    worth knowing, and its answer as result.json holds it.
+    worth knowing, and its answer (or those that it compares) as result.json holds it.
     """
 
     failed: Sequence[str] = ()
     invalid: Sequence[str] = ()
     notes: Sequence[str] = ()
     summary: SearchSummary | None = None
+    comparison: ComparisonSummary | None = None
 
 
 class Course(Protocol):
@@ -204,6 +205,10 @@ class Course(Protocol):
 
         They use as many lanes as the first; later steps may use more.
         """
+
+    @property
+    def undecided_s(self) -> float:
+        """What the steps that are not certain take at the most; 0 where all are."""
 
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
         """The step to take after those that have ended; None where the run is complete."""
@@ -220,6 +225,7 @@ class FixedCourse:
     """A list of steps that nothing changes."""
 
     planned: Sequence[Step]
+    undecided_s: float = 0.0
 
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
         """The next one of the list."""

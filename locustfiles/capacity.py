@@ -5,6 +5,9 @@ locust -f locustfiles/capacity.py --headless
 locust -f locustfiles/capacity.py --headless --slo 'end_to_end.p99 < 200ms' --sink webhook
 # larger transactions, another capture
 locust -f locustfiles/capacity.py --headless --rows-per-transaction 50 --from 2000 --capture wal
+# two captures under one workload; more and more partitions
+locust -f locustfiles/capacity.py --headless --rows-per-transaction 50 --capture debezium,wal
+locust -f locustfiles/capacity.py --headless --partitions 1,2,4
 """
 
 from cdc_users.scenario import Scenario

@@ -97,10 +97,22 @@ def resolve(given: Mapping[str, str], known: Sequence[str] = ()) -> Options:
             values[option.name] = option.value(given.get(option.name, option.default))
         except ValueError as error:
             mistakes.append(f"{option.flag}: {error}")
-    mistakes += [told for option in OPTIONS for rule in option.rules for told in rule(values)]
+    told = [
+        mistake
+        for option in OPTIONS
+        for rule in option.rules
+        for one in _captures_apart(values)
+        for mistake in rule(one)
+    ]
+    mistakes += dict.fromkeys(told)
     if mistakes:
         raise OptionsError(mistakes)
     return Options(**values)
+
+
+def _captures_apart(values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The values with each of their captures: what holds for one need not hold for another."""
+    return [{**values, "capture": name} for name in values.get("capture", ())] or [values]
 
 
 def read_alone(name: str, text: str) -> Any:

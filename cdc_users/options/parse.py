@@ -259,6 +259,25 @@ def choice(*allowed: str) -> Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Reads one of some words, or several by comma where a scenario compares; the web form offers
+    one.
+    """
+
+    allowed: tuple[str, ...]
+
+    @property
+    def takes(self) -> str:
+        """The words."""
+        return f"one of {', '.join(self.allowed)}; several by comma where a scenario compares"
+
+    def __call__(self, text: str) -> tuple[str, ...]:
+        """The words, each once; raises ValueError for any other."""
+        read = choice(*self.allowed)
+        return tuple(dict.fromkeys(read(part.strip()) for part in _parts(text)))
+
+
+@dataclass(frozen=True, slots=True)
 class Choices:
     """Reads several of some words, by comma or space; the web form offers a box for each."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.judgement.scaling import PointRow
 from cdc_users.measure.ledger.ledger import CLASSES
-from cdc_users.report.capacity import sentence
+from cdc_users.report.capacity import compared_sentence, sentence
 
 #: What the audit may find wrong with an event.
 AUDITED = tuple(name for name in CLASSES if name != "unseen")
@@ -21,6 +21,8 @@ def answer(result: Result) -> str:
         return "This run did not come to an answer."
     if result.capacity is not None:
         return f"{sentence(result.capacity)} {_audited(result).capitalize()}."
+    if result.capacities is not None:
+        return f"{compared_sentence(result.capacities)} {_audited(result).capitalize()}."
     if result.scaling and result.scaling["points"]:
         return f"{_scaled(result.scaling['points'])}; {_audited(result)}."
     step = largest(result) or max(result.steps, key=_events)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from cdc_users.measure.judgement.search_summary import PredictedFigure, ProbeRow, SearchSummary
+from collections.abc import Iterator
+
+from cdc_users.measure.judgement.result import Result
+from cdc_users.measure.judgement.search_summary import (
+    ComparisonSummary,
+    PredictedFigure,
+    ProbeRow,
+    SearchSummary,
+)
 from cdc_users.report.csv import as_csv
 
 #: The columns of capacity.csv, one row a probe.
@@ -25,6 +33,82 @@ _LIMITS = {
     "ceiling": "it held at 60 % of what the harness itself can do",
     "generator": "the generator could not offer more",
 }
+
+
+def searches(result: Result) -> Iterator[tuple[str, SearchSummary]]:
+    """Each search of a run, with the words that tell its pipeline from the others (none for the
+    only one).
+    """
+    if result.capacity is not None:
+        yield "", result.capacity
+    if result.capacities is not None:
+        yield from ((one["of"], one["search"]) for one in result.capacities["searches"])
+
+
+def sections(result: Result) -> Iterator[str]:
+    """What the searches of a run came to, as the terminal shows it, each part with a
+    blank line behind it.
+    """
+    for of, found in searches(result):
+        yield from (search_table(found, of), "", sentence(found))
+        yield from (*physics(found), "")
+    if result.capacities is not None:
+        yield from (*comparison_table(result.capacities), "")
+
+
+def comparison_table(found: ComparisonSummary) -> list[str]:
+    """The searches side by side, and what the smaller ones predict for the largest."""
+    width = max(8, *(len(one["of"]) for one in found["searches"]))
+    lines = [f"COMPARED  {'pipeline':<{width}} {'holds/s':>10} {'fails/s':>10} {'cores/10k':>10}"]
+    lines += [
+        f"          {one['of']:<{width}} {_rate(one['search']['low_per_s']):>10}"
+        f" {_rate(one['search']['high_per_s']):>10} {_cores(_cores_per_10k(one['search'])):>10}"
+        for one in found["searches"]
+    ]
+    if (largest := found["largest"]) is not None:
+        lines.append(
+            f"{largest['of']}: {largest['predicted_per_s']:,.0f}/s predicted"
+            f" {largest['by']}, {largest['measured_per_s']:,.0f}/s found"
+            f" ({largest['error']:+.0%})"
+        )
+    elif found["size"] is not None:
+        lines.append(
+            "the largest was not predicted: less than two searches have an answer with both ends"
+        )
+    if (law := found["law"]) is not None:
+        lines.append(
+            f"Universal Scalability Law: contention {law['contention']:g},"
+            f" coherency {law['coherency']:g}"
+        )
+    elif found["size"] is not None:
+        lines.append(
+            f"no law was fitted to all of them: it needs {found['law_needs_points']} sizes whose"
+            " answers have both ends and agree"
+        )
+    return lines
+
+
+def compared_sentence(found: ComparisonSummary) -> str:
+    """What each of several pipelines holds, in one sentence."""
+    return "; ".join(f"{one['of']} holds {_held(one['search'])}" for one in found["searches"]) + "."
+
+
+def _held(found: SearchSummary) -> str:
+    low, high = found["low_per_s"], found["high_per_s"]
+    if low is None:
+        return "no rate that was tried" if found["kind"] == "nothing_holds" else "an unknown rate"
+    if high is None:
+        return f"at least {low:,.0f} events/s"
+    return f"{low:,.0f} events/s and not {high:,.0f}"
+
+
+def _cores_per_10k(found: SearchSummary) -> float | None:
+    cost = found.get("cost")
+    return cost["at_the_rate"]["cores_per_10k"] if cost else None
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def sentence(found: SearchSummary) -> str:
@@ -76,10 +160,12 @@ def _predicted(figure: PredictedFigure, unit: str, size: float = 1) -> str:
     return told + (f" ({error:+.0%})" if error is not None else "")
 
 
-def search_table(found: SearchSummary) -> str:
-    """Every probe in order, as the terminal shows it."""
+def search_table(found: SearchSummary, of: str = "") -> str:
+    """Every probe in order, as the terminal shows it; `of` names the pipeline among several."""
     head = f"{'rate/s':>10} {'out/s':>10} {'p50':>9} {'p99':>10} {'cores':>6}  {'':<8} "
-    return "\n".join(["SEARCH", head.rstrip(), *(_line(probe) for probe in found["probes"])])
+    return "\n".join(
+        [f"SEARCH {of}".rstrip(), head.rstrip(), *(_line(probe) for probe in found["probes"])]
+    )
 
 
 def _line(probe: ProbeRow) -> str:
@@ -101,6 +187,13 @@ def _cores(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def curve_csv(found: SearchSummary) -> str:
-    """The probes as CSV."""
-    return as_csv(COLUMNS, ([probe.get(name) for name in COLUMNS] for probe in found["probes"]))
+def curve_csv(result: Result) -> str:
+    """The probes of all searches as CSV; a step's name says which pipeline it was of."""
+    return as_csv(
+        COLUMNS,
+        (
+            [probe.get(name) for name in COLUMNS]
+            for _, found in searches(result)
+            for probe in found["probes"]
+        ),
+    )

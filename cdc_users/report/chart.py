@@ -13,8 +13,9 @@ from typing import Literal
 
 from cdc_users.measure.capacity.curve import curve, knee
 from cdc_users.measure.judgement.result import Result
-from cdc_users.measure.judgement.scaling import LawRow, PointRow
-from cdc_users.measure.judgement.search_summary import SearchSummary
+from cdc_users.measure.judgement.scaling import LawRow, PointRow, gain_at
+from cdc_users.measure.judgement.search_summary import ComparisonSummary, SearchSummary, Size
+from cdc_users.report.capacity import searches
 
 #: What there is more of from one configuration to the next.
 Workers = Literal["partitions", "instances"]
@@ -163,24 +164,37 @@ def _scaling_chart(
     values["linear"] = [base * at / x[0] for at in x]
     lines.append(ChartLine("linear", "linear", 6))
     if law:
-        values["law"] = [base * _gain(at / x[0], law) for at in x]
+        values["law"] = [base * gain_at(at / x[0], law) for at in x]
         lines.append(ChartLine("law", "Universal Scalability Law", 5))
     return FigureChart(title, "events/s", by, x, tuple(lines), values)
 
 
-def _gain(size: float, law: LawRow) -> float:
-    """The Universal Scalability Law (Gunther, "Guerrilla Capacity Planning", section 4.3)."""
-    return float(size / (1 + law["contention"] * (size - 1) + law["coherency"] * size * (size - 1)))
-
-
 def capacity(result: Result) -> Iterator[FigureChart]:
-    """What each rate that was probed showed: its latency, what came out, and what it cost."""
-    if result.capacity:
-        yield from search_charts(result.capacity)
+    """What each rate that was probed showed: its latency, what came out, and what it cost; of
+    several pipelines that differ in size, what each of them holds.
+    """
+    if result.capacities is not None and result.capacities["size"] is not None:
+        yield _capacity_by_size(result.capacities, result.capacities["size"])
+    for of, found in searches(result):
+        yield from search_charts(found, f" ({of})" if of else "")
 
 
-def search_charts(found: SearchSummary) -> Iterator[FigureChart]:
-    """The curve of a search, as far as it has come."""
+def _capacity_by_size(compared: ComparisonSummary, by: Size) -> FigureChart:
+    found = sorted(compared["searches"], key=lambda one: one[by])
+    x = [one[by] for one in found]
+    held = [one["search"]["low_per_s"] for one in found]
+    failed = [one["search"]["high_per_s"] for one in found]
+    lines = [ChartLine("held", "held", 1), ChartLine("failed", "failed", 2)]
+    values: dict[str, Sequence[float | None]] = {"held": held, "failed": failed}
+    base, law = held[0], compared["law"]
+    if base and law:
+        lines.append(ChartLine("law", "Universal Scalability Law", 5))
+        values["law"] = [base * gain_at(at / x[0], law) for at in x]
+    return FigureChart("Capacity by size", "events/s", by, x, tuple(lines), values)
+
+
+def search_charts(found: SearchSummary, of: str = "") -> Iterator[FigureChart]:
+    """The curve of a search, as far as it has come; `of` stands behind each title."""
     values = curve(found["probes"])
     rates = [rate for rate in values["rate_per_s"] if rate is not None]
     if not rates:
@@ -197,7 +211,7 @@ def search_charts(found: SearchSummary) -> Iterator[FigureChart]:
         ChartLine("p99_9_ms", "p99.9", 2),
     )
     yield FigureChart(
-        "Latency by rate",
+        f"Latency by rate{of}",
         "ms",
         "events/s",
         rates,
@@ -207,7 +221,7 @@ def search_charts(found: SearchSummary) -> Iterator[FigureChart]:
         log=True,
     )
     yield FigureChart(
-        "Throughput by rate",
+        f"Throughput by rate{of}",
         "events/s",
         "events/s",
         rates,
@@ -216,7 +230,7 @@ def search_charts(found: SearchSummary) -> Iterator[FigureChart]:
     )
     if any(value is not None for value in values["cores"]):
         yield FigureChart(
-            "Processors by rate",
+            f"Processors by rate{of}",
             "cores",
             "events/s",
             rates,

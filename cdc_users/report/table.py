@@ -12,7 +12,7 @@ from cdc_users.measure.judgement.result import Result, StepResult, Verdict
 from cdc_users.measure.judgement.scaling import Point, surface
 from cdc_users.pipeline.declaration import sinks
 from cdc_users.report import quantity
-from cdc_users.report.capacity import physics, search_table, sentence
+from cdc_users.report.capacity import sections
 from cdc_users.report.faults import faults_table
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
@@ -280,6 +280,4 @@ def _sections(result: Result) -> Iterator[str]:
         yield from (surface([Point(**point) for point in result.scaling["points"]]), "")
     if faults := faults_table(result):
         yield from (*faults, "")
-    if result.capacity:
-        yield from (search_table(result.capacity), "", sentence(result.capacity))
-        yield from (*physics(result.capacity), "")
+    yield from sections(result)

@@ -12,11 +12,13 @@ from cdc_users.error import OptionsError
 from cdc_users.measure.capacity.search import Trial
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.options.options import Options
+from cdc_users.options.proposal import refuse_too_many
 from cdc_users.options.table.load import MOST_ROWS
 from cdc_users.options.table.record import CAPACITY
 from cdc_users.pipeline.declaration import sources
 from cdc_users.scenario import Course, FixedCourse, Step
 from cdc_users.shapes.base import ScenarioShape
+from cdc_users.shapes.comparison import ComparisonCourse, Configuration, configurations
 from cdc_users.shapes.course import CapacityCourse, probe_steps
 from cdc_users.shapes.pipeline import pipeline
 
@@ -25,7 +27,7 @@ CEILING_ARRIVALS = 10_000_000
 
 
 def pattern_of(name: str, options: Options) -> Step:
-    """What all probes have in common."""
+    """What all probes of a pipeline have in common."""
     nothing = Schedule.volume(1)
     return Step(
         name, "paced", nothing, pipeline(options), options.lanes, options.rows_per_transaction
@@ -33,7 +35,9 @@ def pattern_of(name: str, options: Options) -> Step:
 
 
 def planned_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """The steps that are certain: the harness' ceiling, and the first probe behind its warm-up."""
+    """The steps that are certain: the harness' ceiling, and the first probe behind its warm-up, of
+    each pipeline that is compared.
+    """
     if options.warm_up == 0:
         raise OptionsError(
             ["--warm-up none: a probe is judged behind a warm-up of its own; leave it out"]
@@ -47,7 +51,14 @@ def planned_steps(name: str, options: Options) -> tuple[Step, ...]:
                 " --lanes"
             ]
         )
-    pattern = pattern_of(name, options)
+    compared = configurations(options)
+    refuse_too_many(len(compared))
+    firsts = [
+        step
+        for one in compared
+        for step in probe_steps(one.options, _pattern(name, one), Trial(options.from_), 1)
+    ]
+    pattern = pattern_of(name, compared[0].options)
     ceiling = replace(
         pattern,
         name=f"{name}-ceiling",
@@ -55,13 +66,30 @@ def planned_steps(name: str, options: Options) -> tuple[Step, ...]:
         schedule=Schedule.volume(CEILING_ARRIVALS // options.rows_per_transaction),
         probe=True,
     )
-    first = probe_steps(options, pattern, Trial(options.from_), 1)
-    return (ceiling, *first) if sources().by_name[options.source].database else first
+    return (ceiling, *firsts) if sources().by_name[options.source].database else tuple(firsts)
+
+
+def _pattern(name: str, compared: Configuration) -> Step:
+    """The same for one of several pipelines."""
+    return pattern_of(f"{name}-{compared.of}" if compared.of else name, compared.options)
+
+
+def course_of(name: str, options: Options, steps: Sequence[Step]) -> Course:
+    """The search of the pipeline that the options name, or one search after the other of several.
+
+    `steps` are those that `planned_steps` made.
+    """
+    searches = []
+    for one in (compared := configurations(options)):
+        pattern = _pattern(name, one)
+        own = [step for step in steps if step.pipeline == pattern.pipeline]
+        searches.append(CapacityCourse(one.options, pattern, own))
+    return searches[0] if len(searches) == 1 else ComparisonCourse(compared, searches)
 
 
 class CapacityShape(ScenarioShape):
     """Probes one rate after another until the highest that holds and the lowest that fails are
-    close together, and confirms both.
+    close together, and confirms both; one pipeline after the other, where the options name several.
     """
 
     abstract = True
@@ -79,4 +107,4 @@ class CapacityShape(ScenarioShape):
         # A smoke run publishes no figure, so it has nothing to search by.
         if options.smoke:
             return FixedCourse(steps)
-        return CapacityCourse(options, pattern_of(cls.scenario.name, options), steps)
+        return course_of(cls.scenario.name, options, steps)

@@ -56,6 +56,13 @@ class CapacityCourse:
     options: Options
     pattern: Step
     planned: Sequence[Step]
+    #: The harness' ceiling (events a second), where another search of the run has measured it.
+    known_ceiling_per_s: float | None = None
+
+    @property
+    def undecided_s(self) -> float:
+        """The search's budget."""
+        return self.options.budget
 
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
         """The next warm-up or probe; None when the search has its answer."""
@@ -122,7 +129,7 @@ class CapacityCourse:
             "limit": answer.limit,
             "why": answer.why,
             "width": answer.width,
-            "ceiling_per_s": self._ceiling_per_s(shown),
+            "ceiling_per_s": self.ceiling_per_s(shown),
             "slo": [threshold.text for threshold in self.options.slo],
             "bottleneck": bottleneck_row(answer, made),
             "cost": cost_row(answer, made),
@@ -149,7 +156,7 @@ class CapacityCourse:
 
     def plan(self, shown: Sequence[StepShown]) -> SearchPlan:
         """What is searched, below what the harness can be asked for."""
-        options, ceiling = self.options, self._ceiling_per_s(shown)
+        options, ceiling = self.options, self.ceiling_per_s(shown)
         bound = options.most if ceiling is None else min(options.most, CEILING_SHARE * ceiling)
         needed = max((one.samples_needed for one in options.slo), default=0.0)
         return SearchPlan(
@@ -169,11 +176,11 @@ class CapacityCourse:
         """Steps that come before the first probe's warm-up."""
         return sum(step.mode == "null" for step in self.planned)
 
-    def _ceiling_per_s(self, shown: Sequence[StepShown]) -> float | None:
+    def ceiling_per_s(self, shown: Sequence[StepShown]) -> float | None:
         """What the harness does when nothing is loaded; None where it was not measured."""
         null = next((one for one in shown if one.step.mode == "null"), None)
         if null is None or not null.took_s:
-            return None
+            return self.known_ceiling_per_s
         events = null.result.arrivals.completed * null.step.rows_per_arrival
         return round(events / null.took_s, 1)
 

@@ -35,7 +35,7 @@ def pipeline_with(
     """The options' pipeline with these of the values that a scenario may compare."""
     return Pipeline(
         source=options.source,
-        capture=options.capture,
+        capture=one_of(options, "capture"),
         transport=options.transport,
         transport_endpoint=getattr(options, f"{options.transport}_endpoint", ""),
         sink=options.sink,

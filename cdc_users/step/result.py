@@ -84,6 +84,7 @@ def conclude(request: RunRequest, states: Sequence[StepState], facts: Facts) -> 
         options=request.options,
         scaling=summary(points(readings(steps))) if scaling else None,
         capacity=facts.course.summary,
+        capacities=facts.course.comparison,
     )
 
 

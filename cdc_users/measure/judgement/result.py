@@ -12,7 +12,7 @@ from typing import Any
 
 from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.scaling import ScalingSummary
-from cdc_users.measure.judgement.search_summary import SearchSummary
+from cdc_users.measure.judgement.search_summary import ComparisonSummary, SearchSummary
 
 #: Raised when a field is added, changes its meaning or goes; docs/ci.md has what changed.
 SCHEMA = 2
@@ -109,6 +109,8 @@ class Result:
     scaling: ScalingSummary | None = None
     #: The sustainable rate, where the scenario asks for it (docs/scenarios/capacity.md).
     capacity: SearchSummary | None = None
+    #: The same for several pipelines, where the options name them.
+    capacities: ComparisonSummary | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain data, as result.json holds it."""
@@ -125,6 +127,7 @@ class Result:
             "options": dict(self.options),
             "scaling": self.scaling,
             "capacity": self.capacity,
+            "capacities": self.capacities,
         }
 
     @classmethod
@@ -150,6 +153,7 @@ class Result:
             options=data["options"],
             scaling=data["scaling"],
             capacity=data.get("capacity"),
+            capacities=data.get("capacities"),
         )
 
 

@@ -202,6 +202,28 @@ def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | Non
     return replace(whole, peak_low=min(known), peak_high=max(known))
 
 
+def gain_at(size: float, law: LawRow) -> float:
+    """How many times the first size's rate a size brings, counted in first sizes (Gunther,
+    "Guerrilla Capacity Planning", section 4.3).
+    """
+    return size / (1 + law["contention"] * (size - 1) + law["coherency"] * size * (size - 1))
+
+
+def fit_of_few(
+    sizes: Sequence[int], rates_per_s: Sequence[float], *, coherency: bool
+) -> Scalability:
+    """The law through two sizes or more, for a prediction whose error is printed beside it; without
+    `coherency` it is Amdahl's.
+    """
+    size = np.asarray(sizes, dtype=np.float64) / sizes[0]
+    gain = np.asarray(rates_per_s, dtype=np.float64) / rates_per_s[0]
+    if coherency:
+        return _fit(size, gain, sizes[0])
+    x, y = size[1:] - 1, size[1:] / gain[1:] - 1
+    contention = float(np.dot(x, y) / np.dot(x, x))
+    return Scalability(round(min(1.0, max(0.0, contention)), 5), 0.0, None)
+
+
 def _fit(size: NDArray[np.float64], gain: NDArray[np.float64], first: int) -> Scalability:
     x = size - 1
     (linear, square), *_ = np.linalg.lstsq(np.column_stack((x, x * x)), size / gain - 1, rcond=None)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from cdc_users.measure.judgement.cost import Costs
+from cdc_users.measure.judgement.scaling import LawRow
+
+#: In what pipelines that are compared may differ.
+Size = Literal["partitions", "instances"]
 
 
 class ProbeRow(TypedDict):
@@ -95,3 +99,40 @@ class SearchSummary(TypedDict):
     cost: CostRow | None
     predictions: PredictionRow | None
     probes: Sequence[ProbeRow]
+
+
+class ComparedSearch(TypedDict):
+    """One of the searches, and the pipeline that it was of; `of` are the words that tell it from
+    the others.
+    """
+
+    of: str
+    capture: str
+    partitions: int
+    instances: int
+    search: SearchSummary
+
+
+class LargestRow(TypedDict):
+    """The rate (events a second) that the smaller sizes predict for the largest, what was found,
+    and by which part the prediction was off it. `by` says what it was predicted with.
+    """
+
+    of: str
+    by: str
+    predicted_per_s: float
+    measured_per_s: float
+    error: float
+
+
+class ComparisonSummary(TypedDict):
+    """Several searches, as result.json holds them under `capacities`.
+
+    `law` and `largest` are there where the pipelines differ in size alone.
+    """
+
+    searches: Sequence[ComparedSearch]
+    size: Size | None
+    law: LawRow | None
+    law_needs_points: int
+    largest: LargestRow | None

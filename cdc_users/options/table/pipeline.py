@@ -25,10 +25,11 @@ class PipelineOptions:
         "Where events go in: postgres (INSERT, then capture) or topic (straight to Kafka).",
         default="postgres",
     )
-    capture: str = option(
-        parse.choice(*captures().by_name),
+    capture: tuple[str, ...] = option(
+        parse.Alternatives(tuple(captures().by_name)),
         "What reads the database's log: debezium (in Kafka Connect), wal (the direct reader),"
-        " debezium-server, subscription (PostgreSQL's own), or none (yours runs already).",
+        " debezium-server, subscription (PostgreSQL's own), or none (yours runs already); several"
+        " where a scenario compares.",
         default="debezium",
         rules=(conflict.direct_reader_has_a_database, conflict.nothing_is_captured_here),
     )

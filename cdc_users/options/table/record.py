@@ -75,7 +75,8 @@ class Option:
     @property
     def choices(self) -> tuple[str, ...]:
         """The words of which it takes one; empty where it takes something else."""
-        return self.read.allowed if isinstance(self.read, parse.Choice) else ()
+        read = self.read
+        return read.allowed if isinstance(read, parse.Choice | parse.Alternatives) else ()
 
     @property
     def several(self) -> tuple[str, ...]:

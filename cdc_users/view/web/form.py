@@ -14,7 +14,7 @@ from cdc_users.options.ignored import idle_in
 from cdc_users.options.options import OPTIONS
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import VOLUME, Option, flag_of
-from cdc_users.scenario import FixedCourse, Step
+from cdc_users.scenario import Step
 
 #: The scenarios that an option's help begins with; the form shows what its own scenario reads.
 SCOPE = re.compile(r"^[A-Z][a-z]+(?:, [a-z]+)*: (?=\w)")
@@ -242,10 +242,8 @@ def plan(checked: FormCheck) -> PlanPreview:
 
 
 def _follows(made: Proposal) -> str:
-    if isinstance(made.course, FixedCourse):
-        return ""
-    minutes = made.options.budget / 60
-    return f"more probes until the answer is known, {minutes:g} minutes at most"
+    minutes = made.course.undecided_s / 60
+    return f"more probes until the answer is known, {minutes:g} minutes at most" if minutes else ""
 
 
 def _step(step: Step) -> StepPreview:

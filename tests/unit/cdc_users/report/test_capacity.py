@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from cdc_users.report.answer import answer
-from cdc_users.report.capacity import COLUMNS, curve_csv, physics, search_table, sentence
-from cdc_users.report.chart import search_charts
+from cdc_users.report.capacity import (
+    COLUMNS,
+    comparison_table,
+    curve_csv,
+    physics,
+    search_table,
+    sentence,
+)
+from cdc_users.report.chart import capacity, search_charts
 from tests.unit.made_result import result
 
 
@@ -131,7 +138,7 @@ def test_a_stop_that_is_never_made_good_is_told_as_never() -> None:
 
 
 def test_the_file_has_every_probe_in_order() -> None:
-    rows = list(csv.DictReader(io.StringIO(curve_csv(FOUND))))
+    rows = list(csv.DictReader(io.StringIO(curve_csv(result(capacity=FOUND)))))
 
     assert list(rows[0]) == list(COLUMNS)
     assert [float(row["rate_per_s"]) for row in rows] == [1600, 3200, 1830, 2000]
@@ -152,3 +159,46 @@ def test_the_charts_ascend_by_rate() -> None:
 
 def test_a_search_without_a_probe_has_no_chart() -> None:
     assert list(search_charts(FOUND | {"probes": []})) == []
+
+
+COMPARED: Any = {
+    "searches": [
+        {"of": f"{size}-partitions", "capture": "debezium", "partitions": size, "instances": 1}
+        | {"search": FOUND | {"low_per_s": 1000.0 * size}}
+        for size in (1, 2)
+    ],
+    "size": "partitions",
+    "law": None,
+    "law_needs_points": 5,
+    "largest": {
+        "of": "2 partitions",
+        "by": "in proportion to the smallest",
+        "predicted_per_s": 2200.0,
+        "measured_per_s": 2000.0,
+        "error": 0.1,
+    },
+}
+
+
+def test_several_searches_stand_side_by_side_with_the_error_of_predicting_the_largest() -> None:
+    lines = comparison_table(COMPARED)
+
+    assert ["1,000" in lines[1], "2,000" in lines[2]] == [True, True]
+    assert "2,200/s predicted in proportion to the smallest, 2,000/s found (+10%)" in lines[3]
+    assert "no law was fitted" in lines[4]
+
+
+def test_several_answers_are_one_sentence_and_one_file() -> None:
+    made = result(capacities=COMPARED)
+
+    assert answer(made).startswith(
+        "1-partitions holds 1,000 events/s and not 1,884; 2-partitions holds 2,000"
+    )
+    assert len(list(csv.DictReader(io.StringIO(curve_csv(made))))) == 2 * len(FOUND["probes"])
+
+
+def test_each_search_has_its_charts_and_all_have_one_by_size() -> None:
+    titles = [chart.title for chart in capacity(result(capacities=COMPARED))]
+
+    assert titles[0] == "Capacity by size"
+    assert {title.partition("(")[2] for title in titles[1:]} == {"1-partitions)", "2-partitions)"}

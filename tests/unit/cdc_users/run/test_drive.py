@@ -38,6 +38,10 @@ class Deciding:
         self.asked: list[list[str]] = []
         self.told: list[str] | None = None
 
+    @property
+    def undecided_s(self) -> float:
+        return 0.0
+
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
         self.asked.append([item.step.name for item in shown])
         return self.decide(shown)

@@ -86,7 +86,7 @@ SOURCE = {
 def envelope_schema(columns: Columns, namespace: str) -> dict[str, Any]:
     """Debezium's envelope around a table."""
     fields = [
-        {"name": name, "type": ["null", kind] if null else kind}
+        {"name": name, "type": _optional(kind, first=not default) if null else kind}
         | ({"default": default[0]} if default else {})
         for name, (kind, null, *default) in columns.items()
     ]
@@ -108,6 +108,13 @@ def envelope_schema(columns: Columns, namespace: str) -> dict[str, Any]:
             *moments,
         ],
     }
+
+
+def _optional(kind: Any, *, first: bool) -> list[Any]:
+    """NULL stands first, unless there is a default, which is of the first type (Avro's
+    specification, "Records").
+    """
+    return ["null", kind] if first else [kind, "null"]
 
 
 KEY: Columns = {"id": ("long", False)}

@@ -2,8 +2,11 @@
 
 PostgreSQL sends the old row of a delete only as far as REPLICA IDENTITY says, by default the key.
 A schema that forbids NULL makes Debezium put something in the other columns' place: the column's
-default, else the zero of its type (its class JdbcValueConverters, 3.6). Such a row is told from
-one that was sent by this, that all its other columns are NULL or so filled.
+default, else the zero of its type (its class JdbcValueConverters, 3.6). A column that may be NULL
+and has a default comes as that default too, for Kafka Connect gives out a default where a value is
+NULL (its class Struct; KIP-581), and of a default that is a function, as now() is, Debezium makes
+the zero of its type. Such a row is told from one that was sent by this, that all its other columns
+are NULL or so filled.
 """
 
 from __future__ import annotations
@@ -39,9 +42,16 @@ _TEXTS: Mapping[ColumnKind, tuple[str, ...]] = {
 
 
 def fillers(schema: AvroSchema, field: AvroDefinition, column: Column) -> tuple[bytes, ...]:
-    """How a value of this field, which cannot be NULL, looks on the wire where none was sent."""
+    """How a value of this field that is not NULL looks on the wire where none was sent, after its
+    union's branch.
+    """
     declared = schema.expand(field["type"])
-    if "default" in field:
+    if isinstance(declared, list):
+        real = [branch for branch in declared if branch != "null"]
+        if len(real) != 1 or field.get("default") is None:
+            return ()
+        declared = real[0]
+    if field.get("default") is not None:
         values: Iterable[Any] = (_default(declared, field["default"]),)
     else:
         values = _TEXTS.get(column.kind) or _zeros(declared)
@@ -59,6 +69,9 @@ def _encoded(schema: Any, value: Any) -> bytes:
 def _default(declared: Any, value: Any) -> Any:
     """Avro writes a default of bytes as text, a character a byte (its specification, "Records")."""
     kind = declared["type"] if isinstance(declared, Mapping) else declared
+    if kind == "record" and isinstance(value, Mapping):
+        types = {item["name"]: item["type"] for item in declared["fields"]}
+        return {name: _default(types.get(name), part) for name, part in value.items()}
     return value.encode("latin-1") if kind == "bytes" and isinstance(value, str) else value
 
 

@@ -169,7 +169,7 @@ class Column:
 
     `bits` is the length of a bit string, whose bytes begin with the lowest; `item` what an array
     holds; `record` the name of a record's type, "map" that of a map; `source` the source's own
-    type, where the schema tells it.
+    type, and `default` the column's default, where the schema tells them.
     """
 
     name: str
@@ -181,6 +181,7 @@ class Column:
     item: Column | None = None
     record: str | None = None
     source: SourceType | None = None
+    default: Any = None
 
 
 def column_of(name: str, schema: Any, nullable: bool) -> Column:

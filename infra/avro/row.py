@@ -195,14 +195,12 @@ class Rows:
 
     def _filled(self, side: RowImage, column: Column, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         starts = self._sides[side][column.name][rows]
-        if column.nullable:
-            return starts < 0
-        found = np.zeros(len(rows), dtype=np.bool_)
+        found = starts < 0
         fillers = self._columns.fillers(column.name)
         if len(fillers) > _FEW_FILLERS:
             return self._among(starts, fillers)
         for filler in fillers:
-            within = np.flatnonzero(starts + len(filler) <= self._end[rows])
+            within = np.flatnonzero((starts >= 0) & (starts + len(filler) <= self._end[rows]))
             table = self._octets.table(starts[within], len(filler))
             found[within] |= (table == np.frombuffer(filler, dtype=np.uint8)).all(axis=1)
         return found

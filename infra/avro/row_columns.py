@@ -7,6 +7,7 @@ from typing import Any
 
 import fastavro
 
+from infra.avro.default import with_default
 from infra.avro.filler import fillers
 from infra.avro.item import Maker, item_maker
 from infra.avro.kind import Column
@@ -20,12 +21,22 @@ class RowColumns:
     def __init__(self, schema: AvroSchema, row: AvroDefinition) -> None:
         self._schema = schema
         self.ordered = tuple(
-            declared_column(schema, item["name"], item["type"]) for item in row["fields"]
+            with_default(declared_column(schema, item["name"], item["type"]), item.get("default"))
+            for item in row["fields"]
         )
         self._by_name = {column.name: column for column in self.ordered}
         self._fields = {item["name"]: item for item in row["fields"]}
         self._fillers: dict[str, Collection[bytes]] = {}
         self._parsed: dict[str, tuple[Any, Maker]] = {}
+
+    @property
+    def hiding_null(self) -> tuple[str, ...]:
+        """The names of columns of which a NULL comes as their default (infra/avro/filler.py)."""
+        return tuple(
+            column.name
+            for column in self.ordered
+            if column.nullable and self._fields[column.name].get("default") is not None
+        )
 
     def column(self, name: str) -> Column:
         """A column by its name; raises KeyError."""
@@ -48,7 +59,7 @@ class RowColumns:
         return self._parsed[name]
 
     def fillers(self, name: str) -> Collection[bytes]:
-        """What stands on the wire in a column that cannot be NULL where nothing was sent."""
+        """What stands on the wire in a column, where it is not NULL, if nothing was sent."""
         if name not in self._fillers:
             known = fillers(self._schema, self._fields[name], self.column(name))
             self._fillers[name] = frozenset(known)

@@ -60,6 +60,11 @@ class RowReader:
         """The table's columns in order."""
         return self._columns.ordered
 
+    @property
+    def hiding_null(self) -> tuple[str, ...]:
+        """The names of columns of which a NULL comes as their default."""
+        return self._columns.hiding_null
+
     def read(self, messages: Sequence[bytes] | Octets) -> Rows:
         """Walk over these messages; raises EnvelopeError if any of them is not of this schema."""
         octets = messages if isinstance(messages, Octets) else Octets(messages)

@@ -100,6 +100,16 @@ TYPES: tuple[tuple[str, str], ...] = (
     ("time[]", "'{24:00}'"), ("interval[]", "'{1 day}'"), ("bit(3)[]", "'{011}'"),
     ("point[]", "'{\"(1,2)\"}'"), ("int4range[]", "'{\"[1,3)\"}'"), ("{s}.mood[]", "'{calm}'"),
     ("{s}.mood[]", "'{calm,NULL}'"),
+    ("timestamptz", "'infinity'"), ("timestamptz[]", "'{infinity,-infinity}'"),
+    ("timestamp[]", "'{-infinity,0044-03-15 12:00 BC}'"),
+    ("timestamp(3)[]", "'{2026-01-02 03:04:05.123,infinity,-infinity}'"),
+    ("tsrange", "'[2026-01-02,infinity)'"), ("tstzrange", "'[-infinity,infinity]'"),
+    ("daterange", "'[2026-01-02,infinity)'"), ("tsrange[]", "'{\"[2026-01-02,infinity)\"}'"),
+    ("real[]", "'{NaN,Infinity}'"), ("double precision[]", "'{NaN,-Infinity,0.1}'"),
+    ("smallint[]", "'{-32768}'"), ("char(3)[]", "'{ab}'"), ("money[]", "'{1.50}'"),
+    ("inet[]", "'{10.0.0.1/8}'"), ("timetz[]", "'{12:30:00+05:30}'"), ("json[]", "'{1.10}'"),
+    ("xml", "'<a>b</a>'"),
+    ("integer DEFAULT 5", "NULL"), ("timestamptz DEFAULT now()", "NULL"),
 )  # fmt: skip
 COLUMNS = (
     "direct reader, JSON",
@@ -368,13 +378,15 @@ async def _iceberg(world: FidelityWorld, trial: Trial, batch: Batch) -> Any:
         return str(column.cast("int64" if column.type.bit_width == 64 else "int32")[0].as_py())
 
 
-def cell(world: FidelityWorld, trial: Trial, source: str, value: Any, lost: bool) -> str:
+def cell(world: FidelityWorld, trial: Trial, source: str | None, value: Any, lost: bool) -> str:
     """What the page says of a value."""
     if value is PlatformError:
         return "refused"
+    if source is None and value is not MISSING:
+        return "exact" if value is None else f"changed: `{plain(value)}`"
     if lost and (value is MISSING or value is None):
         return "lost upstream"
-    if value is MISSING or value is None:
+    if source is None or value is MISSING or value is None:
         return "lost"
     text = plain(value)
     again = None if _is_coded(trial, value) else world.as_source(trial, text)
@@ -450,7 +462,16 @@ the connector does: `timetz` comes in UTC, an interval's months as 30.44 days, `
 varying bit string without its leading zeros, arrays of arrays as NULLs, `24:00` within arrays as
 00:00, dates before Christ in snapshots and arrays as if they were after. Its forms of infinite
 dates are in `infra/avro/kind.py`. A column of a given table is written only where it holds the
-value exactly (`docs/platform.md`).
+value exactly (`docs/platform.md`). The stack's connectors tell the source's type of bit strings,
+`money`, `char(n)`, `jsonb`, addresses and ranges (`datatype.propagate.source.type`), so the sink's
+own table has it too.
+
+**NULL in a column with a default** comes as the default: Kafka Connect gives out a default where
+a value is NULL (KIP-581), and Apicurio's converter to Avro has no setting against it. Of a default
+that is a function, such as `now()`, the connector makes the zero of its type. No reader can tell.
+The platform names such columns in its log (`platform.schema.null_is_default`), a run on a table of
+yours names them in its result, and a key-only delete is known all the same. Drop the default,
+write none of its NULLs, or use the direct reader.
 
 **Whole tables.** For `DROP TABLE` the connector sends nothing, and for a table that is created
 again under the same name it goes on as if it were the first: the first one's rows stay in every

@@ -280,6 +280,50 @@ async def put(sink: PostgresSink, kind: Any, value: Any, key: int) -> None:
     await sink.write(partition.batch([Event("c", key, (key, made))]))
 
 
+@pytest.mark.parametrize(
+    ("old", "first", "new", "second"),
+    [
+        (decimal(12, 4), Decimal("1.2345"), decimal(10, 2), Decimal("1.23")),
+        ("double", 0.1, "float", 0.5),
+        ("string", "007", "int", 7),
+    ],
+)
+async def test_a_type_that_holds_less_stops_by_name(
+    stack: Endpoints, schema: str, old: Any, first: Any, new: Any, second: Any
+) -> None:
+    """The source's ALTER TABLE has changed the rows that are there, of which no event tells."""
+    table, key = f"{schema}.rows", ("long", False)
+    before = Partition(columns={"id": key, "v": (old, True)})
+    after = Partition(columns={"id": key, "v": (new, True)})
+    after.offset = 1
+    async with opened(stack, table) as sink:
+        await sink.write(before.batch([Event("c", 1, (1, first))]))
+        with pytest.raises(TableRefusedError, match=r"no longer hold .* in v \("):
+            await sink.write(after.batch([Event("c", 2, (2, second))]))
+
+
+async def test_rows_have_the_default_of_a_column_that_is_new(stack: Endpoints, schema: str) -> None:
+    """ADD COLUMN ... DEFAULT gives it to rows of which no event tells."""
+    table = f"{schema}.rows"
+    added: Columns = {
+        "whole": ("int", False, 7),
+        "amount": (DECIMAL, True, "\u0000\u0096"),
+        "said": ("string", True, "it's"),
+        "made": (ZONED, True, "1970-01-01T00:00:00.000000Z"),
+    }
+    before, after = Partition(columns=COLUMNS), Partition(columns={**COLUMNS, **added})
+    after.offset = 1
+    async with opened(stack, table) as sink:
+        await sink.write(before.batch([Event("c", 1, (1, "old"))]))
+        row = (2, "new", 8, None, None, "2026-01-02T03:04:05Z")
+        await sink.write(after.batch([Event("c", 2, row)]))
+
+    assert rows_of(stack, table, "id, whole, amount, said, made IS NULL") == [
+        (1, 7, Decimal("1.50"), "it's", True),
+        (2, 8, None, None, False),
+    ]
+
+
 async def test_a_zone_that_nobody_knows_is_not_made_up(stack: Endpoints, schema: str) -> None:
     async with opened(stack, f"{schema}.rows") as sink:
         await put(sink, MICROS, 0, 1)

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
+import structlog
 
 from infra.avro.key import KeyReader, key_heads, key_octets
 from infra.avro.octets import Octets
@@ -15,6 +16,8 @@ from infra.avro.row_reader import RowReader
 from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Batch, Chunk, Partition, Passed, Poison
 from infra.schemas.envelope import EnvelopeError, schema_id
+
+logger = structlog.get_logger()
 
 _DELETE = ord("d")
 _HEAD = np.uint64((1 << 40) - 1)
@@ -150,7 +153,15 @@ class Decoder:
 
     def _reader(self, number: int) -> RowReader:
         if number not in self._readers:
-            self._readers[number] = self._prepared(number, RowReader)
+            reader = self._readers[number] = self._prepared(number, RowReader)
+            if reader.hiding_null:
+                logger.warning(
+                    "platform.schema.null_is_default",
+                    schema=number,
+                    columns=reader.hiding_null,
+                    why="Kafka Connect writes the default where these columns are NULL, and no"
+                    " reader can tell; drop the default or the NULLs",
+                )
         return self._readers[number]
 
     def _key_reader(self, key: bytes | None) -> KeyReader | None:

@@ -22,6 +22,12 @@ from infra.validate import dsn_place
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
+#: Types of the source that are told in a schema's parameters, by their names in pg_type: those that
+#: XX
+TOLD_TYPES = (
+    *("bit", "money", "bpchar", "jsonb", "inet", "cidr", "macaddr", "macaddr8"),
+    *("int4range", "int8range", "numrange", "tsrange", "daterange", "tsvector"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,9 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         # The tables are empty when the connector starts: all rows are captured from the log.
         "snapshot.mode": "no_data",
         "tombstones.on.delete": "true",
+        # Of these types the events alone do not tell what a column is. Each event's schema then
+        # does, once: schemas are read once for an id, and tables without such columns have none.
+        "datatype.propagate.source.type": rf".+\.({'|'.join(TOLD_TYPES)})",
         "retriable.restart.connector.wait.ms": "500",
         # All connectors of the harness call their server alike; without this their metrics' names
         # in Connect collide, and the second connector waits a minute for the first one's.

@@ -58,6 +58,22 @@ def changed_values(kind: CatalogType) -> str:
     return f"{more}, {_NESTED}" if more else _NESTED
 
 
+def hides_null(column: CatalogColumn) -> bool:
+    """Whether NULL comes as something else: as the column's default, for Kafka Connect gives out a
+    default where a value is NULL (KIP-581), and Apicurio's converter to Avro cannot be told not to;
+    of a default that is a function, as now() is, Debezium makes the zero of its type.
+    """
+    return not column.required and bool(column.default) and column.type.item is None
+
+
+def _changes(column: CatalogColumn) -> str:
+    changed = changed_values(column.type)
+    if not hides_null(column):
+        return changed
+    null = f"NULL comes as its default, {column.default}, or as the zero of its type"
+    return f"{changed}, {null}" if changed else null
+
+
 def loss_notes(table: str, columns: Sequence[CatalogColumn]) -> Iterator[str]:
     """What a run on this table has to say of it: columns that no event has, and values that come
     as others.
@@ -72,9 +88,7 @@ def loss_notes(table: str, columns: Sequence[CatalogColumn]) -> Iterator[str]:
     changed = [
         f"{column.name} ({column.declared}: {how})"
         for column in columns
-        if not column.generated
-        and not is_never_sent(column.type)
-        and (how := changed_values(column.type))
+        if not column.generated and not is_never_sent(column.type) and (how := _changes(column))
     ]
     if changed:
         yield f"{table}: Debezium changes some values of {'; '.join(changed)} (docs/fidelity.md)"

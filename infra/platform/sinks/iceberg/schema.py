@@ -44,6 +44,37 @@ def _wider(known: Any, coming: Any) -> Any:
     return coming if _WIDER.get(known) == coming else known
 
 
+def narrowed(known: Any, coming: Any) -> list[str]:
+    """The columns that no longer hold what was known of them: the source's ALTER TABLE has rounded
+    or cut rows of which no event tells.
+    """
+    types = {column.name: column.type for column in known}
+    return [
+        column.name
+        for column in coming
+        if column.name in types and _holds_less(types[column.name], column.type)
+    ]
+
+
+def _holds_less(known: Any, coming: Any) -> bool:
+    if pa.types.is_decimal(known) and pa.types.is_decimal(coming):
+        return bool(coming.scale < known.scale)
+    if _is_fractional(known):
+        return pa.types.is_integer(coming) or (
+            _is_fractional(coming) and _WIDER.get(coming) == known
+        )
+    if pa.types.is_timestamp(known):
+        return bool(pa.types.is_date(coming))
+    in_text = pa.types.is_string(known) or pa.types.is_large_string(known)
+    return in_text and not (
+        pa.types.is_string(coming) or pa.types.is_large_string(coming) or pa.types.is_nested(coming)
+    )
+
+
+def _is_fractional(kind: Any) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
 def fitted(rows: Any, schema: Any) -> Any:
     """The rows with this schema's types, and in other columns their own; raises RefusedError for
     what does not fit exactly.

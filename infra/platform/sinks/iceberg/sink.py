@@ -37,7 +37,7 @@ from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of
 from infra.platform.sinks.iceberg.failure import remedy, translated
 from infra.platform.sinks.iceberg.given import check_given, check_required
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
-from infra.platform.sinks.iceberg.schema import fitted, widened
+from infra.platform.sinks.iceberg.schema import fitted, narrowed, widened
 from infra.platform.sinks.iceberg.shape import (
     MARKER,
     appended_rows,
@@ -48,6 +48,8 @@ from infra.platform.sinks.iceberg.shape import (
 from infra.platform.sinks.iceberg.upsert import (
     apply_state,
     check_key,
+    defaults_of,
+    give_defaults,
     keyless_columns,
     standing_rows,
     state_changes,
@@ -110,6 +112,7 @@ class IcebergSink(SinkConnector):
         self._confirmed: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._source, self._key = "", tuple[str, ...]()
+        self._defaults: dict[str, Any] = {}
         #: The events and the table of somebody else's that were found to fit.
         self._checked: tuple[Any, Any, Any] | None = None
 
@@ -202,6 +205,8 @@ class IcebergSink(SinkConnector):
             check_key(batch, rows, key)
             self._one_source(batch, key)
             self._ordered_key(batch, key)
+            self._check_columns(batch, self._schema_of(rows))
+            self._defaults |= defaults_of(batch)
         rows = self._fitted(rows)
         return Piece(batch.place, batch.offsets, batch.end, rows, key, self._schema_of(rows))
 
@@ -220,6 +225,20 @@ class IcebergSink(SinkConnector):
                     f" {KEY!r}"
                 )
         self._key = key
+
+    def _check_columns(self, batch: Batch, coming: Any) -> None:
+        """Columns still hold what the sink's own table has; with several partitions an event may be
+        from before they became wider.
+        """
+        given = self._table is not None and MARKER not in self._table.properties
+        others = {place for place in self._next if place[0] == batch.topic} - {batch.place}
+        lost = [] if given or others else narrowed(self._columns, coming)
+        if lost:
+            raise ConfigError(
+                f"the source's columns no longer hold what table {self._table_name} has in"
+                f" {', '.join(lost)}, so its ALTER TABLE has changed rows of which no event tells;"
+                " fill another table, or append"
+            )
 
     def _one_source(self, batch: Batch, key: Sequence[str]) -> None:
         """Rows of two tables may have the same key, unless it has a column that says which table
@@ -375,6 +394,8 @@ class IcebergSink(SinkConnector):
                 change.set_properties(no_bounds(wanted))
                 with change.update_schema() as columns:
                     columns.union_by_name(widened(self._table.schema().as_arrow(), wanted))
+                if self._upsert:
+                    give_defaults(change, self._table, wanted, self._defaults)
         else:
             missing = ", ".join(missing_columns(self._table, wanted))
             raise ConfigError(

@@ -6,7 +6,7 @@ PyIceberg deletes by rewriting the files that have such rows, so this suits tabl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -67,6 +67,29 @@ def check_key(batch: Batch, changes: Any, key: Sequence[str]) -> None:
             f"{batch.topic}[{batch.partition}] has a row without its key ({', '.join(lacking)} is"
             " NULL), so it cannot be found again; give the source table a primary key, or append"
         )
+
+
+def defaults_of(batch: Batch) -> dict[str, Any]:
+    """The columns' defaults, as far as the events' schema tells them."""
+    known = {column.name: column.default for column in batch.rows.columns}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def give_defaults(
+    change: Transaction, table: Table, wanted: Any, defaults: Mapping[str, Any]
+) -> None:
+    """Write the rows again with the defaults of columns that are new: they have them in the source,
+    and no event tells so.
+    """
+    names = {column.name for column in table.schema().fields}
+    new = [c for c in wanted if c.name not in names and c.name in defaults]
+    if not new or table.current_snapshot() is None:
+        return
+    rows = table.scan().to_arrow()
+    for column in new:
+        value = pa.array([defaults[column.name]], column.type)
+        rows = rows.append_column(column, pa.repeat(value[0], len(rows)))
+    change.overwrite(rows)
 
 
 def apply_state(

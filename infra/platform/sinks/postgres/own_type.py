@@ -124,3 +124,27 @@ def _wider_numeric(column: Column, target: SinkColumn, wanted: str) -> str | Non
     wider = max(scale, column.scale)
     before = max(precision - scale, (column.precision or 0) - column.scale)
     return f"numeric({before + wider},{wider})" if before + wider <= 1000 else "numeric"
+
+
+_WHOLE = frozenset({"smallint", "integer", "bigint"})
+_BROKEN = frozenset({"numeric", "real", "double precision"})
+#: From a type to those of which the source's ALTER TABLE changes values that are there.
+_NARROWED: Mapping[str, frozenset[str]] = {
+    "numeric": _WHOLE | {"real", "double precision"},
+    "real": _WHOLE | {"numeric"},
+    "double precision": _WHOLE | {"real", "numeric"},
+    "timestamp without time zone": frozenset({"date"}),
+    "text": _WHOLE | _BROKEN | {"boolean", "date", "uuid", "timestamp without time zone"},
+}
+
+
+def is_narrowed(column: Column, target: SinkColumn) -> bool:
+    """Whether the source's column has become one that does not hold what the sink's own column may
+    have: its ALTER TABLE has then rounded or cut rows of which no event tells.
+    """
+    wanted = own_type(column)
+    base = wanted.partition("(")[0]
+    if target.base == "numeric" == base:
+        limited = target.modifier >= 0
+        return wanted != base and (not limited or column.scale < target.digits[1])
+    return base in _NARROWED.get(target.base, ())

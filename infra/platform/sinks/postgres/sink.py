@@ -28,6 +28,7 @@ from infra.platform.sinks.postgres.offsets import (
     first_life,
     read_offsets,
 )
+from infra.platform.sinks.postgres.own_type import is_narrowed
 from infra.platform.sinks.postgres.plan import (
     VERSION,
     VERSION_TYPES,
@@ -225,8 +226,7 @@ class PostgresSink(SinkConnector):
                 )
             await create_table(connection, self._schema, self._name, need)
         elif target.own:
-            if set(key) != set(target.key):
-                await self._check_order(connection, batch, key)
+            await self._check_order(connection, batch, target)
             await follow(connection, self._schema, self._name, target, need)
         shaped = await read_table(connection, self._schema, self._name)
         if shaped is None:
@@ -234,13 +234,29 @@ class PostgresSink(SinkConnector):
         return shaped
 
     async def _check_order(
-        self, connection: AsyncConnection, batch: Batch, key: Sequence[str]
+        self, connection: AsyncConnection, batch: Batch, target: SinkTable
     ) -> None:
         """Raise TableRefusedError where rows change partitions with their key: changes of one row
-        would come from two of them, in no order.
+        would come from two of them, in no order. Or where the source's columns do not hold what is
+        here; with several partitions that may be an event from before they became wider.
         """
+        key = event_key(batch, self._shown)
+        narrowed = [
+            f"{column.name} ({target.columns[column.name].type})"
+            for column in batch.rows.columns
+            if column.name in target.columns and is_narrowed(column, target.columns[column.name])
+        ]
+        if set(key) == set(target.key) and not narrowed:
+            return
         known = {*await read_offsets(connection, self._offsets), *self._marks}
-        if {number for topic, number in known if topic == batch.topic} != {batch.partition}:
+        ordered = {number for topic, number in known if topic == batch.topic} == {batch.partition}
+        if narrowed and ordered:
+            raise TableRefusedError(
+                f"the source's columns no longer hold what table {self._shown} has in"
+                f" {', '.join(narrowed)}, so its ALTER TABLE has changed rows of which no event"
+                " tells; alter the table as the source was, or fill another one"
+            )
+        if set(key) != set(target.key) and not ordered:
             raise TableRefusedError(
                 f"the key of topic {batch.topic!r} is ({', '.join(key)}) now, which moves its rows"
                 f" to other partitions, so the order of their changes is lost; fill another table"

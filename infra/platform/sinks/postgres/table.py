@@ -97,11 +97,25 @@ def _changes(target: SinkTable, need: TableNeed) -> Iterator[sql.Composed]:
         place = sql.Identifier(column.name)
         there = target.columns.get(column.name)
         if there is None:
-            yield sql.SQL("ADD COLUMN IF NOT EXISTS {} {}").format(place, sql.SQL(own_type(column)))
+            made = own_type(column)
+            yield sql.SQL("ADD COLUMN IF NOT EXISTS {} {}{}").format(
+                place, sql.SQL(made), _default(column, made)
+            )
         elif kind := followed_type(column, there):
             yield sql.SQL("ALTER COLUMN {0} TYPE {1} USING {0}::{1}").format(place, sql.SQL(kind))
     if set(need.key) != set(target.key):
         yield sql.SQL("ADD PRIMARY KEY ({})").format(_names(need.key))
+
+
+def _default(column: Column, kind: str) -> sql.Composable:
+    """What rows have in a new column that were there before it: no event tells of them."""
+    value = column.default
+    if value is None:
+        return sql.SQL("")
+    if kind.startswith("bit("):
+        octets = bytes([value]) if isinstance(value, bool) else value
+        value = f"{int.from_bytes(octets, 'little'):0{column.bits or 1}b}"
+    return sql.SQL(" DEFAULT {}::{}").format(sql.Literal(value), sql.SQL(kind))
 
 
 async def _drop_key(connection: AsyncConnection, table: sql.Identifier) -> None:

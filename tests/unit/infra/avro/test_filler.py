@@ -97,6 +97,33 @@ def test_a_default_of_the_column_stands_for_what_was_not_sent() -> None:
     assert batch.key_only().tolist() == [True, False, False]
 
 
+def test_a_default_stands_in_a_column_that_may_be_null_too() -> None:
+    """Kafka Connect gives out a column's default where its value is NULL; of now() Debezium makes
+    the beginning of 1970, and of a free numeric a record.
+    """
+    zero = {"scale": 0, "value": "\0"}
+    partition = Partition(
+        columns={
+            "id": ("long", False),
+            "made": (ZONED, True, EPOCH),
+            "free": (VARIABLE, True, zero),
+            "state": ("string", True, "new"),
+            "note": ("string", True),
+        }
+    )
+    free = {"scale": 0, "value": b"\0"}
+    rows: list[tuple[Any, ...]] = [
+        (1, EPOCH, free, "new", None),
+        (1, None, None, None, None),
+        (1, "2026-01-02T03:04:05Z", free, "new", None),
+        (1, EPOCH, free, "old", None),
+        (1, EPOCH, free, "new", ""),
+    ]
+    batch = partition.batch([Event("d", 1, None, row) for row in rows])
+
+    assert batch.key_only().tolist() == [True, True, False, False, False]
+
+
 IDENTITY: dict[str, tuple[Any, bool]] = {
     "tenant": ("long", False),
     "id": ("long", False),

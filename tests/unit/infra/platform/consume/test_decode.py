@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from infra.platform.consume.decode import Decoder
 from infra.platform.consume.registry import NO_AVRO
@@ -34,6 +35,22 @@ def test_a_key_that_changes_alone_begins_a_batch_of_its_own() -> None:
         None if reader is None else [column.name for column in reader.columns] for reader in readers
     ] == [["id"], ["tenant", "id"], None]
     assert [batch.end for batch in batches] == [2, 4, 5]
+
+
+def test_columns_of_which_nulls_come_as_their_default_are_named_once() -> None:
+    columns: Columns = {"id": ("long", False), "state": ("string", True, "new")}
+    encoder, decoder = Encoder(columns), Decoder()
+    decoder.learn(1, envelope_schema(columns, encoder.namespace))
+    decoder.learn(2, key_schema(encoder.namespace))
+    event = Event("c", 1, (1, "new"))
+    chunk = Chunk([encoder.value(event)], [encoder.key(event)], [0], [0], [0])
+    with capture_logs() as logs:
+        for _ in range(2):
+            decoder.read(("t", 0), chunk)
+
+    assert [(entry["event"], entry["columns"]) for entry in logs] == [
+        ("platform.schema.null_is_default", ("state",))
+    ]
 
 
 NODE = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}

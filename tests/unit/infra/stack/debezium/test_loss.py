@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.postgres.catalog import CatalogColumn, CatalogType
-from infra.stack.debezium.loss import changed_values, is_never_sent, loss_notes
+from infra.stack.debezium.loss import changed_values, hides_null, is_never_sent, loss_notes
 
 
 def array(name: str, *labels: str) -> CatalogType:
@@ -54,3 +54,19 @@ def test_a_table_is_told_of_column_by_column() -> None:
     assert "made" not in lost
     assert "pause (interval: a month comes as 30.44 days)" in changed
     assert list(loss_notes("public.t", columns[:1])) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "hidden"),
+    [
+        (CatalogColumn("at", CatalogType("date"), "date", required=False, default="now()"), True),
+        (CatalogColumn("at", CatalogType("date"), "date", required=True, default="now()"), False),
+        (CatalogColumn("at", CatalogType("date"), "date", required=False), False),
+        (CatalogColumn("tags", array("text"), "text[]", required=False, default="'{}'"), False),
+    ],
+)
+def test_a_default_of_a_column_that_may_be_null_hides_its_null(
+    column: CatalogColumn, hidden: bool
+) -> None:
+    assert hides_null(column) is hidden
+    assert any("NULL comes as its default" in said for said in loss_notes("t", [column])) is hidden

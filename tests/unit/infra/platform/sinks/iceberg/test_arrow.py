@@ -140,21 +140,21 @@ async def test_a_moment_may_be_a_key(state: Place, key: list[str]) -> None:
 
 @pytest.mark.parametrize("between", [True, False])
 @pytest.mark.parametrize(
-    ("narrow", "wide", "first", "second"),
+    ("narrow", "wide", "then", "first", "second"),
     [
-        ("int", "long", 1, 2**40),
-        ("float", "double", 1.5, 1e300),
-        (DECIMAL, DECIMAL | {"precision": 20}, Decimal("1.50"), Decimal("9" * 16 + ".25")),
+        ("int", "long", "int", 1, 2**40),
+        ("float", "double", "double", 1.5, 1e300),
+        (DECIMAL, DECIMAL | {"precision": 20}, DECIMAL, Decimal("1.50"), Decimal("9" * 16 + ".25")),
     ],
 )
 async def test_a_column_gets_wider_with_its_source(
-    place: Place, narrow: Any, wide: Any, first: Any, second: Any, between: bool
+    place: Place, narrow: Any, wide: Any, then: Any, first: Any, second: Any, between: bool
 ) -> None:
     await place.take(columns(n=narrow), Event("c", 1, (1, first)))
     if between:
         await place.sink.flush()
     await place.take(columns(n=wide), Event("c", 2, (2, second)))
-    await place.take(columns(n=narrow), Event("c", 3, (3, first)))
+    await place.take(columns(n=then), Event("c", 3, (3, first)))
     await place.sink.flush()
 
     assert place.table()["n"].to_pylist() == [first, second, first]

@@ -7,7 +7,7 @@ import pytest
 from infra.avro.kind import Column, ColumnKind, SourceType, column_of
 from infra.platform.sinks.postgres.catalogue import SinkColumn
 from infra.platform.sinks.postgres.conversion import conversion
-from infra.platform.sinks.postgres.own_type import followed_type, own_type
+from infra.platform.sinks.postgres.own_type import followed_type, is_narrowed, own_type
 from tests.unit.infra.platform.sinks.postgres.columns import column, numeric, plain
 
 ZONED = ColumnKind.ZONED_TIMESTAMP
@@ -110,3 +110,36 @@ def test_a_type_is_followed_only_where_it_holds_both(
     source: Column, target: SinkColumn, expected: str | None
 ) -> None:
     assert followed_type(source, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        (column(ColumnKind.DECIMAL, 10, 2), numeric(12, 4), True),
+        (column(ColumnKind.DECIMAL, 10, 2), numeric(12, 2), False),
+        (column(ColumnKind.DECIMAL, 12, 4), numeric(12, 2), False),
+        (column(ColumnKind.DECIMAL, 10, 2), plain("numeric"), True),
+        (column(ColumnKind.VARIABLE_DECIMAL), plain("numeric"), False),
+        (column(ColumnKind.DECIMAL, 3, 5), plain("numeric"), False),
+        (column(ColumnKind.FLOAT32), plain("double precision"), True),
+        (column(ColumnKind.INT32), plain("double precision"), True),
+        (column(ColumnKind.INT32), numeric(10, 2), True),
+        (column(ColumnKind.INT32), plain("bigint"), False),
+        (column(ColumnKind.DATE), plain("timestamp without time zone"), True),
+        (column(ColumnKind.TIMESTAMP_MS), plain("timestamp without time zone"), False),
+        (column(ColumnKind.INT32), plain("text"), True),
+        # Tables that were made before the schema told anything stay as they are.
+        (told(ColumnKind.TEXT, "inet"), plain("text"), False),
+        (told(ColumnKind.JSON, "jsonb"), plain("json"), False),
+        (told(ColumnKind.DECIMAL, "money", scale=2), plain("numeric"), False),
+    ],
+)
+def test_a_type_that_holds_less_than_the_table_may_have_is_narrowed(
+    source: Column, target: SinkColumn, expected: bool
+) -> None:
+    assert is_narrowed(source, target) is expected
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ColumnKind if kind is not ColumnKind.OTHER])
+def test_no_type_is_narrower_than_its_own(kind: ColumnKind) -> None:
+    assert not is_narrowed(column(kind), plain(own_type(column(kind))))

@@ -1,0 +1,98 @@
+"""What a table that is kept equal to its source does where columns change of which rows no event
+tells.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog import load_catalog
+
+from infra.platform.process.error import ConfigError
+from infra.platform.sinks.iceberg.schema import narrowed
+from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
+from tests.batches import Partition
+from tests.change_events import DECIMAL, Columns, Event
+
+ID: Columns = {"id": ("long", False)}
+
+
+@pytest.mark.parametrize(
+    ("known", "coming", "lost"),
+    [
+        (pa.decimal128(12, 4), pa.decimal128(10, 2), True),
+        (pa.decimal128(12, 2), pa.decimal128(10, 2), False),
+        (pa.float64(), pa.float32(), True),
+        (pa.float32(), pa.float64(), False),
+        (pa.float64(), pa.int32(), True),
+        (pa.decimal128(12, 4), pa.int64(), True),
+        (pa.int64(), pa.int32(), False),
+        (pa.timestamp("us"), pa.date32(), True),
+        (pa.date32(), pa.timestamp("us"), False),
+        (pa.string(), pa.int32(), True),
+        (pa.string(), pa.large_string(), False),
+        (pa.int32(), pa.string(), False),
+    ],
+)
+def test_a_column_that_holds_less_than_before_is_known(known: Any, coming: Any, lost: bool) -> None:
+    assert narrowed(pa.schema([("v", known)]), pa.schema([("v", coming)])) == ["v"] * lost
+
+
+async def written(
+    directory: Path, upsert: bool, *changes: tuple[Columns, tuple[Any, ...]]
+) -> list[dict[str, Any]]:
+    """The table after a row by each of these schemas."""
+    properties = local_properties(str(directory))
+    sink = IcebergSink(properties, "test.rows", upsert=upsert)
+    await sink.open()
+    try:
+        for offset, (columns, row) in enumerate(changes):
+            partition = Partition(columns={**ID, **columns})
+            partition.offset = offset
+            await sink.write(partition.batch([Event("c", row[0], row)]))
+            await sink.flush()
+    finally:
+        await sink.close()
+    catalog = load_catalog(CATALOG, **properties)
+    try:
+        rows = catalog.load_table("test.rows").scan().to_arrow().to_pylist()
+    finally:
+        catalog.close()
+    return sorted(rows, key=lambda row: int(row["id"]))
+
+
+OLD: Columns = {"v": (DECIMAL | {"scale": 4}, True)}
+NEW: Columns = {"v": (DECIMAL | {"scale": 2}, True)}
+
+
+async def test_a_column_that_was_rounded_in_the_source_ends_an_upsert_by_name(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match=r"no longer hold what table test\.rows has in v"):
+        await written(tmp_path, True, (OLD, (1, Decimal("1.2345"))), (NEW, (2, Decimal("1.23"))))
+
+
+async def test_a_change_log_keeps_what_was(tmp_path: Path) -> None:
+    rows = await written(
+        tmp_path, False, (OLD, (1, Decimal("1.2345"))), (NEW, (2, Decimal("1.23")))
+    )
+
+    assert [row["v"] for row in rows] == [Decimal("1.2345"), Decimal("1.2300")]
+
+
+async def test_rows_have_the_default_of_a_column_that_is_new(tmp_path: Path) -> None:
+    """ADD COLUMN ... DEFAULT gives it to rows of which no event tells."""
+    before: Columns = {"state": ("string", True)}
+    after: Columns = {**before, "size": ("int", False, 7), "note": ("string", True)}
+    rows = await written(
+        tmp_path, True, (before, (1, "old")), (before, (2, "old")), (after, (2, "new", 8, "n"))
+    )
+
+    assert rows == [
+        {"id": 1, "state": "old", "size": 7, "note": None},
+        {"id": 2, "state": "new", "size": 8, "note": "n"},
+    ]

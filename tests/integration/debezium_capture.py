@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_subjects, delete_topics
 from infra.postgres.publication import create_publication, drop_publication
-from infra.postgres.slot import drop_slot
+from infra.postgres.slot import create_slot, drop_slot
 from infra.postgres.table import create_customers, create_schema, drop_schema
 from infra.stack.debezium.connector import (
     DebeziumConnector,
@@ -69,6 +69,8 @@ def captured_customers(endpoints: Endpoints) -> Iterator[Capture]:
         undo.callback(drop_publication, connection, name)
         create_publication(connection, name, [table])
         undo.callback(drop_slot, connection, name)
+        # A slot that the connector makes is held while it is made, which looks like streaming.
+        create_slot(connection, name)
         undo.callback(delete_connector, endpoints, connector.name)
         create_connector(endpoints, connector)
         wait_until_streaming(endpoints, connector, DEADLINE_S)

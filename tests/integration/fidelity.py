@@ -33,7 +33,7 @@ from infra.platform.sinks.batch import Batch, Chunk
 from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.platform.sinks.webhook.document import documents, encode
-from infra.postgres.slot import drop_slot
+from infra.postgres.slot import create_slot, drop_slot
 from infra.stack.debezium.connector import (
     DebeziumConnector,
     connector_config,
@@ -231,6 +231,8 @@ def connected(world: FidelityWorld, suffix: str, converter: dict[str, str]) -> I
         undo.callback(delete_topics, stack.kafka_bootstrap, [name])
         create_topic(stack.kafka_bootstrap, name, 1)
         undo.callback(_drop_slot, stack, name)
+        # A slot that the connector makes is held while it is made, which looks like streaming.
+        create_slot(world.connection, name)
         undo.callback(delete_connector, stack, connector.name)
         config = connector_config(connector, stack) | converter
         config |= {

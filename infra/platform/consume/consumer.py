@@ -34,6 +34,8 @@ T = TypeVar("T")
 #: Messages taken in one poll at most: enough for numpy to pay, few enough for a small bound.
 POLL_MESSAGES = 1000
 COMMIT_INTERVAL_S = 0.5
+#: What a failing commit is shown under.
+COMMIT = "commit"
 #: How long workers may make room before a partition is paused, and how often they are looked after.
 PATIENCE_S, NAP_S = 0.02, 0.001
 #: A handover within what the group waits for (broker.REBALANCE_S): after the workers' end, so long
@@ -78,6 +80,8 @@ class CDCConsumer:
         self._known_ids: dict[str, str] = {}
         self._flushing = asyncio.Lock()
         self._fatal: ConfigError | None = None
+        #: Whether the last commit has failed; a second one in turn is shown.
+        self._uncommitted = False
         self._stopping = False
         self._held = settings.held
         self._room = min(settings.batch_size, self.buffer.limit)
@@ -347,7 +351,14 @@ class CDCConsumer:
         except KafkaException as error:
             # Not lost: the events would come again. The next commit covers them.
             logger.warning("platform.commit.failed", error=str(error))
+            if self._uncommitted:
+                self.delivery.troubles.note(
+                    COMMIT, f"Kafka does not take the group's offsets: {error}"
+                )
+            self._uncommitted = True
         else:
+            self._uncommitted = False
+            self.delivery.troubles.over(COMMIT)
             self.delivery.positions.commit(fresh)
 
     def _offsets(self, positions: Mapping[Partition, int]) -> list[TopicPartition]:

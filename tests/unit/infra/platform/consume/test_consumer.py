@@ -189,3 +189,24 @@ async def test_a_sink_that_cannot_tell_its_positions_ends_the_consumer_with_its_
 
     with pytest.raises(RetryableError, match="the books are away"):
         await asyncio.wait_for(consumer.run(), END_S)
+
+
+async def test_offsets_that_kafka_keeps_refusing_are_shown_until_it_takes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.platform.consume.consumer.COMMIT_INTERVAL_S", 0.01)
+    client = KafkaDouble(records(10))
+    client.commit_error = KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    consumer = consumer_of(client, CountingSink())
+    running = asyncio.create_task(consumer.run())
+    await until(lambda: bool(consumer.errors))
+    (shown,) = consumer.errors
+    client.commit_error = None
+    await until(lambda: client.committed_offsets == [10])
+    await until(lambda: not consumer.errors)
+
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
+
+    assert "does not take the group's offsets" in shown
+    assert "GROUP_AUTHORIZATION_FAILED" in shown

@@ -108,7 +108,6 @@ TYPES: tuple[tuple[str, str], ...] = (
     ("real[]", "'{NaN,Infinity}'"), ("double precision[]", "'{NaN,-Infinity,0.1}'"),
     ("smallint[]", "'{-32768}'"), ("char(3)[]", "'{ab}'"), ("money[]", "'{1.50}'"),
     ("inet[]", "'{10.0.0.1/8}'"), ("timetz[]", "'{12:30:00+05:30}'"), ("json[]", "'{1.10}'"),
-    ("xml", "'<a>b</a>'"),
     ("integer DEFAULT 5", "NULL"), ("timestamptz DEFAULT now()", "NULL"),
 )  # fmt: skip
 COLUMNS = (

@@ -93,7 +93,7 @@ class MovesWorld:
             connector=self.capture.connector,
             publication=self.source.name,
             topics=(self.capture.topic, self.reader.topic),
-            tables=(f"{self.source.name}.customers",),
+            tables=(f"{self.source.table.schema}.{self.source.table.name}",),
         )
         self._condition = look(self.capture.endpoints, self._watched)
         event(self)

@@ -115,12 +115,13 @@ def read_table(connection: Connection[Any], table: Table) -> CatalogTable:
 _TABLE = """
 SELECT c.oid, c.relreplident::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')"""
-# An index over expressions depends on the columns that they name, which indkey does not list.
+# An index over expressions depends on the columns that they name, which indkey does not list; it
+# does list those that are only INCLUDEd.
 _INDEXES = """
 SELECT i.indisprimary, i.indisreplident, ARRAY(
     SELECT a.attname::text FROM pg_attribute a
     LEFT JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place) ON k.number = a.attnum
-    WHERE a.attrelid = i.indrelid AND (k.number IS NOT NULL OR EXISTS (
+    WHERE a.attrelid = i.indrelid AND (k.place <= i.indnkeyatts OR k.place IS NULL AND EXISTS (
         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
         AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
     ORDER BY k.place NULLS LAST)

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.platform.process.error import TableRefusedError
+from infra.platform.process.error import RefusedError, TableRefusedError
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition
@@ -65,6 +65,57 @@ async def test_a_table_of_the_sources_own_ddl_takes_its_events(
     )
 
     assert [(float(row[0]), *row[1:4]) for row in found] == [(3.0, 1, "a", 300)]
+
+
+#: Leaves out what is bad, and every delete of what is kept.
+TRIGGER = (
+    "CREATE TABLE {t} (id bigint PRIMARY KEY, name text, cents int, cdc_version bigint);"
+    " CREATE FUNCTION {s}.f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " IF TG_OP = 'DELETE' THEN RETURN CASE WHEN OLD.name <> 'kept' THEN OLD END; END IF;"
+    " RETURN CASE WHEN NEW.name <> 'bad' THEN NEW END; END $$;"
+    " CREATE TRIGGER t BEFORE INSERT OR UPDATE OR DELETE ON {t} FOR EACH ROW"
+    " EXECUTE FUNCTION {s}.f()"
+)
+
+
+async def test_a_trigger_that_leaves_nothing_out_is_none_of_the_sinks_business(
+    stack: Endpoints, schema: str
+) -> None:
+    found = await written(
+        stack,
+        schema,
+        TRIGGER,
+        COLUMNS,
+        Event("c", 1, (1, "a", 150)),
+        Event("c", 2, (2, "b", 200)),
+        Event("u", 1, (1, "a", 300)),
+        Event("d", 2, None, (2, "b", 200)),
+        Event("d", 3, None, (3, "never there", 1)),
+    )
+
+    assert [row[:3] for row in found] == [(1, "a", 300)]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event("c", 2, (2, "bad", 1)),
+        Event("u", 1, (1, "bad", 2)),
+        Event("d", 1, None, (1, "kept", 1)),
+    ],
+)
+async def test_a_row_that_a_trigger_leaves_out_refuses_its_event(
+    stack: Endpoints, schema: str, event: Event
+) -> None:
+    with pytest.raises(RefusedError, match=f"{event.key} is the key of a row that a trigger"):
+        await written(stack, schema, TRIGGER, COLUMNS, Event("c", 1, (1, "kept", 1)), event)
+
+
+async def test_a_key_whose_index_has_other_columns_beside_it(stack: Endpoints, schema: str) -> None:
+    ddl = "CREATE TABLE {t} (id bigint, name text, cents int, PRIMARY KEY (id) INCLUDE (name))"
+    events = Event("c", 1, (1, "a", 1)), Event("u", 1, (1, "b", 2))
+
+    assert await written(stack, schema, ddl, COLUMNS, *events) == [(1, "b", 2)]
 
 
 async def test_a_partitioned_table_and_names_that_need_quotes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +122,10 @@ class MovesWorld:
 
     def judge(self) -> list[MoveOutcome]:
         """With the load held: each pipeline has come to the source's state, or has stopped by
-        name, or neither.
+        name, or neither. All are watched at the same time, for each may need to be given up.
         """
-        with self.load.held():
-            return [self._judged(pipeline) for pipeline in self.pipelines]
+        with self.load.held(), ThreadPoolExecutor(len(self.pipelines)) as pool:
+            return list(pool.map(self._judged, self.pipelines))
 
     def _judged(self, pipeline: MovedPipeline) -> MoveOutcome:
         source = self.source.rows()

@@ -21,7 +21,7 @@ SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        coalesce(item.typtype, t.typtype) = 'e' AS is_enum,
        a.attnotnull AS not_null, a.atthasdef OR d.typdefault IS NOT NULL AS has_default,
        a.attidentity::text AS identity, a.attgenerated <> '' AS is_generated,
-       array_position(i.indkey::int2[], a.attnum) AS place_in_key
+       array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum) AS place_in_key
 FROM pg_attribute a
 JOIN pg_type d ON d.oid = a.atttypid
 CROSS JOIN LATERAL (
@@ -40,7 +40,10 @@ _TABLE = """
 SELECT c.oid, c.relkind::text AS kind, obj_description(c.oid, 'pg_class') AS comment,
        coalesce(i.indimmediate, true) AS immediate, row_security_active(c.oid) AS secured,
        EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
-         AS has_rules
+         AS has_rules,
+       EXISTS (SELECT FROM pg_trigger g WHERE g.tgtype & 3 = 3 AND g.tgenabled <> 'D'
+               AND NOT g.tgisinternal AND (g.tgrelid = c.oid OR g.tgrelid IN
+                 (SELECT relid FROM pg_partition_tree(c.oid)))) AS may_discard
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 WHERE n.nspname = %s AND c.relname = %s"""
@@ -82,11 +85,15 @@ class SinkColumn:
 
 @dataclass(frozen=True, slots=True)
 class SinkTable:
-    """A table as it is: its columns, the primary key in order, and whether the sink created it."""
+    """A table as it is: its columns, the primary key in order, and whether the sink created it.
+
+    `may_discard` where it has triggers that come before a row's change, and may leave it out.
+    """
 
     columns: dict[str, SinkColumn]
     key: tuple[str, ...]
     own: bool
+    may_discard: bool = False
 
 
 async def read_table(connection: AsyncConnection, schema: str, name: str) -> SinkTable | None:
@@ -101,7 +108,8 @@ async def read_table(connection: AsyncConnection, schema: str, name: str) -> Sin
     if reason:
         raise TableRefusedError(f"table {schema}.{name} {reason}, or name another table")
     columns = {row.name: SinkColumn(*row[:-1]) for row in rows}
-    return SinkTable(columns, tuple(row.name for row in key), table.comment == MARKER)
+    names = tuple(row.name for row in key)
+    return SinkTable(columns, names, table.comment == MARKER, table.may_discard)
 
 
 def _place(row: Any) -> int:

@@ -4,6 +4,7 @@ or nothing of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import sql
@@ -35,6 +36,8 @@ _MOVED = (
 _SHOWN = 60
 #: Behind a value that the target would not hold as it was sent.
 UNPROVED = " is not held exactly by "
+#: Behind the key of a row that the target's triggers have left out.
+DISCARDED = " is the key of a row that a trigger of the target has left out"
 
 
 def statement(
@@ -48,11 +51,18 @@ def statement(
     was done.
     """
     made = _Statement(table, target, plan)
-    parts = [sql.SQL(_MOVED).format(offsets=offsets)]
+    parts, answers = [sql.SQL(_MOVED).format(offsets=offsets)], list[sql.Composable]()
     if len(whole.deletes):
         parts.append(made.delete())
+        answers.append(made.not_deleted())
     parts += [made.upsert(group, number) for number, group in enumerate(whole.upserts)]
-    text = sql.SQL("WITH {} SELECT count(*) FROM moved").format(sql.SQL(", ").join(parts))
+    answers += [made.not_written(group, number) for number, group in enumerate(whole.upserts)]
+    # Each answer is an error where a row was left out, else nothing.
+    answer = sql.SQL("coalesce({}, count(*))").format(sql.SQL(", ").join(answers))
+    text = sql.SQL("WITH {} SELECT {} FROM moved").format(
+        sql.SQL(", ").join(parts),
+        answer if target.may_discard and answers else sql.SQL("count(*)"),
+    )
     return text.as_bytes(None).replace(b"%", b"%%").replace(_PARAMETER.encode(), b"%")
 
 
@@ -96,28 +106,111 @@ class _Statement:
     def delete(self) -> sql.Composed:
         plan = self._plan
         names = [sql.Identifier(f"k{number}") for number in range(len(plan.key))]
-        same = [
-            sql.SQL("t.{} = {}").format(
-                sql.Identifier(column.name), self._value(column, sql.SQL("g.{}").format(name))
-            )
-            for column, name in zip(plan.key, names, strict=True)
-        ]
         kinds = [*(self._array_type(column) for column in plan.key), "text[]"]
         return sql.SQL(
-            "gone AS (DELETE FROM {table} t USING unnest({arrays}) AS g({names}, version) "
-            "WHERE {same} AND {guard} AND EXISTS (SELECT FROM moved))"
+            "old AS (SELECT * FROM unnest({arrays}) AS g({names}, version)"
+            " WHERE EXISTS (SELECT FROM moved)),"
+            " gone AS (DELETE FROM {table} t USING old g WHERE {same} AND {guard}{returning})"
         ).format(
             table=self._table,
             arrays=sql.SQL(", ").join([sql.SQL(f"{_PARAMETER}b::{kind}") for kind in kinds]),
             names=sql.SQL(", ").join(names),
-            same=sql.SQL(" AND ").join(same),
+            same=self._same_as_deleted("t"),
             guard=self._guard(sql.SQL("g.version")),
+            returning=self._returning(),
+        )
+
+    def _same_as_deleted(self, table: str) -> sql.Composed:
+        """Whether a row of this alias has the key of a deleted one."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("{}.{} = {}").format(
+                sql.Identifier(table),
+                sql.Identifier(column.name),
+                self._value(column, sql.SQL("g.{}").format(sql.Identifier(f"k{number}"))),
+            )
+            for number, column in enumerate(self._plan.key)
+        )
+
+    def not_deleted(self) -> sql.Composed:
+        """An error that names a row which is still there, and NULL where none is."""
+        keys = [sql.SQL("g.{}").format(sql.Identifier(f"k{n}")) for n in range(len(self._plan.key))]
+        return sql.SQL(
+            "(SELECT {shown} FROM old g WHERE EXISTS (SELECT FROM {table} t WHERE {same} AND"
+            " {guard}) AND NOT EXISTS (SELECT FROM gone d WHERE {deleted}) LIMIT 1)"
+        ).format(
+            shown=_discarded(keys),
+            table=self._table,
+            same=self._same_as_deleted("t"),
+            guard=self._guard(sql.SQL("g.version")),
+            deleted=self._same_as_deleted("d"),
+        )
+
+    def not_written(self, group: Upserts, number: int) -> sql.Composed:
+        """The same for rows that were neither inserted nor changed, with nothing newer there."""
+        newer: sql.Composable = self._same("t", "n")
+        is_changed = len(group.columns) > len(self._plan.fixed)  # else it has a key alone
+        if is_changed:
+            guard = self._guard(self._incoming(group, "n"))
+            newer = sql.SQL("{} AND NOT {}").format(newer, guard)
+        places = ["set", "put"] if group.partial and is_changed else ["put"]
+        written = sql.SQL(" OR ").join(
+            sql.SQL("EXISTS (SELECT FROM {} p WHERE {})").format(
+                sql.Identifier(f"{place}{number}"), self._same("p", "n")
+            )
+            for place in places
+        )
+        return sql.SQL(
+            "(SELECT {shown} FROM {new} n WHERE NOT ({written}) AND NOT EXISTS (SELECT FROM {table}"
+            " t WHERE {newer}) LIMIT 1)"
+        ).format(
+            shown=_discarded(
+                [sql.SQL("n.{}").format(sql.Identifier(name)) for name in self._target.key]
+            ),
+            new=sql.Identifier(f"new{number}"),
+            written=written,
+            table=self._table,
+            newer=newer,
+        )
+
+    def _same(self, one: str, other: str) -> sql.Composed:
+        """Whether rows of these aliases have one key."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("{1}.{0} = {2}.{0}").format(
+                sql.Identifier(name), sql.Identifier(one), sql.Identifier(other)
+            )
+            for name in self._target.key
+        )
+
+    def _incoming(self, group: Upserts, alias: str) -> sql.Composable | None:
+        """The version of a row that comes."""
+        version = self._plan.version
+        if not version:
+            return None
+        if version not in [column.name for column in group.columns]:
+            return sql.SQL("NULL::text")
+        return sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(version))
+
+    def _returning(self, alias: str = "t") -> sql.Composable:
+        if not self._target.may_discard:
+            return sql.SQL("")
+        return sql.SQL(" RETURNING {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(name))
+                for name in self._target.key
+            )
         )
 
     def upsert(self, group: Upserts, number: int) -> sql.Composed:
         if group.partial:
             return self._partial(group, number)
-        return self._insert(group, number, self._rows(group))
+        if not self._target.may_discard:
+            return self._insert(group, number, self._rows(group))
+        new = sql.Identifier(f"new{number}")
+        return sql.SQL("{} AS ({}), {}").format(
+            new,
+            self._rows(group),
+            self._insert(group, number, sql.SQL("SELECT n.* FROM {} n").format(new)),
+        )
 
     def _partial(self, group: Upserts, number: int) -> sql.Composed:
         """Rows that lack columns change what is there; only those that are not there are inserted.
@@ -127,9 +220,7 @@ class _Statement:
         """
         new = sql.Identifier(f"new{number}")
         names = [column.name for column in group.columns]
-        same = sql.SQL(" AND ").join(
-            sql.SQL("t.{0} = n.{0}").format(sql.Identifier(name)) for name in self._target.key
-        )
+        same = self._same("t", "n")
         changes = [
             sql.SQL("{0} = n.{0}").format(sql.Identifier(name))
             for name in names
@@ -137,23 +228,18 @@ class _Statement:
         ]
         parts = [sql.SQL("{} AS ({})").format(new, self._rows(group))]
         if changes:
-            version = self._plan.version
-            incoming = (
-                sql.SQL("n.{}").format(sql.Identifier(version))
-                if version in names
-                else sql.SQL("NULL::text")
-            )
             parts.append(
                 sql.SQL(
                     "{name} AS (UPDATE {table} t SET {changes} FROM {new} n WHERE {same} AND"
-                    " {guard})"
+                    " {guard}{returning})"
                 ).format(
                     name=sql.Identifier(f"set{number}"),
                     table=self._table,
                     changes=sql.SQL(", ").join(changes),
                     new=new,
                     same=same,
-                    guard=self._guard(incoming),
+                    guard=self._guard(self._incoming(group, "n")),
+                    returning=self._returning(),
                 )
             )
         absent = sql.SQL("SELECT n.* FROM {} n WHERE NOT EXISTS (SELECT FROM {} t WHERE {})")
@@ -195,7 +281,7 @@ class _Statement:
         )
         return sql.SQL(
             "{name} AS (INSERT INTO {table} AS t ({columns}) {overriding}{rows} ON CONFLICT ({key})"
-            " {change})"
+            " {change}{returning})"
         ).format(
             name=sql.Identifier(f"put{number}"),
             table=self._table,
@@ -204,6 +290,7 @@ class _Statement:
             rows=rows,
             key=sql.SQL(", ").join(map(sql.Identifier, self._target.key)),
             change=change if others else sql.SQL("DO NOTHING"),
+            returning=self._returning(),
         )
 
     def _guard(self, incoming: sql.Composable | None) -> sql.Composable:
@@ -249,6 +336,12 @@ class _Statement:
 
     def _unproved(self, name: str) -> str:
         return f"{UNPROVED}column {name}, {self._target.columns[name].type}"
+
+
+def _discarded(keys: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL("(left(concat_ws(', ', {keys}), {shown}) || {text})::integer").format(
+        keys=sql.SQL(", ").join(keys), shown=sql.Literal(_SHOWN), text=sql.Literal(DISCARDED)
+    )
 
 
 def _filled(template: str, source: sql.Composable) -> sql.Composed:

@@ -461,8 +461,8 @@ One value of each PostgreSQL type, through a real server, real connectors and re
 The last four columns are behind Debezium with Avro, the one form that the platform reads. What else
 the connector does: `timetz` comes in UTC, an interval's months as 30.44 days, `char(n)` padded, a
 varying bit string without its leading zeros, arrays of arrays as NULLs, `24:00` within arrays as
-00:00, dates before Christ in snapshots and arrays as if they were after. Its forms of infinite
-dates are in `infra/avro/kind.py`. A column of a given table is written only where it holds the
+00:00, dates before Christ in snapshots and arrays as if they were after, timestamps before Christ
+within arrays two days off. Its forms of infinite dates are in `infra/avro/kind.py`. A column of a given table is written only where it holds the
 value exactly (`docs/platform.md`). The stack's connectors tell the source's type of bit strings,
 `money`, `char(n)`, `jsonb`, addresses and ranges (`datatype.propagate.source.type`), so the sink's
 own table has it too.

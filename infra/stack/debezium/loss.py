@@ -38,6 +38,7 @@ _CHANGED_ITEMS: Mapping[str, str] = {
     "time with time zone": "times come in UTC",
     "time without time zone": "24:00 comes as 00:00",
     "date": "dates before Christ come as if they were after",
+    "timestamp without time zone": "timestamps before Christ come two days off",
 }
 
 

@@ -462,10 +462,10 @@ The last four columns are behind Debezium with Avro, the one form that the platf
 the connector does: `timetz` comes in UTC, an interval's months as 30.44 days, `char(n)` padded, a
 varying bit string without its leading zeros, arrays of arrays as NULLs, `24:00` within arrays as
 00:00, dates before Christ in snapshots and arrays as if they were after, timestamps before Christ
-within arrays two days off. Its forms of infinite dates are in `infra/avro/kind.py`. A column of a given table is written only where it holds the
-value exactly (`docs/platform.md`). The stack's connectors tell the source's type of bit strings,
-`money`, `char(n)`, `jsonb`, addresses and ranges (`datatype.propagate.source.type`), so the sink's
-own table has it too.
+within arrays two days off. Its forms of infinite dates are in `infra/avro/kind.py`. A column of a
+given table is written only where it holds the value exactly (`docs/platform.md`). The stack's
+connectors tell the source's type of bit strings, `money`, `char(n)`, `jsonb`, addresses and ranges
+(`datatype.propagate.source.type`), so the sink's own table has it too.
 
 **NULL in a column with a default** comes as the default: Kafka Connect gives out a default where
 a value is NULL (KIP-581), and Apicurio's converter to Avro has no setting against it. Of a default

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 
 from infra.platform.process.argument import (
     Argument,
@@ -14,6 +15,7 @@ from infra.platform.process.argument import (
     whole,
     writable,
 )
+from infra.platform.process.error import ConfigError
 from infra.platform.sinks.connector import SinkConnector
 from infra.platform.sinks.plugin import SinkPlugin
 from infra.plugin import lacking
@@ -21,8 +23,20 @@ from infra.plugin import lacking
 MODES = ("append", "upsert")
 
 
+def read_properties(path: str) -> dict[str, str]:
+    """A file of `name=value` lines; lines that start with # are comments. Raises ConfigError."""
+    found = {}
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            name, equals, value = line.partition("=")
+            if not equals:
+                raise ConfigError(f"{path}: line {number} has no '='; write name=value")
+            found[name.strip()] = value.strip()
+    return found
+
+
 def _make(options: argparse.Namespace) -> SinkConnector:
-    from infra.platform.sinks.iceberg.sink import IcebergSink, local_properties, read_properties
+    from infra.platform.sinks.iceberg.sink import IcebergSink, local_properties
 
     properties = (
         read_properties(options.iceberg_properties)

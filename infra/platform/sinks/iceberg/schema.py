@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from infra.platform.process.error import ConfigError
 from infra.platform.sinks.iceberg.cast import exactly
 
 _WIDER = {pa.int32(): pa.int64(), pa.float32(): pa.float64()}
@@ -44,10 +45,21 @@ def _wider(known: Any, coming: Any) -> Any:
     return coming if _WIDER.get(known) == coming else known
 
 
-def narrowed(known: Any, coming: Any) -> list[str]:
-    """The columns that no longer hold what was known of them: the source's ALTER TABLE has rounded
-    or cut rows of which no event tells.
+def check_narrowed(table: str, known: Any, coming: Any) -> None:
+    """Raise ConfigError where the source's columns no longer hold what the table has: its ALTER
+    TABLE has rounded or cut rows of which no event tells.
     """
+    lost = narrowed(known, coming)
+    if lost:
+        raise ConfigError(
+            f"the source's columns no longer hold what table {table} has in {', '.join(lost)}, so"
+            " its ALTER TABLE has changed rows of which no event tells; fill another table, or"
+            " append"
+        )
+
+
+def narrowed(known: Any, coming: Any) -> list[str]:
+    """The columns that hold less than was known of them."""
     types = {column.name: column.type for column in known}
     return [
         column.name

@@ -37,7 +37,7 @@ from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of
 from infra.platform.sinks.iceberg.failure import remedy, translated
 from infra.platform.sinks.iceberg.given import check_given, check_required
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
-from infra.platform.sinks.iceberg.schema import fitted, narrowed, widened
+from infra.platform.sinks.iceberg.schema import check_narrowed, fitted, widened
 from infra.platform.sinks.iceberg.shape import (
     MARKER,
     appended_rows,
@@ -69,18 +69,6 @@ def local_properties(warehouse: str) -> dict[str, str]:
     root = Path(warehouse).resolve()
     root.mkdir(parents=True, exist_ok=True)
     return local_catalog(root)
-
-
-def read_properties(path: str) -> dict[str, str]:
-    """A file of `name=value` lines; lines that start with # are comments. Raises ConfigError."""
-    found = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            name, equals, value = line.partition("=")
-            if not equals:
-                raise ConfigError(f"{path}: line {number} has no '='; write name=value")
-            found[name.strip()] = value.strip()
-    return found
 
 
 class IcebergSink(SinkConnector):
@@ -205,8 +193,12 @@ class IcebergSink(SinkConnector):
             check_key(batch, rows, key)
             self._one_source(batch, key)
             self._ordered_key(batch, key)
-            self._check_columns(batch, self._schema_of(rows))
             self._defaults |= defaults_of(batch)
+            # With several partitions an event may be from before a column became wider.
+            if self._is_own and all(
+                place[0] != batch.topic for place in {*self._next} - {batch.place}
+            ):
+                check_narrowed(self._table_name, self._columns, self._schema_of(rows))
         rows = self._fitted(rows)
         return Piece(batch.place, batch.offsets, batch.end, rows, key, self._schema_of(rows))
 
@@ -226,20 +218,6 @@ class IcebergSink(SinkConnector):
                 )
         self._key = key
 
-    def _check_columns(self, batch: Batch, coming: Any) -> None:
-        """Columns still hold what the sink's own table has; with several partitions an event may be
-        from before they became wider.
-        """
-        given = self._table is not None and MARKER not in self._table.properties
-        others = {place for place in self._next if place[0] == batch.topic} - {batch.place}
-        lost = [] if given or others else narrowed(self._columns, coming)
-        if lost:
-            raise ConfigError(
-                f"the source's columns no longer hold what table {self._table_name} has in"
-                f" {', '.join(lost)}, so its ALTER TABLE has changed rows of which no event tells;"
-                " fill another table, or append"
-            )
-
     def _one_source(self, batch: Batch, key: Sequence[str]) -> None:
         """Rows of two tables may have the same key, unless it has a column that says which table
         is meant, as Debezium's topic routing adds one.
@@ -255,11 +233,16 @@ class IcebergSink(SinkConnector):
                     " same key; give each a table of its own, or append"
                 )
 
+    @property
+    def _is_own(self) -> bool:
+        """Whether the table is, or will be, one that the sink has created."""
+        return self._table is None or MARKER in self._table.properties
+
     def _fitted(self, rows: Any) -> Any:
         """The rows as the table can hold them; what it cannot hold is refused here, where its
         event is known.
         """
-        if self._table is not None and MARKER not in self._table.properties:
+        if self._table is not None and not self._is_own:
             return self._fitted_to_given(self._table, rows)
         columns = widened(self._columns, self._schema_of(rows))
         made = fitted(rows, columns)

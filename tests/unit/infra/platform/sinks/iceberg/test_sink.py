@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.platform.process.error import ConfigError, RetryableError, UnreachableError
-from infra.platform.sinks.iceberg.sink import IcebergSink, read_properties
+from infra.platform.sinks.iceberg.plugin import read_properties
+from infra.platform.sinks.iceberg.sink import IcebergSink
 from tests.batches import Partition
 from tests.change_events import inserts
 

@@ -14,6 +14,9 @@ from cdc_users.step.stages import stage_figures
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.timeline_row import TimelineRow
 
+#: Connect confirms what it has read once a second (offset.flush.interval.ms), and a busy one later.
+CONFIRMED_S = 5.0
+
 
 def shown(
     state: StepState,
@@ -97,4 +100,5 @@ def _slot(samples: Sequence[GaugeSample]) -> BacklogSeries:
     (first_s, _, first), (last_s, _, last) = known[0], known[-1]
     written = (last or 0) - (first or 0)
     per_s = written / (last_s - first_s) if last_s > first_s else 0.0
-    return BacklogSeries([at_s for at_s, _, _ in known], [float(lag) for _, lag, _ in known], per_s)
+    lags = [float(lag) for _, lag, _ in known]
+    return BacklogSeries([at_s for at_s, _, _ in known], lags, per_s, gulp_s=CONFIRMED_S)

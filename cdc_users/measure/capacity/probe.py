@@ -26,6 +26,8 @@ GROWN_S = 0.05
 #: Of what is offered, so much must come out.
 DELIVERED_SHARE = 0.99
 FEWEST_LOOKS = 3
+#: What is worked off in gulps has a trend over so many of them at the least.
+GULPS = 2
 FEW_LOOKS = (
     "too few looks at the backlog to judge it by; hold each rate for longer (--probe), or leave the"
     " harness more of the machine"
@@ -37,13 +39,15 @@ HOPELESS_S, HOPELESS_LOOKS, HOPELESS_SHARE = 3.0, 5, 0.1
 @dataclass(frozen=True, slots=True)
 class BacklogSeries:
     """One place where events can wait: what waited there, by time (seconds), and how much goes
-    through it a second in the same unit. `known` is false where nobody could say.
+    through it a second in the same unit. `known` is false where nobody could say; `gulp_s` is how
+    long what works it off may wait between two gulps.
     """
 
     at_s: Sequence[float]
     waiting: Sequence[float]
     through_per_s: float
     known: bool = True
+    gulp_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +160,14 @@ def slo_spent(over: int, planned: int, percentile: float) -> bool:
 
 def trend_share(series: BacklogSeries) -> float:
     """The growth of what waits, as a share of what goes through; 0 where there is no trend to be
-    sure of.
+    sure of: what rises between two gulps does so at any rate.
     """
     if series.through_per_s <= 0:
         return 0.0
     at_s = np.asarray(series.at_s, dtype=np.float64)
     begin = settled_from(len(at_s))
+    if len(at_s) > begin and at_s[-1] - at_s[begin] < GULPS * series.gulp_s:
+        return 0.0
     waiting_s = np.asarray(series.waiting, dtype=np.float64) / series.through_per_s
     return _trend(*thinned(at_s[begin:], waiting_s[begin:]))
 

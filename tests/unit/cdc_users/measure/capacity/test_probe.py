@@ -130,6 +130,16 @@ def test_a_slot_whose_reader_confirms_in_gulps_has_no_trend() -> None:
     assert trend_share(sawtooth) == 0.0
 
 
+@pytest.mark.parametrize(("span_s", "told"), [(7.0, 0.0), (20.0, 1.0)])
+def test_what_rises_until_the_next_gulp_is_no_trend_and_what_never_falls_is_one(
+    span_s: float, told: float
+) -> None:
+    at_s = [tenth / 10 for tenth in range(round(span_s * 10))]
+    unconfirmed = BacklogSeries(at_s, [1000.0 * at for at in at_s], 1000.0, gulp_s=5.0)
+
+    assert trend_share(unconfirmed) == pytest.approx(told, abs=0.01)
+
+
 def test_a_growing_backlog_is_told_as_a_share_of_what_goes_through() -> None:
     assert trend_share(series(100.0)) == pytest.approx(0.1, rel=0.01)
     assert trend_share(BacklogSeries([0.0, 1.0], [0.0, 9.0], 0.0)) == 0.0

@@ -1,0 +1,126 @@
+"""A search names the stage that was slowed down: six places, each slowed by a process that stands
+still for most of the time, or by a sink that waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.stack.endpoints import Endpoints
+from tests.real_stack import server
+from tests.scenarios.locust_process import LocustProcess
+
+pytestmark = pytest.mark.soak
+
+#: A slowed process stands still for so long, and then goes on for so long, over and over.
+STILL_S, GOES_S = 0.18, 0.02
+SEARCH = (
+    *("--smoke", "no", "--from", "1600", "--most", "1600", "--slo", "end_to_end.p50 < 60s"),
+    *("--probe", "10s", "--warm-up", "3s", "--confirm", "10s", "--budget", "3m"),
+    *("--rows-per-transaction", "20", "--lanes", "16"),
+)
+LIMIT_S = 400.0
+
+
+def backends() -> list[psutil.Process]:
+    """PostgreSQL's processes that write for clients."""
+    postgres = server("postgres")
+    assert postgres is not None
+    busy = ("INSERT", "COMMIT", "idle", "BEGIN", "UPDATE")
+    return [
+        child
+        for child in postgres.children()
+        if (title := " ".join(child.cmdline())) and any(word in title for word in busy)
+        if "walsender" not in title
+    ]
+
+
+def walsenders() -> list[psutil.Process]:
+    postgres = server("postgres")
+    assert postgres is not None
+    return [child for child in postgres.children() if "walsender" in " ".join(child.cmdline())]
+
+
+def of_stack(name: str) -> list[psutil.Process]:
+    found = server(name)
+    assert found is not None
+    return [found]
+
+
+@contextlib.contextmanager
+def slowed(processes: Callable[[], list[psutil.Process]]) -> Iterator[None]:
+    """These processes, as they come and go, get a tenth of the time."""
+    over = threading.Event()
+
+    def every(act: Callable[[psutil.Process], None]) -> None:
+        for process in processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                act(process)
+
+    def slow() -> None:
+        while not over.is_set():
+            every(psutil.Process.suspend)
+            over.wait(STILL_S)
+            every(psutil.Process.resume)
+            over.wait(GOES_S)
+
+    slowing = threading.Thread(target=slow, daemon=True)
+    slowing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        slowing.join()
+        every(psutil.Process.resume)
+
+
+def limit_of(run: LocustProcess) -> str:
+    """The stage that the search names; the run's output where it names none."""
+    assert run.wait(LIMIT_S) in (0, 1, 4), run.output
+    capacity = run.result()["capacity"]
+    assert capacity is not None, run.output
+    narrow = capacity["bottleneck"]
+    assert narrow is not None, run.output
+    print(narrow["words"])
+    stage: str = narrow["stage"]
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("stage", "processes"),
+    [
+        ("source", backends),
+        ("walsender", walsenders),
+        ("capture", lambda: of_stack("connect")),
+        ("broker", lambda: of_stack("kafka")),
+    ],
+)
+def test_a_server_that_is_slowed_is_named(
+    stack: Endpoints, results: Path, stage: str, processes: Callable[[], list[psutil.Process]]
+) -> None:
+    run = LocustProcess("capacity", results, *SEARCH)
+    run.await_output('"step": "capacity-1-probe')
+    with slowed(processes):
+        assert limit_of(run) == stage
+
+
+def test_a_consumer_that_is_slowed_is_named(stack: Endpoints, results: Path) -> None:
+    run = LocustProcess("capacity", results, *SEARCH)
+    run.await_output('"step": "capacity-1-probe')
+    platform = run.child("infra.platform")
+    with slowed(lambda: [platform]):
+        assert limit_of(run) == "consumer"
+
+
+@pytest.mark.parametrize("sink", [("slow", "--sink-delay", "500ms"), ("webhook",)])
+def test_a_sink_that_waits_is_named(stack: Endpoints, results: Path, sink: tuple[str, ...]) -> None:
+    slow = ("--sink", *sink, "--batch-size", "50")
+    run = LocustProcess("capacity", results, *SEARCH, *slow)
+
+    assert limit_of(run) == "sink"

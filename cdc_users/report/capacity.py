@@ -35,21 +35,28 @@ _LIMITS = {
 }
 
 
-def searches(result: Result) -> Iterator[tuple[str, SearchSummary]]:
+def searches(
+    only: SearchSummary | None, compared: ComparisonSummary | None
+) -> Iterator[tuple[str, SearchSummary]]:
     """Each search of a run, with the words that tell its pipeline from the others (none for the
     only one).
     """
-    if result.capacity is not None:
-        yield "", result.capacity
-    if result.capacities is not None:
-        yield from ((one["of"], one["search"]) for one in result.capacities["searches"])
+    if only is not None:
+        yield "", only
+    if compared is not None:
+        yield from ((one["of"], one["search"]) for one in compared["searches"])
+
+
+def searches_of(result: Result) -> Iterator[tuple[str, SearchSummary]]:
+    """The searches of a run that has ended."""
+    return searches(result.capacity, result.capacities)
 
 
 def sections(result: Result) -> Iterator[str]:
     """What the searches of a run came to, as the terminal shows it, each part with a
     blank line behind it.
     """
-    for of, found in searches(result):
+    for of, found in searches_of(result):
         yield from (search_table(found, of), "", sentence(found))
         yield from (*physics(found), "")
     if result.capacities is not None:
@@ -193,7 +200,7 @@ def curve_csv(result: Result) -> str:
         COLUMNS,
         (
             [probe.get(name) for name in COLUMNS]
-            for _, found in searches(result)
+            for _, found in searches_of(result)
             for probe in found["probes"]
         ),
     )

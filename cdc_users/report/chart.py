@@ -173,9 +173,22 @@ def capacity(result: Result) -> Iterator[FigureChart]:
     """What each rate that was probed showed: its latency, what came out, and what it cost; of
     several pipelines that differ in size, what each of them holds.
     """
-    if result.capacities is not None and result.capacities["size"] is not None:
-        yield _capacity_by_size(result.capacities, result.capacities["size"])
-    for of, found in searches(result):
+    return _of_searches(result.capacity, result.capacities)
+
+
+def so_far(
+    only: SearchSummary | None, compared: ComparisonSummary | None
+) -> list[dict[str, object]]:
+    """The same charts of searches that go on, as a page's script reads them."""
+    return [asdict(chart) for chart in _of_searches(only, compared)]
+
+
+def _of_searches(
+    only: SearchSummary | None, compared: ComparisonSummary | None
+) -> Iterator[FigureChart]:
+    if compared is not None and compared["size"] is not None:
+        yield _capacity_by_size(compared, compared["size"])
+    for of, found in searches(only, compared):
         yield from search_charts(found, f" ({of})" if of else "")
 
 
@@ -199,7 +212,7 @@ def search_charts(found: SearchSummary, of: str = "") -> Iterator[FigureChart]:
     rates = [rate for rate in values["rate_per_s"] if rate is not None]
     if not rates:
         return
-    low, high = found["low_per_s"], found["high_per_s"]
+    low, high = found["held_per_s"], found["failed_per_s"]
     ends = f" Held: {low:,.0f}/s." if low is not None else ""
     ends += f" Failed: {high:,.0f}/s." if high is not None else ""
     bend = knee(values)

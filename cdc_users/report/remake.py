@@ -10,7 +10,7 @@ from cdc_users.measure.judgement.result import SCHEMA, Result
 from cdc_users.report import csv as statistic
 from cdc_users.report import html as page
 from cdc_users.report.answer import answer
-from cdc_users.report.capacity import curve_csv, searches
+from cdc_users.report.capacity import curve_csv, searches_of
 from cdc_users.report.faults import faults_csv, with_faults
 from cdc_users.report.table import columns, usable
 
@@ -46,7 +46,7 @@ def write(place: Path, result: Result) -> Path:
         (place / "statistics.csv").write_text(statistic.statistics_csv(result), encoding="utf-8")
         if with_faults(result):
             (place / "faults.csv").write_text(faults_csv(result), encoding="utf-8")
-        if any(searches(result)):
+        if any(searches_of(result)):
             (place / "capacity.csv").write_text(curve_csv(result), encoding="utf-8")
         shown = columns(result.steps)
         rows = [[column.read(step) for column in shown] for step in result.steps]

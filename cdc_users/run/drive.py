@@ -90,6 +90,8 @@ class Drive:
 
     def _next_state(self) -> StepState | None:
         """The next step's state: one that was planned, or a new one."""
+        if self._shown:
+            self.run.facts.course_so_far = self.course.outcome(self._shown)
         step = self.course.next_step(self._shown)
         if step is None:
             return None

@@ -34,7 +34,7 @@ from cdc_users.run.context import RunContext
 from cdc_users.run.drive import Drive
 from cdc_users.run.wait import CLEAN_UP_RESERVED_S
 from cdc_users.run.watch import Load, Watch
-from cdc_users.scenario import Course, Scenario
+from cdc_users.scenario import Course, CourseOutcome, Scenario
 from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.users.carried import carried
@@ -128,6 +128,11 @@ class Run:
     def moments(self) -> Sequence[TimelineRow]:
         """What was seen so far, one a second."""
         return self.context.watch.moments
+
+    @property
+    def course_so_far(self) -> CourseOutcome:
+        """What the steps that have ended come to; only its figures mean anything."""
+        return self.context.facts.course_so_far
 
     @property
     def look(self) -> PipelineSnapshot:

@@ -12,6 +12,7 @@ from cdc_users.measure.capacity.probe import (
     slo_spent,
 )
 from cdc_users.measure.capacity.search import (
+    Evidence,
     SearchAnswer,
     SearchPlan,
     Trial,
@@ -114,7 +115,8 @@ class CapacityCourse:
         if not made:
             return CourseOutcome(invalid=["no probe was completed"])
         plan = self.plan(shown)
-        following = next_trial(plan, [one.outcome for one in made])
+        outcomes = [one.outcome for one in made]
+        following, evidence = next_trial(plan, outcomes), Evidence.of(outcomes)
         ended = (
             "the pipeline did not drain within --drain-timeout after it"
             if not made[-1].shown.drained
@@ -128,6 +130,8 @@ class CapacityCourse:
             "confirmed": answer.confirmed,
             "limit": answer.limit,
             "why": answer.why,
+            "held_per_s": evidence.low,
+            "failed_per_s": evidence.high,
             "width": answer.width,
             "ceiling_per_s": self.ceiling_per_s(shown),
             "slo": [threshold.text for threshold in self.options.slo],

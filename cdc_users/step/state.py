@@ -189,8 +189,10 @@ class Facts:
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
     #: By step: what each server, the platform and the harness took; None is not known.
     costs: dict[int, Costs] = field(default_factory=dict)
-    #: What the course as a whole came to.
+    #: What the course as a whole came to, and to what before its last step; of the latter only the
+    #: figures mean anything, because its steps go on.
     course: CourseOutcome = field(default_factory=CourseOutcome)
+    course_so_far: CourseOutcome = field(default_factory=CourseOutcome)
     #: By step: how the run's processes shared the machine's processors with others.
     processors: dict[int, ProcessorUse] = field(default_factory=dict)
 

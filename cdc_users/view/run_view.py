@@ -15,7 +15,7 @@ from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.options.options import Options
 from cdc_users.pipeline.telemetry import PipelineSnapshot
-from cdc_users.scenario import Scenario
+from cdc_users.scenario import CourseOutcome, Scenario
 from cdc_users.step.state import StepState
 from cdc_users.step.timeline_row import TimelineRow
 
@@ -81,6 +81,10 @@ class RunView(Protocol):
     @property
     def states(self) -> Sequence[StepState]:
         """The steps with what their writers reported."""
+
+    @property
+    def course_so_far(self) -> CourseOutcome:
+        """What the steps that have ended come to; only its figures mean anything."""
 
     @property
     def look(self) -> PipelineSnapshot:

@@ -14,7 +14,7 @@ from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.observe.message import ProcessSample
 from cdc_users.options.options import Options, resolve, texts
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
-from cdc_users.scenario import Pipeline, Scenario, Step
+from cdc_users.scenario import CourseOutcome, Pipeline, Scenario, Step
 from cdc_users.step.state import ReportedShare, StepState
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.users.message import Tally
@@ -87,6 +87,7 @@ class MadeRun:
     )
     marks: list[ChartMark] = field(default_factory=lambda: [ChartMark(0.5, "step-1", "step-1")])
     states: list[StepState] = field(default_factory=lambda: [state()])
+    course_so_far: CourseOutcome = field(default_factory=CourseOutcome)
     look: PipelineSnapshot = field(
         default_factory=lambda: PipelineSnapshot(
             sink=Snapshot(

@@ -84,7 +84,11 @@ class PredictionRow(TypedDict):
 
 
 class SearchSummary(TypedDict):
-    """The answer (capacity.search has its kinds and limits), with everything that it rests on."""
+    """The answer (capacity.search has its kinds and limits), with everything that it rests on.
+
+    `held_per_s` and `failed_per_s` are the bracket that the search has closed to so far: the
+    highest rate that held, and the lowest above it that failed.
+    """
 
     kind: str
     low_per_s: float | None
@@ -92,6 +96,8 @@ class SearchSummary(TypedDict):
     confirmed: int
     limit: str | None
     why: str
+    held_per_s: float | None
+    failed_per_s: float | None
     width: float | None
     ceiling_per_s: float | None
     slo: Sequence[str]

@@ -125,13 +125,20 @@ def state(run: RunView | None, known: str, since: int) -> RunPage:
         "heat": run.heat.to_json(
             max(0, int(moments[first - 1].elapsed_s / run.heat.width_s)) if first else 0
         ),
-        "figures": chart.of_result(run.result) if run.result is not None else [],
+        "figures": figures(run),
         "stages": [asdict(stage) for stage in stages(run, narrow)],
         "words": narrow.words,
         "split": [{"name": name, "values": parts} for name, parts in split_ms(run)],
         "ledger": ledger(run),
         "verdict": verdict(run),
     }
+
+
+def figures(run: RunView) -> list[dict[str, object]]:
+    """The charts of the run's own figures; of a search that goes on, as far as it has come."""
+    if run.result is not None:
+        return chart.of_result(run.result)
+    return chart.so_far(run.course_so_far.summary, run.course_so_far.comparison)
 
 
 def head(run: RunView) -> RunHead:

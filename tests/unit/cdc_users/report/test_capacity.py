@@ -43,6 +43,8 @@ FOUND: Any = {
     "kind": "interval",
     "low_per_s": 1830.0,
     "high_per_s": 1884.0,
+    "held_per_s": 1830.0,
+    "failed_per_s": 1884.0,
     "confirmed": 2,
     "limit": None,
     "why": "the backlog grew by 40.0 events/s",

@@ -36,6 +36,7 @@ class Deciding:
     def __init__(self, decide: Callable[[Sequence[StepShown]], Step | None]) -> None:
         self.decide = decide
         self.asked: list[list[str]] = []
+        self.told_so_far: list[list[str]] = []
         self.told: list[str] | None = None
 
     @property
@@ -48,6 +49,7 @@ class Deciding:
 
     def outcome(self, shown: Sequence[StepShown]) -> Any:
         self.told = [item.step.name for item in shown]
+        self.told_so_far.append(self.told)
         return OUTCOME
 
 
@@ -96,6 +98,17 @@ def test_a_course_decides_each_step_from_those_that_it_was_shown() -> None:
     assert course.asked == [[], ["a"], ["a", "b"]]
     assert course.told == ["a", "b"]
     assert walk.facts.course is OUTCOME
+
+
+def test_what_a_course_has_come_to_is_known_after_each_step() -> None:
+    steps = [step("a"), step("b"), None]
+    course = Deciding(lambda shown: steps[len(shown)])
+    walk = Walk(course)
+
+    walk.names()
+
+    assert course.told_so_far[:2] == [["a"], ["a", "b"]]
+    assert walk.facts.course_so_far is OUTCOME
 
 
 def test_a_step_that_was_planned_keeps_its_state_and_one_that_was_not_replaces_the_plan() -> None:

@@ -10,6 +10,7 @@ import pytest
 from cdc_users.measure.judgement.result import Verdict
 from cdc_users.view.run_view import Activity, ChartMark
 from cdc_users.view.web.state import activities, head, state
+from tests.unit.cdc_users.shapes.known_capacity import course, driven
 from tests.unit.made_result import result
 from tests.unit.made_run import MadeRun, moment
 
@@ -32,6 +33,19 @@ def test_a_page_that_knows_another_run_gets_all_seconds() -> None:
 
     assert told["first"] == 0
     assert len(told["columns"]["elapsed_s"]) == 6
+
+
+def test_a_search_that_goes_on_shows_its_curve_and_how_far_the_bracket_has_closed() -> None:
+    searching = course()
+    taken = driven(searching)[0][:7]
+    run = MadeRun(course_so_far=searching.outcome(taken))
+
+    latency, *_ = state(run, "", 0)["figures"]
+
+    assert latency["title"] == "Latency by rate"
+    assert latency["x"] == [200, 400, 800]
+    assert latency["note"] == "Of each rate its longest probe. Held: 800/s."
+    assert state(MadeRun(), "", 0)["figures"] == []
 
 
 def test_before_the_audit_its_classes_are_not_known() -> None:

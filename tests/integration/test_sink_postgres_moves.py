@@ -302,6 +302,27 @@ async def test_a_type_that_holds_less_stops_by_name(
             await sink.write(after.batch([Event("c", 2, (2, second))]))
 
 
+async def test_a_column_that_may_have_another_name_stops_by_name(
+    stack: Endpoints, schema: str
+) -> None:
+    """Once the operator has said what it was, the events go on."""
+    table = f"{schema}.rows"
+    before, after = (
+        Partition(columns=COLUMNS),
+        Partition(columns={"id": ("long", False), "status": ("string", True)}),
+    )
+    after.offset = 2
+    async with opened(stack, table) as sink:
+        await sink.write(before.batch([Event("c", key, (key, "old")) for key in (1, 2)]))
+        batch = after.batch([Event("u", 1, (1, "new"))])
+        with pytest.raises(TableRefusedError, match=r"renamed a column .* \(state to status\)"):
+            await sink.write(batch)
+        execute(stack, f"ALTER TABLE {table} RENAME COLUMN state TO status")
+        await sink.write(batch)
+
+    assert rows_of(stack, table, "id, status") == [(1, "new"), (2, "old")]
+
+
 async def test_rows_have_the_default_of_a_column_that_is_new(stack: Endpoints, schema: str) -> None:
     """ADD COLUMN ... DEFAULT gives it to rows of which no event tells."""
     table = f"{schema}.rows"

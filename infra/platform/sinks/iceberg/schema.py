@@ -58,6 +58,21 @@ def check_narrowed(table: str, known: Any, coming: Any) -> None:
         )
 
 
+def check_names(table: str, known: Any, coming: Any) -> None:
+    """Raise ConfigError where a column may have got another name in the source: rows that are there
+    then have values under it of which no event tells.
+    """
+    left = [column for column in known if column.name not in coming.names]
+    new = [column for column in coming if column.name not in known.names]
+    pairs = [f"{old.name} to {one.name}" for old in left for one in new if old.type == one.type]
+    if pairs:
+        raise ConfigError(
+            f"the source may have renamed a column of table {table} ({', '.join(pairs)}), and no"
+            " event tells of the rows that are there; rename it here too, or drop it where the"
+            " source has dropped it, and start again"
+        )
+
+
 def narrowed(known: Any, coming: Any) -> list[str]:
     """The columns that hold less than was known of them."""
     types = {column.name: column.type for column in known}

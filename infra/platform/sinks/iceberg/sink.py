@@ -37,7 +37,7 @@ from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of
 from infra.platform.sinks.iceberg.failure import remedy, translated
 from infra.platform.sinks.iceberg.given import check_given, check_required
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
-from infra.platform.sinks.iceberg.schema import check_narrowed, fitted, widened
+from infra.platform.sinks.iceberg.schema import check_names, check_narrowed, fitted, widened
 from infra.platform.sinks.iceberg.shape import (
     MARKER,
     appended_rows,
@@ -99,8 +99,7 @@ class IcebergSink(SinkConnector):
         self._next: dict[Partition, int] = {}
         self._confirmed: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
-        self._source, self._key = "", tuple[str, ...]()
-        self._defaults: dict[str, Any] = {}
+        self._source, self._key, self._defaults = "", tuple[str, ...](), dict[str, Any]()
         #: The events and the table of somebody else's that were found to fit.
         self._checked: tuple[Any, Any, Any] | None = None
 
@@ -194,11 +193,8 @@ class IcebergSink(SinkConnector):
             self._one_source(batch, key)
             self._ordered_key(batch, key)
             self._defaults |= defaults_of(batch)
-            # With several partitions an event may be from before a column became wider.
-            if self._is_own and all(
-                place[0] != batch.topic for place in {*self._next} - {batch.place}
-            ):
-                check_narrowed(self._table_name, self._columns, self._schema_of(rows))
+            if self._is_own:
+                self._check_columns(batch, self._schema_of(rows))
         rows = self._fitted(rows)
         return Piece(batch.place, batch.offsets, batch.end, rows, key, self._schema_of(rows))
 
@@ -217,6 +213,13 @@ class IcebergSink(SinkConnector):
                     f" {KEY!r}"
                 )
         self._key = key
+
+    def _check_columns(self, batch: Batch, coming: Any) -> None:
+        """The source's columns are still those that the sink's own table has."""
+        check_names(self._table_name, self._columns, coming)
+        # With several partitions an event may be from before a column became wider.
+        if all(place[0] != batch.topic or place == batch.place for place in self._next):
+            check_narrowed(self._table_name, self._columns, coming)
 
     def _one_source(self, batch: Batch, key: Sequence[str]) -> None:
         """Rows of two tables may have the same key, unless it has a column that says which table

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from infra.avro.kind import Column, ColumnKind
 from infra.platform.sinks.postgres.catalogue import SinkColumn
 from infra.platform.sinks.postgres.conversion import BY_CALENDAR, BY_CLOCK, INSTANTS, fits
+from infra.platform.sinks.postgres.plan import VERSION
 
 #: Types of the source that a table of the sink's own has too, where the schema tells them, by the
 #: kind that their values come as. Texts of a zone's moments (tstzrange) depend on both servers'
@@ -148,3 +149,20 @@ def is_narrowed(column: Column, target: SinkColumn) -> bool:
         limited = target.modifier >= 0
         return wanted != base and (not limited or column.scale < target.digits[1])
     return base in _NARROWED.get(target.base, ())
+
+
+def may_be_renamed(
+    columns: Sequence[Column], target: Mapping[str, SinkColumn]
+) -> tuple[tuple[str, str], ...]:
+    """Columns of the table that the events lack, each with a new one of its type: it may be the
+    same under another name, and then rows have its values, of which no event tells.
+    """
+    names = {column.name for column in columns}
+    left = [there for name, there in target.items() if name not in names and name != VERSION]
+    new = [column for column in columns if column.name not in target]
+    return tuple(
+        (there.name, column.name)
+        for there in left
+        for column in new
+        if own_type(column).partition("(")[0] == there.base.strip('"')
+    )

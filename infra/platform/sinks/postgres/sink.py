@@ -28,7 +28,7 @@ from infra.platform.sinks.postgres.offsets import (
     first_life,
     read_offsets,
 )
-from infra.platform.sinks.postgres.own_type import is_narrowed
+from infra.platform.sinks.postgres.own_type import is_narrowed, may_be_renamed
 from infra.platform.sinks.postgres.plan import (
     VERSION,
     VERSION_TYPES,
@@ -226,12 +226,24 @@ class PostgresSink(SinkConnector):
                 )
             await create_table(connection, self._schema, self._name, need)
         elif target.own:
+            self._check_names(batch, target)
             await self._check_order(connection, batch, target)
             await follow(connection, self._schema, self._name, target, need)
         shaped = await read_table(connection, self._schema, self._name)
         if shaped is None:
             raise RetryableError(f"table {self._shown} was dropped while it was looked at")
         return shaped
+
+    def _check_names(self, batch: Batch, target: SinkTable) -> None:
+        """Raise TableRefusedError where a column may have got another name in the source."""
+        renamed = may_be_renamed(batch.rows.columns, target.columns)
+        if renamed:
+            pairs = ", ".join(f"{old} to {new}" for old, new in renamed)
+            raise TableRefusedError(
+                f"the source may have renamed a column of table {self._shown} ({pairs}), and no"
+                " event tells of the rows that are there; rename it here too, or drop it where the"
+                " source has dropped it, and start again"
+            )
 
     async def _check_order(
         self, connection: AsyncConnection, batch: Batch, target: SinkTable

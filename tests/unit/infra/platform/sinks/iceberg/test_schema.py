@@ -96,3 +96,23 @@ async def test_rows_have_the_default_of_a_column_that_is_new(tmp_path: Path) -> 
         {"id": 1, "state": "old", "size": 7, "note": None},
         {"id": 2, "state": "new", "size": 8, "note": "n"},
     ]
+
+
+async def test_a_column_that_may_have_another_name_ends_an_upsert(tmp_path: Path) -> None:
+    before: Columns = {"state": ("string", True)}
+    after: Columns = {"status": ("string", True)}
+    with pytest.raises(ConfigError, match=r"may have renamed .* \(state to status\)"):
+        await written(tmp_path, True, (before, (1, "old")), (after, (2, "new")))
+
+
+async def test_a_column_that_is_gone_and_another_kind_of_column_that_is_new_are_followed(
+    tmp_path: Path,
+) -> None:
+    before: Columns = {"state": ("string", True)}
+    after: Columns = {"size": ("int", True)}
+    rows = await written(tmp_path, True, (before, (1, "old")), (after, (2, 8)))
+
+    assert rows == [
+        {"id": 1, "state": "old", "size": None},
+        {"id": 2, "state": None, "size": 8},
+    ]

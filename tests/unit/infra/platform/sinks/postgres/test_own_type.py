@@ -7,7 +7,12 @@ import pytest
 from infra.avro.kind import Column, ColumnKind, SourceType, column_of
 from infra.platform.sinks.postgres.catalogue import SinkColumn
 from infra.platform.sinks.postgres.conversion import conversion
-from infra.platform.sinks.postgres.own_type import followed_type, is_narrowed, own_type
+from infra.platform.sinks.postgres.own_type import (
+    followed_type,
+    is_narrowed,
+    may_be_renamed,
+    own_type,
+)
 from tests.unit.infra.platform.sinks.postgres.columns import column, numeric, plain
 
 ZONED = ColumnKind.ZONED_TIMESTAMP
@@ -143,3 +148,29 @@ def test_a_type_that_holds_less_than_the_table_may_have_is_narrowed(
 @pytest.mark.parametrize("kind", [kind for kind in ColumnKind if kind is not ColumnKind.OTHER])
 def test_no_type_is_narrower_than_its_own(kind: ColumnKind) -> None:
     assert not is_narrowed(column(kind), plain(own_type(column(kind))))
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (["id", "state"], ()),
+        (["id", "state", "note"], ()),
+        (["id"], ()),
+        (["id", "note"], (("state", "note"),)),
+        (["note", "state"], (("id", "note"),)),
+    ],
+)
+def test_a_column_that_is_gone_with_a_new_one_of_its_type_may_have_another_name(
+    names: list[str], pairs: tuple[tuple[str, str], ...]
+) -> None:
+    columns = [Column(name, ColumnKind.TEXT, True) for name in names]
+    table = {name: SinkColumn(name, "text", "text") for name in ("id", "state")}
+    version = {"cdc_version": SinkColumn("cdc_version", "bigint", "bigint")}
+
+    assert may_be_renamed(columns, table | version) == pairs
+
+
+def test_a_new_column_of_another_type_is_no_renamed_one() -> None:
+    columns = [Column("size", ColumnKind.INT32, True)]
+
+    assert may_be_renamed(columns, {"state": SinkColumn("state", "text", "text")}) == ()

@@ -47,6 +47,8 @@ _ENDING = [encode_varint(number) for number in range(1 << 14)]
 
 def encode_long(number: int) -> bytes:
     """Avro's long: zigzag, then seven bits a byte."""
+    # Arithmetic of the specification's (n << 1) ^ (n >> 63) without the 63: Python's integers have
+    # no highest bit, and ~ gives the same for negative numbers.
     zigzag = number << 1 if number >= 0 else ~(number << 1)
     if zigzag <= _FOURTEEN_BITS:
         return _ENDING[zigzag]
@@ -92,6 +94,8 @@ def encode_unscaled(number: int) -> bytes:
     """A decimal's unscaled number: the shortest two's complement, as Java's BigInteger.toByteArray
     gives it.
     """
+    # ~number has as many bits as two's complement needs beside the sign, so -128 is one byte and
+    # 128 two, as in Java.
     size = ((number if number >= 0 else ~number).bit_length() >> 3) + 1
     return _LENGTH[size] + number.to_bytes(size, "big", signed=True)
 
@@ -231,6 +235,8 @@ class _Parts:
 
     def add(self, piece: bytes | str) -> None:
         last = self.parts[-1]
+        # Neighbours that never change become one piece here, so that a record joins a few long
+        # pieces and not a few dozen short ones.
         if isinstance(piece, bytes) and isinstance(before := last[-1], bytes):
             last[-1] = before + piece
         else:
@@ -345,6 +351,8 @@ class EnvelopeEncoder:
         for outer in self._value["fields"][2:]:
             for inner in outer["type"]["fields"] if outer["name"] == "source" else (outer,):
                 _place(parts, inner["name"], inner["type"], origin)
+        # `value` patches by place. Another order of fields in the schema would put a number where
+        # another one belongs, and every reader would take it.
         if parts.cuts != _CUTS:
             raise EncodeError(
                 f"an envelope's source is expected to have {_CUTS} in this order, not {parts.cuts}"

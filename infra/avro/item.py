@@ -51,6 +51,7 @@ def _nested(schema: AvroSchema, resolved: AvroDefinition) -> Maker:
         return lambda value: {name: held(each) for name, each in value.items()}
     if resolved["type"] == "record":
         fields = {field["name"]: item_maker(schema, field["type"]) for field in resolved["fields"]}
+        # Makers are chosen when the schema is read, so a value only calls them.
         return lambda value: {name: make(value[name]) for name, make in fields.items()}
     return _as_it_is
 

@@ -64,6 +64,8 @@ def key_octets(messages: Sequence[bytes | None]) -> Octets:
 
 def key_heads(octets: Octets) -> NDArray[np.uint64]:
     """For each key a number that its writer schema shares with no other; NO_KEY without a key."""
+    # Magic byte and schema id are the first five of eight bytes: one mask tells schemas apart for
+    # all records, where a slice of each would be an object each.
     heads = octets.eights[octets.begin] & _HEAD
     return np.where(octets.end - octets.begin >= HEADER_BYTES, heads, NO_KEY)
 
@@ -73,6 +75,8 @@ def key_ids(keys: Octets) -> NDArray[np.int64]:
     at, end = keys.begin + HEADER_BYTES, keys.end
     found, plain = np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=np.bool_)
     whole = at < end
+    # A key that is one whole number, which most are, is read by columns. That it is one shows by
+    # its end: a varint that ends where the key does. All other keys take the slow way, one by one.
     ends = keys.after_numbers(at[whole])
     plain[whole] = (ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)
     found[plain] = keys.numbers(at[plain])[0]

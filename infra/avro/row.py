@@ -69,6 +69,8 @@ class Rows:
         return len(self._begin)
 
     def __getitem__(self, part: slice | NDArray[np.int64]) -> Rows:
+        # Positions are cut, and the bytes shared: a part costs as much as its number of rows, not
+        # as their size.
         return Rows(
             self._columns,
             self._octets,
@@ -119,6 +121,8 @@ class Rows:
         found = np.zeros(len(self), dtype=np.int64)
         if starts is None:
             return found
+        # -1 marks NULL. As an index it would read the last byte there is, and no error would show
+        # it.
         there = np.flatnonzero(starts >= 0)
         found[there] = self._octets.numbers(starts[there])[0]
         return found
@@ -304,6 +308,8 @@ class Rows:
             )
         elif column.kind in _PLAIN_TYPES:
             table, there = self.fixed(side, name, np.dtype(_PLAIN_TYPES[column.kind]).itemsize)
+            # A view: the bytes are taken for numbers where they lie. They are little-endian on the
+            # wire, so the type says so whatever machine this is.
             found = table.view(_PLAIN_TYPES[column.kind]).reshape(-1).tolist()
         else:
             return self._others(side, column)
@@ -314,6 +320,8 @@ class Rows:
         )
 
     def _sized(self, side: RowImage, column: Column) -> list[Any]:
+        # All texts are cut out in one pass over the bytes; NULLs come as empty ones, which costs
+        # less than leaving them out and putting None back by place.
         begin, length = self.spans(side, column.name)
         texts = self._octets.texts(begin, np.maximum(length, 0))
         make = _maker(column)
@@ -343,6 +351,8 @@ class Rows:
 
     def rows(self, side: RowImage) -> list[tuple[Any, ...] | None]:
         """Whole rows in column order; None where the event has no row on this side."""
+        # By columns and then turned round: a column's values are made by one function without
+        # asking for its type again, and `zip` turns in C.
         columns = [self.values(side, column.name) for column in self.columns]
         whole: list[tuple[Any, ...] | None] = list(zip(*columns, strict=True))
         for row in np.flatnonzero(~self.present(side)).tolist():

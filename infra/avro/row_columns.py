@@ -46,6 +46,7 @@ class RowColumns:
         """A column's type for fastavro, without its NULL branch, and how values are made of what
         it reads.
         """
+        # When it is first needed: most schemas have no column that fastavro reads.
         if name not in self._parsed:
             declared = self._fields[name]["type"]
             real = (
@@ -54,6 +55,8 @@ class RowColumns:
                 else [declared]
             )
             alone = real[0] if len(real) == 1 else declared
+            # Written out (`expand`), since the column stands alone here and a name in it would
+            # refer to nothing; without logical types, which are made here as everywhere else.
             schema = fastavro.parse_schema(self._schema.expand(alone))
             self._parsed[name] = schema, item_maker(self._schema, alone)
         return self._parsed[name]
@@ -61,6 +64,7 @@ class RowColumns:
     def fillers(self, name: str) -> Collection[bytes]:
         """What stands on the wire in a column, where it is not NULL, if nothing was sent."""
         if name not in self._fillers:
+            # A set of bytes: what stands on the wire is compared, and no value is decoded for that.
             known = fillers(self._schema, self._fields[name], self.column(name))
             self._fillers[name] = frozenset(known)
         return self._fillers[name]

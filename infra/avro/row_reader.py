@@ -53,6 +53,8 @@ class RowReader:
         self._sides = {side: self._side(side) for side in ("before", "after")}
         self._columns = RowColumns(self._schema, self._record("after"))
         self._source = self._kept_record(self._record("source"), _KEPT)
+        # Every decision that depends on the schema alone is made here, once. What is left for a
+        # batch is a loop over fields, each one step of numpy over all messages.
         self._steps = {name: self._schema.step(declared) for name, declared in self._fields.items()}
 
     @property
@@ -71,11 +73,14 @@ class RowReader:
         starts: dict[str, Starts] = {}
         sides: dict[str, dict[str, Starts]] = {}
         try:
+            # The header's five bytes are of one length, so all messages begin at once behind them.
             at = self._walk(octets, octets.begin + HEADER_BYTES, starts, sides)
         except IndexError as error:
             raise EnvelopeError(
                 f"the message ends in the middle of its envelope: {error}"
             ) from error
+        # Every message must be used up to its last byte. Bytes of another schema can be walked over
+        # by chance; that they end just there, for all of a batch, is what tells them apart.
         if not np.array_equal(at, octets.end):
             raise EnvelopeError("the message ends in the middle of its envelope, or after it")
         _check_operations(octets, starts["op"])

@@ -66,6 +66,8 @@ class AvroSchema:
         elif isinstance(schema, Mapping):
             inner = schema.get("namespace", namespace)
             if schema["type"] in ("record", "fixed", "enum"):
+                # Under both names: a reference inside the same namespace may leave it out (Avro,
+                # "Names").
                 self._named[schema["name"]] = self._named[f"{inner}.{schema['name']}"] = schema
             for part in ("fields", "items", "values"):
                 found = schema.get(part, ())
@@ -157,6 +159,8 @@ class AvroSchema:
 
         def one(octets: Octets, at: OffsetArray) -> OffsetArray:
             while True:
+                # A negative count has the block's bytes behind it (Avro, "Arrays"); they are
+                # stepped over like the rest, since the size that is claimed need not be true.
                 count, at = octets.numbers(at)
                 items = int(count[0])
                 if items == 0:
@@ -182,6 +186,8 @@ def _items(octets: Octets, at: OffsetArray, count: int, step: WalkStep) -> Offse
     step is enough.
     """
     after = step(octets, at)
+    # `end` is sorted, as messages lie behind one another: the first end behind this position is
+    # that of its own message.
     left = int(octets.end[np.searchsorted(octets.end, at[0], side="right")] - at[0])
     if after[0] == at[0]:
         left = _MOST_EMPTY_ITEMS

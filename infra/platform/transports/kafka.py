@@ -103,6 +103,7 @@ class KafkaWalPublisher(WalPublisher):
 
     @override
     def publish(self, records: Sequence[Record]) -> None:
+        # One bound callback for all records: a closure for each would be an object for each.
         produce, note = self._client.produce, self._note
         for record in records:
             while True:
@@ -123,6 +124,7 @@ class KafkaWalPublisher(WalPublisher):
 
     @override
     def flush(self) -> None:
+        # A second at a time, so that a failure ends the wait, and not only the client's own limit.
         while self._client.flush(FLUSH_S):
             self._check()
         self._check()
@@ -130,6 +132,8 @@ class KafkaWalPublisher(WalPublisher):
     def _note(self, error: Any, message: Any) -> None:
         if error is None:
             self.acknowledged += 1
+        # The first failure is the cause, and those behind it follow from it. Kept for `_check`,
+        # since the client calls this in the middle of its own work.
         elif self._failure is None:
             self._failure = error, _which(message)
 

@@ -60,6 +60,8 @@ Put = dict[str, Any]
 
 def partition_key(key: bytes) -> str:
     """A record's key as Kinesis takes it: text of at most 256 characters, else its SHA-256."""
+    # A key that is no UTF-8 has no place in JSON: its hash orders as well, since equal keys have
+    # equal hashes.
     try:
         text = key.decode()
     except UnicodeDecodeError:
@@ -81,6 +83,8 @@ class _Waiting:
     def add(self, key: str, data: bytes) -> None:
         self.count += 1
         self.bytes += len(data)
+        # PutRecords keeps no order among the records of a call and takes any part of them. So a key
+        # has one record in flight; the others wait behind it, and calls are filled with other keys.
         queue = self._keys.get(key)
         if queue is None:
             self._keys[key] = deque((data,))
@@ -176,6 +180,7 @@ class KinesisWalPublisher(WalPublisher):
             if waiting.bytes >= HELD_BYTES:
                 self._send(record.stream, waiting)
         for stream, waiting in self._streams.items():
+            # Held until calls can be full, although a key may be in one only once.
             while waiting.count >= HELD_RECORDS:
                 self._send(stream, waiting)
 
@@ -193,6 +198,8 @@ class KinesisWalPublisher(WalPublisher):
             call = waiting.take()
             failed, cause = self._put(stream, call)
             waiting.settle(call, failed)
+            # Some were taken: that is progress, and what is left is first in the next call. Only a
+            # call of which nothing was taken uses up patience.
             if not all(failed):
                 self._trouble = ""
                 return
@@ -216,6 +223,7 @@ class KinesisWalPublisher(WalPublisher):
             code = _passing(error, stream)
             self.throttled += 1
             return [True] * len(call), code
+        # The usual answer is decided by one number, without a look at 500 results.
         if not answer["FailedRecordCount"]:
             return [False] * len(call), ""
         self.retried += answer["FailedRecordCount"]

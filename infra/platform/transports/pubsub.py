@@ -110,6 +110,9 @@ class PubSubWalPublisher(WalPublisher):
                 self._prefix + record.stream,
                 self._names[partition(record.key, self._partitions)],
             )
+            # The ordering key is a virtual partition, and not the row's own key: the client pauses
+            # a key that failed, and a few dozen lanes can be looked after; one for each row could
+            # not.
             future = self._client.publish(lane[0], record.data, ordering_key=lane[1])
             self._lanes.setdefault(lane, deque()).append((record.data, future))
             self._under_way += 1
@@ -153,6 +156,8 @@ class PubSubWalPublisher(WalPublisher):
 
     def _settle(self, sent: deque[tuple[bytes, Any]]) -> Exception | None:
         """Forget what is acknowledged, from the oldest on; returns the first failure."""
+        # From the oldest: within an ordering key acknowledgements come in order, so the first that
+        # is not there is where repetition has to begin.
         while sent:
             try:
                 sent[0][1].result(timeout=ANSWER_S)
@@ -171,6 +176,8 @@ class PubSubWalPublisher(WalPublisher):
         One that was acknowledged after a failed one (it cannot be, by the service's word) would be
         there twice.
         """
+        # The client fails all that waits behind a failed message, but not at once. Publishing again
+        # before the last has failed could put one of them before its predecessor.
         for _, future in sent:
             _outcome(future)
         # All that waited on the key was failed by the client, in order; it is published again in

@@ -27,6 +27,8 @@ def read_array(text: str, convert: Callable[[str], Any]) -> list[Any]:
     root: list[Any] = []
     open_lists = [root]
     value_may_follow = True
+    # One regular expression finds the next piece, whatever it is. A loop over characters would be a
+    # step of the interpreter for each; a regular expression for the whole cannot count braces.
     while position < len(text):
         token = _ARRAY.match(text, position)
         if token is None or len(open_lists) > DEEPEST + 1:
@@ -61,6 +63,7 @@ def _element(token: re.Match[str], convert: Callable[[str], Any]) -> Any:
     quoted, bare = token.group(1), token.group(2)
     if quoted is not None:
         return convert(_ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted)
+    # Postgres quotes a text that says NULL, so a bare one is none (array_out).
     return None if bare == "NULL" else convert(bare)
 
 
@@ -75,6 +78,7 @@ def read_range(text: str) -> tuple[str | None, str | None] | None:
 
 
 def _bound(quoted: str | None, bare: str | None) -> str | None:
+    # A bound doubles its quotes as well, unlike an array's element (range_bound_escape).
     if quoted is not None:
         return _ESCAPED_BOUND.sub(lambda escape: escape.group(1) or escape.group(2), quoted)
     return bare or None

@@ -97,6 +97,7 @@ class Held:
             yield from (run[at : at + CHUNK_MESSAGES] for at in range(0, len(run), CHUNK_MESSAGES))
 
     def _filed(self, file: IO[bytes]) -> Iterator[list[bytes]]:
+        # Where writing stands. Reading ends there too, so that more can be written and read again.
         end = file.tell()
         file.seek(0)
         chunk: list[bytes] = []
@@ -245,6 +246,7 @@ class TransactionAssembler:
         ]:
             if held is not None:
                 held.close()
+        # Nothing is owed for these: they were never confirmed, so the server sends them again.
         self._streams, self._prepared, self._open, self._used_bytes = {}, {}, None, 0
 
     def _hold(self, message: bytes) -> Transaction | None:
@@ -316,12 +318,16 @@ class TransactionAssembler:
         prepared: events.Prepare = self._control.decode(message)
         if not isinstance(self._begin, events.BeginPrepare):
             raise DecodeError("a transaction is prepared that did not start so", 0)
+        # Kept by its global name: COMMIT PREPARED may come hours later, from any session, and says
+        # nothing else that tells it.
         self._prepared[prepared.gid] = (self._finish(), prepared.prepare_lsn)
 
     def _stream_start(self, message: bytes) -> None:
         if self._open is not None:
             raise DecodeError("a stream block starts inside of a transaction", 0)
         started: events.StreamStart = self._control.decode(message)
+        # Both mean that a block was lost or came twice: what is committed then would not be what
+        # was written.
         if started.first == (started.xid in self._streams):
             raise DecodeError(
                 f"stream {started.xid} starts {'twice' if started.first else 'in its middle'}", 5

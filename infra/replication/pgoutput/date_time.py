@@ -45,6 +45,8 @@ def days_text(text: str) -> tuple[int, str]:
     text = text.removesuffix(" BC")
     year_text, month, rest = text.split("-", 2)
     year = 1 - int(year_text) if before else int(year_text)
+    # `date` knows the years 1 to 9999. Within a cycle of 400 years the calendar is the same, so the
+    # day is counted there and the cycles are added: no table of leap years of our own.
     cycles = (year - 2000) // _CYCLE_YEARS
     day = date(year - cycles * _CYCLE_YEARS, int(month), int(rest[:2]))
     return day.toordinal() - _ORDINAL + cycles * _CYCLE_DAYS, rest[2:]
@@ -83,6 +85,8 @@ def time_text_us(text: str) -> tuple[int, timedelta]:
     at = next((index for index, character in enumerate(text) if character in "+-"), len(text))
     hours, minutes, seconds = text[:at].split(":")
     whole, _, fraction = seconds.partition(".")
+    # Postgres leaves out the zeros at the end of a fraction: padded on the right, it is a number of
+    # microseconds.
     us = ((int(hours) * 60 + int(minutes)) * 60 + int(whole)) * 1_000_000 + int(
         fraction[:6].ljust(6, "0")
     )
@@ -148,6 +152,8 @@ def _moment_text(text: str, zone: timezone | None) -> datetime | Beyond | float:
 
 def timestamp_of(text: str) -> datetime | Beyond | float:
     """timestamp as text."""
+    # `fromisoformat` is C and reads all that has a year of four digits; eras, longer years and
+    # infinity come as its ValueError, so nothing is looked at twice in the usual case.
     try:
         return datetime.fromisoformat(text)
     except ValueError:

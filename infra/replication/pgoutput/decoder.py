@@ -124,11 +124,14 @@ class PgOutputDecoder:
             made = bulk.read_many(
                 relation, head[:1] + head[5:6], list(map(messages.__getitem__, places))
             )
+            # Strict only where something was made: None says that this head is read one at a time.
             decoded.update(zip(places, made or (), strict=made is not None))
         return decoded
 
     def _one_by_one(self, messages: list[bytes]) -> list[Any]:
         decoded: list[Any] = []
+        # Local names: in a loop over every message an attribute's lookup costs as much as the
+        # dictionary's.
         append, fast, head = decoded.append, self._fast.get, slice(HEAD_BYTES)
         for message in messages:
             read = fast(message[head])
@@ -136,6 +139,7 @@ class PgOutputDecoder:
                 append(read(message))
             else:
                 append(self._other(message))
+                # What was read may have begun or ended a stream block, which changes the table.
                 fast = self._fast.get
         return decoded
 
@@ -154,6 +158,8 @@ class PgOutputDecoder:
         if len(message) < 5:
             raise DecodeError("the message ends in its transaction's number", len(message))
         xid = int.from_bytes(message[1:5], "big")
+        # Without its number the message is one of protocol version 1, so the same compiled readers
+        # serve it; a second set of them would have to be kept equal.
         message = message[:1] + message[5:]
         try:
             read = self._known.get(message[:HEAD_BYTES])
@@ -203,6 +209,8 @@ class PgOutputDecoder:
         columns = tuple(_column(cursor) for _ in range(cursor.integer(2)))
         relation = Relation(oid, schema, table, identity, columns)
         cursor.end()
+        # The server repeats a description after each invalidation. An equal one leaves the object
+        # that is known in place, whose identity templates and compiled readers compare by.
         if self._relations.get(oid) != relation:
             self.forget(oid)
             self._relations[oid] = relation

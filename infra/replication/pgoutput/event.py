@@ -29,6 +29,8 @@ UNCHANGED: Final = Unchanged()
 Row: TypeAlias = tuple[Any, ...]
 
 
+# Frozen, and compared by value: a table that is described again as it was keeps its compiled
+# readers, since its relation is equal.
 class RelationColumn(msgspec.Struct, frozen=True):
     """A column of a relation; `key` says whether it belongs to the replica identity."""
 
@@ -168,6 +170,8 @@ class StreamAbort(msgspec.Struct, gc=False):
     subxid: int
 
 
+# A wrapper around the event, and no field in each: outside of stream blocks, where nearly all
+# changes are, there is nothing to pay for it.
 class Streamed(msgspec.Struct, gc=False):
     """A change inside a stream block, with the (sub)transaction that made it and may yet be rolled
     back.

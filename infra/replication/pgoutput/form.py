@@ -42,6 +42,8 @@ class RowForm:
     bytes.
     """
 
+    # A text is sliced out of the whole message's string where that is ASCII: decoding once and
+    # slicing is cheaper than decoding each value.
     _codec = Codec(ascii="s[a:p]", utf8="str(b[a:p], 'utf-8')", text=_text, binary=bytes)
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
@@ -84,6 +86,8 @@ class TextForm(RowForm):
         self, relation: Relation, shape: bytes, messages: Sequence[bytes]
     ) -> list[Any] | None:
         """Only inserts of short rows."""
+        # Updates carry tuples that are only sometimes there, and of long rows copying is the cost:
+        # both are read one at a time, at the same price as before.
         if shape != b"IN" or len(messages[0]) > LONG_BYTES:
             return None
         rows = read_rows(messages, len(relation.columns))
@@ -109,6 +113,8 @@ class ValueForm(RowForm):
         kind = self._kinds.kind(relation.columns[position].type_oid)
         if kind.text is None:
             return Codec("s[a:p]", "str(b[a:p], 'utf-8')", _text, kind.binary)
+        # Bound to a name of the column's own, so that the compiled reader calls it directly;
+        # looking the type up again would be a dictionary access for each value.
         convert = kind.text
         name = f"c{position}"
 
@@ -155,6 +161,8 @@ class LazyChange(msgspec.Struct, gc=False):
         """Where the values of all tuples stand in the message: the tuple's kind (K, O, N), the
         value's, start, end.
         """
+        # Behind the first tuple each further one has a kind and a count of two bytes, which the
+        # head has for the first.
         position = HEAD_BYTES
         for number, kind in enumerate(self.layout.kinds):
             if number:
@@ -171,6 +179,8 @@ class LazyChange(msgspec.Struct, gc=False):
         LookupError where there is no such row.
         """
         wanted = "N" if not old else "O" if "O" in self.layout.kinds else "K"
+        # All spans are walked, although one is wanted: a value's place is known only from the
+        # lengths before it.
         spans = [span for span in self.spans() if span[0] == wanted]
         if not spans:
             raise LookupError(
@@ -201,6 +211,8 @@ class Layout:
         return self._read("values", message)
 
     def _read(self, form: str, message: bytes) -> ChangeMessage:
+        # Both readers of a layout are rarely needed, and compiling one costs far more than reading
+        # a row.
         if form not in self._readers:
             self._readers[form] = self._forms[form].reader(self.relation, self._shape, message)
         change: ChangeMessage = self._readers[form](message)
@@ -215,6 +227,8 @@ class LazyForm:
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
         """Nothing is read."""
+        # The message itself is what is kept: a tuple of its values would cost what being lazy
+        # saves.
         del example
         return partial(LazyChange, Layout(relation, shape, self._values))
 

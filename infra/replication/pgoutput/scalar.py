@@ -42,6 +42,7 @@ def integer(size: int) -> Callable[[bytes], int]:
 
 def unpacker(layout: str) -> Callable[[bytes], Any]:
     """One value of a layout of `struct`."""
+    # Compiled once for a type. `struct.unpack` with a text would look its layout up each time.
     unpack = struct.Struct(layout)
 
     def convert(value: bytes) -> Any:

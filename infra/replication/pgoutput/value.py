@@ -139,6 +139,8 @@ class ValueKinds:
     """
 
     def __init__(self) -> None:
+        # Arrays and ranges look their elements' kind up when they read: `learn` may have replaced
+        # it by then.
         self._kinds = dict(_SCALARS.values())
         for name, oid in _ARRAYS.items():
             self._kinds[oid] = self._array(_SCALARS[name][0])
@@ -199,12 +201,15 @@ class ValueKinds:
         if end != len(value):
             raise ValueError(f"{len(value) - end} bytes follow the array")
         for size in reversed(sizes[1:]):
+            # From the innermost dimension outwards; the outermost needs no cut, it is what remains.
             items = [items[at : at + size] for at in range(0, len(items), size)]
         return items
 
     def _items(
         self, value: bytes, position: int, count: int, element: int
     ) -> tuple[list[Any], int]:
+        # Each element has four bytes of length at least: a count that cannot be true is refused
+        # before anything is allocated for it.
         if not 0 <= 4 * count <= len(value):
             raise ValueError(f"an array of {count} elements in {len(value)} bytes")
         items: list[Any] = []

@@ -30,6 +30,7 @@ def _decimal(modifier: int) -> AvroType:
     # numerictypmodin: precision in the upper half, the scale in eleven bits with a sign.
     precision, scale = (modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF
     scale = (scale ^ 1024) - 1024
+    # PostgreSQL allows numeric(3, -2) since 15; Avro's decimal has no negative scale.
     if scale < 0:
         return VARIABLE_DECIMAL
     return _connect(
@@ -87,6 +88,7 @@ def array_type(item: AvroType) -> AvroType:
 
 def _bits(modifier: int) -> AvroType:
     """bit(n): its bytes, the lowest first."""
+    # Debezium takes bit(1) for a boolean (its documentation, "Basic types").
     if modifier == 1:
         return "boolean"
     return _connect(

@@ -53,11 +53,13 @@ def _variable_decimal(text: str) -> bytes:
     if isinstance(exponent, str):
         reason = f"numeric {text} has no form in Debezium's decimals"
         raise ValueError(reason)  # noqa: TRY004 - a value that cannot be carried
+    # From the digits and not by arithmetic: Decimal's context would round to 28 of them.
     unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
     return encode_long(-exponent) + encode_unscaled(unscaled)
 
 
 def _date(text: str) -> bytes:
+    # A look-up of a text that is nearly never there costs less than testing its shape.
     known = _DAYS.get(text)
     return encode_long(days_text(text)[0] if known is None else known)
 
@@ -82,6 +84,8 @@ def _timestamp(unit_us: int) -> Callable[[str], bytes]:
 
 
 def _whole(us: int, unit_us: int) -> int:
+    # A rest cannot come from a column of that precision; cutting it off in silence would hide that
+    # the schema is not the column's.
     number, rest = divmod(us, unit_us)
     if rest:
         raise ValueError(f"{us} us are no whole number of {unit_us} us")
@@ -90,6 +94,8 @@ def _whole(us: int, unit_us: int) -> int:
 
 def _zoned(text: str) -> bytes:
     """Postgres's ISO text as Debezium's: in UTC, always to the microsecond."""
+    # The usual case by slices: it is already ISO in UTC, and only T, the zeros of the fraction and
+    # Z are missing. `datetime` would parse and print again for the same characters.
     if text[-3:] == "+00" and 22 <= len(text) <= 29 and text[4] == text[7] == "-":
         return encode_text(f"{text[:10]}T{text[11:19]}.{text[20:-3]:0<6}Z")
     if text in _MOMENTS_US:
@@ -203,6 +209,8 @@ def write_array(item: Callable[[str], bytes], null: bytes) -> Callable[[str], by
     """
 
     def write(text: str) -> bytes:
+        # Items become bytes while the text is read; a list of values between would be made to be
+        # thrown away.
         items = read_array(text, item)
         if text[:1] == "[" or any(isinstance(each, list) for each in items):
             raise ValueError(

@@ -129,6 +129,8 @@ class AvroForm:
     def begin(self, source: CommitSource) -> None:
         """What follows belongs to this transaction."""
         self._source = source
+        # All known tables at once, at each transaction's begin: asking for each change whether its
+        # table's tails are of this transaction would cost more than the few tables do.
         for tails in self._tails.values():
             tails.begin(source)
 
@@ -152,6 +154,8 @@ class AvroForm:
     def result(self, relation: Relation, operation: str, kinds: str) -> str:
         """The envelope's bytes."""
         names = [field["name"] for field in row_schema(self._of(relation).schemas.value)["fields"]]
+        # A field that the stream has no column for cannot be left out: in Avro nothing but its
+        # place says which field a value is of.
         absent = set(names) - set(relation.names)
         if absent:
             raise ValueError(
@@ -184,6 +188,8 @@ class AvroForm:
         """The probe column's last bytes: in Avro a text stands behind its length, as it is."""
         if self._probe_column not in relation.names or kind == "K":
             return "NO_PROBE"
+        # The length and, in a nullable column, the branch stand before it; the end is the same in
+        # both.
         return f"{kind.lower()}{relation.names.index(self._probe_column)}[-{PROBE_BYTES}:]"
 
     def described_again(self, relation: Relation) -> bool:
@@ -213,6 +219,8 @@ class AvroForm:
             "SOME": b"\x02",
             "NONE": b"\x00",
             "T": tails,
+            # The plain join where no value can be missing: the other one is a Python call more a
+            # change.
             "join": b"".join if _can_all_be_left_out(self._of(relation)) else _joined,
             "long": encode_long,
             "checked": checked,
@@ -316,6 +324,8 @@ def _can_all_be_left_out(registered: Registered) -> bool:
 def _joined(parts: Sequence[Any]) -> bytes:
     try:
         return b"".join(parts)
+    # A value that was not sent is no bytes, and `join` refuses it: found where it is used, at no
+    # cost for rows that are whole.
     except TypeError:
         raise DecodeError(
             "a large value was not sent because it did not change, and its type has no form for"

@@ -62,6 +62,7 @@ class JsonForm:
         known = self._known.get(relation.oid)
         found = tuple(key_positions(relation, self._keys(relation)))
         self._known[relation.oid] = relation, found
+        # By identity: the decoder keeps one object for as long as a table is described alike.
         return known is not None and (known[0] is not relation or known[1] != found)
 
     def key_positions(self, relation: Relation) -> Sequence[int]:
@@ -91,6 +92,8 @@ class JsonForm:
 
     def result(self, relation: Relation, operation: str, kinds: str) -> str:
         """A Record."""
+        # The reader is source that is compiled once for a relation and kind; what is put together
+        # here runs once, and what it leads to runs for every change.
         variables = {
             kind: [f"{kind.lower()}{at}" for at in range(len(relation.columns))] for kind in kinds
         }
@@ -171,6 +174,8 @@ def key_positions(relation: Relation, names: Sequence[str] | None) -> Sequence[i
     """Where the columns stand that order a table's changes: `names`, where these fit what the
     server says; all columns where nothing is known.
     """
+    # The server's replica identity is what deletes carry. Another order of keys than that of the
+    # deletes would send a row's end to another partition than its beginning.
     identity = relation.key_positions
     every = range(len(relation.columns))
     if not names:
@@ -195,6 +200,8 @@ def key_positions(relation: Relation, names: Sequence[str] | None) -> Sequence[i
 def _record(
     relation: Relation, key: Sequence[Any], body: Mapping[str, object], probe: Any, deleted: bool
 ) -> JsonRecord:
+    # orjson knows no UNCHANGED and raises for it. Looking at each value first would cost every
+    # change what only those with unchanged TOAST need.
     try:
         value = orjson.dumps(body)
     except TypeError:
@@ -213,6 +220,7 @@ def _sent(part: Any) -> Any:
 def _key_bytes(value: Any) -> bytes:
     if value is None or value is UNCHANGED:
         return b""
+    # Before the general case: str(True) is no text of Postgres's.
     if isinstance(value, bool):
         return b"t" if value else b"f"
     return str(value).encode()
@@ -223,6 +231,8 @@ def _text(value: bytes) -> str:
 
 
 def _real(text: str) -> str:
+    # Checked and thrown away: the text is what Postgres wrote, and a float printed again need not
+    # have the same digits.
     float(text)
     return text
 

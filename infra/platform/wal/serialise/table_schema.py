@@ -95,6 +95,8 @@ def table_schemas(
 
 def _about_key(relation: Relation, facts: TableFacts, name: str) -> list[str]:
     """Why the key cannot be sent."""
+    # A column list may leave the key out. Records would have no key, so changes of one row would
+    # come from several partitions, in no order.
     if missing := set(facts.key) - set(relation.names):
         return [
             f"{name} without {', '.join(sorted(missing))} of its key, which is not published;"
@@ -112,6 +114,8 @@ def _about_key(relation: Relation, facts: TableFacts, name: str) -> list[str]:
 def _of_fields(
     fields: Sequence[AvroDefinition], key_names: Sequence[str], topic: str
 ) -> TopicSchemas:
+    # The envelope of the harness's own table with other rows in it: one place knows what Debezium
+    # writes around a row. A deep copy, since rows are put into it.
     value: AvroDefinition = copy.deepcopy(dict(customers_schemas(topic).value))
     known: set[str] = set()
     row_schema(value)["fields"][:] = [_each_record_once(field, known) for field in fields]
@@ -137,6 +141,8 @@ def _kind(column: RelationColumn, own: OwnType | None, intervals: str) -> AvroTy
     if oid >= _FIRST_OWN:
         if own is None:
             return None
+        # A domain counts as its base type, with the domain's own limit; what is not built in even
+        # then is an enum or an extension's type.
         if own.oid >= _FIRST_OWN:
             return _own_kind(own)
         oid, modifier = own.oid, own.modifier
@@ -177,6 +183,7 @@ def _once(kind: Any, known: set[str]) -> Any:
         return [_once(branch, known) for branch in kind]
     if isinstance(kind, Mapping) and kind["type"] == "array":
         return {**kind, "items": _once(kind["items"], known)}
+    # By identity: it is the one named record that several columns of a table can share.
     if kind is not VARIABLE_DECIMAL:
         return kind
     name = f"{kind['namespace']}.{kind['name']}"

@@ -468,16 +468,20 @@ connectors tell the source's type of bit strings, `money`, `char(n)`, `jsonb`, a
 (`datatype.propagate.source.type`), so the sink's own table has it too.
 
 **NULL in a column with a default** comes as the default: Kafka Connect gives out a default where
-a value is NULL (KIP-581), and Apicurio's converter to Avro has no setting against it. Of a default
-that is a function, such as `now()`, the connector makes the zero of its type. No reader can tell.
-The platform names such columns in its log (`platform.schema.null_is_default`), a run on a table of
+a value is NULL (KIP-581). Its converter to JSON can be told not to
+(`value.converter.replace.null.with.default=false`), Apicurio's to Avro cannot. Of a default that is
+a function, such as `now()`, the connector makes the zero of its type. No reader can tell. The
+platform names such columns in its log (`platform.schema.null_is_default`), a run on a table of
 yours names them in its result, and a key-only delete is known all the same. Drop the default,
 write none of its NULLs, or use the direct reader.
 
 **Whole tables.** For `DROP TABLE` the connector sends nothing, and for a table that is created
 again under the same name it goes on as if it were the first: the first one's rows stay in every
-sink. The direct reader stops by name. In a run, the harness asks the catalogue for each source
-table's identity before and after: a table that was dropped and created again makes it INVALID.
+sink. No event has the table's OID, and an insert of a key that is there may as well be one that
+comes again or whose delete a compacted topic has lost, so the platform cannot see it without asking
+the source, whose address it is not given. The direct reader stops by name. In a run, the harness
+asks the catalogue for each source table's identity before and after: a table that was dropped and
+created again makes it INVALID.
 """
 
 

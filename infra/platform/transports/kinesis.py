@@ -45,16 +45,15 @@ HELD_BYTES = 4 * CALL_BYTES
 FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
 PATIENCE_S = 60.0
+#: Errors that say that a stream has more to take than it can.
+TOO_MUCH = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
 #: Errors of a whole call that pass by themselves.
-PASSING = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "LimitExceededException",
-        "InternalFailure",
-        "ServiceUnavailable",
-    }
-    | {"ThrottlingException", "KMSThrottlingException"}
-)
+PASSING = TOO_MUCH | {
+    "LimitExceededException",
+    "InternalFailure",
+    "ServiceUnavailable",
+    "KMSThrottlingException",
+}
 Put = dict[str, Any]
 
 
@@ -132,7 +131,8 @@ class KinesisWalPublisher(WalPublisher):
     too much.
 
     `client` is boto3's, or one that behaves like it. A record that stays refused for `patience_s`
-    ends in TransportError.
+    ends in TransportError; what the calls themselves take counts, since a service that is dead may
+    let each of them wait until its limit.
     """
 
     name = "kinesis"
@@ -143,6 +143,7 @@ class KinesisWalPublisher(WalPublisher):
         *,
         patience_s: float = PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
         limit_bytes: int = RECORD_BYTES,
     ) -> None:
         self.calls = self.retried = self.throttled = 0
@@ -153,6 +154,7 @@ class KinesisWalPublisher(WalPublisher):
         self._client = client
         self._patience_s = patience_s
         self._sleep = sleep
+        self._clock = clock
         self._chance = random.Random()  # noqa: S311 - jitter
         self._streams: dict[str, _Waiting] = {}
 
@@ -193,7 +195,7 @@ class KinesisWalPublisher(WalPublisher):
     def _send(self, stream: str, waiting: _Waiting) -> None:
         """One call, repeated with its failed records until at least one record of it is taken."""
         pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
-        waited_s = 0.0
+        began_s = self._clock()
         while True:
             call = waiting.take()
             failed, cause = self._put(stream, call)
@@ -203,16 +205,20 @@ class KinesisWalPublisher(WalPublisher):
             if not all(failed):
                 self._trouble = ""
                 return
-            if waited_s:
-                self._trouble = f"Kinesis stream {stream!r} refuses all records: {cause}"
+            waited_s = self._clock() - began_s
+            if waited_s >= FIRST_WAIT_S / 2:  # more than one call that came at a bad moment
+                self._trouble = f"Kinesis stream {stream!r} takes no records: {cause}"
             if waited_s >= self._patience_s:
-                raise TransportError(
-                    f"Kinesis stream {stream!r} has refused {len(call)} records for {waited_s:.0f}"
-                    f" s ({cause}); raise the number of its shards"
+                remedy = (
+                    "raise the number of its shards"
+                    if cause in TOO_MUCH
+                    else "see whether the service is up and can be reached"
                 )
-            pause_s = next(pauses)
-            self._sleep(pause_s)
-            waited_s += pause_s
+                raise TransportError(
+                    f"Kinesis stream {stream!r} has taken none of {len(call)} records for"
+                    f" {waited_s:.0f} s ({cause}); {remedy}"
+                )
+            self._sleep(next(pauses))
 
     def _put(self, stream: str, call: list[Put]) -> tuple[list[bool], str]:
         """Which records of one call failed, and an example of why."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from infra.platform.process.error import RetryableError
 from infra.platform.transports import kafka as kafka_module
@@ -172,16 +173,36 @@ def test_throttled_calls_are_repeated_after_growing_pauses() -> None:
 def test_a_stream_that_refuses_for_good_ends_in_an_error_that_says_so() -> None:
     slept: list[float] = []
     publisher = KinesisWalPublisher(
-        KinesisDouble([STREAM], fault=lambda _: True), patience_s=5.0, sleep=slept.append
+        KinesisDouble([STREAM], fault=lambda _: True),
+        patience_s=5.0,
+        sleep=slept.append,
+        clock=lambda: sum(slept),
     )
     publisher.publish([Record(STREAM, b"%d" % key, b"") for key in range(3)])
 
     with pytest.raises(
-        TransportError, match=r"has refused 3 records .* raise the number of its shards"
+        TransportError, match=r"has taken none of 3 records .* raise the number of its shards"
     ):
         publisher.flush()
 
     assert 5.0 <= sum(slept) < 8.0
+
+
+def test_the_time_that_a_dead_service_takes_for_each_call_counts_as_waiting() -> None:
+    now_s = [0.0]
+
+    class Dead:
+        def put_records(self, **_: object) -> None:
+            now_s[0] += 20.0
+            raise ReadTimeoutError(endpoint_url="http://127.0.0.1:1/")
+
+    publisher = KinesisWalPublisher(Dead(), patience_s=60.0, sleep=no_sleep, clock=lambda: now_s[0])
+    publisher.publish([Record(STREAM, b"1", b"")])
+
+    with pytest.raises(TransportError, match=r"for 60 s \(ReadTimeoutError\); see whether"):
+        publisher.flush()
+    assert publisher.calls == 3
+    assert "ReadTimeoutError" in publisher.trouble
 
 
 def test_a_call_holds_at_most_five_mebibytes() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from infra.stack.endpoints import Endpoints
-from tests.moves.event import EVENTS
+from tests.moves.event import EVENTS, MORE_EVENTS
 from tests.moves.world import SINKS, MoveOutcome, MovesWorld
 from tests.private_postgres import private_postgres
 
@@ -50,7 +50,7 @@ class WorldKeeper:
         """What becomes of each pipeline at an event under load."""
         world = self.world(stack)
         assert world.written(BEFORE, BEFORE_S), "nothing is written"
-        world.strike(EVENTS[event])
+        world.strike({**EVENTS, **MORE_EVENTS}[event])
         world.written(AFTER, AFTER_S)
         found = world.judge()
         for outcome in found:
@@ -102,7 +102,7 @@ def test_what_moves_is_followed_or_stops_by_name(stack: Endpoints, tmp_path: Pat
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", [*EVENTS, *MORE_EVENTS])
 def test_no_event_is_passed_over_in_silence(
     stack: Endpoints, every_sink: WorldKeeper, event: str
 ) -> None:

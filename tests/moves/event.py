@@ -173,6 +173,11 @@ def publication_loses_operation(world: MovesWorld) -> None:
     world.source.execute("ALTER PUBLICATION {name} SET (publish = 'insert')")
 
 
+def publication_filters_rows(world: MovesWorld) -> None:
+    """The publication now has a part of the rows only."""
+    world.source.execute("ALTER PUBLICATION {name} SET TABLE {table} WHERE (id % 2 = 0)")
+
+
 EVENTS: Mapping[str, MoveEvent] = {
     event.__name__: event
     for event in (
@@ -192,4 +197,8 @@ EVENTS: Mapping[str, MoveEvent] = {
         table_dropped,
         schema_dropped,
     )
+}
+#: What no seed draws, so that seeds draw what they did before.
+MORE_EVENTS: Mapping[str, MoveEvent] = {
+    event.__name__: event for event in (publication_filters_rows,)
 }

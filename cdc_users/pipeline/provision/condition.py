@@ -46,7 +46,15 @@ _TABLE = (
 _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
 _OPERATIONS = "SELECT pubinsert, pubupdate, pubdelete FROM pg_publication WHERE pubname = %s"
-_PUBLISHED = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
+#: Each table that is published, its row filter, and which of its columns are left out; releases
+#: before 15 have neither.
+_PUBLISHED = (
+    "SELECT schemaname || '.' || tablename, coalesce(to_jsonb(t) ->> 'rowfilter', ''), ARRAY("
+    "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I',"
+    " schemaname, tablename)) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND NOT"
+    " jsonb_exists(to_jsonb(t) -> 'attnames', attname::text) ORDER BY attnum)"
+    " FROM pg_publication_tables t WHERE pubname = %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,8 @@ class Condition:
     uses it (empty: nobody's). `connector` is its state in a word and why; `topics` has each one's
     id, empty where it is not there, and `leaders` the leader epoch of each partition.
     `cluster` is PostgreSQL's system identifier, and `operations` are those that the publication
-    publishes. `source_clock` is how far PostgreSQL's clock is ahead of this machine's.
+    publishes; `kept_back` is what it does not publish of each table. `source_clock` is how far
+    PostgreSQL's clock is ahead of this machine's.
     """
 
     lives: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +101,7 @@ class Condition:
     tables: Mapping[str, TableCondition | None] = field(default_factory=dict)
     published: frozenset[str] | None = None
     operations: frozenset[str] = frozenset()
+    kept_back: Mapping[str, str] = field(default_factory=dict)
     cluster: str = ""
     source_clock: ClockOffset | None = None
 
@@ -181,6 +191,9 @@ def _gone(watched: RunObjects, before: Condition, now: Condition) -> Iterator[st
             yield f"source table {name} was dropped or renamed"
         elif before.published and now.published is not None and name not in now.published:
             yield f"source table {name} is not in publication {watched.publication!r} any more"
+    for name, what in now.kept_back.items():
+        if what and what != before.kept_back.get(name, what):
+            yield f"publication {watched.publication!r} now keeps back of table {name} {what}"
     if now.published and (left := before.operations - now.operations):
         yield (
             f"publication {watched.publication!r} no longer publishes {' and '.join(sorted(left))}"
@@ -220,6 +233,7 @@ class ConditionFindings(TypedDict, total=False):
     tables: dict[str, TableCondition | None]
     published: frozenset[str]
     operations: frozenset[str]
+    kept_back: dict[str, str]
     cluster: str
     source_clock: ClockOffset | None
 
@@ -296,12 +310,19 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
         if watched.publication:
             rows = cursor.execute(_PUBLISHED, (watched.publication,)).fetchall()
             found["published"] = frozenset(str(row[0]) for row in rows)
+            found["kept_back"] = {name: _kept_back(*rest) for name, *rest in rows}
             flags = cursor.execute(_OPERATIONS, (watched.publication,)).fetchone() or ()
             found["operations"] = frozenset(compress(("inserts", "updates", "deletes"), flags))
         for name in watched.tables:
             row = cursor.execute(_TABLE, (".".join(map(quoted, name.split("."))),)).fetchone()
             found["tables"][name] = TableCondition(row[0], row[1], tuple(row[2])) if row else None
     return found
+
+
+def _kept_back(row_filter: str, columns: Sequence[str]) -> str:
+    """What a publication does not publish of a table."""
+    rows = [f"rows but those where {row_filter}"] * bool(row_filter)
+    return " and ".join([*rows, *[f"columns {', '.join(columns)}"] * bool(columns)])
 
 
 def _server_time_us(cursor: psycopg.Cursor[Any]) -> int:

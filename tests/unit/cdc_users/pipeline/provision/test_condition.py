@@ -34,6 +34,7 @@ BEFORE = Condition(
     tables={"s.customers": TABLE},
     published=frozenset({"s.customers"}),
     operations=frozenset({"inserts", "updates", "deletes"}),
+    kept_back={"s.customers": ""},
     cluster="7301",
 )
 
@@ -65,6 +66,7 @@ def found(**now: Any) -> Changes:
 
 def test_what_stays_as_it_was_is_told_by_nobody() -> None:
     assert found() == Changes()
+    assert found(kept_back={}) == found(kept_back={"s.other": "columns note"}) == Changes()
     assert (
         found(lives={}, topics={}, leaders={"t[0]": 0, "t[1]": 3}, tables={}, cluster="")
         == Changes()
@@ -87,6 +89,10 @@ def test_what_stays_as_it_was_is_told_by_nobody() -> None:
         (
             {"operations": frozenset({"inserts"})},
             "publication 'cdc_1' no longer publishes deletes and updates",
+        ),
+        (
+            {"kept_back": {"s.customers": "columns note"}},
+            "publication 'cdc_1' now keeps back of table s.customers columns note",
         ),
         ({"cluster": "7302"}, "another cluster (its system identifier was 7301 and is 7302)"),
         ({"silent": {"Kafka Connect": "Timeout"}}, "Kafka Connect does not answer (Timeout)"),

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,15 +56,19 @@ def are_addresses(text: str) -> bool:
     return all(is_address(part) for part in text.split(","))
 
 
-def is_url(text: str) -> bool:
-    """Whether this is an http or https URL with a host, and a port that can be."""
+#: The port that each scheme means where a URL names none.
+_PORTS = {"https": 443, "redis": 6379, "rediss": 6379, "nats": 4222, "tls": 4222}
+
+
+def is_url(text: str, schemes: Collection[str] = ("http", "https")) -> bool:
+    """Whether this is a URL of one of these schemes with a host, and a port that can be."""
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         return False
     return (
-        parts.scheme in ("http", "https")
+        parts.scheme in schemes
         and port != 0
         and _HOST.fullmatch(_bracketed(parts.hostname)) is not None
     )
@@ -73,7 +77,7 @@ def is_url(text: str) -> bool:
 def url_address(url: str) -> str:
     """HOST:PORT of a URL that `is_url`."""
     parts = urlsplit(url)
-    return f"{_bracketed(parts.hostname)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return f"{_bracketed(parts.hostname)}:{parts.port or _PORTS.get(parts.scheme, 80)}"
 
 
 def endpoint_address(endpoint: str) -> str:

@@ -117,6 +117,8 @@ class TapTelemetry(msgspec.Struct, kw_only=True):
     #: Events that nobody of ours made of the run's rows, and the first keys of them.
     written_by_others: int = 0
     others_keys: list[int] = []
+    #: What is to be known of these figures; empty where nothing is.
+    remark: str = ""
     steps: dict[int, StepTelemetry]
     fences: list[int] = []
     fenced_partitions: list[int] = []

@@ -103,7 +103,10 @@ class PostgresLogSettings(
 
 
 class WarehouseSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
-    """An Iceberg table, in a local warehouse or in a catalog by its properties."""
+    """An Iceberg table, in a local warehouse or in a catalog by its properties.
+
+    Without any properties the catalog is the one of that name in PyIceberg's own configuration.
+    """
 
     table: str
     warehouse: str = ""
@@ -123,6 +126,7 @@ class IcebergSettings(
     """The snapshots of an Iceberg table, looked for every `poll_s`."""
 
     poll_s: float = 0.5
+    from_end: bool = False
 
 
 class KinesisSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="kinesis"):
@@ -138,6 +142,22 @@ class PubSubSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", t
     subscription: str
     endpoint: str = ""
     project: str = ""
+
+
+class RedisSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="redis"):
+    """A stream of Redis; secrets are in the environment (infra.client.redis)."""
+
+    url: str
+    stream: str
+    from_end: bool = False
+
+
+class NatsSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="nats"):
+    """A stream of NATS JetStream; secrets are in the environment (infra.client.nats)."""
+
+    url: str
+    stream: str
+    from_end: bool = False
 
 
 class SlotSettings(msgspec.Struct, kw_only=True, frozen=True):

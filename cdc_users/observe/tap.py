@@ -95,6 +95,8 @@ class ObservedRecord:
         #: Events that somebody else made of the run's rows, and the first keys of them.
         self.written_by_others = 0
         self.others_keys: dict[int, None] = {}
+        #: What is to be known of this tap's figures; the last words of it.
+        self.remark = ""
         self._run = run
         self._ledger = Ledger()
         self._lock = Lock()
@@ -183,6 +185,11 @@ class ObservedRecord:
             if len(self.errors) < ERRORS and error not in self.errors:
                 self.errors.append(error)
 
+    def say(self, remark: str) -> None:
+        """Have the result say this of the tap's figures."""
+        with self._lock:
+            self.remark = remark
+
     def snapshot(self) -> TapTelemetry:
         """The figures so far."""
         with self._lock:
@@ -192,6 +199,7 @@ class ObservedRecord:
                 errors=list(self.errors),
                 written_by_others=self.written_by_others,
                 others_keys=list(self.others_keys)[:ERRORS],
+                remark=self.remark,
                 steps=steps_telemetry(self.steps, self._ledger),
                 fences=sorted(self._ledger.fences()),
                 fenced_partitions=sorted(self._ledger.fenced_partitions()),

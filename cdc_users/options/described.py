@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdc_users.options.options import BY_NAME
-from infra.client.access import WEBHOOK_PREFIX
+from cdc_users.pipeline.declaration import outlets
 from infra.client.environment import ROOT
 from infra.stack.error import StackConfigError
-from infra.stack.pipeline_file.read import beside, did_you_mean, read_pipeline
+from infra.stack.pipeline_file.read import did_you_mean, read_pipeline
 from infra.stack.pipeline_file.section import PipelineFile
 
 #: Pipelines that come with this project, by name.
-SHIPPED = ROOT / "infra" / "pipelines"
-_FILE = "pipeline.toml"
+SHIPPED = ROOT / "infra" / "pipelines" / "shipped"
 
 
 def pipeline_path(text: str) -> Path:
@@ -23,7 +22,7 @@ def pipeline_path(text: str) -> Path:
 
     Raises StackConfigError.
     """
-    shipped = {place.parent.name: place for place in sorted(SHIPPED.glob(f"*/{_FILE}"))}
+    shipped = {place.stem: place for place in sorted(SHIPPED.glob("*.toml"))}
     if Path(text).is_file():
         return Path(text).absolute()
     if text in shipped:
@@ -56,15 +55,16 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
 
 
 def tap_variables(file: PipelineFile, path: Path) -> dict[str, str]:
-    """What tells the observer how its receiver is guarded; files are named by their place beside
-    the pipeline file.
+    """What tells the observer how its receiver is guarded, or how a server that it watches lets it
+    in.
     """
-    found = {}
-    for tap in file.tap:
-        for name in ("token_file", "certificate", "key"):
-            if named := getattr(tap, name):
-                found[f"{WEBHOOK_PREFIX}_{name.upper()}"] = beside(path, named)
-    return found
+    known = outlets().by_name
+    return {
+        name: text
+        for tap in file.tap
+        if tap.kind in known and known[tap.kind].prefix
+        for name, text in known[tap.kind].access(tap, path).items()
+    }
 
 
 def own_options(given: Mapping[str, object]) -> dict[str, str]:

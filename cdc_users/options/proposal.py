@@ -16,7 +16,7 @@ from cdc_users.options.ignored import idle_in, unread, unused
 from cdc_users.options.options import Options, given_texts, resolve, texts
 from cdc_users.options.parse import MOST_STEPS
 from cdc_users.options.table.load import MOST_ROWS
-from cdc_users.pipeline.declaration import sinks, transports
+from cdc_users.pipeline.declaration import outlets, sinks, transports
 from cdc_users.scenario import Course, Scenario, Step, checked
 
 
@@ -113,13 +113,14 @@ def refuse_too_many(steps: int) -> None:
 
 
 def _not_installed(steps: Sequence[Step]) -> list[str]:
-    """Sinks and transports of the steps whose packages this installation lacks."""
+    """Sinks, transports and watched places of the steps whose packages this installation lacks."""
     used = [
         pair
         for step in steps
         for pair in (
             ("--sink", sinks().by_name.get(step.pipeline.sink)),
             ("--transport", transports().by_name.get(step.pipeline.transport)),
+            ("--sink-tap", outlets().by_name.get(step.pipeline.sink_tap.partition(":")[0])),
         )
     ]
     return [f"{flag} {part.name} {why}" for flag, part in used if part and (why := part.lacking)]

@@ -23,7 +23,10 @@ from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
 from cdc_users.users.target import LaneTarget
+from infra.client.access import HTTP_FILES
 from infra.plugin import Offer, lacking, offered
+from infra.stack.pipeline_file.read import beside
+from infra.stack.pipeline_file.section import TapSection
 
 SINK_GROUP = "locust_cdc.sinks"
 TRANSPORT_GROUP = "locust_cdc.transports"
@@ -33,6 +36,7 @@ OUTLET_GROUP = "locust_cdc.outlets"
 
 #: A sink that was not named.
 DEFAULT_SINK = "counting"
+_OUR_READER = "infra.platform.wal"
 #: What goes onto the platform's command line: option names without dashes, and values.
 Arguments = Mapping[str, object]
 
@@ -138,7 +142,10 @@ class OutletDeclaration:
     `place` says what PLACE is; `check` reads it and raises ValueError with the remedy. `tap` is
     what the observer watches there; `final` the table whose contents are compared in the end.
     `provision` checks the place before any load, and creates what watching it needs. Where
-    `messages` come out, the user may say where in them the probe is.
+    `messages` come out, the user may say where in them the probe is. One whose server is named by
+    a URL has a `prefix`: PREFIX_URL is that variable, PREFIX_USER and so on say how it lets us in;
+    `is_endpoint` and `form` say what the URL is. A place of `states` shows what it holds, and not
+    each change. `package` and `extra` are as a sink's.
     """
 
     name: str
@@ -148,6 +155,26 @@ class OutletDeclaration:
     final: Callable[[Prepared, str], FinalSide | None] = lambda _, __: None
     provision: Callable[[Ground, str], MadeNames] = _nothing_there
     messages: bool = False
+    states: bool = False
+    prefix: str = ""
+    is_endpoint: Callable[[str], bool] = bool
+    form: str = ""
+    package: str = ""
+    extra: str = ""
+
+    @property
+    def lacking(self) -> str | None:
+        """What it needs and this installation has not; None where it has all."""
+        return lacking(self.package, self.extra)
+
+    def access(self, tap: TapSection, path: Path) -> dict[str, str]:
+        """The variables that a pipeline file's tap stands for; files are named by their place
+        beside that file.
+        """
+        given = {"url": tap.url, "user": tap.user} | {
+            name: beside(path, getattr(tap, name)) for name in HTTP_FILES
+        }
+        return {f"{self.prefix}_{name.upper()}": text for name, text in given.items() if text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +216,15 @@ class CaptureDeclaration:
     is_debezium: bool = False
     feeds: Callable[[Prepared], Arguments] | None = None
     connector: Callable[[str], str] = lambda _: ""
-    module: str = "infra.platform.wal"
+    module: str = _OUR_READER
     transports: tuple[str, ...] = ()
     ready_s: float = 60.0
     fetch: Callable[[], None] = _nothing_to_fetch
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the direct reader does it, which says what it has published."""
+        return self.direct and self.module == _OUR_READER and not self.runs_already
 
     def publishes_to(self, transport: TransportDeclaration) -> bool:
         """Whether it can write there."""

@@ -128,7 +128,11 @@ class Rig:
             return ""
         place = wiring.outlet
         arrived = wait(place, lambda: keys <= self.progress()["sink"].fences)
-        return "" if arrived else f"a first row has not come out at {place}"
+        if arrived:
+            return ""
+        errors = self.look().taps["sink"].unreadable
+        told = f" (the tap there says: {errors[0]})" if errors else ""
+        return f"a first row has not come out at {place}{told}"
 
     def _has_published(self) -> bool:
         """Whether the direct reader counts an event; true of one that does not say."""
@@ -176,6 +180,7 @@ class Rig:
                 unreadable=tap.errors,
                 written_by_others=tap.written_by_others,
                 others_keys=tap.others_keys,
+                remark=tap.remark,
             )
             for name, tap in seen.taps.items()
         }

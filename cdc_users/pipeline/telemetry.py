@@ -60,6 +60,8 @@ class Snapshot:
     #: How many events it saw that nobody of ours made of the run's rows, and the keys of some.
     written_by_others: int = 0
     others_keys: Sequence[int] = ()
+    #: What is to be known of these figures.
+    remark: str = ""
 
     def delivered(self, step: int) -> int:
         """Events of a step that are durable at the sink, each counted once."""

@@ -18,6 +18,10 @@ REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX = (
     "CDC_CONNECT",
     "CDC_WEBHOOK",
 )
+#: And for services whose streams are watched; their URL is in PREFIX_URL.
+REDIS_PREFIX, NATS_PREFIX = "CDC_REDIS", "CDC_NATS"
+#: Where a password needs no user beside it: Redis has a default one.
+_WITHOUT_USER = (WEBHOOK_PREFIX, REDIS_PREFIX)
 #: What is secret in itself, behind a prefix.
 _SECRETS = ("PASSWORD", "TOKEN")
 
@@ -97,7 +101,7 @@ def access_mistakes(prefix: str, environ: Mapping[str, str]) -> list[str]:
             found.append(f"{prefix}_{name.upper()}={path} cannot be read; name a file that can")
     password = environ.get(f"{prefix}_PASSWORD") or access.password_file
     token = environ.get(f"{prefix}_TOKEN") or access.token_file
-    if password and not access.user and prefix != WEBHOOK_PREFIX:
+    if password and not access.user and prefix not in _WITHOUT_USER:
         found.append(f"{prefix}_PASSWORD has no user beside it; set {prefix}_USER")
     if access.user and not password:
         found.append(

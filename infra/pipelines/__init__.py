@@ -1,3 +1,3 @@
-"""Pipelines of other makers, shipped ready to run: a folder with a pipeline file each, and what
+"""Pipelines of other makers, shipped ready to run: a pipeline file each in `shipped/`, and what
 starts them.
 """

@@ -34,6 +34,8 @@ from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_topic
 from cdc_users.users.workload.workload import columns
 from infra.client import http
 from infra.client.cloud import pubsub_channel
+from infra.client.nats import NatsLink
+from infra.client.redis import redis_client
 from infra.postgres.publication import create_publication, drop_publication
 from infra.postgres.sink_log import check_sink
 from infra.postgres.slot import create_slot, drop_slot
@@ -41,7 +43,9 @@ from infra.postgres.table import create_customers
 from infra.stack import cloud
 from infra.stack.emulators.emulator import EmulatorUnavailableError
 from infra.stack.emulators.kinesis import kinesis_emulator
+from infra.stack.emulators.nats import nats_server
 from infra.stack.emulators.pubsub import pubsub_emulator
+from infra.stack.emulators.redis import redis_server
 from infra.stack.endpoints import Endpoints
 
 RUN = "lat00001"
@@ -189,6 +193,35 @@ def pubsub(_: Endpoints) -> Iterator[Way]:
 
 
 @contextmanager
+def redis(_: Endpoints) -> Iterator[Way]:
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        redis_server(Path(logs), {}) as url,
+        closing(redis_client(url, {})) as client,
+    ):
+        yield Way(
+            tap(kind="redis", url=url, stream="latency"),
+            lambda number, made: client.xadd("latency", {str(number): change(made)}),
+        )
+
+
+@contextmanager
+def nats(_: Endpoints) -> Iterator[Way]:
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        nats_server(Path(logs), {}) as url,
+        NatsLink(url, {}) as link,
+    ):
+        link.jetstream("STREAM.CREATE.latency", {"name": "latency", "subjects": ["latency"]})
+        yield Way(
+            tap(kind="nats", url=url, stream="latency"),
+            lambda _, made: link.ask(
+                lambda client: client.jetstream().publish("latency", change(made))
+            ),
+        )
+
+
+@contextmanager
 def iceberg(_: Endpoints) -> Iterator[Way]:
     """Each event is a snapshot of its own, whose commit takes part in its latency."""
 
@@ -212,6 +245,8 @@ WAYS: dict[str, Callable[[Endpoints], AbstractContextManager[Way]]] = {
     "webhook": webhook,
     "kinesis": kinesis,
     "pubsub": pubsub,
+    "redis": redis,
+    "nats": nats,
     "iceberg": iceberg,
 }
 

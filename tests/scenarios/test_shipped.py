@@ -14,6 +14,10 @@ from tests.scenarios.locust_process import LocustProcess
 FIRST_S = 600.0
 LONG_S = 3600.0
 MIXED = ("--mix", "insert=60,update=30,delete=10")
+DEBEZIUM_SERVER = tuple(
+    f"debezium-server-{place}"
+    for place in ("http", "kafka", "jdbc", "redis", "nats", "kinesis", "pubsub")
+)
 LEFT = {
     "slots": "SELECT slot_name FROM pg_replication_slots",
     "publications": "SELECT pubname FROM pg_publication",
@@ -53,7 +57,7 @@ def test_a_subscription_is_audited_by_the_log_of_the_database_that_it_writes_to(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", ["debezium-server-http", "debezium-server-jdbc"])
+@pytest.mark.parametrize("name", DEBEZIUM_SERVER)
 def test_debezium_server_is_audited_where_it_writes(
     stack: Endpoints, results: Path, name: str
 ) -> None:
@@ -61,9 +65,7 @@ def test_debezium_server_is_audited_where_it_writes(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(
-    "name", ["debezium-server-http", "debezium-server-jdbc", "postgres-subscription"]
-)
+@pytest.mark.parametrize("name", [*DEBEZIUM_SERVER, "postgres-subscription"])
 def test_100_000_mixed_changes_are_audited(stack: Endpoints, results: Path, name: str) -> None:
     audited(stack, results, name, 100_000, LONG_S)
 

@@ -22,14 +22,12 @@ import numpy as np
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.key import key_number
-from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.value import check, column_kinds
 from cdc_users.observe.final_state import ArraySide, TableSide, TableState, Totals, state_of_probes
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, WarehouseSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
+from cdc_users.observe.taps.iceberg_columns import TableColumns
 from infra.plugin import lacking
 from infra.schemas import warehouse
 
@@ -108,82 +106,22 @@ def properties(settings: WarehouseSettings) -> dict[str, str]:
     return warehouse.local_catalog(Path(settings.warehouse))
 
 
-class _Columns:
-    """Where a table keeps keys, probes and operations, and what its other columns are."""
-
-    def __init__(self, settings: WarehouseSettings) -> None:
-        self.key = settings.key_column
-        self.probe = settings.probe_column
-        self.operation = settings.operation_column
-        self.partition = settings.partition_column
-        self.position = settings.position_column
-        self.committed = settings.committed_column
-        self.not_sent = settings.not_sent_column
-        self.kinds = column_kinds(settings.columns)
-
-    def deleted(self, data: Any) -> Any:
-        """Which rows say that their key was deleted; a table without such a column has none."""
-        if self.operation not in data.column_names:
-            return np.zeros(len(data), dtype=np.bool_)
-        return np.array(
-            [value == "d" for value in data[self.operation].to_pylist()], dtype=np.bool_
-        )
-
-    def numbers(self, data: Any, name: str) -> Any:
-        """A column of whole numbers; zeros where the table has none of the name."""
-        if name not in data.column_names:
-            return np.zeros(len(data), dtype=np.int64)
-        return data[name].fill_null(0).to_numpy().astype(np.int64)
-
-    def committed_us(self, data: Any) -> Any:
-        """When each event was committed at the source; 0 where the table does not say."""
-        if self.committed not in data.column_names:
-            return np.zeros(len(data), dtype=np.int64)
-        return data[self.committed].cast("int64").fill_null(0).to_numpy()
-
-    def keys(self, data: Any) -> Any:
-        """Each row's key as a number."""
-        return np.array([key_number(value) for value in data[self.key].to_pylist()], dtype=np.int64)
-
-    def probes(self, data: Any) -> list[bytes]:
-        """Each row's probe."""
-        return [(text or "").encode() for text in data[self.probe].to_pylist()]
-
-    def damaged(self, data: Any, keys: Any) -> Any:
-        """Which rows do not fit their own probe."""
-        columns = [data[name].to_pylist() for name in self.kinds]
-        kinds, probes = list(self.kinds.values()), data[self.probe].to_pylist()
-        lacking = (
-            data[self.not_sent].to_pylist()
-            if self.not_sent in data.column_names
-            else [None] * len(data)
-        )
-        return np.array(
-            [
-                probe is not None
-                and not lacks
-                and check(probe, key, kinds, values) is RowCheck.CORRUPT
-                for probe, key, lacks, *values in zip(
-                    probes, keys.tolist(), lacking, *columns, strict=True
-                )
-            ],
-            dtype=np.bool_,
-        )
-
-
 class IcebergTap(Tap):
-    """The tap on a table: the rows of every appended snapshot, once."""
+    """The tap on a table: the rows of every appended snapshot of its main branch, once."""
 
     kind = "iceberg"
 
     def __init__(self, settings: IcebergSettings, run: str, anchor: Anchor) -> None:
         self.record = ObservedRecord(run)
+        self._settings = settings
         self._warehouse = Warehouse(settings)
-        self._columns = _Columns(settings)
+        self._columns = TableColumns(settings)
         self._upsert = settings.mode == "upsert"
         self._anchor = anchor
         self._done: set[int] = set()
         self._snapshots = 0
+        #: The longest that a snapshot was there before a look found it.
+        self._found_after_us = 0
         self._stop = Event()
         self._poll_s = settings.poll_s
         self._thread = Thread(target=self._run, name="iceberg tap", daemon=True)
@@ -191,40 +129,59 @@ class IcebergTap(Tap):
     @override
     def start(self) -> TapPlace:
         """The table may come later."""
-        self._warehouse.table()
+        table = self._warehouse.table()
+        if table is not None and self._settings.from_end:
+            self._done = {snapshot.snapshot_id for snapshot in table.metadata.snapshots}
         self._thread.start()
         return TapPlace(state=self._upsert)
 
     def _run(self) -> None:
-        try:
-            while not self._stop.wait(self._poll_s):
+        while not self._stop.wait(self._poll_s):
+            try:
                 self.look()
-        finally:
-            self._warehouse.close()
-            if not self._stop.is_set():
-                self.record.fail("the Iceberg tap crashed; see the observer's log", 0)
+            except TapError as error:
+                self.record.fail(f"the Iceberg table cannot be read: {error}", 0)
+            except Exception as error:  # noqa: BLE001 - any failure is reported, and tried again
+                # Nothing more of it, as above.
+                self.record.fail(f"the Iceberg table cannot be read: {type(error).__name__}", 0)
+        self._warehouse.close()
 
     def look(self) -> None:
-        """Take in the snapshots that are new."""
+        """Take in the snapshots that are new; one that cannot be read is taken by the next look."""
         table = self._warehouse.table()
         if table is None:
             return
-        for snapshot in sorted(
-            table.metadata.snapshots, key=lambda item: item.sequence_number or 0
-        ):
-            if snapshot.snapshot_id not in self._done:
-                self._done.add(snapshot.snapshot_id)
-                self._snapshots += 1
-                if snapshot.summary is None or snapshot.summary.operation.value == "append":
-                    self._take(table, snapshot)
+        now_us = self._anchor.now_us()
+        for snapshot in _on_main(table):
+            if snapshot.snapshot_id in self._done:
+                continue
+            if snapshot.summary is None or snapshot.summary.operation.value == "append":
+                self._take(table, snapshot)
+            self._done.add(snapshot.snapshot_id)
+            self._snapshots += 1
+            after_us = now_us - int(snapshot.timestamp_ms) * 1000
+            self._found_after_us = max(self._found_after_us, after_us)
+        if self._snapshots and self._settings.properties is not None:
+            self.record.say(
+                "the end of each latency is its snapshot's commit, by its writer's clock and to"
+                f" the millisecond; looks found each within {self._found_after_us / 1e6:.1f} s of"
+                " it"
+            )
 
     def _take(self, table: Any, snapshot: Any) -> None:
-        for data in _added(table, snapshot):
-            partitions = self._columns.numbers(data, self._columns.partition)
-            for partition in np.unique(partitions).tolist():
-                part = data.take(np.flatnonzero(partitions == partition))
-                events = self._events(part, partition, int(snapshot.timestamp_ms) * 1000)
-                self.record.take(events, once=self._upsert)
+        # All files are read before any is counted, so that a look that fails has counted nothing.
+        found = [
+            self._events(part, partition, int(snapshot.timestamp_ms) * 1000)
+            for data in list(_added(table, snapshot))
+            for partition, part in self._parts(data)
+        ]
+        for events in found:
+            self.record.take(events, once=self._upsert)
+
+    def _parts(self, data: Any) -> Iterator[tuple[int, Any]]:
+        partitions = self._columns.numbers(data, self._columns.partition)
+        for partition in np.unique(partitions).tolist():
+            yield partition, data.take(np.flatnonzero(partitions == partition))
 
     def _events(self, data: Any, partition: int, seen_us: int) -> Events:
         return Events(
@@ -244,11 +201,25 @@ class IcebergTap(Tap):
 
     @override
     def gauges(self) -> dict[str, object]:
-        return {"snapshots": self._snapshots}
+        return {"snapshots": self._snapshots, "found_after_us": self._found_after_us}
+
+
+def _on_main(table: Any) -> list[Any]:
+    """The snapshots that the table's present state has come from, the oldest first: what was
+    written to a branch, or was staged and never published, nobody sees.
+    """
+    by_id = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
+    number, found = table.metadata.current_snapshot_id, []
+    while number in by_id:
+        found.append(by_id[number])
+        number = by_id[number].parent_snapshot_id
+    return found[::-1]
 
 
 def _added(table: Any, snapshot: Any) -> Iterator[Any]:
-    """The contents of the data files that a snapshot added."""
+    """The contents of the data files that a snapshot added; raises TapError for files that are no
+    Parquet.
+    """
     import pyarrow.parquet as parquet
 
     for manifest in snapshot.manifests(table.io):
@@ -259,6 +230,8 @@ def _added(table: Any, snapshot: Any) -> Iterator[Any]:
                 entry.snapshot_id in (None, snapshot.snapshot_id)
                 and entry.data_file.content.name == "DATA"
             ):
+                if entry.data_file.file_format.value != "PARQUET":
+                    raise TapError("its data files are no Parquet, which alone is read here")
                 with table.io.new_input(entry.data_file.file_path).open() as file:
                     yield parquet.read_table(file)
 
@@ -275,7 +248,7 @@ class IcebergSide(TableSide):
         self._name = settings.name or "iceberg"
         self.foreign = 0
         self._settings = settings
-        self._columns = _Columns(settings)
+        self._columns = TableColumns(settings)
         self._run = run
         self._side: ArraySide | None = None
 

@@ -15,6 +15,9 @@ from cdc_users.observe.events.dialect import NO_ROW, ChangeError, change_of
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import ObservedRecord, end_thread
 
+#: What stands for a tombstone, which is no event, where messages always have a value.
+_TOMBSTONES = (b"", b"null")
+
 
 @dataclass(frozen=True, slots=True)
 class StreamItem:
@@ -97,6 +100,8 @@ class StreamFeed:
 
         None where it cannot be read.
         """
+        if item.data in _TOMBSTONES:
+            return None
         try:
             change = change_of(orjson.loads(item.data), self._parser.place)
         except ValueError as error:

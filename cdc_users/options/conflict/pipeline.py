@@ -12,7 +12,7 @@ from cdc_users.options.conflict.rule import (
     is_direct,
     runs_already,
 )
-from cdc_users.pipeline.declaration import captures, sources, transports
+from cdc_users.pipeline.declaration import captures, outlets, sources, transports
 
 
 def buffer_holds_a_batch(values: OptionValues) -> Sequence[str]:
@@ -84,10 +84,12 @@ def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
             " --table where events go in and the --sink-tap where they come out"
         )
     kind = str(values.get("sink_tap")).partition(":")[0]
-    if kind == "postgres" and any((values.get("mix") or ())[1:]):
+    known = outlets().by_name
+    if kind in known and known[kind].states and any((values.get("mix") or ())[1:]):
+        other = {"iceberg-state": "iceberg"}.get(kind, "postgres-log")
         found.append(
-            "--sink-tap postgres sees a table's rows and not each change, and with --capture none"
-            " nothing else is seen; with --mix use postgres-log, or insert alone"
+            f"--sink-tap {kind} sees a table's rows and not each change, and with --capture none"
+            f" nothing else is seen; with --mix use {other}, or insert alone"
         )
     return found
 

@@ -23,4 +23,6 @@ def final_table(prepared: Prepared, place: str) -> PostgresSideSettings:
     return PostgresSideSettings(dsn=prepared.endpoints.sink, table=place)
 
 
-POSTGRES = OutletDeclaration("postgres", "SCHEMA.TABLE", check_table, tap=_tap, final=final_table)
+POSTGRES = OutletDeclaration(
+    "postgres", "SCHEMA.TABLE", check_table, tap=_tap, final=final_table, states=True
+)

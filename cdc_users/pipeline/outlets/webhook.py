@@ -2,6 +2,7 @@
 
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.pipeline.declaration import OutletDeclaration
+from infra.client.access import WEBHOOK_PREFIX
 from infra.validate import is_port
 
 
@@ -17,4 +18,5 @@ WEBHOOK = OutletDeclaration(
     _check,
     tap=lambda _, place: WebhookSettings(port=int(place), guarded=True),
     messages=True,
+    prefix=WEBHOOK_PREFIX,
 )

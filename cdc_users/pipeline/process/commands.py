@@ -74,7 +74,7 @@ class Wiring(Prepared):
     def foreign(self) -> bool:
         """Whether somebody else's software writes to where a tap of ours watches."""
         if self.direct:
-            return transports().by_name[self.pipeline.transport].provision is not None
+            return not self.capture.is_ours
         return bool(self.pipeline.sink_tap)
 
     @property

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cdc_users.pipeline.declaration import captures, sources, transports
+from cdc_users.pipeline.declaration import captures, outlets, sources, transports
 from cdc_users.pipeline.provision.cloud_streams import own_endpoint
 from cdc_users.scenario import Pipeline
 from infra import validate
+from infra.client.access import access_mistakes
 from infra.faults.fault import Fault, faults
 from infra.stack.endpoints import Endpoints, StackKind
 from infra.stack.error import StackConfigError
@@ -160,7 +161,33 @@ def _check_stream(transport: str, named: str, allowed: Sequence[str]) -> None:
     declared = transports().by_name[transport]
     if not declared.is_endpoint(named):
         raise StackConfigError(
-            f"--{transport}-endpoint (or {declared.variable}) {named!r} is not {declared.form};"
-            " write one"
+            f"the endpoint of --transport {transport} ({declared.variable}) {named!r} is not"
+            f" {declared.form}; write one"
         )
     check_addresses([validate.endpoint_address(named)], allowed)
+
+
+def outlet_mistakes(
+    pipelines: Iterable[Pipeline], allowed: Sequence[str], environ: Mapping[str, str]
+) -> list[str]:
+    """What is wrong with the servers of the streams in which events come out."""
+    found = []
+    for kind in sorted({pipeline.sink_tap.partition(":")[0] for pipeline in pipelines} - {""}):
+        declared = outlets().by_name[kind]
+        if not declared.form:
+            continue
+        variable = f"{declared.prefix}_URL"
+        named = environ.get(variable, "")
+        found += access_mistakes(declared.prefix, environ)
+        if not declared.is_endpoint(named):
+            told = repr(named) if named else "missing"
+            found.append(
+                f"--sink-tap {kind} has its server in {variable} (url in the file's [[tap]]), which"
+                f" is {told}; write {declared.form}, without a login"
+            )
+            continue
+        try:
+            check_addresses([validate.endpoint_address(named)], allowed)
+        except StackConfigError as error:
+            found.append(str(error))
+    return found

@@ -26,6 +26,7 @@ from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import Option
 from cdc_users.pipeline.provision.allow_list import (
     fault_mistakes,
+    outlet_mistakes,
     part_mistakes,
     stack_mistakes,
     stream_mistakes,
@@ -178,6 +179,7 @@ class CommandLine:
         found += part_mistakes(CHECKOUT, os.environ, pipelines)
         named = [step.fault.name for step in made.steps if step.fault is not None]
         found += fault_mistakes(CHECKOUT, os.environ, named, words(parsed.allow_fault or ""))
+        found += outlet_mistakes(pipelines, _allowed(parsed), os.environ)
         return found + stream_mistakes(pipelines, _allowed(parsed))
 
 

@@ -37,6 +37,11 @@ from infra.validate import dsn_place
 
 SET = "debezium-server"
 FLAGS = ("-Xmx768m", "--add-opens=java.base/java.lang=ALL-UNNAMED")
+FOR_EMULATOR = {
+    "AWS_ACCESS_KEY_ID": "emulator",
+    "AWS_SECRET_ACCESS_KEY": "emulator",
+    "CBOR_ENABLED": "false",
+}
 _TABLES = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
 
 
@@ -44,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     """The options of a platform, and where the events go."""
     found = platform_parser(__doc__)
     found.add_argument("--transport", required=True, choices=sorted(SINKS))
+    found.add_argument("--stream", default="", help="of a service: what is written to")
+    found.add_argument("--project", default="", help="of Pub/Sub")
     return found
 
 
@@ -54,7 +61,17 @@ def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) ->
     if settings.transport == "postgres":
         secrets[JDBC_PASSWORD] = password(dsn_place(settings.endpoint), environ)
     known = {name: value for name, value in secrets.items() if value}
-    return {**for_server(environ), **known, **own}
+    return {**for_server(environ), **_keys(settings, environ), **known, **own}
+
+
+def _keys(settings: DebeziumServerSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """What AWS's library asks for: the user's keys, and made-up ones for an emulator, which is
+    written to in JSON: kinesalite gives CBOR back to readers of JSON in a form of its own.
+    """
+    if settings.transport != "kinesis":
+        return {}
+    given = {name: value for name, value in environ.items() if name.startswith("AWS_")}
+    return {**FOR_EMULATOR, **given}
 
 
 def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
@@ -68,6 +85,8 @@ def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
         transport=options.transport,
         endpoint=options.endpoint,
         tables=tuple(sorted(str(row[0]) for row in rows)),
+        stream=options.stream,
+        project=options.project,
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from infra.client.cloud import REGION
 from infra.stack.servers.settings import TOPIC_PREFIX, render_properties
-from infra.validate import dsn_place
+from infra.validate import dsn_place, url_address
 
 ROUTER = "org.apache.kafka.connect.transforms.RegexRouter"
 #: Secrets go by these variables, never into the file.
@@ -23,8 +25,9 @@ Properties = Mapping[str, str]
 class DebeziumServerSettings:
     """What a run decides: what is read, and where it goes.
 
-    `endpoint` is where the transport's service is, for `postgres` the sink's DSN. `tables` are
-    those of the publication, SCHEMA.TABLE.
+    `endpoint` is where the transport's service is, for `postgres` the sink's DSN; `stream` is what
+    is written to there, in a `project` where there are any. `tables` are those of the publication,
+    SCHEMA.TABLE.
     """
 
     dsn: str
@@ -33,6 +36,8 @@ class DebeziumServerSettings:
     transport: str
     endpoint: str
     tables: tuple[str, ...] = ()
+    stream: str = ""
+    project: str = ""
 
 
 def configuration(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
@@ -134,10 +139,46 @@ def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
     return {**_to("$1", ".*[.]([^.]+)"), "sink.type": "jdbc", **named}
 
 
+def _redis(settings: DebeziumServerSettings) -> dict[str, str]:
+    url = urlsplit(settings.endpoint)
+    own = {
+        "address": url_address(settings.endpoint),
+        "ssl.enabled": "true" if url.scheme == "rediss" else "",
+        "db.index": url.path.strip("/"),
+    }
+    return {**_json(settings), **_to(settings.stream), **_sink("redis", own)}
+
+
+def _nats(settings: DebeziumServerSettings) -> dict[str, str]:
+    """Into a stream that is there, whose subject has its name."""
+    own = {"url": settings.endpoint, "create-stream": "false"}
+    return {**_json(settings), **_to(settings.stream), **_sink("nats-jetstream", own)}
+
+
+def _kinesis(settings: DebeziumServerSettings) -> dict[str, str]:
+    own = {"region": REGION, "endpoint": settings.endpoint}
+    return {**_json(settings), **_to(settings.stream), **_sink("kinesis", own)}
+
+
+def _pubsub(settings: DebeziumServerSettings) -> dict[str, str]:
+    own = {"project.id": settings.project, "address": settings.endpoint}
+    return {**_json(settings), **_to(settings.stream), **_sink("pubsub", own)}
+
+
+def _sink(kind: str, own: Properties) -> dict[str, str]:
+    """A sink's type and its own properties, but for those that are empty."""
+    named = {f"sink.{kind}.{name}": value for name, value in own.items() if value}
+    return {"sink.type": kind, **named}
+
+
 SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
     "http": _http,
     "kafka": _kafka,
     "postgres": _jdbc,
+    "redis": _redis,
+    "nats": _nats,
+    "kinesis": _kinesis,
+    "pubsub": _pubsub,
 }
 
 

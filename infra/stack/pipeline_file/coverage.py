@@ -55,7 +55,7 @@ def _sink(found: PipelineFound) -> Iterator[Coverage]:
     if found.tap:
         kind = found.tap.partition(":")[0]
         yield Coverage(what, True, f"the tap {found.tap}")
-        states = kind == "postgres"
+        states = kind in ("postgres", "iceberg-state")
         why = "a table shows what it holds, not each change" if states else "each event is seen"
         yield Coverage("order at the sink", not states, why)
     elif found.platform in ("", "reference"):

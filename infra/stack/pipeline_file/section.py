@@ -114,13 +114,23 @@ class TapSection(Section, frozen=True, kw_only=True):
     place: Annotated[
         str, Meta(description="A port, SCHEMA.TABLE, a topic: what --sink-tap KIND:PLACE takes.")
     ]
+    url: Annotated[
+        str, Meta(description="redis, nats: the server, e.g. redis://HOST:6379, nats://HOST:4222.")
+    ] = ""
+    user: Annotated[str, Meta(description="redis, nats: who logs in.")] = ""
+    password_file: Annotated[
+        str, Meta(description="redis, nats: a file that holds the password alone.")
+    ] = ""
     token_file: Annotated[
-        str, Meta(description="webhook: a file with the token that each request must bear.")
+        str,
+        Meta(description="webhook, nats: a file with the token that a request must bear."),
     ] = ""
+    ca: Annotated[str, Meta(description="redis, nats: who signed its certificate (PEM).")] = ""
     certificate: Annotated[
-        str, Meta(description="webhook: what it shows (PEM), and so speaks TLS.")
+        str,
+        Meta(description="webhook: what it shows (PEM), and so speaks TLS; else what we show."),
     ] = ""
-    key: Annotated[str, Meta(description="webhook: the certificate's key, if elsewhere.")] = ""
+    key: Annotated[str, Meta(description="The certificate's key, if elsewhere.")] = ""
     dsn: Annotated[
         str, Meta(description="The database of a table that is watched, where not the source's.")
     ] = ""

@@ -128,6 +128,9 @@ def test_a_disk_that_is_nearly_full_is_told_before_anything_is_written(
         ("https://kinesis.example.test", "kinesis.example.test:443"),
         ("127.0.0.1:8085", "127.0.0.1:8085"),
         ("http://[::1]:4567/", "[::1]:4567"),
+        ("redis://cache.example", "cache.example:6379"),
+        ("nats://127.0.0.1:14222", "127.0.0.1:14222"),
+        ("tls://nats.example", "nats.example:4222"),
     ],
 )
 def test_an_endpoint_has_an_address(endpoint: str, expected: str) -> None:

@@ -131,3 +131,18 @@ def test_a_pipeline_is_a_file_or_one_that_comes_with_us(tmp_path: Path) -> None:
     assert pipeline_path(str(path)) == path
     with pytest.raises(StackConfigError, match="'nothing-of-ours' is no file"):
         pipeline_path("nothing-of-ours")
+
+
+def test_where_a_watched_stream_is_and_how_it_lets_us_in_goes_by_its_own_variables(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "own.toml"
+    tap = 'kind = "redis"\nplace = "orders"\nurl = "redis://127.0.0.1"\nuser = "ada"\n'
+    path.write_text(f'[[tap]]\n{tap}password_file = "password"\nca = "ca.pem"\n', encoding="utf-8")
+
+    assert read_described(path).variables == {
+        "CDC_REDIS_URL": "redis://127.0.0.1",
+        "CDC_REDIS_USER": "ada",
+        "CDC_REDIS_PASSWORD_FILE": str(tmp_path / "password"),
+        "CDC_REDIS_CA": str(tmp_path / "ca.pem"),
+    }

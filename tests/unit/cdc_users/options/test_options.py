@@ -132,7 +132,7 @@ OWN_TABLE = {"connector": "c", "table": "a.b", "topic": "t"}
         ),
         ({"platform": "none"}, ["--platform none needs --sink-tap"]),
         ({"sink_tap": "webhook:8080"}, ["--sink-tap needs a platform of yours"]),
-        ({"probe_path": "record.note"}, ["it needs --sink-tap of topic, webhook"]),
+        ({"probe_path": "record.note"}, ["it needs --sink-tap of nats, redis, topic, webhook"]),
         (
             {"platform": "none", "sink_tap": "postgres:public.copy", "probe_path": "record.note"},
             ["postgres has columns: name one by --probe-column"],

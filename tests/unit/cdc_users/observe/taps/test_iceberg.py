@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 
-from cdc_users.measure.clock import Anchor
+from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.measure.ledger.ledger import Outcomes, audit
 from cdc_users.observe.final_state import ArraySide, TableState, compare
 from cdc_users.observe.message import Final
@@ -121,7 +121,7 @@ def test_every_event_of_a_change_log_is_seen_once_whatever_the_snapshots(
     tap.look()
 
     assert audit(1, outcomes, tap.record.arrivals(), fenced=True).findings == {}
-    assert tap.gauges() == {"snapshots": -(-len(changes) // 25)}
+    assert tap.gauges()["snapshots"] == -(-len(changes) // 25)
 
 
 def test_a_batch_that_was_appended_twice_is_duplicated(place: dict[str, Any]) -> None:
@@ -200,6 +200,97 @@ def test_a_table_that_is_kept_up_to_date_is_no_duplicate_of_itself(place: dict[s
 
     counts = tap.record.arrivals().steps[1]
     assert (counts.delivered, counts.duplicated) == (len(last_rows(changes)), 0)
+
+
+#: As ExtractNewRecordState leaves a row in a table that Kafka Connect writes.
+UNWRAPPED = pa.schema(
+    [*ROW, ("__deleted", pa.string()), ("__op", pa.string()), ("__source_ts_ms", pa.int64())]
+)
+
+
+def unwrapped(changes: Sequence[Any]) -> Any:
+    rows = [
+        dict(zip(NAMES, change.row or change.before, strict=True))
+        | {
+            "__deleted": str(change.row is None).lower(),
+            "__op": LETTERS[change.operation],
+            "__source_ts_ms": 1_790_000_000_001,
+        }
+        for change in changes
+    ]
+    return pa.Table.from_pylist(rows, UNWRAPPED)
+
+
+def test_a_table_of_kafka_connects_sink_is_audited_like_ours(place: dict[str, Any]) -> None:
+    changes, outcomes = write(60)
+    create(place, UNWRAPPED).append(unwrapped(changes))
+    tap = tap_on(place)
+
+    tap.look()
+
+    assert audit(1, outcomes, tap.record.arrivals(), fenced=True).findings == {}
+    assert tap.record.snapshot().steps[1].series["commit"].count == len(changes)
+    assert compare(expected(changes), side_of(place)).clean
+
+
+def test_deletes_of_icebergs_own_transform_are_known(place: dict[str, Any]) -> None:
+    changes, _ = write(60)
+    data = logged(changes)
+    marks = [{"op": {"c": "I"}.get(op, op.upper())} for op in data["op"].to_pylist()]
+    data = data.drop_columns(["op"]).append_column("_cdc", pa.array(marks))
+    create(place, data.schema).append(data)
+
+    assert compare(expected(changes), side_of(place)).clean
+
+
+def test_what_was_there_before_or_is_on_a_branch_alone_is_no_event(place: dict[str, Any]) -> None:
+    changes, _ = write(20)
+    table = create(place, CHANGE)
+    table.append(logged(changes[:5]))
+    tap = tap_on(place, from_end=True, poll_s=3600.0)
+    tap.start()
+    try:
+        table.manage_snapshots().create_branch(
+            table.current_snapshot().snapshot_id, "audit"
+        ).commit()
+        table.append(logged(changes[5:10]), branch="audit")
+        table.append(logged(changes[10:]))
+        tap.look()
+    finally:
+        tap.stop()
+
+    assert tap.record.progress().steps == {1: len(changes) - 10}
+
+
+def test_files_that_a_look_cannot_read_are_read_by_the_next(place: dict[str, Any]) -> None:
+    changes, outcomes = write(20)
+    table = create(place, CHANGE)
+    table.append(logged(changes))
+    (path,) = table.inspect.data_files()["file_path"].to_pylist()
+    file = Path(path.removeprefix("file://"))
+    held = file.rename(file.with_suffix(".held"))
+    tap = tap_on(place)
+
+    with pytest.raises(FileNotFoundError):
+        tap.look()
+    assert tap.record.events == 0
+    held.rename(file)
+    tap.look()
+
+    assert audit(1, outcomes, tap.record.arrivals(), fenced=True).clean
+
+
+def test_where_a_catalog_is_the_users_own_the_bound_of_its_times_is_told(tmp_path: Path) -> None:
+    place = {"warehouse": str(tmp_path), "table": "ns.customers"}
+    create(place, CHANGE).append(logged(write(5)[0]))
+    own = properties(IcebergSettings(**place))  # type: ignore[arg-type]
+    tap = IcebergTap(IcebergSettings(properties={**own}, table="ns.customers"), RUN, new_anchor())
+
+    tap.look()
+
+    bound_s = tap.gauges()["found_after_us"] / 1e6  # type: ignore[operator]
+    assert 0 < bound_s < 60
+    assert f"looks found each within {bound_s:.1f} s of it" in tap.record.snapshot().remark
 
 
 def test_a_catalog_that_cannot_be_opened_shows_none_of_its_properties() -> None:

@@ -32,8 +32,8 @@ from tests.unit.cdc_users.measure.ledger import zoo
 RUN = "stream01"
 
 
-def event(sequence: int) -> bytes:
-    probe = format_probe(Probe(RUN, 10_001, sequence, sequence, 0, 1, 1, "i", 1_000, 0))
+def event(sequence: int, intended_us: int = 1_000) -> bytes:
+    probe = format_probe(Probe(RUN, 10_001, sequence, sequence, 0, 1, 1, "i", intended_us, 0))
     return orjson.dumps(
         {
             "op": "c",

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from cdc_users.pipeline.provision.allow_list import ENDPOINT, missing_parts, refused_faults
+from cdc_users.pipeline.provision.allow_list import (
+    ENDPOINT,
+    missing_parts,
+    outlet_mistakes,
+    refused_faults,
+)
 from cdc_users.scenario import Pipeline
 from infra.faults.fault import faults
 from infra.stack.endpoints import Endpoints, StackKind
@@ -80,3 +85,31 @@ def test_a_relay_needs_a_connect_on_this_machine() -> None:
 
     assert "reaches a relay on loopback" in told
     assert refused("slow-network", kind="process", places=["127.0.0.1:5432"]) == []
+
+
+def test_a_stream_that_is_watched_has_its_server_named() -> None:
+    (told,) = outlet_mistakes([Pipeline(sink_tap="redis:orders")] * 2, (), {})
+    assert told.startswith("--sink-tap redis has its server in CDC_REDIS_URL")
+    assert "which is missing; write redis://HOST:PORT" in told
+    assert outlet_mistakes([Pipeline(sink_tap="webhook:8080"), Pipeline()], (), {}) == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:6379", "redis://ada:hush@127.0.0.1:6379"])
+def test_a_url_of_another_kind_or_with_a_login_is_refused(url: str) -> None:
+    (told,) = outlet_mistakes([Pipeline(sink_tap="redis:orders")], (), {"CDC_REDIS_URL": url})
+    assert "without a login" in told
+
+
+def test_a_server_elsewhere_is_watched_where_it_is_allowed_by_name() -> None:
+    watched = [Pipeline(sink_tap="nats:ORDERS")]
+    environ = {"CDC_NATS_URL": "tls://nats.example"}
+    (told,) = outlet_mistakes(watched, (), environ)
+    assert "add --allow-target nats.example:4222" in told
+    assert outlet_mistakes(watched, ("nats.example:4222",), environ) == []
+
+
+def test_a_redis_may_have_a_password_alone_and_a_nats_has_a_user_beside_it() -> None:
+    for kind, told in (("redis", 0), ("nats", 1)):
+        prefix = f"CDC_{kind.upper()}"
+        environ = {f"{prefix}_URL": f"{kind}://127.0.0.1:1", f"{prefix}_PASSWORD": "hush"}
+        assert len(outlet_mistakes([Pipeline(sink_tap=f"{kind}:s")], (), environ)) == told

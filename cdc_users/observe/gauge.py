@@ -15,7 +15,9 @@ from msgspec.structs import replace
 from psycopg.rows import dict_row
 
 from cdc_users.measure.clock import Anchor
+from cdc_users.observe.debezium_gauge import DebeziumGauge
 from cdc_users.observe.message import (
+    DebeziumSample,
     GaugeSample,
     GaugeSamples,
     GroupSample,
@@ -160,6 +162,7 @@ class Gauges:
     slot: Gauge[SlotSample] | None = None
     group: Gauge[GroupSample] | None = None
     processes: ProcessGauge | None = None
+    debezium: Gauge[DebeziumSample] | None = None
 
     @classmethod
     def of(cls, settings: GaugeSettings) -> Gauges:
@@ -168,13 +171,14 @@ class Gauges:
             SlotGauge(settings.slot) if settings.slot else None,
             GroupGauge(settings.group) if settings.group else None,
             ProcessGauge(settings.processes) if settings.processes else None,
+            DebeziumGauge(settings.debezium) if settings.debezium else None,
         )
 
     def __bool__(self) -> bool:
         return bool(self._all())
 
     def _all(self) -> list[Gauge[object]]:
-        wanted = (self.slot, self.group, self.processes)
+        wanted = (self.slot, self.group, self.processes, self.debezium)
         return [gauge for gauge in wanted if gauge is not None]
 
     def read(self, at_us: int) -> GaugeSample:
@@ -185,6 +189,7 @@ class Gauges:
             slot=self.slot.read() if self.slot else None,
             group=self.group.read() if self.group else None,
             processes=processes,
+            debezium=self.debezium.read() if self.debezium else None,
         )
 
     def close(self) -> None:

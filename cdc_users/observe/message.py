@@ -44,6 +44,16 @@ class GroupSample(msgspec.Struct, kw_only=True):
     error: str | None = None
 
 
+class DebeziumSample(msgspec.Struct, kw_only=True):
+    """What Debezium says of itself: how far it is behind its source, and how many events its queue
+    still has room for. None for what is not known.
+    """
+
+    behind_ms: float | None = None
+    queue_remaining: float | None = None
+    error: str | None = None
+
+
 class ProcessSample(msgspec.Struct, kw_only=True):
     """What the processes of one server, or of the harness, take together: memory now, processor
     time and bytes written to storage since each of them began. None where that may not be read.
@@ -69,6 +79,7 @@ class GaugeSample(msgspec.Struct, kw_only=True, omit_defaults=True):
     slot: SlotSample | None = None
     group: GroupSample | None = None
     processes: dict[str, ProcessSample] | None = None
+    debezium: DebeziumSample | None = None
 
     @property
     def slot_lag_bytes(self) -> int | None:

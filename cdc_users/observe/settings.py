@@ -181,6 +181,13 @@ class GroupSettings(msgspec.Struct, kw_only=True, frozen=True):
         return self.topics or ((self.topic,) if self.topic else ())
 
 
+class DebeziumSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """The gauge of Debezium's own metrics at a URL; `topics` say which connector's."""
+
+    url: str
+    topics: tuple[str, ...] = ()
+
+
 class ProcessSettings(msgspec.Struct, kw_only=True, frozen=True):
     """The gauge of processes: the run's own one, and the supervisor of the stack's servers where
     they are processes of this machine.
@@ -196,6 +203,7 @@ class GaugeSettings(msgspec.Struct, kw_only=True, frozen=True):
     slot: SlotSettings | None = None
     group: GroupSettings | None = None
     processes: ProcessSettings | None = None
+    debezium: DebeziumSettings | None = None
 
 
 class ObserverSettings(Versioned, kw_only=True, frozen=True):

@@ -12,6 +12,7 @@ from typing import TypeVar
 from cdc_users.error import ObserverError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
+from cdc_users.observe.message import DebeziumSample
 from cdc_users.pipeline.declaration import captures, sources
 from cdc_users.pipeline.process.child_process import (
     Child,
@@ -193,6 +194,7 @@ class Rig:
             processes=(gauges.processes if gauges is not None else None) or {},
             slot_lag_bytes=None if gauges is None else gauges.slot_lag_bytes,
             group_lag=None if gauges is None else gauges.group_lag,
+            debezium=(gauges.debezium if gauges is not None else None) or DebeziumSample(),
         )
 
     def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:

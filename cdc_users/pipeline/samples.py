@@ -41,6 +41,8 @@ COLUMNS = (
     "slot_lag_bytes",
     "group_lag",
     *SLOT_COLUMNS,
+    "debezium_behind_ms",
+    "debezium_queue_remaining",
     "cpu_s",
     "written_bytes",
 )
@@ -151,12 +153,14 @@ class SampleLog:
 
 
 def _gauges_row(sample: GaugeSample) -> dict[str, int | float | str | None]:
-    slot = sample.slot
+    slot, debezium = sample.slot, sample.debezium
     return {
         "at_us": sample.at_us,
         "process": "gauges",
         "slot_lag_bytes": sample.slot_lag_bytes,
         "group_lag": sample.group_lag,
+        "debezium_behind_ms": None if debezium is None else debezium.behind_ms,
+        "debezium_queue_remaining": None if debezium is None else debezium.queue_remaining,
         **({name: getattr(slot, name) for name in SLOT_COLUMNS} if slot is not None else {}),
     }
 

@@ -22,7 +22,7 @@ from cdc_users.measure.ledger import ledger
 from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
 from cdc_users.measure.wire import WireError, WireMessage, decode
-from cdc_users.observe.message import ProcessSample
+from cdc_users.observe.message import DebeziumSample, ProcessSample
 from cdc_users.pipeline.process.child_process import Child
 from infra.client import http
 
@@ -152,6 +152,8 @@ class PipelineSnapshot:
     #: The gauges: events behind by the group's offsets, and bytes of WAL that the slot holds back.
     group_lag: int | None = None
     slot_lag_bytes: int | None = None
+    #: What Debezium says of itself, where it is asked.
+    debezium: DebeziumSample = field(default_factory=DebeziumSample)
     #: What the servers' processes, the platform's and the harness' take, by name.
     processes: Mapping[str, ProcessSample] = field(default_factory=dict)
 

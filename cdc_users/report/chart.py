@@ -100,6 +100,18 @@ OVER_TIME = (
     ),
     TimeChart("Slot lag", "MB", (ChartLine("slot_lag_bytes", "WAL held back", 4),), format="size"),
     TimeChart(
+        "Debezium behind its source",
+        "ms",
+        (ChartLine("debezium_behind_ms", "as it says itself", 4),),
+        note="MilliSecondsBehindSource of the connector's own metrics.",
+    ),
+    TimeChart(
+        "Room in Debezium's queue",
+        "events",
+        (ChartLine("debezium_queue_remaining", "as it says itself", 2),),
+        note="QueueRemainingCapacity of the connector's own metrics; 0 holds its reading up.",
+    ),
+    TimeChart(
         "Platform memory",
         "MB",
         (ChartLine("uss_mb", "unique", 1), ChartLine("rss_mb", "resident", 2)),

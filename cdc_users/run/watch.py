@@ -290,6 +290,8 @@ class Watch:
             mean_ms=recent.mean_ms("end_to_end"),
             max_ms=_ms(latency.max_us) if latency.count else None,
             **{f"{name}_ms": recent.mean_ms(name) for name in PARTS},
+            debezium_behind_ms=look.debezium.behind_ms,
+            debezium_queue_remaining=look.debezium.queue_remaining,
             captured=look.taps["topic"].delivered(load.number) if "topic" in look.taps else None,
         )
 

@@ -53,3 +53,6 @@ class TimelineRow:
     sink_write_ms: float | None
     #: Events of the step that the topic's tap has seen; None where there is none.
     captured: int | None = None
+    #: What Debezium says: how far it is behind its source, and what its queue has room for.
+    debezium_behind_ms: float | None = None
+    debezium_queue_remaining: float | None = None

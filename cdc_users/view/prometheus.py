@@ -171,6 +171,18 @@ GAUGES = (
         _latest("slot_lag_bytes"),
     ),
     ExportedGauge(
+        "cdc_debezium_behind_seconds",
+        "seconds",
+        "How far Debezium is behind its source, as it says itself.",
+        _latest("debezium_behind_ms", 1e-3),
+    ),
+    ExportedGauge(
+        "cdc_debezium_queue_remaining_events",
+        "events",
+        "Events that Debezium's queue still has room for, as it says itself.",
+        _latest("debezium_queue_remaining"),
+    ),
+    ExportedGauge(
         "cdc_platform_queue_events",
         "events",
         "Events in the platform's queues.",

@@ -52,7 +52,8 @@ class Endpoints:
     `postgres_secret_from_connect` a reference to its password that Connect's own configuration
     provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`. `sink_dsn` is the
     database that a pipeline of the user's own writes to, where that is not the source's.
-    `kafka_properties` is a file of librdkafka's (infra.client.kafka).
+    `kafka_properties` is a file of librdkafka's (infra.client.kafka). `connect_metrics` is where
+    Connect's JVM tells Debezium's metrics as Prometheus' text.
     """
 
     kind: StackKind
@@ -60,6 +61,7 @@ class Endpoints:
     kafka_bootstrap: str = ""
     schema_registry_url: str = ""
     connect_url: str = ""
+    connect_metrics: str = ""
     profile: Profile | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     supervisor_pid: int | None = None

@@ -41,6 +41,8 @@ def moment(second: int, **changes: Any) -> TimelineRow:
         paused_partitions=0,
         consumer_lag=0,
         slot_lag_bytes=1000,
+        debezium_behind_ms=40.0,
+        debezium_queue_remaining=8192.0,
         uss_mb=50.0,
         rss_mb=80.0,
         offered_per_s=100.0,

@@ -9,13 +9,15 @@ from cdc_users.pipeline.declaration import OutletDeclaration
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
-PLACE = "CATALOG.NAMESPACE.TABLE"
+PLACE = "CATALOG.TABLE"
 
 
 def _check(place: str) -> None:
     parts = place.split(".")
     if len(parts) < 3 or not all(parts):
-        raise ValueError(f"{place!r} is not {PLACE}, e.g. prod.shop.customers")
+        raise ValueError(
+            f"{place!r} is not {PLACE}, with the table's namespace, e.g. prod.shop.customers"
+        )
 
 
 def _tap(_prepared: Prepared, place: str, mode: str = "append") -> IcebergSettings:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.message import FinalSide, TapPlace
 from cdc_users.observe.settings import (
+    DebeziumSettings,
     GaugeSettings,
     GroupSettings,
     ObserverSettings,
@@ -148,12 +149,23 @@ class Wiring(Prepared):
             run=self.run,
             anchor=self.anchor,
             taps=tuple(replace(tap, check_every=every, own=self._own()) for tap in self._taps()),
-            gauges=GaugeSettings(slot=slot, group=self._group(), processes=self._processes()),
+            gauges=GaugeSettings(
+                slot=slot,
+                group=self._group(),
+                processes=self._processes(),
+                debezium=self._debezium(),
+            ),
         )
 
     def _processes(self) -> ProcessSettings:
         """The run's process, and the stack's supervisor where its servers are processes here."""
         return ProcessSettings(harness=os.getpid(), supervisor=self.endpoints.supervisor_pid)
+
+    def _debezium(self) -> DebeziumSettings | None:
+        url = self.endpoints.connect_metrics
+        if not url or not self.capture.is_debezium or self.direct:
+            return None
+        return DebeziumSettings(url=url, topics=self.names.topics)
 
     def _group(self) -> GroupSettings | None:
         names, pipeline = self.names, self.pipeline

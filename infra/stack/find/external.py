@@ -134,6 +134,7 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
         schema_registry_url=registry.url,
         registry_access=_access(path, registry),
         connect_url=connect.url,
+        connect_metrics=connect.metrics,
         connect_access=_access(path, connect),
         postgres_from_connect=connect.postgres or None,
         postgres_user_from_connect=connect.postgres_user or None,
@@ -219,6 +220,11 @@ def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = Tru
             )
         elif (whole or url) and not validate.is_url(url):
             mistakes.append(f"{name} {url!r} is not an http URL; write http://HOST:PORT")
+    metrics = endpoints.connect_metrics
+    if metrics and (not validate.is_url(metrics) or "@" in metrics):
+        mistakes.append(
+            "connect_metrics is not an http URL without a login; write http://HOST:PORT/metrics"
+        )
     inside = endpoints.postgres_from_connect
     if inside is not None and not validate.is_address(inside):
         mistakes.append(f"postgres_from_connect {inside!r} is not HOST:PORT")

@@ -97,7 +97,7 @@ def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:
     dsn = endpoints.postgres_dsn
     if dsn and (found := validate.dsn_mistakes(dsn, environ)):
         raise StackConfigError("; ".join(f"postgres_dsn {mistake}" for mistake in found))
-    urls = (endpoints.schema_registry_url, endpoints.connect_url)
+    urls = (endpoints.schema_registry_url, endpoints.connect_url, endpoints.connect_metrics)
     return [
         *(validate.dsn_addresses(dsn, environ) if dsn else ()),
         *(validate.dsn_addresses(endpoints.sink_dsn, environ) if endpoints.sink_dsn else ()),

@@ -81,6 +81,9 @@ class RegistrySection(HttpSection, frozen=True, kw_only=True):
 class ConnectSection(HttpSection, frozen=True, kw_only=True):
     """Kafka Connect."""
 
+    metrics: Annotated[
+        str, Meta(description="URL of Debezium's own metrics as Prometheus' text (JMX exporter).")
+    ] = ""
     postgres: Annotated[
         str, Meta(description="HOST:PORT of PostgreSQL as Connect reaches it, where that differs.")
     ] = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ def help_of(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "locust", *arguments, "--help"],
         cwd=CHECKOUT,
+        # Lines are folded at hyphens too.
+        env={**os.environ, "COLUMNS": "10000"},
         capture_output=True,
         text=True,
         check=True,

@@ -1,0 +1,93 @@
+"""What Debezium says of itself, as Prometheus' text: how far it is behind its source, and how full
+its queue is (Debezium documentation, "Monitoring the PostgreSQL connector").
+
+Names differ by whatever makes the text of JMX, so they are known by their end, in any case.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from threading import Event, Thread
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from cdc_users.observe.message import DebeziumSample
+from cdc_users.observe.settings import DebeziumSettings
+from cdc_users.observe.tap import end_thread
+from infra.client import http
+
+INTERVAL_S = 1.0
+TIMEOUT_S = 5.0
+BEHIND, REMAINING = "millisecondsbehindsource", "queueremainingcapacity"
+_NAMES = (BEHIND, REMAINING)
+#: Of a connector's task, by the label that says whose figures they are.
+_OWNERS = ("server", "name", "database")
+#: A connector that has had no event yet says so.
+_UNKNOWN = -1.0
+#: One figure: its name's end, whose it is, and its value.
+Figure = tuple[str, str, float]
+
+
+def read_metrics(text: str, topics: Iterable[str] = ()) -> DebeziumSample:
+    """The figures of the connector that writes these topics, of all connectors where none is known
+    by its prefix; of several the worst. Pure; raises ValueError for what is no such text.
+    """
+    found = list(_figures(text))
+    own = [one for one in found if any(topic.startswith(f"{one[1]}.") for topic in topics)]
+    values: Mapping[str, list[float]] = {
+        name: [value for end, _, value in own or found if end == name and value != _UNKNOWN]
+        for name in _NAMES
+    }
+    if not found:
+        return DebeziumSample(error="there is nothing of Debezium's")
+    return DebeziumSample(
+        behind_ms=max(values[BEHIND], default=None),
+        queue_remaining=min(values[REMAINING], default=None),
+    )
+
+
+def _figures(text: str) -> Iterator[Figure]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            end = next((name for name in _NAMES if sample.name.lower().endswith(name)), None)
+            # A snapshot has a queue of its own, which is over when changes are streamed.
+            if end is not None and sample.labels.get("context", "streaming") == "streaming":
+                owner = next((sample.labels[x] for x in _OWNERS if x in sample.labels), "")
+                yield end, owner, sample.value
+
+
+class DebeziumGauge:
+    """Asks once a second, in a thread of its own: an exporter may take its time."""
+
+    def __init__(self, settings: DebeziumSettings) -> None:
+        self._settings = settings
+        self._last = DebeziumSample(error="it has not answered yet")
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="Debezium's metrics", daemon=True)
+        self._thread.start()
+
+    def read(self) -> DebeziumSample:
+        """What it last said."""
+        return self._last
+
+    def _run(self) -> None:
+        due_s = time.monotonic()
+        while not self._stop.wait(max(0.0, due_s - time.monotonic())):
+            self._last = self._look()
+            due_s = max(due_s + INTERVAL_S, time.monotonic())
+
+    def _look(self) -> DebeziumSample:
+        try:
+            answer = http.get(self._settings.url, timeout=TIMEOUT_S)
+            answer.raise_for_status()
+            return read_metrics(answer.text, self._settings.topics)
+        except requests.RequestException as error:
+            return DebeziumSample(error=http.reason(error))
+        except ValueError as error:
+            return DebeziumSample(error=f"it is no text of Prometheus': {error}")
+
+    def close(self) -> None:
+        """End."""
+        end_thread(self._stop, self._thread)

@@ -1,5 +1,5 @@
-"""A search names the stage that was slowed down: six places, each slowed by a process that stands
-still for most of the time, or by a sink that waits.
+"""A search of a real pipeline finds the rate of a sink that is known, and names the stage that was
+slowed down: a process that stands still for most of the time, or a sink that waits.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ SEARCH = (
     *("--rows-per-transaction", "20", "--lanes", "16"),
 )
 LIMIT_S = 400.0
+#: A sink that sleeps so long in each write of so many events takes RATE at the most.
+DELAY_S, BATCH = 0.05, 10
+RATE_PER_S = BATCH / DELAY_S
+#: What a write takes beside its sleep.
+OVERHEAD = 0.02
 
 
 def backends() -> list[psutil.Process]:
@@ -124,3 +129,25 @@ def test_a_sink_that_waits_is_named(stack: Endpoints, results: Path, sink: tuple
     run = LocustProcess("capacity", results, *SEARCH, *slow)
 
     assert limit_of(run) == "sink"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rate_of_a_known_sink_is_in_the_interval(
+    stack: Endpoints, results: Path, seed: int
+) -> None:
+    run = LocustProcess(
+        "capacity",
+        results,
+        *("--smoke", "no", "--sink", "slow", "--sink-delay", f"{DELAY_S}s"),
+        *("--batch-size", str(BATCH), "--from", "100", "--most", "800", "--precision", "5%"),
+        *("--slo", "end_to_end.p50 < 5s", "--probe", "12s", "--warm-up", "3s"),
+        *("--confirm", "20s", "--seed", str(seed)),
+    )
+
+    assert run.wait(LIMIT_S) == 0, run.output
+    found = run.result()["capacity"]
+    print(found["low_per_s"], found["high_per_s"], found["bottleneck"]["words"])
+    assert found["kind"] == "interval"
+    assert found["low_per_s"] <= RATE_PER_S
+    assert found["high_per_s"] >= RATE_PER_S * (1 - OVERHEAD)
+    assert found["bottleneck"]["stage"] == "sink"

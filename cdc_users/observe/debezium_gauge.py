@@ -26,8 +26,8 @@ _NAMES = (BEHIND, REMAINING)
 _OWNERS = ("server", "name", "database")
 #: A connector that has had no event yet says so.
 _UNKNOWN = -1.0
-#: One figure: its name's end, whose it is, and its value.
-Figure = tuple[str, str, float]
+#: One figure of a connector: its name's end, whose it is, and its value.
+ConnectorFigure = tuple[str, str, float]
 
 
 def read_metrics(text: str, topics: Iterable[str] = ()) -> DebeziumSample:
@@ -48,7 +48,7 @@ def read_metrics(text: str, topics: Iterable[str] = ()) -> DebeziumSample:
     )
 
 
-def _figures(text: str) -> Iterator[Figure]:
+def _figures(text: str) -> Iterator[ConnectorFigure]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             end = next((name for name in _NAMES if sample.name.lower().endswith(name)), None)

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[attr-defined]
 
 from infra.client.access import KAFKA_PROPERTIES
+from infra.client.msk import MskError, with_tokens
 
 #: What decides where clients go and what they see is the harness's own.
 RESERVED = frozenset(
@@ -42,8 +43,8 @@ JAVAS = {
     "ssl.truststore.type": "leave it out: ssl.ca.location is PEM",
     "ssl.truststore.certificates": "write ssl.ca.pem",
     "ssl.keystore.type": "leave it out: ssl.keystore.location is PKCS#12",
-    "sasl.client.callback.handler.class": "write sasl.oauthbearer.method=oidc",
-    "sasl.login.callback.handler.class": "write sasl.oauthbearer.method=oidc",
+    "sasl.client.callback.handler.class": "write sasl.oauthbearer.method=oidc, or aws-msk-iam",
+    "sasl.login.callback.handler.class": "write sasl.oauthbearer.method=oidc, or aws-msk-iam",
 }
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _PATHS = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.crl.location")
@@ -60,7 +61,11 @@ def kafka_settings(
 
     Raises KafkaPropertiesError.
     """
-    return {**user_properties(environ), "bootstrap.servers": bootstrap, **(own or {})}
+    try:
+        user = with_tokens(user_properties(environ), environ)
+    except MskError as error:
+        raise KafkaPropertiesError(f"{environ[KAFKA_PROPERTIES]}: {error}") from error
+    return {**user, "bootstrap.servers": bootstrap, **(own or {})}
 
 
 class KafkaTroubles:
@@ -165,15 +170,16 @@ def parse_properties(text: str, environ: Mapping[str, str]) -> tuple[dict[str, s
 
 def property_mistakes(environ: Mapping[str, str] = os.environ) -> list[str]:
     """What is wrong with the user's properties, librdkafka's own word included; asks no server."""
-    try:
-        settings = user_properties(environ)
-    except KafkaPropertiesError as error:
-        return str(error).splitlines()
-    if not settings:
+    if not environ.get(KAFKA_PROPERTIES):
         return []
     try:
-        # Without an address a client only reads its settings.
-        AdminClient({**settings, "log_level": 0})
+        settings = kafka_settings("", {"log_level": 0}, environ)
+    except KafkaPropertiesError as error:
+        return str(error).splitlines()
+    # Without an address a client only reads its settings.
+    del settings["bootstrap.servers"]
+    try:
+        AdminClient(settings)
     except KafkaException as error:
         return [f"{environ[KAFKA_PROPERTIES]}: {error.args[0].str()}"]
     return []

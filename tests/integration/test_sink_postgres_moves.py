@@ -235,6 +235,10 @@ def decimal(precision: int, scale: int) -> dict[str, Any]:
     return DECIMAL | {"precision": precision, "scale": scale}
 
 
+def array(item: Any) -> dict[str, Any]:
+    return {"type": "array", "items": ["null", item]}
+
+
 DATE = {"type": "int", "connect.name": "io.debezium.time.Date"}
 MICROS = {"type": "long", "connect.name": "io.debezium.time.MicroTimestamp"}
 ZONED = {"type": "string", "connect.name": "io.debezium.time.ZonedTimestamp"}
@@ -254,6 +258,10 @@ FOLLOWED: dict[str, tuple[Any, Any, Any, Any, str, list[str]]] = {
     "small": (SHORT, 7, "int", 70_000, "integer", ["7", "70000"]),
     "fraction": ("int", 7, decimal(10, 2), "7.25", "numeric(10,2)", ["7.00", "7.25"]),
     "words": ("int", 7, "string", "seven", "text", ["7", "seven"]),
+    "many": (array("int"), [7, None], array("long"), [3_000_000_000], "bigint[]",
+        ["{7,NULL}", "{3000000000}"]),
+    "many of another scale": (array(decimal(10, 2)), [Decimal("1.25")], array(decimal(12, 4)),
+        [Decimal("1.2345")], "numeric(12,4)[]", ["{1.2500}", "{1.2345}"]),
     "moment": (DATE, 0, MICROS, 1_000_000, "timestamp without time zone",
         ["1970-01-01 00:00:00", "1970-01-01 00:00:01"]),
 }  # fmt: skip
@@ -286,6 +294,7 @@ async def put(sink: PostgresSink, kind: Any, value: Any, key: int) -> None:
         (decimal(12, 4), Decimal("1.2345"), decimal(10, 2), Decimal("1.23")),
         ("double", 0.1, "float", 0.5),
         ("string", "007", "int", 7),
+        (array("double"), [0.1], array("float"), [0.5]),
     ],
 )
 async def test_a_type_that_holds_less_stops_by_name(

@@ -103,6 +103,9 @@ def followed_type(column: Column, target: SinkColumn) -> str | None:
     """The type that a column of the sink's own table has to become for these events; None where it
     is right as it is, or where no cast gives what the source has now.
     """
+    if column.item is not None and target.item is not None:
+        item = followed_type(column.item, _item(target))
+        return f"{item}[]" if item else None
     wanted = own_type(column)
     base = wanted.partition("(")[0]
     if base not in _FOLLOWED.get(target.base, ()):
@@ -113,6 +116,12 @@ def followed_type(column: Column, target: SinkColumn) -> str | None:
         assert column.source is not None, "only the schema tells of a char(n)"
         return wanted if (column.source.length or 0) > target.modifier - 4 else None
     return wanted
+
+
+def _item(target: SinkColumn) -> SinkColumn:
+    """What an array column of the table holds; the limit is the array's."""
+    kind = target.item or ""
+    return SinkColumn(target.name, kind, kind, target.modifier)
 
 
 def _wider_numeric(column: Column, target: SinkColumn, wanted: str) -> str | None:
@@ -143,6 +152,8 @@ def is_narrowed(column: Column, target: SinkColumn) -> bool:
     """Whether the source's column has become one that does not hold what the sink's own column may
     have: its ALTER TABLE has then rounded or cut rows of which no event tells.
     """
+    if column.item is not None and target.item is not None:
+        return is_narrowed(column.item, _item(target))
     wanted = own_type(column)
     base = wanted.partition("(")[0]
     if target.base == "numeric" == base:

@@ -54,6 +54,7 @@ _BUFFER = f"{UNIT}/platform/consume/test_buffer.py"
 _BOOKS = f"{UNIT}/platform/sinks/iceberg/test_books.py"
 _CAST = f"{UNIT}/platform/sinks/iceberg/test_cast.py"
 _ARROW = f"{UNIT}/platform/sinks/iceberg/test_arrow.py"
+_SCHEMA = f"{UNIT}/platform/sinks/iceberg/test_schema.py"
 _HOOK = f"{UNIT}/platform/sinks/webhook/test_sink.py"
 _CONDITION = "tests/unit/cdc_users/pipeline/provision/test_condition.py"
 _HOSTILE = f"{UNIT}/avro/test_hostile.py"
@@ -308,7 +309,52 @@ WAITS = (
         f"{_HOOK}::test_what_was_taken_is_not_posted_again_when_a_later_part_fails",
     ),
 )
-MUTATIONS = (*POSITIONS, *SHAPES, *BOOKS, *BOUNDS, *WAITS)
+#: Rows of which no event tells.
+UNTOLD = (
+    Mutation(
+        "K6 a default that stands for NULL is a value",
+        "infra/avro/filler.py",
+        'if len(real) != 1 or field.get("default") is None:',
+        "if real:",
+        f"{UNIT}/avro/test_filler.py::test_a_default_stands_in_a_column_that_may_be_null_too",
+    ),
+    Mutation(
+        "K4 a column that holds less is gone on with",
+        f"{SINKS}/iceberg/schema.py",
+        "return bool(coming.scale < known.scale)",
+        "return False",
+        f"{_SCHEMA}::test_a_column_that_was_rounded_in_the_source_ends_an_upsert_by_name",
+    ),
+    Mutation(
+        "K3 a column of another name is taken for a new one",
+        f"{SINKS}/iceberg/schema.py",
+        "if old.type == one.type]",
+        "if old.type is None]",
+        f"{_SCHEMA}::test_a_column_that_may_have_another_name_ends_an_upsert",
+    ),
+    Mutation(
+        "K4 a new column's default is not given to rows that are there",
+        f"{SINKS}/iceberg/upsert.py",
+        "if not new or table.current_snapshot() is None:",
+        "if True:",
+        f"{_SCHEMA}::test_rows_have_the_default_of_a_column_that_is_new",
+    ),
+    Mutation(
+        "K8 commits that are refused for ever are in the log alone",
+        f"{CONSUME}/consumer.py",
+        "            if self._uncommitted:\n",
+        "            if False:\n",
+        f"{_CONSUMER}::test_offsets_that_kafka_keeps_refusing_are_shown_until_it_takes_them",
+    ),
+    Mutation(
+        "K2 a publication that keeps rows back is not told of",
+        "cdc_users/pipeline/provision/condition.py",
+        "if what and what != before.kept_back.get(name, what):",
+        "if False:",
+        f"{_CONDITION}::test_what_is_gone_for_good_is_named",
+    ),
+)
+MUTATIONS = (*POSITIONS, *SHAPES, *BOOKS, *BOUNDS, *WAITS, *UNTOLD)
 
 
 def survives(mutation: Mutation, root: Path = ROOT) -> str:

@@ -22,8 +22,8 @@ from tests.moves.source import MovedSource, MovesLoad
 from tests.private_postgres import PrivatePostgres
 
 #: How long the states may take to become equal, and for how long nothing may move before that is
-#: given up.
-EQUAL_S, STILL_S = 60.0, 10.0
+#: given up: shorter where the harness has a name for what has happened.
+EQUAL_S, STILL_S, NAMED_S = 120.0, 30.0, 10.0
 POLL_S = 0.2
 SINKS = ("webhook", "postgres", "iceberg append", "iceberg upsert")
 
@@ -128,22 +128,23 @@ class MovesWorld:
             return list(pool.map(self._judged, self.pipelines))
 
     def _judged(self, pipeline: MovedPipeline) -> MoveOutcome:
-        source = self.source.rows()
-        rows = pipeline.rows()
+        source, rows = self.source.rows(), pipeline.rows()
+        said, trouble = self.watcher_says(), pipeline.trouble()  # waits for a platform that starts
         until_s, still_s = time.monotonic() + EQUAL_S, time.monotonic()
         while True:
-            if trouble := pipeline.trouble():
+            if trouble:
                 return MoveOutcome(pipeline.name, "stopped", trouble)
             if not (differs := difference(source, rows)) and not (lost := self._lost(pipeline)):
                 return MoveOutcome(pipeline.name, "followed")
             now_s = time.monotonic()
-            if now_s > until_s or now_s - still_s > STILL_S:
+            if now_s > until_s or now_s - still_s > (NAMED_S if said else STILL_S):
                 break
             time.sleep(POLL_S)
+            trouble = pipeline.trouble()
             if (found := pipeline.rows()) != rows:
                 rows, still_s = found, time.monotonic()
         what = differs or lost
-        if said := self.watcher_says():
+        if said := said or self.watcher_says():
             return MoveOutcome(pipeline.name, "stopped", f"the harness: {said} [{what}]")
         return MoveOutcome(pipeline.name, "silent", what)
 

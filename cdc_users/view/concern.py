@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cdc_users.view.bottleneck import grows, recent
+from cdc_users.view.narrow_stage import grows, recent
 from cdc_users.view.run_view import RunView, current
 
 #: A backlog that has grown for so many seconds is said; a shorter one may be the begin of a step.

@@ -13,7 +13,7 @@ from cdc_users.report.answer import largest
 from cdc_users.scenario import Pipeline
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.backlog import backlog, positions
-from cdc_users.view.bottleneck import Bottleneck, means_ms, recent
+from cdc_users.view.narrow_stage import Bottleneck, means_ms, recent
 from cdc_users.view.run_view import RunView, current, series
 
 

@@ -20,8 +20,8 @@ from structlog.typing import EventDict
 
 from cdc_users.report import quantity
 from cdc_users.report.table import USUAL_WIDTH
-from cdc_users.view.bottleneck import narrowest
 from cdc_users.view.concern import verdict, warnings
+from cdc_users.view.narrow_stage import narrowest
 from cdc_users.view.run_view import RunView, current, last_mark, latest, series
 
 LINES_EVERY_S = 10.0

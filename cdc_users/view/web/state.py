@@ -14,9 +14,9 @@ from cdc_users.report.answer import answer
 from cdc_users.report.table import usable
 from cdc_users.step.state import StepState
 from cdc_users.step.timeline_row import TimelineRow, TimelineValue
-from cdc_users.view.bottleneck import narrowest
 from cdc_users.view.concern import concerns, warnings
 from cdc_users.view.headline import headline
+from cdc_users.view.narrow_stage import narrowest
 from cdc_users.view.run_view import RunView, last_mark
 from cdc_users.view.stages import split_ms, stages
 

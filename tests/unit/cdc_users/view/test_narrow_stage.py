@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cdc_users.view import bottleneck
-from cdc_users.view.bottleneck import under_load
+from cdc_users.view import narrow_stage
+from cdc_users.view.narrow_stage import under_load
 from tests.unit.made_result import result, step_result
 from tests.unit.made_run import MadeRun, moment
 
@@ -26,7 +26,7 @@ def slow(**stages_ms: float) -> dict[str, float]:
 
 
 def test_a_quick_pipeline_has_no_bottleneck() -> None:
-    found = bottleneck.bottleneck(seconds())
+    found = narrow_stage.bottleneck(seconds())
 
     assert found.stage is None
     assert found.words.startswith(
@@ -54,33 +54,33 @@ def test_the_stage_that_makes_events_wait_is_named(part: str, paused: int, stage
         "sink_write": 1.0,
         part: 500.0,
     }
-    found = bottleneck.bottleneck(seconds(paused_partitions=paused, **slow(**means)))
+    found = narrow_stage.bottleneck(seconds(paused_partitions=paused, **slow(**means)))
 
     assert found.stage == stage
     assert "500.0 of 504.0 ms end to end (99%)" in found.words
 
 
 def test_a_growing_backlog_makes_even_a_quick_stage_the_bottleneck() -> None:
-    found = bottleneck.bottleneck([moment(second, backlog=50 * second) for second in range(1, 6)])
+    found = narrow_stage.bottleneck([moment(second, backlog=50 * second) for second in range(1, 6)])
 
     assert found.stage == "capture"
     assert "the backlog of 250 events grows" in found.words
 
 
 def test_a_backlog_that_falls_again_does_not_grow() -> None:
-    assert not bottleneck.grows(
+    assert not narrow_stage.grows(
         [moment(second, backlog=backlog) for second, backlog in enumerate((0, 90, 300, 120), 1)]
     )
 
 
 def test_nothing_arriving_is_said() -> None:
-    assert "Nothing has arrived" in bottleneck.bottleneck(seconds(mean_ms=None)).words
-    assert "Nothing has arrived" in bottleneck.bottleneck([]).words
+    assert "Nothing has arrived" in narrow_stage.bottleneck(seconds(mean_ms=None)).words
+    assert "Nothing has arrived" in narrow_stage.bottleneck([]).words
 
 
 def test_what_a_stage_costs_has_the_waits_for_it_so_that_meter_and_badge_agree() -> None:
     means = {"commit": 1.0, "capture": 300.0, "fetch": 1.0, "queue": 200.0, "sink_write": 150.0}
-    found = bottleneck.bottleneck(seconds(**slow(**means)))
+    found = narrow_stage.bottleneck(seconds(**slow(**means)))
 
     assert found.stage == "sink"
     assert found.costs_ms["sink"] == pytest.approx(350.0)
@@ -98,7 +98,7 @@ def test_the_runs_bottleneck_is_not_that_of_its_last_second() -> None:
     ]
     drain = [moment(second, sent=800, **slow(**quick)) for second in range(8, 13)]
     run = MadeRun(moments=[*under, *drain], result=result())
-    found = bottleneck.narrowest(run)
+    found = narrow_stage.narrowest(run)
 
     assert found.stage == "sink"
     assert found.words.startswith("The bottleneck of the run was the sink: 4 partitions are paused")
@@ -114,4 +114,4 @@ def test_a_warm_up_does_not_stand_for_the_run() -> None:
 
 def test_a_run_without_a_step_has_nothing_to_look_back_at() -> None:
     assert under_load(MadeRun(result=result(steps=[]))) == []
-    assert bottleneck.narrowest(MadeRun(result=result(steps=[]))).stage is None
+    assert narrow_stage.narrowest(MadeRun(result=result(steps=[]))).stage is None

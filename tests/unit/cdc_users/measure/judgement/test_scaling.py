@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cdc_users.measure.judgement.scaling import RateReading, fit, points, summary, surface
+from cdc_users.measure.judgement.scaling import (
+    RateReading,
+    fit,
+    gain_at,
+    points,
+    summary,
+    surface,
+)
 
 
 def curve(size: int, contention: float, coherency: float) -> float:
@@ -138,3 +149,51 @@ def test_the_surface_has_partitions_down_and_instances_across() -> None:
     assert "1 instance " in table
     assert "2 instances" in table
     assert table.splitlines()[-1].split() == ["8", "-", "220/s", "2.20", "x"]
+
+
+@given(
+    st.integers(1, 8),
+    st.floats(0, 0.3),
+    st.floats(1e-4, 0.02),
+    st.floats(10, 1e6),
+)
+@settings(deadline=None)
+def test_the_law_is_found_whatever_its_first_size_and_rate_are(
+    first: int, contention: float, coherency: float, rate_per_s: float
+) -> None:
+    """Sizes count in the first one, so its unit and the rate's must not matter."""
+    sizes = [first * size for size in (1, 2, 4, 8, 16, 32)]
+    rates = [rate_per_s * curve(size // first, contention, coherency) for size in sizes]
+    law = fit(sizes, rates)
+
+    assert law is not None
+    assert law.contention == pytest.approx(contention, abs=1e-4)
+    assert law.coherency == pytest.approx(coherency, abs=1e-5)
+    assert law.peak is not None
+    assert law.peak == pytest.approx(math.sqrt((1 - contention) / coherency) * first, rel=0.02)
+    assert law.peak_low is not None
+    assert law.peak_low <= law.peak * 1.001
+    for size, rate in zip(sizes, rates, strict=True):
+        gain = gain_at(size / first, law.to_json())
+        assert gain * rates[0] == pytest.approx(rate, rel=0.01)
+
+
+@given(st.lists(st.floats(1, 1e5), min_size=1, max_size=5), st.floats(0.1, 10))
+def test_speed_up_is_not_moved_by_a_machine_that_is_slower_in_every_round(
+    rates: list[float], slower: float
+) -> None:
+    """GIVEN rounds of two configurations, each with another speed of the machine."""
+    gain = 3.0
+    fast = [
+        reading
+        for rate in rates
+        for reading in (
+            RateReading("counting", 1, 1, rate * slower),
+            RateReading("counting", 4, 1, rate * slower * gain),
+        )
+    ]
+    base, more = points(fast)
+
+    assert (base.speed_up, base.efficiency) == (1.0, 1.0)
+    assert more.speed_up == pytest.approx(gain, abs=1e-3)
+    assert more.efficiency == pytest.approx(gain / 4, abs=1e-3)

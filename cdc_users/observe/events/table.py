@@ -69,7 +69,9 @@ def table_of(
         return tables[0]
     if isinstance(source, Mapping) and isinstance(name := source.get("table"), str):
         full = f"{source.get('schema')}.{name}"
-        for table in tables:
-            if table.name == full or table.name.rpartition(".")[2] == name:
-                return table
+        # By its whole name first: two schemas may have a table of one name.
+        exact = [table for table in tables if table.name == full]
+        found = exact or [table for table in tables if table.name.rpartition(".")[2] == name]
+        if found:
+            return found[0]
     return max(tables, key=lambda table: sum(name in row for name in (*table.kinds, table.probe)))

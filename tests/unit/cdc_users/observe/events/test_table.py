@@ -77,6 +77,16 @@ def test_a_rows_table_is_what_the_source_says_else_what_its_columns_fit(
     assert table_of(own_tables(), row, source).name == name
 
 
+@pytest.mark.parametrize("schema", ["shop", "old"])
+def test_tables_of_one_name_are_told_apart_by_their_schema(schema: str) -> None:
+    old = OwnTableSettings(table="old.orders", key=("id",), probe="stamp", columns=ORDERS.columns)
+    tables = observed_tables(WebhookSettings(name="sink", own=(ORDERS, old)))
+
+    found = table_of(tables, {"id": 1}, {"schema": schema, "table": "orders"})
+
+    assert found.name == f"{schema}.orders"
+
+
 def test_one_table_needs_no_look() -> None:
     (only,) = observed_tables(WebhookSettings(name="sink"))
 

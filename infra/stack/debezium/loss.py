@@ -71,7 +71,10 @@ def _changes(column: CatalogColumn) -> str:
     changed = changed_values(column.type)
     if not hides_null(column):
         return changed
-    null = f"NULL comes as its default, {column.default}, or as the zero of its type"
+    null = (
+        f"NULL, which a run does not write there, comes as its default, {column.default}, or as the"
+        " zero of its type"
+    )
     return f"{changed}, {null}" if changed else null
 
 

@@ -12,7 +12,7 @@ from cdc_users.users.workload.table.kind import UnknownTypeError, bounded, value
 from cdc_users.users.workload.table.plan import ColumnPlan, ReferencePlan, TablePlan
 from cdc_users.users.workload.table.value import can_be_distinct
 from infra.postgres.catalog import CatalogColumn, CatalogReference, CatalogTable
-from infra.stack.debezium.loss import loss_notes
+from infra.stack.debezium.loss import hides_null, loss_notes
 
 #: Types of which a column can hold the probe.
 TEXTS = ("text", "character varying", "citext")
@@ -133,8 +133,13 @@ class _Planning:
                     f"values of column {column.name} ({column.declared}) cannot be made; {REMEDY}"
                 )
             return
+        # A NULL that comes as the default would be told as a pipeline's fault (loss_notes).
+        hidden = self._wish.by_debezium and hides_null(column)
         self._columns[column.name] = ColumnPlan(
-            name=column.name, value=value, nullable=not column.required, fixed=in_key
+            name=column.name,
+            value=value,
+            nullable=not column.required and not hidden,
+            fixed=in_key,
         )
 
     def _apply_checks(self) -> None:

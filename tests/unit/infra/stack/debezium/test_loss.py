@@ -69,4 +69,4 @@ def test_a_default_of_a_column_that_may_be_null_hides_its_null(
     column: CatalogColumn, hidden: bool
 ) -> None:
     assert hides_null(column) is hidden
-    assert any("NULL comes as its default" in said for said in loss_notes("t", [column])) is hidden
+    assert any("comes as its default" in said for said in loss_notes("t", [column])) is hidden

@@ -90,6 +90,8 @@ class Pipeline:
     watched: bool = False
     #: Whether the capture reaches the source's server through a relay of the run's own.
     relayed: bool = False
+    #: Whether the platform reaches its sink's server through another one.
+    sink_relayed: bool = False
     #: The consumer group of somebody else's platform, whose lag is shown.
     group: str = ""
 

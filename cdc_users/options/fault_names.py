@@ -46,8 +46,17 @@ def _sink_is_seen(pipeline: Pipeline) -> bool:
     return declared.seen or bool(pipeline.sink_tap)
 
 
+def _written_by_us(pipeline: Pipeline, sink: str) -> bool:
+    """Whether the reference platform writes to this sink."""
+    return pipeline.sink == sink and not (pipeline.platform or pipeline.sink_tap)
+
+
 #: Whether a pipeline has something that a fault needs, and what to do where it does not.
 FaultNeed = tuple[Callable[[Pipeline], bool], str]
+_REFERENCE_POSTGRES: FaultNeed = (
+    lambda pipeline: _written_by_us(pipeline, "postgres"),
+    "the reference platform's table; use --sink postgres without --platform",
+)
 _OWN_CONNECTOR: FaultNeed = (
     lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
     "a connector of the run's own; use --capture debezium without --connector",
@@ -69,6 +78,10 @@ NEEDS: Mapping[str, FaultNeed] = {
         "Debezium; use --capture debezium",
     ),
     "own connector": _OWN_CONNECTOR,
+    "own topic": (
+        lambda pipeline: transports().by_name[pipeline.transport].of_kafka and not pipeline.topic,
+        "a topic of the run's own; use --transport kafka without --topic",
+    ),
     # Connect reaches it on loopback (provision/allow_list.py has the rest).
     "relay": _OWN_CONNECTOR,
     "reader": (
@@ -83,6 +96,12 @@ NEEDS: Mapping[str, FaultNeed] = {
         lambda pipeline: pipeline.platform != "none" and not is_direct(pipeline),
         "a platform that the run has started",
     ),
+    "one platform": (
+        lambda pipeline: (
+            pipeline.instances == 1 and pipeline.platform != "none" and not is_direct(pipeline)
+        ),
+        "one instance of a platform that the run has started; use --instances 1",
+    ),
     "sink tap": (
         _sink_is_seen,
         "a sink that can be watched while its platform is away; use --sink postgres, webhook or"
@@ -95,6 +114,12 @@ NEEDS: Mapping[str, FaultNeed] = {
     "postgres sink": (
         lambda pipeline: pipeline.sink == "postgres",
         "a table as sink; use --sink postgres",
+    ),
+    "reference postgres sink": _REFERENCE_POSTGRES,
+    "sink relay": _REFERENCE_POSTGRES,
+    "iceberg sink": (
+        lambda pipeline: _written_by_us(pipeline, "iceberg"),
+        "the reference platform's Iceberg table; use --sink iceberg without --platform",
     ),
 }
 

@@ -60,7 +60,7 @@ def texts(source: Mapping[str, object], defaults: Mapping[str, str]) -> dict[str
     fallback = {option.name: defaults.get(option.name, option.default) for option in OPTIONS}
     # The scenario's default load gives way as a whole, or `--rate` would contradict a default
     # `--rows`.
-    if any(name in given for name in LOADS):
+    if any(name in given for name in (*LOADS, "at")):
         fallback.update(dict.fromkeys(LOADS, ""))
     return fallback | given
 

@@ -98,6 +98,8 @@ class Rig:
             connector=pipeline.connector or capture.connector(names.schema),
             tuning=tuning,
             sink_table=names.sink_table,
+            group=names.group,
+            warehouse=names.warehouse,
         )
 
     def send_fences(self, count: int) -> set[int]:

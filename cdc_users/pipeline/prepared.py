@@ -15,11 +15,12 @@ from infra.stack.endpoints import Endpoints
 class Names:
     """What the steward has created for one pipeline; empty where the pipeline has no such thing.
 
-    `partitions` is how many partitions, shards or ordering keys there are over all topics or
-    streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is what the direct
-    reader publishes to: its endpoint and name, and a project where there are any. `channels` is
-    what producers must know of the topics. `sink_slot` is a slot on the sink's own database, and
-    the publication of the same name.
+    `sink_hostaddr` is libpq's, where the platform reaches its sink's server at another address than
+    the server's own. `partitions` is how many partitions, shards or ordering keys there are over
+    all topics or streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is
+    what the direct reader publishes to: its endpoint and name, and a project where there are any.
+    `channels` is what producers must know of the topics. `sink_slot` is a slot on the sink's own
+    database, and the publication of the same name.
     """
 
     schema: str
@@ -34,6 +35,7 @@ class Names:
     stream: dict[str, str] = field(default_factory=dict)
     sink_table: str = ""
     sink_slot: str = ""
+    sink_hostaddr: str = ""
     warehouse: str = ""
     #: How the rows of the user's own tables are made; empty for customers.
     plans: tuple[TablePlan, ...] = ()

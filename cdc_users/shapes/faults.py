@@ -11,6 +11,7 @@ from typing_extensions import override
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.fault_plan import FaultTimes, PlannedFault, plan_faults
 from cdc_users.measure.schedule.plan import LoadStage
+from cdc_users.options.fault_load import arrivals_per_s
 from cdc_users.options.fault_names import ALL, chosen
 from cdc_users.options.options import Options
 from cdc_users.options.table.record import FAULTS
@@ -29,27 +30,36 @@ def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
     """
     watched = _watched(options)
     possible, reasons = chosen(options.faults, watched)
-    relayed = any("relay" in faults().by_name[name].needs for name in possible)
-    watched = dataclasses.replace(watched, relayed=relayed)
+    needed = {need for name in possible for need in faults().by_name[name].needs}
+    watched = dataclasses.replace(
+        watched, relayed="relay" in needed, sink_relayed="sink relay" in needed
+    )
     if reasons and options.faults != (ALL,):
         raise OptionsError(reasons)
-    if not possible or options.rate is None:
+    rate_per_s = arrivals_per_s(
+        options.rate, options.at, options.capacity, options.rows_per_transaction
+    )
+    if not possible or rate_per_s is None:
         raise OptionsError(
             ["name the faults with --faults, of docs/faults.md"] * (not possible)
-            + ["faults are done under load; name one with --rate"] * (options.rate is None)
+            + ["faults are done under load; name one with --rate or --at"] * (rate_per_s is None)
         )
     times = FaultTimes(options.steady, options.hold, options.recover)
     planned = plan_faults(possible, options.rounds, times, options.seed)
-    return tuple(_step(name, options, watched, fault) for fault in planned)
+    stages = [LoadStage(rate_per_s, rate_per_s, fault.duration_s) for fault in planned]
+    return tuple(
+        _step(name, options, watched, stage, fault)
+        for stage, fault in zip(stages, planned, strict=True)
+    )
 
 
 def _watched(options: Options) -> Pipeline:
     return dataclasses.replace(pipeline(options), watched=True)
 
 
-def _step(name: str, options: Options, watched: Pipeline, fault: PlannedFault) -> Step:
-    rate_per_s = options.rate or 0.0
-    stage = LoadStage(rate_per_s, rate_per_s, fault.duration_s)
+def _step(
+    name: str, options: Options, watched: Pipeline, stage: LoadStage, fault: PlannedFault
+) -> Step:
     words = [name, fault.name] + [f"round-{fault.round}"] * (options.rounds > 1)
     return Step(
         "-".join(words),

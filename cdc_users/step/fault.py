@@ -69,7 +69,7 @@ def allowances(planned: PlannedFault, rate_per_s: float) -> tuple[Threshold, ...
     again.
     """
     fault = fault_of(planned)
-    again = math.ceil(fault.repeats_s * rate_per_s)
+    again = math.ceil(min(fault.repeats_s, planned.duration_s) * rate_per_s)
     texts = (f"duplicated <= {again}", *fault.allows)
     return tuple(parse_threshold(text) for text in texts)
 

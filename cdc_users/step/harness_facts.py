@@ -32,7 +32,7 @@ def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
         clock_step_ms=facts.clock_step_ms,
         writers_twice=writers_twice(states),
         # What was deleted after everybody had read it is no loss.
-        retention_lost=facts.retention_lost if is_incomplete(facts) else 0,
+        retention_lost=facts.overtaken() if is_incomplete(facts) else 0,
         restarts=facts.restarts,
         disturbed=facts.disturbed,
         unreadable=facts.unreadable,

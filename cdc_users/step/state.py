@@ -24,6 +24,7 @@ from cdc_users.scenario import CourseOutcome, Step
 from cdc_users.step.fault import FaultState
 from cdc_users.users.message import Tally, WorkerReport
 from cdc_users.users.workload.keyspace import Outcome
+from infra.faults.fault import RETENTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,10 @@ class Facts:
             for sentence in sentences
             if not any(re.search(pattern, sentence) for pattern in self.explained)
         ]
+
+    def overtaken(self) -> int:
+        """Events that retention has deleted too early, unless a fault of the run's own did."""
+        return self.retention_lost if self.unexplained([RETENTION]) else 0
 
     def leave_behind(self, problems: Iterable[str]) -> None:
         """Note what could not be removed; what fails again at the end of the run is said once."""

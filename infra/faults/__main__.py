@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from infra.faults.fault import Fault, faults
+from infra.faults.fault import ALL_AGAIN, Fault, faults
 
 WIDTH = 110
 HEAD = (
@@ -25,7 +25,8 @@ def wrapped(text: str) -> str:
 
 def entry(fault: Fault) -> str:
     """One fault under its name."""
-    again = [f"{fault.repeats_s:g} s of load may come again"] if fault.repeats_s else []
+    much = "all" if fault.repeats_s == ALL_AGAIN else f"{fault.repeats_s:g} s of load"
+    again = [f"{much} may come again"] if fault.repeats_s else []
     allowed = "; ".join([*again, *(f"`{text}`" for text in fault.allows)])
     over = "" if fault.holds else " It is over at once."
     told = f"{fault.does}{over} Needs {', '.join(fault.needs)}. Allowed: {allowed}."

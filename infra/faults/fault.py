@@ -9,6 +9,7 @@ which pipelines it can be done to, the thresholds of its step, the catalogue in 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ FAULT_GROUP = "locust_cdc.faults"
 PROCESSES = ("platform", "reader")
 #: What the run itself has, beside its processes: the receiver that a webhook sink posts to.
 WEBHOOK = "webhook"
+#: What a topic that has deleted records too early is called, in what a fault explains.
+RETENTION = "the topic's retention"
+#: Of a fault after which all that was sent may come again.
+ALL_AGAIN = math.inf
 
 
 class FaultObjects(msgspec.Struct, frozen=True):
@@ -39,6 +44,8 @@ class FaultObjects(msgspec.Struct, frozen=True):
     connector: str = ""
     tuning: str = "latency"
     sink_table: str = ""
+    group: str = ""
+    warehouse: str = ""
 
 
 class ServerActions(Protocol):
@@ -67,6 +74,8 @@ class FaultGround:
     answer_as: Callable[[str], None] = _no_webhook
     #: What stands between the capture and the source's server, where a fault of the run needs it.
     relay: Relay | None = None
+    #: What stands between the platform and its sink's server.
+    sink_relay: Relay | None = None
     held: ExitStack = field(default_factory=ExitStack)
 
 
@@ -85,6 +94,7 @@ class Fault:
     `does` and `better` (what makes its effect smaller) are sentences for people. `on` is what it
     is done to: a server, a process of the run, or an object. `inject` does it; `heal` undoes it,
     whatever has become of it, and may be called twice. One that does not `hold` is over at once.
+    It is done `without` a process of the run, which is ended before and started again afterwards.
     `needs` are names of Need. `repeats_s` is how many seconds of load may come again because of
     it; `allows` are thresholds of its step beside. `explains` are patterns (re) of how what is
     seen of it afterwards begins: which server began again, what was altered. With
@@ -98,6 +108,7 @@ class Fault:
     inject: FaultDeed
     heal: FaultDeed = _nothing
     holds: bool = True
+    without: str = ""
     needs: tuple[str, ...] = ()
     repeats_s: float = 0.0
     allows: tuple[str, ...] = ("recovered < 60s", "lost == 0")

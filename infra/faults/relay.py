@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 
 HOST = "127.0.0.1"
+#: Loopback too (RFC 1122, section 3.2.1.3), where a port is free that is taken at HOST; on macOS it
+#: has to be made first (`ifconfig lo0 alias 127.0.0.2`).
+BESIDE = "127.0.0.2"
 START_S = 10.0
 CHUNK_BYTES = 65_536
 #: So much may be on its way in one direction, as in the buffers of a real path.
@@ -66,12 +69,15 @@ class Relay:
         self._chance = random.Random(seed).random  # noqa: S311 - repeatable, and no secret
         self._loop: asyncio.AbstractEventLoop
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        #: Clients whose server is gone and who have not been told.
+        self._deserted: list[asyncio.StreamWriter] = []
         self._ready = Event()
         self.port = 0
 
-    def start(self) -> int:
-        """Begin to listen on loopback; returns the port."""
-        Thread(target=self._run, name="relay", daemon=True).start()
+    def start(self, host: str = HOST, port: int = 0) -> int:
+        """Begin to listen on loopback; returns the port. Raises OSError where it is not free."""
+        listening = socket.create_server((host, port))
+        Thread(target=self._run, args=(listening,), name="relay", daemon=True).start()
         if not self._ready.wait(START_S):
             raise OSError(f"the relay does not listen within {START_S:g} s")
         return self.port
@@ -83,6 +89,16 @@ class Relay:
     def reset(self) -> None:
         """Break all connections with a reset, on both sides."""
         self._do(self._cut_all)
+
+    def desert(self) -> None:
+        """Break all connections with a reset on the server's side alone: to their clients they
+        seem to be there, and nothing comes. Connections made later are whole.
+        """
+        self._do(self._desert_all)
+
+    def tell_deserted(self) -> None:
+        """Break what `desert` has left half open."""
+        self._do(self._cut_deserted)
 
     def _do(self, action: Callable[[], None]) -> None:
         done = Event()
@@ -99,6 +115,16 @@ class Relay:
             for writer in pair:
                 _cut(writer)
 
+    def _desert_all(self) -> None:
+        self._deserted += [client for client, _ in self._pairs]
+        for _, server in self._pairs:
+            _cut(server)
+
+    def _cut_deserted(self) -> None:
+        for client in self._deserted:
+            _cut(client)
+        self._deserted.clear()
+
     def _change(self, trouble: Trouble) -> None:
         self._trouble = trouble
         if trouble.silent:
@@ -106,13 +132,13 @@ class Relay:
         else:
             self._passing.set()
 
-    def _run(self) -> None:
-        asyncio.run(self._serve())
+    def _run(self, listening: socket.socket) -> None:
+        asyncio.run(self._serve(listening))
 
-    async def _serve(self) -> None:
+    async def _serve(self, listening: socket.socket) -> None:
         self._loop, self._passing = asyncio.get_running_loop(), asyncio.Event()
         self._passing.set()
-        server = await asyncio.start_server(self._connected, HOST, 0)
+        server = await asyncio.start_server(self._connected, sock=listening)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         async with server:
@@ -133,8 +159,9 @@ class Relay:
             await asyncio.gather(forth, back)
         finally:
             self._pairs.discard(pair)
-            for side in pair:
-                side.close()
+            upstream.close()
+            if writer not in self._deserted:
+                writer.close()
 
     async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One direction, until it ends."""
@@ -149,7 +176,7 @@ class Relay:
                 await self._passing.wait()
                 writer.write(chunk)
                 await writer.drain()
-            if writer.can_write_eof():
+            if writer not in self._deserted and writer.can_write_eof():
                 writer.write_eof()
         taking.cancel()
 

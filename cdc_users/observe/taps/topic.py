@@ -4,6 +4,8 @@ no matter of lag.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event, Thread
 from typing import Any
@@ -35,6 +37,8 @@ from infra.validate import is_loopback
 BATCH = 1000
 POLL_S = 0.1
 TIMEOUT_S = 10.0
+#: How often partitions are looked for that were added, and how long that may keep reading waiting.
+LOOK_S, LOOK_TIMEOUT_S = 5.0, 1.0
 
 Take = Callable[[Sequence[KafkaMessage], int], None]
 
@@ -56,6 +60,7 @@ class TopicReading:
         self._stop = Event()
         self._thread: Thread | None = None
         self._read: dict[int, int] = {}
+        self._known: set[tuple[str, int]] = set()
         #: A broker elsewhere has a clock of its own, and nobody knows how far it is off.
         self._one_clock = all(
             is_loopback(place.rpartition(":")[0].strip("[]")) for place in bootstrap.split(",")
@@ -89,6 +94,7 @@ class TopicReading:
                     TopicPartition(topic, number, self._first(consumer, topic, number))
                     for number in known.partitions
                 ]
+            self._known = {(place.topic, place.partition) for place in partitions}
             consumer.assign(partitions)
         except KafkaException as error:
             raise TapError(
@@ -109,9 +115,13 @@ class TopicReading:
         return int(consumer.get_watermark_offsets(TopicPartition(topic, number), TIMEOUT_S)[1])
 
     def _run(self, consumer: Consumer, take: Take) -> None:
+        look_s = time.monotonic() + LOOK_S
         try:
             while not self._stop.is_set():
                 self._batch(consumer, take)
+                if time.monotonic() > look_s:
+                    self._follow(consumer)
+                    look_s = time.monotonic() + LOOK_S
         finally:
             if (
                 not self._stop.is_set()
@@ -120,6 +130,21 @@ class TopicReading:
                     f"the tap on {', '.join(self._topics)} crashed; see the observer's log"
                 )
             consumer.close()
+
+    def _follow(self, consumer: Consumer) -> None:
+        """Read partitions that have been added meanwhile too, from their beginning."""
+        with contextlib.suppress(KafkaException):  # a broker that is away has added none
+            there = {
+                (name, number)
+                for name in self._topics
+                for number in consumer.list_topics(name, LOOK_TIMEOUT_S).topics[name].partitions
+            }
+            added = sorted(there - self._known)
+            if added:
+                consumer.incremental_assign(
+                    [TopicPartition(*place, OFFSET_BEGINNING) for place in added]
+                )
+                self._known.update(added)
 
     def _batch(self, consumer: Consumer, take: Take) -> None:
         groups: dict[int, list[KafkaMessage]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from cdc_users.options import parse
+from cdc_users.options import fault_load, parse
 from cdc_users.options.conflict import pipeline as conflict
 from cdc_users.options.table.record import FAULTS, option
 
@@ -44,6 +44,15 @@ class CommandLineOptions:
         default="results",
         takes="a path",
         kept_from_form="it names a place to write to",
+    )
+    capacity: float | None = option(
+        fault_load.measured_capacity,
+        "Faults: what --at is a share of: events per second, or the result.json of a run of the"
+        " scenario capacity with this pipeline.",
+        unset=None,
+        takes="a rate, or a path that ends with .json",
+        kept_from_form="it names a file to read",
+        only_in=(FAULTS,),
     )
     allow_target: tuple[str, ...] = option(
         parse.targets,

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from cdc_users.measure.judgement.threshold import Threshold, parse_thresholds
 from cdc_users.measure.schedule.plan import parse_duration
-from cdc_users.options import parse
+from cdc_users.options import fault_load, parse
 from cdc_users.options.conflict import own as conflict
 from cdc_users.options.fault_names import fault_names
 from cdc_users.options.table.load import A_TIME
@@ -54,6 +54,14 @@ class ScenarioOptions:
         "Faults: how often each is done, every round in another order (of --seed).",
         default="1",
         only_in=(FAULTS,),
+    )
+    at: float | None = option(
+        fault_load.share,
+        "Faults: the load as a share of --capacity, instead of --rate.",
+        unset=None,
+        takes="a percentage, e.g. 50%",
+        only_in=(FAULTS,),
+        rules=(fault_load.share_has_a_capacity,),
     )
     steady: float = option(
         parse_duration,

@@ -119,7 +119,7 @@ def refused_faults(
     would disturb servers outside loopback that are not allowed by name.
     """
     owners = [fault.name for fault in known if "stack" in fault.needs]
-    relayed = [fault.name for fault in known if "relay" in fault.needs]
+    relayed = [fault.name for fault in known if {"relay", "sink relay"} & {*fault.needs}]
     others = [fault.name for fault in known if not fault.of_the_run and "stack" not in fault.needs]
     foreign = _foreign(places, allowed)
     found = []

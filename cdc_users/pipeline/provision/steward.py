@@ -9,13 +9,13 @@ what is left. Nothing that it asks of a server is waited for without a limit.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,8 @@ from cdc_users.pipeline.provision.message import (
 from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing
+from infra.faults.relay import BESIDE, Relay
 from infra.faults.relay import HOST as RELAY_HOST
-from infra.faults.relay import Relay
 from infra.postgres.rights import RightsError
 from infra.postgres.slot import SlotError
 from infra.postgres.table import TableError
@@ -84,6 +84,12 @@ def _obey_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _postgres_place(endpoints: Endpoints) -> tuple[str, int]:
+    """PostgreSQL's host and port."""
+    place = conninfo_to_dict(endpoints.postgres_dsn)
+    return str(place["host"]), int(str(place["port"]))
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -103,6 +109,7 @@ class Steward:
         self._use: StackUse | None = None
         self._affliction: Affliction | None = None
         self._relay: Relay | None = None
+        self._sink_relay: Relay | None = None
         self._watched, self._before = RunObjects(), Condition()
 
     def answer(self, request: StewardRequest) -> StackFound | Names | Health | Problems:
@@ -233,6 +240,8 @@ class Steward:
             self._run, endpoints, self._checkout, self._allowed, self._note, self._clouds
         )
         names = self._made.create(request)
+        if request.pipeline.sink_relayed:
+            names = replace(names, sink_hostaddr=self._sink_hostaddr())
         self._watched = self._made.objects(request.pipeline, names)
         self._before = look(endpoints, self._watched)
         if mistakes := list(broken(self._watched, self._before)):
@@ -250,11 +259,21 @@ class Steward:
         if self._found is None or self._relay is not None:
             return
         endpoints = self._found.endpoints
-        place = conninfo_to_dict(endpoints.postgres_dsn)
-        relay = self._relay = Relay(str(place["host"]), int(str(place["port"])))
+        relay = self._relay = Relay(*_postgres_place(endpoints))
         inside = f"{RELAY_HOST}:{relay.start()}"
-        through = dataclasses.replace(endpoints, postgres_from_connect=inside)
+        through = replace(endpoints, postgres_from_connect=inside)
         self._found = StackFound(through, self._found.owns_stack)
+
+    def _sink_hostaddr(self) -> str:
+        """Where the platform reaches its sink through a relay, which ends with this process.
+
+        It has the server's own port, at another address of loopback: password files go by both.
+        """
+        if self._sink_relay is None:
+            server = _postgres_place(self._endpoints())
+            self._sink_relay = Relay(*server)
+            self._sink_relay.start(BESIDE, server[1])
+        return BESIDE
 
     def committed(self) -> Problems:
         """Return when Connect has stored how far the run's connector has come."""
@@ -291,7 +310,9 @@ class Steward:
         refused = fault_mistakes(self._checkout, os.environ, [request.fault], request.allowed)
         if refused:
             raise StackConfigError("; ".join(refused))
-        self._affliction = done = Affliction(request.fault, request.objects, self._relay)
+        self._affliction = done = Affliction(
+            request.fault, request.objects, self._relay, self._sink_relay
+        )
         self._note(FAULT, done.as_text())
         done.inject(self._endpoints())
         return Problems()

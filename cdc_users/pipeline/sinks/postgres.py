@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from psycopg.conninfo import make_conninfo
+
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
 from cdc_users.pipeline.declaration import Arguments, SinkDeclaration
@@ -10,10 +12,10 @@ from cdc_users.pipeline.provision.ground import Ground
 
 
 def _arguments(prepared: Prepared, _: TapPlace) -> Arguments:
-    return {
-        "postgres-dsn": prepared.endpoints.postgres_dsn,
-        "postgres-table": prepared.names.sink_table,
-    }
+    names, dsn = prepared.names, prepared.endpoints.postgres_dsn
+    if names.sink_hostaddr:
+        dsn = make_conninfo(dsn, hostaddr=names.sink_hostaddr)
+    return {"postgres-dsn": dsn, "postgres-table": names.sink_table}
 
 
 def _final(prepared: Prepared) -> PostgresSideSettings:

@@ -5,7 +5,7 @@ pipeline is as it was before.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,17 +111,25 @@ class FaultDriver:
 
     def _act(self, what: str) -> None:
         """Here, where it is done to a process of the run; else the steward does it."""
+        away = self._fault.without
         if self._fault.of_the_run:
-            with no_longer_than(
-                self.run.stopping, CLEAN_UP_RESERVED_S, f"it could {what} its fault"
-            ):
-                self.rig.do(self._planned.name, what)
+            self._here(what, lambda: self.rig.do(self._planned.name, what))
         elif what == "inject":
+            if away:
+                self._here(what, lambda: self.rig.act("terminate", away))
             objects = self.rig.fault_objects(self.run.options.tuning)
             allowed = self.run.options.allow_fault
             self._aside(lambda: self.steward.inject(self._planned.name, objects, allowed))
         else:
-            self._aside(self.steward.heal)
+            try:
+                self._aside(self.steward.heal)
+            finally:
+                if away:
+                    self._here(what, lambda: self.rig.act("restart", away))
+
+    def _here(self, what: str, action: Callable[[], None]) -> None:
+        with no_longer_than(self.run.stopping, CLEAN_UP_RESERVED_S, f"it could {what} its fault"):
+            action()
 
     def _aside(self, action: Any) -> None:
         """Wait for the steward, and look on meanwhile: a server may need seconds to start."""

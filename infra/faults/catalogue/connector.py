@@ -97,6 +97,11 @@ def _hide_publication(ground: FaultGround) -> None:
 
 def _show_publication(ground: FaultGround) -> None:
     _rename_publication(ground, _hidden(ground), ground.objects.publication)
+    restart_tasks(ground)
+
+
+def restart_tasks(ground: FaultGround) -> None:
+    """Have Connect start the connector and its tasks again."""
     _ask(ground, "POST", "/restart?includeTasks=true")
 
 

@@ -20,6 +20,8 @@ INVALID_S = 30.0
 #: Rows of the transaction that is beside the load.
 BIG_ROWS = 1_000_000
 SIDE_TABLE = "beside"
+#: A column that every writer names.
+RENAMED = "notes"
 ALTERED, REWRITTEN = "somebody altered source table", "somebody emptied or rewrote source table"
 
 
@@ -119,6 +121,27 @@ def _drop_enum(ground: FaultGround) -> None:
     )
 
 
+def _rename(ground: FaultGround, old: str, new: str) -> None:
+    """Rename a column of the source table, if it still has that name."""
+    named = "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+    schema, table = ground.objects.schema, ground.objects.tables[0]
+    with closing(_connect(ground)) as connection:
+        if connection.execute(f"{named} AND column_name = %s", (schema, table, old)).fetchone():
+            connection.execute(
+                sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
+                    _table(ground), sql.Identifier(old), sql.Identifier(new)
+                )
+            )
+
+
+def _rename_column(ground: FaultGround) -> None:
+    _rename(ground, RENAMED, f"{RENAMED}_renamed")
+
+
+def _name_back(ground: FaultGround) -> None:
+    _rename(ground, f"{RENAMED}_renamed", RENAMED)
+
+
 def _vacuum(ground: FaultGround) -> None:
     _execute(ground, sql.SQL("VACUUM FULL {}").format(_table(ground)))
 
@@ -183,13 +206,6 @@ def _idle_in_transaction(ground: FaultGround) -> None:
     )
     connection = ground.held.enter_context(closing(_connect(ground, autocommit=False)))
     connection.execute(sql.SQL("INSERT INTO {} VALUES (1, 'idle')").format(_side_table(ground)))
-
-
-def _lock_table(ground: FaultGround) -> None:
-    """Reads go on, writes wait; the lock dies with this process."""
-    connection = ground.held.enter_context(closing(_connect(ground, autocommit=False)))
-    name = sql.Identifier(*ground.objects.sink_table.split("."))
-    connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(name))
 
 
 END_WALSENDER = Fault(
@@ -271,6 +287,18 @@ ADD_ENUM = Fault(
     explains=(ALTERED, REWRITTEN),
     better="text columns with a check instead of enumerated types",
 )
+RENAME_COLUMN = Fault(
+    "rename-column",
+    "Renames a column of the source table, which every writer names, and names it back.",
+    on="table",
+    inject=_rename_column,
+    heal=_name_back,
+    needs=("database", "own table"),
+    explains=(ALTERED,),
+    stops_writers=True,
+    better="expand and contract: a new column beside the old one, written by both releases of the"
+    " writers, until nobody reads the old one",
+)
 VACUUM_FULL = Fault(
     "vacuum-full",
     "Rewrites the source table (VACUUM FULL), which writers wait for.",
@@ -301,13 +329,4 @@ IDLE_TRANSACTION = Fault(
     heal=_drop_beside,
     needs=("database", "own table"),
     better="idle_in_transaction_session_timeout: WAL is retained from its beginning on",
-)
-LOCK_SINK = Fault(
-    "lock-sink-table",
-    "Locks the sink's table against writes (LOCK TABLE ... IN EXCLUSIVE MODE).",
-    on="sink",
-    inject=_lock_table,
-    needs=("postgres sink",),
-    repeats_s=REPEATS_S,
-    better="lock_timeout of the other session; batches that are tried again",
 )

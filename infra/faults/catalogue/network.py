@@ -1,4 +1,6 @@
-"""A network on a bad day between the connector and PostgreSQL: a relay of the run's own."""
+"""A network on a bad day between the connector and PostgreSQL, or between the platform and its
+sink: relays of the run's own.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,29 @@ def _has(trouble: Trouble) -> FaultDeed:
             ground.relay.trouble(trouble)
 
     return carry_out
+
+
+def _desert(ground: FaultGround) -> None:
+    if ground.relay is not None:
+        ground.relay.desert()
+
+
+def _tell_deserted(ground: FaultGround) -> None:
+    if ground.relay is not None:
+        ground.relay.tell_deserted()
+
+
+def _sink_has(trouble: Trouble) -> FaultDeed:
+    def carry_out(ground: FaultGround) -> None:
+        if ground.sink_relay is not None:
+            ground.sink_relay.trouble(trouble)
+
+    return carry_out
+
+
+def _reset_sink(ground: FaultGround) -> None:
+    if ground.sink_relay is not None:
+        ground.sink_relay.reset()
 
 
 def _reset(ground: FaultGround) -> None:
@@ -58,6 +83,19 @@ SILENT_NETWORK = Fault(
     explains=(CAPTURE,),
     better="wal_sender_timeout and TCP keepalive decide when both ends notice",
 )
+HALF_OPEN = Fault(
+    "half-open-connections",
+    "Ends PostgreSQL's side of every connection from the connector, which is not told: to it they"
+    " are there, and nothing comes. Afterwards they are reset.",
+    on="network",
+    inject=_desert,
+    heal=_tell_deserted,
+    needs=("relay",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    better="TCP keepalive and a short status interval on the client's side: only who sends finds"
+    " out",
+)
 RESET_CONNECTIONS = Fault(
     "reset-connections",
     "Breaks every connection between connector and PostgreSQL with a reset, in mid-message.",
@@ -68,4 +106,36 @@ RESET_CONNECTIONS = Fault(
     repeats_s=REPEATS_S,
     explains=(CAPTURE,),
     better="retriable.restart.connector.wait.ms decides how soon the connector is back",
+)
+SLOW_SINK = Fault(
+    "slow-sink-network",
+    "Delays what passes between the platform and its Postgres sink by 150 to 200 ms in each"
+    " direction.",
+    on="sink",
+    inject=_sink_has(SLOW),
+    heal=_sink_has(Trouble()),
+    needs=("sink relay",),
+    repeats_s=REPEATS_S,
+    better="larger batches and more partitions: each batch waits for its answer",
+)
+SILENT_SINK = Fault(
+    "silent-sink-network",
+    "Lets nothing pass between the platform and its Postgres sink, without closing a connection.",
+    on="sink",
+    inject=_sink_has(SILENT),
+    heal=_sink_has(Trouble()),
+    needs=("sink relay",),
+    repeats_s=REPEATS_S,
+    better="statement time-outs on the client's side, and TCP keepalive",
+)
+RESET_SINK = Fault(
+    "reset-sink-connections",
+    "Breaks every connection between the platform and its Postgres sink with a reset, in"
+    " mid-message: whether a statement took effect is not known then.",
+    on="sink",
+    inject=_reset_sink,
+    holds=False,
+    needs=("sink relay",),
+    repeats_s=REPEATS_S,
+    better="offsets in the same transaction as the rows, so that a repeat has no effect",
 )

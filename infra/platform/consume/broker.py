@@ -69,6 +69,8 @@ def client_settings(settings: ConsumerSettings) -> dict[str, object]:
         # resumed wait too.
         "fetch.wait.max.ms": 50,
         "session.timeout.ms": 6000,
+        # A topic may get partitions while it is read, and what comes first in them waits for this.
+        "topic.metadata.refresh.interval.ms": 10_000,
         # Partitions change hands when a heartbeat says so.
         "heartbeat.interval.ms": 500,
         "max.poll.interval.ms": REBALANCE_S * 1000,

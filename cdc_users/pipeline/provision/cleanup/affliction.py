@@ -39,6 +39,7 @@ class Affliction:
     fault: str
     objects: FaultObjects
     relay: Relay | None = field(default=None, repr=False)
+    sink_relay: Relay | None = field(default=None, repr=False)
     _ground: FaultGround | None = field(default=None, repr=False)
 
     def as_text(self) -> str:
@@ -62,7 +63,9 @@ class Affliction:
     def _ground_on(self, endpoints: Endpoints) -> FaultGround:
         if self._ground is None:
             act = functools.partial(one_server.act, state_of(), endpoints)
-            self._ground = FaultGround(endpoints, self.objects, act, relay=self.relay)
+            self._ground = FaultGround(
+                endpoints, self.objects, act, relay=self.relay, sink_relay=self.sink_relay
+            )
         return self._ground
 
 

@@ -36,6 +36,12 @@ def test_the_same_seed_makes_the_same_steps_and_another_one_others() -> None:
     assert names(steps(**given, seed="5")) != names(steps(**given, seed="6"))
 
 
+def test_the_load_may_be_a_share_of_a_capacity_in_events() -> None:
+    (step,) = steps(faults="pause-kafka", at="50%", capacity="800/s", rows_per_transaction="4")
+
+    assert step.schedule.count / step.schedule.duration_s == pytest.approx(100, rel=0.01)
+
+
 def test_the_load_outlasts_each_fault() -> None:
     for step in steps(faults="pause-kafka", hold="30s", recover="20s", rate="100"):
         assert step.fault is not None
@@ -46,9 +52,13 @@ def test_a_sink_is_watched_beside_its_platform_and_a_relay_stands_where_one_is_n
     (plain,) = steps(faults="kill-platform")
     (relayed,) = steps(faults="silent-network")
 
+    (before_sink,) = steps(faults="silent-sink-network")
+
     assert plain.pipeline.watched
-    assert not plain.pipeline.relayed
-    assert relayed.pipeline.relayed
+    assert [
+        (step.pipeline.relayed, step.pipeline.sink_relayed)
+        for step in (plain, relayed, before_sink)
+    ] == [(False, False), (True, False), (False, True)]
 
 
 def test_what_leaves_a_pipeline_behind_that_nobody_can_use_has_one_of_its_own() -> None:

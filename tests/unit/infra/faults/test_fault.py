@@ -52,6 +52,15 @@ def test_what_explains_is_a_pattern(fault: Fault) -> None:
         re.compile(pattern)
 
 
+@pytest.mark.parametrize("fault", EVERY, ids=lambda fault: fault.name)
+def test_a_process_that_a_fault_is_done_without_is_one_that_the_run_has_to_itself(
+    fault: Fault,
+) -> None:
+    assert fault.without in ("", *PROCESSES)
+    if fault.without == "platform":
+        assert "one platform" in fault.needs
+
+
 class Acted:
     """Notes what was done to which process."""
 
@@ -64,7 +73,11 @@ class Acted:
 
 @pytest.mark.parametrize(
     "fault",
-    [item for item in EVERY if item.on in (*SERVERS, *PROCESSES)],
+    [
+        item
+        for item in EVERY
+        if item.on in (*SERVERS, *PROCESSES) and item.name != "kill-platform-at-commit"
+    ],
     ids=lambda item: item.name,
 )
 def test_a_process_that_is_killed_is_started_and_one_that_is_stopped_goes_on(fault: Fault) -> None:

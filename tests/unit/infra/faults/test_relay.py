@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from infra.faults.relay import HOST, Relay, Trouble
+from infra.faults.relay import BESIDE, HOST, Relay, Trouble
 
 LIMIT_S = 30.0
 
@@ -126,6 +126,30 @@ def test_a_reset_breaks_what_is_open_and_nothing_after_it(relay: Relay) -> None:
             client.recv(1)
     with closing(connected(relay)) as again:
         assert sent_back(again, b"after") == b"after"
+
+
+def test_a_half_open_connection_says_nothing_until_it_is_broken_too(relay: Relay) -> None:
+    with closing(connected(relay)) as client:
+        assert sent_back(client, b"before") == b"before"
+        relay.desert()
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        with closing(connected(relay)) as whole:
+            assert sent_back(whole, b"later") == b"later"
+
+        relay.tell_deserted()
+        client.settimeout(LIMIT_S)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+def test_a_relay_may_stand_at_the_servers_own_port_beside_it(echo: int) -> None:
+    beside = Relay(HOST, echo)
+
+    assert beside.start(BESIDE, echo) == echo
+    with closing(socket.create_connection((BESIDE, echo), timeout=LIMIT_S)) as client:
+        assert sent_back(client, b"beside") == b"beside"
 
 
 def test_a_server_that_is_not_there_is_a_broken_connection() -> None:

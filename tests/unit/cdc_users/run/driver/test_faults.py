@@ -46,6 +46,9 @@ class Doer:
     def do(self, fault: str, what: str) -> None:  # noqa: ARG002 - the rig's
         self._note(what)
 
+    def act(self, action: str, name: str) -> None:
+        self._note(f"{action} {name}")
+
     def delivered(self, step: int) -> int:  # noqa: ARG002 - the rig's
         return 0
 
@@ -101,6 +104,28 @@ def test_one_that_does_not_hold_is_healed_at_once() -> None:
     lived(made)
 
     assert doer.done == ["inject", "heal"]
+
+
+def test_what_a_fault_is_done_without_is_away_meanwhile() -> None:
+    doer = Doer()
+    made, _ = driver(doer, "short-retention")
+
+    lived(made)
+    made.finish()
+
+    assert doer.done == ["terminate platform", "inject", "heal", "restart platform"]
+
+
+@pytest.mark.parametrize("fails", ["inject", "heal"])
+def test_what_a_fault_is_done_without_comes_back_whatever_becomes_of_the_fault(fails: str) -> None:
+    doer = Doer(fails)
+    made, _ = driver(doer, "reset-group")
+
+    lived(made)
+
+    assert doer.done[-1] == "restart platform"
+    with pytest.raises(TargetError, match=f"cannot {fails}"):
+        made.finish()
 
 
 def test_a_step_that_ends_early_has_it_healed_at_once() -> None:

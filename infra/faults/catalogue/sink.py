@@ -1,0 +1,106 @@
+"""What is done to the table that the platform writes to, by sessions of somebody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+from psycopg import Connection, sql
+
+from infra.faults.catalogue.database import APPLICATION_NAME, CONNECT_S
+from infra.faults.catalogue.process import REPEATS_S
+from infra.faults.fault import Fault, FaultGround
+
+POLL_S, PATIENCE_S, END_S = 0.01, 1.0, 15.0
+#: The server ends whoever has waited for so long and finds a circle; that is to be the platform.
+LAST_TO_ASK = "SET deadlock_timeout = '10min'"
+_WAITS_FOR_US = "SELECT 1 FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+
+
+def _connect(ground: FaultGround) -> Connection[Any]:
+    return psycopg.connect(
+        ground.endpoints.sink or ground.endpoints.postgres_dsn,
+        connect_timeout=CONNECT_S,
+        application_name=APPLICATION_NAME,
+    )
+
+
+def _lock(connection: Connection[Any], table: Sequence[str]) -> None:
+    """Reads go on, writes wait; the lock dies with this process."""
+    name = sql.Identifier(*table)
+    connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(name))
+
+
+def _lock_table(ground: FaultGround) -> None:
+    connection = ground.held.enter_context(closing(_connect(ground)))
+    _lock(connection, ground.objects.sink_table.split("."))
+
+
+def _deadlock(ground: FaultGround) -> None:
+    """Until it is undone, lock what the platform's next statement waits for, and then what it has.
+
+    The sink's table and the one of its offsets are written by one statement; which it locks first
+    is tried out by taking them in either order.
+    """
+    schema, table = ground.objects.sink_table.split(".")
+    pair = ((schema, table), (schema, f"{table}_offsets"))
+    connection, over = ground.held.enter_context(closing(_connect(ground))), Event()
+    with contextlib.suppress(psycopg.errors.InsufficientPrivilege):  # then we may be ended, too
+        connection.execute(LAST_TO_ASK)
+    connection.commit()
+
+    def keep_on() -> None:
+        order = pair
+        while not over.is_set():
+            try:
+                _cross(connection, order, over)
+            except psycopg.errors.DeadlockDetected:
+                pass
+            finally:
+                connection.rollback()
+            order = order[::-1]
+            over.wait(POLL_S)
+
+    crossing = Thread(target=keep_on, name="deadlock", daemon=True)
+    crossing.start()
+    ground.held.callback(crossing.join, END_S)
+    ground.held.callback(over.set)
+
+
+def _cross(connection: Connection[Any], pair: Sequence[Sequence[str]], over: Event) -> None:
+    """Lock the first of two tables, and the second as soon as somebody waits for the first."""
+    first, second = pair
+    _lock(connection, first)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not connection.execute(_WAITS_FOR_US).fetchone():
+        if over.is_set() or time.monotonic() > deadline_s:
+            return
+        time.sleep(POLL_S)
+    _lock(connection, second)
+
+
+LOCK_SINK = Fault(
+    "lock-sink-table",
+    "Locks the sink's table against writes (LOCK TABLE ... IN EXCLUSIVE MODE).",
+    on="sink",
+    inject=_lock_table,
+    needs=("postgres sink",),
+    repeats_s=REPEATS_S,
+    better="lock_timeout of the other session; batches that are tried again",
+)
+DEADLOCK_SINK = Fault(
+    "deadlock-sink",
+    "Locks the sink's two tables in the order in which the platform does not, again and again, so"
+    " that the server ends its transactions (40P01, deadlock detected).",
+    on="sink",
+    inject=_deadlock,
+    needs=("reference postgres sink",),
+    repeats_s=REPEATS_S,
+    better="one order of locks for all; batches that are tried again as a whole; deadlock_timeout"
+    " decides when it is noticed",
+)

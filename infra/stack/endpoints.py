@@ -32,6 +32,7 @@ _TYPES: Mapping[str, type | UnionType] = {
     "registry_access": Mapping,
     "connect_access": Mapping,
     "versions": Mapping,
+    "commands": Mapping,
     "supervisor_pid": int | None,
     "supervisor_started_s": float | None,
 }
@@ -53,7 +54,8 @@ class Endpoints:
     provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`. `sink_dsn` is the
     database that a pipeline of the user's own writes to, where that is not the source's.
     `kafka_properties` is a file of librdkafka's (infra.client.kafka). `connect_metrics` is where
-    Connect's JVM tells Debezium's metrics as Prometheus' text.
+    Connect's JVM tells Debezium's metrics as Prometheus' text. `commands` are command lines that
+    act on servers of the user's own, by their names (infra.stack.one_server); no secret is in them.
     """
 
     kind: StackKind
@@ -74,6 +76,7 @@ class Endpoints:
     kafka_properties: str = ""
     registry_access: HttpAccess = field(default_factory=HttpAccess)
     connect_access: HttpAccess = field(default_factory=HttpAccess)
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sink(self) -> str:

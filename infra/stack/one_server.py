@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 
+from infra.stack.command import run_command
 from infra.stack.docker import compose
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
@@ -22,14 +23,17 @@ READY_S = 90.0
 
 
 def act(state: StackState, endpoints: Endpoints, action: str, server: str) -> None:
-    """Act on one server of a checkout's stack; after `restart` and `resume` it answers.
+    """Act on one server of a checkout's stack, or on one of the user's own that has a command for
+    it; after `restart` and `resume` it answers.
 
     Raises StackConfigError for a server that there is not, or that is not ours to act on, and
     StackError where it cannot be done, or does not answer in time.
     """
     if server not in SERVERS:
         raise StackConfigError(f"{server!r} is not one of {', '.join(SERVERS)}")
-    if compose.is_ours(state):
+    if server in endpoints.commands:
+        run_command(endpoints.commands[server], action, ACT_S)
+    elif compose.is_ours(state):
         compose.act(action, server, os.environ)
     elif endpoints.kind == "process" and is_held(state):
         with exclusive(state):

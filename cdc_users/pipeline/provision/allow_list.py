@@ -14,7 +14,7 @@ from cdc_users.scenario import Pipeline
 from infra import validate
 from infra.client.access import access_mistakes
 from infra.faults.fault import Fault, faults
-from infra.stack.endpoints import Endpoints, StackKind
+from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
 from infra.validate import is_loopback
@@ -109,24 +109,30 @@ def fault_mistakes(
         places = hosts(endpoints, environ)
     except StackConfigError:
         return []  # told already
-    return refused_faults(known, endpoints.kind, places, allowed)
+    return refused_faults(known, endpoints, places, allowed)
 
 
 def refused_faults(
-    known: Sequence[Fault], kind: StackKind, places: Sequence[str], allowed: Sequence[str]
+    known: Sequence[Fault], endpoints: Endpoints, places: Sequence[str], allowed: Sequence[str]
 ) -> list[str]:
-    """A sentence for the faults that need servers of this checkout's own, and one for those that
-    would disturb servers outside loopback that are not allowed by name.
+    """A sentence for the faults that need servers of this checkout's own, or a command for the
+    user's, and one for those that would disturb servers outside loopback that are not allowed by
+    name.
     """
-    owners = [fault.name for fault in known if "stack" in fault.needs]
+    kind = endpoints.kind
+    owned = [fault for fault in known if "stack" in fault.needs]
+    owners = [fault.name for fault in owned if fault.on not in endpoints.commands]
+    by_command = [fault for fault in owned if fault.on in endpoints.commands]
     relayed = [fault.name for fault in known if {"relay", "sink relay"} & {*fault.needs}]
-    others = [fault.name for fault in known if not fault.of_the_run and "stack" not in fault.needs]
+    shared = [fault for fault in known if not fault.of_the_run and fault not in owned]
+    others = [fault.name for fault in (*by_command, *shared)]
     foreign = _foreign(places, allowed)
     found = []
     if owners and kind == "external":
         found.append(
             f"--faults {','.join(owners)} kills or stops a server, and only those that this"
-            " checkout has started are its to kill; unset CDC_STACK, or name other faults"
+            " checkout has started are its to kill; name a command for it in [commands] of the"
+            " pipeline file (docs/pipeline.md), unset CDC_STACK, or name other faults"
         )
     if relayed and kind != "process":
         found.append(

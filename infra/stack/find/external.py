@@ -22,6 +22,7 @@ from infra.client.access import (
     http_access,
 )
 from infra.client.kafka import property_mistakes
+from infra.stack.command import command_mistakes
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
@@ -119,7 +120,13 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
     checkout are meant. Raises StackConfigError with every mistake.
     """
     file = read_pipeline(path)
+    commands = file.commands.by_server if file.commands else {}
     if not file.names_servers:
+        if commands:
+            raise StackConfigError(
+                f"pipeline {path}: [commands] act on servers of your own, and the file names none;"
+                " name them, or leave [commands] out"
+            )
         return None
     # A part that is not there names nothing.
     source = file.source or SourceSection(dsn="")
@@ -141,6 +148,7 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
         postgres_secret_from_connect=connect.postgres_secret or None,
         sink_dsn=file.tap[0].dsn or None if file.tap else None,
         postgres_ca_from_connect=connect.postgres_ca or None,
+        commands=commands,
     )
     try:
         return check(found, environ, whole=False)
@@ -205,6 +213,7 @@ def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = Tru
         if needed or dsn
         for mistake in validate.dsn_mistakes(dsn, environ)
     ]
+    mistakes += command_mistakes(endpoints.commands)
     if (whole or endpoints.kafka_bootstrap) and not validate.are_addresses(
         endpoints.kafka_bootstrap
     ):

@@ -139,6 +139,26 @@ class TapSection(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+_COMMAND = Meta(
+    description="A command line; kill, restart, pause or resume is added as its last word."
+)
+
+
+class CommandsSection(Section, frozen=True, kw_only=True):
+    """What acts on servers of your own, for faults that kill one or have it stand still."""
+
+    postgres: Annotated[str, _COMMAND] = ""
+    kafka: Annotated[str, _COMMAND] = ""
+    schema_registry: Annotated[str, _COMMAND] = ""
+    connect: Annotated[str, _COMMAND] = ""
+
+    @property
+    def by_server(self) -> dict[str, str]:
+        """The commands that are named, by the names that servers have in faults."""
+        named = {item.name: str(getattr(self, item.name)) for item in msgspec.structs.fields(self)}
+        return {name.replace("_", "-"): command for name, command in named.items() if command}
+
+
 class PipelineFile(Section, frozen=True, kw_only=True):
     """A whole file; `options` are any of docs/options.md, by name."""
 
@@ -149,6 +169,7 @@ class PipelineFile(Section, frozen=True, kw_only=True):
     connect: ConnectSection | None = None
     platform: PlatformSection | None = None
     tap: tuple[TapSection, ...] = ()
+    commands: CommandsSection | None = None
     options: dict[str, Any] = {}
 
     @property
@@ -165,6 +186,7 @@ SECTIONS: dict[str, type[Section]] = {
     "connect": ConnectSection,
     "platform": PlatformSection,
     "tap": TapSection,
+    "commands": CommandsSection,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -51,16 +51,31 @@ def test_what_several_pipelines_lack_is_told_once() -> None:
 
 
 def refused(
-    *names: str, kind: StackKind = "external", places: Sequence[str] = (), allowed: str = ""
+    *names: str,
+    kind: StackKind = "external",
+    places: Sequence[str] = (),
+    allowed: str = "",
+    commands: Mapping[str, str] | None = None,
 ) -> list[str]:
     known = [faults().by_name[name] for name in names]
-    return refused_faults(known, kind, places, [allowed])
+    endpoints = Endpoints(kind, "", "", "", "", commands=commands or {})
+    return refused_faults(known, endpoints, places, [allowed])
 
 
 def test_servers_that_are_not_ours_are_not_killed_but_may_be_disturbed_on_this_machine() -> None:
     (told,) = refused("kill-kafka", "end-walsender", places=["127.0.0.1:5432"])
 
     assert told.startswith("--faults kill-kafka kills or stops a server")
+
+
+def test_a_server_that_has_a_command_may_be_killed_where_it_may_be_disturbed() -> None:
+    commands = {"kafka": "./act kafka"}
+
+    assert refused("pause-kafka", places=["127.0.0.1:9092"], commands=commands) == []
+    (told,) = refused("pause-kafka", places=["kafka.example:9092"], commands=commands)
+    assert told.endswith("add --allow-fault kafka.example:9092")
+    (told,) = refused("kill-postgres", "pause-kafka", commands=commands)
+    assert told.startswith("--faults kill-postgres kills or stops a server")
 
 
 @pytest.mark.parametrize("kind", ["process", "compose"])

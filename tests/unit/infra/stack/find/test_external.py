@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.external import external, source
 from infra.stack.find.locate import hosts
@@ -74,3 +75,28 @@ def test_connect_may_reach_the_source_in_its_own_way(tmp_path: Path) -> None:
 def test_an_address_that_leads_nowhere_is_refused_with_the_files_name(tmp_path: Path) -> None:
     with pytest.raises(StackConfigError, match=r"pipeline\.toml: kafka_bootstrap 'nowhere'"):
         external(environment(tmp_path, '[kafka]\nbootstrap = "nowhere"\n'))
+
+
+def test_commands_for_servers_of_ones_own_go_with_their_addresses(tmp_path: Path) -> None:
+    text = '[kafka]\nbootstrap = "127.0.0.1:9092"\n[commands]\nschema_registry = "true registry"\n'
+    found = external(environment(tmp_path, text))
+
+    assert found is not None
+    assert found.commands == {"schema-registry": "true registry"}
+    assert Endpoints.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[commands]\nkafka = "true"\n', "the file names none"),
+        (
+            '[kafka]\nbootstrap = "127.0.0.1:9092"\n[commands]\nkafka = "no-such-program-here"\n',
+            "there is no program 'no-such-program-here' for kafka",
+        ),
+        ('[kafka]\nbootstrap = "127.0.0.1:9092"\n[commands]\nkafak = "true"\n', "mean kafka"),
+    ],
+)
+def test_commands_that_can_act_on_nothing_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(StackConfigError, match=told):
+        external(environment(tmp_path, text))

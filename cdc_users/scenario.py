@@ -92,6 +92,8 @@ class Pipeline:
     relayed: bool = False
     #: Whether the platform reaches its sink's server through another one.
     sink_relayed: bool = False
+    #: Whether its warehouse is on a disk that is small enough to be filled.
+    small_disk: bool = False
     #: The consumer group of somebody else's platform, whose lag is shown.
     group: str = ""
 

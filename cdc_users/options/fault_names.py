@@ -1,4 +1,4 @@
-"""Which faults were asked for, and which of them a pipeline allows. Pure."""
+"""Which faults were asked for, and which of them a pipeline allows on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cdc_users.options.parse import words
 from cdc_users.pipeline.declaration import is_direct, sinks, sources, transports
 from cdc_users.scenario import Pipeline
 from infra.faults.fault import Fault, faults
+from infra.faults.small_disk import may_mount
 
 ALL = "all"
 
@@ -117,6 +118,10 @@ NEEDS: Mapping[str, FaultNeed] = {
     ),
     "reference postgres sink": _REFERENCE_POSTGRES,
     "sink relay": _REFERENCE_POSTGRES,
+    "small disk": (
+        lambda _: may_mount(),
+        "the right to mount a tmpfs (Linux, root with CAP_SYS_ADMIN), to have a disk to fill",
+    ),
     "iceberg sink": (
         lambda pipeline: _written_by_us(pipeline, "iceberg"),
         "the reference platform's Iceberg table; use --sink iceberg without --platform",

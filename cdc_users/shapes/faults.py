@@ -60,12 +60,13 @@ def _watched(options: Options) -> Pipeline:
 def _step(
     name: str, options: Options, watched: Pipeline, stage: LoadStage, fault: PlannedFault
 ) -> Step:
+    small = "small disk" in faults().by_name[fault.name].needs
     words = [name, fault.name] + [f"round-{fault.round}"] * (options.rounds > 1)
     return Step(
         "-".join(words),
         "paced",
         schedule_of(options, (stage,)),
-        watched,
+        dataclasses.replace(watched, small_disk=small),
         options.lanes,
         options.rows_per_transaction,
         fault=fault,

@@ -58,6 +58,7 @@ from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing
 from infra.faults.relay import BESIDE, Relay
 from infra.faults.relay import HOST as RELAY_HOST
+from infra.faults.small_disk import mount_small
 from infra.postgres.rights import RightsError
 from infra.postgres.slot import SlotError
 from infra.postgres.table import TableError
@@ -240,6 +241,8 @@ class Steward:
             self._run, endpoints, self._checkout, self._allowed, self._note, self._clouds
         )
         names = self._made.create(request)
+        if request.pipeline.small_disk:
+            mount_small(Path(self._note("mount", names.warehouse)))
         if request.pipeline.sink_relayed:
             names = replace(names, sink_hostaddr=self._sink_hostaddr())
         self._watched = self._made.objects(request.pipeline, names)

@@ -10,6 +10,7 @@ from threading import Event, Thread
 
 from infra.faults.catalogue.process import REPEATS_S
 from infra.faults.fault import Fault, FaultGround
+from infra.faults.small_disk import empty, fill
 from infra.schemas.warehouse import catalog_file, local_catalog
 from infra.stack.error import StackError
 
@@ -56,6 +57,14 @@ def _lock_catalog(ground: FaultGround) -> None:
     catalog = sqlite3.connect(catalog_file(_warehouse(ground)), LOCK_S, isolation_level=None)
     ground.held.enter_context(closing(catalog))
     catalog.execute("BEGIN EXCLUSIVE")
+
+
+def _fill(ground: FaultGround) -> None:
+    fill(_warehouse(ground))
+
+
+def _make_room(ground: FaultGround) -> None:
+    empty(_warehouse(ground))
 
 
 def _commit_beside(ground: FaultGround) -> None:
@@ -113,4 +122,14 @@ CONCURRENT_COMMITS = Fault(
     repeats_s=REPEATS_S,
     better="fewer and larger commits; commit.retry.num-retries, or a writer that tries again"
     " itself",
+)
+FULL_WAREHOUSE = Fault(
+    "full-warehouse",
+    "Fills the disk of the Iceberg warehouse to the last byte, and makes room again.",
+    on="sink",
+    inject=_fill,
+    heal=_make_room,
+    needs=("iceberg sink", "small disk"),
+    repeats_s=REPEATS_S,
+    better="an alarm on free space; snapshots that expire and files that are compacted",
 )

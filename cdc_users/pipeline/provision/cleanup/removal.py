@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.cleanup.affliction import FAULT, undo_faults
 from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal
 from cdc_users.pipeline.provision.limit import TimeLimitError, within
+from infra.faults.small_disk import unmount
 from infra.postgres.database import (
     drop_database,
     drop_subscriptions,
@@ -52,10 +54,11 @@ SERVERS = {
     "rows": "PostgreSQL",
     "probe column": "PostgreSQL",
     "directory": "the disk",
+    "mount": "the disk",
 }
 
 #: What is gone when the stack is.
-OF_THE_STACK = frozenset(SERVERS) - {"directory", "sink-slot", "sink-publication"}
+OF_THE_STACK = frozenset(SERVERS) - {"directory", "mount", "sink-slot", "sink-publication"}
 
 
 def connect(dsn: str) -> Connection[Any]:
@@ -109,6 +112,7 @@ REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "sink-publication": _on_sink(drop_publication),
     "rows": _on_postgres(delete_run_rows),
     "probe column": _on_postgres(drop_probe_column),
+    "mount": lambda _, name: unmount(Path(name)),
     "directory": lambda _, name: shutil.rmtree(name, ignore_errors=True),
 }
 

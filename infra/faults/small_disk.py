@@ -1,0 +1,73 @@
+"""A disk that is small enough to be filled: a tmpfs over a directory, where this process may mount
+one (Linux, CAP_SYS_ADMIN).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from infra.stack.error import StackError
+
+SIZE_BYTES = 128 * 1024 * 1024
+COMMAND_S = 10.0
+#: Its bit in the mask of capabilities (capabilities(7), linux/capability.h).
+CAP_SYS_ADMIN = 21
+STATUS = Path("/proc/self/status")
+BALLAST = "ballast"
+
+
+def may_mount(status: Path = STATUS) -> bool:
+    """Whether a tmpfs may be had here."""
+    if sys.platform != "linux" or shutil.which("mount") is None:
+        return False
+    try:
+        lines = status.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")]
+    return any(mask >> CAP_SYS_ADMIN & 1 for mask in masks)
+
+
+def mount_small(directory: Path, size_bytes: int = SIZE_BYTES) -> None:
+    """Put a small disk over an empty directory; raises StackError."""
+    options = f"size={size_bytes},mode=0700,nosuid,nodev,noexec"
+    _run("mount", "-t", "tmpfs", "-o", options, "locust-cdc", str(directory))
+
+
+def unmount(directory: Path) -> None:
+    """Take it away with all that is on it, also while it is in use; none is fine."""
+    if os.path.ismount(directory):
+        _run("umount", "--lazy", str(directory))
+
+
+def fill(directory: Path) -> None:
+    """Leave no byte free on the disk of a directory."""
+    file = directory / BALLAST
+    with file.open("wb") as ballast:
+        free = shutil.disk_usage(directory).free
+        os.posix_fallocate(ballast.fileno(), 0, max(1, free))
+
+
+def empty(directory: Path) -> None:
+    """Have the room again that `fill` has taken; none is fine."""
+    (directory / BALLAST).unlink(missing_ok=True)
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StackError(f"{' '.join(command)} cannot be done: {error}") from error
+    if done.returncode:
+        raise StackError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")

@@ -104,6 +104,11 @@ def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
+def _stays_here(place: Mapping[str, str]) -> bool:
+    """Whether a second address is one of this machine, and the host too."""
+    return all(map(is_loopback, (*place["hostaddr"].split(","), *_hosts(place))))
+
+
 def dsn_mistakes(dsn: str, environ: Mapping[str, str]) -> list[str]:
     """What is wrong with a DSN, each to be said behind its name.
 
@@ -118,7 +123,7 @@ def dsn_mistakes(dsn: str, environ: Mapping[str, str]) -> list[str]:
         f"has {key}={place[key]!r}, which leads elsewhere than host says; name the server by host"
         " instead"
         for key in ("hostaddr", "service")
-        if key in place
+        if key in place and not (key == "hostaddr" and _stays_here(place))
     ]
     if "password" in place:
         found.append(

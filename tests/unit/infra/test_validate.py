@@ -38,6 +38,7 @@ def test_every_server_that_libpq_would_try_is_named(
         ("dbname=shop", {"PGHOST": "192.0.2.9"}, "no host"),
         ("host=127.0.0.1,", {}, "no host"),
         ("host=127.0.0.1 hostaddr=192.0.2.9", {}, "hostaddr='192.0.2.9'"),
+        ("host=192.0.2.9 hostaddr=127.0.0.2", {}, "hostaddr='127.0.0.2'"),
         ("postgresql://127.0.0.1/shop?hostaddr=192.0.2.9", {}, "hostaddr='192.0.2.9'"),
         ("host=127.0.0.1 service=prod", {}, "service='prod'"),
         ("host=127.0.0.1", {"PGHOSTADDR": "192.0.2.9"}, "PGHOSTADDR=192.0.2.9"),

@@ -88,10 +88,8 @@ class Pipeline:
     probe_path: str = ""
     #: Whether the sink is watched by a tap of ours where its platform may be gone for a while.
     watched: bool = False
-    #: Whether the capture reaches the source's server through a relay of the run's own.
-    relayed: bool = False
-    #: Whether the platform reaches its sink's server through another one.
-    sink_relayed: bool = False
+    #: Where a relay of the run's own stands before a server (infra.faults.fault.RELAYED).
+    relayed: tuple[str, ...] = ()
     #: Whether its warehouse is on a disk that is small enough to be filled.
     small_disk: bool = False
     #: The consumer group of somebody else's platform, whose lag is shown.

@@ -122,6 +122,13 @@ NEEDS: Mapping[str, FaultNeed] = {
         lambda _: may_mount(),
         "the right to mount a tmpfs (Linux, root with CAP_SYS_ADMIN), to have a disk to fill",
     ),
+    "kafka relay": (
+        lambda pipeline: (
+            transports().by_name[pipeline.transport].of_kafka and not pipeline.platform
+        ),
+        "the reference platform, or the direct reader, and Kafka; use --transport kafka without"
+        " --platform",
+    ),
     "iceberg sink": (
         lambda pipeline: _written_by_us(pipeline, "iceberg"),
         "the reference platform's Iceberg table; use --sink iceberg without --platform",

@@ -16,7 +16,8 @@ class Names:
     """What the steward has created for one pipeline; empty where the pipeline has no such thing.
 
     `sink_hostaddr` is libpq's, where the platform reaches its sink's server at another address than
-    the server's own. `partitions` is how many partitions, shards or ordering keys there are over
+    the server's own, and `kafka_relayed` is where it, or the direct reader, reaches Kafka.
+    `partitions` is how many partitions, shards or ordering keys there are over
     all topics or streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is
     what the direct reader publishes to: its endpoint and name, and a project where there are any.
     `channels` is what producers must know of the topics. `sink_slot` is a slot on the sink's own
@@ -36,6 +37,7 @@ class Names:
     sink_table: str = ""
     sink_slot: str = ""
     sink_hostaddr: str = ""
+    kafka_relayed: str = ""
     warehouse: str = ""
     #: How the rows of the user's own tables are made; empty for customers.
     plans: tuple[TablePlan, ...] = ()

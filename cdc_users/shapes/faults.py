@@ -19,7 +19,7 @@ from cdc_users.scenario import Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 from cdc_users.shapes.schedule import schedule_of
-from infra.faults.fault import faults
+from infra.faults.fault import RELAYED, faults
 
 ITS_OWN_TIMES = "use --steady, --hold and --recover"
 
@@ -31,9 +31,8 @@ def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
     watched = _watched(options)
     possible, reasons = chosen(options.faults, watched)
     needed = {need for name in possible for need in faults().by_name[name].needs}
-    watched = dataclasses.replace(
-        watched, relayed="relay" in needed, sink_relayed="sink relay" in needed
-    )
+    relayed = tuple(place for need, place in RELAYED.items() if need in needed)
+    watched = dataclasses.replace(watched, relayed=relayed)
     if reasons and options.faults != (ALL,):
         raise OptionsError(reasons)
     rate_per_s = arrivals_per_s(

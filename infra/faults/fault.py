@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,6 +29,9 @@ PROCESSES = ("platform", "reader")
 WEBHOOK = "webhook"
 #: What a topic that has deleted records too early is called, in what a fault explains.
 RETENTION = "the topic's retention"
+#: What a relay may stand between, by what a fault needs for it: Kafka Connect and the source's
+#: server; the platform and the sink's; the platform, or the direct reader, and Kafka.
+RELAYED = {"relay": "source", "sink relay": "sink", "kafka relay": "kafka"}
 #: Of a fault after which all that was sent may come again.
 ALL_AGAIN = math.inf
 
@@ -72,10 +75,9 @@ class FaultGround:
     act: ServerActions
     #: Has the webhook receiver answer in a way (cdc_users/observe/taps/answer.py).
     answer_as: Callable[[str], None] = _no_webhook
-    #: What stands between the capture and the source's server, where a fault of the run needs it.
-    relay: Relay | None = None
-    #: What stands between the platform and its sink's server.
-    sink_relay: Relay | None = None
+    #: What stands before a server for the run's sake, by place (RELAYED). It ends with the run that
+    #: had it, and so does its trouble.
+    relays: Mapping[str, Relay] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
 
 

@@ -16,9 +16,6 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 
 HOST = "127.0.0.1"
-#: Loopback too (RFC 1122, section 3.2.1.3), where a port is free that is taken at HOST; on macOS it
-#: has to be made first (`ifconfig lo0 alias 127.0.0.2`).
-BESIDE = "127.0.0.2"
 START_S = 10.0
 CHUNK_BYTES = 65_536
 #: So much may be on its way in one direction, as in the buffers of a real path.
@@ -75,7 +72,9 @@ class Relay:
         self.port = 0
 
     def start(self, host: str = HOST, port: int = 0) -> int:
-        """Begin to listen on loopback; returns the port. Raises OSError where it is not free."""
+        """Begin to listen on loopback; returns the port. Raises OSError where it is not free, and
+        on macOS at BESIDE, where that is not made first (`ifconfig lo0 alias 127.0.0.2`).
+        """
         listening = socket.create_server((host, port))
         Thread(target=self._run, args=(listening,), name="relay", daemon=True).start()
         if not self._ready.wait(START_S):

@@ -53,9 +53,11 @@ class Endpoints:
     `postgres_secret_from_connect` a reference to its password that Connect's own configuration
     provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`. `sink_dsn` is the
     database that a pipeline of the user's own writes to, where that is not the source's.
-    `kafka_properties` is a file of librdkafka's (infra.client.kafka). `connect_metrics` is where
-    Connect's JVM tells Debezium's metrics as Prometheus' text. `commands` are command lines that
-    act on servers of the user's own, by their names (infra.stack.one_server); no secret is in them.
+    `kafka_beside` is a listener of the broker's whose clients are told to go through a relay at
+    that address (infra.faults.relay), at the same port. `kafka_properties` is a file of
+    librdkafka's (infra.client.kafka). `connect_metrics` is where Connect's JVM tells Debezium's
+    metrics as Prometheus' text. `commands` are command lines that act on servers of the user's own,
+    by their names (infra.stack.one_server); no secret is in them.
     """
 
     kind: StackKind
@@ -74,6 +76,7 @@ class Endpoints:
     sink_dsn: str | None = None
     postgres_ca_from_connect: str | None = None
     kafka_properties: str = ""
+    kafka_beside: str = ""
     registry_access: HttpAccess = field(default_factory=HttpAccess)
     connect_access: HttpAccess = field(default_factory=HttpAccess)
     commands: Mapping[str, str] = field(default_factory=dict)

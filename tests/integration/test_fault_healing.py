@@ -16,9 +16,9 @@ from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.pipeline.provision.message import Names, PreparePipeline
 from cdc_users.scenario import Pipeline
 from infra.faults.fault import FaultObjects
-from infra.faults.relay import BESIDE
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import locate
+from infra.stack.servers.port import BESIDE
 from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import NOTHING, leftovers
 
@@ -34,7 +34,7 @@ DONE = (
     "silent-sink-network",
     "pause-registry",
 )
-PIPELINE = Pipeline(sink="postgres", watched=True, relayed=True, sink_relayed=True)
+PIPELINE = Pipeline(sink="postgres", watched=True, relayed=("source", "sink"))
 
 
 def run_name() -> str:

@@ -116,7 +116,7 @@ class Wiring(Prepared):
             "slot": names.slot,
             "publication": names.publication,
             "transport": self.pipeline.transport,
-            "endpoint": names.stream.get("endpoint", ""),
+            "endpoint": names.kafka_relayed or names.stream.get("endpoint", ""),
             "project": names.stream.get("project", EMULATED_PROJECT),
             "stream": names.stream.get("name", ""),
             "partitions": self.pipeline.partitions,
@@ -128,7 +128,7 @@ class Wiring(Prepared):
         sink, names = sinks().by_name[self.pipeline.sink], self.names
         told = platform_arguments(self.pipeline)
         return {
-            "bootstrap": self.endpoints.kafka_bootstrap,
+            "bootstrap": names.kafka_relayed or self.endpoints.kafka_bootstrap,
             "schema-registry": self.endpoints.schema_registry_url,
             "topic": ",".join(names.topics),
             "group": names.group,

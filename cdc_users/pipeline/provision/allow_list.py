@@ -13,7 +13,7 @@ from cdc_users.pipeline.provision.cloud_streams import own_endpoint
 from cdc_users.scenario import Pipeline
 from infra import validate
 from infra.client.access import access_mistakes
-from infra.faults.fault import Fault, faults
+from infra.faults.fault import RELAYED, Fault, faults
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
@@ -123,7 +123,7 @@ def refused_faults(
     owned = [fault for fault in known if "stack" in fault.needs]
     owners = [fault.name for fault in owned if fault.on not in endpoints.commands]
     by_command = [fault for fault in owned if fault.on in endpoints.commands]
-    relayed = [fault.name for fault in known if {"relay", "sink relay"} & {*fault.needs}]
+    relayed = [fault.name for fault in known if {*RELAYED} & {*fault.needs}]
     shared = [fault for fault in known if not fault.of_the_run and fault not in owned]
     others = [fault.name for fault in (*by_command, *shared)]
     foreign = _foreign(places, allowed)
@@ -136,8 +136,15 @@ def refused_faults(
         )
     if relayed and kind != "process":
         found.append(
-            f"--faults {','.join(relayed)} needs a Kafka Connect on this machine, which reaches a"
-            " relay on loopback; use the process stack, or name other faults"
+            f"--faults {','.join(relayed)} needs servers on this machine, before which a relay on"
+            " loopback can stand; use the process stack, or name other faults"
+        )
+    before_kafka = [fault.name for fault in known if "kafka relay" in fault.needs]
+    if before_kafka and kind == "process" and not endpoints.kafka_beside:
+        found.append(
+            f"--faults {','.join(before_kafka)} needs a broker that says where its relay is, which"
+            " that of a secured stack, or of an older one, does not; start it again without"
+            " --secure, or name other faults"
         )
     if others and foreign:
         found.append(

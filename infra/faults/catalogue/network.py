@@ -1,12 +1,14 @@
-"""A network on a bad day between the connector and PostgreSQL, or between the platform and its
-sink: relays of the run's own.
+"""A network on a bad day between the connector and PostgreSQL, between the platform and its sink,
+or before Kafka: relays of the run's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from infra.faults.catalogue.process import CAPTURE, REPEATS_S
 from infra.faults.fault import Fault, FaultDeed, FaultGround
-from infra.faults.relay import Trouble
+from infra.faults.relay import Relay, Trouble
 
 #: As between continents; as a line that is far too narrow for the load; as a cable that is pulled.
 SLOW = Trouble(latency_s=0.15, jitter_s=0.05)
@@ -14,40 +16,22 @@ NARROW = Trouble(bytes_per_s=64_000)
 SILENT = Trouble(silent=True)
 
 
-def _has(trouble: Trouble) -> FaultDeed:
+def _relayed(place: str, deed: Callable[[Relay], None]) -> FaultDeed:
+    """What is done to the relay at a place, where there is one."""
+
     def carry_out(ground: FaultGround) -> None:
-        if ground.relay is not None:  # it ended with the run that had it, and so did the trouble
-            ground.relay.trouble(trouble)
+        if place in ground.relays:
+            deed(ground.relays[place])
 
     return carry_out
 
 
-def _desert(ground: FaultGround) -> None:
-    if ground.relay is not None:
-        ground.relay.desert()
+def _has(trouble: Trouble, place: str = "source") -> FaultDeed:
+    return _relayed(place, lambda relay: relay.trouble(trouble))
 
 
-def _tell_deserted(ground: FaultGround) -> None:
-    if ground.relay is not None:
-        ground.relay.tell_deserted()
-
-
-def _sink_has(trouble: Trouble) -> FaultDeed:
-    def carry_out(ground: FaultGround) -> None:
-        if ground.sink_relay is not None:
-            ground.sink_relay.trouble(trouble)
-
-    return carry_out
-
-
-def _reset_sink(ground: FaultGround) -> None:
-    if ground.sink_relay is not None:
-        ground.sink_relay.reset()
-
-
-def _reset(ground: FaultGround) -> None:
-    if ground.relay is not None:
-        ground.relay.reset()
+def _reset(place: str = "source") -> FaultDeed:
+    return _relayed(place, Relay.reset)
 
 
 SLOW_NETWORK = Fault(
@@ -88,8 +72,8 @@ HALF_OPEN = Fault(
     "Ends PostgreSQL's side of every connection from the connector, which is not told: to it they"
     " are there, and nothing comes. Afterwards they are reset.",
     on="network",
-    inject=_desert,
-    heal=_tell_deserted,
+    inject=_relayed("source", Relay.desert),
+    heal=_relayed("source", Relay.tell_deserted),
     needs=("relay",),
     repeats_s=REPEATS_S,
     explains=(CAPTURE,),
@@ -100,7 +84,7 @@ RESET_CONNECTIONS = Fault(
     "reset-connections",
     "Breaks every connection between connector and PostgreSQL with a reset, in mid-message.",
     on="network",
-    inject=_reset,
+    inject=_reset(),
     holds=False,
     needs=("relay",),
     repeats_s=REPEATS_S,
@@ -112,8 +96,8 @@ SLOW_SINK = Fault(
     "Delays what passes between the platform and its Postgres sink by 150 to 200 ms in each"
     " direction.",
     on="sink",
-    inject=_sink_has(SLOW),
-    heal=_sink_has(Trouble()),
+    inject=_has(SLOW, "sink"),
+    heal=_has(Trouble(), "sink"),
     needs=("sink relay",),
     repeats_s=REPEATS_S,
     better="larger batches and more partitions: each batch waits for its answer",
@@ -122,8 +106,8 @@ SILENT_SINK = Fault(
     "silent-sink-network",
     "Lets nothing pass between the platform and its Postgres sink, without closing a connection.",
     on="sink",
-    inject=_sink_has(SILENT),
-    heal=_sink_has(Trouble()),
+    inject=_has(SILENT, "sink"),
+    heal=_has(Trouble(), "sink"),
     needs=("sink relay",),
     repeats_s=REPEATS_S,
     better="statement time-outs on the client's side, and TCP keepalive",
@@ -133,9 +117,45 @@ RESET_SINK = Fault(
     "Breaks every connection between the platform and its Postgres sink with a reset, in"
     " mid-message: whether a statement took effect is not known then.",
     on="sink",
-    inject=_reset_sink,
+    inject=_reset("sink"),
     holds=False,
     needs=("sink relay",),
     repeats_s=REPEATS_S,
     better="offsets in the same transaction as the rows, so that a repeat has no effect",
+)
+SLOW_KAFKA = Fault(
+    "slow-kafka-network",
+    "Delays what passes between Kafka and the platform, or the direct reader, by 150 to 200 ms in"
+    " each direction.",
+    on="broker",
+    inject=_has(SLOW, "kafka"),
+    heal=_has(Trouble(), "kafka"),
+    needs=("kafka relay",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    better="larger fetches and batches; several requests on their way",
+)
+SILENT_KAFKA = Fault(
+    "silent-kafka-network",
+    "Lets nothing pass between Kafka and the platform, or the direct reader, without closing a"
+    " connection.",
+    on="broker",
+    inject=_has(SILENT, "kafka"),
+    heal=_has(Trouble(), "kafka"),
+    needs=("kafka relay",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    better="session.timeout.ms above the pauses that must be ridden out; socket.keepalive.enable",
+)
+RESET_KAFKA = Fault(
+    "reset-kafka-connections",
+    "Breaks every connection between Kafka and the platform, or the direct reader, with a reset, in"
+    " mid-message.",
+    on="broker",
+    inject=_reset("kafka"),
+    holds=False,
+    needs=("kafka relay",),
+    repeats_s=REPEATS_S,
+    explains=(CAPTURE,),
+    better="an idempotent producer; reconnect.backoff.ms decides how soon it is back",
 )

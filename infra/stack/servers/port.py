@@ -12,6 +12,8 @@ import psutil
 from infra.stack.error import StackConfigError
 
 HOST = "127.0.0.1"
+#: Loopback too (RFC 1122, section 3.2.1.3): where a relay has the port that a server has at HOST.
+BESIDE = "127.0.0.2"
 WELL_KNOWN = {
     "postgres": 5432,
     "kafka": 9092,
@@ -31,8 +33,9 @@ class Ports:
     registry: int
     registry_management: int
     connect: int
-    #: Of a secured stack: the broker's own listener, and the servers behind their doors.
+    #: The broker's second listener: of a secured stack its own, else the one for a relay's clients.
     kafka_internal: int
+    #: Of a secured stack: the servers behind their doors.
     registry_inner: int
     postgres_inner: int
 

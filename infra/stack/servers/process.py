@@ -18,7 +18,7 @@ from infra.stack.endpoints import Endpoints, Profile
 from infra.stack.error import StackError
 from infra.stack.servers import postgres, settings
 from infra.stack.servers.password import READER, StackPasswords, make_passwords, write_private
-from infra.stack.servers.port import HOST, Ports
+from infra.stack.servers.port import BESIDE, HOST, Ports
 from infra.stack.servers.probe import probe_connect, probe_kafka, probe_registry
 from infra.stack.servers.secured import postgres_door, registry_door
 from infra.stack.servers.secured.secured import Secured, make_secured
@@ -124,7 +124,7 @@ def _endpoints(site: Site, versions: Mapping[str, str], owner: Identity) -> Endp
         postgres_secret_from_connect=passwords.reference,
     )
     if secured is None:
-        return found
+        return replace(found, kafka_beside=f"{BESIDE}:{ports.kafka_internal}")
     return replace(
         found,
         kafka_properties=str(secured.kafka_properties),
@@ -151,11 +151,12 @@ def kafka_recipe(site: Site, template: Path, endpoints: Endpoints) -> Recipe:
     directory = run / "kafka"
     properties = run / "kafka.properties"
     listener = Listener(HOST, ports.kafka, HOST)
+    relayed = Listener(HOST, ports.kafka_internal, BESIDE)
 
     def prepare() -> None:
         shutil.copytree(template, directory)
         (directory / "meta.properties").write_text(_meta_properties(), encoding="utf-8")
-        wanted = settings.kafka(listener, ports.controller, str(directory))
+        wanted = settings.kafka(listener, ports.controller, str(directory), relayed)
         if secured is not None:
             wanted |= secured.kafka()
         write_private(properties, settings.render_properties(wanted))

@@ -52,7 +52,7 @@ def kafka(
 ) -> ServerSettings:
     """One combined KRaft node.
 
-    `internal` is a second listener for neighbours in a container network.
+    `internal` is a second listener: for neighbours in a container network, or a relay's clients.
     """
     # The controller is the broker itself, so no other process talks to it, in a container as well.
     listeners = [

@@ -5,7 +5,7 @@ journal alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -38,8 +38,7 @@ class Affliction:
 
     fault: str
     objects: FaultObjects
-    relay: Relay | None = field(default=None, repr=False)
-    sink_relay: Relay | None = field(default=None, repr=False)
+    relays: Mapping[str, Relay] = field(default_factory=dict, repr=False)
     _ground: FaultGround | None = field(default=None, repr=False)
 
     def as_text(self) -> str:
@@ -63,9 +62,7 @@ class Affliction:
     def _ground_on(self, endpoints: Endpoints) -> FaultGround:
         if self._ground is None:
             act = functools.partial(one_server.act, state_of(), endpoints)
-            self._ground = FaultGround(
-                endpoints, self.objects, act, relay=self.relay, sink_relay=self.sink_relay
-            )
+            self._ground = FaultGround(endpoints, self.objects, act, relays=self.relays)
         return self._ground
 
 

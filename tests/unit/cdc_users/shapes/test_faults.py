@@ -53,12 +53,15 @@ def test_a_sink_is_watched_beside_its_platform_and_a_relay_stands_where_one_is_n
     (relayed,) = steps(faults="silent-network")
 
     (before_sink,) = steps(faults="silent-sink-network")
+    (before_kafka,) = steps(faults="slow-kafka-network")
 
     assert plain.pipeline.watched
-    assert [
-        (step.pipeline.relayed, step.pipeline.sink_relayed)
-        for step in (plain, relayed, before_sink)
-    ] == [(False, False), (True, False), (False, True)]
+    assert [step.pipeline.relayed for step in (plain, relayed, before_sink, before_kafka)] == [
+        (),
+        ("source",),
+        ("sink",),
+        ("kafka",),
+    ]
 
 
 def test_what_leaves_a_pipeline_behind_that_nobody_can_use_has_one_of_its_own() -> None:

@@ -10,7 +10,8 @@ from contextlib import closing
 
 import pytest
 
-from infra.faults.relay import BESIDE, HOST, Relay, Trouble
+from infra.faults.relay import HOST, Relay, Trouble
+from infra.stack.servers.port import BESIDE
 
 LIMIT_S = 30.0
 

@@ -56,9 +56,10 @@ def refused(
     places: Sequence[str] = (),
     allowed: str = "",
     commands: Mapping[str, str] | None = None,
+    kafka_beside: str = "",
 ) -> list[str]:
     known = [faults().by_name[name] for name in names]
-    endpoints = Endpoints(kind, "", "", "", "", commands=commands or {})
+    endpoints = Endpoints(kind, "", "", "", "", commands=commands or {}, kafka_beside=kafka_beside)
     return refused_faults(known, endpoints, places, [allowed])
 
 
@@ -95,10 +96,10 @@ def test_what_is_done_to_the_runs_own_processes_disturbs_nobody() -> None:
     assert refused("kill-platform", "webhook-hangs", places=["db.example:5432"]) == []
 
 
-def test_a_relay_needs_a_connect_on_this_machine() -> None:
+def test_a_relay_needs_servers_on_this_machine() -> None:
     (told,) = refused("slow-network", kind="compose", places=["127.0.0.1:5432"])
 
-    assert "reaches a relay on loopback" in told
+    assert "before which a relay on loopback can stand" in told
     assert refused("slow-network", kind="process", places=["127.0.0.1:5432"]) == []
 
 
@@ -128,3 +129,10 @@ def test_a_redis_may_have_a_password_alone_and_a_nats_has_a_user_beside_it() -> 
         prefix = f"CDC_{kind.upper()}"
         environ = {f"{prefix}_URL": f"{kind}://127.0.0.1:1", f"{prefix}_PASSWORD": "hush"}
         assert len(outlet_mistakes([Pipeline(sink_tap=f"{kind}:s")], (), environ)) == told
+
+
+def test_a_relay_before_kafka_needs_a_broker_that_sends_its_clients_there() -> None:
+    (told,) = refused("silent-kafka-network", kind="process", places=["127.0.0.1:9092"])
+
+    assert "needs a broker that says where its relay is" in told
+    assert not refused("silent-kafka-network", kind="process", kafka_beside="127.0.0.2:9093")

@@ -22,7 +22,9 @@ import pytest
 from infra.stack.supervise.state import CHECKOUT
 
 HEADING = "These options cannot be used:"
-LOCUSTFILES = {name: f"locustfiles/{name}.py" for name in ("throughput", "latency", "wal")}
+LOCUSTFILES = {
+    name: f"locustfiles/{name}.py" for name in ("throughput", "latency", "wal", "faults")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,17 @@ MISTAKES = [
     Mistake(
         "--sink nowhere",
         "--sink: 'nowhere' is not one of counting, slow, iceberg, postgres, webhook",
+    ),
+    of("faults", "--at 150%", "--at: '150%' must be from 1% to 100%"),
+    of(
+        "faults",
+        "--at 50%",
+        "--at needs --capacity, a rate or a result.json of the scenario capacity",
+    ),
+    of(
+        "faults",
+        "--faults kill-conect",
+        "--faults: 'kill-conect' is no fault; did you mean kill-connect?",
     ),
     Mistake("--smoke perhaps", "--smoke: 'perhaps' is neither yes nor no"),
     Mistake(

@@ -22,7 +22,6 @@ from typing import Any
 import msgspec
 import psycopg
 from confluent_kafka import KafkaException
-from psycopg.conninfo import conninfo_to_dict
 
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.offset import ONE_CLOCK
@@ -53,11 +52,10 @@ from cdc_users.pipeline.provision.message import (
     StewardAnswer,
     StewardRequest,
 )
+from cdc_users.pipeline.provision.relays import RunRelays
 from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing
-from infra.faults.relay import HOST as RELAY_HOST
-from infra.faults.relay import Relay
 from infra.faults.small_disk import mount_small
 from infra.postgres.rights import RightsError
 from infra.postgres.slot import SlotError
@@ -66,7 +64,6 @@ from infra.stack.debezium.connector import wait_until_committed
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.locate import locate
-from infra.stack.servers.port import BESIDE
 from infra.stack.supervise.identity import both, tied_to_parent
 from infra.stack.supervise.state import CHECKOUT, state_of
 
@@ -84,12 +81,6 @@ REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
 def _obey_sigterm() -> None:
     """What a child runs before its program: this process ignores signals, and a child would too."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _postgres_place(endpoints: Endpoints) -> tuple[str, int]:
-    """PostgreSQL's host and port."""
-    place = conninfo_to_dict(endpoints.postgres_dsn)
-    return str(place["host"]), int(str(place["port"]))
 
 
 def _say(text: str) -> None:
@@ -110,7 +101,7 @@ class Steward:
         self._made: Creation | None = None
         self._use: StackUse | None = None
         self._affliction: Affliction | None = None
-        self._relays: dict[str, Relay] = {}
+        self._relays = RunRelays()
         self._watched, self._before = RunObjects(), Condition()
 
     def answer(self, request: StewardRequest) -> StackFound | Names | Health | Problems:
@@ -234,8 +225,10 @@ class Steward:
 
     def prepare(self, request: PreparePipeline) -> Names:
         """Create one pipeline's objects; returns their names."""
-        if "source" in request.pipeline.relayed:
-            self._relay_source()
+        relayed = request.pipeline.relayed
+        if "source" in relayed and self._found is not None:
+            through = self._relays.before_source(self._found.endpoints)
+            self._found = StackFound(through, self._found.owns_stack)
         endpoints = self._endpoints()
         self._made = Creation(
             self._run, endpoints, self._checkout, self._allowed, self._note, self._clouds
@@ -243,10 +236,10 @@ class Steward:
         names = self._made.create(request)
         if request.pipeline.small_disk:
             mount_small(Path(self._note("mount", names.warehouse)))
-        if "sink" in request.pipeline.relayed:
-            names = replace(names, sink_hostaddr=self._sink_hostaddr())
-        if "kafka" in request.pipeline.relayed:
-            names = replace(names, kafka_relayed=self._kafka_place())
+        if "sink" in relayed:
+            names = replace(names, sink_hostaddr=self._relays.before_sink(endpoints))
+        if "kafka" in relayed:
+            names = replace(names, kafka_relayed=self._relays.before_kafka(endpoints))
         self._watched = self._made.objects(request.pipeline, names)
         self._before = look(endpoints, self._watched)
         if mistakes := list(broken(self._watched, self._before)):
@@ -256,37 +249,6 @@ class Steward:
     def _endpoints(self) -> Endpoints:
         assert self._found is not None
         return self._found.endpoints
-
-    def _relay_source(self) -> None:
-        """From now on Connect reaches the source's server through a relay, which ends with this
-        process, as all do.
-        """
-        if self._found is None or "source" in self._relays:
-            return
-        endpoints = self._found.endpoints
-        relay = self._relays["source"] = Relay(*_postgres_place(endpoints))
-        inside = f"{RELAY_HOST}:{relay.start()}"
-        through = replace(endpoints, postgres_from_connect=inside)
-        self._found = StackFound(through, self._found.owns_stack)
-
-    def _sink_hostaddr(self) -> str:
-        """Where the platform reaches its sink through a relay.
-
-        It has the server's own port, at another address of loopback: password files go by both.
-        """
-        self._relay_beside("sink", *_postgres_place(self._endpoints()))
-        return BESIDE
-
-    def _kafka_place(self) -> str:
-        """Where a client reaches Kafka through a relay, and is told of no other place."""
-        place = self._endpoints().kafka_beside
-        self._relay_beside("kafka", RELAY_HOST, int(place.rpartition(":")[2]))
-        return place
-
-    def _relay_beside(self, place: str, host: str, port: int) -> None:
-        if place not in self._relays:
-            self._relays[place] = Relay(host, port)
-            self._relays[place].start(BESIDE, port)
 
     def committed(self) -> Problems:
         """Return when Connect has stored how far the run's connector has come."""
@@ -323,7 +285,7 @@ class Steward:
         refused = fault_mistakes(self._checkout, os.environ, [request.fault], request.allowed)
         if refused:
             raise StackConfigError("; ".join(refused))
-        self._affliction = done = Affliction(request.fault, request.objects, self._relays)
+        self._affliction = done = Affliction(request.fault, request.objects, self._relays.by_place)
         self._note(FAULT, done.as_text())
         done.inject(self._endpoints())
         return Problems()

@@ -116,7 +116,7 @@ class FaultDriver:
             self._here(what, lambda: self.rig.do(self._planned.name, what))
         elif what == "inject":
             if away:
-                self._here(what, lambda: self.rig.act("terminate", away))
+                self._here(what, lambda: self.rig.system.act("terminate", away))
             objects = self.rig.fault_objects(self.run.options.tuning)
             allowed = self.run.options.allow_fault
             self._aside(lambda: self.steward.inject(self._planned.name, objects, allowed))
@@ -125,7 +125,7 @@ class FaultDriver:
                 self._aside(self.steward.heal)
             finally:
                 if away:
-                    self._here(what, lambda: self.rig.act("restart", away))
+                    self._here(what, lambda: self.rig.system.act("restart", away))
 
     def _here(self, what: str, action: Callable[[], None]) -> None:
         with no_longer_than(self.run.stopping, CLEAN_UP_RESERVED_S, f"it could {what} its fault"):

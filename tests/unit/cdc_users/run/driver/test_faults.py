@@ -30,6 +30,7 @@ class Doer:
 
     def __init__(self, fails: str = "") -> None:
         self.done: list[str] = []
+        self.system = self
         self._fails = fails
 
     def _note(self, what: str) -> None:

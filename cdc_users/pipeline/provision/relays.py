@@ -1,0 +1,55 @@
+"""The relays of a run: who reaches which server through one, from when on. All end with this
+process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from psycopg.conninfo import conninfo_to_dict
+
+from infra.faults.relay import HOST, Relay
+from infra.stack.endpoints import Endpoints
+from infra.stack.servers.port import BESIDE
+
+
+@dataclass(slots=True)
+class RunRelays:
+    """One for each place that a fault may be done at (infra.faults.fault.RELAYED), once it is
+    needed; each raises OSError where it cannot listen.
+    """
+
+    by_place: dict[str, Relay] = field(default_factory=dict)
+
+    def before_source(self, endpoints: Endpoints) -> Endpoints:
+        """Endpoints by which Connect reaches the source's server through a relay."""
+        if "source" not in self.by_place:
+            self.by_place["source"] = Relay(*_postgres_place(endpoints))
+            self.by_place["source"].start()
+        inside = f"{HOST}:{self.by_place['source'].port}"
+        return replace(endpoints, postgres_from_connect=inside)
+
+    def before_sink(self, endpoints: Endpoints) -> str:
+        """Libpq's hostaddr by which the platform reaches its sink through a relay.
+
+        It has the server's own port, at another address of loopback: password files go by both.
+        """
+        self._beside("sink", *_postgres_place(endpoints))
+        return BESIDE
+
+    def before_kafka(self, endpoints: Endpoints) -> str:
+        """Where a client reaches Kafka through a relay, and is told of no other place."""
+        place = endpoints.kafka_beside
+        self._beside("kafka", HOST, int(place.rpartition(":")[2]))
+        return place
+
+    def _beside(self, place: str, host: str, port: int) -> None:
+        if place not in self.by_place:
+            self.by_place[place] = Relay(host, port)
+            self.by_place[place].start(BESIDE, port)
+
+
+def _postgres_place(endpoints: Endpoints) -> tuple[str, int]:
+    """PostgreSQL's host and port."""
+    place = conninfo_to_dict(endpoints.postgres_dsn)
+    return str(place["host"]), int(str(place["port"]))

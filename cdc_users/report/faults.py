@@ -23,7 +23,7 @@ SHOWN = (
     ("p99 before", "baseline_p99_ms", "ms"),
     ("p99 after", "p99_ms", "ms"),
 )
-OF_LEDGER = ("duplicated", "lost", "stale", "torn", "reordered")
+OF_LEDGER = ("duplicated", "lost", "unseen", "stale", "torn", "reordered")
 NAME_WIDTH, WIDTH = 24, 10
 
 

@@ -104,8 +104,10 @@ class FaultDriver:
                 self._look_until(self._now_s() + planned.hold_s)
         finally:
             done.healing_us = run.anchor.now_us()
-            self._act("heal")
-            done.healed_us = run.anchor.now_us()
+            try:
+                self._act("heal")
+            finally:
+                done.healed_us = run.anchor.now_us()
         run.mark(RECOVER, state)
         logger.info("benchmark.fault.heal", fault=planned.name, step=state.step.name)
 

@@ -101,7 +101,8 @@ def _limit(ground: FaultGround, value: str | None) -> None:
         ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for topic in ground.objects.topics
     ]
-    for resource, future in _admin(ground).incremental_alter_configs(wanted).items():
+    admin = _admin(ground)  # kept until the futures are done: they end with their client
+    for resource, future in admin.incremental_alter_configs(wanted).items():
         _done(future, f"topic {resource.name!r} cannot be configured")
 
 

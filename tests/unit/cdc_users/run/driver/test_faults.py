@@ -125,6 +125,8 @@ def test_what_a_fault_is_done_without_comes_back_whatever_becomes_of_the_fault(f
     lived(made)
 
     assert doer.done[-1] == "restart platform"
+    assert made.state.fault is not None
+    assert made.state.fault.healed_us >= made.state.fault.injected_us
     with pytest.raises(TargetError, match=f"cannot {fails}"):
         made.finish()
 

@@ -8,7 +8,12 @@ from concurrent.futures import Future
 from threading import Event, Thread
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -39,10 +44,12 @@ def _admin(ground: FaultGround) -> AdminClient:
     return AdminClient(kafka_settings(ground.endpoints.kafka_bootstrap, {"log_level": 2}))
 
 
-def _done(future: Future[Any], what: str) -> Any:
+def _done(future: Future[Any], what: str, *fine: int) -> Any:
     try:
         return future.result(ANSWER_S)
     except KafkaException as error:
+        if error.args[0].code() in fine:
+            return None
         raise StackError(f"{what}: {error.args[0].str()}") from error
 
 
@@ -93,7 +100,7 @@ def _add_partitions(ground: FaultGround) -> None:
         restart_tasks(ground)
 
 
-def _limit(ground: FaultGround, value: str | None) -> None:
+def _limit(ground: FaultGround, value: str | None, *fine: int) -> None:
     """Bound a topic's batches in bytes; None takes the bound away again."""
     operation = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
     entry = ConfigEntry(LIMIT, value or "", incremental_operation=operation)
@@ -103,7 +110,7 @@ def _limit(ground: FaultGround, value: str | None) -> None:
     ]
     admin = _admin(ground)  # kept until the futures are done: they end with their client
     for resource, future in admin.incremental_alter_configs(wanted).items():
-        _done(future, f"topic {resource.name!r} cannot be configured")
+        _done(future, f"topic {resource.name!r} cannot be configured", *fine)
 
 
 def _refuse_records(ground: FaultGround) -> None:
@@ -111,8 +118,9 @@ def _refuse_records(ground: FaultGround) -> None:
 
 
 def _take_records(ground: FaultGround) -> None:
-    _limit(ground, None)
-    restart_tasks(ground)
+    _limit(ground, None, KafkaError.UNKNOWN_TOPIC_OR_PART)
+    if ground.objects.connector:
+        restart_tasks(ground)
 
 
 def _forget(ground: FaultGround) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from cdc_users.measure.number import number, shown
 from cdc_users.measure.schedule.plan import parse_rate
@@ -46,7 +45,7 @@ def measured_capacity(text: str) -> float:
     return float(low)
 
 
-def _part(found: object, name: str) -> Mapping[str, Any]:
+def _part(found: object, name: str) -> Mapping[str, object]:
     part = found.get(name) if isinstance(found, dict) else None
     return part if isinstance(part, dict) else {}
 

@@ -70,6 +70,10 @@ def _tap_mistakes(tap: Mapping[str, Any]) -> list[str]:
     return found
 
 
+#: What the tap where events come out is called.
+LAST = "sink"
+
+
 def make_taps(settings: ObserverSettings, anchor: Anchor) -> dict[str, Tap]:
     """The taps, in the order in which events pass them; raises ObserverSettingsError for one whose
     settings are not of its kind.
@@ -82,6 +86,9 @@ def make_taps(settings: ObserverSettings, anchor: Anchor) -> dict[str, Tap]:
         except msgspec.ValidationError as error:
             raise ObserverSettingsError(f"a tap of kind {declared.name!r}: {error}") from error
         taps[own.name] = declared.make(own, settings.run, anchor)
+    for name, tap in taps.items():
+        if name != LAST:
+            tap.record.keep_places()  # what is lost behind it has stood there
     return taps
 
 

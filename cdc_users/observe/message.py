@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cdc_users.measure.ledger.place import EventPlace
 from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
 from cdc_users.measure.wire import Versioned
 from cdc_users.observe.settings import IcebergSideSettings, PostgresSideSettings
@@ -211,6 +212,19 @@ class TapSide(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="
 
 
 FinalSide = PostgresSideSettings | IcebergSideSettings | ExpectedSide | TapSide
+
+
+class PlacesRequest(msgspec.Struct, kw_only=True, frozen=True):
+    """`POST /places`: where a tap saw these events, each a writer and a sequence."""
+
+    tap: str
+    events: list[tuple[int, int]]
+
+
+class PlacesFound(msgspec.Struct):
+    """Each event that is known: writer, sequence, partition, position and key."""
+
+    places: list[EventPlace]
 
 
 class FinalRequest(msgspec.Struct, kw_only=True, frozen=True):

@@ -17,6 +17,8 @@ from cdc_users.observe.message import (
     FinalRequest,
     ObserverProgress,
     ObserverSnapshot,
+    PlacesFound,
+    PlacesRequest,
     WatchedProcesses,
 )
 from cdc_users.observe.tap import Tap, TapError
@@ -58,6 +60,7 @@ class ObserverServer:
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/samples", self._samples)
         application.router.add_post("/final", self._final)
+        application.router.add_post("/places", self._places)
         application.router.add_post("/answer", self._answer_as)
         application.router.add_post("/processes", self._processes)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
@@ -117,6 +120,14 @@ class ObserverServer:
             return _answer(Refusal(str(error)), 400)
         self._sampling.watch(asked.pids)
         return _answer(asked)
+
+    async def _places(self, request: web.Request) -> web.Response:
+        try:
+            asked = decode(await request.read(), PlacesRequest, "the harness")
+            find = self._taps[asked.tap].record.find
+        except (WireError, KeyError, web.RequestPayloadError) as error:
+            return _answer(Refusal(f"{type(error).__name__}: {error}"), 400)
+        return _answer(PlacesFound(await asyncio.to_thread(find, asked.events)))
 
     async def _final(self, request: web.Request) -> web.Response:
         try:

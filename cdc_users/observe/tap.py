@@ -4,7 +4,7 @@ is run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import Protocol
@@ -16,6 +16,7 @@ from cdc_users.measure.latency.series import EARLIEST
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.bitmap import Numbers
 from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
+from cdc_users.measure.ledger.place import EventPlace, EventPlaces
 from cdc_users.measure.ledger.probe import Operation, ProbeBatch, parse_probes
 from cdc_users.measure.step import (
     ProgressTelemetry,
@@ -97,6 +98,8 @@ class ObservedRecord:
         self.others_keys: dict[int, None] = {}
         #: What is to be known of this tap's figures; the last words of it.
         self.remark = ""
+        #: Where events stood, for a tap behind which events can be lost.
+        self._places: EventPlaces | None = None
         self._run = run
         self._ledger = Ledger()
         self._lock = Lock()
@@ -134,6 +137,13 @@ class ObservedRecord:
                     events.seen_us,
                 )
             )
+            if self._places is not None:
+                self._places.remember(
+                    (probes.writer[counted], probes.sequence[counted]),
+                    events.partition,
+                    events.positions[counted],
+                    events.keys[counted],
+                )
             steps = probes.step[counted]
             for step in np.unique(steps).tolist():
                 rows = np.flatnonzero(counted & (probes.step == step))
@@ -189,6 +199,17 @@ class ObservedRecord:
         """Have the result say this of the tap's figures."""
         with self._lock:
             self.remark = remark
+
+    def keep_places(self) -> None:
+        """Remember where each event stood, from now on."""
+        self._places = EventPlaces()
+
+    def find(self, events: Iterable[tuple[int, int]]) -> list[EventPlace]:
+        """Where these events, as writer and sequence, stood; those that are not known are left
+        out.
+        """
+        with self._lock:
+            return [] if self._places is None else self._places.find(events)
 
     def snapshot(self) -> TapTelemetry:
         """The figures so far."""

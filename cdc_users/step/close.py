@@ -13,6 +13,7 @@ import psycopg2
 
 from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
+from cdc_users.measure.ledger.audit import Audit, lacked, located
 from cdc_users.measure.ledger.key import key_of_columns
 from cdc_users.measure.ledger.ledger import Outcomes, audit_taps
 from cdc_users.measure.ledger.probe import Operation
@@ -77,9 +78,8 @@ class Closing:
                 for writer, outcome in self.told.items()
             }
         for state in self.states:
-            self.facts.audits[state.number] = audit_taps(
-                state.number, self.settled, taps, fenced=fenced
-            )
+            audits = audit_taps(state.number, self.settled, taps, fenced=fenced)
+            self.facts.audits[state.number] = self._located(audits)
         self._note_foreign(taps)
         self._note_lost_deletes(taps)
         if fenced:
@@ -116,6 +116,17 @@ class Closing:
 
     def _gone(self) -> bool:
         return self.rig.dead() is not None or bool(self.facts.gone)
+
+    def _located(self, audits: Mapping[str, Audit]) -> dict[str, Audit]:
+        """The audits, with the place at the tap before of what a tap lacks."""
+        observer, before, found = self.rig.observer, "", {}
+        for name, audit in audits.items():
+            found[name] = audit
+            events = lacked(audit, name)
+            if observer is not None and before in observer.taps and events:
+                found[name] = located(audit, observer.places(before, events))
+            before = name
+        return found
 
     def _note_foreign(self, taps: Mapping[str, Arrivals]) -> None:
         for name, arrivals in taps.items():

@@ -4,7 +4,7 @@ vanished.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdc_users.measure.ledger.arrival import EXAMPLES, Arrivals, Example, StepLedger
+from cdc_users.measure.ledger.place import EventPlace
 from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.measure.ledger.sequence import SequenceRange, SequenceSet, size
 from cdc_users.measure.ledger.version import KeyStates
@@ -124,6 +125,32 @@ def audit_taps(
             earlier[name] = arrivals
         audits[name] = found
     return audits
+
+
+#: What a tap lacks and an earlier one may have seen.
+_LACKING = ("lost", "unseen", "torn")
+
+
+def lacked(audit: Audit, tap: str) -> list[tuple[int, int]]:
+    """The examples, as writer and sequence, of what is missing at this tap and not before it."""
+    return [
+        (example.writer, example.sequence)
+        for example in audit.examples
+        if example.finding in _LACKING and example.position < 0 and example.tap in ("", tap)
+    ]
+
+
+def located(audit: Audit, places: Iterable[EventPlace]) -> Audit:
+    """The audit with the places at which an earlier tap saw what is missing."""
+    known = {(place.writer, place.sequence): place for place in places}
+    return replace(audit, examples=tuple(_placed(one, known) for one in audit.examples))
+
+
+def _placed(example: Example, known: Mapping[tuple[int, int], EventPlace]) -> Example:
+    place = known.get((example.writer, example.sequence))
+    if place is None or example.finding not in _LACKING:
+        return example
+    return replace(example, partition=place.partition, position=place.position, key=place.key)
 
 
 @dataclass(slots=True)

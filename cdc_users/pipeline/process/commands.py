@@ -221,12 +221,10 @@ class Wiring(Prepared):
     def _final_sinks(self) -> list[FinalSide | None]:
         if self.direct:
             return [transports().by_name[self.pipeline.transport].final(self)]
-        kind, _, places = self.pipeline.sink_tap.partition(":")
-        if kind:
-            final = outlets().by_name[kind].final
-            found = [final(self, place) for place in places.split(",")]
-            if any(side is not None for side in found):
-                return found
+        kind, _, place = self.pipeline.sink_tap.partition(":")
+        # A place is taken whole: a stream's name may have commas.
+        if kind and (side := outlets().by_name[kind].final(self, place)) is not None:
+            return [side]
         return [sinks().by_name[self.pipeline.sink].final(self)]
 
     def _as_own(self, side: FinalSide, number: int) -> FinalSide:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from cdc_users.error import ObserverSilentError, TargetError
 from cdc_users.measure.ledger.arrival import Arrivals, EncodedArrivals
+from cdc_users.measure.ledger.place import EventPlace
 from cdc_users.measure.ledger.sequence import pack
 from cdc_users.measure.wire import WireError, WireMessage, decode, encode
 from cdc_users.observe.final_state import DeletedKeys
@@ -31,6 +32,8 @@ from cdc_users.observe.message import (
     ObserverProgress,
     ObserverReady,
     ObserverSnapshot,
+    PlacesFound,
+    PlacesRequest,
     TapPlace,
     WatchedProcesses,
 )
@@ -89,6 +92,11 @@ class Observer:
             deleted = {"gone": pack(gone.key), "gone_versions": pack(gone.version)}
         body = encode(FinalRequest(source=source, sink=sink, **deleted))
         return _read(self._ask("POST", "/final", FINAL_S, data=body), Final)
+
+    def places(self, tap: str, events: Sequence[tuple[int, int]]) -> list[EventPlace]:
+        """Where a tap saw these events, each a writer and a sequence; unknown ones are left out."""
+        body = encode(PlacesRequest(tap=tap, events=list(events)))
+        return _read(self._ask("POST", "/places", data=body), PlacesFound).places
 
     def answer_as(self, how: str) -> None:
         """Have the webhook that is the sink's tap answer so (observe/taps/answer.py)."""

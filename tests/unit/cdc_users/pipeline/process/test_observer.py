@@ -18,15 +18,18 @@ from cdc_users.error import ObserverSilentError, TargetError
 from cdc_users.measure.clock import new_anchor
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.wire import encode
-from cdc_users.observe.settings import GaugeSettings, ObserverSettings
+from cdc_users.observe.settings import GaugeSettings, ObserverSettings, WebhookSettings
 from cdc_users.pipeline.process import observer as module
 from cdc_users.pipeline.process.child_process import Child
 from cdc_users.pipeline.process.observer import Observer, expected, start_observer
 from cdc_users.pipeline.telemetry import read_ledger, read_progress
 from infra.client import http
+from tests.unit.cdc_users.observe.taps.test_stream import RUN, event
 
 REQUESTED = http.request
 NONE = np.array([], dtype=np.int64)
+
+WRITER = 10_001
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -102,3 +105,24 @@ def test_an_observer_that_does_not_begin_is_the_harness_error(
     with pytest.raises(ObserverSilentError, match="observer ended with 7 before") as it:
         start_observer(settings, tmp_path / "log")
     assert it.value.exit_code == 2
+
+
+def test_where_a_tap_saw_an_event_can_be_asked_for_as_long_as_something_is_behind_it(
+    tmp_path: Path,
+) -> None:
+    taps = (WebhookSettings(name="topic"), WebhookSettings(name="sink"))
+    settings = ObserverSettings(run=RUN, anchor=new_anchor(), taps=taps, gauges=GaugeSettings())
+    observer = start_observer(settings, tmp_path / "log")
+    try:
+        for name in observer.taps:
+            body = b"[" + event(1) + b"," + event(2) + b"]"
+            http.post(observer.taps[name].webhook_url, data=body, timeout=10).raise_for_status()
+        asked = [(WRITER, 2), (WRITER, 99)]
+
+        (found,) = observer.places("topic", asked)
+        assert (found.sequence, found.partition, found.key) == (2, 0, 2)
+        assert observer.places("sink", asked) == []
+        with pytest.raises(TargetError, match="KeyError: 'nowhere'"):
+            observer.places("nowhere", asked)
+    finally:
+        observer.stop()

@@ -1,0 +1,64 @@
+"""Where events stood at a tap, so that one that was lost behind it can be looked up there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: So many events are remembered, the first of a run: 32 bytes each. Examples are the first, too.
+MOST = 2_000_000
+#: A writer and its sequence in one number: of 7 and of 10 digits (probe.py).
+_SEQUENCE_BITS = 36
+
+
+class EventPlace(NamedTuple):
+    """One event, and where it stood: partition, position there, and its key."""
+
+    writer: int
+    sequence: int
+    partition: int
+    position: int
+    key: int
+
+
+@dataclass(slots=True)
+class EventPlaces:
+    """The places of events in the order in which they came. Not safe for several threads."""
+
+    most: int = MOST
+    _held: int = 0
+    _chunks: list[tuple[NDArray[np.int64], ...]] = field(default_factory=list)
+
+    def remember(
+        self,
+        events: tuple[NDArray[np.int64], NDArray[np.int64]],
+        partition: int,
+        positions: NDArray[np.int64],
+        keys: NDArray[np.int64],
+    ) -> None:
+        """Take in events of one partition, as writers and sequences; nothing once it is full."""
+        if self._held >= self.most:
+            return
+        writers, sequences = (part.astype(np.int64) for part in events)
+        names = (writers << _SEQUENCE_BITS) | sequences
+        whole = np.full(len(names), partition, dtype=np.int64)
+        self._chunks.append((names, whole, positions.copy(), keys.copy()))
+        self._held += len(names)
+
+    def find(self, events: Iterable[tuple[int, int]]) -> list[EventPlace]:
+        """Where these events (writer, sequence) stood first, as far as they are remembered."""
+        wanted = {
+            (writer << _SEQUENCE_BITS) | sequence: (writer, sequence) for writer, sequence in events
+        }
+        found: dict[int, EventPlace] = {}
+        asked = np.array(list(wanted), dtype=np.int64)
+        for names, *columns in self._chunks:
+            for row in np.flatnonzero(np.isin(names, asked)).tolist():
+                name = int(names[row])
+                place = (int(column[row]) for column in columns)
+                found.setdefault(name, EventPlace(*wanted[name], *place))
+        return list(found.values())

@@ -128,7 +128,7 @@ class Waiting:
             if (death := self.death()) is not None:
                 self.facts.broken.append(death)
                 return False
-            if self._answered(what, done):
+            if self._answered(what, done, reserved_s):
                 return True
             if self.facts.broken:
                 return False
@@ -146,9 +146,14 @@ class Waiting:
                     return False
             gevent.sleep(POLL_S)
 
-    def _answered(self, what: str, done: Callable[[], bool]) -> bool:
+    def _answered(self, what: str, done: Callable[[], bool], reserved_s: float) -> bool:
         try:
-            found = done()
+            # What stands still lets a question wait until its own limit, which a stop has no time
+            # for.
+            with no_longer_than(self.stopping, reserved_s, what):
+                found = done()
+        except CutShortError:
+            return False
         except TargetError as error:
             self._silence(what, error)
             return False
@@ -157,14 +162,15 @@ class Waiting:
 
     def _silence(self, what: str, error: TargetError) -> None:
         """Something does not answer. Why may show when its process is seen to be gone; until then
-        it may be busy, but not for ever.
+        it may be busy, but not for ever. A run that was asked to stop has concluded why it ends,
+        and its waits have their limit.
         """
         now_s = self.clock()
         if self._silent_since_s is None:
             self._silent_since_s = now_s
             logger.warning("benchmark.telemetry.silent", waiting_for=what, problem=str(error))
         quiet_s = now_s - self._silent_since_s
-        if quiet_s <= SILENT_S:
+        if quiet_s <= SILENT_S or self.stopping:
             return
         if (trouble := self.stack_trouble()) is not None:
             self.facts.broken.append(Broken(trouble, self.stack_exit_code))

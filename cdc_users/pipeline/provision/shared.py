@@ -40,7 +40,9 @@ class StackUse:
                 self._path.unlink(missing_ok=True)
                 self._file.close()
                 self._file = None
-            if not self._mark.exists() or self._others():
+            # Looked for in any case: it also clears away what users have left that died.
+            others = self._others()
+            if others or not self._mark.exists():
                 return False
             self._mark.unlink()
             return True

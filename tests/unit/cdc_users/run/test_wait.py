@@ -150,6 +150,28 @@ def test_a_stop_bounds_every_wait_and_leaves_time_for_what_follows(clock: Clock)
     assert found.stopping.reason == "stopped early by SIGINT"
 
 
+def test_a_stopped_run_ends_for_what_it_was_told_and_not_for_what_is_silent(clock: Clock) -> None:
+    found = waiting(clock)
+    found.stopping.ask("stopped early by SIGINT")
+
+    assert not found.until("the drain", silent(ObserverSilentError("no answer")), None)
+    assert clock.now_s == pytest.approx(STOP_S, abs=0.2)
+    assert found.facts.broken == []
+
+
+def test_a_question_that_is_not_answered_takes_no_more_than_a_stop_has_left() -> None:
+    found = Waiting(Facts(), lambda: None, lambda: None)
+    found.stopping.ask("stopped early by SIGINT")
+
+    def hangs() -> bool:
+        gevent.sleep(60)
+        return True
+
+    with gevent.Timeout(10):
+        assert not found.until("the last samples", hangs, None, reserved_s=STOP_S - 0.05)
+    assert found.facts.broken == []
+
+
 def test_what_is_too_slow_is_cut_short_when_a_stopped_run_has_no_more_time() -> None:
     stopping = Stopping()
     stopping.ask("stopped early")

@@ -38,3 +38,16 @@ def test_a_held_state_is_alive_whatever_its_pid(tmp_path: Path) -> None:
     with hold(state):
         assert is_held(state)
     assert not is_held(state)
+
+
+def test_what_a_dead_user_has_left_is_cleared_away_on_a_stack_that_no_run_has_started(
+    tmp_path: Path,
+) -> None:
+    state = StackState(tmp_path)
+    one = StackUse(state, "one")
+    living = StackUse(state, "living")
+    (tmp_path / USERS / "died").touch()
+
+    assert not one.end()
+    assert [path.name for path in (tmp_path / USERS).iterdir()] == ["living"]
+    assert not living.end()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import os
+import socket
 import subprocess
 import sys
 import uuid
@@ -14,7 +16,15 @@ from typing import Any
 import pytest
 
 from infra.stack.supervise.state import CHECKOUT
-from tests.scenarios.chaos.attack import ATTACKS, ERROR, FAIL, INVALID, PASS, Attack
+from tests.scenarios.chaos.attack import (
+    ATTACKS,
+    ERROR,
+    FAIL,
+    INVALID,
+    PASS,
+    Attack,
+    is_connected,
+)
 from tests.scenarios.chaos.draw import Drawn, draw
 from tests.scenarios.chaos.judge import CANARY, Counted, Ended, accused, wrong
 from tests.scenarios.chaos.leftover import World, in_use, of_disk
@@ -222,6 +232,14 @@ def test_a_run_that_hangs_is_described_and_ended(tmp_path: Path) -> None:
 
     assert any("import time" in item for item in stuck(run))
     assert run.ended
+
+
+def test_a_worker_has_met_a_master_when_it_has_reached_its_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as master:
+        port = master.getsockname()[1]
+        assert not is_connected(os.getpid(), port)
+        with socket.create_connection(("127.0.0.1", port)):
+            assert is_connected(os.getpid(), port)
 
 
 def test_a_canary_is_seen_on_command_lines_and_in_the_environment_of_children(

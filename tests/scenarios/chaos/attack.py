@@ -23,7 +23,7 @@ from psycopg import sql
 from tests.real_stack import SERVERS
 from tests.recording_proxy import recording_proxy
 from tests.scenarios.chaos.scene import Scene
-from tests.scenarios.chaos.target import MOMENTS, Act, Target
+from tests.scenarios.chaos.target import MOMENTS, POLL_S, Act, Target
 from tests.scenarios.locust_process import LocustProcess, start_worker
 
 PASS, FAIL, ERROR, STACK, INVALID = range(5)
@@ -220,11 +220,19 @@ def second_run(target: Target) -> bool:
 
 
 def stranger_worker(target: Target) -> bool:
-    """A worker of nobody asks the run's master for work."""
+    """A worker of nobody asks the run's master for work; one that comes after the master has gone
+    has met nobody.
+    """
     port = _listening(target.run.pid)
     if port is None:
         return False
     stranger = start_worker(port)
+    while not is_connected(stranger.pid, port):
+        if target.run.ended or stranger.poll() is not None:
+            stranger.kill()
+            stranger.wait()
+            return False
+        time.sleep(POLL_S)
 
     def ended() -> None:
         try:
@@ -236,6 +244,16 @@ def stranger_worker(target: Target) -> bool:
 
     target.after.callback(ended)
     return True
+
+
+def is_connected(pid: int, port: int) -> bool:
+    """Whether a process has reached a port."""
+    with contextlib.suppress(psutil.Error):
+        return any(
+            connection.status == psutil.CONN_ESTABLISHED and connection.raddr.port == port
+            for connection in psutil.Process(pid).net_connections("tcp")
+        )
+    return False
 
 
 def _listening(pid: int) -> int | None:

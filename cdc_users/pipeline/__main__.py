@@ -33,6 +33,8 @@ from infra.stack.pipeline_file.template import (
     of_connector,
     of_server,
     read_java_properties,
+    unknown,
+    with_servers,
 )
 from infra.stack.supervise.state import CHECKOUT
 
@@ -122,6 +124,8 @@ def init(options: argparse.Namespace) -> int:
         path.write_text(commented(known), encoding="utf-8")
     except OSError as error:
         raise StackConfigError(f"{path} cannot be written: {error.strerror}") from error
+    for section, name in unknown(known):
+        print(f"fill in [{section}] {name}, which is known nowhere here")
     print(f"wrote {path}; `python -m cdc_users.pipeline check {path}` asks each part")
     return 0
 
@@ -147,7 +151,8 @@ def _of_connector(name: str, given: str) -> KnownValues:
     if answer.status_code != requests.codes.ok:
         raise StackConfigError(f"{url} answers {answer.status_code} for connector {name!r}")
     config: Mapping[str, str] = answer.json()
-    return of_connector(name, config, url)
+    known = of_connector(name, config, url)
+    return known if endpoints is None else with_servers(known, endpoints)
 
 
 def schema(_: argparse.Namespace) -> int:

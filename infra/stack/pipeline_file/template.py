@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 import msgspec
 
 from infra.stack.debezium.connector import what_is_read
+from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.section import SECTIONS, Section
 
 #: Values that are known, by section and key.
@@ -74,6 +76,35 @@ def of_connector(name: str, config: Mapping[str, str], connect_url: str) -> Know
     if servers := config.get("producer.override.bootstrap.servers"):
         known.setdefault("kafka", {})["bootstrap"] = servers
     return known
+
+
+def with_servers(known: KnownValues, endpoints: Endpoints) -> KnownValues:
+    """The same with what a stack that was found knows of its servers, which a connector does not
+    tell: how this machine reaches them.
+    """
+    servers = {
+        "source": {"dsn": endpoints.postgres_dsn},
+        "kafka": {
+            "bootstrap": endpoints.kafka_bootstrap,
+            "properties": endpoints.kafka_properties,
+        },
+        "registry": {"url": endpoints.schema_registry_url, **asdict(endpoints.registry_access)},
+        "connect": {"metrics": endpoints.connect_metrics, **asdict(endpoints.connect_access)},
+    }
+    return {
+        name: {**known.get(name, {}), **{key: text for key, text in told.items() if text}}
+        for name, told in {**{section: {} for section in known}, **servers}.items()
+    }
+
+
+def unknown(known: KnownValues) -> list[tuple[str, str]]:
+    """The keys, as section and name, without which a section that is there cannot be."""
+    return [
+        (section, item.name)
+        for section, values in known.items()
+        for item in msgspec.structs.fields(SECTIONS[section])
+        if item.required and not values.get(item.name)
+    ]
 
 
 def of_server(properties: Mapping[str, str]) -> KnownValues:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.read import read_pipeline
 from infra.stack.pipeline_file.section import SECTIONS
 from infra.stack.pipeline_file.template import (
@@ -16,6 +17,8 @@ from infra.stack.pipeline_file.template import (
     of_connector,
     of_server,
     read_java_properties,
+    unknown,
+    with_servers,
 )
 
 CONNECTOR = {
@@ -111,3 +114,23 @@ def test_any_value_can_be_read_again(place: str, topic: str) -> None:
     text = commented({"kafka": {"bootstrap": place, "topic": topic}})
 
     assert tomllib.loads(text)["kafka"] == {"bootstrap": place, "topic": topic}
+
+
+def test_what_a_connector_does_not_tell_is_asked_for_or_known_of_its_stack() -> None:
+    config = {"table.include.list": "public.orders", "topic.prefix": "shop"}
+    known = of_connector("shop", config, "http://127.0.0.1:8083")
+    assert unknown(known) == [("source", "dsn"), ("kafka", "bootstrap")]
+
+    stack = Endpoints(
+        kind="process",
+        postgres_dsn="host=127.0.0.1 user=bench",
+        kafka_bootstrap="127.0.0.1:9092",
+        schema_registry_url="http://127.0.0.1:8081",
+    )
+    found = with_servers(known, stack)
+
+    assert unknown(found) == []
+    assert found["source"] == {"dsn": "host=127.0.0.1 user=bench", "table": "public.orders"}
+    assert found["kafka"] == {"bootstrap": "127.0.0.1:9092", "topic": "shop.public.orders"}
+    assert found["registry"] == {"url": "http://127.0.0.1:8081"}
+    assert found["connect"] == {"url": "http://127.0.0.1:8083"}

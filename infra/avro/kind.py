@@ -209,6 +209,8 @@ def _described(name: str, schema: Mapping[str, Any], nullable: bool) -> Column:
             if schema.get("connect.type") == "int16"
             else _PLAIN.get(schema["type"], ColumnKind.OTHER)
         )
+    # A fixed type has no length before its bytes, so it cannot be read as the other kinds of bytes
+    # are; fastavro reads it.
     if schema["type"] == "fixed":
         kind = ColumnKind.OTHER
     if kind is ColumnKind.OTHER and schema["type"] in ("record", "map"):
@@ -332,6 +334,8 @@ def _long_date(days: int) -> str:
     """A date beyond Python's years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
     civil_from_days).
     """
+    # Years begin in March here, so that the leap day is the last of its year and months follow one
+    # formula.
     era, of_era = divmod(days + 719_468, 146_097)
     year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
     of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)

@@ -165,6 +165,7 @@ class PgOutputDecoder:
             read = self._known.get(message[:HEAD_BYTES])
             return events.Streamed(xid, read(message) if read is not None else self._plain(message))
         except DecodeError as error:
+            # The offset as the server's message has it, with the number that was cut out.
             raise DecodeError(error.reason, error.offset + 4) from error
 
     def _plain(self, message: bytes) -> Any:
@@ -304,6 +305,7 @@ class Cursor:
 
 
 def _column(cursor: Cursor) -> RelationColumn:
+    # One bit of the flags says that the column is part of the replica identity; others may come.
     key = bool(cursor.integer(1) & 1)
     name = cursor.string()
     return RelationColumn(
@@ -338,6 +340,8 @@ def _message(cursor: Cursor) -> events.Message:
 
 def _stream_commit(cursor: Cursor) -> events.StreamCommit:
     xid = cursor.integer(4)
+    # Flags, of which the protocol uses none so far. They are stepped over and not checked: a server
+    # that sets one later is still read.
     cursor.take(1)
     return events.StreamCommit(xid, cursor.integer(8), cursor.integer(8), cursor.time_us())
 

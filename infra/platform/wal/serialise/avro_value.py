@@ -109,6 +109,7 @@ def _zoned(text: str) -> bytes:
 
 def _zoned_beyond(text: str) -> str:
     """Years that `datetime` has not, with a sign before them, as ISO 8601 writes them."""
+    # There is no year 0 in Postgres's text, and one in ISO 8601: 1 BC is 0000.
     before = text.endswith(" BC")
     date_text, _, clock = text.removesuffix(" BC").partition(" ")
     year, month, day = date_text.split("-")
@@ -122,6 +123,7 @@ def _zoned_beyond(text: str) -> str:
 
 def _zoned_time(text: str) -> bytes:
     """With its offset, as it was written: 24:00 and seconds of an offset have no other form."""
+    # The offset begins at the last sign. A time has none before it, and no zone's name is sent.
     at = max(text.rfind("+"), text.rfind("-"))
     us, offset = time_text_us(text)
     if offset.total_seconds() == 0 and us < _DAY_US:
@@ -217,6 +219,7 @@ def write_array(item: Callable[[str], bytes], null: bytes) -> Callable[[str], by
                 "an array of several dimensions, or with bounds of its own, has no form in"
                 " Debezium's arrays"
             )
+        # An empty array is its end alone: a block of no items would end it, and another end follow.
         if not items:
             return b"\x00"
         written = b"".join([null if each is None else each for each in items])

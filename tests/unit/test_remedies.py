@@ -21,6 +21,8 @@ from cdc_users.options.options import OPTIONS
 from infra.client.access import (
     CONNECT_PREFIX,
     HTTP_FIELDS,
+    NATS_PREFIX,
+    REDIS_PREFIX,
     REGISTRY_PREFIX,
     WEBHOOK_PREFIX,
 )
@@ -113,6 +115,8 @@ def test_every_variable_that_a_message_names_is_read() -> None:
     of_access = (*(name.upper() for name in HTTP_FIELDS), "PASSWORD", "TOKEN")
     prefixes = (REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX)
     read |= {f"{prefix}_{name}" for prefix in prefixes for name in of_access}
+    streams = (REDIS_PREFIX, NATS_PREFIX)
+    read |= {f"{prefix}_{name}" for prefix in streams for name in (*of_access, "URL")}
 
     assert not {name: files for name, files in named(VARIABLE).items() if name not in read}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -22,8 +22,29 @@ from infra.platform.consume.buffer import BATCH_BYTES, BUFFERED_BYTES
 from infra.platform.process.error import PlatformError, UnreachableError
 from infra.platform.sinks.batch import Chunk, Partition
 
+T = TypeVar("T")
+
 WATERMARKS_S = 0.05
 _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
+#: Answers after which the same question is asked again: a leader or a coordinator that is just
+#: chosen, or a topic that was just made (Kafka protocol, "Error Codes").
+_OF_THE_MOMENT = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._WAIT_COORD,
+    }
+)
+AGAIN_S = 0.1
 #: An answer of the broker, and what of it may be of one partition.
 FETCH_BYTES = 4 * 1024 * 1024
 #: A rebalance waits this long for a member that hands its partitions over (KIP-62).
@@ -115,6 +136,26 @@ def usable(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Partiti
             raise PlatformError(f"Kafka: {error.str()}")
     good = [message for message, error in zip(messages, errors, strict=True) if error is None]
     return good, overtaken
+
+
+def answered(ask: Callable[[], T], limit_s: float) -> T:
+    """What the broker answers, asked again while what it says is of the moment; raises
+    PlatformError.
+
+    For the client's callbacks: a KafkaException that leaves one ends the thread that polls, and
+    nobody hears of it (confluent-kafka 2.16 raises its KafkaError, which is no exception).
+    """
+    until_s = time.monotonic() + limit_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            problem = error.args[0]
+            if problem.code() not in _OF_THE_MOMENT or time.monotonic() > until_s:
+                raise PlatformError(
+                    f"Kafka: {problem.str()}; what is not committed comes again"
+                ) from error
+        time.sleep(AGAIN_S)
 
 
 @contextlib.contextmanager

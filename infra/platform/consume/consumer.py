@@ -263,6 +263,7 @@ class CDCConsumer:
                 )
             await self._flush()
 
+    @orderly(HANDOVER_S)
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """In the poll thread: begin where Kafka or the sink says, where that is still there."""
         places = [(part.topic, part.partition) for part in partitions]
@@ -288,6 +289,7 @@ class CDCConsumer:
             self._workers.start(place, held=self._held)
         self.assigned.set()
 
+    @orderly(HANDOVER_S)
     def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """In the poll thread, which must wait: the next owner may start as soon as this returns."""
         places = self._give_up(partitions)
@@ -306,6 +308,7 @@ class CDCConsumer:
         )
         self._forget(places)
 
+    @orderly(HANDOVER_S)
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """The group has gone on without us, so there is nothing to commit any more."""
         places = self._give_up(partitions)

@@ -11,6 +11,7 @@ from cdc_users.measure.clock import Anchor
 from infra.platform.consume.broker import (
     ConsumerSettings,
     Watermarks,
+    answered,
     chunks,
     client_settings,
     usable,
@@ -131,9 +132,12 @@ class PartitionReader:
         offset of each that is read (None: the beginning); one behind a gap may be left out.
         """
         begin, given = {}, []
-        for part in self.client.committed(partitions, timeout=COMMITTED_S):
+        committed = answered(
+            lambda: self.client.committed(partitions, timeout=COMMITTED_S), COMMITTED_S
+        )
+        for part in committed:
             place = (part.topic, part.partition)
-            low, high = self.client.get_watermark_offsets(part, timeout=COMMITTED_S)
+            low, high = self._watermarks_of(part)
             span = PartitionSpan(low, high, ids.get(part.topic, ""))
             offset, gap = begin_at(place, _books(part, own), span)
             if gap is not None:
@@ -146,6 +150,11 @@ class PartitionReader:
             begin[place] = offset
         self._take(given, held=held)
         return begin
+
+    def _watermarks_of(self, part: TopicPartition) -> tuple[int, int]:
+        return answered(
+            lambda: self.client.get_watermark_offsets(part, timeout=COMMITTED_S), COMMITTED_S
+        )
 
     def _take(self, given: list[TopicPartition], *, held: bool) -> None:
         self.client.assign(given)

@@ -75,6 +75,8 @@ class KafkaDouble:
         self.group: tuple[int, str] | None = None
         self.topic_id = "one"
         self.begun_at: list[int] = []
+        #: What the broker answers before it tells offsets.
+        self.watermark_errors: list[Exception] = []
 
     def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
         """As the broker would say."""
@@ -112,6 +114,8 @@ class KafkaDouble:
         return [TopicPartition(part.topic, part.partition, offset, metadata) for part in partitions]
 
     def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
+        if self.watermark_errors:
+            raise self.watermark_errors.pop(0)
         return self.low, self.high
 
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:  # noqa: ARG002

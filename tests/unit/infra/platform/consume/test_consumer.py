@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from infra.platform.consume.delivery import CommitLimit
 from infra.platform.consume.partition_worker import FINISH_S
-from infra.platform.process.error import ConfigError, RetryableError
+from infra.platform.process.error import ConfigError, PlatformError, RetryableError
 from infra.platform.process.retry import Backoff
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
@@ -210,3 +210,29 @@ async def test_offsets_that_kafka_keeps_refusing_are_shown_until_it_takes_them(
 
     assert "does not take the group's offsets" in shown
     assert "GROUP_AUTHORIZATION_FAILED" in shown
+
+
+async def test_a_partition_whose_leader_is_just_chosen_is_asked_again() -> None:
+    """An exception of Kafka's that leaves the client's callback would end its thread in silence."""
+    client, sink = KafkaDouble(records(10)), CountingSink()
+    client.watermark_errors = [
+        KafkaException(KafkaError(code))
+        for code in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+    ]
+    consumer = consumer_of(client, sink)
+    running = asyncio.create_task(consumer.run())
+    await asyncio.wait_for(sink.reached(10), END_S)
+
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
+
+    assert consumer.errors == []
+    assert client.begun_at == [0]
+
+
+async def test_a_partition_that_may_not_be_read_ends_the_consumer_by_name() -> None:
+    client = KafkaDouble(records(10))
+    client.watermark_errors = [KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))]
+
+    with pytest.raises(PlatformError, match="authorization"):
+        await asyncio.wait_for(consumer_of(client, CountingSink()).run(), END_S)

@@ -48,6 +48,8 @@ FOREIGN = {
     "ulimit": "docker run",
     "shm-size": "docker run",
     "no-locale": "initdb",
+    "reset-offsets": "kafka-consumer-groups",
+    "to-earliest": "kafka-consumer-groups",
     "headful": "locust, which hides it",
 }
 

@@ -56,6 +56,11 @@ def offered(
     return Offer({item.name: item for item in ordered}, tuple(mistakes))
 
 
+def from_outside(groups: str) -> bool:
+    """Whether an installed distribution offers anything in a group whose name begins so."""
+    return any(name.startswith(groups) for name in entry_points().groups)
+
+
 def lacking(package: str, extra: str) -> str | None:
     """What a declaration needs and this installation has not, with the remedy; None where it is
     all there. `package` is importable; without one nothing is needed.

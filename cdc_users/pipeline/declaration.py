@@ -24,7 +24,7 @@ from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
 from cdc_users.users.target import LaneTarget
 from infra.client.access import HTTP_FILES
-from infra.plugin import Offer, lacking, offered
+from infra.plugin import Offer, from_outside, lacking, offered
 from infra.stack.pipeline_file.read import beside
 from infra.stack.pipeline_file.section import TapSection
 
@@ -109,7 +109,8 @@ class TransportDeclaration:
     `is_endpoint` and `form` say what an endpoint is. A transport `of_kafka` has topics of the
     stack's own broker, and Debezium can write to it too. One that is no service has a `provision`
     instead, which makes what is written to there (Names.stream), and perhaps a `final` table. A
-    `named` one is for those captures alone that name it. `package` and `extra` are as a sink's.
+    `named` one is for those captures alone that name it. Whoever writes to one `of_aws` is given
+    the environment's keys. `package` and `extra` are as a sink's.
     """
 
     name: str
@@ -126,6 +127,7 @@ class TransportDeclaration:
     named: bool = False
     arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
     of_kafka: bool = False
+    of_aws: bool = False
     package: str = ""
     extra: str = ""
 
@@ -283,6 +285,11 @@ def captures() -> Offer[CaptureDeclaration]:
         CAPTURE_GROUP,
         lambda capture: (capture.direct, capture.name),
     )
+
+
+def asks_aws(pipeline: Pipeline) -> bool:
+    """Whether a process of it may ask AWS: what a distribution from outside asks is not known."""
+    return transports().by_name[pipeline.transport].of_aws or from_outside("locust_cdc.")
 
 
 def is_direct(pipeline: Pipeline) -> bool:

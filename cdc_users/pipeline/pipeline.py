@@ -148,14 +148,13 @@ class Rig:
         `held` ones take their partitions and wait for `begin`. Raises TargetError when one does
         not become ready.
         """
-        anchor = self.wiring.anchor.environment()
         schema = self.wiring.names.schema
         self.observer = start_observer(
             self.wiring.observer_settings(smoke=smoke),
             self.logs / f"{schema}-observer.log",
-            anchor,
+            self.wiring.environment,
         )
-        self.system.start(anchor, self.observer.taps.get("sink"), held=held)
+        self.system.start(self.observer.taps.get("sink"), held=held)
         self.observer.watch({child.name: child.process.pid for child in self.children})
 
     def begin(self) -> None:

@@ -45,6 +45,8 @@ PYTHON = frozenset(f"PYTHON{name}" for name in re.findall(r"\w+", _PYTHON_NAMES)
 #: Who may see the page of a run, which no child of the run shows.
 WEB_USER, WEB_PASSWORD = "CDC_WEB_USER", "CDC_WEB_PASSWORD"
 WEB_PASSWORD_FILE = "CDC_WEB_PASSWORD_FILE"  # noqa: S105 - a variable's name
+#: Keys of AWS, in whatever form: processes that ask it need them, and no others.
+AWS_KEYS = re.compile("AWS_.*(KEY|TOKEN|SECRET).*")
 WEB_LOGIN = frozenset((WEB_USER, WEB_PASSWORD, WEB_PASSWORD_FILE))
 #: What this process has left out, for the commands that are the user's own.
 _LEFT_OUT: dict[str, str] = {}
@@ -55,9 +57,15 @@ def for_server(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name in FOR_SERVERS} | LOCALE
 
 
-def for_python(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Python process of this project."""
-    kept = {name: value for name, value in environ.items() if name not in PYTHON | WEB_LOGIN}
+def for_python(environ: Mapping[str, str], *, aws: bool = False) -> dict[str, str]:
+    """The environment of a Python process of this project; `aws` is whether it may ask AWS, and so
+    is given its keys.
+    """
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name not in PYTHON | WEB_LOGIN and (aws or not AWS_KEYS.fullmatch(name))
+    }
     if os.pathsep not in str(ROOT):
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
     return kept

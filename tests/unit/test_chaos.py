@@ -29,7 +29,7 @@ from tests.scenarios.chaos.draw import Drawn, draw
 from tests.scenarios.chaos.judge import CANARY, Counted, Ended, accused, wrong
 from tests.scenarios.chaos.leftover import World, in_use, of_disk
 from tests.scenarios.chaos.scene import SCENES
-from tests.scenarios.chaos.soak import seen_secrets, stuck
+from tests.scenarios.chaos.soak import FOR_AWS, seen_secrets, stuck
 from tests.scenarios.locust_process import LocustProcess, await_that
 
 MARK = "locust-cdc-chaos"
@@ -245,7 +245,7 @@ def test_a_worker_has_met_a_master_when_it_has_reached_its_port() -> None:
 def test_a_canary_is_seen_on_command_lines_and_in_the_environment_of_children(
     tmp_path: Path,
 ) -> None:
-    child = f"import subprocess; subprocess.run(['sleep', '600'], env={{'SECRET': {CANARY!r}}})"
+    child = f"import subprocess; subprocess.run(['sleep', '600'], env={{'SECRET': {FOR_AWS!r}}})"
     run = LocustProcess("throughput", tmp_path, under=(sys.executable, "-c", child, CANARY))
     try:
         await_that(lambda: len(run.family()) > 1, "no child")

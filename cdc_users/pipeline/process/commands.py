@@ -27,6 +27,7 @@ from cdc_users.observe.settings import (
 from cdc_users.pipeline.declaration import (
     Arguments,
     CaptureDeclaration,
+    asks_aws,
     captures,
     feeds_consumer,
     is_direct,
@@ -39,7 +40,7 @@ from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.process.child_process import READY_S
 from cdc_users.scenario import platform_arguments
 from cdc_users.users.target import LaneTarget
-from infra.client.environment import module_command
+from infra.client.environment import for_python, module_command
 from infra.stack.cloud import EMULATED_PROJECT
 
 #: Under load the topic tap checks the columns of one row in so many; the final state is checked in
@@ -87,6 +88,13 @@ class Wiring(Prepared):
     def target(self) -> LaneTarget:
         """What the lanes must know of where they write."""
         return sources().by_name[self.pipeline.source].target(self)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process of ours is started with for this pipeline: its clock's anchor, and of this
+        process's own environment what it may need.
+        """
+        return for_python(os.environ, aws=asks_aws(self.pipeline)) | self.anchor.environment()
 
     def platform_command(self, *, held: bool, tap: TapPlace) -> list[str]:
         """How one instance of the platform is started; `tap` is what the sink's tap says of

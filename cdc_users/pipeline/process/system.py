@@ -23,7 +23,7 @@ from cdc_users.pipeline.process.child_process import (
 )
 from cdc_users.pipeline.process.commands import Wiring
 from cdc_users.pipeline.telemetry import CONTRACT, PlatformRoutes, begin, routes_of
-from infra.client.environment import TELEMETRY_TOKEN, as_given, for_python
+from infra.client.environment import TELEMETRY_TOKEN, as_given
 
 PLATFORM_GRACE_S = 10.0
 
@@ -44,7 +44,7 @@ class SystemProcesses:
     #: Processes of ours that are away on purpose, and whether the platform has lost its memory.
     _away: Away = field(default_factory=Away)
 
-    def start(self, anchor: dict[str, str], sink: TapPlace | None, *, held: bool) -> None:
+    def start(self, sink: TapPlace | None, *, held: bool) -> None:
         """Start the reader, then the platform's instances all at once, unless the user's own runs.
 
         `sink` is the observer's tap where events come out, if it has one; `held` instances wait for
@@ -52,15 +52,16 @@ class SystemProcesses:
         """
         if self.wiring.pipeline.platform == "none":
             return
-        schema = self.wiring.names.schema
+        schema, ours = self.wiring.names.schema, self.wiring.environment
         if capture := self.wiring.capture_command():
             # Before the platform, so that it finds schemas; after the observer, which misses none.
             log = self.logs / f"{schema}-capture.log"
-            reader = launch("capture", capture, log, for_python(os.environ) | anchor)
+            reader = launch("capture", capture, log, ours)
             self.captures = [come_up(reader, self.wiring.capture.ready_s)]
         command = self.wiring.platform_command(held=held, tap=sink or TapPlace())
-        given = as_given if self.wiring.pipeline.platform else for_python
-        environment = given(os.environ) | anchor | {TELEMETRY_TOKEN: self._token}
+        if self.wiring.pipeline.platform:
+            ours = as_given(os.environ) | self.wiring.anchor.environment()
+        environment = ours | {TELEMETRY_TOKEN: self._token}
         launched = [
             launch(
                 f"platform-{number}",

@@ -93,7 +93,8 @@ class StewardClient:
         with theirs:
             self._process = subprocess.Popen(
                 list(command) or module,
-                env=for_python(os.environ),
+                # It also removes what earlier runs have left behind, in AWS too.
+                env=for_python(os.environ, aws=True),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.PIPE if _somebody_waits_for_its_end() else None,

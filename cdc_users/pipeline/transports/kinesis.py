@@ -48,6 +48,7 @@ KINESIS = TransportDeclaration(
     is_endpoint=is_url,
     form="a URL",
     emulator=_emulator,
+    of_aws=True,
     package="boto3",
     extra="cloud",
 )

@@ -23,14 +23,15 @@ from tests.real_stack import running_stack
 from tests.scenarios.chaos.draw import Drawn
 from tests.scenarios.chaos.judge import CANARY, Ended, accused, result_of, telling, wrong
 from tests.scenarios.chaos.leftover import World, in_use, look
-from tests.scenarios.chaos.process import adopt_orphans, beside, described, left_after
+from tests.scenarios.chaos.process import adopt_orphans, beside, described, left_after, role
 from tests.scenarios.chaos.scene import begin
 from tests.scenarios.chaos.target import Target
 from tests.scenarios.chaos.witness import Witness
 from tests.scenarios.locust_process import LocustProcess
 
-#: What is for a service of the user's own reaches the processes that may have to ask it.
-SECRETS = {"PGPASSWORD": CANARY, "AWS_SECRET_ACCESS_KEY": f"{CANARY}-aws"}
+#: What is for AWS reaches the one process that may have to remove something there.
+FOR_AWS = f"{CANARY}-aws"
+SECRETS = {"PGPASSWORD": CANARY, "AWS_SECRET_ACCESS_KEY": FOR_AWS}
 #: How long what outlives its run may still clean up.
 AFTERWARDS_S = 75.0
 HEAD = (
@@ -160,9 +161,12 @@ def seen_secrets(run: LocustProcess) -> list[str]:
         forked = {run.pid, *(process.pid for process in run.forked())}
         for process in run.family():
             with contextlib.suppress(psutil.Error):
-                if CANARY in " ".join(process.cmdline()):
+                command, inherited = process.cmdline(), set(process.environ().values())
+                if CANARY in " ".join(command):
                     found.append(f"a secret on the command line of {described(process)}")
-                if process.pid not in forked and CANARY in process.environ().values():
+                if role(command) == "steward":
+                    inherited.discard(FOR_AWS)
+                if process.pid not in forked and any(CANARY in value for value in inherited):
                     found.append(f"a secret in the environment of {described(process)}")
     return found
 

@@ -108,3 +108,18 @@ def test_who_may_see_the_page_is_told_to_no_child() -> None:
 
     for given in (for_python, as_given):
         assert not set(login) & set(given({**login, "PATH": "/bin"}))
+
+
+def test_keys_of_aws_are_for_processes_that_may_ask_it() -> None:
+    keys = {
+        "AWS_ACCESS_KEY_ID": "canary",
+        "AWS_SECRET_ACCESS_KEY": "canary",
+        "AWS_SESSION_TOKEN": "canary",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "canary",
+    }
+    environ = {**keys, "AWS_REGION": "eu-central-1", "CDC_WEBHOOK_TOKEN": "webhook"}
+
+    assert "canary" not in for_python(environ).values()
+    assert {"AWS_REGION", "CDC_WEBHOOK_TOKEN"} <= set(for_python(environ))
+    assert keys.items() <= for_python(environ, aws=True).items()
+    assert keys.items() <= as_given(environ).items()

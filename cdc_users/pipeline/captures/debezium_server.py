@@ -23,6 +23,6 @@ DEBEZIUM_SERVER = CaptureDeclaration(
     is_debezium=True,
     module="infra.pipelines.debezium_server",
     ready_s=180.0,  # a JVM with 561 jars, on a machine that is busy
-    transports=("http", "kafka", "postgres", "redis", "nats", "kinesis", "pubsub"),
+    transports=("http", "kafka", "postgres", "redis", "nats", "pubsub"),
     fetch=_fetch,
 )

@@ -37,11 +37,6 @@ from infra.validate import dsn_place
 
 SET = "debezium-server"
 FLAGS = ("-Xmx768m", "--add-opens=java.base/java.lang=ALL-UNNAMED")
-FOR_EMULATOR = {
-    "AWS_ACCESS_KEY_ID": "emulator",
-    "AWS_SECRET_ACCESS_KEY": "emulator",
-    "CBOR_ENABLED": "false",
-}
 _TABLES = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
 
 
@@ -61,17 +56,7 @@ def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) ->
     if settings.transport == "postgres":
         secrets[JDBC_PASSWORD] = password(dsn_place(settings.endpoint), environ)
     known = {name: value for name, value in secrets.items() if value}
-    return {**for_server(environ), **_keys(settings, environ), **known, **own}
-
-
-def _keys(settings: DebeziumServerSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    """What AWS's library asks for: the user's keys, and made-up ones for an emulator, which is
-    written to in JSON: kinesalite gives CBOR back to readers of JSON in a form of its own.
-    """
-    if settings.transport != "kinesis":
-        return {}
-    given = {name: value for name, value in environ.items() if name.startswith("AWS_")}
-    return {**FOR_EMULATOR, **given}
+    return {**for_server(environ), **known, **own}
 
 
 def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:

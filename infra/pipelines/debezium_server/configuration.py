@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from infra.client.cloud import REGION
 from infra.stack.servers.settings import TOPIC_PREFIX, render_properties
 from infra.validate import dsn_place, url_address
 
@@ -155,11 +154,6 @@ def _nats(settings: DebeziumServerSettings) -> dict[str, str]:
     return {**_json(settings), **_to(settings.stream), **_sink("nats-jetstream", own)}
 
 
-def _kinesis(settings: DebeziumServerSettings) -> dict[str, str]:
-    own = {"region": REGION, "endpoint": settings.endpoint}
-    return {**_json(settings), **_to(settings.stream), **_sink("kinesis", own)}
-
-
 def _pubsub(settings: DebeziumServerSettings) -> dict[str, str]:
     own = {"project.id": settings.project, "address": settings.endpoint}
     return {**_json(settings), **_to(settings.stream), **_sink("pubsub", own)}
@@ -177,7 +171,6 @@ SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
     "postgres": _jdbc,
     "redis": _redis,
     "nats": _nats,
-    "kinesis": _kinesis,
     "pubsub": _pubsub,
 }
 

@@ -51,12 +51,3 @@ def test_the_users_own_settings_go_before_ours(tmp_path: Path) -> None:
 def test_a_database_that_does_not_answer_ends_with_3() -> None:
     arguments = [part for part in NEEDED if "dsn" not in part]
     assert main([*arguments, "--dsn=host=127.0.0.1 port=1 user=nobody connect_timeout=2"]) == 3
-
-
-def test_an_emulator_of_kinesis_needs_no_keys_and_the_users_own_go_before(tmp_path: Path) -> None:
-    of_kinesis = settings(tmp_path / "none", "kinesis")
-    assert environment(of_kinesis, {})["AWS_ACCESS_KEY_ID"] == "emulator"
-    own = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "hush"}
-    found = environment(of_kinesis, own)
-    assert {name: found[name] for name in own} == own
-    assert "AWS_ACCESS_KEY_ID" not in environment(settings(tmp_path / "none"), own)

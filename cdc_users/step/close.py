@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import psycopg
-import psycopg2
 
 from cdc_users.error import TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
@@ -92,7 +91,7 @@ class Closing:
             return send_fences(
                 self.rig.send_fences, partitions, self._taps, self.limit_s, self._gone
             )
-        except (psycopg2.ProgrammingError, psycopg2.IntegrityError) as error:
+        except (psycopg.ProgrammingError, psycopg.IntegrityError) as error:
             # The table is no longer as it was; what is left of it is reported by others.
             self.facts.notes.append(f"fences could not be written: {str(error).strip()}")
             return False
@@ -274,7 +273,7 @@ def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
     """
     try:
         closing.close()
-    except (psycopg.OperationalError, psycopg2.OperationalError) as error:
+    except psycopg.OperationalError as error:
         raise TargetError(f"the source does not answer: {str(error).strip()}") from error
     rig, states, facts = closing.rig, closing.states, closing.facts
     last = look()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Protocol
 
-import psycopg2
-from psycopg2 import sql
+import psycopg
+from psycopg import ClientCursor, Connection, sql
 
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.clock import Anchor
@@ -173,6 +173,15 @@ def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:
     )
 
 
+def _connect(dsn: str) -> Connection:
+    """A connection whose statements are transactions of their own.
+
+    Other lanes go on while it waits: psycopg 3 sees that Locust has patched `select`, and does not
+    wait in C then.
+    """
+    return psycopg.connect(dsn, autocommit=True, connect_timeout=10)
+
+
 class PostgresFences:
     """Writes fences to the source tables, each a transaction of its own; their partitions are not
     ours to say.
@@ -193,14 +202,13 @@ class PostgresFences:
     def __call__(self, count: int) -> set[int]:
         """Write so many more to each table; returns the keys of all."""
         places: Sequence[sql.Composable] = [sql.Placeholder()] * len(CUSTOMERS_COLUMNS)
-        with closing(psycopg2.connect(self._dsn, connect_timeout=10)) as connection:
-            connection.autocommit = True
+        with closing(_connect(self._dsn)) as connection:
             for table in self._tables:
                 name = sql.Identifier(self._schema, table)
                 insert = sql.SQL("INSERT INTO {} VALUES ({})").format(
                     name, sql.SQL(", ").join(places)
                 )
-                with connection.cursor() as cursor:
+                with ClientCursor(connection) as cursor:
                     for _ in range(count):
                         change = fence(self._run, len(self._keys) + 1, self._now_us())
                         cursor.execute(insert, change.row)
@@ -227,17 +235,15 @@ class TableFences:
 
     def __call__(self, count: int) -> set[int]:
         """Write so many more to each table; returns the keys of all."""
-        with closing(psycopg2.connect(self._dsn, connect_timeout=10)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for _ in range(count):
-                    for plan, rows in zip(self._plans, self._rows, strict=True):
-                        number = len(self._keys) + 1
-                        key = fence_key(number)
-                        rows.begin(number, 1, self._now_us())
-                        row = self._row(rows, key, number)
-                        cursor.execute(insert(plan, [row]))
-                        self._keys.add(key)
+        with closing(_connect(self._dsn)) as connection, connection.cursor() as cursor:
+            for _ in range(count):
+                for plan, rows in zip(self._plans, self._rows, strict=True):
+                    number = len(self._keys) + 1
+                    key = fence_key(number)
+                    rows.begin(number, 1, self._now_us())
+                    row = self._row(rows, key, number)
+                    cursor.execute(insert(plan, [row]).encode())
+                    self._keys.add(key)
         return self._keys
 
     def _row(self, rows: TableRows, key: int, number: int) -> TableRow:

@@ -1,0 +1,44 @@
+"""Fences are written from the process that puts the load on, so they must not hold it up."""
+
+from __future__ import annotations
+
+import gevent
+import psycopg
+import pytest
+from gevent import socket
+
+from cdc_users.users.producer.fence import PostgresFences
+
+pytestmark = pytest.mark.gevent
+
+#: What a server says until a client may ask (PostgreSQL documentation, "Message Formats"):
+#: AuthenticationOk, ParameterStatus, ReadyForQuery.
+WELCOME = (
+    b"R\0\0\0\x08\0\0\0\0"
+    b"S\0\0\0\x19client_encoding\0UTF8\0"
+    b"Z\0\0\0\x05I"
+)  # fmt: skip
+PLAIN = "sslmode=disable gssencmode=disable user=nobody"
+
+
+def test_lanes_go_on_while_the_source_does_not_answer() -> None:
+    """GIVEN a source that takes a statement and says nothing THEN other greenlets run meanwhile.
+
+    If the driver waited in C, this would stand still for as long as the server is silent.
+    """
+    with socket.socket() as server, gevent.Timeout(60):
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        dsn = f"host=127.0.0.1 port={server.getsockname()[1]} {PLAIN}"
+        writing = gevent.spawn(PostgresFences("run", dsn, "public", ["t"], lambda: 0), 1)
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(WELCOME)
+            statement = connection.recv(4096)
+            under_way = not writing.ready()
+
+        assert b'INSERT INTO "public"."t"' in statement
+        assert under_way
+        with pytest.raises(psycopg.OperationalError):
+            writing.get()

@@ -20,6 +20,31 @@ from cdc_users.measure.schedule.plan import Schedule
 StepMode = Literal["paced", "burst", "drain", "null"]
 
 
+#: A value that the harness can tell the platform.
+OwnValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOption:
+    """An option that a sink, a transport or a scenario brings along.
+
+    `name` is how Python knows it: `toy_file` is `--toy-file` on the command line and CDC_TOY_FILE
+    in the environment. `read` turns its text into a value, and raises ValueError with the value and
+    the remedy; `takes` says what it reads, unless `read` has an attribute that does. `unset` is its
+    value where neither the user nor `default` says one. A sink's or transport's becomes the
+    `argument` of that name on the platform's command line, where it has one and the value is not
+    None.
+    """
+
+    name: str
+    help: str
+    read: Callable[[str], OwnValue] = str
+    default: str = ""
+    unset: OwnValue = None
+    takes: str = ""
+    argument: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One question asked of a pipeline: its name, the defaults of its options, and what must hold
@@ -27,7 +52,8 @@ class Scenario:
 
     `defaults` are texts by option name, as they would stand on the command line; `thresholds` are
     written as for `--threshold` and hold for every step that is not a warm-up. With `scaling` the
-    steps are compared with the first.
+    steps are compared with the first. `options` are the scenario's own, whose values are in
+    `Options.own`.
     """
 
     name: str
@@ -35,6 +61,7 @@ class Scenario:
     defaults: Mapping[str, str] = field(default_factory=dict)
     thresholds: tuple[str, ...] = ()
     scaling: bool = False
+    options: tuple[OwnOption, ...] = ()
 
 
 #: A field's metadata: the argument that tells the platform, and what makes it that.
@@ -94,11 +121,23 @@ class Pipeline:
     small_disk: bool = False
     #: The consumer group of somebody else's platform, whose lag is shown.
     group: str = ""
+    #: The options that its sink and its transport brought along, by name.
+    own: tuple[tuple[str, OwnValue], ...] = ()
+
+    def own_value(self, name: str) -> OwnValue:
+        """The value of an option that the sink or the transport brought along; raises KeyError."""
+        return dict(self.own)[name]
 
 
 def listed(text: str) -> tuple[str, ...]:
     """The names in a text that has several by comma; none in an empty one."""
     return tuple(part for part in text.split(",") if part)
+
+
+def own_arguments(options: Iterable[OwnOption], pipeline: Pipeline) -> dict[str, object]:
+    """What options that a part brought along become on the platform's command line."""
+    told = {option.argument: pipeline.own_value(option.name) for option in options}
+    return {name: value for name, value in told.items() if name and value is not None}
 
 
 def platform_arguments(pipeline: Pipeline) -> dict[str, object]:

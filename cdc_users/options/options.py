@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cdc_users.error import OptionsError
+from cdc_users.options.conflict.rule import OptionValues
 from cdc_users.options.table.capacity import CapacityOptions
 from cdc_users.options.table.command_line import CommandLineOptions
 from cdc_users.options.table.load import LoadOptions
 from cdc_users.options.table.own import OwnPipelineOptions, ScenarioOptions, VerdictOptions
+from cdc_users.options.table.part import of_parts, of_scenario
 from cdc_users.options.table.pipeline import PipelineOptions, SinkOptions
 from cdc_users.options.table.record import Option, records
 from cdc_users.options.table.rows import RowOptions
 from cdc_users.pipeline.declaration import plugin_mistakes
+from cdc_users.scenario import OwnValue, Scenario
 from cdc_users.users.workload.workload import Workload
 
 
@@ -38,26 +41,43 @@ class Options(
 ):
     """One run's settings, validated: the groups of cdc_users.options.table together.
 
-    Durations are in seconds.
+    Durations are in seconds. `own` has the values of the options that parts and the scenario bring
+    along, by name.
     """
 
+    own: Mapping[str, OwnValue] = field(default_factory=dict)
 
-#: All options, group by group; the groups are those of which `Options` is made.
-OPTIONS: tuple[Option, ...] = tuple(item for group in Options.__bases__ for item in records(group))
+
+#: The options of the table, group by group; the groups are those of which `Options` is made.
+_TABLE = tuple(item for group in Options.__bases__ for item in records(group))
+_BROUGHT = of_parts({item.name for item in _TABLE})
+#: All options of every scenario: those of the table, and what sinks and transports bring along.
+OPTIONS: tuple[Option, ...] = (*_TABLE, *_BROUGHT.options)
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 LOADS = ("rows", "rate", "duration", "stages")
 
 
-def given_texts(source: Mapping[str, object]) -> dict[str, str]:
+def options_of(scenario: Scenario) -> tuple[Option, ...]:
+    """All options, with those that the scenario brings along."""
+    return (*OPTIONS, *of_scenario(scenario, BY_NAME).options)
+
+
+def given_texts(
+    source: Mapping[str, object], options: Sequence[Option] = OPTIONS
+) -> dict[str, str]:
     """The texts of the options that were given, out of Locust's namespace or a form."""
-    found = {option.name: str(source.get(option.name) or "").strip() for option in OPTIONS}
+    found = {option.name: str(source.get(option.name) or "").strip() for option in options}
     return {name: text for name, text in found.items() if text}
 
 
-def texts(source: Mapping[str, object], defaults: Mapping[str, str]) -> dict[str, str]:
+def texts(
+    source: Mapping[str, object],
+    defaults: Mapping[str, str],
+    options: Sequence[Option] = OPTIONS,
+) -> dict[str, str]:
     """The texts of all options: what was given, else the scenario's default, else ours."""
-    given = given_texts(source)
-    fallback = {option.name: defaults.get(option.name, option.default) for option in OPTIONS}
+    given = given_texts(source, options)
+    fallback = {option.name: defaults.get(option.name, option.default) for option in options}
     # The scenario's default load gives way as a whole, or `--rate` would contradict a default
     # `--rows`.
     if any(name in given for name in (*LOADS, "at")):
@@ -65,7 +85,7 @@ def texts(source: Mapping[str, object], defaults: Mapping[str, str]) -> dict[str
     return fallback | given
 
 
-def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, object]) -> str:
+def command_line(scenario: Scenario, argv: Sequence[str], source: Mapping[str, object]) -> str:
     """The command that repeats a run: as it was given, or, for one started from the web form, what
     would do the same.
 
@@ -73,33 +93,36 @@ def command_line(scenario: str, argv: Sequence[str], source: Mapping[str, object
     """
     if "--headless" in argv or "--autostart" in argv:
         return shlex.join(["locust", *argv])
-    given = given_texts(source)
+    options = options_of(scenario)
+    given = given_texts(source, options)
     flags = [
         part
-        for option in OPTIONS
+        for option in options
         if option.name in given
         for part in (option.flag, given[option.name])
     ]
     file = str(source.get("locustfile", ""))
     if not file.endswith(".py") or "," in file:
-        file = f"locustfiles/{scenario}.py"
+        file = f"locustfiles/{scenario.name}.py"
     return shlex.join(["locust", "-f", file, "--headless", *flags])
 
 
-def resolve(given: Mapping[str, str], known: Sequence[str] = ()) -> Options:
+def resolve(
+    given: Mapping[str, str], known: Sequence[str] = (), options: Sequence[Option] = OPTIONS
+) -> Options:
     """Read every option's text (by name); raises OptionsError with all mistakes, those `known`
     before first.
     """
     values: dict[str, Any] = {}
-    mistakes = [*plugin_mistakes(), *known]
-    for option in OPTIONS:
+    mistakes = [*plugin_mistakes(), *_BROUGHT.mistakes, *known]
+    for option in options:
         try:
             values[option.name] = option.value(given.get(option.name, option.default))
         except ValueError as error:
             mistakes.append(f"{option.flag}: {error}")
     told = [
         mistake
-        for option in OPTIONS
+        for option in options
         for rule in option.rules
         for one in _captures_apart(values)
         for mistake in rule(one)
@@ -107,10 +130,12 @@ def resolve(given: Mapping[str, str], known: Sequence[str] = ()) -> Options:
     mistakes += dict.fromkeys(told)
     if mistakes:
         raise OptionsError(mistakes)
-    return Options(**values)
+    of_table = {option.name for option in _TABLE}
+    own = {name: value for name, value in values.items() if name not in of_table}
+    return Options(**{name: values[name] for name in of_table}, own=own)
 
 
-def _captures_apart(values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _captures_apart(values: OptionValues) -> Sequence[OptionValues]:
     """The values with each of their captures: what holds for one need not hold for another."""
     return [{**values, "capture": name} for name in values.get("capture", ())] or [values]
 

@@ -13,9 +13,17 @@ from typing import Protocol
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import PlanError
 from cdc_users.options.ignored import idle_in, unread, unused
-from cdc_users.options.options import Options, given_texts, resolve, texts
+from cdc_users.options.options import (
+    BY_NAME,
+    Options,
+    given_texts,
+    options_of,
+    resolve,
+    texts,
+)
 from cdc_users.options.parse import MOST_STEPS
 from cdc_users.options.table.load import MOST_ROWS
+from cdc_users.options.table.part import of_scenario
 from cdc_users.pipeline.declaration import outlets, sinks, transports
 from cdc_users.scenario import Course, Scenario, Step, checked
 
@@ -59,11 +67,14 @@ class Proposal:
 def _options(shape: ShapeDeclaration, given: Mapping[str, str]) -> Options:
     """What was given, over the scenario's defaults; raises OptionsError with all mistakes."""
     idle = idle_in(shape)
-    mistakes = unread(shape.scenario.name, idle, given)
+    known = options_of(shape.scenario)
+    mistakes = [*of_scenario(shape.scenario, BY_NAME).mistakes]
+    mistakes += unread(shape.scenario.name, idle, given)
     # What does nothing is left out of the rest, or it would be told a second time as a
     # contradiction.
     read = {name: text for name, text in given.items() if name not in idle}
-    return resolve(texts(read, {**_own_table(shape), **shape.scenario.defaults}), mistakes)
+    defaults = {**_own_table(shape), **shape.scenario.defaults}
+    return resolve(texts(read, defaults, known), mistakes, known)
 
 
 def _own_table(shape: ShapeDeclaration) -> Mapping[str, str]:
@@ -80,7 +91,7 @@ def propose(
     Without `by_chance` the arrivals of a Poisson process are counted as those of an even one, at
     once: enough to show, and never to be run.
     """
-    given = given_texts(source)
+    given = given_texts(source, options_of(shape.scenario))
     options = _options(shape, given)
     if not by_chance:
         options = replace(options, arrival="constant")

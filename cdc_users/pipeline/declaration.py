@@ -21,7 +21,7 @@ from cdc_users.observe.message import FinalSide, TapPlace
 from cdc_users.observe.settings import TapSettings
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
-from cdc_users.scenario import Pipeline
+from cdc_users.scenario import OwnOption, Pipeline
 from cdc_users.users.target import LaneTarget
 from infra.client.access import HTTP_FILES
 from infra.plugin import Offer, from_outside, lacking, offered
@@ -71,7 +71,8 @@ class SinkDeclaration:
     used where the platform itself may be gone for a while; `final` the table whose contents are
     compared with the source's in the end. `provision` creates what the sink writes to and returns
     the Names of it by field. `takes` are the arguments that follow from the pipeline's own fields
-    (scenario.platform_arguments). `package` is what a plain installation lacks and the `extra`
+    (scenario.platform_arguments), `options` those that only this sink has, each with the argument
+    that it becomes. `package` is what a plain installation lacks and the `extra`
     brings. `writes` is whether a write takes time that is
     worth a line; a sink that is not `real` was made for measuring.
     """
@@ -83,6 +84,7 @@ class SinkDeclaration:
     final: Callable[[Prepared], FinalSide | None] = _unseen
     provision: Callable[[Ground], MadeNames] = _nothing
     takes: tuple[str, ...] = ()
+    options: tuple[OwnOption, ...] = ()
     package: str = ""
     extra: str = ""
     writes: bool = True
@@ -110,7 +112,7 @@ class TransportDeclaration:
     stack's own broker, and Debezium can write to it too. One that is no service has a `provision`
     instead, which makes what is written to there (Names.stream), and perhaps a `final` table. A
     `named` one is for those captures alone that name it. Whoever writes to one `of_aws` is given
-    the environment's keys. `package` and `extra` are as a sink's.
+    the environment's keys. `options`, `package` and `extra` are as a sink's.
     """
 
     name: str
@@ -126,6 +128,7 @@ class TransportDeclaration:
     final: Callable[[Prepared], FinalSide | None] = _unseen
     named: bool = False
     arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
+    options: tuple[OwnOption, ...] = ()
     of_kafka: bool = False
     of_aws: bool = False
     package: str = ""
@@ -316,6 +319,15 @@ def can_feed(capture: str, transport: str, sink: str) -> bool:
     if known is None or known.feeds is None or to is None:
         return False
     return to.of_kafka and sink != DEFAULT_SINK
+
+
+def own_options(pipeline: Pipeline) -> tuple[OwnOption, ...]:
+    """The options that this pipeline's sink and transport bring along."""
+    parts = (
+        sinks().by_name.get(pipeline.sink),
+        transports().by_name.get(pipeline.transport),
+    )
+    return tuple(option for part in parts if part is not None for option in part.options)
 
 
 def plugin_mistakes() -> list[str]:

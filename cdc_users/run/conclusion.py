@@ -26,7 +26,7 @@ def concluded(run: RunContext, versions: Mapping[str, str]) -> Result:
     facts.clock_step_ms = run.watch.clock_step_ms()
     facts.notes += run.watch.stalls
     parsed = run.environment.parsed_options or Namespace()
-    command = command_line(run.scenario.name, sys.argv[1:], vars(parsed))
+    command = command_line(run.scenario, sys.argv[1:], vars(parsed))
     request = RunRequest(run.scenario, run.id, command, directory.plain(run.options))
     result = conclude(request, run.states, facts)
     try:

@@ -44,19 +44,18 @@ def _step(name: str, options: Options, of: _Configuration) -> Step:
     words = [name, of.sink, str(of.partitions)]
     words += [f"{of.instances}-instances"] if len(options.instances) > 1 else []
     words += [f"round-{of.turn}"] if options.repeat > 1 else []
-    pipeline = _with_sink(pipeline_with(options, of.partitions, of.instances, 0.0), of.sink)
-    return Step("-".join(words), "drain", Schedule.volume(options.records), pipeline, options.lanes)
+    made = _pipeline(options, of)
+    return Step("-".join(words), "drain", Schedule.volume(options.records), made, options.lanes)
 
 
-def _with_sink(pipeline: Pipeline, sink: str) -> Pipeline:
+def _pipeline(options: Options, of: _Configuration) -> Pipeline:
     """Sinks that wait and sinks that count answer different questions: waits overlap, work does
     not.
     """
-    if sink == WAITING:
-        return dataclasses.replace(
-            pipeline, sink="slow", sink_delay_s=WAIT_MS / 1000, batch_size=WAITING_BATCH
-        )
-    return dataclasses.replace(pipeline, sink=sink)
+    waits = of.sink == WAITING
+    named = dataclasses.replace(options, sink="slow" if waits else of.sink)
+    made = pipeline_with(named, of.partitions, of.instances, WAIT_MS / 1000 if waits else 0.0)
+    return dataclasses.replace(made, batch_size=WAITING_BATCH) if waits else made
 
 
 class PartitionsShape(ScenarioShape):

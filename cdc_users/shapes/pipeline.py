@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cdc_users.error import OptionsError
 from cdc_users.options.options import Options
 from cdc_users.options.table.record import flag_of
+from cdc_users.pipeline.declaration import own_options
 from cdc_users.scenario import Pipeline
 
 
@@ -33,7 +35,7 @@ def pipeline_with(
     options: Options, partitions: int, instances: int, sink_delay_s: float
 ) -> Pipeline:
     """The options' pipeline with these of the values that a scenario may compare."""
-    return Pipeline(
+    made = Pipeline(
         source=options.source,
         capture=one_of(options, "capture"),
         transport=options.transport,
@@ -57,3 +59,5 @@ def pipeline_with(
         probe_path=options.probe_path,
         group=options.group,
     )
+    own = tuple((option.name, options.own[option.name]) for option in own_options(made))
+    return replace(made, own=own)

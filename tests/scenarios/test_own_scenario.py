@@ -25,11 +25,12 @@ def test_a_scenario_outside_the_tree_runs_with_its_own_defaults_and_steps(
     file = tmp_path / "waves.py"
     file.write_text(TOY, encoding="utf-8")
 
-    run = LocustProcess(str(file), results)
+    run = LocustProcess(str(file), results, "--waves", "2")
 
     assert run.wait() == 0, run.output
     result = run.result()
     assert result["scenario"] == "waves"
+    assert "--waves 2" in result["command"]
     assert [(step["name"], step["ledger"]["delivered"]) for step in result["steps"]] == [
         ("waves-40-rows-wave-1", 40),
         ("waves-40-rows-wave-2", 40),
@@ -44,8 +45,10 @@ def test_what_it_does_not_read_is_refused(results: Path, tmp_path: Path) -> None
     file = tmp_path / "waves.py"
     file.write_text(TOY, encoding="utf-8")
 
-    run = LocustProcess(str(file), results, "--row-bytes", "9", "--overload", "3")
+    wrong = ("--row-bytes", "9", "--overload", "3", "--waves", "many")
+    run = LocustProcess(str(file), results, *wrong)
 
     assert run.wait() == 2, run.output
     assert "--row-bytes does nothing in waves; its rows are small on purpose" in run.output
     assert "--overload does nothing in waves; leave it out" in run.output
+    assert "--waves: 'many' is not a whole number" in run.output

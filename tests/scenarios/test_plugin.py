@@ -77,12 +77,12 @@ TRANSPORT = TransportPlugin(
 )
 """
 HARNESS = """
-import os
-
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.pipeline.declaration import SinkDeclaration, TransportDeclaration
+from cdc_users.scenario import OwnOption
 
-SINK = SinkDeclaration("toy", arguments=lambda prepared, tap: {"toy-file": os.environ["TOY_FILE"]})
+FILE = OwnOption("toy_file", "Where the sink toy counts.", takes="a path", argument="toy-file")
+SINK = SinkDeclaration("toy", options=(FILE,))
 TRANSPORT = TransportDeclaration(
     "toy-post",
     "Toy post",
@@ -106,22 +106,31 @@ def installed(tmp_path: Path) -> dict[str, str]:
     site.mkdir()
     install(site, {"toy_platform": PLATFORM, "toy_harness": HARNESS}, ENTRIES)
     path = os.pathsep.join((str(CHECKOUT), str(site)))
-    return {"PYTHONPATH": path, "TOY_FILE": str(tmp_path / "counted")}
+    return {"PYTHONPATH": path}
 
 
 def test_a_sink_from_outside_the_tree_is_measured_as_any_other(
-    stack: Endpoints, results: Path, installed: dict[str, str]
+    stack: Endpoints, results: Path, installed: dict[str, str], tmp_path: Path
 ) -> None:
-    run = LocustProcess(
-        "throughput", results, "--rows", "200", "--sink", "toy", environment=installed
-    )
+    """It has an option of its own, which the platform is told by its argument."""
+    place = tmp_path / "counted"
+    own = ("--sink", "toy", "--toy-file", str(place))
+    run = LocustProcess("throughput", results, "--rows", "200", *own, environment=installed)
 
     assert run.wait() == 0, run.output
     (step,) = run.result()["steps"]
     assert step["pipeline"]["sink"] == "toy"
+    assert step["pipeline"]["own"] == [["toy_file", str(place)]]
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 200
-    counted = Path(installed["TOY_FILE"]).read_text().split()
+    counted = place.read_text().split()
     assert sum(map(int, counted)) >= 200  # fences too
+
+
+def test_its_option_does_nothing_without_it(results: Path, installed: dict[str, str]) -> None:
+    run = LocustProcess("throughput", results, "--toy-file", "x", environment=installed)
+
+    assert run.wait() == 2, run.output
+    assert "--toy-file does nothing without the sink toy; name that sink" in run.output
 
 
 def test_so_is_a_transport(stack: Endpoints, results: Path, installed: dict[str, str]) -> None:

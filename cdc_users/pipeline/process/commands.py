@@ -38,7 +38,7 @@ from cdc_users.pipeline.declaration import (
 )
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.process.child_process import READY_S
-from cdc_users.scenario import platform_arguments
+from cdc_users.scenario import own_arguments, platform_arguments
 from cdc_users.users.target import LaneTarget
 from infra.client.environment import for_python, module_command
 from infra.stack.cloud import EMULATED_PROJECT
@@ -119,6 +119,7 @@ class Wiring(Prepared):
 
     def _reader(self, tap: TapPlace) -> Arguments:
         names = self.names
+        transport = transports().by_name[self.pipeline.transport]
         return {
             "dsn": self.endpoints.postgres_dsn,
             "slot": names.slot,
@@ -129,7 +130,8 @@ class Wiring(Prepared):
             "stream": names.stream.get("name", ""),
             "partitions": self.pipeline.partitions,
             "max-buffered-messages": self.pipeline.max_buffered_messages,
-            **transports().by_name[self.pipeline.transport].arguments(self, tap),
+            **own_arguments(transport.options, self.pipeline),
+            **transport.arguments(self, tap),
         }
 
     def _consumer(self, tap: TapPlace) -> Arguments:
@@ -143,6 +145,7 @@ class Wiring(Prepared):
             "dead-letter-topic": names.dead_letter,
             **({"probe-column": names.plans[0].probe} if names.plans else {}),
             **{name: told[name] for name in (*EVERY_SINK, *sink.takes)},
+            **own_arguments(sink.options, self.pipeline),
             **sink.arguments(self, tap),
         }
 

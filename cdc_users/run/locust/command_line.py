@@ -20,9 +20,10 @@ from cdc_users.error import OptionsError
 from cdc_users.options.described import pipeline_path, read_described
 from cdc_users.options.groups import NOT_IN_FORM, grouped
 from cdc_users.options.ignored import idle_in
-from cdc_users.options.options import OPTIONS, read_alone
+from cdc_users.options.options import BY_NAME, OPTIONS, read_alone
 from cdc_users.options.parse import words
 from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
+from cdc_users.options.table.part import of_scenario
 from cdc_users.options.table.record import Option
 from cdc_users.pipeline.provision.allow_list import (
     fault_mistakes,
@@ -101,17 +102,31 @@ class CommandLine:
                     defaults.get(option.name, option.default),
                     hidden=option.name in idle,
                 )
+        for title, options in grouped(self._brought()).items():
+            group = parser.add_argument_group(f"CDC: {title}")
+            for option in options:
+                _add(group, option, defaults.get(option.name, option.default), hidden=False)
         setattr(parser, "parse_args", partial(self._parse, parser.parse_args))  # noqa: B010
+
+    def _brought(self) -> Sequence[Option]:
+        """The options that scenarios bring along; two may share one by its name."""
+        found = [
+            option
+            for shape in self.shapes
+            for option in of_scenario(shape.scenario, BY_NAME).options
+        ]
+        return tuple({option.name: option for option in found}.values())
 
     def _parse(self, parse: Any, args: Sequence[str] | None = None, **known: Any) -> Namespace:
         """Read the command line; the first time, refuse it where anything is wrong with it.
 
         Locust reads it again for each page. Words that are given are not the command line.
         """
-        known.setdefault("env_vars", _without_empty(os.environ))
+        options = (*OPTIONS, *self._brought())
+        known.setdefault("env_vars", _without_empty(os.environ, options))
         parsed: Namespace = parse(args, **known)
-        empty = [option for option in OPTIONS if _is_empty(getattr(parsed, option.name))]
-        for option in OPTIONS:
+        empty = [option for option in options if _is_empty(getattr(parsed, option.name))]
+        for option in options:
             # Locust takes the form's values in the type of those that are there.
             setattr(parsed, option.name, getattr(parsed, option.name) or "")
         give_forked_workers_a_port(parsed)
@@ -200,9 +215,9 @@ def _add(group: Any, option: Option, default: str, *, hidden: bool) -> None:
     action.is_secret = action.is_required = action.is_multiple = False
 
 
-def _without_empty(environ: Mapping[str, str]) -> dict[str, str]:
+def _without_empty(environ: Mapping[str, str], options: Sequence[Option]) -> dict[str, str]:
     """The environment but for variables of ours that are empty: CI sets those of absent inputs."""
-    ours = {option.variable for option in OPTIONS}
+    ours = {option.variable for option in options}
     return {name: text for name, text in environ.items() if text.strip() or name not in ours}
 
 

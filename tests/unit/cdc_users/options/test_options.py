@@ -9,6 +9,7 @@ import pytest
 from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import LoadStage, Schedule
 from cdc_users.options.options import OPTIONS, Options, command_line, resolve, texts, workload_of
+from cdc_users.scenario import Scenario
 from cdc_users.shapes.schedule import schedule_of, stages_of
 from cdc_users.users.workload.workload import Workload
 
@@ -310,9 +311,9 @@ def test_every_option_explains_itself() -> None:
 def test_a_run_from_the_form_is_repeated_with_the_locustfile_that_was_named() -> None:
     given = {"rows": "5", "locustfile": "mine/waves.py"}
 
-    assert command_line("waves", ["-f", "mine/waves.py"], given) == (
+    assert command_line(Scenario("waves", ""), ["-f", "mine/waves.py"], given) == (
         "locust -f mine/waves.py --headless --rows 5"
     )
-    assert command_line("wal", [], {"locustfile": "locustfiles"}) == (
+    assert command_line(Scenario("wal", ""), [], {"locustfile": "locustfiles"}) == (
         "locust -f locustfiles/wal.py --headless"
     )

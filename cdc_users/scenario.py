@@ -29,9 +29,9 @@ class OwnOption:
     """An option that a sink, a transport or a scenario brings along.
 
     `name` is how Python knows it; the command line has it with dashes, and the environment in
-    capitals behind CDC_. `read` turns its text into a value, and raises ValueError with the value and
-    the remedy; `takes` says what it reads, unless `read` has an attribute that does. `unset` is its
-    value where neither the user nor `default` says one. A sink's or transport's becomes the
+    capitals behind CDC_. `read` turns its text into a value, and raises ValueError with the value
+    and the remedy; `takes` says what it reads, unless `read` has an attribute that does. `unset` is
+    its value where neither the user nor `default` says one. A sink's or transport's becomes the
     `argument` of that name on the platform's command line, where it has one and the value is not
     None.
     """

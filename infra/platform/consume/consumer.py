@@ -342,15 +342,8 @@ class CDCConsumer:
             await self._commit()
 
     async def _commit(self) -> None:
-        fresh = self.delivery.positions.fresh(list(self.buffer.queues))
-        if not fresh:
-            return
-        offsets = self._offsets(fresh)
         try:
-            await self._loop.run_in_executor(
-                self._poll_thread,
-                lambda: self._reader.client.commit(offsets=offsets, asynchronous=False),
-            )
+            fresh = await self._loop.run_in_executor(self._poll_thread, self._commit_fresh)
         except KafkaException as error:
             # Not lost: the events would come again. The next commit covers them.
             logger.warning("platform.commit.failed", error=str(error))
@@ -363,6 +356,15 @@ class CDCConsumer:
             self._uncommitted = False
             self.delivery.troubles.over(COMMIT)
             self.delivery.positions.commit(fresh)
+
+    def _commit_fresh(self) -> Mapping[Partition, int]:
+        """In the poll thread: offsets that had waited for it could be older than those that were
+        committed when a partition was taken away meanwhile, and its next owner would begin there.
+        """
+        fresh = self.delivery.positions.fresh(list(self.buffer.queues))
+        if fresh:
+            self._reader.client.commit(offsets=self._offsets(fresh), asynchronous=False)
+        return fresh
 
     def _offsets(self, positions: Mapping[Partition, int]) -> list[TopicPartition]:
         """What is committed, each with what it belongs to."""
@@ -394,7 +396,5 @@ class CDCConsumer:
         }
 
     def high_watermark(self, place: Partition) -> int | None:
-        """The offset that the partition's next message will have, as far as the client has
-        heard.
-        """
+        """The offset of the partition's next message, as far as the client has heard."""
         return self._reader.high(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,7 +18,12 @@ from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.counting import CountingSink
 from infra.platform.sinks.retrying import RetryingSink
-from tests.unit.infra.platform.consume.kafka_double import KafkaDouble, consumer_of, records
+from tests.unit.infra.platform.consume.kafka_double import (
+    KafkaDouble,
+    Record,
+    consumer_of,
+    records,
+)
 
 END_S = 60.0
 
@@ -62,6 +68,37 @@ class BusySink(CountingSink):
         if self.busy:
             raise RetryableError("come back later", self._retry_after_s)
         return await super().write(batch)
+
+
+class StoppingSink(CountingSink):
+    """Writes one batch, and the next one when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+        self.begun = 0
+
+    async def write(self, batch: Batch) -> WriteStatus:
+        self.begun += 1
+        if self.begun > 1:
+            await self.may.wait()
+        return await super().write(batch)
+
+
+class WaitingClient(KafkaDouble):
+    """Its polls wait from the second one on, until they may go on."""
+
+    def __init__(self, found: Sequence[Record]) -> None:
+        super().__init__(found)
+        self.polls = 0
+        self.waits, self.may = threading.Event(), threading.Event()
+
+    def poll(self, limit_s: float) -> Record | None:
+        self.polls += 1
+        if self.polls > 1:
+            self.waits.set()
+            self.may.wait(END_S)
+        return super().poll(limit_s)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -129,6 +166,27 @@ async def test_a_commit_that_fails_at_a_revoke_is_no_end_for_the_events_come_aga
 
     assert client.committed_offsets == []
     assert consumer.errors == []
+
+
+async def test_a_commit_that_waited_for_a_handover_does_not_put_older_offsets_over_its(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.platform.consume.consumer.COMMIT_INTERVAL_S", 0.001)
+    client, sink = WaitingClient(records(20)), StoppingSink()
+    consumer = consumer_of(client, sink)
+    running = asyncio.create_task(consumer.run())
+    await until(lambda: client.waits.is_set() and sink.begun == 2)
+    commits = consumer._poll_thread._work_queue
+    await until(lambda: commits.qsize() > 0)
+    client.take_away = True
+    sink.may.set()
+    client.may.set()
+    await until(lambda: not consumer.buffer.queues)
+
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
+
+    assert client.committed_offsets == [20]
 
 
 async def test_a_write_that_never_ends_is_cut_at_a_handover_and_the_consumer_lives_on(

@@ -277,8 +277,13 @@ class Drive:
         return self._rig.look()
 
     def _blame(self, silence: TargetError) -> None:
-        """What does not answer may be seen to have died a moment later; then that broke the run."""
+        """What does not answer may be seen to have died a moment later; then that broke the run. One
+        that was asked to stop ends for that, and this is only worth knowing.
+        """
         facts = self.run.facts
+        if self.run.stopping:
+            facts.notes.append(str(silence))
+            return
         self._waiting.until(
             "a reason for the silence", lambda: bool(facts.broken), DYING_S, reserved_s=0.0
         )

@@ -256,3 +256,16 @@ def test_what_does_not_come_up_is_blamed_unless_a_server_is_silent(
         walk.facts.broken.append(Broken(str(error), error.exit_code))
 
     assert [item.exit_code for item in walk.facts.broken] == [code]
+
+
+def test_what_does_not_answer_breaks_no_run_that_was_asked_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "stack_trouble", lambda _: "PostgreSQL does not answer")
+    walk = Walk(Deciding(lambda _: None))
+    walk.stopping.ask("stopped early by SIGINT")
+
+    walk.drive._blame(ObserverSilentError("the source does not answer"))
+
+    assert walk.facts.broken == []
+    assert walk.facts.notes == ["the source does not answer"]

@@ -277,8 +277,9 @@ class Drive:
         return self._rig.look()
 
     def _blame(self, silence: TargetError) -> None:
-        """What does not answer may be seen to have died a moment later; then that broke the run. One
-        that was asked to stop ends for that, and this is only worth knowing.
+        """What does not answer may be seen to have died a moment later; then that broke the run.
+
+        One that was asked to stop ends for that, and this is only worth knowing.
         """
         facts = self.run.facts
         if self.run.stopping:

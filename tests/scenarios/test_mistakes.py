@@ -122,7 +122,8 @@ MISTAKES = [
     Mistake(
         "--pipeline nothere.toml",
         "--pipeline 'nothere.toml' is no file; name one, or one of debezium-server-http,"
-        " debezium-server-jdbc, debezium-server-kafka, postgres-subscription (docs/pipeline.md)",
+        " debezium-server-jdbc, debezium-server-kafka, debezium-server-nats,"
+        " debezium-server-pubsub, debezium-server-redis, postgres-subscription (docs/pipeline.md)",
     ),
     Mistake(
         "--metrics-port 99999",

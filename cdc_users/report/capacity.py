@@ -146,9 +146,10 @@ def physics(found: SearchSummary) -> list[str]:
     if not told:
         return []
     at = f"at {told['rate_per_s']:,.0f} events/s"
+    most = "at most " if found["kind"] == "at_least" else ""
     lines = [
         f"catch-up after {told['outage_s']:.0f} s without capture {at}:"
-        f" {_predicted(told['catch_up_s'], 's')}"
+        f" {most}{_predicted(told['catch_up_s'], 's')}"
     ]
     held_back = told["wal_held_back_bytes_per_s"]
     if held_back["predicted"] is not None:

@@ -106,12 +106,16 @@ def prediction_row(
     rate_per_s, outage_s = low / 2, options.outage or OUTAGE_S
     per_event = _wal_bytes_per_event(made)
     per_s = None if per_event is None else round(per_event * rate_per_s, 1)
-    catch_up, held_back = Prediction(catch_up_s(outage_s, rate_per_s, low)), Prediction(per_s)
+    # A pipeline of which only a lower bound is known makes a stop good sooner than that says.
+    bound = answer.kind == "at_least"
+    catch_up = Prediction(catch_up_s(outage_s, rate_per_s, low), bound=bound)
+    held_back = Prediction(per_s)
     if last.step.fault is not None:
         done, slot = last.result.fault, last.backlogs.get("slot")
         lasted_s = done.get("outage_s") or outage_s
         outage_s = lasted_s
-        catch_up = Prediction(catch_up_s(lasted_s, rate_per_s, low), done.get("recovered_s"))
+        taken_s = done.get("recovered_s")
+        catch_up = Prediction(catch_up_s(lasted_s, rate_per_s, low), taken_s, bound)
         grew = held_back_per_s(slot.at_s, slot.waiting, lasted_s) if slot is not None else None
         held_back = Prediction(per_s, grew)
     return {

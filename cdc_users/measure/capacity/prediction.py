@@ -13,15 +13,19 @@ from cdc_users.measure.judgement.search_summary import PredictedFigure
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A figure that was predicted, and what was then measured (None: it was not)."""
+    """A figure that was predicted, and what was then measured (None: it was not).
+
+    A `bound` is the most that it can be, and is not off by anything.
+    """
 
     predicted: float | None
     measured: float | None = None
+    bound: bool = False
 
     @property
     def error(self) -> float | None:
         """By which part the prediction was off what was measured."""
-        if self.predicted is None or not self.measured:
+        if self.bound or self.predicted is None or not self.measured:
             return None
         return round(self.predicted / self.measured - 1, 4)
 

@@ -132,6 +132,11 @@ def test_what_was_predicted_stands_beside_what_was_measured() -> None:
     assert physics(FOUND | {"predictions": None}) == []
 
 
+def test_what_a_lower_bound_predicts_is_told_as_the_most_that_it_can_be() -> None:
+    assert ": 20.0 s predicted" in physics(FOUND)[0]
+    assert ": at most 20.0 s predicted" in physics(FOUND | {"kind": "at_least"})[0]
+
+
 def test_a_stop_that_is_never_made_good_is_told_as_never() -> None:
     told = dict(FOUND["predictions"])
     told["catch_up_s"] = {"predicted": None, "measured": None, "error": None}

@@ -25,6 +25,11 @@ def test_a_pipeline_that_can_take_no_more_than_the_load_never_catches_up(
     assert catch_up_s(20.0, 500.0, capacity_per_s) is None
 
 
+def test_the_most_that_a_figure_can_be_is_off_by_nothing() -> None:
+    assert Prediction(20.0, 2.8).error == pytest.approx(6.1429)
+    assert Prediction(20.0, 2.8, bound=True).to_json()["error"] is None
+
+
 @given(st.floats(1, 1e4), st.floats(1, 1e5), st.floats(1.01, 100))
 def test_what_is_made_good_is_what_piled_up(
     outage_s: float, rate_per_s: float, times: float

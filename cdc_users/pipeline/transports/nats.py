@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -38,7 +37,7 @@ def _delete(endpoint: str, name: str) -> None:
 def _server(logs: Path) -> AbstractContextManager[str]:
     from infra.stack.emulators.nats import nats_server
 
-    return nats_server(logs, os.environ, lambda text: print(text, file=sys.stderr))
+    return nats_server(logs, os.environ)
 
 
 #: On disk, and all of it until the stream is deleted: the server's defaults.

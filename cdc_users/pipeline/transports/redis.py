@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -36,7 +35,7 @@ def _delete(endpoint: str, name: str) -> None:
 def _server(logs: Path) -> AbstractContextManager[str]:
     from infra.stack.emulators.redis import redis_server
 
-    return redis_server(logs, os.environ, lambda text: print(text, file=sys.stderr))
+    return redis_server(logs, os.environ)
 
 
 REDIS = TransportDeclaration(

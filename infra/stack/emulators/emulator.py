@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.stack.artifacts.artifact import cache_directory
 from infra.stack.artifacts.trust import VerifiedFiles, keep_to_its_user
 from infra.stack.error import StackError
+from infra.stack.servers.port import HOST, free_ports
 from infra.stack.servers.server import Recipe, ServerProcess, start
 
 READY_S = 60.0
@@ -75,6 +76,28 @@ def running(recipe: Recipe, logs: Path) -> Iterator[ServerProcess]:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def named_or_own(
+    variable: str,
+    environ: Mapping[str, str],
+    logs: Path,
+    recipe: Callable[[int], Recipe],
+    scheme: str = "",
+) -> Iterator[str]:
+    """The address of a service: the user's own where the environment names one, else that of an
+    emulator at a port of this machine, which lives as long as the block.
+
+    `recipe` says how it runs at a port, and is asked only where it has to; `scheme` stands before
+    HOST:PORT.
+    """
+    if environ.get(variable):
+        yield environ[variable]
+        return
+    (port,) = free_ports(1)
+    with running(recipe(port), logs):
+        yield f"{scheme}{HOST}:{port}"
 
 
 def say_nothing(_: str) -> None:

@@ -11,15 +11,20 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infra.plugin import lacking
 from infra.stack import cloud
 from infra.stack.artifacts.artifact import DownloadProgress
-from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
-from infra.stack.servers.port import HOST, free_ports
+from infra.stack.emulators.emulator import (
+    EmulatorUnavailableError,
+    kept,
+    named_or_own,
+    say_nothing,
+)
+from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Recipe
 
 SOURCE = Path(__file__).with_name("kinesis")
@@ -110,19 +115,15 @@ def recipe(directory: Path, port: int) -> Recipe:
     )
 
 
-@contextmanager
 def kinesis_emulator(
     logs: Path, environ: Mapping[str, str], progress: DownloadProgress = say_nothing
-) -> Iterator[str]:
-    """The URL of a Kinesis: the user's own where one is named, else an emulator that lives as long
-    as the block.
-    """
-    if environ.get(cloud.KINESIS_VARIABLE):
-        yield environ[cloud.KINESIS_VARIABLE]
-        return
-    (port,) = free_ports(1)
-    with running(recipe(install(environ, progress), port), logs):
-        yield f"http://{HOST}:{port}"
+) -> AbstractContextManager[str]:
+    """The URL of a Kinesis: the user's own, or an emulator that lives as long as the block."""
+
+    def made(port: int) -> Recipe:
+        return recipe(install(environ, progress), port)
+
+    return named_or_own(cloud.KINESIS_VARIABLE, environ, logs, made, "http://")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ A NATS of the user's own is named by `CDC_NATS_URL` and used instead.
 from __future__ import annotations
 
 import sysconfig
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infra.client.nats import NATS_URL, NatsLink
-from infra.stack.artifacts.artifact import DownloadProgress
-from infra.stack.emulators.emulator import EmulatorUnavailableError, running, say_nothing
-from infra.stack.servers.port import HOST, free_ports
+from infra.stack.emulators.emulator import EmulatorUnavailableError, named_or_own
+from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Recipe
 
 
@@ -45,18 +44,6 @@ def _probe(url: str) -> None:
         link.jetstream("INFO")
 
 
-@contextmanager
-def nats_server(
-    logs: Path,
-    environ: Mapping[str, str],
-    progress: DownloadProgress = say_nothing,  # noqa: ARG001 - nothing has to be fetched
-) -> Iterator[str]:
-    """The URL of a NATS: the user's own where one is named, else one that lives as long as the
-    block.
-    """
-    if environ.get(NATS_URL):
-        yield environ[NATS_URL]
-        return
-    (port,) = free_ports(1)
-    with running(recipe(logs, port), logs):
-        yield f"nats://{HOST}:{port}"
+def nats_server(logs: Path, environ: Mapping[str, str]) -> AbstractContextManager[str]:
+    """The URL of a NATS: the user's own, or one that lives as long as the block."""
+    return named_or_own(NATS_URL, environ, logs, lambda port: recipe(logs, port), "nats://")

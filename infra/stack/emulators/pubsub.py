@@ -10,14 +10,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infra.stack import cloud
 from infra.stack.artifacts.artifact import DownloadProgress
-from infra.stack.emulators.emulator import EmulatorUnavailableError, kept, running, say_nothing
-from infra.stack.servers.port import HOST, free_ports
+from infra.stack.emulators.emulator import (
+    EmulatorUnavailableError,
+    kept,
+    named_or_own,
+    say_nothing,
+)
+from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Recipe
 
 SOURCE = Path(__file__).with_name("pubsub")
@@ -78,16 +83,12 @@ def recipe(directory: Path, port: int) -> Recipe:
     )
 
 
-@contextmanager
 def pubsub_emulator(
     logs: Path, environ: Mapping[str, str], progress: DownloadProgress = say_nothing
-) -> Iterator[str]:
-    """HOST:PORT of a Pub/Sub: the user's own emulator where one is named, else one that lives as
-    long as the block.
-    """
-    if environ.get(cloud.PUBSUB_VARIABLE):
-        yield environ[cloud.PUBSUB_VARIABLE]
-        return
-    (port,) = free_ports(1)
-    with running(recipe(install(environ, progress), port), logs):
-        yield f"{HOST}:{port}"
+) -> AbstractContextManager[str]:
+    """HOST:PORT of a Pub/Sub: the user's own, or an emulator that lives as long as the block."""
+
+    def made(port: int) -> Recipe:
+        return recipe(install(environ, progress), port)
+
+    return named_or_own(cloud.PUBSUB_VARIABLE, environ, logs, made)

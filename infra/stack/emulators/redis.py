@@ -5,15 +5,14 @@ A Redis or Valkey of the user's own is named by `CDC_REDIS_URL` and used instead
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from infra.client.redis import REDIS_URL, redis_client
 from infra.plugin import lacking
-from infra.stack.artifacts.artifact import DownloadProgress
-from infra.stack.emulators.emulator import EmulatorUnavailableError, running, say_nothing
-from infra.stack.servers.port import HOST, free_ports
+from infra.stack.emulators.emulator import EmulatorUnavailableError, named_or_own
+from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Recipe
 
 
@@ -50,18 +49,6 @@ def _probe(url: str) -> None:
         client.ping()
 
 
-@contextmanager
-def redis_server(
-    logs: Path,
-    environ: Mapping[str, str],
-    progress: DownloadProgress = say_nothing,  # noqa: ARG001 - nothing has to be fetched
-) -> Iterator[str]:
-    """The URL of a Redis: the user's own where one is named, else one that lives as long as the
-    block.
-    """
-    if environ.get(REDIS_URL):
-        yield environ[REDIS_URL]
-        return
-    (port,) = free_ports(1)
-    with running(recipe(logs, port), logs):
-        yield f"redis://{HOST}:{port}"
+def redis_server(logs: Path, environ: Mapping[str, str]) -> AbstractContextManager[str]:
+    """The URL of a Redis: the user's own, or one that lives as long as the block."""
+    return named_or_own(REDIS_URL, environ, logs, lambda port: recipe(logs, port), "redis://")

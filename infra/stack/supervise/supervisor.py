@@ -47,6 +47,7 @@ from infra.stack.supervise.state import (
 
 READY_S = 90.0
 WATCH_S = 0.1
+_SPEAKING = threading.Lock()
 
 
 class Supervisor:
@@ -207,9 +208,14 @@ class Supervisor:
 
 
 def say(**message: Any) -> None:
-    """One JSON line to the process that started us; that process may have ended."""
-    with contextlib.suppress(BrokenPipeError, ValueError):
-        print(json.dumps(message), flush=True)
+    """One JSON line to the process that started us; that process may have ended.
+
+    Servers are awaited in threads of their own, and `print` writes a line and its end in two steps,
+    between which another thread's line would come: the two would be one line, and no JSON.
+    """
+    with _SPEAKING, contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stdout.write(json.dumps(message) + "\n")
+        sys.stdout.flush()
 
 
 def watch_over(state: StackState) -> None:

@@ -55,6 +55,12 @@ class ObserverSilentError(TargetError):
     exit_code = 2
 
 
+class FenceRefusedError(TargetError):
+    """A table of the run no longer takes its rows: somebody else has dropped or altered it."""
+
+    exit_code = 4
+
+
 class PlatformAnswerError(HarnessError):
     """A platform answers something else than it must; the message names the field."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import psycopg
 
-from cdc_users.error import TargetError
+from cdc_users.error import FenceRefusedError, TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
 from cdc_users.measure.ledger.audit import Audit, lacked, located
 from cdc_users.measure.ledger.key import key_of_columns
@@ -91,9 +91,8 @@ class Closing:
             return send_fences(
                 self.rig.send_fences, partitions, self._taps, self.limit_s, self._gone
             )
-        except (psycopg.ProgrammingError, psycopg.IntegrityError) as error:
-            # The table is no longer as it was; what is left of it is reported by others.
-            self.facts.notes.append(f"fences could not be written: {str(error).strip()}")
+        except FenceRefusedError as error:  # what is left of the table is reported by others
+            self.facts.notes.append(str(error))
             return False
 
     def _taps(self) -> Sequence[TapProgress]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 import psycopg
 from psycopg import ClientCursor, Connection, sql
 
-from cdc_users.error import HarnessError, TargetError
+from cdc_users.error import FenceRefusedError, HarnessError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.checksum import checksum
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, format_probe
@@ -173,13 +173,22 @@ def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:
     )
 
 
-def _connect(dsn: str) -> Connection:
+@contextmanager
+def _connected(dsn: str) -> Iterator[Connection]:
     """A connection whose statements are transactions of their own.
 
     Other lanes go on while it waits: psycopg 3 sees that Locust has patched `select`, and does not
-    wait in C then.
+    wait in C then. Raises TargetError where the source does not answer, and FenceRefusedError where
+    a statement is wrong by now, because somebody else has dropped or altered a table.
     """
-    return psycopg.connect(dsn, autocommit=True, connect_timeout=10)
+    try:
+        with closing(psycopg.connect(dsn, autocommit=True, connect_timeout=10)) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise TargetError(f"the source does not take a row: {str(error).strip()}") from error
+    except psycopg.Error as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise FenceRefusedError(f"fences could not be written: {reason}") from error
 
 
 class PostgresFences:
@@ -202,7 +211,7 @@ class PostgresFences:
     def __call__(self, count: int) -> set[int]:
         """Write so many more to each table; returns the keys of all."""
         places: Sequence[sql.Composable] = [sql.Placeholder()] * len(CUSTOMERS_COLUMNS)
-        with closing(_connect(self._dsn)) as connection:
+        with _connected(self._dsn) as connection:
             for table in self._tables:
                 name = sql.Identifier(self._schema, table)
                 insert = sql.SQL("INSERT INTO {} VALUES ({})").format(
@@ -235,7 +244,7 @@ class TableFences:
 
     def __call__(self, count: int) -> set[int]:
         """Write so many more to each table; returns the keys of all."""
-        with closing(_connect(self._dsn)) as connection, connection.cursor() as cursor:
+        with _connected(self._dsn) as connection, connection.cursor() as cursor:
             for _ in range(count):
                 for plan, rows in zip(self._plans, self._rows, strict=True):
                     number = len(self._keys) + 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gevent
-import psycopg
 import pytest
 from gevent import socket
 
+from cdc_users.error import FenceRefusedError, TargetError
 from cdc_users.users.producer.fence import PostgresFences
 
 pytestmark = pytest.mark.gevent
@@ -40,5 +40,39 @@ def test_lanes_go_on_while_the_source_does_not_answer() -> None:
 
         assert b'INSERT INTO "public"."t"' in statement
         assert under_way
-        with pytest.raises(psycopg.OperationalError):
+        with pytest.raises(TargetError, match="the source does not take a row: "):
             writing.get()
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "error"),
+    [
+        ("42P01", FenceRefusedError),
+        ("42703", FenceRefusedError),
+        ("42501", FenceRefusedError),
+        ("23514", FenceRefusedError),
+        ("P0001", FenceRefusedError),
+        ("57P01", TargetError),
+        ("53100", TargetError),
+    ],
+)
+def test_a_source_that_refuses_a_row_is_told_from_one_that_cannot_take_it(
+    sqlstate: str, error: type[TargetError]
+) -> None:
+    """GIVEN a table that somebody else has dropped, altered or guarded since THEN it is that."""
+    fields = f"SERROR\0C{sqlstate}\0Mno, not this one\nLINE 1: INSERT\0\0".encode()
+    refusal = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields + b"Z\0\0\0\x05I"
+    with socket.socket() as server, gevent.Timeout(60):
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        dsn = f"host=127.0.0.1 port={server.getsockname()[1]} {PLAIN}"
+        writing = gevent.spawn(PostgresFences("run", dsn, "public", ["t"], lambda: 0), 1)
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(WELCOME)
+            connection.recv(4096)
+            connection.sendall(refusal)
+            with pytest.raises(TargetError, match="no, not this one") as raised:
+                writing.get()
+    assert type(raised.value) is error

@@ -36,7 +36,7 @@ from cdc_users.report import csv as statistic
 from cdc_users.step.result import as_json
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.timeline_row import TimelineRow
-from infra.client.environment import in_effect
+from infra.client.environment import for_server, in_effect
 
 PACKAGES = (
     "locust",
@@ -248,7 +248,12 @@ def _revision() -> str | None:
     ]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=REVISION_S
+            command,
+            env=for_server(os.environ),  # GIT_DIR would name another repository; no secrets for git
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=REVISION_S,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

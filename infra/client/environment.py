@@ -53,7 +53,7 @@ _LEFT_OUT: dict[str, str] = {}
 
 
 def for_server(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a server that we start."""
+    """The environment of a server, or of a tool such as `git`, that we start: without secrets."""
     return {name: value for name, value in environ.items() if name in FOR_SERVERS} | LOCALE
 
 

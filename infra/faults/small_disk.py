@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.client.environment import for_server
 from infra.stack.error import StackError
 
 SIZE_BYTES = 128 * 1024 * 1024
@@ -61,6 +62,7 @@ def _run(*command: str) -> None:
     try:
         done = subprocess.run(
             command,
+            env=for_server(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

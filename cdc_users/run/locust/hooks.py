@@ -19,6 +19,7 @@ from typing import Any
 
 import gevent
 import structlog
+from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from locust import User, events, log
 from locust.argument_parser import LocustArgumentParser
@@ -187,6 +188,12 @@ class Harness:
             self.run.request_stop("stopped early")
 
     def _on_quitting(self, environment: Environment, **_: Any) -> None:
+        """Have the run conclude first. Locust answers SIGTERM with a shutdown of its own, beside
+        that of its main greenlet, which our answer to the signal leads to: one of them is enough,
+        or tables are printed twice and a page of `--html` may be missing.
+        """
+        if gevent.getcurrent().parent is not None:
+            Event().wait()
         run = self.run
         if run is None:
             return

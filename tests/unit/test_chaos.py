@@ -26,7 +26,7 @@ from tests.scenarios.chaos.attack import (
     is_connected,
 )
 from tests.scenarios.chaos.draw import Drawn, draw
-from tests.scenarios.chaos.judge import CANARY, Counted, Ended, accused, wrong
+from tests.scenarios.chaos.judge import CANARY, Counted, Ended, accused, latencies_of, wrong
 from tests.scenarios.chaos.leftover import World, in_use, of_disk
 from tests.scenarios.chaos.scene import SCENES
 from tests.scenarios.chaos.soak import FOR_AWS, seen_secrets, stuck
@@ -46,8 +46,7 @@ def drawn(name: str, moment: str = "load") -> Drawn:
 def step(**changes: Any) -> dict[str, Any]:
     arrivals = dict.fromkeys(("offered", "started", "completed"), 200)
     ledger = {"sent": 200, "delivered": 200, "lost": 0, "duplicated": 0}
-    latency = {"end_to_end": {"min": 3.0, "p50": 5.0, "p99": 900.0, "max": 1010.0}}
-    return {"arrivals": arrivals, "ledger": ledger, "latency_ms": latency, **changes}
+    return {"arrivals": arrivals, "ledger": ledger, **changes}
 
 
 def result(verdict: str = "PASS", **changes: Any) -> dict[str, Any]:
@@ -64,7 +63,9 @@ def ended(
 
 GOOD = ended(PASS, result(), counted=Counted(200, 201, 0))
 STOPPED = ended(INVALID, result("INVALID"), drawn("SIGINT to locust"))
-HELD = ended(PASS, result(), drawn("1 s stop of platform"))
+HELD = ended(
+    PASS, result(), drawn("1 s stop of platform"), latencies_ms=[{}, {"p50": 5.0, "max": 1010.0}]
+)
 
 
 def test_a_run_that_keeps_its_word_is_not_accused() -> None:
@@ -103,13 +104,13 @@ def ledger(**changes: int) -> dict[str, int]:
             with_step(arrivals={"offered": 200, "started": 200, "completed": 150}),
             "'completed': 150",
         ),
-        (with_step(latency_ms={"capture": {"min": -3.0, "p50": 2.0}}), "capture [-3.0, 2.0]"),
-        (with_step(latency_ms={"capture": {"p50": 9.0, "p99": 2.0}}), "capture [9.0, 2.0]"),
+        (replace(GOOD, latencies_ms=[{"p50": -3.0, "max": 2.0}]), "'p50': -3.0"),
+        (replace(GOOD, latencies_ms=[{}, {"p50": 9.0, "p99": 2.0}]), "'p99': 2.0"),
         (replace(GOOD, counted=Counted(150, 201, 0)), "150 rows were in the source"),
         (replace(GOOD, counted=Counted(200, 150, 0)), "150 records were in the topic"),
         (replace(GOOD, counted=Counted(200, 260, 59)), "59 records more than there were rows"),
         (
-            replace(HELD, result=result(steps=[step(latency_ms={"end_to_end": {"max": 20.0}})])),
+            replace(HELD, latencies_ms=[{"max": 20.0}, {"p50": 4.0}]),
             "stopped for 1 s, and its latest event is 20 ms late",
         ),
     ],
@@ -257,3 +258,32 @@ def test_a_canary_is_seen_on_command_lines_and_in_the_environment_of_children(
 
     assert any("on the command line" in item for item in told)
     assert any("in the environment of sleep" in item for item in told)
+
+
+def test_latencies_are_those_of_each_moment(tmp_path: Path) -> None:
+    place = tmp_path / "20261129T000000Z-throughput-abcdefgh"
+    place.mkdir()
+    lines = ["elapsed_s,p50_ms,p95_ms,p99_ms,max_ms", "0.5,,,,12.5", "1.5,3,4,5,1010.25"]
+    (place / "timeline.csv").write_text("\n".join(lines), encoding="utf-8")
+    assert latencies_of(tmp_path) == [
+        {"max": 12.5},
+        {"p50": 3.0, "p95": 4.0, "p99": 5.0, "max": 1010.25},
+    ]
+
+
+def test_an_attack_that_came_when_the_run_was_over_is_judged_so() -> None:
+    """A load that is drained is over at once; a server that stops later harms nothing any more."""
+    stop = drawn("stop of postgres for good")
+    assert wrong(ended(PASS, result(), stop)) == ["exit 0, not one of [1, 3]: "]
+    assert wrong(ended(PASS, result(), stop, moment="report")) == []
+
+
+def test_a_stop_of_connect_meets_only_what_goes_through_it() -> None:
+    fits = attack("stop of connect for good").fits
+    assert {scene.name for scene in SCENES if fits(scene)} == {
+        "throughput",
+        "processes",
+        "web page",
+        "faults",
+        "capacity",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from tests.scenarios.chaos.draw import Drawn
 CANARY = "canary-4f9d1c"
 #: A stop of so long may be seen as so much less: it begins between two events.
 SEEN_PART = 0.75
+#: Of a moment's latencies, in the order in which they grow.
+SHOWN = ("p50", "p95", "p99", "max")
 NONE_OF = ("lost", "duplicated", "reordered", "unseen", "corrupt", "phantom", "stale")
 
 
@@ -58,7 +61,14 @@ class Ended:
     #: Its files that have a secret in them.
     telling: Sequence[str] = ()
     counted: Counted = field(default_factory=Counted)
+    #: Each moment's latencies (timeline.csv), which a run in smoke size has too.
+    latencies_ms: Sequence[Mapping[str, float]] = ()
     told: Sequence[str] = ()
+    #: The part of its life in which it was met; the one drawn where it does not say.
+    moment: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moment", self.moment or self.drawn.moment)
 
     @property
     def reason(self) -> str:
@@ -72,6 +82,18 @@ def result_of(results: Path) -> Mapping[str, Any] | None:
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
     return None
+
+
+def latencies_of(results: Path) -> list[dict[str, float]]:
+    """The latencies of each moment of a run, as far as it could write them."""
+    found = []
+    for path in results.glob("*/timeline.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            found += [
+                {name: float(row[f"{name}_ms"]) for name in SHOWN if row.get(f"{name}_ms")}
+                for row in csv.DictReader(file)
+            ]
+    return found
 
 
 def telling(results: Path) -> list[str]:
@@ -111,8 +133,8 @@ def _end(ended: Ended) -> Iterator[str]:
     if ended.code is None:
         yield f"hangs: no end within {ended.took_s:.0f} s"
         return
-    attack, moment = ended.drawn.attack, ended.drawn.moment
-    allowed = attack.allowed(moment) if ended.met else frozenset({PASS})
+    attack = ended.drawn.attack
+    allowed = attack.allowed(ended.moment) if ended.met else frozenset({PASS})
     if ended.code not in allowed:
         yield f"exit {ended.code}, not one of {sorted(allowed)}: {ended.reason}"
     if ended.met and ended.code != PASS and ended.took_s > attack.ends_s:
@@ -168,20 +190,17 @@ def _numbers(ended: Ended) -> Iterator[str]:
             yield f"PASS with {bad}"
         if not arrivals["offered"] == arrivals["started"] == arrivals["completed"]:
             yield f"PASS with {arrivals}"
-        yield from _latencies(step)
+    yield from _latencies(ended.latencies_ms)
     if planned is not None:
         yield from _counted(ended.counted, sent)
-    yield from _held_up(ended, steps)
+    yield from _held_up(ended)
 
 
-def _latencies(step: Mapping[str, Any]) -> Iterator[str]:
-    for name, series in step["latency_ms"].items():
-        points = [
-            series[key] for key in ("min", "p50", "p90", "p95", "p99", "max") if key in series
-        ]
-        known = [point for point in points if point is not None]
-        if known != sorted(known) or any(point < 0 for point in known):
-            yield f"PASS with {name} {known}"
+def _latencies(moments: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    for moment in moments:
+        points = [moment[name] for name in SHOWN if name in moment]
+        if points != sorted(points) or any(point < 0 for point in points):
+            yield f"PASS with {dict(moment)}"
 
 
 def _counted(counted: Counted, sent: int) -> Iterator[str]:
@@ -193,12 +212,12 @@ def _counted(counted: Counted, sent: int) -> Iterator[str]:
         yield f"PASS, and the topic had {counted.surplus} records more than there were rows"
 
 
-def _held_up(ended: Ended, steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _held_up(ended: Ended) -> Iterator[str]:
     """A stop in the load is in the latencies: whoever counts from when an event was due sees it."""
     holds_s, scene = ended.drawn.attack.holds_s, ended.drawn.scene
     paced = "--rate" in scene.options or scene.web
-    if not (ended.met and holds_s and paced and ended.drawn.moment == "load"):
+    if not (ended.met and holds_s and paced and ended.moment == "load"):
         return
-    seen_ms = max(step["latency_ms"].get("end_to_end", {}).get("max") or 0 for step in steps)
+    seen_ms = max((moment.get("max", 0.0) for moment in ended.latencies_ms), default=0.0)
     if seen_ms < SEEN_PART * holds_s * 1000:
         yield f"PASS, stopped for {holds_s:g} s, and its latest event is {seen_ms:.0f} ms late"

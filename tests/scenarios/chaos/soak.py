@@ -21,7 +21,15 @@ from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import CHECKOUT, recorded, state_of
 from tests.real_stack import running_stack
 from tests.scenarios.chaos.draw import Drawn
-from tests.scenarios.chaos.judge import CANARY, Ended, accused, result_of, telling, wrong
+from tests.scenarios.chaos.judge import (
+    CANARY,
+    Ended,
+    accused,
+    latencies_of,
+    result_of,
+    telling,
+    wrong,
+)
 from tests.scenarios.chaos.leftover import World, in_use, look
 from tests.scenarios.chaos.process import adopt_orphans, beside, described, left_after, role
 from tests.scenarios.chaos.scene import begin
@@ -118,7 +126,9 @@ def _run(under: Drawn, target: Target) -> Ended:
     run, results = target.run, target.results
     witness = Witness(target)
     witness.start()
-    met = target.reach(under.moment, under.part) and under.attack.act(target)
+    reached = target.reach(under.moment, under.part)
+    moment = target.at(under.moment)
+    met = reached and under.attack.act(target)
     told = [] if run.ended else seen_secrets(run)
     since_s = time.monotonic()
     code: int | None = None
@@ -138,7 +148,9 @@ def _run(under: Drawn, target: Target) -> Ended:
         result_of(results),
         telling(results),
         counted,
+        latencies_of(results),
         [*told, *target.told],
+        moment,
     )
 
 
@@ -191,7 +203,7 @@ def line(ended: Ended, told: Sequence[str]) -> str:
         under.number,
         under.scene.name,
         under.attack.name,
-        f"{under.moment} {under.part:.2f}",
+        f"{ended.moment} {under.part:.2f}",
         "yes" if ended.met else "no",
         ended.code,
         f"{ended.took_s:.0f} s",

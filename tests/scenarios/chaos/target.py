@@ -90,6 +90,12 @@ class Target:
             return '"gone":true' in self.journal
         return self.directory is not None and (self.directory / "plan.json").exists()
 
+    def at(self, moment: str) -> str:
+        """The part of its life in which it is; `moment`, or a later one where it was quick."""
+        later = list(MOMENTS)[list(MOMENTS).index(moment) :]
+        ended = [name for name in later if name in ("clean-up", "report") and self.begun(name)]
+        return ended[-1] if ended else moment
+
     def reach(self, moment: str, part: float) -> bool:
         """Wait until a part of its life has come so far; False where it ended before."""
         while not self.begun(moment):

@@ -12,6 +12,8 @@ CurveColumn = Literal["rate_per_s", "delivered_per_s", "p50_ms", "p99_ms", "p99_
 COLUMNS: Final[tuple[CurveColumn, ...]] = get_args(CurveColumn)
 #: Fewer points have no shape.
 FEWEST_POINTS = 4
+#: A straight line is this far from itself, in logarithms, by its arithmetic alone.
+ROUNDING = 1e-9
 
 
 def curve(probes: Sequence[ProbeRow]) -> dict[str, list[float | None]]:
@@ -30,7 +32,7 @@ def knee(values: Mapping[str, Sequence[float | None]]) -> float | None:
     points = [
         (math.log(rate), math.log(ms))
         for rate, ms in zip(values["rate_per_s"], values["p99_ms"], strict=True)
-        if rate and ms
+        if rate and ms and rate > 0 and ms > 0
     ]
     if len(points) < FEWEST_POINTS:
         return None
@@ -39,7 +41,7 @@ def knee(values: Mapping[str, Sequence[float | None]]) -> float | None:
         return None
     depths = [(y0 + (x - x0) / (x1 - x0) * (y1 - y0) - y, x) for x, y in points]
     depth, at = max(depths)
-    if depth <= 0:
+    if depth <= ROUNDING:
         return None
     return min(
         (rate for rate in values["rate_per_s"] if rate), key=lambda rate: abs(math.log(rate) - at)

@@ -47,3 +47,24 @@ def test_a_knee_is_one_of_the_rates(points: list[tuple[float, float]]) -> None:
     values = curve([probe(rate, ms) for rate, ms in points])
 
     assert knee(values) in (None, *values["rate_per_s"])
+
+
+@pytest.mark.parametrize("first_ms", [3.0, 5.0, 7.1, 10.0, 0.3])
+@pytest.mark.parametrize("steeper", [1.1, 1.7, 2.0, 3.0])
+def test_a_straight_line_has_no_knee_whatever_its_arithmetic_rounds_to(
+    first_ms: float, steeper: float
+) -> None:
+    """In logarithms a power law is straight: the latency goes up evenly, and bends nowhere."""
+    probes = [probe(100 * 3.0**number, first_ms * steeper**number) for number in range(6)]
+
+    assert knee(curve(probes)) is None
+
+
+def test_latencies_that_clocks_took_below_nothing_are_no_points_of_the_curve() -> None:
+    rates = [50, 100, 200, 400, 800, 1600, 1700]
+    below = [-0.4] + [10.0 if rate <= 1600 else 900.0 for rate in rates[1:]]
+    values = curve([probe(rate, ms) for rate, ms in zip(rates, below, strict=True)])
+
+    assert values["p99_ms"][0] == -0.4, "it is shown as it is"
+    assert knee(values) == 1600
+    assert knee(curve([probe(rate, -0.4) for rate in rates])) is None

@@ -177,15 +177,15 @@ class Scalability:
 def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | None:
     """Fit N.
 
-    J. Gunther's law C(N) = N / (1 + a (N - 1) + b N (N - 1)); None below five different sizes, and
-    where leaving out one of the points moves the peak by more than half: then the points are too
-    noisy to say anything (the jackknife; Efron, "The Jackknife, the Bootstrap and Other Resampling
-    Plans").
+    J. Gunther's law C(N) = N / (1 + a (N - 1) + b N (N - 1)); None below five different sizes,
+    where one of them did nothing at all, and where leaving out one of the points moves the peak by
+    more than half: then the points are too noisy to say anything (the jackknife; Efron, "The
+    Jackknife, the Bootstrap and Other Resampling Plans").
 
     With x = N/N1 - 1 and y = (N/N1) / C - 1 it is the parabola y = (a + b) x + b x^2 ("Guerrilla
     Capacity Planning", section 5.5). The first size counts as one.
     """
-    if len(set(sizes)) < FEWEST_POINTS or rates_per_s[0] <= 0:
+    if len(set(sizes)) < FEWEST_POINTS or min(rates_per_s) <= 0:
         return None
     size = np.asarray(sizes, dtype=np.float64) / sizes[0]
     gain = np.asarray(rates_per_s, dtype=np.float64) / rates_per_s[0]

@@ -197,3 +197,11 @@ def test_speed_up_is_not_moved_by_a_machine_that_is_slower_in_every_round(
     assert (base.speed_up, base.efficiency) == (1.0, 1.0)
     assert more.speed_up == pytest.approx(gain, abs=1e-3)
     assert more.efficiency == pytest.approx(gain / 4, abs=1e-3)
+
+
+@pytest.mark.parametrize("nothing_at", range(5))
+def test_a_size_at_which_nothing_was_done_leaves_no_law(nothing_at: int) -> None:
+    rates = [100.0, 200.0, 300.0, 400.0, 500.0]
+    rates[nothing_at] = 0.0
+
+    assert fit([1, 2, 3, 4, 5], rates) is None

@@ -289,7 +289,7 @@ class _Search:
     def _failure_of(self, rate_per_s: float) -> str:
         """Why a rate failed, in the words of the longest probe that was made of it."""
         failed = [
-            one for one in self.outcomes if not one.held and one.trial.rate_per_s == rate_per_s
+            one for one in self.outcomes if one.held is False and one.trial.rate_per_s == rate_per_s
         ]
         return max(failed, key=lambda one: one.trial.long).reason
 

@@ -232,3 +232,20 @@ def test_a_search_is_a_function_of_what_was_seen() -> None:
     first, second = (searched(SimulatedPipeline(steady(1700), seed=4)) for _ in range(2))
 
     assert first == second
+
+
+def test_a_failed_rate_is_told_in_the_words_of_the_probe_that_failed() -> None:
+    """GIVEN a rate that the generator could not offer at first, and at which the pipeline then
+    failed THEN the generator is not what the interval ends at.
+    """
+    weak = TrialOutcome(Trial(1600, long=True), None, 1500.0, 10.0, "the generator was behind")
+    failed = TrialOutcome(
+        Trial(1600, long=True, repeat=1), False, 1400.0, 10.0, "the backlog grew by 200 events/s"
+    )
+    held = [outcome(800, held=True, long=True)] * 2
+
+    answer = next_trial(replace(PLAN, precision=1.0), [*held, weak, failed])
+
+    assert isinstance(answer, SearchAnswer)
+    assert (answer.kind, answer.high_per_s) == ("interval", 1600)
+    assert answer.why == "the backlog grew by 200 events/s"

@@ -22,7 +22,7 @@ def lateness_ms(sink: Recorder, generator: Recorder | None = None) -> dict[str, 
     """
     late_ms, late_max_ms = _looking_ms(sink)
     own_ms, own_max_ms = _stopping_ms(sink, generator)
-    if not (late_max_ms or own_max_ms):
+    if not any((late_ms, late_max_ms, own_ms, own_max_ms)):
         return {}
     return {
         "late": round(late_ms + own_ms, 3),
@@ -38,7 +38,8 @@ def _looking_ms(sink: Recorder) -> tuple[float, float]:
 
     def gap_ms(*names: str) -> float:
         known = [(seen[name], least[name]) for name in names]
-        return max((a - b for a, b in known if a is not None and b is not None), default=0.0)
+        # The least that is known of some events alone may lie above what is usual of all.
+        return max(0.0, *(a - b for a, b in known if a is not None and b is not None), 0.0)
 
     return gap_ms("mean", "p50", "p95", "p99"), gap_ms("max")
 

@@ -85,3 +85,18 @@ def test_both_are_told_together() -> None:
         "late": pytest.approx(60, rel=0.002),
         "late_max": pytest.approx(90, rel=0.002),
     }
+
+
+def test_figures_that_are_too_high_are_told_although_the_maximum_is_exact() -> None:
+    seen = recorder(
+        end_to_end=[100] * MANY + [900],
+        **{EARLIEST.name: [60] * MANY + [900]},
+    )
+
+    assert lateness_ms(seen) == {"late": pytest.approx(40, rel=0.01), "late_max": 0.0}
+
+
+def test_the_least_of_some_events_above_what_is_usual_makes_no_figure_too_low() -> None:
+    seen = recorder(end_to_end=[10] * MANY, **{EARLIEST.name: [60] * 5})
+
+    assert lateness_ms(seen) == {}

@@ -98,3 +98,14 @@ def test_a_true_rate_is_never_below_what_went_through(busy: float, rate_per_s: f
 
     assert set(found) == {"sink"}
     assert found["sink"] >= rate_per_s * (1 - 1e-9) - 0.1
+
+
+def test_a_part_that_clocks_took_below_nothing_takes_no_share_from_the_others() -> None:
+    """GIVEN 8 ms on the way, and a capture that came out at -4 ms THEN the sink has 6 of 8."""
+    waits = {"commit": 1.0, "capture": -4.0, "fetch": 1.0, "queue": 0.0, "sink_write": 6.0}
+
+    found = limit_of(replace(FIGURES, waits_ms=waits))
+
+    assert found.stage == "sink"
+    assert "events spend 75% of their time there" in found.words
+    assert limit_of(replace(FIGURES, waits_ms={"capture": -4.0})).stage is None

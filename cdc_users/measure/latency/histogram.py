@@ -125,6 +125,7 @@ class LatencyHistogram:
         since.count = self.count - earlier.count
         since.sum_us = self.sum_us - earlier.sum_us
         since.negative = self.negative - earlier.negative
+        since.too_long = self.too_long - earlier.too_long
         filled = np.flatnonzero(since._counts)
         if filled.size:
             lowest, highest = int(filled[0]), int(filled[-1])

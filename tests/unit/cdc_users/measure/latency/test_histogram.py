@@ -144,3 +144,11 @@ def test_a_buckets_value_is_the_librarys(values: list[int]) -> None:
         expected[lowest] = expected.get(lowest, 0) + 1
 
     assert dict(histogram_of(values).buckets()) == expected
+
+
+def test_minus_counts_what_was_too_long_since_then() -> None:
+    first, later = [5, HIGHEST_US + 1], [7, HIGHEST_US + 1, HIGHEST_US + 2]
+
+    since = histogram_of(first + later).minus(histogram_of(first))
+
+    assert (since.count, since.too_long) == (1, 2)

@@ -100,3 +100,29 @@ def test_the_least_of_some_events_above_what_is_usual_makes_no_figure_too_low() 
     seen = recorder(end_to_end=[10] * MANY, **{EARLIEST.name: [60] * 5})
 
     assert lateness_ms(seen) == {}
+
+
+def test_a_generator_that_recorded_no_delay_of_its_own_adds_nothing() -> None:
+    seen = recorder(end_to_end=[100] * MANY, **{EARLIEST.name: [60] * MANY})
+
+    assert lateness_ms(seen, Recorder()) == lateness_ms(seen)
+
+
+def test_too_few_arrivals_bear_out_no_delay_of_the_generators_own() -> None:
+    few = recorder(**{OWN_DELAY.name: [500] * (MANY - 1)})
+
+    assert lateness_ms(sink(), few) == {}
+    assert lateness_ms(sink(), recorder(**{OWN_DELAY.name: [500] * MANY})) != {}
+
+
+def test_without_a_usual_latency_no_delay_is_a_part_of_it() -> None:
+    """Nineteen events bear out no p50, so nobody knows what a tenth of it is."""
+    assert lateness_ms(recorder(end_to_end=[100] * 19), generator(500)) == {}
+    assert lateness_ms(recorder(end_to_end=[100] * 20), generator(500)) != {}
+
+
+def test_a_delay_is_told_from_just_above_the_limit_on() -> None:
+    at, above = (recorder(**{OWN_DELAY.name: [delay_ms] * (MANY + 1)}) for delay_ms in (10, 11))
+
+    assert lateness_ms(sink(100), at) == {}
+    assert lateness_ms(sink(100), above)["late"] == pytest.approx(11, rel=0.002)

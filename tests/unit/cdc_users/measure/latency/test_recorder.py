@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.measure.latency.histogram import HIGHEST_US, EncodedHistogram
-from cdc_users.measure.latency.recorder import OperationLog, Recorder
+from cdc_users.measure.latency.recorder import TIMES_PER_FLUSH, OperationLog, Recorder
 from cdc_users.measure.wire import decode, encode
 
 POINTS = (50, 95, 99)
@@ -114,3 +114,161 @@ def test_a_histogram_that_has_grown_is_encoded_again() -> None:
 
     assert (too_long.count, too_long.too_long) == (1, 1)
     assert (after.count, after.sum_us) == (2, 14)
+
+
+def counts_of(recorder: Recorder) -> dict[str, tuple[int, int]]:
+    """Each series' samples and their sum."""
+    return {name: (found.count, found.sum_us) for name, found in recorder.series.items()}
+
+
+def test_an_operation_is_in_every_series_that_it_belongs_to() -> None:
+    """Due at 1 ms, started at 3 ms, done at 7 ms."""
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    log.add(1_000_000, 3_000_000, 7_000_000, "insert")
+    log.flush()
+
+    assert counts_of(recorder) == {
+        "send_delay": (1, 2000),
+        "service": (1, 4000),
+        "response": (1, 6000),
+        "response.insert": (1, 6000),
+    }
+
+
+def test_an_operation_that_failed_has_no_response_and_no_service_time() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    log.add(1_000_000, 3_000_000, 7_000_000, "insert", failed=True)
+    log.flush()
+
+    assert counts_of(recorder) == {"send_delay": (1, 2000), "failed": (1, 6000)}
+
+
+def test_an_operation_without_a_kind_is_in_no_series_of_a_kind() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    log.add(0, 0, 1000)
+    log.flush()
+
+    assert set(recorder.series) == {"send_delay", "service", "response"}
+
+
+def test_send_delay_and_service_time_sum_to_the_response_whatever_a_microsecond_hides() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    for nanoseconds in range(0, 5000, 77):
+        log.add(0, nanoseconds, 3 * nanoseconds + 999)
+    log.flush()
+
+    sums = {name: sum_us for name, (_, sum_us) in counts_of(recorder).items()}
+    assert sums["response"] == sums["send_delay"] + sums["service"]
+
+
+def test_an_operation_that_began_before_it_was_due_has_a_negative_delay() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    log.add(5_000, 3_000, 9_000)
+    log.flush()
+
+    assert recorder.histogram("send_delay").negative == 1
+    assert recorder.total("send_delay") == (1, -2)
+    assert recorder.total("response") == (1, 4)
+
+
+def test_nothing_is_in_the_series_before_it_is_brought_there_and_then_it_is_there_once() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    log.add(0, 0, 1000)
+    assert recorder.series == {}
+
+    log.flush()
+    log.flush()
+
+    assert recorder.total("response") == (1, 1)
+
+
+def test_what_is_noted_is_brought_into_the_series_before_it_grows_without_bound() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    for _ in range(TIMES_PER_FLUSH // 3 - 1):
+        log.add(0, 0, 1000)
+    assert recorder.series == {}
+
+    log.add(0, 0, 1000)
+    log.add(0, 0, 1000)
+
+    assert recorder.total("response").samples == TIMES_PER_FLUSH // 3
+    log.flush()
+    assert recorder.total("response").samples == TIMES_PER_FLUSH // 3 + 1
+
+
+def test_kinds_and_failures_are_noted_apart_and_counted_together() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+    for name in ("insert", "update", "insert"):
+        log.add(0, 0, 1000, name)
+    log.add(0, 0, 9000, "update", failed=True)
+    log.flush()
+
+    found = {name: count for name, (count, _) in counts_of(recorder).items()}
+    assert (found["response.insert"], found["response.update"]) == (2, 1)
+    assert found["response"] + found["failed"] == found["send_delay"] == 4
+
+
+operations = st.lists(
+    st.tuples(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**7)), max_size=30
+)
+
+
+@given(operations, st.booleans())
+def test_many_operations_at_once_are_as_many_one_by_one(
+    told: list[tuple[int, int, int]], failed: bool
+) -> None:
+    singly, together = Recorder(), Recorder()
+    one_by_one, at_once = OperationLog(singly), OperationLog(together)
+    times = [(due, due + late, due + late + took) for due, late, took in told]
+    for operation in times:
+        one_by_one.add(*operation, "insert", failed=failed)
+    one_by_one.flush()
+    columns = [np.array([row[place] for row in times], dtype=np.int64) for place in range(3)]
+    at_once.add_many(*columns, "insert", failed=failed)
+
+    assert at_once.busy_ns == one_by_one.busy_ns == sum(took for _, _, took in told)
+    if told:
+        assert together.encode() == singly.encode()
+
+
+def test_a_batch_may_start_and_end_as_one() -> None:
+    recorder = Recorder()
+    log = OperationLog(recorder)
+
+    log.add_many(np.array([0, 1_000_000, 2_000_000]), 4_000_000, 5_000_000)
+
+    assert recorder.total("send_delay") == (3, 9000)
+    assert recorder.total("response") == (3, 12_000)
+    assert log.busy_ns == 3_000_000, "each was at work for as long as the batch"
+
+
+def test_what_was_told_and_what_is_recorded_here_are_one_series() -> None:
+    recorder = Recorder([told_of(5), told_of(7)])
+
+    recorder.record_many_us("end_to_end", np.array([100], dtype=np.int64))
+
+    assert recorder.total("end_to_end") == (3, 112)
+    assert recorder.histogram("end_to_end").max_us == 100
+
+
+def test_merging_takes_series_that_only_the_other_one_has() -> None:
+    mine, other = Recorder([told_of(5)]), Recorder()
+    other.record_many_us("loop_lag", np.array([3, 4], dtype=np.int64))
+
+    mine.merge(other)
+
+    assert counts_of(mine) == {"end_to_end": (1, 5), "loop_lag": (2, 7)}
+    assert counts_of(other) == {"loop_lag": (2, 7)}, "the other one was changed"
+
+
+def test_asking_for_a_series_that_nobody_has_makes_an_empty_one() -> None:
+    assert Recorder([told_of(5)]).histogram("nothing").count == 0
+    assert Recorder().total("nothing") == (0, 0)

@@ -84,3 +84,73 @@ def test_percentiles_of_one_moment_never_cross(counts: list[int]) -> None:
     known = [value for point in (50, 95, 99) if (value := found.percentile_us(point)) is not None]
 
     assert known == sorted(known)
+
+
+def grown(*values_us: int) -> LatencyHistogram:
+    histogram = LatencyHistogram()
+    histogram.record_many_us(np.array(values_us, dtype=np.int64))
+    return histogram
+
+
+def test_as_many_as_are_needed_are_enough() -> None:
+    window = LatencyWindow()
+    window.keep(grown(1, 2), 1.0)
+    now = grown(1, 2, 3, 4, 5)
+
+    assert window.since(now, 2.0, enough=3).window_s == 1.0
+    assert window.since(now, 2.0, enough=4).window_s == 2.0
+
+
+def test_the_least_time_may_be_reached_exactly() -> None:
+    window = LatencyWindow()
+    for second in (1.0, 2.0):
+        window.keep(grown(1), second)
+    now = grown(1, 2, 3)
+
+    assert window.since(now, 3.0, least_s=2.0, enough=1).window_s == 2.0
+    assert window.since(now, 3.0, least_s=2.001, enough=1).window_s == 3.0
+
+
+def test_what_came_in_the_window_are_the_newest_alone() -> None:
+    window = LatencyWindow()
+    window.keep(grown(1000, 1000), 1.0)
+    window.keep(grown(1000, 1000, 7), 2.0)
+
+    found = window.since(grown(1000, 1000, 7, 9), 3.0, enough=2)
+
+    assert list(found.histogram.buckets()) == [(7, 1), (9, 1)]
+    assert found.window_s == 2.0
+
+
+def test_a_look_that_is_not_kept_changes_nothing_of_the_next() -> None:
+    window, now = LatencyWindow(), grown(5, 6)
+
+    first, again = (window.since(now, 4.0, enough=2) for _ in range(2))
+
+    assert (first.window_s, first.histogram.count) == (again.window_s, again.histogram.count)
+
+
+def test_a_state_is_kept_until_a_minute_has_passed_since_the_next_one() -> None:
+    """Only then a window of a minute can do without it."""
+    window = LatencyWindow()
+    window.keep(grown(1), 10.0)
+    window.keep(grown(1, 1), 69.9)
+    assert window.since(grown(1, 1), 69.9).window_s == 69.9
+
+    window.keep(grown(1, 1), 70.0)
+
+    assert window.since(grown(1, 1), 70.0).window_s == 60.0
+
+
+def test_a_histogram_that_has_begun_once_more_goes_on_from_there() -> None:
+    window = LatencyWindow()
+    window.keep(grown(*[1000] * 50), 5.0)
+    restarted = grown(7, 7)
+    window.since(restarted, 6.0)
+    window.keep(restarted, 6.0)
+
+    found = window.since(grown(7, 7, 8), 8.0, enough=1)
+
+    assert (found.window_s, found.histogram.count) == (2.0, 1)
+    whole = window.since(grown(7, 7, 8), 8.0, enough=1000)
+    assert (whole.window_s, whole.histogram.count) == (3.0, 3), "what was before is forgotten"

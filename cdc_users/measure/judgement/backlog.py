@@ -42,7 +42,8 @@ class ProgressSample:
 
 def backlog_ages_s(looks: Sequence[ProgressSample]) -> NDArray[np.float64]:
     """At each look, how long ago the newest event that has been delivered was due: the distance
-    in time between what went in and what came out.
+    in time between what went in and what came out. Where all has come nothing is late, however
+    long ago the last of it was due.
     """
     if len(looks) < 2:
         return np.zeros(len(looks))
@@ -51,7 +52,8 @@ def backlog_ages_s(looks: Sequence[ProgressSample]) -> NDArray[np.float64]:
     out = np.minimum([look.delivered for look in looks], due)
     # A load that pauses has one count at several looks; the first of them is when it was reached.
     distinct, first = np.unique(np.maximum.accumulate(due), return_index=True)
-    return np.asarray(at_s - np.interp(out, distinct, at_s[first]), dtype=np.float64)
+    ages_s = at_s - np.interp(out, distinct, at_s[first])
+    return np.asarray(np.where(out < due, ages_s, 0.0), dtype=np.float64)
 
 
 def expected_per_s(looks: Sequence[ProgressSample]) -> float:

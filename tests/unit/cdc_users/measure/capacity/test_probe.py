@@ -177,3 +177,10 @@ def test_thinning_keeps_the_ends_and_the_mean(count: int) -> None:
     assert np.allclose(thin, 2 * thin_s)
     assert thin_s.min() >= 0
     assert thin_s.max() <= count - 1
+
+
+def test_a_load_of_few_events_is_not_given_up_between_two_of_them() -> None:
+    """GIVEN an event every ten seconds, each of which comes at once THEN nothing is late."""
+    rare = [ProgressSample(float(at), at // 10, at // 10, at // 10) for at in range(1, 40)]
+
+    assert all(hopeless(rare[:count]) == "" for count in range(1, 40))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cdc_users.measure.judgement.backlog import (
     ProgressSample,
     backlog_ages_s,
+    catch_up_time_s,
     expected_per_s,
     pair_slopes,
     settled_from,
@@ -65,3 +66,75 @@ def test_looks_that_span_no_time_have_no_rate(looks: list[ProgressSample]) -> No
 @given(st.integers(0, 10_000))
 def test_the_first_fifth_says_how_it_got_going(count: int) -> None:
     assert count / 5 <= settled_from(count) < count / 5 + 1
+
+
+def test_two_looks_have_ages_and_a_rate() -> None:
+    looks = [ProgressSample(10.0, 100, 100, 100), ProgressSample(14.0, 900, 300, 500)]
+
+    assert expected_per_s(looks) == 100.0, "by what was due, from the first look to the last"
+    # Of what was due by the 14th second 300 have come; those were due by the 12th.
+    assert list(backlog_ages_s(looks)) == [0.0, 2.0]
+
+
+def test_looks_in_a_wrong_order_have_no_rate() -> None:
+    assert expected_per_s([ProgressSample(5.0, 50, 0), ProgressSample(4.0, 90, 0)]) == 0.0
+
+
+def test_what_comes_before_it_is_due_is_not_younger_than_nothing() -> None:
+    """A look at what has come is a moment later than one at what was due."""
+    looks = [ProgressSample(float(at), 100 * at, 100 * at + 30) for at in range(5)]
+
+    assert list(backlog_ages_s(looks)) == [0.0] * 5
+
+
+def test_while_a_load_pauses_its_last_event_grows_older() -> None:
+    """GIVEN a load that ends with the third second, and a last event that never comes."""
+    due = [100, 200, 300, 300, 300]
+    looks = [ProgressSample(float(at), sent, min(sent, 299)) for at, sent in enumerate(due)]
+
+    ages_s = backlog_ages_s(looks)
+
+    assert list(ages_s[:2]) == [0.0, 0.0]
+    assert ages_s[2:] == pytest.approx([0.01, 1.01, 2.01])
+
+
+def test_where_all_has_come_nothing_is_late_however_long_ago_the_last_was_due() -> None:
+    looks = [ProgressSample(float(at), sent, sent) for at, sent in enumerate([100, 200, 200, 200])]
+
+    assert list(backlog_ages_s(looks)) == [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("outage_s", "rate", "capacity", "expected_s"),
+    [
+        (10.0, 500.0, 1000.0, 10.0),
+        (10.0, 500.0, 1500.0, 5.0),
+        (10.0, 999.0, 1000.0, 9990.0),
+        (0.0, 500.0, 1000.0, 0.0),
+        (10.0, 0.0, 1000.0, 0.0),
+        (10.0, 1000.0, 1000.0, None),
+        (10.0, 1000.0, 999.0, None),
+        (10.0, 500.0, None, None),
+    ],
+)
+def test_an_outage_is_made_good_by_what_the_pipeline_can_take_beyond_the_load(
+    outage_s: float, rate: float, capacity: float | None, expected_s: float | None
+) -> None:
+    assert catch_up_time_s(outage_s, rate, capacity) == expected_s
+
+
+@pytest.mark.parametrize(("count", "first"), [(0, 0), (1, 1), (5, 1), (6, 2), (10, 2), (11, 3)])
+def test_a_step_has_got_going_after_a_fifth_of_its_looks(count: int, first: int) -> None:
+    assert settled_from(count) == first
+
+
+def test_slopes_are_of_all_pairs_and_each_over_its_own_time() -> None:
+    slopes = pair_slopes(np.array([0.0, 1.0, 4.0]), np.array([10.0, 12.0, 6.0]))
+
+    assert list(slopes) == [2.0, -1.0, -2.0]
+
+
+def test_points_of_one_moment_have_slopes_to_those_of_another() -> None:
+    slopes = pair_slopes(np.array([0.0, 0.0, 2.0]), np.array([0.0, 4.0, 6.0]))
+
+    assert list(slopes) == [3.0, 1.0]

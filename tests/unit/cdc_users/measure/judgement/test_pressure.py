@@ -101,3 +101,109 @@ def test_a_place_that_was_only_ever_below_nothing_held_nothing() -> None:
     (queue, *_) = travel([sample(0, -3), sample(1, -1)])
 
     assert (queue.most, queue.full_s, queue.empty_s) == (0, None, None)
+
+
+def test_a_place_is_full_at_nine_tenths_and_empty_at_a_tenth_of_its_most() -> None:
+    (exactly, *_) = travel([sample(at, depth) for at, depth in enumerate([89, 90, 100, 11, 10])])
+
+    assert (exactly.full_s, exactly.empty_s) == (1, 4)
+
+
+def test_every_place_that_is_known_is_told_from_the_sink_back_to_the_source() -> None:
+    samples = [
+        sample(0, 5, paused_partitions=2, consumer_lag=7, slot_lag_bytes=9),
+        sample(1, 0, paused_partitions=0, consumer_lag=0, slot_lag_bytes=0),
+    ]
+
+    assert [filling.to_json() for filling in travel(samples)] == [
+        {"place": "queue", "most": 5, "full_s": 0, "empty_s": 1},
+        {"place": "paused", "most": 2, "full_s": 0, "empty_s": 1},
+        {"place": "topic", "most": 7, "full_s": 0, "empty_s": 1},
+        {"place": "slot", "most": 9, "full_s": 0, "empty_s": 1},
+    ]
+    assert travel([]) == []
+
+
+def test_a_place_is_told_by_the_samples_that_know_it() -> None:
+    samples = [sample(0), sample(1, consumer_lag=10), sample(2), sample(3, consumer_lag=0)]
+
+    topic = next(filling for filling in travel(samples) if filling.place == "topic")
+
+    assert (topic.most, topic.full_s, topic.empty_s) == (10, 1, 3)
+
+
+def test_the_window_of_a_busy_sink_has_both_of_its_ends() -> None:
+    """Before the window it did nothing, in it half of the time was busy."""
+    samples = [sample(at, busy_s=max(0.0, at - 5) / 2) for at in range(16)]
+
+    assert busy_share(samples, 5, 15) == 0.5
+    assert busy_share(samples, 0, 15) == pytest.approx(1 / 3)
+    assert busy_share(samples, 5, 5.9) is None, "one sample is no window"
+    assert busy_share([sample(3), sample(3)], 0, 9) is None, "and neither is one moment"
+
+
+def test_the_most_workers_of_a_window_are_those_that_could_have_worked() -> None:
+    samples = [sample(0, workers=1), sample(1, workers=4, busy_s=2.0), sample(2, workers=2)]
+    samples[-1] = sample(2, workers=2, busy_s=4.0)
+
+    assert busy_share(samples, 0, 2) == 0.5
+
+
+def test_memory_that_is_given_back_has_grown_by_less_than_nothing() -> None:
+    samples = [sample(at, uss_bytes=(50 - at) * MB) for at in range(3)]
+
+    assert memory_growth_bytes(samples, 0, 2) == -2 * MB
+    assert memory_growth_bytes(samples, 2, 9) is None
+
+
+def test_a_slope_needs_fifty_thousand_events() -> None:
+    few, enough = (
+        [sample(0), sample(1, completions=events, uss_bytes=51 * MB)] for events in (49_999, 50_000)
+    )
+
+    assert memory_slope(few) is None
+    assert memory_slope(enough) == pytest.approx(20.0)
+    assert memory_slope([sample(0, completions=90_000)]) is None
+
+
+def test_a_slope_does_not_depend_on_what_was_done_before() -> None:
+    samples = [
+        sample(at, completions=10**9 + at * 60_000, uss_bytes=10**10 + at * 60_000)
+        for at in range(3)
+    ]
+
+    assert memory_slope(samples) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "held", [{"queue": 1}, {"in_flight": 1}, {"paused_partitions": 0}], ids=str
+)
+def test_what_is_held_or_not_paused_ends_a_stall(held: dict[str, int]) -> None:
+    idle = {"queue": 0, "in_flight": 0, "paused_partitions": 1}
+    samples = [sample(at, **{**idle, **(held if at == 3 else {})}) for at in range(9)]
+
+    # From 0 to 2, and from 4 to 8.
+    assert stalled_s(samples) == 4
+    assert stalled_s([]) == 0
+
+
+def test_the_figures_of_a_hold_are_of_its_window_and_memory_of_all_until_its_end() -> None:
+    samples = [
+        sample(
+            at,
+            queue=at,
+            busy_s=float(max(0, at - 4)),
+            uss_bytes=(50 + at) * MB,
+            completions=30_000 * at,
+        )
+        for at in range(11)
+    ]
+
+    found = figures(samples, (4.0, 8.0))
+
+    assert found["memory_growth_mb"] == 8.0
+    assert found["memory_slope_mb_per_million"] == 33.33
+    assert found["sink_busy_share"] == 1.0
+    assert found["stalled_s"] == 0.0
+    assert figures(samples, None)["sink_busy_share"] == 0.6
+    assert figures(samples, None)["memory_growth_mb"] == 10.0

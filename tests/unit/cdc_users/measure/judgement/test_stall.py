@@ -102,3 +102,69 @@ def test_whatever_waits_the_sentence_comes_within_ten_seconds(waiting: int, bega
     ((at_s, _),) = told([*moving, *standing])
 
     assert at_s - began <= 10.0
+
+
+def test_the_sentence_of_a_stall_is_whole() -> None:
+    ((_, text),) = told(stalled(1000, slot_lag_bytes=2_550_000))
+
+    assert text == (
+        "nothing has come out for 7 s although 700 events wait: the capture stands still, 700"
+        " events are not in the topic; its slot does not advance (2.5 MB behind)"
+    )
+
+
+def test_a_slot_that_is_not_behind_is_not_accused() -> None:
+    ((_, text),) = told(stalled(None, slot_lag_bytes=0))
+
+    assert text.endswith("wait: the capture stands still")
+
+
+def test_nothing_that_waits_at_first_is_no_stall_until_it_has_waited_long_enough() -> None:
+    idle = [FlowSample(float(at), 10, 10, 10) for at in range(100)]
+    waiting = [FlowSample(100.0 + at, 11, 11, 10) for at in range(8)]
+
+    ((at_s, _),) = told([*idle, *waiting])
+
+    # The last sample at which nothing waited was a second before.
+    assert at_s == 99.0 + STALLED_S
+
+
+def test_a_stall_is_told_at_the_very_limit_and_not_before() -> None:
+    sent = [FlowSample(at_s, 5, None, 1) for at_s in (0.0, STALLED_S - 0.01, STALLED_S)]
+
+    assert [at_s for at_s, _ in told(sent)] == [STALLED_S]
+
+
+def test_a_sink_that_begins_once_more_has_moved() -> None:
+    """A process that was started again counts from nothing, which is no standstill."""
+    before = [FlowSample(float(at), 1000, 1000, 500) for at in range(7)]
+    after = [FlowSample(7.0 + at, 1000, 1000, at) for at in range(20)]
+
+    assert told([*before, *after]) == []
+
+
+def test_a_capture_that_moved_a_moment_ago_is_not_what_stands_still() -> None:
+    """What it still has to hand on is less than what the topic holds for a sink that is idle."""
+    samples = [FlowSample(float(at), 5000, 1000 + 10 * at, 900) for at in range(10)]
+
+    ((_, text),) = told(samples)
+
+    assert "the consumer group is idle, 170 events behind in the topic" in text
+
+
+def test_a_capture_counts_as_standing_after_half_of_the_time() -> None:
+    def at_rest_since(last_s: float) -> str:
+        samples = [FlowSample(float(at), 5000, 1000 + min(at, int(last_s)), 900) for at in range(8)]
+        ((_, text),) = told(samples)
+        return text
+
+    assert "the capture stands still" in at_rest_since(3)  # 4 s of 7
+    assert "the consumer group is idle" in at_rest_since(4)  # 3 s of 7
+
+
+def test_a_capture_that_has_handed_on_everything_is_not_what_stands_still() -> None:
+    samples = [FlowSample(float(at), 1000, 1000, 400, held=0, group_lag=0) for at in range(9)]
+
+    ((_, text),) = told(samples)
+
+    assert "the consumer group is idle, 0 events behind in the topic" in text

@@ -231,8 +231,8 @@ def test_many_operations_at_once_are_as_many_one_by_one(
     for operation in times:
         one_by_one.add(*operation, "insert", failed=failed)
     one_by_one.flush()
-    columns = [np.array([row[place] for row in times], dtype=np.int64) for place in range(3)]
-    at_once.add_many(*columns, "insert", failed=failed)
+    due, started, done = np.array(times, dtype=np.int64).reshape(-1, 3).T
+    at_once.add_many(due, started, done, "insert", failed=failed)
 
     assert at_once.busy_ns == one_by_one.busy_ns == sum(took for _, _, took in told)
     if told:

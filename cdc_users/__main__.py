@@ -1,4 +1,4 @@
-"""`python -m cdc_users` lists what can be called: the scenarios, and the programs around them."""
+"""`python -m cdc_users` lists the commands: the scenarios, and the programs around them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def overview() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the list; whatever else was meant is a mistake."""
+    """Print the list; any argument is a mistake."""
     if [word for word in arguments if word not in ("-h", "--help")]:
         print(
             f"python -m cdc_users takes no {arguments[0]!r}; it lists what can be called",

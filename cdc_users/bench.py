@@ -1,9 +1,9 @@
 """`make bench`: every scenario on one stack, each in a fresh process, and one table at the end.
 
-`python -m cdc_users.bench` brings the stack up unless it is, runs the scenarios' thin tests one
-after another (going on when one fails), takes a stack that it started down again, writes
-results/bench.html, bench.csv and bench.json, prints all results as one table, and exits with the
-worst of its modules (order 2, 3, 4, 1, 0).
+`python -m cdc_users.bench` starts the stack unless it is up and runs the scenarios' thin tests one
+after another, also after a failure. It stops a stack that it started, writes results/bench.html,
+bench.csv and bench.json, and prints all results as one table. It exits with the worst exit code of
+its modules (order 2, 3, 4, 1, 0).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from infra.stack.supervise.state import CHECKOUT
 from infra.validate import unwritable
 
 LOCUSTFILES, THIN_TESTS = CHECKOUT / "locustfiles", CHECKOUT / "tests" / "benchmark"
-#: What locust itself ends with, once a scenario has begun.
+#: Exit codes of locust once a scenario has begun.
 EXIT_CODES = range(5)
-#: The scenarios by name: one is one file.
+#: The scenarios by name; each is one file.
 MODULES = tuple(sorted(path.stem for path in LOCUSTFILES.glob("[a-z]*.py")))
 
 
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command_of(module: str) -> list[str]:
-    """What runs a scenario: its thin test, which claims something of the result, else locust."""
+    """The command for a scenario: its thin test, which also checks the result, or else locust."""
     for test in sorted(THIN_TESTS.glob("test_*.py")):
         if f'run_scenario("{module}"' in test.read_text(encoding="utf-8"):
             return [sys.executable, "-m", "pytest", "-s", "-q", str(test.relative_to(CHECKOUT))]
@@ -79,7 +79,7 @@ def command_of(module: str) -> list[str]:
 
 
 def run_module(module: str, results: Path) -> ModuleOutcome:
-    """Run one module in a fresh process, its output as it comes."""
+    """Run one module in a fresh process; its output is passed on as it comes."""
     before = set(results.glob("*/result.json"))
     status, left_out = results / f".{module}.status", results / f".{module}.left-out"
     for told in (status, left_out):
@@ -91,8 +91,8 @@ def run_module(module: str, results: Path) -> ModuleOutcome:
         "CDC_BENCH_LEFT_OUT": str(left_out),
     }
     code = subprocess.run(command_of(module), cwd=CHECKOUT, env=environment, check=False).returncode
-    # pytest can only say failed or not; the thin test leaves locust's own exit code beside the
-    # results.
+    # pytest's exit code says only failed or not; the thin test therefore writes locust's own exit
+    # code beside the results.
     if status.exists():
         code = int(status.read_text(encoding="ascii"))
     elif code != 0 and ("pytest" in command_of(module) or code not in EXIT_CODES):
@@ -122,9 +122,7 @@ def consolidate(outcomes: Sequence[ModuleOutcome], results: Path, width: int) ->
 
 
 def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
-    """What no module could read of the options that the environment gives (`CDC_RATE` for
-    `--rate`).
-    """
+    """Mistakes in the environment's options that no module could read (`CDC_RATE` for `--rate`)."""
     found = []
     for option in OPTIONS:
         try:
@@ -135,8 +133,8 @@ def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
 
 
 def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The modules to run; raises OptionsError with all mistakes, before any server is asked or
-    anything is written.
+    """The modules to run; raises OptionsError with all mistakes before it asks a server or writes a
+    file.
     """
     chosen = tuple(dict.fromkeys(name.strip() for name in options.only.split(",") if name.strip()))
     mistakes = environment_mistakes(environ)
@@ -160,7 +158,7 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str,
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the modules; see the module's docstring."""
+    """Run the modules and return the worst exit code; the module's docstring has the details."""
     options = parser().parse_args(arguments)
     try:
         if options.pipeline:
@@ -178,7 +176,7 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
     results = Path(options.results).resolve()
     results.mkdir(parents=True, exist_ok=True)
-    # A signal must not skip the stack's end.
+    # The stack must be stopped also when a signal ends this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if owned and (code := _stack("up")) != 0:

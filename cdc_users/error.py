@@ -1,13 +1,13 @@
 """Errors of the harness.
 
 HarnessError (exit 2)
-├── OptionsError    mistakes in options, from wherever they come, all of them together
-├── SubjectError    a subject of the schema registry holds a schema that ours does not fit
-├── ObserverError   the observer died, so nothing can be said any more
-├── TargetError     (exit 3) a server or a child process that is needed does not answer
+├── OptionsError    mistakes in options, all of them together
+├── SubjectError    the schema registry's subject does not take our schema
+├── ObserverError   the observer died, so no measurement is possible
+├── TargetError     (exit 3) a server or a child process that the run needs does not answer
 │   ├── PlatformSilentError  (exit 1) the system under test lives and does not answer
 │   └── ObserverSilentError  (exit 2) the observer lives and does not answer
-├── PlatformAnswerError  a platform answers something else than docs/platform.md asks for
+├── PlatformAnswerError  a platform's answer breaks its contract (docs/platform-contract.md)
 ├── StewardError    the process that creates and removes a run's objects has died or is silent
 └── ResultError     a result directory that cannot be written or read
 """
@@ -18,13 +18,13 @@ from collections.abc import Sequence
 
 
 class HarnessError(Exception):
-    """Root of what the harness itself can report; `exit_code` is what the process ends with."""
+    """Root of the errors that the harness reports; `exit_code` is the process's exit code."""
 
     exit_code = 2
 
 
 class OptionsError(HarnessError):
-    """Every mistake of one set of options, each a sentence that names the value and the remedy."""
+    """Every mistake of one set of options; each is a sentence with the value and the remedy."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = tuple(dict.fromkeys(mistakes))
@@ -32,25 +32,25 @@ class OptionsError(HarnessError):
 
 
 class ObserverError(HarnessError):
-    """The process that watches where events land has died; the message has its exit and the end of
-    its log.
-    """
+    """The observer has died; the message has its exit code and the end of its log."""
 
 
 class TargetError(HarnessError):
-    """Something that the run needs does not answer, or died; the message says what was tried."""
+    """A server or process that the run needs does not answer, or died; the message has what was
+    tried.
+    """
 
     exit_code = 3
 
 
 class PlatformSilentError(TargetError):
-    """The platform's telemetry does not answer, or it does not come up."""
+    """The platform does not start, or its telemetry does not answer."""
 
     exit_code = 1
 
 
 class ObserverSilentError(TargetError):
-    """The observer does not answer, or it does not come up."""
+    """The observer does not start, or does not answer."""
 
     exit_code = 2
 
@@ -62,11 +62,11 @@ class FenceRefusedError(TargetError):
 
 
 class PlatformAnswerError(HarnessError):
-    """A platform answers something else than it must; the message names the field."""
+    """A platform's answer breaks its contract; the message names the field."""
 
 
 class StewardError(HarnessError):
-    """The steward has died, or does not answer; the next run removes what this one has left."""
+    """The steward has died or does not answer; the next run removes what this run leaves."""
 
 
 class StewardSilentError(StewardError):
@@ -74,9 +74,7 @@ class StewardSilentError(StewardError):
 
 
 class SubjectError(HarnessError):
-    """A subject in the schema registry does not take our schema; the message says what to do about
-    it.
-    """
+    """A subject in the schema registry does not take our schema; the message has the remedy."""
 
 
 class ResultError(HarnessError):

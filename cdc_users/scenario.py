@@ -31,9 +31,8 @@ class OwnOption:
     `name` is how Python knows it; the command line has it with dashes, and the environment in
     capitals behind CDC_. `read` turns its text into a value, and raises ValueError with the value
     and the remedy; `takes` says what it reads, unless `read` has an attribute that does. `unset` is
-    its value where neither the user nor `default` says one. A sink's or transport's becomes the
-    `argument` of that name on the platform's command line, where it has one and the value is not
-    None.
+    its value where neither the user nor `default` gives one. An option of a sink or transport that
+    has an `argument` is handed to the platform under that name, unless its value is None.
     """
 
     name: str
@@ -64,7 +63,8 @@ class Scenario:
     options: tuple[OwnOption, ...] = ()
 
 
-#: A field's metadata: the argument that tells the platform, and what makes it that.
+#: Keys of a field's metadata: the platform's argument that the field becomes, and the function that
+#: turns the field's value into the argument's.
 ARGUMENT, AS_TOLD = "argument", "as_told"
 
 
@@ -79,17 +79,18 @@ def _in_ms(seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What stands between source and sink; a step with another one than its predecessor's gets a
-    fresh topic.
+    """What stands between source and sink; a step whose pipeline differs from its predecessor's
+    gets a fresh topic.
 
     `source` says where rows go in: the database, or straight to the topic. `capture` and
-    `transport` only matter for the database; `iceberg_commit_interval_s` only for that sink.
+    `transport` matter only with the database, `iceberg_commit_interval_s` only with the Iceberg
+    sink.
     """
 
     source: str = "postgres"
     capture: str = "debezium"
     transport: str = "kafka"
-    #: A service of the user's own behind the transport; empty: an emulator.
+    #: The address of the user's own service behind the transport; empty: an emulator is started.
     transport_endpoint: str = ""
     sink: str = _told("counting", "sink")
     partitions: int = 1
@@ -99,25 +100,26 @@ class Pipeline:
     sink_delay_s: float = _told(0.0, "sink-delay-ms", _in_ms)
     iceberg_mode: str = _told("append", "iceberg-mode")
     iceberg_commit_interval_s: float = _told(1.0, "iceberg-commit-interval-ms", _in_ms)
-    #: The user's own: a command line instead of the reference platform (empty: it; none: one that
-    #: runs already), a connector, tables and their topics (both by comma).
+    #: The user's own parts: a command line in place of the reference platform (empty: the
+    #: reference; none: a platform that runs already), a connector, tables and their topics (both by
+    #: comma).
     platform: str = ""
     topic: str = ""
     connector: str = ""
     table: str = ""
-    #: Of the user's own tables: the column for the probe, whether it is added, whether rows stay.
+    #: For the user's own tables: the probe's column, whether to add it, whether to leave the rows.
     probe_column: str = "probe"
     add_probe: bool = False
     keep_rows: bool = False
     #: Where events come out of somebody else's platform, e.g. webhook:8080.
     sink_tap: str = ""
-    #: Where its messages have the probe, in a form that is none of the known ones.
+    #: Where that platform's messages hold the probe, if their form is not one that taps know.
     probe_path: str = ""
-    #: Whether the sink is watched by a tap of ours where its platform may be gone for a while.
+    #: Whether our tap watches the sink, so that it is seen even while its platform is down.
     watched: bool = False
-    #: Where a relay of the run's own stands before a server (infra.faults.fault.RELAYED).
+    #: The servers that the run reaches through relays of its own (infra.faults.fault.RELAYED).
     relayed: tuple[str, ...] = ()
-    #: Whether its warehouse is on a disk that is small enough to be filled.
+    #: Whether the sink's warehouse is on a disk that is small enough to be filled.
     small_disk: bool = False
     #: The consumer group of somebody else's platform, whose lag is shown.
     group: str = ""
@@ -135,7 +137,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 
 def own_arguments(options: Iterable[OwnOption], pipeline: Pipeline) -> dict[str, object]:
-    """What options that a part brought along become on the platform's command line."""
+    """What the options of a sink or transport become on the platform's command line."""
     told = {option.argument: pipeline.own_value(option.name) for option in options}
     return {name: value for name, value in told.items() if name and value is not None}
 
@@ -143,7 +145,7 @@ def own_arguments(options: Iterable[OwnOption], pipeline: Pipeline) -> dict[str,
 def platform_arguments(pipeline: Pipeline) -> dict[str, object]:
     """What a pipeline's fields become on the platform's command line, by the argument's name.
 
-    It has those of every sink; which of them one sink takes, its own declaration says.
+    Arguments of every sink are among them; a sink's declaration says which of them it takes.
     """
     return {
         item.metadata[ARGUMENT]: item.metadata[AS_TOLD](getattr(pipeline, item.name))
@@ -166,11 +168,11 @@ class StepMark:
 class Step:
     """One measured stage of a run: a schedule of arrivals through one pipeline.
 
-    In the mode `drain` the load is there before the platform starts; in the mode `null` it goes
-    nowhere and shows what the generator itself can do. A `warm_up` is run and shown, not judged; a
-    step that is not `steady` is expected to grow a backlog while its load lasts. A `probe` asks
-    whether a rate holds: that it does not is an answer, and spoils nothing.
-    `lanes` are those that it can use; in a run all steps have those that are up (`level`).
+    In the mode `drain` the records wait in the topic before the platform starts; in the mode `null`
+    the load goes nowhere and shows what the generator itself can do. A `warm_up` is run and shown,
+    but not judged; a step that is not `steady` is expected to grow a backlog while its load lasts.
+    A `probe` asks whether a rate holds: if it does not, that is an answer and not a failure.
+    `lanes` is how many the step can use; a run keeps the same lanes up for all its steps (`level`).
     """
 
     name: str
@@ -183,9 +185,9 @@ class Step:
     probe: bool = False
     steady: bool = True
     marks: tuple[StepMark, ...] = ()
-    #: What is done to the pipeline meanwhile.
+    #: The fault that is done to the pipeline during the step.
     fault: PlannedFault | None = None
-    #: Whether it has a rig of its own, because it leaves one behind that nobody can use.
+    #: Whether the step needs a rig of its own, because no other step could use it afterwards.
     alone: bool = False
 
 
@@ -193,7 +195,7 @@ class Step:
 class StepShown:
     """What a step that has ended showed: its figures, and whether its backlog was drained in time.
 
-    The audit comes when all steps of a pipeline have ended, so the ledger is still empty.
+    The audit follows when all steps of a pipeline have ended, so the ledger is still empty.
     """
 
     step: Step
@@ -201,23 +203,23 @@ class StepShown:
     drained: bool
     #: From its first arrival until it was drained.
     took_s: float = 0.0
-    #: Sent and delivered while the load lasted, once a second, and the series of what came out.
+    #: Events sent and delivered, looked at once a second under load, and the sink's latencies.
     looks: Sequence[ProgressSample] = ()
     recorder: Recorder = field(default_factory=Recorder)
-    #: What waited at each place of the pipeline.
+    #: The backlog at each place of the pipeline.
     backlogs: Mapping[str, BacklogSeries] = field(default_factory=dict)
     #: How busy each stage was, and what piled up before it.
     stages: StageFigures | None = None
-    #: Why the generator itself did not offer the load, and that it had too few lanes for it.
+    #: Why the generator itself did not offer the load, and whether it had too few lanes for it.
     generator: Sequence[str] = ()
     crowded: Sequence[str] = ()
-    #: Why the load was given up before its end.
+    #: Why the load was cut short; empty where it was not.
     cut: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """A step under load: sent and delivered so far, and the series of what has come out."""
+    """A step under load: events sent and delivered so far, and their latencies."""
 
     step: Step
     looks: Sequence[ProgressSample]
@@ -226,8 +228,8 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True)
 class CourseOutcome:
-    """What a course as a whole came to: why the system failed, why there is no answer, what else is
-    worth knowing, and its answer (or those that it compares) as result.json holds it.
+    """What all steps of a course together showed: why the system failed, why there is no answer,
+    notes, and the answer (or several that are compared) as result.json holds it.
     """
 
     failed: Sequence[str] = ()
@@ -249,21 +251,21 @@ class Course(Protocol):
 
     @property
     def undecided_s(self) -> float:
-        """What the steps that are not certain take at the most; 0 where all are."""
+        """The most that the undecided steps may take, in seconds; 0 where all are certain."""
 
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
-        """The step to take after those that have ended; None where the run is complete."""
+        """The next step, after those that have ended; None where the run is complete."""
 
     def give_up(self, progress: StepProgress) -> str:
-        """Why a load that goes on is not worth carrying to its end; empty where it is."""
+        """Why the load of a running step should be cut short; empty where it should go on."""
 
     def outcome(self, shown: Sequence[StepShown]) -> CourseOutcome:
-        """What the steps that were taken come to."""
+        """What the steps that were taken showed together."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedCourse:
-    """A list of steps that nothing changes."""
+    """A list of steps that is fixed from the start."""
 
     planned: Sequence[Step]
     undecided_s: float = 0.0
@@ -273,17 +275,17 @@ class FixedCourse:
         return self.planned[len(shown)] if len(shown) < len(self.planned) else None
 
     def give_up(self, progress: StepProgress) -> str:  # noqa: ARG002 - every step is carried out
-        """Never: what was asked for is carried out."""
+        """Never: every step is carried to its end."""
         return ""
 
     def outcome(self, shown: Sequence[StepShown]) -> CourseOutcome:  # noqa: ARG002 - each step is judged by itself
-        """Nothing beside the steps themselves."""
+        """Nothing beyond the steps' own results."""
         return CourseOutcome()
 
 
 def level(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """The steps, each with the lanes of the one that can use most: lanes stay up, and take part,
-    all through a run.
+    """The steps, each with the largest number of lanes that any of them can use: a run keeps its
+    lanes up throughout, and all of them take part in every step.
     """
     steps = tuple(steps)
     lanes = max(step.lanes for step in steps)
@@ -299,8 +301,8 @@ def rig_of(number: int, step: Step) -> tuple[Pipeline, int]:
 
 
 def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps, numbered where names are equal and with the same lanes; raises OptionsError where
-    a topic of the user's would have to serve several rigs.
+    """The steps, with equal names numbered and equal lanes; raises OptionsError where one of the
+    user's topics would have to serve several rigs.
     """
     topic = next((step.pipeline.topic for step in steps if step.pipeline.topic), "")
     rigs = len(list(itertools.groupby(enumerate(steps, start=1), key=lambda item: rig_of(*item))))
@@ -317,7 +319,7 @@ def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Files, charts and thresholds know a step by its name, so the second namesake gets `-2`
+    """Files, charts and thresholds know a step by its name, so the second step of a name gets `-2`
     behind it.
     """
     taken = {step.name for step in steps}

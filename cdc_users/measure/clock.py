@@ -1,4 +1,4 @@
-"""One clock for all processes of a run: monotonic inside a host, and wall time derived from it
+"""One clock for all processes of a run: monotonic inside a host, with wall time derived from it
 once.
 
 Linux's CLOCK_MONOTONIC is the same in all processes of a host, so a time taken by one may be
@@ -44,26 +44,26 @@ class Anchor:
         return self.wall_us_at(time.monotonic_ns())
 
     def step_ms(self) -> float:
-        """By how much this host's wall clock has left the anchor: set by somebody.
+        """By how many milliseconds this host's wall clock has left the anchor, because somebody set
+        it.
 
-        One that is slewed takes the monotonic clock along (clock_gettime(2)).
+        A clock that is slewed takes the monotonic clock along (clock_gettime(2)), so it shows no
+        step.
         """
         now = new_anchor()
         return (now.wall_us - self.wall_us_at(now.monotonic_ns)) / 1000
 
     def for_this_host(self) -> Anchor:
-        """This anchor on the host that made it; elsewhere one of that host's own."""
+        """This anchor on the host that made it; on another host, that host's own."""
         return self if self.boot_id == boot_id() else new_anchor()
 
     def environment(self) -> dict[str, str]:
-        """What a child process is given, so that it reads the same clock (`anchor_from`)."""
+        """The variables for a child process that must read the same clock (`anchor_from`)."""
         return {VARIABLE: msgspec.json.encode(self).decode("ascii")}
 
 
 def boot_id() -> str:
-    """What tells this host's current uptime from any other; empty where the system has no such
-    thing.
-    """
+    """The identifier of this host's current uptime; empty where the system has none."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -83,6 +83,6 @@ def new_anchor() -> Anchor:
 
 
 def anchor_from(environ: Mapping[str, str]) -> Anchor:
-    """The run's anchor as the first process handed it on, or one of our own on another host."""
+    """The run's anchor from the environment; on another host a new one of that host's own."""
     text = environ.get(VARIABLE)
     return msgspec.json.decode(text, type=Anchor).for_this_host() if text else new_anchor()

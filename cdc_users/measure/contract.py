@@ -1,5 +1,5 @@
-"""What a platform says and answers (docs/platform-contract.md): messages of which it must have
-none, and their JSON schema.
+"""What a platform tells about itself (docs/platform-contract.md): messages that a platform may
+leave out in whole or in part, and their JSON schema.
 
 `python -m cdc_users.measure.contract` prints the schema.
 """
@@ -13,8 +13,8 @@ from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
 
 
 class PartitionTelemetry(msgspec.Struct, kw_only=True):
-    """One partition as an instance sees it: how far it is durable, how far behind it is (None:
-    not known), and whether it is paused.
+    """One partition as an instance sees it: up to where its events are durable, how many are behind
+    (None: not known), and whether it is paused.
     """
 
     durable: int | None = None
@@ -23,19 +23,19 @@ class PartitionTelemetry(msgspec.Struct, kw_only=True):
 
 
 class ConsumerTelemetry(msgspec.Struct, kw_only=True):
-    """What an instance of the platform holds; a platform may know nothing of it."""
+    """What an instance of the platform holds in memory; a platform may leave it out."""
 
     queue_depth: int | None = None
     in_flight: int | None = None
     queue_high_water: int | None = None
-    #: None: it does not tell which it has.
+    #: None: the platform does not say which partitions it has.
     partitions: dict[str, PartitionTelemetry] | None = None
     errors: list[str] = []
 
 
 class PlatformTelemetry(msgspec.Struct, kw_only=True):
-    """`GET /snapshot` of one instance of the platform (docs/platform-contract.md); nothing must be
-    there.
+    """`GET /snapshot` of one instance of the platform (docs/platform-contract.md); every field may
+    be left out.
     """
 
     steps: dict[int, StepTelemetry] = {}
@@ -45,7 +45,7 @@ class PlatformTelemetry(msgspec.Struct, kw_only=True):
 
 
 class TelemetrySample(msgspec.Struct, kw_only=True):
-    """One of an instance's 10 Hz samples; only its number and its time must be there."""
+    """One of an instance's 10 Hz samples; only its number and its time are required."""
 
     number: int
     at_us: int
@@ -63,7 +63,7 @@ class TelemetrySample(msgspec.Struct, kw_only=True):
 
 
 class SamplesTelemetry(msgspec.Struct):
-    """`GET /samples` of one instance; a platform may take none."""
+    """`GET /samples` of one instance; a platform may have none."""
 
     samples: list[TelemetrySample] = []
 
@@ -74,7 +74,7 @@ class PlatformReady(msgspec.Struct):
     telemetry: str = ""
 
 
-#: What a platform says and answers, by where.
+#: The platform's messages, by where each one appears.
 ANSWERS = {
     "the ready line": PlatformReady,
     "GET /snapshot": PlatformTelemetry,
@@ -85,7 +85,7 @@ ANSWERS = {
 
 
 def contract_schema() -> dict[str, object]:
-    """The contract as a JSON schema: an answer by where it is given."""
+    """The contract as a JSON schema with one property for each message."""
     found, parts = msgspec.json.schema_components(ANSWERS.values(), ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,7 +1,8 @@
 """Python's garbage collector beside a load.
 
-A full collection looks at every object of the process: some 100,000 after the imports alone, which
-stops it for 50 ms, and longer on a busy machine. Whatever is due meanwhile is late by that.
+A full collection looks at every object of the process. After the imports alone there are some
+100,000, which stops the process for 50 ms, and longer on a busy machine. Every arrival that is due
+meanwhile is late by that.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import gc
 
 
 def set_aside() -> None:
-    """Collect now, before a load, and leave what is there then out of later collections; what was
-    set aside before is looked at once more, so that nothing is kept for ever.
+    """Collect now, before a load, and exclude the remaining objects from later collections. Objects
+    that an earlier call excluded are looked at once more, so that no garbage is kept for ever.
     """
     gc.unfreeze()
     gc.collect()

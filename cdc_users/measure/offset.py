@@ -1,8 +1,8 @@
-"""How far two clocks are apart, from round trips between them, and how sure that is. Pure.
+"""The difference between two clocks, and its uncertainty, from round trips between them. Pure.
 
-F. Cristian, "Probabilistic Clock Synchronization" (1989): another clock's time lies between the
-moments at which it was asked and answered. Many round trips narrow that down to what all of them
-allow.
+F. Cristian, "Probabilistic Clock Synchronization" (1989): the other clock's time belongs to a
+moment between the question and the answer. Many round trips narrow the difference down to what all
+of them allow.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-#: How often another clock is asked what time it is; the quickest answers tell it best.
+#: The number of round trips; the quickest ones narrow the difference down most.
 ROUND_TRIPS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """Asked and answered by this clock, and what the other one said in between; microseconds."""
+    """The question's and the answer's time by this clock, and the other clock's time in the answer;
+    microseconds.
+    """
 
     asked_us: int
     other_us: int
@@ -25,14 +27,14 @@ class RoundTrip:
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """By how much the other clock is ahead of this one, give or take `bound_us`."""
+    """How far the other clock is ahead of this one, plus or minus `bound_us`."""
 
     offset_us: int
     bound_us: int
 
     @property
     def same(self) -> bool:
-        """Whether both may well be one clock."""
+        """Whether the difference allows that both are one clock."""
         return abs(self.offset_us) <= self.bound_us
 
 
@@ -40,10 +42,10 @@ ONE_CLOCK = ClockOffset(0, 0)
 
 
 def offset_of(round_trips: Sequence[RoundTrip]) -> ClockOffset | None:
-    """What all round trips allow; None where there were none.
+    """The offset that all round trips allow; None for no round trip.
 
-    Where they contradict each other one of the clocks was set, or drifts, meanwhile: then they are
-    told as far apart as the round trips say.
+    If round trips contradict each other, one of the clocks was set or drifted; then the bound
+    covers all of them.
     """
     if not round_trips:
         return None
@@ -56,6 +58,6 @@ def offset_of(round_trips: Sequence[RoundTrip]) -> ClockOffset | None:
 
 
 def asked_offset(other_us: Callable[[], int], own_us: Callable[[], int]) -> ClockOffset:
-    """What some round trips find that are made now: `other_us` asks the other clock."""
+    """Measure an offset by some round trips now; `other_us` asks the other clock."""
     found = offset_of([RoundTrip(own_us(), other_us(), own_us()) for _ in range(ROUND_TRIPS)])
     return ONE_CLOCK if found is None else found

@@ -1,6 +1,4 @@
-"""What one step brought to a tap, and the messages in which platform and observer tell of it
-alike.
-"""
+"""One step's figures at a tap, and the messages in which both platform and observer report them."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ class StepFigures:
 
 
 class StepTelemetry(msgspec.Struct, kw_only=True):
-    """One step's figures at one tap, as they travel."""
+    """One step's figures at one tap, for a message."""
 
     delivered: int
     series: dict[str, EncodedHistogram] = {}
@@ -37,13 +35,13 @@ class StepTelemetry(msgspec.Struct, kw_only=True):
 
 class ProgressTelemetry(msgspec.Struct, kw_only=True):
     """How far one tap has come: events delivered by step, each counted once, and the fences by key
-    and by the partitions that they came from.
+    and by partition.
     """
 
     steps: dict[int, int]
     fences: list[int]
     fenced_partitions: list[int] = []
-    #: Each fence's key and the partition that it came from; a platform need not tell this.
+    #: Each fence's key and its partition; a platform may leave this out.
     fence_places: list[tuple[int, int]] = []
 
 
@@ -64,7 +62,7 @@ def steps_telemetry(steps: Mapping[int, StepFigures], ledger: Ledger) -> dict[in
 
 
 def progress_telemetry(ledger: Ledger) -> ProgressTelemetry:
-    """What a drain waits for, cheap enough to be asked many times a second."""
+    """The few counts that a drain waits for; cheap enough to be asked for many times a second."""
     return ProgressTelemetry(
         steps={step: counts.delivered for step, counts in ledger.delivered().items()},
         fences=sorted(ledger.fences()),

@@ -8,20 +8,20 @@ from typing import TypeVar
 
 import msgspec
 
-#: Raised whenever a message changes its meaning; processes of two versions refuse each other.
+#: Raised whenever a message changes its meaning; processes of different versions refuse each other.
 PROTOCOL = 1
 
 WireMessage = TypeVar("WireMessage")
 
 
 class WireError(ValueError):
-    """A message of another protocol version, or one that is not what was asked for; the text names
-    the sender and what is wrong.
+    """A message of another protocol version or of an unexpected form; the text has the sender and
+    the mistake.
     """
 
 
 class Versioned(msgspec.Struct, kw_only=True, frozen=True):
-    """A message that says by which protocol it was made."""
+    """A message with the protocol version that it was made by."""
 
     protocol: int = PROTOCOL
 
@@ -31,12 +31,12 @@ class _Version(msgspec.Struct):
 
 
 def encode(message: object) -> bytes:
-    """A message as it travels; one line."""
+    """A message as JSON in one line."""
     return msgspec.json.encode(message)
 
 
 def decode(data: bytes | str, kind: type[WireMessage], sender: str) -> WireMessage:
-    """Read a message; raises WireError for another protocol before anything else."""
+    """Read a message; raises WireError, for another protocol version before any other mistake."""
     try:
         message = msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:

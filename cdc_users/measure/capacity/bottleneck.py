@@ -1,8 +1,8 @@
 """Which stage limits a pipeline: the place before which events pile up, and how busy each stage is.
 Pure.
 
-A stage's *true rate* is what it would do if it were busy all the time: what went through it by the
-part of the time that it was busy (DS2; Kalavri et al., OSDI 2018).
+A stage's *true rate* is the rate at full use: its throughput divided by the share of time in which
+it was busy (DS2; Kalavri et al., OSDI 2018).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cdc_users.measure.latency.series import AWAITED
 
-#: The stages, in the order in which an event passes, and how a sentence names them.
+#: The stages in the order in which an event passes them, with their names for a sentence.
 STAGES: Mapping[str, str] = {
     "source": "the source (PostgreSQL's commits)",
     "walsender": "PostgreSQL's walsender",
@@ -21,7 +21,7 @@ STAGES: Mapping[str, str] = {
     "consumer": "the platform's consumer",
     "sink": "the sink",
 }
-#: The stages that may let events pile up at a place; the first is named where nothing tells more.
+#: For each place, the stages that may cause its backlog; without other evidence, the first.
 BEFORE: Mapping[str, tuple[str, ...]] = {
     "source": ("source",),
     "slot": ("capture", "walsender", "broker"),
@@ -29,17 +29,17 @@ BEFORE: Mapping[str, tuple[str, ...]] = {
     "topic": ("consumer", "sink"),
     "queue": ("sink",),
 }
-#: Of the platform as the page shows it, the stage that fetches.
+#: The platform's box on the page covers several stages; a wait there is for the fetching one.
 _OF_BOX: Mapping[str, str] = {"platform": "consumer"}
-#: Of the parts of the latency, the stage that makes events wait there.
+#: For each part of the latency, the stage that makes events wait there.
 OF_PART: Mapping[str, str] = {part: _OF_BOX.get(box, box) for part, box in AWAITED.items()}
-#: A backlog that grows by less than this part of what goes through names nobody.
+#: A backlog that grows by less than this share of its throughput is no evidence.
 GROWS = 0.005
-#: A stage that is busy for so much of its time can do no more.
+#: A stage that is busy for this share of its time has no capacity left.
 FULL = 0.85
-#: A broker that needs so long for a request of metadata keeps everybody waiting.
+#: A broker that takes this long for a metadata request delays every client.
 SLOW_ANSWER_MS = 100.0
-#: Of a machine's processors so much in use: then whatever runs on it is slowed down.
+#: With this share of the machine's processors in use, every process on it is slowed down.
 MACHINE_FULL = 0.95
 
 
@@ -47,9 +47,9 @@ MACHINE_FULL = 0.95
 class StageFigures:
     """What a probe showed of the stages.
 
-    `growth` is by place, as a share of what goes through it; `busy` by stage, from 0 to 1, where it
-    is known; `waits_ms` the mean latency of each part of the way; `machine` the share of the
-    machine's processors that were in use.
+    `growth` is by place, as a share of its throughput; `busy` by stage, from 0 to 1, where known;
+    `waits_ms` the mean latency of each part of the way; `machine` the share of the machine's
+    processors in use.
     """
 
     rate_per_s: float
@@ -62,8 +62,8 @@ class StageFigures:
 
 @dataclass(frozen=True, slots=True)
 class StageLimit:
-    """The stage that limits a pipeline (None: nothing names one), the place whose backlog proves
-    it, and the sentence that says so.
+    """The stage that limits a pipeline (None: the figures name none), the place whose backlog
+    proves that, and the sentence for the report.
     """
 
     stage: str | None
@@ -72,8 +72,8 @@ class StageLimit:
 
 
 def limit_of(figures: StageFigures) -> StageLimit:
-    """The stage that limits the pipeline, by what piled up; where nothing did, by where events
-    spent their time.
+    """The stage that limits the pipeline: the one before which events piled up or, if none piled
+    up, the one where events spent most of their time.
     """
     growing = {
         place: share for place, share in figures.growth.items() if share > GROWS and place in BEFORE
@@ -87,7 +87,9 @@ def limit_of(figures: StageFigures) -> StageLimit:
 
 
 def _foremost(growing: Mapping[str, float]) -> str:
-    """Where most piles up; a slot holds back the same events as the capture's backlog counts."""
+    """The place with the largest growth. The slot counts only if no other place grows, because the
+    capture's backlog has the same events.
+    """
     counted = {place: share for place, share in growing.items() if place != "slot"} or growing
     return max(counted, key=lambda place: counted[place])
 
@@ -127,7 +129,7 @@ def _machine(figures: StageFigures) -> str:
 
 
 def true_rates(figures: StageFigures) -> dict[str, float]:
-    """What each stage would do if it were busy all the time; one that did nothing has none."""
+    """Each stage's true rate (see the module); a stage that was never busy has none."""
     return {
         stage: round(figures.rate_per_s / busy, 1)
         for stage, busy in figures.busy.items()

@@ -1,5 +1,5 @@
 """Searches of several pipelines under one workload, side by side: what more partitions or instances
-bring, and how well the largest could have been predicted from the smaller ones. Pure.
+gain, and how well the smaller ones predict the largest. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cdc_users.measure.judgement.search_summary import (
     Size,
 )
 
-#: From so many smaller sizes on, the largest is predicted by the law with both its parameters.
+#: With this many smaller sizes, the law for the prediction has both its parameters.
 FOR_BOTH_PARAMETERS = 3
 
 
@@ -34,8 +34,8 @@ class SizedRate:
 
 
 def compare(searches: Sequence[ComparedSearch]) -> ComparisonSummary:
-    """Set searches side by side; only answers with both ends are points of a curve, because an "at
-    least" says nothing of the pipeline's own limit.
+    """Set searches side by side. Only intervals become points of a curve: an "at least" does not
+    measure the pipeline's own limit.
     """
     by = _size_of(searches)
     points = _points(searches, by) if by else []
@@ -50,7 +50,7 @@ def compare(searches: Sequence[ComparedSearch]) -> ComparisonSummary:
 
 
 def _size_of(searches: Sequence[ComparedSearch]) -> Size | None:
-    """The size in which the pipelines differ, where they differ in nothing else."""
+    """The size in which the pipelines differ; None where they differ in anything else."""
     if len({one["capture"] for one in searches}) > 1:
         return None
     partitions = len({one["partitions"] for one in searches})
@@ -70,7 +70,7 @@ def _points(searches: Sequence[ComparedSearch], by: Size) -> list[SizedRate]:
 
 
 def _largest(points: Sequence[SizedRate], by: Size) -> LargestRow | None:
-    """The largest size predicted from the smaller ones; None below two sizes."""
+    """The largest size as the smaller ones predict it; None below two sizes."""
     if len(points) < 2:
         return None
     *smaller, largest = points
@@ -87,7 +87,7 @@ def _largest(points: Sequence[SizedRate], by: Size) -> LargestRow | None:
 
 
 def _law_of(smaller: Sequence[SizedRate]) -> tuple[Scalability, str]:
-    """The law with as many parameters as the sizes can bear: none, contention alone (Amdahl's), or
+    """The law with as many parameters as the points allow: none, contention alone (Amdahl's), or
     both.
     """
     sizes, rates = [one.size for one in smaller], [one.rate_per_s for one in smaller]

@@ -1,4 +1,4 @@
-"""The curve of a search: what each rate showed, and where the latency bends. Pure."""
+"""The curve of a search: the latency at each rate, and the rate from which it bends up. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cdc_users.measure.judgement.search_summary import ProbeRow
 
 CurveColumn = Literal["rate_per_s", "delivered_per_s", "p50_ms", "p99_ms", "p99_9_ms", "cores"]
 COLUMNS: Final[tuple[CurveColumn, ...]] = get_args(CurveColumn)
-#: Fewer points have no shape.
+#: Fewer points show no shape.
 FEWEST_POINTS = 4
 #: A straight line is this far from itself, in logarithms, by its arithmetic alone.
 ROUNDING = 1e-9
 
 
 def curve(probes: Sequence[ProbeRow]) -> dict[str, list[float | None]]:
-    """The probes of a search by rate, the lowest first; of each rate its longest probe."""
+    """The probes of a search, lowest rate first; for each rate its longest probe."""
     by_rate: dict[float, ProbeRow] = {}
     for probe in sorted(probes, key=lambda one: (one["rate_per_s"], one["long"])):
         by_rate[probe["rate_per_s"]] = probe

@@ -1,5 +1,5 @@
-"""What follows from a search alone: how long a stop takes to make good, and how fast held-back WAL
-fills a disk. Pure.
+"""Predictions from a search alone: how long a pipeline takes to catch up after a stop, and how fast
+held-back WAL fills a disk. Pure.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from cdc_users.measure.judgement.search_summary import PredictedFigure
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A figure that was predicted, and what was then measured (None: it was not).
+    """A predicted figure, and what was then measured (None: nothing was).
 
-    A `bound` is the most that it can be, and is not off by anything.
+    A `bound` is an upper limit and not an estimate, so it has no error.
     """
 
     predicted: float | None
@@ -24,7 +24,7 @@ class Prediction:
 
     @property
     def error(self) -> float | None:
-        """By which part the prediction was off what was measured."""
+        """The prediction's relative error against the measured figure."""
         if self.bound or self.predicted is None or not self.measured:
             return None
         return round(self.predicted / self.measured - 1, 4)
@@ -35,24 +35,23 @@ class Prediction:
 
 
 def catch_up_s(outage_s: float, rate_per_s: float, capacity_per_s: float | None) -> float | None:
-    """How long a pipeline needs, from the end of an outage on, to make it good; None where it never
-    does.
+    """How long a pipeline needs to catch up after an outage, from the outage's end; None where it
+    never does.
     """
     time_s = catch_up_time_s(outage_s, rate_per_s, capacity_per_s)
     return None if time_s is None else round(time_s, 2)
 
 
 def fills_s(disk_bytes: float, wal_bytes_per_s: float | None) -> float | None:
-    """How long WAL that is held back takes to fill a disk; None where none is written."""
+    """How long held-back WAL takes to fill a disk; None where no WAL is written."""
     return round(disk_bytes / wal_bytes_per_s, 1) if wal_bytes_per_s else None
 
 
 def held_back_per_s(
     at_s: Sequence[float], lag_bytes: Sequence[float], outage_s: float
 ) -> float | None:
-    """How fast a slot's lag grew while nobody read it: from the highest lag back over the outage.
-
-    None where the samples do not reach over it.
+    """How fast a slot's lag grew while nobody read the slot: the highest lag, compared with the lag
+    one outage before. None where the samples do not span the outage.
     """
     if not lag_bytes or outage_s <= 0:
         return None

@@ -1,4 +1,4 @@
-"""Whether one probe held: what went in against what came out, every backlog, and the SLO. Pure."""
+"""Whether a probe held, by its deliveries, its backlogs and the SLO. Pure."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from cdc_users.measure.judgement.backlog import (
     settled_from,
 )
 
-#: A probe may fall behind by less than this part of what is offered (docs/measurement.md).
+#: The backlog may grow by less than this share of the offered rate (docs/measurement.md).
 GROWTH_SHARE = 0.005
-#: A trend that nearly all pairs of looks agree on is believed below that as well.
+#: A smaller trend counts too, if nearly all pairs of looks agree on it.
 CERTAIN_SHARE, CERTAIN = 0.0005, 0.8
-#: A trend counts if so many more pairs of looks show it than the opposite.
+#: A trend counts if the pairs of looks that show it outnumber the opposite ones by this share.
 AGREED = 0.4
-#: What falls behind by less than this in all is within what a look can tell.
+#: Growth below this, in seconds of load, is below the resolution of a look.
 GROWN_S = 0.05
-#: Of what is offered, so much must come out.
+#: The share of the offered events that must come out.
 DELIVERED_SHARE = 0.99
 FEWEST_LOOKS = 3
-#: What is worked off in gulps has a trend over so many of them at the least.
+#: A backlog that is worked off in gulps has a trend only over this many gulps or more.
 GULPS = 2
 FEW_LOOKS = (
     "too few looks at the backlog to judge it by; hold each rate for longer (--probe), or leave the"
     " harness more of the machine"
 )
-#: A probe is given up when its newest events are this late, and later at each of the last looks.
+#: A probe is cut short when its newest events are this late, and later at each of the last looks.
 HOPELESS_S, HOPELESS_LOOKS, HOPELESS_SHARE = 3.0, 5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class BacklogSeries:
-    """One place where events can wait: what waited there, by time (seconds), and how much goes
-    through it a second in the same unit. `known` is false where nobody could say; `gulp_s` is how
-    long what works it off may wait between two gulps.
+    """The backlog of one place over time: `at_s` and what waited then, and the place's throughput
+    in the same unit. `known` is false where the backlog could not be measured; `gulp_s` is the
+    longest time between two gulps of whatever works it off.
     """
 
     at_s: Sequence[float]
@@ -54,8 +54,8 @@ class BacklogSeries:
 class ProbeFigures:
     """What a probe showed.
 
-    `slo` has a sentence for each condition that it does not meet, `generator` one for each reason
-    why the generator did not offer its load, `cut` why it was given up early.
+    `slo` has a sentence for each condition that the probe does not meet, `generator` one for each
+    reason why the generator did not offer its load; `cut` says why the probe was cut short.
     """
 
     rate_per_s: float
@@ -70,8 +70,8 @@ class ProbeFigures:
 
 @dataclass(frozen=True, slots=True)
 class ProbeJudgement:
-    """Whether a probe held (None: the generator could not offer it), the first reason why not, and
-    by how much each place's backlog grew, as a share of what goes through it.
+    """Whether a probe held (None: the generator could not offer the rate), the first reason if it
+    did not, and the growth of each place's backlog as a share of its throughput.
     """
 
     held: bool | None
@@ -81,7 +81,7 @@ class ProbeJudgement:
 
 
 def judge_probe(figures: ProbeFigures) -> ProbeJudgement:
-    """Judge a probe by what it showed."""
+    """Judge a probe by its figures."""
     growth = {
         place: round(trend_share(series), 4)
         for place, series in figures.backlogs.items()
@@ -98,7 +98,7 @@ def judge_probe(figures: ProbeFigures) -> ProbeJudgement:
 
 
 def _pipeline_is_behind(figures: ProbeFigures, behind: float) -> bool:
-    """Whether even what was sent did not come out: then a late generator explains nothing."""
+    """Whether not even the events that were sent came out: then a late generator is no excuse."""
     sent = [ProgressSample(look.elapsed_s, look.sent, look.delivered) for look in figures.looks]
     return not figures.drained or bool(hopeless(sent)) or (behind > 0 and _behind(sent) > 0)
 
@@ -134,7 +134,7 @@ def _backlog_reasons(figures: ProbeFigures, growth: Mapping[str, float]) -> list
 
 
 def hopeless(looks: Sequence[ProgressSample]) -> str:
-    """Why a probe that goes on cannot hold any more; empty while it may."""
+    """Why a running probe can no longer hold its rate; empty while it may."""
     last = list(looks)[-HOPELESS_LOOKS:]
     if len(last) < HOPELESS_LOOKS:
         return ""
@@ -152,15 +152,15 @@ def hopeless(looks: Sequence[ProgressSample]) -> str:
 
 
 def slo_spent(over: int, planned: int, percentile: float) -> bool:
-    """Whether so many events are over a limit already that the percentile of all planned ones
+    """Whether so many events are over a limit already that the percentile of all planned events
     cannot be below it any more.
     """
     return over > planned * (1 - percentile / 100)
 
 
 def trend_share(series: BacklogSeries) -> float:
-    """The growth of what waits, as a share of what goes through; 0 where there is no trend to be
-    sure of: what rises between two gulps does so at any rate.
+    """The growth of a backlog as a share of its throughput; 0 where there is no certain trend:
+    between two gulps every backlog rises.
     """
     if series.through_per_s <= 0:
         return 0.0
@@ -175,8 +175,8 @@ def trend_share(series: BacklogSeries) -> float:
 def thinned(
     at_s: NDArray[np.float64], values: NDArray[np.float64], most: int = 60
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means over equal spans of time: a backlog that is worked off in gulps, as a slot whose reader
-    confirms now and then, has a trend only over several of them.
+    """Means over equal spans of time. A backlog that is worked off in gulps (a slot whose reader
+    confirms now and then) has a trend only over several of them.
     """
     if len(at_s) <= most:
         return at_s, values
@@ -192,7 +192,7 @@ def _settled(looks: Sequence[ProgressSample]) -> Sequence[ProgressSample]:
 
 
 def _behind(looks: Sequence[ProgressSample]) -> float:
-    """The part of what is offered that stays behind, by the trend of the backlog's age."""
+    """The share of the offered events that stays behind, by the trend of the backlog's age."""
     ages_s = backlog_ages_s(looks)
     begin = settled_from(len(looks))
     at_s = np.array([look.elapsed_s for look in looks], dtype=np.float64)
@@ -200,7 +200,7 @@ def _behind(looks: Sequence[ProgressSample]) -> float:
 
 
 def _trend(at_s: NDArray[np.float64], values_s: NDArray[np.float64]) -> float:
-    """The median slope of all pairs (Theil and Sen), where the pairs agree on it (Kendall)."""
+    """The median slope of all pairs (Theil and Sen); 0 unless the pairs agree on it (Kendall)."""
     if len(at_s) < FEWEST_LOOKS:
         return 0.0
     slopes = pair_slopes(at_s, values_s)
@@ -216,8 +216,8 @@ def _trend(at_s: NDArray[np.float64], values_s: NDArray[np.float64]) -> float:
 
 
 def _delivered_per_s(looks: Sequence[ProgressSample]) -> float:
-    """What came out: the lesser of what is usual and of what it was from end to end, because a
-    pipeline that stands still now and then delivers less than it usually does.
+    """Delivered events a second: the smaller of the median rate and the mean rate, because the
+    median hides the moments in which a pipeline stands still.
     """
     settled = _settled(looks)
     span_s = settled[-1].elapsed_s - settled[0].elapsed_s if len(settled) > 1 else 0.0

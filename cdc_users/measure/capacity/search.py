@@ -1,10 +1,10 @@
 """The search for the highest rate that holds: a geometric bracket, then bisection of the logarithm,
 then long confirmations. Pure.
 
-`next_trial` looks at everything that has been tried and says what to try next, or what the answer
-is; so a search can be repeated, and tested, without a pipeline. Short probes are quick and may be
-wrong; a long one decides. Once a long one has contradicted a short one, short ones are no longer
-believed (docs/scenarios/capacity.md).
+`next_trial` takes everything that was tried and returns the next trial or the answer, so a search
+can be repeated and tested without a pipeline. Short probes are quick and may be wrong; a long one
+decides. Once a long probe has contradicted a short one, the search no longer relies on short ones
+(docs/scenarios/capacity.md).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Literal
 
 #: The bracket grows by this factor until a rate fails, and shrinks by it until one holds.
 FACTOR = 2.0
-#: Where long probes have shown that short ones are wrong, the bracket grows in smaller steps.
+#: Once long probes have contradicted short ones, the bracket grows in smaller steps.
 CAREFUL_FACTOR = 1.25
-#: The lowest rate that is tried is the start rate by this.
+#: The lowest rate that is tried, as a share of the start rate.
 LOWEST_SHARE = 0.25
-#: A probe's own time beside its load: lanes hear of it, the pipeline drains, samples come in.
+#: What a probe takes beside its load: lanes are informed, the pipeline drains, samples arrive.
 OVERHEAD_S = 3.0
-#: The answer's lower end has been held for so many long probes.
+#: The number of long probes that must hold the answer's lower end.
 CONFIRMATIONS = 2
 #: Significant digits of a rate that is tried.
 DIGITS = 4
@@ -35,8 +35,8 @@ AnswerKind = Literal["interval", "at_least", "nothing_holds", "undecided"]
 class SearchPlan:
     """What is searched: rates in events a second, times in seconds.
 
-    `most_per_s` is the highest rate that is tried, and `limit` says why: because the user said so,
-    or because the harness' own ceiling lies there.
+    `most_per_s` is the highest rate that is tried. `limit` says why: the user's --most, or the
+    harness's own ceiling.
     """
 
     from_per_s: float
@@ -47,11 +47,11 @@ class SearchPlan:
     precision: float
     budget_s: float
     limit: LimitName = "most"
-    #: Below this rate a probe has too few events for what it must hold.
+    #: Below this rate a probe has too few events for the percentiles that the SLO names.
     needed_per_s: float = 0.0
 
     def cost_s(self, *, long: bool) -> float:
-        """What one probe takes, its warm-up and drain included."""
+        """The time of one probe in seconds, with its warm-up and drain."""
         return self.warm_up_s + (self.confirm_s if long else self.probe_s) + OVERHEAD_S
 
     @property
@@ -61,14 +61,14 @@ class SearchPlan:
 
     @property
     def least_s(self) -> float:
-        """What a search takes at the least: one probe and its confirmation."""
+        """The least time that a search takes: one probe and its confirmation."""
         return self.cost_s(long=False) + self.cost_s(long=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One probe to make; a `long` one decides. `repeat` counts how often the generator was given
-    more lanes, because it could not offer what was asked of it.
+    """One probe to make; a `long` one decides. `repeat` counts how often the generator got more
+    lanes because it could not offer the rate.
     """
 
     rate_per_s: float
@@ -78,9 +78,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TrialOutcome:
-    """What a probe came to: it held, it failed, or (None) the generator could not offer the rate.
+    """The outcome of a probe: it held, it failed, or (None) the generator could not offer the rate.
 
-    `delivered_per_s` is what came out while the load was held.
+    `delivered_per_s` is the rate of deliveries while the load was held.
     """
 
     trial: Trial
@@ -92,10 +92,10 @@ class TrialOutcome:
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """What a search came to.
+    """The answer of a search.
 
     An `interval` has both ends: the highest rate that was confirmed, and the lowest that failed.
-    `at_least` has only the lower one, for the reason in `limit`. `why` is the failure of the upper
+    `at_least` has only the lower end, for the reason in `limit`. `why` is the failure of the upper
     end, or why there is no answer.
     """
 
@@ -108,7 +108,7 @@ class SearchAnswer:
 
     @property
     def width(self) -> float | None:
-        """The interval's width as a share of its lower end; None where it has no two ends."""
+        """The interval's width as a share of its lower end; None where an end is missing."""
         if self.low_per_s is None or self.high_per_s is None:
             return None
         return self.high_per_s / self.low_per_s - 1
@@ -116,8 +116,8 @@ class SearchAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the outcomes so far say: rates that held and failed, those of them from long probes,
-    and whether short probes may still be believed.
+    """What the outcomes so far say: the rates that held and failed, those from long probes, and
+    whether short probes can still be relied on.
     """
 
     holds: frozenset[float]
@@ -128,7 +128,7 @@ class Evidence:
 
     @classmethod
     def of(cls, outcomes: Sequence[TrialOutcome]) -> Evidence:
-        """Weigh the outcomes; a long probe's word beats a short one's."""
+        """Weigh the outcomes; a long probe overrules a short one."""
 
         def rates(*, long: bool, held: bool) -> tuple[float, ...]:
             return tuple(
@@ -166,8 +166,8 @@ class Evidence:
 
     @property
     def doubtful(self) -> tuple[float, float] | None:
-        """The lowest rate that failed and the highest that held, where the former is not above the
-        latter: in between the pipeline does now this and now that.
+        """The lowest rate that failed and the highest that held, if the former is not above the
+        latter: in between the pipeline sometimes holds and sometimes fails.
         """
         lowest_fail, highest_hold = (
             min(self.fails, default=math.inf),
@@ -235,7 +235,7 @@ class _Search:
         return middle if low < middle < high else None
 
     def _finish(self, low: float | None, high: float | None) -> Trial | SearchAnswer:
-        """Confirm what was found: the lower end twice, the upper end once, in turn."""
+        """Confirm the bracket: its lower end twice, its upper end once, in turn."""
         if low is None:
             return self._no_answer()
         confirmed = self.evidence.long_holds.count(low)
@@ -276,8 +276,8 @@ class _Search:
         return SearchAnswer("interval", held, high, confirmed, None, self._failure_of(high))
 
     def _delivered_per_s(self, low: float) -> float:
-        """What the confirmations of a rate are worth: a load within what a probe may fall behind is
-        held only as far as it came out.
+        """The rate that the confirmations prove: the rate asked for or, if less came out, the
+        lowest rate of deliveries (a probe may fall behind a little and still hold).
         """
         delivered = [
             one.delivered_per_s
@@ -287,7 +287,7 @@ class _Search:
         return round(min(low, *delivered), 1)
 
     def _failure_of(self, rate_per_s: float) -> str:
-        """Why a rate failed, in the words of the longest probe that was made of it."""
+        """Why a rate failed, as its longest probe says."""
         failed = [
             one for one in self.outcomes if one.held is False and one.trial.rate_per_s == rate_per_s
         ]
@@ -322,12 +322,12 @@ class _Search:
 
 
 def _up(rate_per_s: float, factor: float, most_per_s: float) -> float:
-    """The next rate upwards; what would come close to the highest one goes there at once."""
+    """The next rate upwards; one that comes close to the highest rate becomes the highest rate."""
     wanted = rate_per_s * factor
     return most_per_s if wanted * math.sqrt(factor) > most_per_s else _rounded(wanted)
 
 
 def _rounded(rate_per_s: float) -> float:
-    """A rate with as many digits as are worth reading."""
+    """A rate with four significant digits; more would only look exact."""
     places = DIGITS - 1 - math.floor(math.log10(rate_per_s))
     return round(rate_per_s, places)

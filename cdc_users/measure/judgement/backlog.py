@@ -1,5 +1,5 @@
-"""A backlog over time: looks at how much was due and how much had come, and what their trend is.
-Pure.
+"""A backlog over time: how many events were due and had arrived at each look, and the
+trend. Pure.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: The beginning of a step says how it got going.
+#: The first looks of a step show how it started, so trends leave out this share of them.
 SETTLING_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressSample:
-    """A step at one moment while its load lasted, seconds after the run's start: events sent, and
+    """A step at one moment under load, seconds after the run's start: events sent, and events
     delivered at the sink.
 
-    `due` is how many of those that are to arrive were due by then. Writers report twice a second,
-    so `sent` is a little old; it takes the place of `due` where that is not known.
+    `due` counts the events that were due by then. Writers report twice a second, so `sent` is a
+    little old; it stands in for `due` where that is not known.
     """
 
     elapsed_s: float
@@ -31,33 +31,32 @@ class ProgressSample:
 
     @property
     def backlog(self) -> int:
-        """What is on its way."""
+        """Events that were sent and have not arrived."""
         return self.sent - self.delivered
 
     @property
     def expected(self) -> int:
-        """What should have come by now if nothing took any time."""
+        """Events that would have arrived by now if nothing took any time."""
         return self.sent if self.due is None else self.due
 
 
 def backlog_ages_s(looks: Sequence[ProgressSample]) -> NDArray[np.float64]:
-    """At each look, how long ago the newest event that has been delivered was due: the distance
-    in time between what went in and what came out. Where all has come nothing is late, however
-    long ago the last of it was due.
+    """At each look, how long ago the newest delivered event was due: the distance in time between
+    input and output. It is 0 where every due event has arrived, however long ago that was.
     """
     if len(looks) < 2:
         return np.zeros(len(looks))
     at_s = np.array([look.elapsed_s for look in looks])
     due = np.array([look.expected for look in looks], dtype=float)
     out = np.minimum([look.delivered for look in looks], due)
-    # A load that pauses has one count at several looks; the first of them is when it was reached.
+    # While a load pauses, several looks have one count; the first of them is when it was reached.
     distinct, first = np.unique(np.maximum.accumulate(due), return_index=True)
     ages_s = at_s - np.interp(out, distinct, at_s[first])
     return np.asarray(np.where(out < due, ages_s, 0.0), dtype=np.float64)
 
 
 def expected_per_s(looks: Sequence[ProgressSample]) -> float:
-    """What was due a second, from the first look to the last; 0 where they span no time."""
+    """Events that were due a second, from the first look to the last; 0 where they span no time."""
     if len(looks) < 2 or looks[-1].elapsed_s <= looks[0].elapsed_s:
         return 0.0
     first, last = looks[0], looks[-1]
@@ -67,8 +66,8 @@ def expected_per_s(looks: Sequence[ProgressSample]) -> float:
 def catch_up_time_s(
     outage_s: float, rate_per_s: float, capacity_per_s: float | None
 ) -> float | None:
-    """How long it takes to make an outage good while the load goes on: what piled up, by what the
-    pipeline can take beyond the load. None where it never does, or its capacity is not known.
+    """How long a pipeline takes to catch up after an outage while the load goes on: the backlog by
+    the capacity beyond the load. None where it never catches up, or its capacity is not known.
     """
     if capacity_per_s is None or capacity_per_s <= rate_per_s:
         return None
@@ -76,14 +75,14 @@ def catch_up_time_s(
 
 
 def settled_from(count: int) -> int:
-    """The first of so many looks that belongs to a step which has got going."""
+    """The number of the first look at which a step has finished starting up."""
     return math.ceil(SETTLING_SHARE * count)
 
 
 def pair_slopes(at_s: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The slopes between all pairs of points that are some time apart. Their median (Theil and Sen)
     is a trend that single stalls and bursts do not move; the mean of their signs (Kendall's tau)
-    says how far they agree on it.
+    says how far the pairs agree.
     """
     earlier, later = np.triu_indices(len(at_s), k=1)
     spans_s = at_s[later] - at_s[earlier]

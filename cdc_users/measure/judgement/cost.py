@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-#: Parts that are not the system under test: the harness, and the whole machine with whatever else
-#: runs on it.
+#: Parts outside the system under test: the harness, and the whole machine with everything on it.
 OWN = ("harness", "machine")
-#: The rate in events a second that costs are stated for.
+#: Costs are stated for this rate (events a second).
 PER_EVENTS = 10_000
 
 
-#: A step's cost by part, as result.json has it; None for a part that is not known.
+#: A step's cost by part, as in result.json; None for a part that could not be measured.
 Costs = Mapping[str, Mapping[str, float | None] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class CostReading:
-    """What the processes of one name had taken until a moment (seconds); None is not known."""
+    """The processor time (seconds), memory and writes of all processes of one name until a moment;
+    None where not known.
+    """
 
     at_s: float
     cpu_s: float
@@ -29,8 +30,8 @@ class CostReading:
 
 @dataclass(frozen=True, slots=True)
 class PartCost:
-    """What one part took in a span of time: cores in the mean, memory at most, and what it had
-    written to storage.
+    """What one part used in a span of time: mean cores, peak memory, and bytes written to
+    storage.
     """
 
     cpu_cores: float
@@ -44,7 +45,7 @@ class PartCost:
 
 
 def cost_of(readings: Sequence[CostReading]) -> PartCost | None:
-    """What a part took between the first reading and the last; None for fewer than two."""
+    """A part's use between the first reading and the last; None for fewer than two readings."""
     if len(readings) < 2 or readings[-1].at_s <= readings[0].at_s:
         return None
     first, last = readings[0], readings[-1]
@@ -64,7 +65,7 @@ def cost_of(readings: Sequence[CostReading]) -> PartCost | None:
 
 
 def cores(costs: Costs) -> float | None:
-    """The cores of the system under test, the harness left out; None where a part is not known."""
+    """The cores of the system under test, without the harness; None where a part is not known."""
     return _sum(costs, "cpu_cores")
 
 
@@ -82,9 +83,7 @@ def _sum(costs: Costs, name: str) -> float | None:
 
 
 def per_events(amount: float | None, rate_per_s: float | None) -> float | None:
-    """An amount at a rate as what 10,000 events a second would take of it; None where either is
-    not known.
-    """
+    """A cost at some rate, converted to 10,000 events a second; None where either is not known."""
     if amount is None or not rate_per_s:
         return None
     return round(amount / rate_per_s * PER_EVENTS, 2)

@@ -1,5 +1,5 @@
-"""What a pipeline did under more load than its sink could take: bounds, memory, and how pressure
-travelled. Pure.
+"""What a pipeline did under more load than its sink could take: how full each place was, its
+memory, and how the backlog spread. Pure.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: A place counts as full above this part of the most that it ever held, and as empty below that
-#: one.
+#: A place is full above the first share of its own maximum, and empty below the second.
 FULL, EMPTY = 0.9, 0.1
-#: A process takes some megabytes when it starts, however few events it sees.
+#: A process takes some megabytes at its start, whatever load follows; fewer events hide in that.
 FEWEST_EVENTS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class PressureSample:
-    """A pipeline at one moment, `elapsed_s` after its step's start; None where it is not known.
+    """A pipeline at one moment, `elapsed_s` after its step's start; None where not known.
 
-    `completions` and `busy_s` (the sink's time in writes, over all workers) are totals, all else
-    is as of now.
+    `completions` and `busy_s` (the sink's time in writes, over all workers) are totals; all other
+    values are those of the moment.
     """
 
     elapsed_s: float
@@ -38,7 +37,7 @@ class PressureSample:
     queues: Mapping[str, int] | None = None
 
 
-#: The places where a backlog can sit, from the sink back to the source.
+#: The places where events can wait, from the sink back to the source.
 PLACES: Mapping[str, Callable[[PressureSample], int | None]] = {
     "queue": lambda sample: sample.queue_depth,
     "paused": lambda sample: sample.paused_partitions,
@@ -49,8 +48,8 @@ PLACES: Mapping[str, Callable[[PressureSample], int | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """One place under pressure: the most it held, when it first was nearly that full, and when it
-    had emptied.
+    """One place under pressure: its maximum, when it was first nearly that full, and when it was
+    empty again.
     """
 
     place: str
@@ -64,7 +63,7 @@ class Filling:
 
 
 def travel(samples: Sequence[PressureSample]) -> list[Filling]:
-    """When each place filled and emptied; a place that is not known is left out."""
+    """When each place filled and emptied; a place that was not measured is left out."""
     found = []
     for place, read in PLACES.items():
         known = [
@@ -77,7 +76,7 @@ def travel(samples: Sequence[PressureSample]) -> list[Filling]:
 
 def _filling(place: str, known: Sequence[tuple[float, int]]) -> Filling:
     most = max(value for _, value in known)
-    if most <= 0:  # a backlog is a difference of two looks, and can be below nothing for a moment
+    if most <= 0:  # a backlog is the difference of two looks, and can be negative for a moment
         return Filling(place, 0, None, None)
     full_s = next(at for at, value in known if value >= FULL * most)
     above = [at for at, value in known if value > EMPTY * most]
@@ -86,8 +85,8 @@ def _filling(place: str, known: Sequence[tuple[float, int]]) -> Filling:
 
 
 def stalled_s(samples: Sequence[PressureSample]) -> float:
-    """The longest time in which partitions were paused although nothing was held any more: a pause
-    that nobody ends.
+    """The longest time in which partitions stayed paused with nothing held any more: a pause that
+    never ends.
     """
     longest_s = since_s = 0.0
     stalled = False
@@ -101,9 +100,8 @@ def stalled_s(samples: Sequence[PressureSample]) -> float:
 
 
 def busy_share(samples: Sequence[PressureSample], start_s: float, end_s: float) -> float | None:
-    """The part of a window that the sink spent in writes, over all workers;
-
-    None for fewer than two samples.
+    """The share of a window that the sink spent in writes, over all workers; None for fewer than
+    two samples.
     """
     inside = [sample for sample in samples if start_s <= sample.elapsed_s <= end_s]
     if len(inside) < 2:
@@ -122,9 +120,8 @@ def memory_growth_bytes(
 
 
 def memory_slope(samples: Sequence[PressureSample]) -> float | None:
-    """Bytes of unique memory for each completed event, by least squares;
-
-    None where too little was completed to tell growth from what a process takes when it starts.
+    """Bytes of unique memory for each completed event, by least squares; None for too few events,
+    where growth could not be told from what a process takes at its start.
     """
     done = np.array([sample.completions for sample in samples], dtype=np.float64)
     if done.size < 2 or done.max() - done.min() < FEWEST_EVENTS:
@@ -138,9 +135,9 @@ def memory_slope(samples: Sequence[PressureSample]) -> float | None:
 def figures(
     samples: Sequence[PressureSample], hold: tuple[float, float] | None
 ) -> dict[str, object]:
-    """What result.json says about one step under pressure;
+    """A step's `pressure` in result.json.
 
-    `hold` is its window of constant overload, in seconds.
+    `hold` is the step's window of constant overload, in seconds.
     """
     start_s, end_s = hold if hold else (0.0, samples[-1].elapsed_s if samples else 0.0)
     growth, slope = memory_growth_bytes(samples, 0.0, end_s), memory_slope(samples)

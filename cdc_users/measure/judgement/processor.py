@@ -1,8 +1,8 @@
-"""What became of the processors' time: how long a run's processes ran, how long they stood in the
-queue for a processor that others had, and what others used. Pure.
+"""Where the processors' time went: how long a run's processes ran, how long they waited for a
+processor, and how much other processes used. Pure.
 
-A short rate of a burst on a machine that others keep busy is that of the machine. What ends between
-two readings is lost with its times.
+A short burst on a machine that other processes keep busy measures the machine, not the pipeline.
+The time of a process that ends between two readings is lost.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class TaskTimes:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorReading:
-    """Where the processors' time has gone until a moment: by group, by thread, and the machine's;
-    `machine` is empty where a part of the run is not among the groups.
+    """The processors' time until a moment: by group, by thread, and the machine's; `machine` is
+    empty where a part of the run belongs to no group.
     """
 
     groups: Mapping[str, Mapping[int, TaskTimes]] = field(default_factory=dict)
@@ -32,10 +32,10 @@ class ProcessorReading:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorUse:
-    """What became of the processors' time between two readings.
+    """The use of the processors between two readings.
 
-    `waited` is by group the share of the time in which its threads wanted a processor and had none;
-    `others` the share of the machine that processes of no group used.
+    `waited` is, by group, the share of the time in which its threads wanted a processor and had
+    none; `others` is the share of the machine that processes outside all groups used.
     """
 
     waited: Mapping[str, float]
@@ -43,7 +43,7 @@ class ProcessorUse:
 
 
 def between(before: ProcessorReading, after: ProcessorReading) -> ProcessorUse:
-    """What became of the time from one reading to another."""
+    """The use of the processors from one reading to the next."""
     spent = {
         name: _grown(before.groups.get(name, {}), threads) for name, threads in after.groups.items()
     }

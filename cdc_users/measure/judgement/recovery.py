@@ -1,5 +1,6 @@
-"""What a fault did to a pipeline: when it was seen, when events came again, when all was as
-before. Pure, over looks at how many events were due and how many had come.
+"""What a fault did to a pipeline: when it was detected, when events arrived again, and when the
+pipeline was back at its baseline. Pure: computed from looks at how many events were due and how
+many had arrived.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from cdc_users.measure.judgement.backlog import (
     expected_per_s,
 )
 
-#: At the baseline: an age of the backlog of so much more than the oldest in the steady part.
+#: At the baseline the backlog's age exceeds the oldest of the steady part by no more than this.
 AGE_FACTOR, AGE_MORE_S = 1.5, 0.25
-#: It must stay there for so long, or it was chance.
+#: A pipeline must stay at the baseline for so long to count as recovered.
 STAYS_S = 2.0
-#: A second whose p99 is so much above that of the steady part is not at the baseline.
+#: A second is at the baseline if its p99 exceeds that of the steady part by no more than this.
 P99_FACTOR, P99_MORE_MS = 2.0, 100.0
-#: A rate is measured over so long.
+#: The span over which a rate is measured.
 RATE_S = 1.0
-#: Below this distance of capacity and rate, a time to catch up has no meaning.
+#: If capacity exceeds the rate by a smaller share than this, a time to catch up has no meaning.
 LEAST_SURPLUS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class FaultMoments:
-    """When a fault was done and undone, seconds after its step's start; `steady_from_s` begins the
-    baseline.
+    """When a fault was injected and healed, in seconds after its step's start; the baseline is
+    measured from `steady_from_s` on.
     """
 
     steady_from_s: float
@@ -41,7 +42,9 @@ class FaultMoments:
 
 @dataclass(frozen=True, slots=True)
 class SecondOfLatency:
-    """The p99 of what arrived in one second, which ends `at_s` after the step's start."""
+    """The p99 of the events that arrived in one second, which ends `at_s` after the step's
+    start.
+    """
 
     at_s: float
     p99_ms: float | None
@@ -49,11 +52,11 @@ class SecondOfLatency:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Seconds: `detected_s` after the injection, the others after the healing; None where it has
-    not come to that.
+    """Seconds: `detected_s` after the injection, the others after the healing; None where the
+    pipeline did not get that far.
 
-    `best_s` is the time in which a pipeline of the capacity that was seen could have worked off
-    what was left behind: `outage x rate / (capacity - rate)`.
+    `best_s` is the shortest time in which a pipeline of the observed capacity can work off the
+    backlog: `outage x rate / (capacity - rate)`.
     """
 
     detected_s: float | None
@@ -68,7 +71,7 @@ class Recovery:
 
     @property
     def ratio(self) -> float | None:
-        """The time that it took, in best possible times."""
+        """The time to recover as a multiple of the best possible."""
         if not self.best_s or self.recovered_s is None:
             return None
         return self.recovered_s / self.best_s
@@ -79,7 +82,7 @@ def recovery(
     moments: FaultMoments,
     seconds: Sequence[SecondOfLatency] = (),
 ) -> Recovery:
-    """What the looks say of a fault; their times are seconds after the step's start."""
+    """Judge a fault by looks at its step; their times are seconds after the step's start."""
     at_s = np.array([look.elapsed_s for look in looks])
     ages_s = backlog_ages_s(looks)
     delivered = np.array([look.delivered for look in looks])
@@ -107,7 +110,7 @@ def recovery(
 
 
 def steady_p99s_ms(moments: FaultMoments, seconds: Sequence[SecondOfLatency]) -> list[float]:
-    """The p99 of each second of the baseline that has one."""
+    """The p99 of each second of the baseline; seconds without one are left out."""
     return [
         second.p99_ms
         for second in seconds
@@ -116,7 +119,7 @@ def steady_p99s_ms(moments: FaultMoments, seconds: Sequence[SecondOfLatency]) ->
 
 
 def best_possible_s(outage_s: float, rate: float, capacity: float | None) -> float | None:
-    """How long it takes at least to work off what an outage has left behind, under load."""
+    """The least time to work off an outage's backlog while the load goes on."""
     if capacity is None or capacity - rate <= LEAST_SURPLUS * rate:
         return None
     least_s = catch_up_time_s(outage_s, rate, capacity)
@@ -128,7 +131,9 @@ def _behind(look: ProgressSample) -> int:
 
 
 def _capacity_per_s(at_s: np.ndarray, delivered: np.ndarray) -> float | None:
-    """The highest rate of any second: while a backlog is worked off, what the pipeline can do."""
+    """The highest rate of any second: the pipeline's capacity, seen while a backlog is
+    worked off.
+    """
     best: float | None = None
     for number, began_s in enumerate(at_s):
         ends = np.flatnonzero(at_s >= began_s + RATE_S)
@@ -150,8 +155,8 @@ def _first_delivery_s(at_s: np.ndarray, delivered: np.ndarray, healed_s: float) 
 def _calm(
     at_s: np.ndarray, moments: FaultMoments, seconds: Sequence[SecondOfLatency]
 ) -> np.ndarray:
-    """Whether each look falls into a second whose p99 is that of the steady part; so where it is
-    not known.
+    """Whether each look falls into a second whose p99 is at the baseline; true where that is not
+    known.
     """
     steady = steady_p99s_ms(moments, seconds)
     known = [second for second in seconds if second.p99_ms is not None]
@@ -160,14 +165,15 @@ def _calm(
     limit_ms = max(steady) * P99_FACTOR + P99_MORE_MS
     ends_s = np.array([second.at_s for second in known])
     calm = np.array([(second.p99_ms or 0.0) <= limit_ms for second in known])
-    # The second that a look is in ends after it; the newest looks have none yet, and no say.
+    # A look's second ends after the look; the newest looks lie in no finished second and count as
+    # calm.
     return np.append(calm, True)[np.searchsorted(ends_s, at_s)]
 
 
 def _recovered_s(
     at_s: np.ndarray, young: np.ndarray, calm: np.ndarray, moments: FaultMoments
 ) -> float | None:
-    """From when on all looks are at the baseline, if they have been for long enough."""
+    """Since when all looks are at the baseline; None unless that is long enough ago."""
     good = young & calm
     if not len(good) or not good[-1]:
         return None

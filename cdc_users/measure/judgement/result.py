@@ -1,6 +1,7 @@
-"""What a run comes to: per step figures and ledger, a verdict with its reasons, and one exit code.
+"""The outcome of a run: figures and ledger of each step, a verdict with its reasons, and one exit
+code.
 
-result.json holds this (schema 2); every report is made from it and the files beside it.
+result.json holds it (schema 2); every report is made from result.json and the files beside it.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.scaling import ScalingSummary
 from cdc_users.measure.judgement.search_summary import ComparisonSummary, SearchSummary
 
-#: Raised when a field is added, changes its meaning or goes; docs/ci.md has what changed.
+#: Raised when a field is added, removed or changes its meaning; docs/ci.md lists the changes.
 SCHEMA = 2
-#: `python -m cdc_users.bench` ends with the worst of its modules, in this order.
+#: `python -m cdc_users.bench` ends with its modules' worst exit code; the worst stands first.
 WORST_FIRST = (2, 3, 4, 1, 0)
 
 
 class Verdict(StrEnum):
     """How a run ended.
 
-    INVALID beats PASS and FAIL: its numbers may not be used. ERROR and STACK have none.
+    INVALID beats PASS and FAIL: the run's numbers may not be used. ERROR and STACK have no numbers.
     """
 
     PASS = "PASS"  # noqa: S105 - a verdict, not a password
@@ -44,14 +45,14 @@ def verdict_of(exit_code: int) -> Verdict:
 
 
 def worst(exit_codes: Sequence[int]) -> int:
-    """The worst of several exit codes; one that is not ours counts as a harness error."""
+    """The worst of several exit codes; an unknown code counts as a harness error."""
     known = [code if code in WORST_FIRST else 2 for code in exit_codes]
     return min(known, key=WORST_FIRST.index, default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivalTally:
-    """What became of a step's arrivals."""
+    """How many of a step's arrivals were started, completed, failed or dropped."""
 
     offered: int
     started: int
@@ -65,12 +66,12 @@ class ArrivalTally:
 class StepResult:
     """One step.
 
-    `messages` is None where the sink is seen as a state and not event by event. `throughput_per_s`
-    counts events delivered at the sink from the first intended time to the last delivery, and
-    `drain_rate_per_s` those of a load that was there before; `latency_ms` maps a series to its
-    summary; `ledger` maps each class to its count; `pipeline` says what stood between source and
-    sink; `pressure` what happened inside; `fault` what was done to it and what came of that
-    (step/fault.py).
+    `messages` is None where the sink shows its state and not each event. `throughput_per_s` counts
+    events delivered at the sink from the first intended time to the last delivery;
+    `drain_rate_per_s` counts those of a load that was there before. `latency_ms` maps a series to
+    its summary; `ledger` maps each class to its count; `pipeline` says what stood between source
+    and sink; `pressure` says what happened inside; `fault` says what was done to the pipeline and
+    how it recovered (step/fault.py).
     """
 
     name: str
@@ -88,7 +89,7 @@ class StepResult:
     pipeline: Mapping[str, Any] = field(default_factory=dict)
     pressure: Mapping[str, Any] = field(default_factory=dict)
     fault: Mapping[str, Any] = field(default_factory=dict)
-    #: What each server, the platform and the harness took (judgement.cost); None is not known.
+    #: Processors, memory and writes of each part (judgement.cost); None where not known.
     cost: Costs = field(default_factory=dict)
 
 
@@ -105,11 +106,11 @@ class Result:
     notes: Sequence[str] = ()
     command: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
-    #: How the steps compare with the first (scaling.summary), where the scenario asks for that.
+    #: How the steps compare with the first (scaling.summary), if the scenario compares them.
     scaling: ScalingSummary | None = None
-    #: The sustainable rate, where the scenario asks for it (docs/scenarios/capacity.md).
+    #: The sustainable rate, if the scenario searches it (docs/scenarios/capacity.md).
     capacity: SearchSummary | None = None
-    #: The same for several pipelines, where the options name them.
+    #: Several searches side by side, if the options name several pipelines.
     capacities: ComparisonSummary | None = None
 
     def to_json(self) -> dict[str, object]:

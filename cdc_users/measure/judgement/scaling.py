@@ -1,4 +1,4 @@
-"""What more partitions or instances bought: speed-up, efficiency, and where the curve will bend.
+"""What more partitions or instances gained: speed-up, efficiency, and where the curve will bend.
 
 Pure.
 """
@@ -13,19 +13,18 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-#: Below so many points a curve with two parameters says more about their noise than about the
-#: system.
+#: With fewer points, a curve of two parameters describes noise rather than the system.
 FEWEST_POINTS = 5
-#: With any one point left out the peak may lie anywhere within this factor.
+#: If leaving out one point moves the peak by more than this factor, the fit is rejected.
 MOST_SPREAD = 1.5
-#: Less than this is rounding.
+#: A smaller coefficient is rounding.
 LEAST_COHERENCY = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
 class RateReading:
-    """One step of a scaling run: how many at work, how fast (events a second), and the events of
-    each partition.
+    """One step of a scaling run: the partitions and instances, the rate (events a second), and the
+    events of each partition.
     """
 
     sink: str
@@ -33,7 +32,7 @@ class RateReading:
     instances: int
     rate_per_s: float
     partition_events: Sequence[int] = ()
-    #: It was over before it had got going: its rate is that of a start.
+    #: The step ended before it had started up, so its rate is that of a start.
     hasty: bool = False
 
     @property
@@ -80,10 +79,10 @@ class ScalingSummary(TypedDict):
 class Point:
     """Repeated readings of one configuration, against the first configuration of the same sink.
 
-    `rate_per_s` is the median. So is `speed_up`, of what each round gained over its own first
-    configuration (`speed_ups`): a machine that slows down between rounds moves rates, not these.
-    `efficiency` is the speed-up over how many times more workers there are: partitions, or
-    instances where only those differ.
+    `rate_per_s` is the median over the rounds. `speed_up` is the median as well, of the gain in
+    each round over the same round's first configuration (`speed_ups`): a machine that slows down
+    between rounds changes rates, not gains. `efficiency` is the speed-up divided by how many times
+    more workers there are: partitions, or instances where only those differ.
     """
 
     sink: str
@@ -94,10 +93,10 @@ class Point:
     efficiency: float
     hottest_share: float | None
     readings: int
-    #: A round each; empty where configurations were not read equally often, and medians alone are
-    #: compared.
+    #: One for each round; empty where configurations were not read equally often, so that only
+    #: medians can be compared.
     speed_ups: Sequence[float] = ()
-    #: One of its readings, or of the first configuration's, was too short to be compared.
+    #: One of the readings, of this or of the first configuration, was too short to be compared.
     hasty: bool = False
 
     def to_json(self) -> PointRow:
@@ -156,10 +155,10 @@ def _gain(rate_per_s: float, base_per_s: float) -> float:
 @dataclass(frozen=True, slots=True)
 class Scalability:
     """The Universal Scalability Law fitted to some points: contention, coherency, and the size at
-    its peak.
+    the peak.
 
-    `peak` is None where the fitted curve never bends. `peak_low` and `peak_high` are its least and
-    most with one of the points left out.
+    `peak` is None where the fitted curve never bends. `peak_low` and `peak_high` are its smallest
+    and largest value when one point is left out.
     """
 
     contention: float
@@ -175,12 +174,12 @@ class Scalability:
 
 
 def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | None:
-    """Fit N.
+    """Fit the Universal Scalability Law to rates; None below five sizes, or for too noisy points.
 
-    J. Gunther's law C(N) = N / (1 + a (N - 1) + b N (N - 1)); None below five different sizes,
-    where one of them did nothing at all, and where leaving out one of the points moves the peak by
-    more than half: then the points are too noisy to say anything (the jackknife; Efron, "The
-    Jackknife, the Bootstrap and Other Resampling Plans").
+    The law is C(N) = N / (1 + a (N - 1) + b N (N - 1)), by N. J. Gunther. None also where one of
+    the sizes did nothing at all. Points are too noisy if leaving out one of them moves the peak by
+    more than half (the jackknife; Efron, "The Jackknife, the Bootstrap and Other Resampling
+    Plans").
 
     With x = N/N1 - 1 and y = (N/N1) / C - 1 it is the parabola y = (a + b) x + b x^2 ("Guerrilla
     Capacity Planning", section 5.5). The first size counts as one.
@@ -203,8 +202,8 @@ def fit(sizes: Sequence[int], rates_per_s: Sequence[float]) -> Scalability | Non
 
 
 def gain_at(size: float, law: LawRow) -> float:
-    """How many times the first size's rate a size brings, counted in first sizes (Gunther,
-    "Guerrilla Capacity Planning", section 4.3).
+    """How many times the first size's rate a size reaches; sizes are counted in first sizes
+    (Gunther, "Guerrilla Capacity Planning", section 4.3).
     """
     return size / (1 + law["contention"] * (size - 1) + law["coherency"] * size * (size - 1))
 

@@ -1,4 +1,4 @@
-"""What a search for the sustainable rate came to, as result.json holds it under `capacity`."""
+"""The result of a search for the sustainable rate, as result.json holds it under `capacity`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.scaling import LawRow
 
-#: In what pipelines that are compared may differ.
+#: The options in which compared pipelines may differ.
 Size = Literal["partitions", "instances"]
 
 
@@ -32,7 +32,7 @@ class ProbeRow(TypedDict):
 
 
 class BottleneckRow(TypedDict):
-    """What limits the pipeline at a rate, and what that was seen by."""
+    """What limits the pipeline at a rate, and the evidence."""
 
     stage: str | None
     place: str | None
@@ -45,7 +45,7 @@ class BottleneckRow(TypedDict):
 
 
 class RateCost(TypedDict):
-    """What a rate costs: in all, for each 10,000 events a second, and by part."""
+    """The cost of a rate: in all, for each 10,000 events a second, and by part."""
 
     rate_per_s: float
     cores: float | None
@@ -56,14 +56,14 @@ class RateCost(TypedDict):
 
 
 class CostRow(TypedDict):
-    """What the highest rate that held costs, and what half of it does."""
+    """The cost of the highest rate that held, and of half that rate."""
 
     at_the_rate: RateCost
     at_half: RateCost
 
 
 class PredictedFigure(TypedDict):
-    """A figure that was predicted, and by which part that was off what was measured."""
+    """A predicted figure, and its relative error against the measured one."""
 
     predicted: float | None
     measured: float | None
@@ -71,7 +71,7 @@ class PredictedFigure(TypedDict):
 
 
 class PredictionRow(TypedDict):
-    """What a search says of an outage, and what one then showed."""
+    """What a search predicts for an outage, and what an outage then showed."""
 
     rate_per_s: float
     outage_s: float
@@ -84,7 +84,7 @@ class PredictionRow(TypedDict):
 
 
 class SearchSummary(TypedDict):
-    """The answer (capacity.search has its kinds and limits), with everything that it rests on.
+    """The answer (capacity.search has its kinds and limits), and everything that it is based on.
 
     `held_per_s` and `failed_per_s` are the bracket that the search has closed to so far: the
     highest rate that held, and the lowest above it that failed.
@@ -108,9 +108,7 @@ class SearchSummary(TypedDict):
 
 
 class ComparedSearch(TypedDict):
-    """One of the searches, and the pipeline that it was of; `of` are the words that tell it from
-    the others.
-    """
+    """One of the searches, and its pipeline; `of` has the words that tell it from the others."""
 
     of: str
     capture: str
@@ -120,8 +118,8 @@ class ComparedSearch(TypedDict):
 
 
 class LargestRow(TypedDict):
-    """The rate (events a second) that the smaller sizes predict for the largest, what was found,
-    and by which part the prediction was off it. `by` says what it was predicted with.
+    """The rate (events a second) that the smaller sizes predict for the largest, the rate that was
+    found, and the prediction's relative error. `by` names the law that predicted it.
     """
 
     of: str
@@ -134,7 +132,7 @@ class LargestRow(TypedDict):
 class ComparisonSummary(TypedDict):
     """Several searches, as result.json holds them under `capacities`.
 
-    `law` and `largest` are there where the pipelines differ in size alone.
+    `law` and `largest` are there only where the pipelines differ in size alone.
     """
 
     searches: Sequence[ComparedSearch]

@@ -1,5 +1,5 @@
-"""How far equal steps of one run lie apart: what a difference between unequal ones must exceed
-before it means anything. Pure.
+"""How far equal steps of one run lie apart: a difference between unequal steps must be larger to
+mean anything. Pure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Spread:
 
     @property
     def share(self) -> float:
-        """How far they are apart, as a part of the middle one."""
+        """Their range as a share of the median."""
         return (self.most - self.least) / self.median if self.median else 0.0
 
 

@@ -1,17 +1,17 @@
-"""A pipeline that lives and delivers nothing although something waits: where it stands. Pure."""
+"""Where a pipeline stands that lives, has events waiting and delivers none. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Nothing has come for so long: with a look a second this is reported within ten seconds.
+#: A stall is reported after this time; with a look a second that is within ten seconds.
 STALLED_S = 7.0
 
 
 @dataclass(frozen=True, slots=True)
 class FlowSample:
-    """How far events have come at one moment: written, in the topic (None where there is none to
-    look at), at the sink; and what waits in between, where it is known.
+    """How far events have come at one moment: written, in the topic (None where there is no topic
+    to look at), at the sink; and what waits in between, where known.
     """
 
     at_s: float
@@ -24,21 +24,21 @@ class FlowSample:
 
 
 class StallDetector:
-    """Sees a flow's samples in order, and says once for each stall where it stands.
+    """Takes a flow's samples in order, and reports each stall once, with the place where it stands.
 
-    `patience_s` is how long a healthy pipeline may deliver nothing beside: a commit interval, a
+    `patience_s` is how much longer a healthy pipeline may deliver nothing: a commit interval, a
     sink's delay.
     """
 
     def __init__(self, patience_s: float = 0.0) -> None:
         self._limit_s = STALLED_S + patience_s
-        #: Since when the newest sample's counts are what they are, and something waits.
+        #: The first sample with the newest sample's counts, while something waits.
         self._delivered_since: FlowSample | None = None
         self._captured_since: FlowSample | None = None
         self._told = False
 
     def see(self, sample: FlowSample) -> str | None:
-        """The sentence for a stall that has just become one; None else."""
+        """The sentence for a stall that begins to count with this sample; otherwise None."""
         moved = self._delivered_since is None or self._delivered_since.delivered != sample.delivered
         if moved or sample.sent <= sample.delivered:
             self._delivered_since, self._told = sample, False
@@ -56,7 +56,7 @@ class StallDetector:
         )
 
     def _place(self, sample: FlowSample) -> str:
-        """The first part, from the source on, that does not hand on what it has."""
+        """The first part, counted from the source, that holds events back."""
         if sample.captured is None:
             return f"the capture stands still{_slot(sample)}"
         stands = self._captured_since is not None and (

@@ -1,5 +1,5 @@
-"""Whether a pipeline kept up with a load for as long as it was held: by the trend of its backlog,
-and by what was still on its way when the load ended. Pure.
+"""Whether a pipeline kept up with a load while it lasted: by the trend of its backlog, and by the
+events that were still on their way when the load ended. Pure.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from cdc_users.measure.judgement.backlog import (
 )
 from cdc_users.measure.judgement.run_facts import StepFacts
 
-#: A backlog that grows by more than this part of the offered load, and by so many seconds of it,
-#: is no steady state.
+#: A backlog that grows by more than this share of the offered load, and by more than so many
+#: seconds of load, is no steady state.
 GROWTH_SHARE = 0.01
 GROWTH_S = 0.1
-#: Of all pairs of looks at the backlog, so many more must show it growing than shrinking.
+#: The pairs of looks that show growth must outnumber those that show shrinking by this share.
 GROWTH_CERTAINTY = 0.5
-#: Few looks must agree more, and show more growth, or chance would make a trend of them.
+#: With few looks the demands are higher, or chance would pass for a trend.
 GROWTH_CERTAINTY_OF_FEW = 0.9
 GROWTH_S_OF_FEW = 0.25
 MANY_LOOKS, FEWEST_LOOKS = 8, 4
-#: What is still on its way when the load ends may take longer than it took before, by this part of
-#: the load's duration, and by so much at least: a single pause is no backlog.
+#: When the load ends, the last events may take longer than usual by this share of the load's
+#: duration, and by this much in any case: a single pause is no backlog.
 LEFT_SHARE = 0.05
 LEFT_S = 0.25
-#: From so many seconds of load on a trend can be told; a step is held as long, where it is not.
+#: A trend can be judged from this duration on; a step that has no trend must last as long.
 JUDGED_S = 10.0
 
 
 def no_steady_state(step: StepFacts) -> Iterator[str]:
-    """More went in than came out for as long as the load was held."""
+    """More events went in than came out while the load was held."""
     if step.mode != "paced" or not step.steady:
         return
     growth = backlog_growth(step.looks)
@@ -51,7 +51,7 @@ def no_steady_state(step: StepFacts) -> Iterator[str]:
 
 
 def _left_behind(step: StepFacts) -> Iterator[str]:
-    """What was on its way when the load ended, beyond what the latency until then explains."""
+    """The last events took longer to arrive than the latency until then explains."""
     if step.loaded_s is None or step.left_s is None:
         return
     ages_s = backlog_ages_s(step.looks)
@@ -78,12 +78,12 @@ def _left_behind(step: StepFacts) -> Iterator[str]:
 
 
 def backlog_growth(looks: Sequence[ProgressSample]) -> float:
-    """The part of the offered load that stayed behind for as long as it was held, after the step
-    has got going; 0 where there is no trend to be sure of.
+    """The share of the offered load that stayed behind, once the step had started up; 0 where no
+    trend is certain.
 
-    It is the trend of the backlog's age, which constant latency leaves constant, whatever the rate
-    does. The median of the slopes between all pairs (Theil and Sen), which single stalls and
-    bursts do not move; it counts as a trend if the pairs agree (Kendall's tau).
+    This is the trend of the backlog's age, which stays constant at constant latency, whatever the
+    rate does. The trend is the median of the slopes between all pairs (Theil and Sen), which single
+    stalls and bursts do not move; it counts if the pairs agree (Kendall's tau).
     """
     ages_s = backlog_ages_s(looks)
     start = settled_from(len(looks))

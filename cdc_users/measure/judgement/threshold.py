@@ -1,7 +1,7 @@
-"""Thresholds: what a step's figures must hold, as data. Pure.
+"""Thresholds: conditions on a step's figures, as data. Pure.
 
-`end_to_end.p99 < 500ms`, `throughput > 2000/s`, `duplicated == 0`. A metric is named by its path
-in a step of result.json; the parts that say where it lies may be left out.
+`end_to_end.p99 < 500ms`, `throughput > 2000/s`, `duplicated == 0`. A metric is named by its path in
+a step of result.json; the parts of the path that follow from the name may be left out.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-#: By kind of metric: what a unit multiplies a value by, to be what result.json holds. A
-#: value without a unit has the first one.
+#: By kind of metric, the factor from each unit to the unit of result.json. A value without a unit
+#: has the first one.
 UNITS: Mapping[str, Mapping[str, float]] = {
     "duration_ms": {"ms": 1.0, "us": 0.001, "s": 1000.0, "m": 60_000.0},
     "duration_s": {"s": 1.0, "ms": 0.001, "m": 60.0},
@@ -53,7 +53,7 @@ _PRESSURE = {
     "backlog_at_end": "count",
     "time_to_drain_s": "duration_s",
 }
-#: What a step with a fault has, by what it is called in a threshold.
+#: The figures of a step with a fault, by their names in a threshold.
 _FAULT = {
     "recovered": ("recovered_s", "duration_s"),
     "detected": ("detected_s", "duration_s"),
@@ -62,7 +62,7 @@ _FAULT = {
 }
 
 
-#: Bounds hold at any speed, so they are judged in smoke size too.
+#: Bounds hold at any speed, so smoke runs judge them too.
 BOUNDS = ("queue_high_water", "queue_high_water_share", "memory_growth_mb")
 
 
@@ -123,18 +123,18 @@ class Threshold:
     value: float
 
     def holds(self, value: float) -> bool:
-        """Whether a step's figure meets the condition."""
+        """Whether a figure meets the condition."""
         return _COMPARE[self.comparison](value, self.value)
 
     @property
     def percentile(self) -> float | None:
-        """The percentile of a latency that it is about; None where it is about something else."""
+        """The percentile if the metric is one of a latency, otherwise None."""
         path = self.metric.path
         return PERCENTILES.get(path[-1]) if path[0] == "latency_ms" else None
 
     @property
     def samples_needed(self) -> float:
-        """How many samples its percentile needs before it is known; none where it is no
+        """How many samples its percentile needs before it is known; 0 if the metric is no
         percentile.
         """
         return 0.0 if self.percentile is None else BEYOND / (1 - self.percentile / 100)
@@ -142,15 +142,15 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdFailure:
-    """A threshold that a step does not meet: the value that it has, None where it has none, and
-    why in a sentence.
+    """A threshold that a step does not meet: the step's value (None: it has none), and the reason
+    in a sentence.
     """
 
     step: str
     threshold: str
     value: float | None
     reason: str
-    #: The figure is not exact enough to say whether the threshold holds.
+    #: Whether the figure is too inexact to decide the threshold.
     undecided: bool = False
 
 
@@ -176,7 +176,7 @@ def parse_threshold(text: str) -> Threshold:
 
 
 def _factor(unit: str, units: Mapping[str, float]) -> float | None:
-    """What a unit, or none, multiplies by, with k, M or G before it; None where it is not one."""
+    """The factor of a unit or of no unit, with k, M or G before it; None for an unknown unit."""
     known = {"": next(iter(units.values())), **units}
     if unit in known:
         return known[unit]
@@ -204,7 +204,7 @@ def parse_thresholds(text: str) -> tuple[Threshold, ...]:
 
 
 def with_defaults(thresholds: Iterable[Threshold]) -> tuple[Threshold, ...]:
-    """These, after the defaults that none of them replaces by naming the same metric."""
+    """These thresholds, after the defaults whose metric none of them names."""
     given = tuple(thresholds)
     named = {threshold.metric for threshold in given}
     defaults = tuple(parse_threshold(text) for text in DEFAULTS)
@@ -217,10 +217,11 @@ def failures(
     *,
     counts_only: bool = False,
 ) -> list[ThresholdFailure]:
-    """What the steps of a result (as result.json has them) do not meet; warm-ups are not judged.
+    """The thresholds that the steps of a result (as in result.json) do not meet; warm-ups are not
+    judged.
 
-    A figure that is not there fails its threshold. With `counts_only` (smoke size publishes no
-    figures) only thresholds about the ledger and the arrivals are looked at.
+    A figure that is missing fails its threshold. `counts_only` judges only thresholds about the
+    ledger and the arrivals, because smoke runs publish no figures.
     """
     judged = [
         threshold for threshold in thresholds if not (counts_only and threshold.metric.figure)
@@ -261,7 +262,7 @@ def _failure(threshold: Threshold, step: Mapping[str, object]) -> ThresholdFailu
 
 
 def _share(step: Mapping[str, object], metric: Metric, value: float) -> str:
-    """Of how many that is; said of what did not come."""
+    """For a count of events that did not come: the total that it is a part of."""
     sent = _value(step, ("ledger", "sent"))
     checked, delivered = (_value(step, ("ledger", name)) for name in ("checked", "delivered"))
     if metric.path == ("ledger", "corrupt") and checked and delivered and checked < delivered:
@@ -272,8 +273,8 @@ def _share(step: Mapping[str, object], metric: Metric, value: float) -> str:
 
 
 def bounds(step: Mapping[str, object], metric: Metric, value: float) -> tuple[float, float]:
-    """Between which values the truth behind a figure lies: `late` (`late_max`) is how much too long
-    it may be, `clock` how far two clocks may be apart.
+    """The range in which the true value lies: a figure may be too high by `late` (its maximum by
+    `late_max`), and two clocks may be apart by `clock`.
     """
     if metric.path[0] != "latency_ms" or metric.path[-1] == "count":
         return value, value
@@ -296,19 +297,19 @@ def _why_null(step: Mapping[str, object], path: Sequence[str]) -> str:
         count = _value(step, [*path[:2], "count"])
         if dropped := _value(step, [*path[:2], "censored"]):
             return (
-                f"{dropped:g} that were dropped may be it, so it is not known; --late catch-up"
-                " carries all out"
+                f"{dropped:g} dropped arrivals could have been slower, so it is not known; --late"
+                " catch-up carries all of them out"
             )
         return f"{count:g} samples are too few for it" if count else "nothing was recorded"
     if path[0] == "fault":
-        return "it did not come to that while the load lasted; --recover lets it go on for longer"
+        return "the pipeline did not get that far while the load lasted; raise --recover"
     if path[0] in ("throughput_per_s", "drain_rate_per_s"):
         return f"a step in mode {step.get('mode')!r} has none"
     return "it was not measured"
 
 
 def _nearest(name: str) -> str:
-    # Whoever names a statistic alone means the whole way.
+    # A statistic without a series means the end-to-end latency.
     whole_way = f"{SERIES[0]}.{name}"
     near = (
         [whole_way]

@@ -1,7 +1,7 @@
-"""Why a run's numbers may not be used: one small function a reason, over plain facts. Pure.
+"""Why a run's numbers may not be used: one small function for each reason, over facts. Pure.
 
-A timeout is never a result, and a figure of a generator that was busy with itself says nothing
-about the system (docs/measurement.md, "Verdict").
+A timeout is never a result. The figures of an overloaded generator say nothing about the system
+(docs/measurement.md, "Verdict").
 """
 
 from __future__ import annotations
@@ -12,46 +12,47 @@ from collections.abc import Callable, Iterator
 from cdc_users.measure.judgement.run_facts import HarnessFacts, StepFacts
 from cdc_users.measure.judgement.steady import no_steady_state
 
-#: Kafka and Iceberg tell times to the millisecond; beyond that a witness is wrong.
+#: Kafka and Iceberg give times in whole milliseconds; a larger difference means a wrong witness.
 WITNESS_LIMIT_MS = 2.0
-#: Of the p50, so much may be the clocks' doing; times of Kafka and Iceberg are whole milliseconds.
+#: The share of the p50 that may come from the clocks; Kafka and Iceberg give whole milliseconds.
 CLOCK_SHARE = 0.1
 ROUNDED_MS = 2.0
-#: In a paced step the generator may start one arrival in a hundred this late; beyond it did not
+#: In a paced step one arrival in a hundred may start this late; with more, the generator did not
 #: offer its load.
 SEND_DELAY_LIMIT_MS = 100.0
-#: Others are noted from here on; beyond both limits the figures are no longer the pipeline's.
+#: Other processes' use is noted above the first limits; above both of the second, the figures are
+#: those of a crowded machine.
 OTHERS_NOTED = 0.15
 OTHERS_LIMIT = 0.5
 WAITED_LIMIT = 0.5
-#: An event loop that wakes later than this measures itself.
+#: An event loop that wakes up later than this delays the load itself.
 LOOP_LAG_P99_LIMIT_MS = 100.0
 LOOP_LAG_MAX_LIMIT_MS = 1000.0
-#: A generating process is one core at most; near it, what is slow is the generator.
+#: A generating process uses one core at most; near that, the generator is the slow part.
 CPU_SHARE_LIMIT = 0.9
-#: Of the arrivals that were planned, so many must have been carried out.
+#: The share of the planned arrivals that must have been carried out.
 TRAFFIC_SHARE = 0.99
-#: Of the arrivals that were planned, so many may be dropped: of them only a bound is known.
+#: The share of the planned arrivals that may be dropped: only a bound of their latency is known.
 DROPPED_SHARE = 0.1
-#: Wall and monotonic clock may part by this, however long the run: a clock that is slewed takes
-#: both along (clock_gettime(2), CLOCK_MONOTONIC), so only a step parts them.
+#: Wall and monotonic clock may differ by this, however long the run: a clock that is slewed takes
+#: both along (clock_gettime(2), CLOCK_MONOTONIC), so only a step makes them differ.
 CLOCK_STEP_LIMIT_MS = 100.0
 
 
 def stopped_early(facts: HarnessFacts) -> Iterator[str]:
-    """Somebody ended the run."""
+    """Somebody stopped the run."""
     if facts.stop_reason:
         yield facts.stop_reason
 
 
 def nothing_ran(facts: HarnessFacts) -> Iterator[str]:
-    """No step came to its load."""
+    """No step reached its load."""
     if not facts.steps and not facts.stop_reason:
         yield "no step has run"
 
 
 def worker_lost(facts: HarnessFacts) -> Iterator[str]:
-    """A process with lanes is gone, and with it what it had to report."""
+    """A worker with lanes is gone, and its last reports with it."""
     if facts.workers_lost:
         yield (
             f"{facts.workers_lost} of {facts.workers} workers"
@@ -61,8 +62,8 @@ def worker_lost(facts: HarnessFacts) -> Iterator[str]:
 
 
 def clock_stepped(facts: HarnessFacts) -> Iterator[str]:
-    """The wall clock was set; times of the database and of the topic cannot be compared with ours
-    any more.
+    """The wall clock was set, so times of the database and the topic no longer compare with
+    ours.
     """
     if abs(facts.clock_step_ms) > CLOCK_STEP_LIMIT_MS:
         yield (
@@ -77,13 +78,13 @@ def writers_confused(facts: HarnessFacts) -> Iterator[str]:
     """
     if facts.writers_twice:
         yield (
-            f"{facts.writers_twice} writer numbers were not one lane's alone, so the ledger cannot"
+            f"{facts.writers_twice} writer numbers belonged to several lanes, so the ledger cannot"
             " be trusted; lower --lanes or --processes, or start all workers before the run"
         )
 
 
 def fences_incomplete(facts: HarnessFacts) -> Iterator[str]:
-    """What is missing may still be on its way."""
+    """A missing event may still be on its way."""
     if facts.steps and not facts.fenced:
         yield (
             "the fences did not arrive, so what is missing may still be on its way (unseen, not"
@@ -92,7 +93,7 @@ def fences_incomplete(facts: HarnessFacts) -> Iterator[str]:
 
 
 def retention_overtook(facts: HarnessFacts) -> Iterator[str]:
-    """The topic deleted what nobody had read yet: the load's fault, not the consumer's."""
+    """The topic deleted events before they were read: the load's fault, not the consumer's."""
     if facts.retention_lost:
         yield (
             f"the topic's retention overtook the consumer by {facts.retention_lost} events; "
@@ -101,19 +102,19 @@ def retention_overtook(facts: HarnessFacts) -> Iterator[str]:
 
 
 def unexpected_restart(facts: HarnessFacts) -> Iterator[str]:
-    """Figures from before and after a restart are those of two systems."""
+    """Figures from before and after a restart belong to two different systems."""
     for name in facts.restarts:
         yield f"{name} restarted in mid-run without being asked; its log says why"
 
 
 def disturbed(facts: HarnessFacts) -> Iterator[str]:
-    """Somebody else was at work on what the run measures and audits."""
+    """Somebody else changed the objects that the run measures and audits."""
     for what in facts.disturbed:
         yield f"{what} in mid-run; keep others away and run again"
 
 
 def unreadable(facts: HarnessFacts) -> Iterator[str]:
-    """What cannot be read accuses nobody, and audits nothing."""
+    """An event that cannot be read proves nothing."""
     for what in facts.unreadable:
         yield f"{what}; docs/observer.md lists the forms that are read"
 
@@ -125,7 +126,7 @@ def sink_timed_out(step: StepFacts) -> Iterator[str]:
 
 
 def not_conserved(step: StepFacts) -> Iterator[str]:
-    """Every arrival that was offered is started or dropped, and everything started completes or
+    """Every arrival that was offered is started or dropped; every one that was started completes or
     fails.
     """
     if step.offered != step.started + step.dropped or step.started != step.completed + step.failed:
@@ -137,7 +138,7 @@ def not_conserved(step: StepFacts) -> Iterator[str]:
 
 
 def samples_missing(step: StepFacts) -> Iterator[str]:
-    """A latency that was not recorded is an omission in every percentile."""
+    """A latency that was not recorded is missing from every percentile."""
     if step.samples + step.dropped != step.offered:
         yield (
             f"of {step.offered} arrivals offered, {step.samples} have a latency and {step.dropped}"
@@ -146,9 +147,9 @@ def samples_missing(step: StepFacts) -> Iterator[str]:
 
 
 def too_little_traffic(step: StepFacts) -> Iterator[str]:
-    """What was asked for was not offered, whatever the reason."""
+    """The load that was asked for was not offered, whatever the reason."""
     carried_out = step.completed + step.failed + step.dropped
-    # Arrivals that failed were offered, and fail the run themselves.
+    # Failed arrivals were offered too; they fail the run by themselves.
     if carried_out == step.dropped or carried_out < TRAFFIC_SHARE * step.planned:
         yield (
             f"only {carried_out} of {step.planned} arrivals were carried out ({step.completed}"
@@ -157,9 +158,7 @@ def too_little_traffic(step: StepFacts) -> Iterator[str]:
 
 
 def too_much_dropped(step: StepFacts) -> Iterator[str]:
-    """The arrivals that were dropped are those that would have been slowest; without them the rest
-    looks fast.
-    """
+    """The dropped arrivals would have been the slowest; without them the rest looks fast."""
     if step.dropped > DROPPED_SHARE * step.planned:
         yield (
             f"{step.dropped} of {step.planned} arrivals were dropped (limit {DROPPED_SHARE:.0%});"
@@ -169,7 +168,7 @@ def too_much_dropped(step: StepFacts) -> Iterator[str]:
 
 
 def witnesses_disagree(step: StepFacts) -> Iterator[str]:
-    """Nothing is durable before it has come; one of two witnesses is wrong."""
+    """No event is durable before it has arrived, so one of the two witnesses is wrong."""
     if step.witness_early_ms is not None and step.witness_early_ms > WITNESS_LIMIT_MS:
         yield (
             f"the platform says that its events were durable {step.witness_early_ms:.1f} ms (in"
@@ -179,7 +178,7 @@ def witnesses_disagree(step: StepFacts) -> Iterator[str]:
 
 
 def clocks_apart(step: StepFacts) -> Iterator[str]:
-    """A latency that begins by one clock and ends by another is known to within their bound."""
+    """A latency from one clock to another is known only to within the clocks' bound."""
     bound_ms = step.clock_bound_ms
     if bound_ms is not None and bound_ms < 0:
         yield (
@@ -205,7 +204,7 @@ def clocks_apart(step: StepFacts) -> Iterator[str]:
 
 
 def behind_plan(step: StepFacts) -> Iterator[str]:
-    """The generator could not keep to its plan; what it offered was less, and later."""
+    """The generator fell behind its plan, so it offered less load, and later."""
     if step.mode != "paced":
         return
     own_name, own_ms = _tail(step.own_delay_ms)
@@ -224,7 +223,7 @@ def behind_plan(step: StepFacts) -> Iterator[str]:
 
 
 def loop_stalled(step: StepFacts) -> Iterator[str]:
-    """While the event loop stands still nobody's time is taken."""
+    """While the event loop stands still, no latency is recorded on time."""
     lag_ms, longest_ms = step.loop_lag_ms.get("p99") or 0.0, step.loop_lag_ms.get("max") or 0.0
     if lag_ms > LOOP_LAG_P99_LIMIT_MS or longest_ms > LOOP_LAG_MAX_LIMIT_MS:
         yield (
@@ -234,9 +233,7 @@ def loop_stalled(step: StepFacts) -> Iterator[str]:
 
 
 def cpu_saturated(step: StepFacts) -> Iterator[str]:
-    """A burst goes as fast as it can; in a paced step a busy generator is what is being
-    measured.
-    """
+    """A burst goes as fast as it can; in a paced step a busy generator measures itself."""
     if (
         step.mode == "paced"
         and step.cpu_cores is not None
@@ -250,7 +247,7 @@ def cpu_saturated(step: StepFacts) -> Iterator[str]:
 
 
 def crowded(step: StepFacts) -> Iterator[str]:
-    """Others had so much of the machine that the figures are those of what they left."""
+    """Other processes used so much of the machine that the figures are not the pipeline's."""
     if (step.others_share or 0.0) > OTHERS_LIMIT and max(
         step.waited_share.values(), default=0.0
     ) > WAITED_LIMIT:
@@ -258,7 +255,7 @@ def crowded(step: StepFacts) -> Iterator[str]:
 
 
 def crowded_note(step: StepFacts) -> str | None:
-    """What to say where others had less than that, but enough to be seen in the figures."""
+    """A note where other processes used less than that, but enough to change the figures."""
     if (step.others_share or 0.0) <= OTHERS_NOTED or any(crowded(step)):
         return None
     return f"{step.name}: {_crowd(step)}; a quiet machine may be faster"
@@ -273,7 +270,7 @@ def _crowd(step: StepFacts) -> str:
 
 
 def _tail(summary: dict[str, float | int | None]) -> tuple[str, float]:
-    """The highest percentile that the count of samples bears out."""
+    """The highest percentile for which the samples suffice."""
     for name in ("p99", "p95", "max"):
         if (value := summary.get(name)) is not None:
             return name, float(value)
@@ -306,7 +303,7 @@ OF_STEP: tuple[Callable[[StepFacts], Iterator[str]], ...] = (
     crowded,
     no_steady_state,
 )
-#: What a probe may find: that the load was too much for the system, or for the generator.
+#: Findings that are answers of a probe: the load was too much for the system or the generator.
 OF_A_LOAD_THAT_HOLDS = (
     sink_timed_out,
     not_conserved,
@@ -318,14 +315,15 @@ OF_A_LOAD_THAT_HOLDS = (
     cpu_saturated,
     no_steady_state,
 )
-#: These follow from being stopped, and would only repeat it.
+#: Reasons that follow from a stop, and would only repeat it.
 BY_STOPPING = (sink_timed_out, not_conserved, samples_missing, too_little_traffic)
 
 
 def invalid_reasons(facts: HarnessFacts) -> list[str]:
-    """Every reason why the numbers may not be used, each with its remedy; none where they may.
+    """Every reason why the numbers may not be used, each with its remedy; empty where there is
+    none.
 
-    A warm-up must only be whole.
+    Of a warm-up, only its completeness is judged.
     """
     found = [reason for judge in OF_RUN for reason in judge(facts)]
     for step in facts.steps:
@@ -343,10 +341,9 @@ def invalid_reasons(facts: HarnessFacts) -> list[str]:
 def lanes_note(
     step: StepFacts, exhausted: int, lanes: int, rate_per_s: float, service_mean_ms: float | None
 ) -> str | None:
-    """What to say when arrivals had to wait for a free lane: how many lanes the load needs
-    (Little's law).
+    """A note on arrivals that waited for a free lane: how many lanes the load needs (Little's law).
 
-    A note and no reason: whether it was too late to be valid is for the send delay to say.
+    It is no reason for INVALID: the send delay decides whether arrivals were too late.
     """
     if step.mode != "paced" or not exhausted or service_mean_ms is None:
         return None

@@ -1,4 +1,4 @@
-"""A latency that crosses to another clock, as one clock would have it. Pure."""
+"""A latency between two clocks, corrected to one clock. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def corrected(
     clock: ClockOffset,
     sign: int,
 ) -> Mapping[str, float | int | None]:
-    """The summary of a part of the way that ends (`sign` 1) or begins (-1) by the other clock;
-    `clock` in it is how far off it may still be.
+    """The corrected summary of a part of the way that ends (`sign` 1) or begins (-1) by the other
+    clock; its `clock` is the remaining uncertainty.
 
-    Percentiles are not known where recorded values were below zero, which have no buckets.
+    Percentiles are not known where recorded values were below zero, because those have no buckets.
     """
     shift_ms = sign * clock.offset_us / 1000
 

@@ -1,4 +1,4 @@
-"""How latencies were spread over the time of a run, in a bounded number of columns and buckets."""
+"""The distribution of latencies over a run's time, in a bounded number of columns and buckets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cdc_users.measure.latency.histogram import HIGHEST_US, LatencyHistogram
 
-#: A run of a day has no more columns than a run of four minutes: they become wider.
+#: A run of a day has no more columns than one of four minutes: columns get wider instead.
 MOST_COLUMNS = 240
 PER_DECADE = 10
 DECADES = 10
@@ -24,8 +24,8 @@ def edges_ms() -> list[float]:
 
 
 class HeatColumn(TypedDict):
-    """The events of one span of time: its start (seconds), its first bucket that holds some, and
-    the counts from there.
+    """The events of one span of time: its start (seconds), its first bucket with events, and the
+    counts from that bucket on.
     """
 
     x: float
@@ -34,7 +34,7 @@ class HeatColumn(TypedDict):
 
 
 class HeatChart(TypedDict):
-    """What a chart draws."""
+    """The data of a chart."""
 
     width_s: float
     edges_ms: list[float]
@@ -49,7 +49,7 @@ class HeatMap:
     columns: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def add(self, at_s: float, arrived: LatencyHistogram) -> None:
-        """Count what has arrived at a time."""
+        """Count the latencies that arrived at a time."""
         found = list(arrived.buckets())
         if not found:
             return
@@ -66,14 +66,14 @@ class HeatMap:
         self.columns[column] = self.columns.get(column, 0) + counts
 
     def _widen(self) -> None:
-        """Two columns become one."""
+        """Merge pairs of columns into columns of twice the width."""
         wider: dict[int, NDArray[np.int64]] = {}
         for column, counts in self.columns.items():
             wider[column // 2] = wider.get(column // 2, 0) + counts
         self.width_s, self.columns = self.width_s * 2, wider
 
     def to_json(self, first: int = 0) -> HeatChart:
-        """What a chart draws, from a column on; each column without its empty ends."""
+        """The data of a chart, from column `first` on; each column without its empty ends."""
         return {
             "width_s": self.width_s,
             "edges_ms": edges_ms(),

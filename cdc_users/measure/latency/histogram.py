@@ -1,6 +1,6 @@
-"""Latency histograms:
+"""Latency histograms: HdrHistogram in microseconds, merged without loss.
 
-HdrHistogram in microseconds, merged without loss, honest about what they can say.
+A percentile is given only where enough samples support it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 DIGITS = 3
-#: A percentile needs so many samples beyond it (MEASUREMENT rules, docs/measurement.md).
+#: A percentile needs this many samples beyond it (docs/measurement.md).
 BEYOND = 10
 _HALF_BITS = 10
 _MASK = (1 << (_HALF_BITS + 1)) - 1
@@ -25,9 +25,9 @@ _MASK = (1 << (_HALF_BITS + 1)) - 1
 
 @dataclass(frozen=True, slots=True)
 class Censored:
-    """Samples of which only this is known: how many there are, and that none is below a value.
+    """Samples of which only a lower bound is known: how many there are, and the bound.
 
-    An arrival that was dropped would have taken at least as long as it was late then.
+    A dropped arrival would have taken at least as long as it was late when it was dropped.
     """
 
     count: int = 0
@@ -38,7 +38,7 @@ NONE = Censored()
 
 
 class EncodedHistogram(msgspec.Struct, frozen=True):
-    """A histogram as it travels: its counts (HdrHistogram V2, base64) and the exact figures beside
+    """A histogram for messages: its counts (HdrHistogram V2, base64) and the exact figures beside
     them.
     """
 
@@ -54,8 +54,8 @@ class EncodedHistogram(msgspec.Struct, frozen=True):
 class LatencyHistogram:
     """Counts of latencies in microseconds, 1 us to one hour, to three significant digits.
 
-    Negative ones, which two clocks or a rounded time can make, belong to `count`, to the sum and
-    to the ranks of percentiles, and are counted in `negative`; those above an hour are
+    Negative latencies, which two clocks or a rounded time can make, belong to `count`, to the sum
+    and to the ranks of percentiles, and are counted in `negative`. Latencies above an hour are
     counted in `too_long` alone. 0 counts as 1. Sums, minimum and maximum are exact. Not safe for
     several threads.
     """
@@ -69,7 +69,7 @@ class LatencyHistogram:
         self.max_us = 0
         self.negative = 0
         self.too_long = 0
-        #: How it was encoded last, and how many samples it had then.
+        #: The last encoding, and the number of samples at that time.
         self._encoded: tuple[int, EncodedHistogram] | None = None
 
     def record_us(self, value_us: int) -> None:
@@ -87,7 +87,7 @@ class LatencyHistogram:
             self._hdr.record_value(max(value_us, LOWEST_US))
 
     def record_many_us(self, values_us: NDArray[np.int64]) -> None:
-        """Count many latencies at once; the cost a sample is some ten nanoseconds."""
+        """Count many latencies at once, at some ten nanoseconds a sample."""
         kept = values_us[values_us <= HIGHEST_US]
         self.too_long += int(values_us.size - kept.size)
         if kept.size == 0:
@@ -102,7 +102,7 @@ class LatencyHistogram:
         np.add.at(self._counts, _indexes(np.maximum(inside, LOWEST_US)), 1)
 
     def merge(self, other: LatencyHistogram) -> None:
-        """Add another histogram's samples; nothing is lost."""
+        """Add another histogram's samples without loss."""
         if other.count:
             self.min_us = other.min_us if self.count == 0 else min(self.min_us, other.min_us)
             self.max_us = other.max_us if self.count == 0 else max(self.max_us, other.max_us)
@@ -113,12 +113,12 @@ class LatencyHistogram:
         self.too_long += other.too_long
 
     def continues(self, earlier: LatencyHistogram) -> bool:
-        """Whether it may be a later state of the same histogram: nothing in it has become less."""
+        """Whether this may be a later state of `earlier`: no count has become smaller."""
         return self.count >= earlier.count and bool(np.all(self._counts >= earlier._counts))
 
     def minus(self, earlier: LatencyHistogram) -> LatencyHistogram:
-        """What has come since an earlier state of the same histogram; its extremes are those of
-        its buckets.
+        """The samples since an earlier state of the same histogram; minimum and maximum are known
+        only as bounds of buckets.
         """
         since = LatencyHistogram()
         since._counts[:] = self._counts - earlier._counts
@@ -134,11 +134,10 @@ class LatencyHistogram:
         return since
 
     def percentile_us(self, percentile: float, censored: Censored = NONE) -> float | None:
-        """The value below which `percentile` % of the samples lie, those that are censored among
-        them.
+        """The value below which `percentile` % of the samples lie, censored ones included.
 
-        None unless ten samples lie beyond it, and where a censored one may be it: the value would
-        be that of the others alone.
+        None unless ten samples lie beyond it. None also where a censored sample could be the value,
+        because the others alone would give too low a value.
         """
         total = self.count + censored.count
         if total * (100 - percentile) / 100 < BEYOND - 1e-9:
@@ -155,9 +154,9 @@ class LatencyHistogram:
         return None if censored.count and value_us > censored.at_least_us else value_us
 
     def summary_ms(self, censored: Censored = NONE) -> dict[str, float | int | None]:
-        """Count, mean, p50, p95, p99 and maximum, in milliseconds;
+        """Count, mean, p50, p95, p99 and maximum, in milliseconds.
 
-        `censored` is in it where there are any, and nothing that it may change.
+        With censored samples their number is in it, and every value that they could change is None.
         """
 
         def ms(value_us: float | None) -> float | None:
@@ -175,8 +174,8 @@ class LatencyHistogram:
         }
 
     def buckets(self) -> Iterator[tuple[int, int]]:
-        """Each bucket that holds something: its lowest value in microseconds, and its count;
-        negative ones at 0.
+        """Each bucket that is not empty: its lowest value in microseconds, and its count; negative
+        samples stand at 0.
         """
         if self.negative:
             yield 0, self.negative
@@ -184,14 +183,15 @@ class LatencyHistogram:
         yield from zip(_lowest_us(filled).tolist(), self._counts[filled].tolist(), strict=True)
 
     def encode(self) -> EncodedHistogram:
-        """The histogram as it travels; one that has grown no more is not encoded again."""
+        """The histogram for a message; an unchanged one is not encoded again."""
         samples = self.count + self.too_long
         if self._encoded is None or self._encoded[0] != samples:
             self._encoded = samples, self._encode()
         return self._encoded[1]
 
     def _encode(self) -> EncodedHistogram:
-        # The library keeps these three beside the counts and needs them to encode.
+        # HdrHistogram's encoder needs these three values, which the library keeps beside the
+        # counts.
         self._hdr.total_count = self.count - self.negative
         self._hdr.min_value = max(self.min_us, LOWEST_US)
         self._hdr.max_value = max(self.max_us, LOWEST_US)
@@ -231,21 +231,23 @@ _EXACT = ("count", "sum_us", "min_us", "max_us", "negative", "too_long")
 
 
 def _indexes(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where HdrHistogram counts these values (its documentation, "bucket and sub-bucket")."""
+    """The indexes of HdrHistogram's buckets for these values (see its documentation, "bucket and
+    sub-bucket").
+    """
     _, bits = np.frexp((values | _MASK).astype(np.float64))
     bucket = bits.astype(np.int64) - (_HALF_BITS + 1)
     return ((bucket + 1) << _HALF_BITS) + (values >> bucket) - (1 << _HALF_BITS)
 
 
 def _lowest_us(indexes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The lowest value of each of these buckets: `_indexes` the other way round."""
+    """The lowest value of each of these buckets, the inverse of `_indexes`."""
     bucket = np.maximum((indexes >> _HALF_BITS) - 1, 0)
     lowest: NDArray[np.int64] = (indexes - (bucket << _HALF_BITS)) << bucket
     return lowest
 
 
 def locust_bucket_ms(response_time_ms: float) -> float:
-    """A key for Locust's own statistics: milliseconds, to three significant digits of
+    """A key for Locust's own statistics: milliseconds, rounded to three significant digits of the
     microseconds.
     """
     value_us = round(response_time_ms * 1000)
@@ -256,7 +258,7 @@ def locust_bucket_ms(response_time_ms: float) -> float:
 
 
 class LatencyTracker:
-    """Percentiles of latencies in milliseconds, for whoever has single values in hand."""
+    """Percentiles of latencies in milliseconds, for callers that have single values."""
 
     def __init__(self) -> None:
         self.histogram = LatencyHistogram()
@@ -266,8 +268,7 @@ class LatencyTracker:
         self.histogram.record_us(round(value_ms * 1000))
 
     def summary_ms(self) -> dict[str, float | int | None]:
-        """Count, mean, p50, p95, p99 and maximum, in milliseconds;
-
-        None where the count does not bear one out.
+        """Count, mean, p50, p95, p99 and maximum, in milliseconds; None for a percentile with too
+        few samples.
         """
         return self.histogram.summary_ms()

@@ -1,5 +1,5 @@
-"""How much too high latencies may be: behind a tap that looks only now and then, and of a generator
-that stopped for moments. Pure.
+"""How much too high latencies may be: because a tap looks only at intervals, or because the
+generator paused. Pure.
 """
 
 from __future__ import annotations
@@ -7,18 +7,18 @@ from __future__ import annotations
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.latency.series import EARLIEST, OWN_DELAY
 
-#: A generator's own delay is stated where it is this part of the usual latency, and so long.
+#: A generator's own delay is reported above this share of the usual latency, and above this time.
 TOLD_SHARE = 0.1
 TOLD_MS = 1.0
 
 
 def lateness_ms(sink: Recorder, generator: Recorder | None = None) -> dict[str, float]:
     """By how much the end-to-end figures may be too high: `late` for mean and percentiles,
-    `late_max` for the maximum; empty where nothing is to be told.
+    `late_max` for the maximum; empty where both are negligible.
 
-    Behind a tap that looks only now and then each event came between two looks. A generator's own
-    delay is in every latency, since those begin at the intended time: its p99 bounds that part for
-    all but one arrival in a hundred.
+    A tap that looks at intervals knows only that an event came between two looks. A generator's own
+    delay is part of every latency, because latencies begin at the intended time; its p99 bounds
+    that part for all but one arrival in a hundred.
     """
     late_ms, late_max_ms = _looking_ms(sink)
     own_ms, own_max_ms = _stopping_ms(sink, generator)

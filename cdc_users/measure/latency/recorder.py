@@ -1,4 +1,4 @@
-"""Named series of latencies: what travels from workers and from the platform, and is merged
+"""Named series of latencies, which workers and platforms send and the harness merges
 without loss.
 """
 
@@ -16,7 +16,7 @@ TIMES_PER_FLUSH = 3 * 1024
 
 
 class SeriesTotal(NamedTuple):
-    """How many samples a series has, and their sum."""
+    """The number of a series' samples, and their sum."""
 
     samples: int = 0
     sum_us: int = 0
@@ -25,9 +25,10 @@ class SeriesTotal(NamedTuple):
 class Recorder:
     """Series by name, each a LatencyHistogram.
 
-    `told` is what processes have said of their parts of it, as it travels; a series is put together
-    when somebody asks for it, at half a millisecond each. A look has every step of a run and asks
-    for few of them, and while it does no lane of its process can start anything.
+    `told` holds the encoded parts that processes have sent. A series is decoded and merged only
+    when it is asked for, which takes half a millisecond. A look gets every step of a run and needs
+    few of the series; decoding all of them would keep the lanes of this process from starting
+    arrivals.
     """
 
     def __init__(self, told: Sequence[Mapping[str, EncodedHistogram]] = ()) -> None:
@@ -43,7 +44,7 @@ class Recorder:
         return self._series
 
     def is_as(self, earlier: Recorder) -> bool:
-        """Whether the processes say what they have said before, so that nothing has come since."""
+        """Whether all processes have sent the same as before, so that no sample was added."""
         return bool(self.told) and self.told == earlier.told
 
     def record_many_us(self, name: str, values_us: NDArray[np.int64]) -> None:
@@ -51,7 +52,7 @@ class Recorder:
         self.histogram(name).record_many_us(values_us)
 
     def histogram(self, name: str) -> LatencyHistogram:
-        """A series, empty if nothing was recorded yet."""
+        """A series; empty if nothing was recorded."""
         if name not in self._series:
             parts = [LatencyHistogram.decode(part) for part in self._parts(name)]
             whole, *others = parts or [LatencyHistogram()]
@@ -61,7 +62,7 @@ class Recorder:
         return self._series[name]
 
     def total(self, name: str) -> SeriesTotal:
-        """A series' samples and their sum, which travel beside the counts."""
+        """The number of a series' samples and their sum, without decoding its counts."""
         known = self._series.get(name)
         parts: Sequence[LatencyHistogram | EncodedHistogram] = (
             self._parts(name) if known is None else [known]
@@ -74,7 +75,7 @@ class Recorder:
             self.histogram(name).merge(histogram)
 
     def encode(self) -> dict[str, EncodedHistogram]:
-        """All series as they travel."""
+        """All series for a message."""
         return {name: histogram.encode() for name, histogram in self.series.items()}
 
     def _parts(self, name: str) -> Sequence[EncodedHistogram]:
@@ -82,12 +83,11 @@ class Recorder:
 
 
 class OperationLog:
-    """The times of finished operations, noted cheaply one by one and turned into a recorder's
-    series in bulk.
+    """The times of finished operations, noted cheaply one by one and added to a recorder in bulk.
 
-    `send_delay` has every operation. `response` and `service` have those that succeeded, and
-    `response.NAME` those of one kind; the response times of the others are in `failed`. So
-    `response` and `failed` together count what was started.
+    `send_delay` has every operation. `response` and `service` have the successful ones,
+    `response.NAME` those of one kind, and `failed` the response times of the failed ones. So
+    `response` and `failed` together count the operations that were started.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -121,12 +121,12 @@ class OperationLog:
         *,
         failed: bool = False,
     ) -> None:
-        """Note many operations; starts and ends may be one for all."""
+        """Note many operations; one start and one end may hold for all of them."""
         columns = np.broadcast_arrays(intended_ns, started_ns, done_ns)
         self._record(name, failed, *columns)
 
     def flush(self) -> None:
-        """Bring everything noted into the recorder."""
+        """Add all noted operations to the recorder."""
         for (name, failed), times in self._times_ns.items():
             if times:
                 self._turn(name, failed, times)

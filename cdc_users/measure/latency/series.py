@@ -20,11 +20,11 @@ UNIT = "ms"
 class LatencySeries:
     """One series: its name in files and thresholds, its label in charts, and what it means.
 
-    `side` says what records it: the sink (platform or tap), or the generator of the load. A series
-    `of_events` has one value for each event, others one for each arrival; one `from_intended`
-    begins when the arrival was due, so an arrival that was dropped counts in it. `in_drain` ones
-    mean something where events wait in the topic before the platform starts; an `optional` one
-    stands in a result only where it was recorded. A series that is not `judged` can stand in no
+    `side` says who records it: the sink's tap or platform, or the load's generator. A series
+    `of_events` has one value for each event, any other one for each arrival. A series
+    `from_intended` begins when the arrival was due, so dropped arrivals count in it. One that is
+    `in_drain` has a meaning also where events wait in the topic before the platform starts. An
+    `optional` one stands in a result only where it was recorded. One that is not `judged` is in no
     threshold and in no table.
     """
 
@@ -45,9 +45,9 @@ class LatencySeries:
 
 @dataclass(frozen=True, slots=True)
 class WayPart:
-    """A part of the way, in the order in which an event passes: its series, the box in which the
-    page shows it, the box of what makes events wait in it, how a sentence names it, and how one
-    says what the time goes into.
+    """A part of the way, in the order in which an event passes: its series, the box that shows it
+    on the page, the box that makes events wait in it, its name in a sentence, and the sentence that
+    says what takes the time.
     """
 
     series: LatencySeries
@@ -150,26 +150,26 @@ BY_NAME = {series.name: series for series in SERIES}
 
 
 def names(series: Iterable[LatencySeries]) -> tuple[str, ...]:
-    """Their names, in order."""
+    """The names of some series, in order."""
     return tuple(one.name for one in series)
 
 
-#: The names of the parts of the way, and of the boxes of the page, in order.
+#: The names of the parts of the way and of the page's boxes, in order.
 PARTS = names(part.series for part in WAY)
 BOXES = tuple(part.box for part in WAY)
-#: By part of the way, the box of what makes events wait in it.
+#: For each part of the way, the box that makes events wait in it.
 AWAITED = {part.series.name: part.awaited for part in WAY}
-#: The names of all series that results, tables and thresholds have.
+#: The names of all series in results, tables and thresholds.
 JUDGED = names(series for series in SERIES if series.judged)
 
 
 def of_side(side: Literal["sink", "generator"]) -> tuple[str, ...]:
-    """The names of a side's series that results have."""
+    """The names of one side's series in results."""
     return names(series for series in SERIES if series.side == side and series.judged)
 
 
 def charted() -> dict[str, Sequence[Sequence[str | int]]]:
-    """What the charts of page and report need of each series: key, name and colour."""
+    """The key, name and colour of each series in the charts of page and report."""
     return {
         "parts": [
             (part.series.name, part.series.label, colour)

@@ -1,7 +1,7 @@
-"""Percentiles of what came last, over the shortest time that bears them out.
+"""Percentiles of the latest events, over the shortest time that has enough of them.
 
-A second of 500 events has no p99, so a line of seconds would never be drawn. All percentiles of one
-moment are of the same events: a p99 is never below the p50 beside it.
+One second of 500 events has too few for a p99, so a line of seconds would stay empty. All
+percentiles of one moment come from the same events, so a p99 is never below the p50 beside it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 from cdc_users.measure.latency.histogram import BEYOND, LatencyHistogram
 
-#: A p99 needs so many samples.
+#: The number of samples that a p99 needs.
 ENOUGH = BEYOND * 100
 LONGEST_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class RecentLatency:
-    """What came in the last `window_s` seconds."""
+    """The latencies of the last `window_s` seconds."""
 
     histogram: LatencyHistogram
     window_s: float
@@ -37,9 +37,11 @@ class LatencyWindow:
     def since(
         self, now: LatencyHistogram, at_s: float, least_s: float = 0.0, enough: int = ENOUGH
     ) -> RecentLatency:
-        """What came in the shortest time until now, `least_s` at least, that has `enough` samples,
-        or in all of the time that is kept; that is the time since the last look where the
-        histogram has begun once more, as that of a process that was started again.
+        """The latest samples: of the shortest time (`least_s` or longer) that has `enough` of them,
+        or else of all the time that is kept.
+
+        Where the histogram has begun again, because its process was restarted, the time begins at
+        the last look.
         """
         last_s, last = self._states[-1]
         if not now.continues(last):
@@ -53,7 +55,7 @@ class LatencyWindow:
         return RecentLatency(now.minus(base), round(at_s - base_s, 3))
 
     def keep(self, now: LatencyHistogram, at_s: float) -> None:
-        """Remember this state; one that nobody will ask for is forgotten."""
+        """Remember this state; states that are too old for any answer are dropped."""
         self._states.append((at_s, now))
         while len(self._states) > 1 and at_s - self._states[1][0] >= LONGEST_S:
             self._states.popleft()

@@ -1,3 +1,1 @@
-"""Which events arrived: the probe that each row carries, and the audit of what became of every
-sequence.
-"""
+"""Which events arrived: the probe that each row carries, and the audit of every sequence."""

@@ -1,4 +1,4 @@
-"""What has arrived at a tap, as plain data: what travels, is merged, and is audited."""
+"""The arrivals at a tap as plain data, which can be sent, merged and audited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.measure.ledger.sequence import EncodedSequences, SequenceSet
 from cdc_users.measure.ledger.version import EncodedKeys, KeyStates, join
 
-#: So many findings of each class are located.
+#: The number of findings of each class that are located.
 EXAMPLES = 100
 
 
@@ -22,8 +22,8 @@ EXAMPLES = 100
 class Example:
     """One located finding: writer and sequence, the key, and where it was seen.
 
-    Partition and position are -1, and the key is None, where the tap cannot know them: what never
-    came has none.
+    Partition and position are -1, and the key is None, where the tap cannot know them: a missing
+    event has none.
     """
 
     finding: str
@@ -39,10 +39,11 @@ class Example:
 class StepLedger:
     """A step's counts at one tap.
 
-    Events `delivered` for the first time and `duplicated`; new events that came after a newer
-    version of their key (`reordered`), old ones that did (`replayed`), and events that left
-    versions of their key out (`gap`). Of the rows whose checksum was looked at: `checked`,
-    `corrupt` among them, and `uncheckable`, of which a column was not sent.
+    `delivered` counts events that arrived for the first time, `duplicated` their repeats. Of the
+    events that came after a newer version of their key, `reordered` counts the new ones and
+    `replayed` the repeats; `gap` counts events that skipped versions of their key. `checked` counts
+    rows whose checksum was compared, `corrupt` those of them that differed, and `uncheckable` the
+    rows that lacked a column.
     """
 
     delivered: int = 0
@@ -61,7 +62,7 @@ class StepLedger:
 
 
 class EncodedArrivals(msgspec.Struct, frozen=True):
-    """A ledger as it travels."""
+    """A ledger for a message."""
 
     seen: dict[int, EncodedSequences]
     cuts: dict[int, EncodedSequences]
@@ -77,9 +78,9 @@ class EncodedArrivals(msgspec.Struct, frozen=True):
 class Arrivals:
     """A ledger as plain data.
 
-    Seen sequences by writer, and where transactions begin; counts by step; the updated keys' last
-    versions; fences by key and by the partition they came from; foreign events (of other runs, or
-    without a probe); examples.
+    Sequences that arrived by writer, and where transactions begin; counts by step; the last
+    versions of updated keys; fences by key and by partition; the number of foreign events (of other
+    runs, or without a probe); examples.
     """
 
     seen: dict[int, SequenceSet] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class Arrivals:
     examples: list[Example] = field(default_factory=list)
 
     def encode(self) -> EncodedArrivals:
-        """The ledger as it travels."""
+        """The ledger for a message."""
         return EncodedArrivals(
             seen={writer: found.encode() for writer, found in self.seen.items()},
             cuts={writer: found.encode() for writer, found in self.cuts.items()},
@@ -119,8 +120,8 @@ class Arrivals:
         )
 
     def torn(self, step: int) -> dict[int, NDArray[np.int64]]:
-        """By writer, the step's transactions of which some events have come and some not: each
-        one's first missing.
+        """For each writer, the step's transactions that arrived in part: the first missing sequence
+        of each one.
         """
         found = {}
         for writer, cuts in self.cuts.items():
@@ -131,21 +132,21 @@ class Arrivals:
         return found
 
     def stale(self, step: int) -> KeyStates:
-        """The step's keys whose last event here was not their newest."""
+        """The step's keys whose last event here was not their newest version."""
         return self.keys.only(self.keys.stale() & (self.keys.writer // LANES_PER_STEP == step))
 
     def gaps(self, step: int) -> int:
-        """How often versions of one of the step's keys were left out."""
+        """How often versions of the step's keys were skipped."""
         keys = self.keys
         first = int((keys.skipped() & (keys.writer // LANES_PER_STEP == step)).sum())
         return first + self.steps.get(step, StepLedger()).gap
 
 
 def _first_missing(seen: SequenceSet, cuts: SequenceSet) -> NDArray[np.int64]:
-    """The first missing sequence of each transaction that has come in part.
+    """The first missing sequence of each transaction that arrived in part.
 
-    Every transaction of which an event has come lies between two neighbouring cuts; between other
-    cuts nothing has come at all.
+    A transaction with an event that arrived lies between two neighbouring cuts; between other cuts
+    nothing has arrived at all.
     """
     begins = cuts.numbers()
     runs = seen.edges()
@@ -155,7 +156,7 @@ def _first_missing(seen: SequenceSet, cuts: SequenceSet) -> NDArray[np.int64]:
     before = np.concatenate(([0], np.cumsum(lengths)))
 
     def count(sequences: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many seen sequences lie below each."""
+        """How many of the seen sequences lie below each cut."""
         run = np.searchsorted(runs[:, 0], sequences, side="left") - 1
         inside = np.minimum(sequences - runs[run, 0], lengths[run])
         return np.where(run >= 0, before[run] + inside, 0)
@@ -168,10 +169,10 @@ def _first_missing(seen: SequenceSet, cuts: SequenceSet) -> NDArray[np.int64]:
 
 
 def merge(parts: Iterable[Arrivals]) -> Arrivals:
-    """The arrivals of several instances as one: what two of them have seen is a duplicate.
+    """The arrivals of several instances as one: an event that two of them have seen is a duplicate.
 
-    Exact for everything but one case: a key's step back from one instance to the next counts as
-    replayed, though its event may be new.
+    Exact with one exception: if a key goes back a version from one instance to the next, that
+    counts as replayed, though the event may be new.
     """
     whole = Arrivals()
     for part in parts:

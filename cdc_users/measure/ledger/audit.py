@@ -1,5 +1,5 @@
-"""What a tap's arrivals prove against what the writers sent, and at which tap a lost event
-vanished.
+"""What the arrivals at a tap prove about the events that writers sent, and at which tap a lost
+event vanished.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cdc_users.measure.ledger.probe import LANES_PER_STEP
 from cdc_users.measure.ledger.sequence import SequenceRange, SequenceSet, size
 from cdc_users.measure.ledger.version import KeyStates
 
-#: The classes that a sound pipeline leaves at 0, in the order in which reports name them.
+#: The classes that are 0 in a sound pipeline, in the order of reports.
 CLASSES = (
     "lost",
     "duplicated",
@@ -46,14 +46,14 @@ class Outcomes:
 class Audit:
     """What a tap's arrivals prove about one step.
 
-    `lost` and `torn` are only claimed when all fences were seen; without them what is missing is
-    `unseen`. `stale` counts keys that were left at an older version than had been there;
-    `undeleted` and `resurrected` show in the final state alone. `phantom`
-    counts events whose transaction had failed at the source, or that no writer knows of. Events of
-    an unknown outcome may arrive or not; `unknown` counts those that did not. Not classes of their
-    own, since others say so too: `gap` and `replayed`. `checked` and `uncheckable` say how far
-    `corrupt` can be relied on. `lost_at` counts the lost events by the first tap that lacks them;
-    `unsourced` are events that the tap before never saw.
+    `lost` and `torn` are counted only when all fences were seen; until then a missing event is
+    `unseen`. `stale` counts keys that ended at an older version than one that had arrived;
+    `undeleted` and `resurrected` show only in the final state. `phantom` counts events whose
+    transaction failed at the source, or that no writer knows. Events of an unknown outcome may
+    arrive or not; `unknown` counts those that did not. `gap` and `replayed` are no classes of their
+    own, because other classes cover them. `checked` and `uncheckable` say how far `corrupt` can be
+    relied on. `lost_at` counts the lost events by the first tap that lacks them; `unsourced` counts
+    events that the tap before never saw.
     """
 
     sent: int
@@ -79,7 +79,7 @@ class Audit:
 
     @property
     def findings(self) -> dict[str, int]:
-        """The classes that are not 0."""
+        """The classes with a count above 0."""
         return {name: getattr(self, name) for name in CLASSES if getattr(self, name)}
 
     @property
@@ -91,7 +91,7 @@ class Audit:
 def audit(
     step: int, outcomes: Mapping[int, Outcomes], arrivals: Arrivals, *, fenced: bool
 ) -> Audit:
-    """Compare what the writers of one step sent with what has arrived."""
+    """Compare what one step's writers sent with what arrived."""
     return audit_taps(step, outcomes, {"": arrivals}, fenced=fenced)[""]
 
 
@@ -103,11 +103,11 @@ def audit_taps(
     fenced: bool | Mapping[str, bool],
     states: Collection[str] = (),
 ) -> dict[str, Audit]:
-    """Audit a step at all taps, which stand in the order in which events pass them.
+    """Audit a step at all taps, in the order in which events pass them.
 
-    `states` names taps that see a table's rows and not every event: what they have not seen may
-    have been overtaken by a later version, so they accuse nobody of losing or tearing; the final
-    state does.
+    `states` names the taps that see a table's rows and not every event. A later version may have
+    replaced an event that such a tap did not see, so it never counts events as lost or torn; the
+    final state does.
     """
     earlier: dict[str, Arrivals] = {}
     audits = {}
@@ -127,12 +127,12 @@ def audit_taps(
     return audits
 
 
-#: What a tap lacks and an earlier one may have seen.
+#: Events that a tap lacks although an earlier tap may have seen them.
 _LACKING = ("lost", "unseen", "torn")
 
 
 def lacked(audit: Audit, tap: str) -> list[tuple[int, int]]:
-    """The examples, as writer and sequence, of what is missing at this tap and not before it."""
+    """The examples (writer and sequence) of events that this tap is the first to miss."""
     return [
         (example.writer, example.sequence)
         for example in audit.examples
@@ -141,7 +141,7 @@ def lacked(audit: Audit, tap: str) -> list[tuple[int, int]]:
 
 
 def located(audit: Audit, places: Iterable[EventPlace]) -> Audit:
-    """The audit with the places at which an earlier tap saw what is missing."""
+    """The audit, with the places at which an earlier tap saw its missing events."""
     known = {(place.writer, place.sequence): place for place in places}
     return replace(audit, examples=tuple(_placed(one, known) for one in audit.examples))
 
@@ -176,7 +176,7 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """A tap with its arrivals, and with those of the taps that events pass before it."""
+    """A tap with its arrivals, and with the arrivals of all taps before it."""
 
     tap: str
     arrivals: Arrivals
@@ -230,7 +230,7 @@ def _audit(step: int, outcomes: Mapping[int, Outcomes], looked: _Looked) -> Audi
 
 
 def _stale_examples(stale: KeyStates) -> list[Example]:
-    """A stale key is known by its writer and itself; which event left it so is not."""
+    """A stale key is located by writer and key; the event that left it stale is not known."""
     rows = zip(stale.writer[:EXAMPLES].tolist(), stale.key[:EXAMPLES].tolist(), strict=True)
     return [Example("stale", writer, -1, key=key) for writer, key in rows]
 
@@ -248,7 +248,7 @@ def _torn_examples(torn: Mapping[int, NDArray[np.int64]]) -> list[Example]:
 def _missing(
     tally: _Tally, word: str, writer: int, gone: SequenceSet, taps: Mapping[str, Arrivals]
 ) -> None:
-    """Count what is gone, by the first tap that lacks it."""
+    """Count missing events by the first tap that lacks them."""
     tally.missing += len(gone)
     for name, arrivals in taps.items():
         if not gone.full and not gone.open:

@@ -1,7 +1,7 @@
 """The bits behind a ledger: which sequences have arrived, and where their transactions begin.
 
-All writers' blocks lie in one array, so that a batch of any mixture of writers is looked up and
-marked by a few array operations. A block is given back when it is full.
+All writers' blocks lie in one array. A batch with any mixture of writers is therefore looked up and
+marked by a few array operations. A block is freed when it is full.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Numbers = NDArray[np.int64]
 
 
 class Bitmap:
-    """Two bits a sequence: seen, and cut, which says that a transaction begins there."""
+    """Two bits for each sequence: seen, and cut (a transaction begins there)."""
 
     def __init__(self) -> None:
         self._ids: Numbers = np.empty(0, dtype=np.int64)  # writer and block, in order
@@ -31,20 +31,19 @@ class Bitmap:
         self._cut = np.zeros(4 * BLOCK_BYTES, dtype=np.uint8)
         self._missing = np.full(
             4, _UNUSED, dtype=np.int64
-        )  # how many sequences of each slot's block have not come
+        )  # the number of missing sequences of each slot's block
         self._free = [3, 2, 1]
-        #: Full blocks whose first sequence does not begin a transaction: it goes on from the block
-        #: before.
+        #: Full blocks whose first sequence continues a transaction of the block before.
         self._carried: set[int] = set()
 
     def mark(
         self, writers: Numbers, sequences: Numbers, begins: Numbers, ends: Numbers
     ) -> NDArray[np.bool_]:
-        """Mark sequences as seen;
+        """Mark sequences as seen; returns which of them were seen before, in this batch or an
+        earlier one.
 
-        `begins` is each one's transaction's first sequence, `ends` the one after its last.
-
-        Returns which were seen before, in this batch or an earlier one.
+        `begins` has the first sequence of each one's transaction, `ends` the sequence after its
+        last.
         """
         places = self._places(writers, sequences)
         again = self._test(self._seen, places)
@@ -59,12 +58,12 @@ class Bitmap:
         return again
 
     def seen_before(self, writers: Numbers, sequences: Numbers) -> NDArray[np.bool_]:
-        """Which of these have been marked."""
+        """Which of these sequences have been marked."""
         places = self._places(writers, sequences)  # first: it may move the bits
         return self._test(self._seen, places)
 
     def _cut_at(self, writers: Numbers, begins: Numbers, ends: Numbers) -> None:
-        if len(begins) > 1:  # rows of one transaction mostly stand together and say the same
+        if len(begins) > 1:  # neighbours are mostly of one transaction: equal bounds
             new = np.empty(len(begins), dtype=np.bool_)
             new[0] = True
             np.not_equal(begins[1:], begins[:-1], out=new[1:])
@@ -112,7 +111,7 @@ class Bitmap:
         np.bitwise_or.at(bits, places >> 3, _BIT[places & 7])
 
     def _count(self, places: Numbers) -> None:
-        """Count new sequences down; a block that misses none any more is given back."""
+        """Count new sequences down; a block without missing ones is freed."""
         slots = places >> BLOCK_BITS
         self._missing -= np.bincount(slots, minlength=len(self._missing))
         for slot in np.flatnonzero(self._missing == 0).tolist():
@@ -131,17 +130,17 @@ class Bitmap:
         self._free.append(slot)
 
     def seen(self) -> dict[int, SequenceSet]:
-        """What each writer's events are that have come."""
+        """Each writer's sequences that have arrived."""
         return {
             writer: seen for writer, (seen, _) in self._sets().items() if seen.full or seen.open
         }
 
     def cuts(self) -> dict[int, SequenceSet]:
-        """Where each writer's transactions begin, as far as events of them, or just before them,
-        have come.
+        """Where each writer's transactions begin, if one of their events, or the event just before
+        them, has arrived.
 
-        A full block has lost its cuts; two stand for it: its first sequence, or the second where a
-        transaction goes on from the block before, and its last.
+        A full block no longer has its cuts; two stand in for them: its first sequence (or the
+        second, if a transaction continues from the block before) and its last.
         """
         return {writer: cuts for writer, (_, cuts) in self._sets().items() if cuts.open}
 

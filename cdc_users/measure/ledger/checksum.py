@@ -1,7 +1,7 @@
-"""What a probe's checksum covers: a row's values in one canonical form, whatever carried them.
+"""What a probe's checksum covers: a row's values in one canonical form, independent of format.
 
-One function for Avro, JSON, Postgres and Iceberg, so that a value that changed on its way is told
-from one that is only written otherwise. docs/probe.md lists the forms.
+Avro, JSON, Postgres and Iceberg share this one function. A value that changed on its way therefore
+differs, and one that is only written differently does not. docs/probe.md lists the forms.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """A value of a JSON column, so that a scalar in it is not taken for a text or a number of its
-    own.
-    """
+    """A value of a JSON column, which keeps a scalar in it apart from a text or number column."""
 
     value: Any
 
@@ -31,9 +29,8 @@ class Json:
 
 
 def canonical(value: Any) -> bytes:
-    """One value as bytes that are the same whatever carried it; lengths stand before text, so
-    nothing runs together.
-
+    """One value as bytes that do not depend on the format that carried it; lengths stand before
+    texts, so that neighbouring values cannot run together.
     Numbers are one family (1, 1.0 and Decimal("1.00") are the same), and so are timestamps with
     and without time zone, the latter taken as UTC. A UUID is its text. docs/probe.md lists the
     forms. Raises TypeError for others.
@@ -65,7 +62,7 @@ def _decimal_form(value: Decimal) -> bytes:
     if not value.is_finite():
         return b"d%s;" % str(value).lower().encode()
     if value and abs(value.adjusted()) > _EXACT.prec:
-        # 1e999999999 would be written out in a gigabyte; no database's number is that long.
+        # 1e999999999 would become a gigabyte of digits; no database's number is that long.
         raise ValueError(f"a number of {abs(value.adjusted())} digits has no canonical form")
     return f"d{_EXACT.plus(_EXACT.normalize(value)):f};".replace("d-0;", "d0;").encode()
 
@@ -80,8 +77,8 @@ def _json_form(value: Json) -> bytes:
 
 
 def _json_text(value: Any) -> str:
-    """JSON with sorted keys, no white space and normalised numbers; what Postgres' jsonb keeps of
-    a document.
+    """JSON with sorted keys, no white space and normalised numbers: the parts of a document that
+    Postgres' jsonb keeps.
     """
     if isinstance(value, dict):
         inside = (f"{json.dumps(name)}:{_json_text(value[name])}" for name in sorted(value))
@@ -122,7 +119,7 @@ _FORMS: Mapping[type, Callable[[Any], bytes]] = {
     int: lambda value: b"d%d;" % value,
     Decimal: _decimal_form,
     float: _float_form,
-    datetime: _timestamp_form,  # before date, of which it is a kind
+    datetime: _timestamp_form,  # before date, because datetime is a subclass of date
     date: lambda value: b"e%d;" % (value - _EPOCH_DAY).days,
     time: _time_form,
     timedelta: lambda value: b"i%d;" % _microseconds(value),
@@ -138,5 +135,5 @@ _FORMS: Mapping[type, Callable[[Any], bytes]] = {
 
 
 def checksum(key: int, key_version: int, columns: Iterable[Any]) -> int:
-    """CRC-32 over key, version and the other columns in table order, without the probe."""
+    """CRC-32 over the key, the version and the other columns in table order, without the probe."""
     return zlib.crc32(b"%d;%d;" % (key, key_version) + b"".join(map(canonical, columns)))

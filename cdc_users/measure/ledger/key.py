@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-#: Between the columns of a key of several: no text of a key has it.
+#: Separates the columns of a composite key; no key's text contains it.
 SEPARATOR = "\x1f"
-#: Texts of more digits are texts; any number of so many has 64 bits.
+#: Longer runs of digits stay texts; every number of this many digits fits 64 bits.
 MOST_DIGITS = 18
 
 
 def key_number(key: Any) -> int:
-    """A number for a key: itself where it is a whole number of 64 bits, also as text; else the
-    first 64 bits of SHA-256 over its text.
+    """A number for a key: the key itself if it is a whole number of 64 bits, also as text;
+    otherwise the first 64 bits of SHA-256 over its text.
     """
     if isinstance(key, int) and not isinstance(key, bool) and key.bit_length() < 64:
         return key
@@ -26,5 +26,5 @@ def key_number(key: Any) -> int:
 
 
 def key_of_columns(values: Sequence[Any]) -> int:
-    """The number of a key of one column or several."""
+    """The number of a key of one or more columns."""
     return key_number(values[0] if len(values) == 1 else SEPARATOR.join(map(str, values)))

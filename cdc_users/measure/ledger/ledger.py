@@ -1,9 +1,9 @@
-"""The ledger: what arrived, by writer and sequence, and what that proves against what was sent.
+"""The ledger: what arrived, by writer and sequence, and what this proves against what was sent.
 
 Every writer numbers its events without gaps, so loss and duplicates are found exactly, not by
-comparing counts. A tap keeps one `Ledger`; several taps of one consumer group (platform instances)
-are merged before anything is concluded. `audit` is the conclusion. Memory: two bits an event in
-blocks that are freed when full, and some 35 bytes a key that was ever updated.
+comparing counts. A tap keeps one `Ledger`; the ledgers of several taps of one consumer group
+(platform instances) are merged before `audit` draws conclusions. Memory: two bits for each event,
+in blocks that are freed when full, and some 35 bytes for each key that was ever updated.
 """
 
 from __future__ import annotations
@@ -56,27 +56,27 @@ __all__ = [
 _FENCE = ord(Operation.FENCE)
 _STAMP = ord(Operation.STAMP)
 _DELETE = ord(Operation.DELETE)
-#: Stamps that wait for a delete without a probe; more than this are forgotten, the oldest first.
+#: Stamps that wait for a delete without a probe; beyond this number the oldest are dropped.
 _OPEN_STAMPS = 65_536
 Flags = NDArray[np.bool_]
 
 
 class RowCheck(IntEnum):
-    """What looking at a row's checksum has shown."""
+    """The result of comparing a row with its checksum."""
 
     SKIPPED = 0
     GOOD = 1
     CORRUPT = 2
-    #: A column was not sent (unchanged TOAST), so there is nothing to compare.
+    #: A column was not sent (unchanged TOAST), so the checksum cannot be compared.
     UNCHECKABLE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionEvents:
-    """Events of one partition in its order, a row each: probe, key and position.
+    """Events of one partition in their order, one row each: probe, key and position.
 
-    `checks` has a RowCheck for each, where rows were checked. `at_us`, wall microseconds, tells
-    instances that saw the same key which of them was later.
+    `checks` has a RowCheck for each row, where rows were checked. `at_us` (wall microseconds)
+    decides which of several instances saw a key last.
     """
 
     probes: ProbeBatch
@@ -101,9 +101,8 @@ class PartitionEvents:
 
 @dataclass(frozen=True, slots=True)
 class _Events:
-    """Events that count, with their steps;
-
-    `step` is that of all of them, None where they are of several.
+    """Events that count, with their steps; `step` is their common step, or None where they have
+    several.
     """
 
     part: PartitionEvents
@@ -112,7 +111,7 @@ class _Events:
 
     @classmethod
     def of(cls, part: PartitionEvents) -> _Events:
-        """These events, of which there is at least one."""
+        """These events, of which there must be one at least."""
         steps = part.probes.step
         low = int(steps.min())
         return cls(part, steps, low if low == int(steps.max()) else None)
@@ -131,24 +130,24 @@ class Ledger:
         self._origin_us = 0
 
     def observe(self, part: PartitionEvents, *, deleted: Flags | None = None) -> Flags:
-        """Take events in; returns which of them count (valid, not fences) and have come for the
-        first time, so that a repeat is in no latency.
+        """Take events in; returns which of them count (valid and no fences) and arrived for the
+        first time, so that repeats enter no latency.
 
-        `deleted` says which are delete events: theirs is the probe of the row that they remove, or
-        none where the source sends keys only.
+        `deleted` marks delete events: they carry the probe of the row that they remove, or no probe
+        where the source sends keys only.
         """
         probes = self.with_deletes(part.probes, part.keys, deleted)
         return self.enter(replace(part, probes=probes))
 
     def enter(self, part: PartitionEvents) -> Flags:
-        """`observe` for events whose deletes are events of their own already (`with_deletes`)."""
+        """`observe` for a batch in which each delete already has its own probe (`with_deletes`)."""
         batch = part.probes
         fence = batch.valid & (batch.operation == _FENCE)
         counted: Flags = (
             batch.valid & ~fence & (batch.sequence > batch.index) & (batch.index < batch.size)
         )
         if fence.any():
-            # By what the probe says: a table's key may be no number.
+            # The probe gives the fence's number, because a table's key may be no number.
             fences = batch.writer[fence] * KEYS_PER_WRITER + batch.sequence[fence]
             self._arrivals.fences.update(fences.tolist())
             self._arrivals.fenced_partitions.add(part.partition)
@@ -162,15 +161,15 @@ class Ledger:
         return counted
 
     def unseen(self, batch: ProbeBatch) -> Flags:
-        """Which events have not been observed yet; those that are not valid count as such."""
+        """Which events have not been observed yet; invalid events count as not observed."""
         seen = batch.valid.copy()
         rows = np.flatnonzero(batch.valid)
         seen[rows] = self._bitmap.seen_before(batch.writer[rows], batch.sequence[rows])
         return ~seen
 
     def with_deletes(self, batch: ProbeBatch, keys: Numbers, deleted: Flags | None) -> ProbeBatch:
-        """The batch with each delete as an event of its own; one without a probe is matched to its
-        key's stamp.
+        """The batch with each delete as an event of its own; a delete without a probe takes that of
+        its key's stamp.
         """
         stamp = batch.valid & (batch.operation == _STAMP)
         if deleted is None:
@@ -190,7 +189,7 @@ class Ledger:
         return batch.after_deletes(deleted) if deleted.any() else batch
 
     def _take(self, part: PartitionEvents) -> Flags:
-        """Count events; returns which of them had been here before."""
+        """Count events; returns which of them had arrived before."""
         events, batch, checks = _Events.of(part), part.probes, part.checks
         begins = batch.sequence - batch.index
         again = self._bitmap.mark(batch.writer, batch.sequence, begins, begins + batch.size)
@@ -210,7 +209,7 @@ class Ledger:
         return again
 
     def _rows(self, batch: ProbeBatch, keys: Numbers) -> NDArray[np.int32]:
-        """Each event's row in the table of versions; a key that was never updated needs none."""
+        """Each event's row in the table of versions; -1 for keys that were never updated."""
         rows = self._table.find(keys)
         new = np.flatnonzero((rows < 0) & (batch.key_version > 1))
         if len(new):
@@ -225,8 +224,8 @@ class Ledger:
     def _versions(
         self, events: _Events, tracked: Numbers, rows: NDArray[np.int32]
     ) -> tuple[Flags, Flags]:
-        """Take tracked events into the table; which events went back in version, and which left
-        versions out.
+        """Enter tracked events into the table; returns which of them went back in version, and
+        which skipped versions.
         """
         order = np.argsort(rows, kind="stable")
         rows, tracked = rows[order], tracked[order]
@@ -240,8 +239,8 @@ class Ledger:
             columns["high"][rows].astype(np.int64),
         )
         before = np.where(starts, known_last, np.roll(version, 1))
-        # The highest so far of each key: keys are told apart above bit 32, so that one running
-        # maximum serves all.
+        # The highest version of each key so far. Adding the key's number above bit 32 keeps keys
+        # apart, so one running maximum serves all of them; the slow way would be a loop over keys.
         lane = np.cumsum(starts) << 32
         highest = (
             np.maximum.accumulate(lane | np.where(starts, np.maximum(version, known_high), version))
@@ -265,7 +264,7 @@ class Ledger:
         return (at_us - self._origin_us) // 1000
 
     def _find(self, finding: str, events: _Events, which: Flags) -> None:
-        """Count events of a class, and keep the first few as examples."""
+        """Count the events of a class, and keep the first few as examples."""
         if not which.any():
             return
         self._count(finding, events, which)
@@ -296,15 +295,15 @@ class Ledger:
         return self._arrivals.fences
 
     def fence_places(self) -> dict[int, int]:
-        """The partition that each fence came from, by its key."""
+        """The partition of each fence, by its key."""
         return self._fence_places
 
     def fenced_partitions(self) -> set[int]:
-        """The partitions that a fence has come from."""
+        """The partitions that fences have come from."""
         return self._arrivals.fenced_partitions
 
     def arrivals(self) -> Arrivals:
-        """Everything so far as plain data, which more events do not change."""
+        """A copy of everything so far as plain data, which later events do not change."""
         counted = self._arrivals
         return Arrivals(
             seen=self._bitmap.seen(),

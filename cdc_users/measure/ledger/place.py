@@ -1,4 +1,4 @@
-"""Where events stood at a tap, so that one that was lost behind it can be looked up there. Pure."""
+"""Where a tap saw events, so that an event lost behind this tap can be looked up there. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: So many events are remembered, the first of a run: 32 bytes each. Examples are the first, too.
+#: How many events are remembered, the first of a run, at 32 bytes each; examples are early too.
 MOST = 2_000_000
 #: A writer and its sequence in one number: of 7 and of 10 digits (probe.py).
 _SEQUENCE_BITS = 36
 
 
 class EventPlace(NamedTuple):
-    """One event, and where it stood: partition, position there, and its key."""
+    """One event and where it was seen: partition, position there, and its key."""
 
     writer: int
     sequence: int
@@ -40,7 +40,9 @@ class EventPlaces:
         positions: NDArray[np.int64],
         keys: NDArray[np.int64],
     ) -> None:
-        """Take in events of one partition, as writers and sequences; nothing once it is full."""
+        """Remember events of one partition by writer and sequence; nothing once the memory
+        is full.
+        """
         if self._held >= self.most:
             return
         writers, sequences = (part.astype(np.int64) for part in events)
@@ -50,7 +52,7 @@ class EventPlaces:
         self._held += len(names)
 
     def find(self, events: Iterable[tuple[int, int]]) -> list[EventPlace]:
-        """Where these events (writer, sequence) stood first, as far as they are remembered."""
+        """Where these events (writer, sequence) were seen first; forgotten ones are left out."""
         wanted = {
             (writer << _SEQUENCE_BITS) | sequence: (writer, sequence) for writer, sequence in events
         }

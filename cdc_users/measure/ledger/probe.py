@@ -1,4 +1,4 @@
-"""The probe: what every row carries so that its way can be measured and its arrival proved.
+"""The probe: the text in every row by which its way is measured and its arrival proved.
 
 One fixed-width ASCII text of 80 bytes, so that a whole batch is parsed as one array. docs/probe.md
 has the layout. Numbers are decimal and padded with zeros; the checksum is hexadecimal.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 VERSION = "P1"
 PROBE_BYTES = 80
 LANES_PER_STEP = 10_000
-#: A writer's keys are its number times this, and the sequence that made them.
+#: A writer's keys are its number times this, plus the sequence that created them.
 KEYS_PER_WRITER = 10**8
 #: Field names with their first byte and width, in order.
 LAYOUT = {
@@ -31,7 +31,7 @@ LAYOUT = {
     "intended_us": (56, 16),
     "checksum": (72, 8),
 }
-#: Most events of one transaction that can be told apart.
+#: The largest transaction whose events can be told apart.
 LARGEST_TRANSACTION = 10 ** LAYOUT["size"][1] - 1
 _NUMBERS = ("writer", "sequence", "transaction", "index", "size", "key_version", "intended_us")
 _OPERATION = LAYOUT["operation"][0]
@@ -57,7 +57,7 @@ class Probe:
 
     `writer` is step * 10,000 + lane; `sequence` counts a writer's events from 1 without gaps;
     `transaction`, `index` and `size` place the event in its transaction; `key_version` counts the
-    writes of the row's key; `intended_us` is when the plan meant the row to be written, wall
+    writes of the row's key; `intended_us` is when the schedule wants the row to be written, in wall
     microseconds.
     """
 
@@ -111,9 +111,8 @@ _HEXADECIMAL = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class ProbeBatch:
-    """Many probes as columns of equal length;
-
-    `valid` is false where the text is no probe of this run.
+    """Many probes as columns of equal length; `valid` is false where a text is no probe of this
+    run.
     """
 
     valid: NDArray[np.bool_]
@@ -140,7 +139,7 @@ class ProbeBatch:
         return ProbeBatch(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def with_rows(self, rows: Mapping[int, ProbeBatch]) -> ProbeBatch:
-        """The batch with some rows, by number, replaced by the only row of another batch."""
+        """The batch, with the rows of these numbers replaced by the single row of another batch."""
         columns = [getattr(self, column.name).copy() for column in fields(self)]
         for row, other in rows.items():
             for column, item in zip(columns, fields(self), strict=True):
@@ -148,11 +147,12 @@ class ProbeBatch:
         return ProbeBatch(*columns)
 
     def after_deletes(self, deleted: NDArray[np.bool_]) -> ProbeBatch:
-        """The batch with each delete in its own place.
+        """The batch with each delete as an event of its own.
 
-        A delete event carries the probe of the row that it removes: the stamp just before it, in
-        the same transaction. So the delete itself is one sequence, one index and one version
-        further. The delete of a row that was not stamped has no place, and is not valid.
+        A delete event carries the probe of the row that it removes: that of the stamp just before
+        it, in the same transaction. So the delete itself is one sequence, one index and one version
+        further. A row that was deleted without a stamp gives no number for its delete, which is
+        then not valid.
         """
         stamped = self.operation == _STAMP
         shift = (deleted & stamped).astype(np.int64)
@@ -176,10 +176,10 @@ _NOTHING = bytes(PROBE_BYTES)
 
 
 def parse_probes(texts: Sequence[bytes], run: str) -> ProbeBatch:
-    """Read many probes at once; those of other runs and other texts come out as not valid, never
-    as errors.
+    """Read many probes at once; probes of other runs and other texts become invalid rows, never
+    errors.
     """
-    if not texts:  # numpy makes no strided view of an empty buffer
+    if not texts:  # numpy cannot make a strided view of an empty buffer
         return parse_probes([_NOTHING], run)[np.empty(0, dtype=np.int64)]
     if not set(map(len, texts)) <= {PROBE_BYTES}:
         texts = [text if len(text) == PROBE_BYTES else _NOTHING for text in texts]
@@ -218,9 +218,9 @@ def parse_probes(texts: Sequence[bytes], run: str) -> ProbeBatch:
     )
 
 
-# Eight characters are read as one 64-bit number and turned into their value by three
-# multiplications for all rows at once; a field of more than eight digits is two such words. Each
-# word is (end of the field's part, its digits).
+# Eight characters are read as one 64-bit number, which three multiplications turn into its value
+# for all rows at once; int() would take one call for each field of each row. A field of more than
+# eight digits is two such words. Each word is (end of the field's part, its digits).
 _WORDS = ((17, 7), (19, 2), (27, 8), (29, 2), (37, 8), (42, 5), (47, 5), (55, 8), (64, 8), (72, 8))
 _KEEP = np.array(
     [(2**64 - 1) << (64 - 8 * digits) & (2**64 - 1) for _, digits in _WORDS], dtype=np.uint64
@@ -233,7 +233,7 @@ _IS_HEXADECIMAL = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", dty
 
 
 def _text(joined: bytes, count: int, offset: int) -> NDArray[np.uint64]:
-    """Eight characters of every row as one number; the first two alone at offset 0."""
+    """Eight characters of every row as one number; at offset 0 only the first two."""
     kind = "<u2" if offset == 0 else "<u8"
     return np.ndarray((count,), kind, joined, offset, (PROBE_BYTES,))
 
@@ -242,7 +242,7 @@ _HEAD = np.frombuffer(VERSION.encode(), dtype="<u2")
 
 
 def _decimals(joined: bytes, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The value of each decimal word, and which rows have nothing but digits there."""
+    """The value of each decimal word, and which rows have digits only."""
     words = np.empty((len(_WORDS), count), dtype=np.uint64)
     for number, (end, _) in enumerate(_WORDS):
         words[number] = _text(joined, count, end - 8)
@@ -258,7 +258,7 @@ def _decimals(joined: bytes, count: int) -> tuple[NDArray[np.int64], NDArray[np.
 def _hexadecimal(
     joined: bytes, table: NDArray[np.uint8], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The checksums' values, and which rows have nothing but hexadecimal digits there."""
+    """The checksums' values, and which rows have hexadecimal digits only."""
     first = LAYOUT["checksum"][0]
     words = _text(joined, count, first)
     nibbles = (words & np.uint64(0x0F0F0F0F0F0F0F0F)) + np.uint64(9) * (

@@ -1,9 +1,9 @@
-"""Sets of sequence numbers: as inclusive ranges where they are given, as blocks of bits where they
-arrive.
+"""Sets of sequence numbers: inclusive ranges on the sending side, blocks of bits on the arriving
+side.
 
-A writer's events come in by partition, so what has arrived is a sieve until the last one is there:
-millions of ranges, or a bit each. Bits stay small whatever is missing, travel compressed, and are
-combined 64 Ki at a time.
+A writer's events arrive by partition, so until the last one is there the set has millions of gaps:
+millions of ranges, or one bit for each number. Bits take the same space whatever is missing,
+compress well for messages, and are combined 64 Ki at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ for _constant in (_FULL, _FULL_FIRST, _NONE):
 
 
 class EncodedSequences(msgspec.Struct, frozen=True):
-    """A set as it travels: full blocks as ranges of block numbers, the others' bits compressed."""
+    """A set for a message: full blocks as ranges of block numbers, the others' bits compressed."""
 
     full: list[SequenceRange]
     open: dict[int, str]
@@ -66,7 +66,7 @@ class SequenceSet:
         return found
 
     def put(self, number: int, bits: Bits) -> None:
-        """Set one block; a full one is kept as its number only, an empty one not at all."""
+        """Store one block; only the number of a full one is kept, and an empty one is left out."""
         if number == 0 and bits[0] & 1:
             bits = bits.copy()
             bits[0] &= 254
@@ -76,11 +76,11 @@ class SequenceSet:
             self.open[number] = bits
 
     def bits(self, number: int) -> Bits:
-        """One block's bits, the lowest first; not to be changed."""
+        """One block's bits, the lowest first; the caller must not change them."""
         return _full(number) if number in self.full else self.open.get(number, _NONE)
 
     def blocks(self) -> list[int]:
-        """The blocks that hold anything, in order."""
+        """The numbers of the blocks that are not empty, in order."""
         return sorted(self.full | set(self.open))
 
     def __len__(self) -> int:
@@ -130,11 +130,11 @@ class SequenceSet:
         return edges + np.array([base, base - 1], dtype=np.int64)
 
     def ranges(self) -> list[SequenceRange]:
-        """The set as inclusive ranges in order; many where it is a sieve."""
+        """The set as inclusive ranges in order; many, if the set has many gaps."""
         return [(int(first), int(last)) for first, last in self.edges().tolist()]
 
     def numbers(self) -> NDArray[np.int64]:
-        """All of them in order."""
+        """All numbers in order."""
         return np.concatenate([np.empty(0, dtype=np.int64), *map(self._numbers, self.blocks())])
 
     def _numbers(self, number: int) -> NDArray[np.int64]:
@@ -146,11 +146,11 @@ class SequenceSet:
             yield from self._numbers(number).tolist()
 
     def first(self, count: int) -> list[int]:
-        """The lowest numbers, so many at most."""
+        """The lowest numbers, `count` at most."""
         return list(islice(self, count))
 
     def encode(self) -> EncodedSequences:
-        """The set as it travels."""
+        """The set for a message."""
         return EncodedSequences(
             full=union([(number, number) for number in sorted(self.full)], ()),
             open={number: pack(self.open[number]) for number in sorted(self.open)},
@@ -185,12 +185,12 @@ def unpack(text: str, kind: Any) -> NDArray[Any]:
 
 
 def size(ranges: Sequence[SequenceRange]) -> int:
-    """How many numbers inclusive ranges hold."""
+    """How many numbers these inclusive ranges contain."""
     return sum(last - first + 1 for first, last in ranges)
 
 
 def union(left: Sequence[SequenceRange], right: Sequence[SequenceRange]) -> list[SequenceRange]:
-    """All numbers of both, as ordered ranges."""
+    """The numbers of either set, as ordered ranges."""
     merged: list[SequenceRange] = []
     for first, last in sorted([*left, *right]):
         if merged and first <= merged[-1][1] + 1:
@@ -221,5 +221,5 @@ def subtract(left: Sequence[SequenceRange], right: Sequence[SequenceRange]) -> l
 
 
 def intersect(left: Sequence[SequenceRange], right: Sequence[SequenceRange]) -> list[SequenceRange]:
-    """The numbers that are in both."""
+    """The numbers that are in both sets."""
     return subtract(left, subtract(left, right))

@@ -1,8 +1,8 @@
-"""The last version seen of every key that was ever updated: order, gaps and staleness by key, in
-some 35 bytes each.
+"""The last version of every key that was ever updated, for order, gaps and staleness by key, in
+some 35 bytes for each key.
 
-An open-addressing index of 32-bit row numbers over dense columns, looked up for a whole batch at
-once.
+An open-addressing index of 32-bit row numbers over dense columns. A whole batch is looked up at
+once; a dict of Python integers would take several times the memory and a look-up for each event.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _KINDS: Mapping[str, Any] = {
 
 
 class EncodedKeys(msgspec.Struct, frozen=True):
-    """Key states as they travel: each column's bytes compressed, the keys as steps from one to the
-    next.
+    """Key states for a message: each column's bytes compressed, the keys as differences between
+    neighbours.
     """
 
     origin_us: int
@@ -46,11 +46,10 @@ class EncodedKeys(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class KeyStates:
-    """What a tap knows of its updated keys, as columns: the first, the last and the highest
-    version seen of each.
+    """What a tap knows of its updated keys, as columns: first, last and highest version of each.
 
-    `last` is negative where the last event was the key's delete. `at_ms` is when that was, since
-    `origin_us`. A key that is not here was never seen with a version above 1.
+    `last` is negative if the key's last event was a delete. `at_ms` is when that event came, in
+    milliseconds since `origin_us`. A key that is missing here never had a version above 1.
     """
 
     key: Numbers
@@ -63,7 +62,7 @@ class KeyStates:
 
     @classmethod
     def none(cls) -> KeyStates:
-        """No key at all."""
+        """The states of no keys."""
         return cls(**{name: np.empty(0, dtype=kind) for name, kind in _KINDS.items()}, origin_us=0)
 
     def __len__(self) -> int:
@@ -76,19 +75,19 @@ class KeyStates:
         )
 
     def stale(self) -> NDArray[np.bool_]:
-        """Which keys were left at an older version than had been there before."""
+        """Which keys ended at an older version than one that had arrived."""
         older: NDArray[np.bool_] = np.abs(self.last) < self.high
         return older
 
     def skipped(self) -> NDArray[np.bool_]:
-        """Which keys were first seen with a version that has others, other than the first, before
-        it.
+        """Which keys' versions begin above 2 here, so that some were skipped. Version 1 alone needs
+        no row, so a key that begins with 2 has skipped none.
         """
         later: NDArray[np.bool_] = self.first > 2
         return later
 
     def encode(self) -> EncodedKeys:
-        """The states as they travel, by ascending key."""
+        """The states for a message, by ascending key."""
         order = np.argsort(self.key)
         steps = np.diff(self.key[order], prepend=np.int64(0))
         columns = {name: getattr(self, name)[order] for name in _KINDS if name != "key"}
@@ -129,8 +128,8 @@ class VersionTable:
         return rows
 
     def add(self, keys: Numbers, writers: Numbers) -> int:
-        """Give each of these keys, which are distinct and have none, a row; returns the first of
-        them.
+        """Give each of these keys a row; the keys must be distinct and new. Returns the
+        first row.
         """
         self._make_room(len(keys))
         rows = np.arange(self.count, self.count + len(keys), dtype=np.int32)
@@ -148,9 +147,8 @@ class VersionTable:
         places = self._home(keys)
         while len(rows):
             free = self._index[places] < 0
-            self._index[places[free]] = rows[
-                free
-            ]  # of several that want one place the last gets it
+            # If several keys want one place, the last one gets it.
+            self._index[places[free]] = rows[free]
             placed = self._index[places] == rows
             rows, places = rows[~placed], (places[~placed] + 1) & mask
 
@@ -158,10 +156,8 @@ class VersionTable:
         needed = self.count + more
         if needed > len(self.columns["key"]):
             length = max(needed, len(self.columns["key"]) * 9 // 8)
-            for (
-                name,
-                kind,
-            ) in _KINDS.items():  # one after the other, so that only one is there twice
+            # One column at a time, so that only one exists twice at any moment.
+            for name, kind in _KINDS.items():
                 column = np.zeros(length, dtype=kind)
                 column[: self.count] = self.columns[name][: self.count]
                 self.columns[name] = column
@@ -183,8 +179,8 @@ class VersionTable:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Two instances' keys as one; the writers of keys that went back, or left versions out,
-    between the two.
+    """The keys of two instances as one; and the writers of keys that went back in version, or
+    skipped versions, from one instance to the other.
     """
 
     states: KeyStates
@@ -193,9 +189,9 @@ class Joined:
 
 
 def join(one: KeyStates, other: KeyStates) -> Joined:
-    """Two instances' keys as one.
+    """The keys of two instances as one.
 
-    Where both know a key, the one that saw it last tells what it is now.
+    If both know a key, the instance that saw it last gives its current version.
     """
     origin_us = min((part.origin_us for part in (one, other) if len(part)), default=0)
     both = [_since(part, origin_us) for part in (one, other)]

@@ -1,4 +1,4 @@
-"""When which fault is done: moments and order follow from a seed alone. Pure."""
+"""When each fault happens: moments and order follow from a seed alone. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: A fault comes at a moment between the end of the steady part and so many of it later, so that
-#: it meets no rhythm of the pipeline's always at the same point.
+#: A fault begins within this time after the steady part, at random, so that it does not always meet
+#: the pipeline's rhythms at the same point.
 JITTER_SHARE = 0.5
-#: To inject and to heal takes time itself: on a busy machine a Java server starts within a minute.
-#: A load ends as soon as all is seen, so this costs nothing.
+#: Injecting and healing take time themselves: on a busy machine a Java server takes a minute to
+#: start. The load ends as soon as everything was seen, so a generous value costs nothing.
 ACT_S = 90.0
 
 
@@ -18,9 +18,9 @@ ACT_S = 90.0
 class PlannedFault:
     """One fault of a step; times in seconds after the step's start.
 
-    It is done at `inject_at_s` and undone `hold_s` later (at once where it does not hold); from
-    `steady_from_s` until then the baseline is measured, and for `recover_s` after it the load goes
-    on, unless the pipeline is back at the baseline before.
+    It is injected at `inject_at_s` and healed `hold_s` later (at once for a fault that is not
+    held). The baseline is measured from `steady_from_s` until the injection. After the healing the
+    load goes on for `recover_s`, or until the pipeline is back at the baseline.
     """
 
     name: str
@@ -32,7 +32,7 @@ class PlannedFault:
 
     @property
     def duration_s(self) -> float:
-        """How long the step's load may last at most."""
+        """The longest duration of the step's load, in seconds."""
         return self.inject_at_s + self.hold_s + self.recover_s + ACT_S
 
 
@@ -45,14 +45,14 @@ class FaultTimes:
     recover_s: float
 
 
-#: Of the steady part, so much says only how the step got going.
+#: The share of the steady part in which a step is still starting up.
 SETTLING_SHARE = 0.25
 
 
 def plan_faults(
     names: Sequence[str], rounds: int, times: FaultTimes, seed: int
 ) -> tuple[PlannedFault, ...]:
-    """Each fault once in every round, in an order of chance; the same for the same seed."""
+    """Each fault once in every round, in a random order; the same for the same seed."""
     chance = random.Random(f"faults {seed}")  # noqa: S311 - repeatable, and no secret
     planned = []
     for number in range(1, rounds + 1):

@@ -1,8 +1,8 @@
 """Arrival schedules: pure functions from an arrival's number to its offset from the start.
 
-A schedule is fixed before the run. Nothing that happens moves an arrival, so a stall of the system
-shows in the latencies of all arrivals that it delayed (docs/measurement.md). Every process
-computes its own arrivals from the same few numbers; no list of times is ever sent.
+A schedule is fixed before the run, and no event in the run moves an arrival. So a stall of the
+system shows in the latencies of all arrivals that it delayed (docs/measurement.md). Every process
+computes its own arrivals from the same few numbers; lists of times are never sent.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from cdc_users.measure.schedule.poisson import arrivals_before, times
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 NS = 1_000_000_000
 HIGHEST_PER_S = 1e7
-#: Six weeks.
+#: Six weeks: the longest duration.
 LONGEST_S = 1000 * 3600.0
-#: Each process draws all of them, a second for 20 million.
+#: Each process draws all arrivals of a Poisson process, at a second for 20 million.
 MOST_BY_CHANCE = 10**8
 CHUNK = 4096
 WARM_UP = "warmup:"
 
 
 class PlanError(ValueError):
-    """A rate, a duration or a share that makes no sense; the message names the value and the
+    """A rate, a duration or a share that is not possible; the message has the value and the
     remedy.
     """
 
@@ -49,12 +49,12 @@ class LoadStage:
 
     @property
     def arrivals(self) -> float:
-        """How many arrivals it is worth, not rounded."""
+        """The number of its arrivals, not rounded."""
         return (self.start_per_s + self.end_per_s) / 2 * self.duration_s
 
     @property
     def name(self) -> str:
-        """What charts, steps and files call it: "500-per-s", "500-to-2000-per-s"."""
+        """Its name in charts, steps and files: "500-per-s", "500-to-2000-per-s"."""
         rates = dict.fromkeys((self.start_per_s, self.end_per_s))
         spoken = "-to-".join(f"{rate:.10g}" for rate in rates)
         return f"{'warm-up-' if self.warm_up else ''}{spoken}-per-s"
@@ -72,9 +72,10 @@ class Mark:
 class Schedule:
     """`count` arrivals along `stages`, or all at once where there are none (a burst).
 
-    Evenly spaced by the stages' rates; with a `seed` a Poisson process of these rates, the same
-    for the same seed. `first` and `stride` select an interleaved share: arrival k of the share is
-    arrival first + k * stride of the whole. Offsets are never accumulated.
+    With stages the arrivals are evenly spaced at the stages' rates; with a `seed` they are a
+    Poisson process of these rates, the same for the same seed. `first` and `stride` select an
+    interleaved share: arrival k of the share is arrival first + k * stride of the whole. Every
+    offset is computed from the arrival's number, so rounding errors do not add up.
     """
 
     count: int
@@ -97,9 +98,7 @@ class Schedule:
 
     @classmethod
     def staged(cls, stages: Sequence[LoadStage], seed: int | None = None) -> Schedule:
-        """One stage after another; a Poisson process has as many arrivals as fall into their
-        time.
-        """
+        """One stage after another; a Poisson process has a random number of arrivals."""
         total = sum(stage.arrivals for stage in stages)
         if seed is not None and total > MOST_BY_CHANCE:
             raise PlanError(
@@ -134,7 +133,9 @@ class Schedule:
             yield from self.slice_ns(start, min(start + CHUNK, self.count)).tolist()
 
     def number_at(self, offset_ns: int) -> int:
-        """The first arrival that is due at an offset or later; `count` where none is."""
+        """The number of the first arrival that is due at this offset or later; `count` if there is
+        none.
+        """
         low, high = 0, self.count
         while low < high:
             middle = (low + high) // 2
@@ -143,12 +144,12 @@ class Schedule:
 
     @property
     def duration_s(self) -> float:
-        """How long arrivals keep coming; 0 for a burst."""
+        """How long arrivals last; 0 for a burst."""
         return sum(stage.duration_s for stage in self.stages)
 
     @property
     def rate_per_s(self) -> float:
-        """The mean rate of the whole, all shares together; 0 for a burst."""
+        """The mean rate of the whole schedule, all shares together; 0 for a burst."""
         return (
             sum(stage.arrivals for stage in self.stages) / self.duration_s if self.stages else 0.0
         )
@@ -197,7 +198,7 @@ class Schedule:
 
 
 def _offsets_ns(stages: Sequence[LoadStage], positions: NDArray[np.float64]) -> NDArray[np.int64]:
-    """When as many arrivals as `positions` say have come: the inverse of the rates' integral."""
+    """When the arrivals at these positions are due: the inverse of the rates' integral."""
     table = np.array(
         [[stage.start_per_s, stage.end_per_s, stage.duration_s, stage.arrivals] for stage in stages]
     )
@@ -206,8 +207,8 @@ def _offsets_ns(stages: Sequence[LoadStage], positions: NDArray[np.float64]) -> 
     stage = np.searchsorted(come, positions, side="right") - 1
     start, end, duration = table[stage, 0], table[stage, 1], table[stage, 2]
     inside = positions - come[stage]
-    # A root of start * t + (end - start) / (2 * duration) * t ** 2 = inside, in the form without
-    # cancellation.
+    # A root of start * t + (end - start) / (2 * duration) * t ** 2 = inside. This form of it has no
+    # cancellation, unlike the textbook one.
     root = np.sqrt(np.maximum(start**2 + 2 * (end - start) / duration * inside, 0.0))
     below = np.where(start == end, start, (start + root) / 2)
     offsets = started_ns[stage] + np.divide(
@@ -219,8 +220,8 @@ def _offsets_ns(stages: Sequence[LoadStage], positions: NDArray[np.float64]) -> 
 
 @dataclass(frozen=True, slots=True)
 class SchedulePart:
-    """What one process owns of a schedule's arrivals from `begin` up to before `end`: each
-    `of`-th, from `index` on.
+    """One process's part of a schedule's arrivals from `begin` up to before `end`: each `of`-th
+    one, from `index` on.
     """
 
     begin: int
@@ -234,9 +235,7 @@ class SchedulePart:
 
 
 def first_parts(schedule: Schedule, workers: Sequence[str]) -> dict[str, tuple[SchedulePart, ...]]:
-    """What each process owns at the beginning; raises PlanError where there are more of them than
-    arrivals.
-    """
+    """Each process's part at the start; raises PlanError for more processes than arrivals."""
     if len(workers) > schedule.count:
         raise PlanError(
             f"{len(workers)} workers are more than {schedule.count} arrivals; lower --processes or"
@@ -254,12 +253,12 @@ def next_parts(
     workers: Sequence[str],
     offset_ns: int,
 ) -> dict[str, tuple[SchedulePart, ...]]:
-    """What each process owns when others are there from an offset on: no arrival is lost and none
-    has two owners.
+    """Each process's parts when other workers take part from an offset on; every arrival has
+    exactly one owner.
 
-    The offset must lie so far ahead that every process hears of it in time. `workers` are those
-    that take part from then on; the others keep what is due before. A burst is all due already, so
-    a newcomer gets nothing.
+    The offset must be far enough ahead for every process to be informed in time. `workers` take
+    part from then on; any other process keeps the arrivals that are due before. All arrivals of a
+    burst are due at once, so a new worker gets none.
     """
     at = schedule.number_at(offset_ns)
     changed = {

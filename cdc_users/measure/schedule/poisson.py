@@ -1,9 +1,9 @@
-"""A Poisson process as a pure function of a seed: arrival k comes at the same time in every
-process.
+"""A Poisson process as a pure function of a seed: arrival k has the same time in every process.
 
-In units of the mean distance. Distances are drawn in blocks, each from a generator of its own, so
-that a process which owns each n-th arrival needs nothing from the others. Only the bits come from
-numpy's generator, whose streams are the same in all versions (NEP 19); the exponentials are ours.
+Times are in units of the mean distance. Distances are drawn in blocks, each from a generator of its
+own, so that a process with each n-th arrival needs nothing from the others. numpy's generator gives
+only the bits, because its bit streams are the same in all versions (NEP 19); its exponentials need
+not be, so they are computed here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BLOCK = 4096
 
 
 def times(seed: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """When the arrivals with these ascending numbers come."""
+    """The times of the arrivals with these ascending numbers."""
     if numbers.size == 0:
         return np.zeros(0)
     low, high = int(numbers[0]) // BLOCK, int(numbers[-1]) // BLOCK
@@ -27,7 +27,7 @@ def times(seed: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def arrivals_before(seed: int, end: float) -> int:
-    """How many arrivals come before `end`."""
+    """The number of arrivals before `end`."""
     block = 0
     while _start(seed, block + 1) < end:
         block += 1
@@ -45,17 +45,18 @@ def _distances(seed: int, block: int) -> NDArray[np.float64]:
     return -np.log1p(-uniform)
 
 
-#: By seed; a process needs those of one run at a time.
+#: Cached by seed; a process needs one run's seeds at a time.
 _STARTS: dict[int, list[float]] = {}
 
 
 def _start(seed: int, block: int) -> float:
-    """When the last arrival before a block comes; the sums that lead there are kept."""
+    """The time of the last arrival before a block; the sums up to there are cached."""
     starts = _STARTS.get(seed)
     if starts is None:
         _STARTS.clear()
         starts = _STARTS[seed] = [0.0]
     while len(starts) <= block:
-        # As `_block` sums, or arrivals could change places at a block's edge.
+        # The same way of summing as in `_block`: a rounding difference could swap two arrivals at
+        # the edge of a block.
         starts.append(starts[-1] + float(np.cumsum(_distances(seed, len(starts) - 1))[-1]))
     return starts[block]

@@ -192,5 +192,5 @@ def test_a_percentile_that_dropped_arrivals_reach_fails_its_threshold_by_name() 
         [parse_threshold("end_to_end.p99 < 100ms")], [step(latency_ms={"end_to_end": summary})]
     )
 
-    assert "45 that were dropped may be it" in failure.reason
+    assert "45 dropped arrivals could have been slower" in failure.reason
     assert not failure.undecided

@@ -1,1 +1,1 @@
-"""Every option: declared once, read, checked, explained."""
+"""Every option: its one declaration, its reader, its rules and its page."""

@@ -7,5 +7,7 @@ import signal
 from cdc_users.options.page import options_page, scenario_shapes
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as any program that `| head` ends
+    signal.signal(
+        signal.SIGPIPE, signal.SIG_DFL
+    )  # end silently when `| head` closes the pipe, as other programs do
     print(options_page(scenario_shapes()))

@@ -1,4 +1,4 @@
-"""What a pipeline file says, as the texts of options: a file and a command line mean the same."""
+"""Turns a pipeline file into options' texts, so that a file and a command line mean the same."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def pipeline_path(text: str) -> Path:
 
 
 def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, str]:
-    """The options that a file's sections stand for; those that are `idle` in a scenario are left
-    out, so that one file serves several.
+    """The options that a file's sections stand for. Options that are `idle` in a scenario are left
+    out, so that one file serves several scenarios.
     """
     tap = file.tap[0] if file.tap else None
     command = file.platform.command if file.platform else ""
@@ -43,20 +43,20 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
         "connector": file.capture.connector if file.capture else "",
         "topic": file.kafka.topic if file.kafka else "",
         "group": file.platform.group if file.platform else "",
-        # Events come out where the tap is, so a platform that is not named runs already.
+        # A file with a tap but without a platform describes a platform that runs already.
         "platform": command or ("none" if tap else ""),
         "sink_tap": f"{tap.kind}:{tap.place}" if tap else "",
     }
     if file.source and tap and not (file.kafka or file.capture):
-        # A table and a tap suffice: all between them is the user's.
+        # A table and a tap suffice: the user's own pipeline leads from one to the other.
         of_sections |= {"capture": "none", "transport": "none"}
     used = {name: text for name, text in of_sections.items() if text and name not in idle}
     return used | own_options(file.options)
 
 
 def tap_variables(file: PipelineFile, path: Path) -> dict[str, str]:
-    """What tells the observer how its receiver is guarded, or how a server that it watches lets it
-    in.
+    """Variables for the observer: the guard of its receiver, or the login to a server that it
+    watches.
     """
     known = outlets().by_name
     return {
@@ -68,26 +68,26 @@ def tap_variables(file: PipelineFile, path: Path) -> dict[str, str]:
 
 
 def own_options(given: Mapping[str, object]) -> dict[str, str]:
-    """The section [options], as texts."""
+    """The section [options] as texts."""
     return {name: _text(value) for name, value in given.items() if name in BY_NAME}
 
 
 def option_mistakes(file: PipelineFile) -> list[str]:
-    """What of [options] is no option, or may not stand in a file."""
+    """Names in [options] that are no option, or may not stand in a file."""
     found = []
     for name in file.options:
         if name == "pipeline":
             found.append("[options] pipeline would name another file; leave it out")
         elif name not in BY_NAME:
             near = did_you_mean(name, BY_NAME)
-            found.append(f"[options] {name} is no option{near}; docs/options.md has them all")
+            found.append(f"[options] {name} is no option{near}; docs/options.md lists all of them")
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A pipeline file as a run takes it: options' texts, variables for the run's processes, and
-    every mistake.
+    """A pipeline file for a run: texts of options, variables for the run's processes, and every
+    mistake.
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Described:
 
 
 def read_described(path: Path, idle: Collection[str] = ()) -> Described:
-    """Read a file; options that are `idle` in a scenario are left out of its sections."""
+    """Read a file; its sections leave out the options that are `idle` in a scenario."""
     try:
         file = read_pipeline(path)
     except StackConfigError as error:

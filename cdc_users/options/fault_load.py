@@ -1,7 +1,7 @@
 """The load under faults as a share of what the pipeline can take: `--at 50% --capacity ...`.
 
-What is asked for is arrivals, each a transaction; what a search finds (docs/scenarios/capacity.md)
-is events.
+The option's rate is in arrivals (transactions), the capacity of a search
+(docs/scenarios/capacity.md) in events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cdc_users.options.conflict.rule import UNREADABLE, OptionValues
 
 
 def share(text: str) -> float:
-    """A part of a capacity, e.g. 50%; raises ValueError."""
+    """A share of a capacity, e.g. 50%; raises ValueError."""
     if not text.endswith("%"):
         raise ValueError(f"{shown(text)} is no percentage; write e.g. 50%")
     percent = float(number(text[:-1].strip()))
@@ -26,7 +26,7 @@ def share(text: str) -> float:
 
 
 def measured_capacity(text: str) -> float:
-    """Events per second: a rate, or what a result.json of the scenario capacity found; raises
+    """Events per second: a rate, or the answer in a result.json of the scenario capacity; raises
     ValueError.
     """
     if not text.endswith(".json"):
@@ -51,7 +51,7 @@ def _part(found: object, name: str) -> Mapping[str, object]:
 
 
 def share_has_a_capacity(values: OptionValues) -> Sequence[str]:
-    """A share is one of something, and a load beside it another one."""
+    """A share needs its capacity, and excludes any other load."""
     at, capacity = (values.get(name, UNREADABLE) for name in ("at", "capacity"))
     mistakes = []
     if at and at is not UNREADABLE and capacity is None:
@@ -66,7 +66,9 @@ def share_has_a_capacity(values: OptionValues) -> Sequence[str]:
 def arrivals_per_s(
     rate: float | None, at: float | None, capacity: float | None, rows_per_transaction: int
 ) -> float | None:
-    """The load: `rate`, or a share of a capacity, which is in events; None where none is named."""
+    """The load in arrivals: `rate`, or a share of a capacity in events; None where neither is
+    given.
+    """
     if at is None or capacity is None:
         return rate
     return at * capacity / rows_per_transaction

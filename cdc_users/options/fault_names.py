@@ -1,4 +1,4 @@
-"""Which faults were asked for, and which of them a pipeline allows on this machine."""
+"""Which faults were asked for, and which of them a pipeline and this machine allow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = "all"
 
 
 def fault_names(text: str) -> tuple[str, ...]:
-    """Names of faults, by comma, or `all`; raises ValueError with every one that is not known."""
+    """Names of faults by comma, or `all`; raises ValueError that names every unknown one."""
     named, known = words(text), faults().by_name
     if named == (ALL,):
         return named
@@ -23,15 +23,17 @@ def fault_names(text: str) -> tuple[str, ...]:
     twice = sorted({name for name in named if named.count(name) > 1})
     unknown += [f"{name} is named twice; --rounds repeats faults" for name in twice]
     if unknown or not named:
-        raise ValueError("; ".join(unknown) or f"{text!r} names no fault; docs/faults.md has them")
+        raise ValueError(
+            "; ".join(unknown) or f"{text!r} names no fault; docs/faults.md lists them"
+        )
     return named
 
 
 def _nearest(name: str) -> str:
     if name == ALL:
-        return "name all alone"
+        return "write all alone"
     near = difflib.get_close_matches(name, faults().by_name, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else "docs/faults.md has them, or name all"
+    return f"did you mean {near[0]}?" if near else "docs/faults.md lists them; or write all"
 
 
 def _from_database(pipeline: Pipeline) -> bool:
@@ -52,7 +54,7 @@ def _written_by_us(pipeline: Pipeline, sink: str) -> bool:
     return pipeline.sink == sink and not (pipeline.platform or pipeline.sink_tap)
 
 
-#: Whether a pipeline has something that a fault needs, and what to do where it does not.
+#: Whether a pipeline has something that a fault needs, and the remedy where it does not.
 FaultNeed = tuple[Callable[[Pipeline], bool], str]
 _REFERENCE_POSTGRES: FaultNeed = (
     lambda pipeline: _written_by_us(pipeline, "postgres"),
@@ -62,9 +64,9 @@ _OWN_CONNECTOR: FaultNeed = (
     lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
     "a connector of the run's own; use --capture debezium without --connector",
 )
-#: What a fault may need of a pipeline, by its name.
+#: Everything that a fault may need of a pipeline, by name.
 NEEDS: Mapping[str, FaultNeed] = {
-    # Whether servers are ours is no matter of the pipeline (provision/allow_list.py).
+    # Whether servers are ours does not depend on the pipeline (provision/allow_list.py checks it).
     "stack": (lambda _: True, ""),
     "database": (
         _from_database,
@@ -83,7 +85,7 @@ NEEDS: Mapping[str, FaultNeed] = {
         lambda pipeline: transports().by_name[pipeline.transport].of_kafka and not pipeline.topic,
         "a topic of the run's own; use --transport kafka without --topic",
     ),
-    # Connect reaches it on loopback (provision/allow_list.py has the rest).
+    # Connect must reach the run's relay on loopback (provision/allow_list.py checks the rest).
     "relay": _OWN_CONNECTOR,
     "reader": (
         lambda pipeline: _captured(pipeline, "wal"),
@@ -147,7 +149,7 @@ def lacking(fault: Fault, pipeline: Pipeline) -> list[str]:
 
 
 def chosen(named: Sequence[str], pipeline: Pipeline) -> tuple[list[str], list[str]]:
-    """The faults that can be done to a pipeline, and why others that were asked for cannot."""
+    """The faults that can be done to a pipeline, and the reasons why other named ones cannot."""
     names = list(faults().by_name) if tuple(named) == (ALL,) else list(named)
     reasons = {name: lacking(faults().by_name[name], pipeline) for name in names}
     possible = [name for name in names if not reasons[name]]

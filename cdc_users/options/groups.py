@@ -1,4 +1,4 @@
-"""Which options stand together, in the form and on the page, and which the form may not set."""
+"""The groups of options in form and page, and the options that the form may not set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from cdc_users.options.options import OPTIONS
 from cdc_users.options.table.record import Option
 
-#: The options that stand on the command line only, each with the reason.
+#: The options for the command line only, each with the reason.
 NOT_IN_FORM = {option.name: option.kept_from_form for option in OPTIONS if option.kept_from_form}
 
 

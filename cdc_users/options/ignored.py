@@ -1,8 +1,8 @@
-"""Options that do nothing where they are given, so that a run would answer another question than
-was asked. Pure.
+"""Finds options that have no effect on a run: with them, a run would answer another question than
+the one that was asked. Pure.
 
-Where an option does nothing stands in its record; a shape of a new kind says itself what it does
-not read.
+An option's record says where the option has no effect; a shape of a new kind adds the options that
+it does not read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cdc_users.scenario import Step
 
 
 class ReadsOptions(Protocol):
-    """What a shape says of the options that it reads (cdc_users.shapes.base.ScenarioShape)."""
+    """What a shape says about the options that it reads (cdc_users.shapes.base.ScenarioShape)."""
 
     kind: str
     reads: Collection[str]
@@ -25,7 +25,7 @@ class ReadsOptions(Protocol):
 
 
 def idle_in(shape: ReadsOptions) -> dict[str, str]:
-    """The options that a shape does not read, by name, each with what to do instead."""
+    """The options that a shape does not read, by name, each with what to use instead."""
     of_kind = {
         option.name: instead
         for option in OPTIONS
@@ -35,7 +35,7 @@ def idle_in(shape: ReadsOptions) -> dict[str, str]:
 
 
 def unread(scenario: str, idle: Mapping[str, str], given: Collection[str]) -> list[str]:
-    """A mistake for each option that was given and that a shape does not read."""
+    """A mistake for each given option that a shape does not read."""
     return [
         f"{flag_of(name)} does nothing in {scenario}; {idle[name]}"
         for name in idle
@@ -44,7 +44,7 @@ def unread(scenario: str, idle: Mapping[str, str], given: Collection[str]) -> li
 
 
 def unused(given: Collection[str], steps: Sequence[Step]) -> list[str]:
-    """A mistake for each option that was given and that none of the steps came to use."""
+    """A mistake for each given option that none of the steps uses."""
     options = [BY_NAME[name] for name in BY_NAME if name in given]
     mistakes = []
     if all(step.mode != "paced" for step in steps):

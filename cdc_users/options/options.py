@@ -1,8 +1,8 @@
 """The command line, the web form and the environment, read once into a frozen value.
 
-Every option reaches Locust as a string, because argparse would stop at the first bad one;
-`resolve` reads them all and reports all mistakes together. Locust also takes them from its
-configuration file, and from environment variables (`CDC_RATE` for `--rate`).
+Every option reaches Locust as a string, because argparse would stop at the first mistake; `resolve`
+reads all texts and reports all mistakes together. Locust also reads them from its configuration
+file, and from environment variables (`CDC_RATE` for `--rate`).
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ class Options(
 ):
     """One run's settings, validated: the groups of cdc_users.options.table together.
 
-    Durations are in seconds. `own` has the values of the options that parts and the scenario bring
-    along, by name.
+    Durations are in seconds. `own` has the values of options that sinks, transports and the
+    scenario declare, by name.
     """
 
     own: Mapping[str, OwnValue] = field(default_factory=dict)
 
 
-#: The options of the table, group by group; the groups are those of which `Options` is made.
+#: The options of the table by group; `Options` consists of these groups.
 _TABLE = tuple(item for group in Options.__bases__ for item in records(group))
 _BROUGHT = of_parts({item.name for item in _TABLE})
-#: All options of every scenario: those of the table, and what sinks and transports bring along.
+#: The options of all scenarios: those of the table, and those that sinks and transports declare.
 OPTIONS: tuple[Option, ...] = (*_TABLE, *_BROUGHT.options)
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 LOADS = ("rows", "rate", "duration", "stages")
 
 
 def options_of(scenario: Scenario) -> tuple[Option, ...]:
-    """All options, with those that the scenario brings along."""
+    """All options, with those that the scenario declares."""
     return (*OPTIONS, *of_scenario(scenario, BY_NAME).options)
 
 
 def given_texts(
     source: Mapping[str, object], options: Sequence[Option] = OPTIONS
 ) -> dict[str, str]:
-    """The texts of the options that were given, out of Locust's namespace or a form."""
+    """The texts of the given options, from Locust's namespace or a form."""
     found = {option.name: str(source.get(option.name) or "").strip() for option in options}
     return {name: text for name, text in found.items() if text}
 
@@ -75,19 +75,19 @@ def texts(
     defaults: Mapping[str, str],
     options: Sequence[Option] = OPTIONS,
 ) -> dict[str, str]:
-    """The texts of all options: what was given, else the scenario's default, else ours."""
+    """The texts of all options: the given text, else the scenario's default, else the option's."""
     given = given_texts(source, options)
     fallback = {option.name: defaults.get(option.name, option.default) for option in options}
-    # The scenario's default load gives way as a whole, or `--rate` would contradict a default
-    # `--rows`.
+    # The scenario's default load is dropped as a whole, or a given `--rate` would contradict a
+    # default `--rows`.
     if any(name in given for name in (*LOADS, "at")):
         fallback.update(dict.fromkeys(LOADS, ""))
     return fallback | given
 
 
 def command_line(scenario: Scenario, argv: Sequence[str], source: Mapping[str, object]) -> str:
-    """The command that repeats a run: as it was given, or, for one started from the web form, what
-    would do the same.
+    """The command that repeats a run: as it was given or, for a run from the web form, one that
+    does the same.
 
     `source` is Locust's namespace, with the form's texts in it.
     """
@@ -110,8 +110,8 @@ def command_line(scenario: Scenario, argv: Sequence[str], source: Mapping[str, o
 def resolve(
     given: Mapping[str, str], known: Sequence[str] = (), options: Sequence[Option] = OPTIONS
 ) -> Options:
-    """Read every option's text (by name); raises OptionsError with all mistakes, those `known`
-    before first.
+    """Read every option's text (by name); raises OptionsError with the mistakes in `known` and all
+    others.
     """
     values: dict[str, Any] = {}
     mistakes = [*plugin_mistakes(), *_BROUGHT.mistakes, *known]
@@ -136,12 +136,12 @@ def resolve(
 
 
 def _captures_apart(values: OptionValues) -> Sequence[OptionValues]:
-    """The values with each of their captures: what holds for one need not hold for another."""
+    """The values with one capture at a time: a rule may hold for one and not for another."""
     return [{**values, "capture": name} for name in values.get("capture", ())] or [values]
 
 
 def read_alone(name: str, text: str) -> Any:
-    """What one option's text says, for what is needed before all are read; raises OptionsError."""
+    """The value of one option, for callers that need it before all others; raises OptionsError."""
     option = BY_NAME[name]
     try:
         return option.value(text or option.default)
@@ -150,7 +150,7 @@ def read_alone(name: str, text: str) -> Any:
 
 
 def workload_of(options: Options) -> Workload:
-    """What every writer writes."""
+    """The workload of every writer."""
     return Workload(
         mix=options.mix,
         skew=options.key_skew,

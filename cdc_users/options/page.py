@@ -1,7 +1,8 @@
-"""What the documentation says of options and thresholds, from the code: docs/options.md, and a
-table of docs/ci.md.
+"""The pages about options and thresholds, made from the code: docs/options.md, and a table of
+docs/ci.md.
 
-`python -m cdc_users.options` prints the page. Locust's own `--help` cannot: it is printed before a
+`python -m cdc_users.options` prints the page. Locust's own `--help` cannot, because it is printed
+before a locustfile is read.
 locustfile is read.
 """
 
@@ -25,7 +26,7 @@ from cdc_users.options.proposal import ShapeDeclaration
 from cdc_users.options.table.record import LEAVE, Option
 
 LOCUSTFILES = Path(__file__).parents[2] / "locustfiles"
-#: Lines of a page are no longer.
+#: The widest line of a page.
 COLUMNS = 110
 HEAD = """# Options
 
@@ -41,8 +42,8 @@ is an empty one."""
 
 
 def options_page(shapes: Sequence[ShapeDeclaration]) -> str:
-    """Every option by group: what it takes, its default in each scenario, what it does, and where
-    it does nothing.
+    """Every option by group: what it takes, its default in each scenario, its meaning, and where it
+    has no effect.
     """
     parts = [HEAD]
     for title, options in grouped().items():
@@ -78,7 +79,7 @@ def _default(option: Option, shapes: Sequence[ShapeDeclaration]) -> str:
 
 
 def metric_table() -> str:
-    """What a threshold can name, by unit, as Markdown."""
+    """The figures that a threshold can name, by unit, as Markdown."""
     rows = ["| figure | unit, the first where none is written |", "|---|---|"]
     for kind, units in UNITS.items():
         names: dict[tuple[str, ...], str] = {}

@@ -1,4 +1,4 @@
-"""How an option's text is read. Every reader raises ValueError with the value and the remedy."""
+"""Readers of options' texts. Each raises ValueError with the value and the remedy."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def durations(text: str) -> tuple[float, ...]:
 
 
 def warm_up(text: str) -> float:
-    """Seconds of a warm-up; 0 where none is wanted."""
+    """Seconds of a warm-up; 0 for `none`."""
     return 0.0 if text == "none" else parse_duration(text)
 
 
@@ -71,7 +71,7 @@ def stages(text: str) -> tuple[LoadStage, ...]:
 
 
 def _parts(text: str) -> Sequence[str]:
-    """Several values, by comma; each makes a step at least."""
+    """Several values by comma; each makes one step at least."""
     parts = text.split(",")
     if len(parts) > MOST_STEPS:
         raise ValueError(f"{len(parts):,} values are too many; name at most {MOST_STEPS}")
@@ -87,7 +87,7 @@ def table(text: str) -> str:
 
 
 def tables(text: str) -> str:
-    """Several SCHEMA.TABLE by comma, none of them twice."""
+    """Several SCHEMA.TABLE by comma, each once."""
     names = [table(part.strip()) for part in text.split(",")]
     if len(set(names)) < len(names):
         raise ValueError(f"{text!r} names a table twice; name each once")
@@ -102,7 +102,7 @@ def column(text: str) -> str:
 
 
 def probe_path(text: str) -> str:
-    """The names of nested objects by a point, the last one that of the probe's text."""
+    """The names of nested objects with points between; the last one holds the probe's text."""
     if not all(text.split(".")) or any(part != part.strip() for part in text.split(".")):
         raise ValueError(
             f"{text!r} is no path; write the names from the outside in, with points between, e.g."
@@ -112,7 +112,7 @@ def probe_path(text: str) -> str:
 
 
 def sink_tap(text: str) -> str:
-    """KIND:PLACE of where events come out of a pipeline of the user's own."""
+    """KIND:PLACE, where events come out of the user's own pipeline."""
     kind, _, place = text.partition(":")
     known = outlets().by_name
     if kind not in known or not place:
@@ -122,12 +122,12 @@ def sink_tap(text: str) -> str:
 
 
 def sink_tap_forms() -> str:
-    """What `--sink-tap` may be."""
+    """The forms of `--sink-tap`, for messages."""
     return either(*(f"{one.name}:{one.place}" for one in outlets().by_name.values()))
 
 
 def either(*words: str) -> str:
-    """Words as in a sentence: one, two or three."""
+    """Words as a sentence has them: "a, b or c"."""
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)
 
 
@@ -147,7 +147,7 @@ def topics(text: str) -> str:
 
 
 def platform(text: str) -> str:
-    """`reference`, `none`, or a command line whose program is there."""
+    """`reference`, `none`, or a command line whose program exists."""
     try:
         command = shlex.split(text)
     except ValueError as error:
@@ -191,13 +191,11 @@ def pubsub_endpoint(text: str) -> str:
 
 def _refuse_login(text: str) -> None:
     if "@" in text:
-        raise ValueError(
-            "it holds a user or a password, which would stand in results; none is supported there"
-        )
+        raise ValueError("it holds a user or a password, which results would show; leave them out")
 
 
 def factor(text: str) -> float:
-    """By how much the load is more than the sink can take."""
+    """By what factor the load exceeds what the sink can take."""
     value = float(number(text))
     if not 1 < value <= 1000:
         raise ValueError(f"{text!r} must be above 1 (more than the sink can take) and at most 1000")
@@ -205,7 +203,7 @@ def factor(text: str) -> float:
 
 
 def size(text: str) -> float:
-    """Bytes of 500MB, 10GB or 1TB."""
+    """Bytes from 500MB, 10GB or 1TB."""
     units = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
     unit = next((name for name in units if text.endswith(name)), "")
     if not unit:
@@ -226,7 +224,7 @@ def precision(text: str) -> float:
 
 
 def late(text: str) -> float | None:
-    """The lateness in seconds beyond which an arrival is dropped; None where none is."""
+    """The lateness in seconds beyond which an arrival is dropped; None for `catch-up`."""
     policy, colon, tolerance = text.partition(":")
     if text == "catch-up":
         return None
@@ -237,7 +235,7 @@ def late(text: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Reads one of some words; the web form offers them as a list."""
+    """Reads one of several words; the web form offers them as a list."""
 
     allowed: tuple[str, ...]
 
@@ -260,8 +258,8 @@ def choice(*allowed: str) -> Choice:
 
 @dataclass(frozen=True, slots=True)
 class Alternatives:
-    """Reads one of some words, or several by comma where a scenario compares; the web form offers
-    one.
+    """Reads one of several words, or several by comma where a scenario compares; the web form
+    offers one.
     """
 
     allowed: tuple[str, ...]
@@ -279,18 +277,18 @@ class Alternatives:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Reads several of some words, by comma or space; the web form offers a box for each."""
+    """Reads several words by comma or space; the web form has a check box for each."""
 
     noun: str
     allowed: tuple[str, ...]
 
     @property
     def takes(self) -> str:
-        """What they are."""
+        """The values that the option takes, for help and page."""
         return "names, several by comma"
 
     def __call__(self, text: str) -> tuple[str, ...]:
-        """The words; raises ValueError for none, and for any other."""
+        """The words; raises ValueError for an empty text and for an unknown word."""
         if not words(text):
             told = f"{shown(text)} names no {self.noun}; name some of {', '.join(self.allowed)}"
             raise ValueError(told)
@@ -327,7 +325,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def targets(text: str) -> tuple[str, ...]:
-    """Words that are each HOST:PORT."""
+    """Words by comma or space, each of them HOST:PORT."""
     found = words(text)
     for word in found:
         if not is_address(word):
@@ -336,9 +334,9 @@ def targets(text: str) -> tuple[str, ...]:
 
 
 YES_OR_NO = "yes or no"
-#: A step's number has three digits in a probe, and the last of them is the fences' (fence.WRITER).
+#: A step's number has three digits in a probe; the last such number is the fences' (fence.WRITER).
 MOST_STEPS = 998
-#: Later than this, `--late drop` drops an arrival.
+#: The lateness from which `--late drop` drops an arrival.
 DROP_AFTER_S = 0.1
 WAITING, WAIT_MS, WAITING_BATCH = "waiting", 5.0, 10
 PLATFORMS = ("reference", "none")

@@ -1,7 +1,6 @@
-"""What a scenario makes of the options that it is given: all that is wrong with them, or the steps
-of a run.
+"""Checks the options of a scenario: the result is either all mistakes, or the steps of a run.
 
-Command line and web form are checked in the same way. Pure; touches no server.
+Command line and web form use the same check. Pure; touches no server.
 """
 
 from __future__ import annotations
@@ -38,22 +37,22 @@ class ShapeDeclaration(Protocol):
     foremost: tuple[str, ...]
 
     def steps(self, options: Options, /) -> Sequence[Step]:
-        """The run's steps."""
+        """The steps of the run."""
 
     def course(self, options: Options, steps: Sequence[Step], /) -> Course:
-        """How these steps, and those that follow from them, are taken."""
+        """The course that takes these steps, and any that follow from them."""
 
     def skipped(self, options: Options, /) -> Sequence[str]:
-        """What was asked for and is left out, each with its reason."""
+        """Parts of the question that the run leaves out, each with the reason."""
 
     def user(self, options: Options, /) -> type:
-        """Who generates the load."""
+        """The user class that generates the load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A run that could be started: its scenario, options and steps, what is left out of it, and
-    who generates its load.
+    """A run that could be started: its scenario, options and steps, the parts that it leaves out,
+    and the user class of its load.
     """
 
     scenario: Scenario
@@ -65,20 +64,19 @@ class Proposal:
 
 
 def _options(shape: ShapeDeclaration, given: Mapping[str, str]) -> Options:
-    """What was given, over the scenario's defaults; raises OptionsError with all mistakes."""
+    """The given options over the scenario's defaults; raises OptionsError with all mistakes."""
     idle = idle_in(shape)
     known = options_of(shape.scenario)
     mistakes = [*of_scenario(shape.scenario, BY_NAME).mistakes]
     mistakes += unread(shape.scenario.name, idle, given)
-    # What does nothing is left out of the rest, or it would be told a second time as a
-    # contradiction.
+    # Options without effect are left out of the other rules, or each would be reported twice.
     read = {name: text for name, text in given.items() if name not in idle}
     defaults = {**_own_table(shape), **shape.scenario.defaults}
     return resolve(texts(read, defaults, known), mistakes, known)
 
 
 def _own_table(shape: ShapeDeclaration) -> Mapping[str, str]:
-    """The table that the locustfile's user class is for, where it names one."""
+    """The table of the locustfile's user class, if it names one."""
     table = getattr(getattr(shape, "writer", None), "table", "")
     return {"table": table} if table else {}
 
@@ -86,10 +84,10 @@ def _own_table(shape: ShapeDeclaration) -> Mapping[str, str]:
 def propose(
     shape: ShapeDeclaration, source: Mapping[str, object], *, by_chance: bool = True
 ) -> Proposal:
-    """The run that these options come to; raises OptionsError with what is wrong with them.
+    """The run of these options; raises OptionsError with all mistakes.
 
-    Without `by_chance` the arrivals of a Poisson process are counted as those of an even one, at
-    once: enough to show, and never to be run.
+    Without `by_chance` a Poisson process is replaced by evenly spaced arrivals, which are made at
+    once. That suffices to show a plan; a run must never use it.
     """
     given = given_texts(source, options_of(shape.scenario))
     options = _options(shape, given)
@@ -101,7 +99,7 @@ def propose(
     except PlanError as error:
         raise OptionsError([str(error)]) from error
     if not steps:
-        raise OptionsError(["these options come to no step; name a load, e.g. --rows 1000"])
+        raise OptionsError(["these options make no step; name a load, e.g. --rows 1000"])
     refuse_too_many(len(steps))
     steps = checked(steps)
     if mistakes := [*unused(given, steps), *_too_many_rows(steps), *_not_installed(steps)]:
@@ -111,20 +109,20 @@ def propose(
 
 
 def refuse_too_many(steps: int) -> None:
-    """Raise OptionsError for more steps than a run can have; shapes that multiply ask before they
-    make them.
+    """Raise OptionsError for more steps than a run can have. Shapes that multiply their options
+    call this before they make the steps.
     """
     if steps > MOST_STEPS:
         raise OptionsError(
             [
-                f"these options come to {steps:,} steps; ask for at most {MOST_STEPS}, in several"
-                " runs"
+                f"these options make {steps:,} steps; ask for at most {MOST_STEPS} in each"
+                " of several runs"
             ]
         )
 
 
 def _not_installed(steps: Sequence[Step]) -> list[str]:
-    """Sinks, transports and watched places of the steps whose packages this installation lacks."""
+    """The packages that this installation lacks for sinks, transports and taps of the steps."""
     used = [
         pair
         for step in steps
@@ -138,10 +136,10 @@ def _not_installed(steps: Sequence[Step]) -> list[str]:
 
 
 def _too_many_rows(steps: Sequence[Step]) -> list[str]:
-    """Keys of a lane would run into the next one's (workload.KEYS_PER_WRITER)."""
+    """Steps whose lanes would run out of keys (workload.KEYS_PER_WRITER)."""
     return [
-        f"{step.name} comes to {rows:,} rows, more than {step.lanes:,} lanes have keys for,"
-        f" {most:,}; lower the load or raise --lanes"
+        f"{step.name} has {rows:,} rows, more than the {most:,} that {step.lanes:,}"
+        f" lanes have keys for; lower the load or raise --lanes"
         for step in steps
         if (rows := step.schedule.count * step.rows_per_arrival) > (most := MOST_ROWS * step.lanes)
     ]

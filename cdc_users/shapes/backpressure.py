@@ -14,23 +14,22 @@ from cdc_users.scenario import Pipeline, Step, StepMark
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import one_of, pipeline_with
 
-#: A warm-up's part of what the sink can take: enough to warm everything, too little to fill
-#: anything.
+#: The warm-up's share of what the sink can take: enough to warm it up, too little to fill a queue.
 WARM_UP_SHARE = 0.5
 WARM_UP_S = 5.0
 OVERLOAD, HOLD = "overload", "hold"
 
 
 def capacity_per_s(pipeline: Pipeline) -> float:
-    """Events a second that a sink can take which sleeps once in each write, with one worker a
+    """Events a second for a sink that sleeps once in each write, with one worker for each
     partition.
     """
     return pipeline.partitions * pipeline.batch_size / pipeline.sink_delay_s
 
 
 def pressure_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """A warm-up and a step of overload for each `--sink-delay`; raises OptionsError where the sink
-    has none.
+    """A warm-up and a step of overload for each `--sink-delay`; raises OptionsError for a sink
+    without a delay.
     """
     if options.sink != "slow":
         raise OptionsError([f"--sink {options.sink} has no delay to overload; leave --sink slow"])
@@ -75,8 +74,8 @@ def _overload(name: str, options: Options, pipeline: Pipeline) -> Step:
 def _schedule(
     options: Options, pipeline: Pipeline, share: float, duration_s: float, flags: str
 ) -> Schedule:
-    """So much of what the sink can take, for so long; raises OptionsError where that comes to no
-    event.
+    """A load of this share of the sink's capacity, for this time; raises OptionsError where that
+    makes no event.
     """
     capacity = capacity_per_s(pipeline)
     try:
@@ -85,7 +84,7 @@ def _schedule(
         sink = f"--sink-delay {pipeline.sink_delay_s:g}s with --batch-size {options.batch_size}"
         offered = f"{share * capacity:.3g} events a second for {duration_s:g} s ({flags}) make none"
         raise OptionsError(
-            [f"{sink}: {offered}; lower the delay, or raise what is beside it"]
+            [f"{sink}: {offered}; lower the delay, or raise --batch-size or the duration"]
         ) from error
 
 

@@ -1,5 +1,5 @@
-"""What every shape of this project shares: it declares a scenario, starts its lanes, and ends when
-the run has.
+"""The base of every shape of this project: it declares a scenario, starts its lanes, and ends when
+the run has ended.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class ScenarioShape(LoadTestShape):
 
     Subclasses declare `scenario` and turn options into steps.
 
-    `writer` drives the database, `producer` the topic; which of them runs is the option
-    `--source`.
+    `writer` writes to the database, `producer` to the topic; the option `--source` decides which of
+    them runs.
 
-    `kind` says which options `steps` does not read (cdc_users.options.table); a shape of a new
-    kind names in `reads` those of other scenarios that it reads, and in `idle` those that it does
-    not, with what to do instead. An option that a shape does not read is refused. `foremost` has
-    the few options that the form shows first.
+    `kind` decides which options `steps` does not read (cdc_users.options.table). A shape of a new
+    kind names other scenarios' options that it reads in `reads`, and options that it does not read
+    in `idle`, each with what to use instead. An option that a shape does not read is refused.
+    `foremost` lists the few options that the form shows first.
 
-    Declaring one in a locustfile registers the harness's options and listeners with Locust;
-    importing this module does nothing. `tick` only says how many lanes there should be: the plan
-    owns all time.
+    Declaring a shape in a locustfile registers the harness's options and listeners with Locust;
+    importing this module does nothing. `tick` only returns the number of lanes, because the plan
+    keeps all time.
     """
 
     abstract = True
@@ -52,27 +52,29 @@ class ScenarioShape(LoadTestShape):
 
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """The scenario's steps, in order; those with equal names will be numbered, and all will
-        have the most lanes that one has. Pure; the options are valid in themselves.
+        """The scenario's steps, in order. Equal names will be numbered, and all steps get the
+        largest number of lanes. Pure; each option is valid by itself.
         """
         raise NotImplementedError
 
     @classmethod
     def course(cls, options: Options, steps: Sequence[Step]) -> Course:  # noqa: ARG003 - most scenarios know their steps
-        """How the steps are taken: one after another, unless what they show decides what follows.
+        """How the steps are taken: one after another, unless results decide what follows.
 
-        `steps` are those of `steps`, as they were checked.
+        `steps` are the result of `steps` after its checks.
         """
         return FixedCourse(steps)
 
     @classmethod
     def skipped(cls, options: Options) -> tuple[str, ...]:  # noqa: ARG003 - most scenarios leave out nothing
-        """What was asked for and is left out, each with its reason; the result says so."""
+        """Parts of the question that the run leaves out, each with the reason; the result shows
+        them.
+        """
         return ()
 
     @classmethod
     def user(cls, options: Options) -> type[User]:
-        """Who generates this run's load; raises OptionsError where the scenario has nobody for
+        """The user class of this run's load; raises OptionsError where the scenario has none for
         it.
         """
         lanes = sources().by_name[options.source].lanes
@@ -84,13 +86,13 @@ class ScenarioShape(LoadTestShape):
         return chosen
 
     def reset_time(self) -> None:
-        """Locust begins a test with this shape."""
+        """Locust begins a test with this shape: forget the run before."""
         super().reset_time()  # type: ignore[no-untyped-call]
         assert self.runner is not None
         hooks.begin(self.runner.environment)
 
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
-        """This scenario's lanes as long as the run wants them; the end when it has concluded."""
+        """This scenario's lanes while the run needs them; None once the run has concluded."""
         assert self.runner is not None
         wanted = hooks.lanes_wanted(self.runner.environment)
         return None if wanted is None else (wanted.lanes, SPAWN_PER_S, [wanted.user])

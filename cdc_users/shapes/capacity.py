@@ -22,12 +22,12 @@ from cdc_users.shapes.comparison import ComparisonCourse, Configuration, configu
 from cdc_users.shapes.course import CapacityCourse, probe_steps
 from cdc_users.shapes.pipeline import pipeline
 
-#: As many transactions as no generator makes while its ceiling is measured.
+#: More transactions than any generator makes while its ceiling is measured.
 CEILING_ARRIVALS = 10_000_000
 
 
 def pattern_of(name: str, options: Options) -> Step:
-    """What all probes of a pipeline have in common."""
+    """A step with everything that all probes of a pipeline have in common."""
     nothing = Schedule.volume(1)
     return Step(
         name, "paced", nothing, pipeline(options), options.lanes, options.rows_per_transaction
@@ -35,12 +35,12 @@ def pattern_of(name: str, options: Options) -> Step:
 
 
 def planned_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """The steps that are certain: the harness' ceiling, and the first probe behind its warm-up, of
-    each pipeline that is compared.
+    """The certain steps of each compared pipeline: the harness's ceiling, and the first probe
+    behind its warm-up.
     """
     if options.warm_up == 0:
         raise OptionsError(
-            ["--warm-up none: a probe is judged behind a warm-up of its own; leave it out"]
+            ["--warm-up none: each probe needs a warm-up of its own; leave the option out"]
         )
     most = MOST_ROWS * options.lanes / options.confirm
     if options.most > most:
@@ -70,14 +70,14 @@ def planned_steps(name: str, options: Options) -> tuple[Step, ...]:
 
 
 def _pattern(name: str, compared: Configuration) -> Step:
-    """The same for one of several pipelines."""
+    """The common step for one of several pipelines."""
     return pattern_of(f"{name}-{compared.of}" if compared.of else name, compared.options)
 
 
 def course_of(name: str, options: Options, steps: Sequence[Step]) -> Course:
-    """The search of the pipeline that the options name, or one search after the other of several.
+    """The search of the pipeline that the options name, or one search after another for several.
 
-    `steps` are those that `planned_steps` made.
+    `steps` are those of `planned_steps`.
     """
     searches = []
     for one in (compared := configurations(options)):
@@ -89,7 +89,8 @@ def course_of(name: str, options: Options, steps: Sequence[Step]) -> Course:
 
 class CapacityShape(ScenarioShape):
     """Probes one rate after another until the highest that holds and the lowest that fails are
-    close together, and confirms both; one pipeline after the other, where the options name several.
+    close together, and confirms both. If the options name several pipelines, they follow one after
+    another.
     """
 
     abstract = True
@@ -104,7 +105,7 @@ class CapacityShape(ScenarioShape):
     @override
     @classmethod
     def course(cls, options: Options, steps: Sequence[Step]) -> Course:
-        # A smoke run publishes no figure, so it has nothing to search by.
+        # A smoke run publishes no figures, so a search has nothing to judge.
         if options.smoke:
             return FixedCourse(steps)
         return course_of(cls.scenario.name, options, steps)

@@ -1,4 +1,4 @@
-"""The course of several searches: one after the other, each with a pipeline of its own."""
+"""The course of several searches, one after another, each with a pipeline of its own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cdc_users.shapes.course import CapacityCourse
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One of the pipelines that the options compare; `of` are the words that tell it from the
-    others, and stand in its steps' names.
+    """One of the compared pipelines; `of` has the words that tell it from the others, which are
+    also in its steps' names.
     """
 
     of: str
@@ -25,7 +25,7 @@ class Configuration:
 
 
 def configurations(options: Options) -> list[Configuration]:
-    """Each capture with each number of partitions and of instances, in the order of the options."""
+    """Each capture with each number of partitions and instances, in the order of the options."""
     found = []
     compared = (options.capture, options.partitions, options.instances)
     for capture, partitions, instances in product(*compared):
@@ -41,7 +41,7 @@ def configurations(options: Options) -> list[Configuration]:
 class ComparisonCourse:
     """Searches one pipeline after the other, under the same workload.
 
-    Each search has a budget of its own. The harness' ceiling is measured once, by the first.
+    Each search has a budget of its own. The first search measures the harness's ceiling for all.
     """
 
     configurations: Sequence[Configuration]
@@ -49,17 +49,17 @@ class ComparisonCourse:
 
     @property
     def planned(self) -> Sequence[Step]:
-        """The first search's certain steps; the next one begins when that one has its answer."""
+        """The first search's certain steps; the next search begins after the first one's answer."""
         return self.searches[0].planned
 
     @property
     def undecided_s(self) -> float:
-        """The budgets together."""
+        """The sum of the budgets."""
         return math.fsum(search.undecided_s for search in self.searches)
 
     def next_step(self, shown: Sequence[StepShown]) -> Step | None:
-        """The next step of the first search that has no answer; None when all have, or when what
-        is left in a pipeline would be the next one's.
+        """The next step of the first search without an answer. None when all searches have one, or
+        when events left over in a pipeline would count for the next step.
         """
         for search, own in self._with_steps(shown):
             step = search.next_step(own)
@@ -70,7 +70,7 @@ class ComparisonCourse:
         return None
 
     def give_up(self, progress: StepProgress) -> str:
-        """As the search says of which the step is."""
+        """The decision of the search that the step belongs to."""
         return next(
             search.give_up(progress)
             for search in self.searches
@@ -78,7 +78,7 @@ class ComparisonCourse:
         )
 
     def outcome(self, shown: Sequence[StepShown]) -> CourseOutcome:
-        """The answers side by side; what one search says against the run is said with its name."""
+        """The answers side by side; each search's objections to the run carry its name."""
         rows: list[ComparedSearch] = []
         failed: list[str] = []
         invalid: list[str] = []
@@ -104,7 +104,7 @@ class ComparisonCourse:
     def _with_steps(
         self, shown: Sequence[StepShown]
     ) -> Sequence[tuple[CapacityCourse, Sequence[StepShown]]]:
-        """Each search with the steps that were its own, and with the ceiling that is known."""
+        """Each search with its own steps, and with the ceiling once it is known."""
         ceiling_per_s = self.searches[0].ceiling_per_s(shown)
         return [
             (

@@ -1,4 +1,4 @@
-"""The course of a search: from what its probes showed to the next one, and to the answer."""
+"""The course of a search: from the figures of its probes to the next probe, and to the answer."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ from cdc_users.shapes.course_answer import (
 )
 from cdc_users.shapes.schedule import schedule_of
 
-#: The harness is not asked for more than this part of what it can do by itself.
+#: The search stays below this share of the rate that the harness reaches without a pipeline.
 CEILING_SHARE = 0.6
-#: Where the generator had too few lanes, it gets so many times as many.
+#: If the generator had too few lanes, it gets this many times as many.
 MORE_LANES = 4
-#: What pauses the capture for an outage (docs/faults.md), how long the load is steady before, and
-#: how many times the outage its end is waited for.
+#: The fault of the outage (docs/faults.md), the steady load before it in seconds, and the longest
+#: wait for its end as a multiple of the outage.
 PAUSE, STEADY_S, PATIENCE = "pause-connector", 10.0, 4.0
-#: A step before a probe, which warms the pipeline up.
+#: Each probe is two steps: a warm-up, and the probe itself.
 STEPS_PER_PROBE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityCourse:
-    """Searches the highest rate that a pipeline holds: the harness' ceiling, then probes, each
-    behind its warm-up.
+    """Searches the highest rate that a pipeline holds: first the harness's ceiling, then probes,
+    each behind its warm-up.
 
-    `pattern` is a step of the pipeline that is searched; `planned` are the steps that are certain.
+    `pattern` is a step with everything that the probes share; `planned` are the certain steps.
     """
 
     options: Options
     pattern: Step
     planned: Sequence[Step]
-    #: The harness' ceiling (events a second), where another search of the run has measured it.
+    #: The harness's ceiling (events a second), if another search of the run has measured it.
     known_ceiling_per_s: float | None = None
 
     @property
@@ -72,7 +72,7 @@ class CapacityCourse:
         probes = shown[self._before :]
         made = self.records(shown)
         if made and not made[-1].shown.drained:
-            return None  # what is left would be taken for the next probe's
+            return None  # events left over would count for the next probe
         following = next_trial(self.plan(shown), [one.outcome for one in made])
         if isinstance(following, SearchAnswer):
             return self._outage_step(following, probes, made)
@@ -82,16 +82,16 @@ class CapacityCourse:
     def _outage_step(
         self, answer: SearchAnswer, probes: Sequence[StepShown], made: Sequence[ProbeRecord]
     ) -> Step | None:
-        """The connector's pause at half of what holds; None where none is wanted, or it is done."""
+        """A step with the connector's pause at half the rate that holds; None if not wanted, or
+        done.
+        """
         outage_s, low = self.options.outage, answer.low_per_s
         if outage_s is None or low is None or len(probes) > STEPS_PER_PROBE * len(made):
             return None
         return outage_step(self.options, self.pattern, low, outage_s)
 
     def give_up(self, progress: StepProgress) -> str:
-        """A probe whose backlog grows without end, or whose SLO is out of reach, is not carried
-        on.
-        """
+        """A probe is cut short if its backlog grows without end, or if its SLO is out of reach."""
         if progress.step.mode == "null" or progress.step.fault is not None:
             return ""
         if reason := hopeless(progress.looks):
@@ -101,7 +101,7 @@ class CapacityCourse:
         planned = progress.step.schedule.count * progress.step.rows_per_arrival
         return next(
             (
-                f"{threshold.text} is out of reach: more events are over it already than the"
+                f"{threshold.text} is out of reach: more events exceed it already than the"
                 " percentile allows of all"
                 for threshold in self.options.slo
                 if _out_of_reach(threshold, progress, planned)
@@ -110,7 +110,7 @@ class CapacityCourse:
         )
 
     def outcome(self, shown: Sequence[StepShown]) -> CourseOutcome:
-        """The answer, with everything that it rests on."""
+        """The answer, with everything that it is based on."""
         made = self.records(shown)
         if not made:
             return CourseOutcome(invalid=["no probe was completed"])
@@ -148,7 +148,7 @@ class CapacityCourse:
         return CourseOutcome(summary=summary)
 
     def records(self, shown: Sequence[StepShown]) -> list[ProbeRecord]:
-        """The probes that were made, each with the trial that it was."""
+        """The probes that were made, each with its trial."""
         plan, probes = self.plan(shown), shown[self._before :]
         made: list[ProbeRecord] = []
         for warm_up, probe in zip(probes[::2], probes[1::2], strict=False):
@@ -159,7 +159,7 @@ class CapacityCourse:
         return made
 
     def plan(self, shown: Sequence[StepShown]) -> SearchPlan:
-        """What is searched, below what the harness can be asked for."""
+        """The plan of the search, below the harness's ceiling."""
         options, ceiling = self.options, self.ceiling_per_s(shown)
         bound = options.most if ceiling is None else min(options.most, CEILING_SHARE * ceiling)
         needed = max((one.samples_needed for one in options.slo), default=0.0)
@@ -177,11 +177,11 @@ class CapacityCourse:
 
     @property
     def _before(self) -> int:
-        """Steps that come before the first probe's warm-up."""
+        """The number of steps before the first probe's warm-up."""
         return sum(step.mode == "null" for step in self.planned)
 
     def ceiling_per_s(self, shown: Sequence[StepShown]) -> float | None:
-        """What the harness does when nothing is loaded; None where it was not measured."""
+        """The harness's rate without a pipeline; None where it was not measured."""
         null = next((one for one in shown if one.step.mode == "null"), None)
         if null is None or not null.took_s:
             return self.known_ceiling_per_s
@@ -211,12 +211,12 @@ def _unfinished(why: str) -> SearchAnswer:
 
 
 def warm_up_of(options: Options) -> float:
-    """How long each probe's warm-up is."""
+    """The length of each probe's warm-up, in seconds."""
     return WARM_UP_S if options.warm_up is None else options.warm_up
 
 
 def outage_step(options: Options, pattern: Step, capacity_per_s: float, outage_s: float) -> Step:
-    """A load of half the capacity, under which the connector is paused for so long."""
+    """A load of half the capacity, during which the connector is paused for `outage_s`."""
     rate_per_s = capacity_per_s / 2
     fault = PlannedFault(
         name=PAUSE,
@@ -249,7 +249,7 @@ def probe_steps(options: Options, pattern: Step, trial: Trial, number: int) -> t
             name=f"{name}-warm-up",
             schedule=_schedule(options, trial.rate_per_s, warm_up_s),
             warm_up=True,
-            # A warm-up of a load that is too much is too much as well.
+            # If a load is too much for a probe, it is too much for the probe's warm-up as well.
             probe=True,
         ),
         replace(
@@ -262,13 +262,13 @@ def probe_steps(options: Options, pattern: Step, trial: Trial, number: int) -> t
 
 
 def _schedule(options: Options, rate_per_s: float, duration_s: float) -> Schedule:
-    """So many events a second, in transactions as large as they are to be."""
+    """A load of this many events a second, in transactions of the options' size."""
     arrivals_per_s = rate_per_s / options.rows_per_transaction
     return schedule_of(options, (LoadStage(arrivals_per_s, arrivals_per_s, duration_s),))
 
 
 def _out_of_reach(threshold: Threshold, progress: StepProgress, planned: int) -> bool:
-    """Whether a percentile of all planned events cannot be below its limit any more."""
+    """Whether a percentile of all planned events can no longer be below its limit."""
     percentile = threshold.percentile
     if percentile is None or not threshold.comparison.startswith("<"):
         return False

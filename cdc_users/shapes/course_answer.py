@@ -1,4 +1,4 @@
-"""What the probes of a search come to, as result.json holds it. Pure."""
+"""The answer of a search, from its probes, as result.json holds it. Pure."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from cdc_users.measure.judgement.search_summary import (
 from cdc_users.options.options import Options
 from cdc_users.scenario import StepShown
 
-#: The outage that a prediction assumes, where none is made.
+#: The outage that a prediction assumes if the run makes none.
 OUTAGE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRecord:
-    """A probe that was made: what was tried, what it showed, and how it was judged."""
+    """A probe that was made: the trial, its figures, and the judgement."""
 
     trial: Trial
     shown: StepShown
@@ -40,7 +40,7 @@ class ProbeRecord:
 
     @property
     def outcome(self) -> TrialOutcome:
-        """As the search sees it."""
+        """The outcome, as the search needs it."""
         judged = self.judged
         return TrialOutcome(
             self.trial, judged.held, judged.delivered_per_s, self.took_s, judged.reason
@@ -48,7 +48,7 @@ class ProbeRecord:
 
 
 def bottleneck_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> BottleneckRow | None:
-    """What limits the pipeline at the lowest rate that failed; where none did, at the highest that
+    """What limits the pipeline at the lowest rate that failed; if none failed, at the highest that
     held.
     """
     rate_per_s = answer.high_per_s or max(
@@ -74,7 +74,7 @@ def bottleneck_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> Bottlen
 
 
 def cost_row(answer: SearchAnswer, made: Sequence[ProbeRecord]) -> CostRow | None:
-    """What the highest rate that held costs, and what half of it does."""
+    """The cost of the highest rate that held, and of half that rate."""
     held = [one for one in made if one.judged.held]
     if answer.low_per_s is None or not held:
         return None
@@ -99,14 +99,14 @@ def _cost_of(record: ProbeRecord) -> RateCost:
 def prediction_row(
     options: Options, answer: SearchAnswer, made: Sequence[ProbeRecord], last: StepShown
 ) -> PredictionRow | None:
-    """What the search says of an outage at half the rate, and what one then showed."""
+    """What the search predicts for an outage at half the rate, and what an outage then showed."""
     low = answer.low_per_s
     if low is None:
         return None
     rate_per_s, outage_s = low / 2, options.outage or OUTAGE_S
     per_event = _wal_bytes_per_event(made)
     per_s = None if per_event is None else round(per_event * rate_per_s, 1)
-    # A pipeline of which only a lower bound is known makes a stop good sooner than that says.
+    # With only a lower bound of its capacity, a pipeline may catch up sooner than this predicts.
     bound = answer.kind == "at_least"
     catch_up = Prediction(catch_up_s(outage_s, rate_per_s, low), bound=bound)
     held_back = Prediction(per_s)
@@ -131,7 +131,7 @@ def prediction_row(
 
 
 def _wal_bytes_per_event(made: Sequence[ProbeRecord]) -> float | None:
-    """WAL by event, in the longest probe that held."""
+    """WAL bytes for each event, from the longest probe that held."""
     known = [
         (one.trial.long, one.trial.rate_per_s, slot.through_per_s / one.judged.delivered_per_s)
         for one in made

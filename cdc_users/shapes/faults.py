@@ -25,7 +25,7 @@ ITS_OWN_TIMES = "use --steady, --hold and --recover"
 
 
 def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """A step for each fault of each round; raises OptionsError for those that this pipeline does
+    """A step for each fault of each round; raises OptionsError for faults that this pipeline does
     not allow.
     """
     watched = _watched(options)
@@ -40,7 +40,7 @@ def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
     )
     if not possible or rate_per_s is None:
         raise OptionsError(
-            ["name the faults with --faults, of docs/faults.md"] * (not possible)
+            ["name faults from docs/faults.md with --faults"] * (not possible)
             + ["faults are done under load; name one with --rate or --at"] * (rate_per_s is None)
         )
     times = FaultTimes(options.steady, options.hold, options.recover)

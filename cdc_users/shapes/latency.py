@@ -20,13 +20,15 @@ from cdc_users.shapes.schedule import schedule_of, stages_of
 
 
 def missing(sink: str) -> str | None:
-    """Why a sink is left out of this installation's runs; None where it is not."""
+    """Why runs of this installation leave a sink out; None where they do not."""
     reason = sinks().by_name[sink].lacking
     return None if reason is None else f"{sink} is left out: it {reason}"
 
 
 class PerSinkShape(ScenarioShape):
-    """One step a sink: the topic is filled and then drained, or with `--rate` an open loop."""
+    """One step for each sink: the topic is filled and then drained, or with `--rate` an
+    open loop.
+    """
 
     abstract = True
     kind = PER_SINK
@@ -35,12 +37,12 @@ class PerSinkShape(ScenarioShape):
     @override
     @classmethod
     def steps(cls, options: Options) -> tuple[Step, ...]:
-        """One or two for each sink but those that this installation lacks; `skipped` names
-        them.
+        """One or two steps for each sink that this installation supports; `skipped` names the
+        others.
         """
         if WAITING in options.sinks:
             raise OptionsError(
-                [f"--sinks {WAITING} is made up for the partitions scenario; leave it out here"]
+                [f"--sinks {WAITING} exists for the partitions scenario only; leave it out"]
             )
         usable = [sink for sink in options.sinks if missing(sink) is None]
         if not usable:
@@ -54,7 +56,7 @@ class PerSinkShape(ScenarioShape):
 
 
 def _steps(scenario: str, sink: str, options: Options) -> list[Step]:
-    """A drain, or an open loop behind its warm-up where there is one."""
+    """A drain; or an open loop, behind its warm-up if it has one."""
     stages = stages_of(options)
     if not stages:
         volume = Schedule.volume(-(-options.records // options.rows_per_transaction))

@@ -1,4 +1,4 @@
-"""The same records through more and more partitions and instances: what do they buy?"""
+"""The same records through more and more partitions and instances: what do they gain?"""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cdc_users.shapes.pipeline import pipeline_with
 
 
 def scaling_steps(name: str, options: Options) -> tuple[Step, ...]:
-    """A drain of `--records` for each sink, partition count and instance count, all of it
-    `--repeat` times over.
+    """A drain of `--records` for each sink, partition count and instance count; `--repeat` repeats
+    all.
     """
     rounds = range(1, options.repeat + 1)
     compared = (rounds, options.sinks, options.partitions, options.instances)
@@ -32,7 +32,7 @@ def scaling_steps(name: str, options: Options) -> tuple[Step, ...]:
 
 
 class _Configuration(NamedTuple):
-    """One of those that are compared, in one of the rounds."""
+    """One of the compared configurations, in one of the rounds."""
 
     turn: int
     sink: str
@@ -49,7 +49,7 @@ def _step(name: str, options: Options, of: _Configuration) -> Step:
 
 
 def _pipeline(options: Options, of: _Configuration) -> Pipeline:
-    """Sinks that wait and sinks that count answer different questions: waits overlap, work does
+    """Waiting and counting sinks answer different questions: waits of partitions overlap, work does
     not.
     """
     waits = of.sink == WAITING

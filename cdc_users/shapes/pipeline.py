@@ -1,4 +1,4 @@
-"""From options to what stands between source and sink."""
+"""From options to a pipeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cdc_users.scenario import Pipeline
 
 
 def one_of(options: Options, name: str) -> Any:
-    """The only value of an option that can hold several; raises OptionsError where it does."""
+    """The only value of an option that may have several; raises OptionsError if it has several."""
     values = getattr(options, name)
     if len(values) > 1:
         raise OptionsError(
@@ -23,7 +23,7 @@ def one_of(options: Options, name: str) -> Any:
 
 
 def pipeline(options: Options) -> Pipeline:
-    """The pipeline of a scenario that compares none; raises OptionsError where an option names
+    """The pipeline of a scenario that compares none; raises OptionsError if an option names
     several.
     """
     return pipeline_with(
@@ -34,7 +34,7 @@ def pipeline(options: Options) -> Pipeline:
 def pipeline_with(
     options: Options, partitions: int, instances: int, sink_delay_s: float
 ) -> Pipeline:
-    """The options' pipeline with these of the values that a scenario may compare."""
+    """The options' pipeline with these values for the options that a scenario may compare."""
     made = Pipeline(
         source=options.source,
         capture=one_of(options, "capture"),

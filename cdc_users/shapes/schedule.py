@@ -1,4 +1,4 @@
-"""From options to what is offered: the stages of the open loop, their schedules, and the writers'
+"""From options to the load: the stages of the open loop, their schedules, and the writers'
 workload. Pure.
 """
 
@@ -10,15 +10,15 @@ from cdc_users.error import OptionsError
 from cdc_users.measure.schedule.plan import LoadStage, PlanError, Schedule
 from cdc_users.options.options import Options
 
-#: A load of so long gets a warm-up by itself. The first seconds of a pipeline are those of cold
-#: caches, new connections and code that is compiled while it runs; a short run is a try.
+#: A load of this length or more has a warm-up by default. In its first seconds a pipeline fills
+#: caches, opens connections and compiles code; a shorter run is only a try.
 WARMED_FROM_S = 10.0
 WARM_UP_S = 5.0
 
 
 def stages_of(options: Options) -> tuple[LoadStage, ...]:
-    """The stages of the open loop, a warm-up first where one is asked for, or where the load is
-    long enough to have one by itself; none for a burst.
+    """The stages of the open loop. A warm-up comes first if one is asked for, or if the load is
+    long enough to have one by default. A burst has no stages.
     """
     stages = options.stages
     if options.rate is not None and options.duration is not None:
@@ -39,7 +39,7 @@ def _warm_up_s(options: Options, stages: Sequence[LoadStage]) -> float:
 
 
 def schedule_of(options: Options, stages: Sequence[LoadStage]) -> Schedule:
-    """The arrivals of some stages, spaced as `--arrival` says; raises OptionsError where they make
+    """The arrivals of some stages, spaced as `--arrival` says; raises OptionsError if there are
     none.
     """
     poisson = options.arrival == "poisson"

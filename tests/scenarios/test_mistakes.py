@@ -138,7 +138,7 @@ MISTAKES = [
     Mistake("--rate 0.1 --duration 1s", "--rate 0.1 for 1 s makes no arrival; raise one of them"),
     Mistake(
         "--rows 10 --rows-per-transaction 3",
-        "--rows 10 is not a multiple of --rows-per-transaction 3; make it one",
+        "--rows 10 is not a multiple of --rows-per-transaction 3; change one of the two",
     ),
     Mistake(
         "--key-skew zipf:1.1",
@@ -276,7 +276,7 @@ MISTAKES = [
     of(
         "partitions",
         "--repeat 100 --partitions 1,2,3,4,5",
-        "these options come to 1,000 steps; ask for at most 998, in several runs",
+        "these options make 1,000 steps; ask for at most 998 in each of several runs",
     ),
     # What the environment says.
     Mistake(

@@ -1,1 +1,1 @@
-"""What options need and exclude, a file for each file of `table/`."""
+"""What options need and exclude; one file for each file of `table/`."""

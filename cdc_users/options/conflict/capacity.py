@@ -14,7 +14,7 @@ from cdc_users.pipeline.declaration import (
     sources,
 )
 
-#: A probe's warm-up where `--warm-up` says nothing.
+#: A probe's warm-up if `--warm-up` is not given.
 WARM_UP_S = 5.0
 
 
@@ -40,12 +40,12 @@ def budget_fits_a_probe(values: OptionValues) -> Sequence[str]:
     return [
         f"--budget {budget_s:g}s is too short for one probe and its confirmation, which take"
         f" {plan.least_s:g} s (--probe {probe_s:g}s and --confirm {confirm_s:g}s, each with its"
-        f" warm-up of {warm_up_s:g} s); raise it, or shorten those"
+        f" warm-up of {warm_up_s:g} s); raise --budget, or shorten --probe or --confirm"
     ]
 
 
 def an_outage_has_a_connector(values: OptionValues) -> Sequence[str]:
-    """What is paused is a connector of the run's own."""
+    """An outage pauses a connector of the run's own, so there must be one."""
     if not values.get("outage") or values.get("source") is None:
         return []
     own = values.get("capture") == "debezium" and not values.get("connector")
@@ -53,12 +53,12 @@ def an_outage_has_a_connector(values: OptionValues) -> Sequence[str]:
         return []
     return [
         "--outage pauses a connector of the run's own, and these options have none; use --source"
-        " postgres and --capture debezium, or leave it out"
+        " postgres and --capture debezium, or leave --outage out"
     ]
 
 
 def slo_has_its_series(values: OptionValues) -> Sequence[str]:
-    """What a rate must hold is something that this pipeline shows."""
+    """The SLO names a series that this pipeline has."""
     missing = _series_missing(values)
     return [
         f"--slo {threshold.text!r}: this pipeline has no series {threshold.metric.path[1]!r}; it"
@@ -69,8 +69,8 @@ def slo_has_its_series(values: OptionValues) -> Sequence[str]:
 
 
 def slo_has_its_samples(values: OptionValues) -> Sequence[str]:
-    """A percentile needs samples beyond it, in the first probe already; a smoke run looks at no
-    figure.
+    """A percentile needs samples beyond it, in the first probe already; smoke runs judge no
+    figures.
     """
     start, probe_s = values.get("from_"), values.get("probe")
     if not start or not probe_s or values.get("smoke"):
@@ -84,7 +84,7 @@ def slo_has_its_samples(values: OptionValues) -> Sequence[str]:
 
 
 def _series_missing(values: OptionValues) -> Collection[str]:
-    """The series that nobody records in the pipeline that these options make."""
+    """The series that the pipeline of these options does not have."""
     source = sources().by_name.get(str(values.get("source")))
     capture = captures().by_name.get(str(values.get("capture")))
     if source is None or capture is None:

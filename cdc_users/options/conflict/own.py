@@ -47,7 +47,7 @@ def _foreign(endpoint: str) -> str:
 
 
 def not_of_the_direct_reader(name: str) -> Rule:
-    """The direct reader has things of the run's own where Debezium could have the user's."""
+    """An option for Debezium's own objects, which the direct reader never takes from the user."""
 
     def rule(values: OptionValues) -> Sequence[str]:
         if not by_reader(values) or not values.get(name):
@@ -57,15 +57,15 @@ def not_of_the_direct_reader(name: str) -> Rule:
             return [] if name == "table" else idle
         return [
             f"--{name} is not possible with --capture {values['capture']}: it has a slot, a table"
-            " and a stream of the run's own; leave it out, or use --capture debezium (in the"
-            " scenario throughput)"
+            " and a stream of the run's own; leave the option out, or use --capture debezium (in"
+            " the scenario throughput)"
         ]
 
     return rule
 
 
 def own_stream_is_watched(values: OptionValues) -> Sequence[str]:
-    """With the direct reader there is one place where events come out."""
+    """The direct reader's events come out of its own stream, so another tap has no place."""
     if is_direct(values) and not runs_already(values) and values.get("sink_tap"):
         return [
             f"--sink-tap is not possible with --capture {values['capture']}: its own stream is"
@@ -94,14 +94,14 @@ def connector_has_a_database(values: OptionValues) -> Sequence[str]:
 def table_has_a_database(values: OptionValues) -> Sequence[str]:
     """Straight to the topic there is no table."""
     if by_reader(values) or values.get("connector"):
-        return []  # which says it already
+        return []  # that rule reports the mistake already
     if values.get("table") and values.get("source") == "topic":
         return ["--table needs --source postgres: straight to the topic no table is written to"]
     return []
 
 
 def of_own_tables(name: str, unset: object) -> Rule:
-    """An option of the user's own tables needs one."""
+    """An option for the user's own tables needs one of them."""
 
     def rule(values: OptionValues) -> Sequence[str]:
         if values.get(name, unset) == unset or values.get("table", UNREADABLE):
@@ -121,7 +121,7 @@ def a_topic_for_each_table(values: OptionValues) -> Sequence[str]:
 
 
 def topic_has_a_connector(values: OptionValues) -> Sequence[str]:
-    """From the database only a connector writes to a topic of the user's own."""
+    """From a database, only a connector writes to a topic of the user's own."""
     if by_reader(values) or not values.get("topic") or values.get("connector", UNREADABLE):
         return []
     if values.get("source") != "postgres":
@@ -133,7 +133,9 @@ def topic_has_a_connector(values: OptionValues) -> Sequence[str]:
 
 
 def group_of_a_platform_of_yours(values: OptionValues) -> Sequence[str]:
-    """The reference platform's group is the run's own, and a direct reader has none."""
+    """`--group` belongs to a platform that runs already: the reference platform's is the
+    run's own.
+    """
     if not values.get("group") or "platform" not in values:
         return []
     if not is_direct(values) and values["platform"] == "none":
@@ -142,7 +144,7 @@ def group_of_a_platform_of_yours(values: OptionValues) -> Sequence[str]:
 
 
 def probe_path_is_of_messages(values: OptionValues) -> Sequence[str]:
-    """Only messages have a form of the user's own; tables have columns."""
+    """`--probe-path` needs a tap that reads messages; tables have columns."""
     if not values.get("probe_path") or "sink_tap" not in values:
         return []
     kind = str(values["sink_tap"]).partition(":")[0]
@@ -152,23 +154,23 @@ def probe_path_is_of_messages(values: OptionValues) -> Sequence[str]:
     kinds = ", ".join(name for name, outlet in known.items() if outlet.messages)
     return [
         f"--probe-path says where messages have the probe; it needs --sink-tap of {kinds}"
-        + (f", and {kind} has columns: name one by --probe-column" if kind else "")
+        + (f"; {kind} has columns: name one with --probe-column" if kind else "")
     ]
 
 
 def none_has_a_sink_tap(values: OptionValues) -> Sequence[str]:
-    """A platform that is not ours is seen where events come out of it, and only there."""
+    """A platform that is not ours is measured only where its events come out."""
     if is_direct(values) or "platform" not in values or "sink_tap" not in values:
         return []
     platform, sink_tap = values["platform"], values["sink_tap"]
     if platform == "none" and not sink_tap:
         return [
-            "--platform none needs --sink-tap: a platform that is not ours is seen by where events"
+            "--platform none needs --sink-tap: a platform of yours is measured where its events"
             " come out"
         ]
     if platform == "reference" and sink_tap:
         return [
-            "--sink-tap needs a platform of yours: --platform none, or its command line; what comes"
-            " out of the reference platform is seen by its sink"
+            "--sink-tap needs a platform of yours: --platform none, or its command line; the"
+            " reference platform is measured at its sink"
         ]
     return []

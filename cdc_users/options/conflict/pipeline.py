@@ -16,7 +16,7 @@ from cdc_users.pipeline.declaration import captures, outlets, sources, transport
 
 
 def buffer_holds_a_batch(values: OptionValues) -> Sequence[str]:
-    """What may be buffered is at least one batch."""
+    """The buffer must hold one batch at least."""
     buffered, batch = values.get("max_buffered_messages"), values.get("batch_size")
     if buffered and batch and buffered < batch:
         return [
@@ -27,7 +27,7 @@ def buffer_holds_a_batch(values: OptionValues) -> Sequence[str]:
 
 
 def instances_have_partitions(values: OptionValues) -> Sequence[str]:
-    """An instance without a partition does nothing."""
+    """Each instance needs a partition."""
     fewest, most = min(values.get("partitions") or (1,)), max(values.get("instances") or (1,))
     if most > fewest:
         return [
@@ -63,7 +63,7 @@ def capture_publishes_there(values: OptionValues) -> Sequence[str]:
 
 
 def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
-    """With the direct reader there is no platform behind it."""
+    """The direct reader is the platform itself, so `--platform` has no meaning beside it."""
     if not runs_already(values) and is_direct(values) and values.get("platform") == "none":
         return [
             f"--platform none is not possible with --capture {values['capture']}: the reader is the"
@@ -73,7 +73,7 @@ def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
 
 
 def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
-    """Of a pipeline that is the user's from the table on, both ends must be named."""
+    """If the pipeline is the user's own from the table on, both of its ends must be named."""
     if not runs_already(values):
         return []
     found = []
@@ -95,7 +95,7 @@ def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
 
 
 def the_stream_is_the_end(values: OptionValues) -> Sequence[str]:
-    """With the direct reader there is no sink."""
+    """The direct reader's stream is the end of the pipeline, so it has no sink."""
     sink = values.get("sink", "counting")
     if is_direct(values) and sink != "counting":
         return [

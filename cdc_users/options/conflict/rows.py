@@ -9,17 +9,17 @@ from cdc_users.options.conflict.rule import OptionValues
 
 
 def whole_transactions(values: OptionValues) -> Sequence[str]:
-    """Rows fill their transactions."""
+    """The rows must fill whole transactions."""
     size = values.get("rows_per_transaction") or 1
     return [
-        f"--rows {rows} is not a multiple of --rows-per-transaction {size}; make it one"
+        f"--rows {rows} is not a multiple of --rows-per-transaction {size}; change one of the two"
         for rows in values.get("rows") or ()
         if rows % size
     ]
 
 
 def deletes_fit_a_transaction(values: OptionValues) -> Sequence[str]:
-    """A delete makes two events."""
+    """A delete makes two events, and a probe counts a transaction's events up to a bound."""
     size, mix = values.get("rows_per_transaction") or 1, values.get("mix")
     most = LARGEST_TRANSACTION // 2
     if mix is not None and mix[2] and size > most:
@@ -28,15 +28,15 @@ def deletes_fit_a_transaction(values: OptionValues) -> Sequence[str]:
 
 
 def insert_method_has_a_table(values: OptionValues) -> Sequence[str]:
-    """Straight to the topic nothing is inserted."""
+    """Only a table takes INSERTs."""
     method = values.get("insert_method")
     if values.get("source") == "topic" and method not in ("single", None):
-        return [f"--insert-method {method} needs --source postgres: a topic knows no INSERT"]
+        return [f"--insert-method {method} needs --source postgres: a topic takes no INSERT"]
     return []
 
 
 def skew_has_changes(values: OptionValues) -> Sequence[str]:
-    """An insert chooses no key."""
+    """Only updates and deletes choose keys."""
     mix = values.get("mix")
     if (values.get("key_skew") or 0) > 0 and mix is not None and not any(mix[1:]):
         return ["--key-skew needs updates or deletes in --mix, e.g. insert=80,update=20"]
@@ -44,7 +44,7 @@ def skew_has_changes(values: OptionValues) -> Sequence[str]:
 
 
 def tables_are_the_runs(values: OptionValues) -> Sequence[str]:
-    """A table or topic of the user's own is one."""
+    """Several tables are the run's own; a table or topic of the user's own counts itself."""
     if (values.get("tables") or 1) > 1 and (values.get("table") or values.get("topic")):
         return [
             "--tables above 1 needs tables and topics of the run's own; leave it out, and name all"
@@ -61,7 +61,7 @@ def tables_are_the_runs(values: OptionValues) -> Sequence[str]:
 
 
 def topic_alone(values: OptionValues) -> Sequence[str]:
-    """From the database Debezium makes the records."""
+    """These options are for records of the harness's own; from the database Debezium makes them."""
     if values.get("source") == "postgres" and (
         values.get("evolve_at") or values.get("debezium_headers")
     ):

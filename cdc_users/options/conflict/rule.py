@@ -1,7 +1,7 @@
 """What options need and exclude, each with its remedy: the rules that their records name.
 
-A rule takes the values that were read, by option, and returns every mistake. Pure. A value that
-could not be read is missing; its own mistake is reported already, so a rule says nothing about it.
+A rule takes the values by option and returns every mistake. Pure. An option whose text could not be
+read is missing; its mistake is reported already, so a rule says nothing about it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 from cdc_users.pipeline.declaration import DEFAULT_SINK, CaptureDeclaration, can_feed, captures
 
-#: The values that were read, by option; one that could not be read is missing.
+#: The values by option; an option whose text could not be read is missing.
 OptionValues = Mapping[str, Any]
-#: What is wrong with an option beside the others: every mistake, with its remedy.
+#: Returns every mistake in a combination of options, each with its remedy.
 Rule = Callable[[OptionValues], Sequence[str]]
-#: Stands for a value that could not be read: it is not absent.
+#: Stands for a value that could not be read, which is not the same as an absent one.
 UNREADABLE = object()
 
 
@@ -25,19 +25,19 @@ def capture_of(values: OptionValues) -> CaptureDeclaration | None:
 
 
 def by_reader(values: OptionValues) -> bool:
-    """Whether the direct reader reads the log, with or without a consumer behind it."""
+    """Whether the direct reader reads the log, with a consumer behind it or without."""
     capture = capture_of(values)
     return capture is not None and capture.direct
 
 
 def runs_already(values: OptionValues) -> bool:
-    """Whether capture and all behind it are somebody else's."""
+    """Whether the capture and everything behind it run already, outside of this run."""
     capture = capture_of(values)
     return capture is not None and capture.runs_already
 
 
 def is_direct(values: OptionValues) -> bool:
-    """Whether the direct reader is all there is of a platform."""
+    """Whether the direct reader is the whole platform, without a consumer behind it."""
     feeds = can_feed(
         str(values.get("capture")),
         str(values.get("transport")),

@@ -1,1 +1,1 @@
-"""The options, one record each, by the group in which form and page show them."""
+"""The options, one record each; a file for each group of form and page."""

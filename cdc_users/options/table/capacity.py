@@ -17,7 +17,7 @@ _EVENTS_PER_S = "events per second"
 
 @dataclass(frozen=True)
 class CapacityOptions:
-    """What a rate must hold, and how it is searched."""
+    """The conditions of a rate, and the search."""
 
     TITLE: ClassVar = "Capacity"
 
@@ -68,8 +68,8 @@ class CapacityOptions:
     )
     outage: float | None = option(
         parse_duration,
-        "Capacity: after the search, pause the connector for so long at half the sustainable rate,"
-        " and compare with what was predicted how long that takes to make good.",
+        "Capacity: after the search, pause the connector for this long at half the sustainable"
+        " rate, and compare the time to catch up with the prediction.",
         unset=None,
         takes=A_TIME,
         only_in=(CAPACITY,),
@@ -77,8 +77,8 @@ class CapacityOptions:
     )
     disk: float = option(
         parse.size,
-        "Capacity: a disk for the WAL that a stopped capture holds back; how long it lasts is"
-        " predicted.",
+        "Capacity: the size of a disk for WAL; predict how long it lasts while the capture is"
+        " stopped.",
         default="10GB",
         takes="bytes in kB, MB, GB or TB",
         only_in=(CAPACITY,),

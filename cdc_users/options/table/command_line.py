@@ -1,6 +1,4 @@
-"""The options that stand on the command line alone: the web form may not set them, and each says
-why.
-"""
+"""The options for the command line alone; each record says why the web form may not set it."""
 
 from __future__ import annotations
 
@@ -17,14 +15,14 @@ _HOW_THE_PAGE_IS_SERVED = "it decides how the page itself is served"
 
 @dataclass(frozen=True)
 class CommandLineOptions:
-    """What someone who may only see the page must not choose."""
+    """Options that a person with access to the page alone must not set."""
 
     TITLE: ClassVar = "Only on the command line"
 
     pipeline: str = option(
         str,
         "A pipeline of your own in one file (docs/pipeline.md), or the name of one that comes with"
-        " this project; what is given beside it goes before what it says.",
+        " this project; other options override the file.",
         unset="",
         takes="a path, or a name",
         kept_from_form="it names servers",
@@ -85,8 +83,8 @@ class CommandLineOptions:
     )
     web_names: tuple[str, ...] = option(
         parse.words,
-        "Names by which the web UI may be asked for, beside addresses, localhost and this"
-        " machine's own.",
+        "Names under which browsers may reach the web UI, besides addresses, localhost and"
+        " this machine's name.",
         unset=(),
         takes="names, by comma",
         kept_from_form=_HOW_THE_PAGE_IS_SERVED,

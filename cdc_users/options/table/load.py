@@ -20,8 +20,8 @@ from cdc_users.options.table.record import (
 )
 from cdc_users.users.workload.workload import KEYS_PER_WRITER
 
-#: Keys of a writer are apart from the next one's as long as it makes no more of them; a delete
-#: takes two sequences.
+#: The keys of two writers stay apart up to this number of rows for each; a delete takes two
+#: sequences.
 MOST_ROWS = KEYS_PER_WRITER // 2
 A_TIME = "a time in ms, s, m or h"
 _IN_THE_TOPIC = {SCALING: "its records wait in the topic, --records says how many"}
@@ -32,7 +32,7 @@ _PROBED = {CAPACITY: "use --probe and --confirm"}
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """When arrivals come, how many, and from how many lanes."""
+    """When arrivals are due, how many there are, and how many lanes take them."""
 
     TITLE: ClassVar = "Load"
 
@@ -78,8 +78,8 @@ class LoadOptions:
     )
     warm_up: float | None = option(
         parse.warm_up,
-        "Run --rate, or the first stage's, so long before: shown, not judged. A load of 10 s or"
-        " more has 5 s by itself; none: without.",
+        "A warm-up of this length at --rate or the first stage's rate: shown, not judged. A load"
+        " of 10 s or more has 5 s by default; none turns it off.",
         unset=None,
         takes=f"{A_TIME}, or none",
         not_in=_IN_THE_TOPIC,
@@ -87,7 +87,7 @@ class LoadOptions:
     )
     arrival: Literal["constant", "poisson"] = option(
         parse.choice("constant", "poisson"),
-        "How open-loop arrivals are spaced: constant, or poisson (of --seed).",
+        "How open-loop arrivals are spaced: constant, or poisson (random, from --seed).",
         default="constant",
         not_in={PRESSURE: LEAVE, **_IN_THE_TOPIC},
         paced=True,

@@ -1,4 +1,4 @@
-"""The options of one scenario's own, of the verdict, and of a pipeline of the user's own."""
+"""The options of single scenarios, of the verdict, and of the user's own pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cdc_users.options.table.record import CAPACITY, FAULTS, PRESSURE, SCALING, 
 
 @dataclass(frozen=True)
 class ScenarioOptions:
-    """What one scenario alone reads."""
+    """Options that one scenario alone reads."""
 
     TITLE: ClassVar = "The scenario's own"
 
@@ -36,14 +36,15 @@ class ScenarioOptions:
     )
     hold: float = option(
         parse_duration,
-        "Backpressure: how long the overload is then held and judged. Faults: how long each lasts.",
+        "Backpressure: how long the overload is then held and judged. Faults: how long each fault"
+        " lasts.",
         default="10s",
         takes=A_TIME,
         only_in=(PRESSURE, FAULTS),
     )
     faults: tuple[str, ...] = option(
         fault_names,
-        "Faults: what is done to the pipeline, one step each, of docs/faults.md; or all that this"
+        "Faults: names from docs/faults.md, one step for each; or all, for those that this"
         " pipeline allows.",
         unset=(),
         takes="names by comma, or all",
@@ -51,7 +52,7 @@ class ScenarioOptions:
     )
     rounds: int = option(
         parse.Count(100),
-        "Faults: how often each is done, every round in another order (of --seed).",
+        "Faults: how often each fault is done; --seed decides each round's order.",
         default="1",
         only_in=(FAULTS,),
     )
@@ -65,21 +66,22 @@ class ScenarioOptions:
     )
     steady: float = option(
         parse_duration,
-        "Faults: how long the load is held before each, to measure the baseline.",
+        "Faults: how long the load is held before each fault, to measure the baseline.",
         default="10s",
         takes=A_TIME,
         only_in=(FAULTS,),
     )
     recover: float = option(
         parse_duration,
-        "Faults: how long the load goes on after each at most, until all is as it was before.",
+        "Faults: how long the load goes on after each fault at most, until the pipeline has"
+        " recovered.",
         default="60s",
         takes=A_TIME,
         only_in=(FAULTS,),
     )
     repeat: int = option(
         parse.Count(100),
-        "Partitions: how often the whole row of steps is run; rounds are compared one by one.",
+        "Partitions: how often all steps are run; rounds are compared one by one.",
         default="1",
         only_in=(SCALING,),
     )
@@ -87,7 +89,7 @@ class ScenarioOptions:
 
 @dataclass(frozen=True)
 class VerdictOptions:
-    """What must hold."""
+    """The conditions that a run must meet."""
 
     TITLE: ClassVar = "Verdict"
 
@@ -108,13 +110,13 @@ class VerdictOptions:
 
 @dataclass(frozen=True)
 class OwnPipelineOptions:
-    """What of the pipeline is the user's own."""
+    """The parts of the pipeline that are the user's own."""
 
     TITLE: ClassVar = "Your own pipeline"
 
     topic: str = option(
         parse.topics,
-        "A topic of yours to use as it is, instead of a fresh one; one for each of --table.",
+        "A topic of yours, used unchanged in place of a fresh one; one for each of --table.",
         unset="",
         takes="a topic, several by comma",
         rules=(
@@ -125,7 +127,7 @@ class OwnPipelineOptions:
     )
     connector: str = option(
         str,
-        "A connector of yours to use as it is; needs --table and --topic.",
+        "A connector of yours, used unchanged; needs --table and --topic.",
         unset="",
         takes="a name",
         rules=(
@@ -136,29 +138,29 @@ class OwnPipelineOptions:
     )
     table: str = option(
         parse.tables,
-        "Tables of yours that rows are written to, instead of one of the run's: several by comma,"
-        " those that others refer to first. The run's rows are removed in the end.",
+        "Tables of yours for the rows, in place of the run's own: several by comma,"
+        " referenced tables first. The run's rows are removed at the end.",
         unset="",
         takes="SCHEMA.TABLE, several by comma",
         rules=(conflict.not_of_the_direct_reader("table"), conflict.table_has_a_database),
     )
     probe_column: str = option(
         parse.column,
-        "Of --table: the text column that holds each row's probe.",
+        "For --table: the text column that holds each row's probe.",
         default="probe",
         takes="a column",
         rules=(conflict.of_own_tables("probe_column", "probe"),),
     )
     add_probe: bool = option(
         parse.flag,
-        "Of --table: yes adds that column where it is missing, and removes it again.",
+        "For --table: yes adds that column where it is missing, and removes it after the run.",
         default="no",
         takes=parse.YES_OR_NO,
         rules=(conflict.of_own_tables("add_probe", False),),
     )
     keep_rows: bool = option(
         parse.flag,
-        "Of --table: yes leaves the run's rows where they are.",
+        "For --table: yes leaves the run's rows in the tables.",
         default="no",
         takes=parse.YES_OR_NO,
         rules=(conflict.of_own_tables("keep_rows", False),),
@@ -172,7 +174,7 @@ class OwnPipelineOptions:
     )
     probe_path: str = option(
         parse.probe_path,
-        "Of --sink-tap: where a message in a form of your own has the probe; the object around it"
+        "For --sink-tap: where a message of your own form has the probe; the object around it"
         " is the row.",
         unset="",
         takes="names with points between, e.g. record.note",

@@ -1,7 +1,7 @@
-"""The options that sinks, transports and scenarios bring along, as records like those of the table.
+"""The options that sinks, transports and scenarios declare, as records like those of the table.
 
-A part declares them (cdc_users.scenario.OwnOption) where it declares itself, so a part from outside
-the tree has options without an edit here.
+Each part declares them (cdc_users.scenario.OwnOption) beside its own declaration, so a part from
+outside the tree has options without a change to this folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from cdc_users.scenario import OwnOption, Scenario
 
 @dataclass(frozen=True, slots=True)
 class BroughtOptions:
-    """What parts bring along, and a sentence for each option that cannot be one."""
+    """The options that parts declare, and a mistake for each that cannot be an option."""
 
     options: tuple[Option, ...] = ()
     mistakes: tuple[str, ...] = ()
 
 
 def of_parts(taken: Collection[str]) -> BroughtOptions:
-    """The options of all sinks and transports; `taken` are the names that are in use."""
+    """The options of all sinks and transports; the names in `taken` are in use already."""
     offered = [
         *(
             (f"the sink {sink.name}", replace(_record(own, "Sink"), sink=sink.name, direct=False))
@@ -41,7 +41,7 @@ def of_parts(taken: Collection[str]) -> BroughtOptions:
 
 
 def of_scenario(scenario: Scenario, taken: Collection[str]) -> BroughtOptions:
-    """The options of a scenario; `taken` are the names that are in use."""
+    """The options of a scenario; the names in `taken` are in use already."""
     title = f"Scenario {scenario.name}"
     offered = [(f"the scenario {scenario.name}", _record(own, title)) for own in scenario.options]
     return _brought(offered, taken)
@@ -53,8 +53,8 @@ def _brought(offered: Iterable[tuple[str, Option]], taken: Collection[str]) -> B
     for owner, option in offered:
         if not option.name.isidentifier() or not option.name.islower():
             mistakes.append(
-                f"{owner} offers an option {option.name!r}, which is no name; use small letters,"
-                " digits and _"
+                f"{owner} offers an option {option.name!r}, which is no name; use small"
+                " letters, digits and _"
             )
         elif option.name in taken or option.name in found:
             mistakes.append(
@@ -76,7 +76,7 @@ def _of_transport(own: OwnOption, transport: str) -> Option:
 
 
 def _only_with(option: Option, transport: str) -> Rule:
-    """An option of one transport does nothing with another."""
+    """An option of one transport has no effect with another transport."""
 
     def rule(values: OptionValues) -> Sequence[str]:
         usual = option.value(option.default)

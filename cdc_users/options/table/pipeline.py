@@ -22,7 +22,7 @@ class PipelineOptions:
 
     source: str = option(
         parse.choice(*sources().by_name),
-        "Where events go in: postgres (INSERT, then capture) or topic (straight to Kafka).",
+        "Where events enter: postgres (INSERT, then capture) or topic (straight to Kafka).",
         default="postgres",
     )
     capture: tuple[str, ...] = option(
@@ -72,7 +72,7 @@ class PipelineOptions:
 
 @dataclass(frozen=True)
 class SinkOptions:
-    """Where events end, and how that place behaves."""
+    """The place where events end, and its behaviour."""
 
     TITLE: ClassVar = "Sink"
 

@@ -1,9 +1,9 @@
-"""One option's record: everything that is known of it. Whatever lists options is derived from
-these.
+"""The record of one option, with everything that is known about it. Every list of options is
+derived from these records.
 
-A group of options is a frozen dataclass; each field is one option, its annotation the type of the
-value that was read, and `option(...)` the rest. The groups together are `Options`
-(cdc_users.options.options), so an option cannot stand in one list and be missing in another.
+A group of options is a frozen dataclass. Each field is one option: its annotation is the type of
+its value, and `option(...)` has everything else. The groups together are `Options`
+(cdc_users.options.options), so no list can lack an option.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from cdc_users.options import parse
 from cdc_users.options.conflict.rule import Rule
 
-#: The kinds of shape (cdc_users.shapes), by which an option says where it does nothing.
+#: The kinds of shape (cdc_users.shapes); a record names those in which its option has no effect.
 VOLUME, PER_SINK, PRESSURE, SCALING = "volume", "per_sink", "pressure", "scaling"
 CAPACITY, FAULTS = "capacity", "faults"
 KINDS = (VOLUME, PER_SINK, PRESSURE, SCALING, CAPACITY, FAULTS)
@@ -28,9 +28,9 @@ _REQUIRED: Final = object()
 class Option:
     """One option.
 
-    `read` turns its text into a value, and raises ValueError with the value and the remedy;
-    `takes` says what it reads, with unit and bounds. `unset` is its value where neither the user
-    nor a default says one.
+    `read` turns its text into a value, and raises ValueError with the value and the remedy; `takes`
+    says what it reads, with unit and bounds. `unset` is its value where neither the user nor a
+    default gives one.
     """
 
     read: Callable[[str], Any]
@@ -38,15 +38,15 @@ class Option:
     default: str
     unset: Any
     takes: str
-    #: The attribute under which Locust and `Options` know it.
+    #: Its attribute in Locust's namespace and in `Options`.
     name: str = ""
-    #: Where form and page show it.
+    #: Its group in form and page.
     group: str = ""
-    #: Why the form may not set it; empty: it may.
+    #: Why the form may not set it; empty where the form may.
     kept_from_form: str = ""
-    #: The kinds of shape that do not read it, each with what to do instead.
+    #: The kinds of shape that do not read it, each with what to use instead.
     not_in: Mapping[str, str] = field(default_factory=dict)
-    #: The only kinds of shape that read it; empty: all that `not_in` does not name.
+    #: The only kinds of shape that read it; empty: all kinds that `not_in` does not name.
     only_in: tuple[str, ...] = ()
     #: The only sink that reads it; empty: any.
     sink: str = ""
@@ -54,17 +54,17 @@ class Option:
     paced: bool = False
     #: Whether the direct reader reads it.
     direct: bool = True
-    #: What it needs and excludes.
+    #: The rules that say what it needs and excludes.
     rules: tuple[Rule, ...] = ()
 
     @property
     def flag(self) -> str:
-        """As on the command line."""
+        """Its flag on the command line."""
         return flag_of(self.name)
 
     @property
     def variable(self) -> str:
-        """As in the environment."""
+        """Its variable in the environment."""
         return f"CDC_{self.name.rstrip('_').upper()}"
 
     @property
@@ -74,13 +74,13 @@ class Option:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words of which it takes one; empty where it takes something else."""
+        """The words of which it takes one; empty where it takes other values."""
         read = self.read
         return read.allowed if isinstance(read, parse.Choice | parse.Alternatives) else ()
 
     @property
     def several(self) -> tuple[str, ...]:
-        """The words of which it takes several; empty where it takes something else."""
+        """The words of which it takes several; empty where it takes other values."""
         return self.read.allowed if isinstance(self.read, parse.Choices) else ()
 
     def value(self, text: str) -> Any:
@@ -92,14 +92,16 @@ class Option:
         return self.unset
 
     def unread_by(self, kind: str) -> str:
-        """What to do instead in a kind of shape that does not read it; empty where it does."""
+        """What to use instead in a kind of shape that does not read it; empty where it does."""
         if self.only_in and kind not in self.only_in:
             return self.not_in.get(kind, LEAVE)
         return self.not_in.get(kind, "")
 
 
 def flag_of(name: str) -> str:
-    """An option's flag, by its name; a name that Python keeps for itself has a dash behind it."""
+    """An option's flag. A name that is reserved in Python ends with an underscore, which the flag
+    leaves out.
+    """
     return f"--{name.rstrip('_').replace('_', '-')}"
 
 
@@ -112,7 +114,7 @@ def option(
     takes: str = "",
     **known: Any,
 ) -> Any:
-    """A field that is an option: its reader, its help, and what else its record says."""
+    """A field that is an option: its reader, its help, and the rest of its record."""
     told = takes or getattr(read, "takes", "")
     record = Option(read, text, default, unset, told, **known)
     return field(metadata={_RECORD: record})

@@ -1,4 +1,4 @@
-"""The options of what is written."""
+"""The options of the rows and records that are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_SEED = 10**18
 
 @dataclass(frozen=True)
 class RowOptions:
-    """What each lane writes."""
+    """What each lane writes: rows, keys and operations."""
 
     TITLE: ClassVar = "Rows"
 
@@ -52,18 +52,18 @@ class RowOptions:
     )
     live_keys: int = option(
         parse.Count(1_000_000),
-        "Among how many of its newest keys each writer chooses.",
+        "How many of its newest keys each writer chooses from.",
         default="1000",
     )
     tables: int = option(
         parse.Count(100),
-        "Source tables that the rows are spread over.",
+        "The number of source tables; rows are spread over them.",
         default="1",
         rules=(conflict.tables_are_the_runs,),
     )
     seed: int = option(
         parse.Count(MOST_SEED, least=0),
-        "What random choices follow from: arrivals, keys, operations, payload.",
+        "The seed of all random choices: arrivals, keys, operations, payload.",
         default="1",
     )
     debezium_headers: bool = option(

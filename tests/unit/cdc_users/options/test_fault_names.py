@@ -28,7 +28,7 @@ def test_an_unknown_fault_is_told_with_the_nearest_name_and_all_of_them_together
     [
         (",", "names no fault"),
         ("xyz", "docs/faults.md"),
-        ("all,kill-connect", "name all alone"),
+        ("all,kill-connect", "write all alone"),
         ("kill-connect,kill-connect", "named twice; --rounds"),
     ],
 )

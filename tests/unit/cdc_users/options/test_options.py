@@ -56,7 +56,7 @@ def test_more_lanes_than_a_step_has_numbers_for_are_refused_beforehand() -> None
         ({"rows": "10", "stages": "5/s:1s"}, "--rows and --stages contradict"),
         ({"rate": "5", "duration": "1s", "stages": "5/s:1s"}, "--rate and --stages contradict"),
         ({"rate": "0.1", "duration": "1s"}, "makes no arrival"),
-        ({"source": "topic", "insert_method": "copy"}, "a topic knows no INSERT"),
+        ({"source": "topic", "insert_method": "copy"}, "a topic takes no INSERT"),
         ({"key_skew": "zipf:1.1"}, "needs updates or deletes"),
         ({"tables": "2", "source": "topic", "topic": "mine"}, "name all of yours by --table"),
         ({"rows": "10", "rows_per_transaction": "3", "insert_method": "values"}, "not a multiple"),
@@ -136,7 +136,7 @@ OWN_TABLE = {"connector": "c", "table": "a.b", "topic": "t"}
         ({"probe_path": "record.note"}, ["it needs --sink-tap of nats, redis, topic, webhook"]),
         (
             {"platform": "none", "sink_tap": "postgres:public.copy", "probe_path": "record.note"},
-            ["postgres has columns: name one by --probe-column"],
+            ["postgres has columns: name one with --probe-column"],
         ),
         ({"group": "mine"}, ["--group is that of a platform that runs already"]),
         (

@@ -252,7 +252,7 @@ def test_what_would_be_ignored_is_refused_once_and_with_the_remedy(
         (
             "partitions",
             {"repeat": "100", "sinks": "counting,waiting", "partitions": "1,2,3,4,5"},
-            "come to 1,000 steps",
+            "make 1,000 steps",
         ),
     ],
 )
@@ -407,12 +407,12 @@ def test_every_documented_command_is_a_run_that_could_start(command: str) -> Non
         (
             "throughput",
             {"rate": "1e6", "duration": "1h"},
-            "comes to 3,600,000,000 rows, more than 8 lanes have keys for, 400,000,000",
+            "comes to 3,600,000,000 rows, more than the 400,000,000 that 8 lanes have keys for",
         ),
         (
             "partitions",
             {"repeat": "100", "partitions": ",".join("1" * 998), "instances": ",".join("1" * 998)},
-            "come to 199,200,800 steps",
+            "make 199,200,800 steps",
         ),
         ("throughput", {"rows": ",".join("1" * 999)}, "--rows: 999 values are too many"),
         ("throughput", {"stages": ",".join(["1/s:1s"] * 999)}, "--stages: 999 values are too many"),

@@ -1,4 +1,6 @@
-"""What a process has one of: Locust's environment (or its events) carries it, no module does."""
+"""Objects of which a process has one: Locust's environment (or its events) holds them, so that no
+module has global state.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ _NAME = "locust_cdc"
 
 
 def carried(carrier: Any, kind: type[Part]) -> Part:
-    """The carrier's one object of this kind; made when it is first asked for.
+    """The carrier's one object of this kind, created on the first call.
 
     The carrier is Locust's Environment, or its Events before there is an environment.
     """

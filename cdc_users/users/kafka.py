@@ -1,8 +1,8 @@
-"""The Kafka user: change events straight to the topic, as many as are due, each acknowledgement
-timed.
+"""The Kafka user: takes all change events that are due, produces them straight to the topic, and
+times each acknowledgement.
 
-Every lane is a writer of its own; all lanes of a process share one producer, which is created when
-the first of them begins, so after any fork.
+Every lane is a writer of its own. All lanes of a process share one producer, which the first lane
+creates; so no fork comes after it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from cdc_users.users.share import GIVE_WAY_S, Share
 from cdc_users.users.target import TopicTarget
 from cdc_users.users.workload.workload import Writer, writer_number
 
-#: Most arrivals that are taken at once.
+#: The most arrivals that a lane takes at once.
 BATCH_ARRIVALS = 1000
-#: Arrivals in one flight: so few that acknowledgements are let in about every millisecond.
+#: Arrivals in one flight: few enough that acknowledgements are handled about every millisecond.
 FLIGHT_ARRIVALS = 200
-#: How long the poller sleeps when nothing came in, and a lane when the local queue is full.
+#: How long the poller sleeps if nothing came in, and a lane if the local queue is full.
 NAP_S = 0.001
 RECORDS_PER_FLUSH = 1000
 STOPPED = "the load was stopped"
@@ -43,25 +43,26 @@ ADDED_COLUMN = "tier"
 
 
 class RecordSender:
-    """A process's producer, and the greenlet that lets its acknowledgements in."""
+    """A process's producer, and the greenlet that handles its acknowledgements."""
 
     def __init__(self) -> None:
         self._producer: AvroProducer | None = None
         self._target: TopicTarget | None = None
-        #: Lanes push one at a time: between two flights everything else in the process has its
-        #: turn.
+        #: Lanes push one at a time, so that between two flights every other greenlet gets its turn.
         self.turn = Semaphore()
         self._flying = Event()
         self._poller: Any = None
 
     def use(self, target: TopicTarget, anchor: Anchor) -> AvroProducer:
-        """The producer for this target; another one than before where the target has changed."""
+        """The producer for this target; a new one if the target has changed."""
         if self._producer is None or self._target != target:
             if self._producer is not None:
-                # Its destructor joins threads. Nothing is on its way any more: lanes wait for that.
+                # Its destructor joins threads. That cannot block: lanes have waited for all their
+                # records.
                 gevent.get_hub().threadpool.spawn(self._producer.flush, 0)
             for name, text in target.access.items():
-                os.environ.setdefault(name, text)  # a worker elsewhere may have its own
+                # setdefault, because a worker on another host may have its own values.
+                os.environ.setdefault(name, text)
             self._producer = AvroProducer(
                 target.bootstrap,
                 target.channels,
@@ -74,14 +75,16 @@ class RecordSender:
         return self._producer
 
     def push(self, flight: Flight) -> bool:
-        """Hand over a flight, or the rest of one; False where the local queue is full."""
+        """Hand over a flight or the rest of one; False if the local queue is full."""
         assert self._producer is not None
         taken = self._producer.push(flight)
         self._flying.set()
         return taken
 
     def look(self) -> bool:
-        """Let in what has come; returns whether anything landed. Never switches greenlets."""
+        """Handle the acknowledgements that have come; returns whether a flight landed. Never
+        switches greenlets.
+        """
         assert self._producer is not None
         landed = self._producer.poll(0)
         for flight in landed:
@@ -109,7 +112,7 @@ class RecordSender:
 
 
 class Logbook:
-    """What one lane has on its way in one step, and what came of it."""
+    """A lane's flights in one step, and their outcomes."""
 
     def __init__(self, share: Share, writer: Writer, environment: Any) -> None:
         self._share = share
@@ -123,14 +126,14 @@ class Logbook:
         self._all_landed.set()
 
     def depart(self, flight: Flight) -> None:
-        """A flight is about to be pushed."""
+        """Note a flight that is about to be pushed."""
         self._flying.append(flight)
         self._all_landed.clear()
 
     def landed(self, flight: Flight) -> None:
-        """A flight has its answers; called by the poller, which must not wait."""
+        """Note a flight that has all its answers; called by the poller, which must not wait."""
         if not self._flying or self._flying[0] is not flight:
-            return  # given up before
+            return  # the flight was given up before
         self._flying.popleft()
         self._settle(flight)
         if not self._flying:
@@ -138,12 +141,14 @@ class Logbook:
             self._all_landed.set()
 
     def wait(self) -> None:
-        """Until everything has landed; the client gives up what is never answered."""
+        """Wait until every flight has landed; the client itself gives up records without an
+        answer.
+        """
         self._all_landed.wait()
 
     def strand(self, intended_ns: NDArray[np.int64]) -> None:
-        """These arrivals were taken, and the lane was killed before it could make anything of
-        them.
+        """Record arrivals that the lane took and could not turn into a flight, because it was
+        killed.
         """
         if count := len(intended_ns):
             self._share.record_many(
@@ -153,7 +158,7 @@ class Logbook:
             self._share.note_error(STOPPED, count)
 
     def give_up(self, cause: str) -> None:
-        """The lane ends now: what has no answer is unknown, what was not sent has failed."""
+        """End the lane now: records without an answer are unknown, unsent ones have failed."""
         while self._flying:
             flight = self._flying.popleft()
             flight.give_up(cause)
@@ -182,9 +187,7 @@ class Logbook:
             self._settle_failures(flight, ~acked)
 
     def _record(self) -> None:
-        """Bring the times that were gathered into the histograms; many at once, because each call
-        has its price.
-        """
+        """Add the gathered times to the histograms; many at once, because each call costs time."""
         if self._unrecorded:
             intended_ns, called_ns, done_ns = map(np.concatenate, zip(*self._times_ns, strict=True))
             self._share.record_many(intended_ns, called_ns, done_ns)
@@ -219,13 +222,13 @@ def _target(share: Share) -> TopicTarget:
 
 
 class ProduceError(Exception):
-    """Records that were not acknowledged; the message is the cause."""
+    """Records were not acknowledged; the message has the cause."""
 
 
 class KafkaUser(LaneUser):
     """Writes customers' change events straight to the topic, in Debezium's envelope.
 
-    Declare a subclass in a locustfile; mix, payload, keys and rows an arrival come from the
+    Declare a subclass in a locustfile; operations, payload, keys and rows per arrival come from the
     options.
     """
 
@@ -233,7 +236,7 @@ class KafkaUser(LaneUser):
     batch_limit = BATCH_ARRIVALS
 
     def begin(self, share: Share, lane: int) -> None:
-        """Start a writer of this step, on the process's producer."""
+        """Start a writer for this step on the process's producer."""
         run, number = share.assignment.run, writer_number(share.assignment.step, lane)
         self._writer = PipelinedWriter(run, number, share.assignment.workload)
         self._insertion = (
@@ -246,13 +249,13 @@ class KafkaUser(LaneUser):
 
     @override
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:
-        """Does not wait for the acknowledgements: `wait_for_answers` does."""
+        """Push the arrivals' records; `wait_for_answers` waits for the acknowledgements."""
         count, aboard = len(intended_ns), 0
         due = self._due_to_evolve(share) - (share.tally.started - count)
         try:
             for start, end in pairwise(sorted({*range(0, count, FLIGHT_ARRIVALS), count, due})):
                 if not 0 <= start < end <= count:
-                    continue  # `due` lies elsewhere
+                    continue  # `due` is not within these arrivals
                 with self._sender.turn:
                     if start >= due:
                         self._sender.evolve(_target(share).schema_registry_url)
@@ -267,11 +270,11 @@ class KafkaUser(LaneUser):
         if not self._sender.push(flight):
             self._wait_for_room(share, flight)
         self._sender.look()
-        # The poller, the reports and whoever else waits have their turn.
+        # Let the poller, the reports and all other greenlets have their turn.
         gevent.sleep(GIVE_WAY_S)
 
     def _due_to_evolve(self, share: Share) -> int:
-        """How many of this share's arrivals come before the one at which a column is added."""
+        """How many of this share's arrivals come before the one that adds a column."""
         evolve_at = _target(share).evolve_at
         return sys.maxsize if evolve_at is None else -(-(evolve_at - 1) // share.assignment.shares)
 
@@ -285,7 +288,7 @@ class KafkaUser(LaneUser):
         return flight
 
     def _wait_for_room(self, share: Share, flight: Flight) -> None:
-        """The local queue is full: local backpressure, counted with the time that it took."""
+        """Wait while the local queue is full; the flight's latency includes this time."""
         began_ns = time.monotonic_ns()
         while not self._sender.push(flight):
             gevent.sleep(NAP_S)

@@ -1,9 +1,9 @@
-"""Lanes: users that take arrivals from the run's schedule and never move the next one.
+"""Lanes: users that take arrivals from the run's schedule and never move a later one.
 
-One `LanePool` a process, which Locust's environment carries, holds the share of the current step;
-every `LaneUser` is one lane. A lane takes the next arrival of the process's share when it is due,
-works, and takes the next. When all lanes are busy the next arrival starts late, and its send delay
-says by how much.
+Each process has one `LanePool`, which Locust's environment holds, with the share of the current
+step. Every `LaneUser` is one lane: it takes the next arrival of the process's share when that is
+due, carries it out, and takes the next. If all lanes are busy, the next arrival starts late, and
+its send delay says by how much.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cdc_users.users.message import Assignment as Assignment
 from cdc_users.users.share import Arrival as Arrival
 from cdc_users.users.share import Share as Share
 
-#: How long a lane may take to finish its arrival when Locust wants it gone.
+#: How long a lane may take to finish its arrival once Locust has asked it to stop.
 GRACE_S = 10.0
 
 
@@ -41,13 +41,13 @@ class LanePool:
         return self._share
 
     def has(self, assignment: Assignment) -> bool:
-        """Whether the lanes are at work on this step."""
+        """Whether the lanes work on this step."""
         mine = None if self._share is None else self._share.assignment
         return mine is not None and (mine.run, mine.step) == (assignment.run, assignment.step)
 
     def publish(self, assignment: Assignment, anchor: Anchor) -> Share | None:
-        """Give the lanes a new step; another assignment for the step at hand only changes its
-        share: None.
+        """Give the lanes a new step and return its share. If the assignment is for the current
+        step, only change its share and return None.
         """
         if self._share is not None and self.has(assignment):
             self._share.reassign(assignment)
@@ -62,7 +62,7 @@ class LanePool:
         self._share = None
 
     def steps(self) -> Iterator[Share]:
-        """Each step as it comes, for one lane; never ends by itself."""
+        """Each step as it begins, for one lane; the caller ends the iteration."""
         last: Share | None = None
         while True:
             published = self._published
@@ -74,12 +74,10 @@ class LanePool:
 
 
 class LaneUser(User):
-    """A lane: takes arrivals from the plan and has `work` carry each out.
+    """A lane: takes arrivals from the plan, and `work` carries each of them out.
 
-    Subclasses say what work is.
-
-    With a `batch_limit` it takes all that are due at once, up to so many, and has `work_many`
-    carry them out.
+    Subclasses define `work`. With a `batch_limit` a lane takes all arrivals that are due at once,
+    up to the limit, and `work_many` carries them out.
     """
 
     abstract = True
@@ -117,9 +115,8 @@ class LaneUser(User):
             share.leave()
 
     def _next(self, share: Share) -> bool:
-        """Take what is next and carry it out;
-
-        False when there is no more, or this lane is to go.
+        """Take the next arrivals and carry them out; False if there are no more, or this lane must
+        stop.
         """
         if self.batch_limit:
             intended_ns = share.take_many(self.batch_limit, lambda: self._leaving)
@@ -132,11 +129,12 @@ class LaneUser(User):
         return arrival is not None
 
     def stop(self, force: bool = False) -> bool:
-        """Locust takes this lane away, perhaps to start it in another process. With `force` it ends
-        at once, otherwise when the statement that it has begun is done.
+        """Locust takes this lane away, perhaps to start it in another process. With `force` the
+        lane ends at once, otherwise when its current statement is done.
 
-        A statement that is cut off may or may not happen; one that is waited for is known. A lane
-        that waits for an arrival is not killed either: it could get one before gevent comes to it.
+        A statement that is cut off may or may not have an effect; one that is waited for has a
+        known outcome. A lane that waits for an arrival is not killed either, because it could get
+        one before gevent reaches the lane.
         """
         if self._in_step is None:
             return bool(super().stop(force))
@@ -159,14 +157,14 @@ class LaneUser(User):
         raise NotImplementedError
 
     def wait_for_answers(self) -> None:
-        """The lane takes no more of this step: wait until everything that it has on its way has
-        its outcome.
+        """The lane takes no more of this step: wait until every record or statement on its way has
+        an outcome.
         """
 
     def end(self) -> None:
-        """The step ends for this lane, or the lane is killed: every statement that it has begun
-        gets an outcome.
+        """The step ends for this lane, or the lane is killed: give every statement that has begun
+        an outcome.
         """
 
     def close(self) -> None:
-        """The lane ends: give back what it holds."""
+        """The lane ends: release its connection or producer."""

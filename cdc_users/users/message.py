@@ -1,4 +1,4 @@
-"""What the master and the processes with lanes tell each other."""
+"""The messages between the master and the processes with lanes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cdc_users.users.workload.workload import Workload
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """What became of a process's share of one step; cumulative, so that the last report is the
-    whole truth.
+    """The outcomes of a process's share of one step. Counts are cumulative, so the last report has
+    everything.
 
-    `exhausted` counts the late ones that were due before any lane was free to take them.
+    `exhausted` counts late arrivals that were due before any lane was free.
     """
 
     offered: int = 0
@@ -34,8 +34,8 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 class RunMessage(Versioned, kw_only=True, frozen=True):
-    """What every message between master and workers carries: the run, and the token that the
-    master made for it, so that a process of another run is refused.
+    """Parts of every message between master and workers: the run, and the token that the master
+    made for it. A process refuses messages with another run's token.
     """
 
     run: str
@@ -43,10 +43,10 @@ class RunMessage(Versioned, kw_only=True, frozen=True):
 
 
 class Assignment(RunMessage, kw_only=True, frozen=True):
-    """What a process must know of a step: the plan's share and all that its lanes need.
+    """A step for one process: its share of the plan, and all that its lanes need.
 
-    `parts` take the place of `share` and `shares`. With `drop_after_s` an arrival that is later
-    than this is dropped; without it every arrival is carried out, however late.
+    `parts` replaces `share` and `shares`. With `drop_after_s` an arrival that starts later than
+    this is dropped; without it every arrival is carried out, however late.
     """
 
     step: int
@@ -69,7 +69,7 @@ class Assignment(RunMessage, kw_only=True, frozen=True):
 
 
 class WorkerReport(RunMessage, kw_only=True, frozen=True):
-    """A process's share of one step so far."""
+    """A process's results for its share of one step so far."""
 
     step: int
     share: int
@@ -80,13 +80,13 @@ class WorkerReport(RunMessage, kw_only=True, frozen=True):
     cpu_s: float
     wanted_cpu_s: float
     done: bool
-    #: How far the worker's clock may be off the master's; None where it is the same one, -1 where
-    #: nobody knows.
+    #: How far the worker's clock may be off the master's; None if they are one clock, -1 if that is
+    #: not known.
     clock_bound_us: int | None = None
 
 
 class ClockReading(RunMessage, kw_only=True, frozen=True):
-    """A worker asks what time it is by the master's anchor, and the master says it."""
+    """A worker asks for the time by the master's anchor, and the master answers."""
 
     number: int
     anchor: Anchor
@@ -94,7 +94,7 @@ class ClockReading(RunMessage, kw_only=True, frozen=True):
 
 
 class Ask(RunMessage, kw_only=True, frozen=True):
-    """Report now how far you are."""
+    """Ask for a report now."""
 
 
 class Halt(RunMessage, kw_only=True, frozen=True):

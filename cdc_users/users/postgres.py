@@ -34,7 +34,7 @@ WriteFailure = psycopg2.Error | psycopg.Error
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A transaction that has been tried: when, and the error where it failed."""
+    """A transaction that was tried: its times, and its error if it failed."""
 
     transaction: WriteTransaction
     started_ns: int
@@ -82,7 +82,7 @@ class PostgresUser(LaneUser):
         if self._session is None:
             self._session = open_session(target.dsn, share.assignment.run, workload.insert_method)
         with contextlib.suppress(*FAILURES):
-            self._session.ready()  # if it cannot, each arrival tries again and reports it
+            self._session.ready()  # if this fails, each arrival tries again and reports the error
 
     def _own_rows(self, share: Share, number: int) -> RowMaker:
         workload = share.assignment.workload
@@ -101,14 +101,15 @@ class PostgresUser(LaneUser):
         return statements(transaction.changes, self._tables, method)
 
     def work(self, share: Share, arrival: Arrival) -> None:
-        """One transaction; its outcome is acked, failed, or unknown where the connection broke or
-        we were killed.
+        """Carry out one transaction; it is acked or failed, or unknown if the connection broke or
+        the lane was killed.
         """
         transaction = self._writer.transaction(
             share.assignment.rows_per_arrival, arrival.intended_us
         )
         started_ns = time.monotonic_ns()
-        # Until proven otherwise: a killed greenlet's statement may still commit on the server.
+        # Unknown until the answer comes: a killed greenlet's statement may still commit on the
+        # server.
         outcome: Outcome = "unknown"
         error: WriteFailure | None = None
         try:

@@ -1,7 +1,7 @@
-"""Connections to the source database, one a lane: they carry out a transaction's statements as one
-commit.
+"""Connections to the source database, one for each lane; each carries out a transaction's
+statements as one commit.
 
-psycopg 2 waits through gevent once psycogreen has patched it, and is the faster driver; its COPY
+psycopg 2 waits through gevent once psycogreen has patched it, and is the faster driver. Its COPY
 cannot wait that way, so lanes that copy use psycopg 3, which finds gevent by itself.
 """
 
@@ -20,16 +20,16 @@ from typing_extensions import override
 from cdc_users.users.statement import Statement
 from cdc_users.users.workload.workload import InsertMethod
 
-#: What the lanes' backends are called on the server, with the run: so it is seen when none is at
-#: work any more.
+#: The start of the application_name of lanes' backends, followed by the run; by this name the
+#: harness sees when none is active any more.
 APPLICATION_NAME = "locust-cdc lane"
 CONNECT_S = 10
-#: Whatever either driver raises.
+#: The errors of either driver.
 FAILURES = (psycopg2.Error, psycopg.Error)
 
 
 class Session(Protocol):
-    """An autocommit connection that is made when it is needed and again after it broke.
+    """An autocommit connection, opened when needed and opened again after it broke.
 
     For one greenlet.
     """
@@ -38,16 +38,14 @@ class Session(Protocol):
         """Connect if there is no usable connection; raises the driver's error."""
 
     def carry_out(self, statements: Sequence[Statement]) -> None:
-        """Carry out a transaction; raises the driver's error (`rolled_back` says what that
-        means).
-        """
+        """Carry out a transaction; raises the driver's error (`rolled_back` interprets it)."""
 
     def close(self) -> None:
         """Close the connection."""
 
 
 def application_name(run: str) -> str:
-    """What a run's backends are called on the server."""
+    """The application_name of a run's backends."""
     return f"{APPLICATION_NAME} {run}"
 
 
@@ -57,13 +55,13 @@ def open_session(dsn: str, run: str, method: InsertMethod) -> Session:
 
 
 class PlainSession(Session):
-    """psycopg 2: the statements of a transaction go to the server together, and are one
+    """psycopg 2: a transaction's statements go to the server in one message, and are one
     transaction there.
     """
 
     def __init__(self, dsn: str, run: str) -> None:
-        # Without this every statement would freeze all lanes of the process; doing it again
-        # changes nothing.
+        # Without this every statement would block all lanes of the process; patching twice does no
+        # harm.
         patch_psycopg()
         self._dsn = dsn
         self._name = application_name(run)
@@ -92,7 +90,7 @@ class PlainSession(Session):
 
 
 class NullSession(Session):
-    """Carries out nothing: what is left is what the harness itself does for a transaction."""
+    """Carries out nothing, which leaves only the harness's own work for a transaction."""
 
     @override
     def ready(self) -> None:
@@ -100,7 +98,7 @@ class NullSession(Session):
 
     @override
     def carry_out(self, statements: Sequence[Statement]) -> None:
-        gevent.sleep(0)  # as a driver that waits for its answer, so that all lanes have their turn
+        gevent.sleep(0)  # a driver that waits for its answer also lets all lanes have their turn
 
     @override
     def close(self) -> None:
@@ -108,7 +106,7 @@ class NullSession(Session):
 
 
 class CopySession(Session):
-    """psycopg 3: can COPY."""
+    """psycopg 3, which can COPY under gevent."""
 
     def __init__(self, dsn: str, run: str) -> None:
         self._dsn = dsn
@@ -133,7 +131,7 @@ class CopySession(Session):
                 self._one(statement)
             self._connection.execute("COMMIT")
         except psycopg.Error:
-            # If even this fails the connection is broken, and the server has rolled back or will.
+            # If even this fails, the connection is broken: the server has rolled back, or it will.
             with contextlib.suppress(psycopg.Error):
                 self._connection.execute("ROLLBACK")
             raise
@@ -153,10 +151,10 @@ class CopySession(Session):
 
 
 def rolled_back(failure: Exception) -> bool:
-    """Whether the transaction that failed certainly left nothing behind.
+    """Whether a failed transaction certainly left nothing behind.
 
-    The server's own refusal means that. A connection that broke (SQLSTATE class 08, 57, or none)
-    means nothing, since COMMIT may have been sent.
+    The server's own refusal means that. An error of the connection (SQLSTATE class 08, 57, or none)
+    does not, because COMMIT may have been sent.
     """
     state = getattr(failure, "pgcode", None) or getattr(failure, "sqlstate", None)
     return bool(state) and not str(state).startswith(("08", "57"))

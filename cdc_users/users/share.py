@@ -1,5 +1,5 @@
-"""A process's part of one step while it runs: hands out arrivals, never moves one, and gathers
-what came of them.
+"""A process's part of one step while it runs: hands out arrivals when they are due, and gathers
+their outcomes.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from cdc_users.measure.schedule.stream import ArrivalStream
 from cdc_users.users.message import Assignment, Tally, WorkerReport
 from cdc_users.users.workload.workload import Ranges
 
-# An arrival that starts later than this counts as late; a sleeping greenlet wakes well within it.
+# An arrival that starts later than this counts as late; sleeping greenlets wake up sooner.
 LATE_AFTER_NS = 10_000_000
-# Sleeps are cut into slices, so that a stop or a changed share is noticed.
+# Sleeps are cut into slices, so that a lane notices a stop or a changed share.
 SLEEP_SLICE_S = 0.25
-# If the event loop has not come round for so long, a lane whose work never waits gives way to the
-# rest of the process.
+# If the event loop has not run for this long, a lane whose work never waits yields to the rest of
+# the process.
 GIVE_WAY_NS = 2_000_000
-# Not 0: gevent runs many greenlets that slept for nothing before it looks at its timers again.
+# Not 0: after sleep(0), gevent runs many greenlets before it looks at its timers again.
 GIVE_WAY_S = 1e-6
-# A shorter sleep is none: the loop polls, and takes a core from the system under test.
+# Shorter sleeps are left out: they make the loop poll, and take a core from the tested system.
 SHORTEST_SLEEP_S = 0.0002
-# Many arrivals are taken at most this often, or each handful that has come meanwhile would cost as
-# much as a batch.
+# Many arrivals are taken at most this often, because taking a handful costs as much as taking a
+# batch.
 GATHER_NS = 1_000_000
 LOOP_SAMPLE_NS = 20_000_000
 SCHEDSTAT = Path("/proc/self/schedstat")
@@ -43,7 +43,7 @@ SCHEDSTAT = Path("/proc/self/schedstat")
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One arrival of the plan: when it was meant to start (monotonic ns, wall us)."""
+    """One arrival of the plan: its intended time as monotonic ns and as wall us."""
 
     intended_ns: int
     intended_us: int
@@ -52,8 +52,8 @@ class Arrival:
 class Share:
     """A process's part of one step.
 
-    Lanes take turns: the first waits for the next arrival, the others for their turn, so that
-    nothing is taken before it is due and a share can be changed until then.
+    Lanes take turns: the first one waits for the next arrival, and the others wait for their turn.
+    So no arrival is taken before it is due, and until then the share can be changed.
     """
 
     def __init__(self, assignment: Assignment, anchor: Anchor) -> None:
@@ -81,17 +81,16 @@ class Share:
         self.tally.offered = self._stream.count
 
     def reassign(self, assignment: Assignment) -> None:
-        """Own other parts of the same step from now on."""
+        """Replace the parts of the current step that this process owns."""
         self.assignment = assignment
         self._stream = self._stream.changed(assignment.schedule, assignment.owned)
         self.tally.offered = self._stream.count
 
     def take(self, leaving: Callable[[], bool] = lambda: False) -> Arrival | None:
-        """The next arrival, when its intended time has come;
+        """The next arrival, once its intended time has come; None if there are no more, or the lane
+        is leaving.
 
-        None when there are no more, or the lane is leaving.
-
-        The schedule is absolute: a late arrival does not push the next one back.
+        The schedule is absolute: a late arrival does not move the next one back.
         """
         free_ns, alone = self._come()
         try:
@@ -106,7 +105,7 @@ class Share:
         self.tally.started += 1
         now_ns = time.monotonic_ns()
         exhausted = alone and free_ns > intended_ns
-        # Until a lane was free it was the system that let it wait; from then on it was us.
+        # Until a lane was free, the system caused the delay; from then on, the harness did.
         self._own_delay_us.append((now_ns - (free_ns if exhausted else intended_ns)) // 1000)
         if now_ns - intended_ns > LATE_AFTER_NS:
             self.tally.late += 1
@@ -116,8 +115,8 @@ class Share:
     def take_many(
         self, limit: int, leaving: Callable[[], bool] = lambda: False
     ) -> NDArray[np.int64] | None:
-        """The intended times (monotonic ns) of the arrivals that are due, at least one; else None,
-        as `take`.
+        """The intended times (monotonic ns) of the arrivals that are due, one at least; None as in
+        `take`.
 
         For users that carry out many arrivals at once.
         """
@@ -142,14 +141,14 @@ class Share:
         return intended_ns
 
     def wall_us(self, intended_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Intended times as they travel in rows: wall microseconds."""
+        """Intended times in wall microseconds, as probes have them."""
         wall_us: NDArray[np.int64] = (
             self.anchor.wall_us + (intended_ns - self.anchor.monotonic_ns) // 1000
         )
         return wall_us
 
     def _come(self) -> tuple[int, bool]:
-        """A lane has become free: when, and whether no other one is."""
+        """A lane has become free: returns when, and whether it is the only free one."""
         now_ns = time.monotonic_ns()
         if self._loop.iteration != self._round:
             self._round, self._gave_way_ns = self._loop.iteration, now_ns
@@ -159,8 +158,8 @@ class Share:
         return now_ns, self._idle == 1
 
     def _await_due(self, leaving: Callable[[], bool]) -> int | None:
-        """Wait until the next arrival is due and return its offset; drop those that are too late
-        if that is wanted.
+        """Wait until the next arrival is due and return its offset; drop arrivals that are too
+        late, if the options say so.
         """
         while self._stopped_s is None and not leaving():
             offset_ns = self._stream.peek_ns()
@@ -181,29 +180,29 @@ class Share:
         return None
 
     def enter(self) -> int:
-        """A lane starts to take arrivals: its number within the whole run, which no other lane of
-        this step has.
+        """A lane starts to take arrivals; returns its number, which no other lane of the whole run
+        has in this step.
         """
         self._active += 1
         self._entered += 1
         return self.assignment.first_lane + self._entered - 1
 
     def leave(self) -> None:
-        """A lane has found no more; the last one to leave ends the share."""
+        """A lane has found no more arrivals; the last lane to leave ends the share."""
         self._active -= 1
         if self._active == 0:
             self.done.set()
 
     def stop(self) -> None:
-        """Hand out nothing more; what has started is finished by its lane."""
+        """Hand out no more arrivals; lanes finish the ones that they have started."""
         if self._stopped_s is None:
             self._stopped_s = time.monotonic()
         if self._active == 0:
             self.done.set()
 
     def grace_left_s(self, grace_s: float) -> float:
-        """What is left of the time that lanes have for what they have started: it begins with the
-        stop, where there was one.
+        """The rest of the time that lanes have to finish what they started; it begins with the
+        stop, if there was one.
         """
         if self._stopped_s is None:
             return grace_s
@@ -218,10 +217,10 @@ class Share:
         *,
         failed: bool = False,
     ) -> None:
-        """Note the times of one arrival that was carried out, or failed; the caller counts it in
+        """Record the times of one arrival that was carried out or failed; the caller counts it in
         `tally`.
 
-        `operation` names it where there are several kinds.
+        `operation` names its kind if there are several.
         """
         self._log.add(intended_ns, started_ns, done_ns, operation, failed=failed)
 
@@ -234,7 +233,7 @@ class Share:
         *,
         failed: bool = False,
     ) -> None:
-        """The same for many arrivals."""
+        """Record the times of many arrivals, as `record` does for one."""
         self._log.add_many(intended_ns, started_ns, done_ns, operation, failed=failed)
 
     def note_error(self, text: str, count: int = 1) -> None:
@@ -242,7 +241,7 @@ class Share:
         self.tally.errors[text] = self.tally.errors.get(text, 0) + count
 
     def report(self) -> WorkerReport:
-        """All of it so far."""
+        """Everything so far, as a report."""
         self._log.flush()
         self.tally.busy_s = self._log.busy_ns / 1e9
         self.recorder.record_many_us("loop_lag", np.array(self._loop_lag_us, dtype=np.int64))
@@ -265,8 +264,8 @@ class Share:
         )
 
     def watch_loop(self) -> None:
-        """Until the share is done, sample how much later than asked this process's event loop
-        wakes.
+        """Until the share is done, sample how much later than asked this process's event loop wakes
+        up.
         """
         while not self.done.is_set():
             due_ns = time.monotonic_ns() + LOOP_SAMPLE_NS
@@ -275,11 +274,10 @@ class Share:
 
 
 def _wanted_cpu_s() -> float:
-    """Seconds that this process' event loop ran or stood in the queue for a processor, which
-    others had.
+    """Seconds that this process's event loop ran, or waited for a processor.
 
-    Linux' schedstat (kernel documentation, scheduler/sched-stats) has both in nanoseconds;
-    elsewhere it is the former.
+    Linux's schedstat (kernel documentation, scheduler/sched-stats) has both in nanoseconds; other
+    systems give only the time that it ran.
     """
     try:
         ran_ns, waited_ns, _ = SCHEDSTAT.read_text(encoding="ascii").split()

@@ -1,8 +1,8 @@
-"""A transaction's changes as statements. Pure.
+"""A transaction's changes as SQL statements. Pure.
 
-Values stand in the text as literals, several times faster than a driver's adaptation of each. All
-of them are made by cdc_users/users/workload/customer.py; text is quoted as
-standard_conforming_strings has it.
+Values stand in the text as literals, which is several times faster than a driver's adaptation of
+each value. All of them are made by cdc_users/users/workload/customer.py; texts are quoted for
+standard_conforming_strings = on.
 """
 
 # ruff: noqa: S608 - statements are what this module is for; every value in them is the harness's own and quoted
@@ -21,14 +21,14 @@ from infra.postgres.table import CUSTOMERS_COLUMNS
 
 _COLUMNS = ", ".join(CUSTOMERS_COLUMNS)
 _CHANGED = ", ".join(CUSTOMERS_COLUMNS[1:])
-# What COPY's text format gives a meaning of its own (PostgreSQL documentation, COPY, "Text
+# Characters with a special meaning in COPY's text format (PostgreSQL documentation, COPY, "Text
 # Format").
 COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement; with `lines` it is a COPY, and they are what is copied."""
+    """One statement; with `lines` it is a COPY of these lines."""
 
     text: str
     lines: str | None = None
@@ -39,7 +39,7 @@ def statements(
 ) -> list[Statement]:
     """A transaction's statements in order. `tables` are quoted names.
 
-    Inserts that follow one another are gathered by table where the method takes many at once.
+    Consecutive inserts are gathered by table, if the method takes many at once.
     """
     made: list[Statement] = []
     for inserts, run in groupby(changes, key=_is_insert):
@@ -55,8 +55,8 @@ def _is_insert(change: RowChange) -> bool:
 
 
 def operation_name(changes: Sequence[RowChange]) -> OperationName:
-    """What a transaction is called in reports: insert, update or delete where it does only that,
-    else transaction.
+    """A transaction's name in reports: insert, update or delete if it has only that operation, else
+    transaction.
     """
     kinds = {_NAMES[change.operation] for change in changes}
     return kinds.pop() if len(kinds) == 1 else "transaction"
@@ -77,7 +77,7 @@ def _gathered(
         rows = [
             change.row for change in changes if change.table == number and change.row is not None
         ]
-        # A transaction's rows have one time, and it takes long to write.
+        # The rows of a transaction share one time, which takes long to format, so it is done once.
         written_at = str(rows[0][6])
         if method == "copy":
             lines = "".join([copy_line(row, written_at) for row in rows])
@@ -116,7 +116,7 @@ def _quoted(text: str) -> str:
 
 
 def literal(text: str | None) -> str:
-    """A text as it stands in a statement."""
+    """A text as a literal in a statement."""
     return "NULL" if text is None else f"'{_quoted(text)}'"
 
 
@@ -135,10 +135,10 @@ def copy_line(row: CustomerRow, created_at: str) -> str:
 
 
 def quoted_name(schema: str, table: str) -> str:
-    """A table's qualified name as it stands in a statement."""
+    """A table's qualified name, quoted for a statement."""
     return f"{quoted(schema)}.{quoted(table)}"
 
 
 def quoted(name: str) -> str:
-    """A name, as of a column, as it stands in a statement."""
+    """A name, such as a column's, quoted for a statement."""
     return '"' + name.replace('"', '""') + '"'

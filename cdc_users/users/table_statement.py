@@ -1,7 +1,7 @@
-"""A transaction's changes of tables of the user's own as statements. Pure.
+"""A transaction's changes of the user's own tables as SQL statements. Pure.
 
-Values stand in the text as literals without a type, which PostgreSQL reads as the column's; text is
-quoted as standard_conforming_strings has it.
+Values stand in the text as literals without a type, so PostgreSQL reads them as the column's type;
+texts are quoted for standard_conforming_strings = on.
 """
 
 # ruff: noqa: S608 - statements are what this module is for; every value in them is quoted
@@ -22,9 +22,10 @@ from cdc_users.users.workload.workload import InsertMethod
 def table_statements(
     changes: Sequence[RowChange], plans: Sequence[TablePlan], method: InsertMethod
 ) -> list[Statement]:
-    """A transaction's statements in order; `plans` are the tables as changes count them.
+    """A transaction's statements in order; `plans` has the tables in the order in which changes
+    count them.
 
-    Inserts that follow one another are gathered by table where the method takes many at once.
+    Consecutive inserts are gathered by table, if the method takes many at once.
     """
     made: list[Statement] = []
     for inserts, run in groupby(changes, key=lambda change: change.operation is Operation.INSERT):
@@ -56,7 +57,7 @@ def insert(plan: TablePlan, rows: Sequence[TableRow]) -> str:
 
 
 def statement(change: RowChange, plan: TablePlan) -> str:
-    """One change alone."""
+    """The statement for a single change."""
     row: TableRow = change.row or change.before  # type: ignore[assignment]
     if change.operation in (Operation.INSERT, Operation.FENCE):
         return insert(plan, [row])
@@ -74,7 +75,7 @@ def statement(change: RowChange, plan: TablePlan) -> str:
 
 
 def keys_condition(plan: TablePlan, keys: Sequence[Sequence[str]]) -> str:
-    """The condition that a row has one of these keys."""
+    """The SQL condition that a row has one of these keys."""
     columns = ", ".join(map(quoted, plan.key))
     values = ", ".join("(" + ", ".join(map(literal, key)) + ")" for key in keys)
     return f"({columns}) IN ({values})"

@@ -1,4 +1,4 @@
-"""Where lanes write: told to every process of a run, and used for the run's fences as well."""
+"""Where lanes write. Every process of a run gets it, and the run's fences use it too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cdc_users.users.workload.table.plan import TablePlan
 
 
 class DatabaseTarget(msgspec.Struct, frozen=True, tag="database"):
-    """The source tables; the DSN holds no secret. Those of the user's own have their plans."""
+    """The source tables. The DSN holds no secret. The user's own tables have their plans here."""
 
     dsn: str
     schema: str
@@ -18,10 +18,10 @@ class DatabaseTarget(msgspec.Struct, frozen=True, tag="database"):
 
 
 class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):
-    """The topics, for records that go straight there.
+    """The topics, for records that go straight to them.
 
-    With `evolve_at` a column is added to the schema before that arrival. `access` are the
-    variables by which Kafka and the registry let clients in: files and users, no secret.
+    With `evolve_at` a column is added to the schema before that arrival. `access` has the variables
+    with which Kafka and the registry let clients in: paths and user names, no secret.
     """
 
     bootstrap: str
@@ -34,9 +34,9 @@ class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):
 
 
 class NullTarget(msgspec.Struct, frozen=True, tag="null"):
-    """Nowhere: lanes make everything that they would write, and send none of it.
+    """No place at all: lanes make everything that they would write, and send none of it.
 
-    `tables` are as many as the run's workload is spread over.
+    `tables` is the number of tables that the workload is spread over.
     """
 
     tables: tuple[str, ...] = ("customers",)

@@ -1,4 +1,4 @@
-"""Rows after a column was added in mid-run: what the source's rows would look like from then on.
+"""Rows after a column was added during a run, as the source would send them from then on.
 
 Pure.
 """
@@ -13,17 +13,15 @@ import msgspec
 from cdc_users.measure.ledger.probe import LAYOUT
 from cdc_users.users.workload.keyspace import RowChange
 
-#: What the new column holds in every row that is written with it.
+#: The new column's value in every row that is written with it.
 VALUE = "gold"
 
 
 class Widening:
     """Adds the new column to rows.
 
-    What was written before it was added has NULL there, as in Postgres.
-
-    It comes after the probe, so the probe's checksum, which is of the columns before it, stays as
-    it is.
+    Rows that were written before have NULL in it, as in Postgres. The column stands behind the
+    probe. The probe's checksum covers only the columns before the probe, so it does not change.
     """
 
     def __init__(self) -> None:
@@ -31,8 +29,8 @@ class Widening:
         self._since: dict[str, int] = {}
 
     def change(self, change: RowChange) -> RowChange:
-        """The change with rows of one column more; changes come in the order in which they are
-        written.
+        """The change with rows of one column more; the caller passes changes in the order of their
+        writing.
         """
         for row in (change.row, change.before):
             if row is not None:

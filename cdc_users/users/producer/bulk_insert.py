@@ -34,7 +34,7 @@ def _bytes_as_text(data: bytes) -> str:
 
 
 def _canonical(value: str) -> str:
-    """A text as the checksum sees it (measure.ledger.checksum.canonical)."""
+    """A text in the form that the checksum covers (measure.ledger.checksum.canonical)."""
     data = value.encode()
     return f"t{len(data)}:{_bytes_as_text(data)};"
 
@@ -47,7 +47,7 @@ def _long(number: int) -> str:
     return _bytes_as_text(encode_long(number))
 
 
-#: Two bytes of a varint that go on.
+#: Two bytes of a varint that are not its last ones: both have the continuation bit (128).
 _GOING_ON = [chr(number & 127 | 128) + chr(number >> 7 | 128) for number in range(1 << _LOW)]
 _NAMES = [
     (_avro(first) + _avro(last), _canonical(first) + _canonical(last))
@@ -55,7 +55,7 @@ _NAMES = [
     for first in FIRST_NAMES
 ]
 _SOME = "\x02"
-#: A nullable number of so many bytes: its branch and its length.
+#: The head of a nullable number of this many bytes: the union's branch and the length.
 _BALANCE_HEAD = [_SOME + chr(2 * count) for count in range(5)]
 _PHONE_HEAD = _SOME + _avro("+49 30 1234567")[0]
 _CREATED_HEAD = _avro("2026-01-01T00:00:00.000000Z")[0]
@@ -63,7 +63,7 @@ _PROBE_HEAD = _SOME + _long(PROBE_BYTES)
 
 
 def _balance(key: int) -> tuple[str, str]:
-    """The balance of a new row, as Avro and for the checksum."""
+    """A new row's balance, as Avro and as the checksum's text."""
     cents = key * 37 % 10_000_000
     whole, rest = divmod(cents, 100)
     size = cents.bit_length() // 8 + 1
@@ -73,12 +73,12 @@ def _balance(key: int) -> tuple[str, str]:
 
 
 def _note(text: str | None) -> tuple[str, str]:
-    """Notes, as Avro and for the checksum."""
+    """A new row's notes, as Avro and as the checksum's text."""
     return ("\x00", "n;") if text is None else (_SOME + _avro(text), _canonical(text))
 
 
 class Insertion:
-    """Makes one writer's inserts; for topics with the schema of `customers` as it is in the
+    """Makes one writer's inserts, for topics whose schema is that of `customers` in the schema
     files.
     """
 
@@ -87,7 +87,7 @@ class Insertion:
         self.tables = writer.workload.tables
         self.base = writer.number * KEYS_PER_WRITER
         self.stamp = f"{_PROBE_HEAD}{VERSION}{run:8}{writer.number:07d}"
-        # Notes depend on whether the key is odd, and on nothing else.
+        # Notes depend only on whether the key is odd.
         examples = Writer(run, writer.number, writer.workload).transaction(2, 0).changes
         notes = {change.key % 2: change.row[-2] for change in examples if change.row is not None}
         self.notes = tuple(
@@ -113,7 +113,7 @@ class Insertion:
 
 
 class _Texts:
-    """What the records of one outlet have in common at the moment of a push."""
+    """The parts that all records of one outlet share within one push."""
 
     __slots__ = (
         "after_lsn",
@@ -129,7 +129,7 @@ class _Texts:
         encoder, moment = outlet.encoder, outlet.moment
         self.outlet = outlet
         self.key_head = _bytes_as_text(encoder.key_head)
-        #: No row before, one after.
+        #: The envelope's head: no row before, one row after.
         self.head = _bytes_as_text(encoder.value_head) + "\x00" + _SOME
         self.source = _bytes_as_text(moment.source)
         self.after_sequence = _bytes_as_text(moment.after_sequence)
@@ -140,9 +140,8 @@ class _Texts:
 
 
 class InsertFlight(Flight):
-    """A flight of transactions of `size` inserts each;
-
-    `intended_us` is `intended_ns` as wall time.
+    """A flight of transactions of `size` inserts each; `intended_us` is `intended_ns` as
+    wall time.
     """
 
     __slots__ = ("_insertion", "_intended_us", "_number", "_size")

@@ -1,4 +1,4 @@
-"""What producers must know of a topic."""
+"""What a producer needs to know about a topic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.schemas.debezium import TopicSchemas, customers_schemas, with_column
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One table's topic: its partitions, the largest record batch that it takes, and its schemas'
+    """One table's topic: its partitions, the largest record batch that it accepts, and its schemas'
     ids.
     """
 
@@ -18,11 +18,11 @@ class Channel:
     max_message_bytes: int
     key_id: int
     value_id: int
-    #: A column that was added since; empty where none was.
+    #: A column that was added during the run; empty where none was.
     added: str = ""
 
     @property
     def schemas(self) -> TopicSchemas:
-        """What the ids stand for."""
+        """The schemas behind the ids."""
         schemas = customers_schemas(self.topic)
         return with_column(schemas, self.added) if self.added else schemas

@@ -1,4 +1,6 @@
-"""Ends the audit for certain: fences go the whole way, behind everything that was sent before."""
+"""Fences: rows that follow all others through the pipeline. Once they have arrived, the audit is
+final.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +27,20 @@ from cdc_users.users.workload.workload import KEYS_PER_WRITER, WriteTransaction,
 from infra.postgres.table import CUSTOMERS_COLUMNS
 
 POLL_S = 0.05
-#: No lane ever has this number, so a fence's key is always fresh.
+#: No lane has this number, so a fence's key is always new.
 WRITER = 999 * LANES_PER_STEP + 9_999
-#: Keys tell partitions by hash; so many tries a partition reach each of a few dozen.
+#: A key's hash decides its partition; this many tries for each partition reach all of a few dozen.
 TRIES_PER_PARTITION = 40
 ROUNDS = 40
-#: Fences that come at all come one after another; after so long without one more are sent.
+#: Fences arrive one after another; if none has arrived for this long, more are sent.
 QUIET_S = 3.0
-#: So many, that some get through where most are lost.
+#: Enough that some arrive even in a pipeline that loses most events.
 LATE_PER_PARTITION = 4
 
 
 class FenceTap(Protocol):
-    """How far a tap has come: the fences that it has seen, by key, the partitions that they came
-    from, and which came from where.
+    """How far a tap has come: the keys of fences that it has seen, the partitions that they came
+    from, and the partition of each.
     """
 
     fences: set[int]
@@ -53,20 +55,21 @@ def send_fences(
     limit_s: float,
     gone: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Write fences until the first tap has seen one in every partition and all taps have seen them
-    all; or, where some never come, until others that were sent later have come through every
-    partition at every tap.
+    """Write fences until the first tap has seen one in every partition, and all taps have seen all
+    of them. If some never arrive, it suffices that later ones arrived through every partition at
+    every tap.
 
-    A partition is worked in order, so everything before its fence has been there: a pipeline that
-    loses fences as it loses events is convicted by those that it lets through. `write` takes how
-    many more to write and returns the keys of all so far; `look` gives the taps, first to last,
-    and may raise TargetError while one is busy. False when the time is over, or they are `gone`.
+    A partition keeps its order, so all events before a fence have passed when the fence arrives.
+    Even a pipeline that loses fences is therefore convicted by the ones that arrive. `write` writes
+    a number of further fences and returns the keys of all so far; `look` returns the taps, first to
+    last, and may raise TargetError while a tap is busy. Returns False if the time is over, or if
+    the taps are `gone`.
     """
     return _Fencing(write, partitions, look, gone).run(limit_s)
 
 
 class _Fencing:
-    """Fences under way."""
+    """The fences of one call of `send_fences`."""
 
     def __init__(
         self,
@@ -77,21 +80,21 @@ class _Fencing:
     ) -> None:
         self._write, self._partitions, self._look, self._gone = write, partitions, look, gone
         self._keys: frozenset[int] = frozenset()
-        #: Those that were sent when earlier ones had not come for a while.
+        #: The fences that were sent because earlier ones had not arrived for a while.
         self._late: frozenset[int] = frozenset()
         self._rounds = 0
         self._seen: Sequence[int] = ()
         self._quiet_since_s = 0.0
 
     def run(self, limit_s: float) -> bool:
-        """Send and look until there is an answer."""
+        """Send and look until there is a result."""
         self._send(self._partitions)
         deadline_s = time.monotonic() + limit_s
         while time.monotonic() < deadline_s and not self._gone():
             taps = _answers(self._look)
             if taps and (self._all_here(taps) or self._convicted(taps)):
                 return True
-            time.sleep(POLL_S)  # Locust has patched it: other lanes go on
+            time.sleep(POLL_S)  # Locust has patched sleep, so other lanes go on
         return False
 
     def _send(self, count: int, *, late: bool = False) -> None:
@@ -106,8 +109,8 @@ class _Fencing:
         if not self._keys <= first.fences:
             return False
         if self._rounds < ROUNDS and len(first.fenced_partitions) < self._partitions:
-            # By hash, so some partition has none yet; a tap that cannot tell partitions gets
-            # plenty at once.
+            # Keys are hashed, so some partition has no fence yet. A tap that cannot tell partitions
+            # gets plenty of fences at once.
             tells = bool(first.fenced_partitions)
             self._send(self._partitions * (1 if tells else TRIES_PER_PARTITION))
             self._rounds = self._rounds if tells else ROUNDS
@@ -115,8 +118,8 @@ class _Fencing:
         return all(self._keys <= tap.fences for tap in later)
 
     def _convicted(self, taps: Sequence[FenceTap]) -> bool:
-        """Whether late fences have come through every partition at every tap; sends more of them
-        where none comes any more.
+        """Whether late fences have arrived through every partition at every tap; sends more of them
+        if none arrives any more.
         """
         if all(self._through(tap, taps[0]) for tap in taps):
             return True
@@ -128,7 +131,9 @@ class _Fencing:
         return False
 
     def _through(self, tap: FenceTap, first: FenceTap) -> bool:
-        """Whether late fences have come through every partition, which the first tap tells."""
+        """Whether late fences have come through every partition; the first tap knows their
+        partitions.
+        """
         come = {
             first.fence_places[key] for key in self._late & tap.fences if key in first.fence_places
         }
@@ -136,7 +141,7 @@ class _Fencing:
 
 
 def _answers(look: Callable[[], Sequence[FenceTap]]) -> Sequence[FenceTap]:
-    """What the taps say; nothing where one is too busy to say it."""
+    """The taps' progress; empty while one of them is too busy to answer."""
     try:
         return look()
     except TargetError:
@@ -146,8 +151,8 @@ def _answers(look: Callable[[], Sequence[FenceTap]]) -> Sequence[FenceTap]:
 def fences(
     run: str, target: LaneTarget, anchor: Anchor, custom: CustomRow | None = None
 ) -> Callable[[int], set[int]]:
-    """What writes a run's fences to where its lanes write (Assignment.target); `custom` is the
-    user's own code that makes rows of a table of theirs.
+    """The writer of a run's fences, for the place where its lanes write (Assignment.target);
+    `custom` is the user's own code that makes rows of the user's tables.
     """
     if isinstance(target, DatabaseTarget) and target.plans:
         return TableFences(run, target.dsn, target.plans, anchor.now_us, custom)
@@ -158,12 +163,12 @@ def fences(
 
 
 def fence_key(number: int) -> int:
-    """The key of the run's fence of that number, counted from 1."""
+    """The key of the run's n-th fence, counted from 1."""
     return WRITER * KEYS_PER_WRITER + number
 
 
 def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:
-    """The run's fence of that number; its key is fresh."""
+    """The run's n-th fence; its key is new."""
     key = fence_key(number)
     values = columns(key, intended_us, "")
     code = checksum(key, 1, values)
@@ -175,7 +180,7 @@ def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:
 
 @contextmanager
 def _connected(dsn: str) -> Iterator[Connection]:
-    """A connection whose statements are transactions of their own.
+    """A connection in autocommit mode.
 
     Other lanes go on while it waits: psycopg 3 sees that Locust has patched `select`, and does not
     wait in C then. Raises TargetError where the source does not answer, and FenceRefusedError where
@@ -192,8 +197,8 @@ def _connected(dsn: str) -> Iterator[Connection]:
 
 
 class PostgresFences:
-    """Writes fences to the source tables, each a transaction of its own; their partitions are not
-    ours to say.
+    """Writes fences to the source tables, each in a transaction of its own; the database's capture
+    decides their partitions.
     """
 
     def __init__(
@@ -209,7 +214,7 @@ class PostgresFences:
         self._keys: set[int] = set()
 
     def __call__(self, count: int) -> set[int]:
-        """Write so many more to each table; returns the keys of all."""
+        """Write this many more to each table; returns the keys of all."""
         places: Sequence[sql.Composable] = [sql.Placeholder()] * len(CUSTOMERS_COLUMNS)
         with _connected(self._dsn) as connection:
             for table in self._tables:
@@ -226,8 +231,8 @@ class PostgresFences:
 
 
 class TableFences:
-    """Writes fences to the user's own tables, each a transaction of its own, in the tables' order:
-    the first one of a table is what rows of later ones may refer to.
+    """Writes fences to the user's own tables, each in a transaction of its own and in the tables'
+    order, because rows of later tables may refer to the first fence of an earlier one.
     """
 
     def __init__(
@@ -243,7 +248,7 @@ class TableFences:
         self._keys: set[int] = set()
 
     def __call__(self, count: int) -> set[int]:
-        """Write so many more to each table; returns the keys of all."""
+        """Write this many more to each table; returns the keys of all."""
         with _connected(self._dsn) as connection, connection.cursor() as cursor:
             for _ in range(count):
                 for plan, rows in zip(self._plans, self._rows, strict=True):
@@ -256,7 +261,7 @@ class TableFences:
         return self._keys
 
     def _row(self, rows: TableRows, key: int, number: int) -> TableRow:
-        """A fence; raises HarnessError where the user's own code cannot make it."""
+        """A fence; raises HarnessError if the user's own code fails to make it."""
         try:
             return rows.row(key, 1, Operation.FENCE, number, 0)
         except Exception as error:
@@ -266,14 +271,14 @@ class TableFences:
 
 
 class TopicFences:
-    """Produces fences straight to the topics, one to each partition by its number."""
+    """Produces fences straight to the topics, one into each partition by number."""
 
     def __init__(self, run: str, producer: AvroProducer, now_us: Callable[[], int]) -> None:
         self._run, self._producer, self._now_us = run, producer, now_us
         self._keys: set[int] = set()
 
     def __call__(self, _count: int) -> set[int]:
-        """Write one more to each partition; returns the keys of all."""
+        """Write one more into each partition; returns the keys of all."""
         for table, channel in enumerate(self._producer.channels):
             for partition in range(channel.partitions):
                 change = fence(self._run, len(self._keys) + 1, self._now_us(), table)
@@ -286,5 +291,5 @@ class TopicFences:
                 self._keys.add(change.key)
         while self._producer.flying:
             self._producer.poll()
-            time.sleep(POLL_S)  # Locust has patched it: other lanes go on
+            time.sleep(POLL_S)  # Locust has patched sleep, so other lanes go on
         return self._keys

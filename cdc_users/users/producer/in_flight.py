@@ -1,5 +1,5 @@
-"""Changes on their way to Kafka: what was asked, when each was handed over, and what became of
-each. Pure.
+"""Changes on their way to Kafka: what each one is, when it was handed to the client, and its
+outcome. Pure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cdc_users.users.workload.keyspace import Outcome, RowChange
 from cdc_users.users.workload.workload import Writer, WriteTransaction
 
 SequenceRun = tuple[Outcome, int, int]
-#: A record: where it goes, its key, and its value; None is a tombstone.
+#: A record: its topic and partition, its key, and its value (None for a tombstone).
 FlightRecord = tuple[Outlet, bytes, bytes | None]
 
 _OPERATION: Mapping[Operation, str] = {
@@ -35,11 +35,10 @@ _OPERATION: Mapping[Operation, str] = {
 class Flight:
     """Some transactions of one writer that are pushed together, in order.
 
-    Lists have one entry a change, but `starts`: the index of each transaction's first.
-
-    `sent` changes have been handed to the client so far, `open` of their records have no answer
-    yet. `failures` has the outcome and the cause of those that were not acknowledged, by index.
-    Subclasses say what the records are.
+    Lists have one entry for each change, except `starts`, which has the index of each transaction's
+    first change. `sent` changes have been handed to the client so far; `open` of their records have
+    no answer yet. `failures` has outcome and cause of unacknowledged changes, by index. Subclasses
+    make the records.
     """
 
     __slots__ = (
@@ -72,14 +71,16 @@ class Flight:
         self.sent = 0
         self.open = 0
         self.bytes = 0
-        #: A tombstone that the full queue did not take: its topic and key; it goes before the next
-        #: change.
+        #: A tombstone that the full queue refused, as topic and key; it must be sent before the
+        #: next change.
         self.owed: tuple[str, bytes] | None = None
 
     def records(
         self, outlets: Sequence[Outlet], lsns: Iterator[int], widening: Widening | None
     ) -> Iterator[FlightRecord]:
-        """The records from change `sent` on, each change's in order; made as they are asked for."""
+        """The records from change `sent` on, in the order of changes; each is made when it is asked
+        for.
+        """
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -93,27 +94,27 @@ class Flight:
     @property
     def landed(self) -> bool:
         """Whether every record has its answer."""
-        # Answers that come after the flight was given up count it further down.
+        # Answers that arrive after the flight was given up make `open` negative.
         return self.open <= 0 and self.pushed
 
     def depart(self, called_ns: int, size: int) -> None:
-        """The next change's record has been taken by the client."""
+        """Note that the client has taken the next change's record."""
         self.called_ns.append(called_ns)
         self.bytes += size
         self.sent += 1
         self.open += 1
 
     def refuse(self, called_ns: int, cause: str) -> None:
-        """The next change's record cannot be sent at all."""
+        """Note that the next change's record cannot be sent at all."""
         self.called_ns.append(called_ns)
         self.done_ns[self.sent] = called_ns
         self.failures[self.sent] = "failed", cause
         self.sent += 1
 
     def acknowledge(self, index: int) -> None:
-        """The broker has a change's record.
+        """The broker has acknowledged a change's record.
 
-        Called from the client's callback, so it only takes note.
+        Called from the client's callback, so it only takes a note.
         """
         self.done_ns[index] = time.monotonic_ns()
         self.open -= 1
@@ -127,9 +128,7 @@ class Flight:
         self.acknowledge(index)
 
     def give_up(self, cause: str) -> None:
-        """Wait for nothing more: what was handed over is unknown from now on, the rest was never
-        sent.
-        """
+        """Stop waiting: records without an answer become unknown, the rest counts as never sent."""
         now_ns = time.monotonic_ns()
         for index in range(self.sent):
             if not self.done_ns[index]:
@@ -141,7 +140,7 @@ class Flight:
         self.open = 0
 
     def acked(self) -> NDArray[np.bool_]:
-        """Which transactions the broker has acknowledged in full."""
+        """Which transactions the broker has acknowledged completely."""
         if not self.failures:
             return np.ones(len(self.starts), dtype=np.bool_)
         mask = np.ones(len(self), dtype=np.bool_)
@@ -149,8 +148,8 @@ class Flight:
         return np.logical_and.reduceat(mask, self.starts)
 
     def times_ns(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """When each transaction was intended, when its first record was handed over, when its last
-        was answered.
+        """For each transaction: its intended time, when its first record was handed over, and when
+        its last record was answered.
         """
         intended, called, done = (
             np.array(column, dtype=np.int64)
@@ -162,7 +161,7 @@ class Flight:
         return intended[starts], called[starts], np.maximum.reduceat(done, starts)
 
     def ack_us(self) -> NDArray[np.int64]:
-        """From its produce call to its acknowledgement, for each acknowledged record."""
+        """For each acknowledged record, the time from its produce call to its acknowledgement."""
         took_us = (
             np.array(self.done_ns, dtype=np.int64) - np.array(self.called_ns, dtype=np.int64)
         ) // 1000
@@ -184,7 +183,7 @@ class Flight:
                 began = index
 
     def causes(self) -> Counter[str]:
-        """Why changes were not acknowledged."""
+        """The causes of unacknowledged changes, counted."""
         return Counter(cause for _, cause in self.failures.values())
 
 
@@ -200,7 +199,7 @@ class ChangeFlight(Flight):
         self.transactions: list[int] = []
 
     def add(self, transaction: WriteTransaction, intended_ns: int) -> None:
-        """Take a transaction aboard; before the flight is pushed."""
+        """Add a transaction; only before the flight is pushed."""
         changes = transaction.changes
         count = len(changes)
         if not self.changes:
@@ -233,9 +232,10 @@ class ChangeFlight(Flight):
 
 
 class PipelinedWriter(Writer):
-    """A writer whose transactions follow each other without waiting for the one before.
+    """A writer whose transactions follow one another without waiting for the previous one.
 
-    Versions count when they are made. One that is refused later leaves a gap in its key's versions.
+    Versions count when they are made, so a change that is refused later leaves a gap in its key's
+    versions.
     """
 
     @override
@@ -245,8 +245,8 @@ class PipelinedWriter(Writer):
         return transaction
 
     def reserve(self, transactions: int, size: int) -> tuple[int, int]:
-        """Leave the making of so many transactions of inserts to somebody else; returns their
-        first number and sequence.
+        """Reserve numbers for transactions of inserts that the caller makes itself; returns the
+        first transaction's number and sequence.
         """
         first = self._transactions + 1, self._sequence + 1
         self._transactions += transactions

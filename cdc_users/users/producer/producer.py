@@ -1,9 +1,8 @@
-"""Produces change events straight to Kafka, as Debezium would have written them, at any rate and
-of any shape.
+"""Produces change events straight to Kafka in Debezium's format, at any rate and of any shape.
 
-`AvroProducer` knows neither gevent nor threads: whoever owns it calls `push` and `poll` from one
-thread (or greenlet), and `flush` from anywhere that may wait. Every record's acknowledgement is
-timed; a record whose fate the broker did not tell is `unknown`, never guessed.
+`AvroProducer` knows neither gevent nor threads: its owner calls `push` and `poll` from one thread
+(or greenlet), and `flush` from any place that may wait. Every record's acknowledgement is timed. A
+record whose outcome the broker did not report is `unknown`.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ from infra.client.kafka import kafka_settings
 logger = structlog.get_logger()
 
 PROGRESS_S = 10.0
-#: The client's own bounds; beyond them `push` says that the queue is full. One `poll` may let in
-#: as many acknowledgements, so more would stall whoever polls.
+#: The client's own bounds; beyond them `push` reports a full queue. One `poll` may handle this many
+#: acknowledgements at once, so larger bounds would stall its caller.
 QUEUE_RECORDS = 20_000
 QUEUE_KBYTES = 256 * 1024
-#: The largest batch of several records. The broker's limit is on batches; a larger record gets one
-#: alone.
+#: The largest batch of several records. The broker limits batches; a larger record is sent as a
+#: batch of its own.
 BATCH_BYTES = 900_000
 CLIENT_LIMIT_BYTES = 1_000_000_000
-#: A broker that was killed is back within seconds; what it has not acknowledged by now is unknown.
+#: A broker that was killed is back within seconds; records without an answer by now are unknown.
 GIVE_UP_S = 60.0
 FIRST_LSN = 2**24
 
-#: With these answers a record is certainly not in the topic; any other may have come after the
-#: broker wrote it.
+#: With these answers a record is certainly not in the topic; with any other one the broker may have
+#: written it.
 _NOT_WRITTEN = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -66,8 +65,8 @@ _NOT_WRITTEN = frozenset(
 class Figures:
     """What a producer has done so far.
 
-    `bytes` are keys and values that the client took, those of tombstones as well; all counts but
-    `tombstones` are of changes.
+    `bytes` counts keys and values that the client took, including those of tombstones; all counts
+    but `tombstones` are of changes.
     """
 
     records: int = 0
@@ -77,10 +76,10 @@ class Figures:
     unknown: int = 0
     tombstones: int = 0
     tombstones_failed: int = 0
-    #: How often the local queue was full: local backpressure.
+    #: How often the local queue was full, which is backpressure inside this process.
     queue_full: int = 0
     causes: Counter[str] = field(default_factory=Counter)
-    #: What the client says of itself, in ms, of the last second (librdkafka's STATISTICS.md).
+    #: The client's own statistics in ms, of the last second (librdkafka's STATISTICS.md).
     client_ms: Mapping[str, float] = field(default_factory=dict)
 
     def note(self, flight: Flight) -> None:
@@ -94,8 +93,8 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How records are sent: schema ids in headers or in front of the bytes, how long the client
-    waits for company (linger), and the length of its local queue.
+    """How records are sent: schema ids in headers or before the value, how long the client waits to
+    fill a batch (linger), and the length of its local queue.
     """
 
     headers: bool = False
@@ -107,7 +106,7 @@ class AvroProducer:
     """Produces changes in Debezium's envelope, keys and values in Confluent's wire format.
 
     `channels` are the tables' topics in the tables' order (Change.table counts from 0). A key goes
-    to the partition where Debezium would put it, or where its flight says. Not safe for several
+    to the partition that Debezium would choose, unless its flight names one. Not safe for several
     threads.
     """
 
@@ -138,8 +137,8 @@ class AvroProducer:
         anchor: Anchor,
         options: SendOptions = SendOptions(),
     ) -> AvroProducer:
-        """A producer that finds out by itself what the topics need (channel.open_channel has the
-        errors).
+        """A producer that asks broker and registry itself (errors as in
+        topic_schemas.open_channel).
         """
         return cls(
             bootstrap,
@@ -154,24 +153,23 @@ class AvroProducer:
         return [outlet.channel for outlet in self._outlets]
 
     def room_bytes(self, table: int) -> int:
-        """The largest key and value together that a table's topic takes."""
+        """The largest size of key and value together that a table's topic accepts."""
         return self._outlets[table].room_bytes
 
     @property
     def flying(self) -> int:
-        """How many flights have not landed yet."""
+        """The number of flights that have not landed."""
         return len(self._flights)
 
     def evolve(self, registry_url: str, column: str) -> None:
-        """From now on every row is written with one column more, a nullable text, the last."""
+        """Add a nullable text column as the last one; from now on every row has it."""
         channels = [evolve(channel, registry_url, column) for channel in self.channels]
         self._outlets = [Outlet(channel, headers=bool(self._more)) for channel in channels]
         self._widening = Widening()
 
     def push(self, flight: Flight) -> bool:
-        """Hand over a flight, or the rest of one;
-
-        False where the local queue is full, and `poll` must make room.
+        """Hand over a flight or the rest of one; False if the local queue is full, and `poll` must
+        make room.
         """
         if not flight.begun:
             flight.begun = True
@@ -179,7 +177,7 @@ class AvroProducer:
         moment_us = self._anchor.now_us()
         for outlet in self._outlets:
             outlet.moment = outlet.encoder.moment(moment_us)
-        # Answers only come in `poll`: what fails meanwhile was refused.
+        # Answers come only in `poll`, so a failure in between is a refusal.
         taken, size = flight.sent - len(flight.failures), flight.bytes
         try:
             self._push(flight)
@@ -225,7 +223,7 @@ class AvroProducer:
     def _bury(self, flight: Flight, topic: str, key: bytes) -> None:
         """Send the tombstone that follows a delete.
 
-        It is no event: what becomes of it changes no outcome.
+        A tombstone is no event, so its fate changes no outcome.
         """
         flight.owed = topic, key
         self._producer.produce(
@@ -241,8 +239,8 @@ class AvroProducer:
         self.figures.tombstones_failed += error is not None
 
     def poll(self, timeout_s: float = 0) -> Sequence[Flight]:
-        """Let acknowledgements in; returns the flights that have landed, in the order in which
-        they were pushed.
+        """Handle acknowledgements; returns the flights that have landed, in the order of their
+        push.
         """
         self._producer.poll(timeout_s)
         landed = []
@@ -257,9 +255,8 @@ class AvroProducer:
     def flush(self, limit_s: float) -> Sequence[Flight]:
         """Wait until everything has landed.
 
-        What has not by then is given up: its outcome is `unknown`.
-
-        Waits in C: under gevent call it in the hub's thread pool.
+        Records without an answer by then are given up and become `unknown`. Waits in C, so under
+        gevent it must run in the hub's thread pool.
         """
         if self._producer.flush(limit_s):
             self._producer.purge()
@@ -297,7 +294,7 @@ class AvroProducer:
 
 
 def _answer(flight: Flight, index: int, error: KafkaError | None, _message: Message) -> None:
-    """The client's callback for one record: it only takes note."""
+    """The client's callback for one record: it only takes a note."""
     if error is None:
         flight.acknowledge(index)
     else:
@@ -310,17 +307,17 @@ def _settings(
 ) -> dict[str, object]:
     smallest = min(channel.max_message_bytes for channel in channels)
     own = {
-        # Kafka's own hash, so that a key lands where a Java producer would put it.
+        # Kafka's own hash, so that a key reaches the same partition as from a Java producer.
         "partitioner": "murmur2_random",
-        # Retries neither double nor reorder, as with Debezium's own producer.
+        # Retries neither duplicate nor reorder, as with Debezium's own producer.
         "enable.idempotence": True,
         "linger.ms": options.linger_ms,
         "queue.buffering.max.messages": options.queue_records,
         "queue.buffering.max.kbytes": QUEUE_KBYTES,
         "message.timeout.ms": round(GIVE_UP_S * 1000),
         "batch.size": min(BATCH_BYTES, smallest * 9 // 10),
-        # We refuse a record that is too large, exactly and by itself; the client would count
-        # without the batch's head.
+        # `push` refuses records that are too large one by one; the client's own check leaves out
+        # the batch's head.
         "message.max.bytes": CLIENT_LIMIT_BYTES,
         "statistics.interval.ms": 1000,
         "log_level": 2,

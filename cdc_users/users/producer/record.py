@@ -1,25 +1,23 @@
-"""One table's topic while it is written to: where, with which schema, and how large a record may
-be.
-"""
+"""One table's topic during writing: its encoder, its headers and its limit on records."""
 
 from __future__ import annotations
 
 from cdc_users.users.producer.topic_schemas import Channel
 from infra.avro.encoder import ChangeOrigin, EnvelopeEncoder, Moment
 
-#: What Debezium puts beside each record.
+#: The headers that Debezium sends with each record.
 HEADERS: tuple[tuple[str, bytes], ...] = (
     ("__debezium.context.connectorLogicalName", b"cdc"),
     ("__debezium.context.taskId", b"0"),
     ("__debezium.context.connectorName", b"postgresql"),
 )
-#: A batch's head and its only record's own, at their longest (Kafka protocol, "Record Batch").
+#: The largest head of a batch, and of its only record (Kafka protocol, "Record Batch").
 BATCH_HEAD_BYTES = 61 + 36
 HEADER_HEAD_BYTES = 10
 
 
 class Outlet:
-    """A channel with its encoder, and the moment that the records of the current push share."""
+    """A channel with its encoder, and the timestamp that all records of a push share."""
 
     __slots__ = ("channel", "encoder", "moment", "room_bytes", "topic")
 
@@ -38,7 +36,7 @@ class Outlet:
         self.room_bytes = channel.max_message_bytes - BATCH_HEAD_BYTES - beside
 
     def too_large(self, size: int) -> str:
-        """Why a record of so many bytes is not sent."""
+        """The message for a record that is too large."""
         return (
             f"a record of {size} bytes is larger than the {self.room_bytes} that topic"
             f" {self.topic!r} takes"

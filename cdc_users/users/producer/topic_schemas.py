@@ -1,6 +1,6 @@
-"""What a producer must know of a topic before it writes there, found out once a run.
+"""What a producer needs to know about a topic, found out once a run.
 
-For processes without gevent, as `topic` is: the steward asks, the lanes' processes are told.
+For processes without gevent: the steward asks broker and registry, and tells the lanes' processes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SIZE = "max.message.bytes"
 def open_channel(bootstrap: str, registry_url: str, topic: str) -> Channel:
     """Look at the topic and register its subjects.
 
-    Raises TargetError where the broker or the registry does not answer or the topic is not there,
-    SubjectError where a subject has a schema that ours does not fit.
+    Raises TargetError if the broker or the registry does not answer or the topic does not exist,
+    and SubjectError if a subject has an incompatible schema.
     """
     partitions, largest = _look(bootstrap, topic)
     schemas = customers_schemas(topic)
@@ -35,7 +35,7 @@ def open_channel(bootstrap: str, registry_url: str, topic: str) -> Channel:
 
 
 def evolve(channel: Channel, registry_url: str, column: str) -> Channel:
-    """Register the schema with one column more, as the connector does at the first row after ALTER
+    """Register the schema with one column more; Debezium does so at the first row after ALTER
     TABLE.
     """
     schemas = with_column(channel.schemas, column)
@@ -67,8 +67,8 @@ def _look(bootstrap: str, topic: str) -> tuple[int, int]:
 def register(registry_url: str, subject: str, schema: AvroDefinition) -> int:
     """Register a schema, or find it registered; returns its id.
 
-    Asks first whether it fits what the subject holds: a registry without rules takes anything, and
-    every reader of the older records would then fail.
+    First asks whether the schema is compatible with the subject's: a registry without rules accepts
+    any schema, and then every reader of older records would fail.
     """
     try:
         with SchemaRegistry(registry_url, REACH_S) as registry:

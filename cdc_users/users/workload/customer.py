@@ -1,7 +1,7 @@
-"""Rows of `customers`: realistic enough, the same for the same key and version, and cheap to make.
+"""Rows of `customers`: realistic, the same for the same key and version, and cheap to make.
 
-Pure. `columns` says what a row holds; `Formatter` makes the same rows with their probes several
-times faster, because a writer makes one for every event.
+Pure. `columns` defines a row. `Formatter` makes equal rows with their probes several times faster,
+because a writer makes one for every event.
 """
 
 from __future__ import annotations
@@ -46,14 +46,12 @@ LAST_NAMES = (
     "Ångström",
 )
 NOTE = "a note, 'quoted', with ünïcode"
-# So much of a row differs from one version of it to the next.
+# This part of a row differs between its versions.
 VERSION_STEP = 13
 
 
 def columns(key: int, intended_us: int, payload: str, key_version: int = 1) -> Values:
-    """A customer without key and probe: varied enough to be realistic, NULL where the columns
-    allow it.
-    """
+    """A customer without key and probe: realistic values, with NULL in columns that allow it."""
     salt = key + VERSION_STEP * (key_version - 1)
     return (
         FIRST_NAMES[key % 10],
@@ -121,6 +119,6 @@ class Formatter(ProbeMaker):
     def stamp(
         self, before: CustomerRow, key_version: int, operation: str, sequence: int, index: int
     ) -> CustomerRow:
-        """The row as it was, with a new probe: what is written just before a delete."""
+        """The row as it was, with a new probe; it is written just before a delete."""
         code = checksum(before[0], key_version, before[1:-1])
         return (*before[:-1], self._probe(key_version, operation, sequence, index, code))

@@ -1,9 +1,8 @@
-"""What writers did and what the source must hold in the end, from nothing but the outcomes that
-they were told.
+"""What the writers did and what the source must hold at the end, computed from the outcomes alone.
 
 Pure. A writer's choices follow from its workload and its outcomes
-(cdc_users/users/workload/keyspace.py), so they can be made again; nothing needs to be kept while
-the load runs.
+(cdc_users/users/workload/keyspace.py), so they can be repeated after the run; nothing needs to be
+stored during the load.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ from cdc_users.users.workload.workload import KEYS_PER_WRITER, Workload, key_spa
 
 @dataclass(frozen=True, slots=True)
 class FinalState:
-    """Keys in ascending order, each with the version of its last acknowledged write and whether
-    that deleted it.
+    """Keys in ascending order; for each, the version of its last acknowledged write, and whether
+    that write deleted it.
 
-    `doubtful` are keys with a write of which nobody knows whether it happened; they are in no
-    other array.
+    `doubtful` are the keys with a write of unknown outcome; no other array contains them.
     """
 
     keys: NDArray[np.int64]
@@ -40,8 +38,9 @@ def final_state(
 ) -> FinalState:
     """The final state of all writers' keys.
 
-    `size` is the operations per transaction, `told` how each writer's sequences ended as the
-    writer knew it while it ran, `settled` how they ended in truth, as far as that was found out.
+    `size` is the operations per transaction. `told` has the outcomes of each writer's sequences as
+    the writer knew them during the run; `settled` has the true outcomes, as far as they were found
+    out.
     """
     parts = [
         _of_writer(workload, size, writer, told[writer], settled[writer]) for writer in sorted(told)
@@ -54,7 +53,7 @@ def final_state(
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A transaction that was made again: its outcome as the writer knew it, its sequences and what
+    """A repeated transaction: its outcome as the writer knew it, its sequences, and the keys that
     it touched.
     """
 
@@ -69,7 +68,7 @@ class Done:
 
 
 def transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> Iterator[Done]:
-    """All transactions of a writer, in order."""
+    """All transactions of a writer, repeated in order."""
     keys = key_space(writer, workload)
     sequence = 1
     for outcome, end in _runs(told):
@@ -130,7 +129,7 @@ def _runs(told: Outcomes) -> Iterator[tuple[Outcome, int]]:
 
 
 class _Cursor:
-    """Whether ascending numbers lie in ranges."""
+    """Whether ascending numbers lie in ranges; each range is looked at once."""
 
     def __init__(self, ranges: Sequence[SequenceRange]) -> None:
         self._ranges = union(ranges, ())

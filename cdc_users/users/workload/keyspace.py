@@ -1,9 +1,9 @@
-"""Which keys one writer has, and which it takes next: the mix and the skew of a workload.
+"""Which keys a writer has, and which key it takes next: the mix and the skew of a workload.
 
-Pure and deterministic: the same seed and the same outcomes make the same choices, so that what a
-writer did can be played again (cdc_users/users/workload/expected_state.py). Memory is bounded:
-updates and deletes choose among the `live_keys` newest keys; an older key stays in its table and
-is never touched again.
+Pure and deterministic: the same seed and the same outcomes give the same choices, so a writer's
+work can be repeated (cdc_users/users/workload/expected_state.py). Memory is bounded: updates and
+deletes choose among the `live_keys` newest keys; an older key stays in its table and is never
+touched again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from cdc_users.measure.ledger.probe import Operation
 
-#: A row as its maker made it: a customer, or a row of a table of the user's own.
+#: A row: a customer, or a row of one of the user's own tables.
 WrittenRow = tuple[Any, ...]
 Outcome = Literal["acked", "failed", "unknown"]
 
@@ -26,7 +26,7 @@ Outcome = Literal["acked", "failed", "unknown"]
 class RowChange(msgspec.Struct, frozen=True, gc=False):
     """One event of a transaction.
 
-    `row` is the whole new row in column order (None for a delete), `before` the row as last
+    `row` is the whole new row in column order (None for a delete); `before` is the row as last
     written (None for an insert); `table` counts from 0 (infra.postgres.table.table_names).
 
     A struct and not a dataclass, because one is made for every event.
@@ -42,7 +42,7 @@ class RowChange(msgspec.Struct, frozen=True, gc=False):
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
-    """What one event will do: to which key, and what its version will be."""
+    """One future event: its key, and the key's version after it."""
 
     operation: Operation
     key: int
@@ -53,8 +53,8 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
 class KeySpace:
     """The live keys of one writer, by slot; slot 0 is the hottest under skew.
 
-    A transaction touches a key at most once (a delete is one touch of two events). What it did
-    counts only once `settle` knows that it was acknowledged.
+    A transaction touches a key at most once (a delete is one touch of two events). Its effects
+    count only once `settle` reports that it was acknowledged.
     """
 
     def __init__(
@@ -99,9 +99,8 @@ class KeySpace:
         return made
 
     def _choose(self, touched: set[int]) -> int | None:
-        """A live key that this transaction has not touched;
-
-        None where there is none, and an insert is made instead.
+        """A live key that this transaction has not touched; None if there is none, and an insert is
+        made instead.
         """
         count = len(self._keys)
         if count <= len(touched):
@@ -118,7 +117,7 @@ class KeySpace:
         return self._keys[slot]
 
     def settle(self, changes: Iterable[RowChange], outcome: Outcome) -> None:
-        """Take over what a transaction did: nothing if it failed; if nobody knows, its keys are
+        """Apply a transaction's effects: none if it failed; if its outcome is unknown, its keys are
         never used again.
         """
         if self._only_inserts or outcome == "failed":

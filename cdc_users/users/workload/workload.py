@@ -1,8 +1,8 @@
 """What one writer writes: keys, sequences and probes of its own, so that no other writer can
 confuse the audit.
 
-Pure: no connection and no clock. A writer has at most one open transaction. What it writes follows
-from run, writer, workload and the outcomes that were reported to it, and from nothing else.
+Pure: no connection and no clock. A writer has at most one open transaction. Its output follows only
+from run, writer, workload and the outcomes that were reported to it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cdc_users.measure.ledger.probe import KEYS_PER_WRITER as KEYS_PER_WRITER
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation
 from cdc_users.measure.number import number, shown, whole
 
-# Others know these under this module's name.
+# Other modules import these from here.
 from cdc_users.users.workload.customer import Formatter
 from cdc_users.users.workload.customer import columns as columns
 from cdc_users.users.workload.keyspace import KeySpace, Outcome, RowChange, Touch, WrittenRow
@@ -32,15 +32,15 @@ WEIGHT_DIGITS = 6
 
 
 class WorkloadError(ValueError):
-    """A mix or a skew that makes no sense; the message names the value and the remedy."""
+    """A mix or a skew that is not possible; the message has the value and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What every writer of a run writes.
 
-    `mix` weighs insert, update and delete; `skew` 0 is uniform, else Zipf's exponent; updates and
-    deletes choose among a writer's `live_keys` newest keys.
+    `mix` weighs insert, update and delete; `skew` is 0 for uniform, else Zipf's exponent; updates
+    and deletes choose among a writer's `live_keys` newest keys.
     """
 
     mix: tuple[int, int, int] = (100, 0, 0)
@@ -53,7 +53,7 @@ class Workload:
 
     @property
     def only_inserts(self) -> bool:
-        """Whether nothing is ever updated or deleted."""
+        """Whether the mix has no updates and no deletes."""
         return self.mix[1] == self.mix[2] == 0
 
 
@@ -108,20 +108,20 @@ def parse_skew(text: str) -> float:
 
 
 def writer_number(step: int, lane: int) -> int:
-    """The number under which a lane writes in a step; taps group by step through it."""
+    """A lane's writer number in a step; taps find the step in it."""
     return step * LANES_PER_STEP + lane
 
 
 @dataclass(slots=True)
 class Ranges:
-    """Sequence numbers by outcome, as runs [first, last]; dense writers need one run for millions
-    of rows.
+    """Sequence numbers by outcome, as runs [first, last]; without gaps one run holds millions of
+    rows.
     """
 
     runs: dict[Outcome, list[list[int]]] = field(default_factory=dict)
 
     def add(self, outcome: Outcome, first: int, last: int) -> None:
-        """Note that the sequences first..last, both included, ended like this."""
+        """Note that the sequences first..last, both included, have this outcome."""
         runs = self.runs.setdefault(outcome, [])
         if runs and runs[-1][1] == first - 1:
             runs[-1][1] = last
@@ -130,7 +130,7 @@ class Ranges:
 
 
 class WriteTransaction(msgspec.Struct, frozen=True):
-    """What is committed together: sequences `first` to `last`, one change each, in order."""
+    """One transaction: sequences `first` to `last`, one change each, in order."""
 
     number: int
     first: int
@@ -139,13 +139,13 @@ class WriteTransaction(msgspec.Struct, frozen=True):
 
 
 class RowMaker(Protocol):
-    """Makes one writer's rows: customers, or those of tables of the user's own.
+    """Makes one writer's rows: customers, or rows of the user's own tables.
 
-    The last of a row's values is its probe.
+    The last value of a row is its probe.
     """
 
     def begin(self, transaction: int, size: int, intended_us: int) -> None:
-        """The rows that follow belong to this transaction of so many events."""
+        """Begin a transaction of this many events; the following rows belong to it."""
 
     def row(self, key: int, key_version: int, operation: str, sequence: int, index: int) -> Any:
         """An inserted or updated row."""
@@ -153,19 +153,19 @@ class RowMaker(Protocol):
     def stamp(
         self, before: Any, key_version: int, operation: str, sequence: int, index: int
     ) -> Any:
-        """The row as it was, with a new probe: what is written just before a delete."""
+        """The row as it was, with a new probe; it is written just before a delete."""
 
 
 def payload_of(workload: Workload, number: int) -> str:
-    """What a writer adds to each of its rows."""
+    """The text that a writer adds to each of its rows."""
     return "".join(_chance(workload, number, "payload").choices(ALPHABET, k=workload.row_bytes))
 
 
 class Writer:
-    """Makes the transactions of one lane in one step; its rows are customers unless others are
+    """Makes the transactions of one lane in one step; its rows are customers, unless a row maker is
     given.
 
-    A key is the writer's base plus its insert's sequence.
+    A key is the writer's base plus the sequence of its insert.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class Writer:
         return WriteTransaction(self._transactions, first, self._sequence, changes)
 
     def _inserts(self, size: int, first: int, intended_us: int) -> WriteTransaction:
-        """The same where nothing else is ever done, which needs no choices."""
+        """`transaction` for a mix of inserts alone, which needs no choices."""
         self._sequence += size
         formatter, base, tables, insert = (
             self._formatter,
@@ -226,8 +226,8 @@ class Writer:
         return WriteTransaction(self._transactions, first, self._sequence, changes)
 
     def settle(self, transaction: WriteTransaction, outcome: Outcome) -> None:
-        """Say how a transaction ended: its versions count if acked, and its keys are never used
-        again if unknown.
+        """Report a transaction's outcome: its versions count if it was acked; if it is unknown, its
+        keys are never used again.
         """
         self.ranges.add(outcome, transaction.first, transaction.last)
         self._keys.settle(transaction.changes, outcome)
@@ -253,7 +253,7 @@ class Writer:
 
 
 def key_space(number: int, workload: Workload) -> KeySpace:
-    """The keys of a writer before its first transaction."""
+    """A writer's keys before its first transaction."""
     return KeySpace(
         _chance(workload, number, "keys"), workload.mix, workload.skew, workload.live_keys
     )

@@ -1,1 +1,1 @@
-"""Rows for a table of the user's own, made from what its catalog says."""
+"""Makes rows for one of the user's own tables from the table's catalog."""

@@ -1,8 +1,8 @@
-"""What a CHECK asks of single columns, where it asks for nothing else. Pure.
+"""Reads the conditions of CHECK constraints on single columns, if they have no other ones. Pure.
 
-Read are comparisons of a column, or of its length, with a constant, lists of allowed values, and
-several of these joined by AND, as PostgreSQL writes definitions (pg_get_constraintdef). Whatever
-else a CHECK says can only be met by who knows what it means.
+It reads comparisons of a column or its length with a constant, lists of allowed values, and several
+of these joined by AND, in the form of pg_get_constraintdef. Any other CHECK needs a row maker by
+somebody who knows its meaning.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-#: What PostgreSQL adds to each constant, and to columns of other types than the operator's.
+#: The casts that PostgreSQL adds to constants, and to columns of other types than the operator's.
 _CAST = re.compile(
     r"::(?:character varying|double precision|[a-z_0-9]+)(?:\(\d+(?:,\d+)?\))?(?:\[\])?"
 )
@@ -33,9 +33,9 @@ _OTHER_WAY = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a column must hold: bounds of its number or its length, or one of some texts.
+    """The condition on a column: bounds of its number or its length, or one of some texts.
 
-    An `above` or `below` bound is itself no value that is allowed.
+    With `above` or `below` the bound itself is not allowed.
     """
 
     low: Decimal | None = None
@@ -47,14 +47,14 @@ class Demand:
     required: bool = False
 
     def least(self, unit: int) -> int | None:
-        """The least number of units that is allowed, of which so many make a one."""
+        """The smallest allowed value, in units of which `unit` make 1."""
         if self.low is None:
             return None
         least = self.low * unit
         return math.floor(least) + 1 if self.above else math.ceil(least)
 
     def most(self, unit: int) -> int | None:
-        """The greatest number of units that is allowed."""
+        """The largest allowed value, in the same units as `least`."""
         if self.high is None:
             return None
         most = self.high * unit
@@ -62,7 +62,7 @@ class Demand:
 
 
 def demands(definition: str) -> list[tuple[str, Demand]] | None:
-    """The demands of a CHECK by column; None where it says more than this module reads.
+    """A CHECK's demands by column; None if it has conditions that this module does not read.
 
     A domain's column is called VALUE.
     """
@@ -93,7 +93,7 @@ def _conjuncts(text: str) -> list[str]:
 
 
 def _bare(text: str) -> str:
-    """The text without brackets around all of it."""
+    """The text without brackets that enclose all of it."""
     text = text.strip()
     while text.startswith("(") and _closing(text) == len(text) - 1:
         text = text[1:-1].strip()

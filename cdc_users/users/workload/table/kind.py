@@ -1,4 +1,6 @@
-"""From a column's type to how its values are made and what the checksum takes them for. Pure."""
+"""From a column's type to its value plan: how values are made, and how the checksum reads them.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ from cdc_users.users.workload.table.value import unit_of
 from infra.avro.kind import ColumnKind
 from infra.postgres.catalog import CatalogType
 
-#: Digits of a number behind its point where its type does not say.
+#: Digits after the point for a numeric without a scale.
 USUAL_SCALE = 2
 MICROSECONDS = 6
-#: Debezium writes times of so many digits at most in milliseconds (its `adaptive` mode).
+#: Debezium writes times with up to this many digits in milliseconds (its `adaptive` mode).
 MILLISECONDS = 3
 
 
@@ -39,8 +41,8 @@ def _array(item: CatalogType) -> ValuePlan:
     made = value_plan(item)
     if made.maker in ("bits", "money", "xml", "point", "range", "array", "bytes", "json"):
         raise UnknownTypeError(f"{item.name}[]")
-    # Items of other kinds are texts in one carrier and numbers in the next, and drivers do not
-    # take arrays of enums apart.
+    # Items of other types are texts in one format and numbers in another, and drivers do not split
+    # arrays of enums.
     kind = ColumnKind.OTHER if made.maker == "text" and not made.labels else ""
     return ValuePlan(maker="array", kind=kind, item=made)
 
@@ -130,7 +132,7 @@ _TYPES: Mapping[str, Callable[[CatalogType], ValuePlan]] = {
 
 
 def bounded(plan: ValuePlan, demand: Demand) -> ValuePlan:
-    """The plan within further bounds."""
+    """The plan within additional bounds."""
     unit = unit_of(plan)
     low, high = demand.least(unit), demand.most(unit)
     if low is not None:

@@ -1,21 +1,21 @@
-"""How the rows of one table of the user's own are made: plain data, so that it travels to every
-process with lanes.
+"""The plan of one of the user's own tables: how its rows are made, as plain data, so that every
+process with lanes can get it.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-#: A run's numeric keys lie in one span of this size, and texts and UUIDs begin with the run.
+#: A run's numeric keys lie in a span of this size; its texts and UUIDs begin with the run's name.
 KEY_SPAN = 10**15
 
 
 class ValuePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How values of one type are made: by `maker`, within its bounds.
 
-    `kind` is what the checksum takes them for (infra.avro.kind); empty where carriers write the
-    type in too many ways to be compared. `low` and `high` bound numbers, counted in the least that
-    two of them differ by, and lengths; both are included.
+    `kind` says how the checksum reads them (infra.avro.kind); it is empty for types that formats
+    write in too many ways to be compared. `low` and `high` bound lengths, and numbers in units of
+    their smallest step; both bounds are included.
     """
 
     maker: str
@@ -30,9 +30,9 @@ class ValuePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One column that is written.
 
-    A `fixed` one depends on the row's key alone: it is part of a key, unique, or a reference, and
-    no update changes it. A `distinct` one carries the key itself, so that no two rows have the
-    same.
+    A `fixed` column depends on the row's key alone: it is part of a key, unique, or a reference,
+    and no update changes it. A `distinct` column contains the key, so that no two rows have equal
+    values.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReferencePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A foreign key: its columns, and the rows that may be referred to, as texts."""
+    """A foreign key: its columns, and the rows that it may refer to, as texts."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -52,7 +52,7 @@ class ReferencePlan(msgspec.Struct, frozen=True, kw_only=True):
 class TablePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One table: the columns that are written, in table order and without the probe's.
 
-    `key_base` is where the run's numeric keys begin; `head` is what its texts begin with. With
+    `key_base` is the first of the run's numeric keys; `head` is the start of its texts. With
     `overriding` an identity column of the key is written. `unaudited` says what of this table
     cannot be audited, or never arrives, and why.
     """

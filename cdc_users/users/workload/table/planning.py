@@ -1,4 +1,4 @@
-"""From a table's catalog to how its rows are made, or to what stands in the way, by name. Pure."""
+"""From a table's catalog to its plan, or to every reason against it. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cdc_users.users.workload.table.value import can_be_distinct
 from infra.postgres.catalog import CatalogColumn, CatalogReference, CatalogTable
 from infra.stack.debezium.loss import hides_null, loss_notes
 
-#: Types of which a column can hold the probe.
+#: The column types that can hold the probe.
 TEXTS = ("text", "character varying", "citext")
 PROBE_LENGTH = 80
 REMEDY = (
@@ -24,11 +24,11 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class TableWish:
-    """What is asked of a table.
+    """The wishes for a table.
 
-    `rows` by foreign key's name are those that may be referred to, as texts. With `custom` the
-    user's own code makes rows, so what we cannot make is no mistake. `changes` are the operations
-    of the mix beside inserts. `by_debezium`: Debezium reads the table.
+    `rows` has, by foreign key's name, the rows that may be referred to, as texts. With `custom` the
+    user's own code makes rows, so a type that we cannot make is no mistake. `changes` are the
+    operations of the mix other than insert. `by_debezium`: Debezium reads the table.
     """
 
     probe: str
@@ -43,19 +43,19 @@ class TableWish:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and every mistake that keeps it from being used, each with its remedy."""
+    """A plan, and every mistake that prevents its use, each with the remedy."""
 
     plan: TablePlan
     mistakes: tuple[str, ...]
 
 
 def plan_table(found: CatalogTable, wish: TableWish) -> Planned:
-    """How rows of this table are made."""
+    """Plan the rows of this table."""
     return _Planning(found, wish).run()
 
 
 class _Planning:
-    """One table under way."""
+    """The planning of one table."""
 
     def __init__(self, found: CatalogTable, wish: TableWish) -> None:
         self._found, self._wish = found, wish
@@ -133,7 +133,7 @@ class _Planning:
                     f"values of column {column.name} ({column.declared}) cannot be made; {REMEDY}"
                 )
             return
-        # A NULL that comes as the default would be told as a pipeline's fault (loss_notes).
+        # A NULL that arrives as the default would be blamed on the pipeline (loss_notes).
         hidden = self._wish.by_debezium and hides_null(column)
         self._columns[column.name] = ColumnPlan(
             name=column.name,
@@ -162,7 +162,7 @@ class _Planning:
             self._refuse(f"{text}{where} cannot be met by rows that are made here; {REMEDY}")
 
     def _demand(self, name: str, demand: Demand) -> bool:
-        """Take a demand into a column's plan; whether that can be done."""
+        """Apply a demand to a column's plan; returns whether that is possible."""
         column = self._columns.get(name)
         if column is None:
             return name == self._wish.probe and demand.labels == ()
@@ -194,7 +194,7 @@ class _Planning:
         return made
 
     def _without_rows(self, reference: CatalogReference) -> None:
-        """Nothing can be referred to: then NULL, where the columns may hold that."""
+        """No row can be referred to: use NULL, if the columns allow it."""
         columns = [self._columns[name] for name in reference.columns if name in self._columns]
         optional = [column.name for column in columns if column.nullable]
         if optional:
@@ -215,7 +215,7 @@ class _Planning:
     def _make_key_distinct(self) -> None:
         key = self._found.key
         if not key:
-            self._refuse("it has no primary key, by which rows are found again; give it one")
+            self._refuse("it has no primary key to find rows by; give it one")
             return
         if all(name in self._columns for name in key) and not self._distinct(key):
             columns = ", ".join(f"{name} {self._catalog[name].declared}" for name in key)
@@ -240,7 +240,7 @@ class _Planning:
             )
 
     def _distinct(self, names: Sequence[str]) -> bool:
-        """Let one of these columns carry the key; whether one can."""
+        """Make one of these columns contain the key; returns whether that is possible."""
         referring = {name for one in self._found.references for name in one.columns}
         for name in names:
             column = self._columns[name]

@@ -1,7 +1,7 @@
-"""Rows of tables of the user's own, the same for the same key, version and seed. Pure.
+"""Rows of the user's own tables, the same for the same key, version and seed. Pure.
 
-A row's checksum covers all columns that are compared, those of the key among them; so it needs no
-number for the key (docs/probe.md).
+A row's checksum covers all compared columns, including those of the key, so it needs no number for
+the key (docs/probe.md).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from cdc_users.users.workload.table.plan import ColumnPlan, TablePlan
 from cdc_users.users.workload.table.value import array_text, distinct, made
 from infra.avro.kind import ColumnKind
 
-#: What a user's own code makes: values by column, from the row's key and a source of chance.
+#: The user's own code: values by column, from the row's key and a source of random numbers.
 CustomRow = Callable[[Any, random.Random], Mapping[str, object]]
-#: One in so many values is NULL where a column allows it.
+#: One in this many values is NULL, if the column allows it.
 NULL_EVERY = 10
 
 
 class RowError(ValueError):
-    """A row of the user's own making that cannot be written; the message says why."""
+    """The user's own code made a row that cannot be written; the message has the reason."""
 
 
 class TableRow(NamedTuple):
-    """A row: its values as texts in the plan's order, the checksum's text of them, and its
+    """A row: its values as texts in the plan's order, the text that the checksum covers, and its
     probe.
     """
 
@@ -86,7 +86,7 @@ class TableRows(ProbeMaker):
     def stamp(
         self, before: TableRow, key_version: int, operation: str, sequence: int, index: int
     ) -> TableRow:
-        """The row as it was, with a new probe: what is written just before a delete."""
+        """The row as it was, with a new probe; it is written just before a delete."""
         code = _checksum(key_version, before.canonical)
         probe = self._probe(key_version, operation, sequence, index, code)
         return TableRow(before.values, before.canonical, probe)
@@ -94,7 +94,7 @@ class TableRows(ProbeMaker):
     def _own(
         self, plan: TablePlan, key: Any, chance: random.Random
     ) -> dict[str, tuple[str | None, Any]]:
-        """The user's values, without those of the key; raises RowError."""
+        """The values from the user's own code, without those of the key; raises RowError."""
         assert self._custom is not None
         given = dict(self._custom(key, chance))
         known = {column.name for column in plan.columns}
@@ -115,7 +115,7 @@ def _checksum(key_version: int, text: bytes) -> int:
 
 
 def fixed_values(plan: TablePlan, key: int) -> dict[str, tuple[str | None, Any]]:
-    """What of a row depends on its key alone: its key, what is unique, and what it refers to."""
+    """The values that depend on the key alone: the key, unique columns and references."""
     chance = random.Random(f"{plan.seed}/{key}")  # noqa: S311 - load must be repeatable, not secret
     found: dict[str, tuple[str | None, Any]] = {}
     for reference in plan.references:
@@ -144,7 +144,7 @@ def _referred(
     found: Mapping[str, tuple[str | None, Any]],
     chance: random.Random,
 ) -> tuple[str, ...]:
-    """A row to refer to that agrees with what other references say of the same columns."""
+    """A row to refer to that agrees with other references to the same columns."""
     told = {name: found[name][0] for name in columns if name in found}
     fitting = [
         row
@@ -161,7 +161,7 @@ def _value(column: ColumnPlan, chance: random.Random) -> tuple[str | None, Any]:
 
 
 def _payload_column(plan: TablePlan) -> str:
-    """The column that takes the payload: a text without a limit that updates may change."""
+    """The column for the payload: a text without a limit that updates may change."""
     return next(
         (
             column.name
@@ -175,14 +175,14 @@ def _payload_column(plan: TablePlan) -> str:
 
 
 def key_of(plan: TablePlan, found: Mapping[str, tuple[str | None, Any]]) -> Any:
-    """The key as the user's code gets it: an int or a text, of several columns a tuple."""
+    """The key as the user's code gets it: an int or a text; a tuple for several columns."""
     texts = [found[name][0] or "" for name in plan.key]
     values = tuple(int(text) if text.lstrip("-").isdecimal() else text for text in texts)
     return values[0] if len(values) == 1 else values
 
 
 def postgres_text(value: Any) -> str | None:
-    """A value of Python's as PostgreSQL reads it."""
+    """A Python value as text for PostgreSQL."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""Values of PostgreSQL's types as text that the server reads: seeded, and realistic in size.
+"""Values of PostgreSQL's types as text for the server: seeded, and of realistic size.
 
-Pure. A maker takes the plan of its value and a source of chance. What carries a row's key, so that
-no two rows have the same, is made by `distinct`.
+Pure. A maker takes the plan of its value and a source of random numbers. `distinct` makes the
+values that contain a row's key, so that no two rows have equal ones.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ WORDS: Final = (
     "harbour", "señor", "amber", "quarter", "pending", "paid", "Ångström", "returned", "depot",
 )  # fmt: skip
 ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
-#: The newest moment of all that are made; they reach so far back.
+#: The newest time of all values, and how far they reach back.
 NEWEST: Final = datetime(2026, 6, 30, 12, tzinfo=UTC)
 PAST_S: Final = 3 * 365 * 86_400
-#: Texts without a limit are about as long as a sentence.
+#: The length of texts without a limit: about a sentence.
 USUAL_LENGTH: Final = 60
-#: Numbers without a limit reach from nought to here.
+#: Numbers without a limit are from 0 up to here.
 USUAL_MOST: Final = 100_000
 EIGHTHS: Final = 8
-#: A text that carries a key: the run's eight characters, and the key in base 36.
+#: A text that contains a key: eight characters of the run, and the key in base 36.
 KEY_DIGITS: Final = 10
 KEY_LENGTH: Final = 8 + KEY_DIGITS
-#: A number that carries a key must hold so much.
+#: A number that contains a key must hold this much.
 ROOM: Final = 9 * 10**18
 
 ValueMaker = Callable[[ValuePlan, random.Random], str]
 
 
 def made(plan: ValuePlan, chance: random.Random) -> tuple[str, Any]:
-    """One value: as text that PostgreSQL reads as the column's type, and as what the checksum's
-    kind is read from, which is the same text but for arrays and intervals.
+    """One value, in two forms: the text for PostgreSQL, and the form from which the checksum reads
+    its kind. These differ only for arrays and intervals.
     """
     if plan.item is not None and plan.maker == "array":
         items = [MAKERS[plan.item.maker](plan.item, chance) for _ in range(chance.randint(0, 4))]
@@ -52,7 +52,7 @@ def made(plan: ValuePlan, chance: random.Random) -> tuple[str, Any]:
 
 
 def array_text(items: Sequence[str | None]) -> str:
-    """An array as PostgreSQL reads it (its documentation, "Array Input and Output Syntax")."""
+    """An array as text for PostgreSQL (its documentation, "Array Input and Output Syntax")."""
     return "{" + ",".join(map(_item_text, items)) + "}"
 
 
@@ -63,7 +63,7 @@ def _item_text(item: str | None) -> str:
 
 
 def distinct(plan: ValuePlan, head: str, key_base: int, key: int) -> str:
-    """A value that no other key and no other run has."""
+    """A value that no other key has, and no other run."""
     if plan.maker == "uuid":
         return key_uuid(head, key)
     if plan.maker in ("integer", "numeric"):
@@ -72,7 +72,7 @@ def distinct(plan: ValuePlan, head: str, key_base: int, key: int) -> str:
 
 
 def can_be_distinct(plan: ValuePlan) -> bool:
-    """Whether a value of this plan has room for a key."""
+    """Whether a value of this plan can contain a key."""
     if plan.labels or plan.item is not None:
         return False
     if plan.maker == "uuid":
@@ -83,7 +83,7 @@ def can_be_distinct(plan: ValuePlan) -> bool:
 
 
 def base36(number: int) -> str:
-    """A number of ten digits in base 36, so that texts sort as their numbers do."""
+    """A number of ten digits in base 36; such texts sort as their numbers do."""
     digits = ""
     for _ in range(KEY_DIGITS):
         number, digit = divmod(number, 36)
@@ -92,21 +92,23 @@ def base36(number: int) -> str:
 
 
 def key_uuid(head: str, key: int) -> str:
-    """A UUID of version 8 (RFC 9562): the run's 60 bits in front, the key in the last 62."""
+    """A UUID of version 8 (RFC 9562): the run's 60 bits first, the key in the last 62."""
     front = int.from_bytes(hashlib.sha256(head.encode()).digest()[:8], "big") >> 4
     high, low = divmod(front, 1 << 12)
     return str(uuid.UUID(int=(high << 80) | (0x8000 | low) << 64 | (1 << 63) | key))
 
 
 def unit_of(plan: ValuePlan) -> int:
-    """How many of a number's least steps make a one; binary fractions hold eighths exactly."""
+    """How many of a number's smallest steps make 1; binary fractions hold eighths exactly."""
     if plan.maker == "numeric":
         return int(10**plan.scale)
     return EIGHTHS if plan.maker == "float" else 1
 
 
 def _number(plan: ValuePlan, chance: random.Random) -> int:
-    """A number in its least units: of the size of an amount, where the plan leaves that open."""
+    """A number in units of its smallest step; without limits in the plan, about that of an
+    amount.
+    """
     usual = USUAL_MOST * unit_of(plan)
     low, high = plan.low, plan.high
     if low is None:
@@ -134,7 +136,7 @@ def _text(plan: ValuePlan, chance: random.Random) -> str:
 
 
 def _padded(plan: ValuePlan, chance: random.Random) -> str:
-    """Texts of type char(n) fill it: whether padding counts is answered in many ways."""
+    """A text of type char(n) of full length: formats differ on whether padding counts."""
     return "".join(chance.choices(ALPHABET[10:], k=plan.high or 1))
 
 

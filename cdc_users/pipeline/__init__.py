@@ -1,3 +1,3 @@
-"""What stands between source and sink during a step: its objects, its processes, and how they are
+"""What stands between source and sink during a step: its objects and processes, and how they are
 watched.
 """

@@ -1,7 +1,7 @@
-"""`python -m cdc_users.pipeline check FILE | init FILE | schema`: a pipeline of your own in one
+"""`python -m cdc_users.pipeline check FILE | init FILE | schema`: the user's own pipeline in one
 file (docs/pipeline.md).
 
-`check` asks every part by a real request, and changes nothing.
+`check` sends each part a real request, and changes nothing.
 """
 
 from __future__ import annotations
@@ -43,15 +43,21 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m cdc_users.pipeline", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="ask each part, and say what can be measured")
-    check.add_argument("file", help="a pipeline file, or the name of one that comes with us")
+    check = commands.add_parser(
+        "check", help="send each part a request, and say what can be measured"
+    )
     check.add_argument(
-        "--allow-target", default="", help="HOST:PORT outside loopback that may be asked, by comma"
+        "file", help="a pipeline file, or the name of one that comes with this project"
+    )
+    check.add_argument(
+        "--allow-target",
+        default="",
+        help="HOST:PORT outside loopback that may be contacted, by comma",
     )
     init = commands.add_parser("init", help="write a commented file")
-    init.add_argument("file", help="where to; never over a file that is there")
-    init.add_argument("--from-connector", default="", help="a connector of Debezium's, by name")
-    init.add_argument("--connect-url", default="", help="its Kafka Connect")
+    init.add_argument("file", help="the file to write, which must not exist")
+    init.add_argument("--from-connector", default="", help="the name of a Debezium connector")
+    init.add_argument("--connect-url", default="", help="the URL of the connector's Kafka Connect")
     init.add_argument(
         "--from-properties", default="", help="Debezium Server's application.properties"
     )
@@ -60,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Ask each part; 3 where one does not answer, 2 where one cannot be used as it is."""
+    """Send each part a request; returns 3 if one does not answer, 2 if one cannot be used."""
     path = pipeline_path(options.file)
     file = read_pipeline(path)
     if mistakes := [*option_mistakes(file), *map(str, _tap_mistakes(file.tap))]:
@@ -80,7 +86,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _tap_mistakes(taps: Sequence[TapSection]) -> list[ValueError]:
-    """What of the taps is no place that can be watched."""
+    """Mistakes in the taps' places."""
     known, found = outlets().by_name, []
     for tap in taps:
         if tap.kind not in known:
@@ -94,7 +100,7 @@ def _tap_mistakes(taps: Sequence[TapSection]) -> list[ValueError]:
 
 
 def rendered(found: PipelineFound, covered: Sequence[Coverage]) -> str:
-    """What was found as a table, then what it allows. Pure."""
+    """The report of a check: what was found, then what it allows. Pure."""
     lines = ["WHAT IS THERE"]
     for part in found.parts:
         lines.append(f"  {part.name:16} {part.place}")
@@ -106,15 +112,15 @@ def rendered(found: PipelineFound, covered: Sequence[Coverage]) -> str:
     for one in covered:
         lines.append(f"  {'yes' if one.covered else 'no':3}  {one.what}: {one.why}")
     troubles = found.troubles
-    told = f"{len(troubles)} thing(s) to mend, marked !" if troubles else "nothing to mend"
+    told = f"{len(troubles)} problem(s), marked !" if troubles else "no problems"
     return "\n".join([*lines, "", told])
 
 
 def init(options: argparse.Namespace) -> int:
-    """Write a commented file; from a connector or from Debezium Server where one is named."""
+    """Write a commented file; from a connector or from Debezium Server if one is named."""
     path = Path(options.file)
     if path.exists():
-        raise StackConfigError(f"{path} is there already; name another file, or move it away")
+        raise StackConfigError(f"{path} exists already; name another file, or move it away")
     known: KnownValues = {}
     if options.from_connector:
         known = _of_connector(options.from_connector, options.connect_url)
@@ -125,8 +131,8 @@ def init(options: argparse.Namespace) -> int:
     except OSError as error:
         raise StackConfigError(f"{path} cannot be written: {error.strerror}") from error
     for section, name in unknown(known):
-        print(f"fill in [{section}] {name}, which is known nowhere here")
-    print(f"wrote {path}; `python -m cdc_users.pipeline check {path}` asks each part")
+        print(f"fill in [{section}] {name}, which this machine does not know")
+    print(f"wrote {path}; `python -m cdc_users.pipeline check {path}` checks each part")
     return 0
 
 

@@ -1,12 +1,12 @@
-"""What a pipeline can be put together from, and what each part declares for the harness.
+"""The parts of which a pipeline can consist, and what each part declares for the harness.
 
-A sink, a transport, a source or a capture is one file in the folder of its kind; or an installed
-distribution's entry point in the group of its kind (CONTRIBUTING.md goes through each step by
-step). All else follows from the records here: choices of options, what is created and removed,
-what the platform's command line says, what the observer watches, what the final comparison reads.
+A sink, a transport, a source or a capture is one file in the folder of its kind, or an installed
+distribution's entry point in the group of its kind (CONTRIBUTING.md has the steps). Everything else
+follows from these records: the choices of options, what is created and removed, the platform's
+command line, what the observer watches, and what the final comparison reads.
 
-Records are light and import no client library: they are read where options are, in every process.
-Functions of a record that need one import it themselves.
+Records are light and import no client library, because every process that reads options reads them.
+Functions of a record that need a library import it themselves.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ SOURCE_GROUP = "locust_cdc.sources"
 CAPTURE_GROUP = "locust_cdc.captures"
 OUTLET_GROUP = "locust_cdc.outlets"
 
-#: A sink that was not named.
+#: The value for no sink.
 DEFAULT_SINK = "counting"
 _OUR_READER = "infra.platform.wal"
-#: What goes onto the platform's command line: option names without dashes, and values.
+#: Arguments of the platform's command line: names without dashes, and values.
 Arguments = Mapping[str, object]
 
 
@@ -65,16 +65,16 @@ def _nothing(ground: Ground) -> MadeNames:  # noqa: ARG001 - nothing is created
 class SinkDeclaration:
     """A sink of the platform, as the harness knows it.
 
-    `arguments` is how the platform is told; it also gets what the sink's tap says of itself once
-    the observer is up (a webhook tap its URL). `tap` is what the observer watches where every
-    event comes out, None where only the platform sees it; `watch` is one that costs the sink more,
-    used where the platform itself may be gone for a while; `final` the table whose contents are
-    compared with the source's in the end. `provision` creates what the sink writes to and returns
-    the Names of it by field. `takes` are the arguments that follow from the pipeline's own fields
-    (scenario.platform_arguments), `options` those that only this sink has, each with the argument
-    that it becomes. `package` is what a plain installation lacks and the `extra`
-    brings. `writes` is whether a write takes time that is
-    worth a line; a sink that is not `real` was made for measuring.
+    `arguments` gives the platform's arguments. It also gets what the sink's tap reports once the
+    observer is up (a webhook tap: its URL). `tap` is what the observer watches if every event can
+    be seen there; None if only the platform sees them. `watch` is a tap that costs the sink more,
+    for runs in which the platform may be down for a while. `final` is the table that is compared
+    with the source at the end. `provision` creates what the sink writes to and returns its Names by
+    field. `takes` are the arguments that follow from the pipeline's own fields
+    (scenario.platform_arguments); `options` are those that only this sink has, each with the
+    argument that it becomes. `package` is what a plain installation lacks, and `extra` brings it.
+    `writes` says whether a write takes enough time for a line in tables; a sink that is not `real`
+    was made for measuring.
     """
 
     name: str
@@ -92,27 +92,27 @@ class SinkDeclaration:
 
     @property
     def seen(self) -> bool:
-        """Whether a tap of ours can see what comes out of it."""
+        """Whether a tap of ours can see each event that comes out of it."""
         return self.tap is not _unseen or self.watch is not _unseen
 
     @property
     def lacking(self) -> str | None:
-        """What this sink needs and this installation has not; None where it has all."""
+        """What the sink needs and this installation lacks; None if nothing is lacking."""
         return lacking(self.package, self.extra)
 
 
 @dataclass(frozen=True, slots=True)
 class TransportDeclaration:
-    """What the direct reader publishes to, as the harness knows it.
+    """What a capture publishes to, as the harness knows it.
 
     `tap` is what the observer watches there. `create` makes a stream in the service at an endpoint
-    and returns Names.stream; `delete` removes one, by endpoint and name. `emulator` gives a server
-    for the time of a run where the user names none by the transport's option or by `variable`;
-    `is_endpoint` and `form` say what an endpoint is. A transport `of_kafka` has topics of the
-    stack's own broker, and Debezium can write to it too. One that is no service has a `provision`
-    instead, which makes what is written to there (Names.stream), and perhaps a `final` table. A
-    `named` one is for those captures alone that name it. Whoever writes to one `of_aws` is given
-    the environment's keys. `options`, `package` and `extra` are as a sink's.
+    and returns Names.stream; `delete` removes a stream by endpoint and name. `emulator` starts a
+    server for the run, if neither the transport's option nor `variable` names one; `is_endpoint`
+    and `form` define an endpoint. A transport `of_kafka` has topics on the stack's own broker, and
+    Debezium can write to it too. A transport that is no service has a `provision` instead, which
+    makes the place that is written to (Names.stream), and possibly a `final` table. A `named`
+    transport is only for captures that name it. Processes that write to a transport `of_aws` get
+    the environment's AWS keys. `options`, `package` and `extra` are as in a sink.
     """
 
     name: str
@@ -136,21 +136,21 @@ class TransportDeclaration:
 
     @property
     def lacking(self) -> str | None:
-        """What it needs and this installation has not; None where it has all."""
+        """What the transport needs and this installation lacks; None if nothing is lacking."""
         return lacking(self.package, self.extra)
 
 
 @dataclass(frozen=True, slots=True)
 class OutletDeclaration:
-    """Where events come out of a pipeline of the user's own: `--sink-tap NAME:PLACE`.
+    """Where events come out of the user's own pipeline: `--sink-tap NAME:PLACE`.
 
-    `place` says what PLACE is; `check` reads it and raises ValueError with the remedy. `tap` is
-    what the observer watches there; `final` the table whose contents are compared in the end.
-    `provision` checks the place before any load, and creates what watching it needs. Where
-    `messages` come out, the user may say where in them the probe is. One whose server is named by
-    a URL has a `prefix`: PREFIX_URL is that variable, PREFIX_USER and so on say how it lets us in;
-    `is_endpoint` and `form` say what the URL is. A place of `states` shows what it holds, and not
-    each change. `package` and `extra` are as a sink's.
+    `place` describes PLACE; `check` reads it and raises ValueError with the remedy. `tap` is what
+    the observer watches there; `final` the table that is compared at the end. `provision` checks
+    the place before any load, and creates what the tap needs. If `messages` come out, the user may
+    name the place of their probe. An outlet whose server is named by a URL has a `prefix`:
+    PREFIX_URL is the URL's variable; PREFIX_USER and so on are the login; `is_endpoint` and `form`
+    define the URL. An outlet of `states` shows a table's rows and not each change. `package` and
+    `extra` are as in a sink.
     """
 
     name: str
@@ -169,13 +169,11 @@ class OutletDeclaration:
 
     @property
     def lacking(self) -> str | None:
-        """What it needs and this installation has not; None where it has all."""
+        """What the outlet needs and this installation lacks; None if nothing is lacking."""
         return lacking(self.package, self.extra)
 
     def access(self, tap: TapSection, path: Path) -> dict[str, str]:
-        """The variables that a pipeline file's tap stands for; files are named by their place
-        beside that file.
-        """
+        """The variables for a tap of a pipeline file; paths are relative to that file."""
         given = {"url": tap.url, "user": tap.user} | {
             name: beside(path, getattr(tap, name)) for name in HTTP_FILES
         }
@@ -186,9 +184,10 @@ class OutletDeclaration:
 class SourceDeclaration:
     """Where rows go in.
 
-    `lanes` is the attribute of a shape that has the user class for it. `target` is what the lanes
-    must know of where they write; `finals` are the tables that the sink's contents
-    are compared with. `provision` creates what they write to. From a `database` a capture reads.
+    `lanes` is the attribute of a shape that has the user class for this source. `target` is what
+    the lanes must know of the place that they write to; `finals` are the tables that the sink is
+    compared with. `provision` creates what the lanes write to. A capture can read a source that is
+    a `database`.
     """
 
     name: str
@@ -203,14 +202,14 @@ class SourceDeclaration:
 class CaptureDeclaration:
     """What reads the database's log.
 
-    `provision` creates it, or what it needs; a `direct` one is a process of the platform that
-    publishes to a transport, and what is behind that is the end, unless it `feeds` a consumer:
-    these are the arguments with which it writes to Kafka what Debezium would write. `connector`
-    gives the name of the connector that was made, where there is one. A direct one's process is
-    started by `module`, and ready within `ready_s`; `transports` are those that it can write to
-    (none named: every service, or Kafka alone where it is not direct). `fetch` gets its files,
-    before anything is created. One that `runs_already` is somebody else's, with all behind it. Of
-    one that `is_debezium` it is known what it does not send.
+    `provision` creates it, or the objects that it needs. A `direct` capture is a process of the
+    platform that publishes to a transport. The transport is then the end, unless the capture
+    `feeds` a consumer: `feeds` has the arguments with which it writes to Kafka as Debezium would.
+    `connector` returns the name of the created connector, if there is one. `module` starts a direct
+    capture's process, which is ready within `ready_s`; `transports` are those that it can write to
+    (if it names none: every service for a direct one, Kafka alone for another). `fetch` downloads
+    its files before anything is created. A capture that `runs_already` is the user's own, with
+    everything behind it. If it `is_debezium`, the harness knows which values it does not send.
     """
 
     name: str
@@ -228,11 +227,11 @@ class CaptureDeclaration:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the direct reader does it, which says what it has published."""
+        """Whether the direct reader is the capture, which reports what it has published."""
         return self.direct and self.module == _OUR_READER and not self.runs_already
 
     def publishes_to(self, transport: TransportDeclaration) -> bool:
-        """Whether it can write there."""
+        """Whether the capture can write to this transport."""
         if self.transports:
             return transport.name in self.transports
         return not transport.named and (self.direct or transport.of_kafka)
@@ -291,19 +290,19 @@ def captures() -> Offer[CaptureDeclaration]:
 
 
 def asks_aws(pipeline: Pipeline) -> bool:
-    """Whether a process of it may ask AWS: what a distribution from outside asks is not known."""
+    """Whether one of its processes may use AWS; true for parts from outside, which may."""
     return transports().by_name[pipeline.transport].of_aws or from_outside("locust_cdc.")
 
 
 def is_direct(pipeline: Pipeline) -> bool:
-    """Whether a reader of the database's log is the system under test, without a consumer."""
+    """Whether a reader of the database's log is the whole system under test, without a consumer."""
     captured = sources().by_name[pipeline.source].database
     direct = captured and captures().by_name[pipeline.capture].direct
     return direct and not feeds_consumer(pipeline)
 
 
 def feeds_consumer(pipeline: Pipeline) -> bool:
-    """Whether a reader of the database's log writes to Kafka for the platform's consumer."""
+    """Whether a reader of the database's log writes to Kafka, for the platform's consumer."""
     if not sources().by_name[pipeline.source].database:
         return False
     return can_feed(pipeline.capture, pipeline.transport, pipeline.sink)
@@ -312,8 +311,8 @@ def feeds_consumer(pipeline: Pipeline) -> bool:
 def can_feed(capture: str, transport: str, sink: str) -> bool:
     """Whether this capture has a consumer behind it.
 
-    A counting sink behind the direct reader is what its own stream is watched for, so that one
-    stands for no sink.
+    The direct reader's own stream is watched as a counting sink would be, so with the direct reader
+    `counting` means no sink.
     """
     known, to = captures().by_name.get(capture), transports().by_name.get(transport)
     if known is None or known.feeds is None or to is None:
@@ -322,7 +321,7 @@ def can_feed(capture: str, transport: str, sink: str) -> bool:
 
 
 def own_options(pipeline: Pipeline) -> tuple[OwnOption, ...]:
-    """The options that this pipeline's sink and transport bring along."""
+    """The options that this pipeline's sink and transport declare."""
     parts = (
         sinks().by_name.get(pipeline.sink),
         transports().by_name.get(pipeline.transport),
@@ -331,6 +330,6 @@ def own_options(pipeline: Pipeline) -> tuple[OwnOption, ...]:
 
 
 def plugin_mistakes() -> list[str]:
-    """What installed distributions get wrong; a run does not start with any."""
+    """The mistakes of installed distributions; a run does not start with any."""
     offers = (sinks(), transports(), sources(), captures(), outlets())
     return [mistake for offer in offers for mistake in offer.mistakes]

@@ -43,31 +43,31 @@ from infra.faults.fault import FaultGround, FaultObjects, heal, inject
 from infra.postgres.table import table_names
 from infra.stack.endpoints import Endpoints
 
-#: What each tap tells when it is asked.
+#: The telemetry of a tap: a snapshot, progress or arrivals.
 Told = TypeVar("Told")
 
 TABLE = "customers"
 GRACE_S = 10.0
-#: The platform's own tap: what it says that it made durable.
+#: The platform's own tap: the events that it reports as durable.
 PLATFORM = "platform"
 
 
 @dataclass(slots=True)
 class Rig:
-    """One pipeline, prepared: how it is wired, and its processes.
+    """One prepared pipeline: its names, and its processes.
 
-    Events pass the observer's topic tap, then the platform's own, then the observer's sink tap,
-    where each is there.
+    Events pass the observer's topic tap, then the platform's own, then the observer's sink tap;
+    each of them may be missing.
     """
 
     wiring: Wiring
     logs: Path
     #: Whether keys are written more than once.
     updates: bool = False
-    #: The user's own code that makes rows of a table of theirs.
+    #: The user's own code that makes rows of the user's tables.
     custom: CustomRow | None = None
     observer: Observer | None = None
-    #: The system under test, as far as this run starts it.
+    #: The processes of the system under test that this run starts.
     system: SystemProcesses = field(init=False)
     _fences: Callable[[int], set[int]] | None = None
 
@@ -86,7 +86,7 @@ class Rig:
         {"inject": inject, "heal": heal}[what](fault, ground)
 
     def fault_objects(self, tuning: str) -> FaultObjects:
-        """What of the run a fault may be done to."""
+        """The run's objects that a fault may be done to."""
         names, pipeline = self.wiring.names, self.wiring.pipeline
         capture = captures().by_name[pipeline.capture]
         return FaultObjects(
@@ -103,19 +103,19 @@ class Rig:
         )
 
     def send_fences(self, count: int) -> set[int]:
-        """Write so many more fences where the lanes write; returns the keys of all so far."""
+        """Write this many more fences where the lanes write; returns the keys of all so far."""
         if self._fences is None:
             wiring = self.wiring
             self._fences = fences(wiring.run, wiring.target, wiring.anchor, self.custom)
         return self._fences(count)
 
     def open(self, steward: StewardClient, wait: Callable[[str, Callable[[], bool]], bool]) -> str:
-        """See to it that what is captured from now on arrives: a first fence goes the way to the
-        topic, or through the direct reader, or through a pipeline that is not ours to where it
-        comes out. The first step then counts nothing of it.
+        """Prove that captured events arrive from now on: a first fence must pass to the topic, or
+        through the direct reader, or through the user's own pipeline to its end. So the first step
+        does not count the time that this takes.
 
-        `wait` waits for a condition, by what it is; where it gives up there is nothing to wait for
-        any more. Returns what has not come in time; empty where all has.
+        `wait` waits for a condition that it gets with a name; if it gives up, waiting has become
+        pointless. Returns what did not arrive in time; empty if everything did.
         """
         wiring = self.wiring
         if not sources().by_name[wiring.pipeline.source].database:
@@ -123,7 +123,7 @@ class Rig:
         keys = self.send_fences(1)
         if not wiring.direct:
             if not wait("the topic", lambda: keys <= self.progress()["topic"].fences):
-                return ""  # what is behind it shows in the run's own waits
+                return ""  # the run's own waits show everything behind the topic
             steward.committed()
         elif not wait("the reader", self._has_published):
             return ""
@@ -138,15 +138,15 @@ class Rig:
         return f"a first row has not come out at {place}{told}"
 
     def _has_published(self) -> bool:
-        """Whether the direct reader counts an event; true of one that does not say."""
+        """Whether the direct reader has counted an event; true for one that reports no counts."""
         positions = self.look().platform.positions
         return not positions or sum(positions.values()) > 0
 
     def start(self, *, held: bool, smoke: bool) -> None:
         """Start the observer, then the platform's instances all at once.
 
-        `held` ones take their partitions and wait for `begin`. Raises TargetError when one does
-        not become ready.
+        Held instances take their partitions and wait for `begin`. Raises TargetError if an instance
+        does not become ready.
         """
         schema = self.wiring.names.schema
         self.observer = start_observer(
@@ -162,12 +162,12 @@ class Rig:
         self.system.begin()
 
     def shared_out(self) -> bool:
-        """Whether every partition has its instance; a group of several needs a moment for that."""
+        """Whether every partition has its instance, which takes a group of several a moment."""
         if not self.system.told or self.wiring.direct:
             return True
         snapshot = read_snapshot(self.system.told)
         if any(part.consumer.partitions is None for part in snapshot.instances):
-            return True  # it does not tell
+            return True  # it does not report its partitions
         return snapshot.partitions == self.wiring.names.partitions
 
     def look(self) -> PipelineSnapshot:
@@ -199,25 +199,23 @@ class Rig:
         )
 
     def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:
-        """What came out in the end, and when: as our tap saw it, where it sees every event."""
+        """What came out at the end, and when: as our tap saw it, if it sees every event."""
         seen = "sink" in taps and "sink" not in self.states
         if self.system.is_tap and not (seen and self.system.silent):
             return witnessed(platform, taps["sink"]) if seen else platform
         return taps["sink"] if seen else Snapshot()
 
     def collect(self, log: SampleLog) -> None:
-        """Take in what was sampled since the last time; raises TargetError."""
+        """Add the samples since the last call; raises TargetError."""
         assert self.observer is not None
         log.collect(self.system.sampled, self.observer)
 
     def sampled(self, log: SampleLog, until_us: int) -> bool:
-        """Whether all that the platform's instances went through until then (wall us) is in their
-        samples.
-        """
+        """Whether the samples of all platform instances reach this time (wall us)."""
         return log.reaches(self.system.sampled, until_us)
 
     def delivered(self, step: int) -> int:
-        """Events of a step that have come as far as the slowest tap that sees every event; raises
+        """Events of a step that have reached the slowest tap that sees every event; raises
         TargetError.
         """
         taps = self.progress()
@@ -227,8 +225,8 @@ class Rig:
 
     @property
     def states(self) -> frozenset[str]:
-        """Taps that see states and not events, and so miss versions where keys are written more
-        than once.
+        """The taps that see states and not events: they miss versions if keys are written more than
+        once.
         """
         assert self.observer is not None
         return frozenset(
@@ -237,7 +235,7 @@ class Rig:
 
     @property
     def sees_sink(self) -> bool:
-        """Whether every event is seen where it comes out, by the platform itself or by a tap."""
+        """Whether the platform itself or a tap sees every event that comes out."""
         told = self.system.is_tap and not self.system.forgotten
         return told or "sink" not in self.states
 
@@ -269,7 +267,8 @@ class Rig:
         return self.system.children
 
     def dead(self) -> str | None:
-        """What of the system under test has died, if anything; raises ObserverError where we are
+        """A line on each process of the system under test that has died; None if none has. Raises
+        ObserverError if the observer has died.
         blind.
         """
         if self.observer is not None and (message := self.observer.dead()) is not None:
@@ -277,7 +276,7 @@ class Rig:
         return self.system.dead()
 
     def stop(self, grace_s: float = GRACE_S) -> list[str]:
-        """Stop the platform, then the observer; returns what was wrong about their ends."""
+        """Stop the platform, then the observer; returns what went wrong."""
         watching = [self.observer.child] if self.observer is not None else []
         codes = [*self.system.stop(grace_s), *stop_all(watching, grace_s)]
         return [
@@ -289,7 +288,7 @@ class Rig:
 
 @dataclass(frozen=True, slots=True)
 class RigPlan:
-    """What a rig is prepared for: the run, the name of its objects, and the pipeline."""
+    """The plan of a rig: the run, the name of its objects, and the pipeline."""
 
     run: str
     name: str
@@ -303,7 +302,7 @@ class RigPlan:
 
 
 def prepare(plan: RigPlan, steward: StewardClient) -> Rig:
-    """Have one pipeline's objects created; nothing runs on them yet."""
+    """Have one pipeline's objects created; none of its processes runs yet."""
     request = PreparePipeline(
         name=plan.name,
         tables=table_names(plan.workload.tables),

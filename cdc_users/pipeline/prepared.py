@@ -1,4 +1,4 @@
-"""One pipeline with the names of all that was created for it."""
+"""One pipeline with the names of all objects that were created for it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from infra.stack.endpoints import Endpoints
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the steward has created for one pipeline; empty where the pipeline has no such thing.
+    """The objects that the steward has created for one pipeline; empty fields for those that it
+    does not have.
 
-    `sink_hostaddr` is libpq's, where the platform reaches its sink's server at another address than
-    the server's own, and `kafka_relayed` is where it, or the direct reader, reaches Kafka.
-    `partitions` is how many partitions, shards or ordering keys there are over
-    all topics or streams, so that a fence can pass each. `topics` are Kafka's; a `stream` is
-    what the direct reader publishes to: its endpoint and name, and a project where there are any.
-    `channels` is what producers must know of the topics. `sink_slot` is a slot on the sink's own
-    database, and the publication of the same name.
+    `sink_hostaddr` is libpq's hostaddr, if the platform reaches its sink's server at another
+    address than the server's own; `kafka_relayed` is the address at which the platform or the
+    direct reader reaches Kafka through a relay. `partitions` counts partitions, shards or ordering
+    keys over all topics or streams, so that a fence can pass each of them. `topics` are Kafka's. A
+    `stream` is what the direct reader publishes to: its endpoint and name, and the project where
+    services have projects. `channels` is what producers must know about the topics. `sink_slot` is
+    the name of a slot and of a publication on the sink's own database.
     """
 
     schema: str
@@ -39,7 +40,7 @@ class Names:
     sink_hostaddr: str = ""
     kafka_relayed: str = ""
     warehouse: str = ""
-    #: How the rows of the user's own tables are made; empty for customers.
+    #: The plans for rows of the user's own tables; empty for customers.
     plans: tuple[TablePlan, ...] = ()
 
     @property
@@ -51,7 +52,7 @@ class Names:
 
 
 class MadeNames(TypedDict, total=False):
-    """What one part of a pipeline has created: those fields of Names that it knows."""
+    """What one part of a pipeline has created: the fields of Names that it sets."""
 
     schema: str
     tables: tuple[str, ...]
@@ -67,7 +68,7 @@ class MadeNames(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A pipeline and what there is for it."""
+    """A pipeline and the objects that were created for it."""
 
     endpoints: Endpoints
     pipeline: Pipeline

@@ -1,4 +1,4 @@
-"""Gathers the platform's and the observer's 10 Hz samples while a run goes on."""
+"""Collects the 10 Hz samples of platform and observer during a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cdc_users.observe.message import GaugeSample
 from cdc_users.pipeline.process.observer import Observer
 from cdc_users.pipeline.telemetry import read_samples
 
-#: What the slot's gauge tells beside its lag (cdc_users/observe/message.py).
+#: The slot gauge's figures beside its lag (cdc_users/observe/message.py).
 SLOT_COLUMNS = (
     "wal_status",
     "safe_wal_bytes",
@@ -24,7 +24,7 @@ SLOT_COLUMNS = (
     "spilled_bytes",
     "streamed_bytes",
 )
-#: The columns of samples.csv; one row a sample of one process.
+#: The columns of samples.csv; one row for each sample of a process.
 COLUMNS = (
     "at_us",
     "process",
@@ -50,7 +50,7 @@ COLUMNS = (
 
 @dataclass(slots=True)
 class SampleLog:
-    """Everything sampled so far: the platform's by instance, and the observer's gauges, each in
+    """All samples so far: those of the platform by instance, and the observer's gauges, each in
     order of time.
     """
 
@@ -59,7 +59,7 @@ class SampleLog:
     _next: int = 0
 
     def collect(self, urls: Sequence[str], observer: Observer) -> None:
-        """Take in what is new; raises TargetError where somebody does not answer."""
+        """Add the new samples; raises TargetError if a process does not answer."""
         for url in urls:
             mine = self.platform.setdefault(url, [])
             mine += read_samples(url, mine[-1].number if mine else 0)
@@ -68,14 +68,14 @@ class SampleLog:
         self.gauges += told.samples
 
     def renew(self) -> None:
-        """Another observer, which counts from 0."""
+        """A new observer has started, whose samples count from 0."""
         self._next = 0
 
     def between(self, start_us: int, end_us: int) -> list[PressureSample]:
-        """All instances as one, from the samples of a span of time (wall us).
+        """All instances combined, from the samples of a span of time (wall us).
 
-        One for each sample of the first instance; the others and the gauges count as they last
-        were.
+        One for each sample of the first instance, with the latest values of the other instances and
+        the gauges.
         """
         inside = {
             url: [sample for sample in samples if start_us <= sample.at_us <= end_us]
@@ -99,11 +99,11 @@ class SampleLog:
         return [sample for sample in self.gauges if start_us <= sample.at_us <= end_us]
 
     def high_water(self, start_us: int, end_us: int) -> int | None:
-        """The most events that an instance held in a span of time (wall us);
+        """The most events that an instance held in a span of time (wall us); None if there are no
+        samples.
 
-        None where nobody took samples.
-
-        A sample tells the most since the one before it, so the first one after the end belongs to
+        A sample has the maximum since the sample before, so the first one after the end belongs to
+        the span as well.
         the span as well.
         """
         found = [
@@ -117,7 +117,7 @@ class SampleLog:
         return max(found, default=None)
 
     def reaches(self, urls: Sequence[str], at_us: int) -> bool:
-        """Whether these instances, as far as they take samples, have taken one since."""
+        """Whether each of these instances that takes samples has taken one since this time."""
         return all(
             samples[-1].at_us >= at_us for url in urls if (samples := self.platform.get(url))
         )
@@ -173,15 +173,15 @@ Sample = TypeVar("Sample", bound=_Timed)
 
 
 def _most_held(sample: TelemetrySample) -> int:
-    """What an instance held at most since the sample before; what it holds now, where it does not
-    say.
+    """The most events that an instance held since the sample before; the present number if the
+    instance does not report the maximum.
     """
     held = sample.queue_depth + sample.in_flight
     return held if sample.high_water is None else sample.high_water
 
 
 def _latest(samples: Sequence[Sample], at_us: int) -> Sample:
-    """The last sample that is not later than this, else the first; samples are in order of time."""
+    """The last sample up to this time, otherwise the first; samples are in order of time."""
     low, high = 0, len(samples)
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""Reads the platform's telemetry: its snapshots, and its ledgers for the audit."""
+"""Reads the platform's telemetry: snapshots, progress, samples, and ledgers for the audit."""
 
 from __future__ import annotations
 
@@ -27,20 +27,18 @@ from cdc_users.pipeline.process.child_process import Child
 from infra.client import http
 
 TIMEOUT_S = 10.0
-#: How a platform says that it does not have a route.
+#: The status of a route that a platform does not serve.
 NOT_SERVED = (404, 405, 501)
-CONTRACT = "docs/platform-contract.md says what a platform answers"
-#: What a tap of ours says where it sees the events themselves.
+CONTRACT = "docs/platform-contract.md describes a platform's answers"
+#: The latency series that our tap gives, if it sees the events themselves.
 WITNESSED = ("end_to_end", EARLIEST.name)
-#: A ledger of millions of updated keys takes long to put together.
+#: The limit for a ledger: one of millions of updated keys takes long to make.
 LEDGER_S = 300.0
 
 
 @dataclass(slots=True)
 class StepSnapshot:
-    """What one step has brought to the sink so far, over all instances; times are wall
-    microseconds.
-    """
+    """A step's figures at the sink so far, over all instances; times are wall microseconds."""
 
     delivered: int = 0
     duplicated: int = 0
@@ -51,16 +49,16 @@ class StepSnapshot:
 
 @dataclass(slots=True)
 class Snapshot:
-    """All instances' telemetry at one moment, or one tap's, merged."""
+    """The telemetry of all instances, or of one tap, at one moment."""
 
     steps: dict[int, StepSnapshot] = field(default_factory=dict)
     instances: Sequence[PlatformTelemetry] = ()
-    #: What a tap of the observer found and could not read; the first few of it.
+    #: Messages that a tap of the observer could not read; only the first few.
     unreadable: Sequence[str] = ()
-    #: How many events it saw that nobody of ours made of the run's rows, and the keys of some.
+    #: How many changes to the run's rows somebody else made, and some of their keys.
     written_by_others: int = 0
     others_keys: Sequence[int] = ()
-    #: What is to be known of these figures.
+    #: Remarks on these figures.
     remark: str = ""
 
     def delivered(self, step: int) -> int:
@@ -85,23 +83,23 @@ class Snapshot:
 
     @property
     def partitions(self) -> int:
-        """Partitions that some instance has."""
+        """Partitions that an instance owns."""
         return len(self._partitions())
 
     @property
     def lag(self) -> int | None:
-        """Events behind, over all partitions; None where an instance does not know."""
+        """Events behind, over all partitions; None if an instance does not know."""
         return _sum(partition.lag for partition in self._partitions())
 
     @property
     def high_water(self) -> int | None:
-        """The most events that an instance has held since it began."""
+        """The most events that an instance has held since its start."""
         known = [part.consumer.queue_high_water for part in self.instances]
         return max((most for most in known if most is not None), default=None)
 
     @property
     def positions(self) -> dict[str, int]:
-        """How far each partition's events are durable."""
+        """The offset up to which each partition's events are durable."""
         return {
             name: partition.durable or 0
             for part in self.instances
@@ -130,7 +128,7 @@ class Snapshot:
 
 
 def _sum(values: Iterable[int | None]) -> int | None:
-    """The sum, where there is anything and all of it is known."""
+    """The sum; None if there are no values, or one of them is not known."""
     known = list(values)
     return (
         sum(value for value in known if value is not None) if known and None not in known else None
@@ -139,41 +137,39 @@ def _sum(values: Iterable[int | None]) -> int | None:
 
 @dataclass(slots=True)
 class PipelineSnapshot:
-    """Everything about a pipeline at one moment: the last tap, the platform itself, and the
-    gauges.
-    """
+    """A pipeline at one moment: the last tap, the platform itself, and the gauges."""
 
     sink: Snapshot = field(default_factory=Snapshot)
-    #: The last tap that sees every event, where the sink's sees only what it holds.
+    #: The last tap that sees every event, if the sink's tap sees only states.
     nearest: Snapshot | None = None
     platform: Snapshot = field(default_factory=Snapshot)
-    #: What the observer saw, by tap.
+    #: The observer's figures, by tap.
     taps: Mapping[str, Snapshot] = field(default_factory=dict)
-    #: The gauges: events behind by the group's offsets, and bytes of WAL that the slot holds back.
+    #: The gauges: the group's lag in events, and the bytes of WAL that the slot holds back.
     group_lag: int | None = None
     slot_lag_bytes: int | None = None
-    #: What Debezium says of itself, where it is asked.
+    #: Debezium's own metrics, if they are read.
     debezium: DebeziumSample = field(default_factory=DebeziumSample)
-    #: What the servers' processes, the platform's and the harness' take, by name.
+    #: Processor time, memory and writes of the servers, the platform and the harness, by name.
     processes: Mapping[str, ProcessSample] = field(default_factory=dict)
 
     def delivered(self, step: int) -> int:
-        """Events of a step that have come to the sink, or as near to it as every one is seen."""
+        """Events of a step that have reached the sink, or the last tap that sees every event."""
         return (self.sink if self.nearest is None else self.nearest).delivered(step)
 
     @property
     def lag(self) -> int | None:
-        """Events behind in the topic, as the consumer group's offsets say, else as the platform
-        does.
+        """Events behind in the topic, by the consumer group's offsets, or else by the platform's
+        own report.
         """
         return self.platform.lag if self.group_lag is None else self.group_lag
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformRoutes:
-    """What one instance of the platform tells of itself; it need not tell anything.
+    """The routes that one platform instance serves; it may serve none.
 
-    `audits` is whether it is a tap of its own: `/progress` and `/ledger`.
+    If it `audits`, it is a tap of its own and serves `/progress` and `/ledger`.
     """
 
     url: str = ""
@@ -183,9 +179,7 @@ class PlatformRoutes:
 
 
 def ready_line(child: Child) -> PlatformReady:
-    """What an instance said when it was ready; raises PlatformAnswerError where that is not what
-    it must say.
-    """
+    """An instance's ready line; raises PlatformAnswerError if it does not follow the contract."""
     try:
         return decode(child.ready, PlatformReady, f"{child.name}, as its ready line,")
     except WireError as error:
@@ -193,8 +187,8 @@ def ready_line(child: Child) -> PlatformReady:
 
 
 def routes_of(child: Child) -> PlatformRoutes:
-    """What an instance tells of itself, each asked for once; raises TargetError where it answers
-    what it must not.
+    """The routes that an instance serves, found by one request each; raises TargetError if an
+    answer does not follow the contract.
     """
     url = ready_line(child).telemetry.rstrip("/")
     if not url:
@@ -215,7 +209,7 @@ def routes_of(child: Child) -> PlatformRoutes:
 
 
 def _serves(url: str, kind: type[WireMessage]) -> bool:
-    """Whether an instance has this route; raises TargetError where its answer is not that."""
+    """Whether an instance serves this route; raises TargetError for an answer of another form."""
     try:
         _get(url, kind)
     except PlatformSilentError as error:
@@ -228,17 +222,17 @@ def _serves(url: str, kind: type[WireMessage]) -> bool:
 
 
 def read_snapshot(urls: Sequence[str]) -> Snapshot:
-    """The platform's figures now; raises TargetError when an instance does not answer."""
+    """The platform's figures now; raises TargetError if an instance does not answer."""
     return merged_snapshot([_get(f"{url}/snapshot", PlatformTelemetry) for url in urls])
 
 
 def merged_snapshot(instances: Sequence[PlatformTelemetry]) -> Snapshot:
-    """Several instances' snapshots as one."""
+    """Merge the snapshots of several instances."""
     return Snapshot(merged_steps([part.steps for part in instances]), instances)
 
 
 def merged_steps(parts: Iterable[Mapping[int, StepTelemetry]]) -> dict[int, StepSnapshot]:
-    """Several instances' steps, or one tap's, as one."""
+    """Merge the steps of several instances, or of one tap."""
     told: dict[int, list[StepTelemetry]] = {}
     for part in parts:
         for number, step in part.items():
@@ -256,8 +250,8 @@ def merged_steps(parts: Iterable[Mapping[int, StepTelemetry]]) -> dict[int, Step
 
 
 def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
-    """A platform's figures with the end-to-end latency that a tap of ours has seen: what a
-    platform says of itself is its own word, kept as `durable`.
+    """A platform's figures with the end-to-end latency that our tap has seen; the platform's own
+    report of it is kept as `durable`.
     """
     steps = {}
     for number, told in platform.steps.items():
@@ -269,7 +263,7 @@ def witnessed(platform: Snapshot, tap: Snapshot) -> Snapshot:
 
 
 def _own_word(series: Mapping[str, EncodedHistogram]) -> Mapping[str, EncodedHistogram]:
-    """A platform's series, its end-to-end latency under a name of its own."""
+    """A platform's series, with its end-to-end latency renamed."""
     kept = {name: encoded for name, encoded in series.items() if name not in WITNESSED}
     return {**kept, DURABLE.name: series["end_to_end"]} if "end_to_end" in series else kept
 
@@ -279,7 +273,7 @@ def _witnessed(series: Mapping[str, EncodedHistogram]) -> Mapping[str, EncodedHi
 
 
 def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> list[int]:
-    """By how many events each partition has come further; none where one end is not known."""
+    """By how many events each partition has advanced; empty if either end is not known."""
     if before is None or after is None:
         return []
     return [position - before.get(name, 0) for name, position in after.items()]
@@ -287,24 +281,24 @@ def advance(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -
 
 @dataclass(slots=True)
 class TapProgress:
-    """What a drain waits for: events delivered by step, each counted once, and the fences that
-    have come.
+    """What a drain waits for: events delivered by step, each counted once, and the fences that have
+    arrived.
     """
 
     delivered: dict[int, int] = field(default_factory=dict)
     fences: set[int] = field(default_factory=set)
     fenced_partitions: set[int] = field(default_factory=set)
-    #: The partition that each fence came from, by its key.
+    #: The partition of each fence, by its key.
     fence_places: dict[int, int] = field(default_factory=dict)
 
 
 def read_progress(urls: Sequence[str]) -> TapProgress:
-    """How far all instances have come; raises TargetError when one does not answer."""
+    """The progress of all instances; raises TargetError if one does not answer."""
     return merged_progress([_get(f"{url}/progress", ProgressTelemetry) for url in urls])
 
 
 def merged_progress(parts: Iterable[ProgressTelemetry]) -> TapProgress:
-    """Several instances' progress, or one tap's, as one."""
+    """Merge the progress of several instances, or of one tap."""
     progress = TapProgress()
     for part in parts:
         progress.fences.update(part.fences)
@@ -316,8 +310,8 @@ def merged_progress(parts: Iterable[ProgressTelemetry]) -> TapProgress:
 
 
 def read_ledger(urls: Sequence[str]) -> ledger.Arrivals:
-    """All instances' ledgers as one; one that has stopped is not waited for as long as a ledger may
-    take.
+    """The merged ledgers of all instances. A cheap request comes first, so that a stopped instance
+    fails soon and not after a ledger's long limit.
     """
     read_progress(urls)
     found = (_get(f"{url}/ledger", EncodedArrivals, LEDGER_S) for url in urls)

@@ -73,5 +73,5 @@ def test_a_file_from_a_connector_is_read_and_says_what_is_there(
     assert f"connector {connector.name}: connector RUNNING, task 0 RUNNING" in told
     assert f"slot {connector.slot}: active for pid" in told
     assert f"publication {connector.publication}" in told
-    assert "1 thing(s) to mend" in told
+    assert "1 problem(s)" in told
     assert f"there is no topic '{connector.topic_prefix}." in told

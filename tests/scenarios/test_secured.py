@@ -63,7 +63,7 @@ def test_check_finds_every_part_and_says_that_all_is_right(
     told = capsys.readouterr().out
     assert "TLS yes" in told
     assert "1 broker(s)" in told
-    assert "nothing to mend" in told
+    assert "no problems" in told
 
 
 def wrong(secured: SecuredStack, tmp_path: Path, what: str) -> str:
@@ -115,7 +115,7 @@ def test_who_may_not_in_is_told_why_and_what_to_do(
 
     told = capsys.readouterr().out
     assert remedy in told
-    assert "1 thing(s) to mend" in told
+    assert "1 problem(s)" in told
 
 
 def test_a_run_that_is_not_let_in_ends_with_3_and_creates_nothing(

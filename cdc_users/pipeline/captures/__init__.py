@@ -1,1 +1,3 @@
-"""What can read the database's log, one file each (declaration.py says what a file has)."""
+"""The captures: what can read the database's log. One file each (declaration.py says what a file
+has).
+"""

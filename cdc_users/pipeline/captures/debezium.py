@@ -30,7 +30,7 @@ def _provision(ground: Ground) -> MadeNames:
         slot=ground.note("slot", name),
         name=ground.note("connector", _connector(name)),
         publication=name,
-        # A table of the user's own may be captured by others into topics of its plain name.
+        # Other connectors may capture a table of the user's own into topics of its plain name.
         topic_prefix=f"{TOPIC_PREFIX}.{name}" if own else TOPIC_PREFIX,
         tables=own or tuple(f"{name}.{table}" for table in ground.tables),
         tuning="throughput" if ground.tuning == "throughput" else "latency",

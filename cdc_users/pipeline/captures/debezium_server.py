@@ -1,4 +1,4 @@
-"""Debezium Server: a slot of the run's own, and a process that writes to where the transport is."""
+"""Debezium Server: a slot of the run's own, and a process that writes to the transport."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEBEZIUM_SERVER = CaptureDeclaration(
     direct=True,
     is_debezium=True,
     module="infra.pipelines.debezium_server",
-    ready_s=180.0,  # a JVM with 561 jars, on a machine that is busy
+    ready_s=180.0,  # a JVM with 561 jars, on a busy machine
     transports=("http", "kafka", "postgres", "redis", "nats", "pubsub"),
     fetch=_fetch,
 )

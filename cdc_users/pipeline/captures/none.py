@@ -1,5 +1,5 @@
-"""Somebody else's pipeline as a whole, which runs already: a table goes in, a tap sees what comes
-out.
+"""A pipeline that runs already, as a whole: the run writes to its table, and a tap sees the events
+that come out.
 """
 
 from __future__ import annotations

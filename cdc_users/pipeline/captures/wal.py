@@ -1,5 +1,5 @@
-"""The direct reader: a slot of the run's own, and a stream that it publishes to; or topics as
-Debezium's, with the platform's consumer behind them.
+"""The direct reader: a slot of the run's own, and a stream that the reader publishes to. In place
+of the stream it can write topics as Debezium does, with the platform's consumer behind them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from infra.stack.servers.settings import TOPIC_PREFIX
 
 
 def provision_slot(ground: Ground) -> MadeNames:
-    """A slot of the run's own, and what the transport needs."""
+    """A slot of the run's own, and the stream or topics of the transport."""
     from infra.postgres.slot import create_slot
 
     with ground.postgres() as connection:
@@ -22,7 +22,7 @@ def provision_slot(ground: Ground) -> MadeNames:
 
 
 def _stream(ground: Ground) -> Mapping[str, str]:
-    """Where the reader publishes to (Names.stream)."""
+    """The stream that the reader publishes to (Names.stream)."""
     transport = transports().by_name[ground.transport]
     if transport.provision is not None:
         return transport.provision(ground)

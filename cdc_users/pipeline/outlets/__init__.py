@@ -1,1 +1,3 @@
-"""Where events can come out of a pipeline of the user's own (`--sink-tap`), one file each."""
+"""The outlets: where events can come out of the user's own pipeline (`--sink-tap`). One
+file each.
+"""

@@ -1,4 +1,4 @@
-"""Events come out in an Iceberg table, in any catalog that PyIceberg's own configuration names."""
+"""Events come out in an Iceberg table of any catalog in PyIceberg's own configuration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _final(_prepared: Prepared, place: str, mode: str = "append") -> IcebergSide
 
 
 def _provision(ground: Ground, place: str) -> MadeNames:
-    """Nothing is made; raises StackConfigError for a table that cannot be watched."""
+    """Make nothing; raises StackConfigError for a table that cannot be watched."""
     from contextlib import closing
 
     from cdc_users.observe.tap import TapError
@@ -45,7 +45,7 @@ def _provision(ground: Ground, place: str) -> MadeNames:
             table = warehouse.table()
         except TapError as error:
             raise StackConfigError(
-                f"{error}; name catalog {catalog!r} in .pyiceberg.yaml or by"
+                f"{error}; name catalog {catalog!r} in .pyiceberg.yaml or with"
                 f" PYICEBERG_CATALOG__{catalog.upper()}__URI"
             ) from error
         if table is None:
@@ -56,7 +56,7 @@ def _provision(ground: Ground, place: str) -> MadeNames:
         if probe not in table.schema().column_names:
             raise StackConfigError(
                 f"table {name} has no column {probe!r}; add one of text, which the pipeline fills,"
-                " or name it by --probe-column"
+                " or name it with --probe-column"
             )
     return {}
 
@@ -75,7 +75,7 @@ def _declared(name: str, mode: str) -> OutletDeclaration:
     )
 
 
-#: A table of changes: a row for each event, or rows that are only inserted.
+#: A table of changes: one row for each event, or rows that are only inserted.
 ICEBERG = _declared("iceberg", "append")
-#: A table that is kept equal to the source's.
+#: A table that is kept equal to the source's table.
 ICEBERG_STATE = _declared("iceberg-state", "upsert")

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 def _check(place: str) -> None:
     if _NAME.fullmatch(place) is None:
         raise ValueError(
-            f"{place!r} is no name for a stream of JetStream; it has letters, digits, '-' and '_',"
+            f"{place!r} is no name for a JetStream stream, which has letters, digits, '-' and '_',"
             " and no subject's dots"
         )
 

@@ -1,4 +1,4 @@
-"""Events come out in a table of PostgreSQL: the source's database, or the one of CDC_SINK_DSN."""
+"""Events come out in a PostgreSQL table: in the source's database, or in that of CDC_SINK_DSN."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cdc_users.pipeline.prepared import Prepared
 
 
 def check_table(place: str) -> None:
-    """SCHEMA.TABLE; raises ValueError."""
+    """Check for SCHEMA.TABLE; raises ValueError."""
     schema, _, name = place.rpartition(".")
     if not schema or not name:
         raise ValueError(f"{place!r} is not SCHEMA.TABLE, e.g. public.customers")

@@ -1,4 +1,4 @@
-"""Events come out in a table, each commit of which is seen in its database's log."""
+"""Events come out in a table; its database's log shows each commit to it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from infra.validate import is_topic
 def _check(place: str) -> None:
     if not is_topic(place):
         raise ValueError(
-            f"{place!r} is no name for a topic; it has up to 249 letters of a-z, A-Z, 0-9, '.',"
+            f"{place!r} is no name for a topic, which has up to 249 letters of a-z, A-Z, 0-9, '.',"
             " '_' and '-'"
         )
 

@@ -1,4 +1,4 @@
-"""Events come out as posts to the observer."""
+"""Events come out as POST requests to the observer."""
 
 from cdc_users.observe.settings import WebhookSettings
 from cdc_users.pipeline.declaration import OutletDeclaration
@@ -9,7 +9,7 @@ from infra.validate import is_port
 def _check(place: str) -> None:
     if not is_port(place):
         text = f"webhook:{place}"
-        raise ValueError(f"{text!r} names no port of 1 to 65535; write e.g. webhook:8080")
+        raise ValueError(f"{text!r} names no port from 1 to 65535; write e.g. webhook:8080")
 
 
 WEBHOOK = OutletDeclaration(

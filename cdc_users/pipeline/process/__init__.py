@@ -1,1 +1,1 @@
-"""The processes of a pipeline: how each is started, asked, and stopped for certain."""
+"""The processes of a pipeline: how each is started and asked, and that each is stopped."""

@@ -1,5 +1,5 @@
-"""Child processes of a run: started in a session of their own, ready when they say so, stopped for
-certain.
+"""Child processes of a run: each is started in a session of its own, reports when it is ready, and
+is certain to be stopped.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from infra.stack.supervise.identity import tied_to_parent
 
 TAIL_LINES = 12
 READY_S = 60.0
-#: A process that was asked to end finishes the batch that it writes.
+#: The grace for a process that was asked to stop, so that it can finish its batch.
 TERMINATE_S = 15.0
 
 
 class NotReadyError(TargetError):
-    """A child has ended, or has said nothing in its time, before it was ready."""
+    """A child has ended before it was ready, or was not ready in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running child: its name, its process, what its ready line said, and the file of its log.
+    """A running child: its name, its process, its ready line, and the path of its log.
 
-    `ready_s` is how long it may take until it is ready, whenever it is started.
+    `ready_s` is the longest time that it may take to become ready, at any start.
     """
 
     name: str
     process: subprocess.Popen[str]
     ready: str
     log: Path
-    #: How it was started.
+    #: Starts the same command as before.
     command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     ready_s: float = READY_S
 
     def again(self) -> Child:
-        """Start it as it was started, with another process, and wait until it is ready."""
+        """Start the same command as a new process, and wait until it is ready."""
         return launch(self.name, self.command, self.log, self.environment).await_ready(self.ready_s)
 
     def dead(self) -> str | None:
-        """Nothing while it runs; afterwards one line that names it, its exit and the end of its
+        """None while it runs; afterwards one line with its name, its exit code and the end of its
         log.
         """
         code = self.process.poll()
         return None if code is None else f"{self.name} ended with {code}; {tail(self.log)}"
 
     def stop(self, grace_s: float = 10.0) -> int:
-        """SIGTERM, then SIGKILL after the grace; returns the exit code."""
+        """SIGTERM, and SIGKILL after the grace; returns the exit code."""
         return stop(self.process, grace_s)
 
 
@@ -69,14 +69,14 @@ def tail(log: Path) -> str:
 
 
 def stop(process: subprocess.Popen[str], grace_s: float) -> int:
-    """End a process: SIGTERM first, SIGKILL when the grace is over; returns its exit code."""
+    """Stop a process: SIGTERM first, SIGKILL when the grace is over; returns its exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     return end_of(process, grace_s)
 
 
 def end_of(process: subprocess.Popen[str], grace_s: float) -> int:
-    """The exit code of a process that was asked to end; SIGKILL when the grace is over."""
+    """The exit code of a process that was asked to stop; SIGKILL when the grace is over."""
     try:
         process.wait(timeout=grace_s)
     except subprocess.TimeoutExpired:
@@ -89,9 +89,10 @@ def end_of(process: subprocess.Popen[str], grace_s: float) -> int:
 
 
 def stop_all(children: Sequence[Child], grace_s: float) -> list[tuple[Child, int]]:
-    """End several children together, so that they share one grace; returns their exit codes.
+    """Stop several children at once, so that they share one grace; returns their exit codes.
 
-    Each gets one SIGTERM: a second one can hit a child that has finished and no longer handles it.
+    Each gets one SIGTERM: a second one could hit a child that has finished and no longer handles
+    it.
     """
     deadline_s = time.monotonic() + grace_s
     for child in children:
@@ -110,9 +111,9 @@ def launch(
     environment: Mapping[str, str],
     standard_input: str | None = None,
 ) -> Launched:
-    """Start a child with this environment and no other; its errors go to `log`.
+    """Start a child with exactly this environment; its errors go to `log`.
 
-    `standard_input` is one line that it is given, and kept open behind.
+    `standard_input` is one line for its standard input, which then stays open.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
@@ -123,12 +124,14 @@ def launch(
             stderr=errors,
             text=True,
             env=dict(environment),
-            start_new_session=True,  # Ctrl-C is for the run, which then stops its children in order
+            # Ctrl-C must reach the run alone, which then stops its children in order.
+            start_new_session=True,
             preexec_fn=tied_to_parent(signal.SIGKILL),
         )
     if standard_input is not None:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died at once; `await_ready` says of what
+        # A child that died at once breaks the pipe; `await_ready` reports why it died.
+        with contextlib.suppress(BrokenPipeError):
             process.stdin.write(standard_input + "\n")
             process.stdin.flush()
     return Launched(name, process, log, command, environment)
@@ -136,7 +139,7 @@ def launch(
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A child that is coming up."""
+    """A child that was started and is not ready yet."""
 
     name: str
     process: subprocess.Popen[str]
@@ -145,8 +148,8 @@ class Launched:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def await_ready(self, ready_s: float = READY_S) -> Child:
-        """Wait for its ready line, one JSON object on its standard output; raises NotReadyError
-        when it ends or stays silent, with the end of its log.
+        """Wait for its ready line, one JSON object on its standard output. Raises NotReadyError,
+        with the end of its log, if it ends or stays silent.
         """
         assert self.process.stdout is not None
         began_s = time.monotonic()
@@ -154,7 +157,7 @@ class Launched:
         alarm.start()
         try:
             line = self.process.stdout.readline()
-        except BaseException:  # a run that was asked to stop waits no longer for it
+        except BaseException:  # a run that was asked to stop no longer waits for the child
             stop(self.process, 1.0)
             raise
         finally:
@@ -174,11 +177,13 @@ class Launched:
 
 @dataclass(slots=True)
 class Away:
-    """Which children are away, by name; whoever is away is neither asked nor missed."""
+    """The children that are away because of a fault, by name; they are neither asked nor reported
+    as dead.
+    """
 
     _killed: set[str] = field(default_factory=set)
     _paused: set[str] = field(default_factory=set)
-    #: Whether a child was started again, and knows nothing of what its predecessor did.
+    #: Whether a child was restarted, and so has forgotten its predecessor's events.
     forgotten: bool = False
 
     def has(self, child: Child) -> bool:
@@ -186,9 +191,10 @@ class Away:
         return child.name in self._killed or child.name in self._paused
 
     def act(self, action: str, child: Child) -> Child:
-        """Do to a child what a fault does; returns it, or the one that takes its place.
+        """Do a fault's action to a child; returns the child, or the one that replaces it.
 
-        What is done already is not done twice. Raises TargetError where it does not come up again.
+        An action that is in effect already is not repeated. Raises TargetError if the child does
+        not start again.
         """
         if action == "pause":
             self._paused.add(child.name)
@@ -214,7 +220,7 @@ class Away:
         return successor
 
     def let_go_on(self, children: Iterable[Child]) -> None:
-        """Let all go on that were stopped where they are."""
+        """Resume all children that were paused."""
         for child in children:
             if child.name in self._paused:
                 self.act("resume", child)

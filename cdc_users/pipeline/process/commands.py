@@ -1,5 +1,5 @@
-"""What the processes of a pipeline are started with: the platform's command line, and what the
-observer is to watch.
+"""How the processes of a pipeline are started: the platform's command line, and the observer's
+settings.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from cdc_users.users.target import LaneTarget
 from infra.client.environment import for_python, module_command
 from infra.stack.cloud import EMULATED_PROJECT
 
-#: Under load the topic tap checks the columns of one row in so many; the final state is checked in
-#: full.
+#: Under load the topic tap checks the columns of one row in this many; the final comparison checks
+#: all rows.
 CHECK_EVERY = 20
-#: Arguments of the platform whatever its sink is.
+#: Arguments of the platform that do not depend on its sink.
 EVERY_SINK = ("sink", "batch-size", "max-buffered-messages")
 
 
@@ -64,40 +64,40 @@ class Wiring(Prepared):
 
     @property
     def capture(self) -> CaptureDeclaration:
-        """What reads the database's log."""
+        """The declaration of what reads the database's log."""
         return captures().by_name[self.pipeline.capture]
 
     @property
     def ready_s(self) -> float:
-        """How long an instance of the platform may take until it is ready."""
+        """The longest time that a platform instance may take to become ready."""
         return self.capture.ready_s if self.direct else READY_S
 
     @property
     def foreign(self) -> bool:
-        """Whether somebody else's software writes to where a tap of ours watches."""
+        """Whether software other than ours writes to the place that our tap watches."""
         if self.direct:
             return not self.capture.is_ours
         return bool(self.pipeline.sink_tap)
 
     @property
     def outlet(self) -> str:
-        """Where events come out, in a word."""
+        """Where events come out, in one word."""
         return self.pipeline.sink_tap or transports().by_name[self.pipeline.transport].label
 
     @property
     def target(self) -> LaneTarget:
-        """What the lanes must know of where they write."""
+        """Where the lanes write."""
         return sources().by_name[self.pipeline.source].target(self)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process of ours is started with for this pipeline: its clock's anchor, and of this
-        process's own environment what it may need.
+        """The environment of one of this pipeline's processes: the clock's anchor, and the
+        variables of this process that it may need.
         """
         return for_python(os.environ, aws=asks_aws(self.pipeline)) | self.anchor.environment()
 
     def platform_command(self, *, held: bool, tap: TapPlace) -> list[str]:
-        """How one instance of the platform is started; `tap` is what the sink's tap says of
+        """The command of one platform instance; `tap` is what the sink's tap reports about
         itself.
         """
         common = {"run": self.run, "held": "yes" if held else "no"}
@@ -107,9 +107,7 @@ class Wiring(Prepared):
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
 
     def capture_command(self) -> list[str]:
-        """How the reader is started that writes to Kafka for the consumer; empty where there is
-        none.
-        """
+        """The command of a reader that writes to Kafka for the consumer; empty if there is none."""
         feeds = self.capture.feeds
         if feeds is None or not feeds_consumer(self.pipeline):
             return []
@@ -150,7 +148,7 @@ class Wiring(Prepared):
         }
 
     def observer_settings(self, *, smoke: bool) -> ObserverSettings:
-        """What the observer watches: the taps in the order in which events pass them, and the
+        """The observer's settings: the taps in the order in which events pass them, and the
         gauges.
         """
         dsn, names = self.endpoints.postgres_dsn, self.names
@@ -169,7 +167,9 @@ class Wiring(Prepared):
         )
 
     def _processes(self) -> ProcessSettings:
-        """The run's process, and the stack's supervisor where its servers are processes here."""
+        """The run's process, and the stack's supervisor if the stack's servers are
+        processes here.
+        """
         return ProcessSettings(harness=os.getpid(), supervisor=self.endpoints.supervisor_pid)
 
     def _debezium(self) -> DebeziumSettings | None:
@@ -180,7 +180,7 @@ class Wiring(Prepared):
 
     def _group(self) -> GroupSettings | None:
         names, pipeline = self.names, self.pipeline
-        # One that runs already has a group of its own, which only the user can name.
+        # A platform that runs already has its own group, which only the user can name.
         group = pipeline.group if pipeline.platform == "none" else names.group
         if not group or self.direct:
             return None
@@ -196,16 +196,15 @@ class Wiring(Prepared):
             bootstrap=self.endpoints.kafka_bootstrap,
             topics=self.names.topics,
             schema_registry_url=self.endpoints.schema_registry_url,
-            # What a topic of the user's own held before is no matter of the run's.
+            # Events that were in the user's own topic before are not the run's.
             from_end=bool(self.pipeline.topic),
         )
         sink = self._sink_tap()
         return [topic] if sink is None else [topic, replace(sink, name="sink")]
 
     def _sink_tap(self) -> TapSettings | None:
-        """Where events come out of the platform and can be seen one by one;
-
-        None where only the platform says so.
+        """The tap where events come out of the platform one by one; None if only the platform sees
+        them.
         """
         kind, _, place = self.pipeline.sink_tap.partition(":")
         if kind:
@@ -216,8 +215,9 @@ class Wiring(Prepared):
         return declared.watch(self) if tap is None and self.pipeline.watched else tap
 
     def finals(self) -> list[tuple[FinalSide | None, FinalSide]]:
-        """What is compared in the end: each source table with the sink's of its place; None where
-        the source has no table of its own for it. Nothing where the sink keeps no contents.
+        """The pairs of tables that are compared at the end: each source table with the sink's. The
+        source is None if it has no table of its own for that sink's. Empty if the sink keeps no
+        contents.
         """
         sources_found = sources().by_name[self.pipeline.source].finals(self)
         found = [side for side in self._final_sinks() if side is not None]
@@ -233,13 +233,13 @@ class Wiring(Prepared):
         if self.direct:
             return [transports().by_name[self.pipeline.transport].final(self)]
         kind, _, place = self.pipeline.sink_tap.partition(":")
-        # A place is taken whole: a stream's name may have commas.
+        # A place is not split at commas, because a stream's name may contain some.
         if kind and (side := outlets().by_name[kind].final(self, place)) is not None:
             return [side]
         return [sinks().by_name[self.pipeline.sink].final(self)]
 
     def _as_own(self, side: FinalSide, number: int) -> FinalSide:
-        """The side with what is known of the user's own table, where it is one."""
+        """The side with the columns of the user's own table, if it is one."""
         if not self.names.plans or not isinstance(side, TableSettings):
             return side
         return replace(side, own=self._own()[number : number + 1])

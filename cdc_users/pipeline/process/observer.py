@@ -1,6 +1,6 @@
-"""The harness's side of the observer: starts it and asks it.
+"""The harness's side of the observer: starts it and sends it requests.
 
-Usable under gevent; it brings in no tap.
+Usable under gevent; it imports no tap.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from infra.client import http
 from infra.client.environment import for_python, module_command
 
 TIMEOUT_S = 10.0
-#: What takes long by its nature: a ledger of millions of keys, a comparison of as many rows.
+#: The limit for slow requests: a ledger of millions of keys, a comparison of as many rows.
 LEDGER_S = FINAL_S = 300.0
 
 
@@ -53,39 +53,41 @@ class Observer:
 
     child: Child
     url: str
-    #: How each tap is reached, and whether it sees states.
+    #: The address of each tap, and whether it sees states.
     taps: Mapping[str, TapPlace] = field(default_factory=dict)
-    #: What it answers to.
+    #: The token that requests must carry.
     token: str = field(default="", repr=False)
 
     def snapshot(self) -> ObserverSnapshot:
-        """All taps' figures and the gauges now. Raises TargetError, as all do."""
+        """All taps' figures and the gauges now. Raises TargetError, as do all requests."""
         return self._get("/snapshot", ObserverSnapshot)
 
     def progress(self) -> ObserverProgress:
-        """What a drain waits for: by tap, events delivered by step, fences, and the partitions
-        they came from.
+        """What a drain waits for: by tap, the events delivered by step, the fences, and their
+        partitions.
         """
         return self._get("/progress", ObserverProgress)
 
     def ledger(self, tap: str) -> Arrivals:
-        """What has arrived at a tap."""
-        self.progress()  # one that has stopped is not waited for as long as a ledger may take
+        """The arrivals at a tap."""
+        self.progress()  # a cheap request first, so that a stopped observer fails soon
         return Arrivals.decode(self._get("/ledger", EncodedArrivals, LEDGER_S, tap=tap))
 
     def samples(self, after: int = 0) -> GaugeSamples:
-        """The gauges' samples from this number on, and the number to ask from next time."""
+        """The gauges' samples from this number on, and the number for the next call."""
         return self._get("/samples", GaugeSamples, after=str(after))
 
     def watch(self, pids: Mapping[str, int]) -> None:
-        """Have these processes counted for themselves, by name."""
+        """Have these processes (pids by name) measured under their own names."""
         body = encode(WatchedProcesses(pids=dict(pids)))
         _read(self._ask("POST", "/processes", data=body), WatchedProcesses)
 
     def final(
         self, source: FinalSide, sink: FinalSide, *, gone: DeletedKeys | None = None
     ) -> Final:
-        """Compare what source and sink hold; `gone` are the keys that the writers have deleted."""
+        """Compare the contents of source and sink; `gone` are the keys that the writers have
+        deleted.
+        """
         self.progress()
         deleted = {}
         if gone is not None and len(gone.key):
@@ -94,22 +96,22 @@ class Observer:
         return _read(self._ask("POST", "/final", FINAL_S, data=body), Final)
 
     def places(self, tap: str, events: Sequence[tuple[int, int]]) -> list[EventPlace]:
-        """Where a tap saw these events, each a writer and a sequence; unknown ones are left out."""
+        """Where a tap saw these events (writer and sequence); unknown ones are left out."""
         body = encode(PlacesRequest(tap=tap, events=list(events)))
         return _read(self._ask("POST", "/places", data=body), PlacesFound).places
 
     def answer_as(self, how: str) -> None:
-        """Have the webhook that is the sink's tap answer so (observe/taps/answer.py)."""
+        """Have the sink's webhook tap answer in this way (observe/taps/answer.py)."""
         answer = self._ask("POST", "/answer", params={"tap": "sink", "how": how})
         if answer.status_code != 204:
-            raise TargetError(f"the observer refuses: {answer.text}")
+            raise TargetError(f"the observer refuses the request: {answer.text}")
 
     def dead(self) -> str | None:
-        """Nothing while it runs; afterwards one line that says how it ended."""
+        """None while it runs; afterwards one line that says how it ended."""
         return self.child.dead()
 
     def stop(self) -> int:
-        """End it; returns its exit code."""
+        """Stop it; returns its exit code."""
         return self.child.stop()
 
     def _get(
@@ -120,7 +122,7 @@ class Observer:
     def _ask(
         self, method: str, path: str, timeout_s: float = TIMEOUT_S, **given: Any
     ) -> requests.Response:
-        """Its answer, whatever that is; raises ObserverSilentError where there is none."""
+        """The answer, also a refusal; raises ObserverSilentError if there is none."""
         try:
             headers = {"Authorization": f"Bearer {self.token}"}
             return http.request(
@@ -134,7 +136,7 @@ class Observer:
 
 def _read(answer: requests.Response, kind: type[WireMessage]) -> WireMessage:
     if answer.status_code != 200:
-        raise TargetError(f"the observer refuses: {answer.text}")
+        raise TargetError(f"the observer refuses the request: {answer.text}")
     try:
         return decode(answer.content, kind, "the observer")
     except WireError as error:
@@ -144,8 +146,8 @@ def _read(answer: requests.Response, kind: type[WireMessage]) -> WireMessage:
 def start_observer(
     settings: ObserverSettings, log: Path, environment: Mapping[str, str] | None = None
 ) -> Observer:
-    """Start an observer with these settings; raises ObserverSilentError with the end of its log if
-    it does not begin.
+    """Start an observer with these settings; raises ObserverSilentError, with the end of its log,
+    if it does not become ready.
     """
     command = module_command("cdc_users.observe")
     own = {**for_python(os.environ), **(environment or {})}
@@ -168,9 +170,8 @@ def expected(
     versions: NDArray[np.int64],
     doubtful: Sequence[int] | NDArray[np.int64] = (),
 ) -> ExpectedSide:
-    """A side for `Observer.final`: the keys that must be there, at which versions;
-
-    `doubtful` ones may be anything.
+    """A side for `Observer.final`: the keys that must exist, with their versions; `doubtful` keys
+    may have any state.
     """
     numbers = np.array(doubtful, dtype=np.int64)
     return ExpectedSide(keys=pack(keys), versions=pack(versions), doubtful=pack(numbers))

@@ -1,5 +1,5 @@
 """The processes of the system under test that a run starts: the reader, then the platform's
-instances; what each tells of itself, and which are away on purpose.
+instances; also which routes each serves, and which are away on purpose.
 """
 
 from __future__ import annotations
@@ -30,31 +30,33 @@ PLATFORM_GRACE_S = 10.0
 
 @dataclass(slots=True)
 class SystemProcesses:
-    """One pipeline's platform, and the direct reader or capture where the run has its own."""
+    """One pipeline's platform, and the direct reader or capture if the run has its own."""
 
     wiring: Wiring
     logs: Path
     platforms: list[Child] = field(default_factory=list)
-    #: A reader of the run's own that writes to the topics, where Kafka Connect does not.
+    #: A reader of the run's own that writes to the topics in place of Kafka Connect.
     captures: list[Child] = field(default_factory=list)
-    #: What each of the platform's instances tells of itself.
+    #: The routes that each platform instance serves.
     routes: list[PlatformRoutes] = field(default_factory=list)
-    #: What the platform's instances answer `POST /begin` for.
+    #: The token for `POST /begin` to the platform's instances.
     _token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
-    #: Processes of ours that are away on purpose, and whether the platform has lost its memory.
+    #: Our processes that are away on purpose, and whether the platform has forgotten events.
     _away: Away = field(default_factory=Away)
 
     def start(self, sink: TapPlace | None, *, held: bool) -> None:
-        """Start the reader, then the platform's instances all at once, unless the user's own runs.
+        """Start the reader, then all platform instances at once, unless the user's own runs.
 
-        `sink` is the observer's tap where events come out, if it has one; `held` instances wait for
-        `begin`. Raises TargetError where one does not become ready, or tells too little.
+        `sink` is the observer's tap where events come out, if there is one; `held` instances wait
+        for `begin`. Raises TargetError if a process does not become ready, or serves too few
+        routes.
         """
         if self.wiring.pipeline.platform == "none":
             return
         schema, ours = self.wiring.names.schema, self.wiring.environment
         if capture := self.wiring.capture_command():
-            # Before the platform, so that it finds schemas; after the observer, which misses none.
+            # Before the platform, so that the platform finds schemas; after the observer, which
+            # must miss no event.
             log = self.logs / f"{schema}-capture.log"
             reader = launch("capture", capture, log, ours)
             self.captures = [come_up(reader, self.wiring.capture.ready_s)]
@@ -78,21 +80,19 @@ class SystemProcesses:
         try:
             self.platforms = [come_up(child, self.wiring.ready_s) for child in launched]
         except BaseException as error:
-            # A run that was asked to stop has no time for them.
+            # A run that was asked to stop has no time to wait for the other instances.
             grace_s = PLATFORM_GRACE_S if isinstance(error, PlatformSilentError) else 1.0
             for child in launched:
                 stop(child.process, grace_s)
             raise
 
     def _check_platforms(self, *, held: bool, witnessed: bool) -> None:
-        """Find out what the platform tells of itself; raises TargetError where that is too little
-        for this run.
-        """
+        """Find out which routes the platform serves; raises TargetError if this run needs more."""
         self.routes = [routes_of(child) for child in self.platforms]
         if not (self.is_tap or witnessed):
             raise TargetError(
-                "nothing shows what comes out of the platform: it has no /progress and /ledger, and"
-                f" no --sink-tap is named; name one, or serve both ({CONTRACT})"
+                "nothing shows what comes out of the platform: it serves no /progress and /ledger,"
+                f" and no --sink-tap is named; name one, or serve both routes ({CONTRACT})"
             )
         if held and not all(route.url for route in self.routes):
             raise TargetError(
@@ -105,8 +105,8 @@ class SystemProcesses:
         begin([route.url for route in self.routes], self._token)
 
     def act(self, action: str, name: str) -> None:
-        """Kill, terminate, restart, pause or resume the first of the platform's instances, or the
-        direct reader, as a fault does; raises TargetError where it does not come up again.
+        """Kill, terminate, restart, pause or resume the direct reader or the platform's first
+        instance, as a fault does; raises TargetError if it does not start again.
         """
         children = self.captures if name == "reader" and self.captures else self.platforms
         child = children[0]
@@ -116,56 +116,60 @@ class SystemProcesses:
 
     @property
     def children(self) -> Sequence[Child]:
-        """All of them, in the order of their start."""
+        """All of them, in the order of their starts."""
         return (*self.captures, *self.platforms)
 
     @property
     def forgotten(self) -> bool:
-        """Whether an instance was started again, and knows nothing of before."""
+        """Whether an instance was restarted, and so has forgotten earlier events."""
         return self._away.forgotten
 
     @property
     def silent(self) -> bool:
-        """Whether the platform cannot say all that it has delivered: an instance is away, or was
-        started again.
+        """Whether the platform cannot report all deliveries, because an instance is away or was
+        restarted.
         """
         return self._away.forgotten or any(map(self._away.has, self.platforms))
 
     @property
     def is_tap(self) -> bool:
-        """Whether the platform is a tap of its own: every instance, since a part of the events is
-        none.
+        """Whether the platform is a tap of its own: all instances must be, because a part of the
+        events proves nothing.
         """
         return bool(self.routes) and all(route.audits for route in self.routes)
 
     @property
     def told(self) -> Sequence[str]:
-        """The URLs of instances that tell a snapshot now."""
+        """The URLs of instances that serve a snapshot now."""
         return [route.url for route in self._present if route.snapshot]
 
     @property
     def audited(self) -> Sequence[str]:
-        """The URLs of instances that tell their progress and ledger now."""
+        """The URLs of instances that serve their progress and ledger now."""
         return [route.url for route in self._present if route.audits]
 
     @property
     def sampled(self) -> Sequence[str]:
-        """The URLs of instances that tell their samples now."""
+        """The URLs of instances that serve their samples now."""
         return [route.url for route in self._present if route.samples]
 
     @property
     def _present(self) -> Sequence[PlatformRoutes]:
-        """What those instances tell that are not away."""
+        """The routes of the instances that are not away."""
         pairs = zip(self.platforms, self.routes, strict=False)
         return [route for child, route in pairs if not self._away.has(child)]
 
     def dead(self) -> str | None:
-        """What has died, if anything; not what is away on purpose."""
+        """A line on a process that has died; None if none has. Processes that are away on purpose
+        do not count.
+        """
         found = (child.dead() for child in self.children if not self._away.has(child))
         return next((message for message in found if message is not None), None)
 
     def stop(self, grace_s: float) -> list[tuple[Child, int]]:
-        """Stop those that run, and return their exit codes; paused ones go on first."""
+        """Stop the running processes, and return their exit codes; paused ones are resumed
+        first.
+        """
         self._away.let_go_on(self.children)
         return stop_all([each for each in self.children if not self._away.has(each)], grace_s)
 

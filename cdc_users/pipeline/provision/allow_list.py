@@ -1,6 +1,6 @@
 """Which servers a run may load: those on this machine, and those that are allowed by name.
 
-Touches none of them.
+Contacts none of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
 from infra.validate import is_loopback
 
-#: The field of Endpoints that a section of a pipeline file gives.
+#: The field of Endpoints for each section of a pipeline file.
 ENDPOINT = {
     "source": "postgres_dsn",
     "kafka": "kafka_bootstrap",
@@ -34,7 +34,7 @@ def check_targets(endpoints: Endpoints, allowed: Sequence[str], environ: Mapping
 
 
 def check_addresses(places: Sequence[str], allowed: Sequence[str]) -> None:
-    """The same for HOST:PORT."""
+    """Raise StackConfigError for addresses (HOST:PORT), as `check_targets` does for endpoints."""
     if foreign := _foreign(places, allowed):
         flag = f"--allow-target {','.join(foreign)}"
         raise StackConfigError(
@@ -50,12 +50,12 @@ def _foreign(places: Sequence[str], allowed: Sequence[str]) -> list[str]:
 
 
 def _is_here(host: str) -> bool:
-    # A directory, or an abstract name, of sockets.
+    # A directory or an abstract name of Unix sockets.
     return host.startswith(("/", "@")) or is_loopback(host)
 
 
 def stack_mistakes(checkout: Path, environ: Mapping[str, str], allowed: Sequence[str]) -> list[str]:
-    """What is wrong with the stack that a run would find, before it is asked anything."""
+    """Mistakes in the stack that a run would find, before any of its servers is contacted."""
     try:
         endpoints = find(checkout, environ)
         if endpoints is None:
@@ -69,16 +69,16 @@ def stack_mistakes(checkout: Path, environ: Mapping[str, str], allowed: Sequence
 def part_mistakes(
     checkout: Path, environ: Mapping[str, str], pipelines: Iterable[Pipeline]
 ) -> list[str]:
-    """What these pipelines need and the user's own servers do not have."""
+    """Servers that these pipelines need and the user's own stack lacks."""
     try:
         endpoints = find(checkout, environ)
     except StackConfigError:
-        return []  # told already
+        return []  # reported already
     return [] if endpoints is None else missing_parts(endpoints, pipelines)
 
 
 def missing_parts(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[str]:
-    """A sentence for each server that one of these pipelines needs and that is named nowhere."""
+    """A sentence for each server that one of these pipelines needs and that has no address."""
     needed: dict[str, str] = {}
     for pipeline in pipelines:
         database = sources().by_name[pipeline.source].database
@@ -105,19 +105,19 @@ def fault_mistakes(
     try:
         endpoints = find(checkout, environ)
         if endpoints is None or not known:
-            return []  # a stack of the checkout's own will be started
+            return []  # the run will start a stack of this checkout
         places = hosts(endpoints, environ)
     except StackConfigError:
-        return []  # told already
+        return []  # reported already
     return refused_faults(known, endpoints, places, allowed)
 
 
 def refused_faults(
     known: Sequence[Fault], endpoints: Endpoints, places: Sequence[str], allowed: Sequence[str]
 ) -> list[str]:
-    """A sentence for the faults that need servers of this checkout's own, or a command for the
-    user's, and one for those that would disturb servers outside loopback that are not allowed by
-    name.
+    """Reasons against faults: one for faults that need this checkout's own servers, or a command
+    for the user's; and one for faults that would disturb servers outside loopback that are not
+    allowed by name.
     """
     kind = endpoints.kind
     owned = [fault for fault in known if "stack" in fault.needs]
@@ -155,7 +155,7 @@ def refused_faults(
 
 
 def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> list[str]:
-    """What is wrong with a service of the user's own that these pipelines publish to."""
+    """Mistakes in a service of the user's own that these pipelines publish to."""
     found = []
     for transport, option in sorted(
         {(pipeline.transport, pipeline.transport_endpoint) for pipeline in pipelines}
@@ -183,7 +183,7 @@ def _check_stream(transport: str, named: str, allowed: Sequence[str]) -> None:
 def outlet_mistakes(
     pipelines: Iterable[Pipeline], allowed: Sequence[str], environ: Mapping[str, str]
 ) -> list[str]:
-    """What is wrong with the servers of the streams in which events come out."""
+    """Mistakes in the servers of the streams in which events come out."""
     found = []
     for kind in sorted({pipeline.sink_tap.partition(":")[0] for pipeline in pipelines} - {""}):
         declared = outlets().by_name[kind]
@@ -195,8 +195,8 @@ def outlet_mistakes(
         if not declared.is_endpoint(named):
             told = repr(named) if named else "missing"
             found.append(
-                f"--sink-tap {kind} has its server in {variable} (url in the file's [[tap]]), which"
-                f" is {told}; write {declared.form}, without a login"
+                f"--sink-tap {kind} takes its server from {variable} (url in the file's [[tap]]),"
+                f" which is {told}; write {declared.form}, without a login"
             )
             continue
         try:

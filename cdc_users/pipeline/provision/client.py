@@ -1,6 +1,4 @@
-"""The run's side of the steward: requests to the process that creates and removes what the run
-needs.
-"""
+"""The run's side of the steward, the process that creates and removes the run's objects."""
 
 from __future__ import annotations
 
@@ -37,26 +35,26 @@ from infra.faults.fault import FaultObjects
 from infra.stack.endpoints import Endpoints
 
 _Body = TypeVar("_Body")
-#: Longest answers: a stack may have to be started, and its artifacts fetched before that.
+#: The longest answers: a stack may have to be started, and its artifacts downloaded before.
 OPEN_S = 900.0
 PREPARE_S = 150.0
 COMMITTED_S = 70.0
 HEALTH_S = 15.0
-#: A million rows are written within that, or a server started that recovers its log.
+#: Enough to write a million rows, or for a server to start and recover its log.
 INJECT_S, HEAL_S = 120.0, 210.0
-#: Ctrl-C ends a run within half a minute; what takes longer to remove goes on without it.
+#: Ctrl-C ends a run within half a minute; a slower removal goes on without the run.
 RELEASE_S = 60.0
 CLOSE_S = 15.0
 READ_BYTES = 65536
-#: What a run that was asked to stop waits for although it has no time left; each has a limit then.
+#: Requests that a run awaits although it was asked to stop; each has a limit then.
 REMOVALS = (ReleasePipeline, CloseSteward)
-#: So often it is looked whether there is still time.
+#: How often a waiting run looks whether it has time left.
 LOOK_S = 0.25
 
 
 def _somebody_waits_for_its_end() -> bool:
-    """Whether our errors go to a pipe: `| tee` ends when the last process that has it ends, and a
-    steward may outlive its run.
+    """Whether our errors go to a pipe. `| tee` ends only with the last process that holds the pipe,
+    and a steward may outlive its run.
     """
     try:
         return stat.S_ISFIFO(os.fstat(sys.__stderr__.fileno()).st_mode) if sys.__stderr__ else False
@@ -72,9 +70,9 @@ def _pass_on(messages: IO[bytes]) -> None:
 
 
 class StewardClient:
-    """Starts a steward; it removes everything when it is closed, or when this process dies.
+    """Starts a steward, which removes everything when it is closed, or when this process dies.
 
-    Every request has a limit. A steward that has not answered once is asked nothing more: it
+    Every request has a limit. A steward that once did not answer in time is not asked again: it
     removes what it can as soon as it goes on, and its journal has the rest.
     """
 
@@ -86,14 +84,15 @@ class StewardClient:
         self._socket = ours
         self._rest = b""
         self._silence: StewardError | None = None
-        #: A fault is done and undone beside what else is asked; the steward answers in turn.
+        #: One request at a time: faults are done beside other requests, and the steward answers in
+        #: turn.
         self._turn = threading.RLock()
-        #: How much time the run has left to wait; None where it has all the time.
+        #: The time for which the run may still wait; None if that is unlimited.
         self._left_s = left_s
         with theirs:
             self._process = subprocess.Popen(
                 list(command) or module,
-                # It also removes what earlier runs have left behind, in AWS too.
+                # It also removes what earlier runs left behind, in AWS too.
                 env=for_python(os.environ, aws=True),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
@@ -104,9 +103,8 @@ class StewardClient:
             threading.Thread(target=_pass_on, args=(self._process.stderr,), daemon=True).start()
 
     def open(self, run: str, profile: str, allowed: Sequence[str]) -> tuple[Endpoints, bool]:
-        """The stack's endpoints, and whether this run brought it up;
-
-        `allowed` targets may be off loopback.
+        """The stack's endpoints, and whether this run started the stack; `allowed` targets may be
+        outside loopback.
         """
         request = OpenStack(run=run, profile=profile, allowed=tuple(allowed))
         found = self._ask(request, StackFound, OPEN_S)
@@ -117,24 +115,24 @@ class StewardClient:
         return self._ask(request, Names, PREPARE_S)
 
     def committed(self) -> None:
-        """Wait until Connect has stored how far the run's connector has come, once an event has
-        gone through it.
+        """Wait until Connect has stored the position of the run's connector, after an event has
+        passed it.
         """
         self._ask(AwaitCommitted(), Problems, COMMITTED_S)
 
     def inject(self, fault: str, objects: FaultObjects, allowed: Sequence[str]) -> None:
-        """Do a fault to the servers or to the run's objects; `allowed` servers may be off
+        """Do a fault to the servers or to the run's objects; `allowed` servers may be outside
         loopback.
         """
         request = InjectFault(fault=fault, objects=objects, allowed=tuple(allowed))
         self._ask(request, Problems, INJECT_S)
 
     def heal(self) -> None:
-        """Undo the fault that was done last; a server that was killed answers then."""
+        """Undo the last fault; a server that was killed answers again then."""
         self._ask(HealFault(), Problems, HEAL_S)
 
     def health(self) -> Health:
-        """What has happened to the servers since `prepare`."""
+        """The servers' restarts, losses and disturbances since `prepare`."""
         return self._ask(AskHealth(), Health, HEALTH_S)
 
     def release(self, limit_s: float = RELEASE_S) -> list[str]:
@@ -188,9 +186,9 @@ class StewardClient:
         return self._read(line, kind)
 
     def _line(self, deadline_s: float, *, hurried: bool) -> bytes:
-        """The next line; b"" at the end, TimeoutError when the time is over.
+        """The next line; b"" at the end of the input. Raises TimeoutError when the time is over.
 
-        Where a run that was asked to stop has no time left, only removals are waited for.
+        If a run was asked to stop and has no time left, it waits only for removals.
         """
         while b"\n" not in self._rest:
             try:

@@ -1,8 +1,7 @@
-"""A run's stream in a service: in an emulator that lives as long as the run, or in a service of
-the user's.
+"""A run's stream: in an emulator that lives as long as the run, or in the user's own service.
 
-For processes without gevent. An emulator dies with the process that started it, and what was in it
-too; what is made in a service of the user's own is removed by name.
+For processes without gevent. An emulator and its contents die with the process that started it; a
+stream in the user's own service is removed by name.
 """
 
 from __future__ import annotations
@@ -16,15 +15,17 @@ from infra.stack.error import StackConfigError
 
 
 def own_endpoint(transport: str, given: str) -> str:
-    """The endpoint that the user names, by option or environment; empty where an emulator is to be
-    started.
+    """The endpoint from the user's option or environment; empty if an emulator is to be started.
 
-    Raises StackConfigError for one with a login, which would stand in results and on command lines.
+    Raises StackConfigError for an endpoint with a login, which results and command lines would
+    show.
     """
     variable = transports().by_name[transport].variable
     found = given or os.environ.get(variable, "")
     if "@" in found:
-        raise StackConfigError(f"{variable} holds a user or a password; none is supported there")
+        raise StackConfigError(
+            f"{variable} holds a user or a password, which results would show; leave them out"
+        )
     return found
 
 
@@ -37,9 +38,10 @@ class CloudStreams:
         self._endpoints: dict[str, str] = {}
 
     def endpoint(self, transport: str, given: str) -> str:
-        """Where the service is; starts its emulator the first time, where none is named.
+        """The service's endpoint; on the first call for an unnamed service, its emulator is
+        started.
 
-        Raises StackConfigError where there is no emulator of it.
+        Raises StackConfigError if the service has no emulator.
         """
         named = own_endpoint(transport, given)
         if named:

@@ -1,8 +1,7 @@
-"""The condition of what a run depends on: which lives its servers are in, whether its capture is at
-work, and whether somebody else has changed its objects.
+"""The condition of a run's surroundings: whether its servers have restarted, whether its capture
+works, and whether somebody else has changed its objects.
 
-One look is plain data, and two of them are compared by a pure function. For processes without
-gevent.
+A look is plain data, and a pure function compares two looks. For processes without gevent.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
 
 TIMEOUT_S = 5.0
-#: The life of a server of this machine that nobody runs.
+#: The identity of a server of this machine that does not run.
 NOBODY = "nobody"
-#: States of a connector or a task in which it is at work, or about to be.
+#: The states of a connector or task that works, or is about to.
 AT_WORK = ("RUNNING", "RESTARTING", "UNASSIGNED")
 _SLOT = (
     "SELECT s.active_pid, a.backend_start::text, s.wal_status FROM pg_replication_slots s LEFT"
@@ -46,7 +45,8 @@ _TABLE = (
 _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
 _OPERATIONS = "SELECT pubinsert, pubupdate, pubdelete FROM pg_publication WHERE pubname = %s"
-#: Each table that is published, its row filter, and which of its columns are left out; releases
+#: Each published table, its row filter, and the columns that are left out; releases before 15 have
+#: neither.
 #: before 15 have neither.
 _PUBLISHED = (
     "SELECT schemaname || '.' || tablename, coalesce(to_jsonb(t) ->> 'rowfilter', ''), ARRAY("
@@ -59,7 +59,9 @@ _PUBLISHED = (
 
 @dataclass(frozen=True, slots=True)
 class RunObjects:
-    """What of a run is looked at; empty where it has no such thing. Tables are "schema.table"."""
+    """The run's objects that are looked at; empty fields for those that it does not have. Tables
+    are "schema.table".
+    """
 
     slot: str = ""
     connector: str = ""
@@ -70,8 +72,8 @@ class RunObjects:
 
 @dataclass(frozen=True, slots=True)
 class TableCondition:
-    """A source table: its identity in the catalogue, which only DROP ends, the file that holds it,
-    which TRUNCATE changes, and its columns.
+    """A source table: its identity in the catalogue, which only DROP ends; its file, which TRUNCATE
+    changes; and its columns.
     """
 
     oid: int
@@ -81,14 +83,14 @@ class TableCondition:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What one look has found; what could not be found out is left out.
+    """The findings of one look; what could not be found out is left out.
 
-    `lives` tells a server's lives apart. `slot` is None where there is none, else whose connection
-    uses it (empty: nobody's). `connector` is its state in a word and why; `topics` has each one's
-    id, empty where it is not there, and `leaders` the leader epoch of each partition.
-    `cluster` is PostgreSQL's system identifier, and `operations` are those that the publication
-    publishes; `kept_back` is what it does not publish of each table. `source_clock` is how far
-    PostgreSQL's clock is ahead of this machine's.
+    `lives` identifies each server's process, so that a restart shows. `slot` is None if there is
+    none, otherwise the connection that uses it (empty: none does). `connector` is its state in one
+    word and the reason; `topics` has each topic's id, empty if the topic does not exist, and
+    `leaders` the leader epoch of each partition. `cluster` is PostgreSQL's system identifier.
+    `operations` are those that the publication publishes; `kept_back` is what it leaves out of each
+    table. `source_clock` is how far PostgreSQL's clock is ahead of this machine's.
     """
 
     lives: Mapping[str, str] = field(default_factory=dict)
@@ -108,8 +110,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What two looks differ in, in sentences: what began again, what is permanently gone, and what
-    somebody else has done.
+    """The differences of two looks, in sentences: what restarted, what is permanently gone, and
+    what somebody else did.
     """
 
     restarted: tuple[str, ...] = ()
@@ -127,7 +129,7 @@ def changes(watched: RunObjects, before: Condition, now: Condition) -> Changes:
 
 
 def broken(watched: RunObjects, now: Condition) -> Iterator[str]:
-    """What of a pipeline is broken before any load, in sentences."""
+    """What is broken in a pipeline before any load, in sentences."""
     if now.connector and now.connector.split()[0] not in AT_WORK:
         yield f"connector {watched.connector!r} is {now.connector}"
     if watched.slot and now.slot is None:
@@ -150,14 +152,14 @@ def _restarted(before: Condition, now: Condition) -> Iterator[str]:
     ]
     yield from again
     if again:
-        return  # what follows from it is not told again
+        return  # its consequences are not reported again
     moved = [
         name
         for name, leaders in now.leaders.items()
         if before.leaders.get(name, leaders) != leaders
     ]
     if moved:
-        yield f"Kafka (the leaders of {', '.join(moved)} have changed, so a broker)"
+        yield f"Kafka (the leaders of {', '.join(moved)} have changed, so a broker restarted)"
     if before.slot and now.slot and before.slot != now.slot:
         yield "the capture (its connection to the replication slot is another one)"
 
@@ -193,7 +195,7 @@ def _gone(watched: RunObjects, before: Condition, now: Condition) -> Iterator[st
             yield f"source table {name} is not in publication {watched.publication!r} any more"
     for name, what in now.kept_back.items():
         if what and what != before.kept_back.get(name, what):
-            yield f"publication {watched.publication!r} now keeps back of table {name} {what}"
+            yield f"publication {watched.publication!r} now leaves out of table {name} {what}"
     if now.published and (left := before.operations - now.operations):
         yield (
             f"publication {watched.publication!r} no longer publishes {' and '.join(sorted(left))}"
@@ -239,7 +241,7 @@ class ConditionFindings(TypedDict, total=False):
 
 
 def look(endpoints: Endpoints, watched: RunObjects) -> Condition:
-    """Look now; what does not answer is in `silent`."""
+    """Look now; servers that do not answer are in `silent`."""
     found: ConditionFindings = {"lives": _processes(endpoints)}
     silent: dict[str, str] = {}
     for server, read in _READERS.items():
@@ -254,7 +256,7 @@ def look(endpoints: Endpoints, watched: RunObjects) -> Condition:
 
 
 def _processes(endpoints: Endpoints) -> dict[str, str]:
-    """Which process listens where a server of this machine does, and since when it runs."""
+    """The process that listens at each server's address on this machine, and its start time."""
     places = {
         "Kafka": endpoints.kafka_bootstrap.split(",")[0],
         "the schema registry": endpoint_address(endpoints.schema_registry_url),
@@ -275,14 +277,14 @@ def _processes(endpoints: Endpoints) -> dict[str, str]:
             try:
                 started_s = psutil.Process(connection.pid).create_time()
             except psutil.Error:
-                continue  # it ends just now; the next look finds its successor
+                continue  # the process ends just now; the next look finds its successor
             found[server] = f"{connection.pid} since {started_s:.2f}"
     return found
 
 
 def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     if not endpoints.postgres_dsn:
-        return {}  # libpq would go where the environment says
+        return {}  # without an address libpq would use the environment's
     found: ConditionFindings = {"tables": {}}
     with (
         closing(
@@ -300,7 +302,7 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
         )
         cursor.execute("SELECT pg_postmaster_start_time()::text")
         found["lives"] = {"PostgreSQL": str((cursor.fetchone() or ("",))[0])}
-        # Some services let nobody ask this.
+        # Some services allow nobody to read this.
         with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
             found["cluster"] = str((cursor.execute(_CLUSTER).fetchone() or ("",))[0])
         if watched.slot:
@@ -320,7 +322,7 @@ def _postgres(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
 
 
 def _kept_back(row_filter: str, columns: Sequence[str]) -> str:
-    """What a publication does not publish of a table."""
+    """What a publication leaves out of a table."""
     rows = [f"rows but those where {row_filter}"] * bool(row_filter)
     return " and ".join([*rows, *[f"columns {', '.join(columns)}"] * bool(columns)])
 
@@ -367,7 +369,7 @@ def _connect(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     if answer.status_code == requests.codes.not_found:
         return {"connector": "deleted"}
     if answer.status_code != requests.codes.ok:
-        return {}  # a worker that rebalances has nothing to say
+        return {}  # a worker that rebalances gives no state
     status = answer.json()
     for part in (status["connector"], *status["tasks"]):
         if part["state"] not in AT_WORK:

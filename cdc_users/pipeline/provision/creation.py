@@ -24,28 +24,30 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.servers.settings import TOPIC_PREFIX
 from infra.validate import endpoint_address
 
-#: Where a run's own directories are, below the checkout.
+#: The directories of runs, below the checkout.
 RUNS = Path(".stack") / "runs"
 
 
 def fetch_files(pipeline: Pipeline) -> None:
-    """Get the files of what a pipeline starts, once per user; however long that takes."""
+    """Download the files of a pipeline's processes, once for each user; this may take long."""
     if sources().by_name[pipeline.source].database:
         captures().by_name[pipeline.capture].fetch()
 
 
 @dataclass(slots=True)
 class Creation:
-    """Makes one pipeline's objects; `note(kind, name)` writes one down and returns its name."""
+    """Makes one pipeline's objects; `note(kind, name)` writes an object down and returns
+    its name.
+    """
 
     run: str
     endpoints: Endpoints
     checkout: Path
     allowed: tuple[str, ...]
     note: Callable[[str, str], str]
-    #: The emulators of the run, which live longer than one pipeline.
+    #: The emulators of the run, which outlive a single pipeline.
     clouds: list[CloudStreams] = field(default_factory=list)
-    #: The connector that was made, if any.
+    #: The connector that was created, if any.
     connector: str = ""
     #: The run's own topics, which were created empty.
     topics: tuple[str, ...] = ()
@@ -61,7 +63,7 @@ class Creation:
         )
         names = Names(name, tables, pipeline.partitions, topics)
         if transports().by_name[pipeline.transport].of_kafka:
-            # A topic of the user's own may well have lost its beginning before.
+            # The user's own topic may have lost its beginning long before.
             self.topics = () if pipeline.topic else topics
             names = self._kafka(names, pipeline.partitions)
         ground = self._ground(request, topics)
@@ -76,13 +78,13 @@ class Creation:
         return replace(names, **sinks().by_name[pipeline.sink].provision(ground))
 
     def _check_source(self, *, own: bool) -> None:
-        """Refuse a server that cannot be a source before anything is made anywhere."""
+        """Refuse a server that cannot be a source, before any object is created."""
         with closing(connect(self.endpoints.postgres_dsn)) as connection:
             reader = self.endpoints.postgres_user_from_connect or ""
             refuse_source(connection.cursor(), reader, own=own)
 
     def objects(self, pipeline: Pipeline, names: Names) -> RunObjects:
-        """What of the pipeline is looked at while the run goes on."""
+        """The pipeline's objects that are looked at during the run."""
         return RunObjects(
             slot=names.slot,
             connector=pipeline.connector or self.connector,
@@ -127,7 +129,7 @@ class Creation:
         )
 
     def _service(self, name: str, transport: str, given: str) -> str:
-        """The endpoint of a transport's service; an emulator is started where none is named."""
+        """The endpoint of a transport's service; an emulator is started if none is named."""
         if not self.clouds:
             logs = self.note("directory", str(self.checkout / RUNS / f"{self.run}-emulators"))
             self.clouds.append(CloudStreams(Path(logs)))

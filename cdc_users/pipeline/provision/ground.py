@@ -1,5 +1,5 @@
-"""Where one pipeline's objects are created: what was asked for, and the journal that each object
-is written into before it is created.
+"""What the creation of one pipeline's objects needs: the request, and the journal into which each
+object is written before it is created.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from infra.stack.endpoints import Endpoints
 
 @dataclass(frozen=True, slots=True)
 class OwnTables:
-    """The user's own tables, and what is asked of them: which column holds the probe, whether it
-    may be added, whether rows stay, whether the user's own code makes rows (`custom`), and which
-    operations there are beside inserts. They are `published` where the run makes what captures
-    them; `by_debezium` where that is Debezium.
+    """The user's own tables, and the wishes for them: the probe's column, whether it may be added,
+    whether rows stay, whether the user's own code makes rows (`custom`), and the operations beside
+    inserts. They are `published` if the run creates their capture; `by_debezium` if that is
+    Debezium.
     """
 
     tables: tuple[Table, ...] = ()
@@ -37,11 +37,11 @@ class OwnTables:
 class Ground:
     """What a declaration's `provision` may use.
 
-    `name` is this pipeline's own, and the start of all names that it takes. `note(kind, name)`
-    writes an object down before it is created and returns its name; kinds are those that the
-    steward can remove, and the names of transports. `postgres` opens a connection to the source's
-    server, `sink` one to the database that is watched as the sink's. `start` gives the endpoint of
-    a transport's service, from the user or of an emulator.
+    `name` belongs to this pipeline alone; all names of its objects begin with it. `note(kind,
+    name)` writes an object down before it is created and returns its name; its kinds are those that
+    the steward can remove, and the names of transports. `postgres` opens a connection to the
+    source's server, `sink` one to the database that is watched as the sink's. `start` returns the
+    endpoint of a transport's service: the user's, or an emulator's.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Ground:
     tuning: str
     transport: str
     transport_endpoint: str
-    #: The user's own connector; empty where the run makes one.
+    #: The user's own connector; empty if the run creates one.
     connector: str
     endpoints: Endpoints
     checkout: Path

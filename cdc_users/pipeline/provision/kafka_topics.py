@@ -1,7 +1,6 @@
 """The run's Kafka topics, consumer groups and subjects: created explicitly, removed by name.
 
-For processes without gevent: the Kafka client's futures are completed by threads that gevent does
-not know.
+For processes without gevent: threads that gevent does not know complete the Kafka client's futures.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from infra.client.registry import RegistryError, SchemaRegistry
 
 DEADLINE_S = 30.0
 POLL_S = 0.05
-#: A little longer than the platform's session timeout, and shorter than what one object may take.
+#: A little longer than the platform's session timeout, and shorter than the limit for one object.
 EMPTY_S = 12.0
 
-# Append time is the broker's word for when an event became visible in the topic (MEASUREMENT.md,
-# section 1).
+# With LogAppendTime the broker itself records when an event became visible in the topic
+# (docs/measurement.md).
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
 
 
@@ -45,7 +44,7 @@ def create_topic(bootstrap: str, name: str, partitions: int) -> None:
         f"topic {name!r} cannot be created",
     )
     deadline_s = time.monotonic() + DEADLINE_S
-    # The broker may know of its new topic a moment later than the controller.
+    # The broker may learn of its new topic a moment later than the controller.
     while (
         found := len(admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions)
     ) != partitions:
@@ -58,7 +57,7 @@ def create_topic(bootstrap: str, name: str, partitions: int) -> None:
 
 
 def count_partitions(bootstrap: str, names: Sequence[str]) -> int:
-    """The partitions of all these topics; raises TargetError for one that is not there."""
+    """The number of partitions of all these topics; raises TargetError for a missing topic."""
     admin = _admin(bootstrap)
     counts = {
         name: len(admin.list_topics(name, timeout=DEADLINE_S).topics[name].partitions)
@@ -73,7 +72,7 @@ def count_partitions(bootstrap: str, names: Sequence[str]) -> int:
 
 
 def deleted_records(bootstrap: str, names: Sequence[str]) -> int:
-    """How many records at the beginning of these topics, created empty, retention has deleted."""
+    """How many records retention has deleted from the start of these topics, which began empty."""
     admin = _admin(bootstrap)
     places = [
         TopicPartition(name, number)
@@ -87,7 +86,7 @@ def deleted_records(bootstrap: str, names: Sequence[str]) -> int:
 
 def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
     """Delete these topics; one that is not there is already as wanted."""
-    admin = _admin(bootstrap)  # kept until the futures are done: they end with their client
+    admin = _admin(bootstrap)  # keeps the client alive: its futures end with it
     for name, future in admin.delete_topics(list(names), operation_timeout=DEADLINE_S).items():
         _settle(future, f"topic {name!r} cannot be deleted", KafkaError.UNKNOWN_TOPIC_OR_PART)
 

@@ -1,4 +1,6 @@
-"""A limit for what cannot be interrupted: a call into a client library whose server has stopped."""
+"""A time limit for calls that cannot be interrupted, such as those of a client library to a stopped
+server.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,18 @@ Returned = TypeVar("Returned")
 
 
 class TimeLimitError(TargetError):
-    """Something has not ended within its limit; the message names it."""
+    """An action has exceeded its limit; the message names the action."""
 
 
 def within(
     limit_s: float, what: str, action: Callable[[], Returned], *, lives_on: bool = False
 ) -> Returned:
-    """What an action returns or raises; raises TimeLimitError when it has not ended in time.
+    """The result or error of an action; raises TimeLimitError if the action exceeds its limit.
 
-    The action goes on in a thread that ends with the process: nothing can stop it, and nobody waits
-    for it any more. With `lives_on` the thread stays when the action has ended: a child process
-    that the action has started is tied to this thread and not to the whole process (prctl(2),
-    PR_SET_PDEATHSIG), and would be killed with it.
+    The action then goes on in a thread that ends with the process, because nothing can stop it.
+    With `lives_on` the thread stays alive after the action. A child process that the action started
+    is tied to this thread and not to the whole process (prctl(2), PR_SET_PDEATHSIG), and would be
+    killed with the thread.
     """
     ended: SimpleQueue[Callable[[], Returned]] = SimpleQueue()
 

@@ -1,4 +1,4 @@
-"""What a run asks of its steward, and what the steward answers: one line of JSON each."""
+"""Requests of a run to its steward, and the steward's answers: one line of JSON each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Body = TypeVar("_Body")
 
 
 class OpenStack(Versioned, frozen=True, kw_only=True, tag_field="do", tag="open"):
-    """Find the stack or start one; `allowed` targets may be off loopback."""
+    """Find the stack or start one; `allowed` targets may be outside loopback."""
 
     run: str
     profile: str
@@ -33,25 +33,25 @@ class PreparePipeline(Versioned, frozen=True, kw_only=True, tag_field="do", tag=
     tables: tuple[str, ...]
     tuning: str
     pipeline: Pipeline
-    #: Of tables of the user's own: what is done to their rows, what choices follow from, and
-    #: whether the user's code makes them.
+    #: For the user's own tables: the wishes for their rows, the seed, and whether the user's code
+    #: makes the rows.
     mix: tuple[int, int, int] = (100, 0, 0)
     seed: int = 1
     custom_rows: bool = False
 
 
 class AwaitCommitted(Versioned, frozen=True, kw_only=True, tag_field="do", tag="committed"):
-    """Wait until Connect has stored how far the run's connector has come."""
+    """Wait until Connect has stored the position of the run's connector."""
 
 
 class AskHealth(Versioned, frozen=True, kw_only=True, tag_field="do", tag="health"):
-    """Say what has happened to the servers since the pipeline was prepared."""
+    """Report what has happened to the servers since the pipeline was prepared."""
 
 
 class InjectFault(Versioned, frozen=True, kw_only=True, tag_field="do", tag="inject"):
-    """Do a fault to the servers or to the run's objects; it is in the journal before that.
+    """Do a fault to the servers or to the run's objects; the journal has it before that.
 
-    `allowed` servers may be off loopback.
+    `allowed` servers may be outside loopback.
     """
 
     fault: str
@@ -60,7 +60,7 @@ class InjectFault(Versioned, frozen=True, kw_only=True, tag_field="do", tag="inj
 
 
 class HealFault(Versioned, frozen=True, kw_only=True, tag_field="do", tag="heal"):
-    """Undo the fault that was done last."""
+    """Undo the last fault."""
 
 
 class ReleasePipeline(Versioned, frozen=True, kw_only=True, tag_field="do", tag="release"):
@@ -68,7 +68,7 @@ class ReleasePipeline(Versioned, frozen=True, kw_only=True, tag_field="do", tag=
 
 
 class CloseSteward(Versioned, frozen=True, kw_only=True, tag_field="do", tag="close"):
-    """Remove everything and end."""
+    """Remove everything and exit."""
 
 
 StewardRequest = (
@@ -84,22 +84,22 @@ StewardRequest = (
 
 
 class StackFound(msgspec.Struct, frozen=True):
-    """The stack's endpoints, and whether this run brought it up."""
+    """The stack's endpoints, and whether this run started the stack."""
 
     endpoints: Endpoints
     owns_stack: bool
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What has restarted since, what is permanently gone, how somebody else disturbed the run, and
-    records that the run's topics have deleted.
+    """What has restarted since `prepare`, what is permanently gone, how somebody else disturbed the
+    run, and how many records the run's topics have deleted.
     """
 
     restarted: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     disturbed: tuple[str, ...] = ()
     deleted_records: int = 0
-    #: By how much PostgreSQL's clock is ahead of the run's, and how sure that is.
+    #: How far PostgreSQL's clock is ahead of the run's, and the uncertainty of that.
     source_ahead_us: int = 0
     source_bound_us: int = 0
 
@@ -111,7 +111,7 @@ class Problems(msgspec.Struct, frozen=True):
 
 
 class StewardAnswer(Versioned, Generic[_Body], frozen=True, kw_only=True):
-    """The answer, or why there is none and what the run should end with."""
+    """The answer; or why there is none, and the run's exit code for it."""
 
     ok: _Body | None = None
     error: str = ""

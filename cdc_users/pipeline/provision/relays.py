@@ -1,4 +1,4 @@
-"""The relays of a run: who reaches which server through one, from when on. All end with this
+"""The relays of a run: which client reaches which server through a relay. All of them end with this
 process.
 """
 
@@ -15,14 +15,14 @@ from infra.stack.servers.port import BESIDE
 
 @dataclass(slots=True)
 class RunRelays:
-    """One for each place that a fault may be done at (infra.faults.fault.RELAYED), once it is
-    needed; each raises OSError where it cannot listen.
+    """One relay for each place of a fault (infra.faults.fault.RELAYED), started when it is needed;
+    each method raises OSError if the relay cannot listen.
     """
 
     by_place: dict[str, Relay] = field(default_factory=dict)
 
     def before_source(self, endpoints: Endpoints) -> Endpoints:
-        """Endpoints by which Connect reaches the source's server through a relay."""
+        """The endpoints with which Connect reaches the source's server through a relay."""
         if "source" not in self.by_place:
             self.by_place["source"] = Relay(*_postgres_place(endpoints))
             self.by_place["source"].start()
@@ -30,15 +30,18 @@ class RunRelays:
         return replace(endpoints, postgres_from_connect=inside)
 
     def before_sink(self, endpoints: Endpoints) -> str:
-        """Libpq's hostaddr by which the platform reaches its sink through a relay.
+        """The hostaddr for libpq with which the platform reaches its sink through a relay.
 
-        It has the server's own port, at another address of loopback: password files go by both.
+        The relay has the server's own port, at another loopback address, because password files
+        match both host and port.
         """
         self._beside("sink", *_postgres_place(endpoints))
         return BESIDE
 
     def before_kafka(self, endpoints: Endpoints) -> str:
-        """Where a client reaches Kafka through a relay, and is told of no other place."""
+        """The address at which a client reaches Kafka through a relay, and learns of no other
+        address.
+        """
         place = endpoints.kafka_beside
         self._beside("kafka", HOST, int(place.rpartition(":")[2]))
         return place

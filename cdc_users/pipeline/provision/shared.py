@@ -1,6 +1,4 @@
-"""Who uses the stack of a checkout: a stack that a run has started goes with the last run that uses
-it.
-"""
+"""Which runs use the stack of a checkout: the last one stops a stack that a run has started."""
 
 from __future__ import annotations
 
@@ -14,9 +12,10 @@ USERS = "users"
 
 
 class StackUse:
-    """One run's use of a checkout's stack, from before it looks for one until it has let go.
+    """One run's use of a checkout's stack: it begins before the run looks for the stack, and ends
+    at `end`.
 
-    Each user holds a lock on a file of its own; a file that is not locked is of a user that died.
+    Each run holds a lock on a file of its own; an unlocked file belongs to a dead run.
     """
 
     def __init__(self, state: StackState, run: str) -> None:
@@ -30,17 +29,17 @@ class StackUse:
         return self._state.started_by_run
 
     def started(self) -> None:
-        """This run has brought the stack up, so runs take it down again."""
+        """Note that a run has started the stack, so that the last run stops it."""
         self._mark.touch()
 
     def end(self) -> bool:
-        """Let go; whether the stack is to be taken down, by this run and no other."""
+        """End this use; returns whether this run, and no other, must stop the stack."""
         with exclusive(self._state):
             if self._file is not None:
                 self._path.unlink(missing_ok=True)
                 self._file.close()
                 self._file = None
-            # Looked for in any case: it also clears away what users have left that died.
+            # Looked for in any case, because this also removes the files of dead runs.
             others = self._others()
             if others or not self._mark.exists():
                 return False

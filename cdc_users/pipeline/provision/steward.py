@@ -67,19 +67,21 @@ from infra.stack.find.locate import locate
 from infra.stack.supervise.identity import both, tied_to_parent
 from infra.stack.supervise.state import CHECKOUT, state_of
 
-#: What dead runs have left may cost the next one so long, and no longer.
+#: The time for what dead runs have left; the next run waits no longer.
 ABANDONED_S = 20.0
-#: Longest answers of the servers that are asked.
+#: The longest answers of the servers.
 PREPARE_S = 120.0
 HEALTH_S = 10.0
 INJECT_S, HEAL_S = 110.0, 200.0
-#: A union is no type to mypy, and one to msgspec.
+#: A union is no type for mypy, but one for msgspec.
 REQUEST: Any = StewardRequest
 REFUSALS = (HarnessError, StackError, SlotError, TableError, KafkaException)
 
 
 def _obey_sigterm() -> None:
-    """What a child runs before its program: this process ignores signals, and a child would too."""
+    """Restores SIGTERM in a child before its program starts: this process ignores the signal, and
+    the child would inherit that.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -88,7 +90,7 @@ def _say(text: str) -> None:
 
 
 class Steward:
-    """Holds one run's journal and endpoints; one method a request."""
+    """Holds one run's journal and endpoints; one method for each request."""
 
     def __init__(self, checkout: Path) -> None:
         self._checkout = checkout
@@ -105,7 +107,7 @@ class Steward:
         self._watched, self._before = RunObjects(), Condition()
 
     def answer(self, request: StewardRequest) -> StackFound | Names | Health | Problems:
-        """Carry out one request; raises what keeps it from that."""
+        """Carry out one request; raises the error that prevents it."""
         match request:
             case OpenStack():
                 return self.open(request)
@@ -131,10 +133,9 @@ class Steward:
                 return self.close()
 
     def open(self, request: OpenStack) -> StackFound:
-        """Find the stack or start one, clear away what dead runs left, and start this run's
-        journal.
+        """Find the stack or start one, remove what dead runs left, and start this run's journal.
 
-        Refuses servers outside loopback that are not allowed by name, before it asks them anything.
+        Refuses servers outside loopback that are not allowed by name, before it contacts any.
         """
         self._run, self._allowed = request.run, request.allowed
         if mistakes := stack_mistakes(self._checkout, os.environ, self._allowed):
@@ -151,8 +152,8 @@ class Steward:
         return self._found
 
     def _undo_faults(self) -> dict[Path, Sequence[str]]:
-        """Undo the faults of dead runs: before that, a server may not answer. Returns by journal
-        what could not be undone.
+        """Undo the faults of dead runs first, because a server may not answer until then. Returns
+        by journal those that could not be undone.
         """
         tried: dict[Path, Sequence[str]] = {}
         for old in abandoned(self._journals):
@@ -167,7 +168,7 @@ class Steward:
         return Journal.create(self._journals / f"{self._run}.jsonl", self._run, endpoints)
 
     def _start_stack(self, profile: str) -> Endpoints:
-        # A stack whose steward was killed meanwhile would have nobody who takes it down.
+        # Tied to this process: if the steward is killed meanwhile, nobody else stops the stack.
         tie = both(_obey_sigterm, tied_to_parent(signal.SIGTERM))
         done = self._stack("up", "--profile", profile, before=tie)
         endpoints = locate(self._checkout, os.environ) if done.returncode == 0 else None
@@ -183,10 +184,10 @@ class Steward:
     def _stack(
         self, *arguments: str, before: Callable[[], None] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        """`python -m infra.stack ...`, which has limits of its own.
+        """Run `python -m infra.stack ...`, which has limits of its own.
 
-        Its progress belongs on the terminal, never in this process's answers; nor may it keep the
-        requests' socket open, by whose end a run sees that its steward has died.
+        Its progress goes to the terminal, never into this process's answers. It must not hold the
+        requests' socket open either: a run sees by the socket's end that its steward has died.
         """
         return subprocess.run(
             module_command("infra.stack", *arguments),
@@ -198,9 +199,10 @@ class Steward:
         )
 
     def _clear(self, old: Journal, tried: Mapping[Path, Sequence[str]]) -> None:
-        """Remove what a dead run has left; what resists is named, and tried again by the next.
+        """Remove what a dead run left; a failure is named, and the next run tries again.
 
-        A fault that could not be undone a moment ago is not `tried` again: that takes minutes.
+        A fault whose undoing has just failed (`tried`) is not tried again, because that takes
+        minutes.
         """
         with closing(old):
             head = old.head()
@@ -243,7 +245,7 @@ class Steward:
         self._watched = self._made.objects(request.pipeline, names)
         self._before = look(endpoints, self._watched)
         if mistakes := list(broken(self._watched, self._before)):
-            raise TargetError(f"{'; '.join(mistakes)}; mend that, then run again")
+            raise TargetError(f"{'; '.join(mistakes)}; correct that, then run again")
         return names
 
     def _endpoints(self) -> Endpoints:
@@ -251,16 +253,16 @@ class Steward:
         return self._found.endpoints
 
     def committed(self) -> Problems:
-        """Return when Connect has stored how far the run's connector has come."""
+        """Return when Connect has stored the position of the run's connector."""
         if self._made is not None and self._made.connector:
             wait_until_committed(self._endpoints(), self._made.connector, STREAMING_DEADLINE_S)
-            # Connect may have restarted the task until now; from here on nobody should.
+            # Connect may have restarted the task until now; from here on a restart is unexpected.
             self._before = look(self._endpoints(), self._watched)
         return Problems()
 
     def health(self) -> Health:
-        """What has happened to the servers and the run's objects since `prepare`: what restarted,
-        what is permanently gone, what somebody else did, and how many records the topics have
+        """What has happened to the servers and the run's objects since `prepare`: restarts,
+        permanent losses, other people's changes, and the number of records that the topics have
         deleted.
         """
         endpoints = self._endpoints()
@@ -281,7 +283,7 @@ class Steward:
         )
 
     def inject(self, request: InjectFault) -> Problems:
-        """Do a fault, noted before, so that it is undone whatever becomes of this run."""
+        """Do a fault. The journal has it before, so it is undone whatever happens to this run."""
         refused = fault_mistakes(self._checkout, os.environ, [request.fault], request.allowed)
         if refused:
             raise StackConfigError("; ".join(refused))
@@ -291,7 +293,7 @@ class Steward:
         return Problems()
 
     def heal(self) -> Problems:
-        """Undo the fault that was done last; none is fine."""
+        """Undo the last fault, if there is one."""
         done, self._affliction = self._affliction, None
         if done is not None:
             assert self._journal is not None
@@ -300,25 +302,26 @@ class Steward:
         return Problems()
 
     def release(self) -> Problems:
-        """Remove what `prepare` created so far; the stack stays."""
+        """Remove what `prepare` has created so far; the stack stays."""
         assert self._journal is not None
         return Problems(tuple(remove_all(self._journal, self._endpoints())))
 
     def close(self) -> Problems:
-        """Remove everything, and take down a stack that this run started."""
+        """Remove everything, and stop a stack that this run started."""
         if self._journal is None or self._found is None:
             return Problems(tuple(self._let_go()))
         journal, self._journal = self._journal, None
         for clouds in self._clouds:
             clouds.close()
         with closing(journal):
-            # With the stack goes everything in it, so nothing there needs to be removed one by one.
+            # Everything in the stack disappears with it, so its objects need not be removed one by
+            # one.
             problems = self._let_go()
             problems += remove_all(journal, self._found.endpoints)
         return Problems(tuple(problems))
 
     def _let_go(self) -> list[str]:
-        """Take down a stack that a run has started, if no other run uses it."""
+        """Stop a stack that a run has started, if no other run uses it."""
         use, self._use = self._use, None
         return self._stop_stack() if use is not None and use.end() else []
 
@@ -332,7 +335,7 @@ class Steward:
 
 
 def answer(steward: Steward, line: str) -> bytes:
-    """Carry out the request in a line; failures become answers."""
+    """Carry out the request in a line; a failure becomes an answer too."""
     try:
         request: StewardRequest = decode(line, REQUEST, "the run")
         return encode(StewardAnswer(ok=steward.answer(request)))
@@ -351,7 +354,7 @@ def _refusal(error: object, exit_code: int) -> bytes:
 
 
 def main() -> int:
-    """Serve requests until the input ends; then leave nothing behind."""
+    """Serve requests until the input ends; then remove everything that is left."""
     # The run decides when it ends, also after Ctrl-C in the terminal that both share.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -364,11 +367,11 @@ def main() -> int:
             answers.write(answer(steward, line).decode("utf-8") + "\n")
             answers.flush()
         except OSError:
-            break  # the run died while this was under way
+            break  # the run died during this request
     for problem in steward.close().problems:
         _say(f"left behind: {problem}")
     finish_output()
-    # Threads that wait for a dead server for ever are left as they are.
+    # Threads that wait for a dead server are abandoned.
     os._exit(0)
 
 

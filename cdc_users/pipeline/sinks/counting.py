@@ -1,4 +1,4 @@
-"""The sink that only counts: what the way there costs."""
+"""The sink that only counts, which shows the cost of everything before it."""
 
 from cdc_users.pipeline.declaration import SinkDeclaration
 

@@ -17,7 +17,7 @@ def _arguments(prepared: Prepared, _: TapPlace) -> Arguments:
 
 
 def _tap(prepared: Prepared) -> IcebergSettings | None:
-    """What is appended is seen event by event; an upsert leaves only the last state."""
+    """In append mode every event is seen; upsert leaves only the last state of a key."""
     if prepared.pipeline.iceberg_mode != "append":
         return None
     names = prepared.names

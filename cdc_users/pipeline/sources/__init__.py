@@ -1,1 +1,1 @@
-"""Where rows can go in, one file each (declaration.py says what a file has)."""
+"""The sources: where rows can go in. One file each (declaration.py says what a file has)."""

@@ -15,13 +15,13 @@ def _target(prepared: Prepared) -> DatabaseTarget:
 
 
 def _finals(prepared: Prepared) -> tuple[PostgresSideSettings, ...]:
-    """Each source table."""
+    """The source tables."""
     dsn, tables = prepared.endpoints.postgres_dsn, prepared.names.source_tables
     return tuple(PostgresSideSettings(dsn=dsn, table=table) for table in tables)
 
 
 def _provision(ground: Ground) -> MadeNames:
-    """Tables of the run's own with a publication; or the user's own, planned for."""
+    """Tables of the run's own with a publication, or plans for the user's own tables."""
     from infra.postgres.publication import create_publication
     from infra.postgres.table import create_customers, create_schema
 
@@ -36,7 +36,7 @@ def _provision(ground: Ground) -> MadeNames:
 
 
 def _own(ground: Ground) -> MadeNames:
-    """The user's own tables; with a publication where the run makes the connector too."""
+    """The user's own tables; with a publication if the run also creates the connector."""
     from cdc_users.pipeline.sources.table.provide import own_tables
     from infra.postgres.publication import create_publication
 

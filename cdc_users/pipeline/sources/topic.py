@@ -1,4 +1,4 @@
-"""Records go straight to the topic, with schemas that are registered before the first one."""
+"""Records go straight to the topic; their schemas are registered before the first record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP: the observer is the receiver."""
+"""HTTP: the observer receives the requests."""
 
 from __future__ import annotations
 

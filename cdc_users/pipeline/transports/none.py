@@ -1,4 +1,4 @@
-"""No service that the run knows: between a table and where events come out, all is the user's."""
+"""No service that the run knows: the user's own pipeline leads from the table to its outlet."""
 
 from __future__ import annotations
 

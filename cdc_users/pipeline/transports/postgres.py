@@ -1,6 +1,4 @@
-"""A second database on the source's server, of the run's own; each commit there is seen in its
-log.
-"""
+"""A second database of the run's own on the source's server; its log shows each commit."""
 
 from __future__ import annotations
 
@@ -13,9 +11,10 @@ from cdc_users.pipeline.provision.ground import Ground
 
 
 def make_database(ground: Ground) -> Mapping[str, str]:
-    """The database with the source's schema and tables, published, and a slot on them.
+    """Create the database with the source's schema and tables, a publication, and a slot on them.
 
-    The schema is where names without one are looked for, as the JDBC sink writes them.
+    The schema is first in the search path, because the JDBC sink writes table names without a
+    schema.
     """
     from infra.postgres.database import connect_to, create_database, of_database, use_schema
     from infra.postgres.publication import create_publication
@@ -43,7 +42,7 @@ def _tap(prepared: Prepared) -> PostgresLogSettings:
 
 
 def _final(prepared: Prepared) -> PostgresSideSettings | None:
-    """The copy; None where there are several."""
+    """The copy; None if there are several tables."""
     made = prepared.names.stream
     if len(prepared.names.tables) > 1:
         return None

@@ -19,7 +19,7 @@ def _tap(prepared: Prepared) -> RedisSettings:
 
 
 def _create(endpoint: str, name: str, _: int) -> Mapping[str, str]:
-    """The first entry makes the stream."""
+    """Create nothing: the first entry creates the stream."""
     return {"endpoint": endpoint, "name": name}
 
 

@@ -1,1 +1,3 @@
-"""What a run has made or done to servers: written down first, and undone for certain."""
+"""What a run has made on servers or done to them: written down first, so that it is always
+undone.
+"""

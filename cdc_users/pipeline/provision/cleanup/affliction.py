@@ -1,5 +1,5 @@
-"""A fault as the steward does it: with what it was done to, so that it can be undone from the
-journal alone.
+"""A fault as the steward does it: with the objects that it was done to, so that the journal alone
+suffices to undo it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import supervised
 from infra.stack.supervise.state import state_of
 
-#: What a fault is called in the journal.
+#: The kind of a fault's entry in the journal.
 FAULT = "fault"
-#: A server that is started again has this long.
+#: The limit for undoing a fault, in which a server may have to start.
 UNDO_S = 120.0
 
 
 class AfflictionText(msgspec.Struct, frozen=True):
-    """A fault in the journal: its name, and what it was done to."""
+    """A fault in the journal: its name, and the objects that it was done to."""
 
     fault: str
     objects: FaultObjects
@@ -34,7 +34,7 @@ class AfflictionText(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Affliction:
-    """A fault that is done."""
+    """A fault with the objects that it is done to."""
 
     fault: str
     objects: FaultObjects
@@ -42,7 +42,7 @@ class Affliction:
     _ground: FaultGround | None = field(default=None, repr=False)
 
     def as_text(self) -> str:
-        """What the journal keeps of it."""
+        """The fault as the journal's text."""
         return msgspec.json.encode(AfflictionText(self.fault, self.objects)).decode("utf-8")
 
     @classmethod
@@ -56,7 +56,7 @@ class Affliction:
         inject(self.fault, self._ground_on(endpoints))
 
     def heal(self, endpoints: Endpoints) -> None:
-        """Undo it; also one that another process has done."""
+        """Undo the fault, also one that another process did."""
         heal(self.fault, self._ground_on(endpoints))
 
     def _ground_on(self, endpoints: Endpoints) -> FaultGround:
@@ -67,14 +67,14 @@ class Affliction:
 
 
 def undo(endpoints: Endpoints, text: str) -> None:
-    """Undo what a journal names; a fault that this version does not know is left alone."""
+    """Undo the fault in a journal's text; a fault that this version does not know is left alone."""
     affliction = Affliction.of_text(text)
     if affliction.fault in faults().by_name:
         affliction.heal(endpoints)
 
 
 def undo_faults(journal: Journal, endpoints: Endpoints) -> Sequence[str]:
-    """Undo the faults in a journal, last done first; returns what could not be undone."""
+    """Undo the faults in a journal, the last one first; returns those that could not be undone."""
     problems = []
     for entry in reversed([entry for entry in journal.entries() if entry.kind == FAULT]):
         try:

@@ -1,5 +1,5 @@
-"""What a run has created, written down before it is created, so that it can be removed whatever
-happens.
+"""A run's objects, each written down before it is created, so that it can be removed whatever
+happens to the run.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Journal:
-    """An append-only file of one run: a head, one line an object, and one more when it is gone.
+    """An append-only file of one run: a head, one line for each object, and one more when the
+    object is removed.
 
-    Each line is on disk before the call returns. The owner holds a lock on the file as long as it
-    lives, so a journal that can be locked marks a run that has died: a pid would not do, for two
-    containers on one checkout count their processes apart. Whoever finds such a journal removes
-    the objects. The file goes when the last object has gone.
+    Each line is on disk before the call returns. The owner holds a lock on the file while it lives,
+    so a journal that can be locked belongs to a dead run. A pid would not do: two containers on one
+    checkout count their processes separately. A run that finds such a journal removes its objects.
+    The file is deleted with its last object.
     """
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
@@ -60,7 +61,7 @@ class Journal:
 
     @classmethod
     def take_over(cls, path: Path) -> Journal | None:
-        """Own the journal of a run that has died; None where its owner lives, or it is gone."""
+        """Own the journal of a dead run; None if its owner lives, or if the journal is gone."""
         try:
             file = path.open("r+b")
         except FileNotFoundError:
@@ -72,15 +73,15 @@ class Journal:
             return None
         if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
             return cls(path, file)
-        file.close()  # the one that had the lock has removed it meanwhile
+        file.close()  # the owner of the lock has removed the file meanwhile
         return None
 
     def add(self, kind: str, name: str) -> None:
-        """Note an object that is about to be created."""
+        """Note an object before it is created."""
         self._append(_Line(kind, name))
 
     def gone(self, entry: Entry) -> None:
-        """Note that an object has been removed."""
+        """Note that an object was removed."""
         self._append(_Line(entry.kind, entry.name, gone=True))
 
     def _append(self, record: msgspec.Struct) -> None:
@@ -90,14 +91,14 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def head(self) -> JournalHead | None:
-        """The first line; None where the file was cut short before anything was created."""
+        """The first line; None if the file was cut short before anything was created."""
         try:
             return msgspec.json.decode(next(self._texts(), b""), type=JournalHead)
         except msgspec.MsgspecError:
             return None
 
     def entries(self) -> list[Entry]:
-        """The objects that are not gone, in the order of their creation."""
+        """The objects that were not removed, in the order of their creation."""
         lines = list(self._lines())
         gone = Counter(Entry(line.kind, line.name) for line in lines if line.gone)
         found = []
@@ -116,20 +117,23 @@ class Journal:
             try:
                 yield msgspec.json.decode(text, type=_Line)
             except msgspec.MsgspecError:
-                return  # the owner died while it wrote this line, so nothing was created yet
+                # The owner died while it wrote this line, so the line's object was never created.
+                return
 
     def _texts(self) -> Iterator[bytes]:
         yield from self.path.read_bytes().splitlines()
 
     def close(self) -> None:
-        """Give the journal up; the file goes with the last object, and else stays for the next."""
+        """Close the journal; the file is deleted if no object is left, and otherwise kept for the
+        next run.
+        """
         if not self.entries():
             self.path.unlink(missing_ok=True)
         self._file.close()
 
 
 def abandoned(directory: Path) -> Iterator[Journal]:
-    """The journals in a directory whose owner has died, each owned by the caller from then on."""
+    """The journals of dead runs in a directory; the caller owns each from then on."""
     for path in sorted(directory.glob("*.jsonl")):
         journal = Journal.take_over(path)
         if journal is not None:

@@ -1,4 +1,4 @@
-"""Removes what a journal names, whatever becomes of a single object."""
+"""Removes the objects in a journal; one object's failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from infra.stack.debezium.connector import delete_connector
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import supervised
 
-#: One object, and all of one journal: so long a removal may take.
+#: The limits for the removal of one object, and of all objects of a journal.
 OBJECT_S = 15.0
 JOURNAL_S = 40.0
-#: Rows are removed in batches, which takes its time and holds nobody up.
+#: The limit for rows, which are removed in batches; that takes long and blocks nobody.
 ROWS_S = 600.0
-#: What says that a server, and not one object, is the trouble.
+#: Errors that mean that a server, and not one object, is the problem.
 SILENCE = (TimeLimitError, OSError, psycopg.OperationalError)
-#: The server that has each kind of object; one that has failed is asked for nothing more.
+#: The server of each kind of object; a server that has failed is not asked again.
 SERVERS = {
     "connector": "Kafka Connect",
     "topic": "Kafka",
@@ -57,12 +57,12 @@ SERVERS = {
     "mount": "the disk",
 }
 
-#: What is gone when the stack is.
+#: The kinds of objects that disappear with the stack's servers.
 OF_THE_STACK = frozenset(SERVERS) - {"directory", "mount", "sink-slot", "sink-publication"}
 
 
 def connect(dsn: str) -> Connection[Any]:
-    """An autocommit connection; the password, if any, comes from PGPASSWORD or PGPASSFILE."""
+    """An autocommit connection; libpq takes a password from PGPASSWORD or PGPASSFILE."""
     return psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name="locust-cdc")
 
 
@@ -79,7 +79,7 @@ def _on_postgres(
 def _on_sink(
     action: Callable[[Connection[Any], str], Any],
 ) -> Callable[[Endpoints, str], None]:
-    """For what is noted with its database: NAME DSN."""
+    """For an object that is noted with its database, as NAME DSN."""
 
     def carry_out(endpoints: Endpoints, noted: str) -> None:
         del endpoints
@@ -91,7 +91,7 @@ def _on_sink(
 
 
 def _remove_database(endpoints: Endpoints, name: str) -> None:
-    """A database that a subscription writes to cannot be dropped before the subscription."""
+    """Drop the subscription first: PostgreSQL does not drop a database that has one."""
     with closing(connect(endpoints.postgres_dsn)) as connection:
         if is_marked(connection, name):
             with closing(connect(of_database(endpoints.postgres_dsn, name))) as inside:
@@ -118,7 +118,7 @@ REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
 
 
 def remove(entry: Entry, endpoints: Endpoints) -> None:
-    """Remove one object of a run; one that is gone already is fine."""
+    """Remove one object of a run; it may be gone already."""
     if entry.kind in REMOVERS:
         REMOVERS[entry.kind](endpoints, entry.name)
     else:
@@ -126,7 +126,7 @@ def remove(entry: Entry, endpoints: Endpoints) -> None:
 
 
 def _of_the_stack(entry: Entry, endpoints: Endpoints) -> bool:
-    """Whether an object went with the stack's servers; a sink's may be on another one."""
+    """Whether an object disappeared with the stack's servers; a sink's may be on another server."""
     if entry.kind in OF_THE_STACK:
         return True
     _, _, dsn = entry.name.partition(" ")
@@ -141,8 +141,8 @@ def remove_all(
 ) -> list[str]:
     """Undo a journal's faults and remove its objects; returns what could not be undone or removed.
 
-    Faults come before the objects that they were done to, and in their own time: a server may have
-    to start.
+    Faults are undone before the objects that they were done to, and with a limit of their own,
+    because a server may have to start.
     """
     return [*undo_faults(journal, endpoints), *remove_objects(journal, endpoints, limit_s, remover)]
 
@@ -153,10 +153,10 @@ def remove_objects(
     limit_s: float = JOURNAL_S,
     remover: Callable[[Entry, Endpoints], None] = remove,
 ) -> list[str]:
-    """Remove a journal's objects, last created first; returns what could not be removed.
+    """Remove a journal's objects, the last one first; returns those that could not be removed.
 
-    An object that resists stays in the journal and stops no other. Once a server has not answered,
-    its other objects are left for the next time, so that a dead server costs one wait.
+    An object that fails stays in the journal and does not stop the others. Once a server has not
+    answered, its other objects are left for the next run, so a dead server costs one wait.
     """
     alive = supervised(endpoints)
     problems: list[str] = []
@@ -165,7 +165,7 @@ def remove_objects(
     for entry in reversed([entry for entry in journal.entries() if entry.kind != FAULT]):
         server = SERVERS.get(entry.kind, entry.kind)
         if not alive and _of_the_stack(entry, endpoints):
-            journal.gone(entry)  # with servers that are gone went everything in them
+            journal.gone(entry)  # everything on these servers is gone with them
             continue
         left_s = min(OBJECT_S, deadline_s - time.monotonic())
         if entry.kind == "rows" and left_s > 0:

@@ -1,1 +1,1 @@
-"""Tables of the user's own: looked at, planned for, and left as they were."""
+"""The user's own tables: read, planned for, and restored after the run."""

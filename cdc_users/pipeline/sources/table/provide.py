@@ -1,8 +1,8 @@
-"""Makes the user's own tables ready for a run: reads their catalogs, plans their rows, and tries
-some in a transaction that is rolled back.
+"""Prepares the user's own tables for a run: reads their catalogs, plans their rows, and tries some
+rows in a transaction that is rolled back.
 
-Nothing is changed before all of that is right; what is changed then (a column for the probe, rows)
-is written down first, so that it is removed again.
+Nothing is changed before all of this succeeds. Each change (a column for the probe, rows) is
+written down first, so that it is undone.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from infra.postgres.catalog import (
 from infra.postgres.run_rows import ProbeColumn, RunRows, add_probe_column
 from infra.postgres.table import Table, TableError
 
-#: So many rows are tried, and so many rows that others may refer to are read.
+#: How many rows are tried, and how many existing rows are read for references.
 TRIED = 20
 REFERRED = 200
 
 
 def own_tables(ground: Ground) -> tuple[TablePlan, ...]:
-    """The plans of the tables that the user names, which are ready then; raises TableError with
-    all that stands in the way.
+    """The plans of the tables that the user names, which are then ready for the load; raises
+    TableError with everything that prevents this.
     """
     with ground.postgres() as connection:
         found = [_with_probe(ground, read_table(connection, table)) for table in ground.own.tables]
@@ -59,7 +59,7 @@ def own_tables(ground: Ground) -> tuple[TablePlan, ...]:
 
 
 def _with_probe(ground: Ground, found: CatalogTable) -> CatalogTable:
-    """The table as it will be once a column for the probe is added, where that was asked for."""
+    """The table with a column for the probe, if the user wants that added."""
     name = ground.own.probe
     if not ground.own.add_probe or any(column.name == name for column in found.columns):
         return found
@@ -68,9 +68,9 @@ def _with_probe(ground: Ground, found: CatalogTable) -> CatalogTable:
 
 
 def _free_base(connection: Connection[Any], ground: Ground, found: Sequence[CatalogTable]) -> int:
-    """Where the run's numeric keys begin: a span in which no table has a row, chosen by the run's
-    name, so that runs that write at the same time, and rows that earlier ones have left, are in
-    others.
+    """The first of the run's numeric keys: the start of a span in which no table has a row. The
+    run's name selects the span, so that simultaneous runs, and rows that earlier runs left, are in
+    other spans.
     """
     spans = 2**63 // KEY_SPAN - 1
     first = int.from_bytes(ground.run.encode(), "big") % spans
@@ -84,7 +84,7 @@ def _free_base(connection: Connection[Any], ground: Ground, found: Sequence[Cata
         base = (1 + (first + number) % spans) * KEY_SPAN
         if not any(_taken(connection, table, name, base) for table, name in columns):
             return base
-    raise TableError("every span of keys has rows; remove those that earlier runs have left")
+    raise TableError("every span of keys has rows; remove the rows that earlier runs have left")
 
 
 def _is_bigint(table: CatalogTable, name: str) -> bool:
@@ -135,8 +135,8 @@ def _plans(
 def _referred(
     connection: Connection[Any], reference: CatalogReference, before: Sequence[TablePlan]
 ) -> Sequence[tuple[str, ...]]:
-    """Rows that can be referred to: some that are there, or the first fence of a table that is
-    written before.
+    """Rows that can be referred to: existing ones, or the first fence of a table that is written
+    before this one.
     """
     columns = [sql.Identifier(name) for name in reference.referred]
     statement = sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
@@ -149,7 +149,7 @@ def _referred(
         return [tuple(row) for row in rows]
     for number, plan in enumerate(before, start=1):
         if (plan.schema, plan.name) == (reference.table.schema, reference.table.name):
-            # A table's first fence is there before any other row, and has its table's number.
+            # A table's first fence is written before all other rows, and has its table's number.
             values = fixed_values(plan, fence_key(number))
             if values.keys() >= set(reference.referred):
                 return [tuple(str(values[name][0]) for name in reference.referred)]
@@ -157,8 +157,8 @@ def _referred(
 
 
 def _try(connection: Connection[Any], ground: Ground, plans: Sequence[TablePlan]) -> None:
-    """Write some rows to each table and take them back; raises TableError with what PostgreSQL
-    says.
+    """Write some rows to each table and roll them back; raises TableError with PostgreSQL's
+    error.
     """
     try:
         with connection.transaction(force_rollback=True):
@@ -177,7 +177,7 @@ def _try(connection: Connection[Any], ground: Ground, plans: Sequence[TablePlan]
 
 
 def _run_rows(plan: TablePlan, run: str) -> RunRows:
-    """Which rows are the run's: those with its probe, and with a key of its own."""
+    """The condition for the run's rows: those with its probe, and with a key of its own."""
     column = next(c for c in plan.columns if c.distinct and c.name in plan.key)
     low, high = (_edge(plan, column, key) for key in (0, KEY_SPAN - 1))
     return RunRows(

@@ -25,7 +25,7 @@ def test_the_table_marks_what_is_to_be_mended() -> None:
     assert "Kafka            h:9092" in text
     assert "! no topic" in text
     assert "no   slot lag: no slot" in text
-    assert text.endswith("1 thing(s) to mend, marked !")
+    assert text.endswith("1 problem(s), marked !")
 
 
 def test_all_mistakes_of_a_file_come_before_any_server_is_asked(
@@ -53,7 +53,7 @@ def test_parts_that_do_not_answer_end_with_3(
     text = '[source]\ndsn = "host=127.0.0.1 port=1 user=a dbname=a"\n'
 
     assert main(["check", written(tmp_path, text)]) == 3
-    assert "1 thing(s) to mend" in capsys.readouterr().out
+    assert "1 problem(s)" in capsys.readouterr().out
 
 
 def test_init_writes_a_file_and_never_over_one(

@@ -105,7 +105,7 @@ def test_a_relay_needs_servers_on_this_machine() -> None:
 
 def test_a_stream_that_is_watched_has_its_server_named() -> None:
     (told,) = outlet_mistakes([Pipeline(sink_tap="redis:orders")] * 2, (), {})
-    assert told.startswith("--sink-tap redis has its server in CDC_REDIS_URL")
+    assert told.startswith("--sink-tap redis takes its server from CDC_REDIS_URL")
     assert "which is missing; write redis://HOST:PORT" in told
     assert outlet_mistakes([Pipeline(sink_tap="webhook:8080"), Pipeline()], (), {}) == []
 

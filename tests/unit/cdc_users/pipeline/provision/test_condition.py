@@ -92,7 +92,7 @@ def test_what_stays_as_it_was_is_told_by_nobody() -> None:
         ),
         (
             {"kept_back": {"s.customers": "columns note"}},
-            "publication 'cdc_1' now keeps back of table s.customers columns note",
+            "publication 'cdc_1' now leaves out of table s.customers columns note",
         ),
         ({"cluster": "7302"}, "another cluster (its system identifier was 7301 and is 7302)"),
         ({"silent": {"Kafka Connect": "Timeout"}}, "Kafka Connect does not answer (Timeout)"),

@@ -14,9 +14,11 @@ import pytest
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import recorded, state_of
 from tests.real_stack import SERVERS, server
+from tests.scenarios.chaos.scene import PageProcess
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
 LONG = ("--rate", "200", "--duration", "60s")
+SHUT_DOWN = "Shutting down (exit code"
 
 
 def loading(results: Path) -> LocustProcess:
@@ -40,8 +42,26 @@ def test_a_run_that_is_told_to_stop_concludes_as_invalid(
     assert run.result()["reasons"][0].startswith("stopped early")
     ledger = run.result()["steps"][0]["ledger"]
     assert ledger["sent"] == ledger["delivered"]
+    assert run.output.count(SHUT_DOWN) == 1
     assert leftovers(stack) == NOTHING
     assert not [process for process in family if process.is_running()]
+
+
+def test_a_page_that_is_told_to_stop_in_a_run_shuts_down_once(
+    stack: Endpoints, results: Path, tmp_path: Path
+) -> None:
+    """Locust has an answer of its own to SIGTERM, which must not run beside ours."""
+    page = tmp_path / "page.html"
+    run = PageProcess(results, "--html", str(page))
+    run.await_output("benchmark.step")
+
+    run.signal(signal.SIGTERM)
+
+    assert run.wait() == 4, run.output
+    assert run.output.count(SHUT_DOWN) == 1, run.output
+    assert "Traceback" not in run.output
+    assert page.read_text(encoding="utf-8")
+    assert leftovers(stack) == NOTHING
 
 
 def test_a_platform_that_dies_in_the_audit_fails_the_run_too(

@@ -109,3 +109,92 @@ def test_a_part_that_clocks_took_below_nothing_takes_no_share_from_the_others() 
     assert found.stage == "sink"
     assert "events spend 75% of their time there" in found.words
     assert limit_of(replace(FIGURES, waits_ms={"capture": -4.0})).stage is None
+
+
+def test_the_sentence_names_stage_use_place_and_machine() -> None:
+    figures = replace(
+        FIGURES,
+        rate_per_s=12_345.0,
+        growth={"queue": 0.1},
+        busy={"sink": 1.02},
+        machine=1.004,
+    )
+
+    assert limit_of(figures).words == (
+        "The bottleneck is the sink, busy 100% of the time: 1,234 events/s pile up before it;"
+        " the machine's processors were 100% in use"
+    )
+
+
+def test_a_stage_whose_use_is_not_known_is_named_without_it() -> None:
+    found = limit_of(replace(FIGURES, growth={"source": 0.5}, busy={}))
+
+    assert found.words == (
+        "The bottleneck is the source (PostgreSQL's commits): 500 events/s pile up before it"
+    )
+
+
+@pytest.mark.parametrize(("share", "place"), [(0.005, None), (0.0051, "queue")])
+def test_what_grows_by_half_a_percent_names_nobody(share: float, place: str | None) -> None:
+    assert limit_of(replace(FIGURES, growth={"queue": share})).place == place
+
+
+def test_a_place_that_no_stage_is_behind_names_nobody() -> None:
+    assert limit_of(replace(FIGURES, growth={"elsewhere": 0.9})).place is None
+
+
+def test_the_place_where_most_piles_up_comes_first() -> None:
+    growth = {"source": 0.1, "topic": 0.3, "queue": 0.2}
+
+    assert limit_of(replace(FIGURES, growth=growth)).place == "topic"
+    assert limit_of(replace(FIGURES, growth={"slot": 0.9, "topic": 0.01})).place == "topic"
+    assert limit_of(replace(FIGURES, growth={"slot": 0.9})).place == "slot"
+
+
+@pytest.mark.parametrize(("busy", "stage"), [(0.85, "sink"), (0.84, "consumer")])
+def test_a_stage_is_full_from_85_percent_on(busy: float, stage: str) -> None:
+    figures = replace(FIGURES, growth={"topic": 0.2}, busy={"consumer": 0.5, "sink": busy})
+
+    assert limit_of(figures).stage == stage
+
+
+@pytest.mark.parametrize(
+    ("answer_ms", "stage"), [(None, "capture"), (100.0, "capture"), (100.1, "broker")]
+)
+def test_a_broker_keeps_everybody_waiting_above_a_tenth_of_a_second(
+    answer_ms: float | None, stage: str
+) -> None:
+    figures = replace(FIGURES, growth={"capture": 0.2}, broker_answer_ms=answer_ms)
+
+    assert limit_of(figures).stage == stage
+
+
+def test_a_slow_broker_is_not_why_a_sink_is_slow() -> None:
+    figures = replace(FIGURES, growth={"queue": 0.2}, broker_answer_ms=900.0)
+
+    assert limit_of(figures).stage == "sink"
+
+
+@pytest.mark.parametrize(("machine", "told"), [(None, False), (0.949, False), (0.95, True)])
+def test_a_machine_is_told_from_95_percent_on(machine: float | None, told: bool) -> None:
+    for growth in ({}, {"queue": 0.2}):
+        words = limit_of(replace(FIGURES, machine=machine, growth=growth)).words
+        assert ("machine" in words) is told
+
+
+def test_by_latency_the_wait_in_the_topic_is_the_consumers_doing() -> None:
+    waits = {"fetch": 6.0, "capture": 2.0, "elsewhere": 100.0}
+
+    found = limit_of(replace(FIGURES, waits_ms=waits))
+
+    assert (found.stage, found.place) == ("consumer", None)
+    assert found.words == (
+        "The bottleneck is the platform's consumer, busy 40% of the time: events spend 75% of"
+        " their time there, and nothing piles up"
+    )
+
+
+def test_true_rates_are_what_went_through_by_the_part_of_the_time() -> None:
+    figures = StageFigures(300.0, {}, {"source": 0.5, "sink": 0.9, "capture": 0.0}, {})
+
+    assert true_rates(figures) == {"source": 600.0, "sink": 333.3}

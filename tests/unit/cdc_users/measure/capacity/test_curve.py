@@ -68,3 +68,39 @@ def test_latencies_that_clocks_took_below_nothing_are_no_points_of_the_curve() -
     assert values["p99_ms"][0] == -0.4, "it is shown as it is"
     assert knee(values) == 1600
     assert knee(curve([probe(rate, -0.4) for rate in rates])) is None
+
+
+def test_what_a_probe_has_not_measured_is_not_known_in_the_curve() -> None:
+    values = curve([probe(100, None)])
+
+    assert values == {name: [100 if name == "rate_per_s" else None] for name in COLUMNS}
+    assert curve([]) == {name: [] for name in COLUMNS}
+
+
+def test_the_knee_lies_furthest_below_the_line_between_the_ends() -> None:
+    """In logarithms to the base 2: rates 0 to 4, latencies 0, 0, 1, 1.5 and 4; below the line that
+    leads from 0 to 4 they lie by 0, 1, 1, 1.5 and 0.
+    """
+    points = zip((0, 1, 2, 3, 4), (0.0, 0.0, 1.0, 1.5, 4.0), strict=True)
+
+    assert knee(curve([probe(2.0**x, 2.0**y) for x, y in points])) == 8.0
+
+
+def test_a_curve_that_bends_the_other_way_has_no_knee() -> None:
+    """It goes up steeply at first and then no more: everywhere above the line."""
+    points = zip((0, 1, 2, 3, 4), (0.0, 3.0, 3.5, 3.8, 4.0), strict=True)
+
+    assert knee(curve([probe(2.0**x, 2.0**y) for x, y in points])) is None
+
+
+def test_four_points_have_a_knee_and_three_have_none() -> None:
+    probes = [probe(rate, ms) for rate, ms in ((100, 5.0), (200, 5.0), (400, 5.0), (800, 90.0))]
+
+    assert knee(curve(probes)) == 400
+    assert knee(curve(probes[1:])) is None
+
+
+def test_rates_without_a_latency_are_no_points_and_no_knee() -> None:
+    probes = [probe(rate, 5.0) for rate in (100, 200, 400)]
+
+    assert knee(curve([*probes, probe(500, None), probe(800, 90.0)])) == 400

@@ -71,3 +71,37 @@ def test_the_error_is_the_part_by_which_the_prediction_was_off() -> None:
         "measured": 10.0,
         "error": None,
     }
+
+
+def test_a_lag_is_followed_from_its_first_highest_sample_back() -> None:
+    """It stays at its highest for a while, which is no part of the growth."""
+    assert held_back_per_s([0.0, 10.0, 20.0, 30.0], [0.0, 500.0, 1000.0, 1000.0], 10.0) == 50.0
+
+
+def test_samples_that_begin_with_the_outage_reach_over_it() -> None:
+    at_s, lag = [0.0, 4.0, 8.0], [100.0, 200.0, 900.0]
+
+    assert held_back_per_s(at_s, lag, 8.0) == 100.0
+    assert held_back_per_s(at_s, lag, 8.1) is None
+
+
+def test_the_sample_just_before_the_outage_is_where_the_growth_begins() -> None:
+    at_s, lag = [0.0, 1.0, 2.0, 12.0], [0.0, 7.0, 50.0, 1050.0]
+
+    assert held_back_per_s(at_s, lag, 9.5) == 100.0
+
+
+@pytest.mark.parametrize("outage_s", [0.0, -1.0])
+def test_no_outage_holds_nothing_back(outage_s: float) -> None:
+    assert held_back_per_s([0.0, 9.0], [0.0, 9.0], outage_s) is None
+
+
+def test_times_are_rounded_to_what_can_be_read() -> None:
+    assert catch_up_s(10.0, 1.0, 4.0) == 3.33
+    assert fills_s(1e9, 3e6) == 333.3
+    assert held_back_per_s([0.0, 3.0], [0.0, 1000.0], 3.0) == 333.3
+    assert Prediction(1.0, 3.0).error == -0.6667
+
+
+def test_a_measured_nothing_has_no_part_to_be_off_by() -> None:
+    assert Prediction(5.0, 0.0).error is None

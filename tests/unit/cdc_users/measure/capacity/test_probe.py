@@ -184,3 +184,203 @@ def test_a_load_of_few_events_is_not_given_up_between_two_of_them() -> None:
     rare = [ProgressSample(float(at), at // 10, at // 10, at // 10) for at in range(1, 40)]
 
     assert all(hopeless(rare[:count]) == "" for count in range(1, 40))
+
+
+def waited(values_s: list[float], every_s: float = 1.0, gulp_s: float = 0.0) -> float:
+    """The trend of seconds of waiting, looked at so often; of five looks the first is when the load
+    got going.
+    """
+    at_s = [every_s * number for number in range(len(values_s) + 1)]
+    return trend_share(BacklogSeries(at_s, [0.0, *values_s], 1.0, gulp_s=gulp_s))
+
+
+@pytest.mark.parametrize(
+    ("step_s", "every_s", "told"),
+    [
+        (0.5, 100.0, 0.005),  # half a percent of all that goes through, and all looks agree
+        (0.06, 100.0, 0.0006),
+        (0.05, 100.0, 0.0),  # too little to be certain of
+        (0.009, 1.0, 0.009),  # 27 ms in all
+        (0.008, 1.0, 0.0),  # 24 ms in all are within what a look can tell
+    ],
+)
+def test_looks_that_all_agree_are_believed_from_a_little_growth_on(
+    step_s: float, every_s: float, told: float
+) -> None:
+    assert waited([step_s * number for number in range(4)], every_s) == pytest.approx(told)
+
+
+@pytest.mark.parametrize(
+    ("unit_s", "told"),
+    [
+        (0.2, 0.015),  # of six pairs five agree, and their median slope is three quarters
+        (0.07, 0.00525),
+        (0.066, 0.0),  # below half a percent
+    ],
+)
+def test_looks_that_mostly_agree_are_believed_above_half_a_percent(
+    unit_s: float, told: float
+) -> None:
+    found = waited([0.0, 2 * unit_s, unit_s, 3 * unit_s], every_s=10.0)
+
+    assert found == pytest.approx(told)
+
+
+def test_a_growth_of_less_than_a_twentieth_of_a_second_in_all_is_none_where_some_disagree() -> None:
+    assert waited([0.0, 0.04, 0.02, 0.06]) == 0.0
+    assert waited([0.0, 0.08, 0.04, 0.12]) == pytest.approx(0.03)
+
+
+def test_looks_of_which_a_third_disagree_show_no_trend() -> None:
+    assert waited([1.0, 0.0, 3.0, 2.0]) == 0.0
+
+
+def test_two_looks_and_looks_of_one_moment_show_no_trend() -> None:
+    assert waited([1.0, 9.0]) == 0.0
+    assert waited([1.0, 5.0, 9.0]) == pytest.approx(4.0)
+    assert waited([1.0, 5.0, 9.0, 13.0], every_s=0.0) == 0.0
+    assert trend_share(BacklogSeries([], [], 1.0)) == 0.0
+
+
+def test_a_trend_over_just_two_gulps_counts() -> None:
+    rising = [float(number) for number in range(5)]
+
+    # Four looks after those in which the load got going, a second apart, span three seconds.
+    assert waited(rising, gulp_s=1.5) == pytest.approx(1.0)
+    assert waited(rising, gulp_s=1.51) == 0.0
+
+
+def test_as_many_looks_as_are_wanted_stay_as_they_are() -> None:
+    at_s = np.arange(4, dtype=float)
+
+    same_s, _ = thinned(at_s, at_s, most=4)
+    fewer_s, fewer = thinned(at_s, at_s**2, most=2)
+
+    assert same_s.tolist() == [0, 1, 2, 3]
+    assert (fewer_s.tolist(), fewer.tolist()) == ([0.5, 2.5], [0.5, 6.5])
+
+
+def lagging(ages_s: list[float]) -> list[ProgressSample]:
+    """A second each, at which the newest event that has come was due so long ago."""
+    return [
+        ProgressSample(float(at), 1000 * at, round(1000 * (at - age_s)), 1000 * at)
+        for at, age_s in enumerate([0.0] * 4 + ages_s, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "given_up"),
+    [
+        ([2.0, 2.25, 2.5, 2.75, 3.0], True),
+        ([1.99, 2.24, 2.49, 2.74, 2.99], False),  # not late enough yet
+        ([3.0, 3.125, 3.25, 3.375, 3.5], True),
+        ([3.0, 3.0625, 3.125, 3.1875, 3.25], False),  # so slowly that it may still hold
+        ([2.0, 2.25, 2.25, 2.75, 3.5], False),  # a look at which it was no later
+    ],
+)
+def test_a_probe_is_given_up_for_five_looks_that_are_later_and_later(
+    ages_s: list[float], given_up: bool
+) -> None:
+    assert bool(hopeless(lagging(ages_s))) is given_up
+
+
+def test_four_looks_are_too_few_to_give_up() -> None:
+    falling = lagging([2.0, 2.5, 3.0, 3.5, 4.0])
+
+    assert hopeless(falling[-5:])
+    assert not hopeless(falling[-4:])
+
+
+def test_a_probe_that_is_given_up_says_how_fast_it_fell_behind() -> None:
+    assert hopeless(lagging([2.0, 2.5, 3.0, 3.5, 4.0])) == (
+        "the backlog grew by 500 events/s (50% of what was offered), and the newest event came"
+        " 4.0 s late"
+    )
+
+
+def test_what_came_out_is_the_lesser_of_the_usual_and_the_whole() -> None:
+    """GIVEN a pipeline that stood still in the last of eight seconds."""
+    stood = [
+        ProgressSample(float(at), 1000 * at, 1000 * min(at, 9), 1000 * at) for at in range(1, 11)
+    ]
+
+    assert judge_probe(replace(HOLDS, looks=stood)).delivered_per_s == pytest.approx(6000 / 7)
+
+
+@pytest.mark.parametrize("looked", [[], looks(RATE, seconds=1), looks(RATE, seconds=2)])
+def test_of_fewer_than_two_looks_nothing_came_out(looked: list[ProgressSample]) -> None:
+    assert judge_probe(replace(HOLDS, looks=looked)).delivered_per_s == 0.0
+
+
+@pytest.mark.parametrize(("out_per_s", "held"), [(990.0, True), (988.0, False)])
+def test_where_no_trend_can_be_seen_99_of_100_events_must_have_come(
+    out_per_s: float, held: bool
+) -> None:
+    judged = judge_probe(replace(HOLDS, looks=looks(out_per_s, seconds=4, late_s=0.0)))
+
+    assert judged.held is held
+    assert judged.reason == ("" if held else "988 of 1,000 events/s came out (98.8%)")
+
+
+def test_a_backlog_that_grows_is_told_in_events_and_as_a_share() -> None:
+    judged = judge_probe(replace(HOLDS, looks=looks(900.0, seconds=60, late_s=0.0)))
+
+    assert judged.reason == "the backlog grew by 100.0 events/s (10.0% of what was offered)"
+
+
+def test_the_first_reason_is_the_one_that_explains_the_others() -> None:
+    behind = replace(
+        HOLDS,
+        looks=looks(900.0, seconds=60),
+        cut="given up",
+        failed=2,
+        drained=False,
+        slo=["too slow"],
+        backlogs={"topic": series(100.0)},
+    )
+
+    told = [
+        judge_probe(replace(behind, **done)).reason
+        for done in (
+            {},
+            {"cut": ""},
+            {"cut": "", "failed": 0},
+            {"cut": "", "failed": 0, "looks": looks(RATE)},
+            {"cut": "", "failed": 0, "looks": looks(RATE), "drained": True},
+            {"cut": "", "failed": 0, "looks": looks(RATE), "drained": True, "backlogs": {}},
+        )
+    ]
+
+    assert told[0] == "given up"
+    assert told[1] == "2 arrivals failed"
+    assert told[2].startswith("the backlog grew by 100.")
+    assert told[3] == "not everything arrived within --drain-timeout"
+    assert told[4] == "the backlog of the topic grew by 10.0% of what goes through it"
+    assert told[5] == "too slow"
+
+
+def test_a_place_that_nobody_could_look_at_is_told_before_one_that_grew() -> None:
+    backlogs = {"topic": series(100.0), "slot": series(0.0, known=False)}
+
+    judged = judge_probe(replace(HOLDS, backlogs=backlogs))
+
+    assert judged.reason == "the backlog of the slot is not known, and so not bounded"
+    assert judged.growth == {"topic": pytest.approx(0.1, abs=1e-4)}, "unknown is not nothing"
+
+
+def test_a_late_generator_excuses_no_pipeline_that_did_not_drain() -> None:
+    figures = replace(HOLDS, generator=["it was behind"], drained=False)
+
+    judged = judge_probe(figures)
+
+    assert (judged.held, judged.reason) == (False, "not everything arrived within --drain-timeout")
+
+
+def test_a_probe_that_was_given_up_needs_no_more_looks() -> None:
+    early = replace(HOLDS, looks=looks(RATE, seconds=2), cut="p99 is out of reach")
+
+    assert (judge_probe(early).held, judge_probe(early).reason) == (False, "p99 is out of reach")
+
+
+def test_three_looks_after_the_first_fifth_are_enough() -> None:
+    assert judge_probe(replace(HOLDS, looks=looks(RATE, seconds=4))).held is True

@@ -249,3 +249,145 @@ def test_a_failed_rate_is_told_in_the_words_of_the_probe_that_failed() -> None:
     assert isinstance(answer, SearchAnswer)
     assert (answer.kind, answer.high_per_s) == ("interval", 1600)
     assert answer.why == "the backlog grew by 200 events/s"
+
+
+def test_a_search_doubles_then_halves_the_logarithm_and_confirms_in_turn() -> None:
+    """GIVEN a pipeline that holds 1,000/s THEN each trial follows from those before."""
+    answer, trials = perfect(1000, replace(PLAN, precision=0.5))
+
+    # The square root of 800 x 1,600 is 1,131, which is within half of 800.
+    assert trials == [
+        *(Trial(rate) for rate in (200, 400, 800, 1600, 1131)),
+        *(Trial(rate, long=True) for rate in (800, 1131, 800)),
+    ]
+    assert (answer.kind, answer.low_per_s, answer.high_per_s) == ("interval", 800, 1131)
+    assert (answer.confirmed, answer.limit) == (2, None)
+    assert answer.width == pytest.approx(0.41375)
+
+
+def test_a_rate_that_fails_at_first_is_halved_until_one_holds() -> None:
+    _, trials = perfect(60, replace(PLAN, precision=2.0))
+
+    assert [trial.rate_per_s for trial in trials if not trial.long] == [200, 100, 50]
+
+
+def test_nothing_below_a_quarter_of_the_start_is_tried() -> None:
+    answer, trials = perfect(10)
+
+    assert trials == [Trial(200), Trial(100), Trial(50)]
+    assert (answer.kind, answer.high_per_s) == ("nothing_holds", 50)
+    assert answer.width is None
+
+
+@pytest.mark.parametrize(
+    ("needed_per_s", "lowest", "tried"),
+    [(0.0, 50, [200, 100, 50]), (100.0, 100, [200, 100]), (150.0, 150, [200]), (1e6, 200, [200])],
+)
+def test_nothing_below_what_a_probe_needs_is_tried(
+    needed_per_s: float, lowest: float, tried: list[float]
+) -> None:
+    plan = replace(PLAN, needed_per_s=needed_per_s)
+
+    _, trials = perfect(10, plan)
+
+    assert plan.lowest_per_s == lowest
+    assert [trial.rate_per_s for trial in trials] == tried
+
+
+@pytest.mark.parametrize(
+    ("most_per_s", "tried"),
+    [(100, [100]), (200, [200]), (500, [200, 500]), (600, [200, 400, 600]), (900, [200, 400, 900])],
+)
+def test_the_highest_rate_is_reached_in_steps_that_are_not_too_small(
+    most_per_s: float, tried: list[float]
+) -> None:
+    answer, trials = perfect(1e9, replace(PLAN, most_per_s=most_per_s))
+
+    assert [trial.rate_per_s for trial in trials if not trial.long] == tried
+    assert trials[-2:] == [Trial(most_per_s, long=True)] * 2
+    assert (answer.kind, answer.low_per_s, answer.limit) == ("at_least", most_per_s, "most")
+
+
+def test_once_a_short_probe_was_wrong_all_are_long_and_steps_are_smaller() -> None:
+    seen = [outcome(200, held=True), outcome(200, held=False, long=True)]
+    down = next_trial(PLAN, seen)
+    assert down == Trial(100, long=True), "the short one is believed no more"
+
+    up = next_trial(PLAN, [*seen, outcome(100, held=True, long=True)])
+
+    # Between 100 and 200, the square root of 20,000.
+    assert up == Trial(141.4, long=True)
+
+
+def test_a_short_failure_that_a_long_probe_refutes_is_forgotten() -> None:
+    evidence = Evidence.of([outcome(400, held=False), outcome(400, held=True, long=True)])
+
+    assert (evidence.low, evidence.high, evidence.doubtful) == (400, None, None)
+    assert not evidence.trusted
+    assert next_trial(PLAN, [outcome(400, False), outcome(400, True, long=True)]) == Trial(
+        500, long=True
+    ), "a quarter more, where short probes are wrong"
+
+
+def test_a_rate_that_fails_below_one_that_holds_is_doubtful() -> None:
+    evidence = Evidence.of(
+        [outcome(400, held=False, long=True), outcome(800, held=True, long=True)]
+    )
+
+    assert evidence.doubtful == (400, 800)
+    assert (evidence.low, evidence.high) == (None, None)
+
+
+def test_nothing_seen_says_nothing() -> None:
+    evidence = Evidence.of([])
+
+    assert (evidence.low, evidence.high, evidence.doubtful) == (None, None, None)
+    assert evidence.trusted
+
+
+def test_what_a_probe_takes_has_its_warm_up_and_its_drain_in_it() -> None:
+    assert PLAN.cost_s(long=False) == 5 + 20 + 3
+    assert PLAN.cost_s(long=True) == 5 + 60 + 3
+    assert PLAN.least_s == 96
+
+
+def test_the_answer_is_what_came_out_of_the_confirmations_and_no_more_than_was_asked() -> None:
+    def confirmed(*delivered_per_s: float) -> float | None:
+        told = [
+            TrialOutcome(Trial(800, long=True), True, delivered, 10.0)
+            for delivered in delivered_per_s
+        ]
+        failed = outcome(1600, held=False, long=True)
+        answer = next_trial(replace(PLAN, precision=1.0), [*told, failed])
+        assert isinstance(answer, SearchAnswer)
+        return answer.low_per_s
+
+    assert confirmed(797.26, 799.0) == 797.3
+    assert confirmed(801.0, 802.0) == 800
+
+
+def test_a_budget_that_ends_before_any_rate_failed_gives_at_least_what_was_confirmed() -> None:
+    plan = replace(PLAN, budget_s=28 + 3 * 68)
+    answer, trials = perfect(1e9, plan)
+
+    assert trials[0] == Trial(200)
+    assert (answer.kind, answer.high_per_s, answer.limit) == ("at_least", None, None)
+    assert answer.why == f"the budget of {plan.budget_s:g} s ended before any rate failed"
+
+
+def test_a_budget_that_ends_before_any_rate_held_says_what_failed_last() -> None:
+    answer, trials = perfect(10, replace(PLAN, budget_s=28 + 68 + 27))
+
+    assert trials == [Trial(200)]
+    assert (answer.kind, answer.low_per_s, answer.high_per_s) == ("undecided", None, 200)
+    assert answer.why.startswith("the budget of 123 s ended before any rate held; 200/s failed")
+
+
+def test_a_generator_that_offers_nothing_at_all_decides_nothing() -> None:
+    outcomes: list[TrialOutcome] = []
+    while isinstance(trial := next_trial(PLAN, outcomes), Trial):
+        outcomes.append(TrialOutcome(trial, None, 0.0, 10.0, "the generator was behind"))
+
+    assert [one.trial for one in outcomes] == [Trial(200), Trial(200, repeat=1)]
+    assert (trial.kind, trial.limit) == ("undecided", "generator")
+    assert trial.why == "the generator was behind"

@@ -1,3 +1,3 @@
-"""The observer, a process of its own without gevent: taps that watch where events land, and gauges
-beside them.
+"""The observer, a process of its own without gevent: taps watch where events land, and gauges watch
+the processes beside them.
 """

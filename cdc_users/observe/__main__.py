@@ -1,9 +1,8 @@
-"""`python -m cdc_users.observe`: watches where a run's events land, and what that costs the
-pipeline.
+"""`python -m cdc_users.observe`: watches where a run's events land, and what that costs.
 
 Its configuration is one line of JSON on standard input, so that no secret is on a command line;
-docs/observer.md describes it. It says in one JSON line on standard output when it is ready.
-SIGTERM, or the end of its standard input, ends it with 0.
+docs/observer.md describes it. When the observer is ready, it prints one JSON line. SIGTERM, or the
+end of its standard input, ends it with exit code 0.
 """
 
 from __future__ import annotations
@@ -27,9 +26,8 @@ from cdc_users.observe.tap import TapError
 
 
 async def serve(settings: ObserverSettings, stdin: TextIO) -> int:
-    """Watch until asked to stop, and return 0;
-
-    1 where a tap has crashed. Raises TapError when one cannot begin.
+    """Watch until asked to stop, and return 0; return 1 if a tap has crashed. Raises TapError if a
+    tap cannot start.
     """
     anchor = settings.anchor.for_this_host() if settings.anchor else new_anchor()
     taps = make_taps(settings, anchor)
@@ -42,7 +40,7 @@ async def serve(settings: ObserverSettings, stdin: TextIO) -> int:
     loop = asyncio.get_running_loop()
 
     def crash(crash: threading.ExceptHookArgs) -> None:
-        """A tap that has gone blind would make every later event look lost; better to end and say
+        """After a crash of its tap every later event would look lost, so the observer ends and says
         why.
         """
         nonlocal crashed
@@ -70,7 +68,7 @@ async def serve(settings: ObserverSettings, stdin: TextIO) -> int:
 
 
 def main(stdin: TextIO, stderr: TextIO) -> int:
-    """Read the configuration and serve; 2 for a bad one, 3 where something does not answer."""
+    """Read the configuration and serve; returns 2 for a bad one, 3 if a server does not answer."""
     try:
         settings = read(stdin.readline())
     except ObserverSettingsError as error:

@@ -1,4 +1,4 @@
-"""From a request for a final comparison to its two sides."""
+"""Answers a request for a final comparison: makes both sides and compares them."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from cdc_users.observe.taps.iceberg import IcebergSide
 from cdc_users.observe.taps.postgres import PostgresSide
 from infra.avro.kind import ColumnKind
 
-#: So many corrupt rows are read again on both sides, and so much of a value is shown.
+#: How many corrupt rows are read again on both sides, and how much of a value is shown.
 NAMED_ROWS, SHOWN = 20, 60
 
 
 def answer(request: FinalRequest, run: str, taps: Mapping[str, Tap]) -> Final:
-    """Compare `source` and `sink` of a request; raises TapError, or ValueError for sides that
-    cannot be what they should be.
+    """Compare `source` and `sink` of a request; raises TapError, or ValueError for sides that are
+    not possible.
 
-    Keys that the source says are doubtful are left out on both sides; `gone` has the keys that the
-    writers have deleted.
+    Keys whose outcome the source calls doubtful are left out on both sides; `gone` has the keys
+    that the writers have deleted.
     """
     source = _side(request.source, run, checked=False)
     doubtful = _numbers(
         request.source.doubtful if isinstance(request.source, ExpectedSide) else None
     )
-    # What somebody else wrote is nobody's loss, and is reported by the taps.
+    # Somebody else's rows are no loss of the run; the taps report them.
     others = [key for tap in taps.values() for key in tap.record.others_keys]
     doubtful = np.concatenate((doubtful, np.array(others, dtype=np.int64)))
     gone = DeletedKeys.of(_numbers(request.gone), _numbers(request.gone_versions))
@@ -58,7 +58,7 @@ def answer(request: FinalRequest, run: str, taps: Mapping[str, Tap]) -> Final:
 
 
 def name_columns(found: Final, source: PostgresSide, sink: PostgresSide) -> None:
-    """Say of the first corrupt rows which columns are at fault, and what they hold."""
+    """Find the columns at fault in the first corrupt rows, with both values."""
     corrupt = [one for one in found.examples if one.finding == "corrupt"][:NAMED_ROWS]
     if not corrupt:
         return
@@ -74,7 +74,7 @@ def name_columns(found: Final, source: PostgresSide, sink: PostgresSide) -> None
 
 
 def form_of(kind: ColumnKind, value: Any) -> bytes | str:
-    """What two values of one column are compared by."""
+    """The form in which two values of a column are compared."""
     try:
         return canonical(value_of(kind, value))
     except (ValueError, TypeError, ArithmeticError):
@@ -102,17 +102,16 @@ def _numbers(packed: str | None) -> Any:
 
 
 def _versions_of(side: TableSide) -> TableSide:
-    """A side by versions only, held in memory; sources are not checked."""
+    """A side with versions only, held in memory; sources are not checked."""
     rows = side.state(range(1024), 1024)
     return ArraySide(side.name, TableState.of(rows.key, rows.version), marked=False)
 
 
 def last_seen(arrivals: Arrivals, source: TableSide) -> ArraySide:
-    """What a tap has last seen of each key.
+    """The last version of each key that a tap has seen.
 
-    A key that it knows nothing of was never updated there, so it is at 1.
-
-    Whether that first version has come at all is for the ledger to say, not for this comparison.
+    A key that the tap does not know was never updated there, so it is at version 1. Whether that
+    version has arrived at all is decided by the ledger, not by this comparison.
     """
     keys = arrivals.keys
     alive = keys.last > 0

@@ -1,4 +1,4 @@
-"""What the observer is to watch: one JSON object, checked before anything is started."""
+"""Reads what the observer is to watch: one JSON object, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cdc_users.observe.tap import Tap
 
 
 class ObserverSettingsError(ValueError):
-    """A configuration that cannot be used; the text has every mistake."""
+    """A configuration that cannot be used; the text lists every mistake."""
 
 
 def read(line: str) -> ObserverSettings:
@@ -23,7 +23,7 @@ def read(line: str) -> ObserverSettings:
     try:
         raw = msgspec.json.decode(line)
     except msgspec.DecodeError as error:
-        # The line itself is not repeated: it may hold secrets.
+        # The line itself is not quoted, because it may hold secrets.
         raise ObserverSettingsError(
             f"no configuration was given: one line of JSON is needed ({error})"
         ) from None
@@ -70,13 +70,13 @@ def _tap_mistakes(tap: Mapping[str, Any]) -> list[str]:
     return found
 
 
-#: What the tap where events come out is called.
+#: The name of the tap where events come out.
 LAST = "sink"
 
 
 def make_taps(settings: ObserverSettings, anchor: Anchor) -> dict[str, Tap]:
-    """The taps, in the order in which events pass them; raises ObserverSettingsError for one whose
-    settings are not of its kind.
+    """The taps, in the order in which events pass them; raises ObserverSettingsError for settings
+    of another kind.
     """
     taps = {}
     for raw in settings.taps:
@@ -88,7 +88,7 @@ def make_taps(settings: ObserverSettings, anchor: Anchor) -> dict[str, Tap]:
         taps[own.name] = declared.make(own, settings.run, anchor)
     for name, tap in taps.items():
         if name != LAST:
-            tap.record.keep_places()  # what is lost behind it has stood there
+            tap.record.keep_places()  # an event that is lost behind this tap was seen here
     return taps
 
 

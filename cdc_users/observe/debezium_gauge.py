@@ -1,7 +1,8 @@
-"""What Debezium says of itself, as Prometheus' text: how far it is behind its source, and how full
-its queue is (Debezium documentation, "Monitoring the PostgreSQL connector").
+"""Debezium's own metrics, as Prometheus text: how far it is behind its source, and how full its
+queue is (Debezium documentation, "Monitoring the PostgreSQL connector").
 
-Names differ by whatever makes the text of JMX, so they are known by their end, in any case.
+The JMX exporter decides the start of a metric's name, so metrics are recognised by the end of their
+names, in any case.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ INTERVAL_S = 1.0
 TIMEOUT_S = 5.0
 BEHIND, REMAINING = "millisecondsbehindsource", "queueremainingcapacity"
 _NAMES = (BEHIND, REMAINING)
-#: Of a connector's task, by the label that says whose figures they are.
+#: Metrics of a connector's task, by the label that names the connector.
 _OWNERS = ("server", "name", "database")
-#: A connector that has had no event yet says so.
+#: The value of a connector that has had no event yet.
 _UNKNOWN = -1.0
-#: One figure of a connector: its name's end, whose it is, and its value.
+#: One figure of a connector: the end of its name, its connector, and its value.
 ConnectorFigure = tuple[str, str, float]
 
 
 def read_metrics(text: str, topics: Iterable[str] = ()) -> DebeziumSample:
-    """The figures of the connector that writes these topics, of all connectors where none is known
-    by its prefix; of several the worst. Pure; raises ValueError for what is no such text.
+    """The figures of the connector that writes these topics, or of all connectors if no prefix
+    matches; of several connectors the worst value. Pure; raises ValueError for other text.
     """
     found = list(_figures(text))
     own = [one for one in found if any(topic.startswith(f"{one[1]}.") for topic in topics)]
@@ -52,14 +53,14 @@ def _figures(text: str) -> Iterator[ConnectorFigure]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             end = next((name for name in _NAMES if sample.name.lower().endswith(name)), None)
-            # A snapshot has a queue of its own, which is over when changes are streamed.
+            # A snapshot has its own queue, which does not matter once changes are streamed.
             if end is not None and sample.labels.get("context", "streaming") == "streaming":
                 owner = next((sample.labels[x] for x in _OWNERS if x in sample.labels), "")
                 yield end, owner, sample.value
 
 
 class DebeziumGauge:
-    """Asks once a second, in a thread of its own: an exporter may take its time."""
+    """Asks once a second, in a thread of its own, because an exporter may be slow."""
 
     def __init__(self, settings: DebeziumSettings) -> None:
         self._settings = settings
@@ -69,7 +70,7 @@ class DebeziumGauge:
         self._thread.start()
 
     def read(self) -> DebeziumSample:
-        """What it last said."""
+        """The last answer."""
         return self._last
 
     def _run(self) -> None:

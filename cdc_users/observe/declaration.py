@@ -1,7 +1,7 @@
-"""What a tap declares, and which kinds of tap there are.
+"""The record of a tap, and the kinds of tap.
 
-A kind of tap is a module in `taps/` that has a TapDeclaration; or an installed distribution's entry
-point in the group `locust_cdc.taps` (CONTRIBUTING.md goes through it step by step).
+A kind of tap is a module in `taps/` with a TapDeclaration, or an installed distribution's entry
+point in the group `locust_cdc.taps` (CONTRIBUTING.md has the steps).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ GROUP = "locust_cdc.taps"
 class TapDeclaration:
     """A kind of tap.
 
-    `make` gets the tap's settings, the run and the host's clock, and connects to nothing yet.
-    A configuration must have all of `needs`, and one of `either` where that names any.
+    `make` gets the tap's settings, the run and the host's clock, and connects to nothing yet. A
+    configuration must have all of `needs`, and one of `either` if there are any.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Final state: what the source holds against what the sink holds, once everything is settled.
+"""Final state: the source's contents against the sink's, once all outcomes are settled.
 
-First sums over buckets of keys, which a server makes itself; then the rows of those buckets whose
-sums differ. A row's probe carries its version and the checksum of its columns, so rows are equal
-where their probes are and where the sink's row still fits its own probe.
+First, sums over buckets of keys are compared, which a server computes itself; then the rows of the
+buckets whose sums differ. A row's probe has its version and the checksum of its columns. So two
+rows are equal if their probes are equal and the sink's row still fits its own probe.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from cdc_users.measure.ledger.probe import LAYOUT, parse_probes
 from cdc_users.observe.message import Difference, Final
 
 BUCKETS = 1024
-#: So many buckets' rows are compared at a time, which bounds memory where everything differs.
+#: How many buckets' rows are compared at a time, which bounds memory if everything differs.
 AT_A_TIME = 64
 
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """Rows by ascending key and version, each with what tells two writes of a version apart, and
-    whether it is damaged.
+    """Rows by ascending key and version, each with a mark that tells two writes of a version apart,
+    and whether it is damaged.
 
-    `mark` is the probe's sequence and checksum folded into one number, 0 where only versions are
+    `mark` combines the probe's sequence and checksum in one number; it is 0 if only versions are
     known.
     """
 
@@ -57,7 +57,7 @@ class TableState:
         return len(self.key)
 
     def without(self, keys: Numbers) -> TableState:
-        """The rows of other keys."""
+        """The rows without those of these keys."""
         kept = ~np.isin(self.key, keys)
         return TableState(self.key[kept], self.version[kept], self.mark[kept], self.damaged[kept])
 
@@ -85,10 +85,10 @@ class DeletedKeys:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Per bucket: how many rows, and sums of key, version and mark (modulo 2^64).
+    """By bucket: the number of rows, and the sums of key, version and mark (modulo 2^64).
 
-    `content` sums up whole rows, for sides that hold them in the same place and form (`form`, such
-    as the columns of two tables on servers of one kind); None where there is no such sum.
+    `content` is a sum over whole rows, for sides that store rows in the same form (`form`), such as
+    two tables with the same columns on servers of one kind; None if there is no such sum.
     """
 
     count: Numbers
@@ -99,7 +99,7 @@ class Totals:
     form: str = ""
 
     def differ(self, other: Totals, marks: bool) -> Numbers:
-        """The buckets that are not the same; without `marks` those are not looked at."""
+        """The buckets that differ; without `marks`, marks are not compared."""
         same = (
             (self.count == other.count) & (self.key == other.key) & (self.version == other.version)
         )
@@ -108,7 +108,7 @@ class Totals:
         return np.flatnonzero(~same)
 
     def contents_differ(self, other: Totals) -> Numbers | None:
-        """The buckets whose rows are not the same, None where that cannot be told from sums."""
+        """The buckets whose rows differ; None if sums cannot show that."""
         if self.content is None or other.content is None or self.form != other.form:
             return None
         return np.flatnonzero(self.content != other.content)
@@ -119,17 +119,17 @@ class TableSide(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The side's name in messages."""
 
     @property
     def marked(self) -> bool:
-        """Whether it knows its rows' probes."""
+        """Whether the side has its rows' probes."""
 
     def totals(self, buckets: int) -> Totals:
         """Sums over key modulo `buckets`."""
 
     def suspects(self, buckets: int) -> Iterable[int]:
-        """Buckets with rows that do not fit their own probe; reads everything."""
+        """Buckets with rows that do not fit their own probe; reads the whole table."""
 
     def state(self, numbers: Sequence[int], buckets: int) -> TableState:
         """The rows of some buckets."""
@@ -154,7 +154,7 @@ class ArraySide:
         return Totals(count, key, version, mark)
 
     def suspects(self, buckets: int) -> Iterable[int]:
-        """Buckets with rows that were damaged where they were read."""
+        """Buckets with rows that their reader found damaged."""
         return set((self.rows.key[self.rows.damaged] % buckets).tolist())
 
     def state(self, numbers: Sequence[int], buckets: int) -> TableState:
@@ -181,7 +181,9 @@ def mark_of(sequence: Numbers, checksum: Numbers) -> Numbers:
 def state_of_probes(
     keys: Numbers, probes: Sequence[bytes], run: str, damaged: NDArray[np.bool_]
 ) -> tuple[TableState, int]:
-    """Rows by their probes, and how many have none of this run; fences are left out."""
+    """Rows by their probes, and the number of rows without a probe of this run; fences are left
+    out.
+    """
     batch = parse_probes(probes, run)
     rows = np.flatnonzero(batch.valid & (batch.operation != ord("f")))
     marks = mark_of(batch.sequence[rows], batch.checksum[rows])
@@ -196,10 +198,10 @@ def compare(
     ignored: Numbers | None = None,
     gone: DeletedKeys | None = None,
 ) -> Final:
-    """Compare both sides; keys that are `ignored` may hold anything on either.
+    """Compare both sides; `ignored` keys may have any state on either side.
 
-    Of keys that are `gone` the writers know that they deleted them: a row that the sink still has
-    is undeleted or resurrected, and none that never was (extra).
+    The writers have deleted the `gone` keys: if the sink still has such a row, it is undeleted or
+    resurrected, and not one that nobody wrote (extra).
     """
     ignored = np.empty(0, dtype=np.int64) if ignored is None else ignored
     gone = gone or DeletedKeys.of(ignored[:0], ignored[:0])
@@ -225,7 +227,7 @@ def _compare_rows(
     source: TableState, sink: TableState, marked: bool, gone: DeletedKeys, result: Final
 ) -> None:
     _note(result, "missing", source, np.flatnonzero(~np.isin(source.key, sink.key)), source=True)
-    # Of several rows of one key the newest stands for it; the others are too many.
+    # The newest of several rows with one key represents it; the others are too many.
     older_rows = np.zeros(len(sink), dtype=np.bool_)
     older_rows[:-1] = sink.key[1:] == sink.key[:-1]
     beyond = ~np.isin(sink.key, source.key)
@@ -269,6 +271,6 @@ def _room(result: Final, finding: str) -> int:
 
 
 def probe_part(name: str) -> tuple[int, int]:
-    """Where a field stands in the probe, as SQL counts: from 1, and its length."""
+    """A field's place in the probe for SQL: its start, counted from 1, and its length."""
     first, width = LAYOUT[name]
     return first + 1, width

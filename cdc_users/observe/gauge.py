@@ -1,4 +1,6 @@
-"""Gauges: how far the pipeline's parts are behind and what memory they take, ten times a second."""
+"""Gauges: how far the pipeline's parts are behind and how much memory they use, ten times a
+second.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,14 @@ from cdc_users.observe.tap import end_thread
 from infra.client.kafka import kafka_settings
 
 INTERVAL_S = 0.1
-#: An hour of samples; older ones are forgotten, and how many these were is in the answer.
+#: An hour of samples; the answer says how many older ones were dropped.
 KEPT = 36_000
-#: Asking Kafka for offsets is dearer than the other gauges, and lag does not need to be known so
-#: often.
+#: Asking Kafka for offsets costs more than the other gauges, and lag is not needed so often.
 GROUP_INTERVAL_S = 0.5
 TIMEOUT_S = 5.0
-#: All slots of the server. What each reader has taken stands in pg_stat_replication, what decoding
-#: has cost in pg_stat_replication_slots (PostgreSQL documentation, "The Cumulative Statistics
-#: System").
+#: All slots of the server. pg_stat_replication has each reader's progress, and
+#: pg_stat_replication_slots the cost of decoding (PostgreSQL documentation, "The Cumulative
+#: Statistics System").
 _SLOTS = """
 SELECT s.slot_name AS name, s.active, s.wal_status, s.safe_wal_size AS safe_wal_bytes,
        pg_wal_lsn_diff(now, coalesce(s.confirmed_flush_lsn, s.restart_lsn))::bigint AS lag_bytes,
@@ -56,18 +57,18 @@ Reading = TypeVar("Reading", covariant=True)
 
 
 class Gauge(Protocol[Reading]):
-    """One thing to look at; what is not known of it is None."""
+    """One thing to measure; figures that are not known are None."""
 
     def read(self) -> Reading:
         """Look now; never raises."""
 
     def close(self) -> None:
-        """Give back connections."""
+        """Close connections."""
 
 
 class SlotGauge:
-    """A replication slot: how far it and its reader are behind the current WAL, whether its WAL is
-    still there, and the lag of the server's other slots.
+    """A replication slot: how far it and its reader are behind the current WAL, whether its WAL
+    still exists, and the lag of the server's other slots.
     """
 
     def __init__(self, settings: SlotSettings) -> None:
@@ -75,7 +76,7 @@ class SlotGauge:
         self._connection: psycopg.Connection[Any] | None = None
 
     def read(self) -> SlotSample:
-        """Look at the slot; nothing is known where the slot or the server is not there."""
+        """Look at the slot; figures are None if the slot or the server cannot be read."""
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = psycopg.connect(
@@ -96,7 +97,7 @@ class SlotGauge:
         return SlotSample(others=others, **own)
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Close the connection."""
         if self._connection is not None:
             with closing(self._connection):
                 self._connection = None
@@ -116,7 +117,7 @@ class GroupGauge:
         self._due_s = 0.0
 
     def read(self) -> GroupSample:
-        """The lag, read again twice a second; None where a partition's is not known."""
+        """The lag, read at most twice a second; None if a partition's lag is not known."""
         if time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + GROUP_INTERVAL_S
             try:
@@ -143,7 +144,7 @@ class GroupGauge:
         began_s = time.monotonic()
         for place in self._consumer.committed(self._partitions, timeout=TIMEOUT_S):
             low, high = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-            # A group that has committed nothing has everything before it.
+            # A group without commits has everything before it.
             lags[f"{place.topic}[{place.partition}]"] = high - (
                 place.offset if place.offset >= 0 else low
             )
@@ -151,13 +152,13 @@ class GroupGauge:
         return GroupSample(lag=sum(lags.values()), partitions=lags, took_ms=took_ms)
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Close the client."""
         self._consumer.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The gauges that are wanted; None for those that are not."""
+    """The configured gauges; None for the others."""
 
     slot: Gauge[SlotSample] | None = None
     group: Gauge[GroupSample] | None = None
@@ -166,7 +167,7 @@ class Gauges:
 
     @classmethod
     def of(cls, settings: GaugeSettings) -> Gauges:
-        """The gauges as they were asked for."""
+        """The gauges of a configuration."""
         return cls(
             SlotGauge(settings.slot) if settings.slot else None,
             GroupGauge(settings.group) if settings.group else None,
@@ -182,7 +183,7 @@ class Gauges:
         return [gauge for gauge in wanted if gauge is not None]
 
     def read(self, at_us: int) -> GaugeSample:
-        """Look at all of them now; processes first, whose figures are divided by time."""
+        """Look at all gauges now; processes first, because their figures are divided by time."""
         processes = self.processes.read() if self.processes else None
         return GaugeSample(
             at_us=at_us,
@@ -199,9 +200,7 @@ class Gauges:
 
 
 class Sampling:
-    """Reads gauges ten times a second, from a thread of its own, and keeps the samples of the last
-    hour.
-    """
+    """Reads gauges ten times a second in a thread of its own, and keeps an hour of samples."""
 
     def __init__(self, gauges: Gauges, anchor: Anchor) -> None:
         self._gauges = gauges
@@ -232,7 +231,7 @@ class Sampling:
                 if len(self._samples) > KEPT:
                     del self._samples[0]
                     self._first += 1
-            # What a slow look has missed is not made up for.
+            # Samples that a slow look has missed are not made up.
             due_s = max(due_s + INTERVAL_S, time.monotonic())
         self._gauges.close()
 
@@ -244,14 +243,12 @@ class Sampling:
             return replace(self._samples[-1], processes=self._processes)
 
     def watch(self, processes: Mapping[str, int]) -> None:
-        """Count these processes (pids by name) for themselves from now on."""
+        """Measure these processes (pids by name) separately from now on."""
         if self._gauges.processes is not None:
             self._gauges.processes.watch(processes)
 
     def after(self, number: int) -> GaugeSamples:
-        """The samples from this number on (the first is 0), and the number to ask from next
-        time.
-        """
+        """The samples from this number on (the first is 0), and the number for the next call."""
         with self._lock:
             start = max(number, self._first)
             return GaugeSamples(

@@ -1,4 +1,4 @@
-"""What the observer answers, and how a final comparison is asked of it (docs/observer.md)."""
+"""The observer's answers, and the request for a final comparison (docs/observer.md)."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from cdc_users.observe.settings import IcebergSideSettings, PostgresSideSettings
 
 
 class SlotSample(msgspec.Struct, kw_only=True):
-    """A replication slot; None for each figure that is not known, and then why."""
+    """A replication slot; None for figures that are not known, with the reason in `error`."""
 
     active: bool | None = None
     wal_status: str | None = None
     lag_bytes: int | None = None
     retained_bytes: int | None = None
-    #: All that the server has ever written to its WAL.
+    #: All bytes that the server has ever written to its WAL.
     wal_bytes: int | None = None
-    #: How much WAL may still be written before the slot is lost; None where there is no limit.
+    #: How much WAL may still be written before the slot is lost; None if there is no limit.
     safe_wal_bytes: int | None = None
-    #: How far its reader is behind the current WAL: sent to it, and taken, flushed and applied as
-    #: it says.
+    #: How far its reader is behind the current WAL: what was sent to it, and what it reports as
+    #: received, flushed and applied.
     sent_lag_bytes: int | None = None
     write_lag_bytes: int | None = None
     flush_lag_bytes: int | None = None
     replay_lag_bytes: int | None = None
-    #: What decoding has put on disk and sent in progress, since the statistics began.
+    #: What decoding has spilled to disk and streamed in progress, since the statistics began.
     spilled_bytes: int | None = None
     streamed_bytes: int | None = None
     #: The lag of every other slot of the server, by name.
@@ -36,7 +36,7 @@ class SlotSample(msgspec.Struct, kw_only=True):
 
 
 class GroupSample(msgspec.Struct, kw_only=True):
-    """A consumer group: its lag in events, None where it is not known, and by partition."""
+    """A consumer group's lag in events, in all and by partition; None where not known."""
 
     lag: int | None = None
     partitions: dict[str, int] = {}
@@ -46,8 +46,8 @@ class GroupSample(msgspec.Struct, kw_only=True):
 
 
 class DebeziumSample(msgspec.Struct, kw_only=True):
-    """What Debezium says of itself: how far it is behind its source, and how many events its queue
-    still has room for. None for what is not known.
+    """Debezium's own metrics: how far it is behind its source, and how many more events fit into
+    its queue. None where not known.
     """
 
     behind_ms: float | None = None
@@ -56,8 +56,8 @@ class DebeziumSample(msgspec.Struct, kw_only=True):
 
 
 class ProcessSample(msgspec.Struct, kw_only=True):
-    """What the processes of one server, or of the harness, take together: memory now, processor
-    time and bytes written to storage since each of them began. None where that may not be read.
+    """The processes of one server, or of the harness, together: memory now; processor time and
+    bytes written since their starts. None for what may not be read.
     """
 
     processes: int
@@ -68,13 +68,13 @@ class ProcessSample(msgspec.Struct, kw_only=True):
 
 
 class WatchedProcesses(msgspec.Struct, kw_only=True, frozen=True):
-    """`POST /processes`: processes that are to be counted for themselves, pids by name."""
+    """`POST /processes`: processes to measure separately, pids by name."""
 
     pids: dict[str, int]
 
 
 class GaugeSample(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """All gauges at one moment (wall us); those that are not watched are not there."""
+    """All gauges at one moment (wall us); those that are not configured are missing."""
 
     at_us: int
     slot: SlotSample | None = None
@@ -94,8 +94,8 @@ class GaugeSample(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class GaugeSamples(msgspec.Struct):
-    """Samples of a while, the number to ask from next time, and how many that were asked for are
-    forgotten.
+    """A span of samples, the number for the next request, and how many requested ones were
+    dropped.
     """
 
     samples: list[GaugeSample]
@@ -104,7 +104,7 @@ class GaugeSamples(msgspec.Struct):
 
 
 class TapPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a tap is reached, and whether it sees states instead of events."""
+    """A tap's address, and whether it sees states instead of events."""
 
     webhook_url: str = ""
     state: bool = False
@@ -126,15 +126,15 @@ class TapTelemetry(msgspec.Struct, kw_only=True):
     events: int = 0
     unreadable: int = 0
     errors: list[str] = []
-    #: Events that nobody of ours made of the run's rows, and the first keys of them.
+    #: How many changes to the run's rows somebody else made, and the first keys of them.
     written_by_others: int = 0
     others_keys: list[int] = []
-    #: What is to be known of these figures; empty where nothing is.
+    #: Remarks on these figures.
     remark: str = ""
     steps: dict[int, StepTelemetry]
     fences: list[int] = []
     fenced_partitions: list[int] = []
-    #: Further figures of this kind of tap, such as how far it is behind itself.
+    #: Further figures of this kind of tap, such as its own delay.
     gauges: dict[str, object] = {}
 
 
@@ -158,15 +158,15 @@ class Difference(msgspec.Struct):
     key: int
     source_version: int | None
     sink_version: int | None
-    #: Of a corrupt row, the columns at fault: what the source holds, and what the sink.
+    #: For a corrupt row, the columns at fault with the source's and the sink's value.
     columns: dict[str, tuple[str, str]] = {}
 
 
 class Final(msgspec.Struct, kw_only=True):
-    """What the sink holds in the end: rows missing, older than the source's (stale), or with other
-    contents; further rows of a key that it has already (repeated); rows whose key was deleted, as
-    they were just before (undeleted: the delete never had an effect) or as they were earlier
-    (resurrected: an old change came after it); and rows that nobody wrote (extra).
+    """The final contents of the sink: rows that are missing, older than the source's (stale), or
+    different (corrupt); further rows of a key (repeated). Rows whose key was deleted, in the state
+    just before the delete (undeleted: the delete had no effect) or in an earlier one (resurrected:
+    an old change came after it); and rows that nobody wrote (extra).
     """
 
     compared: int = 0
@@ -181,11 +181,11 @@ class Final(msgspec.Struct, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        """Whether both sides hold the same."""
+        """Whether both sides have the same contents."""
         return not any(getattr(self, name) for name in FINAL_FINDINGS)
 
 
-#: Each way in which a sink's row can differ.
+#: The ways in which a sink's row can differ.
 FINAL_FINDINGS = (
     "missing",
     "extra",
@@ -198,7 +198,9 @@ FINAL_FINDINGS = (
 
 
 class ExpectedSide(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="expected"):
-    """What the writers say: keys and versions (packed arrays), and keys that may hold anything."""
+    """The writers' knowledge: keys and versions (packed arrays), and keys that may have any
+    state.
+    """
 
     keys: str
     versions: str
@@ -206,7 +208,7 @@ class ExpectedSide(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", 
 
 
 class TapSide(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="tap"):
-    """What a tap has last seen of each key."""
+    """The last version of each key that a tap has seen."""
 
     name: str
 
@@ -215,14 +217,14 @@ FinalSide = PostgresSideSettings | IcebergSideSettings | ExpectedSide | TapSide
 
 
 class PlacesRequest(msgspec.Struct, kw_only=True, frozen=True):
-    """`POST /places`: where a tap saw these events, each a writer and a sequence."""
+    """`POST /places`: where a tap saw these events (writer and sequence)."""
 
     tap: str
     events: list[tuple[int, int]]
 
 
 class PlacesFound(msgspec.Struct):
-    """Each event that is known: writer, sequence, partition, position and key."""
+    """Each known event: writer, sequence, partition, position and key."""
 
     places: list[EventPlace]
 

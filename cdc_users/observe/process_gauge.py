@@ -1,8 +1,9 @@
-"""What each process of the servers, the platform and the harness takes, once a second.
+"""The use of processors, memory and storage by each process of servers, platform and harness, once
+a second.
 
-CPU time, memory and bytes written, by what a process is: the servers are the children of the
-stack's supervisor, the harness is the run's process with all its children that are nothing else. A
-process that has ended keeps its part of what its group took.
+Processes are grouped: the servers are the children of the stack's supervisor; the harness is the
+run's process with all its children that belong to no other group. A process that has ended still
+counts in its group.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from cdc_users.observe.message import ProcessSample
 from cdc_users.observe.settings import ProcessSettings
 
 INTERVAL_S = 1.0
-#: Unique memory is counted page by page, and children are found among all processes of the machine:
-#: both take milliseconds.
+#: Unique memory is counted page by page, and children are found among all processes of the machine;
+#: both take milliseconds, so they are read less often.
 SEARCH_INTERVAL_S = 5.0
 HARNESS, MACHINE = "harness", "machine"
-#: The servers of a stack, each by a word that is an argument of its command line, or ends one.
+#: The servers of a stack, each by an argument of its command line, or by the end of one.
 SERVERS: Mapping[str, tuple[str, ...]] = {
     "kafka": ("kafka.Kafka",),
     "connect": ("ConnectDistributed", "ConnectStandalone"),
@@ -36,7 +37,7 @@ _POSTGRES = "postgres"
 
 
 def server_name(command: list[str]) -> str:
-    """Which server of a stack a command line is; empty where it is none."""
+    """The stack's server with this command line; empty for other processes."""
     if not command:
         return ""
     if command[0].startswith("postgres:"):
@@ -54,14 +55,14 @@ def server_name(command: list[str]) -> str:
 
 
 def backend_name(title: str) -> str:
-    """Which part of PostgreSQL a process is, by its title."""
+    """The part of PostgreSQL that a process is, by its title."""
     if "walsender" in title:
         return f"{_POSTGRES}-walsender"
     return f"{_POSTGRES}-clients" if _CLIENT.search(title) else _POSTGRES
 
 
 def _parents() -> dict[int, int]:
-    """Every process' parent, by pid."""
+    """Every process's parent, by pid."""
     found = {}
     for process in psutil.process_iter(["ppid"]):
         if (parent := process.info["ppid"]) is not None:
@@ -71,7 +72,7 @@ def _parents() -> dict[int, int]:
 
 @dataclass(slots=True)
 class _Seen:
-    """One process as it was last seen."""
+    """One process at the last look."""
 
     process: psutil.Process
     name: str
@@ -83,7 +84,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class ProcessGauge:
-    """Samples the processes of a run by what they are; what may not be read is None."""
+    """Measures the processes of a run by group; figures that may not be read are None."""
 
     settings: ProcessSettings
     clock: Callable[[], float] = time.monotonic
@@ -95,12 +96,12 @@ class ProcessGauge:
     _search_due_s: float = 0.0
 
     def watch(self, processes: Mapping[str, int]) -> None:
-        """Count these processes by their own names from now on."""
+        """Measure these processes under their own names from now on."""
         self._roots = {**self._roots, **{pid: name for name, pid in processes.items()}}
         self._search_due_s = 0.0
 
     def read(self) -> dict[str, ProcessSample] | None:
-        """Every group's figures, by name; None where they were read a moment ago."""
+        """Every group's figures by name; None if they were read a moment ago."""
         now_s = self.clock()
         if now_s < self._due_s:
             return None
@@ -118,10 +119,10 @@ class ProcessGauge:
         return self._sums()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Close nothing: the gauge holds no connection."""
 
     def _members(self) -> Iterator[tuple[int, str]]:
-        """Every process that belongs to something, with what that is."""
+        """Every process that belongs to a group, with the group's name."""
         parents = _parents()
         children = defaultdict(list)
         for pid, parent in parents.items():
@@ -189,7 +190,7 @@ class ProcessGauge:
 
 
 def _total(sizes: Iterable[int | None]) -> int | None:
-    """Their sum; None where one of them is not known."""
+    """The sum; None if one of the sizes is not known."""
     total = 0
     for size in sizes:
         if size is None:
@@ -201,7 +202,7 @@ def _total(sizes: Iterable[int | None]) -> int | None:
 def _family(
     root: int, children: Mapping[int, list[int]], apart: Collection[int] = ()
 ) -> Iterator[int]:
-    """A process and its descendants, but for those that are something of their own."""
+    """A process and its descendants, without those that belong to another group."""
     waiting = [root]
     while waiting:
         pid = waiting.pop()
@@ -210,9 +211,9 @@ def _family(
 
 
 def _machine() -> ProcessSample:
-    """The whole machine: the time of its processors that was not idle, and the memory in use."""
+    """The whole machine: its processors' busy time, and its used memory."""
     times = psutil.cpu_times()
-    # A guest's time is in the user's as well (proc(5)).
+    # A guest's time is contained in the user's (proc(5)).
     known = ("user", "nice", "system", "irq", "softirq")
     busy_s = sum(getattr(times, name, 0.0) for name in known)
     return ProcessSample(
@@ -225,11 +226,11 @@ def _machine() -> ProcessSample:
 
 
 def _written(process: psutil.Process) -> int | None:
-    """Bytes that a process had written to storage, at the most; None where that is not known.
+    """An upper bound for the bytes that a process had written to storage; None if not known.
 
-    Linux counts what a write makes dirty in the page cache by the whole of a page, and where a file
-    system uses large ones, a record of 8 KB counts as 1 MB (seen with ext4). What the process
-    handed to write calls is exact, but has sockets in it. The smaller one is the nearer.
+    Linux counts every page that a write makes dirty in the page cache. A file system with large
+    pages makes a record of 8 KB count as 1 MB (seen with ext4). The count of write calls' bytes is
+    exact, but includes sockets. The smaller of the two is nearer to the truth.
     """
     try:
         counters = process.io_counters()
@@ -239,7 +240,7 @@ def _written(process: psutil.Process) -> int | None:
 
 
 def _unique(process: psutil.Process) -> int | None:
-    """Memory that nobody shares; None where it may not be read."""
+    """Memory that no other process shares; None if it may not be read."""
     try:
         return int(process.memory_full_info().uss)
     except psutil.AccessDenied:

@@ -1,5 +1,5 @@
-"""What the observer offers on loopback: the taps' figures, progress and ledgers, the gauges, the
-final comparison.
+"""The observer's HTTP server on loopback: the taps' figures, progress and ledgers, the gauges, and
+the final comparison.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Compare = Callable[[FinalRequest], Final]
 
 
 class Refusal(msgspec.Struct):
-    """Why a request is not answered."""
+    """Why a request is refused."""
 
     error: str
 
 
 class ObserverServer:
-    """Answers from what taps and gauges have recorded; what may take long, or wait for a tap, is
-    done in a thread.
+    """Answers from the records of taps and gauges; slow requests, and those that wait for a tap,
+    run in a thread.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ObserverServer:
             await self._runner.cleanup()
 
     def snapshot(self) -> ObserverSnapshot:
-        """All figures but the ledgers' contents."""
+        """All figures except the contents of the ledgers."""
         taps = {}
         for name, tap in self._taps.items():
             taps[name] = told = tap.record.snapshot()
@@ -96,7 +96,7 @@ class ObserverServer:
         if tap is None:
             asked = request.query.get("tap")
             return _answer(Refusal(f"tap {asked!r} is not one of {', '.join(self._taps)}"), 404)
-        # Making it takes long, and nobody waits for that.
+        # A ledger takes long to make, and must not hold up other requests.
         return _answer(await asyncio.to_thread(lambda: tap.record.arrivals().encode()))
 
     async def _samples(self, request: web.Request) -> web.Response:
@@ -106,7 +106,7 @@ class ObserverServer:
         return _answer(self._sampling.after(int(text)))
 
     async def _answer_as(self, request: web.Request) -> web.Response:
-        """Have a webhook tap answer as a fault wants it (taps/answer.py)."""
+        """Have a webhook tap answer as a fault needs (taps/answer.py)."""
         tap, how = self._taps.get(request.query.get("tap", "")), request.query.get("how", "")
         if not isinstance(tap, WebhookTap) or how not in ANSWERS:
             return _answer(Refusal(f"no webhook tap, or {how!r} is no answer of one"), 400)

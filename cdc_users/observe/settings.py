@@ -1,4 +1,4 @@
-"""What the observer is to watch: one line of JSON on its standard input (docs/observer.md)."""
+"""The observer's configuration: one line of JSON on its standard input (docs/observer.md)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cdc_users.measure.wire import Versioned
 
 
 class OwnTableSettings(msgspec.Struct, kw_only=True, frozen=True):
-    """A table of the user's own: SCHEMA.TABLE, the columns of its key, the one with the probe, and
-    those that the checksum covers, as name and kind.
+    """A table of the user's own: SCHEMA.TABLE, the columns of its key, the probe's column, and the
+    columns that the checksum covers, as name and kind.
     """
 
     table: str
@@ -22,22 +22,22 @@ class OwnTableSettings(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class TableSettings(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind"):
-    """Which columns of a table or a change are what; `columns` are those without key and probe, as
-    name and kind (those of `customers` where none are given).
+    """The roles of a table's or a change's columns; `columns` are those without key and probe, as
+    name and kind (those of `customers` if none are given).
     """
 
     name: str = ""
     key_column: str = "id"
     probe_column: str = "probe"
     columns: tuple[tuple[str, str], ...] | None = None
-    #: Tables of the user's own, in the order of their topics; they say all of the above.
+    #: Tables of the user's own, in the order of their topics; they replace all of the above.
     own: tuple[OwnTableSettings, ...] = ()
 
 
 class TapSettings(TableSettings, kw_only=True, frozen=True, tag_field="kind"):
-    """One tap; the checksum of every `check_every`-th row is looked at, 0 looks at none.
+    """One tap. Every `check_every`-th row is compared with its checksum; 0 compares none.
 
-    `probe_path` is where messages in a form of the user's own have the probe, e.g. record.note.
+    `probe_path` is the probe's place in messages of the user's own form, e.g. record.note.
     """
 
     check_every: int = 0
@@ -50,12 +50,12 @@ class KafkaSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
     bootstrap: str
     topic: str | None = None
     topics: tuple[str, ...] = ()
-    #: Whether what was there before the tap is left out.
+    #: Whether to leave out the messages that were there before the tap.
     from_end: bool = False
 
     @property
     def all_topics(self) -> tuple[str, ...]:
-        """The topics, however they were named."""
+        """The topics, from whichever field names them."""
         return self.topics or ((self.topic,) if self.topic else ())
 
 
@@ -68,7 +68,7 @@ class TopicSettings(KafkaSettings, kw_only=True, frozen=True, tag_field="kind", 
 class JsonTopicSettings(
     KafkaSettings, kw_only=True, frozen=True, tag_field="kind", tag="json-topic"
 ):
-    """Topics of change events, in JSON, or in Avro where the registry is named."""
+    """Topics of change events in JSON; also in Avro if the registry is named."""
 
     schema_registry_url: str = ""
 
@@ -76,7 +76,7 @@ class JsonTopicSettings(
 class WebhookSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="webhook"):
     """An HTTP receiver; port 0 takes a free one.
 
-    A `guarded` one speaks TLS and demands a token where the environment's CDC_WEBHOOK_* say so.
+    A `guarded` one uses TLS and demands a token if the environment's CDC_WEBHOOK_* say so.
     """
 
     port: int = 0
@@ -84,7 +84,7 @@ class WebhookSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", 
 
 
 class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres"):
-    """Rows of a table, looked for every `poll_s`."""
+    """Rows of a table, looked at every `poll_s`."""
 
     dsn: str
     table: str
@@ -94,7 +94,7 @@ class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind",
 class PostgresLogSettings(
     TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres-log"
 ):
-    """A table by the log of its own database: a slot and a publication that are there for it."""
+    """A table by the log of its own database; its slot and its publication exist already."""
 
     dsn: str
     table: str
@@ -105,7 +105,7 @@ class PostgresLogSettings(
 class WarehouseSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
     """An Iceberg table, in a local warehouse or in a catalog by its properties.
 
-    Without any properties the catalog is the one of that name in PyIceberg's own configuration.
+    Without properties the catalog of that name in PyIceberg's own configuration is used.
     """
 
     table: str
@@ -123,7 +123,7 @@ class WarehouseSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"
 class IcebergSettings(
     WarehouseSettings, kw_only=True, frozen=True, tag_field="kind", tag="iceberg"
 ):
-    """The snapshots of an Iceberg table, looked for every `poll_s`."""
+    """The snapshots of an Iceberg table, looked at every `poll_s`."""
 
     poll_s: float = 0.5
     from_end: bool = False
@@ -177,20 +177,20 @@ class GroupSettings(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def all_topics(self) -> tuple[str, ...]:
-        """The topics, however they were named."""
+        """The topics, from whichever field names them."""
         return self.topics or ((self.topic,) if self.topic else ())
 
 
 class DebeziumSettings(msgspec.Struct, kw_only=True, frozen=True):
-    """The gauge of Debezium's own metrics at a URL; `topics` say which connector's."""
+    """The gauge of Debezium's own metrics at a URL; `topics` select the connector."""
 
     url: str
     topics: tuple[str, ...] = ()
 
 
 class ProcessSettings(msgspec.Struct, kw_only=True, frozen=True):
-    """The gauge of processes: the run's own one, and the supervisor of the stack's servers where
-    they are processes of this machine.
+    """The gauge of processes: the run's process, and the supervisor of the stack's servers if they
+    are processes of this machine.
     """
 
     harness: int | None = None
@@ -198,7 +198,7 @@ class ProcessSettings(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class GaugeSettings(msgspec.Struct, kw_only=True, frozen=True):
-    """The gauges that are wanted."""
+    """The configured gauges."""
 
     slot: SlotSettings | None = None
     group: GroupSettings | None = None
@@ -210,11 +210,11 @@ class ObserverSettings(Versioned, kw_only=True, frozen=True):
     """What to watch: the taps in the order in which events pass them, and the gauges."""
 
     run: str
-    #: TapSettings; on arrival as they were written, since a kind may come from outside the tree.
+    #: TapSettings; undecoded on arrival, because a kind may come from outside the tree.
     taps: tuple[Any, ...]
     gauges: GaugeSettings = GaugeSettings()
     anchor: Anchor | None = None
-    #: What every request must show: a comparison reads with the run's rights where it is asked.
+    #: The token of every request: a comparison reads tables with the run's rights.
     token: str = ""
 
 

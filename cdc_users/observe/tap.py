@@ -1,6 +1,4 @@
-"""What all taps share: events by columns, the record kept of them, and the protocol by which a tap
-is run.
-"""
+"""The base of all taps: events by columns, a tap's record of them, and the protocol of a tap."""
 
 from __future__ import annotations
 
@@ -27,26 +25,26 @@ from cdc_users.measure.step import (
 from cdc_users.observe.message import TapPlace, TapTelemetry
 
 _STAMP = ord(Operation.STAMP)
-#: So many distinct errors of a tap are reported.
+#: How many distinct errors of a tap are reported.
 ERRORS = 20
 
 
 class TapError(Exception):
-    """A tap that cannot be set up, or its place cannot be read; the message names both."""
+    """A tap cannot be set up, or its place cannot be read; the message names both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Change events of one partition in their order, by columns of equal length, as a tap found
-    them.
+    """Change events of one partition in their order, by columns of equal length.
 
-    `probes` are empty where an event has none; a delete has that of the row it removed. `deleted`
-    says which are delete events. Times are wall microseconds: `committed_us` at the source, 0
-    where unknown; `appended_us` to the topic, None where there is no topic; `seen_us` at this tap.
-    `visible_us` is when each could be read here, where the place itself says so: then it, and not
-    our looking, ends the latency. `late_us` is how long before `seen_us` they may have been there.
-    `others` says which are updates that left the probe as it was: no writer of ours does that.
-    `checks` has a ledger.Check for each, or is None.
+    `probes` are empty where an event has none; a delete has the probe of the row that it removed.
+    `deleted` marks delete events. Times are wall microseconds: `committed_us` is the commit at the
+    source, 0 if unknown; `appended_us` the append to the topic, None if there is no topic;
+    `seen_us` is when this tap saw the events. `visible_us` is when each event could be read here,
+    if the place itself reports it; the latency then ends at this time, not at our look. `late_us`
+    is how long before `seen_us` an event may have been visible. `others` marks updates that left
+    the probe unchanged, which no writer of the run does. `checks` has a ledger.RowCheck for each
+    event, or is None.
     """
 
     partition: int
@@ -93,12 +91,12 @@ class ObservedRecord:
         self.events = 0
         self.errors: list[str] = []
         self.failed = 0
-        #: Events that somebody else made of the run's rows, and the first keys of them.
+        #: How many changes to the run's rows somebody else made, and the first keys of them.
         self.written_by_others = 0
         self.others_keys: dict[int, None] = {}
-        #: What is to be known of this tap's figures; the last words of it.
+        #: The newest remark on this tap's figures.
         self.remark = ""
-        #: Where events stood, for a tap behind which events can be lost.
+        #: Where events stood, if events can be lost behind this tap.
         self._places: EventPlaces | None = None
         self._run = run
         self._ledger = Ledger()
@@ -107,8 +105,8 @@ class ObservedRecord:
     def take(self, events: Events, *, once: bool = False) -> None:
         """Take events in, in the order in which they were found.
 
-        With `once` those that were taken before are left out: a state that is written again is no
-        second event.
+        With `once`, events that were taken before are left out: an unchanged state that is written
+        again is no second event.
         """
         if not len(events):
             return
@@ -125,7 +123,7 @@ class ObservedRecord:
                 if not len(events):
                     return
             self.events += len(events)
-            # A delete that came with its key alone has the time of the stamp that it follows.
+            # A delete with nothing but its key has the time of the stamp before it.
             probes = self._ledger.with_deletes(probes, events.keys, events.deleted)
             counted = self._ledger.enter(
                 PartitionEvents(
@@ -162,8 +160,8 @@ class ObservedRecord:
     def _measure(
         self, figures: StepFigures, events: Events, probes: ProbeBatch, rows: Numbers
     ) -> None:
-        """Latencies on one timeline: commit, capture and remainder sum to end-to-end, event by
-        event.
+        """Latencies on one timeline: for each event, commit, capture and remainder add up to
+        end-to-end.
         """
         visible_us = (
             np.full(len(rows), events.seen_us, dtype=np.int64)
@@ -189,14 +187,14 @@ class ObservedRecord:
             figures.recorder.record_many_us(name, values)
 
     def fail(self, error: str, events: int = 1) -> None:
-        """Note events that could not be read; the first few messages are kept."""
+        """Note events that could not be read; only the first few messages are kept."""
         with self._lock:
             self.failed += events
             if len(self.errors) < ERRORS and error not in self.errors:
                 self.errors.append(error)
 
     def say(self, remark: str) -> None:
-        """Have the result say this of the tap's figures."""
+        """Add a remark on the tap's figures to the result."""
         with self._lock:
             self.remark = remark
 
@@ -205,9 +203,7 @@ class ObservedRecord:
         self._places = EventPlaces()
 
     def find(self, events: Iterable[tuple[int, int]]) -> list[EventPlace]:
-        """Where these events, as writer and sequence, stood; those that are not known are left
-        out.
-        """
+        """Where these events (writer and sequence) stood; unknown ones are left out."""
         with self._lock:
             return [] if self._places is None else self._places.find(events)
 
@@ -227,7 +223,7 @@ class ObservedRecord:
             )
 
     def progress(self) -> ProgressTelemetry:
-        """What a drain waits for."""
+        """The figures that a drain waits for."""
         with self._lock:
             return progress_telemetry(self._ledger)
 
@@ -238,7 +234,7 @@ class ObservedRecord:
 
 
 def _by_others(events: Events, probes: ProbeBatch) -> NDArray[np.bool_]:
-    """Which events are of the run's rows and of nobody's doing: our writers give each update a
+    """Which events change the run's rows without being its writers': the writers give each update a
     probe of its own, and stamp a row before they delete it.
     """
     unstamped: NDArray[np.bool_] = events.deleted & probes.valid & (probes.operation != _STAMP)
@@ -246,7 +242,7 @@ def _by_others(events: Events, probes: ProbeBatch) -> NDArray[np.bool_]:
 
 
 def end_thread(stop: Event, thread: Thread | None) -> None:
-    """Have a thread that looks at a place end, and wait until it has, where it was started."""
+    """Stop a thread that watches a place, and wait for its end, if it was started."""
     stop.set()
     if thread is not None and thread.is_alive():
         thread.join()
@@ -255,17 +251,17 @@ def end_thread(stop: Event, thread: Thread | None) -> None:
 class Tap(Protocol):
     """A place where events land, watched from a thread of the tap's own.
 
-    `record` has what was found so far; reading it never waits for the place that is watched.
+    `record` has what was found so far; reading the record never waits for the watched place.
     """
 
     kind: str
     record: ObservedRecord
 
     def start(self) -> TapPlace:
-        """Begin to watch; returns how others reach the tap. Raises TapError."""
+        """Begin to watch; returns the tap's address. Raises TapError."""
 
     def stop(self) -> None:
-        """Stop watching; what was found stays."""
+        """Stop watching; the record stays."""
 
     def gauges(self) -> dict[str, object]:
-        """Further figures for the snapshot, such as how far the tap itself is behind."""
+        """Further figures for the snapshot, such as the tap's own delay."""

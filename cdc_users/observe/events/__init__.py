@@ -1,1 +1,1 @@
-"""What taps read: change events and their values, from any source, in one form."""
+"""Reads change events and their values from any source into one form."""

@@ -1,9 +1,8 @@
-"""Change events as JSON: what the direct WAL reader publishes, and what webhooks carry, as events
-by columns.
+"""Turns change events in JSON, from the direct WAL reader or from webhooks, into events by columns.
 
-A change is an object with `op` (c, u, d, r; or insert, update, delete), `before` and `after`,
-which are rows by column name or null, and perhaps `key` and `source`. A column that a row lacks
-was not sent (unchanged TOAST).
+A change is an object with `op` (c, u, d, r; or insert, update, delete), `before` and `after` (rows
+by column name, or null), and perhaps `key` and `source`. A column that is missing in a row was not
+sent (unchanged TOAST).
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ from infra.avro.kind import UNAVAILABLE
 class ReadChanges:
     """Changes of one partition in their order, each with its bytes and its position there.
 
-    `seen_us` is when the tap had them; `appended_us`, where it is known, when the service took
-    each. Both are wall microseconds.
+    `seen_us` is when the tap received them; `appended_us` is when the service took each, if known.
+    Both are wall microseconds.
     """
 
     changes: Sequence[ObservedChange]
@@ -51,13 +50,13 @@ class ReadChanges:
 class ChangeParser:
     """Makes events of changes of some tables.
 
-    The row of every `check_every`-th event is checked against its checksum; 0 checks none.
+    Every `check_every`-th row is compared with its checksum; 0 compares none.
     """
 
     tables: tuple[ObservedTable, ...] = (ObservedTable(),)
     check_every: int = 0
     probe_path: tuple[str, ...] = ()
-    #: Where the probe of a message stands.
+    #: The place of the probe in a message.
     place: ProbePlace = field(init=False)
     _until_check: int = 0
 
@@ -66,7 +65,7 @@ class ChangeParser:
 
     @classmethod
     def of(cls, settings: TapSettings) -> ChangeParser:
-        """As a tap's configuration says."""
+        """The parser for a tap's configuration."""
         path = tuple(settings.probe_path.split(".")) if settings.probe_path else ()
         return cls(observed_tables(settings), settings.check_every, path)
 
@@ -144,7 +143,7 @@ class ChangeParser:
 
 
 def _by_others(change: ObservedChange, probe_column: str) -> bool:
-    """Whether an update has left the probe as it was."""
+    """Whether an update has left the probe unchanged, which no writer of the run does."""
     before, after = change.get("before"), change.get("after")
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return False

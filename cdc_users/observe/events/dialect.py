@@ -1,10 +1,10 @@
-"""The forms in which pipelines write a change as JSON, made into one: an object with op, before and
-after. Pure.
+"""Reads the JSON forms in which pipelines write a change into one form: an object with op, before
+and after. Pure.
 
-Read are Debezium's envelope, bare or as `payload` beside its `schema` (JsonConverter's default),
-CloudEvents in structured mode (CloudEventsConverter), and rows without an envelope
-(ExtractNewRecordState), whose operation is in `__op` and `__deleted` where they say it. Where a row
-stands in another form, the user says by a path to its probe.
+The forms are Debezium's envelope, bare or as `payload` beside its `schema` (JsonConverter's
+default); CloudEvents in structured mode (CloudEventsConverter); and rows without an envelope
+(ExtractNewRecordState), with the operation in `__op` and `__deleted` if they have these. For a row
+in any other form, the user gives the path to its probe.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: A change as a pipeline writes it in JSON, in any of the forms.
+#: A change as pipelines write it in JSON, in any of the forms.
 ObservedChange = dict[str, Any]
-#: What JsonConverter says of a value beside it: Connect's schema as JSON.
+#: The schema that JsonConverter writes beside a value: Connect's schema as JSON.
 ConnectSchema = Mapping[str, Any]
-#: Where CloudEventsConverter puts the operation, and the time at the source.
+#: Where CloudEventsConverter writes the operation, and the time at the source.
 _CLOUD_OP, _CLOUD_TIME = "iodebeziumop", "iodebeziumtsms"
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 
 
-#: The operation of what tells of no row, as of a table that was emptied.
+#: The operations of events without a row, such as the truncation of a table.
 NO_ROW = "t"
-#: What a delete is called.
+#: The names of a delete.
 DELETES = frozenset({"d", "delete"})
 
 
 class ChangeError(ValueError):
-    """JSON that is no change event; the message says why."""
+    """JSON that is no change event; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePlace:
-    """Where a message has its probe: in one of the `columns` of its row; and in a form of its own
-    at the `path`, the names of nested objects from the outside in.
+    """Where a message has its probe: in one of the `columns` of its row; in a form of the user's
+    own at the `path`, the names of nested objects from the outside in.
     """
 
     columns: Collection[str]
@@ -43,7 +43,7 @@ class ProbePlace:
 
 
 def change_of(document: Any, place: ProbePlace) -> ObservedChange:
-    """A document's change; raises ChangeError for one in none of the forms."""
+    """A document's change; raises ChangeError for a document in none of the forms."""
     if not isinstance(document, dict):
         raise ChangeError(
             f"{str(document)[:100]!r} is no change event: an object with op, before and after is"
@@ -68,7 +68,7 @@ def change_of(document: Any, place: ProbePlace) -> ObservedChange:
 
 
 def _row_at(document: ObservedChange, place: ProbePlace) -> ObservedChange | None:
-    """The object that has the probe at the path's end, with the probe under its column's name."""
+    """The object at the path's end, with the probe under its column's name."""
     *outer, last = place.path
     row = document
     for name in outer:
@@ -82,7 +82,7 @@ def _row_at(document: ObservedChange, place: ProbePlace) -> ObservedChange | Non
 
 
 def _of_own_form(document: ObservedChange, row: ObservedChange) -> ObservedChange:
-    """The change of a form that is the user's own; without an `op` it is a row that was written."""
+    """The change in a form of the user's own; without an `op` it is a written row."""
     operation = document.get("op")
     operation = operation if isinstance(operation, str) else "c"
     side = "before" if operation in DELETES else "after"
@@ -91,8 +91,8 @@ def _of_own_form(document: ObservedChange, row: ObservedChange) -> ObservedChang
 
 
 def is_control(document: ObservedChange) -> bool:
-    """Whether it is one of Debezium's own messages, which tell of no row: a heartbeat, the begin or
-    end of a transaction, a change of the schema, or a logical message.
+    """Whether this is one of Debezium's own messages without a row: a heartbeat, the begin or end
+    of a transaction, a change of the schema, or a logical message.
     """
     names = document.keys()
     return (
@@ -129,8 +129,8 @@ def _of_row(row: ObservedChange) -> ObservedChange:
 
 
 def with_scales(change: ObservedChange, schema: ConnectSchema) -> ObservedChange:
-    """The change with what its schema says of decimals, which are numbers without a point in
-    base64: by column, where the point belongs.
+    """The change with its decimals' scales from the schema: the schema says, by column, where the
+    point of a base64 number belongs.
     """
     scales: dict[str, int] = {}
     for part in _records(schema):
@@ -142,7 +142,7 @@ def with_scales(change: ObservedChange, schema: ConnectSchema) -> ObservedChange
     return {**change, SCALES: scales} if scales else change
 
 
-#: Beside op, before and after: the scales of the row's decimals.
+#: The key, beside op, before and after, of the scales of the row's decimals.
 SCALES = "scales of decimals"
 
 

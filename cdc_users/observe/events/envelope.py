@@ -1,4 +1,4 @@
-"""From messages of Debezium's Avro events to events by columns."""
+"""Turns messages of Debezium's Avro events into events by columns."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _DELETE, _UPDATE = ord("d"), ord("u")
 
 @dataclass(frozen=True, slots=True)
 class KafkaMessage:
-    """What a Kafka message says, as much of it as a tap needs; `appended_us` to the millisecond.
+    """The parts of a Kafka message that a tap needs; `appended_us` is exact to the millisecond.
 
-    `by_broker` says that it is when the broker took it (LogAppendTime), not when its producer made
-    it.
+    `by_broker` says that the broker set the time when it took the message (LogAppendTime), not the
+    producer.
     """
 
     partition: int
@@ -58,15 +58,15 @@ class Schemas:
         return self._keys[number]
 
     def reader(self, number: int) -> RowReader:
-        """A schema's reader; raises TapError where the registry has none, EnvelopeError where it
-        is no envelope.
+        """A schema's reader; raises TapError if the registry lacks the schema, EnvelopeError if the
+        schema is no envelope.
         """
         if number not in self.readers:
             self.readers[number] = RowReader(self.schema(number))
         return self.readers[number]
 
     def schema(self, number: int) -> Any:
-        """A schema as it is registered; raises TapError where the registry has none."""
+        """A registered schema; raises TapError if the registry lacks it."""
         try:
             with SchemaRegistry(self.url, REGISTRY_S) as registry:
                 schema = registry.schema(number)
@@ -78,7 +78,7 @@ class Schemas:
 
 
 class EnvelopeParser:
-    """From messages of one partition to events by columns.
+    """Turns messages of one partition into events by columns.
 
     A message that cannot be read is reported and left out.
     """
@@ -96,7 +96,7 @@ class EnvelopeParser:
         self._until_check = 0
 
     def parse(self, messages: Sequence[KafkaMessage], seen_us: int) -> list[Events]:
-        """The events, in order; several parts where the schema changes on the way."""
+        """The events in order; in several parts if the schema changes within."""
         found: list[Events] = []
         for part in _by_schema(messages):
             try:
@@ -139,8 +139,8 @@ class EnvelopeParser:
         return self._tables[number if number < len(self._tables) else 0]
 
     def _keys(self, messages: Sequence[KafkaMessage], table: ObservedTable) -> Numbers:
-        """The rows' keys as numbers; those of a table of the user's own are the same everywhere,
-        whatever type they have.
+        """The rows' keys as numbers. A key of a user's own table has the same number everywhere,
+        whatever its type.
         """
         if not table.own:
             return key_ids(key_octets([message.key for message in messages]))
@@ -155,7 +155,7 @@ class EnvelopeParser:
     def _checks(
         self, rows: Rows, keys: Numbers, deleted: NDArray[np.bool_], table: ObservedTable
     ) -> NDArray[np.uint8] | None:
-        """Check the row of every so-many-th event."""
+        """Check every n-th row."""
         if not self._check_every:
             return None
         sample = np.arange(self._until_check, len(rows), self._check_every)
@@ -176,9 +176,9 @@ class EnvelopeParser:
 
 
 def _covered(rows: Rows, table: ObservedTable) -> ObservedTable | None:
-    """The table with those columns that the checksum covers; None where there is no probe.
+    """The table with the columns that the checksum covers; None if there is no probe.
 
-    Of `customers` what comes after the probe was added in mid-run, and no checksum covers it.
+    In `customers` any column behind the probe was added during the run, and no checksum covers it.
     """
     if table.own:
         return table
@@ -189,7 +189,7 @@ def _covered(rows: Rows, table: ObservedTable) -> ObservedTable | None:
 
 
 def _others(rows: Rows, probe: str) -> NDArray[np.bool_] | None:
-    """Updates with the same probe before and after."""
+    """Which updates have the same probe before and after."""
     updated = np.flatnonzero(rows.operation == _UPDATE)
     if not len(updated) or probe not in {column.name for column in rows.columns}:
         return None
@@ -216,7 +216,7 @@ def _probes(rows: Rows, deleted: NDArray[np.bool_], probe: str) -> list[bytes]:
 
 
 def _by_schema(messages: Sequence[KafkaMessage]) -> Iterable[Sequence[KafkaMessage]]:
-    """Runs of messages of one schema."""
+    """Runs of consecutive messages with one schema."""
     start = 0
     for number in range(1, len(messages) + 1):
         if number == len(messages) or messages[number].value[:5] != messages[start].value[:5]:

@@ -1,5 +1,5 @@
-"""The tables whose rows a tap sees: which columns are the key, which one is the probe, and what the
-checksum covers. Pure.
+"""The tables whose rows a tap sees: the columns of the key, the probe's column, and the columns
+that the checksum covers. Pure.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from infra.avro.kind import ColumnKind
 class ObservedTable:
     """One table. `kinds` are the columns that the checksum covers, in order.
 
-    One of the user's `own` has its key among them; of `customers` the key stands in front, as a
-    number.
+    In one of the user's `own` tables the key is among `kinds`; in `customers` the key comes first,
+    as a number.
     """
 
     name: str = ""
@@ -30,8 +30,8 @@ class ObservedTable:
     own: bool = False
 
     def number_of(self, row: Mapping[str, object], record_key: Any = None) -> int:
-        """The number of a row's key; `record_key` is what came beside the row, where it has
-        none.
+        """The number of a row's key; `record_key` is the key beside the row, for rows
+        without one.
         """
         found = [row.get(name) for name in self.key]
         if None not in found:
@@ -44,7 +44,7 @@ class ObservedTable:
         return key_number(record_key)
 
     def check(self, probe: bytes | str, number: int, values: Sequence[Any]) -> RowCheck:
-        """Whether a row is as its writer wrote it, by the values of `kinds`."""
+        """Whether a row is as its writer wrote it; `values` are those of `kinds`."""
         return check(probe, 0 if self.own else number, list(self.kinds.values()), values)
 
 
@@ -64,7 +64,7 @@ def _own(table: OwnTableSettings) -> ObservedTable:
 def table_of(
     tables: Sequence[ObservedTable], row: Mapping[str, object], source: Any = None
 ) -> ObservedTable:
-    """The table that a row is of: as the event's source says, else by its columns."""
+    """The row's table: by the event's source or, if that is unknown, by its columns."""
     if len(tables) == 1:
         return tables[0]
     if isinstance(source, Mapping) and isinstance(name := source.get("table"), str):

@@ -1,6 +1,4 @@
-"""Values of rows as any carrier brings them, made into the types whose canonical form the checksum
-covers.
-"""
+"""Turns rows' values from any format into the types whose canonical form the checksum covers."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import Probe, ProbeError, parse_probe
 from infra.avro.kind import PLACEHOLDER, UNAVAILABLE, ColumnKind
 
-#: `customers` in column order, without its key and its probe.
+#: The columns of `customers` in order, without key and probe.
 CUSTOMERS: Mapping[str, ColumnKind] = {
     "first_name": ColumnKind.TEXT,
     "last_name": ColumnKind.TEXT,
@@ -35,26 +33,26 @@ CUSTOMERS: Mapping[str, ColumnKind] = {
     "created_at": ColumnKind.ZONED_TIMESTAMP,
     "notes": ColumnKind.TEXT,
 }
-#: Scales that are tried where none is stated.
+#: The scales that are tried for a decimal whose scale is not given.
 MOST_SCALE = 20
-#: Longer texts are no numbers in base64 that a checksum could have been made of.
+#: Longer texts cannot be base64 numbers of a checksummed column.
 MOST_DIGITS = 1000
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1)
 
 
 def column_kinds(columns: Sequence[tuple[str, str]] | None) -> Mapping[str, ColumnKind]:
-    """A table's columns as they were configured; those of `customers` where none were."""
+    """A table's configured columns; those of `customers` if none are configured."""
     if columns is None:
         return CUSTOMERS
     return {name: ColumnKind(kind) for name, kind in columns}
 
 
 def value_of(kind: ColumnKind, value: Any) -> Any:
-    """One value of a column of this kind; raises ValueError or TypeError for what is none.
+    """One value of a column of this kind; raises ValueError or TypeError for an impossible value.
 
-    Texts and numbers are understood as JSON, Avro, PostgreSQL and Arrow write the kind;
-    UNAVAILABLE stays as it is.
+    Texts and numbers may have the form of JSON, Avro, PostgreSQL or Arrow; UNAVAILABLE stays as it
+    is.
     """
     if value is None or value is UNAVAILABLE:
         return value
@@ -110,7 +108,9 @@ def _bytes(value: Any) -> bytes:
 
 
 def _texts(value: Any) -> Any:
-    """Drivers make addresses of networks of their own; a text is never made of a number."""
+    """Drivers have their own types for network addresses, which become texts; a number
+    never does.
+    """
     return str(value) if isinstance(value, _ADDRESSES) else value
 
 
@@ -174,8 +174,8 @@ _MAKERS: Mapping[ColumnKind, Callable[[Any], Any]] = {
 def check(
     probe: bytes | str, key: int, kinds: Sequence[ColumnKind], values: Sequence[Any]
 ) -> RowCheck:
-    """Whether a row is as its writer wrote it: its other columns, in table order, against its
-    probe's checksum.
+    """Whether a row is as its writer wrote it: its columns in table order, without the probe, must
+    match the probe's checksum.
 
     A value that its column cannot hold was made on the way, so the row is corrupt.
     """
@@ -185,14 +185,15 @@ def check(
         return RowCheck.CORRUPT
     result = _check(found, key, kinds, values)
     coded = _coded(kinds, values) if result is RowCheck.CORRUPT else frozenset()
-    # Where the point of such a number belongs is said nowhere; it is where the checksum fits.
+    # Nothing gives the scale of such a number, so the scale with a matching checksum is taken.
     for scale in range(MOST_SCALE + 1) if coded else ():
         read = [
             pointed(value, scale) if place in coded else value for place, value in enumerate(values)
         ]
         if _check(found, key, kinds, read) is RowCheck.GOOD:
             return RowCheck.GOOD
-    # Columns of different scales: what they hold cannot be told, so nor can the row be accused.
+    # Columns of different scales: the values cannot be determined, so the row is not called
+    # corrupt.
     if any(_plain_number(values[place]) is None for place in coded):
         return RowCheck.UNCHECKABLE
     return result
@@ -217,7 +218,7 @@ def _check(found: Probe, key: int, kinds: Sequence[ColumnKind], values: Sequence
 
 
 def _coded(kinds: Sequence[ColumnKind], values: Sequence[Any]) -> frozenset[int]:
-    """The places of decimals that may be numbers without a point, in base64."""
+    """The indexes of decimals that may be base64 numbers without a point."""
     return frozenset(
         place
         for place, (kind, value) in enumerate(zip(kinds, values, strict=True))
@@ -226,8 +227,8 @@ def _coded(kinds: Sequence[ColumnKind], values: Sequence[Any]) -> frozenset[int]
 
 
 def pointed(value: Any, scale: int | None) -> Any:
-    """A decimal that is written as a number without a point, in base64 or beside its scale
-    (Connect's Decimal, Debezium's VariableScaleDecimal); any other value as it is.
+    """A decimal from a number without a point: in base64, or beside its scale (Connect's Decimal,
+    Debezium's VariableScaleDecimal). Other values stay as they are.
     """
     if isinstance(value, dict) and value.keys() == {"scale", "value"}:
         value, scale = value["value"], value["scale"]

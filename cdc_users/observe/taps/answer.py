@@ -1,4 +1,4 @@
-"""How a webhook receiver may answer: as it should, or as receivers do on a bad day."""
+"""How a webhook receiver can answer: correctly, or in the ways of a failing receiver."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 Apply = Callable[[], web.Response]
-#: Decides over each request: applies it or not, and answers, late or never.
+#: Decides about each request: whether it is applied, and whether, when and how it is answered.
 Handler = Callable[[web.Request, Apply], Awaitable[web.StreamResponse]]
 RETRY_AFTER_S = 1
 #: Longer than any client waits for an answer.
@@ -16,35 +16,35 @@ HANG_S = 600.0
 
 
 async def apply_and_answer(_: web.Request, apply: Apply) -> web.StreamResponse:
-    """The receiver as it should be."""
+    """Apply the request and answer, as a receiver should."""
     return apply()
 
 
 async def refuse(_: web.Request, __: Apply) -> web.StreamResponse:
-    """An error of the server's own; nothing is applied."""
+    """Answer with a server error, and apply nothing."""
     return web.Response(status=500)
 
 
 async def put_off(_: web.Request, __: Apply) -> web.StreamResponse:
-    """Too many requests: asks to come again later (RFC 9110, "Retry-After")."""
+    """Answer that there are too many requests, and when to retry (RFC 9110, "Retry-After")."""
     return web.Response(status=429, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def hang(_: web.Request, __: Apply) -> web.StreamResponse:
-    """Takes the request and never answers."""
+    """Take the request and never answer."""
     await asyncio.sleep(HANG_S)
     return web.Response(status=503)
 
 
 async def lose_the_answer(request: web.Request, apply: Apply) -> web.StreamResponse:
-    """Applies the request, and breaks the connection instead of saying so."""
+    """Apply the request, and break the connection in place of an answer."""
     apply()
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
 
 
-#: By the word that a fault asks for it with; the empty one is as it should be.
+#: By the word with which a fault asks for it; the empty word is the correct receiver.
 ANSWERS: Mapping[str, Handler] = {
     "": apply_and_answer,
     "500": refuse,

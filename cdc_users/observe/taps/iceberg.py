@@ -1,13 +1,13 @@
 """An Iceberg table as a tap, snapshot by snapshot, and as a side of the final state.
 
-Visible is what a snapshot has committed, so an event is seen at its snapshot's time (to the
-millisecond). Only snapshots that append are read for events: an overwrite writes old rows again
-beside the new ones.
+An event is visible when its snapshot is committed, so the snapshot's time (to the millisecond) ends
+the latency. Only appending snapshots are read for events: an overwrite writes old rows again beside
+the new ones.
 
-Two modes. A table of changes (`append`) has a row for every event, and is audited like a topic. A
-table that is kept equal to the source's (`upsert`) has of each key only the last version before a
-commit; so its ledger is complete only where keys are written once, and otherwise the final state
-tells.
+There are two modes. A table of changes (`append`) has a row for every event, and is audited like a
+topic. A table that is kept equal to the source's (`upsert`) has only the last version of each key
+before a commit. Its ledger is therefore complete only if keys are written once; otherwise the final
+state decides.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from infra.schemas import warehouse
 
 POLL_S = 0.5
 CATALOG = "cdc"
-#: What a SQL catalog keeps its tables in.
+#: The file in which a SQL catalog keeps its tables.
 CATALOG_TABLE = "iceberg_tables"
-#: Were a tap to make a catalog's own tables as well, one of two processes would fail that open a
-#: new catalog at the same moment.
+#: The tap must not create a catalog's own tables: if two processes open a new catalog at once, one
+#: of them would fail.
 READS_ONLY = {"init_catalog_tables": "false"}
 
 
 class Warehouse:
-    """Where a table is looked up; its catalog is opened once, when it is there. For one thread."""
+    """Finds a table; its catalog is opened once it exists, and only once. For one thread."""
 
     def __init__(self, settings: WarehouseSettings) -> None:
         self._settings = settings
@@ -49,8 +49,8 @@ class Warehouse:
         self._made = False
 
     def table(self) -> Any:
-        """The table as it is now, None where there is none yet; raises TapError where there is no
-        way to it.
+        """The present table, None if there is none yet; raises TapError if the catalog cannot be
+        used.
         """
         try:
             from pyiceberg.catalog import load_catalog
@@ -59,19 +59,19 @@ class Warehouse:
             raise TapError(f"an Iceberg tap {lacking('pyiceberg', 'iceberg') or error}") from error
         if self._catalog is None:
             if self._settings.properties is None and not catalog_file(self._settings).exists():
-                return None  # opening it would make one
+                return None  # opening it would create one
             try:
                 self._catalog = load_catalog(
                     self._settings.catalog, **READS_ONLY, **properties(self._settings)
                 )
             except Exception as error:  # noqa: BLE001 - whatever a catalog raises
-                # Nothing more of it: PyIceberg's texts may have all properties in them, secrets
+                # Without the error's text: PyIceberg's texts may contain all properties, secrets
                 # too.
                 raise TapError(
                     f"the Iceberg catalog cannot be opened: {type(error).__name__}"
                 ) from None
         if not self._made and not self._has_tables():
-            return None  # its writer opens the catalog at this moment
+            return None  # its writer is just opening the catalog
         self._made = True
         try:
             return self._catalog.load_table(self._settings.table)
@@ -79,7 +79,7 @@ class Warehouse:
             return None
 
     def _has_tables(self) -> bool:
-        """Whether a catalog of ours has its own tables in its file: its writer makes them."""
+        """Whether a catalog of ours has its own tables in its file, which its writer creates."""
         if self._settings.properties is not None:
             return True
         from sqlalchemy import inspect
@@ -100,14 +100,16 @@ def catalog_file(settings: WarehouseSettings) -> Path:
 
 
 def properties(settings: WarehouseSettings) -> dict[str, str]:
-    """PyIceberg's properties of the catalog: as given, or a SQLite catalog in a local warehouse."""
+    """PyIceberg's properties of the catalog: the given ones, or a SQLite catalog in a local
+    warehouse.
+    """
     if settings.properties is not None:
         return {name: str(value) for name, value in settings.properties.items()}
     return warehouse.local_catalog(Path(settings.warehouse))
 
 
 class IcebergTap(Tap):
-    """The tap on a table: the rows of every appended snapshot of its main branch, once."""
+    """The tap on a table: reads the rows of every appended snapshot of its main branch once."""
 
     kind = "iceberg"
 
@@ -120,7 +122,7 @@ class IcebergTap(Tap):
         self._anchor = anchor
         self._done: set[int] = set()
         self._snapshots = 0
-        #: The longest that a snapshot was there before a look found it.
+        #: The longest time between a snapshot and the look that found it.
         self._found_after_us = 0
         self._stop = Event()
         self._poll_s = settings.poll_s
@@ -128,7 +130,7 @@ class IcebergTap(Tap):
 
     @override
     def start(self) -> TapPlace:
-        """The table may come later."""
+        """The table may be created later."""
         table = self._warehouse.table()
         if table is not None and self._settings.from_end:
             self._done = {snapshot.snapshot_id for snapshot in table.metadata.snapshots}
@@ -142,12 +144,12 @@ class IcebergTap(Tap):
             except TapError as error:
                 self.record.fail(f"the Iceberg table cannot be read: {error}", 0)
             except Exception as error:  # noqa: BLE001 - any failure is reported, and tried again
-                # Nothing more of it, as above.
+                # Without the error's text, as above.
                 self.record.fail(f"the Iceberg table cannot be read: {type(error).__name__}", 0)
         self._warehouse.close()
 
     def look(self) -> None:
-        """Take in the snapshots that are new; one that cannot be read is taken by the next look."""
+        """Take in the new snapshots; the next look tries again with one that cannot be read."""
         table = self._warehouse.table()
         if table is None:
             return
@@ -169,7 +171,7 @@ class IcebergTap(Tap):
             )
 
     def _take(self, table: Any, snapshot: Any) -> None:
-        # All files are read before any is counted, so that a look that fails has counted nothing.
+        # All files are read before events are counted, so a look that fails has counted none.
         found = [
             self._events(part, partition, int(snapshot.timestamp_ms) * 1000)
             for data in list(_added(table, snapshot))
@@ -205,8 +207,8 @@ class IcebergTap(Tap):
 
 
 def _on_main(table: Any) -> list[Any]:
-    """The snapshots that the table's present state has come from, the oldest first: what was
-    written to a branch, or was staged and never published, nobody sees.
+    """The snapshots from which the table's present state has come, the oldest first. Snapshots of
+    other branches, and staged ones that were never published, are invisible to readers.
     """
     by_id = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
     number, found = table.metadata.current_snapshot_id, []
@@ -217,7 +219,7 @@ def _on_main(table: Any) -> list[Any]:
 
 
 def _added(table: Any, snapshot: Any) -> Iterator[Any]:
-    """The contents of the data files that a snapshot added; raises TapError for files that are no
+    """The contents of the data files that a snapshot added; raises TapError for files other than
     Parquet.
     """
     import pyarrow.parquet as parquet
@@ -231,7 +233,9 @@ def _added(table: Any, snapshot: Any) -> Iterator[Any]:
                 and entry.data_file.content.name == "DATA"
             ):
                 if entry.data_file.file_format.value != "PARQUET":
-                    raise TapError("its data files are no Parquet, which alone is read here")
+                    raise TapError(
+                        "its data files are not Parquet, the only format that is read here"
+                    )
                 with table.io.new_input(entry.data_file.file_path).open() as file:
                     yield parquet.read_table(file)
 
@@ -239,7 +243,7 @@ def _added(table: Any, snapshot: Any) -> Iterator[Any]:
 class IcebergSide(TableSide):
     """A table's rows by key, read once and kept as numbers.
 
-    In a table of changes a key's newest row stands for it.
+    In a table of changes the newest row of a key represents it.
     """
 
     marked = True

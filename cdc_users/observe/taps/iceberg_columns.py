@@ -1,5 +1,5 @@
-"""Where a row of an Iceberg table has its key, its probe and what was done to it, whoever wrote the
-table: this project's sink, or Kafka Connect's with a transform of Debezium's or Iceberg's own.
+"""The columns of an Iceberg table that hold key, probe and operation. It knows tables of this
+project's sink, and of Kafka Connect's sink with a transform of Debezium's or Iceberg's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cdc_users.observe.events.table import observed_tables
 from cdc_users.observe.settings import WarehouseSettings
 from infra.avro.kind import UNAVAILABLE
 
-#: Of ExtractNewRecordState: whether the row was deleted, as text; and when, at the source.
+#: ExtractNewRecordState's columns: whether the row was deleted, as text, and when, at the source.
 _DELETED, _OPERATION, _SOURCE_MS = "__deleted", "__op", "__source_ts_ms"
 #: The struct of Iceberg's DebeziumTransform, whose `op` is I, U or D.
 _CDC = "_cdc"
@@ -34,11 +34,11 @@ class TableColumns:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Those without which nothing can be audited."""
+        """The columns without which no audit is possible."""
         return (*self._table.key, self._table.probe)
 
     def deleted(self, data: Any) -> Any:
-        """Which rows say that their key was deleted; a table without such a column has none."""
+        """Which rows say that their key was deleted; none in a table without such a column."""
         for name in (self._operation, _DELETED, _OPERATION, _CDC):
             if name in data.column_names:
                 values = data[name].to_pylist()
@@ -46,13 +46,13 @@ class TableColumns:
         return np.zeros(len(data), dtype=np.bool_)
 
     def numbers(self, data: Any, name: str) -> Any:
-        """A column of whole numbers; zeros where the table has none of the name."""
+        """A column of whole numbers; zeros if the table has no such column."""
         if name not in data.column_names:
             return np.zeros(len(data), dtype=np.int64)
         return data[name].fill_null(0).to_numpy().astype(np.int64)
 
     def committed_us(self, data: Any) -> Any:
-        """When each event was committed at the source; 0 where the table does not say."""
+        """When each event was committed at the source; 0 if the table does not say."""
         if self._committed in data.column_names:
             return data[self._committed].cast("int64").fill_null(0).to_numpy()
         return self.numbers(data, _SOURCE_MS) * 1000

@@ -1,5 +1,5 @@
-"""Watches Kafka topics of change events in the forms of pipelines of all kinds: JSON, as the direct
-WAL reader publishes it too, and Avro, as Debezium's envelope or as bare rows.
+"""Watches Kafka topics of change events in many pipelines' forms: JSON, also from the direct WAL
+reader; and Avro, as Debezium's envelope or as bare rows.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from cdc_users.observe.taps.stream import StreamFeed, StreamItem
 from cdc_users.observe.taps.topic import TopicReading
 from infra.schemas.envelope import EnvelopeError
 
-#: What Confluent's serializers put in front: this, and the schema's number in four bytes.
+#: The first byte from Confluent's serializers; the schema's number follows in four bytes.
 MAGIC, HEAD_BYTES = b"\0", 5
 
 
 class JsonTopicTap(Tap):
-    """The tap on topics of change events, whatever form each is in."""
+    """The tap on topics of change events; each message may have another form."""
 
     kind = "json-topic"
 
@@ -50,8 +50,8 @@ class JsonTopicTap(Tap):
         return TapPlace()
 
     def take(self, messages: Sequence[KafkaMessage], seen_us: int) -> None:
-        """Take in messages of one partition, in their order; one that cannot be read is told and
-        left out.
+        """Take in messages of one partition, in their order; an unreadable one is reported and left
+        out.
         """
         forms = [self._form(message) for message in messages]
         for enveloped, run in groupby(
@@ -87,7 +87,7 @@ def _item(message: KafkaMessage, text: bytes) -> StreamItem:
 
 @dataclass(slots=True)
 class Forms:
-    """What messages with a schema's number in front are: envelopes in Avro, bare rows in Avro, or
+    """Forms of messages with a schema's number in front: Avro envelopes, bare Avro rows, or
     JSON.
     """
 
@@ -108,11 +108,11 @@ class Forms:
         try:
             row = fastavro.schemaless_reader(io.BytesIO(body), schema, None)
         except (ValueError, EOFError, IndexError, TypeError, struct.error):
-            return body  # told as unreadable further on
+            return body  # the JSON parser reports it as unreadable
         return orjson.dumps(row, default=_plain)
 
     def _schema(self, number: int) -> Any:
-        """The schema of bare rows, None for an envelope's."""
+        """The schema of bare rows; None for an envelope's."""
         if number not in self._bare:
             try:
                 self.schemas.reader(number)
@@ -123,7 +123,7 @@ class Forms:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON does not have, as Connect's JSON writes it."""
+    """A value that JSON lacks, in the form that Connect's JSON gives it."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 

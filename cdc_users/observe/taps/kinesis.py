@@ -1,5 +1,5 @@
-"""Watches a Kinesis stream of JSON changes: all its shards from their beginning, without a
-consumer of its own.
+"""Watches a Kinesis stream of JSON changes: all shards from their beginning, without a registered
+consumer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import kinesis_client
 
 BATCH = 10_000
-#: A shard answers five reads a second (Kinesis' quotas); an emulator more.
+#: A shard allows five reads a second (Kinesis's quotas); an emulator allows more.
 PAUSE_S = 0.2
 EMULATOR_PAUSE_S = 0.02
 
@@ -60,7 +60,7 @@ class KinesisTap(Tap):
         return TapPlace()
 
     def _round(self) -> bool:
-        """Read every shard once; whether anything was there."""
+        """Read every shard once; returns whether any record was there."""
         return sum([self._shard(number) for number in list(self._iterators)]) > 0
 
     def _shard(self, number: int) -> bool:

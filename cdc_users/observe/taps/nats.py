@@ -1,5 +1,5 @@
-"""Watches a NATS JetStream stream of changes: all its messages in their order, by a consumer that
-acknowledges nothing and that the server forgets when the tap has gone.
+"""Watches a NATS JetStream stream of changes: all messages in their order, by a consumer that
+acknowledges nothing and that the server deletes after the tap has gone.
 
 A message's time is when the server stored it, so an event is visible from then on.
 """
@@ -25,7 +25,7 @@ BATCH = 1000
 #: How long one read waits for the next message.
 FETCH_S = 0.2
 PAUSE_S = 0.02
-#: After so long without a read the server forgets the consumer.
+#: The server deletes the consumer after so long without a read.
 FORGET_S = 60.0
 
 
@@ -46,7 +46,8 @@ class NatsTap(Tap):
         self._link: NatsLink | None = None
         self._reader: Any = None
         self._clock: ClockOffset = ONE_CLOCK
-        #: The number of the next message in the stream, and of the next that the reader is given.
+        #: The number of the next message in the stream, and of the next one in the consumer's
+        #: order.
         self._next, self._given = 1, 1
 
     @override
@@ -62,7 +63,7 @@ class NatsTap(Tap):
         return TapPlace()
 
     def _last(self, link: NatsLink) -> int:
-        """The number of the last message that is there, from a stream that can be watched."""
+        """The number of the last message; raises TapError for a stream that cannot be watched."""
         stream = self._settings.stream
         there = link.jetstream(f"STREAM.INFO.{stream}")
         if there is None:
@@ -72,8 +73,8 @@ class NatsTap(Tap):
             )
         if there["config"].get("retention") == "workqueue":
             raise TapError(
-                f"stream {stream!r} is a work queue: what is read here would be read by nobody"
-                " else; watch one with the retention `limits` or `interest`"
+                f"stream {stream!r} is a work queue: a message that is read here is missing for"
+                " its other readers; watch one with the retention `limits` or `interest`"
             )
         self._clock = asked_offset(lambda: self._time_us(link), self._anchor.now_us)
         return int(there["state"]["last_seq"])
@@ -83,9 +84,9 @@ class NatsTap(Tap):
         return round(datetime.fromisoformat(told[:26].rstrip("Z") + "+00:00").timestamp() * 1e6)
 
     def _round(self) -> bool:
-        """Take what is there, or wait a little for it; whether anything was there.
+        """Take the waiting messages, or wait a little for one; returns whether there was one.
 
-        After a failure it connects again and reads on behind the last message that was taken.
+        After a failure it connects again and goes on behind the last message that was taken.
         """
         try:
             return self._fetched()
@@ -100,21 +101,21 @@ class NatsTap(Tap):
             self._reader = self._link.ask(self._subscribed)
         try:
             messages = self._link.ask(lambda _: self._reader.fetch(BATCH, timeout=FETCH_S))
-        except TimeoutError:  # nothing came while it waited
+        except TimeoutError:  # no message came during the wait
             return False
         seen_us = self._anchor.now_us()
         taken = [message for message in messages if self._is_next(message.metadata.sequence)]
         self._feed.take(0, [self._item(message) for message in taken], seen_us)
         if len(taken) < len(messages):
             raise NatsError(
-                f"messages behind number {self._next - 1} were sent and did not come; they are read"
-                " again"
+                f"messages behind number {self._next - 1} were sent and did not arrive; they are"
+                " read again"
             )
         return True
 
     def _is_next(self, number: Any) -> bool:
-        """Whether nothing is missing before a message: what is on its way when a connection breaks
-        is not sent again by itself.
+        """Whether no message is missing before this one: messages on their way when a connection
+        breaks are not sent again.
         """
         if number.consumer != self._given:
             return False
@@ -151,7 +152,7 @@ class NatsTap(Tap):
     def stop(self) -> None:
         self._reading.stop()
         if self._reader is not None and self._link is not None:
-            with contextlib.suppress(Exception):  # the server forgets it by itself, too
+            with contextlib.suppress(Exception):  # the server also deletes it by itself
                 self._link.ask(lambda _: self._reader.unsubscribe())
         self._disconnect()
 

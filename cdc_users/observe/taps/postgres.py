@@ -1,5 +1,5 @@
-"""A Postgres table as a side of the final state, and as a tap on a sink that keeps a table equal
-to the source's.
+"""A Postgres table as a side of the final state, and as a tap on a sink that keeps a table equal to
+the source's.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from infra.avro.kind import ColumnKind
 CONNECT_S = 10
 #: Rows fetched at a time.
 PAGE_ROWS = 20_000
-#: A look at a table that takes long is made more rarely: so that it takes a tenth of the time.
+#: Looks at a slow table are rarer, so that looking takes a tenth of the time at most.
 POLL_S = 0.01
 
 
-#: What a look costs is the least of so many: the others had to wait for a connection or a turn.
+#: A look's cost is the least of this many: the others also waited for a connection or a turn.
 RECENT_LOOKS = 5
 
 
 class PostgresSide(TableSide):
     """A table's rows by key.
 
-    The server makes the sums, in one scan; rows are read where those differ.
+    The server computes the sums in one scan; rows are read only where sums differ.
 
-    Rows without a probe of this run, and fences, are left out; `foreign` counts the former after
-    `totals`. With `checked`, rows that are read are checked against their own probes.
+    Rows without a probe of this run, and fences, are left out; after `totals`, `foreign` counts the
+    former. With `checked`, each row that is read is compared with its own probe.
     """
 
     marked = True
@@ -75,7 +75,7 @@ class PostgresSide(TableSide):
             )
         except (
             psycopg.DataError
-        ):  # some probe is damaged; telling which costs a pattern for every row
+        ):  # some probe is damaged; to find which costs a pattern match for every row
             pattern = f"^P1{re.escape(self._run)}[0-9]{{45}}[iudsf][0-9]{{16}}[0-9a-f]{{8}}$"
             return self._totals(buckets, sql.SQL("probe ~ {}").format(sql.Literal(pattern)))
 
@@ -144,14 +144,14 @@ class PostgresSide(TableSide):
         return state_of_probes(keys, probes, self._run, damaged)[0]
 
     def columns_of(self, keys: Sequence[int]) -> dict[int, dict[str, object]]:
-        """The columns that are compared of the rows with these keys, by key."""
+        """The compared columns of the rows with these keys, by key."""
         condition = sql.SQL("{} = ANY({})").format(self._key, sql.Literal(list(keys)))
         rows = self._rows(condition, whole=True)
         return {row[0]: dict(zip(self.kinds, row[2:], strict=True)) for row in rows}
 
     @property
     def kinds(self) -> Mapping[str, ColumnKind]:
-        """The columns that are compared."""
+        """The compared columns."""
         return self._watched.kinds
 
     def _rows(
@@ -168,7 +168,7 @@ class PostgresSide(TableSide):
 
     @contextmanager
     def _cursor(self, name: str = "") -> Iterator[Any]:
-        """A cursor; raises TapError with what the server says, and DataError as it is."""
+        """A cursor; raises TapError with the server's message, and DataError unchanged."""
         try:
             with closing(psycopg.connect(self._dsn, connect_timeout=CONNECT_S)) as connection:
                 _reads_only(connection)
@@ -183,9 +183,9 @@ class PostgresSide(TableSide):
 
 
 def key_expression(table: ObservedTable) -> sql.Composable:
-    """The number of a row's key, as cdc_users/measure/ledger/key.py makes it.
+    """The number of a row's key in SQL, equal to cdc_users/measure/ledger/key.py.
 
-    A key of one column is taken for a number where its text is one.
+    A key of one column is taken for a number if its text is one.
     """
     if not table.own:
         return sql.Identifier(table.key[0])
@@ -202,13 +202,13 @@ def key_expression(table: ObservedTable) -> sql.Composable:
 
 
 def _reads_only(connection: psycopg.Connection[Any]) -> None:
-    """Every transaction sees the table at one moment."""
+    """Every transaction sees one snapshot of the table."""
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
 
 
 def _part(name: str) -> sql.Composable:
-    """A field of the probe, as text."""
+    """A field of the probe as text."""
     first, width = probe_part(name)
     return sql.SQL("substr(probe, {}, {})").format(sql.Literal(first), sql.Literal(width))
 
@@ -220,11 +220,11 @@ def _number(name: str) -> sql.Composable:
 class PostgresTap(Tap):
     """The tap on a sink's table: looks for rows that were written since the last look.
 
-    It sees states, not events: of several versions between two looks only the last, and a row that
-    is written again as it was is nothing new. So its ledger is complete only where keys are
-    written once; otherwise the final state tells. A look scans the table; it is made `poll_s`
-    after the last one, or later, so that looking takes a tenth of the time at most. A row may have
-    been there since just after the look before, which is reported with it (`late_us`).
+    It sees states, not events: of several versions between two looks only the last, and an
+    unchanged row that is written again is nothing new. Its ledger is therefore complete only if
+    keys are written once; otherwise the final state decides. A look scans the table. It is made
+    `poll_s` after the last one, or later, so that looking takes a tenth of the time at most. A row
+    may have been visible since just after the look before, which `late_us` reports.
     """
 
     kind = "postgres"
@@ -260,7 +260,7 @@ class PostgresTap(Tap):
             try:
                 self.look()
             except psycopg.errors.UndefinedTable:
-                self._looked_us = self._anchor.now_us()  # the sink makes its table when it starts
+                self._looked_us = self._anchor.now_us()  # the sink creates its table when it starts
             except psycopg.Error as error:
                 self.record.fail(f"the sink's table cannot be read: {str(error).strip()}", 0)
                 self._disconnect()
@@ -284,7 +284,7 @@ class PostgresTap(Tap):
         """Take in the rows that were written since the last look."""
         connection = self._connected()
         looked_us = self._anchor.now_us()
-        # One statement, so one round trip, and the snapshot that is reported is that of the rows.
+        # One statement: one round trip, and the reported snapshot is that of the rows.
         found = connection.execute(self._statement(), {"last": self._snapshot}).fetchall()
         seen_us = self._anchor.now_us()
         self._snapshot = str(found[0][0])
@@ -308,16 +308,16 @@ class PostgresTap(Tap):
         )
 
     def _statement(self) -> sql.Composed:
-        """Rows whose writer was not done when the last look was made, oldest first; all at the
-        first look.
+        """Rows whose writer had not committed at the last look, oldest first; all rows at the first
+        look.
         """
         statement = sql.SQL(
             "SELECT snapshot, rows.* FROM (SELECT pg_current_snapshot()::text AS snapshot) AS now"
             " LEFT JOIN (SELECT {key}, {probe} AS probe, pg_column_size(t.*) FROM {table} AS t"
         ).format(key=self._key, probe=self._probe, table=self._table)
         if self._snapshot is not None:
-            # A row's xmin lacks the epoch; it is that of now, or the one before where xmin is
-            # higher than now.
+            # A row's xmin lacks the epoch: it is the present epoch, or the one before if xmin is
+            # higher than the present number.
             statement += sql.SQL(
                 " CROSS JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now)"
                 " AS clock WHERE NOT pg_visible_in_snapshot((now - mod(now - t.xmin::text::bigint,"

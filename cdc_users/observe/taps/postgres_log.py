@@ -1,8 +1,8 @@
 """The tap on a sink's table by the log of the sink's own database (logical decoding).
 
-It sees each write that the sink committed, in commit order, with the commit's own time: repeats,
-an order that was changed and deletes show as they happened. The table tap (postgres.py) sees only
-what a table holds at the moment of a look.
+It sees each write that the sink committed, in commit order and with the commit's own time. Repeats,
+changed orders and deletes therefore show as they happened; the table tap (postgres.py) sees only
+the table's contents at each look.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from infra.replication.pgoutput.value import CATALOGUE, ValueKinds
 from infra.replication.stream import ReplicationStream, StreamRequest
 
 CONNECT_S = 10
-#: Messages that are read at a time.
+#: How many messages are read at a time.
 AT_A_TIME = 20_000
-#: A reader that comes for every change slows the server down; this is no part of any latency,
-#: which ends at the commit.
+#: A reader that wakes up for every change slows the server down. The pause is in no latency,
+#: because latencies end at the commit.
 PAUSE_S = 0.005
 CONFIRM_S = 1.0
-#: A server that went away is asked again after this.
+#: The pause before the tap connects again to a server that went away.
 AGAIN_S = 0.5
 _OPERATION, _STAMP = LAYOUT["operation"][0], b"s"
 _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -53,29 +53,28 @@ _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 @dataclass(slots=True)
 class LogRows:
-    """Writes of one table as the log has them, by columns of equal length."""
+    """Writes to one table as the log has them, by columns of equal length."""
 
     keys: list[int] = field(default_factory=list)
     probes: list[bytes] = field(default_factory=list)
     deleted: list[bool] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     checks: list[int] = field(default_factory=list)
-    #: Each write's transaction: where it was committed, and when by the sink's clock.
+    #: Each write's transaction: its commit's position, and its time by the sink's clock.
     commits: list[int] = field(default_factory=list)
     committed_us: list[int] = field(default_factory=list)
 
 
 class LogReader:
-    """Messages of pgoutput into rows, one whole transaction after another. Not thread-safe.
+    """Turns pgoutput's messages into rows, one whole transaction at a time. Not thread-safe.
 
-    A new session sends again what was not confirmed; transactions that were taken before are left
-    out.
+    A new session repeats what was not confirmed; transactions that were taken before are left out.
     """
 
     def __init__(self, settings: PostgresLogSettings, kinds: ValueKinds | None = None) -> None:
         self.settings = settings
         self.transactions = self.truncates = 0
-        #: Where the last transaction that is complete was committed, and what may be confirmed.
+        #: Where the last complete transaction was committed, and what may be confirmed.
         self.taken_lsn = self.end_lsn = 0
         self._values = kinds
         self._table = observed_tables(settings)[0]
@@ -84,7 +83,7 @@ class LogReader:
         self.renew()
 
     def renew(self) -> None:
-        """Another session: what describes tables is sent again."""
+        """Begin another session, in which the server describes tables again."""
         self._decoder = PgOutputDecoder(LazyForm(self._values))
         self._end()
 
@@ -94,7 +93,7 @@ class LogReader:
 
     @property
     def open(self) -> bool:
-        """Whether a transaction has begun whose end has yet to come."""
+        """Whether a transaction has begun and not ended yet."""
         return self._begin is not None
 
     def take(self, messages: Sequence[bytes]) -> LogRows:
@@ -140,7 +139,7 @@ class LogReader:
         rows.committed_us.append(self._begin.commit_us)
 
     def _probe(self, key: int, value: Any, deleted: bool) -> bytes:
-        """A row's probe; where a delete brings only the key, its stamp in the same transaction."""
+        """A row's probe; for a delete that has only the key, the stamp in the same transaction."""
         probe = value.encode() if isinstance(value, str) else b""
         if deleted:
             return probe or self._stamps.pop(key, b"")
@@ -163,7 +162,7 @@ class LogReader:
 
 
 def _row(change: log.ChangeMessage, names: tuple[str, ...]) -> dict[str, object]:
-    """A change's row by column: the new one, the old one where it was deleted, or only its key."""
+    """A change's row by column: the new one; for a delete the old one, or only its key."""
     if not isinstance(change, log.Delete):
         return dict(zip(names, change.after, strict=True))
     if change.before is not None:
@@ -185,9 +184,9 @@ def _server_time_us(connection: psycopg.Connection[Any]) -> int:
 class PostgresLogTap(Tap):
     """The tap: a thread that reads the slot and takes in whole transactions.
 
-    An event is visible when its commit is; that is the server's own time, taken just before the
-    commit is flushed, on this machine's clock. A sink that goes away is waited for; a slot that is
-    gone makes the tap blind, and ends it.
+    An event is visible when its commit is: at the server's own time just before the commit is
+    flushed, converted to this machine's clock. The tap waits for a sink that goes away. Without its
+    slot the tap is blind, and ends.
     """
 
     kind = "postgres-log"
@@ -218,7 +217,7 @@ class PostgresLogTap(Tap):
         return TapPlace()
 
     def _prepare(self) -> None:
-        """Learn the sink's own types, and how far its clock is ahead of this one."""
+        """Learn the sink's own types, and how far its clock is ahead of ours."""
         kinds = ValueKinds()
         with closing(
             psycopg.connect(self._settings.dsn, connect_timeout=CONNECT_S, autocommit=True)
@@ -249,12 +248,12 @@ class PostgresLogTap(Tap):
             stream = again
 
     def _reopened(self) -> ReplicationStream | None:
-        """Another session, once the server is there; None where the tap is stopped before."""
+        """A new session, once the server answers; None if the tap is stopped before."""
         while not self._stop.wait(AGAIN_S):
             try:
                 return self._open()
             except StreamError as error:
-                # undefined_object: the slot is gone, and we are blind.
+                # undefined_object: the slot is gone, so the tap is blind.
                 if error.sqlstate == "42704":
                     raise
                 self.record.fail(f"the sink's log cannot be read: {error}", 0)

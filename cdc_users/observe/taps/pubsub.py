@@ -1,6 +1,6 @@
 """Watches a Pub/Sub subscription of JSON changes.
 
-The subscription must be there before anything is published.
+The subscription must exist before anything is published.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from infra.stack.cloud import project, subscriber
 BATCH = 1000
 PULL_S = 10.0
 PAUSE_S = 0.02
-#: Message ids that are remembered, so that what the service itself delivers again is not taken for
-#: a repetition.
+#: How many message ids are remembered, so that the service's own redeliveries do not count as
+#: duplicates.
 REMEMBERED = 200_000
 
 
@@ -31,7 +31,7 @@ class PubSubTap(Tap):
 
     Configuration: subscription; endpoint (empty: the real service) and project.
 
-    A partition is an ordering key that the publisher's virtual partition named.
+    A partition is an ordering key, which the publisher's virtual partition gave its name.
     """
 
     kind = "pubsub"
@@ -63,14 +63,14 @@ class PubSubTap(Tap):
         return TapPlace()
 
     def _pull(self) -> bool:
-        """Take what is there and acknowledge it; whether anything was there."""
+        """Take the waiting messages and acknowledge them; returns whether there were any."""
         from google.api_core.exceptions import DeadlineExceeded
 
         request = {"subscription": self._subscription, "max_messages": BATCH}
         try:
             found = self._client.pull(request=request, timeout=PULL_S).received_messages
         except DeadlineExceeded:
-            return False  # nothing came while the service waited
+            return False  # no message came while the service waited
         seen_us = self._anchor.now_us()
         groups: dict[int, list[StreamItem]] = {}
         for received in found:

@@ -1,7 +1,7 @@
-"""Watches a Redis stream of changes: all its entries in their order, without a consumer group.
+"""Watches a Redis stream of changes: all entries in their order, without a consumer group.
 
 An entry's id begins with the server's time in milliseconds (Redis documentation, "Redis Streams",
-"Entry IDs"), so an event is visible from then on, whenever it is read.
+"Entry IDs"). An event is visible from that time on, whenever it is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH = 1000
 BLOCK_MS = 200
 PAUSE_S = 0.02
 BEGINNING = b"0-0"
-#: An id that is further from now than this is a name that the writer gave, and no time.
+#: An id that is further from the present time than this was chosen by the writer, and is no time.
 NO_TIME_US = 86_400 * 1_000_000
 #: What Debezium Server's sink writes for a record without a value (its `null.value`).
 _NO_VALUE = b"default"
@@ -34,8 +34,8 @@ _NO_VALUE = b"default"
 class RedisTap(Tap):
     """The tap on one stream. Configuration: url, stream; see ChangeParser for the rest.
 
-    An entry is a change where it has one field, the record's key with the change as its value, or
-    the fields `key` and `value`: Debezium Server's compact and extended form.
+    An entry is a change if it has one field (the record's key, with the change as its value) or the
+    fields `key` and `value`: Debezium Server's compact and extended form.
     """
 
     kind = "redis"
@@ -65,7 +65,7 @@ class RedisTap(Tap):
             raise TapError(
                 f"Redis at {url} cannot be read: {type(error).__name__}: {error}"
             ) from error
-        if there not in ("stream", "none"):  # one that is not there yet begins with its first entry
+        if there not in ("stream", "none"):  # a missing stream begins with its first entry
             raise TapError(f"{stream!r} is no stream of Redis at {url} but a {there}; name another")
         self._reading.start()
         return TapPlace()
@@ -75,7 +75,7 @@ class RedisTap(Tap):
         return int(seconds) * 1_000_000 + int(microseconds)
 
     def _round(self) -> bool:
-        """Take what is there, or wait a little for it; whether anything was there."""
+        """Take the waiting entries, or wait a little for one; returns whether there was one."""
         stream = self._settings.stream
         found = self._client.xread({stream: self._last}, count=BATCH, block=BLOCK_MS)
         seen_us = self._anchor.now_us()
@@ -114,8 +114,8 @@ class RedisTap(Tap):
 
 
 def _key_and_value(fields: Mapping[bytes, bytes]) -> tuple[str, bytes]:
-    """The record's key, and the change as it was written; an entry in another form is handed on as
-    the names of its fields, which no reader takes for a change.
+    """The record's key and the change's bytes. An entry in another form becomes the names of its
+    fields, which no reader takes for a change.
     """
     if b"value" in fields:
         key, value = fields.get(b"key", b""), fields[b"value"]

@@ -1,4 +1,4 @@
-"""What the taps on streams of JSON changes share: changes by partition, and a thread that reads."""
+"""The base of taps on streams of JSON changes: changes by partition, and a reading thread."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cdc_users.observe.events.dialect import NO_ROW, ChangeError, change_of
 from cdc_users.observe.settings import TapSettings
 from cdc_users.observe.tap import ObservedRecord, end_thread
 
-#: What stands for a tombstone, which is no event, where messages always have a value.
+#: The body that stands for a tombstone where messages must have one; a tombstone is no event.
 _TOMBSTONES = (b"", b"null")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamItem:
-    """One message of a stream: its place in its partition, the record's key (empty where unknown),
+    """One message of a stream: its position in its partition, the record's key (empty if unknown),
     and its bytes.
 
-    `appended_us` is when the service took it, wall microseconds, and `by_service` that the service
-    says so itself.
+    `appended_us` is when the service took it, in wall microseconds; `by_service` says that the
+    service itself gave that time.
     """
 
     position: int
@@ -41,13 +41,13 @@ class StreamFeed:
     def __init__(
         self, record: ObservedRecord, settings: TapSettings, *, polled: bool = False
     ) -> None:
-        #: A service that is asked in turn: a message may have waited there since it arrived.
+        #: For a service that is polled: how long a message may have waited there unseen.
         self._polled = polled
         self._record = record
         self._parser = ChangeParser.of(settings)
 
     def take(self, partition: int, items: Sequence[StreamItem], seen_us: int) -> None:
-        """Take in messages of one partition; one that cannot be read is reported and left out.
+        """Take in messages of one partition; an unreadable one is reported and left out.
 
         Raises nothing.
         """
@@ -60,7 +60,7 @@ class StreamFeed:
             self._take(partition, read, seen_us)
 
     def _take(self, partition: int, read: Sequence[tuple[StreamItem, Any]], seen_us: int) -> None:
-        """Take in changes; where one of them is none after all, halve them until it stands
+        """Take in changes; if one of them is none after all, halve the batch until that one is
         alone.
         """
         appended_us = np.array([item.appended_us for item, _ in read], dtype=np.int64)
@@ -96,9 +96,8 @@ class StreamFeed:
         )
 
     def _change(self, partition: int, item: StreamItem) -> Any:
-        """A message's change, with the record's key where the change has none;
-
-        None where it cannot be read.
+        """A message's change, with the record's key if the change has none; None if it cannot be
+        read.
         """
         if item.data in _TOMBSTONES:
             return None
@@ -115,8 +114,8 @@ class StreamFeed:
 
 
 class StreamReading:
-    """Calls `step` again and again in a thread until it is stopped; a step that fails is
-    reported, and the next is tried.
+    """Calls `step` again and again in a thread until it is stopped; a failing step is reported, and
+    the next one is tried.
     """
 
     def __init__(
@@ -134,7 +133,7 @@ class StreamReading:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the step that is under way."""
+        """Stop after the current step."""
         end_thread(self._stop, self._thread)
 
     def _run(self) -> None:

@@ -1,5 +1,5 @@
-"""Watches Kafka topics of Debezium's Avro events, without a consumer group: what is in a topic is
-no matter of lag.
+"""Watches Kafka topics of Debezium's Avro events, without a consumer group, so that the tap has no
+part in any lag.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from infra.validate import is_loopback
 BATCH = 1000
 POLL_S = 0.1
 TIMEOUT_S = 10.0
-#: How often partitions are looked for that were added, and how long that may keep reading waiting.
+#: How often new partitions are looked for, and how long that may hold up reading.
 LOOK_S, LOOK_TIMEOUT_S = 5.0, 1.0
 
 Take = Callable[[Sequence[KafkaMessage], int], None]
 
 
 class TopicReading:
-    """Reads all partitions of some topics, from their beginning or from where they end when it
-    starts, in a thread, and hands on each batch by partition.
+    """Reads all partitions of some topics in a thread, from their beginning or from their end at
+    the start, and passes each batch on by partition.
 
-    Offsets are committed nowhere. Partitions of the second topic are numbered from 10,000, and so
-    on.
+    It commits no offsets. The partitions of the second topic are numbered from 10,000, those of the
+    third from 20,000, and so on.
     """
 
     def __init__(self, settings: KafkaSettings, record: ObservedRecord, anchor: Anchor) -> None:
@@ -61,19 +61,17 @@ class TopicReading:
         self._thread: Thread | None = None
         self._read: dict[int, int] = {}
         self._known: set[tuple[str, int]] = set()
-        #: A broker elsewhere has a clock of its own, and nobody knows how far it is off.
+        #: Whether the broker is on another host, whose clock may be off by an unknown time.
         self._one_clock = all(
             is_loopback(place.rpartition(":")[0].strip("[]")) for place in bootstrap.split(",")
         )
 
     def start(self, take: Take) -> None:
-        """Begin;
-
-        `take(messages, seen_us)` is called from the thread. Raises TapError where a topic is not
-        there.
+        """Begin to read; `take(messages, seen_us)` is called from the thread. Raises TapError for a
+        missing topic.
         """
         own = {
-            "group.id": "cdc-observer",  # the client wants one; nothing is ever committed to it
+            "group.id": "cdc-observer",  # the client demands one; nothing is ever committed to it
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "queued.max.messages.kbytes": 16_384,
@@ -108,7 +106,8 @@ class TopicReading:
     def _first(self, consumer: Consumer, topic: str, number: int) -> int:
         """The offset to begin at.
 
-        An offset and not "the end": that would be looked up later, behind the first events.
+        A number and not "the end", because the client would look that up later, behind the first
+        events.
         """
         if not self._from_end:
             return OFFSET_BEGINNING
@@ -123,16 +122,14 @@ class TopicReading:
                     self._follow(consumer)
                     look_s = time.monotonic() + LOOK_S
         finally:
-            if (
-                not self._stop.is_set()
-            ):  # the traceback is in the log; nothing after this is audited any more
+            if not self._stop.is_set():  # the traceback is in the log; later events are not audited
                 self._record.fail(
                     f"the tap on {', '.join(self._topics)} crashed; see the observer's log"
                 )
             consumer.close()
 
     def _follow(self, consumer: Consumer) -> None:
-        """Read partitions that have been added meanwhile too, from their beginning."""
+        """Also read partitions that were added during the run, from their beginning."""
         with contextlib.suppress(KafkaException):  # a broker that is away has added none
             there = {
                 (name, number)
@@ -148,8 +145,8 @@ class TopicReading:
 
     def _batch(self, consumer: Consumer, take: Take) -> None:
         groups: dict[int, list[KafkaMessage]] = {}
-        # To ask for many waits until there are as many, or for the whole time; so wait for the
-        # first, and take what has come with it.
+        # A request for many messages waits for that many or for the whole time; so wait for the
+        # first one, and take those that came with it.
         first = consumer.poll(POLL_S)
         if first is None:
             return
@@ -181,14 +178,14 @@ class TopicReading:
         end_thread(self._stop, self._thread)
 
     def read(self) -> Mapping[str, int]:
-        """The next offset to be read of each partition that has had any."""
+        """The offset to be read next, of each partition that has had messages."""
         return {str(number): offset for number, offset in self._read.items()}
 
 
 class TopicTap(Tap):
     """The tap on topics of Avro envelopes.
 
-    `readers` are of schemas that the registry need not be asked for.
+    `readers` are for schemas that need not be fetched from the registry.
     """
 
     kind = "topic"

@@ -1,6 +1,4 @@
-"""The webhook tap: it is the HTTP receiver that a webhook sink posts to, so what it applied is
-what arrived.
-"""
+"""The webhook tap: it is the HTTP receiver itself, so the events that it applied have arrived."""
 
 from __future__ import annotations
 
@@ -33,21 +31,23 @@ HOST = "127.0.0.1"
 PATH = "/events"
 START_S = 10.0
 GOOD_BYE_S = 0.1
-#: What names a request in all its attempts (IETF draft "The Idempotency-Key HTTP Header Field").
+#: The header that identifies a request over all its attempts (IETF draft "The Idempotency-Key HTTP
+#: Header Field").
 IDEMPOTENCY_KEY = "Idempotency-Key"
-#: So many requests are remembered; a retry that comes later is taken for a new one.
+#: How many requests are remembered; a later retry counts as a new request.
 REMEMBERED = 100_000
 MAX_BODY_BYTES = 64 * 1024 * 1024
-#: A small body can hold many values, and each takes some hundred bytes of memory.
+#: A small body can hold many values, each of which takes some hundred bytes of memory.
 MOST_VALUES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookGuard:
-    """Whom the receiver lets in, and by what it can be known: everybody, and nothing, by default.
+    """Whom the receiver admits, and how it identifies itself; by default it admits everybody
+    without TLS.
 
-    The token is read when the receiver starts; `key` is in the certificate's file where none is
-    named.
+    The token is read when the receiver starts; if no `key` is named, it is in the certificate's
+    file.
     """
 
     token: str = field(default="", repr=False)
@@ -56,7 +56,9 @@ class WebhookGuard:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> WebhookGuard:
-        """What CDC_WEBHOOK_TOKEN (or _TOKEN_FILE), _CERTIFICATE and _KEY say; raises TapError."""
+        """The guard from CDC_WEBHOOK_TOKEN (or _TOKEN_FILE), _CERTIFICATE and _KEY; raises
+        TapError.
+        """
         if mistakes := access_mistakes(WEBHOOK_PREFIX, environ):
             raise TapError("; ".join(mistakes))
         access = http_access(WEBHOOK_PREFIX, environ)
@@ -69,8 +71,8 @@ class WebhookGuard:
         )
 
     def context(self) -> ssl.SSLContext | None:
-        """TLS with the certificate; None where there is none. Raises OSError for one that cannot
-        be used.
+        """TLS with the certificate; None if there is none. Raises OSError for an unusable
+        certificate.
         """
         if not self.certificate:
             return None
@@ -80,11 +82,11 @@ class WebhookGuard:
 
 
 class WebhookTap(Tap):
-    """Receives change events as JSON: one object, an array of them, or an object with such an
+    """Receives change events as JSON: one object, an array of objects, or an object with such an
     array as `events`.
 
-    A request whose idempotency key was applied already is answered without applying it again, as a
-    receiver should: so a retry is a duplicate only where events were really applied twice.
+    A request whose idempotency key was applied already is answered and not applied again, as by a
+    correct receiver. So a retry is a duplicate only if its events were really applied twice.
     """
 
     kind = "webhook"
@@ -135,7 +137,7 @@ class WebhookTap(Tap):
         finally:
             if runner is not None:
                 loop.run_until_complete(runner.cleanup())
-                if self._guard.certificate:  # TLS says good-bye after a connection is given up
+                if self._guard.certificate:  # TLS sends its close after the connection was given up
                     loop.run_until_complete(asyncio.sleep(GOOD_BYE_S))
             loop.close()
 
@@ -157,7 +159,9 @@ class WebhookTap(Tap):
             )
         try:
             body = await request.read()
-        except web.RequestPayloadError as error:  # not in the encoding that it names
+        except (
+            web.RequestPayloadError
+        ) as error:  # the body is not in the encoding that its header names
             raise web.HTTPBadRequest(text="the body cannot be decoded") from error
         self.requests += 1
         return await self._handler(
@@ -165,13 +169,12 @@ class WebhookTap(Tap):
         )
 
     def answer_as(self, how: str) -> None:
-        """Answer requests from now on as one of ANSWERS says; those that hang are let hang."""
+        """Answer requests from now on as one of ANSWERS; hanging requests go on hanging."""
         self._handler = ANSWERS[how]
 
     def apply(self, body: bytes, idempotency_key: str | None) -> web.Response:
-        """Take in one request's events, unless its key was there before;
-
-        400 for a body that cannot be read.
+        """Take in one request's events, unless its key was applied before; answers 400 for an
+        unreadable body.
         """
         if idempotency_key is not None and idempotency_key in self._applied:
             self.retries += 1
@@ -200,7 +203,7 @@ class WebhookTap(Tap):
         for change in changes:
             groups.setdefault(_source(change, "partition", 0), []).append(change)
         size = len(body) // max(1, len(changes))
-        # All of a request or nothing: what is refused comes again, and would be counted twice.
+        # All of a request or nothing: a refused request comes again, and would be counted twice.
         events = [
             self._parser.parse(
                 ReadChanges(group, [size] * len(group), partition, _positions(group), seen_us)
@@ -227,8 +230,8 @@ def _positions(changes: Sequence[ObservedChange]) -> Numbers:
 
 
 def _source(change: ObservedChange, name: str, otherwise: int) -> int:
-    """A number that the sink says of where the event came from; raises ChangeError for one that no
-    partition and no offset can be.
+    """A number in which the sink reports where the event came from; raises ChangeError for one that
+    no partition and no offset can have.
     """
     for place in (change.get("source"), change):
         if isinstance(place, dict) and isinstance(number := place.get(name), int):

@@ -65,7 +65,7 @@ def test_init_writes_a_file_and_never_over_one(
     before = path.read_text(encoding="utf-8")
     assert main(["init", str(path)]) == 2
     assert path.read_text(encoding="utf-8") == before
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,12 @@ import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-#: The casts that PostgreSQL adds to constants, and to columns of other types than the operator's.
+_TEXT = r"'(?:[^']|'')*'"
+#: The casts that PostgreSQL adds to constants, and to columns of other types than the operator's; what
+#: stands in quotes is no cast.
 _CAST = re.compile(
-    r"::(?:character varying|double precision|[a-z_0-9]+)(?:\(\d+(?:,\d+)?\))?(?:\[\])?"
+    rf"({_TEXT}|\"(?:[^\"]|\"\")*\")"
+    r"|::(?:character varying|double precision|[a-z_0-9]+)(?:\(\d+(?:,\d+)?\))?(?:\[\])?"
 )
 _NAME = r'("(?:[^"]|"")+"|\w+)'
 _NUMBER = r"\(?'?(-?\d+(?:\.\d+)?)'?\)?"
@@ -22,8 +25,9 @@ _COMPARED = re.compile(rf"^\(?{_NAME}\)? (>=|<=|<>|>|<|=) {_NUMBER}$")
 _LENGTH = re.compile(
     rf"^(?:length|char_length|character_length)\(\(?{_NAME}\)?\) (>=|<=|>|<|=) {_NUMBER}$"
 )
-_ONE_OF = re.compile(rf"^\(?{_NAME}\)? = ANY \(\(?ARRAY\[(.*)\]\)?\)$")
-_IS = re.compile(rf"^\(?{_NAME}\)? = ('(?:[^']|'')*')$")
+_CONSTANT = rf"(?:{_TEXT}|\(?-?\d+(?:\.\d+)?\)?)"
+_ONE_OF = re.compile(rf"^\(?{_NAME}\)? = ANY \(\(?ARRAY\[({_CONSTANT}(?:, {_CONSTANT})*)\]\)?\)$")
+_IS = re.compile(rf"^\(?{_NAME}\)? = ({_TEXT})$")
 _NOT_EMPTY = re.compile(rf"^\(?{_NAME}\)? <> ''$")
 _NOT_NULL = re.compile(rf"^\(?{_NAME}\)? IS NOT NULL$")
 _LITERAL = re.compile(r"'((?:[^']|'')*)'|(-?\d+(?:\.\d+)?)")
@@ -68,7 +72,7 @@ def demands(definition: str) -> list[tuple[str, Demand]] | None:
     """
     body = definition.removeprefix("CHECK ").removesuffix(" NOT VALID").removesuffix(" NO INHERIT")
     found = []
-    for part in _conjuncts(_CAST.sub("", body)):
+    for part in _conjuncts(_CAST.sub(lambda cast: cast[1] or "", body)):
         demand = _demand(part)
         if demand is None:
             return None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cdc_users.users.workload.table.check import Demand
 from cdc_users.users.workload.table.plan import ValuePlan
-from cdc_users.users.workload.table.value import unit_of
+from cdc_users.users.workload.table.value import USUAL_MOST, unit_of
 from infra.avro.kind import ColumnKind
 from infra.postgres.catalog import CatalogType
 
@@ -135,8 +135,17 @@ def bounded(plan: ValuePlan, demand: Demand) -> ValuePlan:
     """The plan within additional bounds."""
     unit = unit_of(plan)
     low, high = demand.least(unit), demand.most(unit)
+    if low is None and plan.low is None and plan.high is not None and plan.maker != "text":
+        low = _least(plan.high, plan.high if high is None else high, unit)
     if low is not None:
         plan = replace(plan, low=low if plan.low is None else max(plan.low, low))
     if high is not None:
         plan = replace(plan, high=high if plan.high is None else min(plan.high, high))
     return plan
+
+
+def _least(room: int, high: int, unit: int) -> int | None:
+    """Where numbers below nought begin: not below what the type holds, which reaches as far down
+    as up. None where they need not be below nought.
+    """
+    return None if high >= 0 else max(-room, high - USUAL_MOST * unit)

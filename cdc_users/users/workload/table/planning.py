@@ -17,6 +17,8 @@ from infra.stack.debezium.loss import hides_null, loss_notes
 #: The column types that can hold the probe.
 TEXTS = ("text", "character varying", "citext")
 PROBE_LENGTH = 80
+#: Makers of values that keep to bounds of a number.
+NUMBERS = ("integer", "numeric", "float")
 REMEDY = (
     "say how rows are made by a subclass of PostgresUser with `table` and `row(self, key, random)`"
 )
@@ -171,7 +173,7 @@ class _Planning:
             if value.maker not in ("text", "integer", "char") or value.labels:
                 return False
             value = replace(value, labels=demand.labels, maker="text")
-        elif demand.of_length != (value.maker == "text"):
+        elif value.maker not in (("text",) if demand.of_length else NUMBERS):
             if not demand.required:
                 return False
         else:

@@ -79,7 +79,8 @@ def can_be_distinct(plan: ValuePlan) -> bool:
         return True
     if plan.maker in ("integer", "numeric"):
         return plan.low is None and (plan.high is None or plan.high >= ROOM * unit_of(plan))
-    return plan.maker == "text" and (plan.high is None or plan.high >= KEY_LENGTH)
+    fits = (plan.low or 0) <= KEY_LENGTH and (plan.high is None or plan.high >= KEY_LENGTH)
+    return plan.maker == "text" and fits
 
 
 def base36(number: int) -> str:
@@ -126,7 +127,8 @@ def _numeric(plan: ValuePlan, chance: random.Random) -> str:
 def _text(plan: ValuePlan, chance: random.Random) -> str:
     if plan.labels:
         return chance.choice(plan.labels)
-    high = USUAL_LENGTH if plan.high is None else min(plan.high, USUAL_LENGTH)
+    usual = max(USUAL_LENGTH, plan.low or 0)
+    high = usual if plan.high is None else min(plan.high, usual)
     low = min(plan.low or 1, high) if high else 0
     length = (
         chance.randint(max(low, high // 3), high) if plan.low is None else chance.randint(low, high)

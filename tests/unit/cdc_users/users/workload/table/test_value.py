@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.observe.events.value import value_of
+from cdc_users.users.workload.table.check import Demand
 from cdc_users.users.workload.table.kind import UnknownTypeError, bounded, value_plan
 from cdc_users.users.workload.table.plan import KEY_SPAN, ValuePlan
 from cdc_users.users.workload.table.value import (
@@ -114,11 +116,116 @@ def test_an_array_of_numbers_is_written_and_not_compared() -> None:
 
 
 def test_bounds_are_only_ever_narrowed() -> None:
-    from decimal import Decimal
-
-    from cdc_users.users.workload.table.check import Demand
-
     plan = plan_of("smallint")
 
     assert bounded(plan, Demand(high=Decimal(10**9))).high == 2**15 - 1
     assert bounded(plan, Demand(high=Decimal(5), low=Decimal(2))).high == 5
+
+
+@given(seed=st.integers(0, 10**6))
+@pytest.mark.parametrize(
+    ("declared", "least"),
+    [("smallint", -(2**15)), ("numeric(4,2)", Decimal("-99.99")), ("bigint", -(2**63))],
+)
+def test_a_number_below_nought_is_one_that_its_type_holds(
+    declared: str, least: Decimal, seed: int
+) -> None:
+    plan = bounded(plan_of(declared), Demand(high=Decimal(-5)))
+
+    text, _ = made(plan, random.Random(seed))
+
+    assert least <= Decimal(text) <= -5
+
+
+@pytest.mark.parametrize("high", [-40_000, -(10**9)])
+def test_a_bound_below_all_that_a_type_holds_leaves_no_number(high: int) -> None:
+    plan = bounded(plan_of("smallint"), Demand(high=Decimal(high)))
+
+    assert plan.low is not None
+    assert plan.high is not None
+    assert plan.low > plan.high
+
+
+@given(seed=st.integers(0, 10**6))
+@pytest.mark.parametrize(
+    ("low", "high"), [(100, None), (100, 100), (61, 200), (1, 1), (0, 0), (60, 60), (None, 0)]
+)
+def test_a_text_is_as_long_as_it_must_be(low: int | None, high: int | None, seed: int) -> None:
+    text, _ = made(ValuePlan(maker="text", low=low, high=high), random.Random(seed))
+
+    assert (low or 0) <= len(text)
+    assert high is None or len(text) <= high
+    assert text == text.strip()
+
+
+def test_a_text_of_no_limit_is_about_a_sentence() -> None:
+    lengths = {len(made(ValuePlan(maker="text"), random.Random(n))[0]) for n in range(300)}
+
+    assert min(lengths) == 20
+    assert max(lengths) == 60
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "fits"),
+    [(None, None, True), (18, 18, True), (19, None, False), (None, 17, False), (0, 18, True)],
+)
+def test_a_text_carries_a_key_only_at_a_length_that_it_may_have(
+    low: int | None, high: int | None, fits: bool
+) -> None:
+    assert can_be_distinct(ValuePlan(maker="text", low=low, high=high)) is fits
+
+
+def test_one_of_some_texts_or_an_array_carries_no_key() -> None:
+    assert not can_be_distinct(ValuePlan(maker="text", labels=("a", "b")))
+    assert not can_be_distinct(ValuePlan(maker="uuid", item=ValuePlan(maker="uuid")))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0000000000"), (35, "000000000z"), (36, "0000000010")]
+)
+def test_a_keys_number_has_ten_digits_so_that_texts_sort_as_numbers_do(
+    number: int, text: str
+) -> None:
+    assert distinct(ValuePlan(maker="text"), "run00001", 7, number) == f"run00001{text}"
+
+
+def test_a_numeric_key_stands_in_the_runs_own_span() -> None:
+    assert distinct(plan_of("bigint"), "run00001", 3 * KEY_SPAN, 17) == "3000000000000017"
+
+
+def test_a_fraction_is_written_with_all_of_its_digits_and_its_sign() -> None:
+    bounds = ValuePlan(maker="numeric", scale=2, low=-5, high=-5)
+    whole = ValuePlan(maker="numeric", scale=0, low=-5, high=-5)
+
+    assert made(bounds, random.Random(1))[0] == "-0.05"
+    assert made(whole, random.Random(1))[0] == "-5"
+
+
+@pytest.mark.parametrize(
+    ("declared", "digits"),
+    [("timestamp(0) without time zone", 0), ("timestamp(3) without time zone", 3),
+     ("time(1) without time zone", 1), ("timestamp without time zone", 6)],
+)  # fmt: skip
+def test_a_moment_has_as_many_digits_of_a_second_as_its_column(declared: str, digits: int) -> None:
+    text, _ = made(plan_of(declared), random.Random(5))
+
+    assert len(text.partition(".")[2]) == digits
+
+
+@pytest.mark.parametrize(
+    ("declared", "kind"),
+    [("timestamp(3) without time zone", ColumnKind.TIMESTAMP_MS),
+     ("timestamp(4) without time zone", ColumnKind.TIMESTAMP_US),
+     ("time(3) without time zone", ColumnKind.TIME_MS), ("time without time zone", "time_us")],
+)  # fmt: skip
+def test_the_digits_of_a_second_say_how_debezium_writes_a_moment(declared: str, kind: str) -> None:
+    assert plan_of(declared).kind == ColumnKind(kind)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_a_range_begins_before_it_ends(seed: int) -> None:
+    for declared in ("int4range", "numrange", "daterange", "tsrange"):
+        text, _ = made(plan_of(declared), random.Random(seed))
+        low, high = text.strip("[)").split(",")
+        assert (text[0], text[-1]) == ("[", ")")
+        assert (int(low) < int(high)) if low.isdigit() else (low < high)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 
 from infra.stack.error import StackError
@@ -34,24 +35,27 @@ def command_mistakes(commands: Mapping[str, object]) -> Iterator[str]:
 def run_command(command: str, action: str, limit_s: float) -> None:
     """Run a command with an action as its last word; raises StackError where it fails or does not
     end in time.
+
+    What it says goes into a file: a server that it starts keeps its output, and of a pipe the end
+    would be waited for as long as that server lives.
     """
     words = [*shlex.split(command), action]
     shown = shlex.join(words)
-    try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=limit_s,
-            check=False,
-        )
-    except OSError as error:
-        raise StackError(f"{shown} cannot be run: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise StackError(f"{shown} has not ended within {limit_s:g} s") from error
-    if done.returncode:
-        said = done.stdout.strip()[-SAID_CHARACTERS:]
-        raise StackError(f"{shown} ended with {done.returncode}: {said or 'it said nothing'}")
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=limit_s,
+                check=False,
+            )
+        except OSError as error:
+            raise StackError(f"{shown} cannot be run: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise StackError(f"{shown} has not ended within {limit_s:g} s") from error
+        if done.returncode:
+            output.seek(0)
+            said = output.read().decode("utf-8", "replace").strip()[-SAID_CHARACTERS:]
+            raise StackError(f"{shown} ended with {done.returncode}: {said or 'it said nothing'}")

@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.stack import one_server
@@ -72,3 +73,43 @@ def test_a_server_with_a_command_is_acted_on_by_it_and_no_other(tmp_path: Path) 
     assert done.read_text(encoding="utf-8") == "kill"
     with pytest.raises(StackConfigError, match="not a server that this checkout has started"):
         one_server.act(state_of(tmp_path), endpoints, "kill", "connect")
+
+
+def test_a_server_that_a_command_starts_is_not_waited_for(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    code = (
+        "import subprocess, sys, pathlib; server = subprocess.Popen([sys.executable, '-c',"
+        f" 'import time; time.sleep(600)']); pathlib.Path({str(pid)!r}).write_text(str(server.pid))"
+    )
+
+    run_command(python(code), "restart", LIMIT_S)
+
+    server = psutil.Process(int(pid.read_text(encoding="utf-8")))
+    assert server.is_running()
+    server.kill()
+
+
+def test_the_last_words_of_a_command_are_told_whatever_they_are_written_in() -> None:
+    code = r"import sys; sys.stdout.buffer.write(b'x' * 500 + b'caf\xe9\n'); sys.exit(4)"
+
+    with pytest.raises(StackError) as told:
+        run_command(python(code), "kill", LIMIT_S)
+
+    assert str(told.value).endswith(f"ended with 4: {'x' * 296}caf\ufffd")
+    assert told.value.exit_code == 3
+
+
+def test_a_command_is_told_as_a_shell_would_read_it(tmp_path: Path) -> None:
+    with pytest.raises(StackError) as told:
+        run_command(f"'{tmp_path}/no such; act' kafka", "pause", LIMIT_S)
+
+    assert str(told.value) == (
+        f"'{tmp_path}/no such; act' kafka pause cannot be run: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize("command", [None, 5, ["kafka"], "", "   ", "# a remark"])
+def test_what_is_no_command_line_is_a_mistake(command: object) -> None:
+    (mistake,) = command_mistakes({"kafka": command})
+
+    assert mistake.startswith(("commands: that of kafka is empty", "commands: there is no program"))

@@ -5,6 +5,7 @@ properties. Pure.
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -26,6 +27,11 @@ EXAMPLES: KnownValues = {
     "tap": {"kind": "webhook", "place": "8080"},
 }
 COLUMNS = 100
+_BLANKS = " \t\f"
+_LINE_END = re.compile(r"\r\n|\r|\n")
+#: A name ends at the first blank, `=` or `:` that no backslash stands before.
+_PROPERTY = re.compile(r"((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 
 
 def commented(known: KnownValues) -> str:
@@ -135,26 +141,46 @@ def of_server(properties: Mapping[str, str]) -> KnownValues:
 
 
 def read_java_properties(text: str) -> dict[str, str]:
-    """NAME=VALUE or NAME: VALUE, a line each; `#` and `!` begin a remark."""
+    """NAME=VALUE, NAME: VALUE or NAME VALUE, a line each; `#` and `!` begin a remark.
+
+    As java.util.Properties (its documentation, `load`) reads them, but for blanks at a value's end,
+    which nobody means.
+    """
     found = {}
     for line in _joined(text):
-        if line and not line.startswith(("#", "!")):
-            cut = min((at for sign in "=:" if (at := line.find(sign)) >= 0), default=len(line))
-            found[line[:cut].strip()] = line[cut + 1 :].strip()
+        parts = _PROPERTY.fullmatch(line)
+        assert parts is not None  # whatever a line is
+        found[_unescaped(parts[1])] = _unescaped(parts[2]).rstrip()
     return found
 
 
 def _joined(text: str) -> Iterator[str]:
-    """Lines; one that ends with a backslash goes on in the next."""
+    """Lines but remarks and empty ones; one that ends with a backslash, which no other one escapes,
+    goes on in the next.
+    """
     held = ""
-    for line in text.splitlines():
-        if line.endswith("\\"):
-            held += line[:-1].lstrip()
+    for line in _LINE_END.split(text):
+        part = line.lstrip(_BLANKS)
+        if not held and part.startswith(("#", "!")):
+            continue  # no remark goes on in the next line
+        if (len(part) - len(part.rstrip("\\"))) % 2:
+            held += part[:-1]
             continue
-        yield (held + line.lstrip()).strip()
+        if held or part:
+            yield held + part
         held = ""
     if held:
         yield held
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda found: _escaped(found[1]), text)
+
+
+def _escaped(mark: str) -> str:
+    if len(mark) > 1:
+        return chr(int(mark[1:], 16))
+    return {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}.get(mark, mark)
 
 
 def _source(config: Mapping[str, str]) -> dict[str, str]:
@@ -170,7 +196,7 @@ def _source(config: Mapping[str, str]) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    plain = value and not any(sign in value for sign in " '\\")
+    plain = value and not any(sign.isspace() or sign in "'\\" for sign in value)
     return value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.read import read_pipeline
 from infra.stack.pipeline_file.section import SECTIONS
 from infra.stack.pipeline_file.template import (
+    COLUMNS,
     commented,
     of_connector,
     of_server,
@@ -134,3 +136,111 @@ def test_what_a_connector_does_not_tell_is_asked_for_or_known_of_its_stack() -> 
     assert found["kafka"] == {"bootstrap": "127.0.0.1:9092", "topic": "shop.public.orders"}
     assert found["registry"] == {"url": "http://127.0.0.1:8081"}
     assert found["connect"] == {"url": "http://127.0.0.1:8083"}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a=1\nb: 2\nc 3\nd\n", {"a": "1", "b": "2", "c": "3", "d": ""}),
+        ("# path C:\\\na=1\n", {"a": "1"}),
+        ("! remark\\\n  # another\na=1", {"a": "1"}),
+        ("a=1\\\n   #2\n", {"a": "1#2"}),
+        ("place=C:\\\\\nb=2\n", {"place": "C:\\", "b": "2"}),
+        ("a=x\\\n   y\\\n\tz", {"a": "xyz"}),
+        ("a=x\\", {"a": "x"}),
+        ("url=http\\://h\\:80/?a\\=b", {"url": "http://h:80/?a=b"}),
+        ("a\\:b\\=c\\ d = e", {"a:b=c d": "e"}),
+        ("a=\\u00fc\\t\\z", {"a": "ü\tz"}),
+        ("a=b=c:d e", {"a": "b=c:d e"}),
+        ("   a   =   b  \r\n\r\nc=d\r", {"a": "b", "c": "d"}),
+        ("a=x\u2028y", {"a": "x\u2028y"}),
+        ("", {}),
+        ("a=1\na=2", {"a": "2"}),
+    ],
+)
+def test_properties_are_read_as_java_reads_them(text: str, found: dict[str, str]) -> None:
+    assert read_java_properties(text) == found
+
+
+def test_a_pattern_of_tables_is_the_table_in_a_connector_and_in_a_file_of_properties() -> None:
+    text = "debezium.source.table.include.list=public\\\\.orders, public.items\n"
+
+    assert of_server(read_java_properties(text))["source"]["table"] == "public.orders"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("shop", "shop"),
+        ("my shop", "'my shop'"),
+        ("tab\there", "'tab\there'"),
+        ("it's", "'it\\'s'"),
+        ("back\\slash", "'back\\\\slash'"),
+        ("größe#1:2", "größe#1:2"),
+    ],
+)
+def test_a_dsn_is_quoted_so_that_libpq_reads_it_back(name: str, written: str) -> None:
+    dsn = of_connector("c", {"database.dbname": name}, "http://c")["source"]["dsn"]
+
+    assert dsn == f"dbname={written}"
+    assert conninfo_to_dict(dsn) == {"dbname": name}
+
+
+def test_the_brokers_that_a_connectors_producer_is_given_are_known() -> None:
+    config = {**CONNECTOR, "producer.override.bootstrap.servers": "k:9092,l:9092"}
+
+    assert of_connector("shop", config, "http://c")["kafka"] == {
+        "bootstrap": "k:9092,l:9092",
+        "topic": "shop.public.orders",
+    }
+    no_table = {"producer.override.bootstrap.servers": "k:9092"}
+    assert of_connector("shop", no_table, "http://c")["kafka"] == {"bootstrap": "k:9092"}
+
+
+def test_a_connector_of_no_table_has_no_topic_and_debeziums_own_names() -> None:
+    known = of_connector("shop", {}, "http://c")
+
+    assert "kafka" not in known
+    assert known["source"] == {"dsn": ""}
+    assert known["capture"] == {
+        "kind": "debezium",
+        "connector": "shop",
+        "slot": "debezium",
+        "publication": "dbz_publication",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://h:9999/events", "9999"),
+        ("http://h:9999", "9999"),
+        ("http://h/events", "8080"),
+        ("", "8080"),
+        ("https://[::1]:7000/x", "7000"),
+    ],
+)
+def test_a_webhooks_port_is_that_of_its_url(url: str, place: str) -> None:
+    known = of_server({"debezium.sink.type": "http", "debezium.sink.http.url": url})
+
+    assert known["tap"] == {"kind": "webhook", "place": place}
+
+
+def test_another_sink_of_debezium_server_is_left_to_its_owner() -> None:
+    assert set(of_server({"debezium.sink.type": "pulsar"})) == {"source", "capture"}
+
+
+def test_a_remark_says_what_a_key_is_for_within_the_width_of_a_page() -> None:
+    lines = commented({}).splitlines()
+
+    assert max(map(len, lines)) <= COLUMNS
+    assert "#   SCHEMA.TABLE to write to; without it the run makes tables." in lines
+    assert '# dsn = "host=127.0.0.1 port=5432 user=bench dbname=shop"' in lines
+    assert '# table = ""' in lines
+
+
+def test_what_is_known_stands_and_what_is_not_is_a_remark() -> None:
+    lines = commented({"tap": {"kind": "webhook"}}).splitlines()
+
+    assert {"[[tap]]", 'kind = "webhook"', '# place = "8080"'} <= set(lines)
+    assert {"# [source]", "# [options]", "# rate = 500"} <= set(lines)

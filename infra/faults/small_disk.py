@@ -4,6 +4,7 @@ one (Linux, CAP_SYS_ADMIN).
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ COMMAND_S = 10.0
 CAP_SYS_ADMIN = 21
 STATUS = Path("/proc/self/status")
 BALLAST = "ballast"
+#: What was free may be taken by others before it is ours.
+FILL_ATTEMPTS = 100
 
 
 def may_mount(status: Path = STATUS) -> bool:
@@ -46,11 +49,20 @@ def unmount(directory: Path) -> None:
 
 
 def fill(directory: Path) -> None:
-    """Leave no byte free on the disk of a directory."""
-    file = directory / BALLAST
-    with file.open("wb") as ballast:
-        free = shutil.disk_usage(directory).free
-        os.posix_fallocate(ballast.fileno(), 0, max(1, free))
+    """Leave no byte free on the disk of a directory, whoever else writes to it meanwhile; raises
+    StackError where that does not succeed.
+    """
+    with (directory / BALLAST).open("ab") as ballast:
+        for _ in range(FILL_ATTEMPTS):
+            free = shutil.disk_usage(directory).free
+            if not free:
+                return
+            try:
+                os.posix_fallocate(ballast.fileno(), os.fstat(ballast.fileno()).st_size, free)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+    raise StackError(f"the disk of {directory} cannot be filled: others make room there")
 
 
 def empty(directory: Path) -> None:

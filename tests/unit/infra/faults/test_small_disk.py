@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +31,62 @@ def test_a_full_disk_takes_nothing_until_there_is_room_again(tmp_path: Path) -> 
     assert not os.path.ismount(tmp_path)
     assert list(tmp_path.iterdir()) == []
     unmount(tmp_path)
+
+
+def test_a_disk_is_filled_also_where_others_take_some_of_it_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, asked = [8192, 4096, 0], []
+
+    def allocate(descriptor: int, offset: int, size: int) -> None:
+        asked.append((offset, size))
+        if len(asked) == 1:
+            raise OSError(errno.ENOSPC, "others were faster")
+        os.truncate(descriptor, offset + size)
+
+    usage = SimpleNamespace(free=0)
+    monkeypatch.setattr(
+        "infra.faults.small_disk.shutil.disk_usage",
+        lambda _: setattr(usage, "free", free.pop(0)) or usage,
+    )
+    monkeypatch.setattr("infra.faults.small_disk.os.posix_fallocate", allocate)
+
+    fill(tmp_path)
+
+    assert (asked, free) == ([(0, 8192), (0, 4096)], [])
+
+
+def test_a_disk_that_is_full_already_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(free=0)
+    monkeypatch.setattr("infra.faults.small_disk.shutil.disk_usage", lambda _: usage)
+
+    fill(tmp_path)
+
+    assert (tmp_path / "ballast").stat().st_size == 0
+
+
+def test_a_disk_that_cannot_be_filled_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "others were faster")
+
+    monkeypatch.setattr("infra.faults.small_disk.os.posix_fallocate", allocate)
+    with pytest.raises(StackError, match=r"cannot be filled: others make room there"):
+        fill(tmp_path)
+
+
+def test_a_disk_that_fails_otherwise_is_no_full_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*_: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr("infra.faults.small_disk.os.posix_fallocate", allocate)
+    with pytest.raises(OSError, match="broken"):
+        fill(tmp_path)
 
 
 @pytest.mark.parametrize(

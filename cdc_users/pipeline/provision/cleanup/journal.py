@@ -85,10 +85,16 @@ class Journal:
         self._append(_Line(entry.kind, entry.name, gone=True))
 
     def _append(self, record: msgspec.Struct) -> None:
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(msgspec.json.encode(record) + b"\n")
+        line = msgspec.json.encode(record) + b"\n"
+        if self._file.seek(0, os.SEEK_END) and not self._ends_whole():
+            line = b"\n" + line  # behind what an owner that died had begun to write
+        self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _ends_whole(self) -> bool:
+        self._file.seek(-1, os.SEEK_END)
+        return self._file.read(1) == b"\n"
 
     def head(self) -> JournalHead | None:
         """The first line; None if the file was cut short before anything was created."""
@@ -117,8 +123,8 @@ class Journal:
             try:
                 yield msgspec.json.decode(text, type=_Line)
             except msgspec.MsgspecError:
-                # The owner died while it wrote this line, so the line's object was never created.
-                return
+                # An owner died while it wrote this line, so the line's object was never created.
+                continue
 
     def _texts(self) -> Iterator[bytes]:
         yield from self.path.read_bytes().splitlines()

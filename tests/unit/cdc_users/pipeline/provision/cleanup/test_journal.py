@@ -104,3 +104,59 @@ def test_a_server_that_does_not_answer_costs_one_wait_for_all_its_objects(tmp_pa
     assert problems[-1] == "slot 'cdc_1': PostgreSQL does not answer"
     assert [entry.kind for entry in owned.entries()] == ["slot", "publication"]
     owned.close()
+
+
+def test_what_is_noted_behind_a_line_that_was_cut_short_is_kept(tmp_path: Path) -> None:
+    owned = journal(tmp_path, SLOT)
+    with owned.path.open("ab") as file:
+        file.write(b'{"kind": "top')
+    owned.close()
+    (successor,) = abandoned(tmp_path)
+
+    successor.add(GROUP.kind, GROUP.name)
+    assert successor.entries() == [SLOT, GROUP]
+    successor.gone(SLOT)
+    successor.gone(GROUP)
+
+    assert successor.entries() == []
+    successor.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_made_again_after_it_was_gone_is_an_entry_again(tmp_path: Path) -> None:
+    owned = journal(tmp_path, SLOT)
+    owned.gone(SLOT)
+    owned.add(SLOT.kind, SLOT.name)
+
+    assert owned.entries() == [SLOT]
+    owned.close()
+
+
+@pytest.mark.parametrize("text", [b"", b'{"run": "abcd1234", "endp', b"[]\n", b"\xff\xfe\n"])
+def test_a_journal_without_a_whole_head_names_no_servers(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "abcd1234.jsonl"
+    path.write_bytes(text)
+
+    (found,) = abandoned(tmp_path)
+
+    assert found.head() is None
+    assert found.entries() == []
+    found.close()
+    assert not path.exists()
+
+
+def test_names_may_hold_whatever_a_line_ends_with(tmp_path: Path) -> None:
+    odd = Entry("topic", "größe\r\n\u2028:#,\x85")
+
+    owned = journal(tmp_path, odd, SLOT)
+
+    assert owned.entries() == [odd, SLOT]
+    owned.close()
+
+
+def test_only_journals_are_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+
+    assert list(abandoned(tmp_path)) == []
+    assert list(abandoned(tmp_path / "nowhere")) == []
+    assert Journal.take_over(tmp_path / "nowhere.jsonl") is None

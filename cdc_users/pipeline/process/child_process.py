@@ -17,6 +17,7 @@ from cdc_users.error import TargetError
 from infra.stack.supervise.identity import tied_to_parent
 
 TAIL_LINES = 12
+SAID_CHARACTERS = 200
 READY_S = 60.0
 #: The grace for a process that was asked to stop, so that it can finish its batch.
 TERMINATE_S = 15.0
@@ -122,7 +123,8 @@ def launch(
             stdin=subprocess.DEVNULL if standard_input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a program of the user's own may write what it likes
             env=dict(environment),
             # Ctrl-C must reach the run alone, which then stops its children in order.
             start_new_session=True,
@@ -167,11 +169,15 @@ class Launched:
             return Child(self.name, self.process, line, self.log, *started)
         silent = time.monotonic() - began_s >= ready_s
         code = stop(self.process, 1.0)
-        how = (
-            f"did not become ready within {ready_s:g} s"
-            if silent
-            else f"ended with {code} before it was ready"
-        )
+        if line:
+            how = (
+                f"wrote {line.strip()[:SAID_CHARACTERS]!r} to its standard output in place of its"
+                " ready line; have it write that to its standard error"
+            )
+        elif silent:
+            how = f"did not become ready within {ready_s:g} s"
+        else:
+            how = f"ended with {code} before it was ready"
         raise NotReadyError(f"{self.name} {how}; {tail(self.log)}")
 
 

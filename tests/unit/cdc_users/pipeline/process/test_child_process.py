@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from cdc_users.pipeline.process.child_process import (
     NotReadyError,
     launch,
     stop_all,
+    tail,
 )
 
 #: Finishes its work after the first SIGTERM; a second one would end it by force.
@@ -140,3 +142,87 @@ def test_children_that_are_ended_together_are_asked_once_each(tmp_path: Path) ->
     ]
 
     assert stop_all(children, 30) == [(child, 0) for child in children]
+
+
+def test_a_child_that_says_what_no_text_is_is_told_as_one_that_ended(tmp_path: Path) -> None:
+    said = "import sys; sys.stdout.buffer.write(b'caf\\xe9\\n'); sys.stdout.flush()"
+
+    with pytest.raises(NotReadyError) as told:
+        launch("odd", [sys.executable, "-c", said], tmp_path / "log", {}).await_ready()
+
+    assert str(told.value) == (
+        "odd wrote 'caf\ufffd' to its standard output in place of its ready line; have it write"
+        f" that to its standard error; log {tmp_path / 'log'}"
+    )
+
+
+def test_a_child_of_which_no_more_is_known_is_told_by_its_last_lines(tmp_path: Path) -> None:
+    code = "import sys; print(*range(20), sep='\\n', file=sys.stderr); sys.exit(7)"
+    log = tmp_path / "logs" / "größe.log"
+
+    with pytest.raises(NotReadyError) as told:
+        launch("short", [sys.executable, "-c", code], log, {}).await_ready()
+
+    lines = "".join(f"\n    {number}" for number in range(8, 20))
+    assert str(told.value) == f"short ended with 7 before it was ready; log {log}{lines}"
+
+
+def test_a_log_that_is_not_there_is_told_by_its_place(tmp_path: Path) -> None:
+    assert tail(tmp_path / "log") == f"log {tmp_path / 'log'}"
+
+
+def test_a_child_gets_its_line_and_its_input_stays_open(tmp_path: Path) -> None:
+    code = (
+        "import sys, json; line = sys.stdin.readline();"
+        " print(json.dumps({'got': line}), flush=True); sys.stdin.read(); sys.exit(5)"
+    )
+    child = launch(
+        "reads", [sys.executable, "-c", code], tmp_path / "log", {}, standard_input="grüße, #1"
+    ).await_ready()
+
+    assert json.loads(child.ready) == {"got": "grüße, #1\n"}
+    assert child.dead() is None
+    assert child.process.stdin is not None
+    child.process.stdin.close()
+    assert child.process.wait(30) == 5
+    assert child.dead() == f"reads ended with 5; log {tmp_path / 'log'}"
+    assert child.stop() == 5
+
+
+def test_a_child_that_dies_before_it_reads_its_line_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NotReadyError, match="gone ended with 9 before it was ready"):
+        launch(
+            "gone",
+            [sys.executable, "-S", "-c", "import os; os._exit(9)"],
+            tmp_path / "log",
+            {},
+            standard_input="x" * 200_000,
+        ).await_ready()
+
+
+def test_a_child_has_the_environment_that_it_is_given_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDC_SECRET", "hush")
+    code = (
+        "import os, json;"
+        " print(json.dumps({'names': sorted(set(os.environ) - {'LC_CTYPE'})}), flush=True)"
+    )
+
+    child = launch("env", [sys.executable, "-c", code], tmp_path / "log", {"A": "b"}).await_ready()
+
+    assert json.loads(child.ready) == {"names": ["A"]}
+    child.stop()
+
+
+def test_a_child_that_does_not_end_when_asked_is_killed_when_its_grace_is_over(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        " print('{}', flush=True); time.sleep(600)"
+    )
+    child = launch("deaf", [sys.executable, "-c", code], tmp_path / "log", {}).await_ready()
+
+    assert child.stop(grace_s=0.1) == -signal.SIGKILL
+    assert child.stop() == -signal.SIGKILL

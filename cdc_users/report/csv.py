@@ -17,6 +17,8 @@ from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
 from cdc_users.measure.ledger.ledger import CLASSES
 from cdc_users.step.timeline_row import TimelineRow
 
+#: What a text begins with that a spreadsheet takes for a formula (OWASP, "CSV Injection").
+FORMULA = ("=", "+", "-", "@", "\t")
 LATENCY = ("count", "mean", "p50", "p95", "p99", "max")
 LEDGER = ("sent", "delivered", *CLASSES, "fences")
 ARRIVALS = tuple(item.name for item in fields(ArrivalTally))
@@ -97,7 +99,10 @@ def as_csv(head: Iterable[str], lines: Iterable[Sequence[Any]]) -> str:
 
 def _safe(cell: Any) -> Any:
     """A text that a spreadsheet would take for a formula is kept a text."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r", " ")  # the writer does not quote it, and readers end a row there
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def write_beside(prefix: str, statistics: str, timeline: str) -> None:

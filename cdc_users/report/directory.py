@@ -5,6 +5,7 @@ complete.
 from __future__ import annotations
 
 import csv
+import glob
 import json
 import os
 import platform
@@ -286,8 +287,8 @@ def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> 
         prefix = Path(csv_prefix)
         sources += [
             path
-            for path in sorted(prefix.parent.glob(f"{prefix.name}_*.csv"))
-            if "_cdc_" not in path.name
+            for path in sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}_*.csv"))
+            if not path.name.startswith(f"{prefix.name}_cdc_")
         ]
     for source in sources:
         if source.is_file():

@@ -22,7 +22,9 @@ REPLICA_IDENTITIES: dict[str, ReplicaIdentity] = {
     "f": "full",
     "i": "index",
 }
-_MODIFIER = re.compile(r"\((\d+)(?:,\s*(-?\d+))?\)")
+#: Of extensions' types also words: geometry(Point,4326).
+_MODIFIER = re.compile(r"\(([^()\"]+)\)")
+_INTEGER = re.compile(r"-?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +202,10 @@ def named(text: str) -> tuple[str, tuple[int, ...]]:
     time zone` and 3.
     """
     found = _MODIFIER.search(text)
-    if found is None:
+    if found is None or text.count('"', 0, found.start()) % 2:  # a name may have brackets
         return text, ()
-    numbers = tuple(int(part) for part in found.groups() if part is not None)
+    parts = [part.strip() for part in found[1].split(",")]
+    numbers = tuple(int(part) for part in parts if _INTEGER.fullmatch(part))
     return text[: found.start()] + text[found.end() :], numbers
 
 

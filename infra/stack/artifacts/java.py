@@ -131,7 +131,8 @@ def _newest(artifacts: Sequence[Artifact]) -> list[str]:
 
 def _version(artifact: Artifact) -> tuple[tuple[int, int, str], ...]:
     parts = artifact.path.rsplit("/", 2)[1].replace("-", ".").split(".")
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+    found = [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    return (*found, (0, 1, ""))  # a release comes behind its candidates, and before its patches
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -88,7 +89,8 @@ def version(binaries: Path) -> str:
         check=True,
     ).stdout
     number = output.split()[2]
-    if int(number.split(".")[0]) < OLDEST_MAJOR:
+    major = re.match(r"\d+", number)  # of a test release too: 19beta1
+    if major is None or int(major[0]) < OLDEST_MAJOR:
         raise StackConfigError(
             f"PostgreSQL {number} in {binaries} is too old, version {OLDEST_MAJOR} or newer is"
             " needed; name another directory in CDC_POSTGRES_BIN, or unset it to use the server"

@@ -44,10 +44,8 @@ def test_a_disk_is_filled_also_where_others_take_some_of_it_meanwhile(
             raise OSError(errno.ENOSPC, "others were faster")
         os.truncate(descriptor, offset + size)
 
-    usage = SimpleNamespace(free=0)
     monkeypatch.setattr(
-        "infra.faults.small_disk.shutil.disk_usage",
-        lambda _: setattr(usage, "free", free.pop(0)) or usage,
+        "infra.faults.small_disk.shutil.disk_usage", lambda _: SimpleNamespace(free=free.pop(0))
     )
     monkeypatch.setattr("infra.faults.small_disk.os.posix_fallocate", allocate)
 

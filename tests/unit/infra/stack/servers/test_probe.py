@@ -1,0 +1,142 @@
+"""A server is asked until it answers, and what it is not let in to is told with the remedy."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+from infra.stack.servers.probe import ServerProbe, await_answer, probe_connect, probes
+
+DEBEZIUM = {"class": "io.debezium.connector.postgresql.PostgresConnector"}
+
+
+class Connect(ThreadingHTTPServer):
+    """A Kafka Connect that answers each path as it is told, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, Any]] = {"/connectors": (200, [])}
+        self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Connect
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        code, body = self.server.answers[self.path]
+        data = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    with Connect() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_connect_answers_when_it_knows_debezium_and_its_group(connect: Connect) -> None:
+    connect.answers["/connector-plugins"] = (200, [{"class": "org.x.Mirror"}, DEBEZIUM])
+
+    probe_connect(connect.url, {})
+
+    assert connect.asked == ["/connector-plugins", "/connectors"]
+
+
+@pytest.mark.parametrize("plugins", [[], [{"class": "org.apache.kafka.connect.mirror.Mirror"}]])
+def test_a_connect_without_debezium_is_told(connect: Connect, plugins: list[Any]) -> None:
+    connect.answers["/connector-plugins"] = (200, plugins)
+
+    with pytest.raises(StackError) as told:
+        probe_connect(connect.url, {})
+
+    assert str(told.value) == (
+        f"Kafka Connect at {connect.url} has no Debezium connector for Postgres; install it there"
+    )
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_connect_that_does_not_let_us_in_is_told_how_it_would(
+    connect: Connect, code: int
+) -> None:
+    connect.answers["/connector-plugins"] = (code, {})
+
+    with pytest.raises(StackError) as told:
+        probe_connect(connect.url, {})
+
+    assert str(told.value) == (
+        f"Kafka Connect at {connect.url} answers with {code}; give it a user who may"
+        " (CDC_CONNECT_USER, CDC_CONNECT_PASSWORD_FILE)"
+    )
+
+
+@pytest.mark.parametrize("path", ["/connector-plugins", "/connectors"])
+@pytest.mark.parametrize("code", [404, 409, 500])
+def test_a_connect_that_is_not_there_yet_has_not_answered(
+    connect: Connect, path: str, code: int
+) -> None:
+    connect.answers |= {"/connector-plugins": (200, [DEBEZIUM]), path: (code, {})}
+
+    with pytest.raises(requests.HTTPError):
+        probe_connect(connect.url, {})
+
+
+def test_an_answer_is_waited_for() -> None:
+    asked: list[int] = []
+
+    def ask() -> None:
+        asked.append(1)
+        if len(asked) < 3:
+            raise ConnectionRefusedError("refused")
+
+    await_answer("kafka", ServerProbe("Kafka", "k:1", ask), time.monotonic() + 30)
+
+    assert len(asked) == 3
+
+
+def test_a_server_is_asked_once_also_where_no_time_is_left() -> None:
+    def ask() -> None:
+        raise ConnectionRefusedError("refused")
+
+    with pytest.raises(StackError) as told:
+        await_answer("kafka", ServerProbe("Kafka", "k:1", ask), time.monotonic() - 1)
+
+    assert str(told.value) == (
+        "kafka does not answer (refused); see `python -m infra.stack logs kafka`"
+    )
+    assert isinstance(told.value.__cause__, ConnectionRefusedError)
+    await_answer("kafka", ServerProbe("Kafka", "k:1", lambda: None), time.monotonic() - 1)
+
+
+def test_each_server_of_a_stack_has_a_probe_under_the_name_of_its_log() -> None:
+    found = probes(Endpoints("external", "host=db", "k:9092", "http://r", "http://c"))
+
+    assert {name: (probe.title, probe.place) for name, probe in found.items()} == {
+        "postgres": ("PostgreSQL", "host=db"),
+        "kafka": ("Kafka", "k:9092"),
+        "schema-registry": ("Schema Registry", "http://r"),
+        "connect": ("Kafka Connect", "http://c"),
+    }

@@ -68,7 +68,9 @@ def external(environ: Mapping[str, str]) -> Endpoints | None:
 
 def _named(environ: Mapping[str, str]) -> Endpoints | None:
     if environ.get(PIPELINE):
-        return of_pipeline(Path(environ[PIPELINE]), environ)
+        found = of_pipeline(Path(environ[PIPELINE]), environ)
+        if found is not None:
+            return found
     if environ.get(FILE):
         return read_external(Path(environ[FILE]), environ)
     given = {name: environ[name] for name in VARIABLES if environ.get(name)}
@@ -116,8 +118,9 @@ def source(environ: Mapping[str, str]) -> str | None:
 
 
 def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
-    """The servers that a pipeline file names; None where it names none, so that those of this
-    checkout are meant. Raises StackConfigError with every mistake.
+    """The servers that a pipeline file names; None where it names none, so that those that the
+    environment names else, or this checkout's, are meant. Raises StackConfigError with every
+    mistake.
     """
     file = read_pipeline(path)
     commands = file.commands.by_server if file.commands else {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
-from infra.stack.find.external import external, source
+from infra.stack.find.external import check, external, source, with_sink
 from infra.stack.find.locate import hosts
 
 SOURCE = '[source]\ndsn = "host=127.0.0.1 port=5432 dbname=shop"\n'
@@ -100,3 +102,101 @@ def test_commands_for_servers_of_ones_own_go_with_their_addresses(tmp_path: Path
 def test_commands_that_can_act_on_nothing_are_refused(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(StackConfigError, match=told):
         external(environment(tmp_path, text))
+
+
+def test_a_file_without_servers_leaves_the_older_ways_as_they_are(tmp_path: Path) -> None:
+    environ = environment(tmp_path, "[options]\nrate = 5\n")
+    stack = {
+        "CDC_POSTGRES_DSN": "host=127.0.0.1 port=5432",
+        "CDC_KAFKA_BOOTSTRAP": "127.0.0.1:9092",
+        "CDC_SCHEMA_REGISTRY_URL": "http://127.0.0.1:8081",
+        "CDC_CONNECT_URL": "http://127.0.0.1:8083",
+    }
+
+    assert external({**environ, **stack}) == external(stack)
+    assert source({**environ, **stack}) == "CDC_POSTGRES_DSN"
+    assert source({**environ, "CDC_STACK": "a.toml"}) == "CDC_STACK"
+
+
+def test_half_a_stack_in_the_environment_is_told_with_what_is_missing() -> None:
+    with pytest.raises(StackConfigError) as told:
+        external({"CDC_KAFKA_BOOTSTRAP": "k:9092", "CDC_CONNECT_URL": "", "CDC_POSTGRES_DSN": "x"})
+
+    assert str(told.value) == (
+        "CDC_KAFKA_BOOTSTRAP, CDC_POSTGRES_DSN without CDC_CONNECT_URL, CDC_SCHEMA_REGISTRY_URL:"
+        " an own stack is named by all four, or by a file in CDC_STACK; unset them to use servers"
+        " of this checkout"
+    )
+
+
+def test_an_optional_variable_alone_is_no_stack() -> None:
+    with pytest.raises(StackConfigError, match="CDC_POSTGRES_FROM_CONNECT without CDC_CONNECT_URL"):
+        external({"CDC_POSTGRES_FROM_CONNECT": "db:5432"})
+    assert external({"CDC_POSTGRES_DSN": "", "CDC_STACK": "", "CDC_PIPELINE": ""}) is None
+    assert source({"CDC_POSTGRES_DSN": "", "CDC_STACK": "", "CDC_PIPELINE": ""}) is None
+
+
+GOOD = Endpoints("external", "host=127.0.0.1", "127.0.0.1:9092", "http://r", "http://c")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"kafka_bootstrap": "a:1,b"}, "kafka_bootstrap 'a:1,b' is not HOST:PORT[,HOST:PORT...]"),
+        ({"kafka_bootstrap": ""}, "kafka_bootstrap '' is not HOST:PORT[,HOST:PORT...]"),
+        (
+            {"connect_url": "c:8083"},
+            "connect_url 'c:8083' is not an http URL; write http://HOST:PORT",
+        ),
+        ({"schema_registry_url": ""}, "schema_registry_url '' is not an http URL"),
+        ({"connect_metrics": "c:1"}, "connect_metrics is not an http URL without a login"),
+        ({"connect_metrics": "http://u:p@c:1"}, "connect_metrics is not an http URL without a"),
+        ({"postgres_from_connect": "db"}, "postgres_from_connect 'db' is not HOST:PORT"),
+        ({"postgres_secret_from_connect": "${file}"}, "is no reference to a password; write"),
+        ({"postgres_secret_from_connect": "a${file:/a:b}"}, "is no reference to a password"),
+        ({"commands": {"zoo": "x"}}, "commands: 'zoo' is not one of postgres, kafka"),
+    ],
+)
+def test_an_endpoint_that_leads_nowhere_is_told(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(StackConfigError) as error:
+        check(replace(GOOD, **changes), {})
+
+    assert told in str(error.value)
+    assert check(GOOD, {}) is GOOD
+
+
+@pytest.mark.parametrize("name", ["connect_url", "schema_registry_url"])
+def test_a_login_in_a_url_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(StackConfigError) as told:
+        check(replace(GOOD, **{name: "http://bench:hush@h:1"}), {})
+
+    assert "hush" not in str(told.value)
+    prefix = "CDC_CONNECT" if name == "connect_url" else "CDC_SCHEMA_REGISTRY"
+    assert str(told.value).endswith(f"name them by {prefix}_USER and {prefix}_PASSWORD_FILE")
+
+
+def test_a_part_that_need_not_be_there_may_be_left_out_and_not_be_wrong() -> None:
+    none = Endpoints("external")
+
+    assert check(none, {}, whole=False) is none
+    with pytest.raises(StackConfigError) as told:
+        check(replace(none, kafka_bootstrap="k", connect_url="c"), {}, whole=False)
+    assert str(told.value).count(";") == 2  # two mistakes, one of them with its remedy
+
+
+def test_the_sinks_database_stands_beside_any_stack() -> None:
+    assert with_sink(GOOD, {"CDC_SINK_DSN": "host=127.0.0.2"}).sink == "host=127.0.0.2"
+    assert with_sink(GOOD, {"CDC_SINK_DSN": ""}) is GOOD
+    assert GOOD.sink == "host=127.0.0.1"
+    with pytest.raises(StackConfigError, match=r"^CDC_SINK_DSN "):
+        with_sink(GOOD, {"CDC_SINK_DSN": "host="})
+
+
+def test_a_pipeline_file_that_cannot_be_read_counts_as_one_that_names_servers(
+    tmp_path: Path,
+) -> None:
+    environ = {"CDC_PIPELINE": str(tmp_path / "nowhere.toml")}
+
+    assert source(environ) == "CDC_PIPELINE"
+    with pytest.raises(StackConfigError, match="cannot be read: No such file or directory"):
+        external(environ)

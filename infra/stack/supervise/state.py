@@ -94,9 +94,11 @@ def read_endpoints(state: StackState) -> Endpoints | None:
         return Endpoints.from_json(json.loads(state.endpoints.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, StackConfigError) as error:
+        # The user has not written this file, whose format is another one in another version.
         raise StackConfigError(
-            f"{state.endpoints} is damaged ({error}); run `python -m infra.stack down`"
+            f"{state.endpoints} is damaged, or of another version ({error}); run"
+            " `python -m infra.stack down`"
         ) from error
 
 
@@ -145,11 +147,10 @@ def recorded(state: StackState) -> tuple[list[Identity], list[Path]]:
     """The processes and outside directories that are written down."""
     try:
         data = json.loads(state.processes.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        processes = [Identity(int(pid), float(started)) for pid, started in data["processes"]]
+        return processes, list(map(Path, data["places"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return [], []
-    return [Identity(int(pid), float(started)) for pid, started in data["processes"]], list(
-        map(Path, data["places"])
-    )
 
 
 def clear(state: StackState) -> int:

@@ -5,8 +5,6 @@ touched.
 from __future__ import annotations
 
 import json
-import socket
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.external import read_external
 from infra.stack.find.locate import hosts
-from infra.stack.servers.port import check_free, free_ports
 
 GOOD = """
 postgres_dsn = "host=127.0.0.1 port=5432 user=bench dbname=shop"
@@ -167,20 +164,6 @@ def test_json_whose_values_are_null_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_told_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(StackConfigError, match=r"No such file.*unset CDC_STACK"):
         read_external(tmp_path / "nowhere.toml", {})
-
-
-def test_free_ports_are_all_different() -> None:
-    assert len(set(free_ports(20))) == 20
-
-
-def test_a_taken_port_is_named_with_its_holder() -> None:
-    with closing(socket.socket()) as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen()
-        port = sock.getsockname()[1]
-
-        with pytest.raises(StackConfigError, match=rf"kafka: port {port} by .*python"):
-            check_free({"kafka": port})
 
 
 def test_a_connector_gets_a_reference_and_no_password(

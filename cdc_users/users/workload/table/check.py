@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 _TEXT = r"'(?:[^']|'')*'"
-#: The casts that PostgreSQL adds to constants, and to columns of other types than the operator's; what
-#: stands in quotes is no cast.
+#: The casts that PostgreSQL adds to constants, and to columns of other types than the operator's;
+#: what stands in quotes is no cast.
 _CAST = re.compile(
     rf"({_TEXT}|\"(?:[^\"]|\"\")*\")"
     r"|::(?:character varying|double precision|[a-z_0-9]+)(?:\(\d+(?:,\d+)?\))?(?:\[\])?"

@@ -348,8 +348,7 @@ def test_every_mistake_of_a_table_is_told_at_once() -> None:
         replace(WISH, probe="none"),
     )
 
-    assert [text.partition(";")[0] for text in made.mistakes] == [
-        "table shop.orders: it has no column 'none' for the probe",
-        "table shop.orders: CHECK ((a < b)) cannot be met by rows that are made here",
-        "table shop.orders: it has no primary key, by which rows are found again",
-    ]
+    probe, check, key = made.mistakes
+    assert "it has no column 'none' for the probe" in probe
+    assert "CHECK ((a < b)) cannot be met" in check
+    assert "it has no primary key" in key

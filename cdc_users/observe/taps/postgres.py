@@ -18,7 +18,7 @@ from psycopg import sql
 from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
-from cdc_users.measure.ledger.key import SEPARATOR, key_number
+from cdc_users.measure.ledger.key import LEAST, MOST, MOST_DIGITS, SEPARATOR, key_number
 from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.table import ObservedTable, observed_tables
@@ -196,8 +196,17 @@ def key_expression(table: ObservedTable) -> sql.Composable:
     ).format(separator.join(texts))
     if len(texts) > 1:
         return hashed
-    return sql.SQL("CASE WHEN {0} ~ '^-?[0-9]{{1,18}}$' THEN ({0})::bigint ELSE {1} END").format(
-        texts[0], hashed
+    # Nineteen digits may be too large for a bigint; a CASE looks before it casts.
+    return sql.SQL(
+        "CASE WHEN {0} ~ {2} THEN"
+        " CASE WHEN ({0})::numeric BETWEEN {3} AND {4} THEN ({0})::bigint ELSE {1} END"
+        " ELSE {1} END"
+    ).format(
+        texts[0],
+        hashed,
+        sql.Literal(f"^-?[0-9]{{1,{MOST_DIGITS}}}$"),
+        sql.Literal(LEAST),
+        sql.Literal(MOST),
     )
 
 

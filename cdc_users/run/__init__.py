@@ -1,1 +1,1 @@
-"""The life of one run, and where it meets Locust."""
+"""The life of one run, and its connection to Locust."""

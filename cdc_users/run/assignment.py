@@ -1,4 +1,4 @@
-"""Which process owns which arrivals and lane numbers of a step, while processes come and go."""
+"""Which process owns which arrivals and lane numbers of a step, while processes join and leave."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ logger = structlog.get_logger()
 LEAD_S = 0.5
 LEAD_DISTRIBUTED_S = 1.5
 TELL_AGAIN_S = 1.0
-#: Lane numbers that a process gets for each lane that it should have: each that Locust starts in
-#: mid-step takes one.
+#: Lane numbers for each lane that a process should have: every lane that Locust starts during a
+#: step takes a new one.
 ROOM_PER_LANE = 10
 
 
@@ -45,11 +45,11 @@ class Ownership:
 class Sharing:
     """The division of one step.
 
-    `begin` at its start, `change` when the processes with lanes are others.
+    `begin` divides it at its start; `change` divides it again when other processes have lanes.
 
-    `lanes` are all that are up, be they more than the step can use: each of them is a writer. No
-    two processes have a lane number in common, and none has one of another step; both raise
-    HarnessError where there are too few for that.
+    `lanes` counts all lanes that are up, also more than the step can use: each is a writer. No two
+    processes share a lane number, and none has a number of another step. Both methods raise
+    HarnessError if there are too few numbers for that.
     """
 
     schedule: Schedule
@@ -58,8 +58,8 @@ class Sharing:
     _numbered: int = 0
 
     def begin(self, workers: Sequence[str]) -> dict[str, Ownership]:
-        """What each process is to be told; raises PlanError where there are more of them than
-        arrivals or lanes.
+        """The ownership of each process; raises PlanError for more processes than arrivals or
+        lanes.
         """
         if len(workers) > self.lanes:
             raise PlanError(
@@ -69,11 +69,11 @@ class Sharing:
         return self._own(first_parts(self.schedule, workers), len(workers))
 
     def change(self, workers: Sequence[str], offset_ns: int) -> dict[str, Ownership]:
-        """What each process is to be told when from an offset on these take part; nothing where
-        that changes nothing.
+        """The ownership of each process when these take part from an offset on; empty if nothing
+        changes.
 
-        The offset must lie so far ahead that all of them hear of it in time. More processes than
-        lanes get nothing.
+        The offset must be far enough ahead for all of them to be informed in time. If there are
+        more processes than lanes, the surplus ones own nothing.
         """
         parts = {worker: owned.parts for worker, owned in self.owners.items()}
         takers = workers[: self.lanes]
@@ -99,9 +99,9 @@ class Sharing:
         return {worker: self.owners[worker] for worker in parts}
 
     def _room(self, newcomers: int, processes: int) -> int:
-        """How many lane numbers each newcomer gets: as many as all lanes, for Locust may have them
-        in one process for a while, if half of those that are left is enough for that; but always
-        one for each lane of its own.
+        """How many lane numbers each newcomer gets: one for each lane of the run, because Locust
+        may have all of them in one process for a while, if half of the free numbers suffice for
+        that; in any case one for each of its own lanes.
         """
         each, left = -(-self.lanes // processes), LANES_PER_STEP - self._numbered
         if newcomers * each > left:
@@ -130,9 +130,9 @@ class LaneMessenger(Protocol):
 
 @dataclass(slots=True)
 class Assigner:
-    """Tells the processes with lanes what they own of one step, from its announcement to its end.
+    """Tells each process with lanes what it owns of one step, from the announcement to the end.
 
-    `template` has everything of an assignment that is the same for all of them.
+    `template` has the parts of an assignment that all processes share.
     """
 
     state: StepState
@@ -146,8 +146,8 @@ class Assigner:
         self._sharing = Sharing(self.state.step.schedule, self.state.step.lanes)
 
     def announce(self) -> None:
-        """Fix the step's start, a little ahead, and tell every process; raises HarnessError where
-        there are too many of them.
+        """Fix the step's start a little ahead, and tell every process; raises HarnessError if there
+        are too many.
         """
         state, workers = self.state, tuple(self.sender.workers())
         lead_s = LEAD_S if workers == ("local",) else LEAD_DISTRIBUTED_S
@@ -159,12 +159,12 @@ class Assigner:
             raise HarnessError(f"{state.step.name}: {error}") from error
 
     def follow(self) -> None:
-        """While the load lasts: workers that have come since own their part of what is not due yet;
-        a process that has worked through its share takes no more.
+        """Called while the load lasts: a new worker gets its part of the arrivals that are not due
+        yet; a process that has finished its share gets no more.
 
-        A worker says that it is ready before it listens to us (WorkerRunner.__init__), so what it
-        was told may be lost; it is sent again until it reports. To hear the same twice changes
-        nothing.
+        A worker reports that it is ready before it listens to us (WorkerRunner.__init__), so an
+        assignment may be lost. It is therefore sent again until the worker reports; a repeated one
+        changes nothing.
         """
         state = self.state
         if time.monotonic() - self._told_s > TELL_AGAIN_S:
@@ -185,7 +185,7 @@ class Assigner:
         self._tell(self._sharing.change(takers, offset_ns))
 
     def lost(self) -> set[str]:
-        """Processes that have gone before they had worked through their shares."""
+        """Processes that went away before they had finished their shares."""
         there = set(self.sender.workers())
         return {
             worker

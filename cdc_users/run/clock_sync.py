@@ -1,8 +1,8 @@
 """A worker's clock against its master's, over Locust's connection.
 
-A worker on the master's host reads the same clock, and an intended time needs no translation. On
-another host, and in a time namespace of its own, the worker has another one: it asks the master
-many times what time it is, corrects its anchor by what it finds, and tells how sure that is.
+A worker on the master's host reads the same clock, so intended times need no conversion. A worker
+on another host, or in a time namespace of its own, has another clock. It asks the master for the
+time several times, corrects its anchor by the result, and reports the uncertainty.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ ANSWER_S = 0.25
 
 @dataclass(slots=True)
 class ClockTalk:
-    """What a worker has asked and was answered."""
+    """A worker's questions and the master's answers."""
 
     answer: ClockReading | None = None
     answered: Event = field(default_factory=Event)
-    #: One assignment at a time, in the order in which they came.
+    #: Handles one assignment at a time, in the order of their arrival.
     turn: Any = field(default_factory=Semaphore)
 
 
 def listen_for_answers(runner: Runner) -> None:
     """Take the master's answers, in a process that runs lanes."""
-    if isinstance(runner, WorkerRunner):  # one that is its own master asks nobody
+    if isinstance(runner, WorkerRunner):  # a process that is its own master needs no answers
         runner.register_message(CLOCK, _on_answer)
 
 
 def answer_questions(runner: Runner) -> None:
-    """Say what time it is, on the master."""
+    """Answer with the time, on the master."""
 
     def answer(msg: Any, **_: Any) -> None:
         asked = decode(msg.data["message"], ClockReading, f"worker {msg.node_id}")
@@ -72,8 +72,8 @@ def _on_answer(environment: Environment, msg: Any, **_: Any) -> None:
 
 
 def synchronised(environment: Environment, assignment: Assignment) -> tuple[Anchor, int | None]:
-    """This process's anchor on the master's clock, and how far off it may be in microseconds; None
-    where it is the same clock, -1 where the master did not answer.
+    """This process's anchor on the master's clock, and its uncertainty in microseconds: None if
+    both have one clock, -1 if the master did not answer.
     """
     own = assignment.anchor.for_this_host()
     runner = environment.runner

@@ -1,4 +1,4 @@
-"""The end of a run: its result from what was gathered, and all its files."""
+"""The end of a run: its result from everything that was gathered, and all its files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = structlog.get_logger()
 
 
 def concluded(run: RunContext, versions: Mapping[str, str]) -> Result:
-    """The run's result, written; a result that cannot be written is an error of the harness."""
+    """The run's result, written to its files; a failure to write is an error of the harness."""
     facts = run.facts
     facts.stop_reason = run.stopping.reason
     facts.clock_step_ms = run.watch.clock_step_ms()
@@ -32,7 +32,7 @@ def concluded(run: RunContext, versions: Mapping[str, str]) -> Result:
     try:
         _write(run, result, versions)
     except ResultError as error:
-        # A result that nobody can read is none, whatever it was.
+        # A result that cannot be written is no result, whatever its verdict was.
         result = replace(result, verdict=Verdict.ERROR, reasons=[str(error), *result.reasons])
     for step in result.steps:
         logger.info("benchmark.result", **table.line(step))
@@ -40,7 +40,7 @@ def concluded(run: RunContext, versions: Mapping[str, str]) -> Result:
 
 
 def _write(run: RunContext, result: Result, versions: Mapping[str, str]) -> None:
-    """Write all files, result.json last; raises ResultError for the first that cannot be
+    """Write all files, result.json last; raises ResultError for the first file that cannot be
     written.
     """
     place, options = run.directory, directory.plain(run.options)
@@ -62,7 +62,7 @@ def _write(run: RunContext, result: Result, versions: Mapping[str, str]) -> None
 
 
 def spoiled(run: RunContext, reason: str) -> None:
-    """The harness itself failed after the conclusion: the result says so."""
+    """The harness failed after the conclusion: the result says so."""
     try:
         told = remake.read(run.directory)
         result = replace(told, verdict=Verdict.ERROR, reasons=[reason, *told.reasons])

@@ -1,4 +1,4 @@
-"""What the parts of one run share."""
+"""The values that the parts of one run share."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from cdc_users.view.run_view import Activity, ChartMark
 
 @dataclass(slots=True)
 class RunContext:
-    """One run's identity, its settings, and what is gathered of it.
+    """One run's identity, its settings, and everything that it has gathered.
 
-    `token` is in every message of the run: it tells its workers from those of any other.
+    Every message of the run carries `token`, which tells its workers from those of other runs.
     """
 
     id: str
@@ -39,10 +39,10 @@ class RunContext:
     sender: LaneMessenger
     watch: Watch
     facts: Facts
-    #: The user's own code that makes rows of a table of theirs.
+    #: The user's own code that makes rows of the user's tables.
     custom: CustomRow | None = None
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
-    #: The machine's at the begin: what others have it do.
+    #: The processor times of the machine at the begin; others' use is computed from them.
     load_average: float = field(default_factory=lambda: os.getloadavg()[0])
     stopping: Stopping = field(default_factory=Stopping)
     anchor: Anchor = field(default_factory=new_anchor)
@@ -50,13 +50,13 @@ class RunContext:
     states: list[StepState] = field(default_factory=list)
     marks: list[ChartMark] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
-    #: The step that goes on, or the last one.
+    #: The current step, or the last one.
     current: StepState | None = None
     #: Lanes that should be up; None when the run has ended.
     lanes_wanted: int | None = 0
 
     def enter(self, name: str) -> None:
-        """The harness turns to something else."""
+        """The harness begins another activity."""
         if not self.activities or self.activities[-1].name != name:
             self.activities.append(Activity(self.watch.total_s, name))
 

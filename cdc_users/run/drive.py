@@ -35,13 +35,13 @@ from infra.stack.error import StackError
 from infra.stack.find.locate import supervised, verify
 
 OPEN_S = 60.0
-#: How long a process that has stopped to answer may need until it is seen to be gone.
+#: How long it may take until a process that has stopped answering is seen to be dead.
 DYING_S = 2.0
-#: How long after a step's end its last samples may come in.
+#: How long after a step's end its last samples may arrive.
 SAMPLED_S = 2.0
-#: How long the servers are asked why something does not answer.
+#: The limit for asking the servers why a process does not answer.
 TROUBLE_S = 10.0
-#: A stopped run's last look, the platform, the observer, and the run's objects get so long each.
+#: For a stopped run, the time for each of: last look, platform, observer, the run's objects.
 LAST_LOOK_S = 1.0
 STOPPED_GRACE_S = 2.0
 STOPPED_RELEASE_S = 3.0
@@ -60,7 +60,7 @@ class Drive:
     _rig: Rig | None = None
     _waiting: Waiting = field(init=False)
     _assigner: Assigner | None = None
-    #: The step and the count of its looks that a course has judged last.
+    #: The step and the number of looks that the course judged last.
     _judged: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class Drive:
         )
 
     def drive(self) -> None:
-        """Take one step after another until the course has no more, or something ends the run."""
+        """Take one step after another until the course has no more, or the run is ended."""
         if self.endpoints.supervisor_pid is None:
             self.run.facts.notes.append(UNKNOWN)
         state = self._next_state()
@@ -95,7 +95,7 @@ class Drive:
         step = self.course.next_step(self._shown)
         if step is None:
             return None
-        # More lanes than the first steps had come up now, and stay.
+        # If a later step needs more lanes than the first ones, they are started now, and stay.
         self.run.lanes_wanted = max(self.run.lanes_wanted or 0, step.lanes)
         number = len(self._shown) + 1
         planned = self.run.states[number - 1 : number]
@@ -131,13 +131,15 @@ class Drive:
         return following if not facts.broken else None
 
     def _through_nothing(self, state: StepState) -> StepState | None:
-        """Take a step for which nothing is prepared, because nothing is loaded."""
+        """Take a step in the mode `null`, for which nothing is prepared."""
         CeilingDriver(run=self.run, state=state, waiting=self._waiting, attend=self._attend).take()
         self._shown.append(shown(state, self.run.facts, ()))
         return self._next_state() if not self._over else None
 
     def _open(self, rig: Rig) -> None:
-        """Raises TargetError where nothing comes through somebody else's pipeline."""
+        """Prove that events pass; raises TargetError if none come through the user's own
+        pipeline.
+        """
 
         def wait(place: str, done: Callable[[], bool]) -> bool:
             what = f"the first event at {place}"
@@ -146,7 +148,7 @@ class Drive:
         missing = rig.open(self.steward, wait)
         if missing and not self._over:
             raise TargetError(
-                f"{missing} within {OPEN_S:g} s, so no load was put on; see that the pipeline runs"
+                f"{missing} within {OPEN_S:g} s, so there was no load; check that the pipeline runs"
                 " and leads there"
             )
 
@@ -190,7 +192,7 @@ class Drive:
         return state
 
     def _show(self, rig: Rig, state: StepState) -> StepShown:
-        """What a step that has ended shows, as far as it is known before the audit."""
+        """The figures of a step that has ended, as far as they are known before the audit."""
         run, look = self.run, self.run.watch.last
         if state.number in look.sink.steps:
             run.facts.sink[state.number] = look.sink.steps[state.number]
@@ -200,7 +202,7 @@ class Drive:
         return shown(state, run.facts, run.watch.moments, gauges)
 
     def _give_up(self, state: StepState) -> str:
-        """Why a load that goes on is not worth carrying to its end; each look is judged once."""
+        """Why the load should be cut short; each look is judged once."""
         watch = self.run.watch
         seen = watch.last.sink.steps.get(state.number)
         looks = watch.looks.get(state.number, ())
@@ -211,7 +213,7 @@ class Drive:
         return self.course.give_up(StepProgress(state.step, looks, seen.recorder))
 
     def _missing(self) -> Sequence[str]:
-        """What the run needs and is permanently gone."""
+        """Parts that the run needs and that are permanently gone."""
         with contextlib.suppress(HarnessError):
             return self.steward.health().gone
         return ()
@@ -220,7 +222,7 @@ class Drive:
         self._assigner = assigner
 
     def _close(self, rig: Rig, states: list[StepState]) -> None:
-        """Audit the steps; a run that was asked to stop gives it what time is left."""
+        """Audit the steps; a run that was asked to stop uses the rest of its time for that."""
         run, left_s = self.run, self.run.stopping.left_s(CLEAN_UP_RESERVED_S)
         limit_s = (
             run.options.drain_timeout if left_s is None else min(left_s, run.options.drain_timeout)
@@ -234,7 +236,7 @@ class Drive:
         self._keep_figures(rig, states)
 
     def _keep_figures(self, rig: Rig, states: list[StepState]) -> None:
-        """What the platform went through in each step."""
+        """Keep the platform's figures of each step."""
         run, facts = self.run, self.run.facts
         until_us = states[-1].ended_us
         self._waiting.until(
@@ -244,7 +246,7 @@ class Drive:
             reserved_s=CLEAN_UP_RESERVED_S,
         )
         for state in states:
-            # A held platform rests until its drain begins.
+            # A held platform does nothing until its drain begins.
             began_us = state.drain_us or state.t0_us
             facts.samples[state.number] = run.samples.between(began_us, state.ended_us)
             if state.fault is not None:
@@ -253,14 +255,14 @@ class Drive:
                 )
             facts.costs[state.number] = self._cost(state)
             high_water = run.samples.high_water(began_us, state.ended_us)
-            if high_water is None:  # a platform without samples knows its own of all steps
+            if high_water is None:  # a platform without samples knows one maximum over all steps
                 high_water = run.watch.last.platform.high_water
             if high_water is not None:
                 facts.high_water[state.number] = high_water
 
     def _cost(self, state: StepState) -> Costs:
-        """What was taken while the load lasted, or while it was drained where it was there
-        before.
+        """The cost of a step while its load lasted; for a load that was there before, while it was
+        drained.
         """
         until_us = state.ended_us if state.drain_us else state.loaded_us
         gauges = self.run.samples.gauges_between(state.drain_us or state.t0_us, until_us)
@@ -271,15 +273,16 @@ class Drive:
         return rig.sampled(self.run.samples, until_us)
 
     def _look(self) -> PipelineSnapshot:
-        """Look at the pipeline, and take in what was sampled since the last time."""
+        """Look at the pipeline, and add the samples since the last look."""
         assert self._rig is not None
         self._rig.collect(self.run.samples)
         return self._rig.look()
 
     def _blame(self, silence: TargetError) -> None:
-        """What does not answer may be seen to have died a moment later; then that broke the run.
+        """Find the cause of a silence: if a process is seen to be dead a moment later, its death
+        broke the run.
 
-        One that was asked to stop ends for that, and this is only worth knowing.
+        A run that was asked to stop ends because of that, and its silence is only a note.
         """
         facts = self.run.facts
         if self.run.stopping:
@@ -290,15 +293,15 @@ class Drive:
         )
         if facts.broken:
             return
-        # Nothing comes up without its servers, whatever it is.
+        # A process that cannot reach its servers does not start, so the servers are asked first.
         if (cause := stack_trouble(self.endpoints)) is None:
             raise silence
         facts.broken.append(Broken(cause, Verdict.STACK.exit_code))
 
     def _clean_up(self, rig: Rig) -> None:
-        """Stop the load first, then everything that was there for it; each part with a limit."""
+        """Stop the load first, then its surroundings; each part has a limit."""
         run, facts = self.run, self.run.facts
-        run.enter("clean up: lanes, platform, what was created")
+        run.enter("clean up: lanes, platform, created objects")
         stopped = run.stopping.left_s() is not None
         self._stop_lanes()
         with gevent.Timeout(LAST_LOOK_S if stopped else None, False):
@@ -309,13 +312,15 @@ class Drive:
             problems = self.steward.release(STOPPED_RELEASE_S if stopped else RELEASE_S)
         except HarnessError as error:
             problems = [str(error)] if stopped else []
-            if not facts.broken and not stopped:  # in a hurry the steward goes on without the run
+            if (
+                not facts.broken and not stopped
+            ):  # if time is short, the steward goes on without the run
                 facts.broken.append(Broken(str(error), error.exit_code))
         facts.leave_behind(problems)
         self._rig = None
 
     def _stop_lanes(self) -> None:
-        """Nothing may be written any more when the tables and topics go."""
+        """Stop all writes before tables and topics are removed."""
         run = self.run
         begun = [state for state in run.states if state.workers]
         if not begun or begun[-1].loaded:
@@ -330,11 +335,11 @@ class Drive:
             gevent.sleep(POLL_S)
 
     def _ask_for_health(self) -> None:
-        """What happened to the servers meanwhile that would explain, or spoil, what was seen."""
+        """Ask for events at the servers that would explain or spoil the figures."""
         facts = self.run.facts
         if facts.broken or self.run.stopping.left_s() is not None:
             return
-        with contextlib.suppress(TargetError):  # servers that do not answer are reported by others
+        with contextlib.suppress(TargetError):  # other checks report servers that do not answer
             health = self.steward.health()
             facts.restarts += facts.unexplained(health.restarted)
             facts.disturbed += facts.unexplained(health.disturbed)
@@ -350,7 +355,8 @@ class Drive:
                 Verdict.STACK.exit_code,
             )
         if rig is not None and (message := rig.dead()) is not None:
-            # A platform that lost its broker dies of it: look for the cause before blaming it.
+            # A platform that lost its broker dies of that: look for the cause before blaming the
+            # platform.
             cause = stack_trouble(self.endpoints)
             if cause:
                 return Broken(cause, Verdict.STACK.exit_code)
@@ -361,7 +367,7 @@ class Drive:
 
 
 def stack_trouble(endpoints: Endpoints) -> str | None:
-    """What a server of the stack says instead of an answer, if one does not answer."""
+    """The problem of the stack's servers, if one of them does not answer."""
     asked = gevent.get_hub().threadpool.spawn(_verified, endpoints)
     try:
         trouble: str | None = asked.get(timeout=TROUBLE_S)

@@ -1,8 +1,8 @@
 """The life of one run, from its first lane to its conclusion.
 
-Runs on the process that is not a worker, in a greenlet of its own that Locust does not know, so
-that stopping the users never stops the conclusion. Everything ends in one result directory, one
-verdict and one exit code.
+Runs on the process that is not a worker, in a greenlet that Locust does not know, so stopping the
+users never stops the conclusion. Every run ends with one result directory, one verdict and one exit
+code.
 """
 
 from __future__ import annotations
@@ -46,16 +46,15 @@ logger = structlog.get_logger()
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 TALLY = ("offered", "started", "completed", "failed", "dropped")
-#: What is left of a stop's time for the steward; it goes on without the run where that is too
-#: short.
+#: The steward's part of a stop's time; if that is too short, the steward goes on without the run.
 STOPPED_CLOSE_S = 3.0
-#: The processes with lanes say how far they are within this, or are taken by their last word.
+#: The limit for the processes' reports; after it their last reports count.
 HEAR_S = 0.25
 
 
 class Run:
-    """One run of a scenario, from `start` until `concluded` is set; then `exit_code` says how it
-    ended.
+    """One run of a scenario, from `start` until `concluded` is set; `exit_code` is valid from then
+    on.
     """
 
     def __init__(
@@ -85,10 +84,10 @@ class Run:
         self.concluded = Event()
         self.exit_code = Verdict.ERROR.exit_code
         self.result: Result | None = None
-        #: How many processes that do not belong to the run were refused until now.
+        #: How many processes of other runs were refused so far.
         self.strangers: Callable[[], int] = lambda: 0
         self._course = course
-        #: Processes with lanes that were asked how far they are and have not answered.
+        #: Processes with lanes that were asked for a report and have not answered.
         self._asked: set[str] = set()
         self._heard = Event()
         self._took_s: float | None = None
@@ -101,7 +100,7 @@ class Run:
 
     @property
     def scenario(self) -> Scenario:
-        """What is asked."""
+        """The run's question."""
         return self.context.scenario
 
     @property
@@ -111,7 +110,7 @@ class Run:
 
     @property
     def directory(self) -> Path:
-        """Where its results will be."""
+        """The directory of its results."""
         return self.context.directory
 
     @property
@@ -121,47 +120,47 @@ class Run:
 
     @property
     def marks(self) -> Sequence[ChartMark]:
-        """Steps and stages as they began."""
+        """The begins of steps and stages."""
         return self.context.marks
 
     @property
     def moments(self) -> Sequence[TimelineRow]:
-        """What was seen so far, one a second."""
+        """One row for each second so far."""
         return self.context.watch.moments
 
     @property
     def course_so_far(self) -> CourseOutcome:
-        """What the steps that have ended come to; only its figures mean anything."""
+        """The outcome of the steps that have ended; only its figures are final."""
         return self.context.facts.course_so_far
 
     @property
     def look(self) -> PipelineSnapshot:
-        """The pipeline as it was last seen."""
+        """The pipeline at the last look."""
         return self.context.watch.last
 
     @property
     def activities(self) -> Sequence[Activity]:
-        """What the harness has been busy with; the last one goes on."""
+        """The harness's activities; the last one is still going on."""
         return self.context.activities
 
     @property
     def lately(self) -> LatencyHistogram:
-        """End-to-end latencies of what arrived in the last ten seconds."""
+        """End-to-end latencies of the events of the last ten seconds."""
         return self.context.watch.lately
 
     @property
     def heat(self) -> HeatMap:
-        """How the latencies were spread over the time of the load."""
+        """The distribution of latencies over the time of the load."""
         return self.context.watch.heat
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, if only because the harness crashed."""
+        """Whether the run has ended, also by a crash of the harness."""
         return bool(self.concluded.is_set())
 
     @property
     def lanes_wanted(self) -> int | None:
-        """Lanes that should be up; None when the run has ended."""
+        """How many lanes should be up; None when the run has ended."""
         return self.context.lanes_wanted
 
     @property
@@ -171,21 +170,20 @@ class Run:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds until the current step's last arrival is due;
-
-        None in a burst or between steps.
+        """Seconds until the current step's last arrival is due; None in a burst or between
+        steps.
         """
         return remaining_s(self, self.context.anchor.now_us())
 
     def start(self, skipped: Sequence[str] = ()) -> None:
-        """Begin, in a greenlet of our own; `skipped` was asked for and is left out, each with its
-        reason.
+        """Begin in a greenlet of our own; `skipped` lists parts that the run leaves out, each with
+        the reason.
         """
         self.context.facts.notes += skipped
         gevent.spawn(self._life)
 
     def request_stop(self, reason: str) -> None:
-        """End early: no further arrivals, then audit and conclude what there is, as INVALID.
+        """End early: no further arrivals; then audit and conclude as INVALID.
 
         A second request leaves the audit out.
         """
@@ -200,9 +198,9 @@ class Run:
         context.sender.halt(Halt(run=context.id, token=context.token))
 
     def on_report(self, worker: str, report: WorkerReport) -> None:
-        """A process reports on its share; reports are cumulative, the last one counts.
+        """A process reports on its share; reports are cumulative, so the last one counts.
 
-        A report of another run is none.
+        Reports of other runs are ignored.
         """
         context = self.context
         if (report.run, report.token) != (context.id, context.token):
@@ -215,7 +213,7 @@ class Run:
             self._heard.set()
 
     def spoil(self, reason: str) -> None:
-        """The harness itself failed after the conclusion: exit 2, and the result says why."""
+        """The harness failed after the conclusion: exit code 2, and the result gives the reason."""
         self.exit_code = Verdict.ERROR.exit_code
         conclusion.spoiled(self.context, reason)
 
@@ -225,7 +223,7 @@ class Run:
             with self._steward() as steward:
                 self._carry_out(steward)
         except HarnessError as error:
-            # A run that was asked to stop has not waited long enough to blame the steward for it.
+            # A run that was asked to stop has not waited long enough to blame the steward.
             if self.context.stopping and isinstance(error, StewardSilentError):
                 facts.notes.append(str(error))
             else:
@@ -246,8 +244,8 @@ class Run:
             self.concluded.set()
 
     def _tell(self, result: Result) -> None:
-        """The verdict is the last thing on the screen: where Locust ends with the run, it comes
-        after all that Locust prints.
+        """Print the verdict last: if Locust ends with the run, after everything that Locust
+        prints.
         """
         terminal = carried(self.context.environment, Terminal)
         text = table.render(result, self.context.directory, terminal.width)
@@ -274,7 +272,7 @@ class Run:
         profile = "test" if options.smoke else "bench"
         context.enter("servers: found, or fetched and started")
         endpoints, owned = steward.open(context.id, profile, options.allow_target)
-        # Observer and platform inherit how the servers let them in.
+        # Observer and platform inherit these variables with the logins for the servers.
         endpoints.adopt(os.environ)
         self._versions = endpoints.versions
         context.facts.profile = endpoints.profile
@@ -287,8 +285,8 @@ class Run:
         Drive(context, self._course, steward, endpoints).drive()
 
     def _hear(self) -> None:
-        """Have all lanes say how far they are: what was sent is compared with what has come, and
-        must not be older than that.
+        """Have all lanes report now: sent events are compared with arrived ones, so their count
+        must not be older.
         """
         context, state = self.context, self.context.current
         if state is None:

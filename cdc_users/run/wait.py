@@ -1,6 +1,4 @@
-"""How a run waits: for a named condition, with a limit, and with an eye on what may have died or
-gone silent meanwhile.
-"""
+"""How a run waits: for a named condition, with a limit, while it watches for deaths and silence."""
 
 from __future__ import annotations
 
@@ -18,25 +16,25 @@ from cdc_users.step.state import Broken, Facts
 logger = structlog.get_logger()
 
 POLL_S = 0.1
-#: A process that lives and has not answered for so long has stopped.
+#: A process that lives and has not answered for so long counts as stopped.
 SILENT_S = 20.0
-#: Nothing moved for so long although something was due: what is stuck will not come loose.
+#: If nothing has moved for so long although arrivals are due, nothing will move again.
 STUCK_S = 30.0
-#: From the first request to stop until the result is there: Ctrl-C ends a run within 30 s.
+#: The time from the first request to stop until the result exists: Ctrl-C ends a run in 30 s.
 STOP_S = 24.0
-#: Of a stop's time, what comes after the audit: processes, objects and the steward itself.
+#: The part of a stop's time for what follows the audit: processes, objects and the steward.
 CLEAN_UP_RESERVED_S = 10.0
-#: A second request leaves time for the files alone.
+#: A second request to stop leaves time for the files alone.
 HURRY_S = 6.0
 
 
 class CutShortError(TargetError):
-    """A run that was asked to stop had no more time for something."""
+    """A run that was asked to stop had no more time for an action."""
 
 
 @dataclass(slots=True)
 class Stopping:
-    """Whether a run is to end early, why, and by when."""
+    """Whether a run is to end early, why, and when."""
 
     reason: str = ""
     _deadline_s: float | None = None
@@ -46,19 +44,19 @@ class Stopping:
         return bool(self.reason)
 
     def ask(self, reason: str) -> None:
-        """End early: no further arrivals, then audit and conclude what there is."""
+        """End early: no further arrivals; then audit and conclude."""
         if not self.reason:
             self.reason = reason
             self._deadline_s = self.clock() + STOP_S
 
     def hurry(self) -> None:
-        """End at once: only what is known already is concluded."""
+        """End at once: conclude only from what is known."""
         soon_s = self.clock() + HURRY_S
         self._deadline_s = soon_s if self._deadline_s is None else min(self._deadline_s, soon_s)
 
     def left_s(self, reserved_s: float = 0.0) -> float | None:
-        """The time that is left, less what later parts of the end need; None where there is no
-        hurry.
+        """The remaining time, less the time reserved for later parts of the end; None if there is
+        no limit.
         """
         if self._deadline_s is None:
             return None
@@ -67,8 +65,8 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What shows that something moves: `read` returns another value than before, or None where
-    nothing is due. After `stuck_s` of the same value nothing moves any more.
+    """Shows that something moves: `read` returns another value than before, or None if nothing is
+    due. If the value stays the same for `stuck_s`, nothing moves any more.
     """
 
     read: Callable[[], object]
@@ -77,8 +75,8 @@ class Progress:
 
 @contextlib.contextmanager
 def no_longer_than(stopping: Stopping, reserved_s: float, what: str) -> Iterator[None]:
-    """Cut short what has limits of its own, by CutShortError, when a run that was asked to stop has
-    no more time for it.
+    """End an action that has limits of its own by CutShortError, if a run that was asked to stop
+    has no more time for it.
     """
     caller = gevent.getcurrent()
 
@@ -96,12 +94,14 @@ def no_longer_than(stopping: Stopping, reserved_s: float, what: str) -> Iterator
 
 @dataclass(slots=True)
 class Waiting:
-    """Waits on behalf of one run; what broke the run meanwhile is in `facts.broken`."""
+    """Waits on behalf of one run; if something breaks the run meanwhile, it is in
+    `facts.broken`.
+    """
 
     facts: Facts
-    #: What has died, if anything; raises HarnessError where nothing can be said any more.
+    #: Returns what has died; raises HarnessError if the observer is lost.
     death: Callable[[], Broken | None]
-    #: Why something that lives does not answer, where a server of the stack is the cause.
+    #: Why a living process does not answer, if a server of the stack is the cause.
     stack_trouble: Callable[[], str | None]
     stopping: Stopping = field(default_factory=Stopping)
     stack_exit_code: int = 3
@@ -119,8 +119,8 @@ class Waiting:
     ) -> bool:
         """Wait for a condition; False when the time is over, or something has died.
 
-        With `progress` the wait also ends when nothing moves any more. Of the time that is left to
-        a run that is stopping, `reserved_s` is not used.
+        With `progress` the wait also ends when nothing moves any more. If the run is stopping, the
+        wait leaves `reserved_s` of the remaining time unused.
         """
         began_s = moved_s = self.clock()
         seen = progress.read() if progress is not None else None
@@ -134,7 +134,7 @@ class Waiting:
                 return False
             now_s, left_s = self.clock(), self.stopping.left_s(reserved_s)
             over = limit_s is not None and now_s - began_s > limit_s
-            # What is silent is waited for until it answers or is named: its silence is no answer.
+            # A silent part is waited for until it answers or is named: silence is no answer.
             if left_s == 0.0 or (over and self._silent_since_s is None):
                 return False
             if progress is not None:
@@ -148,8 +148,8 @@ class Waiting:
 
     def _answered(self, what: str, done: Callable[[], bool], reserved_s: float) -> bool:
         try:
-            # What stands still lets a question wait until its own limit, which a stop has no time
-            # for.
+            # A paused process lets a request wait until the request's own limit; a stopping run has
+            # no time for that.
             with no_longer_than(self.stopping, reserved_s, what):
                 found = done()
         except CutShortError:
@@ -161,9 +161,9 @@ class Waiting:
         return found
 
     def _silence(self, what: str, error: TargetError) -> None:
-        """Something does not answer. Why may show when its process is seen to be gone; until then
-        it may be busy, but not for ever. A run that was asked to stop has concluded why it ends,
-        and its waits have their limit.
+        """A part does not answer. It may be busy, though not for ever, or its process may soon be
+        seen to be dead. A run that was asked to stop knows already why it ends, and its waits have
+        limits.
         """
         now_s = self.clock()
         if self._silent_since_s is None:

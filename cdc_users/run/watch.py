@@ -1,6 +1,4 @@
-"""Watches a run while it goes on: one look a second at every tap, for timeline, page, terminal and
-Locust.
-"""
+"""Watches a run: one look a second at every tap, for timeline, page, terminal and Locust."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ LINE = ("CDC", "end_to_end (sink)")
 
 
 def _write_line(sink: str) -> dict[str, tuple[str, str]]:
-    """Locust's line for the writes of a sink that does something."""
+    """Locust's line for the writes of a sink, if the sink's writes take time."""
     if not sink or not sinks().by_name[sink].writes:
         return {}
     return {"sink_write": ("CDC", f"sink_write ({sink})")}
@@ -44,7 +42,7 @@ def _write_line(sink: str) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the watch needs to know of the current step, as its writers report it."""
+    """The watch's view of the current step, from its writers' reports."""
 
     name: str
     number: int
@@ -57,9 +55,9 @@ class Load:
     drain: bool
     sink: str = ""
     rows_per_arrival: int = 1
-    #: Arrivals that never came to anything, so that nobody waits for their events.
+    #: Arrivals that failed or were dropped, so that their events are not awaited.
     dropped: int = 0
-    #: Whether nothing is to come out yet: a platform waits until all is in the topic.
+    #: Whether no event may come out yet, because the platform waits for the topic to be filled.
     held: bool = False
 
     @property
@@ -70,21 +68,21 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """What one step has brought to the sink between two looks.
+    """The events of one step that have reached the sink between two looks.
 
-    A platform that was started again counts from zero, so what it has then is what has come.
+    A platform that was restarted counts from zero, so all of its count is new.
     """
 
     now: Recorder = field(default_factory=Recorder)
     before: Recorder = field(default_factory=Recorder)
 
     def histogram(self, name: str) -> LatencyHistogram:
-        """One series of it."""
+        """One series of these events."""
         now, before = self.now.histogram(name), self.before.histogram(name)
         return now.minus(before) if now.continues(before) else now
 
     def mean_ms(self, name: str) -> float | None:
-        """A series' mean; None where nothing came."""
+        """A series' mean; None if there were no events."""
         now, before = self.now.total(name), self.before.total(name)
         if now.samples < before.samples:
             before = SeriesTotal()
@@ -94,10 +92,10 @@ class Recent:
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at a pipeline once a second while `start`ed and keeps what it saw;
+    """Looks at a pipeline once a second while `start`ed, and keeps the results; `look` looks now.
 
-    `look` reads it now. `hear` has the writers report: they do so now and then by themselves, and
-    what was sent half a second ago is less than what has come by now.
+    `hear` asks the writers for a report. Their regular reports are up to half a second old, and
+    then fewer events seem to be sent than have arrived.
     """
 
     environment: Environment
@@ -105,20 +103,20 @@ class Watch:
     hear: Callable[[], None] = lambda: None
     last: PipelineSnapshot = field(default_factory=PipelineSnapshot)
     moments: list[TimelineRow] = field(default_factory=list)
-    #: By step number: events sent and delivered at each moment.
+    #: By step number: the events sent and delivered at each moment.
     looks: dict[int, list[ProgressSample]] = field(default_factory=dict)
-    #: Why the last look failed; None where it did not.
+    #: Why the last look failed; None if it did not.
     silence: TargetError | None = None
     began_s: float = field(default_factory=time.monotonic)
-    #: How the latencies at the sink were spread over the time of the load.
+    #: The distribution of the sink's latencies over the time of the load.
     heat: HeatMap = field(default_factory=HeatMap)
-    #: End-to-end latencies of what arrived in the last ten seconds.
+    #: End-to-end latencies of the events of the last ten seconds.
     lately: LatencyHistogram = field(default_factory=LatencyHistogram)
     _loaded_s: float = 0.0
     _resumed_s: float | None = None
     _windows: dict[int, LatencyWindow] = field(default_factory=dict)
     anchor: Anchor = field(default_factory=new_anchor)
-    #: Where the pipeline stood still, in sentences.
+    #: The pipeline's stalls, in sentences.
     stalls: list[str] = field(default_factory=list)
     _detector: StallDetector = field(default_factory=StallDetector)
     _clock_step_ms: float = 0.0
@@ -135,13 +133,13 @@ class Watch:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of the timeline: what prepares a pipeline is not on it."""
+        """Seconds of the timeline, which leaves out the preparation of pipelines."""
         resumed_s = self._resumed_s
         now_s = 0.0 if resumed_s is None else time.monotonic() - resumed_s
         return round(self._loaded_s + now_s, 3)
 
     def resume(self) -> None:
-        """A step begins: the timeline goes on, unless it does."""
+        """A step begins: let the timeline go on, if it stands."""
         if self._resumed_s is None:
             self._resumed_s = time.monotonic()
 
@@ -149,28 +147,30 @@ class Watch:
         self._loaded_s, self._resumed_s = self.elapsed_s, None
 
     def clock_step_ms(self) -> float:
-        """By how much the wall clock had left the monotonic one at the worst look until now: one
-        that was set there and back again has left times behind that are wrong.
+        """By how much the wall clock had left the monotonic one at the worst look so far: a clock
+        that was set back and forth has left wrong times behind.
         """
         self._clock_step_ms = max(self._clock_step_ms, self.anchor.step_ms(), key=abs)
         return self._clock_step_ms
 
     def start(self, read: Callable[[], PipelineSnapshot], patience_s: float = 0.0) -> None:
-        """Watch a pipeline from now on; `read` raises TargetError where it does not answer.
+        """Watch a pipeline from now on; `read` raises TargetError if it does not answer.
 
-        A healthy one may deliver nothing for `patience_s` and some seconds.
+        A healthy pipeline may deliver nothing for `patience_s` and some seconds.
         """
         self._read = read
         self._detector = StallDetector(patience_s)
         self._greenlet = gevent.spawn(self._watch)
 
     def stop(self) -> None:
-        """Take one last look, and no more."""
+        """Take one last look, and stop looking."""
         try:
             if self._greenlet is not None:
                 self._greenlet.kill()
                 self._greenlet = None
-                if self.silence is None:  # what did not answer a moment ago is not waited for again
+                if (
+                    self.silence is None
+                ):  # a part that did not answer a moment ago is not waited for again
                     self.note()
         finally:
             self._pause()
@@ -178,7 +178,7 @@ class Watch:
     def look(self) -> PipelineSnapshot:
         """Read every tap now; raises TargetError."""
         assert self._read is not None
-        # What was sampled since the last look is taken in with it, and once only.
+        # The samples since the last look are added here, and only here.
         with self._turn:
             self.last = self._read()
             return self.last
@@ -189,11 +189,11 @@ class Watch:
             self.note()
 
     def note(self) -> None:
-        """Look now and keep it; a step that has ended is complete in the timeline then, however
-        short it was.
+        """Look now and keep the result; after that the timeline is complete for a step that has
+        ended, however short it was.
         """
         self.clock_step_ms()
-        # What came since the last look is a difference of two looks, so no two may overlap.
+        # New events are the difference of two looks, so no two looks may overlap.
         with self._turn:
             try:
                 look = self.look()
@@ -207,7 +207,7 @@ class Watch:
         load = self.load()
         if load is None or self._resumed_s is None:
             return
-        # In a drain the way to the sink is no latency but a wait.
+        # In a drain the time before the sink is a wait and no latency.
         lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
         recents = {
             number: recent
@@ -224,7 +224,7 @@ class Watch:
         self._look_for_stall(look, load, moment)
 
     def _look_for_stall(self, look: PipelineSnapshot, load: Load, moment: TimelineRow) -> None:
-        """Name the place where events wait while nothing comes out."""
+        """Name the place where events wait while none come out."""
         if load.held:
             return
         topic = look.taps.get("topic")
@@ -253,7 +253,7 @@ class Watch:
         def rate(now: int, then: int) -> float | None:
             return round((now - then) / since_s, 1) if since_s else None
 
-        # A lane hears of its commit after the log does, so what has come may be ahead of its word.
+        # A lane learns of its commit after the log does, so arrivals may be ahead of its report.
         sent = max(load.sent, delivered)
         size = look.sink.steps[load.number].bytes if load.number in look.sink.steps else 0
         earlier_bytes, self._bytes[load.number] = self._bytes.get(load.number, 0), size
@@ -296,7 +296,7 @@ class Watch:
         )
 
     def _percentiles(self, step: int) -> RecentLatency:
-        """The last events of a step that bear percentiles out."""
+        """The last events of a step that suffice for percentiles."""
         now = self._seen.get(step, Recorder()).histogram("end_to_end")
         if step not in self._windows:
             self._windows = {step: LatencyWindow(self.elapsed_s)}
@@ -307,8 +307,8 @@ class Watch:
         return found
 
     def _recent(self, look: PipelineSnapshot, step: int) -> Recent | None:
-        """What has arrived at the sink since the last look; None where nothing has, as in all
-        steps that are over.
+        """The events that have reached the sink since the last look; None if there are none, as in
+        all steps that are over.
         """
         now = look.sink.steps[step].recorder
         before = self._seen.get(step, Recorder())
@@ -319,8 +319,8 @@ class Watch:
 
 
 def lag_of(told: int | None, backlog: int) -> int | None:
-    """A group's lag counts from the offsets that it has committed, which it does now and then: what
-    has been delivered is behind nobody.
+    """A group commits its offsets only now and then, so its lag may include events that are
+    delivered already; the backlog bounds it.
     """
     return None if told is None else min(told, backlog)
 

@@ -1,5 +1,5 @@
-"""How steps are closed: outcomes settled, fences sent the whole way, every tap audited, final
-states compared.
+"""Closes steps: settles outcomes, sends fences all the way, audits every tap, and compares final
+states.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Closing:
     states: Sequence[StepState]
     workload: Workload
     facts: Facts
-    #: How long fences are waited for.
+    #: How long fences are awaited.
     limit_s: float
-    #: How each writer's sequences ended: as it was told while it ran, and in truth.
+    #: The outcomes of each writer's sequences: as the writer knew them, and the true ones.
     told: dict[int, Outcomes] = field(default_factory=dict)
     settled: dict[int, Outcomes] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Do all of it; what was found is in `facts`.
+        """Do all of it; the findings are in `facts`.
 
-        Raises TargetError when a tap does not answer.
+        Raises TargetError if a tap does not answer.
         """
         wiring = self.rig.wiring
         for state in self.states:
@@ -85,7 +85,7 @@ class Closing:
             self._compare_final()
 
     def _fence(self) -> bool:
-        """Send fences until they have come; False where they have not, or cannot be written."""
+        """Send fences until they have arrived; False if some have not, or cannot be written."""
         partitions = self.rig.wiring.names.partitions
         try:
             return send_fences(
@@ -96,14 +96,14 @@ class Closing:
             return False
 
     def _taps(self) -> Sequence[TapProgress]:
-        """The taps' progress, the one that can tell partitions first: behind the direct reader
-        that is the stream's.
+        """The taps' progress, beginning with a tap that can tell partitions; behind the direct
+        reader that is the stream's.
         """
         progress = list(self.rig.progress().values())
         return progress[::-1] if self.rig.wiring.direct else progress
 
     def _fences_at_the_end(self) -> int:
-        """How many fences the last tap has seen; none where it does not answer."""
+        """How many fences the last tap has seen; 0 if it does not answer."""
         try:
             return len(list(self.rig.progress().values())[-1].fences)
         except TargetError:
@@ -116,7 +116,7 @@ class Closing:
         return self.rig.dead() is not None or bool(self.facts.gone)
 
     def _located(self, audits: Mapping[str, Audit]) -> dict[str, Audit]:
-        """The audits, with the place at the tap before of what a tap lacks."""
+        """The audits, with the place at the previous tap of events that a tap lacks."""
         observer, before, found = self.rig.observer, "", {}
         for name, audit in audits.items():
             found[name] = audit
@@ -135,7 +135,7 @@ class Closing:
                 )
 
     def _note_lost_deletes(self, taps: Mapping[str, Arrivals]) -> None:
-        """That what a tap lacks are deletes, where it is nothing else."""
+        """Note if everything that a tap lacks is a delete."""
         if not self.workload.mix[2] or not taps:
             return
         name, arrivals = list(taps.items())[-1]
@@ -149,9 +149,7 @@ class Closing:
             self.facts.notes.append(f"all {lost} events that the {name} tap lacks are deletes")
 
     def _compare_final(self) -> None:
-        """Compare what the sink holds with the source's table, or with what the writers were
-        told.
-        """
+        """Compare the sink's contents with the source's table, or with the writers' outcomes."""
         wiring = self.rig.wiring
         pairs = wiring.finals()
         if not pairs or self.rig.observer is None:
@@ -171,9 +169,9 @@ class Closing:
             self.facts.finals[state.number] = whole
 
     def _final_state(self) -> FinalState:
-        """What the writers have left, as far as they know."""
-        # Straight to the topic a writer does not wait: to it, every version counted when it was
-        # made.
+        """The state that the writers have left, as far as they know."""
+        # A writer straight to the topic does not wait for outcomes, so each version counted when it
+        # was made.
         direct = self.rig.wiring.pipeline.source == "topic"
         told = (
             {writer: _all_acked(outcome) for writer, outcome in self.told.items()}
@@ -191,7 +189,7 @@ def lost_deletes(
 ) -> tuple[int, int]:
     """How many events a tap lacks, and how many of these are deletes.
 
-    By writer: its outcomes as it knew them, what was written in truth, and what the tap has seen.
+    By writer: the outcomes as it knew them, the true ones, and the events that the tap has seen.
     """
     lost = deletes = 0
     for writer, (outcomes, acked, seen) in told.items():
@@ -209,12 +207,12 @@ def lost_deletes(
 
 
 def key_in_table(plans: Sequence[TablePlan], key: int) -> int:
-    """The number under which taps and tables know a writer's key."""
+    """The number of a writer's key in taps and tables."""
     return key_of_columns(key_texts(plans[key % len(plans)], key))
 
 
 def columns_at_fault(found: Final) -> list[str]:
-    """Which columns the corrupt rows differ in, each with an example."""
+    """The columns in which corrupt rows differ, each with an example."""
     named = [one for one in found.examples if one.columns]
     notes = []
     for name in dict.fromkeys(column for one in named for column in one.columns):
@@ -229,7 +227,7 @@ def columns_at_fault(found: Final) -> list[str]:
 
 
 def together(found: Sequence[Final]) -> Final:
-    """The comparisons of several tables as one."""
+    """The comparisons of several tables, combined."""
     whole = Final(examples=[example for one in found for example in one.examples])
     for name in ("compared", *FINAL_FINDINGS):
         setattr(whole, name, sum(getattr(one, name) for one in found))
@@ -246,7 +244,7 @@ def _all_acked(outcome: Outcomes) -> Outcomes:
 
 
 def _by_tap(writer: int, outcome: Outcomes, topic: Arrivals) -> Outcomes:
-    """What became of records of which no answer came: they are in the topic, or they are not."""
+    """The outcomes of records without an answer: they are in the topic, or they are not."""
     if not outcome.unknown:
         return outcome
     unknown, seen = SequenceSet.of(outcome.unknown), topic.seen.get(writer, SequenceSet())
@@ -257,7 +255,7 @@ def _by_tap(writer: int, outcome: Outcomes, topic: Arrivals) -> Outcomes:
 
 
 def written_by_others(taps: Mapping[str, Snapshot]) -> list[str]:
-    """That somebody else changed the run's rows, as the tap says that saw most of it."""
+    """A sentence if somebody else changed the run's rows, from the tap that saw most of that."""
     most = max(taps.values(), key=lambda tap: tap.written_by_others, default=None)
     if most is None or not most.written_by_others:
         return []
@@ -268,7 +266,7 @@ def written_by_others(taps: Mapping[str, Snapshot]) -> list[str]:
 def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
     """Close the steps that went through a rig, and keep its last figures.
 
-    Raises TargetError where one does not answer.
+    Raises TargetError if a part does not answer.
     """
     try:
         closing.close()
@@ -283,7 +281,7 @@ def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
             " updates or deletes it tells no messages, throughput or latency, and backlog and"
             " steady state are those of the topic"
         )
-    # On a topic of the user's own a rig may find what earlier ones wrote; theirs has been told.
+    # On the user's own topic a rig may read earlier rigs' events; these were reported then.
     facts.sink |= {
         state.number: last.sink.steps[state.number]
         for state in states

@@ -1,4 +1,4 @@
-"""What the processes of the pipeline and of the harness took during a step."""
+"""The use of processors, memory and storage by the pipeline and the harness during a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from cdc_users.measure.judgement.cost import CostReading, Costs, cost_of
 from cdc_users.observe.message import GaugeSample
 
-#: The servers of a stack; those that run elsewhere are not known.
+#: The servers of a stack; those that run elsewhere cannot be measured.
 SERVERS = (
     "postgres",
     "postgres-walsender",
@@ -17,11 +17,11 @@ SERVERS = (
     "schema-registry",
     "connect",
 )
-UNKNOWN = "what the servers take is not known: they are no processes of a stack on this machine"
+UNKNOWN = "the servers' use is not known: they are not processes of a stack on this machine"
 
 
 def step_cost(gauges: Sequence[GaugeSample], *, servers_known: bool) -> Costs:
-    """Each part's cost by name, in the order of the way; None for a server that runs elsewhere."""
+    """Each part's cost by name, in the order of the way; None for servers that run elsewhere."""
     readings: dict[str, list[CostReading]] = defaultdict(list)
     for sample in gauges:
         for name, process in (sample.processes or {}).items():

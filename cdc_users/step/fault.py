@@ -1,4 +1,4 @@
-"""The fault of a step: what was gathered of it, and what it comes to. Pure."""
+"""The fault of a step: what was gathered about it, and its figures. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from infra.faults.fault import Fault, faults
 
 @dataclass(slots=True)
 class FaultState:
-    """A fault that was done: when (wall us), and how much had come at each look."""
+    """A fault that was done: its times (wall us), and the delivered events at each look."""
 
     injected_us: int = 0
     healing_us: int = 0
@@ -34,7 +34,7 @@ class FaultState:
     gauges: Sequence[GaugeSample] = ()
 
 
-#: What result.json and faults.csv hold of a fault, in order.
+#: The fields of a fault in result.json and faults.csv, in order.
 FIGURES = (
     "name",
     "round",
@@ -60,13 +60,13 @@ FIGURES = (
 
 
 def fault_of(planned: PlannedFault) -> Fault:
-    """What is done, by its name."""
+    """The declaration of the fault, by its name."""
     return faults().by_name[planned.name]
 
 
 def allowances(planned: PlannedFault, rate_per_s: float) -> tuple[Threshold, ...]:
-    """What a step under this fault must hold: what the fault declares, and how much may come
-    again.
+    """The thresholds of a step under this fault: those that the fault declares, and how many events
+    may be delivered twice.
     """
     fault = fault_of(planned)
     again = math.ceil(min(fault.repeats_s, planned.duration_s) * rate_per_s)
@@ -79,10 +79,10 @@ def figures(
     done: FaultState | None,
     samples: Sequence[PressureSample],
 ) -> Mapping[str, object]:
-    """What a step's fault came to; of one that was not done only the plan.
+    """The figures of a step's fault; for a fault that was not done, only its plan.
 
-    `samples` are the step's, seconds after its start. Seconds are after the step's start
-    (planned, injected, healed), after the injection (detected, own state) or after the healing.
+    `samples` are the step's. Times are in seconds after the step's start (planned, injected,
+    healed), after the injection (detected, own state), or after the healing (all others).
     """
     plan = {"name": planned.name, "round": planned.round, "planned_s": planned.inject_at_s}
     if done is None or done.moments is None:
@@ -121,8 +121,8 @@ def figures(
 
 
 def _own_state_s(done: FaultState) -> float | None:
-    """After how long what the servers say of the pipeline showed that something is wrong: nobody
-    reads the slot, or slot or group cannot be asked.
+    """The time until the servers' own state showed the problem: nobody read the slot, or slot or
+    group could not be read.
     """
     for gauge in done.gauges:
         slot, group = gauge.slot, gauge.group

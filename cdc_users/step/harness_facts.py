@@ -1,4 +1,4 @@
-"""From what a run has gathered to the facts that its validity is judged by. Pure."""
+"""Turns what a run has gathered into the facts from which validity is judged. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Step
 from cdc_users.step.state import Facts, StepState
 
-#: More than this part of the lanes busy, and a burst finds none free.
+#: With more than this share of the lanes busy, a burst finds none free.
 LANES_SHARE = 0.7
-#: Two witnesses have seen the same events if their counts differ by no more than this part.
+#: Two witnesses saw the same events if their counts differ by no more than this share.
 SAME_EVENTS = 0.01
 
 
 def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
-    """What validity is judged by."""
+    """The facts from which validity is judged."""
     return HarnessFacts(
         steps=[step_facts(state, facts) for state in states],
         stop_reason=facts.stop_reason,
@@ -31,7 +31,7 @@ def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
         workers=facts.workers,
         clock_step_ms=facts.clock_step_ms,
         writers_twice=writers_twice(states),
-        # What was deleted after everybody had read it is no loss.
+        # Records that were deleted after all had been read are no loss.
         retention_lost=facts.overtaken() if is_incomplete(facts) else 0,
         restarts=facts.restarts,
         disturbed=facts.disturbed,
@@ -40,8 +40,8 @@ def harness_facts(states: Sequence[StepState], facts: Facts) -> HarnessFacts:
 
 
 def writers_twice(states: Sequence[StepState]) -> int:
-    """How many writer numbers two processes have reported, or one process in a step that they do
-    not belong to.
+    """How many writer numbers two processes have reported, or one process in a step to which they
+    do not belong.
     """
     told = Counter(
         (writer, writer // LANES_PER_STEP == state.number)
@@ -53,7 +53,7 @@ def writers_twice(states: Sequence[StepState]) -> int:
 
 
 def generator_reasons(state: StepState, facts: Facts) -> tuple[list[str], list[str]]:
-    """Why the generator itself did not offer a step's load, and that it had too few lanes for
+    """Why the generator itself did not offer a step's load, and whether it had too few lanes for
     it.
     """
     step = step_facts(state, facts)
@@ -66,14 +66,14 @@ def generator_reasons(state: StepState, facts: Facts) -> tuple[list[str], list[s
 
 
 def is_incomplete(facts: Facts, *steps: int) -> bool:
-    """Whether an audit of these steps (none named: of any) found events lost or not seen yet."""
+    """Whether an audit of these steps (of any, if none is named) found events lost or unseen."""
     chosen = [facts.audits.get(step, {}) for step in steps or facts.audits]
     return any(audit.lost or audit.unseen for audits in chosen for audit in audits.values())
 
 
 def clock_bound_ms(state: StepState) -> float | None:
-    """How far the clocks of the step's workers may be off the master's; None where all have one
-    clock, -1 where one is not known.
+    """How far the clocks of the step's workers may be off the master's: None if all have one clock,
+    -1 if one is not known.
     """
     bounds = [report.clock_bound_us for report in state.reports.values()]
     known = [bound_us for bound_us in bounds if bound_us is not None]
@@ -83,8 +83,8 @@ def clock_bound_ms(state: StepState) -> float | None:
 
 
 def _lanes_short(step: Step, usual_us: float | None) -> bool:
-    """Whether the load needs about as many lanes as there are when the system takes its usual time
-    (Little's law); else it was a stall of the system's that kept them all waiting.
+    """Whether the load needs about as many lanes as there are, at the system's usual service time
+    (Little's law); otherwise a stall of the system kept all lanes waiting.
     """
     if usual_us is None or not step.schedule.duration_s:
         return True
@@ -98,14 +98,14 @@ def has_lost(facts: Facts, step: int) -> bool:
 
 
 def step_facts(state: StepState, facts: Facts) -> StepFacts:
-    """What one step's validity is judged by."""
+    """The facts of one step."""
     recorder, step = state.recorder(), state.step
     use = facts.processors.get(state.number)
-    # What is seen as a state alone is no witness of when each event came.
+    # A sink that is seen as a state is no witness of when each event came.
     sink = None if state.number in facts.blind else facts.sink.get(state.number)
     loaded_s = max(0, state.loaded_us - state.t0_us) / 1e6
     wanted_s = sum(report.wanted_cpu_s for report in state.reports.values())
-    # In smoke size nothing is published, so a machine that is busy with other tests spoils nothing.
+    # A smoke run publishes no figures, so a busy machine spoils nothing.
     return StepFacts(
         name=step.name,
         mode="burst" if facts.smoke else step.mode,
@@ -115,10 +115,9 @@ def step_facts(state: StepState, facts: Facts) -> StepFacts:
             for name in ("offered", "started", "completed", "failed", "dropped")
         },
         samples=recorder.histogram("response").count + recorder.histogram("failed").count,
-        # What is proved to be lost cannot arrive: that the wait for it ran out is no reason of its
-        # own.
+        # A proved loss cannot arrive, so the end of the wait for it is no reason of its own.
         drained=state.drained or (facts.fenced and is_incomplete(facts, state.number)),
-        # What is lost never comes out, and is no backlog that grows.
+        # Lost events never come out, and are not a growing backlog.
         steady=step.steady and step.fault is None and not has_lost(facts, state.number),
         warm_up=step.warm_up,
         probe=step.probe,
@@ -143,8 +142,8 @@ def step_facts(state: StepState, facts: Facts) -> StepFacts:
 
 
 def _witness_early_ms(sink: StepSnapshot) -> float | None:
-    """How much earlier the platform says that its events are durable than our tap saw them, in
-    the mean over the same events, beyond what the tap's rhythm explains.
+    """How much earlier the platform reports events as durable than our tap saw them, in the mean
+    over the same events, beyond the time between the tap's looks.
     """
     seen, told = (sink.recorder.histogram(name) for name in ("end_to_end", DURABLE.name))
     if not told.count or abs(seen.count - told.count) > SAME_EVENTS * told.count:

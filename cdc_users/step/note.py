@@ -1,4 +1,4 @@
-"""What of a run is worth knowing and spoils nothing. Pure."""
+"""Notes on a run: facts that are worth knowing and spoil no number. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.step.harness_facts import step_facts
 from cdc_users.step.state import Facts, StepState
 
-#: So many causes of failed arrivals are named.
+#: How many causes of failed arrivals are named.
 CAUSES_TOLD = 5
 
 
 def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """What is worth knowing and spoils nothing; of a search its answer is enough."""
+    """All notes; of a search only its answer is noted."""
     judged = [state for state in states if not state.step.probe]
     return [
         *facts.notes,
@@ -31,7 +31,7 @@ def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
 
 
 def clock_notes(facts: Facts) -> list[str]:
-    """That the source's clock is another one, and what was done about it."""
+    """A note if the source's clock differs, and by how much latencies were corrected."""
     clock = facts.source_clock
     if clock.same:
         return []
@@ -42,7 +42,7 @@ def clock_notes(facts: Facts) -> list[str]:
 
 
 def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """How exact the end-to-end latency is, where it is not exact, and what came again."""
+    """How exact the end-to-end latency is, if it is not exact, and how many events were repeats."""
     found = []
     for state in states:
         sink = facts.sink.get(state.number)
@@ -58,14 +58,14 @@ def bound_notes(states: Sequence[StepState], facts: Facts) -> list[str]:
             )
         if sink.duplicated:
             found.append(
-                f"{state.step.name}: {sink.duplicated} events came again; latency is that of each"
-                " one's first arrival"
+                f"{state.step.name}: {sink.duplicated} events arrived again; latencies count only"
+                " each event's first arrival"
             )
     return found
 
 
 def stranger_notes(facts: Facts) -> list[str]:
-    """Processes that knocked and were sent away."""
+    """Processes of other runs that were sent away."""
     if not facts.strangers:
         return []
     some = "1 worker" if facts.strangers == 1 else f"{facts.strangers} workers"
@@ -73,7 +73,7 @@ def stranger_notes(facts: Facts) -> list[str]:
 
 
 def load_notes(states: Sequence[StepState]) -> list[str]:
-    """Why arrivals failed, and how often a producer's local queue was full."""
+    """Causes of failed arrivals, and how often a producer's local queue was full."""
     notes = []
     for state in states:
         causes: Counter[str] = Counter()
@@ -90,7 +90,7 @@ def load_notes(states: Sequence[StepState]) -> list[str]:
 
 
 def lane_notes(states: Sequence[StepState]) -> list[str]:
-    """What to say where arrivals had to wait for a free lane."""
+    """Notes on arrivals that had to wait for a free lane."""
     found = []
     for state in states:
         schedule = state.step.schedule

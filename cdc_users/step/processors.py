@@ -1,6 +1,6 @@
-"""Where the machine's processors are, seen from a run: servers, platform, harness, and others.
+"""How a run shares the machine's processors: servers, platform, harness, and other processes.
 
-Linux' schedstat and stat have the times (kernel documentation, scheduler/sched-stats, proc.rst).
+Linux's schedstat and stat have the times (kernel documentation, scheduler/sched-stats, proc.rst).
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ COUNTED = 8
 
 
 def read_run(rig: Rig, *, own_lanes: bool) -> ProcessorReading:
-    """How long each group of a run's processes ran and waited until now.
+    """How long each group of a run's processes has run and waited.
 
-    What runs elsewhere, or was started by somebody else, would be taken for others: then nothing is
-    said of the machine. `own_lanes` says that all lanes are in processes of this one.
+    Parts that run elsewhere, or that somebody else has started, would count as other processes;
+    then the machine's figures are left out. `own_lanes` says that all lanes are in processes of
+    this one.
     """
     platform = [pid for child in rig.children for pid in family(child.process.pid)]
     supervisor = rig.wiring.endpoints.supervisor_pid
@@ -62,7 +63,7 @@ def _threads(proc: Path, pid: int) -> Iterable[tuple[int, TaskTimes]]:
 
 
 def _machine(proc: Path) -> tuple[float, float]:
-    """Seconds that all processors were busy, and that there were; 0 where nothing says so."""
+    """Seconds that all processors were busy, and their total; 0 if the system does not say."""
     try:
         first = (proc / "stat").read_text(encoding="ascii").splitlines()[0].split()
     except (OSError, IndexError):
@@ -74,7 +75,7 @@ def _machine(proc: Path) -> tuple[float, float]:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that it has started, and theirs."""
+    """A process and all its descendants."""
     try:
         process = psutil.Process(pid)
         return [pid, *(child.pid for child in process.children(recursive=True))]

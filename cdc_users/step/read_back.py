@@ -1,7 +1,7 @@
-"""Finds out what became of transactions that nobody had an answer to, by reading their rows back.
+"""Finds the true outcome of transactions without an answer, by reading their rows.
 
-A writer never touches the keys of such a transaction again, and a transaction is there as a whole
-or not at all: so one look at its keys tells.
+A writer never touches the keys of such a transaction again, and a transaction exists completely or
+not at all; so one look at its keys suffices.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from cdc_users.users.workload.workload import Workload
 
 POLL_S = 0.05
 KEYS_PER_QUERY = 10_000
-#: By key, the sequence of the row's last write; a key without a row is missing.
+#: By key, the sequence of the last write to its row; keys without a row are missing.
 Found = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenTables:
-    """What a run's writers have written to: the tables, and the workload with the operations of a
+    """The tables that a run's writers have written to, and the workload with the size of a
     transaction, from which each transaction's keys follow.
     """
 
@@ -49,8 +49,8 @@ class WrittenTables:
 def settle_unknown(
     written: WrittenTables, outcomes: Mapping[int, Outcomes], limit_s: float
 ) -> dict[int, Outcomes]:
-    """The outcomes of one step's writers with everything unknown settled, once none of the run's
-    backends is at work. What cannot be settled in time stays unknown.
+    """The outcomes of one step's writers with everything unknown settled, once no backend of the
+    run is active. Outcomes that cannot be settled in time stay unknown.
     """
     if not any(outcome.unknown for outcome in outcomes.values()):
         return dict(outcomes)
@@ -74,7 +74,7 @@ def _settled(
 
 
 def unknown_transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> list[Done]:
-    """The transactions of a writer whose outcome it did not know."""
+    """The transactions of which a writer did not know the outcome."""
     if not told.unknown:
         return []
     return [
@@ -83,7 +83,7 @@ def unknown_transactions(workload: Workload, size: int, writer: int, told: Outco
 
 
 def decide(told: Outcomes, doubtful: Sequence[Done], found: Found) -> Outcomes:
-    """A writer's outcomes, now that the rows of what was doubtful have been read."""
+    """A writer's outcomes, after the rows of doubtful transactions were read."""
     acked: list[SequenceRange] = [
         (done.first, done.last) for done in doubtful if _committed(done, found)
     ]
@@ -99,7 +99,7 @@ def _committed(done: Done, found: Found) -> bool:
 def _there(touch: Touch, sequence: int, found: Found) -> bool:
     """Whether this event has happened.
 
-    A stamp says nothing: its row is gone or was never stamped.
+    A stamp decides nothing: its row is gone, or was never stamped.
     """
     if touch.operation is Operation.DELETE:
         return touch.key not in found
@@ -122,7 +122,7 @@ def _lanes_idle(connection: Connection[Any], name: str, limit_s: float) -> bool:
 def key_sequences(
     connection: Connection[Any], target: DatabaseTarget, keys: Sequence[int]
 ) -> dict[int, int]:
-    """By key, the sequence of its row's last write; a key without a row is missing."""
+    """By key, the sequence of the last write to its row; keys without a row are missing."""
     if target.plans:
         return _read_own(connection, target.plans, keys)
     return _read(connection, target, keys)
@@ -131,7 +131,7 @@ def key_sequences(
 def _read_own(
     connection: Connection[Any], plans: Sequence[TablePlan], keys: Sequence[int]
 ) -> dict[int, int]:
-    """The same in tables of the user's own, whose keys are found by their texts."""
+    """`_read` for the user's own tables, whose keys are found by their texts."""
     found: dict[int, int] = {}
     for number, plan in enumerate(plans):
         mine = {key_texts(plan, key): key for key in keys if key % len(plans) == number}
@@ -163,7 +163,7 @@ def _read(
 
 
 def _sequence(probe: str | None) -> int:
-    """The sequence in a row's probe; 0, which is nobody's, where the row has none."""
+    """The sequence in a row's probe; 0, which no writer uses, if the row has no probe."""
     try:
         return parse_probe(probe or "").sequence
     except ProbeError:

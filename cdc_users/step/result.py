@@ -1,4 +1,4 @@
-"""From what a run has gathered to its result: each step's figures and ledger, and how steps
+"""Turns what a run has gathered into its result: each step's figures and ledger, and how steps
 compare. Pure.
 """
 
@@ -35,9 +35,9 @@ HARNESS_SERIES, SINK_SERIES = series.of_side("generator"), series.of_side("sink"
 EVENT_SERIES = series.names(one for one in series.SERIES if one.of_events)
 FROM_INTENDED = series.names(one for one in series.SERIES if one.from_intended)
 OPTIONAL_SERIES = series.names(one for one in series.SERIES if one.optional)
-#: In a drain the way to the sink is no latency but a wait.
+#: In a drain the time before the sink is a wait and no latency.
 DRAIN_SERIES = series.names(one for one in series.SERIES if one.in_drain)
-#: What a difference of the final state counts as in the ledger.
+#: The ledger's class for each kind of difference in the final state.
 FINAL_CLASSES = {
     "lost": "missing",
     "duplicated": "repeated",
@@ -47,14 +47,14 @@ FINAL_CLASSES = {
     "corrupt": "corrupt",
     "phantom": "extra",
 }
-#: Shorter drains are not compared without a word: most of them is the start.
+#: Shorter drains are compared with a note: their start is most of them.
 COMPARABLE_S = 1.0
 TALLY = ("offered", "started", "completed", "failed", "dropped", "late")
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What was asked for: a scenario, under a run's id, by a command line, with these options."""
+    """The request: a scenario, the run's id, the command line, and the options."""
 
     scenario: Scenario
     run: str
@@ -89,7 +89,7 @@ def conclude(request: RunRequest, states: Sequence[StepState], facts: Facts) -> 
 
 
 def hasty(steps: Sequence[StepResult]) -> list[str]:
-    """A note on drains that were over before they had got going: their rates compare starts."""
+    """A note on drains that ended before they had started up: their rates compare starts."""
     names = [step.name for step in steps if step.drain_rate_per_s is not None and _is_hasty(step)]
     if not names:
         return []
@@ -104,7 +104,7 @@ def _is_hasty(step: StepResult) -> bool:
 
 
 def readings(steps: Sequence[StepResult]) -> list[RateReading]:
-    """What a scaling run compares: each drain's rate by its pipeline."""
+    """The readings of a scaling run: each drain's rate, by its pipeline."""
     return [
         RateReading(
             # The slow sink is the one that waits.
@@ -151,8 +151,9 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
 def _lasted_us(state: StepState, sink: StepSnapshot) -> int:
     """From a step's begin until its last event was at the sink.
 
-    A plan that was carried out lasted as long as it was planned, which is one interval longer than
-    from its first arrival to its last: ten arrivals a second are not eleven in the first one.
+    A plan that was carried out counts with its planned duration, which is one interval longer than
+    from the first arrival to the last: ten arrivals a second must not become eleven in the first
+    second.
     """
     step = state.step
     lasted_us = max(0, sink.last_us - (state.drain_us if step.mode == "drain" else state.t0_us))
@@ -163,8 +164,8 @@ def _lasted_us(state: StepState, sink: StepSnapshot) -> int:
 
 
 def _final_of(number: int, facts: Facts) -> Final | None:
-    """The final state as it counts in a step: steps of one rig share it, and a row that the audit
-    of one of them misses is not missed by the others.
+    """The final state as it counts in one step. Steps of one rig share it; a row that the audit of
+    one step misses does not count in the others.
     """
     final = facts.finals.get(number)
     if final is None:
@@ -179,7 +180,7 @@ def _lost(facts: Facts, number: int) -> int:
 
 
 def _fault(state: StepState, facts: Facts) -> Mapping[str, object]:
-    """What the step's fault came to; empty where it has none."""
+    """The figures of the step's fault; empty if it has none."""
     planned = state.step.fault
     if planned is None:
         return {}
@@ -187,11 +188,10 @@ def _fault(state: StepState, facts: Facts) -> Mapping[str, object]:
 
 
 def pressure(state: StepState, facts: Facts) -> dict[str, object]:
-    """What happened inside the platform during a step; what takes samples is empty where there
-    were none.
+    """The platform's inner figures during a step; those that need samples are empty if there are
+    none.
 
-    After a load that was more than the sink can take, *drain rate* and *time to drain* are those
-    of what was left.
+    After an overload, *drain rate* and *time to drain* are those of the remaining backlog.
     """
     samples = facts.samples.get(state.number, ())
     loaded_s, sink = (
@@ -222,10 +222,7 @@ def pressure(state: StepState, facts: Facts) -> dict[str, object]:
 
 
 def _hold(step: Step, loaded_s: float) -> tuple[float, float] | None:
-    """The window of the step's last stage, in seconds from its start;
-
-    None where it has no stages.
-    """
+    """The window of the step's last stage, in seconds from its start; None if it has no stages."""
     return (step.marks[-1].offset_s, loaded_s) if step.marks else None
 
 
@@ -239,7 +236,7 @@ def latencies(
 ) -> dict[str, Mapping[str, float | int | None]]:
     """Every series' summary, by its name in result.json.
 
-    Arrivals that were dropped take part in every series that begins at the intended time.
+    Dropped arrivals count in every series that begins at the intended time.
     """
     step, harness_side, clock_ms = state.step, state.recorder(), clock_bound_ms(state)
     stages = DRAIN_SERIES if step.mode == "drain" else SINK_SERIES
@@ -266,13 +263,13 @@ def latencies(
 
 
 def ledger(audits: Mapping[str, Audit], final: Final | None, fenced: bool) -> dict[str, int | str]:
-    """A step's audit as result.json has it: delivered at the last tap, and in each class the worst
-    of all taps.
+    """A step's audit for result.json: delivered at the last tap, and in each class the worst of all
+    taps.
 
-    The final state counts as well: a row that the sink misses is lost, a further one of its key
-    duplicated, an older one stale, another one corrupt, one whose key was deleted undeleted or
-    resurrected, and one that nobody wrote a phantom. Empty where there was no audit;
-    audit.json has each tap's own.
+    The final state counts too: a row that the sink misses is lost; a further row of a key
+    duplicated; an older row stale; a different row corrupt; a row whose key was deleted undeleted
+    or resurrected; and a row that nobody wrote a phantom. Empty if there was no audit; audit.json
+    has each tap's own.
     """
     if not audits:
         return {}
@@ -281,7 +278,7 @@ def ledger(audits: Mapping[str, Audit], final: Final | None, fenced: bool) -> di
     for name, finding in FINAL_CLASSES.items():
         worst[name] = max(worst[name], getattr(final, finding, 0))
     fences = "complete" if fenced else "incomplete"
-    # Under load a tap looks at the columns of some rows; that of the finding says how many.
+    # Under load a tap checks the columns of some rows; `checked` says of how many.
     looked = max(audits.values(), key=lambda audit: (audit.corrupt, audit.checked))
     return {
         "sent": last.sent,
@@ -294,7 +291,7 @@ def ledger(audits: Mapping[str, Audit], final: Final | None, fenced: bool) -> di
 
 
 def harness(states: Sequence[StepState]) -> dict[str, float | None]:
-    """What the generator itself cost and how punctual it was."""
+    """The cost and the punctuality of the generator itself."""
     merged = Recorder()
     for state in states:
         merged.merge(state.recorder())

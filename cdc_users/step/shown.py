@@ -1,4 +1,4 @@
-"""What a step that has just ended shows to the course that decides what comes next."""
+"""The figures of a step that has just ended, for the course that decides the next step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cdc_users.step.stages import stage_figures
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.timeline_row import TimelineRow
 
-#: Connect confirms what it has read once a second (offset.flush.interval.ms), and a busy one later.
+#: Connect confirms its position once a second (offset.flush.interval.ms), and a busy Connect later.
 CONFIRMED_S = 5.0
 
 
@@ -24,9 +24,9 @@ def shown(
     moments: Sequence[TimelineRow],
     gauges: Sequence[GaugeSample] = (),
 ) -> StepShown:
-    """A step's figures, before its audit.
+    """A step's figures before its audit.
 
-    `moments` are the run's seconds, `gauges` the samples that were taken while its load lasted.
+    `moments` are the run's seconds, `gauges` the samples under the step's load.
     """
     own, crowded = generator_reasons(state, facts)
     mine = [moment for moment in moments if moment.step == state.step.name]
@@ -49,8 +49,8 @@ def shown(
 def backlogs(
     state: StepState, moments: Sequence[TimelineRow], gauges: Sequence[GaugeSample]
 ) -> dict[str, BacklogSeries]:
-    """What waited at each place while the load lasted; a lag that should be known and is not is
-    said to be unknown.
+    """The backlog at each place under load; a lag that should be known but is not counts as
+    unknown.
     """
     loaded = [moment for moment in moments if moment.offered < state.step.schedule.count]
     found = {}
@@ -89,7 +89,7 @@ def _events(waiting: Sequence[tuple[float, int]], rate_per_s: float) -> BacklogS
 
 
 def _slot(samples: Sequence[GaugeSample]) -> BacklogSeries:
-    """The WAL that the slot holds back, against what is written."""
+    """The WAL that the slot holds back, compared with the WAL that is written."""
     known = [
         (sample.at_us / 1e6, sample.slot.lag_bytes, sample.slot.wal_bytes)
         for sample in samples

@@ -22,7 +22,7 @@ def stage_figures(
     backlogs: dict[str, BacklogSeries],
     gauges: Sequence[GaugeSample],
 ) -> StageFigures:
-    """What names the stage that limits the pipeline."""
+    """The figures by which the limiting stage is found."""
     answers = [sample.group.took_ms for sample in gauges if sample.group is not None]
     known = [took_ms for took_ms in answers if took_ms is not None]
     in_use = _cores(result.cost, "machine")
@@ -45,10 +45,10 @@ def stage_figures(
 
 
 def _busy(state: StepState, result: StepResult) -> dict[str, float]:
-    """The part of its time that each stage was at work, as far as that is known.
+    """The share of its time in which each stage was busy, as far as known.
 
-    A walsender and a Python process are one thread, so a core is all that they can take; Kafka
-    Connect's connector reads and converts in one thread, and sends in another.
+    A walsender and a Python process have one thread, so a core is their maximum. Kafka Connect's
+    connector reads and converts in one thread, and sends in another.
     """
     costs, direct = result.cost, is_direct(state.step.pipeline)
     platforms = [
@@ -69,7 +69,7 @@ def _busy(state: StepState, result: StepResult) -> dict[str, float]:
 
 
 def _lanes_busy(state: StepState) -> float | None:
-    """The part of the lanes' time in which they waited for the source."""
+    """The share of the lanes' time in which they waited for the source."""
     loaded_s = (state.loaded_us - state.t0_us) / 1e6
     service = state.recorder().histogram("service")
     if loaded_s <= 0 or not service.count:

@@ -1,4 +1,4 @@
-"""What a run gathers while it goes on: one state a step, and what is known besides.
+"""The data that a run gathers: one state for each step, and the facts of the whole run.
 
 Plain data for the conclusion.
 """
@@ -29,16 +29,16 @@ from infra.faults.fault import RETENTION
 
 @dataclass(frozen=True, slots=True)
 class ReportedShare:
-    """What one process has reported of its share of a step, decoded when it came."""
+    """One process's report on its share of a step, decoded on arrival."""
 
     tally: Tally = field(default_factory=Tally)
     recorder: Recorder = field(default_factory=Recorder)
-    #: By writer, how its sequences ended.
+    #: By writer, the outcomes of its sequences.
     outcomes: Mapping[int, Outcomes] = field(default_factory=dict)
     cpu_s: float = 0.0
     wanted_cpu_s: float = 0.0
     done: bool = False
-    #: How far its clock may be off the master's; None where it is the same one, -1 where unknown.
+    #: The uncertainty of its clock; None if it is the master's, -1 if it is not known.
     clock_bound_us: int | None = None
 
     @classmethod
@@ -62,8 +62,8 @@ def _outcomes(ranges: Mapping[Outcome, Sequence[Sequence[int]]]) -> Outcomes:
 
 @dataclass(slots=True)
 class StepState:
-    """One step while it runs and after: what the processes with lanes reported, and when things
-    happened (wall us).
+    """One step during its run and afterwards: the reports of the processes with lanes, and the
+    times of events (wall us).
     """
 
     number: int
@@ -73,35 +73,35 @@ class StepState:
     loaded_us: int = 0
     #: When the platform began to read, in a drain step.
     drain_us: int = 0
-    #: When it had been drained, or its time was over.
+    #: When the drain was complete, or its time was over.
     ended_us: int = 0
     #: How many of the step's marks have been announced.
     marked: int = 0
     drained: bool = False
-    #: Why its load was given up before its end.
+    #: Why its load was cut short; empty if it was not.
     cut: str = ""
-    #: For how long nothing had come when the wait for the rest was given up.
+    #: How long no event had arrived when the wait for the rest was given up.
     quiet_s: float = 0.0
     #: Events that had been sent and not delivered when the load ended.
     backlog_at_end: int = 0
-    #: Sent and delivered while the load lasted, once a second.
+    #: Events sent and delivered, once a second under load.
     looks: list[ProgressSample] = field(default_factory=list)
     reports: dict[str, ReportedShare] = field(default_factory=dict)
-    #: What was done to the pipeline meanwhile, once it is done.
+    #: The fault that was done to the pipeline, once it is over.
     fault: FaultState | None = None
 
     @property
     def loaded(self) -> bool:
-        """Whether every process has worked through its share."""
+        """Whether every process has finished its share."""
         return bool(self.workers) and all(self.is_done(worker) for worker in self.workers)
 
     def is_done(self, worker: str) -> bool:
-        """Whether this process has worked through its share."""
+        """Whether this process has finished its share."""
         return worker in self.reports and self.reports[worker].done
 
     def total(self, name: str) -> int:
-        """The sum of one tally over all processes; of a load that ends with its fault only what
-        came up was offered.
+        """The sum of one count over all processes; a load that ended with its fault offered only
+        the arrivals that came due.
         """
         if name == "offered" and self.cut and self.step.fault is not None:
             return self.total("started") + self.total("dropped")
@@ -115,7 +115,7 @@ class StepState:
         )
 
     def outcomes(self) -> dict[int, Outcomes]:
-        """How each writer's sequences ended."""
+        """The outcomes of each writer's sequences."""
         return {
             writer: outcome
             for report in self.reports.values()
@@ -131,7 +131,7 @@ class StepState:
 
 
 class Broken(NamedTuple):
-    """What broke a run, and the exit code that it means."""
+    """The problem that broke a run, and its exit code."""
 
     reason: str
     exit_code: int
@@ -139,66 +139,67 @@ class Broken(NamedTuple):
 
 @dataclass(slots=True)
 class Facts:
-    """What a run has gathered besides its steps."""
+    """The facts of a run besides its steps."""
 
     stop_reason: str = ""
-    #: Processes with lanes that were lost, of how many.
+    #: How many processes with lanes were lost, and of how many.
     workers_lost: int = 0
     workers: int = 0
-    #: Processes that did not belong to the run and were refused.
+    #: How many processes of other runs were refused.
     strangers: int = 0
     #: By how much the wall clock left the monotonic one during the run.
     clock_step_ms: float = 0.0
     #: By how much PostgreSQL's clock is ahead of the run's.
     source_clock: ClockOffset = ONE_CLOCK
-    #: Events that the topic no longer had when the consumer came to them.
+    #: Events that the topic had deleted before the consumer read them.
     retention_lost: int = 0
-    #: What ended and began again without being asked.
+    #: Processes that restarted without being asked.
     restarts: list[str] = field(default_factory=list)
-    #: What of the system under test is permanently gone, and what somebody else did to the run.
+    #: Parts of the system under test that are permanently gone, and what somebody else did to the
+    #: run.
     gone: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
-    #: What came to a tap in a form that it does not know.
+    #: Messages of an unknown form at a tap.
     unreadable: list[str] = field(default_factory=list)
-    #: Patterns of what the run's own faults explain: restarts, altered tables, taps that were cut
-    #: off.
+    #: Patterns of sentences that the run's own faults explain: restarts, altered tables, taps that
+    #: were cut off.
     explained: list[str] = field(default_factory=list)
-    #: What must hold: the scenario's, the user's, and the ledger's classes at 0.
+    #: All thresholds: the scenario's, the user's, and the ledger's classes at 0.
     thresholds: Sequence[Threshold] = ()
     smoke: bool = False
     profile: str | None = None
-    #: Whether every pipeline's fences have come out of all its taps, as far as that was looked at.
+    #: Whether the fences of every audited pipeline have passed all its taps.
     fenced: bool = True
     #: Whether any tap had seen a fence that was sent at the end.
     fences_seen: bool = False
-    #: What broke the run, and the exit code that it means.
+    #: The problem that broke the run, and its exit code.
     broken: list[Broken] = field(default_factory=list)
-    #: What was wrong without spoiling a number.
+    #: Notes that spoil no number.
     notes: list[str] = field(default_factory=list)
     #: By step, then by tap in the order in which events pass them.
     audits: dict[int, Mapping[str, Audit]] = field(default_factory=dict)
     sink: dict[int, StepSnapshot] = field(default_factory=dict)
-    #: Steps whose sink is seen as a state alone, so that nobody can count its events.
+    #: Steps whose sink is seen as a state alone, so that its events cannot be counted.
     blind: set[int] = field(default_factory=set)
-    #: By step: the final state of the sink against the source's, where the sink keeps one.
+    #: By step: the comparison of the sink's final state with the source's, if the sink keeps one.
     finals: dict[int, Final] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
-    #: By step: samples of the platform and the gauges, the most events that one of its instances
-    #: held, and the events that became durable in each partition.
+    #: By step: samples of the platform and the gauges, the most events that one instance held, and
+    #: the events that became durable in each partition.
     samples: dict[int, Sequence[PressureSample]] = field(default_factory=dict)
     high_water: dict[int, int] = field(default_factory=dict)
     partition_events: dict[int, Sequence[int]] = field(default_factory=dict)
-    #: By step: what each server, the platform and the harness took; None is not known.
+    #: By step: the cost of each server, the platform and the harness; None where not known.
     costs: dict[int, Costs] = field(default_factory=dict)
-    #: What the course as a whole came to, and to what before its last step; of the latter only the
-    #: figures mean anything, because its steps go on.
+    #: The outcome of the course, and its outcome before its last step. Of the latter only the
+    #: figures are valid, because the steps were still going on.
     course: CourseOutcome = field(default_factory=CourseOutcome)
     course_so_far: CourseOutcome = field(default_factory=CourseOutcome)
     #: By step: how the run's processes shared the machine's processors with others.
     processors: dict[int, ProcessorUse] = field(default_factory=dict)
 
     def unexplained(self, sentences: Iterable[str]) -> list[str]:
-        """Those of these that no fault of the run's own explains."""
+        """The sentences that no fault of the run explains."""
         return [
             sentence
             for sentence in sentences
@@ -206,11 +207,11 @@ class Facts:
         ]
 
     def overtaken(self) -> int:
-        """Events that retention has deleted too early, unless a fault of the run's own did."""
+        """Events that retention has deleted too early, unless a fault of the run caused that."""
         return self.retention_lost if self.unexplained([RETENTION]) else 0
 
     def leave_behind(self, problems: Iterable[str]) -> None:
-        """Note what could not be removed; what fails again at the end of the run is said once."""
+        """Note what could not be removed; a failure that repeats at the run's end is noted once."""
         for problem in problems:
             note = f"left behind: {problem}"
             if note not in self.notes:

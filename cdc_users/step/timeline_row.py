@@ -1,5 +1,5 @@
-"""One second of a run, as timeline, page, terminal and metrics read it; files can be read without
-Locust.
+"""One second of a run for timeline, page, terminal and metrics. Files can be read without Locust,
+so this does not import it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ TimelineValue = float | str | None
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One second of a run: totals of its step so far, rates since the last one, and the latency of
-    what arrived.
+    """One second of a run: totals of its step so far, rates since the last second, and the latency
+    of the events that arrived.
 
-    Latencies are milliseconds; the stages are means, which sum to `mean_ms`. None where it is not
+    Latencies are milliseconds; the stages are means, which add up to `mean_ms`. None where not
     known.
     """
 
@@ -42,7 +42,8 @@ class TimelineRow:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
-    #: The percentiles are of so many seconds until now: the fewest that bear a p99 out, up to 60.
+    #: The percentiles are of the last `window` seconds: the shortest time that suffices for a p99,
+    #: up to 60.
     window_s: float | None
     mean_ms: float | None
     max_ms: float | None
@@ -51,8 +52,8 @@ class TimelineRow:
     fetch_ms: float | None
     queue_ms: float | None
     sink_write_ms: float | None
-    #: Events of the step that the topic's tap has seen; None where there is none.
+    #: Events of the step that the topic's tap has seen; None if there is no such tap.
     captured: int | None = None
-    #: What Debezium says: how far it is behind its source, and what its queue has room for.
+    #: Debezium's own metrics: how far it is behind its source, and the free room of its queue.
     debezium_behind_ms: float | None = None
     debezium_queue_remaining: float | None = None

@@ -1,4 +1,4 @@
-"""From what a run has gathered to its verdict: reasons for INVALID, and thresholds that fail.
+"""Turns what a run has gathered into its verdict: reasons for INVALID, and thresholds that fail.
 Pure.
 """
 
@@ -18,21 +18,21 @@ from cdc_users.step.fault import allowances, fault_of
 from cdc_users.step.harness_facts import harness_facts, has_lost
 from cdc_users.step.state import Facts, StepState
 
-#: Pauses end within milliseconds of a queue's becoming empty, on a busy machine within a second or
+#: A pause ends within milliseconds after a queue is empty, on a busy machine within a second or
 #: two.
 STALL_LIMIT_S = 5.0
-#: Classes that others who write the run's rows put things into; the verdict names them instead.
+#: Classes that change when somebody else writes to the run's rows; the verdict names that instead.
 OF_OTHERS = ("duplicated", "reordered", "corrupt", "stale")
-#: What of a ledger says how much there was, which of a warm-up is a part of the plan only.
+#: The ledger's counts that are no defects; those of a warm-up belong to the plan only.
 AMOUNTS = frozenset({"sent", "delivered", "checked"})
-#: A system that lets nothing through for so long, while the rest is waited for, stands still.
+#: A system from which nothing has come for so long, while the rest is awaited, stands still.
 STANDSTILL_S = 10.0
 
 
 def judge(
     states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
 ) -> tuple[Verdict, list[str]]:
-    """The verdict and why. What broke the run comes first, then INVALID, then FAIL."""
+    """The verdict and its reasons: first what broke the run, then INVALID, then FAIL."""
     if facts.broken:
         reason, code = facts.broken[0]
         return verdict_of(code), [reason]
@@ -54,9 +54,7 @@ def judge(
 
 
 def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
-    """A platform that has stopped taking in is at fault itself, and no matter of how it was
-    measured.
-    """
+    """A platform that has stopped reading is at fault, however well it was measured."""
     return [
         f"{step.name}: partitions stayed paused for {step.pressure['stalled_s']:g} s with nothing"
         " held"
@@ -66,8 +64,8 @@ def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
 
 
 def gone_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """A system of which a part is permanently gone, or out of which nothing comes any more, has
-    failed, however it was measured.
+    """A system has failed if a part of it is permanently gone, or if nothing comes out any more,
+    however well it was measured.
     """
     found = [f"{what}; {since}" for what in facts.gone for since in [_last_sign(states, facts)]]
     if found or facts.fenced or facts.stop_reason:
@@ -81,8 +79,8 @@ def gone_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
 
 
 def unrecovered_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """A pipeline that has not delivered everything long after a fault was undone has failed: the
-    fault explains why it took long, and not that it never ended.
+    """A pipeline has failed if it has not delivered everything long after a fault was healed: the
+    fault explains a delay, but not that there is no end.
     """
     return [
         f"{state.step.name}: the pipeline has not recovered from {state.step.fault.name}:"
@@ -108,7 +106,7 @@ def _last_sign(states: Sequence[StepState], facts: Facts) -> str:
 
 
 def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """Why the numbers may not be used, if they may not."""
+    """Why the numbers may not be used; empty if they may."""
     reasons = []
     if facts.profile == "test" and not facts.smoke:
         reasons.append(
@@ -121,7 +119,7 @@ def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
 def fail_reasons(
     states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
 ) -> list[str]:
-    """What the system under test did wrong, if anything: thresholds, the ledger's among them, and
+    """What the system under test did wrong: thresholds that fail, those of the ledger included, and
     failed arrivals.
     """
     reasons = [f"the pipeline reports: {error}" for error in facts.platform_errors]
@@ -144,15 +142,16 @@ def _stops_writers(state: StepState) -> bool:
 def undecided_reasons(
     states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts
 ) -> list[str]:
-    """Thresholds that the figures are not exact enough for."""
+    """Thresholds for which the figures are not exact enough."""
     found = _threshold_failures(states, steps, facts, undecided=True)
     return [failure.reason for failure in found]
 
 
 def _thresholds(state: StepState, facts: Facts) -> Sequence[Threshold]:
-    """What a step must hold: the run's, and what its fault allows instead of the ledger's zeros.
+    """The thresholds of a step: the run's, and its fault's allowances in place of the ledger's
+    zeros.
 
-    What the user has named for a metric holds beside a fault too.
+    A threshold that the user has given for a metric also holds under a fault.
     """
     planned, schedule = state.step.fault, state.step.schedule
     if planned is None:
@@ -166,7 +165,7 @@ def _thresholds(state: StepState, facts: Facts) -> Sequence[Threshold]:
 
 
 def _is_of_losses(threshold: Threshold) -> bool:
-    """Whether it is about what the ledger finds wrong, and not about how much there was."""
+    """Whether it is about a defect in the ledger, and not about an amount."""
     place, *rest = threshold.metric.path
     return place == "ledger" and AMOUNTS.isdisjoint(rest)
 
@@ -175,13 +174,13 @@ def _threshold_failures(
     states: Sequence[StepState], steps: Sequence[StepResult], facts: Facts, *, undecided: bool
 ) -> list[ThresholdFailure]:
     found = []
-    # What a warm-up loses is lost all the same; its figures are not judged.
+    # What a warm-up loses counts as lost; its figures are not judged.
     for state, step in zip(states, steps, strict=True):
         row, chosen = step_json(step), _thresholds(state, facts)
         if step.warm_up or step.probe:
             chosen = [threshold for threshold in chosen if _is_of_losses(threshold)]
         judged = failures(chosen, [{**row, "warm_up": False}], counts_only=facts.smoke)
-        # Without an audit there is nothing to judge it by, and `fences incomplete` says so.
+        # Without an audit there is nothing to judge; `fences incomplete` reports that.
         found += [
             failure
             for failure in judged

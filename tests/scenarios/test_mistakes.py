@@ -47,9 +47,7 @@ def of(scenario: str, words: str, line: str) -> Mistake:
 
 MISTAKES = [
     # What cannot be read.
-    Mistake(
-        "--rate=", "--rate needs a value (arrivals per second); leave it out where none is meant"
-    ),
+    Mistake("--rate=", "--rate needs a value (arrivals per second); leave it out to give none"),
     Mistake(
         "--rate abc --duration 5s",
         "--rate: 'abc' is not a rate; write arrivals per second, e.g. 1000, 10k or 1000/s",

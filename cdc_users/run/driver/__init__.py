@@ -1,1 +1,1 @@
-"""Takes one step through its pipeline: its load, its drain, and what is done to it meanwhile."""
+"""Takes one step through its pipeline: its load, its drain and its fault."""

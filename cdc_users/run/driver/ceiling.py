@@ -1,4 +1,4 @@
-"""What the generator itself can do: its lanes at work for a pipeline that does nothing."""
+"""The generator's own limit: its lanes at work without a pipeline."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Does the fault of a step: injects it at its planned moment, undoes it, and looks on until the
-pipeline is as it was before.
+"""Does the fault of a step: injects it at its planned moment, heals it, and watches until the
+pipeline has recovered.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from infra.faults.fault import Fault
 logger = structlog.get_logger()
 
 POLL_S = 0.2
-#: Whether all is as before is computed from all looks, and a little later is soon enough.
+#: The recovery is computed from all looks, which is costly, so only this often.
 JUDGE_S = 1.0
 #: The stages of a step with a fault, as charts and timelines show them.
 FAULT, RECOVER = "fault", "recover"
@@ -42,9 +42,9 @@ class FaultDriver:
     rig: Rig
     state: StepState
     steward: StewardClient
-    #: Nothing more is to be done or seen: the load may end.
+    #: The fault is over and its recovery was seen, so the load may end.
     over: bool = False
-    #: What kept the fault from being done or undone.
+    #: The error that prevented the injection or the healing.
     failure: HarnessError | None = None
     _looks: list[ProgressSample] = field(default_factory=list)
     _greenlet: Any = None
@@ -60,15 +60,15 @@ class FaultDriver:
 
     @property
     def at_work(self) -> bool:
-        """Whether what is seen now may be the fault's doing."""
+        """Whether the fault may explain what is seen now."""
         return self.state.fault is not None and not self.over
 
     def start(self) -> None:
-        """Begin to wait for its moment."""
+        """Begin to wait for the fault's moment."""
         self._greenlet = gevent.spawn(self._life)
 
     def finish(self) -> None:
-        """Return when the fault is undone, which happens at once where it is done."""
+        """Return when the fault is healed; a fault that is in effect is healed at once."""
         self.over = True
         if self._greenlet is not None:
             self._greenlet.join()
@@ -79,7 +79,7 @@ class FaultDriver:
         planned = self._planned
         try:
             while not self.state.t0_us and not self._interrupted:
-                gevent.sleep(POLL_S)  # the step is not announced yet
+                gevent.sleep(POLL_S)  # the step has not been announced
             self._look_until(planned.inject_at_s)
             if self.over or self.run.stopping:
                 return
@@ -92,7 +92,7 @@ class FaultDriver:
             self.over = True
 
     def _do(self, planned: PlannedFault) -> None:
-        """Inject, hold, heal; what was begun is undone."""
+        """Inject, hold, heal; a fault whose injection has begun is always healed."""
         run, state = self.run, self.state
         state.fault = done = FaultState(injected_us=run.anchor.now_us())
         run.facts.explained += self._fault.explains
@@ -112,7 +112,7 @@ class FaultDriver:
         logger.info("benchmark.fault.heal", fault=planned.name, step=state.step.name)
 
     def _act(self, what: str) -> None:
-        """Here, where it is done to a process of the run; else the steward does it."""
+        """Act here if the fault is done to a process of the run; otherwise the steward acts."""
         away = self._fault.without
         if self._fault.of_the_run:
             self._here(what, lambda: self.rig.do(self._planned.name, what))
@@ -134,7 +134,7 @@ class FaultDriver:
             action()
 
     def _aside(self, action: Any) -> None:
-        """Wait for the steward, and look on meanwhile: a server may need seconds to start."""
+        """Wait for the steward, and keep looking meanwhile: a server may take seconds to start."""
         asked = gevent.spawn(_caught, action)
         while not asked.ready():
             self._look()
@@ -143,7 +143,7 @@ class FaultDriver:
             raise asked.value
 
     def _look_on(self, planned: PlannedFault) -> None:
-        """Until all is as it was before, or the time for that is over."""
+        """Watch until the pipeline has recovered, or the time for that is over."""
         until_s = self._now_s() + planned.recover_s
         while not self._interrupted and self._now_s() < until_s:
             self._look_until(self._now_s() + JUDGE_S)
@@ -170,7 +170,7 @@ class FaultDriver:
         )
 
     def _seconds(self) -> Sequence[SecondOfLatency]:
-        """What the watch has seen of the step, on the step's own time."""
+        """The watch's seconds of this step, on the step's own time."""
         watch, state = self.run.watch, self.state
         ahead_s = watch.elapsed_s - self._now_s()
         return [
@@ -199,7 +199,7 @@ class FaultDriver:
             self._look()
 
     def _look(self) -> None:
-        """How much is there; nothing where a part does not answer just now."""
+        """Note how many events have arrived; nothing if a part does not answer now."""
         state = self.state
         with contextlib.suppress(TargetError):
             delivered = self.rig.delivered(state.number)
@@ -217,7 +217,7 @@ class FaultDriver:
 
 
 def _caught(action: Any) -> HarnessError | None:
-    """What an action raises, as a value: a greenlet that fails would be taken for a crash."""
+    """An action's error as a value, because Locust takes a greenlet that fails for a crash."""
     try:
         action()
     except HarnessError as error:

@@ -1,4 +1,6 @@
-"""Brings one step's load about: lanes up, everybody told, until it has ended or is given up."""
+"""Runs one step's load: starts lanes, tells every process, and waits until the load ends or is cut
+short.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from cdc_users.view.run_view import due
 logger = structlog.get_logger()
 
 LANES_UP_S = 30.0
-#: Lanes that are asked to stop finish what they have begun within this.
+#: The time in which lanes that were asked to stop must finish what they have begun.
 HALT_S = 5.0
 #: Of a stop's time, what comes after the load.
 DRAIN_RESERVED_S = 18.0
@@ -90,7 +92,7 @@ class LoadDriver:
         run.enter("load")
         run.mark(state.step.name, state)
         if first:
-            # Locust's rates are those of the load, and not of what had to be set up for it.
+            # Locust's rates should be those of the load alone, without the preparation.
             lead_s = max(0.0, (state.t0_us - run.anchor.now_us()) / 1e6)
             gevent.spawn_later(lead_s, run.environment.stats.reset_all)
         self.attend(self._assigner)
@@ -102,12 +104,12 @@ class LoadDriver:
         )
 
     def _load(self) -> None:
-        """The load ends by itself or when it is asked to; a death, or a worker that is lost, cuts
-        it short, and so does a system in which nothing moves any more.
+        """Wait for the end of the load: by itself, by a stop, by a death, by a lost worker, or
+        because nothing moves any more.
         """
         run, state = self.run, self.state
         stuck_s = STUCK_S + state.step.rows_per_arrival / ROWS_PER_S
-        if state.step.fault is not None:  # what is held back on purpose comes loose after it
+        if state.step.fault is not None:  # what the fault holds back comes loose after its healing
             stuck_s += state.step.fault.hold_s + ACT_S
         self.waiting.until(
             f"the load of {state.step.name}",
@@ -122,7 +124,7 @@ class LoadDriver:
             self.waiting.until("what had begun", lambda: state.loaded, HALT_S)
 
     def _loaded(self) -> bool:
-        """Whether the step's load has ended; meanwhile sees to new workers, and marks the stages
+        """Whether the step's load has ended; also gives new workers their shares, and marks stages
         that have begun.
         """
         self._assigner.follow()
@@ -136,16 +138,17 @@ class LoadDriver:
         if state.loaded or self.run.facts.workers_lost:
             return True
         if self.run.watch.silence is not None and not self._excused():
-            raise self.run.watch.silence  # what stays silent will not be there for the drain either
+            # A part that stays silent would not answer in the drain either.
+            raise self.run.watch.silence
         state.cut = self.give_up(state)
         return bool(state.cut)
 
     def _excused(self) -> bool:
-        """Whether what does not answer just now need not."""
+        """Whether a part that does not answer now is excused."""
         return False
 
     def _moved(self) -> object:
-        """What changes as long as arrivals are carried out; None while none is due."""
+        """A value that changes while arrivals are carried out; None while none is due."""
         state = self.state
         done = sum(state.total(name) for name in ("completed", "failed", "dropped"))
         return None if due(state, self.run.anchor.now_us()) <= done else done

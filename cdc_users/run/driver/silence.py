@@ -1,4 +1,4 @@
-"""Asks what has become of a pipeline as soon as nothing comes out of it any more."""
+"""Asks what has happened to a pipeline as soon as no more events come out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ASK_AGAIN_S = 10.0
 class Silence:
     """Watches a count that should grow.
 
-    `ask` returns what is permanently gone, in sentences, and is called when nothing has come for a
-    while; it may take seconds.
+    `ask` returns what is permanently gone, in sentences. It is called when the count has stood
+    still for a while, and may take seconds.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class Silence:
 
     @property
     def quiet_s(self) -> float:
-        """For how long nothing has come."""
+        """For how long the count has stood still, in seconds."""
         return self._now_s() - self._since_s
 
     def hopeless(self, count: int) -> bool:
-        """Whether nothing more can come; `count` is how much has come by now."""
+        """Whether the count can grow no more; `count` is its present value."""
         if count != self._count:
             self._count, self._since_s = count, self._now_s()
             self._due_s = self._since_s + QUIET_S

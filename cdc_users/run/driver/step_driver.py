@@ -24,7 +24,7 @@ logger = structlog.get_logger()
 
 SHARED_OUT_S = 30.0
 STOPPED_DRAIN_S = 10.0
-#: Of a stop's time, what comes after the drain.
+#: The part of a stop's time that is reserved for what follows the drain.
 AUDIT_RESERVED_S = 15.0
 #: Why the load of a step with a fault ends before its last arrival.
 ALL_SEEN = "all is seen of its fault"
@@ -35,13 +35,13 @@ class StepDriver(LoadDriver):
     """One step of a run on its rig."""
 
     rig: Rig
-    #: What the run needs and is permanently gone; asked when nothing comes.
+    #: Returns what is permanently gone of the run's needs; called when no events come.
     missing: Callable[[], Sequence[str]]
-    #: What is done to the pipeline meanwhile.
+    #: The step's fault, if it has one.
     fault: FaultDriver | None = None
 
     def take(self) -> None:
-        """Load, drain, and note what there is then."""
+        """Load and drain, and note the pipeline's final figures."""
         run, state, facts = self.run, self.state, self.run.facts
         if not self._lanes_come_up():
             return
@@ -56,7 +56,7 @@ class StepDriver(LoadDriver):
             run.mark("drain", state)
         self._drain()
         if facts.broken:
-            return  # what is silent would only be waited for once more
+            return  # a silent part would only be waited for once more
         facts.partition_events[state.number] = advance(before, self._positions())
         facts.processors[state.number] = between(spent, self._processors())
 
@@ -66,7 +66,7 @@ class StepDriver(LoadDriver):
         return read_run(self.rig, own_lanes=own_lanes)
 
     def _carry_load(self) -> None:
-        """With a fault the load ends when all has been seen of it."""
+        """Run the load; with a fault it ends once the fault's recovery was seen."""
         fault = self.fault
         if fault is None:
             LoadDriver._carry_load(self)
@@ -82,11 +82,11 @@ class StepDriver(LoadDriver):
         return self.fault is not None and self.fault.at_work
 
     def _begin_drain(self) -> None:
-        """The load is there: let all instances start to read at one moment, from which the drain
-        is timed.
+        """The load is in the topic: let all instances begin to read at one moment, which starts the
+        drain's time.
         """
         run, rig, state, facts = self.run, self.rig, self.state, self.run.facts
-        # The topic's tap has done its own reading by then, and does not compete for the processor.
+        # The topic's tap has finished its own reading by then, and does not compete for processors.
         self.waiting.until(
             "the topic's tap",
             lambda: rig.progress()["topic"].delivered.get(state.number, 0) >= state.sent,
@@ -107,7 +107,7 @@ class StepDriver(LoadDriver):
 
     def _drain(self) -> None:
         run, rig, state = self.run, self.rig, self.state
-        with contextlib.suppress(TargetError):  # what died meanwhile is seen below
+        with contextlib.suppress(TargetError):  # a part that died meanwhile is seen below
             state.backlog_at_end = max(0, state.sent - rig.delivered(state.number))
         limit_s = STOPPED_DRAIN_S if run.stopping else run.options.drain_timeout
         sent = state.sent
@@ -134,13 +134,13 @@ class StepDriver(LoadDriver):
         )
 
     def _positions(self) -> Mapping[str, int] | None:
-        """How far each partition is in the platform; None where it does not say."""
+        """How far the platform is in each partition; None if it does not report that."""
         with contextlib.suppress(TargetError):
             return self.run.watch.look().platform.positions
         return None
 
     def _target(self) -> LaneTarget:
-        """Where lanes write, with what the options say of production straight to the topic."""
+        """Where lanes write, with the options for records straight to the topic."""
         target, options = self.rig.wiring.target, self.run.options
         if not isinstance(target, TopicTarget):
             return target

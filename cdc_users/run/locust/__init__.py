@@ -1,1 +1,1 @@
-"""Where a run meets Locust: options, help, listeners, messages, statistics, signals."""
+"""The connection to Locust: options, help, listeners, messages, statistics, signals."""

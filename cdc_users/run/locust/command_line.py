@@ -1,8 +1,8 @@
-"""Our options on Locust's command line, and everything on it checked together, once.
+"""Our options on Locust's command line, and the one check of everything on it.
 
-Locust parses its command line before it forks, opens a file or listens. So this is where all
-mistakes are reported, in one message with exit code 2, and where options become a run's steps. What
-was read here is kept for the parts that need it later.
+Locust parses its command line before it forks, opens a file or listens. So all mistakes are
+reported here, in one message with exit code 2, and options become a run's steps here. Later parts
+use the values that were read here.
 """
 
 from __future__ import annotations
@@ -43,14 +43,12 @@ from infra.stack.find.external import source
 from infra.stack.pipeline_file.read import VARIABLE as PIPELINE
 from infra.stack.supervise.state import CHECKOUT
 
-#: What Locust prints and ends after; nothing is run, so nothing is checked.
+#: Options with which Locust prints something and exits; nothing runs, so nothing is checked.
 ONLY_PRINTS = ("list_commands", "show_task_ratio", "show_task_ratio_json")
 
 
 class CommandLine:
-    """What this process was asked for: the scenarios that were declared, and the run that the
-    options come to.
-    """
+    """The request to this process: the declared scenarios, and the run that the options make."""
 
     def __init__(self) -> None:
         #: The shapes that locustfiles declared, in order.
@@ -60,7 +58,7 @@ class CommandLine:
         self._parsers: WeakSet[LocustArgumentParser] = WeakSet()
 
     def prepare(self, shape: ShapeDeclaration, source: Mapping[str, object]) -> Proposal:
-        """Read the options of the next run, which is then carried out as it was read.
+        """Read the options of the next run, which will use exactly these values.
 
         Raises OptionsError with all mistakes.
         """
@@ -69,7 +67,7 @@ class CommandLine:
         return proposal
 
     def proposal(self, shape: ShapeDeclaration, parsed: Namespace) -> Proposal:
-        """The next run of a shape: as it was prepared, else what the options come to.
+        """The next run of a shape: the prepared one, else the one that the options make.
 
         Raises OptionsError with all mistakes.
         """
@@ -79,13 +77,13 @@ class CommandLine:
         return prepared
 
     def take(self, shape: ShapeDeclaration, parsed: Namespace) -> Proposal:
-        """The same, for the run that starts now; the one after it may have other options."""
+        """`proposal` for the run that starts now; the next run may have other options."""
         proposal = self.proposal(shape, parsed)
         self._prepared = None
         return proposal
 
     def extend(self, parser: LocustArgumentParser) -> None:
-        """Add our options to a parser, and have it check what it has read."""
+        """Add our options to a parser, and have it check the values that it reads."""
         if parser in self._parsers:
             return
         self._parsers.add(parser)
@@ -109,7 +107,7 @@ class CommandLine:
         setattr(parser, "parse_args", partial(self._parse, parser.parse_args))  # noqa: B010
 
     def _brought(self) -> Sequence[Option]:
-        """The options that scenarios bring along; two may share one by its name."""
+        """The options that scenarios declare; several scenarios may share one by its name."""
         found = [
             option
             for shape in self.shapes
@@ -118,16 +116,16 @@ class CommandLine:
         return tuple({option.name: option for option in found}.values())
 
     def _parse(self, parse: Any, args: Sequence[str] | None = None, **known: Any) -> Namespace:
-        """Read the command line; the first time, refuse it where anything is wrong with it.
+        """Read the command line; the first time, refuse it if it has any mistake.
 
-        Locust reads it again for each page. Words that are given are not the command line.
+        Locust parses it again for each page. A parse of given words is not one of the command line.
         """
         options = (*OPTIONS, *self._brought())
         known.setdefault("env_vars", _without_empty(os.environ, options))
         parsed: Namespace = parse(args, **known)
         empty = [option for option in options if _is_empty(getattr(parsed, option.name))]
         for option in options:
-            # Locust takes the form's values in the type of those that are there.
+            # Locust converts the form's values to the types of these values.
             setattr(parsed, option.name, getattr(parsed, option.name) or "")
         give_forked_workers_a_port(parsed)
         wrong = self._describe(parsed)
@@ -138,9 +136,9 @@ class CommandLine:
         return parsed
 
     def _describe(self, parsed: Namespace) -> list[str]:
-        """Take what a pipeline file says for what was not given; returns what is wrong with it.
+        """Take from a pipeline file the options that were not given; returns the file's mistakes.
 
-        The processes of a run find its servers by the variable.
+        The processes of a run find its servers by this variable.
         """
         if not parsed.pipeline:
             return []
@@ -164,7 +162,7 @@ class CommandLine:
             refuse(OptionsError(found))
 
     def _mistakes(self, parsed: Namespace) -> list[str]:
-        """Everything that would keep a run from its servers."""
+        """Every mistake that a run can have before it contacts its servers."""
         starts = locust_options.headless(parsed) or parsed.autostart
         found = []
         if len(self.shapes) > 1 and (starts or not parsed.class_picker):
@@ -180,7 +178,7 @@ class CommandLine:
         return found
 
     def _run_mistakes(self, parsed: Namespace, *, starts: bool) -> Sequence[str]:
-        """What is wrong with the run that begins by itself."""
+        """Mistakes of a run that begins by itself."""
         shape = self.shapes[0]
         if not starts:
             return ["--run-time does nothing in the web UI; its form has --duration"]
@@ -199,7 +197,7 @@ class CommandLine:
 
 
 def _add(group: Any, option: Option, default: str, *, hidden: bool) -> None:
-    """One option, out of the help where the only scenario does not read it."""
+    """Add one option; it is hidden in the help if the only scenario does not read it."""
     shown = f"{option.help} Takes {option.takes}; default: {default or 'none'}."
     action = group.add_argument(
         option.flag,
@@ -216,7 +214,9 @@ def _add(group: Any, option: Option, default: str, *, hidden: bool) -> None:
 
 
 def _without_empty(environ: Mapping[str, str], options: Sequence[Option]) -> dict[str, str]:
-    """The environment but for variables of ours that are empty: CI sets those of absent inputs."""
+    """The environment without empty variables of ours, because CI sets empty ones for absent
+    inputs.
+    """
     ours = {option.variable for option in options}
     return {name: text for name, text in environ.items() if text.strip() or name not in ours}
 
@@ -226,7 +226,7 @@ def _is_empty(text: Any) -> bool:
 
 
 def _needs_a_value(option: Option) -> str:
-    return f"{option.flag} needs a value ({option.takes}); leave it out where none is meant"
+    return f"{option.flag} needs a value ({option.takes}); leave it out to give none"
 
 
 def _allowed(parsed: Namespace) -> tuple[str, ...]:
@@ -234,7 +234,7 @@ def _allowed(parsed: Namespace) -> tuple[str, ...]:
 
 
 def _unreadable(parsed: Namespace) -> list[str]:
-    """Mistakes in what the form cannot mend."""
+    """Mistakes that the form cannot correct."""
     found: list[str] = []
     for name in NOT_IN_FORM:
         try:

@@ -1,10 +1,10 @@
-"""`locust -f FILE --help` shows the scenario's options, although Locust prints its help before it
-reads a locustfile.
+"""Makes `locust -f FILE --help` show the scenario's options, although Locust prints its help before
+it reads a locustfile.
 
-gevent calls this when it has patched the standard library, which is the first thing that Locust
-does (entry point `gevent.plugins.monkey.did_patch_all` in pyproject.toml; gevent's documentation,
-"gevent.events"). Nothing happens unless it is Locust that is starting, and help is asked for or no
-locustfile is there.
+gevent calls `on_patched` when it has patched the standard library, which is the first thing that
+Locust does (entry point `gevent.plugins.monkey.did_patch_all` in pyproject.toml; gevent's
+documentation, "gevent.events"). It does nothing unless Locust is starting, and help is asked for or
+there is no locustfile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HINT = """
 
 Options of CDC scenarios: locust -f locustfiles/throughput.py --help, or docs/options.md
 (python -m cdc_users lists the scenarios)."""
-#: In place of Locust's, which name options that do nothing beside a scenario.
+#: Replaces Locust's examples, whose options have no effect with a scenario.
 EXAMPLES = """Examples (README.md has more):
 
     {0} --headless
@@ -33,14 +33,14 @@ docs/options.md explains every option of the groups CDC; the others are Locust's
 
 
 def on_patched(_: object) -> None:
-    """Have the locustfile read before help is printed, and refused where it is not there."""
+    """Have the locustfile read before help is printed, and refuse a missing one."""
     if "locust" not in sys.modules:
         return
     if is_locust(sys.orig_argv) and (found := mistakes(sys.argv[1:], os.environ, Path.cwd())):
         refuse(OptionsError(found))
     if not {"-h", "--help"} & set(sys.argv[1:]):
         return
-    # Locust's package is being imported; only this module of it is complete by itself.
+    # Locust's package is being imported; only this one module of it is complete.
     from locust.event import Events
 
     original = Events.__init__

@@ -1,9 +1,9 @@
 """The one place where the harness and Locust meet: options, listeners, signals.
 
-`declare` is called when a locustfile declares a scenario. From then on Locust's own life cycle
-drives the run: `init` reads the options and registers messages, `test_start` starts a run on the
-process that is not a worker, `test_stopping` and signals end it early, `quitting` waits until it
-has concluded. Locust's events carry the one Harness of the process.
+`declare` is called when a locustfile declares a scenario. From then on Locust's life cycle drives
+the run. `init` reads the options and registers messages; `test_start` starts a run on the process
+that is not a worker; `test_stopping` and signals end it early; `quitting` waits until it has
+concluded. Locust's events carry this process's one Harness.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PROGRESS_S = 1.0
 
 
 class Harness:
-    """What this process knows between Locust's events."""
+    """This process's state between Locust's events."""
 
     def __init__(self) -> None:
         self.command_line = CommandLine()
@@ -64,10 +64,10 @@ class Harness:
         self._tie: Callable[[], None] | None = tied_to_parent(signal.SIGKILL)
 
     def on_fork(self) -> None:
-        """In a worker that was just forked: have it end with the one that read the locustfile.
+        """In a worker that was just forked: make it end with the process that read the locustfile.
 
-        A master that gives up at once has no connection yet by which to tell its workers, which
-        would wait a minute.
+        A master that gives up at once has no connection yet to tell its workers, which would then
+        wait for a minute.
         """
         tie, self._tie = self._tie, None
         if tie is not None:
@@ -75,7 +75,7 @@ class Harness:
             tie()
 
     def register(self) -> None:
-        """Listen to all of Locust's events that a run lives by."""
+        """Listen to all of Locust's events that a run needs."""
         os.register_at_fork(after_in_child=self.on_fork)  # `--processes`
         events.init_command_line_parser.add_listener(self.command_line.extend)
         events.init.add_listener(self._on_init)
@@ -85,7 +85,8 @@ class Harness:
         events.quit.add_listener(self._on_quit)
 
     def _on_init(self, environment: Environment, runner: Runner, **_: Any) -> None:
-        # Locust forks before `init`; what is started later, as the steward, outlives this process.
+        # Locust forks before `init`; processes started later, such as the steward, may outlive this
+        # one.
         self._tie = None
         keep_output_from_failing()
         if not isinstance(runner, MasterRunner):
@@ -101,8 +102,8 @@ class Harness:
         self._open_to_see(environment)
 
     def _prepare(self, shape: ShapeDeclaration, source: Mapping[str, object]) -> Proposal:
-        """Read a form's run in a thread: drawing arrivals by chance takes seconds, and the page
-        goes on.
+        """Read a form's run in a thread: drawing random arrivals takes seconds, and the page must
+        go on.
         """
         with self._preparing:
             pool = gevent.get_hub().threadpool
@@ -110,7 +111,7 @@ class Harness:
         return made
 
     def _limit_the_wait(self, runner: MasterRunner, parsed: Namespace) -> None:
-        """Have workers that do not come end the process with 2, where Locust would with 1."""
+        """If workers do not come, end the process with 2, where Locust would end it with 1."""
         limit_s = getattr(parsed, "expect_workers_max_wait", 0)
         if limit_s and (parsed.headless or parsed.autostart):
             parsed.expect_workers_max_wait = 0
@@ -132,21 +133,21 @@ class Harness:
             self.run.on_report(worker, report)
 
     def _open_to_see(self, environment: Environment) -> None:
-        """The terminal, our part of the page, and the metrics of a headless run; exit 2 where one
-        may not listen.
+        """Open the terminal, our part of the page, and the metrics of a headless run; exit 2 if one
+        cannot listen.
         """
         parsed = environment.parsed_options
         if parsed is None:
             return
         terminal = carried(environment, Terminal)
-        # Where stdout is to be JSON, people read on stderr.
+        # If stdout is for JSON, the terminal goes to stderr.
         stream = sys.stderr if parsed.json else sys.stdout
         try:
             terminal.open(stream, os.environ, read_alone("quiet", parsed.quiet))
-            # Locust's own table every two seconds would tear the block apart, and fill a log; the
-            # last one still comes, before the verdict.
+            # Locust's own table every two seconds would break up the terminal's block and fill a
+            # log; the last one is still printed, before the verdict.
             parsed.only_summary = True
-            # Where Locust is ended in a hurry its `quit` event does not come.
+            # If Locust is ended in a hurry, its `quit` event does not come.
             atexit.register(terminal.finish)
             if environment.web_ui is not None:
                 extension.install(environment, lambda: self.run, self._prepare)
@@ -173,7 +174,7 @@ class Harness:
             _give_up(environment, runner, error.exit_code)
             return
         except Exception:
-            # Locust would only log it, and then wait for a run that does not exist.
+            # Locust would only log the error, and then wait for a run that does not exist.
             logger.exception("benchmark.crash")
             _give_up(environment, runner, HarnessError.exit_code)
             return
@@ -207,7 +208,9 @@ class Harness:
         environment.process_exit_code = run.exit_code
 
     def _on_quit(self, **_: Any) -> None:
-        """Locust's own files: it closes its tables after this, so they are complete at the exit."""
+        """Write Locust's own files: its tables are closed after this, so they are complete at the
+        exit.
+        """
         run = self.run
         parsed = run.context.environment.parsed_options if run is not None else None
         if run is not None:
@@ -239,15 +242,15 @@ def extend(parser: LocustArgumentParser) -> None:
 
 
 def own_row(user: type, environment: Environment) -> CustomRow | None:
-    """How a user class of the locustfile makes rows of its table; None where it leaves that to us.
+    """How a user class of the locustfile makes rows of its table; None if it does not.
 
-    The fences of a run are rows too, and no lane writes them.
+    The fences of a run are such rows too, and no lane writes them.
     """
     return user(environment).row if getattr(user, "row", None) is not None else None
 
 
 def begin(environment: Environment) -> None:
-    """A test with a shape begins: a run that has concluded is an earlier one."""
+    """A test with a shape begins: if a run has concluded, it was an earlier test's; forget it."""
     harness = carried(environment.events, Harness)
     if harness.run is not None and harness.run.concluded.is_set():
         harness.run = None
@@ -262,12 +265,10 @@ class Wanted:
 
 
 def lanes_wanted(environment: Environment) -> Wanted | None:
-    """How many lanes there should be now;
+    """How many lanes there should be now; None if the run has concluded, or its options are
+    impossible.
 
-    None when the run has concluded, or cannot be for its options.
-
-    The first question comes before the run exists: Locust starts a test with a shape's first
-    answer.
+    Locust asks first before the run exists: it starts a test with a shape's first answer.
     """
     harness = carried(environment.events, Harness)
     run = harness.run
@@ -309,5 +310,5 @@ def _show(run: Run, terminal: Terminal) -> None:
     while not run.concluded.wait(PROGRESS_S):
         if run.result is None:
             terminal.tell(run, run.elapsed_s, run.remaining_s)
-        sys.stdout.flush()  # what a reader that rested has not taken yet
+        sys.stdout.flush()  # output that a slow reader has not taken yet
         sys.stderr.flush()

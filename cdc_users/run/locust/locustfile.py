@@ -1,5 +1,5 @@
-"""A locustfile that is not there is a mistake as every other: it is refused with what could be
-named, and exit code 2 (Locust's own is 1, which is a failed run's).
+"""Refuses a missing locustfile like any other mistake: with the scenarios that exist, and exit code
+2 (Locust's own code is 1, which stands for a failed run).
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[3] / "locustfiles"
-#: Where Locust is told what to do; what they say is Locust's to read.
+#: Other places for Locust's options; their contents are Locust's to read.
 ELSEWHERE = ("--config", "-h", "--help", "-V", "--version", "--worker")
 CONFIGURED = ("locust.conf", ".locust.conf")
 
 
 def is_locust(arguments: Sequence[str]) -> bool:
-    """Whether these are the words that started Locust, as a program or as a module (`-m`)."""
+    """Whether these words started Locust, as a program or as a module (`-m`)."""
     if "-m" in arguments:
         return arguments[arguments.index("-m") + 1 :][:1] == ["locust"]
     return any(Path(word).name == "locust" for word in arguments[:3])
 
 
 def mistakes(arguments: Sequence[str], environ: Mapping[str, str], directory: Path) -> list[str]:
-    """What is wrong with the locustfiles that are named, in a directory; or that none is."""
+    """Mistakes in the named locustfiles of a directory, or that none is named."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-f", "--locustfile", default=environ.get("LOCUST_LOCUSTFILE", ""))
     named = parser.parse_known_args(list(arguments))[0].locustfile

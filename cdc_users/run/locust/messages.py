@@ -1,8 +1,8 @@
-"""What master and workers say to each other over Locust's connection, and what is refused there.
+"""The messages of master and workers over Locust's connection, and the refusal of strangers.
 
 A run's messages carry its id and a token that its master made. A process that this master never
-greeted, as an orphan of an earlier master on the same port, is told to quit, and nothing that it
-says is counted.
+greeted, such as an orphan of an earlier master on the same port, is told to quit; none of its
+messages counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = structlog.get_logger()
 
 REPORT_INTERVAL_S = 0.5
 ASSIGN, ASK, REPORT, HALT = "cdc_assign", "cdc_ask", "cdc_report", "cdc_halt"
-#: Messages of a worker that has not said that it is ready; a stranger's others are refused.
+#: The messages of a worker that is not ready yet; others from a stranger are refused.
 GREETINGS = ("client_ready", "locustfile")
 
 
@@ -67,7 +67,7 @@ class Messenger:
 
 
 class Gate:
-    """Stands before a master's listener: only processes that it has greeted come in."""
+    """Stands before a master's listener: it admits only processes that the master has greeted."""
 
     def __init__(self, runner: MasterRunner) -> None:
         self._runner = runner
@@ -91,7 +91,7 @@ class Gate:
 
 
 def read(message: Any, kind: type[WireMessage], sender: str) -> WireMessage:
-    """The message in one of Locust's; raises WireError."""
+    """Our message inside one of Locust's; raises WireError."""
     return decode(message.data["message"], kind, sender)
 
 
@@ -105,7 +105,7 @@ def listen_as_lanes(runner: Runner) -> None:
 
 
 def listen_as_master(runner: Runner, on_report: Callable[[str, WorkerReport], None]) -> None:
-    """Take reports; one that cannot be read is an error that is logged once, and not counted."""
+    """Receive reports; one that cannot be read is logged once as an error, and not counted."""
     unread: set[str] = set()
 
     def receive(msg: Any, **_: Any) -> None:
@@ -126,7 +126,7 @@ def listen_as_master(runner: Runner, on_report: Callable[[str, WorkerReport], No
 def _on_assign(environment: Environment, msg: Any, **_: Any) -> None:
     assignment = read(msg, Assignment, "the master")
     if isinstance(environment.runner, WorkerRunner):
-        # The clock is asked for over the same connection, which must be read meanwhile.
+        # The master's time is asked for over this same connection, which must be read meanwhile.
         gevent.spawn(_take, environment, assignment)
     else:
         _take(environment, assignment)
@@ -142,7 +142,7 @@ def _take(environment: Environment, assignment: Assignment) -> None:
         )
         share = pool.publish(assignment, anchor)
     if share is None:
-        return  # another share of the step at hand, which is watched already
+        return  # another share of the current step, which is reported already
     set_aside()  # its first arrival is due in half a second
     share.clock_bound_us = bound_us
     gevent.spawn(share.watch_loop)
@@ -162,7 +162,7 @@ def _on_halt(environment: Environment, msg: Any, **_: Any) -> None:
 
 
 def _share_of(environment: Environment, message: RunMessage) -> Share | None:
-    """This process' share of the run that a message is about; None where it has none of it."""
+    """This process's share of the run in a message; None if it has no share of that run."""
     share = carried(environment, LanePool).share
     if share is None:
         return None

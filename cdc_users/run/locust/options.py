@@ -1,5 +1,5 @@
-"""Locust's own options beside a scenario: what does nothing, takes the lanes' work away, or would
-fail later in a way of its own. Known before anything is opened.
+"""Locust's own options beside a scenario. Some have no effect, some would take the lanes' work
+away, and some would fail later; all are reported before anything is opened.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cdc_users.error import OptionsError
 from cdc_users.view.web import host, login
 from infra.validate import is_port, unwritable_file
 
-#: Options that mean nothing to a scenario, by the attribute that Locust keeps them under.
+#: Options without a meaning for a scenario, by the attribute in which Locust keeps them.
 MEANINGLESS: Mapping[str, tuple[str, str]] = {
     "num_users": ("--users", "a run's plan has lanes; use --lanes"),
     "spawn_rate": ("--spawn-rate", "all lanes begin at once; leave it out, --rate is the load"),
@@ -48,21 +48,24 @@ def mistakes(parsed: Namespace, shapes: Sequence[type]) -> list[str]:
 
 
 def headless(parsed: Namespace) -> bool:
-    """Whether a run starts by itself and ends the process (Locust's --headful goes before)."""
+    """Whether a run starts by itself and ends the process (Locust's --headful has precedence)."""
     return bool(parsed.headless) and not parsed.headful
 
 
 def writers(shape: type) -> list[type]:
-    """The user classes that a shape's lanes can be."""
+    """The user classes of which a shape's lanes can be."""
     found = [getattr(shape, name, None) for name in ("writer", "producer")]
     return [user for user in found if user is not None]
 
 
 def _processes(parsed: Namespace) -> Iterator[str]:
     if parsed.processes and parsed.master:
-        yield "--master does nothing beside --processes, which makes one; leave it out"
+        yield "--master does nothing beside --processes, which starts a master; leave it out"
     if (parsed.processes or 0) < -1:
-        yield f"--processes {parsed.processes} is not possible; name a number, or -1 for one a core"
+        yield (
+            f"--processes {parsed.processes} is not possible; name a number, or -1 for a process"
+            " for each core"
+        )
     if parsed.master and parsed.expect_workers < 1:
         yield f"--expect-workers {parsed.expect_workers} must be at least 1"
     if parsed.autoquit != -1 and not parsed.autostart:
@@ -80,7 +83,7 @@ def _users(parsed: Namespace, shapes: Sequence[type]) -> list[str]:
 
 
 def _locustfiles(parsed: Namespace, shapes: Sequence[type]) -> list[str]:
-    """Files of `-f` of which nothing would run."""
+    """Files of `-f` from which nothing would run."""
     used = {_file(item) for shape in shapes for item in (shape, *writers(shape))}
     named = [part.strip() for part in parsed.locustfile.split(",")]
     return [
@@ -95,7 +98,7 @@ def _file(item: type) -> Path:
 
 
 def several(shapes: Sequence[type]) -> str:
-    """How to choose where several scenarios were loaded and one is needed."""
+    """How to choose one, if several scenarios were loaded and a run needs one."""
     files = sorted({_shown(_file(shape)) for shape in shapes})
     return (
         f"these locustfiles hold {len(shapes)} scenarios, and a run has one; name it:"
@@ -151,7 +154,7 @@ def _listeners(parsed: Namespace) -> Iterator[str]:
 
 
 def _taken(address: str, port: int) -> bool:
-    """Whether another process listens there; an address that cannot be had is not judged here."""
+    """Whether another process listens there; addresses that cannot be bound are not judged here."""
     if port == 0:
         return False
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -165,7 +168,7 @@ def _taken(address: str, port: int) -> bool:
 
 
 def run_time(parsed: Namespace, scenario: str, idle: Mapping[str, str]) -> list[str]:
-    """Take `--run-time` for `--duration` where it can be meant so; what is wrong with it else."""
+    """Use `--run-time` as `--duration` where that is possible; returns its mistakes otherwise."""
     if parsed.run_time is None:
         return []
     told = f"--run-time {parsed.run_time}s"
@@ -181,8 +184,8 @@ def run_time(parsed: Namespace, scenario: str, idle: Mapping[str, str]) -> list[
 
 
 def chosen_users(parsed: Namespace, shape: type, needed: str) -> list[str]:
-    """Whether only user classes of the scenario were named that would not write here."""
+    """Whether the named user classes are all classes that would not write here."""
     named: Collection[str] = parsed.user_classes or ()
     if not named or needed in named or set(named) - {user.__name__ for user in writers(shape)}:
         return []
-    return [f"these options write with {needed}; name it, or leave {' '.join(named)} out"]
+    return [f"these options write with {needed}; name that class, or leave {' '.join(named)} out"]

@@ -1,5 +1,5 @@
-"""`--processes N`: the master and the workers that it forks meet on a port of their own, so that
-two such runs on one machine never get each other's workers.
+"""`--processes N`: the master and its forked workers meet on a port of their own, so two such runs
+on one machine never exchange workers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ LOCUSTS_PORT = 5557
 
 
 def give_forked_workers_a_port(parsed: Namespace) -> None:
-    """Choose a free port where Locust is about to fork and the user names none."""
+    """Choose a free port if Locust is about to fork and the user has named none."""
     ports = {parsed.master_port, parsed.master_bind_port}
     if parsed.processes and not parsed.worker and ports == {LOCUSTS_PORT}:
         parsed.master_port = parsed.master_bind_port = _free_port()

@@ -1,4 +1,4 @@
-"""How mistakes in what was asked for are reported, by whichever part of the start finds them."""
+"""Reports mistakes in options, for every part of the start that finds some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way to stop a run ends alike: concluded, audited, files written, workers informed."""
+"""Every way to stop a run has the same end: audit, conclusion, files, and informed workers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cdc_users.users.lane import LanePool
 from cdc_users.view.terminal import Terminal
 from infra.client.output import finish_output
 
-#: SIGHUP: the terminal is gone; the run's result is wanted all the same.
+#: SIGHUP: the terminal is gone, but the run's result is still wanted.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: So many signals, and the process ends at once; the steward still cleans up.
+#: After this many signals the process ends at once; the steward still cleans up.
 PATIENCE = 3
 INTERRUPTED = 130
-#: A worker that was asked to stop waits so long for its master to end the run.
+#: How long a worker that was asked to stop waits for its master to end the run.
 WORKER_S = 30.0
 
 
@@ -39,7 +39,7 @@ class StoppableRun(Protocol):
 def handle_signals(environment: Environment, current: Callable[[], StoppableRun | None]) -> None:
     """On the process that concludes: end the run, or an idle web UI, in order.
 
-    Locust itself would kill a headless shape at once on SIGTERM.
+    On SIGTERM Locust itself would kill a headless shape at once.
     """
     received: list[str] = []
 
@@ -63,7 +63,9 @@ def handle_signals(environment: Environment, current: Callable[[], StoppableRun 
 
 
 def _leave_after(environment: Environment, run: StoppableRun) -> None:
-    """A web UI stays after a run; told to end by a signal, it ends when the run has concluded."""
+    """A web UI outlives a run; if a signal has asked it to end, it ends after the run's
+    conclusion.
+    """
     if environment.web_ui is None:
         return
 
@@ -75,12 +77,12 @@ def _leave_after(environment: Environment, run: StoppableRun) -> None:
 
 
 def _leave(environment: Environment, exit_code: int) -> None:
-    """Let Locust's own end run: files, workers, exit code."""
+    """Let Locust end itself: files, workers, exit code."""
     if environment.process_exit_code is None:
         environment.process_exit_code = exit_code
     if environment.web_ui is not None:
         web_ui: Any = environment.web_ui
-        web_ui.stop()  # its end is what Locust's main greenlet waits for
+        web_ui.stop()  # Locust's main greenlet waits for its end
         return
     if environment.runner is not None:
         environment.runner.quit()
@@ -93,8 +95,8 @@ def _end_at_once(exit_code: int) -> NoReturn:
 
 
 def handle_worker_signals(environment: Environment, *, forked: bool) -> None:
-    """On a worker: one that was forked ends with its master and with nothing else; another one
-    takes no more arrivals, and leaves when the master ends the run, or after a while.
+    """On a worker: a forked one ends only with its master. Another one takes no more arrivals, and
+    leaves when the master ends the run, or after a while.
     """
     told = Event()
 

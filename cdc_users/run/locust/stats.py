@@ -1,10 +1,10 @@
-"""Locust's own statistics with our precision, so that its table, page and files agree with the
+"""Gives Locust's statistics our precision, so that its table, page and files agree with the
 histograms.
 
-Locust keeps whole milliseconds below 100 ms, prints CSV percentiles as integers and loses the last
+Locust keeps whole milliseconds below 100 ms, prints CSV percentiles as integers, and loses the last
 second of its CSV. The bucket function is an official override (Locust documentation, "customizing
-response time bucketing"); the others are the smallest changes that mend it. `--json` empties the
-statistics that the CSV, which is written after it, would show.
+response time bucketing"); the others are the smallest possible corrections. `--json` empties the
+statistics, which the CSV needs afterwards.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _MARK = "cdc_where_any"
 
 
 def install() -> None:
-    """Put the override in place for this process; doing it twice changes nothing."""
+    """Put the overrides in place for this process; a second call changes nothing."""
     # Locust's types say int; its dictionaries and its wire take any number.
     stats.bucket_response_time = locust_bucket_ms  # type: ignore[assignment]
     stats.StatsCSV._percentile_fields = _percentile_fields  # type: ignore[assignment, method-assign]
-    # mypy sees that the parameter is called otherwise; Locust gives it by place.
+    # mypy sees another parameter name; Locust passes it by position.
     for printed in ("print_stats", "print_percentile_stats"):
         setattr(stats, printed, _where_any(getattr(stats, printed)))
     stats.print_stats_json = _print_json  # type: ignore[assignment]
@@ -37,7 +37,9 @@ def install() -> None:
 
 
 def _where_any(original: Callable[..., None]) -> Callable[..., None]:
-    """Locust's own table, but none that is empty: it would only push an error off the screen."""
+    """Print Locust's own table unless it is empty: an empty one would only push errors off the
+    screen.
+    """
     if getattr(original, _MARK, False):
         return original
 
@@ -52,7 +54,7 @@ def _where_any(original: Callable[..., None]) -> Callable[..., None]:
 def _entries(target: stats.RequestStats) -> list[Any]:
     """All lines with requests, as Locust serialises them.
 
-    Its own way (`serialize_stats`) empties them, and its CSV, which is written last, had nothing.
+    Locust's own `serialize_stats` empties them, so its CSV, which is written last, was empty.
     """
     entries = target.entries.values()
     return [entry.serialize() for entry in entries if entry.num_requests or entry.num_failures]

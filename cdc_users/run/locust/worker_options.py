@@ -1,4 +1,6 @@
-"""Locust's knowledge of its own and our options, without stopping the event loop for it."""
+"""Makes Locust's parser of options once, so that a worker's event loop does not stand still
+for it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,19 @@ from locust import argument_parser
 
 
 def know_locusts_options() -> None:
-    """Have Locust make the parser of its own options once.
+    """Have Locust make the parser of its own options only once.
 
-    It makes one for each option that a master sends, 3 ms each (`WorkerRunner.handle_message`).
-    With all of ours a worker stands still for half a second, and on a busy machine for so long that
-    its master gives it up. Doing it twice changes nothing.
+    Locust makes one for each option that a master sends, at 3 ms each
+    (`WorkerRunner.handle_message`). With all of our options a worker would stand still for half a
+    second, and on a busy machine so long that its master gives it up. A second call changes
+    nothing.
     """
     known = argument_parser.default_args_dict
     if not hasattr(known, "cache_info"):
         argument_parser.default_args_dict = functools.cache(known)
 
 
-#: What Locust's parser derives from all its actions at each look: 0.4 s with ours, for one page.
+#: Values that Locust's parser derives from all its actions on each access: 0.4 s a page with ours.
 DERIVED = (
     "args_included_in_web_ui",
     "secret_args_included_in_web_ui",
@@ -29,10 +32,10 @@ DERIVED = (
 
 
 def derive_once() -> None:
-    """Have a parser keep what it derives for the web form.
+    """Have a parser keep the values that it derives for the web form.
 
-    `ui_extra_args_dict`, the only reader, makes a parser of its own and looks when it is complete.
-    Doing it twice changes nothing.
+    Their only reader, `ui_extra_args_dict`, makes its own parser and reads them once the parser is
+    complete. A second call changes nothing.
     """
     parser = argument_parser.LocustArgumentParser
     for name in DERIVED:

@@ -80,7 +80,7 @@ def test_what_came_again_is_said_of_its_step() -> None:
     facts = Facts(sink={1: StepSnapshot(delivered=5, duplicated=2)})
 
     (note,) = bound_notes([state], facts)
-    assert note.startswith("s: 2 events came again")
+    assert note.startswith("s: 2 events arrived again")
     assert bound_notes([state], Facts()) == []
 
 

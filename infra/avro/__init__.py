@@ -1,1 +1,1 @@
-"""The bulk Avro codec: many messages of one schema read and written in whole columns."""
+"""The bulk Avro codec: reads and writes many messages of one schema, column by column."""

@@ -1,4 +1,4 @@
-"""A column's default, as its schema tells it: what rows have that were there before the column."""
+"""A column's default, as its schema gives it: the value of rows that are older than the column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.avro.kind import (
     zoned_timestamp_value,
 )
 
-#: Kinds whose default stands in the schema as the value itself.
+#: Kinds whose default is written in the schema as the value itself.
 _PLAIN = frozenset(
     {
         ColumnKind.BOOLEAN,
@@ -27,20 +27,20 @@ _PLAIN = frozenset(
         ColumnKind.JSON,
     }
 )
-#: What Debezium makes of a default that is a function (its class PostgresDefaultValueConverter).
+#: What Debezium writes for a default that is a function (its class PostgresDefaultValueConverter).
 _MADE_UP = frozenset({0, "00000000-0000-0000-0000-000000000000", "1970-01-01T00:00:00.000000Z"})
 
 
 def with_default(column: Column, declared: Any) -> Column:
     """The column with the default that its field declares.
 
-    Of a default that is a function, as now() and gen_random_uuid() are, the schema has a zero; so a
-    moment or a UUID that is one is taken for not known.
+    For a default that is a function, such as now() and gen_random_uuid(), the schema has a zero. A
+    zero as the default of a time or a UUID therefore counts as unknown.
     """
     try:
         value = None if declared is None else _value(column, declared)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return column  # of a form that no release is known to write
+        return column  # a form that no known release writes
     return column if value is None else replace(column, default=value)
 
 
@@ -61,7 +61,9 @@ def _value(column: Column, declared: Any) -> Any:
 
 
 def _bytes(text: str) -> bytes:
-    """Avro writes a default of bytes as text, a character a byte (its specification, "Records")."""
+    """The bytes of a default, which Avro writes as text with one character for each byte (its
+    specification, "Records").
+    """
     return text.encode("latin-1")
 
 

@@ -1,9 +1,9 @@
-"""Writes Debezium's envelopes as Avro, quickly: the counterpart of `envelope`.
+"""Writes Debezium's envelopes as Avro, quickly: the counterpart of `row_reader`.
 
-What is the same in every record of a topic is encoded once; a record is that with its row, its
-transaction and its times patched in. The row's encoder is compiled from the schema as
-straight-line code. The bytes are those of a general Avro library (a test holds them against
-fastavro's). Avro 1.11 specification, "Binary Encoding".
+The parts that all records of a topic share are encoded once; a record consists of them, its row,
+its transaction and its times. The row's encoder is compiled from the schema as straight-line code.
+The bytes equal those of a general Avro library (a test compares them with fastavro's). Format: Avro
+1.11 specification, "Binary Encoding".
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _FOURTEEN_BITS = 16_383
 
 
 class EncodeError(ValueError):
-    """A value that its column cannot carry, or a schema that is no envelope; the message says
-    which.
+    """A value that its column cannot hold, or a schema that is no envelope; the message
+    says which.
     """
 
 
 def encode_varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; not for negative numbers."""
+    """Seven bits in each byte, the lowest first; only for numbers from 0 up."""
     out = bytearray()
     while number > _SEVEN_BITS:
         out.append(number & _SEVEN_BITS | 128)
@@ -39,16 +39,16 @@ def encode_varint(number: int) -> bytes:
     return bytes(out)
 
 
-#: Two varint bytes that go on, and one or two that end: a number of 28 bits costs two look-ups
-#: instead of four rounds.
+#: Two varint bytes that are not the last, and one or two that are: a number of 28 bits takes two
+#: look-ups in place of four rounds of a loop.
 _GOING_ON = [bytes((number & 127 | 128, number >> 7 | 128)) for number in range(1 << 14)]
 _ENDING = [encode_varint(number) for number in range(1 << 14)]
 
 
 def encode_long(number: int) -> bytes:
-    """Avro's long: zigzag, then seven bits a byte."""
-    # Arithmetic of the specification's (n << 1) ^ (n >> 63) without the 63: Python's integers have
-    # no highest bit, and ~ gives the same for negative numbers.
+    """Avro's long as bytes: zigzag, then seven bits in each byte."""
+    # The specification's (n << 1) ^ (n >> 63), written without the 63: Python's integers have no
+    # highest bit, and ~ has the same result for negative numbers.
     zigzag = number << 1 if number >= 0 else ~(number << 1)
     if zigzag <= _FOURTEEN_BITS:
         return _ENDING[zigzag]
@@ -62,12 +62,12 @@ def encode_long(number: int) -> bytes:
 
 
 class _Prefix(dict[int, bytes]):
-    """A text's length as it stands before it, behind the union's branch if there is one; made when
-    first asked for.
+    """The encoded length of a text, behind the union's branch if there is one; encoded on first
+    use.
     """
 
-    # A dictionary with `__missing__`: the lookup of a known length is one step of the interpreter,
-    # where a function that encodes or remembers would be a call for each text.
+    # A dictionary with `__missing__`: a known length costs one look-up. A function that encodes or
+    # caches would be a call for each text.
     def __init__(self, branch: bytes = b"") -> None:
         super().__init__((length, branch + _ENDING[2 * length]) for length in range(256))
         self._branch = branch
@@ -91,8 +91,8 @@ def encode_bytes(data: bytes) -> bytes:
 
 
 def encode_unscaled(number: int) -> bytes:
-    """A decimal's unscaled number: the shortest two's complement, as Java's BigInteger.toByteArray
-    gives it.
+    """A decimal's unscaled number as the shortest big-endian two's complement, equal to Java's
+    BigInteger.toByteArray.
     """
     # ~number has as many bits as two's complement needs beside the sign, so -128 is one byte and
     # 128 two, as in Java.
@@ -131,7 +131,9 @@ _PRIMITIVES: Mapping[str, Encode] = {
 
 
 def encoder(schema: Any) -> Encode:
-    """A function from a Python value to Avro, for the schemas that Debezium makes of columns."""
+    """A function from a Python value to Avro bytes, for the schemas that Debezium makes of columns;
+    raises EncodeError for any other schema.
+    """
     if isinstance(schema, list):
         return _union(schema)
     if isinstance(schema, str):
@@ -157,10 +159,10 @@ def _union(branches: Sequence[Any]) -> Encode:
 
 
 def compile_row(schema: AvroDefinition) -> Callable[[Sequence[Any]], bytes]:
-    """A function from a row, its values in column order, to the record's bytes."""
+    """A function from a row (its values in column order) to the record's bytes."""
     # The slow way is a loop over the columns that calls an encoder for each value. Here the loop is
-    # unrolled into source with a variable a column; texts, of which rows have most, are encoded in
-    # place without a call. A test compares every byte with fastavro's.
+    # unrolled into source code with one variable for each column; texts, the most frequent values,
+    # are encoded in place without a call. A test compares every byte with fastavro's.
     columns = schema["fields"]
     space: dict[str, Any] = {"length": _LENGTH, "long": encode_long}
     lines, parts = [], []
@@ -195,7 +197,7 @@ def compile_row(schema: AvroDefinition) -> Callable[[Sequence[Any]], bytes]:
 def _compile_key(key: AvroDefinition, columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
     """A function from a row to its key's bytes."""
     parts = [(columns.index(column["name"]), encoder(column["type"])) for column in key["fields"]]
-    # Most keys are one column: no list and no join for those.
+    # Most keys have one column, which needs no list and no join.
     if len(parts) == 1:
         ((place, encode),) = parts
         return lambda row: encode(row[place])
@@ -204,7 +206,7 @@ def _compile_key(key: AvroDefinition, columns: Sequence[str]) -> Callable[[Seque
 
 @dataclass(frozen=True, slots=True)
 class ChangeOrigin:
-    """What every envelope says of where it comes from, as the connector would say it."""
+    """The parts of every envelope that name its source, as the connector would write them."""
 
     name: str = "cdc"
     database: str = "postgres"
@@ -215,7 +217,7 @@ class ChangeOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The parts of an envelope behind the rows that are the same for all records of one moment."""
+    """The parts behind an envelope's rows that all records of one moment share."""
 
     source: bytes
     after_sequence: bytes
@@ -226,8 +228,8 @@ class Moment:
 
 @dataclass(slots=True)
 class _Parts:
-    """Gathers bytes and, by name, the times between them; starts a new part where a record's own
-    value goes.
+    """Collects bytes, and by name the times between them; starts a new part where a record's own
+    value is inserted.
     """
 
     parts: list[list[bytes | str]] = field(default_factory=lambda: [[b""]])
@@ -235,8 +237,8 @@ class _Parts:
 
     def add(self, piece: bytes | str) -> None:
         last = self.parts[-1]
-        # Neighbours that never change become one piece here, so that a record joins a few long
-        # pieces and not a few dozen short ones.
+        # Constant neighbours become one piece here, so a record joins a few long pieces and not a
+        # few dozen short ones.
         if isinstance(piece, bytes) and isinstance(before := last[-1], bytes):
             last[-1] = before + piece
         else:
@@ -247,7 +249,7 @@ class _Parts:
         self.parts.append([b""])
 
 
-#: The times of an envelope, in nanoseconds a unit.
+#: The length of an envelope's time units, in nanoseconds.
 _TIMES = {"ts_ms": 1_000_000, "ts_us": 1000, "ts_ns": 1}
 _CUTS = ["sequence", "txId", "lsn", "op"]
 _OPERATIONS = {letter: encode_text(letter) for letter in "crudt"}
@@ -257,7 +259,7 @@ _SOME = encode_long(1)
 class EnvelopeEncoder:
     """Keys and values of one topic, in Confluent's wire format.
 
-    `moment` is to be shared by records of one time.
+    Records of one time should share a `moment`, which is expensive to make.
     """
 
     def __init__(
@@ -294,21 +296,23 @@ class EnvelopeEncoder:
         position: tuple[int, int],
         moment: Moment,
     ) -> bytes:
-        """The envelope of one change.
+        """The envelope of one change, as bytes.
 
-        `operation` is Debezium's (c, u, d, r, t). `position` is the transaction's number and the
-        change's LSN, which counts within the topic: a plain tuple, since a record of its own would
-        cost more than the sum of what is patched in here.
+        `operation` is Debezium's letter (c, u, d, r, t). `position` is the transaction's number and
+        the change's LSN, which counts within the topic. It is a plain tuple, because an object for
+        each record would cost more than everything that is inserted here.
         """
         encode, (transaction, lsn) = self._row, position
-        # One join of finished pieces: adding them up would copy the beginning again for each.
+        # One join of finished pieces: adding piece by piece would copy the beginning again each
+        # time.
         return b"".join(
             (
                 self.value_head,
                 b"\x00" if before is None else b"\x02" + encode(before),
                 b"\x00" if after is None else b"\x02" + encode(after),
                 moment.source,
-                # The length stands before the text, so the text is made inside its own lookup.
+                # The length comes before the text, so the text is made inside the look-up of its
+                # length.
                 _SEQUENCE[len(sequence := b'["%d","%d"]' % (lsn, lsn))],
                 sequence,
                 moment.after_sequence,
@@ -322,8 +326,8 @@ class EnvelopeEncoder:
         )
 
     def moment(self, committed_us: int) -> Moment:
-        """The source block and the tail of events committed, and captured, at this time (wall
-        us).
+        """The source block and the tail for events that were committed and captured at this time
+        (wall us).
         """
         # All records of one push share a moment, so its times are encoded once for thousands.
         times = {name: encode_long(committed_us * 1000 // scale) for name, scale in _TIMES.items()}
@@ -335,8 +339,8 @@ class EnvelopeEncoder:
         )
 
     def _prepare(self) -> Sequence[Sequence[bytes | str]]:
-        """All that follows the rows, encoded but for the times, and cut where a record's own
-        values go.
+        """Everything behind the rows, encoded except for the times, and cut where a record's own
+        values are inserted.
         """
         parts = _Parts()
         origin = {
@@ -351,8 +355,8 @@ class EnvelopeEncoder:
         for outer in self._value["fields"][2:]:
             for inner in outer["type"]["fields"] if outer["name"] == "source" else (outer,):
                 _place(parts, inner["name"], inner["type"], origin)
-        # `value` patches by place. Another order of fields in the schema would put a number where
-        # another one belongs, and every reader would take it.
+        # `value` inserts by position. With another order of fields in the schema a number would
+        # stand in another field, and no reader would notice.
         if parts.cuts != _CUTS:
             raise EncodeError(
                 f"an envelope's source is expected to have {_CUTS} in this order, not {parts.cuts}"
@@ -361,7 +365,9 @@ class EnvelopeEncoder:
 
 
 def _place(parts: _Parts, name: str, kind: Any, values: Mapping[str, object]) -> None:
-    """One field: patched per record, patched per moment, the same in all events, or null in all."""
+    """Add one field: inserted for each record, for each moment, the same in all events, or null in
+    all.
+    """
     if name in _CUTS or name in _TIMES:
         if isinstance(kind, list) and name != "sequence":
             parts.add(encode_long(1 - kind.index("null")))

@@ -1,12 +1,13 @@
-"""What Debezium writes where it was sent nothing: in a row of which it knows the key alone.
+"""The values that Debezium writes in place of columns that it was not sent: in a row of which it
+knows only the key.
 
-PostgreSQL sends the old row of a delete only as far as REPLICA IDENTITY says, by default the key.
-A schema that forbids NULL makes Debezium put something in the other columns' place: the column's
-default, else the zero of its type (its class JdbcValueConverters, 3.6). A column that may be NULL
-and has a default comes as that default too, for Kafka Connect gives out a default where a value is
-NULL (its class Struct; KIP-581), and of a default that is a function, as now() is, Debezium makes
-the zero of its type. Such a row is told from one that was sent by this, that all its other columns
-are NULL or so filled.
+PostgreSQL sends the old row of a delete only as far as REPLICA IDENTITY demands, by default the
+key. If the schema forbids NULL, Debezium fills the other columns with the column's default,
+otherwise with the zero of its type (its class JdbcValueConverters, 3.6). A column that allows NULL
+and has a default comes as that default as well: Kafka Connect replaces NULL by the default (its
+class Struct; KIP-581), and for a default that is a function, such as now(), Debezium writes the
+zero of its type. So a row of this kind is recognised by its other columns: all of them are NULL or
+filled.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from infra.schemas.debezium import AvroDefinition
 
 _EPOCHS = ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z")
 _MIDNIGHTS = ("00:00:00Z", "00:00:00.000000Z")
-#: What stands where a text is another type's: a decimal (`decimal.handling.mode=string`), a date or
-#: a time (`time.precision.mode=isostring`).
+#: The fillers of texts that stand for other types: a decimal (`decimal.handling.mode=string`), a
+#: date or a time (`time.precision.mode=isostring`).
 _OF_OTHERS = (
     "0",
     *(f"0.{'0' * digits}" for digits in range(1, 39)),
@@ -42,8 +43,8 @@ _TEXTS: Mapping[ColumnKind, tuple[str, ...]] = {
 
 
 def fillers(schema: AvroSchema, field: AvroDefinition, column: Column) -> tuple[bytes, ...]:
-    """How a value of this field that is not NULL looks on the wire where none was sent, after its
-    union's branch.
+    """The bytes, behind the union's branch, that a non-NULL value of this field has if none was
+    sent.
     """
     declared = schema.expand(field["type"])
     if isinstance(declared, list):
@@ -55,7 +56,7 @@ def fillers(schema: AvroSchema, field: AvroDefinition, column: Column) -> tuple[
         values: Iterable[Any] = (_default(declared, field["default"]),)
     else:
         values = _TEXTS.get(column.kind) or _zeros(declared)
-    # Encoded once for a schema: rows are then compared as bytes, and no value is decoded for it.
+    # Encoded once for each schema: rows are then compared as bytes, without decoding a value.
     parsed = fastavro.parse_schema(declared)
     return tuple(_encoded(parsed, value) for value in values)
 
@@ -67,7 +68,9 @@ def _encoded(schema: Any, value: Any) -> bytes:
 
 
 def _default(declared: Any, value: Any) -> Any:
-    """Avro writes a default of bytes as text, a character a byte (its specification, "Records")."""
+    """A default as a value; Avro writes a default of bytes as text with one character for each byte
+    (its specification, "Records").
+    """
     kind = declared["type"] if isinstance(declared, Mapping) else declared
     if kind == "record" and isinstance(value, Mapping):
         types = {item["name"]: item["type"] for item in declared["fields"]}
@@ -85,7 +88,7 @@ def _zeros(declared: Any) -> list[Any]:
 
 
 def _zero_item(item: AvroDefinition) -> Any:
-    """A record's own field: a decimal of scale 0 is zero with one byte, a point has its WKB."""
+    """The zero of a record's field: a decimal of scale 0 is one zero byte, a point has its WKB."""
     if isinstance(item["type"], list):
         return _POINT if item["name"] == "wkb" else None
     kind = item["type"]["type"] if isinstance(item["type"], Mapping) else item["type"]

@@ -1,4 +1,4 @@
-"""Values within arrays, maps and records: each as a column of its kind would have it."""
+"""Values within arrays, maps and records; each has the form of a column of its kind."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from infra.avro.kind import (
 from infra.avro.walk import AvroSchema
 from infra.schemas.debezium import AvroDefinition
 
-#: From what fastavro reads, without logical types, to a value.
+#: Turns what fastavro reads, without logical types, into a value.
 Maker = Callable[[Any], Any]
 
 
 def item_maker(schema: AvroSchema, declared: Any) -> Maker:
-    """How values of this Avro type are made; those of a union of several types stay as they are
-    read.
+    """A function for the values of this Avro type; values of a union of several types stay
+    unchanged.
     """
     if isinstance(declared, list):
         real = [branch for branch in declared if branch != "null"]
@@ -51,7 +51,7 @@ def _nested(schema: AvroSchema, resolved: AvroDefinition) -> Maker:
         return lambda value: {name: held(each) for name, each in value.items()}
     if resolved["type"] == "record":
         fields = {field["name"]: item_maker(schema, field["type"]) for field in resolved["fields"]}
-        # Makers are chosen when the schema is read, so a value only calls them.
+        # The functions are chosen when the schema is read, so a value costs only their calls.
         return lambda value: {name: make(value[name]) for name, make in fields.items()}
     return _as_it_is
 

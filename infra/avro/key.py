@@ -1,4 +1,4 @@
-"""Reads the keys of Debezium's records out of Avro, each by its own writer schema."""
+"""Reads the keys of Debezium's Avro records, each by its own writer schema."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from infra.avro.walk import AvroSchema, declared_column
 from infra.schemas.debezium import AvroDefinition
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError, key_id
 
-#: Bytes of a number of 64 bits at most.
+#: The bytes of a number of 64 bits at most.
 LONGEST_NUMBER = 10
 _HEAD = np.uint64((1 << 40) - 1)
 NO_KEY = np.uint64(2**64 - 1)
 
 
 class KeyReader:
-    """Reads record keys of one writer schema, which must be a record; raises EnvelopeError for any
-    other.
-    """
+    """Reads record keys of one writer schema; raises EnvelopeError if the schema is no record."""
 
     def __init__(self, schema: AvroDefinition) -> None:
         if schema.get("type") != "record":
@@ -40,7 +38,7 @@ class KeyReader:
         self._schema = fastavro.parse_schema(dict(schema))
         step = parsed.step(schema)
         nested = any(column.kind is ColumnKind.OTHER for column in self.columns)
-        # fastavro believes an array that claims 2**62 items, and makes them.
+        # fastavro would believe an array that claims 2**62 items, and create them.
         self._walk = step if nested else None
 
     def read(self, message: bytes) -> tuple[Any, ...]:
@@ -58,25 +56,28 @@ class KeyReader:
 
 
 def key_octets(messages: Sequence[bytes | None]) -> Octets:
-    """Many records' keys, behind one another."""
+    """The keys of many records as one `Octets`; a missing key is an empty message."""
     return Octets([message or b"" for message in messages])
 
 
 def key_heads(octets: Octets) -> NDArray[np.uint64]:
-    """For each key a number that its writer schema shares with no other; NO_KEY without a key."""
-    # Magic byte and schema id are the first five of eight bytes: one mask tells schemas apart for
-    # all records, where a slice of each would be an object each.
+    """For each key a number that only keys of the same writer schema have; NO_KEY for a missing
+    key. Shape (keys,), uint64.
+    """
+    # Magic byte and schema id are the first five of eight bytes, so one mask compares schemas for
+    # all records; the slow way would slice each key into an object.
     heads = octets.eights[octets.begin] & _HEAD
     return np.where(octets.end - octets.begin >= HEADER_BYTES, heads, NO_KEY)
 
 
 def key_ids(keys: Octets) -> NDArray[np.int64]:
-    """`key_id` of many records' keys at once."""
+    """`key_id` of many keys at once: shape (keys,), int64."""
     at, end = keys.begin + HEADER_BYTES, keys.end
     found, plain = np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=np.bool_)
     whole = at < end
-    # A key that is one whole number, which most are, is read by columns. That it is one shows by
-    # its end: a varint that ends where the key does. All other keys take the slow way, one by one.
+    # Most keys are a single whole number, and these are read by columns. Such a key is recognised
+    # by its end: the varint ends where the key ends. All other keys are read one by one, the slow
+    # way.
     ends = keys.after_numbers(at[whole])
     plain[whole] = (ends == end[whole]) & (ends - at[whole] <= LONGEST_NUMBER)
     found[plain] = keys.numbers(at[plain])[0]

@@ -1,5 +1,5 @@
-"""What a column's Avro type means, and its values as Python's own: the canonical types that all
-sinks and taps share.
+"""The meaning of a column's Avro type, and its values in Python: the canonical types that all sinks
+and taps share.
 
 | kind | Python | source in Debezium |
 |---|---|---|
@@ -15,9 +15,9 @@ sinks and taps share.
 | interval | str, ISO 8601 | `Interval` |
 | other | list or dict of these | arrays, maps and records |
 
-A date or timestamp that Python cannot hold comes as text that PostgreSQL understands: `infinity`,
-`0044-03-15 BC`; each number that Debezium sends for an infinity is known. A column that the source
-did not send, because it is large and was not changed, is UNAVAILABLE, never NULL.
+A date or timestamp that Python cannot hold becomes text that PostgreSQL reads: `infinity`,
+`0044-03-15 BC`. All numbers that Debezium sends for infinities are recognised. A column that the
+source did not send, because it is large and unchanged, is UNAVAILABLE, never NULL.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from decimal import Context, Decimal
 from enum import Enum, StrEnum
 from typing import Any
 
-#: How Debezium writes a large value that was not changed (its option
-#: `unavailable.value.placeholder`).
+#: What Debezium writes for a large unchanged value (its option `unavailable.value.placeholder`).
 PLACEHOLDER = "__debezium_unavailable_value"
 
 
@@ -40,12 +39,12 @@ class Unavailable(Enum):
     UNAVAILABLE = PLACEHOLDER
 
 
-#: Stands for a large value that was not changed and so was not sent (PostgreSQL's TOAST).
+#: The value of a large column that was unchanged and so not sent (PostgreSQL's TOAST).
 UNAVAILABLE = Unavailable.UNAVAILABLE
 
 
 class ColumnKind(StrEnum):
-    """What a column holds; the module's docstring has the table."""
+    """The kind of a column's values; the module's docstring has the table."""
 
     BOOLEAN = "boolean"
     INT16 = "int16"
@@ -75,7 +74,7 @@ class ColumnKind(StrEnum):
     OTHER = "other"
 
 
-#: Kinds whose bytes are a length and so many bytes.
+#: Kinds whose bytes are a length and that many bytes.
 SIZED = frozenset(
     {
         ColumnKind.TEXT,
@@ -106,7 +105,7 @@ NUMERIC = frozenset(
         ColumnKind.DURATION_US,
     }
 )
-#: By the name that Kafka Connect or Debezium gives a type.
+#: By the name of a type in Kafka Connect or Debezium.
 _NAMED = {
     "org.apache.kafka.connect.data.Decimal": ColumnKind.DECIMAL,
     "org.apache.kafka.connect.data.Date": ColumnKind.DATE,
@@ -153,9 +152,9 @@ _PLAIN = {
 
 @dataclass(frozen=True, slots=True)
 class SourceType:
-    """A column's type in the source, by its name there (`bpchar`), and its length, if it has one.
+    """A column's type in the source: its name there (`bpchar`), and its length, if it has one.
 
-    Debezium tells it where its `datatype.propagate.source.type` or
+    The schema has it only if Debezium's option `datatype.propagate.source.type` or
     `column.propagate.source.type` asks for it.
     """
 
@@ -167,9 +166,9 @@ class SourceType:
 class Column:
     """One column of a captured table; `precision` and `scale` are those of a decimal.
 
-    `bits` is the length of a bit string, whose bytes begin with the lowest; `item` what an array
-    holds; `record` the name of a record's type, "map" that of a map; `source` the source's own
-    type, and `default` the column's default, where the schema tells them.
+    `bits` is the length of a bit string, whose bytes begin with the lowest; `item` is the column of
+    an array's items; `record` is the name of a record's type, and "map" for a map; `source` is the
+    source's own type and `default` the column's default, if the schema has them.
     """
 
     name: str
@@ -185,7 +184,7 @@ class Column:
 
 
 def column_of(name: str, schema: Any, nullable: bool) -> Column:
-    """The column that an Avro type without its NULL branch describes."""
+    """The column for an Avro type without its NULL branch."""
     if not isinstance(schema, Mapping):
         return Column(name, _PLAIN.get(schema, ColumnKind.OTHER), nullable)
     column, source = _described(name, schema, nullable), _source_type(schema)
@@ -209,8 +208,8 @@ def _described(name: str, schema: Mapping[str, Any], nullable: bool) -> Column:
             if schema.get("connect.type") == "int16"
             else _PLAIN.get(schema["type"], ColumnKind.OTHER)
         )
-    # A fixed type has no length before its bytes, so it cannot be read as the other kinds of bytes
-    # are; fastavro reads it.
+    # A fixed type has no length before its bytes, unlike the other kinds of bytes, so fastavro
+    # reads it.
     if schema["type"] == "fixed":
         kind = ColumnKind.OTHER
     if kind is ColumnKind.OTHER and schema["type"] in ("record", "map"):
@@ -223,14 +222,14 @@ def _described(name: str, schema: Mapping[str, Any], nullable: bool) -> Column:
     return Column(name, kind, nullable, schema.get("precision"), int(schema.get("scale", 0)))
 
 
-#: Debezium's parameters of a schema; a type without a limit has the largest length that there is.
+#: Debezium's schema parameters; a type without a limit has the largest possible length.
 SOURCE_TYPE, SOURCE_LENGTH = "__debezium.source.column.type", "__debezium.source.column.length"
 NO_LENGTH = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 #: PostgreSQL's numeric has up to 131,072 digits before its point and 16,383 after it.
 _EXACT = Context(prec=150_000)
-#: So many bytes as those digits have at most, and as Python's 4,300 digits have at least.
+#: The most bytes that these digits can have, and the fewest that Python's 4,300 digits can have.
 _LONGEST_DECIMAL_BYTES, _SHORT_TEXT_BYTES = 62_000, 1_780
 _EPOCH_DATE = date(1970, 1, 1)
 _DAY_US = 86_400_000_000
@@ -252,11 +251,13 @@ _ZONED_INFINITIES = {"+292269055-12-02T23:00:00.000000Z": "-infinity"}
 
 
 class UnknownMomentError(ValueError):
-    """A number that stands for no date or time that could be written exactly."""
+    """A number for which no exact date or time can be written."""
 
 
 def date_value(days: int) -> date | str:
-    """Days since 1970; raises UnknownMomentError for what no PostgreSQL can have sent."""
+    """Days since 1970 as a date; raises UnknownMomentError for a number that PostgreSQL never
+    sends.
+    """
     try:
         return _EPOCH_DATE + timedelta(days=days)
     except OverflowError:
@@ -266,7 +267,7 @@ def date_value(days: int) -> date | str:
 
 
 def timestamp_value(us: int) -> datetime | str:
-    """Microseconds since 1970, without a zone."""
+    """Microseconds since 1970, without a zone, as a timestamp."""
     try:
         return _EPOCH + timedelta(microseconds=us)
     except OverflowError:
@@ -282,7 +283,7 @@ def instant_value(us: int) -> datetime | str:
 
 
 def time_value(us: int) -> time | str:
-    """Microseconds since midnight; PostgreSQL also knows 24:00."""
+    """Microseconds since midnight as a time; as text for PostgreSQL's 24:00."""
     if not 0 <= us < _DAY_US:
         return "24:00:00" if us == _DAY_US else f"{us} us"
     seconds, micros = divmod(us, 1_000_000)
@@ -290,7 +291,7 @@ def time_value(us: int) -> time | str:
 
 
 def zoned_timestamp_value(text: str) -> datetime | str:
-    """Debezium's ISO 8601 text with an offset."""
+    """Debezium's ISO 8601 text with an offset, as a timestamp in UTC."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -298,9 +299,7 @@ def zoned_timestamp_value(text: str) -> datetime | str:
 
 
 def postgres_timestamp(text: str) -> str:
-    """An ISO 8601 text with a sign before the year, as PostgreSQL reads it; any other comes back
-    as it is.
-    """
+    """An ISO 8601 text with a signed year, in PostgreSQL's form; any other text unchanged."""
     if text[:1] == "+":
         return _ZONED_INFINITIES.get(text) or text[1:]
     if text[:1] != "-" or not text[1:2].isdigit():
@@ -310,8 +309,8 @@ def postgres_timestamp(text: str) -> str:
 
 
 def decimal_value(data: bytes, scale: int) -> Decimal:
-    """An unscaled number, big-endian two's complement; raises ValueError for one that no PostgreSQL
-    has.
+    """A decimal from its unscaled number, big-endian two's complement; raises ValueError for one
+    that is longer than any in PostgreSQL.
     """
     if len(data) > _LONGEST_DECIMAL_BYTES:
         raise ValueError(f"a decimal of {len(data)} bytes is longer than any of PostgreSQL")
@@ -319,9 +318,10 @@ def decimal_value(data: bytes, scale: int) -> Decimal:
 
 
 def decimal_text(data: bytes, scale: int) -> str:
-    """The same as plain digits, without the detour over a Decimal."""
+    """`decimal_value` as plain digits, without making a Decimal."""
     if len(data) > _SHORT_TEXT_BYTES:
-        # Python refuses to write longer integers, which takes it quadratic time; Decimal does not.
+        # Python refuses to print longer integers, because that takes quadratic time; Decimal does
+        # not.
         return format(decimal_value(data, scale), "f")
     number = int.from_bytes(data, "big", signed=True)
     if scale <= 0:
@@ -334,8 +334,8 @@ def _long_date(days: int) -> str:
     """A date beyond Python's years (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
     civil_from_days).
     """
-    # Years begin in March here, so that the leap day is the last of its year and months follow one
-    # formula.
+    # Years begin in March here. The leap day is then the last day of its year, and one formula
+    # serves all months.
     era, of_era = divmod(days + 719_468, 146_097)
     year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
     of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
@@ -365,7 +365,7 @@ def _whole_us(ns: int) -> int:
     return us
 
 
-#: From a number as it is on the wire to its value.
+#: From a number on the wire to its value.
 FROM_NUMBER: Mapping[ColumnKind, Callable[[int], Any]] = {
     ColumnKind.DATE: date_value,
     ColumnKind.TIME_MS: lambda ms: time_value(ms * 1000),

@@ -1,8 +1,9 @@
-"""Many Avro messages as one array of bytes: their numbers and texts found and read in whole
-columns by numpy.
+"""Many Avro messages as one array of bytes, whose numbers and texts numpy finds and reads for all
+messages at once.
 
-Avro 1.11 specification, "Binary Encoding": numbers are variable-length and zigzag, texts have
-their length before them. Positions are indexes into all messages' bytes behind one another.
+Format: Avro 1.11 specification, "Binary Encoding": numbers are variable-length and zigzag, and
+texts begin with their length. A position is an index into the bytes of all messages, one behind
+another.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 
 OffsetArray = NDArray[np.int64]
 
-# Words of eight bytes are read at any position, and of a long number a second one eight bytes
-# further on, so the last message needs at least 16 bytes behind it.
+# A word of eight bytes may begin at any position, and a long number needs a second one eight bytes
+# further on; so at least 16 bytes must follow the last message.
 _PADDING = bytes(32)
 _ONE = np.uint64(1)
-#: Each byte's high bit: where it is set, the number goes on in the next byte.
+#: The high bit of each byte: where it is set, the number continues in the next byte.
 _STOP = np.uint64(0x8080808080808080)
-#: Eight groups of seven bits are folded into four of fourteen, two of 28 and one of 56.
+#: Eight groups of seven bits are merged into four of 14, then two of 28, then one of 56.
 _FOLDS = tuple(
     (np.uint64(low), np.uint64(high), np.uint64(shift))
     for low, high, shift in (
@@ -32,9 +33,12 @@ _FOLDS = tuple(
 
 
 class Octets:
-    """Messages behind one another: where each begins and ends, and their bytes.
+    """Messages one behind another: their bytes, and where each begins and ends.
 
-    All methods raise IndexError for positions beyond them.
+    `begin` and `end` are int64 of shape (messages,), `ones` is the bytes as uint8, and `eights` is
+    the little-endian uint64 that begins at each byte. The methods take positions as int64 of shape
+    (n,), one for each message that is asked about, and return arrays of shape (n,) or a list of n
+    items. All of them raise IndexError for positions beyond the bytes; no other check is made.
     """
 
     __slots__ = ("begin", "bytes", "eights", "end", "ones")
@@ -45,17 +49,17 @@ class Octets:
         self.begin: OffsetArray = self.end - size
         self.bytes = b"".join((*messages, _PADDING))
         self.ones: NDArray[np.uint8] = np.frombuffer(self.bytes, dtype=np.uint8)
-        # Eight bytes from any position on, whatever its alignment: a stride of one byte makes a
-        # view of overlapping words, so that a column is read by one index operation and copied
-        # nowhere. The slow way reads byte by byte and decides after each.
+        # `eights` has a word at every position, aligned or not: with a stride of one byte the
+        # view's words overlap. So one index operation reads a column, and nothing is copied. The
+        # slow way reads byte by byte, with a decision after each.
         self.eights: NDArray[np.uint64] = np.ndarray(
             (len(self.bytes) - 7,), dtype="<u8", buffer=self.bytes, strides=(1,)
         )
 
     def after_numbers(self, at: OffsetArray) -> OffsetArray:
-        """Where the numbers that start here end."""
-        # A byte whose high bit is 0 is a number's last. All eight are looked at in one word; only
-        # numbers from 2**55 on have none among them.
+        """Where the numbers that start here end (positions, int64)."""
+        # A number's last byte is the one without the high bit. One word shows eight bytes at once;
+        # only numbers from 2**55 on have no last byte among them.
         stop = ~self.eights[at] & _STOP
         if stop.all():
             return at + _width(stop)
@@ -65,23 +69,24 @@ class Octets:
         return at + widths
 
     def numbers(self, at: OffsetArray) -> tuple[NDArray[np.int64], OffsetArray]:
-        """The numbers that start here, and where they end."""
+        """The numbers that start here (int64), and where they end (positions)."""
         words = self.eights[at]
         stop = ~words & _STOP
         if not stop.all():
             return self._long_numbers(at), self.after_numbers(at)
-        # `x & -x` leaves the lowest bit; unsigned numbers have no minus, so it is ~x + 1. Shifted
-        # by one and less one it is a mask of all bytes up to the last; of a number of eight bytes
-        # the shift leaves 0, and 0 - 1 is a mask of all.
+        # `x & -x` keeps only the lowest bit; unsigned numbers have no minus, so -x is written as ~x
+        # + 1. Shifted left by one, minus one, it masks all bytes up to the last. For a number of
+        # eight bytes the shift gives 0, and 0 - 1 masks all eight.
         low = stop & (~stop + _ONE)
         words &= ((low << _ONE) - _ONE) & ~_STOP
-        # Seven bits a byte are moved together: neighbours in three rounds, not eight one by one.
+        # Three rounds merge neighbouring groups of seven bits; one by one it would take eight
+        # rounds.
         for lower, upper, shift in _FOLDS:
             words = (words & lower) | ((words & upper) >> shift)
         return _signed(words), at + _width(stop)
 
     def _long_numbers(self, at: OffsetArray) -> NDArray[np.int64]:
-        """Where some need nine or ten bytes: byte by byte."""
+        """The numbers that start here, of which some have nine or ten bytes: read byte by byte."""
         words = np.zeros(len(at), dtype=np.uint64)
         going = np.ones(len(at), dtype=np.bool_)
         for place in range(10):
@@ -93,24 +98,27 @@ class Octets:
         return _signed(words)
 
     def integers(self, begin: OffsetArray, length: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Two's complement numbers of at most eight bytes, the highest first, which begin here;
-
-        0 where no byte is.
+        """The big-endian two's complement numbers of `length` bytes (0 to 8) that begin here, as
+        int64; 0 for a length of 0.
         """
-        # Eight bytes are read whatever the length. The shift to the right drops those of the next
-        # value and, since it is arithmetic, extends the sign. A shift by 64 is not defined in C,
-        # so a length of 0 is answered apart.
+        # Eight bytes are read whatever the length is. The shift to the right removes the bytes of
+        # the next value and, because it is arithmetic, extends the sign. C does not define a shift
+        # by 64, so a length of 0 is handled separately.
         words = self.eights[begin].byteswap().view(np.int64)
         return np.where(length > 0, words >> np.clip(64 - 8 * length, 0, 63), 0)
 
     def lengths(self, at: OffsetArray) -> tuple[NDArray[np.int64], OffsetArray]:
-        """The lengths of the texts that start here, and where their own bytes begin."""
-        # Texts of up to 63 bytes have a length of one byte; where all are such, no word is folded.
+        """The lengths of the texts that start here (int64), and where their own bytes begin
+        (positions).
+
+        Raises IndexError for a length that is negative, or longer than all messages together.
+        """
+        # Texts of up to 63 bytes have a length of one byte; if all do, no word needs to be read.
         first = self.ones[at]
         if len(first) and int(first.max()) >= 128:
             found, begin = self.numbers(at)
-            # Added to a position, a length near 2**63 would come out below zero, where numpy counts
-            # from the end.
+            # A position plus a length near 2**63 would overflow into a negative index, which numpy
+            # counts from the end.
             if (found > len(self.bytes)).any():
                 raise IndexError("a length is longer than all messages")
         else:
@@ -120,25 +128,27 @@ class Octets:
         return found, begin
 
     def after_texts(self, at: OffsetArray) -> OffsetArray:
-        """Where the texts that start here end."""
+        """Where the texts that start here end (positions, int64)."""
         length, begin = self.lengths(at)
         return begin + length
 
     def table(self, begin: OffsetArray, width: int) -> NDArray[np.uint8]:
-        """The texts of one width that begin here, a row each."""
+        """The texts of `width` bytes that begin here, as uint8 of shape (n, width)."""
         if not len(begin):
             return np.zeros((0, width), dtype=np.uint8)
-        # Items of `width` opaque bytes at a stride of one: numpy then copies each row at once. An
-        # index of begin + arange(width) would first make eight bytes of position for each byte.
+        # A view with items of `width` opaque bytes and a stride of one: numpy then copies each row
+        # at once. An index of begin + arange(width) would first need a position of eight bytes for
+        # each byte.
         whole: NDArray[np.void] = np.ndarray(
             (len(self.bytes) - width + 1,), dtype=f"V{width}", buffer=self.bytes, strides=(1,)
         )
         return whole[begin].view(np.uint8).reshape(len(begin), width)
 
     def texts(self, begin: OffsetArray, length: NDArray[np.int64]) -> list[bytes]:
-        """The texts that begin here."""
-        # Python's own slices: for objects of their own, numpy would be slower. `tolist` makes all
-        # positions plain numbers at once, which slices take without asking each one for its index.
+        """The texts that begin here, as a list of bytes objects."""
+        # Python's own slices, because numpy is slower where each result is an object. `tolist`
+        # turns all positions into Python integers at once, which slices take without a conversion
+        # for each.
         source = self.bytes
         return [
             source[first:last]
@@ -147,14 +157,16 @@ class Octets:
 
 
 def _width(stop: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Bytes up to and with the first that ends a number, given all ending bytes' high bits."""
-    # Below a byte's high bit lie 7, 15, ... 63 bits, all ones once 1 is taken away: counting them
-    # is one instruction, where a logarithm would go through floating point.
+    """The bytes of a number, up to its last byte; `stop` has the high bit of every possible last
+    byte.
+    """
+    # Below a byte's high bit there are 7, 15, ... 63 bits, all ones after 1 is subtracted. Counting
+    # them is one instruction; a logarithm would need floating point.
     low = stop & (~stop + _ONE)
     return (np.bitwise_count(low - _ONE) >> 3).astype(np.int64) + 1
 
 
 def _signed(words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    # Zigzag: (n >> 1) ^ -(n & 1), with ~x + 1 for the minus that unsigned numbers lack.
+    # Zigzag: (n >> 1) ^ -(n & 1), with ~x + 1 for -x, which unsigned numbers lack.
     numbers: NDArray[np.int64] = ((words >> _ONE) ^ (~(words & _ONE) + _ONE)).view(np.int64)
     return numbers

@@ -1,4 +1,4 @@
-"""What the envelope's `source` says of where a change comes from, for many messages at once."""
+"""The envelope's `source` block: where changes come from, for many messages at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from infra.avro.octets import Octets, OffsetArray
 
 
 def alike(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> bool:
-    """Whether these texts are all the same."""
+    """Whether these texts (positions and lengths, one at least) are all equal."""
     if not (length == length[0]).all():
         return False
-    # All rows against the first in one comparison of bytes; making a text of each for a set would
-    # take an object a message. A width of 0 has no view, so one byte stands for it.
+    # One comparison of bytes, all rows against the first; a set would need a text object for each
+    # message. A view cannot have a width of 0, so an empty text is compared by one byte.
     table = octets.table(begin, max(int(length[0]), 1))
     return bool((table == table[0]).all()) or not length[0]
 
@@ -29,16 +29,16 @@ def commits(
     length: NDArray[np.int64],
     otherwise: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """The first number of each `["1","2"]`; `otherwise` where there is null.
+    """The first number of each `["1","2"]`, as int64; for null, the value of `otherwise`.
 
-    Numbers of as many digits as the first one's are read all at once; they are what nearly always
-    comes.
+    If all numbers have as many digits as the first one, which is nearly always so, all are read at
+    once.
     """
     first = _SEQUENCE.match(octets.bytes, int(begin[0]))
     if first is not None:
-        # A position gains a digit once in ten times its size, so all of a batch mostly have as
-        # many: their digits are a table, and each number is a row times the powers of ten. The
-        # slow way, below, matches and reads each text alone.
+        # A log position gains a digit once in ten times its size, so the positions of a batch
+        # mostly have equally many. Their digits are then a table, and a row's number is the row
+        # times the powers of ten. The slow way, below, matches and reads each text alone.
         digits = first.end(1) - first.start(1)
         table = octets.table(begin, digits + 3)
         numbers = table[:, 2:-1].astype(np.int64) - ord("0")

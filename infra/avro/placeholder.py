@@ -1,13 +1,13 @@
-"""How Debezium writes a value that it does not know: a large one that was not changed, so the
-source's log lacks it.
+"""What Debezium writes for a value that it does not know: a large unchanged one, which the source's
+log leaves out.
 
-Its class UnchangedToastedPlaceholder (3.6) has a form for some types; its option
-`unavailable.value.placeholder` is left alone here.
+Its class UnchangedToastedPlaceholder (3.6) has a form for some types. This module expects the
+option `unavailable.value.placeholder` at its default.
 
 | type | form |
 |---|---|
 | text, json, bytea and what is sent as one of them | the placeholder |
-| text[], varchar[], char[], json[], jsonb[], bytea[] | an array with the placeholder alone |
+| text[], varchar[], char[], json[], jsonb[], bytea[] | an array with only the placeholder |
 | int[], bigint[], date[] | an array of the placeholder's bytes as numbers |
 | uuid[] | an array with the UUID that Java's `UUID.nameUUIDFromBytes` makes of it |
 | hstore, as a map or as JSON | the placeholder by the placeholder |
@@ -37,11 +37,13 @@ _NESTED = ([PLACEHOLDER], [_BYTES], list(_BYTES), [str(_UUID)], {PLACEHOLDER: PL
 def are_placeholders(
     octets: Octets, begin: OffsetArray, length: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which of the texts that begin here, each so long, stand for a value that was not sent."""
+    """Which of the texts at these positions, of these lengths, stand for a value that was not sent:
+    bool of shape (n,).
+    """
     found = np.zeros(len(begin), dtype=np.bool_)
     for text in _TEXTS:
-        # The length alone rules out nearly every text: lengths are in hand, and only where one
-        # fits are bytes looked at.
+        # The lengths alone, which are known already, exclude nearly every text; bytes are compared
+        # only where a length fits.
         rows = np.flatnonzero(length == len(text))
         alike = octets.table(begin[rows], len(text)) == np.frombuffer(text, dtype=np.uint8)
         found[rows] = alike.all(axis=1)

@@ -1,10 +1,10 @@
-"""Reads whole rows of Debezium's change events out of Avro: many messages at once, column by
-column, lazily.
+"""Reads rows of Debezium's change events from Avro: many messages at once, column by column, on
+demand.
 
-A `RowReader` belongs to one writer schema. It walks a batch of messages field by field, all
-messages in one step by numpy, and notes only where each column starts; values are made for the
-columns that are asked for, when they are. So the price of a column that nobody needs is stepping
-over it. `infra/avro/kind.py` says what values look like.
+A `RowReader` belongs to one writer schema. It walks over a batch of messages field by field, one
+numpy operation for all messages, and notes only where each column starts. Values are made only for
+the columns that are asked for, so an unused column costs only the step over it.
+`infra/avro/kind.py` defines the values.
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ from infra.avro.walk import Starts
 
 RowImage = Literal["before", "after"]
 
-#: So many fillers are compared with all rows at once.
+#: Up to this many fillers are compared with all rows at once.
 _FEW_FILLERS = 4
-#: Decimals up to here, and powers of ten up to here, are numbers of 64 bits.
+#: Decimals of up to this many bytes and scales fit in 64 bits.
 _SHORT_DECIMAL_BYTES, _SHORT_SCALE = 7, 18
 
 
 class Rows:
-    """Change events of one writer schema as columns of equal length, read from their bytes when
-    asked for.
+    """Change events of one writer schema, as columns with one entry for each event, read from the
+    bytes on demand.
 
-    Slicing gives a part without copying. Reading changes nothing, so several threads may.
+    Arrays have shape (events,) unless a method says otherwise. Slicing shares the bytes. Reading
+    changes nothing, so several threads may read.
     """
 
     __slots__ = ("_begin", "_columns", "_end", "_octets", "_sides", "_starts")
@@ -69,8 +70,8 @@ class Rows:
         return len(self._begin)
 
     def __getitem__(self, part: slice | NDArray[np.int64]) -> Rows:
-        # Positions are cut, and the bytes shared: a part costs as much as its number of rows, not
-        # as their size.
+        # Only positions are cut, and the bytes are shared: a part costs as much as its number of
+        # rows, not as their size.
         return Rows(
             self._columns,
             self._octets,
@@ -89,31 +90,30 @@ class Rows:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """Bytes of each message."""
+        """The size of each message in bytes, int64."""
         return self._end - self._begin
 
     def messages(self) -> list[bytes]:
-        """The messages as they came."""
+        """The messages as bytes objects."""
         return self._octets.texts(self._begin, self.sizes)
 
     @property
     def operation(self) -> NDArray[np.uint8]:
-        """Debezium's op as a character code: c, u, d, r, t."""
+        """Debezium's op as a character code (c, u, d, r, t), uint8."""
         return self._octets.ones[self._starts["op"] + 1]
 
     @property
     def committed_us(self) -> NDArray[np.int64]:
-        """The source transaction's commit time, wall microseconds:
-
-        `source.ts_us`, else `ts_ms`; 0 where neither is.
+        """The source transaction's commit time in wall microseconds, int64: `source.ts_us`,
+        otherwise `ts_ms`; 0 if both are missing.
         """
         exact = self._number("ts_us")
-        # `ts_ms` is read only where it is needed: each number costs a look at every message.
+        # `ts_ms` is read only if needed, because each number costs a pass over all messages.
         return exact if exact.all() else np.where(exact != 0, exact, self._number("ts_ms") * 1000)
 
     @property
     def lsn(self) -> NDArray[np.int64]:
-        """The change's position in the source's log; 0 where the source does not say."""
+        """The change's position in the source's log, int64; 0 if the source does not give it."""
         return self._number("lsn")
 
     def _number(self, name: str) -> NDArray[np.int64]:
@@ -121,19 +121,18 @@ class Rows:
         found = np.zeros(len(self), dtype=np.int64)
         if starts is None:
             return found
-        # -1 marks NULL. As an index it would read the last byte there is, and no error would show
-        # it.
+        # -1 marks NULL. As an index it would silently read the last byte.
         there = np.flatnonzero(starts >= 0)
         found[there] = self._octets.numbers(starts[there])[0]
         return found
 
     @property
     def log_position(self) -> NDArray[np.int64]:
-        """How far the source's log was read when the change came: the last commit before it, by
-        `source.sequence`, else the change's own position.
+        """How far the source's log was read when the change came (int64): the last commit before
+        it, by `source.sequence`, otherwise the change's own position.
 
-        Unlike positions of changes, which those of concurrent transactions share out among
-        themselves, it never falls while one server is read once.
+        It never falls while one server is read once. Positions of changes may fall, because
+        concurrent transactions interleave.
         """
         starts, found = self._starts.get("sequence"), self.lsn
         if starts is None:
@@ -145,40 +144,40 @@ class Rows:
         return found
 
     def source_tables(self) -> set[tuple[str, str]]:
-        """The schemas and names of the source's tables that these changes are of; none where the
-        events do not say.
+        """The schemas and names of the source tables of these changes; empty if the events do not
+        name them.
         """
         if not {"schema", "table"} <= set(self._starts) or not len(self):
             return set()
         places = [self._octets.lengths(self._starts[name]) for name in ("schema", "table")]
-        # A topic mostly has one table. That is seen by comparing bytes in columns; making two
-        # texts of each message to put them into a set is what this saves.
+        # A topic mostly has one table, which a comparison of bytes in columns shows. The slow way
+        # would make two texts of each message for a set.
         if all(alike(self._octets, begin, length) for length, begin in places):
             places = [(length[:1], begin[:1]) for length, begin in places]
         names = [self._octets.texts(begin, length) for length, begin in places]
         return {(schema.decode(), table.decode()) for schema, table in zip(*names, strict=True)}
 
     def key_only(self, side: RowImage, key: Collection[str]) -> NDArray[np.bool_]:
-        """Which rows of this side hold the key, and in all other columns only what stands where
-        nothing was sent (infra/avro/filler.py).
+        """Which rows of this side hold the key, and in all other columns only fillers
+        (infra/avro/filler.py); bool.
         """
         left = np.flatnonzero(self.present(side))
         for column in self.columns:
             if column.name not in key and len(left):
-                # Each column looks only at the rows that are still in question: mostly none
-                # after the first.
+                # Each column looks only at the rows that are still candidates: mostly none after
+                # the first column.
                 left = left[self._filled(side, column, left)]
         found = np.zeros(len(self), dtype=np.bool_)
         found[left] = True
         return found
 
     def keyless(self, key: Collection[str]) -> NDArray[np.bool_]:
-        """Which rows before were sent without their whole key, as with REPLICA IDENTITY USING INDEX
-        of other columns.
+        """Which `before` rows were sent without their whole key, as with REPLICA IDENTITY USING
+        INDEX on other columns; bool.
 
-        Where a part of the key should be stands what Debezium writes where nothing was sent. The
-        index's columns, which cannot be NULL, were sent; of the others none was. A row that has
-        such a key in truth looks the same only where it is so empty beside it.
+        Part of the key is then a filler. The columns of the index, which cannot be NULL, were sent,
+        and none of the others. A true row looks the same only if it has such a key and is otherwise
+        as empty.
         """
         rows = np.flatnonzero(self.present("before"))
         headless, sent, unsent = (np.zeros(len(rows), dtype=np.bool_) for _ in range(3))
@@ -210,8 +209,8 @@ class Rows:
         return found
 
     def _among(self, starts: Starts, fillers: Collection[bytes]) -> NDArray[np.bool_]:
-        """Which of the texts that start here are one of many: short ones, looked up one by one,
-        which a comparison of all with each would take longer for.
+        """Which of the texts that start here are one of many fillers. They are short, so they are
+        looked up one by one; comparing all rows with each filler would take longer.
         """
         found = np.zeros(len(starts), dtype=np.bool_)
         length, begin = self._octets.lengths(starts)
@@ -221,12 +220,12 @@ class Rows:
         return found
 
     def present(self, side: RowImage) -> NDArray[np.bool_]:
-        """Which events have a row on this side."""
+        """Which events have a row on this side, bool."""
         return self._starts[side] >= 0
 
     def spans(self, side: RowImage, name: str) -> tuple[OffsetArray, NDArray[np.int64]]:
-        """Where the bytes of a text, bytes or decimal column begin in `octets`, and their lengths;
-        -1 where NULL.
+        """Where the bytes of a text, bytes or decimal column begin in `octets` (positions), and
+        their lengths; both int64. The length is -1 for NULL.
         """
         starts = self._sides[side][name]
         if (starts >= 0).all():
@@ -239,11 +238,11 @@ class Rows:
 
     @property
     def octets(self) -> Octets:
-        """The bytes that `spans` points into."""
+        """The bytes to which the positions of `spans` refer."""
         return self._octets
 
     def texts(self, side: RowImage, name: str) -> list[str | None]:
-        """A column that is text on the wire as it is there; None where it is NULL."""
+        """A column that is text on the wire, unchanged; None for NULL."""
         begin, length = self.spans(side, name)
         found = self._octets.texts(begin, np.maximum(length, 0))
         return [
@@ -252,11 +251,11 @@ class Rows:
         ]
 
     def decimal_texts(self, side: RowImage, name: str) -> list[str | None]:
-        """A decimal column of fixed scale as plain digits; None where it is NULL."""
+        """A decimal column of fixed scale as plain digits; None for NULL."""
         begin, length = self.spans(side, name)
         scale = self._columns.column(name).scale
-        # Most amounts fit 64 bits: all of them are divided at once, and only the rest are made one
-        # by one.
+        # Most amounts fit in 64 bits: these are divided all at once, and only the others are made
+        # one by one.
         short = (length <= _SHORT_DECIMAL_BYTES) & (0 < scale <= _SHORT_SCALE)
         found: list[str | None] = [None] * len(self)
         if short.any():
@@ -272,8 +271,8 @@ class Rows:
         return found
 
     def numbers(self, side: RowImage, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """A whole-number column as it is on the wire (days, micros, ...), and where it is not
-        NULL.
+        """A whole-number column as on the wire (days, microseconds, ...) as int64, and where it is
+        not NULL (bool).
         """
         starts = self._sides[side][name]
         there = starts >= 0
@@ -286,17 +285,16 @@ class Rows:
     def fixed(
         self, side: RowImage, name: str, width: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """A boolean, float or double column's bytes, a row each, and where it is not NULL."""
+        """The bytes of a boolean, float or double column as uint8 of shape (events, width), and
+        where it is not NULL (bool).
+        """
         starts = self._sides[side][name]
-        # Where there is none (-1), position 0 is read instead: its bytes mean nothing, and the
-        # second array says so. Leaving such rows out would cost a copy of all others.
+        # A NULL (-1) reads position 0 instead; its bytes mean nothing, as the second array says.
+        # Leaving such rows out would copy all others.
         return self._octets.table(np.maximum(starts, 0), width), starts >= 0
 
     def values(self, side: RowImage, name: str) -> list[Any]:
-        """A column as Python's values;
-
-        None where it is NULL or where the event has no row on this side.
-        """
+        """A column as Python values; None for NULL, and for events without a row on this side."""
         column = self._columns.column(name)
         if column.kind in SIZED:
             return self._sized(side, column)
@@ -308,8 +306,8 @@ class Rows:
             )
         elif column.kind in _PLAIN_TYPES:
             table, there = self.fixed(side, name, np.dtype(_PLAIN_TYPES[column.kind]).itemsize)
-            # A view: the bytes are taken for numbers where they lie. They are little-endian on the
-            # wire, so the type says so whatever machine this is.
+            # A view: the bytes are read as numbers in place. They are little-endian on the wire, so
+            # the type names that order for any machine.
             found = table.view(_PLAIN_TYPES[column.kind]).reshape(-1).tolist()
         else:
             return self._others(side, column)
@@ -320,8 +318,8 @@ class Rows:
         )
 
     def _sized(self, side: RowImage, column: Column) -> list[Any]:
-        # All texts are cut out in one pass over the bytes; NULLs come as empty ones, which costs
-        # less than leaving them out and putting None back by place.
+        # All texts are cut out in one pass over the bytes. A NULL becomes an empty text first,
+        # which costs less than leaving it out and inserting None by position.
         begin, length = self.spans(side, column.name)
         texts = self._octets.texts(begin, np.maximum(length, 0))
         make = _maker(column)
@@ -334,9 +332,9 @@ class Rows:
         return found
 
     def _others(self, side: RowImage, column: Column) -> list[Any]:
-        """Records, arrays, maps and unions, one by one."""
-        # fastavro reads one value at a time, from a position; so only these columns pay for it, and
-        # the rest of the message is not decoded a second time.
+        """Records, arrays, maps and unions, read one by one."""
+        # fastavro reads one value from a position, so only these columns cost that, and the rest of
+        # the message is not decoded again.
         schema, make = self._columns.parsed(column.name)
         stream = io.BytesIO(self._octets.bytes)
         found: list[Any] = []
@@ -350,9 +348,9 @@ class Rows:
         return found
 
     def rows(self, side: RowImage) -> list[tuple[Any, ...] | None]:
-        """Whole rows in column order; None where the event has no row on this side."""
-        # By columns and then turned round: a column's values are made by one function without
-        # asking for its type again, and `zip` turns in C.
+        """Whole rows in column order; None for events without a row on this side."""
+        # Made by columns and then transposed: one function makes a column's values without looking
+        # up the type for each, and `zip` transposes in C.
         columns = [self.values(side, column.name) for column in self.columns]
         whole: list[tuple[Any, ...] | None] = list(zip(*columns, strict=True))
         for row in np.flatnonzero(~self.present(side)).tolist():
@@ -364,7 +362,7 @@ _PLAIN_TYPES = {ColumnKind.BOOLEAN: "?", ColumnKind.FLOAT32: "<f4", ColumnKind.F
 
 
 def _short_decimals(numbers: NDArray[np.int64], scale: int) -> list[str]:
-    # Of absolute values, since divmod rounds down: -1.05 would come out as -2 and .95.
+    # Of absolute values, because divmod rounds down: -1.05 would become -2 and .95.
     whole, rest = np.divmod(np.abs(numbers), 10**scale)
     form = f"%d.%0{scale}d"
     found = [form % parts for parts in zip(whole.tolist(), rest.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""The columns of one writer schema's rows: their order, and how values are made of them."""
+"""The columns of one writer schema's rows: their order, and how their values are made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.schemas.debezium import AvroDefinition
 
 
 class RowColumns:
-    """The columns of a row's record in a writer schema, each looked into when it is asked for."""
+    """The columns of a row's record in a writer schema; each is analysed on first use."""
 
     def __init__(self, schema: AvroSchema, row: AvroDefinition) -> None:
         self._schema = schema
@@ -31,7 +31,7 @@ class RowColumns:
 
     @property
     def hiding_null(self) -> tuple[str, ...]:
-        """The names of columns of which a NULL comes as their default (infra/avro/filler.py)."""
+        """The names of columns whose NULL comes as their default (infra/avro/filler.py)."""
         return tuple(
             column.name
             for column in self.ordered
@@ -43,10 +43,10 @@ class RowColumns:
         return self._by_name[name]
 
     def parsed(self, name: str) -> tuple[Any, Maker]:
-        """A column's type for fastavro, without its NULL branch, and how values are made of what
-        it reads.
+        """A column's type for fastavro, without its NULL branch, and the function that makes values
+        of what fastavro reads.
         """
-        # When it is first needed: most schemas have no column that fastavro reads.
+        # On first use, because most schemas have no column that fastavro reads.
         if name not in self._parsed:
             declared = self._fields[name]["type"]
             real = (
@@ -55,16 +55,17 @@ class RowColumns:
                 else [declared]
             )
             alone = real[0] if len(real) == 1 else declared
-            # Written out (`expand`), since the column stands alone here and a name in it would
-            # refer to nothing; without logical types, which are made here as everywhere else.
+            # With names written out (`expand`), because the column stands alone and a name would
+            # refer to nothing; without logical types, because their values are made here like all
+            # others.
             schema = fastavro.parse_schema(self._schema.expand(alone))
             self._parsed[name] = schema, item_maker(self._schema, alone)
         return self._parsed[name]
 
     def fillers(self, name: str) -> Collection[bytes]:
-        """What stands on the wire in a column, where it is not NULL, if nothing was sent."""
+        """The bytes of a column's non-NULL value if none was sent."""
         if name not in self._fillers:
-            # A set of bytes: what stands on the wire is compared, and no value is decoded for that.
+            # A set of bytes, because the wire's bytes are compared without decoding a value.
             known = fillers(self._schema, self._fields[name], self.column(name))
             self._fillers[name] = frozenset(known)
         return self._fillers[name]

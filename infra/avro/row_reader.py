@@ -14,19 +14,20 @@ from infra.avro.walk import AvroSchema, RecordWalk, Starts, branch_taken, keep_o
 from infra.schemas.debezium import AvroDefinition
 from infra.schemas.envelope import HEADER_BYTES, EnvelopeError
 
-#: The length of a text of one character, zigzag.
+#: The zigzag length of a text of one character.
 _ONE_CHARACTER = 2
-#: What of the envelope's `source` is read.
+#: The fields of the envelope's `source` that are read.
 _KEPT = ("ts_us", "ts_ms", "lsn", "sequence", "schema", "table")
 #: Debezium's operations by character code: create, update, delete, read (a snapshot's), truncate.
 _OPERATIONS = np.isin(np.arange(256), [ord(letter) for letter in "cudrt"])
 
 
 def _check_operations(octets: Octets, starts: Starts) -> None:
-    """Raise EnvelopeError for an operation that Debezium does not have for rows: it must not be
-    taken for another one.
+    """Raise EnvelopeError for an operation that Debezium does not have for rows, so that it is not
+    mistaken for another.
     """
-    # A table of 256 answers is indexed by the letters: one step, however many letters there are.
+    # A table of 256 answers is indexed by the letters: one operation, however many kinds of letters
+    # there are.
     known = _OPERATIONS[octets.ones[starts + 1]] & (octets.ones[starts] == _ONE_CHARACTER)
     if not known.all():
         row = int(np.flatnonzero(~known)[0])
@@ -53,8 +54,8 @@ class RowReader:
         self._sides = {side: self._side(side) for side in ("before", "after")}
         self._columns = RowColumns(self._schema, self._record("after"))
         self._source = self._kept_record(self._record("source"), _KEPT)
-        # Every decision that depends on the schema alone is made here, once. What is left for a
-        # batch is a loop over fields, each one step of numpy over all messages.
+        # All decisions that depend on the schema alone are made here, once. A batch then needs only
+        # a loop over fields, with one numpy operation for all messages in each.
         self._steps = {name: self._schema.step(declared) for name, declared in self._fields.items()}
 
     @property
@@ -68,19 +69,22 @@ class RowReader:
         return self._columns.hiding_null
 
     def read(self, messages: Sequence[bytes] | Octets) -> Rows:
-        """Walk over these messages; raises EnvelopeError if any of them is not of this schema."""
+        """Walk over these messages, each with Confluent's header of five bytes; raises
+        EnvelopeError if any of them is not of this schema.
+        """
         octets = messages if isinstance(messages, Octets) else Octets(messages)
         starts: dict[str, Starts] = {}
         sides: dict[str, dict[str, Starts]] = {}
         try:
-            # The header's five bytes are of one length, so all messages begin at once behind them.
+            # The header always has five bytes, so each message's envelope begins right behind it.
             at = self._walk(octets, octets.begin + HEADER_BYTES, starts, sides)
         except IndexError as error:
             raise EnvelopeError(
                 f"the message ends in the middle of its envelope: {error}"
             ) from error
-        # Every message must be used up to its last byte. Bytes of another schema can be walked over
-        # by chance; that they end just there, for all of a batch, is what tells them apart.
+        # Every message must end exactly where the walk ends. The walk may succeed on bytes of
+        # another schema by chance; that it also ends in the right place, for a whole batch, is the
+        # check.
         if not np.array_equal(at, octets.end):
             raise EnvelopeError("the message ends in the middle of its envelope, or after it")
         _check_operations(octets, starts["op"])
@@ -140,8 +144,8 @@ class RowReader:
         def optional(
             octets: Octets, at: OffsetArray, into: dict[str, Starts]
         ) -> tuple[Starts, OffsetArray]:
-            # Of inserts no message has a row before, and of most changes every one has the row
-            # after: the mixed case below, with its copies, is that of a batch of several kinds.
+            # Inserts have no row before, and nearly all changes have a row after. So a batch of one
+            # kind needs no copies; the mixed case below does.
             there, at = branch_taken(octets, at, code)
             if there.all():
                 return whole(octets, at, into)

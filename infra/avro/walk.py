@@ -1,8 +1,7 @@
-"""How to step over Avro values, many messages at a time, and to note where the fields that matter
-start.
+"""Steps over Avro values, many messages at a time, and notes where the needed fields start.
 
-A schema is turned once into a tree of steps; each step moves the positions of all messages past
-one value. Avro 1.11 specification, "Binary Encoding".
+A schema is turned once into a tree of steps; each step moves the positions of all messages past one
+value. Format: Avro 1.11 specification, "Binary Encoding".
 """
 
 from __future__ import annotations
@@ -19,28 +18,30 @@ from infra.avro.octets import Octets, OffsetArray
 from infra.schemas.debezium import AvroDefinition
 from infra.schemas.envelope import EnvelopeError
 
-#: Steps over one field of every message.
+#: Takes positions (int64, one for each message) and returns those behind the field.
 WalkStep = Callable[[Octets, OffsetArray], OffsetArray]
-#: Where a value starts in each message, -1 where there is none.
+#: Where a value starts in each message (int64); -1 where there is none.
 Starts = NDArray[np.int64]
-#: Steps over one field as well, and tells where its value starts.
+#: Steps over one field like a WalkStep, and also returns where its value starts.
 Keep = Callable[[Octets, OffsetArray], tuple[Starts, OffsetArray]]
 
-#: A message has 16 MB at most by far.
+#: Far above the largest message, which has 16 MB.
 _LARGEST_FIXED = 2**31
-#: Items that take no byte: as many as anybody could mean.
+#: More items without bytes than any message means.
 _MOST_EMPTY_ITEMS = 10_000
 _FIXED = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 
 
 @dataclass(frozen=True, slots=True)
 class RecordWalk:
-    """The walk over one record: its fields in order, each kept under its name or stepped over."""
+    """The walk over one record: its fields in order, each noted under its name or only stepped
+    over.
+    """
 
     fields: Sequence[tuple[str, Keep | None, WalkStep]]
 
     def walk(self, octets: Octets, at: OffsetArray, into: dict[str, Starts]) -> OffsetArray:
-        """Step over the record; where its kept fields start goes into `into`."""
+        """Step over the record; note in `into` where its kept fields start."""
         for name, keep, step in self.fields:
             if keep is None:
                 at = step(octets, at)
@@ -50,24 +51,26 @@ class RecordWalk:
 
 
 class AvroSchema:
-    """One parsed schema: resolves names, and makes the steps over its types."""
+    """One parsed schema: resolves names, and makes the steps over its types. Raises EnvelopeError
+    for types that cannot be walked over.
+    """
 
     def __init__(self, schema: AvroDefinition) -> None:
         self._named: dict[str, AvroDefinition] = {}
-        #: The records that a step is being made of, outermost first.
+        #: The records whose steps are being made, outermost first.
         self._within: list[int] = []
         self._learn(schema, "")
 
     def _learn(self, schema: Any, namespace: str) -> None:
-        """Note named types, since Avro refers back to them by name."""
+        """Note named types, because Avro refers to them by name later."""
         if isinstance(schema, list):
             for branch in schema:
                 self._learn(branch, namespace)
         elif isinstance(schema, Mapping):
             inner = schema.get("namespace", namespace)
             if schema["type"] in ("record", "fixed", "enum"):
-                # Under both names: a reference inside the same namespace may leave it out (Avro,
-                # "Names").
+                # Under both names: a reference from the same namespace may leave the namespace out
+                # (Avro, "Names").
                 self._named[schema["name"]] = self._named[f"{inner}.{schema['name']}"] = schema
             for part in ("fields", "items", "values"):
                 found = schema.get(part, ())
@@ -86,7 +89,7 @@ class AvroSchema:
         return schema
 
     def expand(self, schema: Any) -> Any:
-        """The type with nothing in it that only refers to a name."""
+        """The type with every reference replaced by the named type."""
         if isinstance(schema, list):
             return [self.expand(branch) for branch in schema]
         resolved = self.resolve(schema)
@@ -106,7 +109,7 @@ class AvroSchema:
         return whole
 
     def step(self, schema: Any) -> WalkStep:
-        """How to step over values of this type."""
+        """The step over values of this type."""
         if isinstance(schema, list):
             return self._union([self.step(branch) for branch in schema])
         resolved = self.resolve(schema)
@@ -128,7 +131,7 @@ class AvroSchema:
         raise EnvelopeError(f"Avro type {kind!r} is not known")
 
     def _record(self, record: AvroDefinition) -> WalkStep:
-        """A record that holds itself has no end that could be laid out beforehand."""
+        """The step over a record; a record that contains itself has no fixed sequence of steps."""
         if id(record) in self._within:
             raise EnvelopeError(f"the type {record.get('name')!r} holds itself")
         self._within.append(id(record))
@@ -141,7 +144,7 @@ class AvroSchema:
         def union(octets: Octets, at: OffsetArray) -> OffsetArray:
             chosen, at = octets.lengths(at)
             first = int(chosen[0]) if len(chosen) else 0
-            # Messages of one topic mostly take one branch: then no column is cut into parts.
+            # The messages of a topic mostly take one branch; then no column is split.
             if (chosen == first).all():
                 return _branch(branches, first)(octets, at)
             for number in np.unique(chosen).tolist():
@@ -152,15 +155,16 @@ class AvroSchema:
         return union
 
     def _blocks(self, parts: Sequence[Any]) -> WalkStep:
-        """Arrays and maps, message by message: blocks of a count and so many items, up to a count
-        of zero.
+        """The step over arrays and maps, message by message: blocks of a count and that many items,
+        until a count of zero.
         """
         steps = _sequence([self.step(part) for part in parts])
 
         def one(octets: Octets, at: OffsetArray) -> OffsetArray:
             while True:
-                # A negative count has the block's bytes behind it (Avro, "Arrays"); they are
-                # stepped over like the rest, since the size that is claimed need not be true.
+                # A negative count is followed by the block's size in bytes (Avro, "Arrays"). The
+                # size is ignored and the items are stepped over, because the claimed size may be
+                # false.
                 count, at = octets.numbers(at)
                 items = int(count[0])
                 if items == 0:
@@ -169,8 +173,8 @@ class AvroSchema:
                     at = octets.after_numbers(at)
                 at = _items(octets, at, abs(items), steps)
 
-        # Every message has counts of its own here, so there is no column to step over at once.
-        # Arrays and maps are rare in rows; what has none never comes here.
+        # Each message has its own counts, so there is no column to step over at once. Arrays and
+        # maps are rare in rows; other values never come here.
         def blocks(octets: Octets, at: OffsetArray) -> OffsetArray:
             return np.array(
                 [one(octets, at[row : row + 1])[0] for row in range(len(at))], dtype=np.int64
@@ -180,14 +184,14 @@ class AvroSchema:
 
 
 def _items(octets: Octets, at: OffsetArray, count: int, step: WalkStep) -> OffsetArray:
-    """Step over so many items of one message, which may claim more than it has.
+    """Step over `count` items of one message, which may claim more items than it has.
 
-    Items without a byte, such as NULLs, are all as long as the first: so however many they are, one
-    step is enough.
+    Items without bytes, such as NULLs, are all as long as the first one, so one step suffices for
+    any number of them.
     """
     after = step(octets, at)
-    # `end` is sorted, as messages lie behind one another: the first end behind this position is
-    # that of its own message.
+    # `end` ascends, because messages follow one another: the first end behind this position belongs
+    # to this message.
     left = int(octets.end[np.searchsorted(octets.end, at[0], side="right")] - at[0])
     if after[0] == at[0]:
         left = _MOST_EMPTY_ITEMS
@@ -221,8 +225,8 @@ def _sequence(steps: Sequence[WalkStep]) -> WalkStep:
 
 
 def keep_of(schema: AvroSchema, declared: Any) -> Keep:
-    """How to note where a field's value starts: after its union's branch where that is NULL or one
-    type.
+    """The Keep for a field: its value starts behind the union's branch if the union is NULL and one
+    other type.
     """
     branches = declared if isinstance(declared, list) else [declared]
     real = [branch for branch in branches if branch != "null"]
@@ -235,8 +239,8 @@ def keep_of(schema: AvroSchema, declared: Any) -> Keep:
 def _optional(code: int, step: WalkStep) -> Keep:
     def keep(octets: Octets, at: OffsetArray) -> tuple[Starts, OffsetArray]:
         there, at = branch_taken(octets, at, code)
-        # Mostly every row has the value, or none has: then positions are taken as they are, and
-        # the copies below are not made.
+        # Mostly every row has the value or none has; then positions are used as they are, without
+        # the copies below.
         if there.all():
             return at, step(octets, at)
         starts = np.where(there, at, -1)
@@ -251,9 +255,11 @@ def _optional(code: int, step: WalkStep) -> Keep:
 def branch_taken(
     octets: Octets, at: OffsetArray, code: int
 ) -> tuple[NDArray[np.bool_], OffsetArray]:
-    """Which messages have an optional field's value, and what comes after the branch's number."""
-    # The branches 0 and 1 are the bytes 0 and 2 (zigzag), so one comparison of bytes does for both
-    # reading the number and choosing.
+    """Which messages have an optional field's value (bool), and the positions behind the branch's
+    number. Raises IndexError for a branch that the union does not have.
+    """
+    # The branches 0 and 1 are the bytes 0 and 2 (zigzag), so one comparison of bytes both reads the
+    # number and chooses.
     chosen = octets.ones[at]
     there = chosen == code
     if not (there | (chosen == 2 - code)).all():
@@ -262,7 +268,7 @@ def branch_taken(
 
 
 def declared_column(schema: AvroSchema, name: str, declared: Any) -> Column:
-    """The column that a field of a row declares; a union of several types is of no known kind."""
+    """The column that a row's field declares; for a union of several types its kind is `other`."""
     branches = declared if isinstance(declared, list) else [declared]
     real = [branch for branch in branches if branch != "null"]
     if len(real) != 1:

@@ -1,7 +1,8 @@
-"""A replication connection before it streams: who the server is, and commands with a time limit.
+"""A replication connection before it streams: the server's identity, and commands with a time
+limit.
 
-PostgreSQL documentation, "Streaming Replication Protocol". libpq itself waits for an answer
-without a limit, so every command here is sent and awaited apart.
+PostgreSQL documentation, "Streaming Replication Protocol". libpq itself waits for an answer without
+a limit, so each command here is sent first and its answer awaited separately.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from infra.replication.error import StreamError
 
 APPLICATION = "locust-cdc wal"
-#: How long the server may say nothing: the counterpart of its own wal_sender_timeout.
+#: How long the server may be silent: the counterpart of its own wal_sender_timeout.
 SILENCE_S = 30.0
-#: A peer that is gone (its host, its network) is noticed by the kernel within about 30 s. What the
-#: user's own connection string says has precedence.
+#: With these keepalives the kernel notices a dead peer (host or network) within about 30 s. The
+#: user's own connection string overrides them.
 KEEPALIVE: Mapping[str, str] = {
     "connect_timeout": "10",
     "keepalives": "1",
@@ -34,28 +35,28 @@ KEEPALIVE: Mapping[str, str] = {
 
 
 def lsn_text(lsn: int) -> str:
-    """A position as Postgres writes it: 16/B374D848."""
+    """A log position in Postgres's text form: 16/B374D848."""
     return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
 
 def lsn_number(text: str) -> int:
-    """The same, read."""
+    """The position in Postgres's text form as a number; the inverse of `lsn_text`."""
     high, low = text.split("/")
     return int(high, 16) << 32 | int(low, 16)
 
 
 def limited_conninfo(dsn: str, **own: str) -> str:
-    """The connection string with limits for a peer that went away."""
+    """The connection string with limits for a peer that has disappeared."""
     options: dict[str, str | int | None] = {**KEEPALIVE, **conninfo_to_dict(dsn), **own}
     return make_conninfo("", **options)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """What positions belong to: a cluster and its timeline; `end_lsn` is where its WAL ends.
+    """What positions belong to: a cluster and its timeline; `end_lsn` is the end of its WAL.
 
-    `forks` has, for each earlier timeline, where the server left it. The timeline of a standby may
-    become another one while a session goes on: by its promotion, or by that of its primary.
+    `forks` has, for each earlier timeline, the position at which the server left it. A standby's
+    timeline may change during a session: by its own promotion, or by that of its primary.
     """
 
     system: str
@@ -68,7 +69,7 @@ class ServerIdentity:
 class ReplicationConnection:
     """One connection with `replication=database`. For one thread; every failure is a StreamError.
 
-    No answer within `silence_s` is a failure.
+    An answer that takes longer than `silence_s` is a failure.
     """
 
     def __init__(self, dsn: str, silence_s: float = SILENCE_S) -> None:
@@ -81,14 +82,14 @@ class ReplicationConnection:
             raise StreamError(f"Postgres cannot be connected to for replication: {reason}")
 
     def reason(self) -> str:
-        """What libpq says of the last failure."""
+        """libpq's message about the last failure."""
         return self.pg.error_message.decode(errors="replace").strip() or "no reason given"
 
     def identify(self, known_timeline: int = 0) -> ServerIdentity:
-        """Cluster, timeline, and end of WAL now; with forks where a position of another timeline is
+        """Cluster, timeline and present end of WAL; with forks if a position of another timeline is
         known.
         """
-        # Asked first: the timeline of a server that is no standby stays as it is.
+        # IDENTIFY_SYSTEM comes first: the timeline of a server that is no standby does not change.
         standby = self._ask("SELECT pg_is_in_recovery()")
         answer = self._ask("IDENTIFY_SYSTEM")
         system, timeline, end = (_cell(answer, column) for column in range(3))
@@ -102,14 +103,16 @@ class ReplicationConnection:
 
     def _forks(self, timeline: int) -> dict[int, int]:
         if timeline == 1:
-            return {}  # the first one has no history
+            return {}  # the first timeline has no history
         answer = self.run(
             f"TIMELINE_HISTORY {timeline}", pq.ExecStatus.TUPLES_OK, "no history of the timeline"
         )
         return read_history(_cell(answer, 1))
 
     def run(self, command: str, expected: pq.ExecStatus, otherwise: str) -> pq.abc.PGresult:
-        """A command's first answer; any other status than `expected` closes the connection."""
+        """A command's first answer; any status other than `expected` closes the connection and
+        raises StreamError.
+        """
         try:
             self.pg.send_query(command.encode())
             answer = self._answer(command)
@@ -148,7 +151,7 @@ def read_history(text: str) -> dict[int, int]:
 
 
 def failure(answer: pq.abc.PGresult | None, otherwise: str, reason: str) -> StreamError:
-    """The server's own words and code, where it gave any."""
+    """The error with the server's own message and code, if it sent any."""
     if answer is None:
         return StreamError(f"{otherwise}: {reason}")
     said = answer.error_message.decode(errors="replace").strip() or reason

@@ -1,7 +1,7 @@
 """Errors of logical replication.
 
 ReplicationError
-├── DecodeError    bytes that are no pgoutput message, or do not fit what the server said before
+├── DecodeError    bytes that are no pgoutput message, or contradict what the server sent before
 └── StreamError    the replication connection could not be made, or it broke
     └── BusyError  another process reads the slot
 """
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 
 class ReplicationError(Exception):
-    """Root of what reading a replication slot can report."""
+    """Root of the errors of reading a replication slot."""
 
 
 class DecodeError(ReplicationError):
-    """A message that cannot be read;
-
-    `offset` is the position in it, in bytes, where reading failed.
+    """A message that cannot be read; `offset` is the position in it, in bytes, where reading
+    failed.
     """
 
     def __init__(self, reason: str, offset: int) -> None:
@@ -28,7 +27,7 @@ class DecodeError(ReplicationError):
 class StreamError(ReplicationError):
     """The replication connection could not be made, or it broke.
 
-    `sqlstate` is the server's own code for it; empty where the server said nothing.
+    `sqlstate` is the server's own code for it; empty if the server sent none.
     """
 
     def __init__(self, message: str, sqlstate: str = "") -> None:
@@ -37,4 +36,6 @@ class StreamError(ReplicationError):
 
 
 class BusyError(StreamError):
-    """Another process reads the slot, or one that was killed has not been missed yet."""
+    """Another process reads the slot, or the server has not noticed yet that its reader was
+    killed.
+    """

@@ -1,9 +1,9 @@
-"""The replication connection: raw messages in, confirmations out, and nothing confirmed behind our
-back.
+"""The replication connection: it delivers raw messages, sends confirmations, and confirms nothing
+by itself.
 
-PostgreSQL documentation, "Streaming Replication Protocol". This speaks through libpq itself:
-psycopg2's replication cursor moves the confirmed position by a guess of its own when a keepalive
-comes, which a reader that hands changes on before they are durable cannot allow.
+PostgreSQL documentation, "Streaming Replication Protocol". It uses libpq directly: on a keepalive
+psycopg2's replication cursor advances the confirmed position by its own guess, which is wrong for a
+reader that passes changes on before they are durable.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ XLOG_HEADER_BYTES = 25
 KEEPALIVE = struct.Struct(">cQQB")
 STATUS = struct.Struct(">cQQQQB")
 XLOG_DATA, KEEPALIVE_TAG = ord("w"), ord("k")
-#: Microseconds from 1970 to 2000, where the server's clock starts.
+#: Microseconds from 1970 to 2000, where the server's clock counts from.
 POSTGRES_EPOCH_US = 946_684_800_000_000
 CLOSE_S = 1.0
-#: libpq takes 8 KiB or more from the socket at a time where so much is there.
+#: libpq takes 8 KiB or more from the socket at a time, if that much has arrived.
 FULL_BYTES = 4096
 READ_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """What START_REPLICATION asks for: a publication's changes, from a position of a slot.
+    """The parameters of START_REPLICATION: a publication's changes, from a position of a slot.
 
-    `binary` asks for values in binary form, `streaming` for transactions still in progress.
+    `binary` asks for values in binary form, `streaming` for transactions that are still in
+    progress.
     """
 
     slot: str
@@ -58,8 +59,8 @@ class StreamRequest:
 class ReplicationStream:
     """One session of START_REPLICATION. For one thread; every failure is a StreamError.
 
-    `idle_lsn` is how far the server has looked without finding anything for us after what it has
-    sent; `asked` is set when the server wants a confirmation now.
+    `idle_lsn` is how far the server has read its WAL without finding more for us; `asked` is set
+    when the server wants a confirmation now.
     """
 
     def __init__(self, connection: ReplicationConnection, request: StreamRequest) -> None:
@@ -69,8 +70,8 @@ class ReplicationStream:
         self._heard_s = time.monotonic()
         self._connection = connection.pg
         session = dict(SESSION)
-        # The server converts nothing from this encoding, and ends the stream at the first text that
-        # is not in the client's.
+        # A server with this encoding converts nothing, and ends the stream at the first text that
+        # is not valid in the client's encoding.
         if self._connection.parameter_status(b"server_encoding") == b"SQL_ASCII":
             session["client_encoding"] = "SQL_ASCII"
         for name, value in session.items():
@@ -102,9 +103,9 @@ class ReplicationStream:
         return self._connection.error_message.decode(errors="replace").strip() or "no reason given"
 
     def read(self, limit: int) -> list[bytes]:
-        """The messages that are here now, at most `limit` and some READ_BYTES; never waits.
+        """The messages that have arrived, at most `limit` and about READ_BYTES; never waits.
 
-        `more` says afterwards whether it was a limit that ended it.
+        Afterwards `more` says whether one of the limits ended the call.
         """
         messages: list[bytes] = []
         room_bytes = READ_BYTES
@@ -127,7 +128,7 @@ class ReplicationStream:
                     raise self._ending()
                 elif gained < FULL_BYTES:
                     self.more = False
-                    break  # going on at once would wake the server for every change
+                    break  # reading on at once would wake the server for every change
                 else:
                     gained = 0
                     self._connection.consume_input()
@@ -149,23 +150,23 @@ class ReplicationStream:
 
     @property
     def quiet_s(self) -> float:
-        """For how long the server has said nothing, as far as we have read."""
+        """For how long, in seconds, the server has sent nothing that we have read."""
         return time.monotonic() - self._heard_s
 
     def check_silence(self) -> None:
-        """Raise StreamError where the server has been silent for longer than it may be.
+        """Raise StreamError if the server has been silent for longer than `silence_s`.
 
-        A server that lives answers the requests that `confirm` makes after a third of the limit.
+        A living server answers the requests that `confirm` makes after a third of the limit.
         """
         if self.quiet_s > self.silence_s:
             raise StreamError(f"the server has said nothing for {self.silence_s:g} s")
 
     def rest(self) -> None:
-        """Nothing was read for a while, by our own choice: silence counts from now."""
+        """Nothing was read for a while by our own choice, so silence counts from now."""
         self._heard_s = time.monotonic()
 
     def wait(self, timeout_s: float) -> None:
-        """Return when something may have come, or the time is over."""
+        """Return when data may have arrived, or the time is over."""
         select.select([self._connection.socket], [], [], timeout_s)
 
     @property
@@ -174,7 +175,7 @@ class ReplicationStream:
         return self.quiet_s > self.silence_s / 3
 
     def confirm(self, written_lsn: int, durable_lsn: int) -> None:
-        """Tell the server what has been taken, and what it may forget: everything before
+        """Tell the server what has been received, and that it may discard everything before
         `durable_lsn`.
         """
         clock_us = time.time_ns() // 1000 - POSTGRES_EPOCH_US
@@ -188,17 +189,17 @@ class ReplicationStream:
         self.asked = False
 
     def close(self) -> None:
-        """End the session; what was confirmed before has been read by the server when this
-        returns.
+        """End the session; when this returns, the server has read the confirmations that were sent
+        before.
         """
         deadline_s = time.monotonic() + CLOSE_S
         try:
             if self._connection.status == pq.ConnStatus.OK:
                 self._connection.put_copy_end()
                 self._connection.flush()
-                # The server answers when it has read everything before, and after what it was
-                # still sending: that is thrown away for a moment, since closing on it could reset
-                # the connection too early.
+                # The server answers after it has read everything before, and after what it was
+                # still sending. That is read and dropped for a moment, because closing at once
+                # could reset the connection too early.
                 while (
                     time.monotonic() < deadline_s
                     and (size := self._connection.get_copy_data(1)[0]) >= 0

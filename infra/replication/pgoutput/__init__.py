@@ -1,1 +1,1 @@
-"""Bytes of the pgoutput plugin to events, typed values and transactions; pure."""
+"""Turns bytes of the pgoutput plugin into events, typed values and transactions; pure."""

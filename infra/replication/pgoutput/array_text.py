@@ -1,6 +1,5 @@
-"""The text forms of arrays and ranges;
-
-PostgreSQL documentation, "Array Input and Output Syntax", "Range Types".
+"""The text forms of arrays and ranges (PostgreSQL documentation, "Array Input and Output Syntax",
+"Range Types").
 """
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-#: A quoted element, a bare one, or a mark; everything that Postgres writes between the outer
-#: braces is one of these.
+#: A quoted element, a bare one, or a mark; everything between the outer braces consists of these.
 _ARRAY = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{},"\\]+)|([{},])', re.DOTALL)
 _DIMENSIONS = re.compile(r"(?:\[[+-]?\d+:[+-]?\d+\])+=")
 _BOUND = r'(?:"((?:[^"\\]|\\.|"")*)"|([^"(),\[\]\\]*))'
@@ -21,14 +19,16 @@ DEEPEST = 6
 
 
 def read_array(text: str, convert: Callable[[str], Any]) -> list[Any]:
-    """The elements, in nested lists where there are several dimensions; raises ValueError."""
+    """The elements, in nested lists for several dimensions; raises ValueError for malformed
+    text.
+    """
     bounds = _DIMENSIONS.match(text)
     position = bounds.end() if bounds else 0
     root: list[Any] = []
     open_lists = [root]
     value_may_follow = True
-    # One regular expression finds the next piece, whatever it is. A loop over characters would be a
-    # step of the interpreter for each; a regular expression for the whole cannot count braces.
+    # One regular expression finds the next piece of any kind. A loop over characters would be a
+    # step of the interpreter for each; a regular expression for the whole text cannot count braces.
     while position < len(text):
         token = _ARRAY.match(text, position)
         if token is None or len(open_lists) > DEEPEST + 1:
@@ -63,12 +63,12 @@ def _element(token: re.Match[str], convert: Callable[[str], Any]) -> Any:
     quoted, bare = token.group(1), token.group(2)
     if quoted is not None:
         return convert(_ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted)
-    # Postgres quotes a text that says NULL, so a bare one is none (array_out).
+    # A bare NULL is no value; Postgres quotes a text that reads NULL (array_out).
     return None if bare == "NULL" else convert(bare)
 
 
 def read_range(text: str) -> tuple[str | None, str | None] | None:
-    """The bounds as text, None where there is none; None for the empty range. Raises ValueError."""
+    """The bounds as text, None for a missing bound; None for the empty range. Raises ValueError."""
     if text == "empty":
         return None
     found = _RANGE.fullmatch(text)
@@ -78,7 +78,7 @@ def read_range(text: str) -> tuple[str | None, str | None] | None:
 
 
 def _bound(quoted: str | None, bare: str | None) -> str | None:
-    # A bound doubles its quotes as well, unlike an array's element (range_bound_escape).
+    # A quote in a bound is doubled, unlike in an array's element (range_bound_escape).
     if quoted is not None:
         return _ESCAPED_BOUND.sub(lambda escape: escape.group(1) or escape.group(2), quoted)
     return bare or None

@@ -1,10 +1,10 @@
-"""TransactionAssembler: messages as the server sends them in, whole transactions in commit order
-out; pure but for its temporary files.
+"""TransactionAssembler: takes messages as the server sends them, and gives out whole transactions
+in commit order; pure except for its temporary files.
 
-Messages are held as they came and decoded when the transaction is read, so an aborted one costs no
-decoding and a spilled one no encoding. What a streamed transaction said about relations takes
-effect when it is read, in commit order, which is what Postgres's own apply worker does
-(src/backend/replication/logical/worker.c) and what the server expects.
+Messages are kept undecoded until the transaction is read, so an aborted transaction costs no
+decoding and a spilled one no encoding. What a streamed transaction says about relations takes
+effect when the transaction is read, in commit order. Postgres's own apply worker does the same
+(src/backend/replication/logical/worker.c), and the server relies on it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from infra.replication.pgoutput import event as events
 from infra.replication.pgoutput.decoder import PgOutputDecoder
 
 MEMORY_BYTES = 256 * 1024 * 1024
-#: What a message costs in memory beyond its bytes: the object's head, its rounding, its place in a
-#: list.
+#: A message's memory beyond its bytes: the object's head, its rounding, its place in a list.
 OVERHEAD_BYTES = 56
 CHUNK_MESSAGES = 1000
 _RECORD = struct.Struct(">II")
 
 
 class Held:
-    """The messages of one open transaction: the older part in a temporary file where memory was
+    """The messages of one open transaction; the older part is in a temporary file if memory was
     short.
 
-    Each message has the number of the (sub)transaction that wrote it, since that one may be rolled
+    Each message has the number of the (sub)transaction that wrote it, because that one may be
+    rolled back alone.
     back alone.
     """
 
@@ -46,9 +46,9 @@ class Held:
         self._file: IO[bytes] | None = None
 
     def add(self, xid: int, message: bytes) -> int:
-        """Keep a message; returns what it costs in memory."""
-        # Messages of one subtransaction come in runs, so a list a run is enough to drop one that is
-        # rolled back; a number beside each message would be an object each.
+        """Keep a message; returns the memory that it takes, in bytes."""
+        # Messages of one subtransaction come in runs, so a list for each run suffices to drop one
+        # that is rolled back; a number beside each message would be an object each.
         if xid != self._xid:
             self._xid, self._run = xid, []
             self._runs.append((xid, self._run))
@@ -59,9 +59,11 @@ class Held:
         return cost
 
     def abort(self, xid: int) -> int:
-        """Leave out what this subtransaction wrote; returns how much memory that frees."""
-        # What is in the file already stays there, and is passed over when it is read: rewriting it
-        # could cost its whole size for each ROLLBACK TO.
+        """Drop the messages of this subtransaction; returns the memory that this frees, in
+        bytes.
+        """
+        # Messages in the file stay there and are skipped by reading: rewriting the file could cost
+        # its whole size for each ROLLBACK TO.
         self._aborted.add(xid)
         freed = sum(_cost(message) for of, run in self._runs if of == xid for message in run)
         self._runs = [(of, run) for of, run in self._runs if of != xid]
@@ -70,11 +72,11 @@ class Held:
         return freed
 
     def spill(self, directory: Path | None) -> int:
-        """Move what is in memory to the file; returns how much memory that frees."""
+        """Move the messages in memory to the file; returns the memory that this frees, in bytes."""
         # The file has no name, so that a killed process leaves none behind.
         self._file = self._file or tempfile.TemporaryFile(dir=directory, prefix="cdc-wal-")  # noqa: SIM115 - see close
-        # No index beside the file: it is read once, from its beginning, and each record says its
-        # own length.
+        # The file needs no index: it is read once from its beginning, and each record has its
+        # length.
         for xid, run in self._runs:
             for message in run:
                 self._file.write(_RECORD.pack(xid, len(message)) + message)
@@ -97,7 +99,8 @@ class Held:
             yield from (run[at : at + CHUNK_MESSAGES] for at in range(0, len(run), CHUNK_MESSAGES))
 
     def _filed(self, file: IO[bytes]) -> Iterator[list[bytes]]:
-        # Where writing stands. Reading ends there too, so that more can be written and read again.
+        # The end of the written part: reading stops there, so that writing and reading may
+        # continue.
         end = file.tell()
         file.seek(0)
         chunk: list[bytes] = []
@@ -112,7 +115,7 @@ class Held:
         yield chunk
 
     def close(self) -> None:
-        """Give up the messages and the file."""
+        """Drop the messages and the file."""
         self._runs, self._run = [], []
         if self._file is not None:
             self._file.close()
@@ -126,9 +129,9 @@ def _cost(message: bytes) -> int:
 class Transaction:
     """A committed transaction: where and when it was committed, and its messages.
 
-    `end_lsn` is what may be confirmed once everything in it is durable downstream; it is 0 where
-    there is nothing to confirm (a message outside of transactions; its `xid` is 0 too). To be
-    closed when read; `with` does so.
+    `end_lsn` may be confirmed once everything in it is durable downstream; it is 0 if there is
+    nothing to confirm (a message outside of transactions, whose `xid` is 0 too). It must be closed
+    after reading; `with` does so.
     """
 
     __slots__ = ("_held", "commit_lsn", "commit_us", "end_lsn", "xid")
@@ -141,7 +144,7 @@ class Transaction:
         self.commit_us = commit_us
 
     def __len__(self) -> int:
-        """How many messages came, relations and those of rolled-back subtransactions included."""
+        """The number of messages, including relations and those of rolled-back subtransactions."""
         return self._held.count
 
     def chunks(self) -> Iterator[list[bytes]]:
@@ -151,14 +154,14 @@ class Transaction:
         return self._held.chunks()
 
     def events(self, decoder: PgOutputDecoder) -> Iterator[events.ChangeMessage]:
-        """The messages decoded, by a decoder that has read all earlier transactions in commit
+        """The decoded messages; the decoder must have read all earlier transactions in commit
         order.
         """
         for chunk in self.chunks():
             yield from decoder.decode_many(chunk)
 
     def close(self) -> None:
-        """Give up messages and temporary file."""
+        """Drop the messages and the temporary file."""
         self._held.close()
 
     def __enter__(self) -> Transaction:
@@ -174,10 +177,10 @@ class Transaction:
 
 
 class TransactionAssembler:
-    """Collects messages of one connection; a new connection needs a new one, since the server
-    starts over.
+    """Collects the messages of one connection; a new connection needs a new assembler, because the
+    server starts over.
 
-    Holds at most `memory_bytes` in memory over all open transactions; what is more goes to unnamed
+    Holds at most `memory_bytes` in memory over all open transactions; the rest goes to unnamed
     temporary files in `directory`, the largest transaction first. Raises DecodeError for messages
     out of order. Not thread-safe.
     """
@@ -208,19 +211,19 @@ class TransactionAssembler:
 
     @property
     def memory_bytes(self) -> int:
-        """What open transactions hold in memory now."""
+        """The bytes that open transactions hold in memory now."""
         return self._used_bytes
 
     @property
     def spilled_bytes(self) -> int:
-        """What they hold in temporary files now."""
+        """The bytes that open transactions hold in temporary files now."""
         held = [*self._streams.values(), *(held for held, _ in self._prepared.values())]
         return sum(each.spilled_bytes for each in [*held, *([self._open] if self._open else [])])
 
     @property
     def hold_lsn(self) -> int | None:
-        """What must not be confirmed or passed while transactions are prepared: they would not be
-        sent again.
+        """The position behind which nothing may be confirmed while transactions are prepared: the
+        server would not send them again.
         """
         return min((lsn for _, lsn in self._prepared.values()), default=None)
 
@@ -238,7 +241,7 @@ class TransactionAssembler:
         return [transaction for transaction in map(self.feed, messages) if transaction is not None]
 
     def close(self) -> None:
-        """Give up everything that is not complete."""
+        """Drop all incomplete transactions."""
         for held in [
             *self._streams.values(),
             *(held for held, _ in self._prepared.values()),
@@ -246,7 +249,7 @@ class TransactionAssembler:
         ]:
             if held is not None:
                 held.close()
-        # Nothing is owed for these: they were never confirmed, so the server sends them again.
+        # Nothing is lost: these were never confirmed, so the server sends them again.
         self._streams, self._prepared, self._open, self._used_bytes = {}, {}, None, 0
 
     def _hold(self, message: bytes) -> Transaction | None:
@@ -254,7 +257,7 @@ class TransactionAssembler:
         if held is None:
             return self._alone(message)
         if self._stream_xid:
-            # Kept as in version 1, so that whoever reads the transaction needs to know nothing of
+            # Stored as in version 1, so that a transaction's reader needs no knowledge of
             # streaming.
             xid, message = int.from_bytes(message[1:5], "big"), message[:1] + message[5:]
         else:
@@ -266,7 +269,7 @@ class TransactionAssembler:
 
     def _spill(self) -> None:
         held = [*self._streams.values(), *(held for held, _ in self._prepared.values())]
-        # The largest first: it frees most for one pass, and small transactions, which are committed
+        # The largest first: it frees the most in one pass, and small transactions, which commit
         # soon, stay in memory.
         largest = max(
             [*held, *([self._open] if self._open else [])], key=lambda each: each.memory_bytes
@@ -274,8 +277,8 @@ class TransactionAssembler:
         self._used_bytes -= largest.spill(self._directory)
 
     def _alone(self, message: bytes) -> Transaction:
-        """A message outside of any transaction: only what was emitted as not transactional may
-        be.
+        """A message outside of any transaction: only one that was emitted as not transactional is
+        allowed.
         """
         decoded = self._control.decode(message) if message[:1] == b"M" else None
         if not isinstance(decoded, events.Message) or decoded.transactional:
@@ -318,16 +321,16 @@ class TransactionAssembler:
         prepared: events.Prepare = self._control.decode(message)
         if not isinstance(self._begin, events.BeginPrepare):
             raise DecodeError("a transaction is prepared that did not start so", 0)
-        # Kept by its global name: COMMIT PREPARED may come hours later, from any session, and says
-        # nothing else that tells it.
+        # Stored by its global name: COMMIT PREPARED may come hours later, from any session, with no
+        # other identification.
         self._prepared[prepared.gid] = (self._finish(), prepared.prepare_lsn)
 
     def _stream_start(self, message: bytes) -> None:
         if self._open is not None:
             raise DecodeError("a stream block starts inside of a transaction", 0)
         started: events.StreamStart = self._control.decode(message)
-        # Both mean that a block was lost or came twice: what is committed then would not be what
-        # was written.
+        # Either case means that a block was lost or came twice, so the commit would not contain
+        # what was written.
         if started.first == (started.xid in self._streams):
             raise DecodeError(
                 f"stream {started.xid} starts {'twice' if started.first else 'in its middle'}", 5

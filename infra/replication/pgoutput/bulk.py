@@ -1,10 +1,10 @@
-"""Cuts the values out of many change messages at once, without a step in Python for each.
+"""Cuts the values out of many change messages at once, without a Python step for each.
 
-For messages with the same head (operation, relation, tuple, columns), numpy walks all of them
-column by column. A value's head is `t` and a length in four bytes, which is MessagePack's but for
-the first byte: with other first bytes, the joined messages are one MessagePack list, and msgspec
-reads it. Messages for which this does not work (binary or unchanged values, whatever is malformed)
-are left to the readers that take one message at a time.
+For messages with the same head (operation, relation, tuple, columns), numpy walks over all of them
+column by column. A value's head is `t` and a length in four bytes, which equals MessagePack's
+except for the first byte. With other first bytes the joined messages are one MessagePack list,
+which msgspec reads. Messages of other forms (binary or unchanged values, malformed ones) are left
+to the readers of single messages.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 
 from infra.replication.pgoutput.tuple_reader import HEAD_BYTES, head_of
 
-#: Below this many messages alike, reading one at a time is as fast.
+#: Below this number of equal heads, reading one at a time is as fast.
 FEWEST = 16
-#: MessagePack's codes, https://github.com/msgpack/msgpack/blob/master/spec.md; and where in a head
-#: 'N' and count are.
+#: MessagePack's codes (https://github.com/msgpack/msgpack/blob/master/spec.md), and where 'N' and
+#: the count are in a head.
 _NIL, _BIN32, _INT32, _STR32, _ARRAY16, _ARRAY32, _COUNT = 0xC0, 0xC6, 0xD2, 0xDB, 0xDC, 0xDD, 5
-#: What is before a list and before a text: a code, and a length in four bytes.
+#: The bytes before a list and before a text: a code, and a length in four bytes.
 _BEFORE_BYTES = 5
-#: Stand for a message's head and for what is between two tuples: strings without meaning, each one
-#: piece.
+#: Replace a message's head and the bytes between two tuples: meaningless strings of one piece each.
 _HEAD = int.from_bytes(b"\xa7" + b" " * 7, "little")
 _MIDDLE = b"\xa2  "
 _TEXT, _NULL = ord("t"), ord("n")
@@ -36,7 +35,7 @@ _BITS = 62
 _WORD = 0xFFFFFFFF
 _PIECES = msgspec.msgpack.Decoder(list[Any])
 _ROWS = msgspec.msgpack.Decoder(list[int | tuple[str | None, ...]])
-#: Up to here, looking for each head in turn is faster than looking at each message.
+#: Up to this number of heads, looking for each in turn is faster than looking at each message.
 _FEW_HEADS = 16
 
 Int64Array = NDArray[np.int64]
@@ -45,7 +44,7 @@ ByteFlags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """So many messages of one and the same head, of so many tuples of so many columns."""
+    """`count` messages of one head, with `tuples` tuples of `columns` columns each."""
 
     count: int
     tuples: int
@@ -53,20 +52,20 @@ class Group:
 
     @property
     def values(self) -> int:
-        """How many values each of them has."""
+        """The number of values in each message."""
         return self.tuples * self.columns
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The values of messages that are alike.
+    """The values of messages with one head.
 
-    `pieces` has `stride` for each message: one without meaning, then the values of its tuples in
-    order, as Postgres wrote them, or None for NULL; nothing says yet that they are UTF-8. `null`
-    and `text` say for each column of each tuple whether some values are NULL, and whether some are
-    not; `patterns` (empty where none are NULL, or where that is too long) has for each message a
-    bit for each column with NULLs. `special`: there may be quotes, backslashes or control
-    characters in them.
+    `pieces` has `stride` entries for each message: a meaningless one, then the values of its tuples
+    in order as bytes, or None for NULL; whether the bytes are UTF-8 is not checked. `null` and
+    `text` say, for each column of each tuple, whether any value is NULL and whether any is not.
+    `patterns` has, for each message, one bit for each column with NULLs; it is empty if there are
+    no NULLs, or too many such columns. `special` says that the values may contain quotes,
+    backslashes or control characters.
     """
 
     pieces: list[Any]
@@ -79,39 +78,39 @@ class Cut:
 
     @property
     def count(self) -> int:
-        """How many messages these are."""
+        """The number of messages."""
         return len(self.pieces) // self.stride
 
 
 class Heads:
-    """The first bytes of messages, by which those that are alike are found."""
+    """The first bytes of messages, by which equal heads are found."""
 
     def __init__(self, messages: Sequence[bytes]) -> None:
         self._listed = list(map(head_of, messages))
         self._joined = b"".join(self._listed)
-        # Eight bytes are one machine word: comparing heads is then one comparison of numbers for
-        # all messages. A message shorter than its head would shift all that follow it, so there is
-        # no such view then, and heads are compared one by one.
+        # Eight bytes are one machine word, so heads of all messages are compared as numbers in one
+        # operation. A message shorter than its head would shift all later ones; then there is no
+        # such view, and heads are compared one by one.
         whole = len(self._joined) == HEAD_BYTES * len(messages)
         self._numbers = np.frombuffer(self._joined, "<u8") if whole else None
 
     def only(self, kinds: bytes) -> bool:
         """Whether all messages are of these kinds, and none ends inside its head."""
-        # `translate` deletes the kinds that are expected in one pass; a set of all first bytes
-        # would need a Python object for each message.
+        # `translate` deletes the expected kinds in one pass; a set of all first bytes would need a
+        # Python object for each message.
         return self._numbers is not None and not self._joined[::HEAD_BYTES].translate(None, kinds)
 
     def places_of(self, head: bytes) -> Sequence[int]:
-        """Which of the messages begin so."""
+        """The indexes of the messages with this head, ascending."""
         if self._numbers is None:
             return [place for place, other in enumerate(self._listed) if other == head]
         return _places(self._numbers == int.from_bytes(head, "little"))
 
     def places(self) -> Mapping[bytes, Sequence[int]]:
-        """The same for each head that there is."""
+        """The indexes of the messages of each head."""
         found: dict[bytes, Sequence[int]] = {}
         rest = self._numbers
-        # Each round takes out one head and all like it. A sort (np.unique) would cost n log n, and
+        # Each round removes one head and all equal ones. A sort (np.unique) would cost n log n, and
         # lose the order in which heads first came.
         while rest is not None and len(rest) and len(found) < _FEW_HEADS:
             head = rest[:1].tobytes()
@@ -134,14 +133,15 @@ def _places(flags: ByteFlags) -> Sequence[int]:
 
 
 def cut(messages: Sequence[bytes], groups: Sequence[Group]) -> tuple[Sequence[int], list[Cut]]:
-    """Cut messages that come group by group: the places of those that could be, and a Cut for each
-    group.
+    """Cut messages that come group by group: returns the indexes of those that could be cut, and a
+    Cut for each group.
 
-    Groups must come by falling numbers of values.
+    The groups must come in descending order of their numbers of values. Raises nothing: a message
+    of another form is left out.
     """
     walk = _Walk(messages, groups)
-    # A range says "all of them, in order" without a list of places, and callers take the messages
-    # as they are.
+    # A range means "all of them, in order" without a list of indexes, so callers use the messages
+    # unchanged.
     if walk.good.all():
         return range(len(messages)), walk.cuts()
     rows: list[int] = np.flatnonzero(walk.good).tolist()
@@ -150,9 +150,8 @@ def cut(messages: Sequence[bytes], groups: Sequence[Group]) -> tuple[Sequence[in
 
 
 def read_rows(messages: Sequence[bytes], columns: int) -> list[tuple[str | None, ...]] | None:
-    """The texts of messages of one head with one tuple of so many columns;
-
-    None where some message has another form.
+    """The texts of messages with one head and one tuple of `columns` columns; None if any message
+    has another form, or a text that is not UTF-8.
     """
     walk = _Walk(messages, [Group(len(messages), 1, columns)])
     if not walk.good.all():
@@ -166,30 +165,31 @@ def read_rows(messages: Sequence[bytes], columns: int) -> list[tuple[str | None,
 
 
 def is_special(text: bytes) -> bool:
-    """Whether JSON writes some of these characters in another way."""
+    """Whether JSON must escape some of these characters."""
     return b'"' in text or b"\\" in text or bool((np.frombuffer(text, np.uint8) < 32).any())
 
 
 class _Walk:
-    """The buffer of one call: where each value starts, and which messages are as expected."""
+    """The walk over one call's buffer: where each value starts, and which messages have the
+    expected form.
+    """
 
     def __init__(self, messages: Sequence[bytes], groups: Sequence[Group]) -> None:
-        # int64, because positions are summed over all messages: int32 would overflow at 2 GB
-        # without a word, and numpy indexes by int64 anyway, so a narrower type would be converted
-        # at each step.
+        # int64, because positions are sums over all messages: int32 would silently overflow at 2
+        # GB. numpy indexes by int64 anyway, so a narrower type would be converted at each step.
         sizes = np.fromiter(map(len, messages), np.int64, len(messages))
         self._end = np.cumsum(sizes) + _BEFORE_BYTES
         self._start = self._end - sizes
         self._buffer = bytearray().join([bytes(_BEFORE_BYTES), *messages, bytes(HEAD_BYTES)])
-        # However wrong a length is, no step leaves the buffer.
+        # The steps never leave the buffer, however wrong a length is.
         self._limit = len(self._buffer) - HEAD_BYTES
-        # One buffer with two views of it: bytes, and the big-endian length behind each byte.
-        # Reading a length for all messages is then one indexing; int.from_bytes would be one call
+        # Two views of one buffer: bytes, and the big-endian length behind each byte. One index
+        # operation then reads the lengths of all messages; int.from_bytes would be one call for
         # each.
         self._byte = np.frombuffer(self._buffer, np.uint8)
         self._length = self._view(">u4", 1)
         self.good = np.ones(len(messages), np.bool_)
-        #: The places of texts, of NULLs, and of what stands between tuples.
+        #: The positions of texts, of NULLs, and of the bytes between tuples.
         self._texts, self._nothing, self._middles = ([self._start[:0]] for _ in range(3))
         borders = accumulate((group.count for group in groups), initial=0)
         self.parts = [
@@ -198,24 +198,25 @@ class _Walk:
         self._nulls = self._walk()
 
     def _view(self, kind: str, offset: int) -> NDArray[Any]:
-        """The buffer as overlapping numbers: one from each byte on, so many bytes behind it."""
-        # A stride of one byte makes the numbers overlap: numpy has no other way to read a word at
-        # any position. The last ones that would reach beyond the buffer are left out.
+        """The buffer as overlapping numbers of this type: one at each byte, `offset` bytes behind
+        it.
+        """
+        # The stride of one byte makes the numbers overlap: numpy cannot otherwise read a word at
+        # any position. Numbers that would reach beyond the buffer are left out.
         count = len(self._buffer) - offset - np.dtype(kind).itemsize + 1
         return np.ndarray(count, kind, self._buffer, offset, strides=(1,))
 
     def _walk(self) -> list[ByteFlags | None]:
-        """For each value's position: in which messages it is NULL; None where it is NULL in no
-        message.
+        """For each value's place in a row, which messages have NULL there; None if no message has.
 
-        Only messages that have so many values count.
+        Only messages with that many values count.
         """
         nulls: list[ByteFlags | None] = []
         position = self._start + HEAD_BYTES
         while True:
             number = len(nulls)
-            # Groups come by falling numbers of values, so those that still have one are always the
-            # first `active` messages, and a slice is enough where a mask would have to copy.
+            # Groups come in descending order of values, so the messages that still have one are the
+            # first `active` ones: a slice suffices, where a mask would copy.
             active = sum(group.count for _, group in self.parts if group.values > number)
             ended = slice(active, len(position))
             self.good[ended] &= position[ended] == self._end[ended]
@@ -229,7 +230,7 @@ class _Walk:
             nulls.append(null)
 
     def _middle(self, position: Int64Array, columns: int, good: ByteFlags) -> Int64Array:
-        """Between two tuples: the new row's kind and number of columns."""
+        """Step over the bytes between two tuples: the new row's kind and number of columns."""
         for offset, expected in enumerate(b"N" + columns.to_bytes(2, "big")):
             good &= self._byte[position + offset] == expected
         self._middles.append(position.copy())
@@ -239,8 +240,9 @@ class _Walk:
         kind = self._byte[position]
         text = kind == _TEXT
         null = None
-        # Read for NULLs too, where it is nonsense: computing it for all and choosing afterwards is
-        # faster than two selections, and `_limit` keeps a nonsense length inside the buffer.
+        # A length is read for NULLs too, where it is meaningless: computing it for all and choosing
+        # afterwards is faster than two selections, and `_limit` keeps a wrong length inside the
+        # buffer.
         after: Int64Array = position + self._length[position]
         after += _BEFORE_BYTES
         if text.all():
@@ -254,26 +256,26 @@ class _Walk:
         return np.minimum(after, self._limit), null
 
     def cuts(self) -> list[Cut]:
-        """Each group's values; all messages must be as expected."""
+        """Each group's values; all messages must have the expected form."""
         texts, nothing, middles = map(np.concatenate, (self._texts, self._nothing, self._middles))
         # The messages are rewritten in place into one MessagePack list, which msgspec reads in C.
-        # The slow way is `message[a:b]` for each value: a slice and two additions of Python each.
-        # The values come out equal, because pgoutput's length field is MessagePack's, and only the
-        # byte before it differs.
+        # The slow way is `message[a:b]` for each value: a slice and two additions in Python. The
+        # values are equal, because pgoutput's length field is MessagePack's, and only the byte
+        # before it differs.
         self._view("<u8", 0)[self._start] = _HEAD
         for offset, byte in enumerate(_MIDDLE):
             self._byte[middles + offset] = byte
         self._byte[texts] = _BIN32
         self._byte[nothing] = _NIL
         counts = [group.count * group.tuples * (1 + group.columns) for _, group in self.parts]
-        # bin32 and not str32: bytes are not checked for UTF-8 here. They go into JSON as they are,
-        # and whether all of it is UTF-8 is one check of the joined result.
+        # bin32 and not str32, because bytes are not checked for UTF-8 here. They go into JSON
+        # unchanged, and one check of the joined result decides whether all of it is UTF-8.
         pieces = _PIECES.decode(self._list(sum(counts)))
-        # All that is no value becomes a space or a byte over 127.
+        # All bytes outside values become a space or a byte over 127.
         self._view("<u4", 1)[texts] = _WORD
         self._buffer[:_BEFORE_BYTES] = b" " * _BEFORE_BYTES
-        # One look at the whole buffer says for all values whether any needs escaping. What is no
-        # value was overwritten by bytes that cannot look like one.
+        # One look at the whole buffer shows whether any value needs escaping: the bytes outside
+        # values were overwritten by ones that never do.
         octets = self._byte[: self._limit]
         special = b'"' in self._buffer or b"\\" in self._buffer or bool(octets.min() < 32)
         overwritten = len(self._start) + len(middles) + len(nothing) + _BEFORE_BYTES * len(texts)
@@ -290,11 +292,11 @@ class _Walk:
         return [None if null is None or not null.any() else null for null in own]
 
     def rows(self) -> memoryview:
-        """Messages of one tuple each as one MessagePack list: an int32 (the OID) and an array by
-        turns.
+        """Messages of one tuple each as one MessagePack list of alternating int32 (the OID) and
+        array.
         """
-        # The relation's OID stands where an int32 has its number, and the count of columns where an
-        # array16 has its length: a head becomes "int, array" by changing two bytes.
+        # The relation's OID stands where an int32 has its number, and the column count where an
+        # array16 has its length. Changing two bytes therefore turns a head into "int, array".
         self._byte[self._start] = _INT32
         self._byte[self._start + _COUNT] = _ARRAY16
         self._byte[np.concatenate(self._texts)] = _STR32
@@ -315,8 +317,8 @@ def _cut(
     ascii_only: bool,
 ) -> Cut:
     if group.tuples > 1:
-        # What stood between two tuples.
-        # A slice is deleted in C; filtering would visit every element in Python.
+        # The bytes between two tuples. Deleting a slice is done in C; filtering would visit every
+        # element in Python.
         del pieces[1 + group.columns :: 2 * (1 + group.columns)]
     null = [flags is not None for flags in nulls]
     text = [flags is None or not flags.all() for flags in nulls]
@@ -324,12 +326,12 @@ def _cut(
 
 
 def _patterns(nulls: Sequence[ByteFlags | None]) -> Sequence[int]:
-    """Which columns of each message are NULL, a bit for each that ever is."""
+    """For each message, which columns are NULL: one bit for each column that is NULL in any."""
     flags = [null for null in nulls if null is not None]
     if not 0 < len(flags) <= _BITS:
         return ()
-    # Rows with the same NULLs share one template. A number for each row finds them by one
-    # dictionary lookup; a tuple of flags would be built and hashed for each row.
+    # Rows with equal NULLs share one template, found by one look-up of the row's number in a
+    # dictionary; a tuple of flags would be built and hashed for each row.
     bits = sum(
         (null.astype(np.int64) << bit for bit, null in enumerate(flags)), np.zeros(1, np.int64)
     )

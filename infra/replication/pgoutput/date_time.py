@@ -1,7 +1,8 @@
-"""Dates and times as Postgres sends them: any year of its calendar, in either form.
+"""Dates and times as Postgres sends them, as text or in binary form, for every year of its
+calendar.
 
-All raise ValueError or ArithmeticError for what is not of the type. PostgreSQL documentation,
-"Date/Time Types"; for the binary forms src/backend/utils/adt/{date,timestamp}.c.
+All functions raise ValueError or ArithmeticError for input that is not of the type. PostgreSQL
+documentation, "Date/Time Types"; for the binary forms src/backend/utils/adt/{date,timestamp}.c.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from infra.replication.pgoutput.scalar import integer
 
 _EPOCH = datetime(1970, 1, 1)
 _ORDINAL = _EPOCH.toordinal()
-#: From 1970, where Python's count begins, to 2000, where the server's binary form does.
+#: Days or microseconds from 1970, where Python counts from, to 2000, where the binary form does.
 _DAYS_TO_2000 = 10_957
 _US_TO_2000 = _DAYS_TO_2000 * 86_400_000_000
 _DAY_US = 86_400_000_000
-#: The Gregorian calendar repeats itself after so many years and days: a year that `date` does not
-#: have is moved by whole cycles into one that it has.
+#: The Gregorian calendar repeats after this many years and days: a year that `date` lacks is moved
+#: by whole cycles into one that it has.
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
-#: What stands for infinity in the binary form of a timestamp and of a date.
+#: The binary forms of infinity for a timestamp and for a date.
 _INT64_MOST, _INT32_MOST = 2**63 - 1, 2**31 - 1
 
 
@@ -31,8 +32,8 @@ _INT64_MOST, _INT32_MOST = 2**63 - 1, 2**31 - 1
 class Beyond:
     """A date or time that `datetime` cannot hold: before the year 1, after 9999, or 24:00.
 
-    `number` counts days since 1970 for a date, microseconds since 1970 UTC for a timestamp, since
-    midnight for a time.
+    `number` counts days since 1970 for a date, microseconds since 1970 UTC for a timestamp, and
+    microseconds since midnight for a time.
     """
 
     type: str
@@ -40,13 +41,13 @@ class Beyond:
 
 
 def days_text(text: str) -> tuple[int, str]:
-    """Days since 1970 of a date, and the text behind it; the era stands at the end of all."""
+    """A date's days since 1970, and the text behind it; the era is at the end of the whole text."""
     before = text.endswith(" BC")
     text = text.removesuffix(" BC")
     year_text, month, rest = text.split("-", 2)
     year = 1 - int(year_text) if before else int(year_text)
-    # `date` knows the years 1 to 9999. Within a cycle of 400 years the calendar is the same, so the
-    # day is counted there and the cycles are added: no table of leap years of our own.
+    # `date` has the years 1 to 9999. The calendar repeats every 400 years, so the day is counted in
+    # a cycle that `date` has, and the other cycles are added: no own table of leap years.
     cycles = (year - 2000) // _CYCLE_YEARS
     day = date(year - cycles * _CYCLE_YEARS, int(month), int(rest[:2]))
     return day.toordinal() - _ORDINAL + cycles * _CYCLE_DAYS, rest[2:]
@@ -64,8 +65,8 @@ def _infinite(text: str) -> float | None:
 
 
 def date_of(text: str) -> date | Beyond | float:
-    """date as text."""
-    # Years of four digits are nearly all: C reads them. "infinity" and eras are of other lengths.
+    """A date from its text."""
+    # Nearly all years have four digits, which C reads. "infinity" and eras have other lengths.
     if len(text) == 10:
         return date.fromisoformat(text)
     infinite = _infinite(text)
@@ -73,7 +74,7 @@ def date_of(text: str) -> date | Beyond | float:
 
 
 def date_binary(value: bytes) -> date | Beyond | float:
-    """date_send: days since 2000."""
+    """A date from date_send: days since 2000."""
     days = integer(4)(value)
     if days in (_INT32_MOST, -_INT32_MOST - 1):
         return math.inf if days > 0 else -math.inf
@@ -85,7 +86,7 @@ def time_text_us(text: str) -> tuple[int, timedelta]:
     at = next((index for index, character in enumerate(text) if character in "+-"), len(text))
     hours, minutes, seconds = text[:at].split(":")
     whole, _, fraction = seconds.partition(".")
-    # Postgres leaves out the zeros at the end of a fraction: padded on the right, it is a number of
+    # Postgres leaves out a fraction's final zeros; padded on the right, it is a number of
     # microseconds.
     us = ((int(hours) * 60 + int(minutes)) * 60 + int(whole)) * 1_000_000 + int(
         fraction[:6].ljust(6, "0")
@@ -110,27 +111,27 @@ def _clock(us: int, zone: timezone | None = None) -> time | Beyond:
 
 
 def time_of(text: str) -> time | Beyond:
-    """time as text."""
+    """A time from its text."""
     return _clock(time_text_us(text)[0])
 
 
 def timetz_of(text: str) -> time | Beyond:
-    """timetz as text."""
+    """A timetz from its text."""
     us, offset = time_text_us(text)
     return _clock(us, timezone(offset))
 
 
 def time_binary(value: bytes) -> time | Beyond:
-    """time_send: microseconds since midnight."""
+    """A time from time_send: microseconds since midnight."""
     return _clock(integer(8)(value))
 
 
 def timetz_binary(value: bytes) -> time | Beyond:
-    """timetz_send: microseconds since midnight, and the zone in seconds."""
+    """A timetz from timetz_send: microseconds since midnight, and the zone in seconds."""
     us, west_s = struct.unpack(">qi", value) if len(value) == 12 else (-1, 0)
     if us < 0:
         raise ValueError(f"{len(value)} bytes are no timetz")
-    # The server counts the zone to the west of Greenwich, Python to the east.
+    # The server counts zones towards the west of Greenwich, Python towards the east.
     return _clock(us, timezone(timedelta(seconds=-west_s)))
 
 
@@ -151,9 +152,9 @@ def _moment_text(text: str, zone: timezone | None) -> datetime | Beyond | float:
 
 
 def timestamp_of(text: str) -> datetime | Beyond | float:
-    """timestamp as text."""
-    # `fromisoformat` is C and reads all that has a year of four digits; eras, longer years and
-    # infinity come as its ValueError, so nothing is looked at twice in the usual case.
+    """A timestamp from its text."""
+    # `fromisoformat` is C and reads all years of four digits; for eras, longer years and infinity
+    # it raises ValueError, so the usual case is looked at only once.
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -161,7 +162,7 @@ def timestamp_of(text: str) -> datetime | Beyond | float:
 
 
 def timestamptz_of(text: str) -> datetime | Beyond | float:
-    """timestamptz as text, in UTC."""
+    """A timestamptz from its text, in UTC."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -169,7 +170,7 @@ def timestamptz_of(text: str) -> datetime | Beyond | float:
 
 
 def timestamp_binary(zone: timezone | None) -> Callable[[bytes], datetime | Beyond | float]:
-    """timestamp_send and timestamptz_send: microseconds since 2000."""
+    """A function for timestamp_send or timestamptz_send: microseconds since 2000."""
 
     def convert(value: bytes) -> datetime | Beyond | float:
         us = integer(8)(value)

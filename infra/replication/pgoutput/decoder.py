@@ -1,9 +1,9 @@
-"""PgOutputDecoder: pgoutput messages in, events out; pure, so it can be tested and measured
-without a server.
+"""PgOutputDecoder: takes pgoutput messages and gives out events; pure, so it needs no server for
+tests and measurements.
 
 PostgreSQL documentation, "Logical Replication Message Formats"; protocol versions 1 to 3. A change
-costs one dictionary lookup, of its first bytes, to a function that was compiled for its relation
-and kind (tuple_reader.py).
+costs one dictionary look-up of its first bytes, which finds a function that was compiled for its
+relation and kind (tuple_reader.py).
 """
 
 from __future__ import annotations
@@ -30,26 +30,25 @@ from infra.replication.pgoutput.tuple_reader import (
 #: Microseconds between 1970 and 2000, Postgres's own epoch.
 EPOCH_US = 946_684_800_000_000
 _CHANGES = b"IUD"
-#: Changes and what stands around transactions: none of these says how another message is to be
-#: read.
+#: Changes and the messages around transactions: none of these decides how another message is read.
 _ORDERLESS = b"IUDBC"
-#: Below this many changes alike, reading one at a time is as fast.
+#: Below this number of equal heads, reading one at a time is as fast.
 _FEWEST = 100
-#: Which changes are many is seen from each so-manieth message.
+#: Frequent heads are found in a sample of one message in this many.
 _EVERY = 16
-#: Messages that carry a transaction's number inside a stream block.
+#: Messages that have their transaction's number in front inside a stream block.
 _IN_STREAM = b"IUDTRYM"
 _BEGIN, _COMMIT = struct.Struct(">QqI"), struct.Struct(">xQQq")
-#: With `streaming 'parallel'` (protocol version 4) an abort says also when and where.
+#: With `streaming 'parallel'` (protocol version 4) an abort also has a position and a time.
 _PARALLEL_ABORT_BYTES = 16
 
 
 class PgOutputDecoder:
-    """Reads messages in the order in which the server sent them, since rows are laid out as an
-    earlier message said.
+    """Reads messages in the order in which the server sent them, because earlier messages define
+    the layout of rows.
 
-    Not thread-safe. Malformed input raises DecodeError; the decoder can go on with the next
-    message then.
+    Not thread-safe. Malformed input raises DecodeError; the decoder can then go on with the next
+    message.
     """
 
     def __init__(self, form: Form | None = None) -> None:
@@ -72,25 +71,26 @@ class PgOutputDecoder:
 
     @property
     def relations(self) -> Mapping[int, Relation]:
-        """The relations that are known, by OID."""
+        """The known relations by OID."""
         return self._relations
 
     def decode(self, message: bytes) -> Any:
-        """The event of one message; changes come as the form makes them, inside a stream block in
-        a Streamed.
+        """The event of one message. The form decides the type of a change; inside a stream block
+        the change is in a Streamed.
         """
-        # One lookup decides operation, relation, kind of tuple and number of columns: all are in
-        # these eight bytes. Comparing them field by field would be four steps for each message.
+        # One look-up decides operation, relation, kind of tuple and number of columns, because all
+        # of them are in these eight bytes. Comparing them field by field would be four steps for
+        # each message.
         read = self._fast.get(message[:HEAD_BYTES])
         return read(message) if read is not None else self._other(message)
 
     def decode_many(self, messages: Iterable[bytes]) -> list[Any]:
-        """The events of many messages."""
+        """The events of many messages, equal to those of `decode` for each."""
         messages = messages if isinstance(messages, list) else list(messages)
         if self._bulk is None or len(messages) < _FEWEST or self._fast is not self._known:
             return self._one_by_one(messages)
-        # A sample, because counting all would cost what it is to save. A head that it misses is
-        # read one at a time, with the same result.
+        # A sample, because counting all messages would cost what bulk reading saves. A head that
+        # the sample misses is read one at a time, with the same result.
         sample = Counter(map(head_of, messages[::_EVERY]))
         frequent = [
             head
@@ -100,8 +100,8 @@ class PgOutputDecoder:
         decoded = self._alike(self._bulk, messages, frequent) if frequent else {}
         if not decoded:
             return self._one_by_one(messages)
-        # The rest may stand between: changes of known relations do not depend on each other, so
-        # they may be read out of order and be put back into it.
+        # Other messages may stand in between: changes of known relations do not depend on one
+        # another, so they may be read out of order and put back.
         rest = [place for place in range(len(messages)) if place not in decoded]
         decoded.update(
             zip(rest, self._one_by_one([messages[place] for place in rest]), strict=True)
@@ -111,7 +111,7 @@ class PgOutputDecoder:
     def _alike(
         self, bulk: BulkForm, messages: list[bytes], frequent: list[bytes]
     ) -> dict[int, Any]:
-        """The events, by their places, of those changes that are many of one head."""
+        """The events, by index, of the changes whose head is frequent."""
         decoded: dict[int, Any] = {}
         heads = Heads(messages)
         if not heads.only(_ORDERLESS):
@@ -124,14 +124,15 @@ class PgOutputDecoder:
             made = bulk.read_many(
                 relation, head[:1] + head[5:6], list(map(messages.__getitem__, places))
             )
-            # Strict only where something was made: None says that this head is read one at a time.
+            # None means that this head is read one at a time; otherwise the lengths must agree
+            # (strict).
             decoded.update(zip(places, made or (), strict=made is not None))
         return decoded
 
     def _one_by_one(self, messages: list[bytes]) -> list[Any]:
         decoded: list[Any] = []
-        # Local names: in a loop over every message an attribute's lookup costs as much as the
-        # dictionary's.
+        # Local names: in a loop over all messages the look-up of an attribute costs as much as that
+        # of the dictionary.
         append, fast, head = decoded.append, self._fast.get, slice(HEAD_BYTES)
         for message in messages:
             read = fast(message[head])
@@ -139,12 +140,12 @@ class PgOutputDecoder:
                 append(read(message))
             else:
                 append(self._other(message))
-                # What was read may have begun or ended a stream block, which changes the table.
+                # The last message may have begun or ended a stream block, which changes the table.
                 fast = self._fast.get
         return decoded
 
     def _other(self, message: bytes) -> Any:
-        """Everything but changes of a known relation and kind."""
+        """The event of any message other than a change of a known relation and kind."""
         frame = _FRAMES.get(message[:1])
         if frame is not None:
             return frame(message)
@@ -158,14 +159,14 @@ class PgOutputDecoder:
         if len(message) < 5:
             raise DecodeError("the message ends in its transaction's number", len(message))
         xid = int.from_bytes(message[1:5], "big")
-        # Without its number the message is one of protocol version 1, so the same compiled readers
-        # serve it; a second set of them would have to be kept equal.
+        # Without its transaction's number the message is one of protocol version 1, so the same
+        # compiled readers serve it; otherwise a second set would have to be kept equal.
         message = message[:1] + message[5:]
         try:
             read = self._known.get(message[:HEAD_BYTES])
             return events.Streamed(xid, read(message) if read is not None else self._plain(message))
         except DecodeError as error:
-            # The offset as the server's message has it, with the number that was cut out.
+            # The offset in the server's message, which includes the number that was cut out.
             raise DecodeError(error.reason, error.offset + 4) from error
 
     def _plain(self, message: bytes) -> Any:
@@ -180,8 +181,8 @@ class PgOutputDecoder:
         return decoded
 
     def _learn(self, message: bytes) -> Read:
-        """Compile the reader of a relation's first message of a kind; raises DecodeError where
-        there can be none.
+        """Compile the reader for a relation's first message of a kind; raises DecodeError if that
+        is impossible.
         """
         if len(message) < HEAD_BYTES:
             raise DecodeError("the message ends in its head", len(message))
@@ -199,8 +200,8 @@ class PgOutputDecoder:
             raise DecodeError(
                 f"the tuple has {count} columns, but {name} has {len(relation.columns)}", 6
             )
-        # Kept by the head, whose number of columns is part of it: a message that does not fit what
-        # was compiled can never find it.
+        # Stored by the head, which includes the number of columns: a message that does not fit the
+        # compiled reader cannot find it.
         read = self._known[message[:HEAD_BYTES]] = self._form.reader(relation, shape, message)
         return read
 
@@ -210,8 +211,8 @@ class PgOutputDecoder:
         columns = tuple(_column(cursor) for _ in range(cursor.integer(2)))
         relation = Relation(oid, schema, table, identity, columns)
         cursor.end()
-        # The server repeats a description after each invalidation. An equal one leaves the object
-        # that is known in place, whose identity templates and compiled readers compare by.
+        # The server repeats descriptions after each invalidation. If the description is equal, the
+        # known object stays, because templates and compiled readers compare by identity.
         if self._relations.get(oid) != relation:
             self.forget(oid)
             self._relations[oid] = relation
@@ -224,7 +225,7 @@ class PgOutputDecoder:
         return described
 
     def forget(self, oid: int) -> None:
-        """Have this relation's readers compiled again when they are next needed."""
+        """Have this relation's readers compiled again on next use."""
         number = oid.to_bytes(4, "big")
         for head in [head for head in self._known if head[1:5] == number]:
             del self._known[head]
@@ -244,8 +245,8 @@ class PgOutputDecoder:
             raise DecodeError("a stream block starts inside of another", 0)
         started = events.StreamStart(cursor.integer(4), bool(cursor.integer(1)))
         cursor.end()
-        # Inside a block a message has its transaction's number behind the kind, so no head is where
-        # the fast lookup expects it: an empty table sends every message to `_streamed`.
+        # Inside a block each message has its transaction's number behind the kind, so no head is
+        # where the fast look-up expects it: an empty table sends every message to `_streamed`.
         self._fast = {}
         return started
 
@@ -258,8 +259,8 @@ class PgOutputDecoder:
 
 
 class Cursor:
-    """Reads the fields of one message in their order, from behind its type; raises DecodeError
-    with the offset.
+    """Reads the fields of one message in order, from behind its kind; raises DecodeError with the
+    offset.
     """
 
     def __init__(self, message: bytes) -> None:
@@ -275,7 +276,7 @@ class Cursor:
         return int.from_bytes(self.take(8), "big", signed=True) + EPOCH_US
 
     def string(self) -> str:
-        """Text up to a zero."""
+        """Text up to a zero byte."""
         end = self._message.find(0, self.position)
         if end < 0:
             raise DecodeError("a string does not end", self.position)
@@ -286,7 +287,7 @@ class Cursor:
             raise DecodeError(f"a string is not UTF-8: {error}", start) from error
 
     def take(self, size: int) -> bytes:
-        """So many bytes."""
+        """The next `size` bytes."""
         start, end = self.position, self.position + size
         if end > len(self._message):
             raise DecodeError(f"{size} bytes are needed, {self.left} are left", start)
@@ -295,17 +296,18 @@ class Cursor:
 
     @property
     def left(self) -> int:
-        """How many bytes there are still."""
+        """The number of remaining bytes."""
         return len(self._message) - self.position
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Raise DecodeError if any bytes remain."""
         if self.left:
             raise DecodeError(f"{self.left} bytes follow the message", self.position)
 
 
 def _column(cursor: Cursor) -> RelationColumn:
-    # One bit of the flags says that the column is part of the replica identity; others may come.
+    # One bit of the flags says that the column is part of the replica identity; other bits are
+    # ignored.
     key = bool(cursor.integer(1) & 1)
     name = cursor.string()
     return RelationColumn(
@@ -340,8 +342,8 @@ def _message(cursor: Cursor) -> events.Message:
 
 def _stream_commit(cursor: Cursor) -> events.StreamCommit:
     xid = cursor.integer(4)
-    # Flags, of which the protocol uses none so far. They are stepped over and not checked: a server
-    # that sets one later is still read.
+    # The flags, which the protocol does not use yet, are skipped without a check, so that a later
+    # server may set one.
     cursor.take(1)
     return events.StreamCommit(xid, cursor.integer(8), cursor.integer(8), cursor.time_us())
 
@@ -395,5 +397,5 @@ _CONTROL: Mapping[str, Callable[[Cursor], Any]] = {
     "K": _commit_prepared,
     "r": _rollback_prepared,
 }
-#: The messages around every transaction; where transactions are small they are as many as changes.
+#: The messages around every transaction; with small transactions they are as frequent as changes.
 _FRAMES: Mapping[bytes, Callable[[bytes], Any]] = {b"B": _begin, b"C": _commit}

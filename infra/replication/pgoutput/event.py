@@ -1,9 +1,9 @@
-"""What a replication stream says, one class a message.
+"""The events of a replication stream, one class for each kind of message.
 
-PostgreSQL documentation, "Logical Replication Message Formats". LSNs are plain integers, times are
-microseconds since 1970 UTC. A row is a tuple in the relation's column order. The garbage collector
-does not track these classes (`gc=False`): millions live for a moment, and none can be part of a
-cycle.
+PostgreSQL documentation, "Logical Replication Message Formats". LSNs are plain integers, and times
+are microseconds since 1970 UTC. A row is a tuple in the relation's column order. The garbage
+collector does not track these classes (`gc=False`): millions of them live for a moment, and none
+can be part of a cycle.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 
 class Unchanged:
-    """The type of UNCHANGED: an object that no serialiser takes for a value."""
+    """The type of UNCHANGED: an object that no serialiser mistakes for a value."""
 
     def __repr__(self) -> str:
         return "UNCHANGED"
@@ -23,14 +23,14 @@ class Unchanged:
         return "UNCHANGED"
 
 
-#: Stands for a value that the server did not send because it was stored out of line and did not
+#: The value of a column that the server did not send, because it is stored out of line and did not
 #: change. It is not NULL.
 UNCHANGED: Final = Unchanged()
 Row: TypeAlias = tuple[Any, ...]
 
 
-# Frozen, and compared by value: a table that is described again as it was keeps its compiled
-# readers, since its relation is equal.
+# Frozen, and compared by value: a table whose description is repeated unchanged keeps its compiled
+# readers, because its relation is equal.
 class RelationColumn(msgspec.Struct, frozen=True):
     """A column of a relation; `key` says whether it belongs to the replica identity."""
 
@@ -41,9 +41,9 @@ class RelationColumn(msgspec.Struct, frozen=True):
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """A table as the rows that follow are laid out.
+    """A table's layout, which the following rows have.
 
-    `identity` is its replica identity: d, n, f or i.
+    `identity` is its replica identity: d (default), n (nothing), f (full) or i (index).
     """
 
     oid: int
@@ -54,7 +54,7 @@ class Relation(msgspec.Struct, frozen=True):
 
     @property
     def key_positions(self) -> tuple[int, ...]:
-        """Where the columns of the replica identity stand; all of them where it is FULL."""
+        """The indexes of the replica identity's columns; all of them for FULL."""
         return tuple(position for position, column in enumerate(self.columns) if column.key)
 
     @property
@@ -64,7 +64,7 @@ class Relation(msgspec.Struct, frozen=True):
 
 
 class Begin(msgspec.Struct, gc=False):
-    """The start of a committed transaction; `commit_lsn` is where its commit record stands."""
+    """The start of a committed transaction; `commit_lsn` is the position of its commit record."""
 
     commit_lsn: int
     commit_us: int
@@ -72,7 +72,9 @@ class Begin(msgspec.Struct, gc=False):
 
 
 class Commit(msgspec.Struct, gc=False):
-    """Its end; `end_lsn` is what may be confirmed once the transaction is durable."""
+    """The end of a committed transaction; `end_lsn` may be confirmed once the transaction is
+    durable.
+    """
 
     commit_lsn: int
     end_lsn: int
@@ -133,7 +135,7 @@ class Truncate(msgspec.Struct, gc=False):
 
 
 class Message(msgspec.Struct, gc=False):
-    """What pg_logical_emit_message wrote; outside of any transaction where it is not
+    """The content of pg_logical_emit_message; outside of any transaction if it is not
     transactional.
     """
 
@@ -144,14 +146,16 @@ class Message(msgspec.Struct, gc=False):
 
 
 class StreamStart(msgspec.Struct, gc=False):
-    """The start of a block of a transaction in progress; `first` on its first block."""
+    """The start of a block of a transaction in progress; `first` marks the transaction's first
+    block.
+    """
 
     xid: int
     first: bool
 
 
 class StreamStop(msgspec.Struct, gc=False):
-    """The end of such a block."""
+    """The end of a block of a transaction in progress."""
 
 
 class StreamCommit(msgspec.Struct, gc=False):
@@ -164,14 +168,14 @@ class StreamCommit(msgspec.Struct, gc=False):
 
 
 class StreamAbort(msgspec.Struct, gc=False):
-    """A streamed transaction, or with another `subxid` a part of it, was rolled back."""
+    """A streamed transaction was rolled back; with another `subxid`, only that part of it."""
 
     xid: int
     subxid: int
 
 
-# A wrapper around the event, and no field in each: outside of stream blocks, where nearly all
-# changes are, there is nothing to pay for it.
+# A wrapper around the event, not a field in each: outside of stream blocks, where nearly all
+# changes are, it costs nothing.
 class Streamed(msgspec.Struct, gc=False):
     """A change inside a stream block, with the (sub)transaction that made it and may yet be rolled
     back.
@@ -192,7 +196,7 @@ class BeginPrepare(msgspec.Struct, gc=False):
 
 
 class Prepare(msgspec.Struct, gc=False):
-    """Its end. Nothing of it may be seen by anybody yet."""
+    """The end of a prepared transaction. None of it may be visible to anybody yet."""
 
     prepare_lsn: int
     end_lsn: int
@@ -202,7 +206,7 @@ class Prepare(msgspec.Struct, gc=False):
 
 
 class StreamPrepare(msgspec.Struct, gc=False):
-    """The same for a streamed transaction."""
+    """The end of a streamed transaction that is prepared, not committed."""
 
     prepare_lsn: int
     end_lsn: int

@@ -1,4 +1,4 @@
-"""Three ways to read a row: as text, as Python values, or later."""
+"""Three forms of a row: texts, Python values, or a message that is read on demand."""
 
 from __future__ import annotations
 
@@ -38,23 +38,21 @@ def _text(value: bytes) -> str:
 
 
 class RowForm:
-    """Rows of the texts that Postgres writes, one message at a time; a value in binary form stays
-    bytes.
-    """
+    """Rows of Postgres's texts, read one message at a time; a value in binary form stays bytes."""
 
-    # A text is sliced out of the whole message's string where that is ASCII: decoding once and
-    # slicing is cheaper than decoding each value.
+    # If the whole message is ASCII, a text is sliced out of its string: decoding once and slicing
+    # is cheaper than decoding each value.
     _codec = Codec(ascii="s[a:p]", utf8="str(b[a:p], 'utf-8')", text=_text, binary=bytes)
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
-        """Compiled for the relation."""
+        """A reader that is compiled for the relation."""
         return compile_reader(relation, shape, self, example)
 
     def learn(self, described: Type) -> None:
-        """Texts are texts."""
+        """Nothing to learn: all types are texts."""
 
     def codec(self, relation: Relation, position: int) -> Codec:
-        """The same for every column."""
+        """The same codec for every column."""
         del relation, position
         return self._codec
 
@@ -75,19 +73,19 @@ class RowForm:
         return f"Update(R, {after}{old})" if operation == "U" else f"Delete(R{old})"
 
     def names(self, relation: Relation) -> Mapping[str, object]:
-        """The relation and the events' classes."""
+        """The relation, and the classes of events."""
         return {"R": relation, "Insert": Insert, "Update": Update, "Delete": Delete}
 
 
 class TextForm(RowForm):
-    """The same, many rows at once where that is faster."""
+    """Rows of Postgres's texts, read many at once where that is faster."""
 
     def read_many(
         self, relation: Relation, shape: bytes, messages: Sequence[bytes]
     ) -> list[Any] | None:
-        """Only inserts of short rows."""
-        # Updates carry tuples that are only sometimes there, and of long rows copying is the cost:
-        # both are read one at a time, at the same price as before.
+        """Reads inserts of short rows; None for all others."""
+        # Updates have tuples that are only sometimes there, and with long rows copying dominates;
+        # both are read one at a time, at the same cost as before.
         if shape != b"IN" or len(messages[0]) > LONG_BYTES:
             return None
         rows = read_rows(messages, len(relation.columns))
@@ -99,22 +97,22 @@ def _row(prefix: str, positions: range | tuple[int, ...]) -> str:
 
 
 class ValueForm(RowForm):
-    """Rows of Python values (value.py), whether they were sent as text or in binary form."""
+    """Rows of Python values (value.py), from text or binary form."""
 
     def __init__(self, kinds: ValueKinds | None = None) -> None:
         self._kinds = kinds or ValueKinds()
 
     def learn(self, described: Type) -> None:
-        """A domain may be of a type that is known."""
+        """Note a domain, whose base type may be a known one."""
         self._kinds.learn(described)
 
     def codec(self, relation: Relation, position: int) -> Codec:
-        """By the column's type."""
+        """The codec of the column's type."""
         kind = self._kinds.kind(relation.columns[position].type_oid)
         if kind.text is None:
             return Codec("s[a:p]", "str(b[a:p], 'utf-8')", _text, kind.binary)
-        # Bound to a name of the column's own, so that the compiled reader calls it directly;
-        # looking the type up again would be a dictionary access for each value.
+        # Bound to a name of its own for each column, so that the compiled reader calls it directly;
+        # a look-up of the type would be a dictionary access for each value.
         convert = kind.text
         name = f"c{position}"
 
@@ -131,9 +129,9 @@ class ValueForm(RowForm):
 
 
 class LazyChange(msgspec.Struct, gc=False):
-    """A change that is not read yet: its message, and what is needed to read it.
+    """A change that is not read yet: its message, and the layout to read it by.
 
-    Malformed rows show only then.
+    A malformed row raises DecodeError only when it is read.
     """
 
     layout: Layout
@@ -146,7 +144,7 @@ class LazyChange(msgspec.Struct, gc=False):
 
     @property
     def operation(self) -> str:
-        """I, U or D."""
+        """I (insert), U (update) or D (delete)."""
         return chr(self.message[0])
 
     def text(self) -> ChangeMessage:
@@ -158,11 +156,11 @@ class LazyChange(msgspec.Struct, gc=False):
         return self.layout.values(self.message)
 
     def spans(self) -> Iterator[tuple[str, str, int, int]]:
-        """Where the values of all tuples stand in the message: the tuple's kind (K, O, N), the
-        value's, start, end.
+        """Where the values of all tuples are in the message: the tuple's kind (K, O, N), the
+        value's kind, its start and its end.
         """
-        # Behind the first tuple each further one has a kind and a count of two bytes, which the
-        # head has for the first.
+        # Behind the first tuple, each further one has a kind and a count of two bytes; for the
+        # first tuple these are in the head.
         position = HEAD_BYTES
         for number, kind in enumerate(self.layout.kinds):
             if number:
@@ -174,13 +172,12 @@ class LazyChange(msgspec.Struct, gc=False):
             raise DecodeError(f"{len(self.message) - position} bytes follow the row", position)
 
     def raw(self, column: int, *, old: bool = False) -> bytes | Unchanged | None:
-        """One value's bytes, of the new row or of the old row or key;
-
-        LookupError where there is no such row.
+        """One value's bytes, of the new row or of the old row or key; raises LookupError if there
+        is no such row.
         """
         wanted = "N" if not old else "O" if "O" in self.layout.kinds else "K"
-        # All spans are walked, although one is wanted: a value's place is known only from the
-        # lengths before it.
+        # All spans are walked for one value, because its position follows from the lengths before
+        # it.
         spans = [span for span in self.spans() if span[0] == wanted]
         if not spans:
             raise LookupError(
@@ -191,9 +188,7 @@ class LazyChange(msgspec.Struct, gc=False):
 
 
 class Layout:
-    """How one kind of a relation's changes is laid out; its readers are compiled when they are
-    first needed.
-    """
+    """The layout of one kind of a relation's changes; its readers are compiled on first use."""
 
     def __init__(self, relation: Relation, shape: bytes, values: ValueForm) -> None:
         self.relation = relation
@@ -211,8 +206,7 @@ class Layout:
         return self._read("values", message)
 
     def _read(self, form: str, message: bytes) -> ChangeMessage:
-        # Both readers of a layout are rarely needed, and compiling one costs far more than reading
-        # a row.
+        # A layout rarely needs both readers, and compiling one costs far more than reading a row.
         if form not in self._readers:
             self._readers[form] = self._forms[form].reader(self.relation, self._shape, message)
         change: ChangeMessage = self._readers[form](message)
@@ -220,18 +214,17 @@ class Layout:
 
 
 class LazyForm:
-    """Changes that keep their message and are read when asked."""
+    """Changes that keep their message and are read on demand."""
 
     def __init__(self, kinds: ValueKinds | None = None) -> None:
         self._values = ValueForm(kinds)
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
-        """Nothing is read."""
-        # The message itself is what is kept: a tuple of its values would cost what being lazy
-        # saves.
+        """A reader that only wraps the message."""
+        # The message itself is kept: a tuple of its values would cost what being lazy saves.
         del example
         return partial(LazyChange, Layout(relation, shape, self._values))
 
     def learn(self, described: Type) -> None:
-        """For those that are read as values later."""
+        """Note a type for changes that are read as values later."""
         self._values.learn(described)

@@ -1,14 +1,14 @@
-"""Compiles the functions that read rows out of change messages, one for each relation and kind of
+"""Compiles the functions that read rows from change messages, one for each relation and kind of
 message.
 
 PostgreSQL documentation, "Logical Replication Message Formats", TupleData: a column is `n` (NULL),
 `u` (unchanged and not sent), or `t` (text) or `b` (binary) with a length in four bytes and that
 many bytes.
 
-The code is straight: no loop over columns, no call a value. A value's head is compared as one
-slice with `t` and three zeros, so that its length is a single byte; whatever else it may be goes
-to `rare`. Text is decoded once a message and sliced where the row is ASCII; the message's head is
-left out of that test, since OIDs often have bytes over 127.
+The compiled code has no loop over columns and no call for a value. A value's head is compared as
+one slice with `t` and three zeros, so that the length is a single byte; any other head goes to
+`rare`. If the row is ASCII, the text is decoded once for the message and sliced. The message's head
+is left out of that test, because OIDs often have bytes over 127.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from typing import Any, Protocol, runtime_checkable
 from infra.replication.error import DecodeError
 from infra.replication.pgoutput.event import UNCHANGED, Relation, Type
 
-#: A change's first bytes: the operation, the relation's OID, the first tuple's kind and its number
+#: A change's first bytes: the operation, the relation's OID, and the first tuple's kind and number
 #: of columns.
 HEAD_BYTES = 8
 head_of = itemgetter(slice(HEAD_BYTES))
 SHORT = b"t\0\0\0"
-#: Above this, decoding the whole message first costs more than decoding each value.
+#: Above this size, decoding the whole message first costs more than decoding each value.
 LONG_BYTES = 4096
-#: For each kind of change, its tuples in order: the operation and the first tuple's kind, as in a
-#: message's head.
+#: For each kind of change, its tuples in order; the kind is the operation and the first tuple's
+#: kind, as in a message's head.
 SHAPES: Mapping[bytes, str] = {
     b"IN": "N",
     b"UN": "N",
@@ -48,11 +48,11 @@ Read = Callable[[bytes], Any]
 class Codec:
     """How one column's values are read.
 
-    `ascii` and `utf8` are expressions of `s` (the row as text, ASCII only), `b` (its bytes), `a`
-    and `p` (where the value starts and ends). `text` and `binary` do the same for a value's bytes,
-    where an expression does not serve. `null` is the expression for NULL, `unchanged` stands for
-    what was not sent. In a tuple that has the key alone, every other column stands as NULL
-    although nobody said so; `absent` is the expression for it there, where it is another.
+    `ascii` and `utf8` are expressions of `s` (the row as text, ASCII only), `b` (its bytes), and
+    `a` and `p` (where the value starts and ends). `text` and `binary` are functions of a value's
+    bytes, for cases without an expression. `null` is the expression for NULL; `unchanged` is the
+    value for one that was not sent. In a tuple of the key alone every other column is NULL although
+    the source did not say so; `absent` is the expression for these columns, if it differs.
     """
 
     ascii: str
@@ -66,21 +66,21 @@ class Codec:
 
 
 class Form(Protocol):
-    """What a decoder makes of changes: text, values, something that is read later, a serialised
-    form.
+    """What a decoder makes of changes: texts, values, an object that is read later, or serialised
+    bytes.
     """
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
-        """A function from the messages of this relation and shape, of which one is given, to what
-        the form makes of it.
+        """A function from messages of this relation and shape to changes in this form; `example` is
+        one such message.
 
-        It is only called with messages of that head, and raises DecodeError for all that is
-        malformed behind it, unless the form reads later.
+        It is called only with messages of that head, and raises DecodeError for anything malformed
+        behind it, unless the form reads later.
         """
         ...
 
     def learn(self, described: Type) -> None:
-        """Take note of a type that is not built in; comes before the relations that have it."""
+        """Note a type that is not built in; called before the relations that use it."""
         ...
 
 
@@ -91,21 +91,20 @@ class BulkForm(Form, Protocol):
     def read_many(
         self, relation: Relation, shape: bytes, messages: Sequence[bytes]
     ) -> list[Any] | None:
-        """What the readers of single messages would make of these, all of one head;
+        """The changes of these messages, all of one head, equal to those of the single readers;
+        None if this form cannot read them in bulk.
 
-        None where that is not known.
-
-        Raises nothing: what is malformed is left to those readers.
+        Raises nothing: malformed messages are left to the single readers.
         """
         ...
 
 
 class Program(Protocol):
-    """What `compile_reader` asks for.
+    """The input of `compile_reader`.
 
-    `codec` says how the column at a position is read; names that its expressions use come with it,
-    unique a column. `result` is the expression of the whole change, where the tuple of kind N has
-    its values in variables n0, n1, ...; `names` are the names that it uses.
+    `codec` says how the column at a position is read; names in its expressions must be unique for
+    each column. `result` is the expression of the whole change, in which the values of the tuple of
+    kind N are the variables n0, n1, ...; `names` are the names that it uses.
     """
 
     def codec(self, relation: Relation, position: int) -> Codec:
@@ -117,18 +116,18 @@ class Program(Protocol):
         ...
 
     def names(self, relation: Relation) -> Mapping[str, object]:
-        """What `result` refers to."""
+        """The names to which `result` refers."""
         ...
 
 
 def compile_reader(
     relation: Relation, shape: bytes, program: Program, example: bytes = b""
 ) -> Read:
-    """A function from one kind of change message of this relation to what the program makes of it.
+    """A function from one kind of change message of this relation to the program's result.
 
-    The message's head must have been compared already. The function raises DecodeError for all
-    that is malformed. Of an example it is seen which columns are more often NULL than not; that
-    changes nothing but speed.
+    The caller must have compared the message's head. The function raises DecodeError for anything
+    malformed. The example shows which columns are more often NULL than not, which affects only
+    speed.
     """
     kinds = SHAPES[shape]
     codecs = [program.codec(relation, position) for position in range(len(relation.columns))]
@@ -155,16 +154,16 @@ def compile_reader(
     return read
 
 
-# Tables of the same types have the same source; compiling is slow beside reading, which counts with
-# thousands of tables or partitions.
+# Tables of the same types have the same source. Compiling is slow compared with reading, which
+# matters with thousands of tables or partitions.
 @lru_cache(maxsize=256)
 def _code(source: str) -> CodeType:
-    """Compiled once for all relations that are read alike."""
+    """The compiled source, shared by all relations that are read alike."""
     return compile(source, "<pgoutput reader>", "exec")
 
 
 def _nulls(example: bytes, columns: int) -> list[bool]:
-    """Which values of a message are NULL, as far as that can be seen."""
+    """Which values of a message are NULL, as far as the message is readable."""
     nulls: list[bool] = []
     position = HEAD_BYTES
     try:
@@ -192,9 +191,9 @@ def _source(
         f" s = str(b, 'latin-1') if len(b) < {LONG_BYTES} else NOT_ASCII",
         " try:",
     ]
-    # In ASCII a character is a byte, so the text may be cut at byte positions; anywhere else each
-    # value is decoded by itself. Both branches are compiled, since only the message says which it
-    # is.
+    # In ASCII a character is a byte, so the text may be cut at byte positions; otherwise each value
+    # is decoded alone. Both branches are compiled, because only the message shows which one
+    # applies.
     for ascii_only in (True, False):
         lines.append("  if s.isascii():" if ascii_only else "  else:")
         for number, kind in enumerate(kinds):
@@ -223,8 +222,8 @@ def _source(
 def _column(
     variable: str, position: int, expression: str, null: str, null_first: bool
 ) -> list[str]:
-    # 110 is `n`. The form that is more frequent in the example is tried first: a comparison that
-    # fails costs as much as one that does not.
+    # 110 is `n`. The example's more frequent form is tried first, because a failing comparison
+    # costs as much as a successful one.
     nothing = ["b[p] == 110:", f"    {variable} = {null}", "    p += 1"]
     rest = ["   else:", f"    {variable}, p = rare(b, p, codec{position})"]
     text = ["    a = q + 1", "    p = a + b[q]", f"    {variable} = {expression}"]
@@ -247,10 +246,10 @@ def _column(
 
 
 def rare(b: bytes, p: int, codec: Codec) -> tuple[Any, int]:
-    """A value that is long, binary or unchanged, and the position behind it; raises DecodeError
-    for anything else.
+    """A value that is long, binary or unchanged, and the position behind it; raises DecodeError for
+    any other kind.
     """
-    # Out of line on purpose: few values come here, and the compiled code stays short enough for the
+    # Not inlined on purpose: few values come here, and the compiled code stays short enough for the
     # interpreter's caches.
     kind, first, last = locate(b, p)
     if kind == "u":
@@ -262,7 +261,7 @@ def rare(b: bytes, p: int, codec: Codec) -> tuple[Any, int]:
 
 
 def locate(b: bytes, p: int) -> tuple[str, int, int]:
-    """Kind, start and end of the value at a position of a row; raises DecodeError."""
+    """Kind, start and end of the value at this position of a row; raises DecodeError."""
     if p >= len(b):
         raise DecodeError("the message ends in the middle of a row", p)
     kind = chr(b[p])
@@ -278,7 +277,7 @@ def locate(b: bytes, p: int) -> tuple[str, int, int]:
 
 
 def unread(error: Exception, a: int) -> DecodeError:
-    """The error for a value that is there, but is not of its type."""
+    """The error for a value that is complete, but not of its type."""
     return DecodeError(f"the value is not of its column's type or encoding: {error}", a)
 
 

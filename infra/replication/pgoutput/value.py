@@ -1,4 +1,4 @@
-"""From what Postgres sends of a value, as text or in binary form, to a Python value; both forms
+"""Turns a value that Postgres sends, as text or in binary form, into a Python value; both forms
 give equal values.
 
 | type | Python |
@@ -17,9 +17,9 @@ give equal values.
 | ranges | RangeValue |
 | domains | what their base type gives |
 
-Types that are none of these stay as sent: str or bytes. Text is read as Postgres writes it with
-the settings of SESSION, so a connection that asks for text must make them. PostgreSQL
-documentation, "Data Types"; for the binary forms the `*send` functions of src/backend/utils/adt.
+Values of other types stay as sent: str or bytes. Text is read as Postgres writes it with the
+settings of SESSION, so a connection that asks for text must set these. PostgreSQL documentation,
+"Data Types"; for the binary forms see the `*send` functions of src/backend/utils/adt.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from uuid import UUID
 from infra.replication.pgoutput import array_text, date_time, scalar
 from infra.replication.pgoutput.event import Type
 
-#: What a connection must set so that text is written as it is read here.
+#: The settings that a connection needs so that the server writes text in the form that is read
+#: here.
 SESSION: Mapping[str, str] = {
     "client_encoding": "UTF8",
     "datestyle": "ISO",
@@ -45,8 +46,8 @@ SESSION: Mapping[str, str] = {
     "extra_float_digits": "3",
     "bytea_output": "hex",
 }
-#: Rows for ValueKinds.learn_catalogue: a type's OID, its kind, and the OID of its base, element or
-#: subtype.
+#: The rows for ValueKinds.learn_catalogue: a type's OID, its kind, and the OID of its base, element
+#: or subtype.
 CATALOGUE = """
 SELECT t.oid::int8,
        CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN 'a' ELSE t.typtype::text END,
@@ -57,9 +58,7 @@ WHERE t.typtype IN ('e', 'd', 'r') OR (t.typcategory = 'A' AND t.typelem <> 0)""
 
 @dataclass(frozen=True, slots=True)
 class RangeValue:
-    """A range;
-
-    None for a bound stands for none. An empty one has no bounds and is the only one that is
+    """A range; a bound of None is infinite. The empty range has no bounds, and only it is
     `empty`.
     """
 
@@ -72,9 +71,10 @@ class RangeValue:
 
 @dataclass(frozen=True, slots=True)
 class ValueKind:
-    """How one type is read.
+    """How values of one type are read.
 
-    `text` is None where the text is the value. Both raise ValueError or ArithmeticError.
+    `text` is None if the text itself is the value. Both functions raise ValueError or
+    ArithmeticError.
     """
 
     text: Callable[[str], Any] | None
@@ -113,7 +113,7 @@ _SCALARS: Mapping[str, tuple[int, ValueKind]] = {
     "uuid": (2950, ValueKind(UUID, _uuid)),
     "jsonb": (3802, ValueKind(scalar.json_value, scalar.jsonb_value)),
 }
-#: Array types that are built in, by their elements' names.
+#: The built-in array types, by their elements' names.
 _ARRAYS = {
     "bool": 1000, "bytea": 1001, "char": 1002, "name": 1003, "int2": 1005, "int4": 1007,
     "text": 1009, "bpchar": 1014, "varchar": 1015, "int8": 1016, "float4": 1021, "float8": 1022,
@@ -131,16 +131,16 @@ _RANGES = {
 
 
 class ValueKinds:
-    """The types that are known, by OID. What is built in is known from the start.
+    """The known types by OID; built-in types are known from the start.
 
-    The stream itself tells which built-in type a domain is of (`learn`); enums, own ranges and
-    arrays of own types are known only from the catalogue (`learn_catalogue` with the rows of
-    CATALOGUE). In text, an enum needs neither.
+    The stream itself names the built-in type of a domain (`learn`). Enums, the user's own ranges,
+    and arrays of such types are known only from the catalogue (`learn_catalogue` with the rows of
+    CATALOGUE). In text form an enum needs neither.
     """
 
     def __init__(self) -> None:
-        # Arrays and ranges look their elements' kind up when they read: `learn` may have replaced
-        # it by then.
+        # Arrays and ranges look up their elements' kind when they read, because `learn` may have
+        # replaced it by then.
         self._kinds = dict(_SCALARS.values())
         for name, oid in _ARRAYS.items():
             self._kinds[oid] = self._array(_SCALARS[name][0])
@@ -152,15 +152,13 @@ class ValueKinds:
         return self._kinds.get(oid, UNKNOWN)
 
     def learn(self, described: Type) -> None:
-        """Take what the stream says of a type: for a domain, Postgres sends the name of the type
-        that it is made of.
-        """
+        """Learn a type from the stream: for a domain, Postgres sends the name of its base type."""
         if described.schema in ("", "pg_catalog") and described.name in _SCALARS:
             self._kinds.setdefault(described.oid, _SCALARS[described.name][1])
 
     def learn_catalogue(self, rows: Iterable[tuple[int, str, int]]) -> None:
-        """Take rows of CATALOGUE: enums, domains, ranges and arrays, each with what it is made
-        of.
+        """Learn rows of CATALOGUE: enums, domains, ranges and arrays, each with the type that it
+        consists of.
         """
         makers = {"e": lambda _: TEXT, "d": self._domain, "r": self._range, "a": self._array}
         for oid, kind, of in rows:
@@ -168,7 +166,7 @@ class ValueKinds:
                 self._kinds[oid] = makers[kind](of)
 
     def _domain(self, base: int) -> ValueKind:
-        # Looked up when a value is read, since the base may be learnt later.
+        # Looked up when a value is read, because the base may be learnt later.
         return ValueKind(
             lambda text: self._text(base, text), lambda value: self.kind(base).binary(value)
         )
@@ -201,15 +199,16 @@ class ValueKinds:
         if end != len(value):
             raise ValueError(f"{len(value) - end} bytes follow the array")
         for size in reversed(sizes[1:]):
-            # From the innermost dimension outwards; the outermost needs no cut, it is what remains.
+            # From the innermost dimension outwards; the outermost one is what remains, without a
+            # cut.
             items = [items[at : at + size] for at in range(0, len(items), size)]
         return items
 
     def _items(
         self, value: bytes, position: int, count: int, element: int
     ) -> tuple[list[Any], int]:
-        # Each element has four bytes of length at least: a count that cannot be true is refused
-        # before anything is allocated for it.
+        # Each element has a length of four bytes at least, so an impossible count is refused before
+        # memory is allocated for it.
         if not 0 <= 4 * count <= len(value):
             raise ValueError(f"an array of {count} elements in {len(value)} bytes")
         items: list[Any] = []
@@ -219,7 +218,9 @@ class ValueKinds:
         return items, position
 
     def _sized(self, value: bytes, position: int, oid: int) -> tuple[Any, int]:
-        """A value with its length before it, -1 for NULL."""
+        """A value behind its length of four bytes, which is -1 for NULL; and the position behind
+        it.
+        """
         first = position + 4
         size = int.from_bytes(value[position:first], "big", signed=True)
         if first > len(value) or size < -1 or first + size > len(value):
@@ -244,8 +245,8 @@ class ValueKinds:
         return ValueKind(from_text, lambda value: self._range_binary(value, subtype))
 
     def _range_binary(self, value: bytes, subtype: int) -> RangeValue:
-        """range_send: flags (1 empty, 2 and 4 included, 8 and 16 infinite), then the bounds that
-        there are.
+        """A range from range_send: flags (1 empty, 2 and 4 inclusive, 8 and 16 infinite), then the
+        bounds that exist.
         """
         if not value:
             raise ValueError("no bytes are no range")

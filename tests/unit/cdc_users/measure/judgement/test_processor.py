@@ -87,3 +87,46 @@ def test_a_share_is_between_none_and_all(
     use = between(ProcessorReading(before), ProcessorReading(later))
 
     assert all(0 <= share <= 1.001 for share in use.waited.values())
+
+
+def test_a_group_that_came_between_counts_from_nothing_and_one_that_left_is_not_told() -> None:
+    before = ProcessorReading({"gone": {1: TaskTimes(9, 9)}}, busy_s=0.0, total_s=0.0)
+    after = ProcessorReading({"new": {2: TaskTimes(1, 3)}}, busy_s=5.0, total_s=10.0)
+
+    use = between(before, after)
+
+    assert use.waited == {"new": 0.75}
+    assert use.others == 0.4, "of five busy seconds one was ours"
+
+
+def test_threads_of_a_group_are_taken_together() -> None:
+    """One thread ran for 3 s, another waited for 1 s; a third was idle."""
+    before = {1: TaskTimes(10, 0), 2: TaskTimes(0, 5), 3: TaskTimes(7, 7)}
+    after = {1: TaskTimes(13, 0), 2: TaskTimes(0, 6), 3: TaskTimes(7, 7)}
+
+    use = between(ProcessorReading({"a": before}), ProcessorReading({"a": after}))
+
+    assert use.waited == {"a": 0.25}
+
+
+def test_a_thread_that_ended_takes_its_times_with_it() -> None:
+    before = ProcessorReading({"a": {1: TaskTimes(100, 100), 2: TaskTimes(1, 1)}})
+    after = ProcessorReading({"a": {2: TaskTimes(2, 1)}})
+
+    assert between(before, after).waited == {"a": 0.0}
+
+
+def test_all_groups_are_ours() -> None:
+    before = ProcessorReading({"a": {}, "b": {}}, 0.0, 0.0)
+    after = ProcessorReading({"a": {1: TaskTimes(2, 0)}, "b": {2: TaskTimes(3, 0)}}, 6.0, 8.0)
+
+    assert between(before, after).others == 0.125
+
+
+def test_shares_have_four_digits() -> None:
+    before = ProcessorReading({"a": {1: TaskTimes(0, 0)}}, 0.0, 0.0)
+    after = ProcessorReading({"a": {1: TaskTimes(2, 1)}}, 3.0, 3.0)
+
+    use = between(before, after)
+
+    assert (use.waited, use.others) == ({"a": 0.3333}, 0.3333)

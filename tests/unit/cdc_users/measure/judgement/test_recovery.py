@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -15,6 +16,7 @@ from cdc_users.measure.judgement.recovery import (
     SecondOfLatency,
     best_possible_s,
     recovery,
+    steady_p99s_ms,
 )
 
 STEP_S = 0.2
@@ -162,3 +164,126 @@ def test_no_look_at_all_says_nothing() -> None:
     found = recovery([], FaultMoments(2.0, 10.0, 12.0))
 
     assert (found.detected_s, found.recovered_s, found.most_backlog) == (None, None, 0)
+
+
+def aged(
+    ages_s: list[float], moments: FaultMoments, seconds: tuple[SecondOfLatency, ...] = ()
+) -> Recovery:
+    """A look a second from the first second on, at a backlog of that age, under 100 events/s."""
+    found = [
+        ProgressSample(float(at), 100 * at, round(100 * (at - age_s)), 100 * at)
+        for at, age_s in enumerate(ages_s, start=1)
+    ]
+    return recovery(found, moments, seconds)
+
+
+#: Steady from the second to the fifth second, healed at the eighth.
+MOMENTS = FaultMoments(2.0, 5.0, 8.0)
+#: Looks until then: the first may be as late as it likes, and the oldest of the others is 0.2 s.
+BEFORE = [0.0, 0.1, 0.2, 0.1, 0.1]
+
+
+def test_the_baseline_is_the_oldest_backlog_of_the_steady_part() -> None:
+    found = aged([0.9, *BEFORE[1:], 0.9, 0.9, 0.9, 0.1, 0.1, 0.1], MOMENTS)
+
+    assert found.baseline_age_s == 0.2
+
+
+@pytest.mark.parametrize(("age_s", "detected_s"), [(0.55, None), (0.56, 2.0)])
+def test_a_fault_is_seen_above_half_as_much_again_and_a_quarter_of_a_second(
+    age_s: float, detected_s: float | None
+) -> None:
+    assert aged([*BEFORE, 0.1, age_s, 0.1, 0.1, 0.1], MOMENTS).detected_s == detected_s
+
+
+def test_a_fault_is_not_seen_before_it_was_done() -> None:
+    assert aged([0.1, 0.1, 0.1, 0.1, 3.0, 0.1, 0.1, 0.1], MOMENTS).detected_s is None
+
+
+@pytest.mark.parametrize(
+    ("after", "recovered_s"),
+    [
+        # The looks of the eighth second and later.
+        ([0.1, 0.1, 0.1], 0.0),
+        ([2.0, 0.1, 0.1, 0.1], 1.0),
+        ([2.0, 0.1, 2.0, 0.1, 0.1, 0.1], 3.0),
+        ([2.0, 0.1, 0.1], None),  # it has not stayed there for two seconds
+        ([0.1, 0.1, 0.1, 2.0], None),
+        ([2.0, 2.0, 2.0], None),
+        ([], None),
+    ],
+)
+def test_a_pipeline_is_back_from_when_on_all_looks_are_at_the_baseline(
+    after: list[float], recovered_s: float | None
+) -> None:
+    assert aged([*BEFORE, 1.0, 2.0, *after], MOMENTS).recovered_s == recovered_s
+
+
+def test_a_slow_second_counts_from_its_beginning_to_its_end() -> None:
+    """GIVEN a slow tenth second THEN looks at 9.x s are not at the baseline, and that at 11 is."""
+    seconds = tuple(SecondOfLatency(float(at), 500.0 if at == 10 else 30.0) for at in range(1, 15))
+
+    found = aged([*BEFORE, *[0.1] * 9], MOMENTS, seconds)
+
+    assert found.recovered_s == 3.0
+
+
+@pytest.mark.parametrize(("p99_ms", "recovered_s"), [(160.0, 0.0), (160.1, 3.0)])
+def test_a_second_may_be_twice_as_slow_as_the_slowest_before_and_a_tenth_more(
+    p99_ms: float, recovered_s: float
+) -> None:
+    seconds = (
+        SecondOfLatency(1.0, 900.0),  # before the steady part
+        SecondOfLatency(3.0, 30.0),
+        SecondOfLatency(4.0, 20.0),
+        SecondOfLatency(10.0, p99_ms),
+        SecondOfLatency(11.0, 30.0),
+    )
+
+    assert aged([*BEFORE, *[0.1] * 9], MOMENTS, seconds).recovered_s == recovered_s
+
+
+def test_the_steady_part_has_both_of_its_ends() -> None:
+    seconds = [SecondOfLatency(at_s, at_s) for at_s in (1.9, 2.0, 3.0, 5.0, 5.1)]
+
+    assert steady_p99s_ms(MOMENTS, [*seconds, SecondOfLatency(4.0, None)]) == [2.0, 3.0, 5.0]
+
+
+def test_the_capacity_is_the_best_whole_second_after_the_healing() -> None:
+    delivered = [100, 200, 300, 400, 500, 500, 500, 500, 900, 1600, 1700]
+    found = recovery(
+        [
+            ProgressSample(float(at), 200 * at, came, 200 * at)
+            for at, came in enumerate(delivered, start=1)
+        ],
+        MOMENTS,
+    )
+
+    assert found.capacity_per_s == 700.0
+    assert found.rate_per_s == 200.0
+    assert found.first_delivery_s == 1.0
+    assert found.most_backlog == 200 * 8 - 500
+    assert found.best_s == pytest.approx(3.0 * 200 / 500)
+
+
+def test_looks_of_less_than_a_second_after_the_healing_show_no_capacity() -> None:
+    found = recovery(
+        [ProgressSample(8.0 + tenth / 10, 100, 10 * tenth, 100) for tenth in range(10)], MOMENTS
+    )
+
+    assert (found.capacity_per_s, found.best_s) == (None, None)
+
+
+@pytest.mark.parametrize(("capacity", "best_s"), [(102.0, None), (103.0, 100.0), (400.0, 1.0)])
+def test_a_capacity_that_hardly_exceeds_the_rate_says_nothing_of_a_time(
+    capacity: float, best_s: float | None
+) -> None:
+    assert best_possible_s(3.0, 100.0, capacity) == best_s
+
+
+def test_times_are_told_as_parts_of_the_best_possible_one() -> None:
+    known = Recovery(None, None, 6.0, 1.0, 0.0, 0, 1.0, 2.0, 1.5)
+
+    assert known.ratio == 4.0
+    assert replace(known, recovered_s=0.0).ratio == 0.0
+    assert replace(known, best_s=0.0).ratio is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -82,3 +83,34 @@ def test_a_file_from_before_there_were_searches_has_none() -> None:
     del data["capacity"]
 
     assert Result.from_json(data).capacity is None
+
+
+def test_no_verdict_is_worse_than_an_error_and_none_better_than_a_pass() -> None:
+    codes = [verdict.exit_code for verdict in Verdict]
+
+    assert worst(codes) == Verdict.ERROR.exit_code == 2
+    assert worst([0, 0]) == 0
+    assert worst([1, 0, 4, 0]) == Verdict.INVALID.exit_code == 4
+    assert worst([4, 3, 1]) == Verdict.STACK.exit_code == 3
+
+
+def test_what_a_file_holds_is_plain_data_and_no_part_of_the_result() -> None:
+    """A report may change what it has read; the result stays."""
+    made = result(reasons=["a"])
+    data = made.to_json()
+    assert data["verdict"] == "PASS"
+
+    data["reasons"].append("b")  # type: ignore[attr-defined]
+    data["options"]["rate"] = 7  # type: ignore[index]
+
+    assert list(made.reasons) == ["a"]
+    assert "rate" not in made.options
+
+
+def test_summaries_of_searches_and_scaling_are_kept_as_they_are() -> None:
+    told: dict[str, Any] = {"capacity": {"kind": "interval", "low_per_s": 5.0}, "scaling": {}}
+    told["capacities"] = {"searches": [told["capacity"]]}
+
+    again = Result.from_json(json.loads(json.dumps(replace(result(), **told).to_json())))
+
+    assert {name: getattr(again, name) for name in told} == told

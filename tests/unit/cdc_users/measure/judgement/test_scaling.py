@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc_users.measure.judgement.scaling import (
+    LawRow,
     RateReading,
     fit,
+    fit_of_few,
     gain_at,
     points,
     summary,
@@ -205,3 +208,148 @@ def test_a_size_at_which_nothing_was_done_leaves_no_law(nothing_at: int) -> None
     rates[nothing_at] = 0.0
 
     assert fit([1, 2, 3, 4, 5], rates) is None
+
+
+def reading(
+    partitions: int, rate: float, instances: int = 1, sink: str = "slow", **more: Any
+) -> RateReading:
+    return RateReading(sink, partitions, instances, rate, **more)
+
+
+def test_each_sink_is_compared_with_its_own_first_configuration() -> None:
+    found = points(
+        [
+            reading(1, 100.0, sink="slow"),
+            reading(2, 4000.0, sink="counting"),
+            reading(2, 150.0, sink="slow"),
+            reading(8, 8000.0, sink="counting"),
+        ]
+    )
+
+    assert [(one.sink, one.partitions, one.speed_up, one.efficiency) for one in found] == [
+        ("slow", 1, 1.0, 1.0),
+        ("counting", 2, 1.0, 1.0),
+        ("slow", 2, 1.5, 0.75),
+        ("counting", 8, 2.0, 0.5),
+    ]
+
+
+def test_partitions_count_where_both_they_and_the_instances_differ() -> None:
+    found = points([reading(2, 100.0), reading(8, 200.0, instances=4)])
+
+    assert (found[1].speed_up, found[1].efficiency) == (2.0, 0.5)
+
+
+def test_a_first_configuration_that_did_nothing_makes_no_gain_of_anything() -> None:
+    found = points([reading(1, 0.0), reading(2, 100.0)])
+
+    assert [(one.speed_up, one.efficiency) for one in found] == [(0.0, 0.0), (0.0, 0.0)]
+
+
+def test_a_hasty_reading_makes_every_comparison_with_it_hasty() -> None:
+    of_base = points([reading(1, 100.0, hasty=True), reading(2, 150.0), reading(2, 150.0, 2)])
+    of_one = points([reading(1, 100.0), reading(2, 150.0, hasty=True), reading(4, 150.0)])
+
+    assert [one.hasty for one in of_base] == [True, True, True]
+    assert [one.hasty for one in of_one] == [False, True, False]
+
+
+def test_the_hottest_share_is_the_middle_one_of_the_rounds_that_know_it() -> None:
+    (found,) = points(
+        [
+            reading(2, 1.0, partition_events=(60, 40)),
+            reading(2, 1.0),
+            reading(2, 1.0, partition_events=(90, 10)),
+            reading(2, 1.0, partition_events=(0, 0)),
+            reading(2, 1.0, partition_events=(700, 300)),
+        ]
+    )
+
+    assert (found.hottest_share, found.readings) == (0.7, 5)
+    assert points([reading(2, 1.0)])[0].hottest_share is None
+
+
+def test_figures_of_a_point_are_rounded_to_what_can_be_read() -> None:
+    found = points(
+        [reading(3, 300.0), reading(7, 500.05, partition_events=(1, 2))],
+    )
+
+    assert (found[1].rate_per_s, found[1].speed_up, found[1].efficiency) == (500.1, 1.667, 0.714)
+    assert found[1].hottest_share == 0.6667
+    assert found[1].to_json()["speed_ups"] == [1.667]
+
+
+def test_no_curve_begins_below_its_first_size() -> None:
+    """At the first size the gain is 1, whatever the law; at a pure contention it has a limit."""
+    law = {"contention": 0.1, "coherency": 0.0, "peak": None, "peak_low": None, "peak_high": None}
+
+    assert gain_at(1.0, cast(LawRow, law)) == 1.0
+    assert gain_at(11.0, cast(LawRow, law)) == 5.5
+    assert gain_at(2.0, cast(LawRow, {**law, "coherency": 0.2})) == pytest.approx(2 / 1.5)
+
+
+def test_five_different_sizes_are_needed_however_often_they_were_read() -> None:
+    sizes = [1, 2, 4, 8, 8, 8]
+
+    assert fit(sizes, [curve(size, 0.05, 0.002) for size in sizes]) is None
+    assert fit([*sizes, 16], [curve(size, 0.05, 0.002) for size in [*sizes, 16]]) is not None
+
+
+@pytest.mark.parametrize("contention", [0.0, 0.1, 0.5, 1.0])
+def test_two_sizes_show_contention_alone(contention: float) -> None:
+    law = fit_of_few([2, 8], [curve(1, contention, 0), curve(4, contention, 0)], coherency=False)
+
+    assert law.contention == pytest.approx(contention)
+    assert (law.coherency, law.peak) == (0.0, None)
+
+
+def test_contention_is_never_below_nothing_or_above_everything() -> None:
+    assert fit_of_few([1, 2], [100.0, 300.0], coherency=False).contention == 0.0
+    assert fit_of_few([1, 2], [100.0, 50.0], coherency=False).contention == 1.0
+
+
+def test_three_sizes_show_both_parameters() -> None:
+    law = fit_of_few([1, 4, 16], [curve(n, 0.1, 0.01) for n in (1, 4, 16)], coherency=True)
+
+    assert law.contention == pytest.approx(0.1)
+    assert law.coherency == pytest.approx(0.01)
+    assert law.peak == pytest.approx(math.sqrt(0.9 / 0.01), abs=0.1)
+
+
+def test_the_table_of_several_sinks_has_a_part_for_each() -> None:
+    lines = surface(
+        points(
+            [
+                reading(1, 100.0),
+                reading(10, 1000.0),
+                reading(1, 9.0, sink="counting", instances=3),
+                reading(2, 9.0, sink="counting", instances=1),
+            ]
+        )
+    ).splitlines()
+
+    assert [line for line in lines if "SCALING" in line] == [
+        "SCALING (slow sink)",
+        "SCALING (counting sink)",
+    ]
+    assert lines[1] == "partitions            1 instance"
+    assert lines[2] == "         1         100/s  1.00 x"
+    assert lines[3] == "        10        1000/s 10.00 x"
+    assert lines[5].split() == ["partitions", "1", "instance", "3", "instances"]
+    assert lines[6].split() == ["1", "-", "9/s", "1.00", "x"]
+    assert surface([]) == ""
+
+
+def test_the_summary_fits_each_sink_by_the_points_of_the_first_number_of_instances() -> None:
+    sizes = (1, 2, 4, 8, 16)
+    made = [reading(size, curve(size, 0.05, 0.002)) for size in sizes]
+    made += [reading(size, 1.0, instances=2) for size in sizes]
+    made += [reading(size, 5.0 * size, sink="counting") for size in sizes[:4]]
+
+    found = summary(points(made))
+
+    law = found["law"]["slow"]
+    assert law is not None
+    assert law["contention"] == pytest.approx(0.05, abs=1e-4)
+    assert found["law"]["counting"] is None
+    assert (len(found["points"]), found["law_needs_points"]) == (14, 5)

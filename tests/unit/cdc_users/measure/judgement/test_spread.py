@@ -99,3 +99,27 @@ def test_a_paced_step_is_told_by_its_throughput() -> None:
 
     (told,) = spread_notes(steps)
     assert told.startswith("x in 2 rounds: 100 to 150/s")
+
+
+def test_the_middle_of_an_even_number_of_figures_is_between_two() -> None:
+    assert spread_of([4.0, 1.0, 2.0, 9.0]) == Spread(1.0, 3.0, 9.0)
+    assert Spread(1.0, 4.0, 9.0).share == 2.0
+
+
+def test_a_name_is_told_without_its_round_and_a_round_within_it_is_none() -> None:
+    steps = [step(f"a-round-9-round-{turn}", 100.0) for turn in (1, 2, 10)]
+
+    (told,) = spread_notes([*steps, step("a-round-9b", 5.0), step("a-round-", 5.0)])
+    assert told.startswith("a-round-9 in 3 rounds: ")
+
+
+def test_a_drain_is_told_by_its_drain_rate_and_a_burst_by_its_throughput() -> None:
+    steps = [
+        step(f"{mode}-round-{turn}", 10.0 * turn, mode=mode, throughput_per_s=1000.0 * turn)
+        for mode in ("drain", "burst")
+        for turn in (1, 2)
+    ]
+
+    drained, burst = spread_notes(steps)
+    assert drained.startswith("drain in 2 rounds: 10 to 20/s, median 15/s")
+    assert burst.startswith("burst in 2 rounds: 1,000 to 2,000/s, median 1,500/s")

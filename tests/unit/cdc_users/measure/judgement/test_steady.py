@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdc_users.measure.judgement.backlog import ProgressSample
+from cdc_users.measure.judgement.backlog import ProgressSample, settled_from
 from cdc_users.measure.judgement.steady import backlog_growth
 from tests.unit.cdc_users.measure.judgement.test_validity import looks, reasons
 
@@ -81,3 +81,84 @@ def test_a_ramp_beyond_the_capacity_and_an_overload_at_the_end_are_found() -> No
 def test_a_single_pause_at_the_end_of_a_step_is_no_backlog() -> None:
     assert not reasons({"loaded_s": 20.0, "left_s": 0.4, "end_to_end_p50_ms": 6.0})
     assert reasons({"loaded_s": 20.0, "left_s": 1.4, "end_to_end_p50_ms": 6.0})
+
+
+def aged(ages_s: list[float]) -> list[ProgressSample]:
+    """Looks a second apart at a backlog of that age, after ten in which nothing was late; so none
+    of those that count is among the first fifth, with forty looks at least.
+    """
+    return [
+        ProgressSample(float(at), 1000 * at, round(1000 * (at - age_s)))
+        for at, age_s in enumerate([0.0] * 10 + ages_s)
+    ]
+
+
+def test_growth_is_the_part_of_the_load_that_stays_behind() -> None:
+    assert backlog_growth(aged([0.02 * at for at in range(40)])) == pytest.approx(0.02)
+    assert backlog_growth(aged([0.5 * at for at in range(40)])) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("share", "grows"), [(0.009, False), (0.011, True)])
+def test_a_growth_of_one_percent_is_tolerated(share: float, grows: bool) -> None:
+    assert (backlog_growth(aged([share * at for at in range(40)])) > 0) is grows
+
+
+def test_a_backlog_that_shrinks_does_not_grow() -> None:
+    assert backlog_growth(aged([4.0 - 0.1 * at for at in range(40)])) == 0.0
+
+
+def few(ages_s: list[float]) -> list[ProgressSample]:
+    """As many looks, after those of the first fifth."""
+    before = settled_from(len(ages_s) + settled_from(len(ages_s) + 1))
+    return [
+        ProgressSample(float(at), 1000 * at, round(1000 * (at - age_s)))
+        for at, age_s in enumerate([0.0] * before + ages_s, start=10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "grows"),
+    [
+        ([0.0, 0.1, 0.2], False),  # three looks show no trend
+        ([0.0, 0.1, 0.2, 0.3], True),
+        ([0.0, 0.08, 0.16, 0.24], False),  # in all less than a quarter of a second
+        ([0.0, 0.2, 0.1, 0.3, 0.4], False),  # one pair of ten is against it
+    ],
+)
+def test_few_looks_must_agree_and_show_much(ages_s: list[float], grows: bool) -> None:
+    assert (backlog_growth(few(ages_s)) > 0) is grows
+
+
+def test_as_many_looks_as_are_enough_may_disagree_here_and_there() -> None:
+    ages_s = [0.0, 0.2, 0.1, 0.3, 0.5, 0.4, 0.6, 0.7]  # two pairs are against it
+
+    assert backlog_growth(few(ages_s)) == pytest.approx(0.1, abs=0.02)
+    assert backlog_growth(few(ages_s[:7])) == 0.0
+
+
+def test_what_was_usual_is_the_p50_or_the_oldest_backlog_of_the_first_half() -> None:
+    """GIVEN a latency of two seconds from the beginning THEN the last events take as long."""
+    late = [ProgressSample(float(at), 1000 * at, 1000 * max(0, at - 2)) for at in range(1, 21)]
+    told = {"loaded_s": 20.0, "left_s": 2.5, "end_to_end_p50_ms": 10.0}
+
+    assert reasons({**told, "looks": ()})
+    assert not reasons({**told, "looks": late})
+    assert not reasons({**told, "looks": (), "end_to_end_p50_ms": 2000.0})
+
+
+def test_a_late_second_half_excuses_nothing() -> None:
+    late = [
+        ProgressSample(float(at), 1000 * at, 1000 * (at - (3 if at in (18, 19) else 0)))
+        for at in range(1, 21)
+    ]
+
+    (reason,) = reasons({"loaded_s": 20.0, "left_s": 3.0, "end_to_end_p50_ms": 10.0, "looks": late})
+    assert "took 3.0 s to arrive, where 0.0 s had been usual" in reason
+
+
+def test_a_burst_and_a_load_that_is_not_held_have_no_steady_state_to_lose() -> None:
+    growing = looks([500.0 * at for at in range(40)])
+
+    assert reasons({"looks": growing})
+    assert not reasons({"looks": growing, "mode": "burst"})
+    assert not reasons({"looks": growing, "steady": False})

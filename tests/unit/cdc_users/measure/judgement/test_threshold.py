@@ -9,6 +9,7 @@ import pytest
 from cdc_users.measure.judgement.threshold import (
     METRICS,
     ThresholdError,
+    bounds,
     failures,
     parse_threshold,
     parse_thresholds,
@@ -194,3 +195,165 @@ def test_a_percentile_that_dropped_arrivals_reach_fails_its_threshold_by_name() 
 
     assert "45 dropped arrivals could have been slower" in failure.reason
     assert not failure.undecided
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("end_to_end.p50 < 3", 3.0),
+        ("end_to_end.p50 < 3us", 0.003),
+        ("end_to_end.p50 < 3m", 180_000.0),
+        ("duration < 3", 3.0),
+        ("duration < 3ms", 0.003),
+        ("duration < 3m", 180.0),
+        ("throughput > 3k/s", 3000.0),
+        ("throughput > 3M/s", 3e6),
+        ("bytes > 3", 3.0),
+        ("bytes > 3kB/s", 3000.0),
+        ("bytes > 3GB/s", 3e9),
+        ("memory_growth_mb < 3", 3.0),
+        ("memory_growth_mb < 3kB", 0.003),
+        ("memory_growth_mb < 3GB", 3000.0),
+        ("sink_busy_share > 0.5", 0.5),
+        ("sink_busy_share > 50%", 0.5),
+        ("messages > 3k", 3000.0),
+        ("messages > 3M", 3e6),
+        ("messages > 3G", 3e9),
+        ("backlog_at_end < -1", -1.0),
+    ],
+)
+def test_a_unit_is_what_its_kind_of_figure_makes_of_it(text: str, value: float) -> None:
+    assert parse_threshold(text).value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["throughput > 3x/s", "bytes > 3ms", "duration < 3us", "lost == 3%"]
+)
+def test_a_unit_of_another_kind_is_refused(text: str) -> None:
+    with pytest.raises(ThresholdError, match="is not a unit of"):
+        parse_threshold(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "below", "at", "above"),
+    [
+        ("messages < 100", True, False, False),
+        ("messages <= 100", True, True, False),
+        ("messages > 100", False, False, True),
+        ("messages >= 100", False, True, True),
+        ("messages == 100", False, True, False),
+        ("messages != 100", True, False, True),
+    ],
+)
+def test_a_comparison_holds_on_its_own_side(text: str, below: bool, at: bool, above: bool) -> None:
+    found = [holds(text, messages=messages) for messages in (99, 100, 101)]
+
+    assert found == [below, at, above]
+
+
+@pytest.mark.parametrize(
+    ("text", "percentile", "needed"),
+    [
+        ("end_to_end.p50 < 1s", 50.0, 20),
+        ("capture.p95 < 1s", 95.0, 200),
+        ("latency_ms.response.p99 < 1s", 99.0, 1000),
+        ("end_to_end.max < 1s", None, 0),
+        ("end_to_end.count > 1", None, 0),
+        ("lost == 0", None, 0),
+        ("recovered < 1s", None, 0),
+    ],
+)
+def test_a_percentile_says_how_many_samples_it_needs(
+    text: str, percentile: float | None, needed: float
+) -> None:
+    threshold = parse_threshold(text)
+
+    assert threshold.percentile == percentile
+    assert threshold.samples_needed == pytest.approx(needed)
+
+
+def test_what_did_not_come_is_told_as_a_share_of_what_was_sent() -> None:
+    ledger = {**step()["ledger"], "lost": 3, "unseen": 1, "duplicated": 2, "sent": 400}
+
+    told = {
+        name: failures([parse_threshold(f"{name} == 0")], [step(ledger=ledger)])[0].reason
+        for name in ("lost", "unseen", "duplicated")
+    }
+
+    assert told["lost"].endswith("but it is 3 (0.75% of 400 sent)")
+    assert told["unseen"].endswith("but it is 1 (0.25% of 400 sent)")
+    assert told["duplicated"].endswith("but it is 2"), "those did come"
+
+
+def test_of_nothing_sent_no_share_is_told() -> None:
+    ledger = {**step()["ledger"], "lost": 3, "sent": 0}
+    (failure,) = failures([parse_threshold("lost == 0")], [step(ledger=ledger)])
+
+    assert failure.reason.endswith("but it is 3")
+
+
+@pytest.mark.parametrize(
+    ("checked", "told"), [(40, "but it is 2 of 40 rows looked at (100 came)"), (100, "but it is 2")]
+)
+def test_corrupt_rows_are_told_as_some_of_those_that_were_looked_at(
+    checked: int, told: str
+) -> None:
+    ledger = {**step()["ledger"], "corrupt": 2, "checked": checked, "delivered": 100}
+    (failure,) = failures([parse_threshold("corrupt == 0")], [step(ledger=ledger)])
+
+    assert failure.reason.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        ("end_to_end.mean", (86.0, 103.0)),
+        ("end_to_end.p99", (86.0, 103.0)),
+        ("end_to_end.max", (67.0, 103.0)),
+        ("end_to_end.count", (100.0, 100.0)),
+        ("throughput", (100.0, 100.0)),
+    ],
+)
+def test_the_truth_lies_below_by_what_came_late_and_around_by_what_clocks_are_apart(
+    figure: str, expected: tuple[float, float]
+) -> None:
+    summary = {"late": 11.0, "late_max": 30.0, "clock": 3.0}
+    metric = parse_threshold(f"{figure} < 1").metric
+
+    assert bounds(step(latency_ms={"end_to_end": summary}), metric, 100.0) == expected
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), "complete", None, {"p99": 1}])
+def test_what_is_no_number_meets_no_threshold(bad: object) -> None:
+    for text in ("messages > 0", "messages <= 0", "messages != 0"):
+        (failure,) = failures([parse_threshold(text)], [step(messages=bad)])
+        assert failure.value is None
+
+
+def test_each_step_is_judged_by_each_threshold_in_their_order() -> None:
+    thresholds = parse_thresholds("throughput > 60/s; messages > 100")
+    steps = [step(name="a"), step(name="b", throughput_per_s=70.0), step(name="c", messages=101)]
+
+    found = [(one.step, one.threshold) for one in failures(thresholds, steps)]
+
+    assert found == [
+        ("a", "throughput > 60/s"),
+        ("a", "messages > 100"),
+        ("b", "messages > 100"),
+        ("c", "throughput > 60/s"),
+    ]
+
+
+def test_bounds_of_what_is_held_are_judged_in_smoke_size_too() -> None:
+    held = {"queue_high_water": 9, "queue_high_water_share": 0.9, "memory_growth_mb": 9.0}
+    text = "; ".join(f"{name} < 0.1" for name in [*held, "stalled_s", "sink_busy_share"])
+
+    found = failures(parse_thresholds(text), [step(pressure=held)], counts_only=True)
+
+    assert [failure.threshold.split()[0] for failure in found] == list(held)
+
+
+@pytest.mark.parametrize("name", ["p99", "max", "mean"])
+def test_a_statistic_alone_is_taken_for_that_of_the_whole_way(name: str) -> None:
+    with pytest.raises(ThresholdError, match=f"did you mean 'end_to_end.{name}'"):
+        parse_threshold(f"{name} < 5ms")

@@ -312,3 +312,56 @@ def test_a_load_that_left_much_behind_is_judged_where_it_was_long_enough(
     (reason,) = reasons({"loaded_s": loaded_s, "left_s": 5.0, "looks": ()})
 
     assert word in reason
+
+
+def test_every_reason_of_a_run_is_told_and_each_of_several_names() -> None:
+    found = reasons(
+        workers_lost=1,
+        workers=2,
+        retention_lost=3,
+        restarts=["kafka", "connect"],
+        disturbed=["a", "b"],
+        unreadable=["c"],
+    )
+
+    assert [word for reason in found for word in ("kafka", "connect") if word in reason] == [
+        "kafka",
+        "connect",
+    ]
+    assert len(found) == 7
+
+
+def test_each_step_is_told_by_its_name() -> None:
+    steps = [replace(HEALTHY, name=name, drained=False) for name in ("a", "b")]
+
+    found = invalid_reasons(HarnessFacts(steps=steps))
+
+    assert [reason.partition(": ")[0] for reason in found] == ["a", "b"]
+
+
+def test_a_lane_count_that_is_just_enough_on_average_is_too_few() -> None:
+    """1,000/s of 8 ms each keep eight lanes busy all the time, and none is free for a burst."""
+    short = lanes_note(HEALTHY, 1, 8, 1000.0, 8.0)
+    enough = lanes_note(HEALTHY, 1, 9, 1000.0, 8.0)
+
+    assert short is not None
+    assert enough is not None
+    assert "at least 9" in short
+    assert "8 lanes on average" in enough
+    assert "--lanes 18" in enough
+
+
+def test_one_lane_is_told_in_the_singular() -> None:
+    note = lanes_note(HEALTHY, 1, 4, 10.0, 1.0)
+
+    assert note is not None
+    assert "needs 1 lane on average" in note
+
+
+@pytest.mark.parametrize("step", [{"mode": "burst"}, {}])
+def test_lanes_that_sufficed_or_were_not_timed_are_not_noted(step: dict[str, Any]) -> None:
+    made = replace(HEALTHY, **step)
+
+    assert lanes_note(made, 0, 8, 1000.0, 20.0) is None
+    assert lanes_note(made, 5, 8, 1000.0, None) is None
+    assert (lanes_note(made, 5, 8, 1000.0, 20.0) is None) is (made.mode == "burst")

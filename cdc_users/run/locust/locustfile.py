@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -46,10 +47,12 @@ def _said_elsewhere(arguments: Sequence[str], directory: Path) -> bool:
     if any(word.partition("=")[0] in ELSEWHERE for word in arguments):
         return True
     project = directory / "pyproject.toml"
+    # Path.home() fails for a user without HOME whom the user database does not know.
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111
     return (
         _is_locustfile(directory / "locustfile.py")
-        or any((place / name).exists() for place in (directory, Path.home()) for name in CONFIGURED)
-        or (project.is_file() and "[tool.locust" in project.read_text(encoding="utf-8"))
+        or any((place / name).exists() for place in (directory, home) for name in CONFIGURED)
+        or (project.is_file() and b"[tool.locust" in project.read_bytes())
     )
 
 

@@ -194,5 +194,12 @@ def postgres_text(value: Any) -> str | None:
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, list | tuple):
-        return array_text([postgres_text(item) for item in value])
+        return _array(value)
     return str(value)
+
+
+def _array(items: Sequence[Any]) -> str:
+    """An array; one of arrays has them without quotes (PostgreSQL's documentation, "Arrays")."""
+    if items and all(isinstance(item, list | tuple) for item in items):
+        return "{" + ",".join(map(_array, items)) + "}"
+    return array_text([postgres_text(item) for item in items])

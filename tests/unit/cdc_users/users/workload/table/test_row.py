@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -123,6 +125,16 @@ def test_a_key_of_several_columns_is_told_by_all_of_them() -> None:
         (b"\x00\xff", "\\x00ff"),
         ({"a": "ü"}, '{"a": "ü"}'),
         ([1, None], '{"1",NULL}'),
+        ([], "{}"),
+        ([[1, None], (3, 4)], '{{"1",NULL},{"3","4"}}'),
+        ([[['a"b', "c\\"]]], '{{{"a\\"b","c\\\\"}}}'),
+        ([{"a": 1}], '{"{\\"a\\": 1}"}'),
+        ([[1], None], '{"{\\"1\\"}",NULL}'),
+        (timedelta(days=-1, microseconds=5), "-86399.999995 seconds"),
+        (Decimal("1E+3"), "1E+3"),
+        (float("nan"), "nan"),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02 00:00:00+00:00"),
+        ("größe, '#'", "größe, '#'"),
         (2.5, "2.5"),
     ],
 )

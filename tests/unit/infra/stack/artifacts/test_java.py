@@ -21,6 +21,7 @@ from infra.stack.artifacts.java import (
     flags,
     startup,
 )
+from infra.stack.endpoints import Profile
 from infra.stack.error import StackConfigError
 
 
@@ -190,7 +191,7 @@ def test_a_server_has_its_heap_and_its_own_directory(name: str, tmp_path: Path) 
     ],
 )
 def test_speed_is_traded_for_a_quick_start_only_where_no_figure_suffers(
-    name: str, profile: java.Profile, quick: bool, tmp_path: Path
+    name: str, profile: Profile, quick: bool, tmp_path: Path
 ) -> None:
     assert ("-XX:TieredStopAtLevel=1" in flags(name, profile, tmp_path)) is quick
 

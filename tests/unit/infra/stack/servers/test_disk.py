@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from infra.stack.error import StackError
-from infra.stack.servers import disk
 from infra.stack.servers.disk import (
     EXHAUSTED_BYTES,
     NEEDED_BYTES,
@@ -24,7 +23,8 @@ def free(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
     """Bytes that are free by place; others have room."""
     known: dict[Path, int] = {}
     monkeypatch.setattr(
-        disk.shutil, "disk_usage", lambda place: SimpleNamespace(free=known.get(place, 10**12))
+        "infra.stack.servers.disk.shutil.disk_usage",
+        lambda place: SimpleNamespace(free=known.get(place, 10**12)),
     )
     return known
 

@@ -176,7 +176,7 @@ def unwritable(directory: Path) -> str:
     Leaves nothing.
     """
     existing = next(
-        place for place in (directory.absolute(), *directory.absolute().parents) if place.exists()
+        place for place in (directory.absolute(), *directory.absolute().parents) if _exists(place)
     )
     if not existing.is_dir():
         return f"{existing} is a file"
@@ -193,11 +193,19 @@ def unwritable_file(path: Path) -> str:
 
     Leaves nothing, and an existing file as it is.
     """
+    if not _exists(path):
+        return unwritable(path.absolute().parent)
     if path.is_dir():
         return f"{path} is a directory"
-    if path.exists():
-        return "" if os.access(path, os.W_OK) else "it may not be written"
-    return unwritable(path.absolute().parent)
+    return "" if os.access(path, os.W_OK) else "it may not be written"
+
+
+def _exists(place: Path) -> bool:
+    """Whether a path can be seen; one below a directory that may not be entered cannot."""
+    try:
+        return place.exists()
+    except OSError:
+        return False
 
 
 def host_of(header: str) -> str:

@@ -5,11 +5,14 @@ rules.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from infra import validate
+from infra.stack.supervise.state import CHECKOUT
 
 
 @pytest.mark.parametrize(
@@ -136,3 +139,45 @@ def test_a_disk_that_is_nearly_full_is_told_before_anything_is_written(
 )
 def test_an_endpoint_has_an_address(endpoint: str, expected: str) -> None:
     assert validate.endpoint_address(endpoint) == expected
+
+
+#: What a user other than root is told of a place, by a process that is one.
+AS_ANOTHER_USER = """
+import os, sys
+from pathlib import Path
+from infra import validate
+place = Path(sys.argv[1])
+if os.geteuid() == 0:
+    os.setuid(65534)
+print(validate.unwritable(place / "a" / "b"))
+print(validate.unwritable_file(place / "a.html"))
+"""
+
+
+def test_a_place_that_may_not_be_looked_into_is_told_and_no_failure(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "inner").mkdir(parents=True)
+    closed.chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", AS_ANOTHER_USER, str(closed / "inner")],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        closed.chmod(0o700)
+
+    assert (done.stderr, done.stdout) == ("", "Permission denied\n" * 2)
+
+
+def test_a_file_is_written_where_none_is_or_where_one_may_be(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept", encoding="utf-8")
+
+    assert validate.unwritable_file(tmp_path / "mine") == ""
+    assert validate.unwritable_file(tmp_path / "new" / "größe.html") == ""
+    assert validate.unwritable_file(tmp_path) == f"{tmp_path} is a directory"
+    assert validate.unwritable_file(tmp_path / "mine" / "a") == f"{tmp_path / 'mine'} is a file"
+    assert (tmp_path / "mine").read_text(encoding="utf-8") == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -4,6 +4,8 @@ it was.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cdc_users.measure.contract import (
@@ -12,7 +14,14 @@ from cdc_users.measure.contract import (
     PlatformTelemetry,
     TelemetrySample,
 )
-from cdc_users.pipeline.samples import SampleLog
+from cdc_users.observe.message import (
+    DebeziumSample,
+    GaugeSample,
+    GroupSample,
+    ProcessSample,
+    SlotSample,
+)
+from cdc_users.pipeline.samples import COLUMNS, SampleLog
 from cdc_users.pipeline.telemetry import advance, merged_snapshot
 
 
@@ -73,3 +82,104 @@ def test_a_steps_events_are_how_far_its_partitions_came() -> None:
 
     assert advance(positions(a=10, b=None), positions(a=25, b=4, c=1)) == [15, 4, 1]
     assert advance(None, positions(a=1)) == advance(positions(a=1), None) == []
+
+
+def sample(number: int, at_us: int, **more: Any) -> TelemetrySample:
+    return TelemetrySample(number=number, at_us=at_us, **more)
+
+
+def gauge(at_us: int, **more: Any) -> GaugeSample:
+    return GaugeSample(at_us=at_us, **more)
+
+
+def test_instances_are_one_at_each_sample_of_the_first() -> None:
+    log = SampleLog(
+        platform={
+            "one": [sample(n, 100 * n, queue_depth=n, workers=1, lag=5) for n in (1, 2, 3)],
+            "two": [
+                sample(1, 150, queue_depth=10, lag=1),
+                sample(2, 250, queue_depth=20, lag=None),
+            ],
+            "late": [],
+        },
+        gauges=[
+            gauge(120, slot=SlotSample(lag_bytes=7)),
+            gauge(260, slot=SlotSample(lag_bytes=9)),
+        ],
+    )
+
+    found = log.between(100, 300)
+
+    assert [(s.elapsed_s, s.queue_depth, s.workers) for s in found] == [
+        (0.0, 11, 1),
+        (0.0001, 12, 1),
+        (0.0002, 23, 1),
+    ]
+    assert [s.slot_lag_bytes for s in found] == [7, 7, 9]
+    assert [s.consumer_lag for s in found] == [6, 6, None]
+
+
+@pytest.mark.parametrize(("start_us", "end_us", "count"), [(100, 300, 3), (101, 299, 1), (1, 2, 0)])
+def test_a_span_has_the_samples_of_its_ends_as_well(start_us: int, end_us: int, count: int) -> None:
+    log = SampleLog(
+        platform={"one": [sample(n, 100 * n) for n in (1, 2, 3)]},
+        gauges=[gauge(100 * n) for n in (1, 2, 3)],
+    )
+
+    assert len(log.between(start_us, end_us)) == len(log.gauges_between(start_us, end_us)) == count
+
+
+def test_without_a_gauge_no_lag_of_a_slot_is_known() -> None:
+    (found,) = SampleLog(platform={"one": [sample(1, 1)]}).between(0, 9)
+
+    assert found.slot_lag_bytes is None
+    assert (found.uss_bytes, found.rss_bytes) == (0, 0)
+
+
+def test_rows_are_in_order_of_time_and_have_known_columns_alone() -> None:
+    log = SampleLog(
+        platform={"b": [sample(1, 300, lag=None)], "a": [sample(1, 100), sample(2, 400)]},
+        gauges=[
+            gauge(
+                200,
+                group=GroupSample(lag=3),
+                slot=SlotSample(wal_status="reserved", lag_bytes=8, retained_bytes=9),
+                processes={
+                    "postgres": ProcessSample(
+                        processes=2, cpu_s=1.5, rss_bytes=10, uss_bytes=None, written_bytes=4
+                    )
+                },
+                debezium=DebeziumSample(behind_ms=2, queue_remaining=8192),
+            )
+        ],
+    )
+
+    rows = log.rows()
+
+    assert [(row["at_us"], row["process"]) for row in rows] == [
+        (100, "platform-2"),
+        (200, "gauges"),
+        (200, "postgres"),
+        (300, "platform-1"),
+        (400, "platform-2"),
+    ]
+    assert (rows[1]["group_lag"], rows[1]["debezium_behind_ms"]) == (3, 2)
+    assert (rows[1]["debezium_queue_remaining"], rows[1]["wal_status"]) == (8192, "reserved")
+    assert (rows[1]["slot_lag_bytes"], rows[1]["retained_bytes"]) == (8, 9)
+    assert (rows[2]["cpu_s"], rows[2]["rss_bytes"]) == (1.5, 10)
+    assert all(set(row) <= set(COLUMNS) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "came"),
+    [
+        ({}, {}, []),
+        ({"a": 5}, {"a": 5}, [0]),
+        ({"a": 5}, {"a": 7, "b": 3}, [2, 3]),
+        ({"gone": 5}, {"a": 7}, [7]),
+    ],
+)
+def test_a_partition_that_is_new_has_come_from_its_beginning(
+    before: dict[str, int], after: dict[str, int], came: list[int]
+) -> None:
+    assert advance(before, after) == came

@@ -13,15 +13,23 @@ import numpy as np
 import pytest
 
 from cdc_users.error import PlatformAnswerError, PlatformSilentError
-from cdc_users.measure.contract import PlatformTelemetry
+from cdc_users.measure.contract import (
+    ConsumerTelemetry,
+    PartitionTelemetry,
+    PlatformTelemetry,
+)
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Ledger
-from cdc_users.measure.step import StepTelemetry
+from cdc_users.measure.step import ProgressTelemetry, StepTelemetry
 from cdc_users.measure.wire import encode
 from cdc_users.pipeline.process.child_process import Child
 from cdc_users.pipeline.telemetry import (
+    PipelineSnapshot,
     PlatformRoutes,
     Snapshot,
+    StepSnapshot,
+    begin,
+    merged_progress,
     merged_snapshot,
     merged_steps,
     read_snapshot,
@@ -171,3 +179,111 @@ def test_a_step_that_our_tap_has_not_seen_has_no_latency_of_the_platforms() -> N
 
     assert recorder.histogram("end_to_end").count == 0
     assert recorder.histogram("durable").sum_us == 100
+
+
+def instance(**partitions: PartitionTelemetry) -> PlatformTelemetry:
+    return PlatformTelemetry(consumer=ConsumerTelemetry(partitions=partitions))
+
+
+def test_what_one_instance_does_not_know_nobody_knows() -> None:
+    known = PlatformTelemetry(
+        consumer=ConsumerTelemetry(queue_depth=2, in_flight=1, queue_high_water=9, errors=["no"]),
+        rss_bytes=5,
+    )
+    both = merged_snapshot([known, PlatformTelemetry()])
+
+    assert (both.queue_depth, both.in_flight, both.rss_bytes) == (None, None, None)
+    assert (both.high_water, both.errors) == (9, ["no"])
+    twice = merged_snapshot([known, known])
+    assert (twice.queue_depth, twice.in_flight, twice.rss_bytes, twice.uss_bytes) == (
+        4,
+        2,
+        10,
+        None,
+    )
+
+
+def test_a_platform_of_no_instance_says_nothing() -> None:
+    nobody = merged_snapshot([])
+
+    assert (nobody.lag, nobody.queue_depth, nobody.high_water, nobody.paused_partitions) == (
+        *(None, None, None, None),
+    )
+    assert (nobody.partitions, nobody.positions, nobody.delivered(1)) == (0, {}, 0)
+
+
+def test_partitions_are_those_of_all_instances() -> None:
+    found = merged_snapshot(
+        [
+            instance(a=PartitionTelemetry(durable=5, lag=2, paused=True)),
+            instance(b=PartitionTelemetry(durable=None, lag=3), c=PartitionTelemetry(lag=0)),
+            PlatformTelemetry(),
+        ]
+    )
+
+    assert (found.partitions, found.paused_partitions, found.lag) == (3, 1, 5)
+    assert found.positions == {"a": 5, "b": 0, "c": 0}
+    unknown = merged_snapshot([instance(a=PartitionTelemetry(lag=2), b=PartitionTelemetry())])
+    assert unknown.lag is None
+
+
+def test_the_groups_offsets_go_before_the_platforms_word() -> None:
+    platform = merged_snapshot([instance(a=PartitionTelemetry(lag=7))])
+
+    assert PipelineSnapshot(platform=platform).lag == 7
+    assert PipelineSnapshot(platform=platform, group_lag=0).lag == 0
+
+
+def test_what_came_is_what_the_nearest_tap_of_events_saw() -> None:
+    def seen(count: int) -> Snapshot:
+        return Snapshot({1: StepSnapshot(delivered=count)})
+
+    assert PipelineSnapshot(sink=seen(3)).delivered(1) == 3
+    assert PipelineSnapshot(sink=seen(3), nearest=seen(8)).delivered(1) == 8
+    assert PipelineSnapshot(sink=seen(3), nearest=Snapshot()).delivered(1) == 0
+
+
+def test_progress_of_several_is_added_up_and_their_fences_are_one_set() -> None:
+    merged = merged_progress(
+        [
+            ProgressTelemetry(
+                steps={1: 5, 2: 1}, fences=[7], fenced_partitions=[0], fence_places={7: 0}
+            ),
+            ProgressTelemetry(
+                steps={1: 4}, fences=[7, 8], fenced_partitions=[1], fence_places={8: 1}
+            ),
+        ]
+    )
+
+    assert merged.delivered == {1: 9, 2: 1}
+    assert (merged.fences, merged.fenced_partitions) == ({7, 8}, {0, 1})
+    assert merged.fence_places == {7: 0, 8: 1}
+    assert merged_progress([]).fences == set()
+
+
+def test_a_held_platform_is_let_go_by_its_token() -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization")))
+            self.send_response(204 if self.headers.get("Authorization") == "Bearer t" else 403)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is logged."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        begin([url, url], "t")
+        with pytest.raises(PlatformSilentError) as told:
+            begin([url], "other")
+        server.shutdown()
+        thread.join()
+
+    assert asked == [("/begin", "Bearer t")] * 2 + [("/begin", "Bearer other")]
+    assert str(told.value) == (
+        f"the platform's telemetry does not answer at {url}/begin: HTTPError"
+    )

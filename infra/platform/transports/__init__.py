@@ -1,3 +1,1 @@
-"""What carries changes away from the direct reader: names, partitions, serialised forms and
-publishers.
-"""
+"""The direct reader's transports: publishers, and the names and partitions that they use."""

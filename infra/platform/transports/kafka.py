@@ -1,4 +1,4 @@
-"""Kafka without Connect: the same keys, partitions and order as a Java producer's."""
+"""Publishes to Kafka without Connect, with the keys, partitions and order of a Java producer."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ POLL_S = 0.05
 KEYLESS = 0
 FLUSH_S = 1.0
 PATIENCE_S = 60.0
-#: A record takes this much beside key and value in a batch, at most (KIP-98, message format 2).
+#: The most bytes that a record takes in a batch beside key and value (KIP-98, message format 2).
 OVERHEAD_BYTES = 512
-#: The largest that librdkafka lets a message be (its option message.max.bytes).
+#: The largest message that librdkafka allows (its option message.max.bytes).
 MOST_BYTES = 1_000_000_000
-#: What the client may hold of records that are not acknowledged, beside one of the largest.
+#: How many bytes of unacknowledged records the client may hold, beside one of the largest.
 HELD_BYTES = 64 << 20
 BATCH_BYTES = 262_144
-#: The broker's own default, where it does not say.
+#: The broker's own default, for a topic whose limit cannot be read.
 DEFAULT_LIMIT_BYTES = 1_048_588
 #: Answers after which the same record would be refused again.
 REFUSALS = frozenset(
@@ -80,7 +80,7 @@ class KafkaWalPublisher(WalPublisher):
         self._looked_s = time.monotonic()
         self._limits = limits or {}
         least = min(self._limits.values(), default=DEFAULT_LIMIT_BYTES)
-        # The batch that carries a record is what the topic's limit is for.
+        # The topic's limit applies to the whole batch that carries a record.
         self.limit_bytes = least - OVERHEAD_BYTES
         self._client = client
         self._failure: tuple[Any, str] | None = None
@@ -117,14 +117,14 @@ class KafkaWalPublisher(WalPublisher):
                 except BufferError:
                     self._client.poll(
                         POLL_S
-                    )  # the client's own queue is full: wait for acknowledgements
+                    )  # the client's queue is full: wait for acknowledgements
                     self._check()
         self._client.poll(0)
         self._check()
 
     @override
     def flush(self) -> None:
-        # A second at a time, so that a failure ends the wait, and not only the client's own limit.
+        # A second at a time, so that a failure ends the wait sooner than the client's own limit.
         while self._client.flush(FLUSH_S):
             self._check()
         self._check()
@@ -132,8 +132,8 @@ class KafkaWalPublisher(WalPublisher):
     def _note(self, error: Any, message: Any) -> None:
         if error is None:
             self.acknowledged += 1
-        # The first failure is the cause, and those behind it follow from it. Kept for `_check`,
-        # since the client calls this in the middle of its own work.
+        # The first failure is the cause; later ones follow from it. It is kept for `_check`,
+        # because the client calls this function in the middle of its own work.
         elif self._failure is None:
             self._failure = error, _which(message)
 
@@ -145,7 +145,7 @@ class KafkaWalPublisher(WalPublisher):
         text = f"Kafka did not take a record{which}: {error}"
         if name in REFUSALS:
             raise PublishRefusedError(
-                f"{text}; mend the topic's settings or rights, or leave the table out of the"
+                f"{text}; correct the topic's settings or rights, or leave the table out of the"
                 " publication, and start again"
             )
         if name in NO_TOPIC:
@@ -156,7 +156,7 @@ class KafkaWalPublisher(WalPublisher):
 
     @override
     def moved(self) -> str:
-        """Looked at every few seconds."""
+        """Asks the broker at most every few seconds."""
         now_s = time.monotonic()
         if self._topic_ids is None or now_s - self._looked_s < WATCH_S:
             return ""
@@ -164,7 +164,7 @@ class KafkaWalPublisher(WalPublisher):
         try:
             now = self._topic_ids()
         except RetryableError:
-            return ""  # publishing tells of a broker that does not answer
+            return ""  # publishing reports a broker that does not answer
         changed = self._watch.changed(self._known_ids, now)
         return "; ".join(f"topic {name!r}: {what}" for name, what in changed.items())
 
@@ -174,16 +174,16 @@ class KafkaWalPublisher(WalPublisher):
 
 
 def _which(message: Any) -> str:
-    """Which record it was, where the client says it."""
+    """The record that failed, if the client names it."""
     if message is None:
         return ""
     return f" for topic {message.topic()!r} with key {(message.key() or b'')[:80]!r}"
 
 
 def client(bootstrap: str, limits: Mapping[str, int] | None = None) -> Any:
-    """A producer that never reorders a key and whose acknowledgement means durable.
+    """A producer that never reorders a key, and whose acknowledgement means durable.
 
-    It takes records as large as the largest of the topics' limits.
+    It accepts records up to the largest of the topics' limits (bytes).
     """
     from confluent_kafka import Producer
 
@@ -196,7 +196,7 @@ def client(bootstrap: str, limits: Mapping[str, int] | None = None) -> Any:
         "partitioner": "murmur2_random",
         "linger.ms": 2,
         "message.max.bytes": largest,
-        # A batch of small records must not be over the smallest limit either.
+        # A batch of small records must stay below the smallest limit too.
         "batch.size": min(BATCH_BYTES, min(sizes, default=DEFAULT_LIMIT_BYTES)),
         "compression.type": "lz4",
         "queue.buffering.max.messages": 200_000,
@@ -209,8 +209,8 @@ def client(bootstrap: str, limits: Mapping[str, int] | None = None) -> Any:
 
 
 def topic_limits(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, int]:
-    """How large the topics' records may be (max.message.bytes); a topic that does not say is left
-    out.
+    """The largest record batch of each topic in bytes (max.message.bytes); topics that do not
+    report it are left out.
     """
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -226,7 +226,7 @@ def topic_limits(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0)
         try:
             limits[resource.name] = int(answer.result(timeout_s)["max.message.bytes"].value)
         except (KafkaException, KeyError, ValueError) as error:
-            # A cluster may forbid to describe; then the broker's default is what is counted on.
+            # A cluster may forbid the request; then the broker's default is assumed.
             logger.warning("platform.kafka.limit_unknown", topic=resource.name, error=str(error))
             limits[resource.name] = DEFAULT_LIMIT_BYTES
     return limits

@@ -1,9 +1,10 @@
-"""Kinesis: records by `PutRecords`, each key in order although the call itself promises none.
+"""Publishes to Kinesis by `PutRecords`, with each key in order although the call itself does not
+promise order.
 
-Amazon Kinesis Data Streams API Reference, PutRecords: at most 500 records and 5 MiB a call, 1 MiB
-a record, keys included; "a single record failure does not stop the processing of subsequent
-records", so two records of one key in one call may change places. Hence a key is in a call at most
-once, and its next record waits for the answer.
+Amazon Kinesis Data Streams API Reference, PutRecords: at most 500 records and 5 MiB for each call,
+1 MiB for each record, keys included. "A single record failure does not stop the processing of
+subsequent records", so two records of one key in one call may change places. A key is therefore in
+a call at most once, and its next record waits for the answer.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ CALL_RECORDS = 500
 CALL_BYTES = 5 << 20
 RECORD_BYTES = 1 << 20
 KEY_CHARACTERS = 256
-#: Records held back before `publish` sends: enough that a call is full although a key may be in it
-#: only once.
+#: Records that are held back before `publish` sends: enough to fill calls although each call has a
+#: key only once.
 HELD_RECORDS = 4 * CALL_RECORDS
-#: The same in bytes, where records are large.
+#: The same limit in bytes, for large records.
 HELD_BYTES = 4 * CALL_BYTES
 FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
 PATIENCE_S = 60.0
-#: Errors that say that a stream has more to take than it can.
+#: Errors of a stream that gets more than it can take.
 TOO_MUCH = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException"})
 #: Errors of a whole call that pass by themselves.
 PASSING = TOO_MUCH | {
@@ -58,9 +59,11 @@ Put = dict[str, Any]
 
 
 def partition_key(key: bytes) -> str:
-    """A record's key as Kinesis takes it: text of at most 256 characters, else its SHA-256."""
-    # A key that is no UTF-8 has no place in JSON: its hash orders as well, since equal keys have
-    # equal hashes.
+    """A record's key as Kinesis accepts it: a text of at most 256 characters, otherwise its
+    SHA-256.
+    """
+    # A key that is not UTF-8 cannot stand in JSON. Its hash keeps the order as well, because equal
+    # keys have equal hashes.
     try:
         text = key.decode()
     except UnicodeDecodeError:
@@ -69,9 +72,10 @@ def partition_key(key: bytes) -> str:
 
 
 class _Waiting:
-    """One stream's records by key.
+    """One stream's unsent records by key.
 
-    A key is offered once; its next record only when the last is acknowledged.
+    A key is in a call at most once; its next record is offered only after the last one was
+    acknowledged.
     """
 
     def __init__(self) -> None:
@@ -82,8 +86,8 @@ class _Waiting:
     def add(self, key: str, data: bytes) -> None:
         self.count += 1
         self.bytes += len(data)
-        # PutRecords keeps no order among the records of a call and takes any part of them. So a key
-        # has one record in flight; the others wait behind it, and calls are filled with other keys.
+        # PutRecords keeps no order among the records of a call, and accepts any part of them. So a
+        # key has one record on its way, its others wait, and calls are filled with other keys.
         queue = self._keys.get(key)
         if queue is None:
             self._keys[key] = deque((data,))
@@ -92,14 +96,14 @@ class _Waiting:
             queue.append(data)
 
     def take(self) -> list[Put]:
-        """The next call: the heads of as many keys as fit."""
+        """The next call: the first records of as many keys as fit."""
         call: list[Put] = []
         size = 0
         while self._ready and len(call) < CALL_RECORDS:
             key = self._ready[0]
             data = self._keys[key][0]
             size += len(data) + len(key.encode())
-            # A stream may take records that are larger than a call; such a one goes alone.
+            # A stream may accept records that are larger than a call; such a record is sent alone.
             if call and size > CALL_BYTES:
                 break
             self._ready.popleft()
@@ -107,7 +111,9 @@ class _Waiting:
         return call
 
     def settle(self, call: Sequence[Put], failed: Sequence[bool]) -> None:
-        """After the answer: what was taken is forgotten, what was not is first in the next call."""
+        """Handle an answer: accepted records are forgotten, the others are first in the
+        next call.
+        """
         again = []
         for put, fault in zip(call, failed, strict=True):
             key = put["PartitionKey"]
@@ -117,22 +123,23 @@ class _Waiting:
             self.count -= 1
             queue = self._keys[key]
             self.bytes -= len(queue.popleft())
-            # At the end of the line: a key with many records does not keep the others waiting.
+            # Back to the end of the line, so that a key with many records does not keep others
+            # waiting.
             if queue:
                 self._ready.append(key)
             else:
                 del self._keys[key]
-        # `extendleft` turns the order round, so it is turned before.
+        # `extendleft` reverses the order, so the records are reversed first.
         self._ready.extendleft(reversed(again))
 
 
 class KinesisWalPublisher(WalPublisher):
-    """Publishes to Kinesis streams; what a call refuses is sent again, after a pause where it was
-    too much.
+    """Publishes to Kinesis streams; a refused record is sent again, after a pause if the stream was
+    overloaded.
 
-    `client` is boto3's, or one that behaves like it. A record that stays refused for `patience_s`
-    ends in TransportError; what the calls themselves take counts, since a service that is dead may
-    let each of them wait until its limit.
+    `client` is boto3's, or an equivalent. If nothing is accepted for `patience_s`, that ends in
+    TransportError. The time of the calls counts, because a dead service may let each call run into
+    its limit.
     """
 
     name = "kinesis"
@@ -182,7 +189,7 @@ class KinesisWalPublisher(WalPublisher):
             if waiting.bytes >= HELD_BYTES:
                 self._send(record.stream, waiting)
         for stream, waiting in self._streams.items():
-            # Held until calls can be full, although a key may be in one only once.
+            # Held back until calls can be full, although a call has each key only once.
             while waiting.count >= HELD_RECORDS:
                 self._send(stream, waiting)
 
@@ -193,20 +200,22 @@ class KinesisWalPublisher(WalPublisher):
                 self._send(stream, waiting)
 
     def _send(self, stream: str, waiting: _Waiting) -> None:
-        """One call, repeated with its failed records until at least one record of it is taken."""
+        """One call, repeated with its failed records until the service has accepted at
+        least one.
+        """
         pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
         began_s = self._clock()
         while True:
             call = waiting.take()
             failed, cause = self._put(stream, call)
             waiting.settle(call, failed)
-            # Some were taken: that is progress, and what is left is first in the next call. Only a
-            # call of which nothing was taken uses up patience.
+            # Some records were accepted: that is progress, and the rest is first in the next call.
+            # Only a call without any accepted record uses up patience.
             if not all(failed):
                 self._trouble = ""
                 return
             waited_s = self._clock() - began_s
-            if waited_s >= FIRST_WAIT_S / 2:  # more than one call that came at a bad moment
+            if waited_s >= FIRST_WAIT_S / 2:  # more than a single unlucky call
                 self._trouble = f"Kinesis stream {stream!r} takes no records: {cause}"
             if waited_s >= self._patience_s:
                 remedy = (
@@ -221,7 +230,7 @@ class KinesisWalPublisher(WalPublisher):
             self._sleep(next(pauses))
 
     def _put(self, stream: str, call: list[Put]) -> tuple[list[bool], str]:
-        """Which records of one call failed, and an example of why."""
+        """Which records of one call failed, and an example of the reason."""
         self.calls += 1
         try:
             answer: Mapping[str, Any] = self._client.put_records(StreamName=stream, Records=call)
@@ -229,7 +238,7 @@ class KinesisWalPublisher(WalPublisher):
             code = _passing(error, stream)
             self.throttled += 1
             return [True] * len(call), code
-        # The usual answer is decided by one number, without a look at 500 results.
+        # In the usual answer one number says that none failed, without a look at 500 results.
         if not answer["FailedRecordCount"]:
             return [False] * len(call), ""
         self.retried += answer["FailedRecordCount"]
@@ -243,7 +252,7 @@ class KinesisWalPublisher(WalPublisher):
 
 
 def _passing(error: Exception, stream: str) -> str:
-    """The name of an error that passes by itself; raises for any other."""
+    """The name of an error that passes by itself; raises TransportError for any other."""
     from botocore.exceptions import HTTPClientError
 
     answer = getattr(error, "response", None)
@@ -261,10 +270,10 @@ def _passing(error: Exception, stream: str) -> str:
 
 
 def client(endpoint: str) -> Any:
-    """boto3's client of the Kinesis at a URL, or of the real one where that is empty.
+    """boto3's client for the Kinesis at a URL, or for the real service if the URL is empty.
 
-    Retrying is left to the publisher, which must know the order. With an endpoint and no
-    credentials in the environment, made-up ones are used: an emulator takes any.
+    The client does not retry, because only the publisher knows the order. With an endpoint but
+    without credentials in the environment, it uses made-up ones, which every emulator accepts.
     """
     return kinesis(
         endpoint,
@@ -272,7 +281,8 @@ def client(endpoint: str) -> Any:
         read_timeout=20,
         tcp_keepalive=True,
         retries={"total_max_attempts": 1},
-        # Each field of each record would be checked in Python; all of them are made here.
+        # Without boto3's validation, which checks each field of each record in Python; the
+        # publisher makes all fields itself.
         parameter_validation=False,
     )
 
@@ -290,7 +300,7 @@ def check_reachable(kinesis: Any, endpoint: str) -> None:
 
 
 def record_limit(kinesis: Any, streams: Sequence[str]) -> int:
-    """How large a record may be in all of these streams; what a service does not say is 1 MiB.
+    """The largest record in bytes for all of these streams; 1 MiB if the service does not say.
 
     Amazon Kinesis Data Streams API Reference, DescribeStreamSummary: MaxRecordSizeInKiB.
     """

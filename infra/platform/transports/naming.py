@@ -1,4 +1,5 @@
-"""Names of topics and streams: from prefix, schema and table to what a service allows, and back.
+"""Names of topics and streams: from prefix, schema and table to a name that a service allows, and
+back.
 
 A name is `prefix.schema.table`. Letters, digits and underscores stand for themselves; every run of
 other characters is written as `-`, its UTF-8 bytes in hexadecimal, `-`: the table `order-items` of
@@ -23,14 +24,14 @@ _UNESCAPED = re.compile(r"-((?:[0-9a-f]{2})+)-")
 
 
 class NamingError(PlatformError, ValueError):
-    """A table that the service cannot name, or a name that was not made here; the message says
-    why.
+    """A table that the service cannot name, or a name that this module did not make; the message
+    says why.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class TableName:
-    """What a name stands for."""
+    """The table that a name stands for."""
 
     prefix: str
     schema: str
@@ -39,7 +40,7 @@ class TableName:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """A service's rules: lengths in characters, and which starts it refuses."""
+    """A service's rules: lengths in characters, and the starts that it refuses."""
 
     service: str
     most: int
@@ -49,9 +50,7 @@ class Naming:
     dots_are_underscores: bool = False
 
     def name(self, prefix: str, schema: str, table: str) -> str:
-        """The name of a table's topic or stream; raises NamingError where the service allows
-        none.
-        """
+        """The name of a table's topic or stream; raises NamingError if the service allows none."""
         if not (prefix and schema and table) or "\0" in prefix + schema + table:
             raise NamingError(
                 f"prefix {prefix!r}, schema {schema!r} and table {table!r} must not be empty or"
@@ -63,7 +62,7 @@ class Naming:
         return name
 
     def table(self, name: str) -> TableName:
-        """What was named so; raises NamingError for a name that `name` does not make."""
+        """The table with this name; raises NamingError for a name that `name` does not make."""
         parts = name.split(".")
         if len(parts) != 3:
             raise NamingError(f"{name!r} is not prefix.schema.table")
@@ -71,8 +70,8 @@ class Naming:
             read = TableName(*map(_unescape, parts))
         except UnicodeDecodeError as error:
             raise NamingError(f"{name!r} has escapes that are no UTF-8: {error}") from error
-        # A name that is written otherwise than here (capital hexadecimal, an escape that was not
-        # needed) would stand for the same table twice.
+        # A name in another form (capital hexadecimal, a needless escape) would be a second name of
+        # the same table.
         if self.name(read.prefix, read.schema, read.table) != name:
             raise NamingError(f"{name!r} is not written as {self.service} names are written here")
         return read
@@ -90,8 +89,8 @@ class Naming:
             )
         if self.refused_start and name.lower().startswith(self.refused_start):
             raise NamingError(
-                f"{name!r} starts with {self.refused_start!r}, which {self.service} keeps; choose"
-                " another prefix"
+                f"{name!r} starts with {self.refused_start!r}, which {self.service} reserves;"
+                " choose another prefix"
             )
 
 
@@ -101,7 +100,7 @@ PUBSUB = Naming("Pub/Sub", most=255, least=3, letter_first=True, refused_start="
 
 
 def _escape(part: str, other: re.Pattern[str]) -> str:
-    # Nearly every name needs no escape, and a search that finds nothing is the cheaper answer.
+    # Nearly no name needs an escape, and an unsuccessful search is the cheapest test for that.
     if other.search(part) is None:
         return part
     try:

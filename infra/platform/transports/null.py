@@ -1,4 +1,4 @@
-"""A publisher that keeps nothing: what the reader alone costs."""
+"""A publisher that keeps nothing, to measure the reader alone."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class NullWalPublisher(WalPublisher):
 
     @override
     def flush(self) -> None:
-        """Everything is gone already."""
+        """Nothing is held, so there is nothing to wait for."""
 
     @override
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Nothing is open."""
 
 
 NULL = TransportPlugin("null", connect=lambda _: NullWalPublisher(), naming=naming.KAFKA)

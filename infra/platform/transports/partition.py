@@ -1,5 +1,5 @@
-"""Virtual partitions: a key's place among a fixed number, the same as Kafka's default partitioner
-would choose.
+"""Virtual partitions: a key's place among a fixed number of partitions, equal to that of Kafka's
+default partitioner.
 
 Kafka, clients/.../utils/Utils.java (`murmur2`) and BuiltInPartitioner.java
 (`toPositive(murmur2(key)) % partitions`).
@@ -16,7 +16,7 @@ PARTITIONS = 16
 
 
 def partition(key: bytes, count: int = PARTITIONS) -> int:
-    """The partition of one key, from 0; raises ValueError where there are no partitions."""
+    """The partition of one key, counted from 0; raises ValueError for a count below 1."""
     return int(murmur2(key, count))
 
 

@@ -1,8 +1,8 @@
-"""What a transport declares, and which transports there are.
+"""The record of a transport, and the transports that exist.
 
-A transport is a module in this folder that has a TransportPlugin; or an installed distribution's
-entry point in the group `locust_cdc.platform.transports` (CONTRIBUTING.md goes through it step by
-step). A service's client is imported in `connect`, only where that transport is chosen.
+A transport is a module in this folder with a TransportPlugin, or an installed distribution's entry
+point in the group `locust_cdc.platform.transports` (CONTRIBUTING.md has the steps). `connect`
+imports the service's client, so only a chosen transport needs it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def _any_endpoint(flag: str, endpoint: str) -> list[str]:  # noqa: ARG001 - find
 class TransportPlugin:
     """A transport as the direct reader's command line knows it.
 
-    `connect` asks the service once, so that a wrong address shows at once, and gives the publisher;
-    it raises UnreachableError with what was tried. `naming` are the service's rules for streams.
-    `variable` names the environment's word for the endpoint, where the option has none;
-    `endpoint_mistakes` gets the flag or the variable, and the endpoint, which may be empty.
-    `hint` is the endpoint's form, for `--help`. `package` is what a slim installation lacks and
-    the `extra` brings.
+    `connect` sends the service one request, so that a wrong address shows at once, and returns the
+    publisher; it raises UnreachableError that says what was tried. `naming` has the service's rules
+    for streams. `variable` is the environment's variable for the endpoint, if the option is not
+    given; `endpoint_mistakes` gets the flag or the variable, and the endpoint, which may be empty.
+    `hint` describes the endpoint in `--help`. `package` is what a slim installation lacks, and
+    `extra` brings it.
     """
 
     name: str

@@ -1,8 +1,9 @@
-"""Google Pub/Sub: one ordering key a virtual partition, and order kept when a publish fails.
+"""Publishes to Google Pub/Sub: one ordering key for each virtual partition, and order is kept when
+a publish fails.
 
-Pub/Sub documentation, "Order messages": after a failed publish the client pauses the ordering key
-and fails whatever else was published with it, until `resume_publish`. So the failed message and
-all after it are published again, in their order, and nothing else is.
+Pub/Sub documentation, "Order messages": after a failed publish the client pauses the ordering key,
+and fails everything else that was published with it, until `resume_publish`. So the failed message
+and all later ones of its key are published again in their order, and no others.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from infra.platform.transports.transport import (
 from infra.validate import is_address
 
 MESSAGE_BYTES = 10_000_000
-#: What a request has beside its message; a request is bounded by the same number.
+#: A request's bytes beside its message; the same limit applies to the whole request.
 REQUEST_BYTES = 2_048
-#: Messages under way before `publish` waits for the oldest.
+#: How many messages may be on their way before `publish` waits for the oldest.
 UNDER_WAY = 10_000
-#: The same in bytes, where messages are large.
+#: The same limit in bytes, for large messages.
 UNDER_WAY_BYTES = 32_000_000
 FIRST_WAIT_S = 0.05
 MOST_WAIT_S = 2.0
@@ -61,13 +62,13 @@ Lane = tuple[str, str]
 class PubSubWalPublisher(WalPublisher):
     """Publishes to Pub/Sub topics with ordering keys.
 
-    `client` is google.cloud.pubsub_v1's PublisherClient with message ordering on, or one that
-    behaves like it. A stream is a topic's short name within `project`. A key that stays failed for
-    `patience_s` ends in TransportError.
+    `client` is google.cloud.pubsub_v1's PublisherClient with message ordering enabled, or an
+    equivalent. A stream is a topic's short name within `project`. A key that fails for `patience_s`
+    ends in TransportError.
     """
 
     name = "pubsub"
-    #: The topic's part of a request is small beside this.
+    #: The topic's part of a request is small compared with this.
     limit_bytes = MESSAGE_BYTES - REQUEST_BYTES
 
     def __init__(
@@ -83,7 +84,7 @@ class PubSubWalPublisher(WalPublisher):
         self._client = client
         self._prefix = f"projects/{project}/topics/"
         self._partitions = partitions
-        # Formatted once and not for each record. Padded, so that they sort as numbers do.
+        # Formatted once, not for each record; padded, so that they sort as numbers do.
         self._names = [f"{number:0{len(str(partitions - 1))}d}" for number in range(partitions)]
         self._patience_s = patience_s
         self._sleep = sleep
@@ -110,15 +111,15 @@ class PubSubWalPublisher(WalPublisher):
                 self._prefix + record.stream,
                 self._names[partition(record.key, self._partitions)],
             )
-            # The ordering key is a virtual partition, and not the row's own key: the client pauses
-            # a key that failed, and a few dozen lanes can be looked after; one for each row could
+            # The ordering key is a virtual partition, not the row's own key: after a failure the
+            # client pauses the key. A few dozen paused keys can be managed; one for each row could
             # not.
             future = self._client.publish(lane[0], record.data, ordering_key=lane[1])
             self._lanes.setdefault(lane, deque()).append((record.data, future))
             self._under_way += 1
             self._under_way_bytes += len(record.data)
-            # Bytes are looked at after each message, since a few large ones are enough; counts once
-            # a call, since a call's messages are bounded already.
+            # Bytes are checked after each message, because a few large ones suffice to exceed the
+            # limit. The count is checked once for each call, whose messages are limited already.
             if self._under_way_bytes >= UNDER_WAY_BYTES:
                 self.flush()
         if self._under_way >= UNDER_WAY:
@@ -137,7 +138,9 @@ class PubSubWalPublisher(WalPublisher):
             _check_passing(failure, lane[0])
             if waited_s:
                 self._trouble = f"{lane[0]!r} fails: {type(failure).__name__}: {failure}"
-            if len(sent) < left:  # some got through: patience is for a key that stands still
+            if (
+                len(sent) < left
+            ):  # some got through; patience is used up only by a key without progress
                 pauses, waited_s, left = (
                     backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance),
                     0.0,
@@ -155,9 +158,9 @@ class PubSubWalPublisher(WalPublisher):
         self._trouble = ""
 
     def _settle(self, sent: deque[tuple[bytes, Any]]) -> Exception | None:
-        """Forget what is acknowledged, from the oldest on; returns the first failure."""
-        # From the oldest: within an ordering key acknowledgements come in order, so the first that
-        # is not there is where repetition has to begin.
+        """Drop the acknowledged messages, from the oldest on; returns the first failure."""
+        # From the oldest on: acknowledgements of an ordering key come in order, so repetition
+        # begins at the first one that is missing.
         while sent:
             try:
                 sent[0][1].result(timeout=ANSWER_S)
@@ -170,18 +173,17 @@ class PubSubWalPublisher(WalPublisher):
         return None
 
     def _again(self, lane: Lane, sent: deque[tuple[bytes, Any]]) -> None:
-        """Publish the failed message and all after it again, once every one of them is known to
-        have failed.
+        """Publish the failed message and all later ones again, once each of them has failed.
 
-        One that was acknowledged after a failed one (it cannot be, by the service's word) would be
-        there twice.
+        If one after the failed message had been acknowledged (the service excludes that), it would
+        be there twice.
         """
-        # The client fails all that waits behind a failed message, but not at once. Publishing again
-        # before the last has failed could put one of them before its predecessor.
+        # The client fails all messages behind a failed one, but not at once. Publishing again
+        # before the last has failed could place one of them before its predecessor.
         for _, future in sent:
             _outcome(future)
-        # All that waited on the key was failed by the client, in order; it is published again in
-        # that order, and the other keys are left alone.
+        # The client has failed all waiting messages of the key, in order. They are published again
+        # in that order; other keys are not affected.
         self._client.resume_publish(*lane)
         self.resumed += 1
         waiting = [data for data, _ in sent]
@@ -197,10 +199,10 @@ class PubSubWalPublisher(WalPublisher):
 
 
 def _outcome(future: Any) -> None:
-    """Wait until a publish has ended, well or not: until then it could still take effect after its
-    repetition.
+    """Wait until a publish has ended, successfully or not: before that it could still take effect
+    after its repetition.
     """
-    with contextlib.suppress(Exception):  # that it has ended is all that is asked
+    with contextlib.suppress(Exception):  # only its end matters, not its result
         future.result(timeout=ANSWER_S)
 
 

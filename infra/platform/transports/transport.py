@@ -1,4 +1,4 @@
-"""The protocol that every publisher keeps, and what it is given.
+"""The protocol of every publisher, and its records.
 
 TransportError            a record that cannot be made durable; the slot keeps the events
 ├── UnreachableError      exit 3: the service does not answer, or has no such stream
@@ -32,10 +32,10 @@ class PublishRefusedError(TransportError):
 
 
 class Record(NamedTuple):
-    """One message: where it goes, the key within which order is kept, and its bytes.
+    """One message: its stream, the key within which order is kept, and its bytes.
 
-    The meter reads the row's probe, and whether the change is a delete. A `keyless` record goes out
-    without a key, where the service knows that; its order is kept among all such of its stream.
+    The meter reads the row's probe, and whether the change is a delete. A `keyless` record is sent
+    without a key if the service allows that; all such records of a stream keep their order.
     """
 
     stream: str
@@ -49,11 +49,10 @@ class Record(NamedTuple):
 class WalPublisher(Protocol):
     """Takes records and makes them durable. Used by one thread.
 
-    The order of records with the same stream and key is kept, whatever fails on the way. Records
-    of different keys may overtake each other. At-least-once: after an outcome that stays unknown a
-    record may be there twice. An exception means that some of what was published since the last
-    `flush` may not be durable; the publisher is of no further use, and the events must come again
-    from the slot.
+    The order of records with the same stream and key is kept, whatever fails. Records of different
+    keys may overtake one another. Delivery is at-least-once: after an unknown outcome a record may
+    be there twice. An exception means that some records since the last `flush` may not be durable;
+    the publisher must then be discarded, and the events must come again from the slot.
 
     A record of at most `limit_bytes`, key included, is never too large for the service.
     """
@@ -63,33 +62,33 @@ class WalPublisher(Protocol):
 
     @property
     def trouble(self) -> str:
-        """What fails again and again just now; empty where nothing does."""
+        """The failure that repeats at present; empty if there is none."""
 
     def refusal(self, record: Record) -> str:
-        """Why the service can never take this record, with size and limit; empty where it can.
+        """Why the service can never accept this record, with size and limit; empty if it can.
 
-        Asked only for records over `limit_bytes`; such a record must not be published.
+        Called only for records over `limit_bytes`; a refused record must not be published.
         """
 
     def publish(self, records: Sequence[Record]) -> None:
-        """Take records; may send them, and waits while too much is under way."""
+        """Take records; may send them, and waits while too many are on their way."""
 
     def flush(self) -> None:
-        """Return when everything published so far is durable: the service has acknowledged it."""
+        """Return when the service has acknowledged everything that was published so far."""
 
     def moved(self) -> str:
-        """What has become of the place since it was connected to, where what was published may be
-        gone with it; empty where nothing has. May ask the service; for any thread.
+        """How the topic or stream has changed since `connect`, if published records may be lost by
+        that; empty otherwise. May ask the service; any thread may call it.
         """
         return ""
 
     def close(self) -> None:
-        """Flush, and give back what the publisher holds. Called once, last."""
+        """Flush, and close the client. Called once, last."""
 
 
 def backoff_s(first_s: float, most_s: float, chance: random.Random) -> Iterator[float]:
-    """Waits for attempt after attempt: doubled up to `most_s`, with jitter so that clients do not
-    retry in step.
+    """Waits in seconds for successive attempts: doubled up to `most_s`, with jitter, so that
+    clients do not retry in step.
     """
     wait_s = first_s
     while True:

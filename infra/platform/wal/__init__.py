@@ -1,3 +1,3 @@
-"""The way out of Postgres without Kafka Connect: a replication slot read directly, decoded and
-published.
+"""The direct reader: reads a replication slot without Kafka Connect, decodes changes and publishes
+them.
 """

@@ -1,10 +1,10 @@
-"""`python -m infra.platform.wal`:
+"""`python -m infra.platform.wal`: from Postgres to Kinesis, Pub/Sub or Kafka, straight from a
+replication slot.
 
-Postgres to Kinesis, Pub/Sub or Kafka, straight out of a replication slot.
-
-Says on its standard output, in one JSON line, when it streams and where its telemetry is; logs go
-to standard error as JSON lines. SIGTERM publishes what is held, confirms it and ends with 0. Ends
-with 2 for what must be mended, with 3 for what does not answer; the message says how.
+When it streams, it prints one JSON line with its telemetry's address; logs go to standard error as
+JSON lines. On SIGTERM it publishes and confirms what it holds, and ends with 0. It ends with 2 for
+a mistake that must be corrected, and with 3 for a server that does not answer; the message has the
+remedy.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ from infra.replication.error import ReplicationError
 
 
 def exit_code(failure: Exception) -> int:
-    """2 for what must be mended first, 3 for what is not there, 1 for the rest."""
+    """2 for a mistake that must be corrected first, 3 for a server that is not there,
+    otherwise 1.
+    """
     if isinstance(failure, (SetupError, PublishRefusedError, NamingError)):
         return 2
     return 3 if isinstance(failure, (UnreachableError, SlotGoneError, psycopg.Error)) else 1
 
 
 async def serve(settings: DirectReaderSettings, telemetry_port: int) -> int:
-    """Run until a signal, or until a failure that trying again does not mend."""
+    """Run until a signal, or until a failure that retrying does not cure."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,5 @@
-"""Messages to records as Debezium's connector would write them: its topics, subjects, keys and
-envelopes, so that whatever reads Debezium's Avro can stand behind the direct reader.
+"""Turns messages into records as Debezium's connector writes them: the same topics, subjects, keys
+and envelopes, so that readers of Debezium's Avro can stand behind the direct reader.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Subjects:
         return table_schemas(relation, self._facts(relation), topic, self._intervals)
 
     def __call__(self, relation: Relation) -> Registered:
-        """A table's schemas with their ids; raises SetupError where one is refused."""
+        """A table's schemas with their ids; raises SetupError if the registry refuses one."""
         schemas = self._schemas(relation)
         key_subject, value_subject = schemas.subjects
         keyed = bool(schemas.key["fields"])
@@ -62,7 +62,7 @@ class Subjects:
 
 
 def _registered(registry: SchemaRegistry, subject: str, schema: AvroDefinition) -> int:
-    """A schema's id under a subject, where it is registered if it is not there yet."""
+    """A schema's id under a subject; the schema is registered if it is new."""
     try:
         return registry.register(subject, schema)
     except RegistrySilentError as error:
@@ -75,7 +75,7 @@ def _registered(registry: SchemaRegistry, subject: str, schema: AvroDefinition) 
 
 
 def check_registry(registry_url: str) -> None:
-    """One real request; raises UnreachableError that says what was tried."""
+    """Send one real request; raises UnreachableError that says what was tried."""
     try:
         with SchemaRegistry(registry_url) as registry:
             registry.check()
@@ -84,7 +84,7 @@ def check_registry(registry_url: str) -> None:
 
 
 class AvroEncoder(Encoder):
-    """One Avro record a change, to the topic that `stream` names for its table."""
+    """One Avro record for each change, to the topic that `stream` names for its table."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Messages to records: the stream that a table goes to, the key that keeps its order, and the
+"""Turns messages into records: the stream of a table, the key that keeps the order, and the
 serialised change.
 """
 
@@ -19,9 +19,9 @@ from infra.replication.pgoutput.event import Relation
 class PrimaryKeys:
     """The columns of tables' primary keys, asked for by the tables' OIDs.
 
-    With REPLICA IDENTITY FULL the stream itself does not tell which columns identify a row. The
-    catalogue answers for today: of a table that is gone, or whose key has other columns by now,
-    the last answer that fits the rows holds on.
+    With REPLICA IDENTITY FULL the stream does not say which columns identify a row, and the
+    catalogue knows only the present. For a table that was dropped, or whose key has other columns
+    now, the last answer that fits the rows stays valid.
     """
 
     def __init__(self, ask: Callable[[int], Sequence[str]]) -> None:
@@ -29,7 +29,7 @@ class PrimaryKeys:
         self._known: dict[int, Sequence[str]] = {}
 
     def __call__(self, relation: Relation) -> Sequence[str] | None:
-        """As ChangeJson asks for it."""
+        """The key's columns, as ChangeJson asks for them; None if they are not known."""
         found = self._ask(relation.oid)
         before = self._known.get(relation.oid, ())
         names = set(relation.names)
@@ -40,8 +40,8 @@ class PrimaryKeys:
 
 
 class JsonEncoder(Encoder):
-    """One JSON object a change (wal/serialise/change_json.py), to the stream that `stream` names
-    for its table.
+    """One JSON object for each change (wal/serialise/change_json.py), to the stream that `stream`
+    names for its table.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class JsonEncoder(Encoder):
 
 
 class NoEncoder(Encoder):
-    """Decodes and makes no records: for the null transport, when reading and decoding are of
-    interest.
+    """Decodes messages and makes no records: for the null transport, to measure reading and
+    decoding.
     """
 
     def __init__(self) -> None:

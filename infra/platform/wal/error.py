@@ -1,6 +1,6 @@
-"""Errors of the source that the direct reader reads.
+"""Errors of the direct reader's source.
 
-What reading itself can report is in `infra.replication.error`.
+Errors of reading itself are in `infra.replication.error`.
 
 PlatformError
 ├── SetupError         exit 2: server, publication or an option must be mended; the message has
@@ -15,11 +15,11 @@ from infra.platform.process.error import PlatformError
 
 
 class SetupError(PlatformError):
-    """What was asked for cannot be done with this server; nothing was changed."""
+    """The server cannot do what was asked for; nothing was changed."""
 
 
 class SlotGoneError(PlatformError):
-    """The slot cannot be had, or going on from it would skip changes."""
+    """The slot cannot be read, or reading on would skip changes."""
 
 
 class HistoryError(SlotGoneError):

@@ -1,5 +1,5 @@
-"""Measures the direct reader as InstrumentedSink measures a sink: the ledger, and each event's
-latency in stages.
+"""Measures the direct reader as InstrumentedSink measures a sink: with a ledger, and with each
+event's latency in stages.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from infra.platform.wal.replication.pump import Encoded, Meter, TransactionChunk
 class WalMeter(Meter):
     """Counts events when they are durable downstream.
 
-    Stages on one timeline: commit (the source's commit time − intended), read, queue, publish
-    (until durable). For every event they sum to its end-to-end latency. The pump's thread writes;
-    whoever reads holds the lock.
+    The stages on one timeline are commit (the source's commit time − intended), read, queue and
+    publish (until durable). For every event they add up to its end-to-end latency. The pump's
+    thread writes; readers hold the lock.
     """
 
     def __init__(self, name: str, run: str) -> None:
@@ -96,7 +96,7 @@ class WalMeter(Meter):
             figures.recorder.record_many_us(name, series[rows])
 
     def snapshot(self) -> dict[str, object]:
-        """The figures so far, as plain data, shaped as a sink's."""
+        """The figures so far as plain data, in the form of a sink's."""
         return {
             "name": self.name,
             "writes": self.writes,
@@ -110,7 +110,7 @@ class WalMeter(Meter):
 
 
 def key_number(key: bytes) -> int:
-    """A number for a record's key: the key itself where it is one integer, else a hash of its
+    """A number for a record's key: the key itself if it is one integer, otherwise a hash of its
     bytes.
     """
     try:

@@ -1,6 +1,8 @@
-"""Changes that the service can never take: put aside with their cause and position, or the end.
+"""Changes that the service can never accept: stored with their cause and position, or the reader
+ends.
 
-A file and not a topic, for what is too large for its topic is too large for the next one too.
+They go to a file and not to a topic: a record that is too large for its topic is too large for
+others too.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ logger = structlog.get_logger()
 
 
 class RefusedChanges:
-    """Appends refused changes to a file, one JSON object a line; without a file the first one ends
-    the reader.
+    """Appends refused changes to a file, one JSON object for each line; without a file the first
+    one ends the reader.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -29,8 +31,8 @@ class RefusedChanges:
         self._path = path
 
     def refuse(self, source: CommitSource, record: Record, cause: str) -> None:
-        """Put one aside; it is on disk when this returns. Raises PublishRefusedError without a
-        file.
+        """Store one refused change; it is on disk when this returns. Raises PublishRefusedError if
+        there is no file.
         """
         place = (
             f"{cause}: the change of transaction {source.xid} at {lsn_text(source.lsn)} for"

@@ -1,5 +1,5 @@
-"""One direct reader, put together: source objects, publisher, queue, reader; and taken apart
-again.
+"""Assembles one direct reader from source objects, publisher, queue and reader, and takes
+it apart.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BY_INDEX = "i"
 
 @dataclass(frozen=True, slots=True)
 class DirectReaderSettings:
-    """What the command line asks for (option.py explains each)."""
+    """The command line's settings (option.py explains each)."""
 
     dsn: str
     slot: str
@@ -77,17 +77,16 @@ class DirectReaderSettings:
 
 
 class Service:
-    """A reader with all that it needs.
+    """A reader with everything that it needs.
 
-    Making one checks everything that can be checked, and may take seconds.
-
-    Raises SetupError, SlotError or UnreachableError with the remedy; nothing is left behind then.
+    The constructor checks all that can be checked, which may take seconds. It raises SetupError,
+    SlotGoneError or UnreachableError with the remedy, and then leaves nothing behind.
     """
 
     def __init__(self, settings: DirectReaderSettings, anchor: Anchor) -> None:
         self.settings = settings
         self._keys = PrimaryKeys(self._primary_key)
-        #: What the encoder waits for just now.
+        #: What the encoder waits for at present.
         self._trouble = ""
         self._own = OwnObjects(settings.journal, settings.slot) if settings.create else None
         position = Position(settings.state, settings.slot, settings.publication)
@@ -149,7 +148,7 @@ class Service:
         )
 
     def _check_cluster(self, position: Position, identity: ServerIdentity) -> None:
-        """Raise SetupError for the state of another cluster, before anything is read."""
+        """Raise SetupError for a state file of another cluster, before anything is read."""
         place = position.place
         if place is None or place.system == identity.system:
             return
@@ -159,14 +158,14 @@ class Service:
         )
 
     def _remove_abandoned(self) -> None:
-        """Remove what readers that were killed had made for themselves."""
+        """Remove the objects that killed readers had created for themselves."""
         for path, dsn, objects in abandoned(self.settings.journal):
             if _removed(path, dsn, objects):
                 logger.warning("platform.reader.cleared", objects=objects)
 
     @property
     def _objects(self) -> dict[str, str]:
-        """What is made for this reader alone, in the order in which it is made."""
+        """The objects that are created for this reader alone, in the order of creation."""
         return {"publication": self.settings.publication, "slot": self.settings.slot}
 
     def _create(self, connection: server.LimitedConnection, own: OwnObjects) -> None:
@@ -191,7 +190,7 @@ class Service:
         return settings.stream or self._transport.naming.name(settings.prefix, schema, table)
 
     def _primary_key(self, oid: int) -> tuple[str, ...]:
-        """Ask for a table's key; a server that restarts just now is waited for."""
+        """Ask for a table's key; a server that is restarting is waited for."""
 
         def ask() -> tuple[str, ...]:
             with closing(server.connect(self.settings.dsn)) as connection:
@@ -207,7 +206,7 @@ class Service:
         self._trouble = trouble
 
     def _facts(self, relation: Relation) -> TableFacts:
-        """What the catalogue says of a table that the stream does not."""
+        """Facts about a table that the catalogue has and the stream does not."""
         key = tuple(self._keys(relation) or ())
         if not key and relation.identity == _BY_INDEX:
             key = tuple(relation.names[place] for place in relation.key_positions)
@@ -218,7 +217,7 @@ class Service:
             return catalogue.table_facts(connection, relation.oid, key)
 
     def _relations(self) -> list[Relation]:
-        """The published tables as they are now."""
+        """The published tables at present."""
         tables = self.published.tables.values()
         with closing(server.connect(self.settings.dsn)) as connection:
             found = [
@@ -260,42 +259,42 @@ class Service:
         )
 
     def run(self) -> None:
-        """Read and publish until `stop`, or until something failed, which is in `failure` then."""
+        """Read and publish until `stop`, or until a failure, which is then in `failure`."""
         self.pump.start()
         self.reader.run()
 
     def begin(self) -> None:
-        """Start to read, where the settings said to wait for this."""
+        """Start to read, if the settings say to wait for this call."""
         self.reader.begin()
 
     def stop(self) -> None:
-        """Have `run` end when what is held is durable and confirmed."""
+        """Have `run` end when everything held is durable and confirmed."""
         self.reader.stop()
 
     def close(self) -> None:
-        """Remove what was made for this reader alone."""
+        """Remove the objects that were created for this reader alone."""
         if self._own is not None and self._own.path.exists():
             _removed(self._own.path, self.settings.dsn, self._objects)
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the reader, if anything did."""
+        """The error that ended the reader; None if none did."""
         return self.reader.failure
 
     @property
     def errors(self) -> list[str]:
-        """What has failed permanently, and what fails again and again, for the telemetry."""
+        """Permanent failures, and failures that repeat at present, for the telemetry."""
         found = [self.reader.failure, self.pump.failure]
         said = {f"{type(error).__name__}: {error}" for error in found if error is not None}
         troubles = {self.reader.trouble, self.publisher.trouble, self._trouble}
         return sorted((said | troubles) - {""})
 
     def watch(self) -> int | None:
-        """Look at source and destination: WAL that the slot still holds for us; None where the
-        server cannot be asked.
+        """Look at source and destination; returns the WAL in bytes that the slot still holds for
+        us, None if the server does not answer.
 
-        A publication that no longer publishes what it did ends the reader: the server would go on
-        without a word. So does a place whose contents are gone.
+        A publication that publishes less than before ends the reader, because the server would
+        continue silently. So does a destination whose contents are gone.
         """
         if why := self.publisher.moved():
             self.reader.fail(
@@ -335,8 +334,8 @@ class Service:
         pump = self.pump
         return {
             "polled": self.reader.messages,
-            # The slot stands for the one partition that there is; how far it is behind is
-            # reported in bytes elsewhere.
+            # The slot stands for the only partition; how far it is behind is reported elsewhere, in
+            # bytes.
             "partitions": {self.settings.slot: self._partition()},
             "queue_depth": pump.held - pump.in_flight,
             "queue_high_water": pump.high_water,

@@ -23,21 +23,24 @@ from infra.platform.process.telemetry_server import (
 )
 from infra.platform.wal.service import Service
 
-#: The server is asked once in so many samples how much WAL the slot holds.
+#: For one in this many samples the server is asked how much WAL the slot holds.
 SLOT_SAMPLES = 10
-#: Reading is this platform's capture, publishing is its sink: the names that charts of every
-#: platform use.
+#: In the charts of every platform, reading is this platform's capture and publishing its sink.
 COMMON = {"read": "capture", "publish": "sink_write"}
 
 
 class ReaderSample(HeldSample, kw_only=True):
-    """The direct reader's sample: also how much WAL the slot holds, None where it is not known."""
+    """The direct reader's sample, with the bytes of WAL that the slot holds; None where not
+    known.
+    """
 
     slot_lag_bytes: int | None
 
 
 class ReaderSnapshot(ProcessSnapshot, kw_only=True):
-    """The direct reader's snapshot: also how much WAL the slot holds, None where not known."""
+    """The direct reader's snapshot, with the bytes of WAL that the slot holds; None where not
+    known.
+    """
 
     slot_lag_bytes: int | None
 

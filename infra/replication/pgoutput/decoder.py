@@ -47,8 +47,7 @@ class PgOutputDecoder:
     """Reads messages in the order in which the server sent them, because earlier messages define
     the layout of rows.
 
-    Not thread-safe. Malformed input raises DecodeError; the decoder can then go on with the next
-    message.
+    Not thread-safe. Malformed input raises DecodeError; after it the next message can be read.
     """
 
     def __init__(self, form: Form | None = None) -> None:

@@ -1,1 +1,1 @@
-"""The direct reader's slot: reading it, handing changes on, confirming what is durable."""
+"""The direct reader's slot: reads it, passes changes on, and confirms what is durable."""

@@ -1,7 +1,8 @@
-"""What the catalogue says of a table that the stream does not: its key, its NULLs, and types that
-are not built in.
+"""Facts about a table that the catalogue has and the stream does not: its key, its NULLs, and types
+that are not built in.
 
-The catalogue is today's. A table is asked for by its OID: another one of the same name is not it.
+The catalogue shows the present. Tables are asked for by OID, because another table may have the
+same name now.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from infra.replication.pgoutput.event import Relation, RelationColumn
 
 
 def primary_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
-    """The columns of a table's primary key in the key's order; none where it has no such key."""
+    """The columns of a table's primary key in the key's order; empty if it has none."""
     rows = all_rows(
         connection,
         "SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(number, place),"
@@ -26,8 +27,8 @@ def primary_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
 
 
 def unique_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
-    """The columns of a table's first unique index, by name, whose values are never NULL; none where
-    it has no such index. Debezium takes it for the key of a table without one.
+    """The columns of a table's first unique index, by name, whose values are never NULL; empty if
+    there is none. Debezium uses it as the key of a table without a primary key.
     """
     rows = all_rows(
         connection,
@@ -43,7 +44,7 @@ def unique_key(connection: LimitedConnection, oid: int) -> tuple[str, ...]:
 
 
 def table_facts(connection: LimitedConnection, oid: int, key: tuple[str, ...]) -> TableFacts:
-    """What schemas need to know of a table, whose key is known."""
+    """A table's facts for its schemas; `key` is known already."""
     return TableFacts(key, _not_null(connection, oid), _own_types(connection, oid))
 
 
@@ -57,7 +58,7 @@ def _not_null(connection: LimitedConnection, oid: int) -> frozenset[str]:
     return frozenset(str(name) for (name,) in rows)
 
 
-#: A domain may stand for another domain. The item of an array is looked at in its place.
+#: A domain may be based on another domain. For an array its item's type is looked up.
 _TYPES = """
 WITH RECURSIVE base (name, oid, modifier) AS (
   SELECT attname, atttypid, atttypmod FROM pg_attribute
@@ -84,8 +85,8 @@ def _own_types(connection: LimitedConnection, oid: int) -> dict[str, OwnType]:
 def table_relation(
     connection: LimitedConnection, oid: int, published: Collection[str]
 ) -> Relation | None:
-    """A table as the server will describe it, with the `published` columns, where these are known;
-    None where it is gone.
+    """A table as the server will describe it, with the `published` columns if these are known; None
+    if the table is gone.
     """
     head = first_row(
         connection,

@@ -1,4 +1,4 @@
-"""What the server is told that it may forget: the end of what is durable downstream."""
+"""Tells the server what it may discard: everything up to the end of what is durable downstream."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from infra.platform.wal.replication.pump import Pump
 from infra.platform.wal.replication.session import ReplicationSession
 from infra.platform.wal.replication.timeline import TimelineWatch
 
-# A confirmation is one small write to the state file and one message; the bound on repeated events
-# has it as a term.
+# A confirmation is one small write to the state file and one message; the interval is part of the
+# bound on repeated events.
 CONFIRM_S = 0.1
 STATUS_S = 5.0
 
 
 class Confirmation:
-    """Confirms one slot's positions, session after session, and journals each before it is sent.
+    """Confirms one slot's positions over all sessions, and journals each position before it is
+    sent.
 
-    A position is journalled with the timeline that it is on, so `begin` comes before all else of a
-    session.
+    A position is journalled with its timeline, so `begin` must be a session's first call.
     """
 
     def __init__(self, pump: Pump, position: Position) -> None:
@@ -28,9 +28,9 @@ class Confirmation:
         self._pump = pump
         self._position = position
         self._timeline: TimelineWatch | None = None
-        #: The farthest place in the server's WAL that this session has heard of.
+        #: The highest position in the server's WAL that this session has seen.
         self._reach_lsn = 0
-        #: Where the slot stood when this session began.
+        #: The slot's position when this session began.
         self._slot_lsn = 0
         self._confirmed_s = self._status_s = 0.0
 
@@ -40,7 +40,7 @@ class Confirmation:
         return self._position.lsn or 0
 
     def begin(self, end_lsn: int, slot_lsn: int, timeline: TimelineWatch) -> None:
-        """A session begins: where the server's WAL ends, and where the slot stands."""
+        """A session begins: the end of the server's WAL, and the slot's position."""
         self._timeline = timeline
         self._reach_lsn = end_lsn
         self._slot_lsn = slot_lsn
@@ -51,11 +51,11 @@ class Confirmation:
             self._timeline.close()
 
     def reach(self, lsn: int) -> None:
-        """The server's WAL goes at least as far."""
+        """Note that the server's WAL reaches at least this position."""
         self._reach_lsn = max(self._reach_lsn, lsn)
 
     def report(self, stream: ReplicationSession, intake: Intake) -> None:
-        """Confirm what has become durable, when it is time or the server asks."""
+        """Confirm what has become durable, if it is time or the server asks."""
         now_s = time.monotonic()
         if not stream.asked and now_s - self._confirmed_s < CONFIRM_S:
             return
@@ -73,12 +73,12 @@ class Confirmation:
         self._confirm(stream, intake, self._confirmable(stream, intake))
 
     def _confirmable(self, stream: ReplicationSession, intake: Intake) -> int:
-        """The end of the last durable transaction; where nothing is held, as far as the server has
-        looked.
+        """The end of the last durable transaction; if nothing is held, the position up to which the
+        server has looked.
         """
         pump = self._pump
         if intake.proving:
-            # Our position may be of another history: the slot must not be pushed there.
+            # Our position may belong to another history, and the slot must not be moved there.
             return self._slot_lsn
         if not intake.open and pump.drained:
             return max(pump.durable_lsn, stream.idle_lsn, self._slot_lsn)
@@ -86,7 +86,7 @@ class Confirmation:
 
     def _confirm(self, stream: ReplicationSession, intake: Intake, lsn: int) -> None:
         self.reach(stream.idle_lsn)
-        # A slot that is pushed beyond the server's WAL skips whatever is written up to there.
+        # A slot that is moved beyond the server's WAL would skip everything written up to there.
         lsn = min(lsn, self._reach_lsn)
         if intake.hold_lsn is not None:
             lsn = min(lsn, intake.hold_lsn)

@@ -1,7 +1,7 @@
-"""Sorts raw messages by transaction, and lets none pass that it does not know; pure.
+"""Sorts raw messages by transaction, and rejects kinds that it does not know; pure.
 
-PostgreSQL documentation, "Logical Replication Message Formats". Only the first byte of a message
-is looked at, and Begin and Commit; what changes say is the encoder's business.
+PostgreSQL documentation, "Logical Replication Message Formats". Only the first byte of a message is
+read, and Begin and Commit; the encoder reads the changes.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ BEGIN = ord("B")
 BEGIN_FIELDS = struct.Struct(">QqI")
 COMMIT_END = struct.Struct(">Q")
 COMMIT_END_OFFSET = 10
-#: What a transaction may hold: changes, and what describes them.
+#: The messages that a transaction may contain: changes, and their descriptions.
 INSIDE = b"ORYIUDTM"
-#: What is needed to read later changes, also of a transaction that is left out.
+#: The messages that later changes need, also those of a transaction that is left out.
 DESCRIBING = b"RY"
 _kind_of = itemgetter(0)
 _FRAME = re.compile(rb"[BC]")
-#: What begins a block of messages that are held, and what becomes of them: transactions in progress
-#: (S, c, A; protocol version 2), and prepared ones (b, K, r; a slot with two_phase on).
+#: The starts and ends of held messages: of transactions in progress (S, c, A; protocol version 2),
+#: and of prepared ones (b, K, r; a slot with two_phase on).
 _HELD = b"ScAbKrp"
 _HELD_START = re.compile(b"[" + _HELD + b"]")
 _BLOCK_STARTS, _BLOCK_ENDS = b"Sb", b"EP"
 
 
 class Intake:
-    """One session's messages, in their order, into chunks of transactions.
+    """Sorts one session's messages, in their order, into chunks of transactions.
 
-    With `first`, the session must bring that transaction before any later one: it was published
-    before, so of it, and of those before it, only what they describe is handed on. A HistoryError
-    says that it is not there. Raises DecodeError for a message of a kind that is not expected where
-    it stands.
+    With `first`, the session must bring that transaction before any later one. It was published
+    before, so only the descriptions in it, and in earlier ones, are passed on. Raises HistoryError
+    if the server does not send it, and DecodeError for a message of an unexpected kind.
     """
 
-    #: What must not be confirmed yet, because it would not be sent again; None where all may be.
+    #: A position that must not be confirmed yet, because its changes would not be sent again; None
+    #: if all may be.
     hold_lsn: int | None = None
 
     def __init__(self, first: CommitMark | None = None) -> None:
@@ -58,11 +58,11 @@ class Intake:
 
     @property
     def proving(self) -> bool:
-        """Whether the transaction that must be there has yet to come."""
+        """Whether the transaction of `first` has not come yet."""
         return self._first is not None
 
     def take(self, messages: Sequence[bytes], read_us: int) -> Iterator[TransactionChunk]:
-        """The chunks that these messages make; each is to be handed on before the next is made."""
+        """The chunks of these messages; the caller must pass on each before it takes the next."""
         yield self._sorted(messages, _kinds(messages), read_us)
 
     def _sorted(self, messages: Sequence[bytes], kinds: bytes, read_us: int) -> TransactionChunk:
@@ -139,7 +139,7 @@ class Intake:
         return self._left(end_lsn)
 
     def _left(self, end_lsn: int) -> CommitMark:
-        """The transaction's end; its mark is what may be confirmed when it is durable."""
+        """The transaction's end; its mark may be confirmed once it is durable."""
         if self._first is not None and self._source == self._first.source:
             self._first = None
         self.open = self._leaving_out = False
@@ -147,14 +147,14 @@ class Intake:
         return CommitMark(self._source, end_lsn)
 
     def close(self) -> None:
-        """Give up what is not complete; a new session starts over."""
+        """Drop what is incomplete; a new session starts over."""
 
 
 class HoldingIntake(Intake):
-    """The same where the server also sends transactions in progress, or prepared ones.
+    """An intake for servers that also send transactions in progress, or prepared ones.
 
-    They are held, at most `memory_bytes` in memory and `spill_bytes` in temporary files, until
-    they are committed; what was rolled back is left out.
+    These are held until they are committed, with at most `memory_bytes` in memory and `spill_bytes`
+    in temporary files; what was rolled back is left out.
     """
 
     def __init__(self, first: CommitMark | None, memory_bytes: int, spill_bytes: int) -> None:
@@ -164,7 +164,7 @@ class HoldingIntake(Intake):
         self._in_block = self._preparing = False
 
     def take(self, messages: Sequence[bytes], read_us: int) -> Iterator[TransactionChunk]:
-        """The chunks that these messages make; a transaction of any size comes in small ones."""
+        """The chunks of these messages; a transaction of any size comes in small chunks."""
         kinds = _kinds(messages)
         position = 0
         while position < len(messages):
@@ -183,8 +183,8 @@ class HoldingIntake(Intake):
         transaction = self.assembler.feed(message)
         self.hold_lsn = self.assembler.hold_lsn
         if self._preparing and message[0] in DESCRIBING:
-            # To the server a table is described once this is sent, whatever becomes of the
-            # transaction: the next one relies on it.
+            # For the server a table is described once this was sent, even if the transaction is
+            # rolled back: the next transaction relies on it.
             part = TransactionPart(self._source, [message])
             yield TransactionChunk([part], 1, len(message), read_us, None)
         if message[0] in _BLOCK_STARTS:
@@ -214,7 +214,7 @@ class HoldingIntake(Intake):
         yield TransactionChunk((), 1, 0, read_us, self._left(transaction.end_lsn))
 
     def close(self) -> None:
-        """Give up memory and temporary files."""
+        """Drop what is held in memory and temporary files."""
         self.assembler.close()
 
 

@@ -1,8 +1,8 @@
-"""What the reader writes down: objects that it is about to create, and the position that it is
-about to confirm.
+"""What the reader writes down first: objects before it creates them, and positions before it
+confirms them.
 
-Both are on disk before the server hears of them, so that a reader that died leaves nothing that
-the next one does not find.
+Both are on disk before the server gets the request, so the next reader finds everything that a dead
+reader left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from infra.replication.connection import ServerIdentity
 
 
 class StateFile(msgspec.Struct, kw_only=True):
-    """The file of `--state`. What a file of an older version does not say is not known."""
+    """The file of `--state`. A field that an older version did not write is unknown."""
 
     system: str
     slot: str
@@ -44,10 +44,10 @@ def write_durably(path: Path, text: str) -> None:
 
 
 class Position:
-    """The last confirmed position, in a file where one is named, else in memory only.
+    """The last confirmed position, in a file if one is named, otherwise in memory only.
 
-    It is never behind the server's, so that a slot found beyond it is another one. With it stands
-    what it belongs to: cluster, timeline, and the last transaction that was published.
+    It is never behind the server's position, so a slot beyond it must be another slot. The file
+    also has the position's cluster and timeline, and the last published transaction.
     """
 
     def __init__(self, path: Path | None, slot: str, publication: str) -> None:
@@ -60,7 +60,7 @@ class Position:
 
     @property
     def lsn(self) -> int | None:
-        """The position itself; None where it is not known yet."""
+        """The position; None if it is not known yet."""
         return None if self.place is None else self.place.lsn
 
     def _read(self, path: Path) -> Place:
@@ -75,29 +75,30 @@ class Position:
                 f"--state {path} is of slot {state.slot!r} in cluster {state.system}, not of"
                 f" slot {self._slot!r}; name another file or remove it"
             )
-        # Another publication need not have that transaction, so it proves nothing.
+        # Another publication may leave out that transaction, so its absence proves nothing.
         last = state.last if state.publication == self._publication else None
         return Place(state.system, state.timeline, state.lsn, last)
 
     def move(self, lsn: int, last: CommitMark | None, timeline: int) -> None:
-        """Note a position that is about to be confirmed, its timeline, and the last transaction up
-        to it.
+        """Note a position before it is confirmed, with its timeline and the last transaction up to
+        it.
         """
         assert self.place is not None, "settle comes first"
         self._write(replace(self.place, lsn=lsn, last=last or self.place.last, timeline=timeline))
 
     def settle(self, server: ServerIdentity, slot_lsn: int) -> None:
-        """From now on positions are the server's own; without a place, or after a gap, the slot's
-        is the first.
+        """From now on positions are the server's own; without a known place, or after a gap, the
+        first one is the slot's.
         """
         if self.place is None or self.place.system != server.system:
             self._write(Place(server.system, server.timeline, slot_lsn))
         elif self.place.timeline != server.timeline:
-            # Behind the fork the old timeline had no change of ours, or `gap` had refused it.
+            # Behind the fork the old timeline had no change of ours; otherwise `gap` would have
+            # refused.
             self._write(Place(server.system, server.timeline, slot_lsn, self.place.last))
 
     def forget(self) -> None:
-        """A gap is to be skipped: what was known holds no longer."""
+        """Skip a gap: earlier positions are no longer valid."""
         self.place = None
 
     def _write(self, place: Place) -> None:
@@ -115,13 +116,15 @@ class Position:
 
 
 class OwnObjects:
-    """The publication and slot that one reader makes for itself, in a file that names its owner."""
+    """The publication and slot that a reader creates for itself, in a file that names the
+    reader.
+    """
 
     def __init__(self, directory: Path, slot: str) -> None:
         self.path = directory / f"{slot}.json"
 
     def note(self, dsn: str, objects: dict[str, str]) -> None:
-        """Write down what is about to be created: kind to name, in the order of creation."""
+        """Write down objects before they are created: kind to name, in the order of creation."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         process = psutil.Process()
         owner = {"pid": process.pid, "started_s": process.create_time()}
@@ -129,7 +132,7 @@ class OwnObjects:
 
 
 def abandoned(directory: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
-    """The files of readers that live no more: file, server, and objects by kind."""
+    """The files of dead readers: file, server, and objects by kind."""
     for path in sorted(directory.glob("*.json")):
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not _lives(int(data["pid"]), float(data["started_s"])):

@@ -1,5 +1,5 @@
-"""How long a failing source is tried again: errors are told apart by SQLSTATE, and only progress
-renews the patience.
+"""How long a failing source is retried: errors are classified by SQLSTATE, and only progress renews
+the patience.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from infra.platform.process.error import UnreachableError
 
 T = TypeVar("T")
 
-#: Codes of states that pass by themselves (PostgreSQL documentation, "PostgreSQL Error Codes"):
+#: Codes of conditions that pass by themselves (PostgreSQL documentation, "PostgreSQL Error Codes"):
 #: connection exceptions, lack of resources, operator intervention (shutdown, starting up), a slot
-#: or object in use. No code at all: the connection broke or was never made.
+#: or object in use. Without a code the connection broke or was never made.
 PASSING_CLASSES = ("08", "53", "57", "55006")
 FIRST_PAUSE_S = 0.1
 MOST_PAUSE_S = 2.0
@@ -26,7 +26,7 @@ ASK_AGAIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PatienceClock:
-    """The time, and how it is waited for."""
+    """The time, and a way to wait."""
 
     now_s: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -40,10 +40,11 @@ def is_passing(sqlstate: str) -> bool:
 def patiently(
     ask: Callable[[], T], limit_s: float, clock: PatienceClock, note: Callable[[str], None]
 ) -> T:
-    """An answer of a server that may be away just now: asked again until the time is over.
+    """An answer of a server that may be away for a while: the request is repeated until the time is
+    over.
 
-    What does not pass by itself is raised at once. `note` gets what is waited for, and "" when
-    that is over.
+    Errors that do not pass by themselves are raised at once. `note` gets the reason for the wait,
+    and "" when the wait is over.
     """
     deadline_s = clock.now_s() + limit_s
     while True:
@@ -62,11 +63,11 @@ def patiently(
 
 
 class Patience:
-    """Decides after each failure: how long to pause, or that it is over.
+    """Decides after each failure how long to pause, or that the patience is over.
 
-    The time runs from the first failure since the last progress. A connection that was made and
-    brought nothing is no progress; else a permanent error would be met for ever. An error that does
-    not pass by itself ends it at its second time in a row.
+    The time runs from the first failure after the last progress. A connection that brings no data
+    is no progress, or a permanent error would be retried for ever. An error that does not pass by
+    itself ends the patience when it comes twice in a row.
     """
 
     def __init__(self, limit_s: float, now_s: Callable[[], float]) -> None:
@@ -79,13 +80,13 @@ class Patience:
         self._permanent = ""
 
     def progress(self) -> None:
-        """Something came that had not come before."""
+        """Note that new data has come."""
         self.failures = 0
         self.trouble = self._permanent = ""
         self._pause_s = FIRST_PAUSE_S
 
     def pause_s(self, message: str, sqlstate: str, limit_s: float | None = None) -> float | None:
-        """How long to wait after this failure; None where there is nothing left to wait for."""
+        """How long to wait after this failure, in seconds; None if retrying is over."""
         limit_s = self._limit_s if limit_s is None else limit_s
         if not self.failures:
             self._since_s = self._now_s()

@@ -1,8 +1,8 @@
-"""A position with its life: an LSN means something only in its own cluster and timeline.
+"""A position with its history: an LSN has a meaning only in its own cluster and timeline.
 
-A restored copy, a new cluster, a promoted standby and a slot that was created again all have LSNs
-that look like ours. What is published next is decided by comparing within one history only, and
-where two histories cannot be joined, the gap is an error that names the positions.
+A restored copy, a new cluster, a promoted standby and a recreated slot all have LSNs that look like
+ours. Positions are therefore compared only within one history. If two histories cannot be joined,
+the gap is an error that names the positions.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from infra.replication.connection import ServerIdentity, lsn_text
 
 @dataclass(frozen=True, slots=True)
 class CommitMark:
-    """A transaction that was published: enough to know it again when the server sends it again.
+    """A published transaction, with enough data to recognise it when the server sends it again.
 
-    No two histories of a cluster have the same commit record at one place: the transaction's
+    No two histories of a cluster have the same commit record at one position: the transaction's
     number and the commit's microsecond differ.
     """
 
@@ -27,9 +27,10 @@ class CommitMark:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a reader stands: a position of one slot, and the last transaction up to it.
+    """A reader's position in one slot, and the last transaction up to it.
 
-    Timeline 0 and no transaction: not known, as in a state file of an older version.
+    Timeline 0 and no transaction mean that they are not known, as in a state file of an older
+    version.
     """
 
     system: str
@@ -39,16 +40,19 @@ class Place:
 
     @property
     def published_lsn(self) -> int:
-        """Up to here changes may have been published; behind it the WAL had none for us."""
+        """Changes up to this position may have been published; behind it the WAL had none
+        for us.
+        """
         return self.last.end_lsn if self.last is not None else self.lsn
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where a session starts, and the transaction that must be the first one in it.
+    """Where a session starts, and the transaction that must come first.
 
-    `start_lsn` 0 leaves it to the slot. With `first`, the server is asked for a transaction that
-    was published before: if it sends that one, both histories are the same up to there.
+    A `start_lsn` of 0 means the slot's own position. With `first` the server is asked for a
+    transaction that was published before: if it sends that one, both histories are equal up to
+    there.
     """
 
     start_lsn: int = 0
@@ -56,15 +60,15 @@ class Resume:
 
 
 def resume_from(last: CommitMark | None, slot_lsn: int) -> Resume:
-    """How a session goes on behind a transaction, where there is no gap to the slot's position."""
+    """How a session continues behind a transaction, if there is no gap to the slot's position."""
     if last is None or slot_lsn > last.source.lsn:
         return Resume()
     return Resume(last.source.lsn, last)
 
 
 def gap(place: Place, server: ServerIdentity, slot_lsn: int, slot: str) -> str | None:
-    """Why changes may be missing between what was published and what the slot has; None where it
-    is known that none are.
+    """Why changes may be missing between the last published one and the slot's position; None if
+    certainly none are.
     """
     if place.system != server.system:
         return (
@@ -99,7 +103,9 @@ def gap(place: Place, server: ServerIdentity, slot_lsn: int, slot: str) -> str |
 
 
 def _common_lsn(place: Place, server: ServerIdentity) -> int | None:
-    """Up to where the place's timeline and the server's are one; None where they never were."""
+    """The position up to which the place's timeline and the server's are one; None if they never
+    were.
+    """
     if place.timeline in (0, server.timeline):
         return max(server.end_lsn, place.lsn)
     return server.forks.get(place.timeline)

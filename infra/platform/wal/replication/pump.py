@@ -1,5 +1,5 @@
-"""Between reading and publishing: a bounded queue, and a thread that publishes, flushes and only
-then says durable.
+"""Between reading and publishing: a bounded queue, and a thread that publishes, flushes, and only
+then reports changes as durable.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from infra.platform.wal.serialise.commit_source import CommitSource
 
 logger = structlog.get_logger()
 
-#: Messages that are published before the next flush: what a flush costs is shared, and what a
-#: crash repeats is bounded.
+#: How many messages are published before a flush. More of them share a flush's cost; fewer are
+#: repeated after a crash.
 FLUSH_MESSAGES = 5_000
-#: The same in bytes: records of a flush are in memory beside the messages that they are made of.
+#: The same limit in bytes: a flush's records are in memory beside their messages.
 FLUSH_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class TransactionPart:
-    """A transaction's messages between Begin and Commit as they came, or as many of them as one
-    read brought.
+    """The messages of a transaction between Begin and Commit, or the part of them that one read
+    brought.
     """
 
     source: CommitSource
@@ -39,10 +39,11 @@ class TransactionPart:
 
 @dataclass(frozen=True, slots=True)
 class TransactionChunk:
-    """What one read brought, in commit order; the last transaction may go on in the next chunk.
+    """The messages of one read, in commit order; the last transaction may continue in the next
+    chunk.
 
     `count` is the number of messages. `mark` is the last transaction that ends in this chunk, if
-    any does: when everything up to here is durable, its end may be confirmed.
+    any does: once everything up to here is durable, its end may be confirmed.
     """
 
     parts: Sequence[TransactionPart]
@@ -57,37 +58,37 @@ Encoded = Sequence[Sequence[Record]]
 
 
 class Encoder(Protocol):
-    """Makes records out of messages."""
+    """Makes records of messages."""
 
     def encode(self, chunk: TransactionChunk) -> Encoded:
-        """The changes of each part as records, in order; raises PlatformError for one that cannot
-        be carried.
+        """The changes of each part as records, in order; raises PlatformError for a change that
+        cannot be encoded.
         """
 
 
 class Meter(Protocol):
-    """Told of everything that has become durable."""
+    """Is told of everything that has become durable."""
 
     def durable(
         self, chunk: TransactionChunk, encoded: Encoded, started_us: int, done_us: int
     ) -> None:
-        """This chunk was taken out of the queue at `started_us` and was durable at `done_us`."""
+        """This chunk left the queue at `started_us` and was durable at `done_us` (wall us)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PumpBound:
-    """How many messages, and how many bytes of them, may be held at once."""
+    """The limits for held messages: their number, and their bytes."""
 
     messages: int
     bytes: int
 
 
 class Pump:
-    """Holds chunks up to a bound in messages and bytes; publishes them in order from a thread of
-    its own.
+    """Holds chunks up to a limit in messages and bytes, and publishes them in order from a thread
+    of its own.
 
-    The bound counts what is being published. A failure ends the thread and stays in `failure`;
-    what was not durable then is in nobody's hands but the slot's.
+    The limit includes what is being published. A failure ends the thread and stays in `failure`;
+    then only the slot still has what was not durable.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class Pump:
         self.taken: CommitMark | None = None
         self.durable: CommitMark | None = None
         self.bound = bound
-        #: Where changes go that the service can never take; the default stops at the first.
+        #: Takes changes that the service can never accept; the default ends the pump at the first
+        #: one.
         self.refused = RefusedChanges(None)
         self.held = self.held_bytes = self.in_flight = self.high_water = 0
         self.published = self.flushes = self._peak = 0
@@ -118,12 +120,12 @@ class Pump:
 
     @property
     def taken_lsn(self) -> int:
-        """The end of the last transaction that was taken in whole; 0 before there is one."""
+        """The end of the last transaction that was taken completely; 0 if there is none yet."""
         return self.taken.end_lsn if self.taken is not None else 0
 
     @property
     def durable_lsn(self) -> int:
-        """The end of the last transaction that is durable; 0 before there is one."""
+        """The end of the last durable transaction; 0 if there is none yet."""
         return self.durable.end_lsn if self.durable is not None else 0
 
     def start(self) -> None:
@@ -131,13 +133,13 @@ class Pump:
         self._thread.start()
 
     def room(self) -> int:
-        """How many messages may still be taken in; 0 where the bytes held are over their bound."""
+        """How many more messages may be taken; 0 if the held bytes are over their limit."""
         with self._changed:
             full = self.held_bytes >= self.bound.bytes
             return 0 if full else max(0, self.bound.messages - self.held)
 
     def await_room(self, timeout_s: float) -> None:
-        """Return when there is room, something failed, or the time is over."""
+        """Return when there is room, the pump has failed, or the time is over."""
         with self._changed:
             self._changed.wait_for(
                 lambda: (
@@ -148,7 +150,7 @@ class Pump:
             )
 
     def put(self, chunk: TransactionChunk) -> None:
-        """Take in a chunk; the reader asks for `room` before it reads."""
+        """Take a chunk; the caller must have asked for `room` before it read."""
         with self._changed:
             self._chunks.append(chunk)
             self.held += chunk.count
@@ -161,36 +163,33 @@ class Pump:
             self._changed.notify_all()
 
     def peak(self) -> int:
-        """The most messages that were held since this was asked last; for one who asks."""
+        """The most messages held since the last call; for one caller only."""
         with self._changed:
             peak, self._peak = self._peak, self.held
             return peak
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is held or being published: all that was taken in is durable."""
+        """Whether nothing is held or being published, so that everything taken is durable."""
         with self._changed:
             return not self._chunks and not self.in_flight and self.failure is None
 
     @property
     def drained(self) -> bool:
-        """Whether all transactions that were taken in are durable."""
+        """Whether all transactions that were taken are durable."""
         return self.idle and self.taken == self.durable
 
     def await_drained(self, timeout_s: float) -> None:
-        """Return when nothing is held, something failed, or the time is over."""
+        """Return when nothing is held, the pump has failed, or the time is over."""
         with self._changed:
             self._changed.wait_for(lambda: self.failure is not None or not self.held, timeout_s)
 
     def forget(self) -> None:
-        """Positions taken so far belong to a history that is over; nothing may be held."""
+        """Forget all positions, which belong to a history that is over; nothing may be held."""
         self.taken = self.durable = None
 
     def stop(self, timeout_s: float) -> bool:
-        """Publish and flush what is held, then end;
-
-        False where that failed or the time was over.
-        """
+        """Publish and flush what is held, then stop; False if that failed or the time was over."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
@@ -209,9 +208,7 @@ class Pump:
                 self._changed.notify_all()
 
     def _take(self) -> list[TransactionChunk]:
-        """Waiting chunks, up to a flush's worth; none when there is nothing left and the end was
-        asked for.
-        """
+        """Waiting chunks for one flush; empty if there are none left and the pump must stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._chunks or self._ending)
             taken: list[TransactionChunk] = []
@@ -223,7 +220,7 @@ class Pump:
             return taken
 
     def _fits(self, size: int, chunk: TransactionChunk) -> bool:
-        """Whether a flush may have this chunk too."""
+        """Whether this chunk still fits into the flush."""
         return self.in_flight + chunk.count <= FLUSH_MESSAGES and size + chunk.bytes <= FLUSH_BYTES
 
     def _publish(self, chunks: Sequence[TransactionChunk]) -> None:
@@ -242,11 +239,11 @@ class Pump:
         self._settle(chunks)
 
     def _encoded(self, chunk: TransactionChunk) -> Encoded:
-        """The chunk's records without those that the service can never take."""
+        """The chunk's records without those that the service can never accept."""
         encoded = self._encoder.encode(chunk)
         limit_bytes = self._publisher.limit_bytes
         for number, records in enumerate(encoded):
-            # Only sizes are looked at here: a record within the smallest limit always fits.
+            # Only sizes are checked here, because a record within the smallest limit always fits.
             if records and max(map(_size, records)) > limit_bytes:
                 return self._fitting(chunk, encoded, number)
         return encoded

@@ -1,6 +1,4 @@
-"""Reads a replication slot in coalesced batches and confirms what is durable downstream, and
-nothing else.
-"""
+"""Reads a replication slot in batches, and confirms only what is durable downstream."""
 
 from __future__ import annotations
 
@@ -34,15 +32,15 @@ logger = structlog.get_logger()
 READ_MESSAGES = 2_000
 WAIT_S = 0.05
 STOP_S = 30.0
-#: The server notices within this that a reader was killed.
+#: Within this time the server notices that a reader was killed.
 RELEASE_S = 3.0
-#: A session that failed once may fail again at once; from the second time on it is shown.
+#: A failure is shown from the second time on; a single one often cures itself.
 SHOWN_FAILURES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
-    """Where to read, how eagerly, how long to try again, and what a gap is."""
+    """Where to read, how often, how long to retry, and what to do about a gap."""
 
     dsn: str
     slot: str
@@ -57,13 +55,13 @@ class ReaderSettings:
 
 
 class WalReader:
-    """Takes changes from the slot and hands them to the pump, transaction by transaction in commit
+    """Takes changes from the slot and gives them to the pump, transaction by transaction in commit
     order.
 
-    When the pump is full the reader stops reading, and the slot keeps the WAL. A connection that
-    breaks is made again, from the last transaction that was taken over whole: the server is asked
-    for that one once more, which shows that its history is still the same. `run` belongs to a
-    thread of its own; the rest may be asked from any.
+    When the pump is full, the reader stops reading, and the slot keeps the WAL. A broken connection
+    is made again from the last transaction that was taken completely. The server must send that one
+    once more, which proves that its history is still the same. `run` needs a thread of its own; all
+    other methods may be called from any thread.
     """
 
     def __init__(
@@ -104,34 +102,34 @@ class WalReader:
 
     @property
     def trouble(self) -> str:
-        """What fails again and again just now; empty where nothing does."""
+        """The failure that repeats at present; empty if there is none."""
         patience = self._patience
         return patience.trouble if patience.failures >= SHOWN_FAILURES else ""
 
     @property
     def spilled_bytes(self) -> int:
-        """What transactions in progress hold in temporary files."""
+        """The bytes that transactions in progress hold in temporary files."""
         intake = self._intake
         return intake.assembler.spilled_bytes if isinstance(intake, HoldingIntake) else 0
 
     def begin(self) -> None:
-        """Start to read, where the settings said to wait for this."""
+        """Start to read, if the settings say to wait for this call."""
         self._begun.set()
 
     def stop(self) -> None:
-        """Take nothing more; `run` returns when what is held is durable and confirmed."""
+        """Take no more; `run` returns when everything held is durable and confirmed."""
         self._stopping.set()
 
     def fail(self, error: Exception) -> None:
-        """End `run` with this error, which somebody who watches the source has found."""
+        """End `run` with this error, which a watcher of the source has found."""
         self._ended_by = self._ended_by or error
 
     def run(self) -> None:
-        """Read until `stop`, or until something failed permanently, which is in `failure` then."""
+        """Read until `stop`, or until a permanent failure, which is then in `failure`."""
         try:
             while not self._stopping.is_set():
                 self._run_session()
-            self._pump.stop(STOP_S)  # at once where the last session has ended in order
+            self._pump.stop(STOP_S)  # returns at once if the last session ended normally
             self._check_pump()
         except (PlatformError, ReplicationError, psycopg.Error, OSError) as failure:
             self.failure = failure
@@ -157,15 +155,15 @@ class WalReader:
             self._pause_after(error)
 
     def _was_healthy(self, error: Exception, since_s: float) -> bool:
-        """Whether a session that broke had stood for long, so that the server is there.
+        """Whether a session that broke had lasted long, so that the server is reachable.
 
-        What the server itself says against it does not become better by the time it took.
+        The server's own refusals do not count as healthy, however long the session lasted.
         """
         long_s = max(self._settings.reconnect_s, STATUS_S)
         return not getattr(error, "sqlstate", None) and time.monotonic() - since_s > long_s
 
     def _pause_after(self, error: Exception) -> None:
-        """Wait before the next attempt; raises where there is nothing left to wait for."""
+        """Wait before the next attempt; raises if retrying is over."""
         said = str(error).strip()
         code = getattr(error, "sqlstate", None) or ""
         pause_s = self._patience.pause_s(said, code, self._limit_s(error))
@@ -180,8 +178,8 @@ class WalReader:
             raise UnreachableError(said) from error
 
     def _limit_s(self, error: Exception) -> float | None:
-        """How long to try again: the first session has no past to wait for, but its slot may just
-        be let go of.
+        """How long to retry, in seconds: a first session has no progress to wait for again, but its
+        slot may be about to be released.
         """
         if self.connections:
             return None
@@ -219,7 +217,7 @@ class WalReader:
         return stream
 
     def _found_slot(self) -> slot.Slot:
-        """The slot, fit to be read, and read by nobody else."""
+        """The slot, checked, and read by nobody else."""
         settings = self._settings
         with closing(slot.connect(settings.dsn)) as catalogue:
             known = self._position.place is not None
@@ -236,10 +234,11 @@ class WalReader:
         requirement.check_place(self._position.place, server, found)
         self._position.settle(server, found.confirmed_lsn)
         assert self._position.place is not None
-        # What is still being published was taken over, though it is not confirmed yet.
+        # What is still being published was taken already, although it is not confirmed yet.
         last = self._pump.taken or self._position.place.last
         resume = life.resume_from(last, found.confirmed_lsn)
-        # What was prepared before that transaction is sent again only from the slot's own place.
+        # Transactions that were prepared before that one are sent again only from the slot's own
+        # position.
         return replace(resume, start_lsn=0) if found.two_phase else resume
 
     def _new_intake(self, first: CommitMark | None, two_phase: bool) -> Intake:
@@ -250,7 +249,7 @@ class WalReader:
         return Intake(first)
 
     def _skip_gap(self, error: HistoryError) -> None:
-        """Go on behind a gap where the settings allow that; raises where they do not."""
+        """Continue behind a gap if the settings allow that; otherwise raise the error."""
         if not self._settings.skip_gaps:
             raise requirement.with_remedy(error)
         self.gaps += 1
@@ -262,7 +261,7 @@ class WalReader:
         self._position.forget()
 
     def _read(self, stream: ReplicationSession) -> None:
-        """Read one session to its end: a stop, or a connection that broke."""
+        """Read one session to its end: by a stop, or by a broken connection."""
         try:
             while not self._stopping.is_set():
                 self._check_pump()
@@ -295,11 +294,11 @@ class WalReader:
         if not messages:
             stream.wait(WAIT_S)
         elif not stream.more:
-            # Reading at once wakes the server for every change, which halves what it can send.
+            # Reading at once would wake the server for every change, which halves its throughput.
             time.sleep(self._settings.coalesce_s)
 
     def _hold_back(self, stream: ReplicationSession) -> None:
-        """Read nothing until there is room; the server is still told that we live."""
+        """Read nothing until there is room; the server still gets signs of life."""
         self.paused = True
         self.pauses += 1
         while not self._pump.room() and not self._stopping.is_set():
@@ -310,7 +309,7 @@ class WalReader:
         stream.rest()
 
     def _take(self, stream: ReplicationSession, messages: list[bytes]) -> None:
-        """Hand on what was read, in chunks; a transaction that was held may need room first."""
+        """Pass on the messages in chunks; a transaction that was held may have to wait for room."""
         for number, chunk in enumerate(self._intake.take(messages, self._now_us())):
             if number and not self._pump.room():
                 self._hold_back(stream)
@@ -330,8 +329,8 @@ class WalReader:
             self._patience.progress()
 
     def _check_proof(self, stream: ReplicationSession) -> None:
-        """Raise HistoryError where the server has passed the place of a transaction that was
-        published before, and has not sent it.
+        """Raise HistoryError if the server has passed the position of a transaction that was
+        published before, without sending it.
         """
         last = self._pump.taken or (self._position.place and self._position.place.last)
         if self._intake.proving and last and stream.idle_lsn >= last.end_lsn:
@@ -344,7 +343,7 @@ class WalReader:
             self._patience.progress()
 
     def _finish(self, stream: ReplicationSession) -> None:
-        """Wait until all that was taken is durable, and confirm it."""
+        """Wait until everything taken is durable, and confirm it."""
         if self._pump.stop(STOP_S):
             self._confirmation.finish(stream, self._intake)
 
@@ -358,7 +357,7 @@ class WalReader:
             ) from failure
 
     def snapshot(self) -> dict[str, object]:
-        """Position, counters and whether the slot takes the lag, as plain data."""
+        """Position, counters and whether the slot has to hold the backlog, as plain data."""
         place = self._position.place
         return {
             "slot": self._settings.slot,

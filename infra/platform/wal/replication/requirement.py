@@ -1,7 +1,7 @@
-"""What a reader assumes of server, rights, publication and slot, checked before it starts.
+"""The reader's requirements on server, rights, publication and slot, checked before it starts.
 
-Each refusal names the SQL or the setting that mends it. What may be as it is, but keeps changes
-from being published, is a note: it is logged and shown, and the reader goes on.
+Each refusal names the SQL or the setting that corrects it. A condition that is allowed but keeps
+changes from being published is a note: it is logged and shown, and the reader goes on.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ REMEDY = (
     "take over the tables' contents again and start without the old --state file, or skip what is"
     " missing with --on-gap skip"
 )
-#: Since this version a standby can decode.
+#: From this version on a standby can decode.
 STANDBY_DECODES = 160_000
-#: Texts of these are bytes of no known encoding, which the server sends as they are.
+#: In this encoding texts are bytes of an unknown encoding, which the server sends unchanged.
 _NO_TEXT = ("SQL_ASCII",)
 
 
 def has_any_bytes(connection: LimitedConnection) -> bool:
-    """Whether the database's texts may be in any encoding, because it has none itself."""
+    """Whether the database's texts may be in any encoding, because it declares none."""
     row = first_row(connection, "SHOW server_encoding")
     return row is not None and row[0] in _NO_TEXT
 
 
 def check_server(connection: LimitedConnection) -> None:
-    """Raise SetupError where this server cannot decode its WAL."""
+    """Raise SetupError if this server cannot decode its WAL."""
     _check_level(connection)
     row = first_row(
         connection,
@@ -87,9 +87,11 @@ def _no_sender(most: int) -> SlotGoneError:
 def check_rights(
     connection: LimitedConnection, dsn: str, silence_s: float, place: Place | None
 ) -> ServerIdentity:
-    """Who the server is, asked as a replication client; raises SetupError where that is refused.
+    """The server's identity, asked for as a replication client; raises SetupError if the server
+    refuses.
 
-    The server itself is asked, since the catalogue does not say it: on Amazon RDS a member of
+    The catalogue does not suffice: on Amazon RDS a member of rds_replication may replicate, and
+    pg_hba.conf may forbid what a role is allowed.
     rds_replication may replicate, and pg_hba.conf may forbid what a role is allowed.
     """
     try:
@@ -111,7 +113,9 @@ def check_rights(
 
 
 def _may_replicate(connection: LimitedConnection) -> bool:
-    """Whether the catalogue says that this user may, so that something else is the matter."""
+    """Whether the catalogue allows this user to replicate, so that the refusal has another
+    cause.
+    """
     row = first_row(
         connection,
         "SELECT rolreplication OR rolsuper OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname ="
@@ -135,13 +139,13 @@ class PublishedTable:
     #: The columns that are published, and the row filter; empty for all.
     columns: tuple[str, ...]
     filter: str
-    #: Whether it is a partition of another table, which one drops when its time is over.
+    #: Whether it is a partition of another table; partitions are dropped when their data is old.
     partition: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A publication: its own OID, the operations that it leaves out, and its tables by OID."""
+    """A publication: its OID, the operations that it leaves out, and its tables by OID."""
 
     oid: int
     left_out: tuple[str, ...]
@@ -200,7 +204,7 @@ def published(connection: LimitedConnection, name: str) -> Published | None:
 
 
 def check_publication(connection: LimitedConnection, name: str) -> Published:
-    """The publication; raises SetupError where it is missing, or publishes changes of rows that
+    """The publication; raises SetupError if it is missing, or if it publishes changes of rows that
     cannot be told apart.
     """
     found = published(connection, name)
@@ -240,7 +244,7 @@ def _check_identity(
 
 
 def notes(name: str, found: Published) -> Iterator[str]:
-    """What a publication keeps back: it is as its owner made it, but should not surprise."""
+    """What a publication leaves out: its owner chose that, but it may surprise."""
     if found.left_out:
         yield f"publication {name!r} does not publish {', '.join(found.left_out)}"
     if not found.tables:
@@ -251,7 +255,7 @@ def notes(name: str, found: Published) -> Iterator[str]:
 
 
 def existing(connection: LimitedConnection, before: Published) -> set[int]:
-    """The OIDs of those tables that are still there."""
+    """The OIDs of those tables that still exist."""
     rows = all_rows(
         connection,
         "SELECT t.oid FROM unnest(%s::int8[]) t(oid) JOIN pg_class c ON c.oid::int8 = t.oid",
@@ -261,11 +265,11 @@ def existing(connection: LimitedConnection, before: Published) -> set[int]:
 
 
 def missing_since(before: Published, now: Published | None, name: str, exists: set[int]) -> str:
-    """Why changes are no longer published that were before; empty where all still are.
+    """Why changes are no longer published that were before; empty if all still are.
 
-    `exists` are the OIDs of tables that are still there: the log does not say that the rows of a
-    table that was dropped are gone, and a table of the same name is another one. A partition that
-    was dropped is how old rows are put away, and no reason to end.
+    `exists` has the OIDs of tables that still exist. No event says that the rows of a dropped table
+    are gone, and a table of the same name is another one. A dropped partition is no reason to end,
+    because old rows are removed in that way.
     """
     if now is None or now.oid != before.oid:
         return (
@@ -289,9 +293,9 @@ def missing_since(before: Published, now: Published | None, name: str, exists: s
 
 
 def check_slot(connection: LimitedConnection, name: str, known: bool = False) -> Slot:
-    """The slot, fit to be read; raises SlotGoneError or SetupError.
+    """The slot, checked; raises SlotGoneError or SetupError.
 
-    `known` says that this reader has read it before, so that a missing one means lost changes.
+    `known` says that this reader has read it before, so a missing slot means lost changes.
     """
     slot = find_slot(connection, name)
     literal = sql.Literal(name).as_string(connection)
@@ -328,14 +332,14 @@ def check_slot(connection: LimitedConnection, name: str, known: bool = False) ->
 
 
 def check_place(place: Place | None, server: ServerIdentity, slot: Slot) -> None:
-    """Raise HistoryError where changes may be missing between a place and the slot."""
+    """Raise HistoryError if changes may be missing between a place and the slot."""
     why = None if place is None else gap(place, server, slot.confirmed_lsn, slot.name)
     if why is not None:
         raise with_remedy(HistoryError(why))
 
 
 def with_remedy(error: HistoryError) -> HistoryError:
-    """The same error with what can be done about it."""
+    """The same error with its remedy."""
     said = str(error)
     return error if said.endswith(REMEDY) else HistoryError(f"{said}; {REMEDY}")
 

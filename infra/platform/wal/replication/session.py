@@ -1,4 +1,4 @@
-"""What the reader asks of a replication session."""
+"""The reader's view of a replication session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class ReplicationSession(Protocol):
-    """What the reader asks of a replication session (ReplicationStream)."""
+    """The methods of ReplicationStream that the reader uses."""
 
     idle_lsn: int
     asked: bool

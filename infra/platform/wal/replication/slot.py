@@ -1,7 +1,8 @@
-"""Slots and publications on the server: found, made, and removed where they are the reader's own.
+"""Slots and publications on the server: looked up, created, and removed if they are the reader's
+own.
 
-Each refusal names the SQL or the setting that mends it. What a reader assumes of them is checked in
-`requirement`.
+Each refusal names the SQL or the setting that corrects it. `requirement` checks whether a reader
+can use them.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ T = TypeVar("T")
 
 
 class LimitedConnection(psycopg.Connection[Row]):
-    """A connection whose statements have a limit on this side too.
+    """A connection whose statements also have a limit on the client's side.
 
-    `statement_timeout` is the server's business; a server that is stopped or cut off keeps none.
+    The server enforces `statement_timeout`; a server that is stopped or cut off cannot.
     """
 
     @override
@@ -58,7 +59,7 @@ def _limited(gen: Generator[Any, Any, T], deadline_s: float) -> Generator[Any, A
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A replication slot as the server has it."""
+    """A replication slot as the server shows it."""
 
     name: str
     plugin: str
@@ -78,7 +79,7 @@ def connect(dsn: str) -> LimitedConnection:
     The password, if any, comes from PGPASSWORD or PGPASSFILE.
     """
     try:
-        # Texts of the catalogue are UTF-8 to us, whatever the database's own encoding is.
+        # The catalogue's texts arrive as UTF-8, whatever the database's own encoding is.
         return LimitedConnection.connect(
             limited_conninfo(dsn, client_encoding="UTF8"), autocommit=True
         )
@@ -107,7 +108,7 @@ def all_rows(
 
 
 def find_slot(connection: LimitedConnection, name: str) -> Slot | None:
-    """The slot, or None where there is none of that name."""
+    """The slot; None if there is none of that name."""
     # Through JSON, because these columns came with later versions: two_phase with 14, synced and
     # invalidation_reason with 17.
     row = first_row(
@@ -134,7 +135,7 @@ def find_slot(connection: LimitedConnection, name: str) -> Slot | None:
     )
 
 
-#: A standby writes no WAL; how far it has replayed is as far as its slots can be.
+#: A standby writes no WAL; its slots can reach as far as it has replayed.
 _LAG = """
 SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
                             ELSE pg_current_wal_lsn() END, confirmed_flush_lsn)::int8
@@ -142,7 +143,7 @@ SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn
 
 
 def lag_bytes(connection: LimitedConnection, name: str) -> int | None:
-    """WAL between the server's position and the slot's; None where there is no such slot."""
+    """Bytes of WAL between the server's position and the slot's; None if there is no such slot."""
     row = first_row(connection, _LAG, (name,))
     return None if row is None or row[0] is None else int(row[0])
 
@@ -158,9 +159,7 @@ def published_tables(connection: LimitedConnection, publication: str) -> list[tu
 
 
 def check_free(connection: LimitedConnection, slot: str, publication: str) -> None:
-    """Raise SetupError where a name is taken: what is not ours must never be dropped as if it
-    were.
-    """
+    """Raise SetupError if a name is taken, so that objects of others are never dropped as ours."""
     if find_slot(connection, slot) is not None:
         raise SetupError(
             f"slot {slot!r} exists already; leave out --create to read it, or choose another name"
@@ -176,7 +175,7 @@ def check_free(connection: LimitedConnection, slot: str, publication: str) -> No
 
 
 def create_publication(connection: LimitedConnection, name: str, tables: Sequence[str]) -> None:
-    """Publish these tables, given as SCHEMA.TABLE; must come before the slot."""
+    """Publish these tables (SCHEMA.TABLE); must be called before the slot is created."""
     listed = sql.SQL(", ").join(sql.Identifier(*table.split(".", 1)) for table in tables)
     try:
         with connection.cursor() as cursor:
@@ -188,7 +187,7 @@ def create_publication(connection: LimitedConnection, name: str, tables: Sequenc
 
 
 def create_slot(connection: LimitedConnection, name: str) -> None:
-    """Create the slot; raises SlotError with the setting to raise where all are taken."""
+    """Create the slot; raises SlotGoneError with the setting to raise if all are taken."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_create_logical_replication_slot(%s, %s)", (name, PLUGIN))

@@ -1,7 +1,7 @@
-"""Which timeline a session's changes are on, while its server may be promoted under it.
+"""The timeline of a session's changes, although the server may be promoted during the session.
 
-PostgreSQL documentation, "Log Shipping Standby Servers": a standby that is promoted, or whose
-primary is another one now, goes on with its sessions. What it sends then is on a new timeline.
+PostgreSQL documentation, "Log Shipping Standby Servers": a standby continues its sessions when it
+is promoted, or when its primary is another server. From then on it sends changes of a new timeline.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from infra.replication.connection import ReplicationConnection, ServerIdentity
 
 
 class TimelineWatch:
-    """Asks a standby for its timeline, on a connection of its own. A primary's stays as it is, so a
-    primary is not asked.
+    """Asks a standby for its timeline, on a connection of its own. A primary is not asked, because
+    its timeline does not change.
 
     Not thread-safe.
     """
@@ -23,10 +23,10 @@ class TimelineWatch:
         self._connection: ReplicationConnection | None = None
 
     def look(self) -> int:
-        """The timeline of all that has come up to now; raises StreamError.
+        """The timeline of everything that has arrived so far; raises StreamError.
 
-        What the server sent before it left a timeline lies before that place, so it is part of
-        the new timeline too.
+        Changes that the server sent before it left a timeline lie before the fork, so they belong
+        to the new timeline too.
         """
         if self._server.standby:
             if self._connection is None:

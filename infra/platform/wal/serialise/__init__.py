@@ -1,1 +1,1 @@
-"""Events of the direct reader as JSON or Avro records."""
+"""Serialises changes of the direct reader as JSON or Avro records."""

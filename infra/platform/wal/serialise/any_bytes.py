@@ -1,8 +1,8 @@
 """A change whose texts are not all UTF-8, as JSON: the slow way, for databases in SQL_ASCII.
 
 Such a server sends texts as they were stored, in whatever encoding a client once used. JSON is
-UTF-8, and guessing would change values: a text that is no UTF-8 is written as its bytes, in the
-form of PostgreSQL's own bytea (`\\x4dfc6c6c6572`), and a field `bytes` of the object lists those
+UTF-8, and a guess would change values. So a text that is not UTF-8 is written as its bytes, in the
+form of PostgreSQL's own bytea (`\\x4dfc6c6c6572`), and the object's field `bytes` lists such
 columns.
 """
 
@@ -17,7 +17,7 @@ from infra.replication.pgoutput.tuple_reader import SHAPES
 
 
 def read_rows(relation: Relation, message: bytes) -> tuple[dict[str, list[Any]], list[str]]:
-    """The values of each tuple (K, O, N) as JSON takes them, and the columns that hold bytes."""
+    """The values of each tuple (K, O, N) for JSON, and the names of columns that are bytes."""
     layout = Layout(relation, message[:1] + message[5:6], ValueForm())
     rows: dict[str, list[Any]] = {kind: [] for kind in SHAPES[message[:1] + message[5:6]]}
     raw: set[str] = set()
@@ -42,7 +42,7 @@ def body(relation: Relation, message: bytes, source: Any) -> tuple[dict[str, obj
         "before": _named(names, rows["O"]) if "O" in rows else None,
     }
     if "K" in rows:
-        # A key's tuple has NULL in all other columns, which says nothing about these.
+        # A key's tuple has NULL in all other columns, which does not mean that these are NULL.
         fields["key"] = {
             names[place]: _number(rows["K"][place]) for place in relation.key_positions
         }
@@ -53,13 +53,13 @@ def body(relation: Relation, message: bytes, source: Any) -> tuple[dict[str, obj
 
 
 def _named(names: tuple[str, ...], row: list[Any]) -> dict[str, object]:
-    # A value that was not sent has no name in the object: null would say that it is NULL.
+    # A value that was not sent is left out of the object, because null would mean NULL.
     pairs = zip(names, row, strict=True)
     return {name: _number(value) for name, value in pairs if value is not UNCHANGED}
 
 
 class FloatText(str):
-    """A float's own text, which a key is made of; a row has its number."""
+    """A float as text for keys; rows have it as a number."""
 
     __slots__ = ()
 
@@ -72,7 +72,7 @@ def _number(value: Any) -> Any:
 
 
 def _value(type_oid: int, how: str, data: bytes) -> tuple[Any, bool]:
-    """A value for JSON, and whether it is bytes that are no text."""
+    """A value for JSON, and whether it is bytes that are not UTF-8."""
     if how in "nu":
         return (None if how == "n" else UNCHANGED), False
     if type_oid in INTEGERS:
@@ -81,7 +81,7 @@ def _value(type_oid: int, how: str, data: bytes) -> tuple[Any, bool]:
         return FloatText(data.decode()), False
     if type_oid == BOOLEAN:
         return data == b"t", False
-    # Whether a text is UTF-8 is found by reading it: looking first would read each one twice.
+    # Decoding is the test for UTF-8; a test before it would read each text twice.
     try:
         return str(data, "utf-8"), False
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""How a column's text becomes its Avro form, as the compiled reader of messages uses it."""
+"""How the compiled reader of messages turns a column's text into Avro."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from infra.replication.pgoutput.tuple_reader import Codec
 
 _SHORTEST = 256
 _STRING, _LONG = "string", "long"
-#: Items of arrays that have a form for what was not sent.
+#: Item types whose arrays have a form for a value that was not sent.
 _PLAIN_ITEMS = ("string", "bytes")
 
 
 def codec_of(schema: Any, position: int) -> Codec:
-    """How a field of this type is written from Postgres's text."""
+    """The codec of a field of this type, from Postgres's text; raises ValueError for other
+    types.
+    """
     nullable = isinstance(schema, list)
     branch = b""
     if isinstance(schema, list):
@@ -30,9 +32,8 @@ def codec_of(schema: Any, position: int) -> Codec:
         null = schema.index("null")
         branch, schema = encode_long(1 - null), schema[1 - null]
     lengths, convert = f"len{position}", f"write{position}"
-    # Branch and length stand before a short text together, looked up by its length: no varint is
-    # encoded for a value. The reader's fast path has lengths of one byte only, so 256 entries are
-    # all there are.
+    # A short text's branch and length are looked up together by the length, so no varint is encoded
+    # for a value. The reader's fast path has lengths of one byte only, so 256 entries suffice.
     prefixes = [branch + encode_long(length) for length in range(_SHORTEST)]
     write = _writer(schema, branch)
     names = {lengths: prefixes, convert: write}
@@ -44,7 +45,7 @@ def codec_of(schema: Any, position: int) -> Codec:
     unchanged: Any = UNCHANGED
     if (placeholder := _placeholder(schema)) is not None:
         unchanged = branch + placeholder
-    # ASCII needs no check: it is UTF-8. Anything else is decoded once to be checked, and its own
+    # ASCII is UTF-8 and needs no check. Other texts are decoded once as a check, and their own
     # bytes are sent.
     if schema == _STRING:
         ascii_expression, utf8 = f"{lengths}[p - a] + b[a:p]", f"{lengths}[p - a] + checked(b[a:p])"
@@ -58,7 +59,7 @@ def codec_of(schema: Any, position: int) -> Codec:
 
 
 def _writer(schema: Any, branch: bytes) -> Callable[[str], bytes]:
-    """A function from a value's text to its Avro form, with the union's branch before it."""
+    """A function from a value's text to its Avro bytes, with the union's branch in front."""
     if isinstance(schema, Mapping) and schema.get("logicalType") == "decimal":
         return _decimal(int(schema["scale"]), encoder(schema), branch)
     kind = schema["type"] if isinstance(schema, Mapping) else schema
@@ -78,8 +79,9 @@ def _decimal(scale: int, encode: Callable[[Any], bytes], branch: bytes) -> Calla
     def write(text: str) -> bytes:
         whole, _, fraction = text.partition(".")
         digits = whole + fraction
-        # Postgres writes numeric(p, s) with s digits always, so the text without its point is the
-        # unscaled number. Decimal would give the same, slower; what looks otherwise goes there.
+        # Postgres always writes numeric(p, s) with s decimal digits, so the text without its point
+        # is the unscaled number. Decimal would give the same result more slowly; other texts go
+        # there.
         if len(fraction) == scale and digits.removeprefix("-").isdigit():
             return branch + encode_unscaled(int(digits))
         return branch + encode(Decimal(text))
@@ -88,13 +90,13 @@ def _decimal(scale: int, encode: Callable[[Any], bytes], branch: bytes) -> Calla
 
 
 def checked(value: bytes) -> bytes:
-    """The bytes of a text, which must be UTF-8."""
+    """The bytes of a text; raises UnicodeDecodeError if they are not UTF-8."""
     str(value, "utf-8")
     return value
 
 
 def missing(position: int) -> bytes:
-    """What stands for NULL where the schema allows none: a ValueError."""
+    """Called for a NULL that the schema forbids; raises ValueError."""
     raise ValueError(f"column {position} is NULL, but its schema allows none")
 
 
@@ -112,8 +114,8 @@ def has_placeholder(schema: Any) -> bool:
 
 
 def _placeholder(schema: Any) -> bytes | None:
-    """How a value of this type, without NULL, is written where it was not sent, in Debezium's own
-    forms (infra/avro/placeholder.py); None where it has none.
+    """The Avro bytes, without the union's branch, that stand for a value of this type that was not
+    sent, in Debezium's form (infra/avro/placeholder.py); None if there is no such form.
     """
     kind = schema["type"] if isinstance(schema, Mapping) else schema
     if kind in ("string", "bytes"):

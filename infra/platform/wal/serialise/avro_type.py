@@ -1,9 +1,10 @@
-"""The Avro type that Debezium's Postgres connector has for a column's type.
+"""The Avro types that Debezium's Postgres connector uses for columns.
 
 Debezium documentation, "PostgreSQL connector: Data type mappings", with the connector's defaults
-(`decimal.handling.mode=precise`, `time.precision.mode=adaptive`). What has no entry is refused by
-name: another form would be taken for Debezium's, and what the connector itself loses (a varying bit
-string's leading zeros, money of another locale, arrays of intervals) would be lost in silence.
+(`decimal.handling.mode=precise`, `time.precision.mode=adaptive`). A type without an entry is
+refused by name. Any other form would be mistaken for Debezium's. The values that the connector
+itself loses (a varying bit string's leading zeros, money of another locale, arrays of intervals)
+would be lost silently.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from infra.avro.kind import NO_LENGTH, SOURCE_LENGTH, SOURCE_TYPE
 
 AvroType = Any
 _NO_MODIFIER = -1
-#: Up to this precision Debezium counts milliseconds, above it microseconds.
+#: Debezium counts milliseconds up to this precision, and microseconds above it.
 _MILLISECONDS = 3
 
 
@@ -24,10 +25,10 @@ def _connect(kind: str, name: str, **more: Any) -> AvroType:
 
 
 def _decimal(modifier: int) -> AvroType:
-    """numeric(p, s) as a scaled integer; numeric as one that carries its scale with it."""
+    """numeric(p, s) as a scaled integer; plain numeric as a number that carries its own scale."""
     if modifier == _NO_MODIFIER:
         return VARIABLE_DECIMAL
-    # numerictypmodin: precision in the upper half, the scale in eleven bits with a sign.
+    # numerictypmod: the precision is in the upper half, the scale in eleven bits with a sign.
     precision, scale = (modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF
     scale = (scale ^ 1024) - 1024
     # PostgreSQL allows numeric(3, -2) since 15; Avro's decimal has no negative scale.
@@ -68,7 +69,7 @@ VARIABLE_DECIMAL: AvroType = {
     "connect.name": "io.debezium.data.VariableScaleDecimal",
 }
 INTERVAL = 1186
-#: What an interval is, by Debezium's option `interval.handling.mode`.
+#: The types of an interval, by Debezium's option `interval.handling.mode`.
 INTERVALS: Mapping[str, AvroType] = {
     "numeric": _connect("long", "io.debezium.time.MicroDuration"),
     "string": _connect("string", "io.debezium.time.Interval"),
@@ -76,13 +77,13 @@ INTERVALS: Mapping[str, AvroType] = {
 
 
 def enum_type(labels: tuple[str, ...]) -> AvroType:
-    """An enum: its label."""
+    """An enum, by its label."""
     parameters = {"connect.parameters": {"allowed": ",".join(labels)}}
     return _connect("string", "io.debezium.data.Enum", **parameters)
 
 
 def array_type(item: AvroType) -> AvroType:
-    """An array, each of whose items may be NULL."""
+    """An array, whose items may be NULL."""
     return {"type": "array", "items": ["null", item]}
 
 
@@ -106,7 +107,7 @@ RANGES: Mapping[int, int] = {
     3912: 3913,
     3926: 3927,
 }
-#: By type OID: a function of the type's modifier.
+#: By type OID, a function of the type's modifier.
 TYPES: Mapping[int, Callable[[int], AvroType]] = {
     16: _always("boolean"),
     17: _always("bytes"),
@@ -167,8 +168,8 @@ ITEMS: Mapping[int, int] = {
     3807: 3802,
     **{array: item for item, array in RANGES.items()},
 }
-#: Built-in types that their Avro types do not tell from others, by the name that Debezium gives
-#: them in a schema's parameters (its option `datatype.propagate.source.type`).
+#: Built-in types that share their Avro type with others, by Debezium's name for them in a schema's
+#: parameters (its option `datatype.propagate.source.type`).
 _SOURCE_TYPES: Mapping[int, str] = {
     650: "CIDR",
     774: "MACADDR8",
@@ -188,7 +189,7 @@ _CHAR, _BIT = 1042, 1560
 
 
 def with_source_type(kind: AvroType, oid: int, modifier: int, column: str) -> AvroType:
-    """The Avro type with the source's own type in its parameters, where nothing else tells it."""
+    """The Avro type; with the source's own type in its parameters if the Avro type is ambiguous."""
     name = _SOURCE_TYPES.get(oid)
     if name is None:
         return kind

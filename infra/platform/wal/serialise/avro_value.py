@@ -1,7 +1,7 @@
-"""One value's Avro form, from the text that Postgres writes, as Debezium would have it.
+"""Functions from the text of one value to its Avro bytes in Debezium's form.
 
-The sentinels of dates and times (infinity, years before 1 or after 9999, 24:00) are those that
-Debezium sends; infra.avro reads them back.
+Special dates and times (infinity, years before 1 or after 9999, 24:00) become the numbers that
+Debezium sends; infra.avro reads them back. All functions raise ValueError for impossible values.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ def _bytea(text: str) -> bytes:
 
 
 def _variable_decimal(text: str) -> bytes:
-    """Scale and unscaled number; NaN and the infinities have neither."""
+    """Scale and unscaled number; NaN and infinity have neither, and raise ValueError."""
     number = Decimal(text)
     sign, digits, exponent = number.as_tuple()
     if isinstance(exponent, str):
         reason = f"numeric {text} has no form in Debezium's decimals"
         raise ValueError(reason)  # noqa: TRY004 - a value that cannot be carried
-    # From the digits and not by arithmetic: Decimal's context would round to 28 of them.
+    # From the digits, not by arithmetic, because Decimal's context would round to 28 digits.
     unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
     return encode_long(-exponent) + encode_unscaled(unscaled)
 
 
 def _date(text: str) -> bytes:
-    # A look-up of a text that is nearly never there costs less than testing its shape.
+    # Special texts are looked up in a dictionary: that costs less than testing the text's form.
     known = _DAYS.get(text)
     return encode_long(days_text(text)[0] if known is None else known)
 
@@ -75,7 +75,7 @@ def _timestamp(unit_us: int) -> Callable[[str], bytes]:
     def write(text: str) -> bytes:
         known = _MOMENTS_US.get(text)
         if known is not None:
-            # In milliseconds Debezium sends the same number of them.
+            # Debezium sends the same special number in milliseconds.
             return encode_long(known)
         days, rest = days_text(text)
         return encode_long(_whole(days * _DAY_US + time_text_us(rest[1:])[0], unit_us))
@@ -84,8 +84,8 @@ def _timestamp(unit_us: int) -> Callable[[str], bytes]:
 
 
 def _whole(us: int, unit_us: int) -> int:
-    # A rest cannot come from a column of that precision; cutting it off in silence would hide that
-    # the schema is not the column's.
+    # A column of that precision cannot have a remainder; cutting it off silently would hide that
+    # the schema does not fit the column.
     number, rest = divmod(us, unit_us)
     if rest:
         raise ValueError(f"{us} us are no whole number of {unit_us} us")
@@ -93,9 +93,9 @@ def _whole(us: int, unit_us: int) -> int:
 
 
 def _zoned(text: str) -> bytes:
-    """Postgres's ISO text as Debezium's: in UTC, always to the microsecond."""
-    # The usual case by slices: it is already ISO in UTC, and only T, the zeros of the fraction and
-    # Z are missing. `datetime` would parse and print again for the same characters.
+    """Postgres's ISO text in Debezium's form: UTC, always with microseconds."""
+    # The usual text is ISO in UTC already, and lacks only T, the fraction's zeros and Z, so slices
+    # suffice. `datetime` would parse and print the same characters again.
     if text[-3:] == "+00" and 22 <= len(text) <= 29 and text[4] == text[7] == "-":
         return encode_text(f"{text[:10]}T{text[11:19]}.{text[20:-3]:0<6}Z")
     if text in _MOMENTS_US:
@@ -108,8 +108,8 @@ def _zoned(text: str) -> bytes:
 
 
 def _zoned_beyond(text: str) -> str:
-    """Years that `datetime` has not, with a sign before them, as ISO 8601 writes them."""
-    # There is no year 0 in Postgres's text, and one in ISO 8601: 1 BC is 0000.
+    """Years beyond `datetime` in ISO 8601's form, with a sign."""
+    # Postgres's text has no year 0 and ISO 8601 has one: 1 BC is 0000.
     before = text.endswith(" BC")
     date_text, _, clock = text.removesuffix(" BC").partition(" ")
     year, month, day = date_text.split("-")
@@ -122,8 +122,9 @@ def _zoned_beyond(text: str) -> str:
 
 
 def _zoned_time(text: str) -> bytes:
-    """With its offset, as it was written: 24:00 and seconds of an offset have no other form."""
-    # The offset begins at the last sign. A time has none before it, and no zone's name is sent.
+    """With its offset as written, because 24:00 and an offset's seconds have no other form."""
+    # The offset begins at the last sign: a time has no sign before it, and zones are sent without
+    # names.
     at = max(text.rfind("+"), text.rfind("-"))
     us, offset = time_text_us(text)
     if offset.total_seconds() == 0 and us < _DAY_US:
@@ -132,13 +133,13 @@ def _zoned_time(text: str) -> bytes:
 
 
 def _bits(text: str) -> bytes:
-    """A bit string of a fixed length: the lowest bits first, in as many bytes as it needs."""
+    """A bit string of fixed length: the lowest bits first, in as few bytes as possible."""
     return encode_bytes(int(text, 2).to_bytes((len(text) + 7) // 8, "little"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Interval:
-    """The fields that PostgreSQL keeps of an interval, in its own three parts."""
+    """The fields of an interval, in the three parts that PostgreSQL stores."""
 
     months: int
     days: int
@@ -173,8 +174,8 @@ def _interval(text: str) -> _Interval:
 
 
 def _micro_duration(text: str) -> bytes:
-    """Days of 24 hours, as everybody has them. A month has no length of its own; Debezium takes
-    30.44 days, which no reader can tell from a duration of that length.
+    """Microseconds, with days of 24 hours. Months are refused, because a month has no fixed length;
+    Debezium takes 30.44 days, which readers cannot tell from a duration of that length.
     """
     interval = _interval(text)
     if interval.months:
@@ -198,28 +199,28 @@ def _iso_interval(text: str) -> bytes:
 
 
 def _parts(number: int, unit: int) -> tuple[int, int]:
-    """Quotient and rest, both of the number's own sign."""
+    """Quotient and remainder, both with the number's sign (divmod rounds down instead)."""
     whole, rest = divmod(abs(number), unit)
     return (-whole, -rest) if number < 0 else (whole, rest)
 
 
 def write_array(item: Callable[[str], bytes], null: bytes) -> Callable[[str], bytes]:
-    """A function from an array's text to its Avro form, one block of items; `item` writes an item
-    with its branch before it, `null` is the branch of NULL.
+    """A function from an array's text to Avro: one block of items. `item` writes an item with its
+    branch in front, `null` is the branch of NULL.
 
-    Debezium's arrays have one dimension and no bounds; what has others is a ValueError.
+    Debezium's arrays have one dimension and no bounds; others raise ValueError.
     """
 
     def write(text: str) -> bytes:
-        # Items become bytes while the text is read; a list of values between would be made to be
-        # thrown away.
+        # Items become bytes while the text is read, which avoids a temporary list of values.
         items = read_array(text, item)
         if text[:1] == "[" or any(isinstance(each, list) for each in items):
             raise ValueError(
                 "an array of several dimensions, or with bounds of its own, has no form in"
                 " Debezium's arrays"
             )
-        # An empty array is its end alone: a block of no items would end it, and another end follow.
+        # An empty array is only its end: a block of no items would itself be an end, followed by
+        # another.
         if not items:
             return b"\x00"
         written = b"".join([null if each is None else each for each in items])

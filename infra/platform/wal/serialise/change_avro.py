@@ -1,8 +1,8 @@
-"""Changes as Avro in Debezium's envelope and Confluent's wire format, straight from pgoutput's
-bytes.
+"""Serialises changes as Avro in Debezium's envelope and Confluent's wire format, straight from
+pgoutput's bytes.
 
-The bytes are those that `infra.avro.encoder` writes for the same row; here no value becomes a
-Python object on the way unless its Avro form is another one. A text is a length and its own bytes.
+The bytes equal those of `infra.avro.encoder` for the same row. A value becomes a Python object only
+if its Avro form differs from its text: Avro's text is a length and the same bytes.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ class Registered:
 class AvroRecord(msgspec.Struct, gc=False):
     """One change ready to be sent: key and value in the wire format.
 
-    `moved` is what must be sent before it: the delete of the old key, where a change of the key
-    makes another row of it, as Debezium does. A table without a key, or that was truncated, has
-    records without one (`keyless`).
+    `moved` must be sent before it: if an update changes the key, this is the delete of the old key,
+    as in Debezium. A `keyless` record belongs to a table without a key, or to a TRUNCATE.
     """
 
     relation: Relation
@@ -56,12 +55,12 @@ class AvroRecord(msgspec.Struct, gc=False):
 
 
 class ChangeAvro:
-    """Serialises changes of tables whose schemas `registered` knows, in commit order.
+    """Serialises changes of tables whose schemas `registered` gives, in commit order.
 
     Not thread-safe.
 
-    Where only an old key is known, `before` is null: what the source did not send is not made up.
-    A TRUNCATE is one record a table, with neither row nor key.
+    If only an old key is known, `before` is null, because values that the source did not send are
+    not invented. A TRUNCATE is one record for each table, without rows and key.
     """
 
     def __init__(
@@ -79,7 +78,8 @@ class ChangeAvro:
         self._form.begin(source)
         made: list[AvroRecord] = []
         for event in self._decoded(source, messages):
-            # `type() is` and the most frequent first: isinstance is a call that asks base classes.
+            # `type() is`, with the most frequent type first: isinstance is a call that checks base
+            # classes.
             if type(event) is AvroRecord:
                 if event.moved is not None:
                     made.append(event.moved)
@@ -91,7 +91,7 @@ class ChangeAvro:
         return made
 
     def _decoded(self, source: CommitSource, messages: Sequence[bytes]) -> list[Any]:
-        """The messages' events; an error says in which transaction it is."""
+        """The messages' events; a DecodeError names the transaction."""
         try:
             return self._decoder.decode_many(messages)
         except DecodeError as error:
@@ -99,12 +99,12 @@ class ChangeAvro:
             raise DecodeError(f"{error.reason} ({place})", error.offset) from error
 
     def _described(self, relation: Relation) -> None:
-        """A table is described, for the first time or again: its key may be another one now."""
+        """A table is described, for the first time or again; its key may have changed."""
         if self._form.described_again(relation):
             self._decoder.forget(relation.oid)
 
     def serialise(self, source: CommitSource, messages: Sequence[bytes]) -> list[bytes]:
-        """The values alone."""
+        """The values of the records, without keys."""
         return [record.value for record in self.records(source, messages)]
 
 
@@ -127,22 +127,22 @@ class AvroForm:
         self._tails: dict[int, _Tails] = {}
 
     def begin(self, source: CommitSource) -> None:
-        """What follows belongs to this transaction."""
+        """Begin a transaction, to which the following changes belong."""
         self._source = source
-        # All known tables at once, at each transaction's begin: asking for each change whether its
-        # table's tails are of this transaction would cost more than the few tables do.
+        # For all known tables at the begin of each transaction: a check for each change whether its
+        # table's tails are current would cost more.
         for tails in self._tails.values():
             tails.begin(source)
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
-        """Compiled for the relation and its schemas."""
+        """A reader that is compiled for the relation and its schemas."""
         return compile_reader(relation, shape, self, example)
 
     def learn(self, described: Type) -> None:
-        """Types that are not built in are written as text."""
+        """Nothing to learn: types that are not built in are written as text."""
 
     def codec(self, relation: Relation, position: int) -> Codec:
-        """By the column's field in the schema."""
+        """The codec of the column's field in the schema."""
         name = relation.columns[position].name
         keys = {field["name"] for field in self._of(relation).schemas.key["fields"]}
         for field in row_schema(self._of(relation).schemas.value)["fields"]:
@@ -154,8 +154,8 @@ class AvroForm:
     def result(self, relation: Relation, operation: str, kinds: str) -> str:
         """The envelope's bytes."""
         names = [field["name"] for field in row_schema(self._of(relation).schemas.value)["fields"]]
-        # A field that the stream has no column for cannot be left out: in Avro nothing but its
-        # place says which field a value is of.
+        # A field without a column in the stream cannot be left out, because in Avro only the
+        # position says which field a value belongs to.
         absent = set(names) - set(relation.names)
         if absent:
             raise ValueError(
@@ -170,13 +170,13 @@ class AvroForm:
         return _expression(operation, rows, keys, self._probe(relation, kinds[-1]))
 
     def truncated(self, relation: Relation) -> AvroRecord:
-        """All rows are gone."""
+        """The record of a TRUNCATE."""
         value = self._tails_of(relation).truncate()
         return AvroRecord(relation, b"", value, keyless=True)
 
     def _key(self, relation: Relation, kind: str) -> str:
-        """The key's columns are never NULL, so their bytes are the same in key and row; "" where
-        the table has no key.
+        """The expression of the key: its columns are never NULL, so their bytes are equal in key
+        and row; "" if the table has no key.
         """
         names = [field["name"] for field in self._of(relation).schemas.key["fields"]]
         if not names:
@@ -185,17 +185,17 @@ class AvroForm:
         return f"join((KEY, {', '.join(parts)}))"
 
     def _probe(self, relation: Relation, kind: str) -> str:
-        """The probe column's last bytes: in Avro a text stands behind its length, as it is."""
+        """The expression of the probe column's last bytes, which are the probe's text."""
         if self._probe_column not in relation.names or kind == "K":
             return "NO_PROBE"
-        # The length and, in a nullable column, the branch stand before it; the end is the same in
-        # both.
+        # The length and, in a nullable column, the branch come first; the end is the same in both
+        # cases.
         return f"{kind.lower()}{relation.names.index(self._probe_column)}[-{PROBE_BYTES}:]"
 
     def described_again(self, relation: Relation) -> bool:
-        """Whether a relation that is known already has other schemas by now."""
-        # PostgreSQL describes a table again after every invalidation, mostly as it was: then the
-        # compiled readers stay, since compiling is slow beside reading.
+        """Whether a known relation has other schemas now."""
+        # PostgreSQL repeats descriptions after every invalidation, mostly unchanged. Then the
+        # compiled readers stay, because compiling is slow compared with reading.
         known = self._known.pop(relation.oid, None)
         if known is None:
             return False
@@ -205,8 +205,8 @@ class AvroForm:
         return changed
 
     def names(self, relation: Relation) -> Mapping[str, object]:
-        """What stands before the rows, what stands behind them for each operation, and the
-        functions of expressions.
+        """The bytes before the rows, those behind them for each operation, and the functions of
+        expressions.
         """
         tails = self._tails_of(relation)
         return {
@@ -219,8 +219,8 @@ class AvroForm:
             "SOME": b"\x02",
             "NONE": b"\x00",
             "T": tails,
-            # The plain join where no value can be missing: the other one is a Python call more a
-            # change.
+            # If no value can be missing, the plain join is used; the other one costs a Python call
+            # for each change.
             "join": b"".join if _can_all_be_left_out(self._of(relation)) else _joined,
             "long": encode_long,
             "checked": checked,
@@ -238,15 +238,15 @@ class AvroForm:
     def _of(self, relation: Relation) -> Registered:
         known = self._known.get(relation.oid)
         if known is None or known[0] is not relation:
-            # The tails stay: PostgreSQL describes a table again after each invalidation, mostly as
-            # it was, and a compiled reader that is kept goes on joining the tails that it has.
+            # The tails stay: PostgreSQL repeats descriptions after each invalidation, mostly
+            # unchanged, and a compiled reader that is kept goes on using the tails that it has.
             known = self._known[relation.oid] = (relation, self._registered(relation))
         return known[1]
 
 
 class _Tails:
-    """What follows the rows in an envelope, the same for all changes of one table, transaction and
-    operation.
+    """The bytes behind the rows of an envelope, the same for all changes of one table, transaction
+    and operation.
     """
 
     __slots__ = ("_encoder", "_source", "c", "d", "head", "u")
@@ -261,15 +261,15 @@ class _Tails:
 
     def begin(self, source: CommitSource) -> None:
         self._source = source
-        # Written once a transaction by the general encoder, so that these bytes are its own; each
-        # change then only joins them. The two bytes behind the header are the two absent rows.
+        # The general encoder writes them once for each transaction, so the bytes are its own; a
+        # change only joins them. The two bytes behind the header are the two absent rows.
         written = {letter: self._rowless(letter) for letter in "cud"}
         rows = HEADER_BYTES + 2
         self.head = written["c"][:HEADER_BYTES]
         self.c, self.u, self.d = (written[letter][rows:] for letter in "cud")
 
     def truncate(self) -> bytes:
-        """The envelope of an emptied table."""
+        """The envelope of a TRUNCATE."""
         return self._rowless("t")
 
     def _rowless(self, letter: str) -> bytes:
@@ -279,8 +279,8 @@ class _Tails:
 
 
 def _without_columns(schemas: TopicSchemas) -> TopicSchemas:
-    """The same envelope around a row of one text: rows themselves are written elsewhere, also those
-    of types that the general encoder does not know.
+    """The same envelope around a row of one text: the rows themselves are written elsewhere,
+    including types that the general encoder does not know.
     """
     value: AvroDefinition = copy.deepcopy(dict(schemas.value))
     row_schema(value)["fields"][:] = [{"name": "row", "type": "string"}]
@@ -291,7 +291,7 @@ def _without_columns(schemas: TopicSchemas) -> TopicSchemas:
 def _expression(
     operation: str, rows: Mapping[str, Sequence[str]], keys: Mapping[str, str], probe: str
 ) -> str:
-    """The record of a change, as Python source; only what this operation needs is joined."""
+    """The record of a change as a Python expression; it joins only what this operation needs."""
     before = f"SOME, {', '.join(rows['O'])}" if "O" in rows else "NONE"
     after = f"SOME, {', '.join(rows['N'])}" if "N" in rows else "NONE"
     value = f"join((HEAD, {before}, {after}, T.{_OPERATIONS[operation]}))"
@@ -303,7 +303,7 @@ def _expression(
     old = keys["O"] if "O" in keys else keys["K"]
     deleted = f"join((HEAD, {before}, NONE, T.d))"
     created = f"join((HEAD, NONE, {after}, T.c))"
-    # These two are made only where the key has changed, which is rare.
+    # Both are made only if the key has changed, which is rare.
     return (
         f"record(R, new, {value}, {probe}) if (new := {keys['N']}) == (old := {old})"
         f" else moved(record(R, old, {deleted}, b'', True), new, {created}, {probe})"
@@ -311,7 +311,7 @@ def _expression(
 
 
 def _moved(gone: AvroRecord, key: bytes, created: bytes, probe: bytes) -> AvroRecord:
-    """A row whose key was changed: the old one goes, and a new one comes after it."""
+    """An update that changed the key: a delete of the old row, then a new row."""
     return AvroRecord(gone.relation, key, created, probe, False, gone)
 
 
@@ -324,8 +324,7 @@ def _can_all_be_left_out(registered: Registered) -> bool:
 def _joined(parts: Sequence[Any]) -> bytes:
     try:
         return b"".join(parts)
-    # A value that was not sent is no bytes, and `join` refuses it: found where it is used, at no
-    # cost for rows that are whole.
+    # A missing value is no bytes, so `join` refuses it: the check costs nothing for complete rows.
     except TypeError:
         raise DecodeError(
             "a large value was not sent because it did not change, and its type has no form for"

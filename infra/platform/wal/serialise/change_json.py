@@ -34,22 +34,22 @@ from infra.replication.pgoutput.event import Relation, Truncate
 from infra.replication.pgoutput.tuple_reader import LONG_BYTES, SHAPES
 
 _SOURCES = msgspec.json.Encoder()
-#: More messages at once leave the processor's caches.
+#: With more messages at once, the data no longer fits into the processor's caches.
 _MOST = 1000
 _CHANGES = b"IUD"
 _LOW = 0xFFFFFFFF
 
 
 class ChangeJson:
-    """Serialises the messages of one connection, in the order in which transactions were committed.
+    """Serialises the messages of one connection, in commit order.
 
     Not thread-safe.
 
-    What orders a table's changes are the columns of its replica identity; where these are all
-    columns or none (FULL, NOTHING), those that `keys` names, usually the primary key. A key is the
-    column's text, several are joined by zeros, in the order that `keys` gives. `keys` is asked
-    again whenever the server describes a table: its key may be another one from there on. With
-    `any_bytes` texts may be no UTF-8 (any_bytes.py).
+    The key that orders a table's changes consists of the replica identity's columns. If these are
+    all columns or none (FULL, NOTHING), `keys` gives the columns, usually those of the primary key.
+    A key is the column's text; several are joined by zero bytes, in the order that `keys` gives.
+    `keys` is called again whenever the server describes a table, because the key may have changed.
+    With `any_bytes`, texts may be other than UTF-8 (any_bytes.py).
     """
 
     def __init__(
@@ -67,17 +67,18 @@ class ChangeJson:
     def serialise_parts(
         self, parts: Sequence[tuple[CommitSource, Sequence[bytes]]]
     ) -> list[list[JsonRecord]]:
-        """The same for many transactions, in commit order: much cheaper than one by one where they
-        are small.
+        """The records of many transactions, in commit order: much cheaper than one by one if the
+        transactions are small.
         """
         counts = [len(part) for _, part in parts]
         messages = list(chain.from_iterable([part for _, part in parts]))
-        # All transactions' sources in one call, and split again: line ends cannot stand inside
-        # JSON. One by one they cost most where transactions have few rows.
+        # All transactions' sources are encoded in one call and split again at line ends, which
+        # cannot occur inside JSON. One call for each would dominate where transactions have few
+        # rows.
         texts = _SOURCES.encode_lines([source for source, _ in parts]).splitlines()
         sources = list(chain.from_iterable(map(repeat, texts, counts)))
-        # One flat list: a list a message would have the garbage collector look at everything there
-        # is, again and again.
+        # One flat list: a list for each message would make the garbage collector traverse all of
+        # them again and again.
         made: list[Any] = []
         nested = False
         for first in range(0, len(messages), _MOST):
@@ -94,8 +95,8 @@ class ChangeJson:
     def _mixed(
         self, messages: Sequence[bytes], sources: Sequence[bytes]
     ) -> list[JsonRecord | list[JsonRecord]]:
-        """The same, where some may be no changes; what these say about relations holds from there
-        on.
+        """The records of messages of which some are no changes; what these say about relations
+        applies to all later ones.
         """
         made: list[JsonRecord | list[JsonRecord]] = []
         borders = [
@@ -118,7 +119,7 @@ class ChangeJson:
         )
 
     def _described(self, relation: Relation) -> None:
-        """A table is described, for the first time or again; forget what was made for another
+        """A table is described, for the first time or again; forget what was compiled for another
         key.
         """
         if self._form.learn_key(relation):
@@ -128,7 +129,7 @@ class ChangeJson:
                 del self._templates[head]
 
     def _decoded(self, message: bytes, source: bytes) -> Any:
-        """One message's event; an error says in which transaction it is."""
+        """One message's event; a DecodeError names its transaction."""
         try:
             return self._decoder.decode(message)
         except DecodeError as error:
@@ -140,7 +141,7 @@ class ChangeJson:
         places, made = self._at_once(messages, heads, sources)
         if len(made) == len(messages) and isinstance(places, range):
             return made
-        # A list filled place by place is faster than sorting.
+        # Filling a list by index is faster than sorting.
         records: list[Any] = [None] * len(messages)
         for place, record in zip(places, made, strict=True):
             records[place] = record
@@ -152,13 +153,13 @@ class ChangeJson:
     def _at_once(
         self, messages: Sequence[bytes], heads: Heads, sources: Sequence[bytes]
     ) -> tuple[Sequence[int], list[JsonRecord]]:
-        """Places and records of those messages that can be made many at a time."""
+        """Indexes and records of the messages that can be serialised in bulk."""
         groups = [
             (template, places)
             for head, places in heads.places().items()
             if len(places) >= FEWEST and (template := self._template(head, messages[places[0]]))
         ]
-        # `cut` walks all groups at once, and asks for falling numbers of values (bulk.py).
+        # `cut` walks over all groups at once, and needs descending numbers of values (bulk.py).
         groups.sort(key=lambda group: -group[0].values)
         places = (
             groups[0][1]
@@ -175,16 +176,17 @@ class ChangeJson:
         last = 0
         for (template, _), piece in zip(groups, cuts, strict=True):
             first, last = last, last + piece.count
-            # Every message of this group had a form that only the slow reader knows.
+            # Every message of this group has a form that only the single reader knows.
             if not piece.count:
                 continue
             try:
                 keys, values, probes = template.fill(piece, sources[first:last])
             except (ValueError, KeyError):
-                # Some value is not of its type: the reader of single messages will say which.
+                # Some value is not of its type; the single reader will say which one.
                 continue
             made_at += places[first:last]
-            # Only where there is something to say besides: two more fields cost every change.
+            # Only if a record has a probe or is a delete: two more fields would cost time for every
+            # change.
             more = (
                 (probes or repeat(b""), repeat(template.deletes))
                 if probes or template.deletes
@@ -196,7 +198,7 @@ class ChangeJson:
     def _singly(self, message: bytes, source: bytes) -> JsonRecord:
         self._form.source = orjson.Fragment(source)
         try:
-            # Here and not in a function of its own: a call would cost every change.
+            # Not a function of its own, because a call would cost time for every change.
             record: JsonRecord = self._decoder.decode(message)
         except DecodeError as error:
             if not self._any_bytes:
@@ -206,16 +208,16 @@ class ChangeJson:
         return record
 
     def _template(self, head: bytes, example: bytes) -> JsonTemplate | None:
-        """None where messages of this head are to be read one at a time."""
+        """The template of a head; None if messages of this head are read one at a time."""
         relation = self._decoder.relations.get(int.from_bytes(head[1:5], "big"))
         shape = head[:1] + head[5:6]
-        # Of long messages, copying is the cost, and cutting copies most.
+        # With long messages copying dominates, and cutting copies the most.
         if relation is None or shape not in SHAPES or len(example) > LONG_BYTES:
             return None
         if int.from_bytes(head[6:8], "big") != len(relation.columns):
             return None
-        # The relation is compared by identity: the decoder keeps one object for as long as the
-        # server describes the table alike, so a changed table cannot find an old template.
+        # Relations are compared by identity: the decoder keeps one object while the description
+        # stays the same, so a changed table cannot find an old template.
         known = self._templates.get(head)
         if known is None or known.relation is not relation:
             known = self._templates[head] = JsonTemplate(

@@ -1,4 +1,4 @@
-"""The transaction that changes belong to, as serialised changes name it."""
+"""The transaction of changes, as serialised changes name it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import msgspec
 
 
 class CommitSource(msgspec.Struct, frozen=True, gc=False, rename={"commit_us": "commit_ts_us"}):
-    """The transaction that changes belong to."""
+    """The transaction of changes: its commit position, commit time and number."""
 
     lsn: int
     commit_us: int
     xid: int
 
     def fields(self) -> dict[str, int]:
-        """As the JSON has it."""
+        """The transaction as in the JSON."""
         fields: dict[str, int] = msgspec.to_builtins(self)
         return fields

@@ -19,18 +19,18 @@ _TRUTHS = {b"t": True, b"f": False}
 #: REPLICA IDENTITY FULL in a Relation message.
 _FULL = "f"
 
-#: The columns that tell a table's rows apart; None where that is not known.
+#: Gives the columns that identify a table's rows; None if they are not known.
 KeyColumns = Callable[[Relation], Sequence[str] | None]
 
 
 def no_key(_: Relation) -> None:
-    """No table's key is known but by its replica identity."""
+    """For callers that know only the replica identity."""
 
 
 class JsonRecord(msgspec.Struct, gc=False):
-    """One change ready to be sent: `key` is what orders it, `value` the JSON.
+    """One change ready to be sent: `key` orders it, `value` is the JSON; both are bytes.
 
-    `probe` is the row's value in the probe column, of the new row or else of the old one.
+    `probe` is the probe column's value, of the new row or otherwise the old one.
     """
 
     relation: Relation
@@ -41,9 +41,8 @@ class JsonRecord(msgspec.Struct, gc=False):
 
 
 class JsonForm:
-    """Reads one change at a time into its Record;
-
-    `source` is the transaction's, as JSON, set before.
+    """Reads one change at a time into its record; `source` is the transaction as JSON, and must be
+    set before.
     """
 
     def __init__(self, keys: KeyColumns, probe_column: str = "") -> None:
@@ -53,34 +52,34 @@ class JsonForm:
         self.source = orjson.Fragment(b"null")
 
     def probe_of(self, relation: Relation) -> int | None:
-        """Where the probe column stands in a relation, if it has one."""
+        """The index of the probe column in a relation; None if it has none."""
         names = relation.names
         return names.index(self._probe_column) if self._probe_column in names else None
 
     def learn_key(self, relation: Relation) -> bool:
-        """Ask for a relation's key; says whether it is another one than before."""
+        """Ask for a relation's key; returns whether it has changed."""
         known = self._known.get(relation.oid)
         found = tuple(key_positions(relation, self._keys(relation)))
         self._known[relation.oid] = relation, found
-        # By identity: the decoder keeps one object for as long as a table is described alike.
+        # By identity: the decoder keeps one object while a table's description stays the same.
         return known is not None and (known[0] is not relation or known[1] != found)
 
     def key_positions(self, relation: Relation) -> Sequence[int]:
-        """Where the columns of a relation's key stand; all columns where it has none."""
+        """The indexes of the key's columns in a relation; of all columns if it has no key."""
         known = self._known.get(relation.oid)
         if known is None or known[0] is not relation:
             self.learn_key(relation)
         return self._known[relation.oid][1]
 
     def reader(self, relation: Relation, shape: bytes, example: bytes) -> Read:
-        """Compiled for the relation."""
+        """A reader that is compiled for the relation."""
         return compile_reader(relation, shape, self, example)
 
     def learn(self, described: Type) -> None:
-        """Types that are not built in are written as text."""
+        """Nothing to learn: types that are not built in are written as text."""
 
     def codec(self, relation: Relation, position: int) -> Codec:
-        """Numbers and booleans as such, everything else as text."""
+        """Numbers and booleans as such, all other values as text."""
         type_oid = relation.columns[position].type_oid
         if type_oid in INTEGERS:
             return Codec("int(s[a:p])", "int(b[a:p])", int, _signed)
@@ -92,8 +91,8 @@ class JsonForm:
 
     def result(self, relation: Relation, operation: str, kinds: str) -> str:
         """A Record."""
-        # The reader is source that is compiled once for a relation and kind; what is put together
-        # here runs once, and what it leads to runs for every change.
+        # The reader is source that is compiled once for each relation and kind: this function runs
+        # once, and its result runs for every change.
         variables = {
             kind: [f"{kind.lower()}{at}" for at in range(len(relation.columns))] for kind in kinds
         }
@@ -118,7 +117,7 @@ class JsonForm:
     def _row(self, relation: Relation, kind: str, variables: Sequence[str]) -> str:
         places = relation.key_positions if kind == "K" else range(len(variables))
         values = {place: variables[place] for place in places}
-        # A key is made of a float's text, a row of its number.
+        # A key has a float's text, a row has its number.
         values |= {
             at: f"number({name})"
             for at, name in values.items()
@@ -144,8 +143,8 @@ class JsonForm:
     def of_any_bytes(
         self, relations: Mapping[int, Relation], message: bytes, error: DecodeError
     ) -> JsonRecord:
-        """The record of a change whose texts are not all UTF-8; raises `error` for any other
-        fault.
+        """The record of a change whose texts are not all UTF-8; raises `error` for any
+        other fault.
         """
         relation = relations.get(int.from_bytes(message[1:5], "big"))
         if relation is None or message[:1] + message[5:6] not in SHAPES:
@@ -160,7 +159,7 @@ class JsonForm:
         return _record(relation, key, fields, probe, message[:1] == b"D")
 
     def truncated(self, relation: Relation) -> JsonRecord:
-        """The record of a table that was emptied."""
+        """The record of a TRUNCATE."""
         fields = {
             "op": "t",
             "source": self.source,
@@ -171,18 +170,18 @@ class JsonForm:
 
 
 def key_positions(relation: Relation, names: Sequence[str] | None) -> Sequence[int]:
-    """Where the columns stand that order a table's changes: `names`, where these fit what the
-    server says; all columns where nothing is known.
+    """The indexes of the columns that order a table's changes: those of `names` if they fit the
+    server's description, otherwise all columns.
     """
-    # The server's replica identity is what deletes carry. Another order of keys than that of the
-    # deletes would send a row's end to another partition than its beginning.
+    # Deletes carry the replica identity. If another key ordered the other changes, a row's delete
+    # could go to another partition than its insert.
     identity = relation.key_positions
     every = range(len(relation.columns))
     if not names:
         return identity or every
     if 0 < len(identity) < len(relation.columns):
-        # Deleted rows come with these alone: the primary key, also where it was renamed since,
-        # or another index.
+        # Deleted rows have only these columns: the primary key, even if renamed since, or another
+        # index.
         same = set(names) == {relation.names[position] for position in identity}
         return [relation.names.index(name) for name in names] if same else identity
     missing = set(names) - set(relation.names)
@@ -193,15 +192,15 @@ def key_positions(relation: Relation, names: Sequence[str] | None) -> Sequence[i
             " leaves the key out; publish the key, or set another REPLICA IDENTITY",
             0,
         )
-    # Without the key's columns only inserts are published, and these need no order.
+    # Without the key's columns only inserts are published, which need no order.
     return every if missing else [relation.names.index(name) for name in names]
 
 
 def _record(
     relation: Relation, key: Sequence[Any], body: Mapping[str, object], probe: Any, deleted: bool
 ) -> JsonRecord:
-    # orjson knows no UNCHANGED and raises for it. Looking at each value first would cost every
-    # change what only those with unchanged TOAST need.
+    # orjson raises for UNCHANGED. A check of each value first would cost time for every change, not
+    # only for those with unchanged TOAST.
     try:
         value = orjson.dumps(body)
     except TypeError:
@@ -220,7 +219,7 @@ def _sent(part: Any) -> Any:
 def _key_bytes(value: Any) -> bytes:
     if value is None or value is UNCHANGED:
         return b""
-    # Before the general case: str(True) is no text of Postgres's.
+    # Before the general case, because str(True) is not Postgres's text.
     if isinstance(value, bool):
         return b"t" if value else b"f"
     return str(value).encode()
@@ -231,8 +230,8 @@ def _text(value: bytes) -> str:
 
 
 def _real(text: str) -> str:
-    # Checked and thrown away: the text is what Postgres wrote, and a float printed again need not
-    # have the same digits.
+    # The float is only a check: Postgres's own text is kept, because a float that is printed again
+    # may have other digits.
     float(text)
     return text
 
@@ -242,10 +241,7 @@ def _real_text(value: bytes) -> str:
 
 
 def _number(text: Any) -> Any:
-    """The number that a float's text stands for;
-
-    NULL, what was not sent, NaN and the infinities as they are.
-    """
+    """The number of a float's text; NULL, UNCHANGED, NaN and infinity stay unchanged."""
     if not isinstance(text, str):
         return text
     number = float(text)

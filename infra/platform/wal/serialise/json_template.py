@@ -1,5 +1,5 @@
-"""Many changes as JSON at once: the text of those that are alike, with places for what bulk.py cut
-out of messages.
+"""Serialises many changes as JSON at once: the text that equal heads share, with places for the
+values that bulk.py cuts out of messages.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from infra.replication.pgoutput.tuple_reader import SHAPES
 INTEGERS = frozenset({20, 21, 23, 26})
 FLOATS = frozenset({700, 701})
 BOOLEAN = 16
-#: Debezium's letters for pgoutput's.
+#: Debezium's letters for pgoutput's operations.
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 _LINES, _INSIDE = msgspec.json.Encoder(), itemgetter(slice(1, -1))
 _BOOLEANS = {b"t": b"true", b"f": b"false"}
-#: Where a piece belongs, in a text that is JSON and so has no zeros of its own.
+#: The place of a piece in a text; the text is JSON, so it has no zero bytes of its own.
 _PLACE = b"\0"
-#: Takes a piece, or None, and writes nothing.
+#: Consumes a piece, or None, and writes nothing.
 _NOTHING = b"%.0a"
-#: Stands for NULL until all is written: JSON has no such character inside of quotes.
+#: Stands for NULL until the text is complete: inside quotes JSON has no such character.
 _NULL = b"\1"
-#: With more kinds of rows in a block, putting nulls in afterwards is faster.
+#: With more NULL patterns than this in a block, it is faster to insert the nulls afterwards.
 _FEW_PATTERNS = 32
 _MOST_TEXTS = 1000
 _OF_INTEGERS = b"-0123456789"
-#: After a comma, what is neither zero nor begins with another digit.
+#: What no integer of Postgres's looks like after a comma: empty, -0, or a leading zero.
 _NO_INTEGER = re.compile(rb",(?:,|-[,0]|0[0-9])")
 _NOT_FINITE = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
 class JsonTemplate:
-    """The JSON of changes that are alike but for their values."""
+    """The JSON of changes that differ only in their values."""
 
     def __init__(
         self, relation: Relation, shape: bytes, keys: Sequence[int], probe: int | None = None
@@ -49,11 +49,12 @@ class JsonTemplate:
         self.relation = relation
         self._tuples = len(kinds)
         self._types = [column.type_oid for column in relation.columns] * len(kinds)
-        #: Places of values that are not of the row, because a key has other columns only.
+        #: The places of values that are not in the row, because a key's tuple has only its own
+        #: columns.
         self._unused = {
             place for place in range(width) if "K" in kinds and not relation.columns[place].key
         }
-        # The last tuple is the new row, or the only one; one piece without meaning stands before.
+        # The last tuple is the new row, or the only one; a meaningless piece stands before it.
         last = 1 + (len(kinds) - 1) * width
         self._keys = [last + position for position in keys]
         self._probe = None if probe is None else last + probe
@@ -68,37 +69,36 @@ class JsonTemplate:
 
     @property
     def values(self) -> int:
-        """How many values a message has that the template is for."""
+        """The number of values in the template's messages."""
         return len(self._types)
 
     def group(self, count: int) -> Group:
-        """So many messages as the template is for."""
+        """The group of `count` messages of this template."""
         return Group(count, self._tuples, len(self.relation.columns))
 
     def fill(
         self, cut: Cut, sources: Sequence[bytes]
     ) -> tuple[list[bytes], list[bytes], list[bytes]]:
-        """Keys, values and probes of the cut's messages, no probes where the table has none; raises
-        ValueError or KeyError where a value is not of its type.
+        """Keys, values and probes of the cut's messages, as bytes; no probes if the table has none.
+        Raises ValueError or KeyError if a value is not of its type.
         """
         if any(cut.text[place] for place in self._unused):
             raise ValueError("a column is sent with the old key, but is not of it")
         keys = self._key_bytes(cut)
         probes = self._probes(cut)
         self._convert(cut)
-        # The piece that stood for a message's head has no meaning, and the transaction's source
-        # needs a place: with it there, a row's pieces are in the order of the text's places,
-        # without a copy.
+        # The meaningless piece of a message's head is replaced by the transaction's source, which
+        # needs a place: then a row's pieces are in the order of the text's places, without a copy.
         cut.pieces[0 :: cut.stride] = sources
         texts = self._by_pattern(cut)
         if texts is None:
             self._mark_nulls(cut)
-        # The same iterator so many times: `zip` takes a row's pieces one after the other, as a
-        # tuple, which is what `%` wants. Slicing would make a list for each row.
+        # The same iterator several times: `zip` takes a row's pieces one after another as a tuple,
+        # which `%` needs. Slicing would make a list for each row.
         rows = zip(*[iter(cut.pieces)] * cut.stride, strict=True)
         # `template % row` writes a whole change in C. The slow way, a dictionary for each row
-        # through a JSON encoder, gives the same bytes (a test holds both beside each other) in
-        # eight to eleven times the time.
+        # through a JSON encoder, gives the same bytes (a test compares both) in eight to eleven
+        # times the time.
         values = list(map(mod, repeat(self._text(())) if texts is None else texts, rows))
         if texts is None:
             values = [value.replace(b'"%b"' % _NULL, b"null") for value in values]
@@ -107,16 +107,15 @@ class JsonTemplate:
         return keys, values, probes
 
     def _probes(self, cut: Cut) -> list[bytes]:
-        """The probe column as it was sent, before it becomes JSON."""
+        """The probe column as sent, before it becomes JSON."""
         if self._probe is None:
             return []
         column = cut.pieces[self._probe :: cut.stride]
         return [piece or b"" for piece in column] if cut.null[self._probe - 1] else column
 
     def _by_pattern(self, cut: Cut) -> Iterable[bytes] | None:
-        """Each row's text with its NULLs written in;
-
-        None where these are too many different ones.
+        """Each row's text with its NULLs inserted; None if there are too many different
+        patterns.
         """
         nullable = [place for place, null in enumerate(cut.null) if null]
         if not nullable:
@@ -132,7 +131,7 @@ class JsonTemplate:
         return map(texts.__getitem__, cut.patterns)
 
     def _text(self, nulls: tuple[int, ...]) -> bytes:
-        """The text of a row that is NULL in these places; there, it takes None."""
+        """The text of a row that is NULL at these places, where it consumes None."""
         known = self._texts.get(nulls)
         if known is None:
             if len(self._texts) == _MOST_TEXTS:
@@ -161,7 +160,7 @@ class JsonTemplate:
         )
 
     def _convert(self, cut: Cut) -> None:
-        """Make the pieces JSON, column by column, where they are not yet; raises ValueError or
+        """Turn the pieces into JSON, column by column, where necessary; raises ValueError or
         KeyError.
         """
         pieces, stride = cut.pieces, cut.stride
@@ -184,7 +183,7 @@ class JsonTemplate:
         _check_integers(integers)
 
     def _mark_nulls(self, cut: Cut) -> None:
-        """Put a piece where None is, in all places that are written."""
+        """Replace None by a piece, in all places that are written."""
         pieces, stride = cut.pieces, cut.stride
         for place, (type_oid, null) in enumerate(zip(self._types, cut.null, strict=True)):
             if null and place not in self._unused:
@@ -221,8 +220,8 @@ def is_bare(type_oid: int) -> bool:
 
 
 def _as_json(type_oid: int, pieces: list[bytes]) -> list[bytes]:
-    """The same pieces where nothing is to be changed; without the quotes that the text has around
-    them.
+    """The pieces as JSON, without the quotes, which the text already has; the same list if nothing
+    changes.
     """
     if type_oid in FLOATS:
         return list(map(_float, pieces))
@@ -237,7 +236,7 @@ def _check_integers(pieces: Sequence[bytes]) -> None:
         joined
     ):
         raise ValueError("there is an integer that is not written as Postgres writes it")
-    # A sign may only follow a comma: counting both is cheaper than a pattern that tries each digit.
+    # A sign may only follow a comma. Counting both is cheaper than a pattern that tries each digit.
     signs = joined.count(b"-")
     if signs and signs != joined.count(b",-"):
         raise ValueError("there is a sign inside an integer")
@@ -251,6 +250,6 @@ def _float(piece: bytes) -> bytes:
 
 def _escaped(pieces: Sequence[bytes]) -> list[bytes]:
     """Texts as JSON writes them, without their quotes."""
-    # Line ends are escaped inside of JSON, so that lines end only where texts do.
+    # JSON escapes line ends, so in the joined result only the ends of texts are line ends.
     lines = _LINES.encode_lines([str(piece, "utf-8") for piece in pieces]).splitlines()
     return list(map(_INSIDE, lines))

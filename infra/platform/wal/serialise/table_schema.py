@@ -1,6 +1,7 @@
 """The Avro schemas that Debezium's Postgres connector would register for a table.
 
-A column whose type has no Avro form of Debezium's, or no name in Avro, is refused by name.
+A column is refused by name if Debezium has no Avro form for its type, or if its name is impossible
+in Avro.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from infra.schemas.debezium import (
 )
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: From here on OIDs are given to types that are not built in (PostgreSQL's source, transam.h).
+#: Types that are not built in have OIDs from here on (PostgreSQL's source, transam.h).
 _FIRST_OWN = 16_384
 _REMEDY = "leave it out by a column list, or use --format json"
 
 
 @dataclass(frozen=True, slots=True)
 class OwnType:
-    """A column's type as the catalogue has it: what a domain stands for, with its limit; the name
-    of the type, or of an array's items; and an enum's labels.
+    """A column's type from the catalogue: a domain's base type with its limit; the name of the
+    type, or of an array's items; and an enum's labels.
     """
 
     oid: int
@@ -54,8 +55,8 @@ class OwnType:
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """What the stream does not say of a table: the key (none where it has none), the columns that
-    may not be NULL, and types that are not built in, by column.
+    """Facts about a table that the stream lacks: the key (empty if there is none), the columns that
+    may not be NULL, and the types that are not built in, by column.
     """
 
     key: Sequence[str]
@@ -64,15 +65,15 @@ class TableFacts:
 
 
 def topic_name(prefix: str, schema: str, table: str) -> str:
-    """A table's topic as Debezium calls it: what Kafka does not allow becomes an underscore."""
+    """A table's topic as Debezium names it: characters that Kafka forbids become underscores."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", f"{prefix}.{schema}.{table}")
 
 
 def table_schemas(
     relation: Relation, facts: TableFacts, topic: str, intervals: str = "numeric"
 ) -> TopicSchemas:
-    """Key and value of a table; the key has no fields where the table has none. `intervals` is a
-    name of INTERVALS. Raises SetupError that says of every column why it cannot be written.
+    """Key and value schema of a table; without a key the key schema has no fields. `intervals` is a
+    name of INTERVALS. Raises SetupError that says for every refused column why.
     """
     name = f"{relation.schema}.{relation.table}"
     reasons = _about_key(relation, facts, name)
@@ -94,9 +95,9 @@ def table_schemas(
 
 
 def _about_key(relation: Relation, facts: TableFacts, name: str) -> list[str]:
-    """Why the key cannot be sent."""
-    # A column list may leave the key out. Records would have no key, so changes of one row would
-    # come from several partitions, in no order.
+    """Reasons why the key cannot be sent."""
+    # A column list may leave out the key. Records would then have no key, so changes of one row
+    # would be in several partitions, in no order.
     if missing := set(facts.key) - set(relation.names):
         return [
             f"{name} without {', '.join(sorted(missing))} of its key, which is not published;"
@@ -114,8 +115,8 @@ def _about_key(relation: Relation, facts: TableFacts, name: str) -> list[str]:
 def _of_fields(
     fields: Sequence[AvroDefinition], key_names: Sequence[str], topic: str
 ) -> TopicSchemas:
-    # The envelope of the harness's own table with other rows in it: one place knows what Debezium
-    # writes around a row. A deep copy, since rows are put into it.
+    # The envelope of the harness's own table with other rows in it, so that one place defines the
+    # parts around a row. A deep copy, because rows are inserted.
     value: AvroDefinition = copy.deepcopy(dict(customers_schemas(topic).value))
     known: set[str] = set()
     row_schema(value)["fields"][:] = [_each_record_once(field, known) for field in fields]
@@ -136,13 +137,13 @@ def _of_fields(
 
 
 def _kind(column: RelationColumn, own: OwnType | None, intervals: str) -> AvroType | None:
-    """The column's Avro type without NULL; None where Debezium has none that is exact."""
+    """The column's Avro type without NULL; None if Debezium has no exact one."""
     oid, modifier = column.type_oid, column.modifier
     if oid >= _FIRST_OWN:
         if own is None:
             return None
-        # A domain counts as its base type, with the domain's own limit; what is not built in even
-        # then is an enum or an extension's type.
+        # A domain counts as its base type, with the domain's own limit. A type that is still not
+        # built in is an enum or an extension's type.
         if own.oid >= _FIRST_OWN:
             return _own_kind(own)
         oid, modifier = own.oid, own.modifier
@@ -174,7 +175,7 @@ def _field(name: str, kind: AvroType, facts: TableFacts) -> AvroDefinition:
 
 
 def _each_record_once(field: AvroDefinition, known: set[str]) -> AvroDefinition:
-    """A record is defined where it stands first, and named after that (Avro, "Names")."""
+    """A record is defined where it occurs first, and named afterwards (Avro, "Names")."""
     return {**field, "type": _once(field["type"], known)}
 
 
@@ -183,7 +184,7 @@ def _once(kind: Any, known: set[str]) -> Any:
         return [_once(branch, known) for branch in kind]
     if isinstance(kind, Mapping) and kind["type"] == "array":
         return {**kind, "items": _once(kind["items"], known)}
-    # By identity: it is the one named record that several columns of a table can share.
+    # By identity: it is the one named record that several columns of a table may share.
     if kind is not VARIABLE_DECIMAL:
         return kind
     name = f"{kind['namespace']}.{kind['name']}"

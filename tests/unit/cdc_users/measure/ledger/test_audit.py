@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.measure.ledger.arrival import EXAMPLES, Arrivals, Example, StepLedger
-from cdc_users.measure.ledger.audit import CLASSES, Audit, Outcomes, audit, audit_taps
+from cdc_users.measure.ledger.audit import (
+    CLASSES,
+    Audit,
+    Outcomes,
+    audit,
+    audit_taps,
+    lacked,
+)
+from cdc_users.measure.ledger.audit import located as located_at
+from cdc_users.measure.ledger.place import EventPlace
 from cdc_users.measure.ledger.sequence import SequenceRange, SequenceSet, union
+from cdc_users.measure.ledger.version import KeyStates
 
 STEP, OTHER_STEP = 1, 2
 WRITER, SECOND, ELSEWHERE = 10_001, 10_002, 20_001
@@ -204,3 +215,135 @@ def test_any_class_alone_spoils_an_audit(name: str) -> None:
     assert clean.clean
     assert spoilt.findings == {name: 3}
     assert not spoilt.clean
+
+
+def test_an_audit_of_nothing_is_clean() -> None:
+    found = audit(STEP, {}, Arrivals(), fenced=True)
+
+    assert found.clean
+    assert (found.sent, found.delivered, found.lost_at, found.examples) == (0, 0, {}, ())
+
+
+def test_counts_of_a_tap_are_told_as_it_counted_them() -> None:
+    counts = StepLedger(
+        delivered=9,
+        duplicated=2,
+        reordered=3,
+        replayed=4,
+        gap=5,
+        checked=6,
+        corrupt=1,
+        uncheckable=7,
+    )
+
+    found = audit(STEP, {}, Arrivals(steps={STEP: counts}), fenced=True)
+
+    assert {name: getattr(found, name) for name in StepLedger.__slots__} == {
+        name: getattr(counts, name) for name in StepLedger.__slots__
+    }
+
+
+def test_a_stale_key_is_told_by_its_writer_and_itself() -> None:
+    writer, one, last, high = (
+        np.array(column, dtype=np.int32)
+        for column in ([WRITER, SECOND, ELSEWHERE], [1, 1, 1], [1, 2, 1], [2, 2, 2])
+    )
+    keys = KeyStates(np.array([70, 71, 72]), writer, first=one, last=last, high=high, at_ms=one)
+
+    found = audit(STEP, {}, Arrivals(keys=keys), fenced=True)
+
+    assert found.findings == {"stale": 1}
+    assert found.examples == (Example("stale", WRITER, -1, key=70),)
+
+
+def test_torn_transactions_have_so_many_examples_over_all_writers() -> None:
+    def halves(count: int) -> dict[str, SequenceSet]:
+        """Transactions of two events, of each of which the first has come."""
+        numbers = [2 * number + 1 for number in range(count)]
+        return {
+            "seen": SequenceSet.of([(number, number) for number in numbers]),
+            "cuts": SequenceSet.of([(number, number) for number in [*numbers, 2 * count + 1]]),
+        }
+
+    parts = {WRITER: halves(60), SECOND: halves(60)}
+    arrivals = Arrivals(
+        seen={writer: part["seen"] for writer, part in parts.items()},
+        cuts={writer: part["cuts"] for writer, part in parts.items()},
+    )
+
+    found = audit(STEP, {}, arrivals, fenced=True)
+
+    assert found.torn == 120
+    torn = located(found, "torn")
+    assert len(torn) == EXAMPLES
+    assert torn[0] == ("", WRITER, 2)
+    assert torn[-1] == ("", SECOND, 80)
+
+
+@pytest.mark.parametrize(
+    ("word", "position", "tap", "asked"),
+    [
+        ("lost", -1, "sink", True),
+        ("unseen", -1, "", True),
+        ("torn", -1, "sink", True),
+        ("lost", -1, "topic", False),  # missing there already
+        ("lost", 7, "sink", False),  # its place is known
+        ("lost", 0, "sink", False),
+        ("phantom", -1, "sink", False),
+        ("stale", -1, "sink", False),
+    ],
+)
+def test_an_earlier_tap_is_asked_for_what_is_missing_here_alone(
+    word: str, position: int, tap: str, asked: bool
+) -> None:
+    example = Example(word, WRITER, 5, position=position, tap=tap)
+    found = replace(audit(STEP, {}, Arrivals(), fenced=True), examples=(example,))
+
+    assert lacked(found, "sink") == ([(WRITER, 5)] if asked else [])
+
+
+def test_a_place_is_given_to_what_is_missing_and_to_nothing_else() -> None:
+    examples = tuple(
+        Example(word, WRITER, sequence)
+        for word, sequence in (("lost", 5), ("lost", 6), ("torn", 5), ("phantom", 5))
+    )
+    found = replace(audit(STEP, {}, Arrivals(), fenced=True), examples=examples)
+
+    placed = located_at(found, [EventPlace(WRITER, 5, 3, 70, 9), EventPlace(SECOND, 6, 1, 1, 1)])
+
+    assert [(one.partition, one.position, one.key) for one in placed.examples] == [
+        (3, 70, 9),
+        (-1, -1, None),
+        (3, 70, 9),
+        (-1, -1, None),
+    ]
+
+
+def test_a_loss_is_spread_over_three_taps() -> None:
+    """Of ten events the log has nine, the topic eight of those, and the sink six of these."""
+    outcomes = {WRITER: Outcomes(acked=[(1, 10)])}
+    taps = {"log": arrived((1, 9)), "topic": arrived((1, 8)), "sink": arrived((1, 6))}
+
+    found = audit_taps(STEP, outcomes, taps, fenced=True)
+
+    assert found["log"].lost_at == {"log": 1}
+    assert found["topic"].lost_at == {"log": 1, "topic": 1}
+    assert found["sink"].lost_at == {"log": 1, "topic": 1, "sink": 2}
+    for one in found.values():
+        assert sum(one.lost_at.values()) == one.lost
+
+
+@given(st.lists(numbers, min_size=1, max_size=4), numbers)
+def test_every_lost_event_is_lost_at_one_tap(seen: list[set[int]], acked: set[int]) -> None:
+    taps = {str(place): arrived(*ranges(come)) for place, come in enumerate(seen)}
+    outcomes = {WRITER: Outcomes(acked=ranges(acked))}
+
+    found = audit_taps(STEP, outcomes, taps, fenced=True)
+
+    for place, come in enumerate(seen):
+        expected: dict[str, int] = {}
+        for number in acked - come:
+            first = next(at for at in range(place + 1) if number not in seen[at])
+            expected[str(first)] = expected.get(str(first), 0) + 1
+        assert found[str(place)].lost_at == expected
+        assert found[str(place)].unsourced == (len(come - seen[place - 1]) if place else 0)

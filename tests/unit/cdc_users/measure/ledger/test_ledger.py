@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from cdc_users.measure.ledger.arrival import EncodedArrivals
 from cdc_users.measure.ledger.ledger import (
     BLOCK,
+    EXAMPLES,
     Arrivals,
     Ledger,
     Outcomes,
     PartitionEvents,
+    RowCheck,
     SequenceRange,
     SequenceSet,
     audit,
@@ -166,3 +168,181 @@ def test_what_two_instances_have_seen_is_a_duplicate() -> None:
 
     assert whole.seen[WRITER].ranges() == [(1, 4)]
     assert (whole.steps[STEP].delivered, whole.steps[STEP].duplicated) == (4, 1)
+
+
+def deliver(
+    ledger: Ledger, *rows: tuple[int, int, str, bool], checks: list[RowCheck] | None = None
+) -> list[bool]:
+    """Events of the key 7, as sequence, version, operation and whether each is a delete event; each
+    pair of sequences is a transaction of its own.
+    """
+    texts = [
+        format_probe(
+            Probe(RUN, WRITER, sequence, 1, (sequence - 1) % 2, 2, version, operation, 0, 0)
+        ).encode()
+        for sequence, version, operation, _ in rows
+    ]
+    numbers = np.arange(len(rows), dtype=np.int64)
+    part = PartitionEvents(
+        parse_probes(texts, RUN),
+        np.full(len(rows), 7),
+        3,
+        100 + numbers,
+        None if checks is None else np.array(checks, dtype=np.uint8),
+    )
+    return list(map(bool, ledger.observe(part, deleted=np.array([row[3] for row in rows]))))
+
+
+def test_a_stamp_and_its_delete_are_two_events_of_one_transaction() -> None:
+    ledger = Ledger()
+
+    counted = deliver(ledger, (1, 2, "s", False), (1, 2, "s", True))
+
+    found = ledger.arrivals()
+    assert counted == [True, True]
+    assert found.seen[WRITER].ranges() == [(1, 2)]
+    assert found.torn(STEP) == {}
+    assert found.keys.last.tolist() == [-3], "the delete is the key's last version"
+
+
+def test_a_stamp_without_its_delete_is_a_torn_transaction() -> None:
+    ledger = Ledger()
+    deliver(ledger, (1, 2, "s", False))
+
+    assert ledger.arrivals().torn(STEP)[WRITER].tolist() == [2]
+
+
+def test_the_delete_of_a_row_that_was_not_stamped_is_foreign() -> None:
+    ledger = Ledger()
+
+    assert deliver(ledger, (1, 1, "i", True)) == [False]
+    assert (ledger.arrivals().foreign, ledger.arrivals().seen) == (1, {})
+
+
+def bare_delete(ledger: Ledger, key: int) -> list[bool]:
+    batch = parse_probes([b""], RUN)
+    part = PartitionEvents(batch, np.array([key]), 0, np.array([0]))
+    return list(map(bool, ledger.observe(part, deleted=np.array([True]))))
+
+
+def test_a_delete_that_names_its_key_alone_is_matched_to_the_open_stamp_once() -> None:
+    ledger = Ledger()
+    deliver(ledger, (1, 2, "s", False))
+
+    assert bare_delete(ledger, 8) == [False], "another key has no stamp"
+    assert bare_delete(ledger, 7) == [True]
+    assert bare_delete(ledger, 7) == [False], "its stamp is no longer open"
+    assert ledger.arrivals().seen[WRITER].ranges() == [(1, 2)]
+    assert ledger.arrivals().foreign == 2
+
+
+def test_a_stamp_whose_delete_brought_its_probe_is_open_no_more() -> None:
+    ledger = Ledger()
+    deliver(ledger, (1, 2, "s", False), (1, 2, "s", True))
+
+    assert bare_delete(ledger, 7) == [False]
+
+
+def test_an_event_that_comes_again_does_not_count_and_is_located_where_it_did() -> None:
+    ledger = Ledger()
+    deliver(ledger, (1, 1, "i", False), (2, 2, "u", False))
+
+    assert deliver(ledger, (2, 2, "u", False), (3, 3, "u", False)) == [False, True]
+    (example,) = ledger.arrivals().examples
+    assert (example.finding, example.sequence, example.key) == ("duplicated", 2, 7)
+    assert (example.partition, example.position) == (3, 100)
+
+
+def test_an_old_event_that_comes_again_is_replayed_and_a_new_one_is_reordered() -> None:
+    ledger = Ledger()
+    deliver(ledger, (1, 1, "i", False), (2, 2, "u", False), (4, 4, "u", False))
+    deliver(ledger, (1, 1, "i", False), (3, 3, "u", False), (4, 4, "u", False))
+
+    counts = ledger.arrivals().steps[STEP]
+    # The third version comes after the first that came again, and so does not go back.
+    assert (counts.replayed, counts.reordered, counts.duplicated) == (1, 0, 2)
+    assert counts.gap == 1, "the third had been left out when the fourth came"
+
+
+def test_rows_that_were_looked_at_are_counted_by_what_was_seen() -> None:
+    ledger = Ledger()
+    rows = [(sequence, sequence, "u", False) for sequence in range(1, 5)]
+    checks = [RowCheck.GOOD, RowCheck.CORRUPT, RowCheck.SKIPPED, RowCheck.UNCHECKABLE]
+    deliver(ledger, *rows, checks=checks)
+
+    found = ledger.arrivals()
+    counts = found.steps[STEP]
+    assert (counts.checked, counts.corrupt, counts.uncheckable) == (2, 1, 1)
+    assert [(one.finding, one.sequence) for one in found.examples] == [("corrupt", 2)]
+
+
+def test_an_event_outside_its_own_transaction_is_foreign() -> None:
+    """Its index must lie within its size, and as many events must have come before it."""
+    ledger = Ledger()
+    places = [(5, 0, 1), (5, 4, 5), (5, 1, 1), (5, 5, 6), (5, 2, 2)]
+    texts = [
+        format_probe(Probe(RUN, WRITER, sequence, 1, index, size, 1, "i", 0, 0)).encode()
+        for sequence, index, size in places
+    ]
+    part = PartitionEvents(
+        parse_probes(texts, RUN), np.arange(5, dtype=np.int64), 0, np.arange(5, dtype=np.int64)
+    )
+
+    assert ledger.observe(part).tolist() == [True, False, False, False, False]
+    assert (ledger.arrivals().foreign, ledger.arrivals().steps[STEP].duplicated) == (3, 1)
+
+
+def test_what_was_not_observed_yet_is_unseen_and_looking_changes_nothing() -> None:
+    ledger = Ledger()
+    observe(ledger, events([1, 3]))
+    batch = parse_probes([*events([1, 2, 3]), b"junk"], RUN)
+
+    for _ in range(2):
+        assert ledger.unseen(batch).tolist() == [False, True, False, True]
+
+
+def test_what_was_told_of_a_ledger_does_not_grow_with_it() -> None:
+    ledger = Ledger()
+    observe(ledger, events([1]))
+    before = ledger.arrivals()
+    observe(ledger, [*events([1, 2], version=2, operation="u"), b"junk"], keys=[7, 8, 9])
+
+    assert before.seen[WRITER].ranges() == [(1, 1)]
+    assert (before.steps[STEP].delivered, before.steps[STEP].duplicated) == (1, 0)
+    assert (before.foreign, before.examples, len(before.keys)) == (0, [], 0)
+
+
+def test_a_batch_of_several_steps_is_counted_by_step() -> None:
+    ledger = Ledger()
+    other = 20_000 * 2 + 1
+    observe(ledger, [*events([1, 2, 2]), *events([1, 1, 1], writer=other)])
+
+    counts = ledger.delivered()
+    assert {step: (one.delivered, one.duplicated) for step, one in counts.items()} == {
+        STEP: (2, 1),
+        other // 10_000: (1, 2),
+    }
+
+
+def test_each_fence_is_known_by_its_writer_and_sequence_and_the_last_place_it_came_from() -> None:
+    ledger = Ledger()
+    texts = events([1, 2], writer=9_999_999, operation=Operation.FENCE)
+    numbers = np.arange(2, dtype=np.int64)
+    ledger.observe(PartitionEvents(parse_probes(texts, RUN), numbers, 4, numbers))
+    ledger.observe(PartitionEvents(parse_probes(texts[:1], RUN), numbers[:1], 5, numbers[:1]))
+
+    first = 9_999_999 * KEYS_PER_WRITER + 1
+    assert ledger.fences() == {first, first + 1}
+    assert ledger.fence_places() == {first: 5, first + 1: 4}
+    assert ledger.fenced_partitions() == {4, 5}
+
+
+def test_so_many_findings_of_a_class_are_located_and_all_are_counted() -> None:
+    ledger = Ledger()
+    again = list(range(1, EXAMPLES + 21))
+    for part in (again, again[:60], again[:60]):
+        observe(ledger, events(part))
+
+    found = ledger.arrivals()
+    assert found.steps[STEP].duplicated == 120
+    assert [one.sequence for one in found.examples] == [*range(1, 61), *range(1, 41)]

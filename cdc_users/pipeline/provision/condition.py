@@ -121,10 +121,13 @@ class Changes:
 
 def changes(watched: RunObjects, before: Condition, now: Condition) -> Changes:
     """What has happened between two looks."""
+    restarted = tuple(_restarted(before, now))
+    # The consequences of a restart are not reported again.
+    interrupted = () if restarted else _interrupted(before, now)
     return Changes(
-        tuple(_restarted(before, now)),
+        restarted,
         tuple(_gone(watched, before, now)),
-        tuple(_disturbed(before, now)),
+        (*interrupted, *_disturbed(before, now)),
     )
 
 
@@ -145,23 +148,25 @@ def broken(watched: RunObjects, now: Condition) -> Iterator[str]:
 
 
 def _restarted(before: Condition, now: Condition) -> Iterator[str]:
-    again = [
-        name
-        for name, life in now.lives.items()
-        if life != NOBODY and before.lives.get(name, life) != life
-    ]
-    yield from again
-    if again:
-        return  # its consequences are not reported again
+    for name, life in now.lives.items():
+        if life != NOBODY and before.lives.get(name, life) != life:
+            yield name
+
+
+def _interrupted(before: Condition, now: Condition) -> Iterator[str]:
+    """What servers say of one another that have not restarted themselves."""
     moved = [
         name
         for name, leaders in now.leaders.items()
         if before.leaders.get(name, leaders) != leaders
     ]
     if moved:
-        yield f"Kafka (the leaders of {', '.join(moved)} have changed, so a broker restarted)"
+        yield (
+            f"Kafka elected the leaders of {', '.join(moved)} again (a broker restarted, or did not"
+            " answer its controller)"
+        )
     if before.slot and now.slot and before.slot != now.slot:
-        yield "the capture (its connection to the replication slot is another one)"
+        yield "the capture (its connection to the replication slot) was interrupted"
 
 
 def _gone(watched: RunObjects, before: Condition, now: Condition) -> Iterator[str]:

@@ -34,7 +34,8 @@ STOPPED_S = 45.0
 #: Kafka that has stopped for good costs a wait for each of a run's objects.
 ENDS_S = 150.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-DISK = "2m"
+#: More than a run asks for before it begins, and less than what its files would fill.
+DISK = "24m"
 FILLER = "filler"
 
 

@@ -32,6 +32,8 @@ MOMENTS: Mapping[str, float] = {
     "clean-up": 1.0,
     "report": 0.5,
 }
+#: Those whose begin is seen; the others are guessed from the time.
+SEEN = ("audit", "clean-up", "report")
 #: From the announcement of a load to its first arrival, and to its last.
 LEAD_S, LOADED_S = 1.0, 5.0
 
@@ -93,7 +95,7 @@ class Target:
     def at(self, moment: str) -> str:
         """The part of its life in which it is; `moment`, or a later one where it was quick."""
         later = list(MOMENTS)[list(MOMENTS).index(moment) :]
-        ended = [name for name in later if name in ("clean-up", "report") and self.begun(name)]
+        ended = [name for name in later if name in SEEN and self.begun(name)]
         return ended[-1] if ended else moment
 
     def reach(self, moment: str, part: float) -> bool:

@@ -111,14 +111,29 @@ def test_what_is_gone_for_good_is_named(now: dict[str, Any], sentence: str) -> N
     [
         ({"lives": {"PostgreSQL": "10:05", "Kafka": "12 since 9"}}, "PostgreSQL"),
         ({"lives": {"Kafka": "99 since 11"}, "leaders": {"t[0]": 2}}, "Kafka"),
-        ({"leaders": {"t[0]": 1}}, "the leaders of t[0] have changed"),
-        ({"slot": "91 since 10:07"}, "the capture"),
     ],
 )
-def test_what_began_again_is_named_once(now: dict[str, Any], name: str) -> None:
-    (restarted,) = found(**now).restarted
+def test_a_server_that_restarted_is_named_once_and_without_its_consequences(
+    now: dict[str, Any], name: str
+) -> None:
+    assert found(**now).restarted == (name,)
+    assert not found(**now).disturbed
 
-    assert name in restarted
+
+@pytest.mark.parametrize(
+    ("now", "sentence"),
+    [
+        ({"leaders": {"t[0]": 1}}, "Kafka elected the leaders of t[0] again (a broker"),
+        ({"slot": "91 since 10:07"}, "the capture (its connection to the replication slot) was"),
+    ],
+)
+def test_what_began_again_behind_a_server_that_did_not_restart_is_no_restart_of_it(
+    now: dict[str, Any], sentence: str
+) -> None:
+    """A broker that the controller misses for a while has not restarted."""
+    assert not found(**now).restarted
+    (disturbed,) = found(**now).disturbed
+    assert disturbed.startswith(sentence)
 
 
 def test_a_server_of_this_machine_is_its_process_and_nobody_once_that_has_ended() -> None:

@@ -14,6 +14,11 @@ PROTOCOL = 1
 WireMessage = TypeVar("WireMessage")
 
 
+#: What msgspec raises for a text that is no message: also for bytes that are no UTF-8 inside a
+#: text, and for lists that are nested without end.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
 class WireError(ValueError):
     """A message of another protocol version or of an unexpected form; the text has the sender and
     the mistake.
@@ -39,7 +44,7 @@ def decode(data: bytes | str, kind: type[WireMessage], sender: str) -> WireMessa
     """Read a message; raises WireError, for another protocol version before any other mistake."""
     try:
         message = msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         _check(_protocol(data), sender)
         name = getattr(kind, "__name__", "message")
         raise WireError(f"{sender} sent something else than a {name}: {error}") from error
@@ -51,7 +56,7 @@ def decode(data: bytes | str, kind: type[WireMessage], sender: str) -> WireMessa
 def _protocol(data: bytes | str) -> int | None:
     try:
         return msgspec.json.decode(data, type=_Version).protocol
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return PROTOCOL
 
 

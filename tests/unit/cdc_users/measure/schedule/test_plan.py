@@ -248,3 +248,125 @@ def test_stages_that_make_no_sense_are_refused(text: str, remedy: str) -> None:
 def test_a_schedule_without_arrivals_is_refused() -> None:
     with pytest.raises(PlanError, match="no arrival"):
         Schedule.constant(0.1, 1)
+
+
+def test_a_stage_without_arrivals_is_a_pause() -> None:
+    schedule = Schedule.staged(
+        [LoadStage(100, 100, 1.0), LoadStage(0, 0, 5.0), LoadStage(100, 100, 1.0)]
+    )
+
+    assert [schedule.offset_ns(number) for number in (99, 100, 101)] == [
+        990_000_000,
+        6_000_000_000,
+        6_010_000_000,
+    ]
+    assert schedule.duration_s == 7.0
+    assert schedule.rate_per_s == pytest.approx(200 / 7)
+
+
+def test_what_one_stage_leaves_of_an_arrival_is_the_next_ones() -> None:
+    """Of 0.3/s a whole arrival takes longer than the three seconds of a stage."""
+    schedule = Schedule.staged([LoadStage(0.3, 0.3, 3.0)] * 3)
+
+    assert [round(offset / 1e9, 3) for offset in schedule.offsets_ns()] == [0.0, 3.333, 6.667]
+
+
+def test_stages_have_the_names_of_their_rates() -> None:
+    assert LoadStage(500, 500, 1.0).name == "500-per-s"
+    assert LoadStage(0.5, 2000, 1.0).name == "0.5-to-2000-per-s"
+    assert LoadStage(1e6, 1e6, 1.0, warm_up=True).name == "warm-up-1000000-per-s"
+    assert LoadStage(100, 300, 2.5).arrivals == 500
+
+
+def test_a_burst_has_neither_rate_nor_duration_nor_marks() -> None:
+    burst = Schedule.volume(3)
+
+    assert (burst.rate_per_s, burst.duration_s, burst.marks()) == (0.0, 0, ())
+    assert (burst.number_at(0), burst.number_at(1)) == (0, 3)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_volume_of_nothing_is_refused(count: int) -> None:
+    with pytest.raises(PlanError, match=f"{count} arrivals"):
+        Schedule.volume(count)
+    assert Schedule.volume(1).count == 1
+
+
+def test_more_than_can_be_drawn_by_chance_is_refused_and_evenly_spaced_it_is_not() -> None:
+    assert Schedule.constant(1e6, 101).count == 101_000_000
+    with pytest.raises(PlanError, match=r"101,000,000 arrivals .* 100,000,000"):
+        Schedule.constant(1e6, 101, seed=1)
+
+
+@pytest.mark.parametrize(("index", "of"), [(2, 2), (-1, 2), (0, 0), (5, 3)])
+def test_a_share_that_does_not_exist_is_refused(index: int, of: int) -> None:
+    with pytest.raises(PlanError, match=f"share {index} of {of}"):
+        Schedule.volume(10).share(index, of)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(-1, 5), (5, 4), (0, 11)])
+def test_arrivals_that_are_not_in_a_schedule_are_refused(begin: int, end: int) -> None:
+    with pytest.raises(PlanError, match="10 "):
+        Schedule.volume(10).between(begin, end)
+
+
+def test_between_two_arrivals_are_those_from_the_first_up_to_before_the_second() -> None:
+    whole = Schedule.constant(10, 1)
+
+    assert list(whole.between(3, 5).offsets_ns()) == [300_000_000, 400_000_000]
+    assert list(whole.share(1, 3).between(1, 3).offsets_ns()) == [400_000_000, 700_000_000]
+    assert whole.between(0, 10) == whole
+    assert whole.between(10, 10).count == 0
+
+
+def test_a_share_has_its_part_of_what_cannot_be_divided() -> None:
+    assert [Schedule.volume(10).share(index, 4).count for index in range(4)] == [3, 3, 2, 2]
+    assert [Schedule.volume(1).share(index, 2).count for index in range(2)] == [1, 0]
+
+
+def test_a_plan_is_written_as_the_numbers_that_it_follows_from() -> None:
+    schedule = Schedule.staged(
+        [LoadStage(100, 300, 2.0, warm_up=True), LoadStage(50, 50, 2.0)], seed=None
+    )
+
+    assert schedule.share(1, 4).to_json() == {
+        "count": 125,
+        "rate_per_s": 125.0,
+        "stages": [[100, 300, 2.0, True], [50, 50, 2.0, False]],
+        "seed": None,
+        "first": 1,
+        "stride": 4,
+    }
+
+
+def test_a_share_is_drawn_from_the_chance_of_the_whole() -> None:
+    whole = Schedule.constant(100, 100, seed=4)
+
+    assert whole.share(1, 3).seed == 4
+    assert whole.share(1, 3).offset_ns(1500) == whole.offset_ns(4501), "beyond what is held at once"
+
+
+def test_workers_that_leave_before_a_part_of_theirs_began_never_have_it() -> None:
+    """GIVEN a change that is planned for the sixth second, and another for the fourth."""
+    schedule = Schedule.constant(10, 10)
+    planned = next_parts(schedule, first_parts(schedule, ["a"]), ["a", "b"], 6_000_000_000)
+
+    changed = next_parts(schedule, planned, ["c"], 4_000_000_000)
+
+    assert changed == {
+        "a": (SchedulePart(0, 40, 0, 1),),
+        "b": (),
+        "c": (SchedulePart(40, 100, 0, 1),),
+    }
+
+
+def test_a_burst_is_nobody_elses_once_it_has_begun() -> None:
+    schedule = Schedule.volume(10)
+
+    parts = next_parts(schedule, first_parts(schedule, ["a"]), ["a", "b"], 1)
+
+    selected = {
+        worker: sum(part.select(schedule).count for part in owned)
+        for worker, owned in parts.items()
+    }
+    assert selected == {"a": 10, "b": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -11,7 +12,7 @@ from infra.platform.process.error import RefusedError, TableRefusedError
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.stack.endpoints import Endpoints
 from tests.batches import Partition
-from tests.change_events import Columns, Event
+from tests.change_events import DECIMAL, Columns, Event
 
 COLUMNS: Columns = {"id": ("long", False), "name": ("string", True), "cents": ("int", True)}
 BITS = {
@@ -211,3 +212,85 @@ async def test_what_cannot_be_written_is_said_before_the_first_event(
     with psycopg.connect(stack.postgres_dsn) as connection:
         offsets = connection.execute(f"SELECT count(*) FROM {schema}.t_offsets").fetchone()
     assert offsets == (0,)
+
+
+CUT = (
+    "CREATE FUNCTION {s}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+    " CREATE TRIGGER t BEFORE INSERT OR UPDATE OR DELETE ON {at} FOR EACH ROW EXECUTE FUNCTION"
+    " {s}.f()"
+)
+MOMENT = {"type": "long", "connect.name": "io.debezium.time.MicroTimestamp"}
+ALTERED: Columns = {"id": ("long", False), "cents": (DECIMAL, True), "at": (MOMENT, True)}
+LATER = (2, Decimal("1.25"), 1_767_323_045_678_901)
+
+
+PARTS = " PARTITION BY HASH (id)"
+
+
+@pytest.mark.parametrize(
+    ("form", "change", "refused", "match"),
+    [
+        ("", "ALTER TABLE {t} ALTER cents TYPE numeric(12)", RefusedError, "1.25 is not held"),
+        (PARTS, "ALTER TABLE {t} ALTER cents TYPE numeric(12)", RefusedError, "1.25 is not held"),
+        ("", "ALTER TABLE {t} ALTER at TYPE date", RefusedError, "not held exactly by column at"),
+        ("", CUT.replace("{at}", "{t}"), RefusedError, "2 is the key of a row that a trigger"),
+        (PARTS, CUT.replace("{at}", "{t}_0"), RefusedError, "2 is the key of a row that a trigger"),
+        ("", "CREATE RULE r AS ON DELETE TO {t} DO INSTEAD NOTHING", TableRefusedError, "rules"),
+        ("", "ALTER TABLE {t} DROP cents", TableRefusedError, "no column cents"),
+    ],
+)
+async def test_a_target_that_is_altered_while_it_is_written_to_is_looked_at_again(
+    stack: Endpoints, schema: str, form: str, change: str, refused: type[Exception], match: str
+) -> None:
+    table = f"{schema}.t"
+    makes = [
+        f"CREATE TABLE {table} (id bigint PRIMARY KEY, cents numeric(12,2), at timestamp){form}"
+    ]
+    if form:
+        part = "FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+        makes.append(f"CREATE TABLE {table}_0 PARTITION OF {table} {part}")
+    sink, partition = PostgresSink(stack.postgres_dsn, table), Partition(columns=ALTERED)
+    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
+        connection.execute("; ".join(makes).encode())
+        await sink.open()
+        try:
+            await sink.write(partition.batch([Event("c", 1, (1, *LATER[1:]))]))
+            connection.execute(change.replace("{t}", table).replace("{s}", schema).encode())
+
+            with pytest.raises(refused, match=match):
+                await sink.write(partition.batch([Event("c", 2, LATER)]))
+        finally:
+            await sink.close()
+        assert connection.execute(f"SELECT id FROM {table}").fetchall() == [(1,)]
+        marks = connection.execute(f"SELECT next_offset FROM {table}_offsets").fetchall()
+        assert marks == [(1,)]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_target_that_was_made_again_is_not_what_its_offsets_are_about(
+    stack: Endpoints, schema: str, restarted: bool
+) -> None:
+    table = f"{schema}.t"
+    make = f"CREATE TABLE {table} (id bigint PRIMARY KEY, name text, cents int)"
+    sink, partition = PostgresSink(stack.postgres_dsn, table), Partition(columns=COLUMNS)
+    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
+        connection.execute(make.encode())
+        await sink.open()
+        await sink.write(partition.batch([Event("c", 1, (1, "a", 1))]))
+        connection.execute(f"DROP TABLE {table}; {make}".encode())
+        if restarted:
+            await sink.close()
+            sink = PostgresSink(stack.postgres_dsn, table)
+            await sink.open()
+        try:
+            with pytest.raises(TableRefusedError, match=f"{table} was dropped and made again"):
+                await sink.write(partition.batch([Event("c", 2, (2, "b", 2))]))
+            connection.execute(f"UPDATE {table}_offsets SET target = NULL".encode())
+            await sink.positions([("test", 0)])
+            await sink.close()
+            sink = PostgresSink(stack.postgres_dsn, table)
+            await sink.open()
+            await sink.write(partition.batch([Event("c", 3, (3, "c", 3))]))
+        finally:
+            await sink.close()
+        assert connection.execute(f"SELECT id FROM {table}").fetchall() == [(3,)]

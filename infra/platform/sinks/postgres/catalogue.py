@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import namedtuple_row
 
 from infra.platform.process.error import TableRefusedError
@@ -13,6 +13,12 @@ from infra.platform.process.error import TableRefusedError
 #: The comment of a table that the sink has created, and may therefore alter.
 MARKER = "locust-cdc: sink"
 
+#: A text that is another one as soon as the table `c` of pg_class, a column of it, or a trigger of
+#: it or of its partitions is altered: each change writes such rows of the catalogue again.
+STATE = """concat_ws('.', c.xmin,
+  (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid),
+  (SELECT sum(g.xmin::text::bigint) FROM pg_trigger g WHERE g.tgrelid = ANY (CASE c.relkind
+    WHEN 'p' THEN ARRAY(SELECT relid::oid FROM pg_partition_tree(c.oid)) ELSE ARRAY[c.oid] END)))"""
 #: A domain counts as what it is made of, however many domains that is away.
 _COLUMNS = """
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
@@ -37,7 +43,9 @@ LEFT JOIN pg_type item ON item.oid = t.typelem AND t.typcategory = 'A'
 LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 _TABLE = """
-SELECT c.oid, c.relkind::text AS kind, obj_description(c.oid, 'pg_class') AS comment,
+SELECT c.oid, ?STATE AS state, c.relkind::text AS kind,
+       (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AS database,
+       obj_description(c.oid, 'pg_class') AS comment,
        coalesce(i.indimmediate, true) AS immediate, row_security_active(c.oid) AS secured,
        EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
          AS has_rules,
@@ -46,7 +54,8 @@ SELECT c.oid, c.relkind::text AS kind, obj_description(c.oid, 'pg_class') AS com
                  (SELECT relid FROM pg_partition_tree(c.oid)))) AS may_discard
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-WHERE n.nspname = %s AND c.relname = %s"""
+WHERE n.nspname = %s AND c.relname = %s""".replace("?STATE", STATE)
+_STATE = sql.SQL("SELECT {} FROM pg_class c WHERE c.oid = {}")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
 
 
@@ -88,12 +97,16 @@ class SinkTable:
     """A table as it is: its columns, the primary key in order, and whether the sink created it.
 
     `may_discard` where it has triggers that come before a row's change, and may leave it out.
+    `state` is what STATE says of it, and `identity` its database's and its own OID.
     """
 
     columns: dict[str, SinkColumn]
     key: tuple[str, ...]
     own: bool
     may_discard: bool = False
+    oid: int = 0
+    state: str = ""
+    identity: str = ""
 
 
 async def read_table(connection: AsyncConnection, schema: str, name: str) -> SinkTable | None:
@@ -109,7 +122,20 @@ async def read_table(connection: AsyncConnection, schema: str, name: str) -> Sin
         raise TableRefusedError(f"table {schema}.{name} {reason}, or name another table")
     columns = {row.name: SinkColumn(*row[:-1]) for row in rows}
     names = tuple(row.name for row in key)
-    return SinkTable(columns, names, table.comment == MARKER, table.may_discard)
+    identity = f"{table.database}.{table.oid}"
+    own = table.comment == MARKER
+    return SinkTable(columns, names, own, table.may_discard, table.oid, table.state, identity)
+
+
+def state_query(oid: int) -> sql.Composed:
+    """What a table's state is now; NULL where there is none of this OID."""
+    return _STATE.format(sql.SQL(STATE), sql.Literal(oid))
+
+
+async def is_altered(connection: AsyncConnection, target: SinkTable) -> bool:
+    """Whether a table is not any more what it was when it was looked at."""
+    found = await (await connection.execute(state_query(target.oid))).fetchone()
+    return found is None or found[0] != target.state
 
 
 def _place(row: Any) -> int:

@@ -9,11 +9,11 @@ connector that reads once more what it has sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import AsyncConnection, sql
 
-from infra.platform.process.error import ConfigError
+from infra.platform.process.error import ConfigError, TableRefusedError
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.postgres.catalogue import MARKER
 from infra.platform.sinks.postgres.table import alone, identifier
@@ -27,18 +27,22 @@ _LATER = {
     "source": "text",
     "life": "int NOT NULL DEFAULT 0",
     "log_position": "bigint NOT NULL DEFAULT 0",
+    "target": "text",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """How far a partition is: its next offset, and the source's life and log position there."""
+    """How far a partition is: its next offset, the source's life and log position there, and the
+    identity of the target that has its rows.
+    """
 
     next_offset: int | None = None
     topic_id: str | None = None
     source: str | None = None
     life: int = 0
     log_position: int = 0
+    target: str | None = None
 
     def after(self, batch: Batch, follow_log: bool) -> Bookmark:
         """Where the partition is behind the batch.
@@ -51,7 +55,7 @@ class Bookmark:
             positions = batch.rows.log_position
             lower = position > int(positions[0]) or bool((positions[1:] < positions[:-1]).any())
             life, position = min(life + lower, LAST_LIFE), int(positions[-1])
-        return Bookmark(batch.end, self.topic_id, self.source, life, position)
+        return replace(self, next_offset=batch.end, life=life, log_position=position)
 
 
 async def create_offsets(connection: AsyncConnection, schema: str, name: str) -> None:
@@ -114,7 +118,7 @@ async def read_offsets(
 ) -> dict[Partition, Bookmark]:
     """All that the books say."""
     query = sql.SQL(
-        "SELECT topic, partition, next_offset, topic_id, source, life, log_position FROM {}"
+        "SELECT topic, partition, next_offset, topic_id, source, life, log_position, target FROM {}"
     ).format(table)
     rows = await (await connection.execute(query)).fetchall()
     return {(row[0], row[1]): Bookmark(*row[2:]) for row in rows}
@@ -130,6 +134,24 @@ def check_topics(known: Mapping[Partition, Bookmark], ids: Mapping[str, str], ta
                 f" the offsets in {table}_offsets are not its own, and what it held unread is"
                 f" gone; fill another table, or delete its rows in {table}_offsets to put the new"
                 " topic's events over the rows that are there"
+            )
+
+
+def check_target(known: Mapping[Partition, Bookmark], identity: str, table: str) -> None:
+    """Raise TableRefusedError where the target is not the table that the books are about.
+
+    OIDs mean something within one database: books that came from another one, as with a copy, are
+    believed.
+    """
+    database = identity.partition(".")[0]
+    for mark in known.values():
+        there = mark.target
+        if there and there != identity and there.partition(".")[0] == database:
+            raise TableRefusedError(
+                f"table {table} was dropped and made again, and {table}_offsets says that events"
+                " were written to the earlier one; drop both to fill them from the topic's"
+                f" beginning, or, if it has all of those, set the column target of {table}_offsets"
+                " to NULL"
             )
 
 

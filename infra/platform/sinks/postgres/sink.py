@@ -16,13 +16,14 @@ from infra.platform.process.error import RetryableError, TableRefusedError, Unre
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.operation import refuse_others
-from infra.platform.sinks.postgres.catalogue import SinkTable, read_table
+from infra.platform.sinks.postgres.catalogue import SinkTable, is_altered, read_table
 from infra.platform.sinks.postgres.connection import SinkConnections
 from infra.platform.sinks.postgres.failure import translated
 from infra.platform.sinks.postgres.merge import Effect, effect
 from infra.platform.sinks.postgres.offsets import (
     Bookmark,
     check_source,
+    check_target,
     check_topics,
     create_offsets,
     first_life,
@@ -138,7 +139,10 @@ class PostgresSink(SinkConnector):
     async def _put(self, connection: AsyncConnection, batch: Batch) -> Bookmark | None:
         """Apply the batch; a table that takes nothing may have changed, and is looked at again."""
         try:
-            return await self._apply(connection, batch, await self._shaped(connection, batch))
+            target = await self._shaped(connection, batch)
+            after = await self._apply(connection, batch, target)
+            if after is not None or not await is_altered(connection, target):
+                return after
         except psycopg.Error as error:
             if not isinstance(translated(error, self._dsn), TableRefusedError) or connection.closed:
                 raise
@@ -150,11 +154,11 @@ class PostgresSink(SinkConnector):
     ) -> Bookmark | None:
         """Where the partition is after the batch; None where it was elsewhere than was thought."""
         plan = self._plan(batch, target)
-        before = self._marks[batch.place]
+        before = replace(self._marks[batch.place], target=target.identity)
         after = before.after(batch, follow_log=plan.version == VERSION)
         whole = effect(batch, plan, after.life)
         query = self._statement(target, plan, whole)
-        values = parameters(batch, before, after, plan, whole)
+        values = parameters(batch, (before, after), target.state, plan, whole)
         with self._connections.limited(connection):
             answer = await connection.execute(query, values, prepare=True)
             (moved,) = await answer.fetchone() or (0,)
@@ -217,6 +221,8 @@ class PostgresSink(SinkConnector):
         key = event_key(batch, self._shown)
         need = TableNeed(batch.rows.columns, key, self._probe_column)
         target = await read_table(connection, self._schema, self._name)
+        if target is not None:
+            check_target(self._marks, target.identity, self._shown)
         if target is None:
             if any(mark.next_offset is not None for mark in self._marks.values()):
                 raise TableRefusedError(

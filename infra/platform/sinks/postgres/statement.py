@@ -12,7 +12,7 @@ from psycopg import sql
 from infra.avro.kind import Column, ColumnKind
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.array import array, array_type, parameter_kind
-from infra.platform.sinks.postgres.catalogue import SinkTable
+from infra.platform.sinks.postgres.catalogue import SinkTable, state_query
 from infra.platform.sinks.postgres.conversion import SOURCE
 from infra.platform.sinks.postgres.merge import Deletes, Effect, Upserts
 from infra.platform.sinks.postgres.offsets import Bookmark
@@ -23,14 +23,15 @@ _PARAMETER = "\1"
 #: The key version's digits in a probe (docs/probe.md), and its run's; counted from 1 as SQL does.
 _PROBE_VERSION = sql.SQL('substr({}, 48, 8) COLLATE "C"')
 _PROBE_RUN = sql.SQL("substr({}, 3, 8)")
-#: Moves the partition's position only if it is where this instance believes it to be; all else
-#: depends on it.
+#: Moves the partition's position only if it is where this instance believes it to be, and only in a
+#: target that is as it was when it was looked at; all else depends on it.
 _MOVED = (
     "moved AS (INSERT INTO {offsets} AS o (topic, partition, next_offset, topic_id, source, life,"
-    " log_position) VALUES (?s, ?s, ?s, ?s, ?s, ?s, ?s) ON CONFLICT (topic, partition) DO UPDATE"
+    " log_position, target) SELECT ?s::text, ?s::int, ?s::bigint, ?s::text, ?s::text, ?s::int,"
+    " ?s::bigint, ?s::text WHERE ({state}) = ?s::text ON CONFLICT (topic, partition) DO UPDATE"
     " SET next_offset = excluded.next_offset, topic_id = excluded.topic_id, source ="
-    " excluded.source, life = excluded.life, log_position = excluded.log_position WHERE"
-    " o.next_offset = ?s::bigint RETURNING 1)"
+    " excluded.source, life = excluded.life, log_position = excluded.log_position, target ="
+    " excluded.target WHERE o.next_offset = ?s::bigint RETURNING 1)"
 ).replace("?", _PARAMETER)
 #: How much of a value an error shows.
 _SHOWN = 60
@@ -47,11 +48,12 @@ def statement(
     plan: WritePlan,
     whole: Effect,
 ) -> bytes:
-    """The statement; it answers with 1, or with 0 where the position was another and so nothing
-    was done.
+    """The statement; it answers with 1, or with 0 where the position was another, or the target has
+    been altered, and so nothing was done.
     """
     made = _Statement(table, target, plan)
-    parts, answers = [sql.SQL(_MOVED).format(offsets=offsets)], list[sql.Composable]()
+    moved = sql.SQL(_MOVED).format(offsets=offsets, state=state_query(target.oid))
+    parts, answers = [moved], list[sql.Composable]()
     if len(whole.deletes):
         parts.append(made.delete())
         answers.append(made.not_deleted())
@@ -67,9 +69,12 @@ def statement(
 
 
 def parameters(
-    batch: Batch, before: Bookmark, after: Bookmark, plan: WritePlan, whole: Effect
+    batch: Batch, marks: tuple[Bookmark, Bookmark], state: str, plan: WritePlan, whole: Effect
 ) -> list[Any]:
-    """The statement's parameters, in its order."""
+    """The statement's parameters, in its order: from one bookmark to the next, in a target of this
+    state.
+    """
+    before, after = marks
     found: list[Any] = [
         batch.topic,
         batch.partition,
@@ -78,6 +83,8 @@ def parameters(
         after.source,
         after.life,
         after.log_position,
+        after.target,
+        state,
         before.next_offset,
     ]
     if len(whole.deletes):

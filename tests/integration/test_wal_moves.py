@@ -229,6 +229,14 @@ def test_an_idle_server_is_not_taken_for_a_dead_one(source: Source) -> None:
         ("ALTER PUBLICATION {0} SET (publish = 'insert')", "no longer publishes delete"),
         ("ALTER PUBLICATION {0} DROP TABLE {0}", "no longer publishes public.{0}"),
         (
+            "ALTER PUBLICATION {0} SET TABLE {0} WHERE (id > 1)",
+            "no longer publishes rows of public.{0} but where (id > 1)",
+        ),
+        (
+            "ALTER PUBLICATION {0} SET TABLE {0} (id, version)",
+            "no longer publishes public.{0}.note",
+        ),
+        (
             "DROP TABLE {0}; CREATE TABLE {0} (id int PRIMARY KEY)",
             "table public.{0} was dropped: no change says that its rows are gone",
         ),

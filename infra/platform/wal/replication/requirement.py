@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from psycopg import sql
@@ -141,6 +142,8 @@ class PublishedTable:
     filter: str
     #: Whether it is a partition of another table; partitions are dropped when their data is old.
     partition: bool = False
+    #: The table's columns that are not published.
+    unpublished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,10 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relreplident::text,
        c.relreplident = 'f' OR i.indexrelid IS NOT NULL,
        coalesce((SELECT array_agg(name ORDER BY name) FROM jsonb_array_elements_text(t.names) name),
                 '{}'),
-       coalesce(t.filter, ''), c.relispartition
+       coalesce(t.filter, ''), c.relispartition,
+       coalesce((SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                    AND NOT coalesce(t.names ? a.attname, true)), '{}')
   FROM (SELECT p.pubname, p.schemaname, p.tablename, to_jsonb(p) -> 'attnames' AS names,
                to_jsonb(p) ->> 'rowfilter' AS filter,
                coalesce(to_jsonb(b) ->> 'pubgencols' = 's', false) AS generated
@@ -194,13 +200,13 @@ def published(connection: LimitedConnection, name: str) -> Published | None:
     left_out = tuple(
         operation for operation, flag in zip(operations, flags, strict=True) if not flag
     )
-    rows = [
-        PublishedTable(oid, schema, table, identity, tuple(out), whole, tuple(columns), *rest)
-        for oid, schema, table, identity, out, whole, columns, *rest in all_rows(
-            connection, _TABLES, (name,)
-        )
-    ]
+    rows = [PublishedTable(*map(_fixed, row)) for row in all_rows(connection, _TABLES, (name,))]
     return Published(int(oid), left_out, {table.oid: table for table in rows})
+
+
+def _fixed(value: Any) -> Any:
+    """A value of a row as a frozen record has it."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_publication(connection: LimitedConnection, name: str) -> Published:
@@ -289,7 +295,21 @@ def missing_since(before: Published, now: Published | None, name: str, exists: s
             return f"table {full} was dropped{again}: no change says that its rows are gone"
         if oid not in now.tables:
             gone.append(full)
+    gone += [
+        part
+        for oid, table in now.tables.items()
+        if oid in before.tables
+        for part in _less(before.tables[oid], table)
+    ]
     return f"publication {name!r} no longer publishes {', '.join(gone)}" if gone else ""
+
+
+def _less(before: PublishedTable, now: PublishedTable) -> Iterator[str]:
+    """What of a table was published, is there, and is published no more."""
+    full = f"{now.schema}.{now.name}"
+    yield from (f"{full}.{name}" for name in before.columns if name in now.unpublished)
+    if now.filter and now.filter != before.filter:
+        yield f"rows of {full} but where {now.filter}"
 
 
 def check_slot(connection: LimitedConnection, name: str, known: bool = False) -> Slot:

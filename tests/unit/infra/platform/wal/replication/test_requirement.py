@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from infra.platform.wal.replication.requirement import Published, PublishedTable, missing_since
@@ -65,3 +67,26 @@ def test_a_partition_that_was_dropped_is_put_away_and_a_detached_one_is_named() 
     assert "no longer publishes public.items_2025" in missing_since(
         before, now, "shop", {ORDERS, ITEMS}
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"filter": "(total > 100)"}, "rows of public.orders but where (total > 100)"),
+        ({"columns": ("id",), "unpublished": ("total",)}, "public.orders.total"),
+        # Dropped in the table, and added to it beside a list of columns.
+        ({"columns": ("id",)}, ""),
+        ({"unpublished": ("note",)}, ""),
+    ],
+)
+def test_rows_and_columns_that_are_no_longer_published_are_named(
+    change: dict[str, object], said: str
+) -> None:
+    table = PublishedTable(ORDERS, "public", "orders", "d", (), True, ("id", "total"), "")
+    before = Published(9, (), {ORDERS: table})
+    now = replace(before, tables={ORDERS: replace(table, **change)})  # type: ignore[arg-type]
+
+    found = missing_since(before, now, "shop", {ORDERS})
+
+    assert found == (f"publication 'shop' no longer publishes {said}" if said else "")
+    assert missing_since(now, now, "shop", {ORDERS}) == ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
 
 _OF_ROWS = [ord(operation) for operation in "curd"]
+_NEW = [ord(operation) for operation in "cr"]
 
 
 def refuse_others(batch: Batch) -> None:
@@ -28,3 +31,18 @@ def refuse_rowless(batch: Batch) -> None:
             f"{batch.topic}[{batch.partition}] has an event without its row; let the source send it"
             " (REPLICA IDENTITY)"
         )
+
+
+def refuse_unsent(batch: Batch, unsent: Mapping[int, Sequence[str]]) -> None:
+    """Raise RefusedError where a new row lacks columns, by the event's place in the batch.
+
+    A row whose key is updated comes as a delete and a new row, and a large value that was not
+    changed is not sent: only the source has it.
+    """
+    for row in np.flatnonzero(np.isin(batch.rows.operation, _NEW)).tolist():
+        if names := unsent.get(row):
+            raise RefusedError(
+                f"{batch.topic}[{batch.partition}] has a new row without {', '.join(names)}: its"
+                " key was updated, and a large value that was not is not sent; run ALTER TABLE ..."
+                " REPLICA IDENTITY FULL on the source's table"
+            )

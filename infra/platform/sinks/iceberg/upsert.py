@@ -19,7 +19,7 @@ from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.arrow import row_arrays, row_schema
 from infra.platform.sinks.iceberg.piece import Piece
 from infra.platform.sinks.iceberg.schema import fitted, in_numbers
-from infra.platform.sinks.operation import refuse_others, refuse_rowless
+from infra.platform.sinks.operation import refuse_others, refuse_rowless, refuse_unsent
 
 #: A row as Arrow makes it (`pyarrow.Table.to_pylist`).
 ArrowRow = dict[str, Any]
@@ -34,6 +34,7 @@ def state_changes(batch: Batch) -> Any:
     refuse_others(batch)
     refuse_rowless(batch)
     columns, not_sent = row_arrays(batch)
+    refuse_unsent(batch, dict(enumerate(not_sent)))
     deleted = pa.array((batch.rows.operation == ord("d")).tolist(), pa.bool_())
     missing = pa.array(not_sent, pa.list_(pa.string()))
     schema = row_schema(batch.rows.columns).append(pa.field(DELETED, pa.bool_()))

@@ -12,6 +12,7 @@ from infra.avro.kind import UNAVAILABLE, Column, ColumnKind, UnknownMomentError
 from infra.avro.row import Rows
 from infra.platform.process.error import RefusedError
 from infra.platform.sinks.batch import Batch
+from infra.platform.sinks.operation import refuse_unsent
 from infra.platform.sinks.postgres.array import (
     ByteaArray,
     Element,
@@ -132,6 +133,13 @@ class _Reduction:
             column: elements(rows, "after", column, self._maker(column))
             for column in self.plan.columns
         }
+        partial = {c.name: values for c, values in found.items() if UNAVAILABLE in values}
+        if partial:
+            lacking: dict[int, list[str]] = {}
+            for name, values in partial.items():
+                for row in [row for row, value in enumerate(values) if value is UNAVAILABLE]:
+                    lacking.setdefault(row, []).append(name)
+            refuse_unsent(self.batch, lacking)
         if self.plan.version == VERSION:
             found[VERSION_COLUMN] = self._positions(rows)
         return found

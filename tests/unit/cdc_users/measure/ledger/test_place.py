@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,38 @@ def test_a_lost_event_is_told_with_where_the_tap_before_saw_it(places: EventPlac
     assert wanted == [(WRITER, 2)]
     at = {one.sequence: (one.tap, one.partition, one.position, one.key) for one in found.examples}
     assert at == {2: ("sink", 3, 71, 6), 3: ("topic", -1, -1, None)}
+
+
+def test_asking_for_nothing_finds_nothing(places: EventPlaces) -> None:
+    assert places.find([]) == []
+    assert EventPlaces().find([(WRITER, 1)]) == []
+
+
+def test_places_are_remembered_as_they_were_told() -> None:
+    """A tap uses its arrays again."""
+    made = EventPlaces()
+    writers, sequences, positions, keys = (numbers(value) for value in (WRITER, 1, 70, 5))
+    made.remember((writers, sequences), 2, positions, keys)
+
+    for column in (writers, sequences, positions, keys):
+        column[:] = 99
+
+    assert made.find([(WRITER, 1)]) == [EventPlace(WRITER, 1, 2, 70, 5)]
+
+
+def test_narrow_columns_lose_no_digit() -> None:
+    """Events come with writers and sequences of any width."""
+    made = EventPlaces()
+    narrow: Any = (np.array([9_999_999], dtype=np.int32), np.array([1], dtype=np.int32))
+    made.remember(narrow, 0, numbers(1), numbers(2))
+
+    assert made.find([(9_999_999, 1)]) == [EventPlace(9_999_999, 1, 0, 1, 2)]
+
+
+def test_a_batch_that_begins_before_the_end_is_remembered_whole() -> None:
+    made = EventPlaces(most=2)
+    for first in (1, 4):
+        sequences = numbers(first, first + 1, first + 2)
+        made.remember((numbers(*[WRITER] * 3), sequences), 0, sequences, sequences)
+
+    assert [one.sequence for one in made.find([(WRITER, n) for n in range(1, 7)])] == [1, 2, 3]

@@ -168,3 +168,90 @@ def test_keys_of_one_instance_alone_stay_as_they_are() -> None:
     assert not len(joined.back)
     assert not len(joined.skipped)
     assert rows_of(join(states([]), states([mine])).states) == [mine]
+
+
+KNOWN = st.builds(
+    Row,
+    key=st.integers(1, 4),
+    first=st.integers(1, 6),
+    last=st.integers(1, 6),
+    high=st.integers(1, 6),
+    at_ms=st.integers(0, 5),
+    writer=st.just(10_001),
+)
+
+
+def joined_by_hand(earlier: Row, later: Row) -> tuple[Row, bool, bool]:
+    """The key as both know it, whether it went back between them, and whether it left some out."""
+    together = Row(later.key, earlier.first, later.last, max(earlier.high, later.high), later.at_ms)
+    return together, later.first < abs(earlier.last), later.first > earlier.high + 1
+
+
+@given(*[st.lists(KNOWN, max_size=4, unique_by=lambda row: row.key)] * 2)
+def test_keys_of_two_instances_are_joined_one_by_one(mine: list[Row], others: list[Row]) -> None:
+    expected, back, skipped = [], 0, 0
+    for key in sorted({row.key for row in (*mine, *others)}):
+        found = [row for part in (mine, others) for row in part if row.key == key]
+        found.sort(key=lambda row: row.at_ms)  # of one moment, in the order of the instances
+        if len(found) == 2:
+            together, went_back, left_out = joined_by_hand(*found)
+            expected.append(together)
+            back, skipped = back + went_back, skipped + left_out
+        else:
+            expected += found
+
+    joined = join(states(mine), states(others))
+
+    assert rows_of(joined.states) == expected
+    assert (len(joined.back), len(joined.skipped)) == (back, skipped)
+
+
+def test_an_instance_without_keys_has_no_origin_of_time() -> None:
+    """It has seen nothing, so its clock says nothing."""
+    row = Row(5, 1, 3, 3, 900)
+
+    for joined in (
+        join(states([row], origin_us=5_000_000), states([], origin_us=0)),
+        join(states([], origin_us=0), states([row], origin_us=5_000_000)),
+    ):
+        assert rows_of(joined.states) == [row]
+        assert joined.states.origin_us == 5_000_000
+    assert join(states([], origin_us=7), states([], origin_us=9)).states.origin_us == 0
+
+
+def test_writers_are_told_of_each_key_that_went_back_or_left_versions_out() -> None:
+    earlier = states([Row(1, 1, 5, 5, 0, writer=7), Row(2, 1, 5, 5, 0, writer=8)])
+    later = states([Row(1, 2, 6, 6, 1, writer=7), Row(2, 9, 9, 9, 1, writer=8)])
+
+    joined = join(earlier, later)
+
+    assert (joined.back.tolist(), joined.skipped.tolist()) == ([7], [8])
+
+
+def test_some_keys_keep_their_columns_together() -> None:
+    made = states([Row(key, key, key + 1, key + 2, key + 3) for key in (3, 1, 2)], origin_us=9)
+
+    found = made.only(np.array([True, False, True]))
+
+    assert rows_of(found) == [Row(3, 3, 4, 5, 6), Row(2, 2, 3, 4, 5)]
+    assert (found.origin_us, len(made)) == (9, 3)
+
+
+def test_no_key_at_all_survives_the_wire() -> None:
+    again = KeyStates.decode(KeyStates.none().encode())
+
+    assert (len(again), again.origin_us) == (0, 0)
+    assert not len(again.stale())
+    assert not len(again.skipped())
+
+
+def test_the_index_is_never_more_than_three_eighths_full() -> None:
+    """Where it is nearly full, a look goes from place to place."""
+    table = VersionTable()
+    for keys in np.array_split(np.arange(1, 20_001, dtype=np.int64) * 7, 64):
+        table.add(keys, keys)
+
+        taken = int((table._index >= 0).sum())
+        assert taken == table.count
+        assert taken <= len(table._index) * 3 // 8
+        assert len(table.columns["key"]) <= max(256, table.count * 9 // 8 + len(keys))

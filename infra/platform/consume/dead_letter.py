@@ -17,6 +17,8 @@ from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Poison
 
 DELIVERY_S = 30.0
+#: The largest that librdkafka lets a message be (its option message.max.bytes).
+MOST_BYTES = 1_000_000_000
 
 
 class DeadLetters(Protocol):
@@ -65,6 +67,8 @@ class DeadLetterTopic(DeadLetters):
             "linger.ms": 0,
             "log_level": 3,
             "delivery.timeout.ms": round(DELIVERY_S * 1000),
+            # How large an event may be is the topic's to say (max.message.bytes), not the client's.
+            "message.max.bytes": MOST_BYTES,
         }
         self._producer = Producer(kafka_settings(bootstrap, own))
 
@@ -89,8 +93,10 @@ class DeadLetterTopic(DeadLetters):
             raise EventError(
                 f"event {where} cannot be put aside in {self._topic!r}: {error}"
             ) from error
-        if answers != [None]:
-            reason = answers[0].str() if answers and answers[0] else "no answer"
+        # By identity: a KafkaError cannot be compared with None (confluent-kafka 2.16).
+        refused = answers[0] if answers else None
+        if refused is not None or not answers:
+            reason = "no answer" if refused is None else refused.str()
             raise EventError(
                 f"event {where} cannot be put aside in {self._topic!r}: {reason}"
             ) from poison.cause

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, In, IsNull
 from pyiceberg.table import Table, Transaction
 
-from infra.platform.process.error import RefusedError
+from infra.platform.process.error import RefusedError, TableRefusedError
 from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.iceberg.arrow import row_arrays, row_schema
 from infra.platform.sinks.iceberg.piece import Piece
@@ -31,6 +31,7 @@ def state_changes(batch: Batch) -> Any:
     """A batch as rows, each with whether it was deleted and what was not sent; raises
     RefusedError.
     """
+    refuse_taken_names(batch)
     refuse_others(batch)
     refuse_rowless(batch)
     columns, not_sent = row_arrays(batch)
@@ -57,11 +58,29 @@ def standing_rows(changes: Any) -> Any:
     return changes.filter(whole)
 
 
+def refuse_taken_names(batch: Batch) -> None:
+    """Raise TableRefusedError where a column of the source has a name that the sink needs itself,
+    and would take for its own.
+    """
+    if taken := sorted({DELETED, NOT_SENT} & {column.name for column in batch.rows.columns}):
+        raise TableRefusedError(
+            f"topic {batch.topic!r} has a column {', '.join(taken)}, a name that the sink keeps for"
+            " itself; rename it in the source, or append"
+        )
+
+
 def check_key(batch: Batch, changes: Any, key: Sequence[str]) -> None:
     """Raise RefusedError where a row lacks a part of its key, which NULL in it does: Debezium takes
     a unique index for the key of a table that has none, and rows without a value are all alike
-    there.
+    there. A key that is no number cannot be looked for.
     """
+    for name in key:
+        values = changes.column(name)
+        if pa.types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py():
+            raise RefusedError(
+                f"{batch.topic}[{batch.partition}] has a row with NaN in its key ({name}), which"
+                " Iceberg cannot look for; give the source table another key, or append"
+            )
     lacking = [name for name in key if changes.column(name).null_count]
     if lacking:
         raise RefusedError(

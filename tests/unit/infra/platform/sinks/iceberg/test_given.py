@@ -134,3 +134,31 @@ async def test_rows_whose_key_is_null_are_refused_since_all_of_them_would_be_one
 
     with pytest.raises(RefusedError, match="id is NULL"):
         await given.put(Event("c", 1, (None, "one")), Event("c", 1, (None, "another")))
+
+
+@pytest.mark.parametrize("name", ["cdc_not_sent", "cdc_deleted"])
+async def test_a_column_with_a_name_of_the_sinks_own_is_refused_and_not_left_out(
+    tmp_path: Path, name: str
+) -> None:
+    columns = {"id": ("long", False), name: ("string", True)}
+    sink = IcebergSink(local_properties(str(tmp_path)), "test.rows", upsert=True)
+    await sink.open()
+    try:
+        with pytest.raises(TableRefusedError, match=f"has a column {name}, a name that the sink"):
+            await sink.write(Partition(columns=columns).batch([Event("c", 1, (1, "a"))]))
+    finally:
+        await sink.close()
+
+
+async def test_a_key_that_is_no_number_is_refused_alone(tmp_path: Path) -> None:
+    columns = {"id": ("double", False), "state": ("string", True)}
+    sink = IcebergSink(local_properties(str(tmp_path)), "test.rows", upsert=True)
+    partition = Partition(columns=columns, key={"id": ("double", False)})
+    await sink.open()
+    try:
+        await sink.write(partition.batch([Event("c", 1, (1.5, "new"))]))
+        with pytest.raises(RefusedError, match="NaN in its key"):
+            await sink.write(partition.batch([Event("c", 2, (float("nan"), "new"))]))
+        await sink.flush()
+    finally:
+        await sink.close()
